@@ -1,0 +1,18 @@
+/* gilx.ckernels.Counter: the work counter as a Python object. */
+#ifndef GILX_MODULE_COUNTER_TYPE_H
+#define GILX_MODULE_COUNTER_TYPE_H
+
+#include "python.h"
+
+#include "../team/counter.h"
+
+/* Shared with gilx.cykernels, which claims from the same object. */
+typedef struct {
+    PyObject ob_base;
+    gilx_counter counter;
+} gilx_counter_object;
+
+/* Create the type for `module`; a new reference, or NULL with an exception set. */
+PyTypeObject *gilx_counter_type(PyObject *module);
+
+#endif

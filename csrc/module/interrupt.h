@@ -1,0 +1,27 @@
+/* Looking for signals during a long call, so that Ctrl-C works in it. */
+#ifndef GILX_MODULE_INTERRUPT_H
+#define GILX_MODULE_INTERRUPT_H
+
+#include "python.h"
+
+#include "../kernels/control.h"
+
+typedef struct {
+    gilx_control control; /* first: a gilx_control * is cast back to this */
+    atomic_bool *cancel;  /* set when a handler raised, so that fellow calls stop too */
+    int64_t next_ns;      /* when to look again */
+    bool released;        /* the call runs without the GIL: a look takes it */
+    bool raised;          /* a signal handler raised; its exception is set */
+} gilx_interrupt;
+
+/* Prepare `interrupt` for a call of the current thread, which holds the GIL.
+ *
+ *   main_thread  threading.main_thread
+ *   released     whether the kernel will run without the GIL
+ *   cancel       a flag that stops the kernel when others set it, or NULL
+ *
+ * Returns 0, or -1 with an exception set. */
+int gilx_interrupt_begin(gilx_interrupt *interrupt, PyObject *main_thread, bool released,
+                         atomic_bool *cancel);
+
+#endif

@@ -1,0 +1,87 @@
+"""The extension modules; everything else about the package is in pyproject.toml.
+
+Two switches, both environment variables, for those who work on gilx itself:
+
+* ``GILX_SANITIZE=address,undefined``: build with these sanitizers (gcc, clang);
+* ``GILX_WERROR=1``: treat compiler warnings in gilx's own C as errors.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+SANITIZE = os.environ.get("GILX_SANITIZE", "")
+WERROR = os.environ.get("GILX_WERROR", "") == "1"
+
+# What both modules need: how calls are checked, and the tables that this follows from.
+GLUE = [
+    "csrc/module/call.c",
+    "csrc/module/integer.c",
+    "csrc/module/interrupt.c",
+    "csrc/module/signatures.c",
+]
+HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
+
+
+def flags() -> tuple[list[str], list[str]]:
+    """Return the options for the compiler and for the linker."""
+    if sys.platform == "win32":
+        return ["/std:c11", "/experimental:c11atomics", "/fp:precise"], []
+    # No fused multiply-add, so that every variant gives the same bits. Errors of math
+    # functions are never looked at, which lets them be vectorised.
+    compile_args = [
+        "-std=c11",
+        "-O3",
+        "-ffp-contract=off",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+    ]
+    link_args: list[str] = []
+    if SANITIZE:
+        sanitize = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
+        compile_args += ["-g", "-O1", "-fno-omit-frame-pointer", *sanitize]
+        link_args += sanitize
+    else:
+        compile_args += ["-g0"]
+        if sys.platform == "linux":
+            link_args += ["-Wl,--strip-debug"]
+    return compile_args, link_args
+
+
+COMPILE, LINK = flags()
+# Code that Cython generates is not ours to keep free of warnings.
+WARN = [] if sys.platform == "win32" else ["-Wall", "-Wextra", "-Wconversion"]
+if WERROR:
+    WARN += ["-Werror"]
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                "gilx.ckernels",
+                sources=[
+                    "csrc/module/ckernels.c",
+                    "csrc/module/counter_type.c",
+                    "csrc/module/instruments.c",
+                    *GLUE,
+                    *sorted(str(path) for path in Path("csrc/kernels").glob("*.c")),
+                ],
+                depends=HEADERS,
+                extra_compile_args=COMPILE + WARN,
+                extra_link_args=LINK,
+            ),
+            Extension(
+                "gilx.cykernels",
+                sources=["src/gilx/cykernels.pyx", *GLUE],
+                depends=HEADERS,
+                include_dirs=["csrc/module"],
+                extra_compile_args=COMPILE,
+                extra_link_args=LINK,
+            ),
+        ],
+        build_dir="build",
+    ),
+)

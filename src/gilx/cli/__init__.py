@@ -1,0 +1,83 @@
+"""The command ``gilx``.
+
+Exit status: 0 when all went well, 2 when the command line is wrong (one line on standard
+error says why), 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import gilx
+from gilx.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+# Each command is a module of this package with the functions add_arguments(parser) and
+# run(options) -> exit status.
+_COMMANDS = {
+    "demo": "show on this machine which code runs in parallel, and which does not",
+    "kernels": "list the kernels",
+    "run": "run one kernel once",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    parser = _Parser(
+        prog="gilx",
+        description="Does compiled Python code really run in parallel?",
+    )
+    parser.add_argument("--version", action="version", version=f"gilx {gilx.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    return parser, {
+        name: commands.add_parser(name, help=text, description=text)
+        for name, text in _COMMANDS.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments, by default the process's own.
+
+    Returns
+    -------
+    int
+        The exit status.
+
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser, commands = _parser()
+    # Only the command that is asked for is loaded.
+    chosen = next((word for word in given if not word.startswith("-")), None)
+    if chosen in commands:
+        module = importlib.import_module(f"gilx.cli.{chosen}")
+        module.add_arguments(commands[chosen])
+    try:
+        options = parser.parse_args(given)
+        status: int = module.run(options)
+        sys.stdout.flush()
+    except ArgumentError as error:
+        print(f"gilx {chosen}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"gilx {chosen}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe left, as `head` does. Python would complain once more when
+        # it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status

@@ -1,0 +1,166 @@
+"""``gilx demo``: the same computation, holding the GIL and releasing it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from gilx import kernels
+from gilx.cli.run import whole_number
+from gilx.cli.table import format_table
+from gilx.dispatch import region
+from gilx.environment import describe, gil_enabled, usable_cpus
+from gilx.errors import at_least, one_of
+from gilx.meter.blocks import median_ratio, time_blocks
+from gilx.pools import SerialPool, ThreadPool
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from gilx.kernels.base import Problem
+    from gilx.pools.base import Pool
+
+__all__ = ["add_arguments", "run"]
+
+_VARIANTS = ("python", "c-gil", "c-nogil", "cython-gil", "cython-nogil")
+_BLOCKS = 7
+# Between what is no speedup at all and what is clearly one; the words say which.
+_NO_SPEEDUP = 1.2
+_GOOD_SHARE = 0.75
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "kernels", nargs="*", metavar="KERNEL", help=f"default: {', '.join(kernels.names())}"
+    )
+    parser.add_argument(
+        "--workers", metavar="N", help="how many threads (default: the usable CPUs)"
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    kernel: str
+    variant: str
+    alone: float
+    together: float
+    speedup: float
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and print the table."""
+    names = [one_of("kernel", name, kernels.names()) for name in options.kernels]
+    given = whole_number("workers", options.workers)
+    cpus = usable_cpus()
+    workers = at_least("workers", cpus if given is None else given, 1)
+
+    print("Does more threads mean faster? The same work, done by one thread and by")
+    print(f"{workers}; every result is checked against pure Python.\n")
+    print(f"{describe()}\n")
+    if cpus == 1:
+        print(
+            "This process may use one CPU only, so no speedup can be seen here: threads\n"
+            "that release the GIL still take turns on the one CPU. Give it a second one\n"
+            "(see taskset, or the container's CPU limit) to see the difference.\n"
+        )
+    rows = _measure(names or list(kernels.names()), workers)
+    print(
+        format_table(
+            ("kernel", "variant", "1 thread", f"{workers} threads", "speedup", "so"),
+            [
+                (
+                    row.kernel,
+                    row.variant,
+                    f"{row.alone * 1e3:.0f} ms",
+                    f"{row.together * 1e3:.0f} ms",
+                    f"{row.speedup:.2f}x",
+                    _sentence(row, workers, cpus),
+                )
+                for row in rows
+            ],
+            right=(2, 3, 4),
+        )
+    )
+    print(
+        f"\nMedians of {_BLOCKS} rounds, each with every row in random order; speedups are"
+        "\ntaken within a round. Pure Python works on a smaller problem, so compare its"
+        "\nspeedup with the others', not its times."
+    )
+    return 0
+
+
+def _measure(names: list[str], workers: int) -> list[_Row]:
+    rows = []
+    with SerialPool() as serial, ThreadPool(workers) as threads:
+        for number, name in enumerate(names):
+            kernel = kernels.get(name)
+            _show(f"{name}: preparing")
+            large, small = kernel.problem(), kernel.problem(kernel.python_size)
+            arms: dict[tuple[str, str], Callable[[], float]] = {}
+            for variant in _VARIANTS:
+                problem = small if variant == "python" else large
+                arms[variant, "alone"] = _timed(serial, problem, variant)
+                arms[variant, "together"] = _timed(threads, problem, variant)
+
+            def show(block: int, name: str = name, number: int = number) -> None:
+                _show(
+                    f"kernel {number + 1} of {len(names)}, {name}:"
+                    f" round {block + 1} of {_BLOCKS}"
+                )
+
+            samples = time_blocks(arms, _BLOCKS, between=show)
+            for problem in (small, large):
+                problem.check(problem.out)
+            for variant in _VARIANTS:
+                alone, together = samples[variant, "alone"], samples[variant, "together"]
+                rows.append(
+                    _Row(
+                        name if variant == _VARIANTS[0] else "",
+                        variant,
+                        median(alone),
+                        median(together),
+                        median_ratio(alone, together),
+                    )
+                )
+    _show("")
+    return rows
+
+
+def _timed(pool: Pool, problem: Problem, variant: str) -> Callable[[], float]:
+    work = region(problem, variant=variant, workers=pool.workers)
+    return lambda: pool.run(work)
+
+
+def _show(text: str) -> None:
+    """Show progress on a terminal, in place of what was shown before."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def _sentence(row: _Row, workers: int, cpus: int) -> str:
+    """Say in a few words what a row shows; what was measured decides, not the name."""
+    shares = workers if workers < cpus else cpus
+    if row.variant == "python":
+        what, holds = "Python bytecode needs the GIL", gil_enabled()
+    elif row.variant.endswith("nogil"):
+        what, holds = "releases the GIL", False
+    else:
+        what, holds = "holds the GIL", gil_enabled()
+    if not gil_enabled():
+        what = "there is no GIL here"
+    if workers == 1:
+        return f"{what}; one thread has nobody to share with."
+    if row.speedup >= _GOOD_SHARE * shares and shares > 1:
+        return f"{what}: {workers} threads really work side by side."
+    if row.speedup <= _NO_SPEEDUP and holds:
+        return f"{what}: threads take turns, more of them gain nothing."
+    if cpus == 1:
+        return f"{what}, but there is one CPU to run on."
+    if row.speedup <= _NO_SPEEDUP:
+        return f"{what}, yet nothing was gained: were the CPUs busy with something else?"
+    return f"{what}: some of the work overlapped, the CPUs may have been busy."

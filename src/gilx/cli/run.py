@@ -1,0 +1,81 @@
+"""``gilx run KERNEL``: run one kernel once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilx import dispatch, kernels, pools
+from gilx.environment import describe
+from gilx.errors import ArgumentError
+from gilx.pools.base import SCHEDULES
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_arguments", "run", "whole_number"]
+
+
+def whole_number(name: str, given: str | None) -> int | None:
+    """Return the whole number that an option gives, or None where it was not given.
+
+    Raises
+    ------
+    ArgumentError
+        It is no whole number.
+
+    """
+    if given is None:
+        return None
+    try:
+        return int(given)
+    except ValueError:
+        raise ArgumentError(f"{name}: expected a whole number, got {given!r}") from None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments; the library checks what they hold."""
+    parser.add_argument("kernel", metavar="KERNEL", help=", ".join(kernels.names()))
+    parser.add_argument(
+        "--workers", metavar="N", help="how many workers (default: the usable CPUs)"
+    )
+    parser.add_argument(
+        "--variant",
+        default="c-nogil",
+        help="python, numpy, c-gil, c-nogil, cython-gil, cython-nogil (default: c-nogil)",
+    )
+    parser.add_argument(
+        "--pool",
+        default="threads",
+        help=f"{', '.join(pools.names())} (default: threads)",
+    )
+    parser.add_argument(
+        "--schedule",
+        default="dynamic",
+        help=f"{', '.join(SCHEDULES)} (default: dynamic)",
+    )
+    parser.add_argument("--size", metavar="N", help="size of the problem")
+    parser.add_argument("--seed", metavar="N", default="0", help="seed of the problem")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the kernel and print how long it took and at what rate it worked."""
+    result = dispatch.run(
+        options.kernel,
+        workers=whole_number("workers", options.workers),
+        pool=options.pool,
+        variant=options.variant,
+        schedule=options.schedule,
+        size=whole_number("size", options.size),
+        seed=whole_number("seed", options.seed) or 0,
+    )
+    problem = result.problem
+    problem.check(problem.out)
+    rate = problem.units / result.seconds
+    print(
+        f"{problem.kernel.name} {result.variant}, size {problem.size}: {result.workers}"
+        f" worker{'s' if result.workers != 1 else ''} ({result.pool}, {result.schedule}),"
+        f" {result.seconds * 1e3:.1f} ms, {rate / 1e6:.3g} million"
+        f" {problem.kernel.unit} per second, result checked"
+    )
+    print(describe())
+    return 0

@@ -1,0 +1,166 @@
+"""Run a kernel on a pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gilx import kernels, pools
+from gilx.environment import usable_cpus
+from gilx.errors import ArgumentError, at_least, one_of
+from gilx.pools.base import SCHEDULES, Pool, Region
+
+if TYPE_CHECKING:
+    from gilx.kernels.base import Array, Problem
+    from gilx.pools.base import Schedule
+
+__all__ = ["RunResult", "region", "run"]
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a run of a kernel gave, and how it was made."""
+
+    value: Array
+    """The result, with partial results merged."""
+    seconds: float
+    """Wall time of the region: handing out the work, computing, waiting for all."""
+    problem: Problem
+    variant: str
+    pool: str
+    workers: int
+    schedule: Schedule
+    grain: int
+    """Items in one claim under the dynamic schedule."""
+
+
+def region(
+    problem: Problem,
+    *,
+    variant: str = "c-nogil",
+    workers: int = 1,
+    schedule: Schedule = "dynamic",
+    grain: int | None = None,
+    out: Array | None = None,
+) -> Region:
+    """Return the region that computes a problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        What to compute.
+    variant : str
+        One of the kernel's variants.
+    workers : int
+        How many workers it is meant for, at least 1; decides the default grain.
+    schedule : {'dynamic', 'static'}
+        Whether workers claim grains as they go, or get one equal block each.
+    grain : int, optional
+        Items in one claim, at least 1; by default 1/64 of a worker's equal share,
+        which leaves little to wait for at the end, and little to claim.
+    out : array, optional
+        The output; by default the problem's own.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described; the message names it and what is valid.
+
+    """
+    one_of("variant", variant, problem.kernel.variants)
+    one_of("schedule", schedule, SCHEDULES)
+    at_least("workers", workers, 1)
+    if grain is None:
+        grain = max(1, problem.items // (64 * workers))
+    return Region(
+        problem.kernel,
+        variant,
+        (*problem.inputs, problem.out if out is None else out),
+        problem.items,
+        schedule,
+        at_least("grain", grain, 1),
+    )
+
+
+def run(
+    kernel: str,
+    *,
+    workers: int | None = None,
+    pool: str | Pool = "threads",
+    variant: str = "c-nogil",
+    schedule: Schedule = "dynamic",
+    size: int | None = None,
+    seed: int = 0,
+    grain: int | None = None,
+) -> RunResult:
+    """Run one of gilx's kernels once.
+
+    Parameters
+    ----------
+    kernel : str
+        One of ``gilx.kernels.names()``.
+    workers : int, optional
+        How many workers, at least 1; by default the CPUs that this process may use. A
+        pool that was handed in knows its own.
+    pool : str or Pool
+        Where to run: one of ``gilx.pools.names()``, started and closed by this call, or
+        a pool that is open, which stays so.
+    variant : str
+        One of the kernel's variants: 'python', 'numpy' where there is one, 'c-gil',
+        'c-nogil', 'cython-gil', 'cython-nogil'.
+    schedule : {'dynamic', 'static'}
+        Whether workers claim grains as they go, or get one equal block each.
+    size, seed : int
+        Which problem, see `Kernel.problem`.
+    grain : int, optional
+        Items in one claim under the dynamic schedule.
+
+    Returns
+    -------
+    RunResult
+        Its ``value`` and ``seconds``, and how they came about.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described; the message names it and what is valid.
+    RuntimeError
+        The pool was closed.
+
+    """
+    chosen = kernels.get(kernel)
+    if isinstance(pool, Pool):
+        if workers is not None and workers != pool.workers:
+            raise ArgumentError(
+                f"workers: expected {pool.workers}, as the {pool.name} pool has, or None;"
+                f" got {workers}"
+            )
+        return _run_on(pool, chosen.problem(size, seed), variant, schedule, grain)
+    workers = usable_cpus() if workers is None else at_least("workers", workers, 1)
+    # Everything is checked before any worker is started.
+    one_of("pool", pool, pools.names())
+    one_of("variant", variant, chosen.variants)
+    one_of("schedule", schedule, SCHEDULES)
+    problem = chosen.problem(size, seed)
+    with pools.start(pool, workers) as started:
+        return _run_on(started, problem, variant, schedule, grain)
+
+
+def _run_on(
+    pool: Pool, problem: Problem, variant: str, schedule: Schedule, grain: int | None
+) -> RunResult:
+    work = region(
+        problem, variant=variant, workers=pool.workers, schedule=schedule, grain=grain
+    )
+    seconds = pool.run(work)
+    return RunResult(
+        value=problem.merge(problem.out),
+        seconds=seconds,
+        problem=problem,
+        variant=variant,
+        pool=pool.name,
+        workers=pool.workers,
+        schedule=schedule,
+        grain=work.grain,
+    )
+

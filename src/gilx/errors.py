@@ -1,0 +1,54 @@
+"""What gilx raises of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["ArgumentError", "WrongResultError", "at_least", "one_of"]
+
+
+class ArgumentError(ValueError):
+    """An argument of a gilx function is not one that it can use.
+
+    The message is one line that names the argument, what would be right and what was
+    given; the command prints it as it is.
+    """
+
+
+class WrongResultError(AssertionError):
+    """A kernel's output differs from the reference."""
+
+
+def one_of(name: str, given: object, valid: Iterable[str]) -> str:
+    """Return `given` if it is one of the words `valid`.
+
+    Raises
+    ------
+    ArgumentError
+        It is not; the message names the argument and lists what is valid.
+
+    """
+    words = list(valid)
+    if isinstance(given, str) and given in words:
+        return given
+    raise ArgumentError(f"{name}: expected one of {', '.join(words)}; got {given!r}")
+
+
+def at_least(name: str, given: object, least: int) -> int:
+    """Return the whole number `given` if it is `least` or more.
+
+    Raises
+    ------
+    ArgumentError
+        It is less, or no whole number.
+
+    """
+    if isinstance(given, bool) or not hasattr(given, "__index__"):
+        raise ArgumentError(f"{name}: expected a whole number, got {given!r}")
+    number = int(given.__index__())
+    if number < least:
+        raise ArgumentError(f"{name}: expected at least {least}, got {number}")
+    return number

@@ -1,0 +1,221 @@
+"""What a kernel is, and a problem for one."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gilx.errors import WrongResultError, at_least, one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+__all__ = ["Kernel", "Problem", "split_evenly"]
+
+_COMPILED = {
+    "c-gil": ("gilx.ckernels", "gil"),
+    "c-nogil": ("gilx.ckernels", "nogil"),
+    "cython-gil": ("gilx.cykernels", "gil"),
+    "cython-nogil": ("gilx.cykernels", "nogil"),
+}
+
+
+class Kernel(ABC):
+    """One piece of CPU-heavy work that stands for one bottleneck.
+
+    A kernel fills the items ``[start, stop)`` of an output array from its inputs. It has
+    compiled variants in C and Cython, each holding the GIL or releasing it, which agree
+    bit for bit, and references in pure Python and, where it has a natural form, NumPy.
+
+    NumPy is imported by what makes and checks problems, not by the references' module,
+    so that the names and descriptions cost nothing to list.
+    """
+
+    name: ClassVar[str]
+    """As in ``gilx.kernels.get(name)``, and before ``_gil`` and ``_nogil``."""
+    summary: ClassVar[str]
+    """What it does, in a few words."""
+    bottleneck: ClassVar[str]
+    """What limits its speed."""
+    item: ClassVar[str]
+    """What one item is."""
+    unit: ClassVar[str]
+    """What one unit of work is, in the plural."""
+    size_is: ClassVar[str]
+    """What the size of a problem counts."""
+    default_size: ClassVar[int]
+    """A size that takes the C variant 50 to 100 ms on one core."""
+    python_size: ClassVar[int]
+    """A size that takes the pure-Python reference about as long."""
+    tolerance: ClassVar[float] = 0.0
+    """Largest relative difference of a result from the reference; 0 for integers."""
+
+    @staticmethod
+    @abstractmethod
+    def python(*arguments: Any) -> None:  # noqa: ANN401 - each kernel has its own
+        """Compute in pure Python: inputs, out, start, stop, as the compiled variants."""
+
+    numpy: ClassVar[Callable[..., None] | None] = None
+    """The same in NumPy, or None where that has no natural form."""
+
+    @abstractmethod
+    def make(self, size: int, rng: np.random.Generator) -> tuple[tuple[Any, ...], Array]:
+        """Return the inputs of a problem and an output array of the right shape."""
+
+    @abstractmethod
+    def units(self, problem: Problem) -> int:
+        """Return how many units of work a problem takes."""
+
+    def merge(self, out: Array) -> Array:
+        """Return the result that a full output stands for: itself, if not a reduction."""
+        return out
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of its variants, references first."""
+        return ("python", *(("numpy",) if self.numpy else ()), *_COMPILED)
+
+    def function(self, variant: str) -> Callable[..., Any]:
+        """Return the function of a variant.
+
+        Parameters
+        ----------
+        variant : str
+            One of `variants`.
+
+        Returns
+        -------
+        callable
+            Takes the inputs, the output, start and stop; compiled variants also take
+            ``take=``, a counter to claim grains from.
+
+        Raises
+        ------
+        ArgumentError
+            This kernel has no such variant; the message lists those it has.
+
+        """
+        one_of("variant", variant, self.variants)
+        if variant == "python":
+            return self.python
+        if variant == "numpy":
+            assert self.numpy is not None  # or it would not be among the variants
+            return self.numpy
+        module, suffix = _COMPILED[variant]
+        function: Callable[..., Any] = getattr(
+            importlib.import_module(module), f"{self.name}_{suffix}"
+        )
+        return function
+
+    def problem(self, size: int | None = None, seed: int = 0) -> Problem:
+        """Return a problem of that size; the same size and seed give the same problem.
+
+        Parameters
+        ----------
+        size : int, optional
+            How much work, counted as `size_is` says; at least 1. By default some 50 to
+            100 ms of one core in C.
+        seed : int
+            Seed of the inputs' random part, at least 0.
+
+        Raises
+        ------
+        ArgumentError
+            The size or the seed is out of range.
+
+        """
+        import numpy as np  # noqa: PLC0415 - see the class docstring
+
+        size = self.default_size if size is None else at_least("size", size, 1)
+        seed = at_least("seed", seed, 0)
+        inputs, out = self.make(size, np.random.default_rng(seed))
+        return Problem(self, size, seed, inputs, out)
+
+    def __repr__(self) -> str:
+        return f"<gilx kernel {self.name}>"
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Inputs and an output for a kernel, and what is known of them."""
+
+    kernel: Kernel
+    size: int
+    seed: int
+    inputs: tuple[Any, ...]
+    """The arguments before the output."""
+    out: Array
+    """An output array, not yet computed. Its first axis counts the items."""
+
+    @property
+    def items(self) -> int:
+        """The number of items."""
+        return int(self.out.shape[0])
+
+    @cached_property
+    def units(self) -> int:
+        """Units of work to compute all items, as ``kernel.unit`` counts them.
+
+        Where this depends on the result (``mandelbrot``), reading it computes it.
+        """
+        return self.kernel.units(self)
+
+    def fresh_out(self) -> Array:
+        """Return another output array, so that a problem can be computed twice."""
+        import numpy as np  # noqa: PLC0415 - loaded with the problem
+
+        return np.zeros_like(self.out)
+
+    def split(self, parts: int) -> list[tuple[int, int]]:
+        """Return `parts` ranges of items, as equal as can be, that cover all of them."""
+        return split_evenly(self.items, parts)
+
+    def merge(self, out: Array) -> Array:
+        """Return the result that a computed output stands for."""
+        return self.kernel.merge(out)
+
+    def check(self, out: Array, items: Iterable[int] | None = None) -> None:
+        """Compare a computed output with the pure-Python reference.
+
+        Parameters
+        ----------
+        out : array
+            The output, all of whose items were computed.
+        items : iterable of int, optional
+            Which items to compare; by default eight, spread over all of them, since the
+            reference is slow.
+
+        Raises
+        ------
+        WrongResultError
+            An item differs by more than the kernel's tolerance (none for integers).
+
+        """
+        import numpy as np  # noqa: PLC0415 - loaded with the problem
+
+        if items is None:
+            items = sorted({i * (self.items - 1) // 7 for i in range(8)} & {*range(self.items)})
+        right = self.fresh_out()
+        for item in items:
+            self.kernel.python(*self.inputs, right, item, item + 1)
+            if not np.allclose(
+                out[item], right[item], rtol=self.kernel.tolerance, atol=0, equal_nan=True
+            ):
+                raise WrongResultError(
+                    f"{self.kernel.name}: {self.kernel.item} {item} of problem size "
+                    f"{self.size}, seed {self.seed}: expected {right[item]}, got {out[item]}"
+                )
+
+
+def split_evenly(items: int, parts: int) -> list[tuple[int, int]]:
+    """Return `parts` ranges that cover the items 0 to `items`, differing by at most 1."""
+    edges = [items * part // parts for part in range(parts + 1)]
+    return list(zip(edges, edges[1:], strict=False))

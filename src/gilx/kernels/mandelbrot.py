@@ -1,0 +1,84 @@
+"""mandelbrot: floating point, and rows of very different cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gilx.kernels.base import Kernel, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gilx.kernels.base import Array
+
+MAX_ITER = 256
+
+
+class Mandelbrot(Kernel):
+    """Escape counts of the Mandelbrot set on a grid."""
+
+    name = "mandelbrot"
+    summary = "Escape counts of the Mandelbrot set on a grid"
+    bottleneck = "floating point, rows of uneven cost"
+    item = "row"
+    unit = "iterations"
+    size_is = "rows and columns of the grid"
+    default_size = 800
+    python_size = 96
+
+    @staticmethod
+    def python(
+        re: Array, im: Array, max_iter: int, out: Array, start: int, stop: int
+    ) -> None:
+        """Compute in pure Python, a point at a time."""
+        columns = re.tolist()
+        rows = im.tolist()
+        for row in range(start, stop):
+            ci = rows[row]
+            for column, cr in enumerate(columns):
+                zr = zi = 0.0
+                count = 0
+                while count < max_iter and zr * zr + zi * zi <= 4.0:
+                    zr, zi = zr * zr - zi * zi + cr, 2.0 * (zr * zi) + ci
+                    count += 1
+                out[row, column] = count
+
+    @staticmethod
+    def numpy(re: Array, im: Array, max_iter: int, out: Array, start: int, stop: int) -> None:
+        """Compute with NumPy, all points of a row at a time."""
+        import numpy as np  # noqa: PLC0415 - see Kernel
+
+        for row in range(start, stop):
+            zr = np.zeros_like(re)
+            zi = np.zeros_like(re)
+            inside = np.ones(re.shape, bool)
+            count = np.zeros(re.shape, np.int32)
+            # Points that left go on to infinity, which is fine.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for _ in range(max_iter):
+                    inside &= zr * zr + zi * zi <= 4.0
+                    if not inside.any():
+                        break
+                    count += inside
+                    zr, zi = zr * zr - zi * zi + re, 2.0 * (zr * zi) + im[row]
+            out[row] = count
+
+    def make(self, size: int, rng: np.random.Generator) -> tuple[tuple[Any, ...], Array]:
+        """Return a view that is not symmetric, so that equal blocks of rows differ."""
+        import numpy as np  # noqa: PLC0415 - see Kernel
+
+        shift = rng.uniform(-0.01, 0.01, 2)
+        re = np.linspace(-2.0, 0.6, size) + shift[0]
+        im = np.linspace(-1.3, 0.4, size) + shift[1]
+        return (re, im, MAX_ITER), np.zeros((size, size), np.int32)
+
+    def units(self, problem: Problem) -> int:
+        """Return the sum of all counts, which takes computing them."""
+        import numpy as np  # noqa: PLC0415 - see Kernel
+
+        out = problem.fresh_out()
+        self.function("c-nogil")(*problem.inputs, out)
+        return int(out.sum(dtype=np.int64))
+
+
+KERNEL = Mandelbrot()

@@ -1,0 +1,28 @@
+"""The serial pool: the caller computes everything. What the others are compared with."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from gilx.pools.base import Pool, compute
+
+if TYPE_CHECKING:
+    from gilx.pools.base import Region
+
+__all__ = ["SerialPool"]
+
+
+class SerialPool(Pool):
+    """One worker, the calling thread."""
+
+    name = "serial"
+
+    def __init__(self, workers: int = 1) -> None:  # noqa: ARG002 - the pools' signature
+        super().__init__(1)
+
+    def _run(self, region: Region) -> float:
+        [share] = region.shares(1)
+        begin = perf_counter()
+        compute(region, share)
+        return perf_counter() - begin

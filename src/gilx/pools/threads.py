@@ -1,0 +1,54 @@
+"""The thread pool: `concurrent.futures.ThreadPoolExecutor`, as people use it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Barrier
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from gilx.pools.base import Pool, compute
+
+if TYPE_CHECKING:
+    from gilx.pools.base import Region
+
+__all__ = ["ThreadPool"]
+
+
+class ThreadPool(Pool):
+    """Python threads; each makes one call a region and claims its items in there."""
+
+    name = "threads"
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers)
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="gilx")
+        # The executor starts threads as tasks come in, and none while one is idle: only
+        # tasks that wait for each other make sure that all of them are there.
+        everyone = Barrier(workers)
+        try:
+            for started in [self._executor.submit(everyone.wait) for _ in range(workers)]:
+                started.result()
+        except BaseException:
+            everyone.abort()
+            self._executor.shutdown()
+            raise
+
+    def _run(self, region: Region) -> float:
+        shares = region.shares(self.workers)
+        calls = []
+        begin = perf_counter()
+        try:
+            for share in shares:
+                calls.append(self._executor.submit(compute, region, share))  # noqa: PERF401 - those submitted are waited for, whatever happens
+            for call in calls:
+                call.result()
+        except BaseException:
+            for share in shares:
+                share.cancel()
+            wait(calls)
+            raise
+        return perf_counter() - begin
+
+    def _close(self) -> None:
+        self._executor.shutdown()
