@@ -1,0 +1,177 @@
+"""Every bad argument: an error that names it, the same from both modules, nothing written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import gilx
+from gilx.ckernels import Counter
+
+from .conftest import IMPLEMENTATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Implementation
+
+
+class HostileIndex:
+    def __index__(self) -> int:
+        raise ZeroDivisionError("from __index__")
+
+
+def grid(**changes: Any) -> dict[str, Any]:
+    """Good arguments of mandelbrot, but for the changes."""
+    good = {
+        "re": np.linspace(-2, 1, 5),
+        "im": np.linspace(-1, 1, 4),
+        "max_iter": 10,
+        "out": np.full((4, 5), -7, np.int32),
+    }
+    return good | changes
+
+
+def pairs(**changes: Any) -> dict[str, Any]:
+    """Good arguments of levenshtein, but for the changes."""
+    good = {
+        "a": np.zeros(6, np.uint8),
+        "a_offsets": np.array([0, 2, 6]),
+        "b": np.zeros(6, np.uint8),
+        "b_offsets": np.array([0, 3, 6]),
+        "out": np.full(2, -7, np.int32),
+    }
+    return good | changes
+
+
+def misaligned() -> np.ndarray[Any, Any]:
+    return np.zeros(4 * 5 * 4 + 1, np.uint8)[1:].view(np.int32).reshape(4, 5)
+
+
+def read_only() -> np.ndarray[Any, Any]:
+    out = np.full((4, 5), -7, np.int32)
+    out.flags.writeable = False
+    return out
+
+
+def overlapping() -> dict[str, Any]:
+    memory = np.zeros(10)
+    return grid(re=memory[:5], out=memory.view(np.int32).reshape(4, 5))
+
+
+CASES: list[tuple[str, dict[str, Any], type[Exception], str]] = [
+    ("mandelbrot", grid(re=[1.0]), TypeError, "re: expected a C-contiguous buffer of float64, got list"),
+    ("mandelbrot", grid(re=None), TypeError, "re: expected a C-contiguous buffer of float64, got NoneType"),
+    ("mandelbrot", grid(re=np.zeros(5, np.float32)), TypeError, "re: expected items of type float64, got format 'f' of 4 bytes"),
+    ("mandelbrot", grid(re=np.zeros(5, np.int64)), TypeError, "re: expected items of type float64, got format 'l' of 8 bytes"),
+    ("mandelbrot", grid(re=np.zeros(5, ">f8")), TypeError, "re: expected native byte order, got format '>d'"),
+    ("mandelbrot", grid(re=np.zeros(5, "M8[s]")), BufferError, "re: expected a C-contiguous buffer of float64: cannot include dtype 'M' in a buffer"),
+    ("mandelbrot", grid(re=np.zeros((5, 1))), ValueError, "re: expected 1 dimension (width), got 2"),
+    ("mandelbrot", grid(re=np.zeros(10)[::2]), BufferError, "re: expected a C-contiguous buffer"),
+    ("mandelbrot", grid(max_iter=1.5), TypeError, "max_iter: expected an integer, got float"),
+    ("mandelbrot", grid(max_iter=-1), ValueError, "max_iter: expected 0 to 2147483647, got -1"),
+    ("mandelbrot", grid(max_iter=10**5000), ValueError, "max_iter: expected 0 to 2147483647, got a number beyond 64 bits"),
+    ("mandelbrot", grid(max_iter=HostileIndex()), ZeroDivisionError, "from __index__"),
+    ("mandelbrot", grid(out=np.full((5, 4), -7, np.int32)), ValueError, "out: expected shape (height, width) = (4, 5), got (5, 4)"),
+    ("mandelbrot", grid(out=np.full((4, 5), -7, np.int32, order="F")), BufferError, "out: expected a C-contiguous buffer"),
+    ("mandelbrot", grid(out=np.full((4, 5), -7, np.int64)), TypeError, "out: expected items of type int32, got format 'l' of 8 bytes"),
+    ("mandelbrot", grid(out=read_only()), BufferError, "out: expected a writable buffer, got a read-only one"),
+    ("mandelbrot", grid(out=misaligned()), ValueError, "out: expected memory aligned to 4 bytes"),
+    ("mandelbrot", overlapping(), ValueError, "out: expected memory apart from re, got overlap"),
+    ("mandelbrot", grid(start=-1), IndexError, "start: expected 0 to 4 (items of one row each), got -1"),
+    ("mandelbrot", grid(start=5), IndexError, "start: expected 0 to 4 (items of one row each), got 5"),
+    ("mandelbrot", grid(stop=5), IndexError, "stop: expected 0 to 4 (items of one row each), got 5"),
+    ("mandelbrot", grid(start=3, stop=2), ValueError, "start: expected at most stop (2), got 3"),
+    ("mandelbrot", grid(start="0"), TypeError, "start: expected an integer, got str"),
+    ("mandelbrot", grid(take=3), TypeError, "take: expected a gilx.ckernels.Counter or None, got int"),
+    ("mandelbrot", grid(take=Counter(0, 5)), ValueError, "take: expected a counter within start to stop, 0 to 4, got 0 to 5"),
+    ("histogram", {"data": b"abc", "block": 0, "out": np.full((3, 256), -7)}, ValueError, "block: expected 1 to 9223372036854775807, got 0"),
+    ("histogram", {"data": b"abc", "block": 2**63 - 1, "out": np.full((2, 256), -7)}, ValueError, "out: expected shape (ceil(size/block), 256) = (1, 256), got (2, 256)"),
+    ("histogram", {"data": "abc", "block": 1, "out": np.full((3, 256), -7)}, TypeError, "data: expected a C-contiguous buffer of uint8, got str"),
+    ("levenshtein", pairs(a_offsets=np.array([0, 2])), ValueError, "b_offsets: expected shape (pairs+1) = (2), got (3)"),
+    ("levenshtein", pairs(a_offsets=np.zeros(0, np.int64)), ValueError, "a_offsets: expected at least 1 items, got 0"),
+    ("levenshtein", pairs(a_offsets=np.array([0, 7, 7])), IndexError, "a_offsets: expected offsets that rise from 0 to the size of a (6), got 7 at index 1"),
+    ("levenshtein", pairs(b_offsets=np.array([0, 4, 3])), IndexError, "b_offsets: expected offsets that rise from 0 to the size of b (6), got 3 at index 2"),
+    ("levenshtein", pairs(b_offsets=np.array([-1, 4, 5])), IndexError, "b_offsets: expected offsets that rise from 0 to the size of b (6), got -1 at index 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]}-{case[3][:40]}")
+def test_bad_arguments(
+    implementation: Implementation, case: tuple[str, dict[str, Any], type[Exception], str]
+) -> None:
+    name, arguments, error, words = case
+    before = bytes(memoryview(arguments["out"]).tobytes())
+    with pytest.raises(error) as caught:
+        implementation[name](**arguments)
+    assert str(caught.value) == words
+    assert memoryview(arguments["out"]).tobytes() == before
+
+
+@pytest.mark.parametrize("count", [0, 2, 9])
+def test_wrong_number_of_arguments(implementation: Implementation, count: int) -> None:
+    with pytest.raises(TypeError, match="mandelbrot_(no)?gil"):
+        implementation["mandelbrot"](*[1] * count)
+
+
+def test_unknown_keyword(implementation: Implementation) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'grain'"):
+        implementation["mandelbrot"](**grid(grain=3))
+
+
+def test_empty_inputs(implementation: Implementation) -> None:
+    nothing = np.zeros(0)
+    assert implementation["mandelbrot"](nothing, nothing, 5, np.zeros((0, 0), np.int32)) == 0
+    rows = np.zeros((3, 0), np.int32)
+    assert implementation["mandelbrot"](nothing, np.zeros(3), 5, rows) == 3
+    assert implementation["histogram"](b"", 5, np.zeros((0, 256), np.int64)) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ((1,), TypeError, "stop"),
+        ((-1, 3), ValueError, "start: expected 0 to"),
+        ((4, 3), ValueError, "start: expected at most stop"),
+        ((0, 3, 0), ValueError, "grain: expected 1 to"),
+        ((0, "3"), TypeError, "stop: expected an integer, got str"),
+    ],
+)
+def test_bad_counters(
+    arguments: tuple[Any, ...], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        Counter(*arguments)
+
+
+def test_counter_at_the_end_of_the_numbers() -> None:
+    counter = Counter(2**63 - 3, 2**63 - 1, 2**63 - 1)
+    assert counter.take() == (2**63 - 3, 2**63 - 1)
+    assert counter.take() is None
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: gilx.run("nope"), "kernel: expected one of mandelbrot, "),
+        (lambda: gilx.run("mandelbrot", variant="rust"), "variant: expected one of python"),
+        (lambda: gilx.run("levenshtein", variant="numpy"), "variant: expected one of python"),
+        (lambda: gilx.run("mandelbrot", pool="x"), "pool: expected one of serial, threads"),
+        (lambda: gilx.run("mandelbrot", workers=0), "workers: expected at least 1, got 0"),
+        (lambda: gilx.run("mandelbrot", workers=-3), "workers: expected at least 1, got -3"),
+        (lambda: gilx.run("mandelbrot", workers=1.5), "workers: expected a whole number"),  # type: ignore[arg-type]
+        (lambda: gilx.run("mandelbrot", size=0), "size: expected at least 1, got 0"),
+        (lambda: gilx.run("mandelbrot", seed=-1), "seed: expected at least 0, got -1"),
+        (lambda: gilx.run("mandelbrot", size=9, grain=0), "grain: expected at least 1"),
+        (lambda: gilx.run("mandelbrot", schedule="x"), "schedule: expected one of static"),  # type: ignore[arg-type]
+    ],
+)
+def test_bad_runs(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_all_implementations_are_tested() -> None:
+    assert len(IMPLEMENTATIONS) == 4

@@ -1,0 +1,97 @@
+"""Ctrl-C and cancelling stop kernels, inside long items too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import gilx
+from gilx.ckernels import Counter, rendezvous_nogil, spin
+from gilx.environment import gil_enabled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Implementation
+
+# Two items that would take minutes each.
+LONG = {
+    "mandelbrot": lambda: (np.zeros(2), np.zeros(2), 2**31 - 1, np.zeros((2, 2), np.int32)),
+    "levenshtein": lambda: (
+        np.zeros(2_000_000, np.uint8),
+        np.array([0, 1_000_000, 2_000_000]),
+        np.zeros(2_000_000, np.uint8),
+        np.array([0, 1_000_000, 2_000_000]),
+        np.zeros(2, np.int32),
+    ),
+}
+
+
+def interrupted(call: Callable[[], object]) -> None:
+    """Make the call; a helper sends SIGINT to this process while it runs."""
+    done = threading.Event()
+    # The signal must come from outside: a held call lets no other thread here run.
+    helper = subprocess.Popen(
+        [sys.executable, "-c", "import os, signal, sys, time; time.sleep(0.3);"
+         f"os.kill({os.getpid()}, signal.SIGINT)"],
+    )  # fmt: skip
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+            done.wait(30)  # the call was over before the signal came: fail, but cleanly
+    finally:
+        signal.signal(signal.SIGINT, before)
+        helper.wait()
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_ctrl_c_in_a_direct_call(implementation: Implementation, name: str) -> None:
+    interrupted(lambda: implementation[name](*LONG[name]()))
+
+
+def test_ctrl_c_in_a_region(kernel: gilx.kernels.Kernel) -> None:
+    with gilx.pools.ThreadPool(2) as pool:
+
+        def forever() -> None:
+            while True:
+                gilx.run(kernel.name, pool=pool)
+
+        interrupted(forever)
+        # The pool goes on working.
+        result = gilx.run(kernel.name, pool=pool, size=50)
+        result.problem.check(result.problem.out)
+
+
+def test_ctrl_c_in_instruments() -> None:
+    interrupted(lambda: spin(1_000_000, 1_000_000, 60 * 10**9))
+    interrupted(lambda: spin(60 * 10**9, 1, 60 * 10**9))
+    interrupted(lambda: rendezvous_nogil(2, 60 * 10**9))
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_cancelling_stops_a_long_item(implementation: Implementation, name: str) -> None:
+    if implementation.variant == "gil" and gil_enabled():
+        pytest.skip("nobody else runs during a held call, so nobody could cancel it")
+    counter = Counter(0, 2)
+    result: list[int] = []
+    worker = threading.Thread(
+        target=lambda: result.append(
+            implementation[name](*LONG[name](), take=counter)
+        )
+    )
+    worker.start()
+    while counter.remaining == 2:
+        worker.join(0.01)
+    counter.cancel()
+    worker.join(30)
+    assert result == [0]
+    assert counter.cancelled
+    assert counter.take() is None
