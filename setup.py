@@ -58,7 +58,7 @@ if WERROR:
     WARN += ["-Werror"]
 
 setup(
-    ext_modules=cythonize(
+    ext_modules=cythonize(  # type: ignore[no-untyped-call]
         [
             Extension(
                 "gilx.ckernels",

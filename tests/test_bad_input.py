@@ -112,7 +112,7 @@ def test_bad_arguments(
 
 @pytest.mark.parametrize("count", [0, 2, 9])
 def test_wrong_number_of_arguments(implementation: Implementation, count: int) -> None:
-    with pytest.raises(TypeError, match="mandelbrot_(no)?gil"):
+    with pytest.raises(TypeError, match=r"mandelbrot_(no)?gil"):
         implementation["mandelbrot"](*[1] * count)
 
 
@@ -123,7 +123,9 @@ def test_unknown_keyword(implementation: Implementation) -> None:
 
 def test_empty_inputs(implementation: Implementation) -> None:
     nothing = np.zeros(0)
-    assert implementation["mandelbrot"](nothing, nothing, 5, np.zeros((0, 0), np.int32)) == 0
+    assert (
+        implementation["mandelbrot"](nothing, nothing, 5, np.zeros((0, 0), np.int32)) == 0
+    )
     rows = np.zeros((3, 0), np.int32)
     assert implementation["mandelbrot"](nothing, np.zeros(3), 5, rows) == 3
     assert implementation["histogram"](b"", 5, np.zeros((0, 256), np.int64)) == 0
@@ -156,16 +158,34 @@ def test_counter_at_the_end_of_the_numbers() -> None:
     ("call", "words"),
     [
         (lambda: gilx.run("nope"), "kernel: expected one of mandelbrot, "),
-        (lambda: gilx.run("mandelbrot", variant="rust"), "variant: expected one of python"),
-        (lambda: gilx.run("levenshtein", variant="numpy"), "variant: expected one of python"),
-        (lambda: gilx.run("mandelbrot", pool="x"), "pool: expected one of serial, threads"),
-        (lambda: gilx.run("mandelbrot", workers=0), "workers: expected at least 1, got 0"),
-        (lambda: gilx.run("mandelbrot", workers=-3), "workers: expected at least 1, got -3"),
+        (
+            lambda: gilx.run("mandelbrot", variant="rust"),
+            "variant: expected one of python",
+        ),
+        (
+            lambda: gilx.run("levenshtein", variant="numpy"),
+            "variant: expected one of python",
+        ),
+        (
+            lambda: gilx.run("mandelbrot", pool="x"),
+            "pool: expected one of serial, threads",
+        ),
+        (
+            lambda: gilx.run("mandelbrot", workers=0),
+            "workers: expected at least 1, got 0",
+        ),
+        (
+            lambda: gilx.run("mandelbrot", workers=-3),
+            "workers: expected at least 1, got -3",
+        ),
         (lambda: gilx.run("mandelbrot", workers=1.5), "workers: expected a whole number"),  # type: ignore[arg-type]
         (lambda: gilx.run("mandelbrot", size=0), "size: expected at least 1, got 0"),
         (lambda: gilx.run("mandelbrot", seed=-1), "seed: expected at least 0, got -1"),
         (lambda: gilx.run("mandelbrot", size=9, grain=0), "grain: expected at least 1"),
-        (lambda: gilx.run("mandelbrot", schedule="x"), "schedule: expected one of static"),  # type: ignore[arg-type]
+        (
+            lambda: gilx.run("mandelbrot", schedule="x"),  # type: ignore[arg-type]
+            "schedule: expected one of static",
+        ),
     ],
 )
 def test_bad_runs(call: Callable[[], object], words: str) -> None:

@@ -18,12 +18,18 @@ from gilx.environment import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .conftest import Implementation
 
 # Two items that would take minutes each.
-LONG = {
-    "mandelbrot": lambda: (np.zeros(2), np.zeros(2), 2**31 - 1, np.zeros((2, 2), np.int32)),
+LONG: dict[str, Callable[[], tuple[Any, ...]]] = {
+    "mandelbrot": lambda: (
+        np.zeros(2),
+        np.zeros(2),
+        2**31 - 1,
+        np.zeros((2, 2), np.int32),
+    ),
     "levenshtein": lambda: (
         np.zeros(2_000_000, np.uint8),
         np.array([0, 1_000_000, 2_000_000]),
@@ -38,10 +44,8 @@ def interrupted(call: Callable[[], object]) -> None:
     """Make the call; a helper sends SIGINT to this process while it runs."""
     done = threading.Event()
     # The signal must come from outside: a held call lets no other thread here run.
-    helper = subprocess.Popen(
-        [sys.executable, "-c", "import os, signal, sys, time; time.sleep(0.3);"
-         f"os.kill({os.getpid()}, signal.SIGINT)"],
-    )  # fmt: skip
+    code = f"import os, time; time.sleep(0.3); os.kill({os.getpid()}, {signal.SIGINT:d})"
+    helper = subprocess.Popen([sys.executable, "-c", code])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -83,9 +87,7 @@ def test_cancelling_stops_a_long_item(implementation: Implementation, name: str)
     counter = Counter(0, 2)
     result: list[int] = []
     worker = threading.Thread(
-        target=lambda: result.append(
-            implementation[name](*LONG[name](), take=counter)
-        )
+        target=lambda: result.append(implementation[name](*LONG[name](), take=counter))
     )
     worker.start()
     while counter.remaining == 2:

@@ -14,6 +14,7 @@ from gilx.environment import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Literal
 
     from .conftest import Implementation
 
@@ -111,7 +112,9 @@ def test_attached_callers_meet_without_a_gil() -> None:
 
 @pytest.mark.parametrize("rhythm", ["fixed", "exponential"])
 @pytest.mark.parametrize("released", ["spin", "sleep"])
-def test_spin_reports_a_band(rhythm: str, released: str) -> None:
+def test_spin_reports_a_band(
+    rhythm: Literal["fixed", "exponential"], released: Literal["spin", "sleep"]
+) -> None:
     done = ckernels.spin(100_000, 100_000, 20_000_000, rhythm=rhythm, released=released)
     assert done.wall_ns >= 20_000_000
     assert 0 < done.held_min_ns <= done.held_max_ns <= done.wall_ns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_same_bits_for_every_splitting(data: st.DataObject) -> None:
     edges = sorted([0, *cuts, problem.items])
     for implementation in IMPLEMENTATIONS:
         out = problem.fresh_out()
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             done = implementation[name](*problem.inputs, out, start, stop)
             assert done == stop - start
         assert out.tobytes() == whole.tobytes(), implementation
@@ -169,7 +170,7 @@ def test_calls_share_a_counter(
 
 
 def test_array_and_memoryview_arguments(implementation: Implementation) -> None:
-    from array import array  # noqa: PLC0415
+    from array import array
 
     out = array("q", [-1] * 512)
     grid = memoryview(out).cast("B").cast("q", (2, 256))
@@ -180,7 +181,7 @@ def test_array_and_memoryview_arguments(implementation: Implementation) -> None:
 
 
 def test_twins_have_the_same_docstring(kernel: gilx.kernels.Kernel) -> None:
-    import inspect  # noqa: PLC0415
+    import inspect
 
     for variant in ("gil", "nogil"):
         c = kernel.function(f"c-{variant}")

@@ -16,7 +16,7 @@ Each kernel is three pieces:
   list of kernels in C, at the end of this file.
 """
 
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
@@ -62,7 +62,7 @@ cdef extern from "call.h" nogil:
     const gilx_signature gilx_signatures[]
 
     ctypedef struct gilx_support:
-        PyObject *counter_type
+        PyTypeObject *counter_type
         PyObject *main_thread
     ctypedef struct gilx_call:
         gilx_argument arguments[1]
@@ -89,7 +89,7 @@ cdef class Call:
     def __cinit__(self, int kernel, bint released, tuple given):
         cdef gilx_support support
         cdef PyObject *values[GILX_MAX_VALUES]
-        support.counter_type = <PyObject *>Counter
+        support.counter_type = <PyTypeObject *>Counter
         support.main_thread = <PyObject *>main_thread
         for i in range(len(given)):
             values[i] = <PyObject *>given[i]

@@ -163,4 +163,3 @@ def _run_on(
         schedule=schedule,
         grain=work.grain,
     )
-

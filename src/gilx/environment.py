@@ -51,8 +51,8 @@ def cgroup_cpus(root: Path = Path("/")) -> float | None:
     -------
     float or None
         The least of ``quota / period`` over its groups and all groups above them, in
-        either hierarchy version (Linux: Documentation/admin-guide/cgroup-v2.rst, cpu.max;
-        cgroup-v1: cpu.cfs_quota_us). None where nothing is limited or there are no groups.
+        either hierarchy version (Linux: Documentation/admin-guide/cgroup-v2.rst,
+        cpu.max; cgroup-v1: cpu.cfs_quota_us). None where nothing is limited.
 
     """
     try:
@@ -87,12 +87,16 @@ def _cgroup_mounts(mounts: str) -> Iterator[_Mount]:
             yield _Mount(1, PurePosixPath(fields[3]), fields[4])
 
 
-def _cgroup_directories(mounts: str, groups: str, root: Path) -> Iterator[tuple[Path, int]]:
+def _cgroup_directories(
+    mounts: str, groups: str, root: Path
+) -> Iterator[tuple[Path, int]]:
     """Yield the directory of each group that the process is in, and those above it."""
     for mount in _cgroup_mounts(mounts):
         for line in groups.splitlines():
             number, controllers, path = line.split(":", 2)
-            ours = number == "0" if mount.version == 2 else "cpu" in controllers.split(",")  # noqa: PLR2004
+            ours = (
+                number == "0" if mount.version == 2 else "cpu" in controllers.split(",")
+            )
             if not ours:
                 continue
             point = root / mount.point.lstrip("/")
@@ -107,7 +111,7 @@ def _cgroup_directories(mounts: str, groups: str, root: Path) -> Iterator[tuple[
 def _cpu_limit(directory: Path, version: int) -> float | None:
     """Return quota / period of one group; None if unlimited or not to be read."""
     try:
-        if version == 2:  # noqa: PLR2004 - the hierarchy's version
+        if version == 2:
             quota, period = (directory / "cpu.max").read_text().split()
         else:
             quota = (directory / "cpu.cfs_quota_us").read_text().strip()

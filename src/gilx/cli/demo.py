@@ -35,7 +35,10 @@ _GOOD_SHARE = 0.75
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "kernels", nargs="*", metavar="KERNEL", help=f"default: {', '.join(kernels.names())}"
+        "kernels",
+        nargs="*",
+        metavar="KERNEL",
+        help=f"default: {', '.join(kernels.names())}",
     )
     parser.add_argument(
         "--workers", metavar="N", help="how many threads (default: the usable CPUs)"
@@ -44,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class _Row:
-    kernel: str
     variant: str
     alone: float
     together: float
@@ -58,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
     cpus = usable_cpus()
     workers = at_least("workers", cpus if given is None else given, 1)
 
-    print("Does more threads mean faster? The same work, done by one thread and by")
-    print(f"{workers}; every result is checked against pure Python.\n")
+    print(f"Do more threads mean faster? The same work, by one thread and by {workers};")
+    print("every result is checked against pure Python.\n")
     print(f"{describe()}\n")
     if cpus == 1:
         print(
@@ -67,34 +69,35 @@ def run(options: argparse.Namespace) -> int:
             "that release the GIL still take turns on the one CPU. Give it a second one\n"
             "(see taskset, or the container's CPU limit) to see the difference.\n"
         )
-    rows = _measure(names or list(kernels.names()), workers)
-    print(
-        format_table(
-            ("kernel", "variant", "1 thread", f"{workers} threads", "speedup", "so"),
-            [
-                (
-                    row.kernel,
-                    row.variant,
-                    f"{row.alone * 1e3:.0f} ms",
-                    f"{row.together * 1e3:.0f} ms",
-                    f"{row.speedup:.2f}x",
-                    _sentence(row, workers, cpus),
-                )
-                for row in rows
-            ],
-            right=(2, 3, 4),
+    for name, rows in _measure(names or list(kernels.names()), workers).items():
+        print(f"{name}: {kernels.get(name).summary.lower()}")
+        print(
+            format_table(
+                ("variant", "1 thread", f"{workers} threads", "speedup", ""),
+                [
+                    (
+                        row.variant,
+                        f"{row.alone * 1e3:.0f} ms",
+                        f"{row.together * 1e3:.0f} ms",
+                        f"{row.speedup:.2f}x",
+                        _sentence(row, workers, cpus),
+                    )
+                    for row in rows
+                ],
+                right=(1, 2, 3),
+            ),
+            end="\n\n",
         )
-    )
     print(
-        f"\nMedians of {_BLOCKS} rounds, each with every row in random order; speedups are"
+        f"Medians of {_BLOCKS} rounds, each with every row in random order; speedups are"
         "\ntaken within a round. Pure Python works on a smaller problem, so compare its"
         "\nspeedup with the others', not its times."
     )
     return 0
 
 
-def _measure(names: list[str], workers: int) -> list[_Row]:
-    rows = []
+def _measure(names: list[str], workers: int) -> dict[str, list[_Row]]:
+    rows: dict[str, list[_Row]] = {}
     with SerialPool() as serial, ThreadPool(workers) as threads:
         for number, name in enumerate(names):
             kernel = kernels.get(name)
@@ -115,17 +118,15 @@ def _measure(names: list[str], workers: int) -> list[_Row]:
             samples = time_blocks(arms, _BLOCKS, between=show)
             for problem in (small, large):
                 problem.check(problem.out)
-            for variant in _VARIANTS:
-                alone, together = samples[variant, "alone"], samples[variant, "together"]
-                rows.append(
-                    _Row(
-                        name if variant == _VARIANTS[0] else "",
-                        variant,
-                        median(alone),
-                        median(together),
-                        median_ratio(alone, together),
-                    )
+            rows[name] = [
+                _Row(
+                    variant,
+                    median(samples[variant, "alone"]),
+                    median(samples[variant, "together"]),
+                    median_ratio(samples[variant, "alone"], samples[variant, "together"]),
                 )
+                for variant in _VARIANTS
+            ]
     _show("")
     return rows
 
@@ -144,23 +145,23 @@ def _show(text: str) -> None:
 
 def _sentence(row: _Row, workers: int, cpus: int) -> str:
     """Say in a few words what a row shows; what was measured decides, not the name."""
-    shares = workers if workers < cpus else cpus
-    if row.variant == "python":
-        what, holds = "Python bytecode needs the GIL", gil_enabled()
-    elif row.variant.endswith("nogil"):
+    if not gil_enabled():
+        what, holds = "no GIL here", False
+    elif row.variant == "python":
+        what, holds = "bytecode needs the GIL", True
+    elif row.variant.endswith("-nogil"):
         what, holds = "releases the GIL", False
     else:
-        what, holds = "holds the GIL", gil_enabled()
-    if not gil_enabled():
-        what = "there is no GIL here"
+        what, holds = "holds the GIL", True
+    most = min(workers, cpus)
     if workers == 1:
-        return f"{what}; one thread has nobody to share with."
-    if row.speedup >= _GOOD_SHARE * shares and shares > 1:
-        return f"{what}: {workers} threads really work side by side."
-    if row.speedup <= _NO_SPEEDUP and holds:
-        return f"{what}: threads take turns, more of them gain nothing."
-    if cpus == 1:
-        return f"{what}, but there is one CPU to run on."
+        return f"{what}"
+    if most > 1 and row.speedup >= _GOOD_SHARE * most:
+        return f"{what}: threads run side by side"
+    if holds and row.speedup <= _NO_SPEEDUP:
+        return f"{what}: threads take turns"
+    if most == 1:
+        return f"{what}, but there is one CPU"
     if row.speedup <= _NO_SPEEDUP:
-        return f"{what}, yet nothing was gained: were the CPUs busy with something else?"
-    return f"{what}: some of the work overlapped, the CPUs may have been busy."
+        return f"{what}, yet gained nothing: busy CPUs?"
+    return f"{what}: partly side by side; busy CPUs?"

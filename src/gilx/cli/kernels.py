@@ -25,5 +25,7 @@ def run(options: argparse.Namespace) -> int:
         (kernel.name, kernel.item, kernel.unit, f"{kernel.summary} ({kernel.bottleneck})")
         for kernel in map(kernels.get, kernels.names())
     ]
-    print(format_table(("kernel", "item", "unit of work", "what it does (its limit)"), rows))
+    print(
+        format_table(("kernel", "item", "unit of work", "what it does (its limit)"), rows)
+    )
     return 0

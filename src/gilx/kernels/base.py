@@ -6,6 +6,7 @@ import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.errors import WrongResultError, at_least, one_of
@@ -202,7 +203,9 @@ class Problem:
         import numpy as np  # noqa: PLC0415 - loaded with the problem
 
         if items is None:
-            items = sorted({i * (self.items - 1) // 7 for i in range(8)} & {*range(self.items)})
+            items = sorted(
+                {i * (self.items - 1) // 7 for i in range(8)} & {*range(self.items)}
+            )
         right = self.fresh_out()
         for item in items:
             self.kernel.python(*self.inputs, right, item, item + 1)
@@ -210,12 +213,13 @@ class Problem:
                 out[item], right[item], rtol=self.kernel.tolerance, atol=0, equal_nan=True
             ):
                 raise WrongResultError(
-                    f"{self.kernel.name}: {self.kernel.item} {item} of problem size "
-                    f"{self.size}, seed {self.seed}: expected {right[item]}, got {out[item]}"
+                    f"{self.kernel.name}: {self.kernel.item} {item} of problem "
+                    f"size {self.size}, seed {self.seed}: expected {right[item]}, "
+                    f"got {out[item]}"
                 )
 
 
 def split_evenly(items: int, parts: int) -> list[tuple[int, int]]:
     """Return `parts` ranges that cover the items 0 to `items`, differing by at most 1."""
     edges = [items * part // parts for part in range(parts + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))

@@ -45,7 +45,9 @@ class Levenshtein(Kernel):
                 row = [i]
                 for j, other in enumerate(second, 1):
                     row.append(
-                        min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (letter != other))
+                        min(
+                            above[j] + 1, row[j - 1] + 1, above[j - 1] + (letter != other)
+                        )
                     )
                 above = row
             out[pair] = above[-1]
@@ -64,7 +66,7 @@ class Levenshtein(Kernel):
         for pair in range(0, size, 2):
             common = int(lengths[:, pair].min())
             copied = a[a_offsets[pair] : a_offsets[pair] + common].copy()
-            changed = rng.random(common) < 0.1  # noqa: PLR2004 - one letter in ten
+            changed = rng.random(common) < 0.1
             copied[changed] = letters[rng.integers(0, 4, int(changed.sum()))]
             b[b_offsets[pair] : b_offsets[pair] + common] = copied
         return (a, a_offsets, b, b_offsets), np.zeros(size, np.int32)

@@ -44,7 +44,9 @@ class Mandelbrot(Kernel):
                 out[row, column] = count
 
     @staticmethod
-    def numpy(re: Array, im: Array, max_iter: int, out: Array, start: int, stop: int) -> None:
+    def numpy(
+        re: Array, im: Array, max_iter: int, out: Array, start: int, stop: int
+    ) -> None:
         """Compute with NumPy, all points of a row at a time."""
         import numpy as np  # noqa: PLC0415 - see Kernel
 

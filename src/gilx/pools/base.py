@@ -106,7 +106,7 @@ class Pool(ABC):
             self._closed = True
             self._close()
 
-    def _close(self) -> None:
+    def _close(self) -> None:  # noqa: B027 - optional: some have nothing to let go
         """Do what `close` says, once."""
 
     def __enter__(self) -> Self:

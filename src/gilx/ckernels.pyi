@@ -1,0 +1,107 @@
+from typing import Literal, SupportsIndex, final
+
+from _typeshed import structseq
+from typing_extensions import Buffer
+
+@final
+class Counter:
+    def __new__(
+        cls, start: SupportsIndex, stop: SupportsIndex, grain: SupportsIndex = 1
+    ) -> Counter: ...
+    def take(self) -> tuple[int, int] | None: ...
+    def cancel(self) -> None: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def stop(self) -> int: ...
+    @property
+    def grain(self) -> int: ...
+    @property
+    def cancelled(self) -> bool: ...
+    @property
+    def remaining(self) -> int: ...
+
+@final
+class SpinResult(structseq[int], tuple[int, int, int, int, int]):
+    @property
+    def wall_ns(self) -> int: ...
+    @property
+    def held_min_ns(self) -> int: ...
+    @property
+    def held_max_ns(self) -> int: ...
+    @property
+    def waited_ns(self) -> int: ...
+    @property
+    def cycles(self) -> int: ...
+
+def mandelbrot_gil(
+    re: Buffer,
+    im: Buffer,
+    max_iter: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def mandelbrot_nogil(
+    re: Buffer,
+    im: Buffer,
+    max_iter: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def histogram_gil(
+    data: Buffer,
+    block: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def histogram_nogil(
+    data: Buffer,
+    block: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def levenshtein_gil(
+    a: Buffer,
+    a_offsets: Buffer,
+    b: Buffer,
+    b_offsets: Buffer,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def levenshtein_nogil(
+    a: Buffer,
+    a_offsets: Buffer,
+    b: Buffer,
+    b_offsets: Buffer,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def spin(
+    hold_ns: SupportsIndex,
+    release_ns: SupportsIndex,
+    total_ns: SupportsIndex,
+    *,
+    rhythm: Literal["fixed", "exponential"] = "fixed",
+    released: Literal["spin", "sleep"] = "spin",
+    seed: SupportsIndex = 0,
+) -> SpinResult: ...
+def rendezvous_gil(parties: SupportsIndex, timeout_ns: SupportsIndex) -> int: ...
+def rendezvous_nogil(parties: SupportsIndex, timeout_ns: SupportsIndex) -> int: ...
