@@ -48,7 +48,7 @@ def test_demo() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     for variant in ("python", "c-gil", "c-nogil", "cython-gil", "cython-nogil"):
-        assert f" {variant} " in done.stdout
+        assert f"\n{variant} " in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 90
 
 

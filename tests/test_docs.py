@@ -1,0 +1,34 @@
+"""The README's Python and the examples run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_readme_has_code() -> None:
+    assert len(BLOCKS) == 2
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=lambda code: code.split("\n")[0])
+def test_readme_code(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_links_of_the_readme_resolve() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "script", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.stem
+)
+def test_examples(script: Path) -> None:
+    subprocess.run([sys.executable, script], check=True, timeout=60)
