@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
             "(see taskset, or the container's CPU limit) to see the difference.\n"
         )
     for name, rows in _measure(names or list(kernels.names()), workers).items():
-        print(f"{name}: {kernels.get(name).summary.lower()}")
+        print(f"{name}: {kernels.get(name).summary}")
         print(
             format_table(
                 ("variant", "1 thread", f"{workers} threads", "speedup", ""),
@@ -148,7 +148,7 @@ def _sentence(row: _Row, workers: int, cpus: int) -> str:
     if not gil_enabled():
         what, holds = "no GIL here", False
     elif row.variant == "python":
-        what, holds = "bytecode needs the GIL", True
+        what, holds = "needs the GIL", True
     elif row.variant.endswith("-nogil"):
         what, holds = "releases the GIL", False
     else:
@@ -157,11 +157,11 @@ def _sentence(row: _Row, workers: int, cpus: int) -> str:
     if workers == 1:
         return f"{what}"
     if most > 1 and row.speedup >= _GOOD_SHARE * most:
-        return f"{what}: threads run side by side"
+        return f"{what}: side by side"
     if holds and row.speedup <= _NO_SPEEDUP:
         return f"{what}: threads take turns"
     if most == 1:
-        return f"{what}, but there is one CPU"
+        return f"{what}, but one CPU"
     if row.speedup <= _NO_SPEEDUP:
-        return f"{what}, yet gained nothing: busy CPUs?"
-    return f"{what}: partly side by side; busy CPUs?"
+        return f"{what}: no gain; busy CPUs?"
+    return f"{what}: partly; busy CPUs?"
