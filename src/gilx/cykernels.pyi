@@ -1,66 +1,8 @@
-from typing import SupportsIndex
-
-from typing_extensions import Buffer
-
-from gilx.ckernels import Counter
-
-def mandelbrot_gil(
-    re: Buffer,
-    im: Buffer,
-    max_iter: SupportsIndex,
-    out: Buffer,
-    start: SupportsIndex = 0,
-    stop: SupportsIndex | None = None,
-    *,
-    take: Counter | None = None,
-) -> int: ...
-def mandelbrot_nogil(
-    re: Buffer,
-    im: Buffer,
-    max_iter: SupportsIndex,
-    out: Buffer,
-    start: SupportsIndex = 0,
-    stop: SupportsIndex | None = None,
-    *,
-    take: Counter | None = None,
-) -> int: ...
-def histogram_gil(
-    data: Buffer,
-    block: SupportsIndex,
-    out: Buffer,
-    start: SupportsIndex = 0,
-    stop: SupportsIndex | None = None,
-    *,
-    take: Counter | None = None,
-) -> int: ...
-def histogram_nogil(
-    data: Buffer,
-    block: SupportsIndex,
-    out: Buffer,
-    start: SupportsIndex = 0,
-    stop: SupportsIndex | None = None,
-    *,
-    take: Counter | None = None,
-) -> int: ...
-def levenshtein_gil(
-    a: Buffer,
-    a_offsets: Buffer,
-    b: Buffer,
-    b_offsets: Buffer,
-    out: Buffer,
-    start: SupportsIndex = 0,
-    stop: SupportsIndex | None = None,
-    *,
-    take: Counter | None = None,
-) -> int: ...
-def levenshtein_nogil(
-    a: Buffer,
-    a_offsets: Buffer,
-    b: Buffer,
-    b_offsets: Buffer,
-    out: Buffer,
-    start: SupportsIndex = 0,
-    stop: SupportsIndex | None = None,
-    *,
-    take: Counter | None = None,
-) -> int: ...
+# The twins of the C functions: the same signatures, so they are declared once.
+from gilx.ckernels import Counter as Counter
+from gilx.ckernels import histogram_gil as histogram_gil
+from gilx.ckernels import histogram_nogil as histogram_nogil
+from gilx.ckernels import levenshtein_gil as levenshtein_gil
+from gilx.ckernels import levenshtein_nogil as levenshtein_nogil
+from gilx.ckernels import mandelbrot_gil as mandelbrot_gil
+from gilx.ckernels import mandelbrot_nogil as mandelbrot_nogil
