@@ -66,6 +66,7 @@ setup(
                     "csrc/module/ckernels.c",
                     "csrc/module/counter_type.c",
                     "csrc/module/instruments.c",
+                    "csrc/module/parts.c",
                     *GLUE,
                     *sorted(str(path) for path in Path("csrc/kernels").glob("*.c")),
                 ],
@@ -76,7 +77,7 @@ setup(
             Extension(
                 "gilx.cykernels",
                 sources=["src/gilx/cykernels.pyx", *GLUE],
-                depends=HEADERS,
+                depends=[*HEADERS, *sorted(str(p) for p in Path("src").rglob("*.pxi"))],
                 include_dirs=["csrc/module"],
                 extra_compile_args=COMPILE,
                 extra_link_args=LINK,

@@ -17,7 +17,7 @@ from statistics import median, quantiles
 
 from gilx import kernels
 from gilx.cli.table import format_table
-from gilx.dispatch import region
+from gilx.dispatch import regions, run_all
 from gilx.environment import describe
 from gilx.meter.blocks import time_blocks
 from gilx.pools import SerialPool
@@ -51,9 +51,9 @@ def measure(kernel: kernels.Kernel, blocks: int, pool: SerialPool) -> None:
         variant: small if variant in ("python", "numpy") else large
         for variant in kernel.variants
     }
-    work = {variant: region(p, variant=variant) for variant, p in problems.items()}
+    work = {variant: regions(p, variant=variant) for variant, p in problems.items()}
     samples = time_blocks(
-        {variant: partial(pool.run, w) for variant, w in work.items()}, blocks
+        {variant: partial(run_all, pool, w) for variant, w in work.items()}, blocks
     )
     rates = {
         variant: [problems[variant].units / seconds for seconds in samples[variant]]

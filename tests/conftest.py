@@ -43,6 +43,21 @@ IMPLEMENTATIONS = [
 ]
 
 
+# Sizes of problems that even the references compute in a moment, of at least four items.
+SMALL = {
+    "mandelbrot": 40,
+    "nbody": 37,
+    "matmul": 29,
+    "collatz": 300,
+    "primes": 2_000_000,
+    "montecarlo": 15_000,
+    "histogram": 300_000,
+    "triad": 1000,
+    "heat": 23,
+    "levenshtein": 9,
+}
+
+
 @pytest.fixture(params=IMPLEMENTATIONS, ids=str)
 def implementation(request: pytest.FixtureRequest) -> Implementation:
     chosen: Implementation = request.param

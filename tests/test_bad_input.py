@@ -46,6 +46,22 @@ def pairs(**changes: Any) -> dict[str, Any]:
     return good | changes
 
 
+def bodies(**changes: Any) -> dict[str, Any]:
+    """Good arguments of nbody, but for the changes."""
+    good = {name: np.zeros(2) for name in ("x", "y", "z", "mass")}
+    return good | {"softening": 1, "out": np.full((2, 3), -7.0)} | changes
+
+
+def option(**changes: Any) -> dict[str, Any]:
+    """Good arguments of montecarlo, but for the changes."""
+    good: dict[str, Any] = {"spot": 100, "strike": 105, "rate": 0.02, "volatility": 0.25}
+    good |= {"years": 1.5, "paths": 21, "block": 10, "seed": 0}
+    return good | {"out": np.full((3, 2), -7.0)} | changes
+
+
+memory = np.full(8, -7.0)
+
+
 def misaligned() -> np.ndarray[Any, Any]:
     return np.zeros(4 * 5 * 4 + 1, np.uint8)[1:].view(np.int32).reshape(4, 5)
 
@@ -90,6 +106,21 @@ CASES: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("histogram", {"data": b"abc", "block": 0, "out": np.full((3, 256), -7)}, ValueError, "block: expected 1 to 9223372036854775807, got 0"),
     ("histogram", {"data": b"abc", "block": 2**63 - 1, "out": np.full((2, 256), -7)}, ValueError, "out: expected shape (ceil(size/block), 256) = (1, 256), got (2, 256)"),
     ("histogram", {"data": "abc", "block": 1, "out": np.full((3, 256), -7)}, TypeError, "data: expected a C-contiguous buffer of uint8, got str"),
+    ("nbody", bodies(softening="1"), TypeError, "softening: expected a float, got str"),
+    ("nbody", bodies(y=np.zeros(3)), ValueError, "y: expected shape (bodies) = (2), got (3)"),
+    ("nbody", bodies(out=np.full((2, 2), -7.0)), ValueError, "out: expected shape (bodies, 3) = (2, 3), got (2, 2)"),
+    ("matmul", {"a": np.zeros((2, 3)), "b": np.zeros((2, 3)), "out": np.full((2, 3), -7.0)}, ValueError, "b: expected shape (inner, columns) = (3, 3), got (2, 3)"),
+    ("matmul", {"a": np.zeros(3), "b": np.zeros((3, 2)), "out": np.full((1, 2), -7.0)}, ValueError, "a: expected 2 dimensions (rows, inner), got 1"),
+    ("collatz", {"first": 0, "out": np.full(3, -7, np.int32)}, ValueError, "first: expected 1 to 4611686018427387904, got 0"),
+    ("primes", {"limit": 2**48 + 1, "segment": 2**48, "out": np.full(2, -7)}, ValueError, "limit: expected 0 to 281474976710656, got 281474976710657"),
+    ("primes", {"limit": 100, "segment": 10, "out": np.full(9, -7)}, ValueError, "out: expected shape (ceil(limit/segment)) = (10), got (9)"),
+    ("montecarlo", option(paths=-1), ValueError, "paths: expected 0 to 4611686018427387904, got -1"),
+    ("montecarlo", option(seed=2**63), ValueError, "seed: expected 0 to 9223372036854775807, got a number beyond 64 bits"),
+    ("montecarlo", option(spot=None), TypeError, "spot: expected a float, got NoneType"),
+    ("montecarlo", option(out=np.full((2, 2), -7.0)), ValueError, "out: expected shape (ceil(paths/block), 2) = (3, 2), got (2, 2)"),
+    ("triad", {"b": np.zeros(3), "c": np.zeros(3), "scalar": 1j, "out": np.full(3, -7.0)}, TypeError, "scalar: expected a float, got complex"),
+    ("triad", {"b": memory[:3], "c": memory[3:6], "scalar": 2, "out": memory[5:8]}, ValueError, "out: expected memory apart from c, got overlap"),
+    ("heat", {"u": np.zeros((3, 3)), "rate": 0.1, "out": np.full((3, 3), -7.0, np.float32)}, TypeError, "out: expected items of type float64, got format 'f' of 4 bytes"),
     ("levenshtein", pairs(a_offsets=np.array([0, 2])), ValueError, "b_offsets: expected shape (pairs+1) = (2), got (3)"),
     ("levenshtein", pairs(a_offsets=np.zeros(0, np.int64)), ValueError, "a_offsets: expected at least 1 items, got 0"),
     ("levenshtein", pairs(a_offsets=np.array([0, 7, 7])), IndexError, "a_offsets: expected offsets that rise from 0 to the size of a (6), got 7 at index 1"),

@@ -22,13 +22,25 @@ if TYPE_CHECKING:
 
     from .conftest import Implementation
 
-# Two items that would take minutes each.
+# Work that would take far longer than the tests let it, where possible in two items.
 LONG: dict[str, Callable[[], tuple[Any, ...]]] = {
     "mandelbrot": lambda: (
         np.zeros(2),
         np.zeros(2),
         2**31 - 1,
         np.zeros((2, 2), np.int32),
+    ),
+    "nbody": lambda: (*np.zeros((4, 200_000)), 1.0, np.zeros((200_000, 3))),
+    "matmul": lambda: (
+        np.zeros((300_000, 400)),
+        np.zeros((400, 400)),
+        np.zeros((300_000, 400)),
+    ),
+    "collatz": lambda: (2**50, np.zeros(200_000_000, np.int32)),
+    "primes": lambda: (2**48, 2**47, np.zeros(2, np.int64)),
+    "montecarlo": lambda: (
+        *(100.0, 105.0, 0.02, 0.25, 1.5, 2**62, 2**61, 0),
+        np.zeros((2, 2)),
     ),
     "levenshtein": lambda: (
         np.zeros(2_000_000, np.uint8),
@@ -84,13 +96,14 @@ def test_ctrl_c_in_instruments() -> None:
 def test_cancelling_stops_a_long_item(implementation: Implementation, name: str) -> None:
     if implementation.variant == "gil" and gil_enabled():
         pytest.skip("nobody else runs during a held call, so nobody could cancel it")
-    counter = Counter(0, 2)
+    items = len(LONG[name]()[-1])
+    counter = Counter(0, items, (items + 1) // 2)
     result: list[int] = []
     worker = threading.Thread(
         target=lambda: result.append(implementation[name](*LONG[name](), take=counter))
     )
     worker.start()
-    while counter.remaining == 2:
+    while counter.remaining == items:
         worker.join(0.01)
     counter.cancel()
     worker.join(30)

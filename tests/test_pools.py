@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import gilx
-from gilx.dispatch import region
-from gilx.kernels.base import split_evenly
+from gilx.dispatch import regions, run_all
+from gilx.kernels.base import agree, split_evenly
 from gilx.pools import SerialPool, ThreadPool
+
+from .conftest import SMALL
 
 if TYPE_CHECKING:
     from gilx.pools.base import Schedule
-
-small = {"mandelbrot": 40, "histogram": 300_000, "levenshtein": 9}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 64])
@@ -25,7 +25,7 @@ small = {"mandelbrot": 40, "histogram": 300_000, "levenshtein": 9}
 def test_same_result_however_it_is_run(
     kernel: gilx.kernels.Kernel, workers: int, schedule: Schedule
 ) -> None:
-    serial = gilx.run(kernel.name, pool="serial", size=small[kernel.name])
+    serial = gilx.run(kernel.name, pool="serial", size=SMALL[kernel.name])
     assert serial.workers == 1
     serial.problem.check(serial.problem.out)
     for variant in kernel.variants:
@@ -34,11 +34,12 @@ def test_same_result_however_it_is_run(
             workers=workers,
             variant=variant,
             schedule=schedule,
-            size=small[kernel.name],
+            size=SMALL[kernel.name],
         )
         assert threads.workers == workers
         assert threads.seconds > 0
-        assert np.array_equal(threads.value, serial.value), variant
+        tolerance = kernel.tolerance if variant in ("python", "numpy") else 0
+        assert agree(threads.value, serial.value, tolerance), variant
 
 
 def test_histogram_is_merged() -> None:
@@ -55,7 +56,7 @@ def test_a_workers_exception_reaches_the_caller(
     pool_type: type[SerialPool | ThreadPool],
 ) -> None:
     problem = gilx.kernels.get("mandelbrot").problem(20)
-    good = region(problem)
+    [good] = regions(problem)
     bad = replace(good, arguments=(*problem.inputs, problem.out[:5]))
     with pool_type(2) as pool:
         for _ in range(2):
@@ -105,6 +106,19 @@ def test_splitting_covers_everything_evenly(items: int, parts: int) -> None:
 def test_problems_are_repeatable(kernel: gilx.kernels.Kernel) -> None:
     one, same, other = (kernel.problem(50, seed) for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one.inputs, same.inputs, strict=True))
-    assert any(
+    differ = [
         not np.array_equal(a, b) for a, b in zip(one.inputs, other.inputs, strict=True)
-    )
+    ]
+    # There is nothing random about primes.
+    assert any(differ) == (kernel.name != "primes")
+
+
+def test_a_run_of_several_sweeps_can_be_repeated() -> None:
+    problem = gilx.kernels.get("heat").problem(30)
+    before = problem.inputs[0].copy()
+    with ThreadPool(2) as pool:
+        for _ in range(2):
+            run_all(pool, regions(problem, workers=2))
+            problem.check(problem.out, range(problem.items))
+    assert np.array_equal(problem.inputs[0], before)
+    assert len(problem.calls()) == problem.sweeps > 1

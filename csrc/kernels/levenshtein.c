@@ -1,5 +1,6 @@
 /* levenshtein: edit distance of string pairs, one row of the table at a time. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels.h"
 
@@ -25,29 +26,36 @@ static const uint8_t *string_at(const uint8_t *bytes, const int64_t *offsets,
 }
 
 /* The distance of a and b; row has room for b_length numbers. Returns -1 when asked to
- * stop. */
+ * stop.
+ *
+ * Cell (i, j) of the table holds the distance less j. A step to the right then costs
+ * nothing, and only its minimum waits for the cell to the left. */
 static int32_t distance(const uint8_t *a, int64_t a_length, const uint8_t *b,
                         int64_t b_length, int32_t *row, gilx_poll *poll) {
     if (b_length == 0) {
         return (int32_t)a_length;
     }
-    for (int64_t j = 0; j < b_length; ++j) {
-        row[j] = (int32_t)(j + 1);
+    /* Long rows are cut, here and below, so that polls come in time. */
+    for (int64_t begin = 0; begin < b_length; begin += POLL) {
+        const int64_t cells = b_length - begin < POLL ? b_length - begin : POLL;
+        memset(row + begin, 0, (size_t)cells * sizeof *row);
+        if (gilx_poll_stops(poll, cells / 4)) {
+            return -1;
+        }
     }
-    int32_t last = (int32_t)b_length; /* the current row's newest cell */
+    int32_t last = 0; /* the current row's newest cell */
     for (int64_t i = 0; i < a_length; ++i) {
-        /* Long rows are cut, so that polls come in time. */
+        const uint8_t letter = a[i];
         int32_t diagonal = (int32_t)i;
         last = (int32_t)(i + 1);
         for (int64_t begin = 0; begin < b_length; begin += POLL) {
-            int64_t end = b_length - begin < POLL ? b_length : begin + POLL;
+            const int64_t end = b_length - begin < POLL ? b_length : begin + POLL;
             for (int64_t j = begin; j < end; ++j) {
-                int32_t above = row[j];
-                int32_t best = diagonal + (a[i] != b[j]);
-                best = best < above + 1 ? best : above + 1;
-                /* Only this step waits for the cell to the left: keep it short. */
-                last = best < last + 1 ? best : last + 1;
-                diagonal = above;
+                const int32_t replaced = diagonal - (letter == b[j]);
+                const int32_t removed = row[j] + 1;
+                const int32_t best = replaced < removed ? replaced : removed;
+                diagonal = row[j];
+                last = best < last ? best : last;
                 row[j] = last;
             }
             if (gilx_poll_stops(poll, end - begin + 8)) {
@@ -55,7 +63,7 @@ static int32_t distance(const uint8_t *a, int64_t a_length, const uint8_t *b,
             }
         }
     }
-    return last;
+    return last + (int32_t)b_length;
 }
 
 int gilx_levenshtein(const gilx_argument *arguments, int64_t start, int64_t stop,

@@ -2,6 +2,7 @@
 #include "call.h"
 #include "docstrings.h"
 #include "instruments.h"
+#include "parts.h"
 
 typedef struct {
     gilx_support support;
@@ -138,6 +139,10 @@ static PyMethodDef methods[] = {
      gilx_rendezvous_gil_doc},
     {"rendezvous_nogil", WITH_KEYWORDS(rendezvous_nogil), METH_VARARGS | METH_KEYWORDS,
      gilx_rendezvous_nogil_doc},
+    {"_exp", gilx_part_exp, METH_O, NULL},
+    {"_log", gilx_part_log, METH_O, NULL},
+    {"_normal", gilx_part_normal, METH_O, NULL},
+    {"_philox", gilx_part_philox, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

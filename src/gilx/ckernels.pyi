@@ -1,4 +1,4 @@
-from typing import Literal, SupportsIndex, final
+from typing import Literal, SupportsFloat, SupportsIndex, final
 
 from _typeshed import structseq
 from typing_extensions import Buffer
@@ -54,6 +54,112 @@ def mandelbrot_nogil(
     *,
     take: Counter | None = None,
 ) -> int: ...
+def nbody_gil(
+    x: Buffer,
+    y: Buffer,
+    z: Buffer,
+    mass: Buffer,
+    softening: SupportsFloat,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def nbody_nogil(
+    x: Buffer,
+    y: Buffer,
+    z: Buffer,
+    mass: Buffer,
+    softening: SupportsFloat,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def matmul_gil(
+    a: Buffer,
+    b: Buffer,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def matmul_nogil(
+    a: Buffer,
+    b: Buffer,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def collatz_gil(
+    first: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def collatz_nogil(
+    first: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def primes_gil(
+    limit: SupportsIndex,
+    segment: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def primes_nogil(
+    limit: SupportsIndex,
+    segment: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def montecarlo_gil(
+    spot: SupportsFloat,
+    strike: SupportsFloat,
+    rate: SupportsFloat,
+    volatility: SupportsFloat,
+    years: SupportsFloat,
+    paths: SupportsIndex,
+    block: SupportsIndex,
+    seed: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def montecarlo_nogil(
+    spot: SupportsFloat,
+    strike: SupportsFloat,
+    rate: SupportsFloat,
+    volatility: SupportsFloat,
+    years: SupportsFloat,
+    paths: SupportsIndex,
+    block: SupportsIndex,
+    seed: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
 def histogram_gil(
     data: Buffer,
     block: SupportsIndex,
@@ -66,6 +172,44 @@ def histogram_gil(
 def histogram_nogil(
     data: Buffer,
     block: SupportsIndex,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def triad_gil(
+    b: Buffer,
+    c: Buffer,
+    scalar: SupportsFloat,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def triad_nogil(
+    b: Buffer,
+    c: Buffer,
+    scalar: SupportsFloat,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def heat_gil(
+    u: Buffer,
+    rate: SupportsFloat,
+    out: Buffer,
+    start: SupportsIndex = 0,
+    stop: SupportsIndex | None = None,
+    *,
+    take: Counter | None = None,
+) -> int: ...
+def heat_nogil(
+    u: Buffer,
+    rate: SupportsFloat,
     out: Buffer,
     start: SupportsIndex = 0,
     stop: SupportsIndex | None = None,

@@ -1,8 +1,22 @@
 # The twins of the C functions: the same signatures, so they are declared once.
 from gilx.ckernels import Counter as Counter
+from gilx.ckernels import collatz_gil as collatz_gil
+from gilx.ckernels import collatz_nogil as collatz_nogil
+from gilx.ckernels import heat_gil as heat_gil
+from gilx.ckernels import heat_nogil as heat_nogil
 from gilx.ckernels import histogram_gil as histogram_gil
 from gilx.ckernels import histogram_nogil as histogram_nogil
 from gilx.ckernels import levenshtein_gil as levenshtein_gil
 from gilx.ckernels import levenshtein_nogil as levenshtein_nogil
 from gilx.ckernels import mandelbrot_gil as mandelbrot_gil
 from gilx.ckernels import mandelbrot_nogil as mandelbrot_nogil
+from gilx.ckernels import matmul_gil as matmul_gil
+from gilx.ckernels import matmul_nogil as matmul_nogil
+from gilx.ckernels import montecarlo_gil as montecarlo_gil
+from gilx.ckernels import montecarlo_nogil as montecarlo_nogil
+from gilx.ckernels import nbody_gil as nbody_gil
+from gilx.ckernels import nbody_nogil as nbody_nogil
+from gilx.ckernels import primes_gil as primes_gil
+from gilx.ckernels import primes_nogil as primes_nogil
+from gilx.ckernels import triad_gil as triad_gil
+from gilx.ckernels import triad_nogil as triad_nogil

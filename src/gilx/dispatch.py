@@ -11,10 +11,12 @@ from gilx.errors import ArgumentError, at_least, one_of
 from gilx.pools.base import SCHEDULES, Pool, Region
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gilx.kernels.base import Array, Problem
     from gilx.pools.base import Schedule
 
-__all__ = ["RunResult", "region", "run"]
+__all__ = ["RunResult", "regions", "run", "run_all"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,7 @@ class RunResult:
     value: Array
     """The result, with partial results merged."""
     seconds: float
-    """Wall time of the region: handing out the work, computing, waiting for all."""
+    """Wall time of the regions: handing out the work, computing, waiting for all."""
     problem: Problem
     variant: str
     pool: str
@@ -34,7 +36,7 @@ class RunResult:
     """Items in one claim under the dynamic schedule."""
 
 
-def region(
+def regions(
     problem: Problem,
     *,
     variant: str = "c-nogil",
@@ -42,8 +44,8 @@ def region(
     schedule: Schedule = "dynamic",
     grain: int | None = None,
     out: Array | None = None,
-) -> Region:
-    """Return the region that computes a problem.
+) -> list[Region]:
+    """Return the regions that compute a problem, one for each of its sweeps.
 
     Parameters
     ----------
@@ -72,14 +74,16 @@ def region(
     at_least("workers", workers, 1)
     if grain is None:
         grain = max(1, problem.items // (64 * workers))
-    return Region(
-        problem.kernel,
-        variant,
-        (*problem.inputs, problem.out if out is None else out),
-        problem.items,
-        schedule,
-        at_least("grain", grain, 1),
-    )
+    grain = at_least("grain", grain, 1)
+    return [
+        Region(problem.kernel, variant, arguments, problem.items, schedule, grain)
+        for arguments in problem.calls(out)
+    ]
+
+
+def run_all(pool: Pool, work: Sequence[Region]) -> float:
+    """Run regions one after another; return the sum of their wall times in seconds."""
+    return sum(map(pool.run, work))
 
 
 def run(
@@ -149,10 +153,10 @@ def run(
 def _run_on(
     pool: Pool, problem: Problem, variant: str, schedule: Schedule, grain: int | None
 ) -> RunResult:
-    work = region(
+    work = regions(
         problem, variant=variant, workers=pool.workers, schedule=schedule, grain=grain
     )
-    seconds = pool.run(work)
+    seconds = run_all(pool, work)
     return RunResult(
         value=problem.merge(problem.out),
         seconds=seconds,
@@ -161,5 +165,5 @@ def _run_on(
         pool=pool.name,
         workers=pool.workers,
         schedule=schedule,
-        grain=work.grain,
+        grain=work[0].grain,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gilx import kernels
 from gilx.cli.run import whole_number
 from gilx.cli.table import format_table
-from gilx.dispatch import region
+from gilx.dispatch import regions, run_all
 from gilx.environment import describe, gil_enabled, usable_cpus
 from gilx.errors import at_least, one_of
 from gilx.meter.blocks import median_ratio, time_blocks
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _VARIANTS = ("python", "c-gil", "c-nogil", "cython-gil", "cython-nogil")
+# Computing binds the first, small integers in a cache the second, memory the third.
+_KERNELS = ("mandelbrot", "primes", "triad")
 _BLOCKS = 7
 # Between what is no speedup at all and what is clearly one; the words say which.
 _NO_SPEEDUP = 1.2
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "kernels",
         nargs="*",
         metavar="KERNEL",
-        help=f"default: {', '.join(kernels.names())}",
+        help=f"which kernels, see gilx kernels (default: {' '.join(_KERNELS)})",
     )
     parser.add_argument(
         "--workers", metavar="N", help="how many threads (default: the usable CPUs)"
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
             "that release the GIL still take turns on the one CPU. Give it a second one\n"
             "(see taskset, or the container's CPU limit) to see the difference.\n"
         )
-    for name, rows in _measure(names or list(kernels.names()), workers).items():
+    for name, rows in _measure(names or list(_KERNELS), workers).items():
         print(f"{name}: {kernels.get(name).summary}")
         print(
             format_table(
@@ -132,8 +134,8 @@ def _measure(names: list[str], workers: int) -> dict[str, list[_Row]]:
 
 
 def _timed(pool: Pool, problem: Problem, variant: str) -> Callable[[], float]:
-    work = region(problem, variant=variant, workers=pool.workers)
-    return lambda: pool.run(work)
+    work = regions(problem, variant=variant, workers=pool.workers)
+    return lambda: run_all(pool, work)
 
 
 def _show(text: str) -> None:

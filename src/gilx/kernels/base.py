@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["Kernel", "Problem", "split_evenly"]
+__all__ = ["Kernel", "Problem", "agree", "split_evenly"]
 
 _COMPILED = {
     "c-gil": ("gilx.ckernels", "gil"),
@@ -57,7 +57,10 @@ class Kernel(ABC):
     python_size: ClassVar[int]
     """A size that takes the pure-Python reference about as long."""
     tolerance: ClassVar[float] = 0.0
-    """Largest relative difference of a result from the reference; 0 for integers."""
+    """How far references may be from the compiled variants, relative to the largest
+    number of an item; 0 for integers."""
+    sweeps: ClassVar[int] = 1
+    """How often a run computes all items: again and again from the last output."""
 
     @staticmethod
     @abstractmethod
@@ -75,9 +78,21 @@ class Kernel(ABC):
     def units(self, problem: Problem) -> int:
         """Return how many units of work a problem takes."""
 
-    def merge(self, out: Array) -> Array:
+    def merge(self, problem: Problem, out: Array) -> Array:
         """Return the result that a full output stands for: itself, if not a reduction."""
+        del problem
         return out
+
+    def next_inputs(self, inputs: tuple[Any, ...], out: Array) -> tuple[Any, ...]:
+        """Return the inputs of the next sweep, for kernels that take more than one."""
+        raise NotImplementedError(f"{self.name} takes one sweep")
+
+    def reference(self, problem: Problem, item: int) -> Array:
+        """Return what an item should be after all sweeps, computed in pure Python."""
+        out = problem.fresh_out()
+        self.python(*problem.inputs, out, item, item + 1)
+        right: Array = out[item]
+        return right
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -161,6 +176,41 @@ class Problem:
         """The number of items."""
         return int(self.out.shape[0])
 
+    @property
+    def sweeps(self) -> int:
+        """How often a run computes all items."""
+        return self.kernel.sweeps
+
+    @cached_property
+    def _spare(self) -> Array:
+        """Where sweeps put what only the next one reads."""
+        return self.fresh_out()
+
+    def calls(self, out: Array | None = None) -> list[tuple[Any, ...]]:
+        """Return the arguments of the calls that a run takes, one for each sweep.
+
+        Parameters
+        ----------
+        out : array, optional
+            Where the last sweep puts the result; by default the problem's own output.
+
+        Returns
+        -------
+        list of tuples
+            Inputs and output, to be computed in this order, each completely before the
+            next. The problem's own inputs are not among the outputs, so that a run can
+            be repeated.
+
+        """
+        target = self.out if out is None else out
+        inputs, calls = self.inputs, []
+        for sweep in range(self.sweeps):
+            last = (self.sweeps - 1 - sweep) % 2 == 0
+            calls.append((*inputs, target if last else self._spare))
+            if sweep + 1 < self.sweeps:
+                inputs = self.kernel.next_inputs(inputs, calls[-1][-1])
+        return calls
+
     @cached_property
     def units(self) -> int:
         """Units of work to compute all items, as ``kernel.unit`` counts them.
@@ -181,7 +231,7 @@ class Problem:
 
     def merge(self, out: Array) -> Array:
         """Return the result that a computed output stands for."""
-        return self.kernel.merge(out)
+        return self.kernel.merge(self, out)
 
     def check(self, out: Array, items: Iterable[int] | None = None) -> None:
         """Compare a computed output with the pure-Python reference.
@@ -189,7 +239,7 @@ class Problem:
         Parameters
         ----------
         out : array
-            The output, all of whose items were computed.
+            The output of a run, all of whose items and sweeps were computed.
         items : iterable of int, optional
             Which items to compare; by default eight, spread over all of them, since the
             reference is slow.
@@ -200,23 +250,28 @@ class Problem:
             An item differs by more than the kernel's tolerance (none for integers).
 
         """
-        import numpy as np  # noqa: PLC0415 - loaded with the problem
-
         if items is None:
             items = sorted(
                 {i * (self.items - 1) // 7 for i in range(8)} & {*range(self.items)}
             )
-        right = self.fresh_out()
         for item in items:
-            self.kernel.python(*self.inputs, right, item, item + 1)
-            if not np.allclose(
-                out[item], right[item], rtol=self.kernel.tolerance, atol=0, equal_nan=True
-            ):
+            right = self.kernel.reference(self, item)
+            if not agree(out[item], right, self.kernel.tolerance):
                 raise WrongResultError(
                     f"{self.kernel.name}: {self.kernel.item} {item} of problem "
-                    f"size {self.size}, seed {self.seed}: expected {right[item]}, "
+                    f"size {self.size}, seed {self.seed}: expected {right}, "
                     f"got {out[item]}"
                 )
+
+
+def agree(found: Array, right: Array, tolerance: float) -> bool:
+    """Return whether two arrays are equal, up to a share of the largest number."""
+    import numpy as np  # noqa: PLC0415 - loaded with the problem
+
+    if tolerance == 0:
+        return np.array_equal(found, right, equal_nan=True)
+    scale = np.abs(right).max(initial=0)
+    return np.allclose(found, right, rtol=0, atol=tolerance * scale, equal_nan=True)
 
 
 def split_evenly(items: int, parts: int) -> list[tuple[int, int]]:

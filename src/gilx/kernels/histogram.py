@@ -24,7 +24,7 @@ class Histogram(Kernel):
     item = "block"
     unit = "bytes"
     size_is = "bytes to count"
-    default_size = 1 << 27
+    default_size = 3 << 26
     python_size = 3 << 20
 
     @staticmethod
@@ -61,8 +61,9 @@ class Histogram(Kernel):
         """Return the number of bytes."""
         return problem.size
 
-    def merge(self, out: Array) -> Array:
+    def merge(self, problem: Problem, out: Array) -> Array:
         """Return the counts of all blocks together."""
+        del problem
         total: Array = out.sum(axis=0)
         return total
 

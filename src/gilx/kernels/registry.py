@@ -13,7 +13,18 @@ if TYPE_CHECKING:
 __all__ = ["get", "names"]
 
 # Each name is that of a module beside this one, which calls its Kernel KERNEL.
-_NAMES = ("mandelbrot", "histogram", "levenshtein")
+_NAMES = (
+    "mandelbrot",
+    "nbody",
+    "matmul",
+    "collatz",
+    "primes",
+    "montecarlo",
+    "histogram",
+    "triad",
+    "heat",
+    "levenshtein",
+)
 
 
 def names() -> tuple[str, ...]:

@@ -1,0 +1,59 @@
+"""matmul: floating point and caches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gilx.kernels.base import Kernel, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gilx.kernels.base import Array
+
+
+class MatMul(Kernel):
+    """Product of two square matrices."""
+
+    name = "matmul"
+    summary = "Product of two matrices"
+    bottleneck = "floating point and caches"
+    item = "row"
+    unit = "flops"
+    size_is = "rows and columns of each matrix"
+    default_size = 640
+    python_size = 96
+    tolerance = 1e-12
+
+    @staticmethod
+    def python(a: Array, b: Array, out: Array, start: int, stop: int) -> None:
+        """Compute in pure Python, an element at a time."""
+        rows = a[start:stop].tolist()
+        columns = b.T.tolist()
+        for row in range(start, stop):
+            for column, factors in enumerate(columns):
+                total = 0.0
+                for left, right in zip(rows[row - start], factors, strict=True):
+                    total += left * right
+                out[row, column] = total
+
+    @staticmethod
+    def numpy(a: Array, b: Array, out: Array, start: int, stop: int) -> None:
+        """Compute with `numpy.matmul`: BLAS, which may start threads of its own."""
+        import numpy as np  # noqa: PLC0415 - see Kernel
+
+        np.matmul(a[start:stop], b, out=out[start:stop])
+
+    def make(self, size: int, rng: np.random.Generator) -> tuple[tuple[Any, ...], Array]:
+        """Return two square matrices of normal numbers."""
+        import numpy as np  # noqa: PLC0415 - see Kernel
+
+        a, b = rng.standard_normal((2, size, size))
+        return (a, b), np.zeros((size, size))
+
+    def units(self, problem: Problem) -> int:
+        """Return multiplications and additions."""
+        return 2 * problem.size**3
+
+
+KERNEL = MatMul()

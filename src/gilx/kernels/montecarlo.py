@@ -1,0 +1,114 @@
+"""montecarlo: random numbers, exponentials and logarithms."""
+
+from __future__ import annotations
+
+from math import exp, sqrt
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+from gilx.kernels.base import Kernel, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gilx.kernels.base import Array
+
+SPOT, STRIKE, RATE, VOLATILITY, YEARS = 100.0, 105.0, 0.02, 0.25, 1.5
+BLOCK = 1 << 12
+WORD = 2**32 - 1
+
+
+def philox(counter: int, key: int) -> tuple[int, int, int, int]:
+    """Return four random words of 32 bits: Philox4x32-10, see the C kernel's philox.h.
+
+    Parameters
+    ----------
+    counter, key : int
+        Unsigned 64-bit numbers: which four words, of which sequence.
+
+    """
+    c0, c1, c2, c3 = counter & WORD, counter >> 32, 0, 0
+    key0, key1 = key & WORD, key >> 32
+    for _ in range(10):
+        first, second = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = (
+            (second >> 32) ^ c1 ^ key0,
+            second & WORD,
+            (first >> 32) ^ c3 ^ key1,
+            first & WORD,
+        )
+        key0 = (key0 + 0x9E3779B9) & WORD
+        key1 = (key1 + 0xBB67AE85) & WORD
+    return c0, c1, c2, c3
+
+
+class MonteCarlo(Kernel):
+    """Price of a European call option, from what it pays on random paths."""
+
+    name = "montecarlo"
+    summary = "Price of an option by simulation"
+    bottleneck = "random numbers, exp and log"
+    item = "block"
+    unit = "paths"
+    size_is = "paths"
+    default_size = 2_500_000
+    python_size = 8192
+    # The reference takes exp, log and the normal quantile from elsewhere.
+    tolerance = 1e-12
+
+    @staticmethod
+    def python(
+        spot: float,
+        strike: float,
+        rate: float,
+        volatility: float,
+        years: float,
+        paths: int,
+        block: int,
+        seed: int,
+        out: Array,
+        start: int,
+        stop: int,
+    ) -> None:
+        """Compute in pure Python, a path at a time."""
+        normal = NormalDist().inv_cdf
+        drift = (rate - 0.5 * volatility * volatility) * years
+        spread = volatility * sqrt(years)
+        for item in range(start, stop):
+            total = squares = 0.0
+            for path in range(item * block, min((item + 1) * block, paths)):
+                words = philox(path // 2, seed)
+                bits = words[path % 2 * 2] | words[path % 2 * 2 + 1] << 32
+                u = ((bits >> 12) + 0.5) * 2.0**-52
+                price = spot * exp(drift + spread * normal(u))
+                paid = max(price - strike, 0.0)
+                total += paid
+                squares += paid * paid
+            out[item] = total, squares
+
+    def make(self, size: int, rng: np.random.Generator) -> tuple[tuple[Any, ...], Array]:
+        """Return an option that will probably pay nothing, and a key drawn at random."""
+        import numpy as np  # noqa: PLC0415 - see Kernel
+
+        key = int(rng.integers(0, 2**63))
+        option = (SPOT, STRIKE, RATE, VOLATILITY, YEARS)
+        return (*option, size, BLOCK, key), np.zeros((-(-size // BLOCK), 2))
+
+    def units(self, problem: Problem) -> int:
+        """Return the number of paths."""
+        return problem.size
+
+    def merge(self, problem: Problem, out: Array) -> Array:
+        """Return the price and its standard error (Glasserman 2003, section 1.1)."""
+        import numpy as np  # noqa: PLC0415 - see Kernel
+
+        _, _, rate, _, years, paths, _, _ = problem.inputs
+        # Added one after the other, so that the result does not depend on NumPy's ways.
+        total, squares = out.cumsum(axis=0)[-1]
+        mean = total / paths
+        variance = max(0.0, squares / paths - mean * mean)
+        discount = exp(-rate * years)
+        return np.array([discount * mean, discount * sqrt(variance / paths)])
+
+
+KERNEL = MonteCarlo()
