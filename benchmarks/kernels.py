@@ -1,11 +1,13 @@
 """Throughput of every variant of every kernel, and how the variants compare.
 
-All variants of a kernel are timed in one run, in blocks of random order; ratios are taken
-within a block. Run it with nothing else running::
+All variants of a kernel are timed in one run, in one thread, in blocks of random order;
+ratios are taken within a block. Run it with nothing else running::
 
     python benchmarks/kernels.py [--blocks N] [KERNEL ...]
 
 Ratios are of speeds (first over second), with a bootstrap interval of the median at 95 %.
+Where numba is installed (``pip install gilx[bench]``), its versions of the same loops are
+timed beside the others.
 """
 
 from __future__ import annotations
@@ -14,13 +16,30 @@ import argparse
 import random
 from functools import partial
 from statistics import median, quantiles
+from time import perf_counter
+from typing import TYPE_CHECKING
 
 from gilx import kernels
 from gilx.cli.table import format_table
 from gilx.dispatch import regions, run_all
 from gilx.environment import describe
+from gilx.kernels.base import agree
 from gilx.meter.blocks import time_blocks
 from gilx.pools import SerialPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilx.kernels.base import Kernel, Problem
+
+try:
+    from numba_kernels import KERNELS as NUMBA
+except ModuleNotFoundError as error:
+    print(f"{error.name} is not installed: its versions are not timed\n")
+    NUMBA = {}
+
+# What the references work on: bound by memory, they must meet the same arrays.
+_REFERENCES = {"histogram": ("python",), "triad": ("python",), "heat": ("python",)}
 
 
 def interval(ratios: list[float]) -> tuple[float, float]:
@@ -35,7 +54,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("kernels", nargs="*", default=list(kernels.names()))
-    parser.add_argument("--blocks", type=int, default=31)
+    parser.add_argument("--blocks", type=int, default=21)
     options = parser.parse_args()
     print(describe(), "\n")
     with SerialPool() as pool:
@@ -43,21 +62,47 @@ def main() -> None:
             measure(kernels.get(name), options.blocks, pool)
 
 
-def measure(kernel: kernels.Kernel, blocks: int, pool: SerialPool) -> None:
+def numba_run(problem: Problem) -> Callable[[], float]:
+    """Return a function that runs numba's version and returns its seconds.
+
+    It is compiled here, and its result compared with the C variant's.
+    """
+    kernel = problem.kernel
+    out = problem.fresh_out()
+    calls = problem.calls(out)
+
+    def run() -> float:
+        begin = perf_counter()
+        for arguments in calls:
+            NUMBA[kernel.name](*arguments, 0, problem.items)
+        return perf_counter() - begin
+
+    run()
+    problem.check(out)
+    if not kernel.tolerance:
+        right = problem.fresh_out()
+        for arguments in problem.calls(right):
+            kernel.function("c-nogil")(*arguments)
+        assert agree(out, right, 0), f"numba's {kernel.name} differs"
+    return run
+
+
+def measure(kernel: Kernel, blocks: int, pool: SerialPool) -> None:
     """Measure one kernel and print its rates and ratios."""
     large, small = kernel.problem(), kernel.problem(kernel.python_size)
     # The references are slow: they work on a small problem, and rates are compared.
-    problems = {
-        variant: small if variant in ("python", "numpy") else large
-        for variant in kernel.variants
+    slow = _REFERENCES.get(kernel.name, ("python", "numpy"))
+    problems = {v: small if v in slow else large for v in kernel.variants}
+    arms: dict[str, Callable[[], float]] = {
+        variant: partial(run_all, pool, regions(problem, variant=variant))
+        for variant, problem in problems.items()
     }
-    work = {variant: regions(p, variant=variant) for variant, p in problems.items()}
-    samples = time_blocks(
-        {variant: partial(run_all, pool, w) for variant, w in work.items()}, blocks
-    )
+    if kernel.name in NUMBA:
+        problems["numba"] = large
+        arms["numba"] = numba_run(large)
+    samples = time_blocks(arms, blocks)
     rates = {
-        variant: [problems[variant].units / seconds for seconds in samples[variant]]
-        for variant in kernel.variants
+        arm: [problems[arm].units / seconds for seconds in samples[arm]] for arm in arms
     }
     print(f"{kernel.name}: million {kernel.unit} per second, one thread")
     print(
@@ -67,11 +112,13 @@ def measure(kernel: kernels.Kernel, blocks: int, pool: SerialPool) -> None:
             right=(1,),
         )
     )
-    pairs = [("c-nogil", "python"), ("c-nogil", "c-gil"), ("cython-nogil", "c-nogil")]
-    if kernel.numpy:
-        pairs.append(("c-nogil", "numpy"))
+    pairs = [("c-nogil", "python"), ("c-nogil", "numpy"), ("c-gil", "c-nogil")]
+    pairs += [("cython-gil", "cython-nogil"), ("cython-nogil", "c-nogil")]
+    pairs += [("cython-nogil", "numba"), ("c-nogil", "numba")]
     rows = []
     for first, second in pairs:
+        if second not in rates:
+            continue
         ratios = [a / b for a, b in zip(rates[first], rates[second], strict=True)]
         low, high = interval(ratios)
         rows.append(
