@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
                         f"{row.alone * 1e3:.0f} ms",
                         f"{row.together * 1e3:.0f} ms",
                         f"{row.speedup:.2f}x",
-                        _sentence(row, workers, cpus),
+                        _sentence(row, workers, cpus, kernels.get(name).bottleneck),
                     )
                     for row in rows
                 ],
@@ -145,7 +145,7 @@ def _show(text: str) -> None:
         sys.stderr.flush()
 
 
-def _sentence(row: _Row, workers: int, cpus: int) -> str:
+def _sentence(row: _Row, workers: int, cpus: int, bottleneck: str) -> str:
     """Say in a few words what a row shows; what was measured decides, not the name."""
     if not gil_enabled():
         what, holds = "no GIL here", False
@@ -164,6 +164,7 @@ def _sentence(row: _Row, workers: int, cpus: int) -> str:
         return f"{what}: threads take turns"
     if most == 1:
         return f"{what}, but one CPU"
-    if row.speedup <= _NO_SPEEDUP:
-        return f"{what}: no gain; busy CPUs?"
-    return f"{what}: partly; busy CPUs?"
+    if bottleneck.startswith("memory"):
+        return f"{what}: waits for memory"
+    gain = "no gain" if row.speedup <= _NO_SPEEDUP else "partly"
+    return f"{what}: {gain}; busy CPUs?"

@@ -25,7 +25,7 @@ class Primes(Kernel):
     unit = "numbers"
     size_is = "numbers from 0 on"
     default_size = 1 << 27
-    python_size = 1 << 20
+    python_size = 1 << 19
 
     @staticmethod
     def python(limit: int, segment: int, out: Array, start: int, stop: int) -> None:

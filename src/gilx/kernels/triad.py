@@ -24,7 +24,7 @@ class Triad(Kernel):
     unit = "bytes"
     size_is = "elements of each array"
     default_size = 1 << 23
-    python_size = 1 << 18
+    python_size = 1 << 16
     sweeps = 8
 
     @staticmethod
