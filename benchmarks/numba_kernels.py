@@ -1,8 +1,8 @@
 """The kernels as a numba user would write them, for comparison with gilx's.
 
-Each is the loop of the Cython twin, compiled with ``njit(nogil=True)``, without its polls:
-numba's functions can't be interrupted. They take the arguments of the compiled variants:
-inputs, then out, start, stop.
+Each is the loop of the Cython twin, compiled with ``njit(nogil=True)``, without its
+polls: numba's functions can't be interrupted. They take the arguments of the compiled
+variants: inputs, then out, start, stop.
 """
 
 from __future__ import annotations
@@ -157,9 +157,9 @@ TAIL = (
     np.array([7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177,
               1.27045825245236838258, 3.64784832476320460504, 5.7694972214606914055,
               4.6303378461565452959, 1.42343711074968357734]),
-    np.array([1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966,
-              0.14810397642748007459, 0.68976733498510000455, 1.6763848301838038494,
-              2.05319162663775882187, 1.0]),
+    np.array([1.05075007164441684324e-9, 5.475938084995344946e-4,
+              0.0151986665636164571966, 0.14810397642748007459, 0.68976733498510000455,
+              1.6763848301838038494, 2.05319162663775882187, 1.0]),
 )  # fmt: skip
 FAR = (
     np.array([2.01033439929228813265e-7, 2.71155556874348757815e-5,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Literal
 
+    from gilx.kernels.base import Problem
+
     from .conftest import Implementation
 
 DEADLINE = 30
@@ -31,14 +33,13 @@ def patient_threads() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def runs_meanwhile(implementation: Implementation, name: str) -> bool:
+def runs_meanwhile(implementation: Implementation, problem: Problem) -> bool:
     """Whether another thread gets to run between the begin and the end of a call.
 
     The other thread waits for a lock and then says that it has run. The caller lets the
     lock go, which wakes the other thread but leaves the caller the GIL; it makes the
     call and looks at once.
     """
-    problem = gilx.kernels.get(name).problem()
     gate = threading.Lock()
     gate.acquire()
     ready = threading.Event()
@@ -51,7 +52,7 @@ def runs_meanwhile(implementation: Implementation, name: str) -> bool:
             ran.append(True)
 
     def caller() -> None:
-        call = implementation[name]
+        call = implementation[problem.kernel.name]
         gate.release()
         call(*problem.inputs, problem.out)
         seen.append(bool(ran))
@@ -75,7 +76,8 @@ def test_another_thread_runs_only_inside_a_released_call(
 ) -> None:
     # Being woken takes a moment: a released call of 50 ms leaves time for that, and if
     # not, one of a few does. A held call lets nobody run, however often it is tried.
-    tries = [runs_meanwhile(implementation, kernel.name) for _ in range(5)]
+    problem = kernel.problem()
+    tries = [runs_meanwhile(implementation, problem) for _ in range(5)]
     assert any(tries) == (implementation.variant == "nogil")
 
 

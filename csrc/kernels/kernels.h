@@ -3,8 +3,8 @@
  * To add a kernel NAME: describe it here (its parameters, its words, a line in
  * GILX_KERNELS), write its body in NAME.c beside this file, write it again in
  * src/gilx/kernels/NAME.pxi for src/gilx/cykernels.pyx, and give it a problem and
- * references in src/gilx/kernels/NAME.py. Wrappers, method tables, argument checks and docstrings
- * follow from the list.
+ * references in src/gilx/kernels/NAME.py. Wrappers, method tables, argument checks and
+ * docstrings follow from the list.
  *
  * The contract of a body:
  *   - it computes items [start, stop) and writes out[start:stop] and nothing else;
