@@ -67,6 +67,8 @@ setup(
                     "csrc/module/counter_type.c",
                     "csrc/module/instruments.c",
                     "csrc/module/parts.c",
+                    "csrc/module/team_type.c",
+                    "csrc/team/team.c",
                     *GLUE,
                     *sorted(str(path) for path in Path("csrc/kernels").glob("*.c")),
                 ],

@@ -3,10 +3,12 @@
 #include "docstrings.h"
 #include "instruments.h"
 #include "parts.h"
+#include "team_type.h"
 
 typedef struct {
-    gilx_support support;
+    gilx_support support; /* first: types of the module find it there */
     PyTypeObject *spin_result;
+    PyTypeObject *team_type;
 } module_state;
 
 static module_state *state_of(PyObject *module) {
@@ -166,6 +168,10 @@ static int module_exec(PyObject *module) {
     if (state->spin_result == NULL || PyModule_AddType(module, state->spin_result) < 0) {
         return -1;
     }
+    state->team_type = gilx_team_type(module);
+    if (state->team_type == NULL || PyModule_AddType(module, state->team_type) < 0) {
+        return -1;
+    }
     return 0;
 }
 
@@ -174,6 +180,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->support.counter_type);
     Py_VISIT(state->support.main_thread);
     Py_VISIT(state->spin_result);
+    Py_VISIT(state->team_type);
     return 0;
 }
 
@@ -182,6 +189,7 @@ static int module_clear(PyObject *module) {
     Py_CLEAR(state->support.counter_type);
     Py_CLEAR(state->support.main_thread);
     Py_CLEAR(state->spin_result);
+    Py_CLEAR(state->team_type);
     return 0;
 }
 

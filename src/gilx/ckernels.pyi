@@ -1,4 +1,4 @@
-from typing import Literal, SupportsFloat, SupportsIndex, final
+from typing import Any, Literal, SupportsFloat, SupportsIndex, final
 
 from _typeshed import structseq
 from typing_extensions import Buffer
@@ -20,6 +20,27 @@ class Counter:
     def cancelled(self) -> bool: ...
     @property
     def remaining(self) -> int: ...
+
+@final
+class Team:
+    def __new__(cls, workers: SupportsIndex, spin_ns: SupportsIndex = 0) -> Team: ...
+    def compute(
+        self,
+        kernel: str,
+        arguments: tuple[Any, ...],
+        grain: SupportsIndex | None = None,
+    ) -> int: ...
+    def run(
+        self,
+        function: int,
+        context: int | Buffer,
+        items: SupportsIndex,
+        grain: SupportsIndex | None = None,
+    ) -> None: ...
+    def settle(self) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def workers(self) -> int: ...
 
 @final
 class SpinResult(structseq[int], tuple[int, int, int, int, int]):

@@ -100,6 +100,9 @@ class Pool(ABC):
     def _run(self, region: Region) -> float:
         """Do what `run` says, the pool being open."""
 
+    def settle(self) -> None:  # noqa: B027 - most pools' workers sleep at once
+        """Wait until no idle worker uses a CPU: before something else is timed."""
+
     def close(self) -> None:
         """Let the workers go, after what they are doing. Closing twice does nothing."""
         if not self._closed:

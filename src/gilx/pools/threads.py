@@ -16,35 +16,44 @@ __all__ = ["ThreadPool"]
 
 
 class ThreadPool(Pool):
-    """Python threads; each makes one call a region and claims its items in there."""
+    """Python threads; each makes one call a region and claims its items in there.
+
+    The caller is one of them: while it computes its own part it needs nobody to hand the
+    GIL over, and with two workers there is one thread to wake, not two.
+    """
 
     name = "threads"
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="gilx")
+        self._executor = ThreadPoolExecutor(
+            max(1, workers - 1), thread_name_prefix="gilx"
+        )
         # The executor starts threads as tasks come in, and none while one is idle: only
         # tasks that wait for each other make sure that all of them are there.
         everyone = Barrier(workers)
         try:
-            for started in [self._executor.submit(everyone.wait) for _ in range(workers)]:
-                started.result()
+            started = [self._executor.submit(everyone.wait) for _ in range(workers - 1)]
+            everyone.wait()
+            for one in started:
+                one.result()
         except BaseException:
             everyone.abort()
             self._executor.shutdown()
             raise
 
     def _run(self, region: Region) -> float:
-        shares = region.shares(self.workers)
+        own, *shares = region.shares(self.workers)
         calls = []
         begin = perf_counter()
         try:
             for share in shares:
                 calls.append(self._executor.submit(compute, region, share))  # noqa: PERF401 - those submitted are waited for, whatever happens
+            compute(region, own)
             for call in calls:
                 call.result()
         except BaseException:
-            for share in shares:
+            for share in (own, *shares):
                 share.cancel()
             wait(calls)
             raise

@@ -1,0 +1,57 @@
+/* Waiting for a 32-bit word to change: in the kernel, or by turning round and round.
+ *
+ * Linux has futexes. Elsewhere a waiter naps and looks again, which is slower to wake but
+ * right.
+ */
+#ifndef GILX_PLATFORM_PARK_H
+#define GILX_PLATFORM_PARK_H
+
+#include <limits.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#else
+#include "clock.h"
+#endif
+
+/* Tell the processor that this is a loop that waits. */
+static inline void gilx_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+/* Sleep until woken, for at most `timeout_ns` (-1: however long), unless *word is no
+ * longer `seen`. May return early for no reason. */
+static inline void gilx_park(_Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns) {
+#if defined(__linux__)
+    struct timespec limit = {.tv_sec = (time_t)(timeout_ns / 1000000000),
+                             .tv_nsec = (long)(timeout_ns % 1000000000)};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout_ns < 0 ? NULL : &limit,
+            NULL, 0);
+#else
+    (void)timeout_ns;
+    if (atomic_load(word) == seen) {
+        gilx_sleep_ns(50000);
+    }
+#endif
+}
+
+/* Wake all who sleep on the word. */
+static inline void gilx_unpark(_Atomic uint32_t *word) {
+#if defined(__linux__)
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+#else
+    (void)word;
+#endif
+}
+
+#endif

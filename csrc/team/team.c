@@ -1,0 +1,206 @@
+#define _GNU_SOURCE /* CPU sets and thread names aside, this is POSIX */
+
+#include "team.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "../platform/clock.h"
+#include "../platform/park.h"
+#include "counter.h"
+
+/* Words that different threads write lie on different cache lines, apart even from the
+ * line that the processor fetches along with it. */
+#define APART _Alignas(2 * GILX_CACHE_LINE)
+
+enum { POLL_NS = 20 * 1000 * 1000, PAUSES = 32 };
+
+typedef struct {
+    gilx_team *team;
+    int worker;
+    pthread_t thread;
+} member;
+
+struct gilx_team {
+    /* Written by the caller before a region, read by all. */
+    APART _Atomic uint32_t turn; /* the region's number: a new one starts it */
+    gilx_work *work;             /* NULL: the team ends */
+    void *context;
+    int64_t spin_ns;
+    int workers;
+    unsigned forks; /* forks that this process went through when the threads started */
+    member *members;
+    /* Written by workers as they fall asleep and wake up. */
+    APART _Atomic uint32_t parked;
+    /* Counted down by workers as they finish. */
+    APART _Atomic uint32_t running;
+    _Atomic uint32_t caller_sleeps;
+};
+
+/* How often this process is a child of a fork. The threads of a team live in one process
+ * only, and asking for the process's number at each region would cost a system call. */
+static atomic_uint forks;
+static pthread_once_t watch_forks_once = PTHREAD_ONCE_INIT;
+
+static void count_fork(void) {
+    atomic_fetch_add(&forks, 1);
+}
+
+static void watch_forks(void) {
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
+/* Spin while the word has a value that is waited out: until it is (true), or for the
+ * time given (false). The clock is read now and then only. */
+static bool spin_while(_Atomic uint32_t *word, uint32_t seen, bool until_zero,
+                       int64_t spin_ns) {
+    int64_t deadline = 0;
+    for (;;) {
+        for (int i = 0; i < PAUSES; ++i) {
+            uint32_t now = atomic_load_explicit(word, memory_order_acquire);
+            if (until_zero ? now == 0 : now != seen) {
+                return true;
+            }
+            gilx_relax();
+        }
+        const int64_t now_ns = gilx_now_ns();
+        if (deadline == 0) {
+            deadline = now_ns + spin_ns;
+        }
+        if (now_ns >= deadline) {
+            return false;
+        }
+    }
+}
+
+static void *member_main(void *argument) {
+    const member *self = argument;
+    gilx_team *team = self->team;
+    uint32_t seen = 0;
+    for (;;) {
+        while (!spin_while(&team->turn, seen, false, team->spin_ns)) {
+            /* Say so before the last look: the caller changes the turn before it asks
+             * whether anyone sleeps, so one of the two notices the other. */
+            atomic_fetch_add(&team->parked, 1);
+            while (atomic_load(&team->turn) == seen) {
+                gilx_park(&team->turn, seen, -1);
+            }
+            atomic_fetch_sub(&team->parked, 1);
+        }
+        ++seen;
+        if (team->work == NULL) {
+            return NULL;
+        }
+        team->work(team->context, self->worker);
+        if (atomic_fetch_sub(&team->running, 1) == 1 &&
+            atomic_load(&team->caller_sleeps) != 0) {
+            gilx_unpark(&team->running);
+        }
+    }
+}
+
+/* Start a region of the threads. */
+static void begin(gilx_team *team, gilx_work *work, void *context) {
+    team->work = work;
+    team->context = context;
+    atomic_store(&team->running, (uint32_t)(team->workers - 1));
+    atomic_fetch_add(&team->turn, 1);
+    if (atomic_load(&team->parked) != 0) {
+        gilx_unpark(&team->turn);
+    }
+}
+
+static void end_threads(gilx_team *team, int started) {
+    begin(team, NULL, NULL);
+    for (int i = 0; i < started; ++i) {
+        pthread_join(team->members[i].thread, NULL);
+    }
+}
+
+/* Start all threads but the caller's; 0 or an errno value, and then none runs. */
+static int start_threads(gilx_team *team) {
+    atomic_store(&team->turn, 0);
+    atomic_store(&team->parked, 0);
+    team->forks = atomic_load(&forks);
+    /* Signals are for threads that run Python. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = 0;
+    for (int i = 0; i < team->workers - 1 && error == 0; ++i) {
+        member *one = &team->members[i];
+        *one = (member){.team = team, .worker = i + 1};
+        error = pthread_create(&one->thread, NULL, member_main, one);
+        if (error != 0) {
+            end_threads(team, i);
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+gilx_team *gilx_team_start(int workers, int64_t spin_ns, int *error) {
+    pthread_once(&watch_forks_once, watch_forks);
+    const size_t unit = 2 * GILX_CACHE_LINE;
+    gilx_team *team = aligned_alloc(unit, (sizeof *team + unit - 1) / unit * unit);
+    member *members = calloc((size_t)workers, sizeof *members);
+    *error = ENOMEM;
+    if (team != NULL && members != NULL) {
+        *team = (gilx_team){.workers = workers, .spin_ns = spin_ns, .members = members};
+        *error = start_threads(team);
+    }
+    if (*error != 0) {
+        free(members);
+        free(team);
+        return NULL;
+    }
+    return team;
+}
+
+int gilx_team_run(gilx_team *team, gilx_work *work, void *context,
+                  gilx_control *control) {
+    if (team->forks != atomic_load_explicit(&forks, memory_order_relaxed)) {
+        int error = start_threads(team);
+        if (error != 0) {
+            --team->forks; /* so that the next region tries again */
+            return error;
+        }
+    }
+    if (team->workers == 1) {
+        work(context, 0);
+        return 0;
+    }
+    begin(team, work, context);
+    work(context, 0);
+    if (!spin_while(&team->running, 0, true, team->spin_ns)) {
+        atomic_store(&team->caller_sleeps, 1);
+        uint32_t left;
+        while ((left = atomic_load(&team->running)) != 0) {
+            gilx_park(&team->running, left, POLL_NS);
+            if (control != NULL) {
+                (void)gilx_should_stop(control); /* the tick tells the others itself */
+            }
+        }
+        atomic_store(&team->caller_sleeps, 0);
+    }
+    return 0;
+}
+
+void gilx_team_settle(gilx_team *team) {
+    if (team->forks != atomic_load(&forks)) {
+        return;
+    }
+    while (atomic_load(&team->parked) != (uint32_t)(team->workers - 1)) {
+        gilx_sleep_ns(10000);
+    }
+}
+
+void gilx_team_free(gilx_team *team) {
+    if (team->forks == atomic_load(&forks)) {
+        end_threads(team, team->workers - 1);
+    }
+    free(team->members);
+    free(team);
+}

@@ -1,0 +1,56 @@
+"""The native pool: C threads that never touch Python. The ceiling for all others."""
+
+from __future__ import annotations
+
+from threading import Lock
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from gilx.ckernels import Team
+from gilx.environment import usable_cpus
+from gilx.errors import ArgumentError
+from gilx.pools.base import Pool
+
+if TYPE_CHECKING:
+    from gilx.pools.base import Region
+
+__all__ = ["SPIN_NS", "NativePool"]
+
+SPIN_NS = 50_000
+"""How long an idle thread spins before it sleeps: about as long as waking one takes, so
+that waiting costs at most twice what the better choice would have."""
+
+
+class NativePool(Pool):
+    """A native team; the caller joins in, and a region costs one release of the GIL.
+
+    It runs the variant c-nogil only: nothing else can do without Python.
+    """
+
+    name = "native"
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers)
+        # Who spins where there are too few CPUs takes one from who works.
+        self._team = Team(workers, SPIN_NS if workers <= usable_cpus() else 0)
+        self._one_at_a_time = Lock()
+
+    def _run(self, region: Region) -> float:
+        if region.variant != "c-nogil":
+            raise ArgumentError(
+                f"variant: expected c-nogil on the native pool; got {region.variant!r}"
+            )
+        grain = region.grain if region.schedule == "dynamic" else None
+        with self._one_at_a_time:
+            begin = perf_counter()
+            self._team.compute(region.kernel.name, region.arguments, grain)
+            return perf_counter() - begin
+
+    def settle(self) -> None:
+        """Wait until no thread of the team spins any more."""
+        with self._one_at_a_time:
+            self._team.settle()
+
+    def _close(self) -> None:
+        with self._one_at_a_time:
+            self._team.close()
