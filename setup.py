@@ -22,6 +22,7 @@ GLUE = [
     "csrc/module/integer.c",
     "csrc/module/interrupt.c",
     "csrc/module/signatures.c",
+    "csrc/platform/forks.c",
 ]
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 

@@ -393,7 +393,7 @@ static int check_offsets(const gilx_call *call, const gilx_signature *signature)
     return 0;
 }
 
-int gilx_call_begin(gilx_call *call, const gilx_support *support,
+int gilx_call_begin(gilx_call *call, gilx_support *support,
                     const gilx_signature *signature, PyObject *const *values,
                     bool released) {
     memset(call->arguments, 0, sizeof call->arguments);
@@ -405,7 +405,7 @@ int gilx_call_begin(gilx_call *call, const gilx_support *support,
         read_range(call, support, signature, rest[0], rest[1], rest[2]) < 0 ||
         check_offsets(call, signature) < 0 ||
         gilx_interrupt_begin(
-            &call->interrupt, support->main_thread, released,
+            &call->interrupt, &support->main_thread, released,
             call->share.counter == NULL ? NULL : &call->share.counter->cancelled) < 0) {
         let_go(call);
         return -1;

@@ -12,7 +12,7 @@
 /* What calls need of the module that they are made from. */
 typedef struct {
     PyTypeObject *counter_type; /* gilx.ckernels.Counter */
-    PyObject *main_thread;      /* threading.main_thread */
+    gilx_main_thread main_thread;
 } gilx_support;
 
 /* After the parameters of every kernel come start, stop and take. */
@@ -38,7 +38,7 @@ typedef struct {
  *
  * Returns 0, or -1 with TypeError, ValueError, BufferError or IndexError set (or what
  * an argument's own methods raised); then nothing is held. */
-int gilx_call_begin(gilx_call *call, const gilx_support *support,
+int gilx_call_begin(gilx_call *call, gilx_support *support,
                     const gilx_signature *signature, PyObject *const *values,
                     bool released);
 

@@ -112,15 +112,15 @@ GILX_KERNELS(WRAPPERS)
 
 static PyObject *spin(PyObject *module, PyObject *args, PyObject *kwargs) {
     module_state *state = state_of(module);
-    return gilx_spin(state->support.main_thread, state->spin_result, args, kwargs);
+    return gilx_spin(&state->support.main_thread, state->spin_result, args, kwargs);
 }
 
 static PyObject *rendezvous_gil(PyObject *module, PyObject *args, PyObject *kwargs) {
-    return gilx_rendezvous(state_of(module)->support.main_thread, false, args, kwargs);
+    return gilx_rendezvous(&state_of(module)->support.main_thread, false, args, kwargs);
 }
 
 static PyObject *rendezvous_nogil(PyObject *module, PyObject *args, PyObject *kwargs) {
-    return gilx_rendezvous(state_of(module)->support.main_thread, true, args, kwargs);
+    return gilx_rendezvous(&state_of(module)->support.main_thread, true, args, kwargs);
 }
 
 /* ---- the module ------------------------------------------------------------------- */
@@ -154,9 +154,10 @@ static int module_exec(PyObject *module) {
     if (threading == NULL) {
         return -1;
     }
-    state->support.main_thread = PyObject_GetAttrString(threading, "main_thread");
+    state->support.main_thread.function =
+        PyObject_GetAttrString(threading, "main_thread");
     Py_DECREF(threading);
-    if (state->support.main_thread == NULL) {
+    if (state->support.main_thread.function == NULL) {
         return -1;
     }
     state->support.counter_type = gilx_counter_type(module);
@@ -178,7 +179,7 @@ static int module_exec(PyObject *module) {
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     module_state *state = state_of(module);
     Py_VISIT(state->support.counter_type);
-    Py_VISIT(state->support.main_thread);
+    Py_VISIT(state->support.main_thread.function);
     Py_VISIT(state->spin_result);
     Py_VISIT(state->team_type);
     return 0;
@@ -187,7 +188,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
 static int module_clear(PyObject *module) {
     module_state *state = state_of(module);
     Py_CLEAR(state->support.counter_type);
-    Py_CLEAR(state->support.main_thread);
+    Py_CLEAR(state->support.main_thread.function);
     Py_CLEAR(state->spin_result);
     Py_CLEAR(state->team_type);
     return 0;

@@ -162,8 +162,8 @@ static int read_choice(PyObject *given, const char *name, const char *first,
     return -1;
 }
 
-PyObject *gilx_spin(PyObject *main_thread, PyTypeObject *result_type, PyObject *args,
-                    PyObject *kwargs) {
+PyObject *gilx_spin(gilx_main_thread *main_thread, PyTypeObject *result_type,
+                    PyObject *args, PyObject *kwargs) {
     static char *names[] = {"hold_ns",  "release_ns", "total_ns", "rhythm",
                             "released", "seed",       NULL};
     static const int64_t longest = 1000000000000000000; /* sums of two stay in 64 bits */
@@ -297,7 +297,7 @@ static uint32_t wait_inside(meeting_place *place, uint32_t parties, int64_t time
     return most;
 }
 
-PyObject *gilx_rendezvous(PyObject *main_thread, bool released, PyObject *args,
+PyObject *gilx_rendezvous(gilx_main_thread *main_thread, bool released, PyObject *args,
                           PyObject *kwargs) {
     static char *names[] = {"parties", "timeout_ns", NULL};
     PyObject *parties_given, *timeout_given;

@@ -2,18 +2,18 @@
 #ifndef GILX_MODULE_INSTRUMENTS_H
 #define GILX_MODULE_INSTRUMENTS_H
 
-#include "python.h"
+#include "interrupt.h"
 
 /* Create the type of spin()'s result; a new reference, or NULL with an exception set. */
 PyTypeObject *gilx_spin_result_type(void);
 
 /* spin() and rendezvous_gil(), rendezvous_nogil(), as their docstrings say.
  *
- *   main_thread  threading.main_thread
+ *   main_thread  of the module
  *   result_type  what gilx_spin_result_type() made */
-PyObject *gilx_spin(PyObject *main_thread, PyTypeObject *result_type, PyObject *args,
-                    PyObject *kwargs);
-PyObject *gilx_rendezvous(PyObject *main_thread, bool released, PyObject *args,
+PyObject *gilx_spin(gilx_main_thread *main_thread, PyTypeObject *result_type,
+                    PyObject *args, PyObject *kwargs);
+PyObject *gilx_rendezvous(gilx_main_thread *main_thread, bool released, PyObject *args,
                           PyObject *kwargs);
 
 extern const char gilx_spin_doc[];

@@ -1,6 +1,7 @@
 #include "interrupt.h"
 
 #include "../platform/clock.h"
+#include "../platform/forks.h"
 
 /* Often enough for a prompt Ctrl-C, seldom enough to cost nothing. */
 static const int64_t LOOK_EVERY_NS = 20 * 1000 * 1000;
@@ -33,13 +34,10 @@ static bool look_for_signals(gilx_control *control) {
     return false;
 }
 
-/* 1 if signal handlers run on the current thread, 0 if not, -1 on error. Only the main
- * thread of the main interpreter runs them; for others a look would be for nothing. */
-static int runs_signal_handlers(PyObject *main_thread) {
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        return 0;
-    }
-    PyObject *thread = PyObject_CallNoArgs(main_thread);
+/* Ask Python which thread is the main one; 0, or -1 on error. */
+static int ask(gilx_main_thread *main_thread) {
+    const unsigned forks = gilx_forks();
+    PyObject *thread = PyObject_CallNoArgs(main_thread->function);
     if (thread == NULL) {
         return -1;
     }
@@ -48,16 +46,30 @@ static int runs_signal_handlers(PyObject *main_thread) {
     if (ident == NULL) {
         return -1;
     }
-    unsigned long main = ident == Py_None ? 0 : PyLong_AsUnsignedLong(ident);
+    const unsigned long number = ident == Py_None ? 0 : PyLong_AsUnsignedLong(ident);
     Py_DECREF(ident);
     if (PyErr_Occurred()) {
         return -1;
     }
-    return main == PyThread_get_thread_ident();
+    atomic_store(&main_thread->ident, number);
+    atomic_store(&main_thread->asked, forks + 1);
+    return 0;
 }
 
-int gilx_interrupt_begin(gilx_interrupt *interrupt, PyObject *main_thread, bool released,
-                         atomic_bool *cancel) {
+/* 1 if signal handlers run on the current thread, 0 if not, -1 on error. Only the main
+ * thread of the main interpreter runs them; for others a look would be for nothing. */
+static int runs_signal_handlers(gilx_main_thread *main_thread) {
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        return 0;
+    }
+    if (atomic_load(&main_thread->asked) != gilx_forks() + 1 && ask(main_thread) < 0) {
+        return -1;
+    }
+    return atomic_load(&main_thread->ident) == PyThread_get_thread_ident();
+}
+
+int gilx_interrupt_begin(gilx_interrupt *interrupt, gilx_main_thread *main_thread,
+                         bool released, atomic_bool *cancel) {
     int looks = runs_signal_handlers(main_thread);
     if (looks < 0) {
         return -1;

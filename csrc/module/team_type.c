@@ -42,19 +42,20 @@ typedef void user_function(void *context, int64_t start, int64_t stop);
 
 /* What all workers of a region share. */
 typedef struct {
-    gilx_counter counter;
     bool equal_blocks; /* one to each worker, in place of claims */
-    int64_t items;
     int workers;
+    int64_t items;
     gilx_control *caller; /* worker 0 polls this, which looks for signals */
-    _Atomic int64_t done;
-    atomic_int status;
     /* Either a kernel's body and its arguments, */
     gilx_body *body;
     const gilx_argument *arguments;
     /* or somebody's function and its context. */
     user_function *function;
     void *context;
+    /* Written by workers, so not beside what all of them read. */
+    gilx_counter counter;
+    _Atomic int64_t done;
+    atomic_int status;
 } region;
 
 static void region_init(region *it, int64_t items, int64_t grain, int workers,
@@ -99,7 +100,9 @@ static void work(void *context, int worker) {
             done += status == GILX_DONE ? stop - start : 0;
         }
     }
-    atomic_fetch_add(&it->done, done);
+    if (done != 0) {
+        atomic_fetch_add(&it->done, done);
+    }
     if (status != GILX_DONE) {
         atomic_store(&it->status, status);
         atomic_store(&it->counter.cancelled, true);
@@ -124,7 +127,7 @@ static gilx_body *const bodies[] = {
 #undef BODY
 };
 
-static const gilx_support *support_of(PyObject *self) {
+static gilx_support *support_of(PyObject *self) {
     return PyModule_GetState(PyType_GetModule(Py_TYPE(self)));
 }
 
@@ -147,13 +150,14 @@ static int read_grain(PyObject *given, int64_t *grain) {
                                                 PyExc_ValueError, "", grain);
 }
 
-static PyObject *team_compute(PyObject *object, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"kernel", "arguments", "grain", NULL};
-    PyObject *kernel_given, *tuple, *grain_given = Py_None;
+static PyObject *team_compute(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    if ((count != 2 && count != 3) || !PyTuple_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "compute() takes a name, a tuple and a grain");
+        return NULL;
+    }
+    PyObject *kernel_given = args[0], *tuple = args[1];
     int64_t grain;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO!|O:compute", names, &kernel_given,
-                                     &PyTuple_Type, &tuple, &grain_given) ||
-        read_grain(grain_given, &grain) < 0) {
+    if (read_grain(count == 3 ? args[2] : Py_None, &grain) < 0) {
         return NULL;
     }
     const int kernel = find_kernel(kernel_given);
@@ -192,15 +196,16 @@ static PyObject *team_compute(PyObject *object, PyObject *args, PyObject *kwargs
     return result;
 }
 
-static PyObject *team_run(PyObject *object, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"function", "context", "items", "grain", NULL};
-    PyObject *function, *context, *items_given, *grain_given = Py_None;
+static PyObject *team_run(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     int64_t items, grain;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|O:run", names, &function,
-                                     &context, &items_given, &grain_given) ||
-        gilx_read_integer(items_given, "items", 0, INT64_MAX, PyExc_ValueError, "",
-                          &items) < 0 ||
-        read_grain(grain_given, &grain) < 0) {
+    if (count != 3 && count != 4) {
+        return PyErr_Format(PyExc_TypeError, "run() takes 3 or 4 arguments, got %zd",
+                            count);
+    }
+    PyObject *function = args[0], *context = args[1];
+    if (gilx_read_integer(args[2], "items", 0, INT64_MAX, PyExc_ValueError, "", &items) <
+            0 ||
+        read_grain(count == 4 ? args[3] : Py_None, &grain) < 0) {
         return NULL;
     }
     void *address = PyLong_AsVoidPtr(function);
@@ -219,7 +224,7 @@ static PyObject *team_run(PyObject *object, PyObject *args, PyObject *kwargs) {
     team_object *self = (team_object *)object;
     gilx_interrupt interrupt;
     if (PyErr_Occurred() ||
-        gilx_interrupt_begin(&interrupt, support_of(object)->main_thread, true, NULL) <
+        gilx_interrupt_begin(&interrupt, &support_of(object)->main_thread, true, NULL) <
             0 ||
         claim(self) < 0) {
         PyBuffer_Release(&view);
@@ -333,8 +338,8 @@ PyDoc_STRVAR(
     "    The system refused a thread; none was left running.");
 
 static PyMethodDef team_methods[] = {
-    {"compute", (PyCFunction)(void (*)(void))team_compute, METH_VARARGS | METH_KEYWORDS,
-     "compute($self, /, kernel, arguments, grain=None)\n--\n\n"
+    {"compute", (PyCFunction)(void (*)(void))team_compute, METH_FASTCALL,
+     "compute($self, kernel, arguments, grain=None, /)\n--\n\n"
      "Run a kernel on all workers.\n\n"
      "Parameters\n----------\n"
      "kernel : str\n    Its name.\n"
@@ -347,8 +352,8 @@ static PyMethodDef team_methods[] = {
      "    An argument is not as described; the message names it. Nothing is written.\n"
      "RuntimeError\n    The team was closed, or runs another thread's region.\n"
      "MemoryError, KeyboardInterrupt\n    As for NAME_nogil."},
-    {"run", (PyCFunction)(void (*)(void))team_run, METH_VARARGS | METH_KEYWORDS,
-     "run($self, /, function, context, items, grain=None)\n--\n\n"
+    {"run", (PyCFunction)(void (*)(void))team_run, METH_FASTCALL,
+     "run($self, function, context, items, grain=None, /)\n--\n\n"
      "Run a C function on all workers; see gilx.Team for one that checks it.\n\n"
      "Parameters\n----------\n"
      "function : int\n"

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* CPU sets and thread names aside, this is POSIX */
+#define _GNU_SOURCE /* for syscall() in park.h */
 
 #include "team.h"
 
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "../platform/clock.h"
+#include "../platform/forks.h"
 #include "../platform/park.h"
 #include "counter.h"
 
@@ -30,7 +31,7 @@ struct gilx_team {
     void *context;
     int64_t spin_ns;
     int workers;
-    unsigned forks; /* forks that this process went through when the threads started */
+    unsigned forks; /* gilx_forks() when the threads started */
     member *members;
     /* Written by workers as they fall asleep and wake up. */
     APART _Atomic uint32_t parked;
@@ -38,19 +39,6 @@ struct gilx_team {
     APART _Atomic uint32_t running;
     _Atomic uint32_t caller_sleeps;
 };
-
-/* How often this process is a child of a fork. The threads of a team live in one process
- * only, and asking for the process's number at each region would cost a system call. */
-static atomic_uint forks;
-static pthread_once_t watch_forks_once = PTHREAD_ONCE_INIT;
-
-static void count_fork(void) {
-    atomic_fetch_add(&forks, 1);
-}
-
-static void watch_forks(void) {
-    pthread_atfork(NULL, NULL, count_fork);
-}
 
 /* Spin while the word has a value that is waited out: until it is (true), or for the
  * time given (false). The clock is read now and then only. */
@@ -123,7 +111,7 @@ static void end_threads(gilx_team *team, int started) {
 static int start_threads(gilx_team *team) {
     atomic_store(&team->turn, 0);
     atomic_store(&team->parked, 0);
-    team->forks = atomic_load(&forks);
+    team->forks = gilx_forks();
     /* Signals are for threads that run Python. */
     sigset_t all, before;
     sigfillset(&all);
@@ -142,7 +130,6 @@ static int start_threads(gilx_team *team) {
 }
 
 gilx_team *gilx_team_start(int workers, int64_t spin_ns, int *error) {
-    pthread_once(&watch_forks_once, watch_forks);
     const size_t unit = 2 * GILX_CACHE_LINE;
     gilx_team *team = aligned_alloc(unit, (sizeof *team + unit - 1) / unit * unit);
     member *members = calloc((size_t)workers, sizeof *members);
@@ -161,7 +148,7 @@ gilx_team *gilx_team_start(int workers, int64_t spin_ns, int *error) {
 
 int gilx_team_run(gilx_team *team, gilx_work *work, void *context,
                   gilx_control *control) {
-    if (team->forks != atomic_load_explicit(&forks, memory_order_relaxed)) {
+    if (team->forks != gilx_forks()) {
         int error = start_threads(team);
         if (error != 0) {
             --team->forks; /* so that the next region tries again */
@@ -189,7 +176,7 @@ int gilx_team_run(gilx_team *team, gilx_work *work, void *context,
 }
 
 void gilx_team_settle(gilx_team *team) {
-    if (team->forks != atomic_load(&forks)) {
+    if (team->forks != gilx_forks()) {
         return;
     }
     while (atomic_load(&team->parked) != (uint32_t)(team->workers - 1)) {
@@ -198,7 +185,7 @@ void gilx_team_settle(gilx_team *team) {
 }
 
 void gilx_team_free(gilx_team *team) {
-    if (team->forks == atomic_load(&forks)) {
+    if (team->forks == gilx_forks()) {
         end_threads(team, team->workers - 1);
     }
     free(team->members);

@@ -29,6 +29,7 @@ class Team:
         kernel: str,
         arguments: tuple[Any, ...],
         grain: SupportsIndex | None = None,
+        /,
     ) -> int: ...
     def run(
         self,
@@ -36,6 +37,7 @@ class Team:
         context: int | Buffer,
         items: SupportsIndex,
         grain: SupportsIndex | None = None,
+        /,
     ) -> None: ...
     def settle(self) -> None: ...
     def close(self) -> None: ...

@@ -71,9 +71,11 @@ cdef extern from "call.h" nogil:
         const char *doc_nogil
     const gilx_signature gilx_signatures[]
 
+    ctypedef struct gilx_main_thread:
+        PyObject *function
     ctypedef struct gilx_support:
         PyTypeObject *counter_type
-        PyObject *main_thread
+        gilx_main_thread main_thread
     ctypedef struct gilx_call:
         gilx_argument arguments[1]
         gilx_share share
@@ -81,13 +83,17 @@ cdef extern from "call.h" nogil:
 
 
 cdef extern from "call.h":
-    int gilx_call_begin(gilx_call *call, const gilx_support *support,
+    int gilx_call_begin(gilx_call *call, gilx_support *support,
                         const gilx_signature *signature, PyObject **values,
                         bint released) except -1
     object gilx_call_end(gilx_call *call, int status)
 
 
 cdef object main_thread = threading.main_thread
+cdef object counter_type = Counter
+cdef gilx_support support  # borrows from these two, which Python code can't reach
+support.counter_type = <PyTypeObject *>counter_type
+support.main_thread.function = <PyObject *>main_thread
 
 
 cdef class Call:
@@ -97,10 +103,7 @@ cdef class Call:
     cdef bint begun
 
     def __cinit__(self, int kernel, bint released, tuple given):
-        cdef gilx_support support
         cdef PyObject *values[GILX_MAX_VALUES]
-        support.counter_type = <PyTypeObject *>Counter
-        support.main_thread = <PyObject *>main_thread
         for i in range(len(given)):
             values[i] = <PyObject *>given[i]
         gilx_call_begin(&self.call, &support, &gilx_signatures[kernel], values, released)
