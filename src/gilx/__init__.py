@@ -13,15 +13,19 @@ if TYPE_CHECKING:
     from gilx import kernels as kernels
     from gilx.dispatch import RunResult as RunResult
     from gilx.dispatch import run as run
+    from gilx.gilwatch.convoy import Latency as Latency
+    from gilx.gilwatch.convoy import latency as latency
 
 __version__ = "0.1.0"
 
-__all__ = ["RunResult", "__version__", "kernels", "run"]
+__all__ = ["Latency", "RunResult", "__version__", "kernels", "latency", "run"]
 
 # Where each public name lives; a module stands for itself.
 _HOMES = {
+    "Latency": "gilx.gilwatch.convoy",
     "RunResult": "gilx.dispatch",
     "kernels": "gilx.kernels",
+    "latency": "gilx.gilwatch.convoy",
     "run": "gilx.dispatch",
 }
 

@@ -24,9 +24,9 @@ What it leaves out: the switch interval (a holder that runs Python code is asked
 every 5 ms, which cuts long holds into shorter ones), contention for anything but the GIL
 and CPUs, and the order in which the operating system wakes those who wait. It takes the
 holder's share of the CPUs to be fair, as it is for holds that are long to the scheduler.
-Where workers that never vary share too few CPUs, what they do depends on how they started:
-such predictions were up to 11 % off in simulations, and up to 15 % low where a hand-over
-takes a third of a hold as well; elsewhere the median error was below 1 %.
+Workers that never vary and share too few CPUs do what their start made them do: such
+predictions were up to 11 % off in simulations, and up to 15 % low where a hand-over takes
+a third of a hold as well. The median error of all simulations was below 1 %.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError, at_least, real_at_least
+from gilx.gilwatch.text import fields_of, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,8 +96,8 @@ class Prediction:
 
     def __str__(self) -> str:
         head = (
-            f"Prediction from one worker: a cycle holds the GIL for {_time(self.hold)},"
-            f" computes {_time(self.release)} without it and waits {_time(self.waiting)};"
+            f"Prediction from one worker: a cycle holds the GIL for {span(self.hold)},"
+            f" computes {span(self.release)} without it and waits {span(self.waiting)};"
             f" {self.cpus} CPU{'s' if self.cpus != 1 else ''}"
         )
         lines = [head, "", "workers      calls/s  speedup  at most  GIL held"]
@@ -121,16 +122,7 @@ class Prediction:
             The text is no such thing, or was written by a gilx too new for this one.
 
         """
-        try:
-            fields: dict[str, Any] = json.loads(text)
-            schema, version = fields.pop("schema"), fields.pop("version")
-        except (ValueError, TypeError, KeyError, AttributeError):
-            schema = version = None
-        if schema != _SCHEMA or version != _VERSION:
-            raise ArgumentError(
-                f"text: expected JSON of schema {_SCHEMA}, version {_VERSION};"
-                f" got {schema}, version {version}"
-            )
+        fields = fields_of(text, _SCHEMA, _VERSION)
         rows = tuple(PredictionRow(**row) for row in fields.pop("rows"))
         return cls(rows=rows, **fields)
 
@@ -239,14 +231,6 @@ def predict(
         cpus=cpus,
         cycles=cycles,
     )
-
-
-def _time(seconds: float) -> str:
-    """Return a length of time for people."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("\u00b5s", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
 
 
 # ---- how long the holds are ------------------------------------------------------------
