@@ -535,6 +535,7 @@ def costs(*, hold: float = 200e-6, rounds: int = 7) -> Costs:
     threads hold it in turn and sleep in between, so many that it is always wanted; a
     hand-over lasts from when one lets go until the next one runs, on average without the
     longest 5 %. Other threads of the process that want the GIL meanwhile spoil both.
+    Meanwhile the switch interval is at least four holds long.
 
     Parameters
     ----------
@@ -589,8 +590,15 @@ def _handover(hold: float) -> float:
         time.sleep(1e-9)
         gaps.append(time.perf_counter_ns() - given)
 
-    with _Load(take_a_turn, threads) as load:
-        time.sleep(max(30e-3, 10 * threads * hold))
-        load.check()
+    # A hold as long as the switch interval would let the GIL go as soon as it is over,
+    # before the time is taken.
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(max(interval, 4 * hold))
+    try:
+        with _Load(take_a_turn, threads) as load:
+            time.sleep(max(30e-3, 10 * threads * hold))
+            load.check()
+    finally:
+        sys.setswitchinterval(interval)
     # The longest are those in which the system ran something else.
     return fmean(sorted(gaps)[: math.ceil(0.95 * len(gaps))]) * 1e-9
