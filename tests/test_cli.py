@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,21 @@ def test_demo_on_one_cpu() -> None:
         (("run", "histogram", "--schedule", "x"), "schedule: expected one of static, "),
         (("demo", "nope"), "gilx demo: kernel: expected one of mandelbrot, "),
         (("demo", "--workers", "0"), "gilx demo: workers: expected at least 1, got 0"),
+        (("latency", "json"), "target: expected module:callable, got 'json'"),
+        (("latency", "json:"), "target: expected module:callable, got 'json:'"),
+        (("latency", "no.such:x"), "target: can't import 'no.such': ModuleNotFoundError"),
+        (("latency", "json:nope"), "target: module json has no attribute 'nope'"),
+        (("latency", "json:decoder.nope"), "target: 'decoder' has no attribute 'nope'"),
+        (("latency", "json:__name__"), "but json:__name__ is of type str"),
+        (("latency", "json:loads", "x+"), "argument 1: expected a Python literal, such"),
+        (("latency", "json:loads", "1", "os"), "argument 2: expected a Python literal"),
+        (("latency", "time:time", "--threads", "1,x"), "threads: expected whole numbers"),
+        (
+            ("latency", "time:time", "--threads", "0"),
+            "threads: expected at least 1, got 0",
+        ),
+        (("latency", "time:time", "--period", "x"), "period: expected a number, got 'x'"),
+        (("latency", "time:time", "--duration", "0"), "duration: expected above 0"),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),
     ],
@@ -88,6 +104,41 @@ def test_a_wrong_command_line_is_one_line(arguments: tuple[str, ...], words: str
     assert done.stdout == ""
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_latency() -> None:
+    done = command("latency", "math:factorial", "500", "--duration", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert "beside math:factorial(500)" in done.stdout
+    assert "On this machine:" in done.stdout
+
+
+def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "class A:\n    @staticmethod\n    def f(a, b):\n        assert (a, b) == (-1, 'x')\n"
+    )
+    script = Path(sys.executable).with_name("gilx")
+    words = [script] if script.exists() else [sys.executable, "-m", "gilx"]
+    done = subprocess.run(
+        [*words, "latency", "--json", "--threads=1,2", "mine:A.f", "-1", "'x'"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    found = gilx.Latency.from_json(done.stdout)
+    assert [row.threads for row in found.rows] == [0, 1, 2]
+
+
+def test_a_module_that_fails_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise ValueError('a\\nb')\n")
+    done = command("latency", "broken:f", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "gilx latency: target: can't import 'broken': ValueError: a b\n"
+    )
 
 
 def test_tables_fit_their_width() -> None:

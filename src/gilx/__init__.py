@@ -14,17 +14,30 @@ if TYPE_CHECKING:
     from gilx import pools as pools
     from gilx.dispatch import RunResult as RunResult
     from gilx.dispatch import run as run
+    from gilx.gilwatch.convoy import Latency as Latency
+    from gilx.gilwatch.convoy import latency as latency
     from gilx.team import Team as Team
 
 __version__ = "0.1.0"
 
-__all__ = ["RunResult", "Team", "__version__", "kernels", "pools", "run"]
+__all__ = [
+    "Latency",
+    "RunResult",
+    "Team",
+    "__version__",
+    "kernels",
+    "latency",
+    "pools",
+    "run",
+]
 
 # Where each public name lives; a module stands for itself.
 _HOMES = {
+    "Latency": "gilx.gilwatch.convoy",
     "RunResult": "gilx.dispatch",
     "Team": "gilx.team",
     "kernels": "gilx.kernels",
+    "latency": "gilx.gilwatch.convoy",
     "pools": "gilx.pools",
     "run": "gilx.dispatch",
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, SupportsFloat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ArgumentError", "WrongResultError", "at_least", "one_of"]
+__all__ = ["ArgumentError", "WrongResultError", "at_least", "one_of", "real_at_least"]
 
 
 class ArgumentError(ValueError):
@@ -51,4 +52,23 @@ def at_least(name: str, given: object, least: int) -> int:
     number = int(given.__index__())
     if number < least:
         raise ArgumentError(f"{name}: expected at least {least}, got {number}")
+    return number
+
+
+def real_at_least(name: str, given: object, least: float) -> float:
+    """Return the finite number `given`, as a float, if it is `least` or more.
+
+    Raises
+    ------
+    ArgumentError
+        It is less, infinite, NaN, or no number.
+
+    """
+    if isinstance(given, (str, bytes, bool)) or not isinstance(given, SupportsFloat):
+        raise ArgumentError(f"{name}: expected a number, got {given!r}")
+    number = float(given)
+    if not math.isfinite(number) or number < least:
+        raise ArgumentError(
+            f"{name}: expected a finite number, at least {least:g}; got {given!r}"
+        )
     return number

@@ -25,6 +25,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "demo": "show on this machine which code runs in parallel, and which does not",
     "kernels": "list the kernels",
+    "latency": "how long a callable makes another thread wait for the GIL",
     "run": "run one kernel once",
 }
 
