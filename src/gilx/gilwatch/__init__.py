@@ -1,0 +1,1 @@
+"""The GIL watch: who holds the GIL, seen without taking it."""
