@@ -13,16 +13,22 @@ if TYPE_CHECKING:
     from gilx import kernels as kernels
     from gilx.dispatch import RunResult as RunResult
     from gilx.dispatch import run as run
+    from gilx.gilwatch.probe import probe as probe
+    from gilx.gilwatch.usage import GilUsage as GilUsage
+    from gilx.gilwatch.watch import watch as watch
 
 __version__ = "0.1.0"
 
-__all__ = ["RunResult", "__version__", "kernels", "run"]
+__all__ = ["GilUsage", "RunResult", "__version__", "kernels", "probe", "run", "watch"]
 
 # Where each public name lives; a module stands for itself.
 _HOMES = {
+    "GilUsage": "gilx.gilwatch.usage",
     "RunResult": "gilx.dispatch",
     "kernels": "gilx.kernels",
+    "probe": "gilx.gilwatch.probe",
     "run": "gilx.dispatch",
+    "watch": "gilx.gilwatch.watch",
 }
 
 

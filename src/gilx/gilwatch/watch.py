@@ -1,0 +1,283 @@
+"""Watching the GIL while something runs."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gilx.environment import usable_cpus
+from gilx.errors import ArgumentError, WatchUnavailableError, number_between
+from gilx.gilwatch.interval import Ratio, interval
+from gilx.gilwatch.usage import GilUsage, ThreadShare
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from gilx.gilwatch._sampler import Sampler, Totals
+
+__all__ = ["COST", "Watch", "backend", "watch"]
+
+# The share of one CPU that the sampler takes if nothing else is said.
+COST = 0.03
+_ROOM = 1 << 13  # looks kept: some ten seconds at that cost
+_FEWEST_LOOKS = 10
+_MOST_UNKNOWN = 0.2
+_LEAST_LEFT = 0.02  # of the time, by the other threads
+
+# Those that run, so that none goes on when the interpreter ends.
+_running: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for one in list(_running):
+        one.stop()
+
+
+def _module() -> Any:  # noqa: ANN401 - the module, where there is one
+    if sys.platform != "linux":
+        raise WatchUnavailableError("the GIL watch works on Linux only")
+    from gilx.gilwatch import _sampler  # noqa: PLC0415 - not built elsewhere
+
+    return _sampler
+
+
+def backend() -> str:
+    """Return how this interpreter's GIL is found.
+
+    Raises
+    ------
+    WatchUnavailableError
+        It can't be watched here; the message says why.
+    NoGilError
+        There is none.
+
+    """
+    name: str = _module().backend()
+    return name
+
+
+def watch(*, cost: float = COST, reference: bool = False) -> Watch:
+    """Watch who holds the GIL while the body of a ``with`` statement runs.
+
+    The watched thread is the one that enters the body. Watches may be nested; each looks
+    by itself.
+
+    Parameters
+    ----------
+    cost : float
+        The share of one CPU that the sampler may take, above 0 and at most 0.5. Four
+        times the cost halves the error.
+    reference : bool
+        Look all the time instead, on a CPU that must be spare.
+
+    Returns
+    -------
+    Watch
+        A context manager; afterwards its ``usage`` says what was seen.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described.
+    WatchUnavailableError
+        On entry: the GIL can't be watched here; the message says why. NoGilError, one
+        kind of it, if this Python runs without a GIL.
+
+    """
+    number_between("cost", cost, 0, 0.5, above=True)
+    if reference and usable_cpus() < 2:
+        raise ArgumentError(
+            "reference: expected False where only one CPU may be used, got True"
+        )
+    return Watch(cost, reference=bool(reference))
+
+
+class Watch:
+    """One watch; made by :func:`watch`."""
+
+    def __init__(self, cost: float, *, reference: bool = False) -> None:
+        self._cost = cost
+        self._reference = reference
+        self._sampler: Sampler | None = None
+        self._usage: GilUsage | None = None
+        self._process = os.getpid()
+
+    def __enter__(self) -> Watch:
+        if self._sampler is not None or self._usage is not None:
+            raise RuntimeError("a watch can be entered once only")
+        module = _module()
+        sampler: Sampler = module.Sampler(
+            self._cost,
+            reference=self._reference,
+            seed=int.from_bytes(os.urandom(7), "little"),
+            room=_ROOM,
+        )
+        self._backend = module.backend()
+        self._names = _Names()
+        self._process = os.getpid()
+        self._cpu = time.process_time()
+        self._sampler = sampler
+        _running.add(self)
+        sampler.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop watching. The end of the body does this; a second time does nothing."""
+        if self._sampler is None:
+            return
+        sampler, self._sampler = self._sampler, None
+        totals = sampler.stop()
+        _running.discard(self)
+        if totals is None:
+            return
+        self._usage = self._summary(totals, sampler)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a usage."""
+        return self._usage is not None
+
+    @property
+    def usage(self) -> GilUsage:
+        """What was seen.
+
+        Raises
+        ------
+        RuntimeError
+            The watch has not ended, or this is the child of a fork, which is not watched.
+
+        """
+        if self._usage is None:
+            raise RuntimeError(
+                "the watch is off in the child of a fork"
+                if os.getpid() != self._process
+                else "the watch has not ended: there is no usage yet"
+            )
+        return self._usage
+
+    def _summary(self, totals: Totals, sampler: Sampler) -> GilUsage:
+        cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
+        self._names.update()
+        wall = max(1, totals.end_ns - totals.begin_ns)
+        seen = totals.known + totals.unknown
+        unknown = totals.unknown / seen if seen > 0 else 1.0
+        own = Ratio(
+            *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
+            *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
+        )
+        locked = Ratio(
+            *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
+            *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
+        )
+        shares: dict[tuple[str, int | None], float] = {}
+        for word, _, held in [*sampler.holders(), (0, 0, totals.elsewhere)]:
+            key = self._names.of(word)
+            shares[key] = shares.get(key, 0.0) + held
+        looks = totals.wakes
+        return GilUsage(
+            held=own.value,
+            held_interval=interval(own, unknown),
+            locked=locked.value,
+            locked_interval=interval(locked, unknown),
+            longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
+            held_stretch=totals.stretch_ns / 1e9,
+            by_thread=tuple(
+                ThreadShare(name, native_id, held / totals.known)
+                for (name, native_id), held in shares.items()
+                if held > 0
+            ),
+            wall=wall / 1e9,
+            cpu=max(0.0, cpu),
+            repeats=1,
+            switches_per_second=totals.switches / wall * 1e9,
+            looks=looks,
+            late=totals.late,
+            unknown=unknown,
+            lateness=totals.lateness / max(1, looks) / 1e9,
+            lateness_max=totals.lateness_max_ns / 1e9,
+            cost=totals.cost_ns / wall,
+            resolution=wall / max(1, looks) / 1e9,
+            backend=self._backend,
+            where=_place(sampler, totals),
+            doubt=_doubt(totals, unknown),
+        )
+
+
+def repeated(usage: GilUsage, repeats: int, result: object) -> GilUsage:
+    """Return the usage as that of so many calls in a row, the last with that result."""
+    where = usage.where if repeats == 1 else ""
+    return replace(usage, repeats=repeats, result=result, where=where)
+
+
+def _doubt(totals: Totals, unknown: float) -> str:
+    good = totals.wakes - totals.late
+    if good < _FEWEST_LOOKS:
+        return (
+            f"too short: {good} good look{'s' if good != 1 else ''},"
+            f" at least {_FEWEST_LOOKS} are needed"
+        )
+    if unknown > _MOST_UNKNOWN:
+        return (
+            f"the sampler could not look in time for {unknown * 100:.0f} % of the time,"
+            " since the CPUs were busy"
+        )
+    if totals.own_y < _LEAST_LEFT * totals.known:
+        return "other threads held the GIL for nearly all of the time"
+    return ""
+
+
+def _place(sampler: Sampler, totals: Totals) -> str:
+    """Say where the watched thread held the GIL, if it was in one place of the call."""
+    looks = sampler.looks()
+    if len(looks) != totals.wakes:
+        return ""
+    held = [i for i, (_, _, shares, _) in enumerate(looks) if shares[0] > 127]
+    if not held:
+        return ""
+    first, last = held[0], held[-1]
+    if len(held) < 0.9 * (last - first + 1) or len(held) > 0.9 * len(looks):
+        return ""
+    if first == 0:
+        return "at the start"
+    if last == len(looks) - 1:
+        return "at the end"
+    after = (looks[first][0] - totals.begin_ns) / (totals.end_ns - totals.begin_ns)
+    return f"in one go after {after * 100:.0f} % of it"
+
+
+class _Names:
+    """Which thread state belongs to which thread, as far as can be told.
+
+    The list is made when the watch begins and when it ends. Addresses are used again
+    when threads end, so one that belongs to two threads says nothing.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[str, int | None]] = {}
+        self.update()
+
+    def update(self) -> None:
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        for word, ident, native_id in _module().threads():
+            found = (names.get(ident, f"thread {native_id}"), native_id)
+            before = self._known.setdefault(word, found)
+            if before[1] != native_id:
+                self._known[word] = ("unknown", None)
+
+    def of(self, word: int) -> tuple[str, int | None]:
+        return self._known.get(word, ("unknown", None))
