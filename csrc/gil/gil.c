@@ -87,6 +87,7 @@ static gilx_gil_status locate(gilx_gil *gil) {
     gil->words.switches = (const char *)gil->words.locked +
                           offsetof(gil_state, switch_number) -
                           offsetof(gil_state, locked);
+    gil->tid_offset = (int64_t)offsets.thread_state.native_thread_id;
     gil->backend = "debug offsets";
     int enabled = 1;
     if (offsets.free_threaded &&
@@ -121,6 +122,7 @@ static gilx_gil_status locate(gilx_gil *gil) {
     gil->words.locked = &state->locked;
     gil->words.holder = &state->last_holder;
     gil->words.switches = &state->switch_number;
+    gil->tid_offset = offsetof(PyThreadState, native_thread_id);
     gil->backend = "internal headers";
     return GILX_GIL_FOUND;
 }

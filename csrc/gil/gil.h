@@ -17,6 +17,7 @@ typedef enum {
 
 typedef struct {
     gilx_gil_words words;
+    int64_t tid_offset;  /* of the thread's number in a thread state; 0: not known */
     const char *backend; /* how it was found */
     char trouble[200];   /* where it was not: why, in plain words */
 } gilx_gil;

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../platform/clock.h"
@@ -58,6 +59,7 @@ struct gilx_sampler {
                                  found it holding, or 0 */
     int64_t dense_ns;         /* first of the latest reads that are close together */
     int64_t read_ns;          /* the last read */
+    uintptr_t last_word;      /* the last holder seen */
     int64_t look_ns;          /* the last look */
     gilx_look *looks;
     int64_t look_count;
@@ -106,17 +108,46 @@ static void add_to_ratio(gilx_ratio *ratio, double weight, double x, double y,
     ratio->last_y = y;
 }
 
-/* The place of a holder in the table; GILX_HOLDERS if that is full. */
-static int place_of(gilx_sampler *sampler, uintptr_t word) {
-    for (int i = 0; i < sampler->holder_count; ++i) {
-        if (sampler->holders[i].word == word) {
+/* The kernel's number of the thread that has that thread state and has just been seen to
+ * hold the GIL; 0 if it can't be told. The thread may be gone by now: its memory is read
+ * in a way that can't crash, and a number that is none of this process's is not taken. */
+static int64_t tid_of(const gilx_sampler *sampler, uintptr_t word) {
+    unsigned long tid = 0;
+    const struct iovec local = {.iov_base = &tid, .iov_len = sizeof(tid)};
+    const struct iovec remote = {
+        .iov_base = (void *)(word + (uintptr_t)sampler->options.tid_offset),
+        .iov_len = sizeof(tid),
+    };
+    if (sampler->options.tid_offset == 0 ||
+        process_vm_readv(sampler->process, &local, 1, &remote, 1, 0) !=
+            (ssize_t)sizeof(tid) ||
+        tid > INT32_MAX || cpu_ns_of((int64_t)tid) < 0) {
+        return 0;
+    }
+    return (int64_t)tid;
+}
+
+/* The place of a holder in the table; GILX_HOLDERS if that is full. Addresses are used
+ * again when threads end: with another number it is another holder. */
+static int place_of(gilx_sampler *sampler, uintptr_t word, int64_t tid) {
+    for (int i = sampler->holder_count - 1; i >= 0; --i) {
+        gilx_holder *holder = &sampler->holders[i];
+        if (holder->word != word) {
+            continue;
+        }
+        if (holder->tid == 0) {
+            holder->tid = tid;
+        }
+        if (tid == 0 || holder->tid == tid) {
             return i;
         }
+        break;
     }
     if (sampler->holder_count == GILX_HOLDERS) {
         return GILX_HOLDERS;
     }
-    sampler->holders[sampler->holder_count] = (gilx_holder){.word = word, .cpu_ns = -1};
+    sampler->holders[sampler->holder_count] =
+        (gilx_holder){.word = word, .tid = tid, .cpu_ns = -1};
     return sampler->holder_count++;
 }
 
@@ -166,8 +197,9 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, sight *seen) {
         ++seen->reads;
         if (locked) {
             if (holder != word) {
-                word = holder;
-                place = place_of(sampler, holder);
+                const bool changed = holder != sampler->last_word;
+                word = sampler->last_word = holder;
+                place = place_of(sampler, holder, changed ? tid_of(sampler, holder) : 0);
             }
             ++seen->locked;
             ++seen->of[place];
@@ -201,11 +233,13 @@ static void keep(gilx_sampler *sampler, const sight *seen, bool late) {
     }
 }
 
-/* Count one look that stands for a slice of that length. */
-static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double slice) {
+/* Count one look that stands for that much time. A late one counts too, since there is
+ * no better one for its time; but how much of the time is of that kind is told. */
+static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double weight) {
     gilx_totals *totals = &sampler->totals;
     const int64_t lateness = seen->at_ns - due;
     const bool late = lateness > LATE_NS;
+    const bool first = totals->wakes == 0;
     ++totals->wakes;
     totals->reads += seen->reads;
     totals->lateness += (double)lateness;
@@ -216,19 +250,17 @@ static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double 
     sampler->look_ns = seen->at_ns;
     if (late) {
         ++totals->late;
-        totals->unknown += slice;
-        return;
+        totals->unknown += weight;
     }
     const double reads = (double)seen->reads;
     const double others = (double)(seen->locked - seen->own) / reads;
-    const bool first = totals->known <= 0;
-    add_to_ratio(&totals->own, slice, (double)seen->own / reads, 1 - others, first);
-    add_to_ratio(&totals->locked, slice, (double)seen->locked / reads, 1, first);
-    totals->known += slice;
+    add_to_ratio(&totals->own, weight, (double)seen->own / reads, 1 - others, first);
+    add_to_ratio(&totals->locked, weight, (double)seen->locked / reads, 1, first);
+    totals->counted += weight;
     for (int i = 0; i < sampler->holder_count; ++i) {
-        sampler->holders[i].held += slice * (double)seen->of[i] / reads;
+        sampler->holders[i].held += weight * (double)seen->of[i] / reads;
     }
-    totals->elsewhere += slice * (double)seen->of[GILX_HOLDERS] / reads;
+    totals->elsewhere += weight * (double)seen->of[GILX_HOLDERS] / reads;
 }
 
 /* ---- the thread ------------------------------------------------------------------- */
@@ -242,9 +274,10 @@ typedef struct {
     uint64_t runtime, deadline, period;
 } sched_attributes;
 
-/* Ask the kernel to wake this thread in time. It may refuse: then looks come later,
- * which is seen and told. */
-static void ask_for_prompt_wakes(gilx_totals *totals) {
+/* Give the thread its name, and ask the kernel to wake it in time. It may refuse: then
+ * looks come later, which is seen and told. */
+static void introduce_thread(gilx_totals *totals) {
+    (void)prctl(PR_SET_NAME, "gilx-watch", 0UL, 0UL, 0UL);
     totals->slack = prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL) == 0;
 #if defined(SYS_sched_getattr) && defined(SYS_sched_setattr)
     sched_attributes ours = {.size = sizeof(ours)};
@@ -252,7 +285,11 @@ static void ask_for_prompt_wakes(gilx_totals *totals) {
         ours.policy == SCHED_OTHER) {
         ours.size = sizeof(ours);
         ours.runtime = TURN_NS;
-        totals->short_slice = syscall(SYS_sched_setattr, 0, &ours, 0) == 0;
+        /* Kernels that know no such turns say yes, and forget it. */
+        totals->short_turns =
+            syscall(SYS_sched_setattr, 0, &ours, 0) == 0 &&
+            syscall(SYS_sched_getattr, 0, &ours, sizeof(ours), 0) == 0 &&
+            ours.runtime == TURN_NS;
     }
 #endif
 }
@@ -290,7 +327,7 @@ static void *run(void *argument) {
     gilx_sampler *sampler = argument;
     gilx_totals *totals = &sampler->totals;
     const bool reference = sampler->options.reference;
-    ask_for_prompt_wakes(totals);
+    introduce_thread(totals);
 
     pthread_mutex_lock(&sampler->mutex);
     sampler->running = true;
@@ -314,19 +351,17 @@ static void *run(void *argument) {
         }
         sight seen;
         int64_t now = read_burst(sampler, reference ? slice : BURST_NS, &seen);
-        const bool counts = due >= atomic_load(&sampler->begin_ns) &&
-                            seen.at_ns <= atomic_load(&sampler->end_ns);
-        if (counts) {
-            count(sampler, &seen, due, (double)slice);
-        }
-        from += slice;
-        if (now - from > slice || reference) {
-            /* Time that was slept through, or for which the CPU was taken away. */
-            if (counts && now > from) {
-                totals->unknown += (double)(now - from);
+        /* Time that was slept through, or for which the CPU was taken away. */
+        const int64_t passed = now - from - slice;
+        const int64_t missed = passed > slice || reference ? greater_of(passed, 0) : 0;
+        if (due >= atomic_load(&sampler->begin_ns) &&
+            seen.at_ns <= atomic_load(&sampler->end_ns)) {
+            count(sampler, &seen, due, (double)(slice + missed));
+            if (reference) {
+                sampler->totals.unknown += (double)missed;
             }
-            from = now;
         }
+        from += slice + missed;
         if (wake % WAKES_BETWEEN_COSTS == 0 && !reference) {
             const int64_t spent = thread_cpu_ns();
             slice = slice_within_cost(sampler, slice, spent - cost, spent - start_cost,
@@ -372,10 +407,7 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
 }
 
 void gilx_sampler_expect(gilx_sampler *sampler, uintptr_t word, int64_t tid) {
-    const int place = place_of(sampler, word);
-    if (place < GILX_HOLDERS) {
-        sampler->holders[place].tid = tid;
-    }
+    (void)place_of(sampler, word, tid);
 }
 
 int gilx_sampler_start(gilx_sampler *sampler) {

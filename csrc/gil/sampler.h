@@ -35,14 +35,15 @@ typedef struct {
 /* What was seen from begin to end. Durations are in nanoseconds. */
 typedef struct {
     int64_t begin_ns, end_ns;
-    int64_t wakes;         /* looks, the late ones too */
-    int64_t reads;         /* in all looks together */
-    int64_t late;          /* looks that came too late to be believed */
-    double known, unknown; /* length of slices with and without a good look */
-    double elsewhere;      /* held by those who are not in the table */
-    gilx_ratio own;        /* x: held by the watched; y: not held by others */
-    gilx_ratio locked;     /* x: held by anyone; y: 1 */
-    double lateness;       /* sum over all wakes */
+    int64_t wakes;     /* looks, the late ones too */
+    int64_t reads;     /* in all looks together */
+    int64_t late;      /* looks that came too late to be believed */
+    double counted;    /* length of all slices with a look */
+    double unknown;    /* of that, where the look was late */
+    double elsewhere;  /* held by those who are not in the table */
+    gilx_ratio own;    /* x: held by the watched; y: not held by others */
+    gilx_ratio locked; /* x: held by anyone; y: 1 */
+    double lateness;   /* sum over all wakes */
     int64_t lateness_max_ns;
     int64_t cost_ns;     /* CPU time of the sampler */
     int64_t slice_ns;    /* length of a slice, at the end */
@@ -51,7 +52,7 @@ typedef struct {
     int64_t hold_max_ns; /* and none was longer than that */
     int64_t stretch_ns;  /* longest time in which each read found it holding */
     bool slack;          /* the kernel wakes it without timer slack */
-    bool short_slice;    /* the kernel took the wish for short turns on the CPU */
+    bool short_turns;    /* and gives it short turns on the CPU, so more often at once */
 } gilx_totals;
 
 /* One look, for the timeline. Shares are in 255ths. */
@@ -63,11 +64,12 @@ typedef struct {
 } gilx_look;
 
 typedef struct {
-    uintptr_t watched; /* whose holding is to be measured */
-    double cost;       /* share of one CPU that the sampler may take, above 0 */
-    bool reference;    /* read all the time, at the cost of a whole CPU */
-    uint64_t seed;     /* of the times drawn */
-    int64_t room;      /* looks that are kept for the timeline; 0: none */
+    uintptr_t watched;  /* whose holding is to be measured */
+    double cost;        /* share of one CPU that the sampler may take, above 0 */
+    bool reference;     /* read all the time, at the cost of a whole CPU */
+    uint64_t seed;      /* of the times drawn */
+    int64_t room;       /* looks that are kept for the timeline; 0: none */
+    int64_t tid_offset; /* where a thread state has its thread's number; 0: not known */
 } gilx_sampler_options;
 
 typedef struct gilx_sampler gilx_sampler;

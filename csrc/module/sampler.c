@@ -103,8 +103,8 @@ failed:
     INTEGER(wakes, wakes, "looks")                                                   \
     INTEGER(reads, reads, "reads, in all looks together")                            \
     INTEGER(late, late, "looks that came too late to be believed")                   \
-    REAL(known, known, "length of the slices with a good look")                      \
-    REAL(unknown, unknown, "length of the slices without one")                       \
+    REAL(counted, counted, "length of all slices with a look")                       \
+    REAL(unknown, unknown, "of that, where the look was late")                       \
     REAL(elsewhere, elsewhere, "held by those who are not in the table")             \
     REAL(own_x, own.x, "held by the watched thread")                                 \
     REAL(own_y, own.y, "not held by others")                                         \
@@ -131,7 +131,7 @@ failed:
     INTEGER(hold_max_ns, hold_max_ns, "and none was longer")                         \
     INTEGER(stretch_ns, stretch_ns, "longest time in which each read found it held") \
     INTEGER(slack, slack, "whether it is woken without timer slack")                 \
-    INTEGER(short_slice, short_slice, "whether the kernel took the wish for short turns")
+    INTEGER(short_turns, short_turns, "whether the kernel gives it short turns")
 
 #define FIELD(name, member, text) {#name, text},
 static PyStructSequence_Field totals_fields[] = {TOTALS(FIELD, FIELD){NULL, NULL}};
@@ -269,6 +269,7 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .reference = self->reference,
         .seed = (uint64_t)self->seed,
         .room = self->room,
+        .tid_offset = gil.tid_offset,
     };
     gilx_sampler *sampler = gilx_sampler_new(&gil.words, &options);
     if (sampler == NULL) {

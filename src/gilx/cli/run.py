@@ -12,7 +12,7 @@ from gilx.pools.base import SCHEDULES
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "run", "whole_number"]
+__all__ = ["add_arguments", "number", "run", "whole_number"]
 
 
 def whole_number(name: str, given: str | None) -> int | None:
@@ -30,6 +30,21 @@ def whole_number(name: str, given: str | None) -> int | None:
         return int(given)
     except ValueError:
         raise ArgumentError(f"{name}: expected a whole number, got {given!r}") from None
+
+
+def number(name: str, given: str) -> float:
+    """Return the number that an option gives.
+
+    Raises
+    ------
+    ArgumentError
+        It is none.
+
+    """
+    try:
+        return float(given)
+    except ValueError:
+        raise ArgumentError(f"{name}: expected a number, got {given!r}") from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -55,19 +55,27 @@ class Ratio:
         return min(steps, level) * (1 + 2 * slow) / 3 / alone
 
 
-def interval(ratio: Ratio, unknown: float = 0.0) -> tuple[float, float]:
+def interval(
+    ratio: Ratio, unknown: float = 0.0, *, prompt: bool = True
+) -> tuple[float, float]:
     """Return the interval in which the true ratio is, at 95 %.
 
     Wilson's interval (Probable inference, the law of succession, and statistical
     inference, JASA 1927) for as many looks at random as would err that much, widened by
-    what the time without a good look could hide.
+    what late looks may hide. That both errors add up would be the worst case; they are
+    taken to be independent.
 
     Parameters
     ----------
     ratio : Ratio
         What was seen.
     unknown : float
-        The share of the time without a good look.
+        The share of the time for which there are late looks only.
+    prompt : bool
+        Whether the sampler is let onto a busy CPU at once. Then a look is late when
+        others have the CPU, whatever the watched thread does, and for that time any
+        error is as likely as any other. If not, late looks find the GIL free that was
+        held until just before.
 
     """
     h = ratio.value
@@ -79,6 +87,7 @@ def interval(ratio: Ratio, unknown: float = 0.0) -> tuple[float, float]:
     n = looks / spread
     centre = (h + _Z * _Z / (2 * n)) / (1 + _Z * _Z / n)
     half = _Z / (1 + _Z * _Z / n) * math.sqrt(h * (1 - h) / n + _Z * _Z / (4 * n * n))
-    # Rounding must not part the interval from the share itself, at 0 and 1.
-    low, high = max(0.0, min(h, centre - half)), min(1.0, max(h, centre + half))
-    return low * (1 - unknown), high * (1 - unknown) + unknown
+    hidden = unknown * (_Z / math.sqrt(12) if prompt else 1.0)
+    low = h - math.hypot(h - min(h, centre - half), hidden)
+    high = h + math.hypot(max(h, centre + half) - h, hidden)
+    return max(0.0, low), min(1.0, high)

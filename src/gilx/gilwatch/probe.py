@@ -101,7 +101,8 @@ def _calls(
                 result = fn(*args)
     except BaseException as error:
         if watching.ended:
-            error.add_note(f"gilx: until then the call {watching.usage.sentence()}")
+            seen = watching.usage.sentence()
+            error.add_note(f"gilx: what was seen of the call until then: {seen}")
         raise
     return repeated(watching.usage, count, result)
 

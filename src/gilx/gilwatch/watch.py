@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.gilwatch.interval import Ratio, interval
+from gilx.gilwatch.timeline import Timeline, lanes_of
 from gilx.gilwatch.usage import GilUsage, ThreadShare
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class Watch:
         self._reference = reference
         self._sampler: Sampler | None = None
         self._usage: GilUsage | None = None
+        self._timeline: Timeline | None = None
         self._process = os.getpid()
 
     def __enter__(self) -> Watch:
@@ -145,6 +147,11 @@ class Watch:
         _running.discard(self)
         if totals is None:
             return
+        self._names.update()
+        looks = sampler.looks()
+        names = [self._names.of(word, tid) for word, tid, _ in sampler.holders()]
+        cut = len(looks) < totals.wakes
+        self._timeline = lanes_of(looks, names, totals.begin_ns, totals.end_ns, cut=cut)
         self._usage = self._summary(totals, sampler)
 
     @property
@@ -163,19 +170,33 @@ class Watch:
 
         """
         if self._usage is None:
-            raise RuntimeError(
-                "the watch is off in the child of a fork"
-                if os.getpid() != self._process
-                else "the watch has not ended: there is no usage yet"
-            )
+            raise self._nothing_yet("usage")
         return self._usage
+
+    @property
+    def timeline(self) -> Timeline:
+        """Who held the GIL when; of a long watch, the last part.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._timeline is None:
+            raise self._nothing_yet("timeline")
+        return self._timeline
+
+    def _nothing_yet(self, what: str) -> RuntimeError:
+        if os.getpid() != self._process:
+            return RuntimeError("the watch is off in the child of a fork")
+        return RuntimeError(f"the watch has not ended: there is no {what} yet")
 
     def _summary(self, totals: Totals, sampler: Sampler) -> GilUsage:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
-        self._names.update()
         wall = max(1, totals.end_ns - totals.begin_ns)
-        seen = totals.known + totals.unknown
-        unknown = totals.unknown / seen if seen > 0 else 1.0
+        unknown = totals.unknown / totals.counted if totals.counted > 0 else 1.0
+        prompt = bool(totals.short_turns)
         own = Ratio(
             *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
             *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
@@ -185,19 +206,19 @@ class Watch:
             *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
         )
         shares: dict[tuple[str, int | None], float] = {}
-        for word, _, held in [*sampler.holders(), (0, 0, totals.elsewhere)]:
-            key = self._names.of(word)
+        for word, tid, held in [*sampler.holders(), (0, 0, totals.elsewhere)]:
+            key = self._names.of(word, tid)
             shares[key] = shares.get(key, 0.0) + held
         looks = totals.wakes
         return GilUsage(
             held=own.value,
-            held_interval=interval(own, unknown),
+            held_interval=interval(own, unknown, prompt=prompt),
             locked=locked.value,
-            locked_interval=interval(locked, unknown),
+            locked_interval=interval(locked, unknown, prompt=prompt),
             longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
             held_stretch=totals.stretch_ns / 1e9,
             by_thread=tuple(
-                ThreadShare(name, native_id, held / totals.known)
+                ThreadShare(name, native_id, held / totals.counted)
                 for (name, native_id), held in shares.items()
                 if held > 0
             ),
@@ -213,7 +234,7 @@ class Watch:
             cost=totals.cost_ns / wall,
             resolution=wall / max(1, looks) / 1e9,
             backend=self._backend,
-            where=_place(sampler, totals),
+            where=_place(self.timeline),
             doubt=_doubt(totals, unknown),
         )
 
@@ -236,48 +257,53 @@ def _doubt(totals: Totals, unknown: float) -> str:
             f"the sampler could not look in time for {unknown * 100:.0f} % of the time,"
             " since the CPUs were busy"
         )
-    if totals.own_y < _LEAST_LEFT * totals.known:
+    if totals.own_y < _LEAST_LEFT * totals.counted:
         return "other threads held the GIL for nearly all of the time"
     return ""
 
 
-def _place(sampler: Sampler, totals: Totals) -> str:
+def _place(timeline: Timeline) -> str:
     """Say where the watched thread held the GIL, if it was in one place of the call."""
-    looks = sampler.looks()
-    if len(looks) != totals.wakes:
+    if timeline.since > 0 or not timeline.lanes:
         return ""
-    held = [i for i, (_, _, shares, _) in enumerate(looks) if shares[0] > 127]
-    if not held:
+    spans = timeline.lanes[0].spans
+    held = [span for span in spans if span.state == "holding"]
+    if len(held) != 1 or len(spans) == 1:
         return ""
-    first, last = held[0], held[-1]
-    if len(held) < 0.9 * (last - first + 1) or len(held) > 0.9 * len(looks):
-        return ""
-    if first == 0:
+    if held[0] is spans[0]:
         return "at the start"
-    if last == len(looks) - 1:
+    if held[0] is spans[-1]:
         return "at the end"
-    after = (looks[first][0] - totals.begin_ns) / (totals.end_ns - totals.begin_ns)
-    return f"in one go after {after * 100:.0f} % of it"
+    return f"in one go after {held[0].start / timeline.wall * 100:.0f} % of it"
 
 
 class _Names:
     """Which thread state belongs to which thread, as far as can be told.
 
-    The list is made when the watch begins and when it ends. Addresses are used again
-    when threads end, so one that belongs to two threads says nothing.
+    The list is made when the watch begins and when it ends. The sampler finds the numbers
+    of threads that come and go in between; where it could not, an address that belonged
+    to two threads says nothing.
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[str, int | None]] = {}
+        self._words: dict[int, int] = {}
+        self._names: dict[int, str] = {}
         self.update()
 
     def update(self) -> None:
-        names = {thread.ident: thread.name for thread in threading.enumerate()}
-        for word, ident, native_id in _module().threads():
-            found = (names.get(ident, f"thread {native_id}"), native_id)
-            before = self._known.setdefault(word, found)
-            if before[1] != native_id:
-                self._known[word] = ("unknown", None)
+        """Look which threads there are."""
+        # Threads that have ended are in no list that is public.
+        ended = list(getattr(threading, "_dangling", ()))
+        for thread in [*ended, *threading.enumerate()]:
+            if thread.native_id is not None:
+                self._names[thread.native_id] = thread.name
+        for word, _, native_id in _module().threads():
+            if self._words.setdefault(word, native_id) != native_id:
+                self._words[word] = 0
 
-    def of(self, word: int) -> tuple[str, int | None]:
-        return self._known.get(word, ("unknown", None))
+    def of(self, word: int, native_id: int) -> tuple[str, int | None]:
+        """Return name and native_id of the holder of a thread state."""
+        number = native_id or self._words.get(word, 0)
+        if number == 0:
+            return "unknown", None
+        return self._names.get(number, f"thread {number}"), number
