@@ -118,7 +118,7 @@ def _looks_needed(usage: GilUsage, precision: float) -> float:
 
 def _if_long_enough(usage: GilUsage) -> GilUsage:
     each = usage.wall / usage.repeats
-    if each >= _TOO_SHORT or usage.doubt:
+    if each >= _TOO_SHORT:
         return usage
     return replace(
         usage,
