@@ -127,7 +127,9 @@ def test_cykernels_refuses_a_subinterpreter() -> None:
 def test_the_gil_stays_as_it_was() -> None:
     done = python(
         "import sys; before = sys._is_gil_enabled();"
-        "import gilx.ckernels, gilx.cykernels; print(before == sys._is_gil_enabled())"
+        "import gilx.ckernels, gilx.cykernels;"
+        "import gilx.gilwatch.watch, gilx.gilwatch._sampler;"
+        "print(before == sys._is_gil_enabled())"
     )
     assert done.stdout.strip() == "True", done.stderr
 

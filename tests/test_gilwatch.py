@@ -288,6 +288,28 @@ def test_without_a_gil_it_says_so() -> None:
         gilx.probe(int)
 
 
+@needs_gil
+def test_who_waits_is_told_where_python_tells() -> None:
+    go = threading.Event()
+
+    def wait() -> None:
+        go.wait(30)
+        ckernels.spin(1000, 1000, 300_000_000)
+
+    thread = threading.Thread(target=wait, name="waiter")
+    thread.start()
+    with gilx.watch() as watch:
+        go.set()
+        ckernels.spin(1, 0, 300_000_000)
+        thread.join()
+    wanted = {share.name: share.wanted for share in watch.usage.by_thread}
+    if sys.version_info >= (3, 15):
+        assert (wanted["waiter"] or 0) > 0, watch.usage
+        assert "waiting for it" in str(watch.usage)
+    else:
+        assert set(wanted.values()) == {None}
+
+
 def python(code: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
@@ -357,6 +379,49 @@ except KeyboardInterrupt as error:
     assert done.stdout.startswith("gilx: what was seen of the call"), done.stderr
 
 
+IN_A_SUBINTERPRETER = """
+import sys, gilx
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+if sys.version_info >= (3, 13):
+    new = interpreters.create("isolated" if {isolated} else "legacy")
+else:
+    new = interpreters.create(isolated={isolated})
+code = '''
+import sys
+sys.path[:] = {path!r}
+import time, gilx
+from gilx import ckernels
+with gilx.watch() as watch:
+    ckernels.spin(1, 0, 200_000_000)
+    time.sleep(0.1)
+low, high = watch.usage.held_interval
+assert low < 0.9 and high > 0.5, watch.usage
+leaving = gilx.watch()
+leaving.__enter__()
+'''
+with gilx.watch():
+    if sys.version_info >= (3, 13):
+        failed = interpreters.exec(new, code)
+        assert not failed, failed.formatted
+    else:
+        interpreters.run_string(new, code)
+    interpreters.destroy(new)
+print("fine", gilx.probe(lambda: None, repeat=1000).repeats)
+"""
+
+
+@needs_gil
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_subinterpreter_is_watched_by_itself(isolated: bool) -> None:
+    if isolated and sys.version_info < (3, 12):
+        pytest.skip("sub-interpreters share the GIL before 3.12")
+    done = python(IN_A_SUBINTERPRETER.format(isolated=isolated, path=sys.path))
+    assert done.stdout == "fine 1000\n", done.stdout + done.stderr
+
+
 USAGE = gilx.GilUsage(
     held=0.04,
     held_interval=(0.03, 0.05),
@@ -388,6 +453,13 @@ def test_plain_words() -> None:
     )
     assert "thread <Main>: 4.0 %" in str(USAGE)
     assert "thread &lt;Main&gt;" in USAGE._repr_html_()
+
+
+def test_the_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "x.png"
+    USAGE.plot().savefig(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_json_and_back() -> None:

@@ -88,6 +88,9 @@ static gilx_gil_status locate(gilx_gil *gil) {
                           offsetof(gil_state, switch_number) -
                           offsetof(gil_state, locked);
     gil->tid_offset = (int64_t)offsets.thread_state.native_thread_id;
+#if PY_VERSION_HEX >= 0x030f0000
+    gil->wanted_offset = (int64_t)offsets.thread_state.gil_requested;
+#endif
     gil->backend = "debug offsets";
     int enabled = 1;
     if (offsets.free_threaded &&

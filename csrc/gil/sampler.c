@@ -108,19 +108,22 @@ static void add_to_ratio(gilx_ratio *ratio, double weight, double x, double y,
     ratio->last_y = y;
 }
 
+/* Copy a word of a thread state, in a way that can't crash: the thread may be gone. */
+static bool read_state(const gilx_sampler *sampler, uintptr_t word, int64_t offset,
+                       void *to, size_t size) {
+    const struct iovec local = {.iov_base = to, .iov_len = size};
+    const struct iovec remote = {.iov_base = (void *)(word + (uintptr_t)offset),
+                                 .iov_len = size};
+    return offset != 0 &&
+           process_vm_readv(sampler->process, &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
 /* The kernel's number of the thread that has that thread state and has just been seen to
- * hold the GIL; 0 if it can't be told. The thread may be gone by now: its memory is read
- * in a way that can't crash, and a number that is none of this process's is not taken. */
+ * hold the GIL; 0 if it can't be told. A number that is none of this process's is not
+ * believed. */
 static int64_t tid_of(const gilx_sampler *sampler, uintptr_t word) {
-    unsigned long tid = 0;
-    const struct iovec local = {.iov_base = &tid, .iov_len = sizeof(tid)};
-    const struct iovec remote = {
-        .iov_base = (void *)(word + (uintptr_t)sampler->options.tid_offset),
-        .iov_len = sizeof(tid),
-    };
-    if (sampler->options.tid_offset == 0 ||
-        process_vm_readv(sampler->process, &local, 1, &remote, 1, 0) !=
-            (ssize_t)sizeof(tid) ||
+    unsigned long tid;
+    if (!read_state(sampler, word, sampler->options.tid_offset, &tid, sizeof(tid)) ||
         tid > INT32_MAX || cpu_ns_of((int64_t)tid) < 0) {
         return 0;
     }
@@ -233,6 +236,23 @@ static void keep(gilx_sampler *sampler, const sight *seen, bool late) {
     }
 }
 
+/* Add that much time to those who wait for the GIL, where thread states tell. */
+static void count_waiters(gilx_sampler *sampler, double weight) {
+    if (sampler->options.wanted_offset == 0) {
+        return;
+    }
+    for (int i = 0; i < sampler->holder_count; ++i) {
+        gilx_holder *holder = &sampler->holders[i];
+        int wanted;
+        if (cpu_ns_of(holder->tid) >= 0 &&
+            read_state(sampler, holder->word, sampler->options.wanted_offset, &wanted,
+                       sizeof(wanted)) &&
+            wanted == 1) {
+            holder->wanted += weight;
+        }
+    }
+}
+
 /* Count one look that stands for that much time. A late one counts too, since there is
  * no better one for its time; but how much of the time is of that kind is told. */
 static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double weight) {
@@ -261,6 +281,7 @@ static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double 
         sampler->holders[i].held += weight * (double)seen->of[i] / reads;
     }
     totals->elsewhere += weight * (double)seen->of[GILX_HOLDERS] / reads;
+    count_waiters(sampler, weight);
 }
 
 /* ---- the thread ------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ typedef struct {
     uintptr_t word; /* as in gilx_gil_holder() */
     int64_t tid;    /* the kernel's number of the thread, 0 if not known */
     double held;    /* time for which it is taken to have held, in ns */
+    double wanted;  /* time for which it is taken to have waited for the GIL, in ns */
     int64_t cpu_ns; /* its CPU clock at the last look, -1 if it can't be read */
 } gilx_holder;
 
@@ -64,12 +65,13 @@ typedef struct {
 } gilx_look;
 
 typedef struct {
-    uintptr_t watched;  /* whose holding is to be measured */
-    double cost;        /* share of one CPU that the sampler may take, above 0 */
-    bool reference;     /* read all the time, at the cost of a whole CPU */
-    uint64_t seed;      /* of the times drawn */
-    int64_t room;       /* looks that are kept for the timeline; 0: none */
-    int64_t tid_offset; /* where a thread state has its thread's number; 0: not known */
+    uintptr_t watched;     /* whose holding is to be measured */
+    double cost;           /* share of one CPU that the sampler may take, above 0 */
+    bool reference;        /* read all the time, at the cost of a whole CPU */
+    uint64_t seed;         /* of the times drawn */
+    int64_t room;          /* looks that are kept for the timeline; 0: none */
+    int64_t tid_offset;    /* where a thread state has its thread's number, */
+    int64_t wanted_offset; /* and whether that wants the GIL (an int); 0: not known */
 } gilx_sampler_options;
 
 typedef struct gilx_sampler gilx_sampler;

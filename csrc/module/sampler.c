@@ -175,6 +175,7 @@ typedef struct {
     phase phase;
     double cost;
     bool reference;
+    bool tells_waiters; /* this version says who wants the GIL */
     int64_t seed, room;
 } sampler_object;
 
@@ -270,6 +271,7 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .seed = (uint64_t)self->seed,
         .room = self->room,
         .tid_offset = gil.tid_offset,
+        .wanted_offset = gil.wanted_offset,
     };
     gilx_sampler *sampler = gilx_sampler_new(&gil.words, &options);
     if (sampler == NULL) {
@@ -289,6 +291,7 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         return PyErr_SetFromErrno(PyExc_OSError);
     }
     self->sampler = sampler;
+    self->tells_waiters = gil.wanted_offset != 0;
     self->phase = RUNNING;
     gilx_sampler_begin(sampler);
     Py_RETURN_NONE;
@@ -325,10 +328,10 @@ static PyObject *sampler_stop(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 PyDoc_STRVAR(holders_doc,
              "holders($self, /)\n--\n\n"
              "Tell who held the GIL, after the stop.\n\n"
-             "Returns\n-------\nlist[tuple[int, int, float]]\n"
-             "    Thread states (addresses), native_ids (0: not known) and for\n"
-             "    how many nanoseconds they are taken to have held it. The\n"
-             "    first is the watched thread.");
+             "Returns\n-------\nlist[tuple[int, int, float, float]]\n"
+             "    Thread states (addresses), native_ids (0: not known), for how many\n"
+             "    nanoseconds they are taken to have held it and for how many to have\n"
+             "    waited for it (-1: not known). The first is the watched thread.");
 
 static PyObject *sampler_holders(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -339,8 +342,9 @@ static PyObject *sampler_holders(PyObject *object, PyObject *Py_UNUSED(ignored))
     const int count = gilx_sampler_holders(self->sampler, &holders);
     PyObject *list = PyList_New(count);
     for (int i = 0; list != NULL && i < count; ++i) {
-        PyObject *item = Py_BuildValue("KLd", (unsigned long long)holders[i].word,
-                                       (long long)holders[i].tid, holders[i].held);
+        PyObject *item = Py_BuildValue("KLdd", (unsigned long long)holders[i].word,
+                                       (long long)holders[i].tid, holders[i].held,
+                                       self->tells_waiters ? holders[i].wanted : -1.0);
         if (item == NULL) {
             Py_CLEAR(list);
         } else {

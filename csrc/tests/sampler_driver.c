@@ -61,7 +61,14 @@ static void expect(bool truth, const char *what) {
 
 static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
     const gilx_sampler_options options = {
-        .watched = 1, .cost = 0.2, .reference = reference, .seed = 1, .room = room};
+        .watched = 1,
+        .cost = 0.2,
+        .reference = reference,
+        .seed = 1,
+        .room = room,
+        .tid_offset = 8, /* of no memory: the words are no addresses */
+        .wanted_offset = 16,
+    };
     gilx_sampler *sampler = gilx_sampler_new(words, &options);
     expect(sampler != NULL, "there is memory for a sampler");
     gilx_sampler_expect(sampler, 2, getpid());

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import importlib
 import json
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilx.errors import ArgumentError
-from gilx.gilwatch.usage import duration, percent
+from gilx.gilwatch.usage import duration, new_figure, percent
 
 if TYPE_CHECKING:
     import os
@@ -149,14 +148,8 @@ class Timeline:
             matplotlib is not installed; the extra ``plot`` has it.
 
         """
-        try:
-            figures = importlib.import_module("matplotlib.figure")
-        except ImportError as error:
-            raise ImportError(
-                "plot() needs matplotlib: pip install 'gilx[plot]'"
-            ) from error
         count = len(self.lanes)
-        figure = figures.Figure(figsize=(10, 1.4 + 0.5 * count), layout="constrained")
+        figure = new_figure(10, 1.4 + 0.5 * count)
         axes = figure.subplots()
         unit, size = ("s", 1.0) if self.wall >= 2 else ("ms", 1e-3)
         for state, (words, colour, _) in STATES.items():

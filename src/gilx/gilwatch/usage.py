@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
@@ -18,11 +19,22 @@ _ALL = 0.995  # a share that is said to be all
 
 @dataclass(frozen=True)
 class ThreadShare:
-    """How much of the time one thread held the GIL."""
+    """How much of the wall time one thread held the GIL.
+
+    `wanted` is how much of it the thread waited for the GIL; None where this Python (3.15
+    and newer do) does not tell.
+    """
 
     name: str
     native_id: int | None
     held: float
+    wanted: float | None = None
+
+    def __str__(self) -> str:
+        waiting = (
+            "" if self.wanted is None else f", {percent(self.wanted)} waiting for it"
+        )
+        return percent(self.held) + waiting
 
 
 @dataclass(frozen=True)
@@ -166,7 +178,7 @@ class GilUsage:
             ("longest hold", f"{duration(longest[0])} to {duration(longest[1])}"),
             ("held at every look for", duration(self.held_stretch)),
         ]
-        rows += [(f"thread {t.name}", percent(t.held)) for t in self.by_thread]
+        rows += [(f"thread {share.name}", str(share)) for share in self.by_thread]
         rows += [
             (
                 "time",
@@ -187,6 +199,30 @@ class GilUsage:
         ]
         return rows
 
+    def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
+        """Draw each thread's share of the time, and return matplotlib's Figure.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed; the extra ``plot`` has it.
+
+        """
+        free = max(0.0, 1 - sum(share.held for share in self.by_thread))
+        shares = [*((t.name, t.held) for t in self.by_thread), ("nobody", free)]
+        figure = new_figure(7, 1.2 + 0.4 * len(shares))
+        axes = figure.subplots()
+        names, held = zip(*shares, strict=True)
+        places = range(len(shares))
+        colours = ["#c0392b"] * len(self.by_thread) + ["#d5d8dc"]
+        axes.barh(places, [100 * share for share in held], color=colours)
+        axes.set_yticks(places, names)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("% of the time, holding the GIL")
+        axes.set_title(self.sentence(), fontsize="medium", wrap=True)
+        return figure
+
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>"
@@ -202,6 +238,15 @@ def _without_nan(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can be
     if isinstance(value, (list, tuple)):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - see plot()
+    """Return an empty figure of matplotlib's, which is loaded here and nowhere else."""
+    try:
+        figures = importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        raise ImportError("plot() needs matplotlib: pip install 'gilx[plot]'") from error
+    return figures.Figure(figsize=(width, height), layout="constrained")
 
 
 def percent(share: float) -> str:

@@ -125,9 +125,9 @@ class Watch:
         self._names = _Names()
         self._process = os.getpid()
         self._cpu = time.process_time()
+        sampler.start()
         self._sampler = sampler
         _running.add(self)
-        sampler.start()
         return self
 
     def __exit__(
@@ -149,7 +149,7 @@ class Watch:
             return
         self._names.update()
         looks = sampler.looks()
-        names = [self._names.of(word, tid) for word, tid, _ in sampler.holders()]
+        names = [self._names.of(word, tid) for word, tid, _, _ in sampler.holders()]
         cut = len(looks) < totals.wakes
         self._timeline = lanes_of(looks, names, totals.begin_ns, totals.end_ns, cut=cut)
         self._usage = self._summary(totals, sampler)
@@ -205,10 +205,6 @@ class Watch:
             *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
             *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
         )
-        shares: dict[tuple[str, int | None], float] = {}
-        for word, tid, held in [*sampler.holders(), (0, 0, totals.elsewhere)]:
-            key = self._names.of(word, tid)
-            shares[key] = shares.get(key, 0.0) + held
         looks = totals.wakes
         return GilUsage(
             held=own.value,
@@ -217,11 +213,7 @@ class Watch:
             locked_interval=interval(locked, unknown, prompt=prompt),
             longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
             held_stretch=totals.stretch_ns / 1e9,
-            by_thread=tuple(
-                ThreadShare(name, native_id, held / totals.counted)
-                for (name, native_id), held in shares.items()
-                if held > 0
-            ),
+            by_thread=self._shares(totals, sampler),
             wall=wall / 1e9,
             cpu=max(0.0, cpu),
             repeats=1,
@@ -236,6 +228,26 @@ class Watch:
             backend=self._backend,
             where=_place(self.timeline),
             doubt=_doubt(totals, unknown),
+        )
+
+    def _shares(self, totals: Totals, sampler: Sampler) -> tuple[ThreadShare, ...]:
+        """Return each thread's share; those who can't be told apart are one."""
+        held: dict[tuple[str, int | None], float] = {}
+        wanted: dict[tuple[str, int | None], float] = {}
+        for word, tid, holding, waiting in sampler.holders():
+            key = self._names.of(word, tid)
+            held[key] = held.get(key, 0.0) + holding
+            if waiting >= 0:
+                wanted[key] = wanted.get(key, 0.0) + waiting
+        unknown = ("unknown", None)
+        held[unknown] = held.get(unknown, 0.0) + totals.elsewhere
+        whole = max(totals.counted, 1.0)
+        return tuple(
+            ThreadShare(
+                *key, held[key] / whole, wanted[key] / whole if key in wanted else None
+            )
+            for key in held
+            if held[key] > 0 or wanted.get(key, 0) > 0
         )
 
 
