@@ -40,7 +40,7 @@ pytestmark = [
 ]
 
 TEXT = json.dumps({"key": [[1, 2.5, "three", None]] * 200_000})
-LIST = [(i * 7919) % 1_000_003 for i in range(300_000)]
+LIST = [(i * 7919) % 1_000_003 for i in range(1_000_000)]
 BYTES = bytes(8_000_000)
 ARRAY = np.random.default_rng(0).random(1_000_000)
 MATRIX = np.random.default_rng(0).random((400, 400))
@@ -48,7 +48,7 @@ MATRIX = np.random.default_rng(0).random((400, 400))
 HELD: dict[str, Callable[[], Any]] = {
     "json.loads": lambda: json.loads(TEXT),
     "sorted": lambda: sorted(LIST),
-    "re.match": lambda: re.match(r"(a+)+$", "a" * 20 + "b"),
+    "re.match": lambda: re.match(r"(a+)+$", "a" * 23 + "b"),
 }
 RELEASED: dict[str, Callable[[], Any]] = {
     "time.sleep": lambda: time.sleep(0.05),
