@@ -9,8 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from gilx.environment import gil_enabled
+
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def code_of(document: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+
+
+BLOCKS = code_of("README.md")
 
 
 def test_the_readme_has_code() -> None:
@@ -20,6 +28,15 @@ def test_the_readme_has_code() -> None:
 @pytest.mark.parametrize("code", BLOCKS, ids=lambda code: code.split("\n")[0])
 def test_readme_code(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.skipif(
+    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
+)
+def test_watching_code(tmp_path: Path) -> None:
+    (code,) = code_of("docs/watching.md")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=tmp_path)
+    assert (tmp_path / "trace.json").exists()
 
 
 def test_links_of_the_readme_resolve() -> None:

@@ -54,7 +54,6 @@ struct gilx_sampler {
     gilx_holder holders[GILX_HOLDERS];
     int holder_count;
     uint64_t random;
-    int64_t cost_base_ns;
     int64_t free_ns, held_ns; /* last read that found the watched free; first since that
                                  found it holding, or 0 */
     int64_t dense_ns;         /* first of the latest reads that are close together */
