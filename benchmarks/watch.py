@@ -4,7 +4,8 @@ Every condition is a rhythm of ``gilx.ckernels.spin``; its result is a band in w
 true share lies. Conditions run in random order. Run it with nothing else running, and
 again under ``taskset -c 0``::
 
-    python benchmarks/watch.py [--seconds S] [--rounds N] [--cost C] [--json FILE]
+    python benchmarks/watch.py [--seconds S] [--rounds N] [--cost C] [--blocks N]
+        [--json FILE]
 
 Where gilknocker is installed, it watches the same runs, apart: it disturbs what it
 measures.
@@ -17,15 +18,23 @@ import importlib
 import json
 import math
 import random
+import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from statistics import mean, pstdev
-from typing import Any, Literal
+from statistics import mean, pstdev, quantiles
+from typing import TYPE_CHECKING, Any, Literal
 
 import gilx
 from gilx.ckernels import SpinResult, spin
 from gilx.cli.table import format_table
+from gilx.dispatch import region
 from gilx.environment import describe
+from gilx.meter.blocks import time_blocks
+from gilx.pools import ThreadPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FRACTIONS = {
     2_000: (0.1, 0.5, 0.9),
@@ -118,12 +127,50 @@ def knocked(condition: Condition, seconds: float, knock: Any) -> float:  # noqa:
     return float(knocker.contention_metric) - middle
 
 
+def slowdown(cost: float, blocks: int) -> str:
+    """Return how much longer work takes while it is watched."""
+
+    def loop() -> float:
+        start = time.perf_counter()
+        total = 0
+        for i in range(5_000_000):
+            total += i
+        return time.perf_counter() - start
+
+    def watched(work: Callable[[], float]) -> float:
+        with gilx.watch(cost=cost):
+            return work()
+
+    problem = gilx.kernels.get("mandelbrot").problem()
+    with ThreadPool(2) as pool:
+        team = partial(pool.run, region(problem, variant="c-nogil", workers=2))
+        works: dict[str, Callable[[], float]] = {
+            "pure Python, 1 thread": loop,
+            "c-nogil, 2 threads": team,
+        }
+        arms: dict[tuple[str, bool], Callable[[], float]] = {}
+        for name, work in works.items():
+            arms[name, False] = work
+            arms[name, True] = partial(watched, work)
+        samples = time_blocks(arms, blocks)
+    rows = []
+    for name in works:
+        ratios = [
+            100 * (a / b - 1)
+            for a, b in zip(samples[name, True], samples[name, False], strict=True)
+        ]
+        cuts = quantiles(ratios, n=4)
+        rows.append((name, f"{cuts[1]:+.1f} %", f"{cuts[0]:+.1f} to {cuts[2]:+.1f} %"))
+    return format_table(("watched", "slower by", "middle half"), rows, right=(1,))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--cost", type=float, default=0.03)
+    parser.add_argument("--blocks", type=int, default=0, help="measure the slowdown too")
     parser.add_argument("--no-gilknocker", action="store_true")
     parser.add_argument("--json", metavar="FILE", help="write every run to this file")
     options = parser.parse_args()
@@ -136,6 +183,8 @@ def main() -> None:
     scores = [measure(c, options.seconds, options.cost, knock) for c in order]
     print(describe(), "\n")
     print(table(scores))
+    if options.blocks:
+        print(f"\n{slowdown(options.cost, options.blocks)}")
     if options.json:
         Path(options.json).write_text(json.dumps([asdict(score) for score in scores]))
 
