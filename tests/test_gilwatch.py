@@ -11,6 +11,7 @@ import gc
 import hashlib
 import json
 import math
+import random
 import re
 import subprocess
 import sys
@@ -43,7 +44,7 @@ TEXT = json.dumps({"key": [[1, 2.5, "three", None]] * 200_000})
 LIST = [(i * 7919) % 1_000_003 for i in range(1_000_000)]
 BYTES = bytes(8_000_000)
 ARRAY = np.random.default_rng(0).random(1_000_000)
-MATRIX = np.random.default_rng(0).random((400, 400))
+MATRIX = np.random.default_rng(0).random((1000, 1000))
 
 HELD: dict[str, Callable[[], Any]] = {
     "json.loads": lambda: json.loads(TEXT),
@@ -483,6 +484,33 @@ def ratio_of(slices: list[float]) -> Ratio:
     total, count = sum(slices), float(len(slices))
     squares = sum(x * x for x in slices)
     return Ratio(total, count, squares, total, count, sum(d * d for d in steps), 0.0, 0.0)
+
+
+@pytest.mark.parametrize("period", [0.03, 0.7, 1.0, 2.0, 5.3, 17.0])
+def test_the_interval_covers(period: float) -> None:
+    """Looks at a rhythm of that many slices, simulated: the same ones every time."""
+    draw = random.Random(period)
+    count, covered, runs = 800, 0, 0
+    for part in (0.01, 0.1, 0.5, 0.9, 0.99):
+        for _ in range(60):
+            start = draw.random() * period
+            ends = [start + i for i in range(count + 1)]
+            truth = (
+                held_until(ends[-1], period, part) - held_until(start, period, part)
+            ) / count
+            looks = [
+                float((begin + draw.random()) % period < part * period)
+                for begin in ends[:-1]
+            ]
+            low, high = interval(ratio_of(looks))
+            covered += low <= truth <= high
+            runs += 1
+    assert 0.92 <= covered / runs <= 1.0
+
+
+def held_until(moment: float, period: float, part: float) -> float:
+    whole, rest = divmod(moment, period)
+    return whole * part * period + min(rest, part * period)
 
 
 def test_the_interval_widens() -> None:
