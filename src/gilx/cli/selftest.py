@@ -42,15 +42,16 @@ def run(options: argparse.Namespace) -> int:
     show("")
     print("The GIL watch against work that holds the GIL in a known rhythm.\n")
     print(f"{describe()}\n")
-    head = ("rhythm", "truth", "held", "interval", "looks", "late", "unknown", "cost", "")
-    print(format_table(head, [_row(c) for c in result.checks], right=range(1, 8)))
+    head = ("rhythm", "truth", "held", "interval", "looks", "unknown", "")
+    print(format_table(head, [_row(c) for c in result.checks], right=range(1, 6)))
     usages = [check.usage for check in result.checks]
     covered = sum(check.covered for check in result.checks)
     mean_error = sum(abs(c.error) for c in result.checks) / len(usages)
     print(
         f"\nFound by {usages[0].backend}; one look in"
         f" {duration(sum(u.resolution for u in usages) / len(usages))},"
-        f" {duration(sum(u.lateness for u in usages) / len(usages))} late on average;"
+        f" {duration(sum(u.lateness for u in usages) / len(usages))} late on average,"
+        f" for {percent(sum(u.cost for u in usages) / len(usages))} of a CPU;"
         f"\noff by {mean_error * 100:.2f} points on average;"
         f" {covered} of {len(usages)} intervals hold the truth."
     )
@@ -71,8 +72,6 @@ def _row(check: Check) -> tuple[str, ...]:
         f"{usage.held * 100:.1f}",
         f"{usage.held_interval[0] * 100:.1f} to {usage.held_interval[1] * 100:.1f}",
         f"{usage.looks}",
-        f"{usage.late}",
         percent(usage.unknown),
-        percent(usage.cost),
-        words if check.covered or not check.right else "right, but not in the interval",
+        words if check.covered or not check.right else "right, interval misses",
     )

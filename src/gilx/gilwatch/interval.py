@@ -11,6 +11,9 @@ _Z = 1.959964  # of the normal distribution, 95 %
 # What is known of the spread before the first look, in looks of either kind: that they
 # are as if drawn at random. It keeps a handful of looks from claiming more.
 _PRIOR = 2.0
+# From this ratio on, of steps to their level, slices are taken to be independent: by
+# chance it is below 1 as often as above.
+_FAST = 0.9
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class Ratio:
         alone = h * (1 - h) * self.yy
         if alone <= 0 or level <= 0:
             return 1.0
-        slow = min(1.0, max(0.0, steps / level))
-        return min(steps, level) * (1 + 2 * slow) / 3 / alone
+        fast = min(1.0, max(0.0, steps / level / _FAST))
+        return level * fast * (1 + 2 * fast) / 3 / alone
 
 
 def interval(

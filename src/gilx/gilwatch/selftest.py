@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gilx.ckernels import spin
 from gilx.errors import number_between
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gilx.gilwatch.usage import GilUsage
 
-__all__ = ["Check", "SelfTest", "selftest"]
+__all__ = ["Check", "Known", "SelfTest", "selftest"]
 
 # (held share, period in ns, what it does while it has let go)
 _RHYTHMS = (
@@ -33,13 +33,31 @@ _LEAST_ERROR = 0.005
 _MOST_MISSES = 3
 
 
+class Known(NamedTuple):
+    """What a rhythm really did, in seconds: held at least and at most, of how much."""
+
+    least: float
+    most: float
+    wall: float
+
+
 @dataclass(frozen=True)
 class Check:
-    """One rhythm: what is true, as a band, and what the watch said."""
+    """One rhythm: what is true, and what the watch said."""
 
     name: str
-    truth: tuple[float, float]
+    known: Known
     usage: GilUsage
+
+    @property
+    def truth(self) -> tuple[float, float]:
+        """The band in which the true share is.
+
+        Python holds the GIL on the way into the rhythm and out of it, watched already.
+        """
+        wall = self.usage.wall
+        around = max(0.0, wall - self.known.wall)
+        return self.known.least / wall, min(1.0, (self.known.most + around) / wall)
 
     @property
     def error(self) -> float:
@@ -106,23 +124,24 @@ def selftest(
         if show is not None:
             show(name)
         with watch(cost=cost) as watching:
-            truth = run()
-        checks.append(Check(name, truth, watching.usage))
+            known = run()
+        checks.append(Check(name, known, watching.usage))
     return SelfTest(tuple(checks), _trouble(checks))
 
 
-def _rhythms(total: int) -> list[tuple[str, Callable[[], tuple[float, float]]]]:
-    def spinning(hold: int, release: int, released: str) -> tuple[float, float]:
+def _rhythms(total: int) -> list[tuple[str, Callable[[], Known]]]:
+    def spinning(hold: int, release: int, released: str) -> Known:
         done = spin(
             hold, release, total, released="sleep" if released == "sleep" else "spin"
         )
-        return done.held_min_ns / done.wall_ns, done.held_max_ns / done.wall_ns
+        return Known(done.held_min_ns / 1e9, done.held_max_ns / 1e9, done.wall_ns / 1e9)
 
-    def sleeping() -> tuple[float, float]:
+    def sleeping() -> Known:
+        start = time.perf_counter()
         time.sleep(total / 1e9)
-        return 0.0, 0.0
+        return Known(0.0, 0.0, time.perf_counter() - start)
 
-    rhythms: list[tuple[str, Callable[[], tuple[float, float]]]] = [
+    rhythms: list[tuple[str, Callable[[], Known]]] = [
         ("never held", sleeping),
         ("always held", partial(spinning, 1, 0, "spin")),
     ]
