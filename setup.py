@@ -58,6 +58,21 @@ WARN = [] if sys.platform == "win32" else ["-Wall", "-Wextra", "-Wconversion"]
 if WERROR:
     WARN += ["-Werror"]
 
+# The watch reads the GIL's state in ways that were tried on Linux only.
+WATCH = [
+    Extension(
+        "gilx.gilwatch._sampler",
+        sources=[
+            "csrc/module/sampler.c",
+            "csrc/module/integer.c",
+            *sorted(str(path) for path in Path("csrc/gil").glob("*.c")),
+        ],
+        depends=HEADERS,
+        extra_compile_args=COMPILE + WARN,
+        extra_link_args=LINK,
+    )
+]
+
 setup(
     ext_modules=cythonize(  # type: ignore[no-untyped-call]
         [
@@ -85,6 +100,7 @@ setup(
                 extra_compile_args=COMPILE,
                 extra_link_args=LINK,
             ),
+            *(WATCH if sys.platform == "linux" else []),
         ],
         build_dir="build",
     ),

@@ -22,7 +22,11 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
-@pytest.mark.parametrize("source", sorted(CSRC.glob("kernels/*.c")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "source",
+    [*sorted(CSRC.glob("kernels/*.c")), CSRC / "gil/sampler.c"],
+    ids=lambda p: p.stem,
+)
 def test_kernels_know_nothing_of_python(source: Path, tmp_path: Path) -> None:
     compiled = tmp_path / "kernel.o"
     subprocess.run(
@@ -123,7 +127,9 @@ def test_cykernels_refuses_a_subinterpreter() -> None:
 def test_the_gil_stays_as_it_was() -> None:
     done = python(
         "import sys; before = sys._is_gil_enabled();"
-        "import gilx.ckernels, gilx.cykernels; print(before == sys._is_gil_enabled())"
+        "import gilx.ckernels, gilx.cykernels;"
+        "import gilx.gilwatch.watch, gilx.gilwatch._sampler;"
+        "print(before == sys._is_gil_enabled())"
     )
     assert done.stdout.strip() == "True", done.stderr
 

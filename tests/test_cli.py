@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,11 @@ import pytest
 
 import gilx
 from gilx.cli.table import format_table
+from gilx.environment import gil_enabled
+
+needs_watch = pytest.mark.skipif(
+    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
+)
 
 
 def command(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -67,9 +73,67 @@ def test_demo_on_one_cpu() -> None:
     assert "one CPU only, so no speedup can be seen here" in done.stdout
 
 
+@needs_watch
+def test_probe_of_a_callable() -> None:
+    done = command("probe", "time:sleep", "0.2", "--repeat", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    usage = gilx.GilUsage.from_json(done.stdout)
+    assert usage.repeats == 2
+    assert usage.held_interval[0] < 0.1
+    assert "in 3 calls" in command("probe", "--repeat", "3", "math:fabs", "-2.5").stdout
+
+
+@needs_watch
+def test_probe_of_a_script(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, time\ntime.sleep(0.1)\nprint(__name__, sys.argv[1:])\nsys.exit(3)\n"
+    )
+    trace = tmp_path / "x.json"
+    done = command("probe", "--timeline", str(trace), str(script), "a", "--json")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.startswith("__main__ ['a', '--json']\n")
+    assert "locked by anyone" in done.stdout
+    assert json.loads(trace.read_text())["traceEvents"]
+
+
+@needs_watch
+def test_probe_of_a_call_that_raises() -> None:
+    done = command("probe", "json:loads", "[1")
+    assert done.returncode == 1
+    assert "JSONDecodeError" in done.stderr
+    assert "gilx: what was seen of the call until then" in done.stderr
+
+
+@needs_watch
+def test_selftest() -> None:
+    done = command("selftest", "--seconds", "0.2")
+    # On a machine that is busy with other things it may rightly say no.
+    assert done.returncode in (0, 1), done.stderr
+    assert ("The watch can be trusted here." in done.stdout) == (done.returncode == 0)
+    assert "always held" in done.stdout
+
+
+@pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build")
+@pytest.mark.parametrize("arguments", [("selftest",), ("probe", "time:sleep", "0.1")])
+def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> None:
+    done = command(*arguments)
+    assert done.returncode == 1
+    assert "runs without a GIL" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("probe", "nope"), "target: expected module:callable or the name of a script"),
+        (("probe", "nope.py"), "target: expected a script that exists, got 'nope.py'"),
+        (("probe", "nope:x"), "target: No module named 'nope'"),
+        (("probe", "math:nope"), "target: module 'math' has no attribute 'nope'"),
+        (("probe", "math:pi"), "target: expected something to call, math:pi is 3.14"),
+        (("probe", "time:sleep", "--budget", "x"), "budget: expected a number, got 'x'"),
+        (("probe", "--repeat", "0", "time:time"), "repeat: expected at least 1, got 0"),
+        (("selftest", "--seconds", "0"), "seconds: expected 0.1 to 60, got 0"),
         (("run", "nope"), "gilx run: kernel: expected one of mandelbrot, "),
         (("run", "histogram", "--variant", "x"), "gilx run: variant: expected one of "),
         (("run", "histogram", "--pool", "x"), "gilx run: pool: expected one of serial, "),

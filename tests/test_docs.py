@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gilx.environment import gil_enabled
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -31,6 +33,15 @@ def test_readme_code(code: str) -> None:
 @pytest.mark.parametrize("code", python_in("docs/convoy.md"), ids=range(3))
 def test_code_of_the_page_on_convoys(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.skipif(
+    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
+)
+def test_watching_code(tmp_path: Path) -> None:
+    (code,) = python_in("docs/watching.md")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=tmp_path)
+    assert (tmp_path / "trace.json").exists()
 
 
 def test_links_of_the_readme_resolve() -> None:

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../platform/clock.h"
+#include "../platform/random.h"
 #include "integer.h"
 #include "interrupt.h"
 
@@ -73,20 +74,12 @@ typedef struct {
     uint64_t state;
 } spin_rhythm;
 
-static uint64_t split_mix(uint64_t *state) {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15U);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-}
-
 static int64_t draw_length(spin_rhythm *rhythm, int64_t mean) {
     if (!rhythm->exponential) {
         return mean;
     }
-    /* 53 random bits make a double in [0, 1); its complement is never 0. */
-    double uniform = (double)(split_mix(&rhythm->state) >> 11) * 0x1p-53;
-    return (int64_t)(-log(1.0 - uniform) * (double)mean);
+    /* The complement of a number in [0, 1) is never 0. */
+    return (int64_t)(-log(1.0 - gilx_uniform(&rhythm->state)) * (double)mean);
 }
 
 /* Stay as we are until the clock says `until`. Returns false when a signal handler

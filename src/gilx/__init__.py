@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from gilx.dispatch import run as run
     from gilx.gilwatch.convoy import Latency as Latency
     from gilx.gilwatch.convoy import latency as latency
+    from gilx.gilwatch.probe import probe as probe
+    from gilx.gilwatch.usage import GilUsage as GilUsage
+    from gilx.gilwatch.watch import watch as watch
     from gilx.team import Team as Team
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GilUsage",
     "Latency",
     "RunResult",
     "Team",
@@ -28,18 +32,23 @@ __all__ = [
     "kernels",
     "latency",
     "pools",
+    "probe",
     "run",
+    "watch",
 ]
 
 # Where each public name lives; a module stands for itself.
 _HOMES = {
+    "GilUsage": "gilx.gilwatch.usage",
     "Latency": "gilx.gilwatch.convoy",
     "RunResult": "gilx.dispatch",
     "Team": "gilx.team",
     "kernels": "gilx.kernels",
     "latency": "gilx.gilwatch.convoy",
     "pools": "gilx.pools",
+    "probe": "gilx.gilwatch.probe",
     "run": "gilx.dispatch",
+    "watch": "gilx.gilwatch.watch",
 }
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, SupportsFloat
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ArgumentError", "WrongResultError", "at_least", "one_of", "real_at_least"]
+__all__ = [
+    "ArgumentError",
+    "NoGilError",
+    "WatchUnavailableError",
+    "WrongResultError",
+    "at_least",
+    "number_between",
+    "one_of",
+    "real_at_least",
+]
 
 
 class ArgumentError(ValueError):
@@ -21,6 +30,14 @@ class ArgumentError(ValueError):
 
 class WrongResultError(AssertionError):
     """A kernel's output differs from the reference."""
+
+
+class WatchUnavailableError(RuntimeError):
+    """The GIL can't be watched here; the message says why."""
+
+
+class NoGilError(WatchUnavailableError):
+    """The interpreter runs without a GIL, so that there is nothing to watch."""
 
 
 def one_of(name: str, given: object, valid: Iterable[str]) -> str:
@@ -72,3 +89,24 @@ def real_at_least(name: str, given: object, least: float) -> float:
             f"{name}: expected a finite number, at least {least:g}; got {given!r}"
         )
     return number
+
+
+def number_between(
+    name: str, given: object, least: float, most: float, *, above: bool = False
+) -> float:
+    """Return the number `given` if it is from `least` to `most`.
+
+    Raises
+    ------
+    ArgumentError
+        It is outside (or equal to `least`, if it has to be above that), or no number.
+
+    """
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        raise ArgumentError(f"{name}: expected a number, got {given!r}")
+    if not least <= given <= most or (above and given == least):
+        words = (
+            f"above {least:g} and at most {most:g}" if above else f"{least:g} to {most:g}"
+        )
+        raise ArgumentError(f"{name}: expected {words}, got {given:g}")
+    return float(given)

@@ -1,6 +1,7 @@
 """The command ``gilx``.
 
-Exit status: 0 when all went well, 2 when the command line is wrong (one line on standard
+Exit status: 0 when all went well, 1 when the GIL can't be watched or the watch can't be
+trusted, 2 when the command line is wrong (one line on standard
 error says why), 130 after Ctrl-C.
 """
 
@@ -13,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import gilx
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, WatchUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,9 @@ _COMMANDS = {
     "demo": "show on this machine which code runs in parallel, and which does not",
     "kernels": "list the kernels",
     "latency": "how long a callable makes another thread wait for the GIL",
+    "probe": "tell how much of a call or a script holds the GIL",
     "run": "run one kernel once",
+    "selftest": "check the GIL watch against known work on this machine",
 }
 
 
@@ -73,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ArgumentError as error:
         print(f"gilx {chosen}: {error}", file=sys.stderr)
         return 2
+    except WatchUnavailableError as error:
+        print(f"gilx {chosen}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"gilx {chosen}: interrupted", file=sys.stderr)
         return 130

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
 from gilx import kernels
-from gilx.cli.run import whole_number
+from gilx.cli.numbers import whole_number
+from gilx.cli.progress import show
 from gilx.cli.table import format_table
 from gilx.dispatch import regions, run_all
 from gilx.environment import describe, gil_enabled, usable_cpus
@@ -103,7 +103,7 @@ def _measure(names: list[str], workers: int) -> dict[str, list[_Row]]:
     with SerialPool() as serial, ThreadPool(workers) as threads:
         for number, name in enumerate(names):
             kernel = kernels.get(name)
-            _show(f"{name}: preparing")
+            show(f"{name}: preparing")
             large, small = kernel.problem(), kernel.problem(kernel.python_size)
             arms: dict[tuple[str, str], Callable[[], float]] = {}
             for variant in _VARIANTS:
@@ -111,13 +111,13 @@ def _measure(names: list[str], workers: int) -> dict[str, list[_Row]]:
                 arms[variant, "alone"] = _timed(serial, problem, variant)
                 arms[variant, "together"] = _timed(threads, problem, variant)
 
-            def show(block: int, name: str = name, number: int = number) -> None:
-                _show(
+            def show_block(block: int, name: str = name, number: int = number) -> None:
+                show(
                     f"kernel {number + 1} of {len(names)}, {name}:"
                     f" round {block + 1} of {_BLOCKS}"
                 )
 
-            samples = time_blocks(arms, _BLOCKS, between=show)
+            samples = time_blocks(arms, _BLOCKS, between=show_block)
             for problem in (small, large):
                 problem.check(problem.out)
             rows[name] = [
@@ -129,20 +129,13 @@ def _measure(names: list[str], workers: int) -> dict[str, list[_Row]]:
                 )
                 for variant in _VARIANTS
             ]
-    _show("")
+    show("")
     return rows
 
 
 def _timed(pool: Pool, problem: Problem, variant: str) -> Callable[[], float]:
     work = regions(problem, variant=variant, workers=pool.workers)
     return lambda: run_all(pool, work)
-
-
-def _show(text: str) -> None:
-    """Show progress on a terminal, in place of what was shown before."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
 
 
 def _sentence(row: _Row, workers: int, cpus: int, bottleneck: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gilx.cli.numbers import number
 from gilx.cli.target import add_target, find_target
 from gilx.errors import ArgumentError
 from gilx.gilwatch.convoy import costs, latency
@@ -51,18 +52,11 @@ def run(options: argparse.Namespace) -> int:
     found = latency(
         call,
         threads=threads,
-        period=_number("period", options.period),
-        duration=_number("duration", options.duration),
+        period=number("period", options.period),
+        duration=number("duration", options.duration),
     )
     if options.json:
         print(found.to_json())
     else:
         print(f"{found}\n\nOn this machine:\n{costs()}")
     return 0
-
-
-def _number(name: str, given: str) -> float:
-    try:
-        return float(given)
-    except ValueError:
-        raise ArgumentError(f"{name}: expected a number, got {given!r}") from None

@@ -5,31 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import dispatch, kernels, pools
+from gilx.cli.numbers import whole_number
 from gilx.environment import describe
-from gilx.errors import ArgumentError
 from gilx.pools.base import SCHEDULES
 
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "run", "whole_number"]
-
-
-def whole_number(name: str, given: str | None) -> int | None:
-    """Return the whole number that an option gives, or None where it was not given.
-
-    Raises
-    ------
-    ArgumentError
-        It is no whole number.
-
-    """
-    if given is None:
-        return None
-    try:
-        return int(given)
-    except ValueError:
-        raise ArgumentError(f"{name}: expected a whole number, got {given!r}") from None
+__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,38 @@
+/* The words of a GIL, and how they are read: from outside, without a lock.
+ *
+ * Pure C11: the sampler needs no more of Python than this.
+ */
+#ifndef GILX_GIL_WORDS_H
+#define GILX_GIL_WORDS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Where the words are. Untyped, since every version of Python declares them its own way;
+ * the sizes are the same in all. */
+typedef struct {
+    const void *locked;   /* int: 1 while anyone holds the GIL */
+    const void *holder;   /* pointer: the thread state that holds it, or held it last */
+    const void *switches; /* unsigned long: how often it went to another thread state */
+} gilx_gil_words;
+
+/* Relaxed is enough: a look asks what is so now, and follows no pointer. */
+static inline bool gilx_gil_locked(const gilx_gil_words *words) {
+    return atomic_load_explicit((const _Atomic(int) *)words->locked,
+                                memory_order_relaxed) == 1;
+}
+
+/* To be compared with addresses of thread states, never to be followed: the thread may
+ * be gone. Says who holds the GIL only while it is locked. */
+static inline uintptr_t gilx_gil_holder(const gilx_gil_words *words) {
+    return atomic_load_explicit((const _Atomic(uintptr_t) *)words->holder,
+                                memory_order_relaxed);
+}
+
+static inline unsigned long gilx_gil_switches(const gilx_gil_words *words) {
+    return atomic_load_explicit((const _Atomic(unsigned long) *)words->switches,
+                                memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,141 @@
+/* Runs the sampler against GILs that are only three words, for the thread sanitizer.
+ *
+ *   gcc -std=c11 -g -O1 -fsanitize=thread -pthread csrc/tests/sampler_driver.c \
+ *       csrc/gil/sampler.c -o driver && ./driver
+ *
+ * Exit status 0 if all sums are what they must be. What the shares are is not judged: the
+ * sanitizer slows everything down.
+ */
+#define _GNU_SOURCE
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../gil/sampler.h"
+#include "../platform/clock.h"
+
+enum { THREADS = 3, ROUNDS = 8 };
+
+/* The three words, and a lock that makes them behave as a GIL's do. */
+typedef struct {
+    _Atomic int locked;
+    _Atomic uintptr_t holder;
+    _Atomic unsigned long switches;
+    pthread_mutex_t lock;
+    atomic_bool stop;
+} fake_gil;
+
+typedef struct {
+    fake_gil *gil;
+    uintptr_t word;
+} fake_thread;
+
+static void *hold_and_release(void *argument) {
+    const fake_thread *thread = argument;
+    fake_gil *gil = thread->gil;
+    while (!atomic_load(&gil->stop)) {
+        pthread_mutex_lock(&gil->lock);
+        atomic_store_explicit(&gil->locked, 1, memory_order_relaxed);
+        if (atomic_load_explicit(&gil->holder, memory_order_relaxed) != thread->word) {
+            atomic_fetch_add_explicit(&gil->switches, 1, memory_order_relaxed);
+        }
+        atomic_store_explicit(&gil->holder, thread->word, memory_order_relaxed);
+        gilx_sleep_ns(200 * 1000);
+        atomic_store_explicit(&gil->locked, 0, memory_order_relaxed);
+        pthread_mutex_unlock(&gil->lock);
+        gilx_sleep_ns(100 * 1000);
+    }
+    return NULL;
+}
+
+static void expect(bool truth, const char *what) {
+    if (!truth) {
+        (void)fprintf(stderr, "sampler_driver: not so: %s\n", what);
+        exit(1);
+    }
+}
+
+static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
+    const gilx_sampler_options options = {
+        .watched = 1,
+        .cost = 0.2,
+        .reference = reference,
+        .seed = 1,
+        .room = room,
+        .tid_offset = 8, /* of no memory: the words are no addresses */
+        .wanted_offset = 16,
+    };
+    gilx_sampler *sampler = gilx_sampler_new(words, &options);
+    expect(sampler != NULL, "there is memory for a sampler");
+    gilx_sampler_expect(sampler, 2, getpid());
+    expect(gilx_sampler_start(sampler) == 0, "it starts");
+    gilx_sampler_begin(sampler);
+    gilx_sleep_ns(50 * 1000 * 1000);
+    gilx_sampler_end(sampler);
+    gilx_sampler_stop(sampler);
+    const gilx_totals *totals = gilx_sampler_totals(sampler);
+    const gilx_holder *holders;
+    double held = totals->elsewhere;
+    const int count = gilx_sampler_holders(sampler, &holders);
+    for (int i = 0; i < count; ++i) {
+        held += holders[i].held;
+    }
+    expect(held >= totals->locked.x * 0.999 && held <= totals->locked.x * 1.001,
+           "the holders' shares make the whole");
+    expect(totals->own.x <= totals->locked.x * 1.001, "one's share is part of it");
+    expect(totals->hold_min_ns <= totals->hold_max_ns, "the bounds are in order");
+    expect(gilx_sampler_looks(sampler) == (totals->wakes < room ? totals->wakes : room),
+           "the looks are kept");
+    for (int64_t i = 1; i < gilx_sampler_looks(sampler); ++i) {
+        expect(gilx_sampler_look(sampler, i - 1)->at_ns <
+                   gilx_sampler_look(sampler, i)->at_ns,
+               "the looks are in order");
+    }
+    gilx_sampler_free(sampler);
+}
+
+/* The child has no such thread, and must get through all the same. */
+static void fork_while_watched(const gilx_gil_words *words) {
+    const gilx_sampler_options options = {.watched = 1, .cost = 0.2, .room = 16};
+    gilx_sampler *sampler = gilx_sampler_new(words, &options);
+    expect(sampler != NULL && gilx_sampler_start(sampler) == 0, "it starts");
+    gilx_sampler_begin(sampler);
+    const pid_t child = fork();
+    if (child == 0) {
+        gilx_sampler_end(sampler);
+        gilx_sampler_stop(sampler);
+        const bool forked = gilx_sampler_forked(sampler);
+        gilx_sampler_free(sampler);
+        _exit(forked ? 0 : 1);
+    }
+    int status = -1;
+    expect(waitpid(child, &status, 0) == child && status == 0, "the child gets through");
+    expect(!gilx_sampler_forked(sampler), "the parent is no child");
+    gilx_sampler_free(sampler);
+}
+
+int main(void) {
+    fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    const gilx_gil_words words = {&gil.locked, &gil.holder, &gil.switches};
+    pthread_t handles[THREADS];
+    fake_thread threads[THREADS];
+    for (int i = 0; i < THREADS; ++i) {
+        threads[i] = (fake_thread){&gil, (uintptr_t)i + 1};
+        expect(pthread_create(&handles[i], NULL, hold_and_release, &threads[i]) == 0,
+               "threads can be made");
+    }
+    for (int round = 0; round < ROUNDS; ++round) {
+        watch(&words, round % 4 == 3, round % 2 ? 16 : 0);
+    }
+    fork_while_watched(&words);
+    atomic_store(&gil.stop, true);
+    for (int i = 0; i < THREADS; ++i) {
+        pthread_join(handles[i], NULL);
+    }
+    puts("sampler_driver: fine");
+    return 0;
+}

@@ -1,0 +1,39 @@
+"""Numbers in options."""
+
+from __future__ import annotations
+
+from gilx.errors import ArgumentError
+
+__all__ = ["number", "whole_number"]
+
+
+def whole_number(name: str, given: str | None) -> int | None:
+    """Return the whole number that an option gives, or None where it was not given.
+
+    Raises
+    ------
+    ArgumentError
+        It is no whole number.
+
+    """
+    if given is None:
+        return None
+    try:
+        return int(given)
+    except ValueError:
+        raise ArgumentError(f"{name}: expected a whole number, got {given!r}") from None
+
+
+def number(name: str, given: str) -> float:
+    """Return the number that an option gives.
+
+    Raises
+    ------
+    ArgumentError
+        It is none.
+
+    """
+    try:
+        return float(given)
+    except ValueError:
+        raise ArgumentError(f"{name}: expected a number, got {given!r}") from None

@@ -1,0 +1,77 @@
+"""``gilx selftest``: whether the GIL watch can be trusted on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilx.cli.numbers import number
+from gilx.cli.progress import show
+from gilx.cli.table import format_table
+from gilx.environment import describe
+from gilx.gilwatch.selftest import selftest
+from gilx.gilwatch.usage import duration, percent
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gilx.gilwatch.selftest import Check
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--seconds", metavar="S", default="1", help="for each rhythm (default: 1)"
+    )
+    parser.add_argument(
+        "--cost",
+        metavar="SHARE",
+        default="0.03",
+        help="of one CPU that the sampler may take (default: 0.03)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, print the table, and return 1 if the watch can't be trusted."""
+    result = selftest(
+        number("seconds", options.seconds),
+        cost=number("cost", options.cost),
+        show=show,
+    )
+    show("")
+    print("The GIL watch against work that holds the GIL in a known rhythm.\n")
+    print(f"{describe()}\n")
+    head = ("rhythm", "truth", "held", "interval", "looks", "unknown", "")
+    print(format_table(head, [_row(c) for c in result.checks], right=range(1, 6)))
+    usages = [check.usage for check in result.checks]
+    covered = sum(check.covered for check in result.checks)
+    mean_error = sum(abs(c.error) for c in result.checks) / len(usages)
+    print(
+        f"\nFound by {usages[0].backend}; one look in"
+        f" {duration(sum(u.resolution for u in usages) / len(usages))},"
+        f" {duration(sum(u.lateness for u in usages) / len(usages))} late on average,"
+        f" for {percent(sum(u.cost for u in usages) / len(usages))} of a CPU;"
+        f"\noff by {mean_error * 100:.2f} points on average;"
+        f" {covered} of {len(usages)} intervals hold the truth."
+    )
+    if result.trusted:
+        print("The watch can be trusted here.")
+        return 0
+    print(f"The watch can't be trusted here and now: {result.trouble}.")
+    return 1
+
+
+def _row(check: Check) -> tuple[str, ...]:
+    usage = check.usage
+    low, high = check.truth
+    words = "right" if check.right else "WRONG"
+    return (
+        check.name,
+        f"{low * 100:.1f} to {high * 100:.1f}",
+        f"{usage.held * 100:.1f}",
+        f"{usage.held_interval[0] * 100:.1f} to {usage.held_interval[1] * 100:.1f}",
+        f"{usage.looks}",
+        percent(usage.unknown),
+        words if check.covered or not check.right else "right, interval misses",
+    )

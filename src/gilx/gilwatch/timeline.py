@@ -1,0 +1,277 @@
+"""Who held the GIL when: one lane for each thread."""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gilx.errors import ArgumentError
+from gilx.gilwatch.usage import duration, new_figure, percent
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+__all__ = ["STATES", "Lane", "Span", "Timeline", "lanes_of"]
+
+_SCHEMA = "gilx.timeline/1"
+
+# What a thread can be doing, with the colours of the picture and of trace viewers.
+STATES = {
+    "holding": ("holding the GIL", "#c0392b", "terrible"),
+    "running": ("running without the GIL", "#27ae60", "good"),
+    "waiting": ("waiting or blocked", "#d5d8dc", "grey"),
+    "unknown": ("not holding; more is not known", "#f0f0f0", "white"),
+}
+
+
+class Span(NamedTuple):
+    """A time during which a thread did one thing, in seconds since the watch began."""
+
+    start: float
+    end: float
+    state: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What one thread did."""
+
+    name: str
+    native_id: int | None
+    spans: tuple[Span, ...]
+
+    def share(self, state: str) -> float:
+        """Return for what share of the lane the thread was in that state."""
+        whole = sum(span.end - span.start for span in self.spans)
+        part = sum(span.end - span.start for span in self.spans if span.state == state)
+        return part / whole if whole else 0.0
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Who held the GIL when, as far as looks at random times show it.
+
+    What happened between two looks is not in it.
+
+    Attributes
+    ----------
+    lanes : tuple of Lane
+        One for each thread, the watched one first.
+    wall : float
+        Length of the watch, in seconds.
+    since : float
+        Where the lanes begin: 0, or later if there was no room for more looks.
+
+    """
+
+    lanes: tuple[Lane, ...]
+    wall: float
+    since: float
+
+    def to_json(self) -> str:
+        """Return all of it as JSON."""
+        return json.dumps({"schema": _SCHEMA, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Timeline:
+        """Return what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is not that.
+
+        """
+        try:
+            values = json.loads(text)
+            if values["schema"] != _SCHEMA:
+                raise ArgumentError(
+                    f"text: expected the schema {_SCHEMA}, got {values['schema']!r}"
+                )
+            lanes = tuple(
+                Lane(
+                    lane["name"],
+                    lane["native_id"],
+                    tuple(Span(*span) for span in lane["spans"]),
+                )
+                for lane in values["lanes"]
+            )
+            return cls(lanes, values["wall"], values["since"])
+        except ArgumentError:
+            raise
+        except (ValueError, TypeError, KeyError) as error:
+            raise ArgumentError(f"text: expected a timeline in JSON: {error!r}") from None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as a trace that Perfetto, chrome://tracing and VizTracer open.
+
+        The format is the Trace Event Format of the Chromium project, as a JSON object.
+        """
+        Path(path).write_text(json.dumps(self._trace()), encoding="utf-8")
+
+    def _trace(self) -> dict[str, Any]:
+        events: list[dict[str, Any]] = [_meta("process_name", 0, "who holds the GIL")]
+        for number, lane in enumerate(self.lanes):
+            tid = lane.native_id or number + 1
+            events.append(_meta("thread_name", tid, lane.name))
+            events.append(_meta("thread_sort_index", tid, number))
+            for span in lane.spans:
+                words, _, colour = STATES[span.state]
+                events.append(
+                    {
+                        "name": words,
+                        "cat": "gil",
+                        "ph": "X",
+                        "ts": span.start * 1e6,
+                        "dur": (span.end - span.start) * 1e6,
+                        "pid": 1,
+                        "tid": tid,
+                        "cname": colour,
+                    }
+                )
+        if self.since > 0:
+            cut = {"name": "there was no room for what was before", "ph": "i", "s": "g"}
+            events.append({**cut, "ts": self.since * 1e6, "pid": 1, "tid": 0})
+        return {"traceEvents": events, "displayTimeUnit": "ms"}
+
+    def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
+        """Draw it, one lane above the other, and return matplotlib's Figure.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed; the extra ``plot`` has it.
+
+        """
+        count = len(self.lanes)
+        figure = new_figure(10, 1.4 + 0.5 * count)
+        axes = figure.subplots()
+        unit, size = ("s", 1.0) if self.wall >= 2 else ("ms", 1e-3)
+        for state, (words, colour, _) in STATES.items():
+            label = words
+            for row, lane in enumerate(self.lanes):
+                bars = [
+                    (span.start / size, (span.end - span.start) / size)
+                    for span in lane.spans
+                    if span.state == state
+                ]
+                if bars:
+                    axes.broken_barh(bars, (row - 0.4, 0.8), color=colour, label=label)
+                    label = "_nolegend_"
+        axes.set_yticks(range(count), [lane.name for lane in self.lanes])
+        axes.set_ylim(count - 0.5, -0.5)
+        axes.set_xlim(self.since / size, self.wall / size)
+        axes.set_xlabel(f"time ({unit})")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
+        return figure
+
+    def __str__(self) -> str:
+        lines = [f"{duration(self.wall - self.since)} of {duration(self.wall)}:"]
+        lines += [
+            f"  {lane.name}: "
+            + ", ".join(
+                f"{percent(lane.share(state))} {words}"
+                for state, (words, _, _) in STATES.items()
+                if lane.share(state) > 0
+            )
+            for lane in self.lanes
+        ]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        bars = []
+        for lane in self.lanes:
+            parts = "".join(
+                f'<rect x="{1000 * (s.start - self.since) / self._length():.2f}" y="0"'
+                f' width="{1000 * (s.end - s.start) / self._length():.2f}" height="16"'
+                f' fill="{STATES[s.state][1]}"><title>{STATES[s.state][0]}</title></rect>'
+                for s in lane.spans
+            )
+            bars.append(
+                f"<tr><th>{html.escape(lane.name)}</th><td>"
+                f'<svg width="100%" height="16" viewBox="0 0 1000 16"'
+                f' preserveAspectRatio="none">{parts}</svg></td></tr>'
+            )
+        return f'<table style="width: 100%">{"".join(bars)}</table>'
+
+    def _length(self) -> float:
+        return max(1e-9, self.wall - self.since)
+
+
+def lanes_of(
+    looks: Sequence[tuple[int, bool, bytes, bytes]],
+    names: Sequence[tuple[str, int | None]],
+    begin: int,
+    end: int,
+    *,
+    cut: bool,
+) -> Timeline:
+    """Make the lanes from the sampler's looks.
+
+    Parameters
+    ----------
+    looks : sequence
+        As ``Sampler.looks()`` returns them.
+    names : sequence
+        Name and native_id of each holder. What a thread without a native_id does while
+        it does not hold the GIL is not known.
+    begin, end : int
+        When the watch began and ended, as the looks' times.
+    cut : bool
+        Whether there were more looks before these.
+
+    """
+    times = [look[0] for look in looks]
+    # A look stands for the time until half way to its neighbours.
+    edges = [
+        times[0] if cut and times else begin,
+        *((a + b) // 2 for a, b in pairwise(times)),
+        end,
+    ]
+    lanes = []
+    for place, (name, native_id) in enumerate(names):
+        spans: list[Span] = []
+        for i, state in enumerate(_states(looks, place, known=native_id is not None)):
+            span = Span((edges[i] - begin) / 1e9, (edges[i + 1] - begin) / 1e9, state)
+            if spans and spans[-1].state == state:
+                spans[-1] = spans[-1]._replace(end=span.end)
+            else:
+                spans.append(span)
+        lanes.append(Lane(name, native_id, tuple(spans)))
+    return Timeline(tuple(lanes), (end - begin) / 1e9, (edges[0] - begin) / 1e9)
+
+
+def _states(
+    looks: Sequence[tuple[int, bool, bytes, bytes]], place: int, *, known: bool
+) -> list[str]:
+    """Return what one holder was doing at each look."""
+    # Those who were first seen later were not there in the looks before.
+    held = [place < len(look[2]) and look[2][place] > 127 for look in looks]
+    running = [look[3][place] if place < len(look[3]) else 0 for look in looks]
+    states = []
+    for i, holds in enumerate(held):
+        if holds:
+            states.append("holding")
+        elif not known:
+            states.append("unknown")
+        else:
+            # The CPU time between two looks tells of this one if both found it without
+            # the GIL; with a hold at the other end, it may have gone into that.
+            sides = [
+                running[right]
+                for left, right in ((i - 1, i), (i, i + 1))
+                if left >= 0 and right < len(held) and not held[left] and not held[right]
+            ]
+            busy = bool(sides) and sum(sides) > 127 * len(sides)
+            states.append("running" if busy else "waiting")
+    return states
+
+
+def _meta(name: str, tid: int, value: str | int) -> dict[str, Any]:
+    key = "sort_index" if name.endswith("sort_index") else "name"
+    return {"name": name, "ph": "M", "pid": 1, "tid": tid, "args": {key: value}}

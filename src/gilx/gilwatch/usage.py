@@ -1,0 +1,333 @@
+"""What a watch found out."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from gilx.errors import ArgumentError, number_between
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gilx.gilwatch.prediction import Prediction
+
+__all__ = ["GilUsage", "ThreadShare"]
+
+_SCHEMA = "gilx.usage/1"
+_ALL = 0.995  # a share that is said to be all
+
+
+@dataclass(frozen=True)
+class ThreadShare:
+    """How much of the wall time one thread held the GIL.
+
+    `wanted` is how much of it the thread waited for the GIL; None where this Python (3.15
+    and newer do) does not tell.
+    """
+
+    name: str
+    native_id: int | None
+    held: float
+    wanted: float | None = None
+
+    def __str__(self) -> str:
+        waiting = (
+            "" if self.wanted is None else f", {percent(self.wanted)} waiting for it"
+        )
+        return percent(self.held) + waiting
+
+
+@dataclass(frozen=True)
+class GilUsage:
+    """Who held the GIL while something ran, and for how long.
+
+    Intervals are ``(low, high)`` at 95 %; times are in seconds; shares are from 0 to 1,
+    and not a number where nothing could be told.
+
+    Attributes
+    ----------
+    held, held_interval : float, (float, float)
+        Of the wall time less the time that other threads held the GIL: the share during
+        which the calling thread held it.
+    locked, locked_interval : float, (float, float)
+        Of the wall time: the share during which any thread held it.
+    longest_hold : (float, float)
+        Bounds: some hold of the calling thread lasted at least that long, and none
+        longer than that.
+    held_stretch : float
+        The longest time in which every look found the calling thread holding it. It may
+        have let go between looks.
+    by_thread : tuple of ThreadShare
+        Each thread's share of the wall time, the calling thread first. Threads that
+        can't be told apart are one, named ``unknown``.
+    wall, cpu : float
+        Wall time of all calls, and CPU time of the process without the sampler's.
+    repeats : int
+        How many calls that was.
+    switches_per_second : float
+        How often the GIL went from one thread to another.
+    looks, late : int
+        How often the sampler looked, and how often too late to be believed.
+    unknown : float
+        Share of the wall time for which there is no good look; it widens the intervals.
+    lateness, lateness_max : float
+        How late the looks were, on average and at worst.
+    cost : float
+        CPU time of the sampler, as a share of the wall time.
+    resolution : float
+        Mean time between looks: what is shorter is known by its share alone.
+    backend : str
+        How the GIL was found.
+    where : str
+        Where in the call it was held, if that was in one place.
+    doubt : str
+        Why nothing can be concluded; empty if something can.
+    result : object
+        What the call returned; None for a watch. It is not part of the JSON.
+
+    """
+
+    held: float
+    held_interval: tuple[float, float]
+    locked: float
+    locked_interval: tuple[float, float]
+    longest_hold: tuple[float, float]
+    held_stretch: float
+    by_thread: tuple[ThreadShare, ...]
+    wall: float
+    cpu: float
+    repeats: int
+    switches_per_second: float
+    looks: int
+    late: int
+    unknown: float
+    lateness: float
+    lateness_max: float
+    cost: float
+    resolution: float
+    backend: str
+    where: str = ""
+    doubt: str = ""
+    result: Any = field(default=None, compare=False, repr=False)
+
+    def to_json(self) -> str:
+        """Return everything but the result as JSON."""
+        values = asdict(self)
+        del values["result"]
+        return json.dumps({"schema": _SCHEMA, **_without_nan(values)}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> GilUsage:
+        """Return what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is not that.
+
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ArgumentError(f"text: expected JSON: {error}") from None
+        schema = values.pop("schema", None) if isinstance(values, dict) else None
+        if schema != _SCHEMA:
+            raise ArgumentError(f"text: expected the schema {_SCHEMA}, got {schema!r}")
+        names = {f.name for f in fields(cls)} - {"result"}
+        if set(values) != names:
+            odd = ", ".join(sorted(set(values) ^ names))
+            raise ArgumentError(f"text: fields missing or not known: {odd}")
+        for name in ("held_interval", "locked_interval", "longest_hold"):
+            values[name] = tuple(values[name])
+        for name in ("held", "locked"):
+            values[name] = math.nan if values[name] is None else values[name]
+        values["by_thread"] = tuple(ThreadShare(**share) for share in values["by_thread"])
+        return cls(**values)
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentence(), *(f"  {a}: {b}" for a, b in self._details())])
+
+    def sentence(self) -> str:
+        """Return the finding in one sentence of plain words."""
+        if self.doubt:
+            return f"inconclusive: {self.doubt}"
+        each = self.wall / self.repeats
+        if self.held >= _ALL:
+            return f"holds the GIL for all of its time, {duration(each)}"
+        if self.held <= 1 - _ALL:
+            return f"releases the GIL for all of its time, {duration(each)}"
+        if self.held > 0.5:
+            return f"holds the GIL for {percent(self.held)} of its time, {duration(each)}"
+        where = f" {self.where}" if self.where else ""
+        return (
+            f"releases the GIL for {percent(1 - self.held)} of its time; the rest,"
+            f" about {duration(self.held * each)}{where}, is held"
+        )
+
+    def _details(self) -> list[tuple[str, str]]:
+        low, high = self.held_interval
+        anyone = self.locked_interval
+        longest = self.longest_hold
+        calls = f"{self.repeats} call{'s' if self.repeats != 1 else ''}"
+        rows = [
+            ("held", f"{percent(self.held)} ({percent(low)} to {percent(high)})"),
+            (
+                "locked by anyone",
+                f"{percent(self.locked)} ({percent(anyone[0])} to {percent(anyone[1])})",
+            ),
+            ("longest hold", f"{duration(longest[0])} to {duration(longest[1])}"),
+            ("held at every look for", duration(self.held_stretch)),
+        ]
+        rows += [(f"thread {share.name}", str(share)) for share in self.by_thread]
+        rows += [
+            (
+                "time",
+                (
+                    f"{duration(self.wall)} in {calls}, {duration(self.cpu)} of CPU,"
+                    f" {self.switches_per_second:.3g} switches a second"
+                ),
+            ),
+            (
+                "sampler",
+                (
+                    f"{self.looks} looks ({self.late} late), one in"
+                    f" {duration(self.resolution)}, {duration(self.lateness)} late on"
+                    f" average, {percent(self.unknown)} of the time unknown,"
+                    f" cost {percent(self.cost)} of a CPU ({self.backend})"
+                ),
+            ),
+        ]
+        return rows
+
+    def predict(
+        self,
+        workers: Sequence[int],
+        *,
+        cpus: int | None = None,
+        cycles: float = 1.0,
+        hold_scv: float = 1.0,
+        handover: float | None = None,
+    ) -> Prediction:
+        """Predict the throughput of many threads from this usage of one.
+
+        What the sampler can't tell is said by the caller: a call is taken to hold the GIL
+        `cycles` times, with that much variation.
+
+        Parameters
+        ----------
+        workers : sequence of int
+            For how many threads, each at least 1; this machine need not have so many
+            CPUs.
+        cpus : int, optional
+            How many CPUs they have; by default those that this process may use.
+        cycles : float
+            How often a call takes the GIL.
+        hold_scv : float
+            Squared coefficient of variation of the holds: 0 if all last as long.
+        handover : float, optional
+            How long the GIL stays unused when it goes to a waiting thread, in seconds;
+            by default it is measured, which takes about a second.
+
+        Returns
+        -------
+        Prediction
+            Calls per second for each number of threads, as `gilx.gilwatch.prediction`
+            has them.
+
+        Raises
+        ------
+        ArgumentError
+            An argument is not as described, or this usage is inconclusive.
+
+        """
+        from gilx.gilwatch.convoy import costs  # noqa: PLC0415 - loads sockets
+        from gilx.gilwatch.prediction import predict  # noqa: PLC0415 - loads NumPy
+
+        if self.doubt:
+            raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")
+        number_between("cycles", cycles, 0, math.inf, above=True)
+        call = self.wall / self.repeats
+        hold = self.held * call
+        release = min(max(0.0, self.cpu / self.repeats - hold), call - hold)
+        if handover is None:
+            handover = costs(hold=max(hold / cycles, 1e-6)).handover
+        return predict(
+            workers,
+            hold=hold / cycles,
+            hold_scv=hold_scv,
+            release=release / cycles,
+            waiting=(call - hold - release) / cycles,
+            handover=handover,
+            cpus=cpus,
+            cycles=cycles,
+        )
+
+    def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
+        """Draw each thread's share of the time, and return matplotlib's Figure.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed; the extra ``plot`` has it.
+
+        """
+        free = max(0.0, 1 - sum(share.held for share in self.by_thread))
+        shares = [*((t.name, t.held) for t in self.by_thread), ("nobody", free)]
+        figure = new_figure(7, 1.2 + 0.4 * len(shares))
+        axes = figure.subplots()
+        names, held = zip(*shares, strict=True)
+        places = range(len(shares))
+        colours = ["#c0392b"] * len(self.by_thread) + ["#d5d8dc"]
+        axes.barh(places, [100 * share for share in held], color=colours)
+        axes.set_yticks(places, names)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("% of the time, holding the GIL")
+        axes.set_title(self.sentence(), fontsize="medium", wrap=True)
+        return figure
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>"
+            for a, b in self._details()
+        )
+        return f"<p>{html.escape(self.sentence())}</p><table>{rows}</table>"
+
+
+def _without_nan(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can be
+    """Return the same with None for what is not a number, which JSON can't say."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - see plot()
+    """Return an empty figure of matplotlib's, which is loaded here and nowhere else."""
+    try:
+        figures = importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        raise ImportError("plot() needs matplotlib: pip install 'gilx[plot]'") from error
+    return figures.Figure(figsize=(width, height), layout="constrained")
+
+
+def percent(share: float) -> str:
+    """Return a share in words: ``12.3 %``."""
+    if math.isnan(share):
+        return "unknown"
+    digits = 0 if share in (0, 1) or 0.1 <= share <= 0.9 else 1
+    return f"{share * 100:.{digits}f} %"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``12.3 ms``."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.0f} ns"

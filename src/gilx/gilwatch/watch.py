@@ -1,0 +1,321 @@
+"""Watching the GIL while something runs."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gilx.environment import usable_cpus
+from gilx.errors import ArgumentError, WatchUnavailableError, number_between
+from gilx.gilwatch.interval import Ratio, interval
+from gilx.gilwatch.timeline import Timeline, lanes_of
+from gilx.gilwatch.usage import GilUsage, ThreadShare
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from gilx.gilwatch._sampler import Sampler, Totals
+
+__all__ = ["COST", "Watch", "backend", "watch"]
+
+# The share of one CPU that the sampler takes if nothing else is said.
+COST = 0.03
+_ROOM = 1 << 13  # looks kept: some ten seconds at that cost
+_FEWEST_LOOKS = 10
+_MOST_UNKNOWN = 0.2
+_LEAST_LEFT = 0.02  # of the time, by the other threads
+
+# Those that run, so that none goes on when the interpreter ends.
+_running: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for one in list(_running):
+        one.stop()
+
+
+def _module() -> Any:  # noqa: ANN401 - the module, where there is one
+    if sys.platform != "linux":
+        raise WatchUnavailableError("the GIL watch works on Linux only")
+    from gilx.gilwatch import _sampler  # noqa: PLC0415 - not built elsewhere
+
+    return _sampler
+
+
+def backend() -> str:
+    """Return how this interpreter's GIL is found.
+
+    Raises
+    ------
+    WatchUnavailableError
+        It can't be watched here; the message says why.
+    NoGilError
+        There is none.
+
+    """
+    name: str = _module().backend()
+    return name
+
+
+def watch(*, cost: float = COST, reference: bool = False) -> Watch:
+    """Watch who holds the GIL while the body of a ``with`` statement runs.
+
+    The watched thread is the one that enters the body. Watches may be nested; each looks
+    by itself.
+
+    Parameters
+    ----------
+    cost : float
+        The share of one CPU that the sampler may take, above 0 and at most 0.5. Four
+        times the cost halves the error.
+    reference : bool
+        Look all the time instead, on a CPU that must be spare.
+
+    Returns
+    -------
+    Watch
+        A context manager; afterwards its ``usage`` says what was seen.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described.
+    WatchUnavailableError
+        On entry: the GIL can't be watched here; the message says why. NoGilError, one
+        kind of it, if this Python runs without a GIL.
+
+    """
+    number_between("cost", cost, 0, 0.5, above=True)
+    if reference and usable_cpus() < 2:
+        raise ArgumentError(
+            "reference: expected False where only one CPU may be used, got True"
+        )
+    return Watch(cost, reference=bool(reference))
+
+
+class Watch:
+    """One watch; made by :func:`watch`."""
+
+    def __init__(self, cost: float, *, reference: bool = False) -> None:
+        self._cost = cost
+        self._reference = reference
+        self._sampler: Sampler | None = None
+        self._usage: GilUsage | None = None
+        self._timeline: Timeline | None = None
+        self._process = os.getpid()
+
+    def __enter__(self) -> Watch:
+        if self._sampler is not None or self._usage is not None:
+            raise RuntimeError("a watch can be entered once only")
+        module = _module()
+        sampler: Sampler = module.Sampler(
+            self._cost,
+            reference=self._reference,
+            seed=int.from_bytes(os.urandom(7), "little"),
+            room=_ROOM,
+        )
+        self._backend = module.backend()
+        self._names = _Names()
+        self._process = os.getpid()
+        self._cpu = time.process_time()
+        sampler.start()
+        self._sampler = sampler
+        _running.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop watching. The end of the body does this; a second time does nothing."""
+        if self._sampler is None:
+            return
+        sampler, self._sampler = self._sampler, None
+        totals = sampler.stop()
+        _running.discard(self)
+        if totals is None:
+            return
+        self._names.update()
+        looks = sampler.looks()
+        names = [self._names.of(word, tid) for word, tid, _, _ in sampler.holders()]
+        cut = len(looks) < totals.wakes
+        self._timeline = lanes_of(looks, names, totals.begin_ns, totals.end_ns, cut=cut)
+        self._usage = self._summary(totals, sampler)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a usage."""
+        return self._usage is not None
+
+    @property
+    def usage(self) -> GilUsage:
+        """What was seen.
+
+        Raises
+        ------
+        RuntimeError
+            The watch has not ended, or this is the child of a fork, which is not watched.
+
+        """
+        if self._usage is None:
+            raise self._nothing_yet("usage")
+        return self._usage
+
+    @property
+    def timeline(self) -> Timeline:
+        """Who held the GIL when; of a long watch, the last part.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._timeline is None:
+            raise self._nothing_yet("timeline")
+        return self._timeline
+
+    def _nothing_yet(self, what: str) -> RuntimeError:
+        if os.getpid() != self._process:
+            return RuntimeError("the watch is off in the child of a fork")
+        return RuntimeError(f"the watch has not ended: there is no {what} yet")
+
+    def _summary(self, totals: Totals, sampler: Sampler) -> GilUsage:
+        cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
+        wall = max(1, totals.end_ns - totals.begin_ns)
+        unknown = totals.unknown / totals.counted if totals.counted > 0 else 1.0
+        prompt = bool(totals.short_turns)
+        own = Ratio(
+            *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
+            *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
+        )
+        locked = Ratio(
+            *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
+            *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
+        )
+        looks = totals.wakes
+        return GilUsage(
+            held=own.value,
+            held_interval=interval(own, unknown, prompt=prompt),
+            locked=locked.value,
+            locked_interval=interval(locked, unknown, prompt=prompt),
+            longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
+            held_stretch=totals.stretch_ns / 1e9,
+            by_thread=self._shares(totals, sampler),
+            wall=wall / 1e9,
+            cpu=max(0.0, cpu),
+            repeats=1,
+            switches_per_second=totals.switches / wall * 1e9,
+            looks=looks,
+            late=totals.late,
+            unknown=unknown,
+            lateness=totals.lateness / max(1, looks) / 1e9,
+            lateness_max=totals.lateness_max_ns / 1e9,
+            cost=totals.cost_ns / wall,
+            resolution=wall / max(1, looks) / 1e9,
+            backend=self._backend,
+            where=_place(self.timeline),
+            doubt=_doubt(totals, unknown),
+        )
+
+    def _shares(self, totals: Totals, sampler: Sampler) -> tuple[ThreadShare, ...]:
+        """Return each thread's share; those who can't be told apart are one."""
+        held: dict[tuple[str, int | None], float] = {}
+        wanted: dict[tuple[str, int | None], float] = {}
+        for word, tid, holding, waiting in sampler.holders():
+            key = self._names.of(word, tid)
+            held[key] = held.get(key, 0.0) + holding
+            if waiting >= 0:
+                wanted[key] = wanted.get(key, 0.0) + waiting
+        unknown = ("unknown", None)
+        held[unknown] = held.get(unknown, 0.0) + totals.elsewhere
+        whole = max(totals.counted, 1.0)
+        return tuple(
+            ThreadShare(
+                *key, held[key] / whole, wanted[key] / whole if key in wanted else None
+            )
+            for key in held
+            if held[key] > 0 or wanted.get(key, 0) > 0
+        )
+
+
+def repeated(usage: GilUsage, repeats: int, result: object) -> GilUsage:
+    """Return the usage as that of so many calls in a row, the last with that result."""
+    where = usage.where if repeats == 1 else ""
+    return replace(usage, repeats=repeats, result=result, where=where)
+
+
+def _doubt(totals: Totals, unknown: float) -> str:
+    good = totals.wakes - totals.late
+    if good < _FEWEST_LOOKS:
+        return (
+            f"too short: {good} good look{'s' if good != 1 else ''},"
+            f" at least {_FEWEST_LOOKS} are needed"
+        )
+    if unknown > _MOST_UNKNOWN:
+        return (
+            f"the sampler could not look in time for {unknown * 100:.0f} % of the time,"
+            " since the CPUs were busy"
+        )
+    if totals.own_y < _LEAST_LEFT * totals.counted:
+        return "other threads held the GIL for nearly all of the time"
+    return ""
+
+
+def _place(timeline: Timeline) -> str:
+    """Say where the watched thread held the GIL, if it was in one place of the call."""
+    if timeline.since > 0 or not timeline.lanes:
+        return ""
+    spans = timeline.lanes[0].spans
+    held = [span for span in spans if span.state == "holding"]
+    if len(held) != 1 or len(spans) == 1:
+        return ""
+    if held[0] is spans[0]:
+        return "at the start"
+    if held[0] is spans[-1]:
+        return "at the end"
+    return f"in one go after {held[0].start / timeline.wall * 100:.0f} % of it"
+
+
+class _Names:
+    """Which thread state belongs to which thread, as far as can be told.
+
+    The list is made when the watch begins and when it ends. The sampler finds the numbers
+    of threads that come and go in between; where it could not, an address that belonged
+    to two threads says nothing.
+    """
+
+    def __init__(self) -> None:
+        self._words: dict[int, int] = {}
+        self._names: dict[int, str] = {}
+        self.update()
+
+    def update(self) -> None:
+        """Look which threads there are."""
+        # Threads that have ended are in no list that is public.
+        ended = list(getattr(threading, "_dangling", ()))
+        for thread in [*ended, *threading.enumerate()]:
+            if thread.native_id is not None:
+                self._names[thread.native_id] = thread.name
+        for word, _, native_id in _module().threads():
+            if self._words.setdefault(word, native_id) != native_id:
+                self._words[word] = 0
+
+    def of(self, word: int, native_id: int) -> tuple[str, int | None]:
+        """Return name and native_id of the holder of a thread state."""
+        number = native_id or self._words.get(word, 0)
+        if number == 0:
+            return "unknown", None
+        return self._names.get(number, f"thread {number}"), number
