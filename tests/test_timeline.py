@@ -115,6 +115,18 @@ def test_a_watch_has_lanes() -> None:
 
 
 @needs_watch
+def test_a_thread_that_came_and_hardly_held_has_a_lane() -> None:
+    with gilx.watch() as watch:
+        thread = threading.Thread(
+            target=ckernels.spin, args=(0, 300_000_000, 300_000_000), name="released"
+        )
+        thread.start()
+        thread.join()
+    lanes = {lane.name: lane for lane in watch.timeline.lanes}
+    assert lanes["released"].share("running") > lanes["released"].share("holding")
+
+
+@needs_watch
 def test_a_long_watch_keeps_exact_totals_and_a_late_timeline() -> None:
     with gilx.watch(cost=0.5) as watch:
         ckernels.spin(100_000, 100_000, 1_500_000_000)

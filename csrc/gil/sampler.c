@@ -2,7 +2,9 @@
 
 #include "sampler.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,6 +25,9 @@ enum {
     REFERENCE_SLICE_NS = 50 * 1000,
     FIRST_WAKE_COST_NS = 30 * 1000, /* a guess, until it was measured */
     WAKES_BETWEEN_COSTS = 16,
+    WAKES_BETWEEN_LISTS = 16, /* how often new threads are looked for */
+    OLD_THREADS = 256,
+    MOST_NEWCOMERS = GILX_HOLDERS / 2,
     /* A look that comes later than this may have waited for what it looks at: on a busy
      * CPU it comes when the watched thread goes to sleep, and finds the GIL free. */
     LATE_NS = 250 * 1000,
@@ -62,6 +67,9 @@ struct gilx_sampler {
     int64_t look_ns;          /* the last look */
     gilx_look *looks;
     int64_t look_count;
+    int64_t old[OLD_THREADS]; /* numbers of the threads that were there before */
+    int old_count;
+    int newcomers; /* holders in the table that were never seen to hold */
 };
 
 static int64_t greater_of(int64_t a, int64_t b) {
@@ -132,6 +140,13 @@ static int64_t tid_of(const gilx_sampler *sampler, uintptr_t word) {
 /* The place of a holder in the table; GILX_HOLDERS if that is full. Addresses are used
  * again when threads end: with another number it is another holder. */
 static int place_of(gilx_sampler *sampler, uintptr_t word, int64_t tid) {
+    for (int i = 0; i < sampler->holder_count && tid != 0; ++i) {
+        gilx_holder *holder = &sampler->holders[i];
+        if (holder->word == 0 && holder->tid == tid) {
+            holder->word = word; /* a newcomer's first hold */
+            return i;
+        }
+    }
     for (int i = sampler->holder_count - 1; i >= 0; --i) {
         gilx_holder *holder = &sampler->holders[i];
         if (holder->word != word) {
@@ -151,6 +166,56 @@ static int place_of(gilx_sampler *sampler, uintptr_t word, int64_t tid) {
     sampler->holders[sampler->holder_count] =
         (gilx_holder){.word = word, .tid = tid, .cpu_ns = -1};
     return sampler->holder_count++;
+}
+
+/* Meet a thread of this process: an old one is remembered as such, a new one gets a place
+ * in the table, so that the timeline shows it even if it hardly ever holds the GIL. */
+static void meet_thread(gilx_sampler *sampler, int64_t tid, bool old) {
+    for (int i = 0; i < sampler->old_count; ++i) {
+        if (sampler->old[i] == tid) {
+            return;
+        }
+    }
+    if (old) {
+        if (sampler->old_count < OLD_THREADS) {
+            sampler->old[sampler->old_count++] = tid;
+        }
+        return;
+    }
+    for (int i = 0; i < sampler->holder_count; ++i) {
+        if (sampler->holders[i].tid == tid) {
+            return;
+        }
+    }
+    if (sampler->newcomers < MOST_NEWCOMERS && sampler->holder_count < GILX_HOLDERS) {
+        ++sampler->newcomers;
+        sampler->holders[sampler->holder_count++] =
+            (gilx_holder){.tid = tid, .cpu_ns = cpu_ns_of(tid)};
+    }
+}
+
+/* Look which threads the process has, without any memory but the stack. */
+static void list_threads(gilx_sampler *sampler, bool old) {
+    if (!old && sampler->old_count == OLD_THREADS) {
+        return; /* too many to know the new ones from the old */
+    }
+    const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) {
+        return;
+    }
+    _Alignas(struct dirent64) char buffer[4096];
+    long size;
+    while ((size = syscall(SYS_getdents64, directory, buffer, sizeof(buffer))) > 0) {
+        for (long at = 0; at < size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(buffer + at);
+            const int64_t tid = strtol(entry->d_name, NULL, 10);
+            if (tid > 0) {
+                meet_thread(sampler, tid, old);
+            }
+            at += entry->d_reclen;
+        }
+    }
+    close(directory);
 }
 
 /* What one read says of the lengths of holds. A hold can't go on across a read that
@@ -362,6 +427,9 @@ static void *run(void *argument) {
                         : greater_of((int64_t)first, SHORTEST_SLICE_NS);
     int64_t from = start, cost = start_cost;
     sampler->look_ns = start;
+    if (sampler->options.room > 0) {
+        list_threads(sampler, true);
+    }
     for (int64_t wake = 1;; ++wake) {
         const double draw = reference ? 0 : gilx_uniform(&sampler->random);
         const int64_t due = from + (int64_t)(draw * (double)slice);
@@ -382,6 +450,9 @@ static void *run(void *argument) {
             }
         }
         from += slice + missed;
+        if (sampler->options.room > 0 && wake % WAKES_BETWEEN_LISTS == 0) {
+            list_threads(sampler, false);
+        }
         if (wake % WAKES_BETWEEN_COSTS == 0 && !reference) {
             const int64_t spent = thread_cpu_ns();
             slice = slice_within_cost(sampler, slice, spent - cost, spent - start_cost,

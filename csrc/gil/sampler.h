@@ -17,7 +17,7 @@ enum { GILX_HOLDERS = 24 };
 
 /* One who was seen to hold the GIL, or is expected to. */
 typedef struct {
-    uintptr_t word; /* as in gilx_gil_holder() */
+    uintptr_t word; /* as in gilx_gil_holder(); 0: it has not been seen to hold yet */
     int64_t tid;    /* the kernel's number of the thread, 0 if not known */
     double held;    /* time for which it is taken to have held, in ns */
     double wanted;  /* time for which it is taken to have waited for the GIL, in ns */

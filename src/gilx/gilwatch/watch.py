@@ -149,9 +149,17 @@ class Watch:
             return
         self._names.update()
         looks = sampler.looks()
-        names = [self._names.of(word, tid) for word, tid, _, _ in sampler.holders()]
+        holders = sampler.holders()
+        names = [self._names.of(word, tid) for word, tid, _, _ in holders]
         cut = len(looks) < totals.wakes
-        self._timeline = lanes_of(looks, names, totals.begin_ns, totals.end_ns, cut=cut)
+        timeline = lanes_of(looks, names, totals.begin_ns, totals.end_ns, cut=cut)
+        # Threads that only came to wait, a library's own, say nothing.
+        lanes = [
+            lane
+            for lane, (word, *_) in zip(timeline.lanes, holders, strict=True)
+            if word or lane.share("running") > 0
+        ]
+        self._timeline = replace(timeline, lanes=tuple(lanes))
         self._usage = self._summary(totals, sampler)
 
     @property
