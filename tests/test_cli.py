@@ -99,7 +99,7 @@ def test_probe_of_a_script(tmp_path: Path) -> None:
 
 @needs_watch
 def test_probe_of_a_call_that_raises() -> None:
-    done = command("probe", "json:loads", "[1")
+    done = command("probe", "json:loads", "'[1'")
     assert done.returncode == 1
     assert "JSONDecodeError" in done.stderr
     assert "gilx: what was seen of the call until then" in done.stderr
@@ -126,11 +126,11 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("probe", "nope"), "target: expected module:callable or the name of a script"),
+        (("probe", "nope"), "target: expected module:callable or script.py, got 'nope'"),
         (("probe", "nope.py"), "target: expected a script that exists, got 'nope.py'"),
-        (("probe", "nope:x"), "target: No module named 'nope'"),
-        (("probe", "math:nope"), "target: module 'math' has no attribute 'nope'"),
-        (("probe", "math:pi"), "target: expected something to call, math:pi is 3.14"),
+        (("probe", "nope:x"), "target: can't import 'nope': ModuleNotFoundError"),
+        (("probe", "math:nope"), "target: module math has no attribute 'nope'"),
+        (("probe", "math:pi"), "target: expected a callable, but math:pi is of"),
         (("probe", "time:sleep", "--budget", "x"), "budget: expected a number, got 'x'"),
         (("probe", "--repeat", "0", "time:time"), "repeat: expected at least 1, got 0"),
         (("selftest", "--seconds", "0"), "seconds: expected 0.1 to 60, got 0"),
@@ -184,7 +184,16 @@ def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("gilx")
     words = [script] if script.exists() else [sys.executable, "-m", "gilx"]
     done = subprocess.run(
-        [*words, "latency", "--json", "--threads=1,2", "mine:A.f", "-1", "'x'"],
+        [
+            *words,
+            "latency",
+            "--json",
+            "--threads=1,2",
+            "--duration=0.2",
+            "mine:A.f",
+            "-1",
+            "'x'",
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -523,3 +523,38 @@ def test_the_interval_widens() -> None:
     worse = interval(slices, unknown=0.1, prompt=False)
     assert worse[0] < hidden[0] < sure[0] < 0.5 < sure[1] < hidden[1] < worse[1]
     assert worse[0] < 0.4
+
+
+def usage(**changes: Any) -> gilx.GilUsage:
+    """Return what a watch might have found, but for the changes."""
+    found: dict[str, Any] = {
+        "held": 0.25, "held_interval": (0.24, 0.26),
+        "locked": 0.25, "locked_interval": (0.24, 0.26),
+        "longest_hold": (0.0, 0.001), "held_stretch": 0.001, "by_thread": (),
+        "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
+        "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
+        "cost": 0.03, "resolution": 0.004, "backend": "none",
+    }  # fmt: skip
+    return gilx.GilUsage(**(found | changes))
+
+
+def test_prediction_from_a_usage() -> None:
+    # A call of 4 ms: 1 ms with the GIL, 1 ms of CPU without, 2 ms of waiting.
+    prediction = usage().predict([1, 2, 64], cpus=64, handover=0.0)
+    alone, two, many = prediction.rows
+    assert alone.throughput == pytest.approx(250)
+    assert 250 < two.throughput < 500
+    assert many.throughput == pytest.approx(1000, rel=1e-3)
+    slower = usage().predict([64], cpus=64, handover=0.001)
+    assert slower.rows[0].throughput == pytest.approx(500, rel=0.01)
+    shorter = usage().predict([64], cpus=64, handover=0.001, cycles=4)
+    assert shorter.rows[0].throughput == pytest.approx(200, rel=0.01)
+
+
+def test_prediction_of_bad_usages() -> None:
+    with pytest.raises(ArgumentError, match="usage: expected one that tells, but dark"):
+        usage(doubt="dark").predict([1])
+    with pytest.raises(ArgumentError, match="cycles: expected above 0"):
+        usage().predict([1], cycles=0)
+    with pytest.raises(ArgumentError, match="workers: expected at least 1, got 0"):
+        usage().predict([0], handover=0.0)

@@ -83,6 +83,10 @@ def run(options: argparse.Namespace) -> int:
         rest.add_argument("arguments", nargs="*")
         given = rest.parse_intermixed_args(options.arguments)
         vars(options).update(vars(given))
+        if ":" not in options.target:
+            raise ArgumentError(
+                f"target: expected module:callable or script.py, got {options.target!r}"
+            )
         call = find_target(options.target, options.arguments)
         status, usage, timeline = 0, *_run_callable(call, options)
     print(usage.to_json() if getattr(options, "json", False) else usage)

@@ -255,7 +255,8 @@ class GilUsage:
         hold = self.held * call
         release = min(max(0.0, self.cpu / self.repeats - hold), call - hold)
         if handover is None:
-            handover = costs(hold=max(hold / cycles, 1e-6)).handover
+            # None where this Python has no GIL to hand over, as another one had.
+            handover = costs(hold=max(hold / cycles, 1e-6)).handover or 0.0
         return predict(
             workers,
             hold=hold / cycles,
