@@ -413,6 +413,9 @@ static void *run(void *argument) {
     gilx_totals *totals = &sampler->totals;
     const bool reference = sampler->options.reference;
     introduce_thread(totals);
+    if (sampler->options.room > 0) {
+        list_threads(sampler, true); /* before anyone can start another */
+    }
 
     pthread_mutex_lock(&sampler->mutex);
     sampler->running = true;
@@ -427,9 +430,6 @@ static void *run(void *argument) {
                         : greater_of((int64_t)first, SHORTEST_SLICE_NS);
     int64_t from = start, cost = start_cost;
     sampler->look_ns = start;
-    if (sampler->options.room > 0) {
-        list_threads(sampler, true);
-    }
     for (int64_t wake = 1;; ++wake) {
         const double draw = reference ? 0 : gilx_uniform(&sampler->random);
         const int64_t due = from + (int64_t)(draw * (double)slice);
