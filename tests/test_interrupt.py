@@ -56,7 +56,7 @@ def interrupted(call: Callable[[], object]) -> None:
     """Make the call; a helper sends SIGINT to this process while it runs."""
     done = threading.Event()
     # The signal must come from outside: a held call lets no other thread here run.
-    code = f"import os, time; time.sleep(0.3); os.kill({os.getpid()}, {signal.SIGINT:d})"
+    code = f"import os, time; time.sleep(0.2); os.kill({os.getpid()}, {signal.SIGINT:d})"
     helper = subprocess.Popen([sys.executable, "-c", code])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

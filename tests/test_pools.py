@@ -28,7 +28,9 @@ def test_same_result_however_it_is_run(
     serial = gilx.run(kernel.name, pool="serial", size=SMALL[kernel.name])
     assert serial.workers == 1
     serial.problem.check(serial.problem.out)
-    for variant in kernel.variants:
+    # The references are slow; how many threads they are run by makes little difference.
+    slow = () if workers == 2 else ("python", "numpy")
+    for variant in set(kernel.variants).difference(slow):
         threads = gilx.run(
             kernel.name,
             workers=workers,
