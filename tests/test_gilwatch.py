@@ -429,6 +429,8 @@ USAGE = gilx.GilUsage(
     locked=0.5,
     locked_interval=(0.4, 0.6),
     longest_hold=(4e-6, 1e-3),
+    hold_length=(1e-5, 1e-4),
+    release_length=(1e-4, 1e-3),
     held_stretch=9e-4,
     by_thread=(ThreadShare("<Main>", 7, 0.04), ThreadShare("unknown", None, 0.46)),
     wall=0.0225,
@@ -530,7 +532,8 @@ def usage(**changes: Any) -> gilx.GilUsage:
     found: dict[str, Any] = {
         "held": 0.25, "held_interval": (0.24, 0.26),
         "locked": 0.25, "locked_interval": (0.24, 0.26),
-        "longest_hold": (0.0, 0.001), "held_stretch": 0.001, "by_thread": (),
+        "longest_hold": (0.0, 0.001), "hold_length": (0.0, 4.0),
+        "release_length": (0.0, 4.0), "held_stretch": 0.001, "by_thread": (),
         "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
         "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
         "cost": 0.03, "resolution": 0.004, "backend": "none",
@@ -558,3 +561,27 @@ def test_prediction_of_bad_usages() -> None:
         usage().predict([1], cycles=0)
     with pytest.raises(ArgumentError, match="workers: expected at least 1, got 0"):
         usage().predict([0], handover=0.0)
+
+
+@needs_gil
+@pytest.mark.parametrize("hold", [2_000, 20_000])
+def test_mean_lengths_of_holds_and_releases(hold: int) -> None:
+    with gilx.watch(cost=0.1) as watch:
+        done = ckernels.spin(hold, 3 * hold, 500_000_000)
+    usage = watch.usage
+    # Bounds at 95 %, which busy CPUs stretch as they stretch the rhythm.
+    low, high = usage.hold_length
+    assert low < 2 * done.held_max_ns / done.cycles / 1e9
+    assert high > 0.5 * done.held_min_ns / done.cycles / 1e9
+    assert usage.release_length[1] >= high
+    assert "mean hold: " in str(usage)
+
+
+@needs_gil
+def test_lengths_that_are_not_resolved() -> None:
+    with gilx.watch() as watch:
+        ckernels.spin(1, 0, 50_000_000)
+    low, high = watch.usage.hold_length
+    assert 0 <= low < high
+    assert high == watch.usage.wall
+    assert "mean hold: not resolved" in str(watch.usage)

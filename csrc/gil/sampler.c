@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -69,7 +71,8 @@ struct gilx_sampler {
     int64_t look_count;
     int64_t old[OLD_THREADS]; /* numbers of the threads that were there before */
     int old_count;
-    int newcomers; /* holders in the table that were never seen to hold */
+    int newcomers;    /* holders in the table that were never seen to hold */
+    int watched_stat; /* /proc/self/task/N/stat of the watched, or -1 */
 };
 
 static int64_t greater_of(int64_t a, int64_t b) {
@@ -113,6 +116,42 @@ static void add_to_ratio(gilx_ratio *ratio, double weight, double x, double y,
     }
     ratio->last_x = x;
     ratio->last_y = y;
+}
+
+/* Open what the kernel tells of the watched thread; -1 where it does not. */
+static int open_watched_stat(const gilx_sampler *sampler) {
+    for (int i = 0; i < sampler->holder_count; ++i) {
+        const gilx_holder *holder = &sampler->holders[i];
+        if (holder->word == sampler->options.watched && holder->tid > 0) {
+            char path[64];
+            snprintf(path, sizeof(path), "/proc/self/task/%lld/stat",
+                     (long long)holder->tid);
+            return open(path, O_RDONLY | O_CLOEXEC);
+        }
+    }
+    return -1;
+}
+
+/* Whether the watched thread could do something while this one looked: not if it wanted
+ * to run on the CPU that this one had. See proc_pid_stat(5), fields 3 and 39. */
+static bool watched_was_free_to_run(const gilx_sampler *sampler) {
+    enum { FIELDS_BETWEEN = 36 };
+    char text[512];
+    const ssize_t size = pread(sampler->watched_stat, text, sizeof(text) - 1, 0);
+    if (size <= 0) {
+        return false;
+    }
+    text[size] = '\0';
+    const char *at = strrchr(text, ')'); /* the name before may hold anything */
+    if (at == NULL || at[1] != ' ') {
+        return false;
+    }
+    at += 2;
+    const char state = *at;
+    for (int i = 0; at != NULL && i < FIELDS_BETWEEN; ++i) {
+        at = strchr(at + 1, ' ');
+    }
+    return at != NULL && (state != 'R' || strtol(at, NULL, 10) != sched_getcpu());
 }
 
 /* Copy a word of a thread state, in a way that can't crash: the thread may be gone. */
@@ -218,8 +257,9 @@ static void list_threads(gilx_sampler *sampler, bool old) {
     close(directory);
 }
 
-/* What one read says of the lengths of holds. A hold can't go on across a read that
- * found the watched free, and did go on between two that are close together. */
+/* What one read says of the lengths of holds. A hold can't go on
+ * across a read that found the watched free, and did go on between two that are close
+ * together. */
 static void bound_holds(gilx_sampler *sampler, int64_t now, bool holds) {
     gilx_totals *totals = &sampler->totals;
     if (holds) {
@@ -242,7 +282,8 @@ static void bound_holds(gilx_sampler *sampler, int64_t now, bool holds) {
 /* ---- looking ---------------------------------------------------------------------- */
 
 typedef struct {
-    int64_t at_ns, reads, locked, own;
+    int64_t at_ns, for_ns, reads, locked, own;
+    int64_t let_go; /* reads that found it free, right after one that found it held */
     int64_t of[GILX_HOLDERS + 1]; /* reads by holder; the last for all others */
 } sight;
 
@@ -256,12 +297,15 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, sight *seen) {
     if (sampler->free_ns < begin && now >= begin) {
         sampler->free_ns = sampler->read_ns = begin;
     }
+    bool held = false;
     do {
         const bool locked = gilx_gil_locked(&sampler->words);
         const uintptr_t holder = gilx_gil_holder(&sampler->words);
         const bool own = locked && holder == sampler->options.watched;
         now = gilx_now_ns();
         ++seen->reads;
+        seen->let_go += held && !own;
+        held = own;
         if (locked) {
             if (holder != word) {
                 const bool changed = holder != sampler->last_word;
@@ -276,6 +320,7 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, sight *seen) {
             bound_holds(sampler, now, own);
         }
     } while (now - seen->at_ns < length);
+    seen->for_ns = now - seen->at_ns;
     return now;
 }
 
@@ -326,6 +371,11 @@ static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double 
     const bool first = totals->wakes == 0;
     ++totals->wakes;
     totals->reads += seen->reads;
+    /* Asking costs a tenth of a wake, so only now and then. */
+    if (totals->wakes % 2 == 0 && watched_was_free_to_run(sampler)) {
+        totals->seen_ns += seen->for_ns;
+        totals->let_go += seen->let_go;
+    }
     totals->lateness += (double)lateness;
     totals->lateness_max_ns = greater_of(totals->lateness_max_ns, lateness);
     if (sampler->options.room > 0) {
@@ -413,6 +463,7 @@ static void *run(void *argument) {
     gilx_totals *totals = &sampler->totals;
     const bool reference = sampler->options.reference;
     introduce_thread(totals);
+    sampler->watched_stat = open_watched_stat(sampler);
     if (sampler->options.room > 0) {
         list_threads(sampler, true); /* before anyone can start another */
     }
@@ -462,6 +513,9 @@ static void *run(void *argument) {
     }
     totals->slice_ns = slice;
     totals->cost_ns = thread_cpu_ns() - start_cost;
+    if (sampler->watched_stat >= 0) {
+        close(sampler->watched_stat);
+    }
     return NULL;
 }
 

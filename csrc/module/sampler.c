@@ -130,6 +130,8 @@ failed:
     INTEGER(hold_min_ns, hold_min_ns, "some hold was at least that long")            \
     INTEGER(hold_max_ns, hold_max_ns, "and none was longer")                         \
     INTEGER(stretch_ns, stretch_ns, "longest time in which each read found it held") \
+    INTEGER(seen_ns, seen_ns, "length of looks in which the watched could run")      \
+    INTEGER(let_go, let_go, "ends of holds that were seen in that time")             \
     INTEGER(slack, slack, "whether it is woken without timer slack")                 \
     INTEGER(short_turns, short_turns, "whether the kernel gives it short turns")
 

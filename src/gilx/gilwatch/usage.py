@@ -20,6 +20,7 @@ __all__ = ["GilUsage", "ThreadShare"]
 
 _SCHEMA = "gilx.usage/1"
 _ALL = 0.995  # a share that is said to be all
+_RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class GilUsage:
     longest_hold : (float, float)
         Bounds: some hold of the calling thread lasted at least that long, and none
         longer than that.
+    hold_length, release_length : (float, float)
+        Bounds, at 95 %, of the mean length of a hold of the calling thread, and of the
+        time between two, from how often a hold ended while the sampler was reading. Holds
+        and releases of a fraction of a microsecond are not seen, which makes these
+        bounds too long. As wide as to the wall time where that can't be resolved.
     held_stretch : float
         The longest time in which every look found the calling thread holding it. It may
         have let go between looks.
@@ -97,6 +103,8 @@ class GilUsage:
     locked: float
     locked_interval: tuple[float, float]
     longest_hold: tuple[float, float]
+    hold_length: tuple[float, float]
+    release_length: tuple[float, float]
     held_stretch: float
     by_thread: tuple[ThreadShare, ...]
     wall: float
@@ -142,7 +150,8 @@ class GilUsage:
         if set(values) != names:
             odd = ", ".join(sorted(set(values) ^ names))
             raise ArgumentError(f"text: fields missing or not known: {odd}")
-        for name in ("held_interval", "locked_interval", "longest_hold"):
+        intervals = ("held_interval", "locked_interval", "longest_hold")
+        for name in (*intervals, "hold_length", "release_length"):
             values[name] = tuple(values[name])
         for name in ("held", "locked"):
             values[name] = math.nan if values[name] is None else values[name]
@@ -169,6 +178,12 @@ class GilUsage:
             f" about {duration(self.held * each)}{where}, is held"
         )
 
+    def _length(self, bounds: tuple[float, float]) -> str:
+        low, high = bounds
+        if high >= self.wall and low < _RESOLVED * high:
+            return "not resolved" + (f"; at least {duration(low)}" if low > 0 else "")
+        return f"{duration(low)} to {duration(high)}"
+
     def _details(self) -> list[tuple[str, str]]:
         low, high = self.held_interval
         anyone = self.locked_interval
@@ -181,6 +196,8 @@ class GilUsage:
                 f"{percent(self.locked)} ({percent(anyone[0])} to {percent(anyone[1])})",
             ),
             ("longest hold", f"{duration(longest[0])} to {duration(longest[1])}"),
+            ("mean hold", self._length(self.hold_length)),
+            ("mean release", self._length(self.release_length)),
             ("held at every look for", duration(self.held_stretch)),
         ]
         rows += [(f"thread {share.name}", str(share)) for share in self.by_thread]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import sys
 import threading
@@ -214,12 +215,16 @@ class Watch:
             *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
         )
         looks = totals.wakes
+        # Of all time, not of what others left: this is about lengths of time.
+        holding, whole = totals.own_x, max(1.0, totals.counted)
         return GilUsage(
             held=own.value,
             held_interval=interval(own, unknown, prompt=prompt),
             locked=locked.value,
             locked_interval=interval(locked, unknown, prompt=prompt),
             longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
+            hold_length=_mean_length(totals, holding / whole),
+            release_length=_mean_length(totals, 1 - holding / whole),
             held_stretch=totals.stretch_ns / 1e9,
             by_thread=self._shares(totals, sampler),
             wall=wall / 1e9,
@@ -263,6 +268,22 @@ def repeated(usage: GilUsage, repeats: int, result: object) -> GilUsage:
     """Return the usage as that of so many calls in a row, the last with that result."""
     where = usage.where if repeats == 1 else ""
     return replace(usage, repeats=repeats, result=result, where=where)
+
+
+def _mean_length(totals: Totals, share: float) -> tuple[float, float]:
+    """Return bounds, at 95 %, of the mean length of holds, or of releases, in seconds.
+
+    Holds end at some rate; the mean length is the share of the time over that rate. How
+    many ends fall into the time that was read is taken to be Poisson distributed, whose
+    square root has a standard deviation of about 1/2 (Bartlett, The Square Root
+    Transformation in Analysis of Variance, J. R. Stat. Soc. Suppl. 3, 1936).
+    """
+    wall = max(1, totals.end_ns - totals.begin_ns) / 1e9
+    most = (math.sqrt(totals.let_go + 1) + 0.98) ** 2
+    least = max(0.0, math.sqrt(totals.let_go) - 0.98) ** 2
+    seen = max(1, totals.seen_ns) / 1e9
+    low = min(wall, share * seen / most)
+    return low, min(wall, share * seen / least) if least > 0 else wall * (share > 0)
 
 
 def _doubt(totals: Totals, unknown: float) -> str:
