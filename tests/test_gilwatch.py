@@ -552,6 +552,8 @@ def test_prediction_from_a_usage() -> None:
     assert slower.rows[0].throughput == pytest.approx(500, rel=0.01)
     shorter = usage().predict([64], cpus=64, handover=0.001, cycles=4)
     assert shorter.rows[0].throughput == pytest.approx(200, rel=0.01)
+    counted = usage(hold_length=(0.000125, 0.0005)).predict([64], cpus=64, handover=0.001)
+    assert counted.rows[0].throughput == pytest.approx(shorter.rows[0].throughput)
 
 
 def test_prediction_of_bad_usages() -> None:

@@ -20,6 +20,7 @@ __all__ = ["GilUsage", "ThreadShare"]
 
 _SCHEMA = "gilx.usage/1"
 _ALL = 0.995  # a share that is said to be all
+_FACTOR = 4  # between the bounds of a length that is known well enough to count with
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 
 
@@ -226,14 +227,14 @@ class GilUsage:
         workers: Sequence[int],
         *,
         cpus: int | None = None,
-        cycles: float = 1.0,
+        cycles: float | None = None,
         hold_scv: float = 1.0,
         handover: float | None = None,
     ) -> Prediction:
         """Predict the throughput of many threads from this usage of one.
 
-        What the sampler can't tell is said by the caller: a call is taken to hold the GIL
-        `cycles` times, with that much variation.
+        What the sampler can't tell is said by the caller: how often a call takes the GIL,
+        if holds are too long to be counted, and how much they vary.
 
         Parameters
         ----------
@@ -242,8 +243,9 @@ class GilUsage:
             CPUs.
         cpus : int, optional
             How many CPUs they have; by default those that this process may use.
-        cycles : float
-            How often a call takes the GIL.
+        cycles : float, optional
+            How often a call takes the GIL, above 0. By default as often as the mean
+            length of a hold says, where that is resolved to a factor of 4, else once.
         hold_scv : float
             Squared coefficient of variation of the holds: 0 if all last as long.
         handover : float, optional
@@ -267,9 +269,13 @@ class GilUsage:
 
         if self.doubt:
             raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")
-        number_between("cycles", cycles, 0, math.inf, above=True)
         call = self.wall / self.repeats
         hold = self.held * call
+        if cycles is None:
+            low, high = self.hold_length
+            resolved = low > 0 and high <= _FACTOR * low
+            cycles = max(1.0, hold / math.sqrt(low * high)) if resolved else 1.0
+        number_between("cycles", cycles, 0, math.inf, above=True)
         release = min(max(0.0, self.cpu / self.repeats - hold), call - hold)
         if handover is None:
             # None where this Python has no GIL to hand over, as another one had.
