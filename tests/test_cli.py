@@ -35,7 +35,7 @@ def test_kernels_are_listed() -> None:
 
 
 @pytest.mark.parametrize("name", gilx.kernels.names())
-@pytest.mark.parametrize("pool", ["serial", "threads"])
+@pytest.mark.parametrize("pool", ["serial", "threads", "processes"])
 def test_run(name: str, pool: str) -> None:
     done = command("run", name, "--size", "50", "--pool", pool, "--schedule", "static")
     assert done.returncode == 0, done.stderr

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gilx import kernels as kernels
+    from gilx import pools as pools
     from gilx.dispatch import RunResult as RunResult
     from gilx.dispatch import run as run
 
 __version__ = "0.1.0"
 
-__all__ = ["RunResult", "__version__", "kernels", "run"]
+__all__ = ["RunResult", "__version__", "kernels", "pools", "run"]
 
 # Where each public name lives; a module stands for itself.
 _HOMES = {
     "RunResult": "gilx.dispatch",
     "kernels": "gilx.kernels",
+    "pools": "gilx.pools",
     "run": "gilx.dispatch",
 }
 

@@ -34,6 +34,8 @@ class RunResult:
     schedule: Schedule
     grain: int
     """Items in one claim under the dynamic schedule."""
+    start_seconds: float
+    """How long starting the pool's workers took, once, where that is worth knowing."""
 
 
 def regions(
@@ -153,6 +155,8 @@ def run(
 def _run_on(
     pool: Pool, problem: Problem, variant: str, schedule: Schedule, grain: int | None
 ) -> RunResult:
+    pool.check_variant(one_of("variant", variant, problem.kernel.variants))
+    problem = pool.place(problem)
     work = regions(
         problem, variant=variant, workers=pool.workers, schedule=schedule, grain=grain
     )
@@ -166,4 +170,5 @@ def _run_on(
         workers=pool.workers,
         schedule=schedule,
         grain=work[0].grain,
+        start_seconds=pool.start_seconds,
     )

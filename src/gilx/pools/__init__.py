@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from gilx.errors import at_least, one_of
 from gilx.pools.base import Pool, Region
+from gilx.pools.processes import ProcessPool
 from gilx.pools.serial import SerialPool
 from gilx.pools.threads import ThreadPool
 
-__all__ = ["Pool", "Region", "SerialPool", "ThreadPool", "names", "start"]
+__all__ = ["Pool", "ProcessPool", "Region", "SerialPool", "ThreadPool", "names", "start"]
 
-_POOLS: dict[str, type[Pool]] = {"serial": SerialPool, "threads": ThreadPool}
+_POOLS: dict[str, type[Pool]] = {
+    "serial": SerialPool,
+    "threads": ThreadPool,
+    "processes": ProcessPool,
+}
 
 
 def names() -> tuple[str, ...]:
