@@ -18,6 +18,7 @@ import pytest
 
 import gilx
 from gilx.dispatch import regions, run_all
+from gilx.kernels.base import agree
 from gilx.pools import ProcessPool, Region
 
 from .conftest import SMALL
@@ -93,7 +94,9 @@ def test_same_bits_as_serial(
         options: dict[str, Any] = {"variant": variant, "schedule": schedule, "size": size}
         result = gilx.run(kernel.name, pool=pool, **options)
         right = gilx.run(kernel.name, pool="serial", **options)
-        assert result.value.tobytes() == right.value.tobytes(), variant
+        # References add in an order that may depend on how the items are split.
+        tolerance = kernel.tolerance if variant in ("python", "numpy") else 0
+        assert agree(result.value, right.value, tolerance), variant
         assert result.pool == "processes"
         assert result.start_seconds == pool.start_seconds > 0
 
@@ -216,7 +219,7 @@ def test_a_worker_killed_between_regions_is_reported() -> None:
         workers = pids(pool)
         os.kill(workers[0], signal.SIGKILL)
         assert gone(workers[0])
-        with pytest.raises(BrokenExecutor, match="worker 0 .* was killed by signal 9"):
+        with pytest.raises(BrokenExecutor, match=r"worker 0 .* was killed by signal 9"):
             usable(pool)
         assert all(map(gone, workers))
 

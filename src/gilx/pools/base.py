@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from gilx import kernels
 from gilx.ckernels import Counter
+from gilx.errors import ArgumentError
 from gilx.kernels.base import split_evenly
 
 if TYPE_CHECKING:
@@ -47,6 +49,23 @@ class Region:
         if self.schedule == "dynamic":
             return [Counter(0, self.items, self.grain)] * workers
         return [self.share(worker, workers, None) for worker in range(workers)]
+
+    def kernel_name(self) -> str:
+        """Return the name by which workers elsewhere know the kernel.
+
+        Raises
+        ------
+        ArgumentError
+            They don't: it is not one of gilx's own.
+
+        """
+        name = self.kernel.name
+        if name not in kernels.names() or kernels.get(name) is not self.kernel:
+            raise ArgumentError(
+                "region: expected one of gilx's kernels, known to workers by name; got "
+                f"{self.kernel!r}"
+            )
+        return name
 
     def share(
         self, worker: int, workers: int, memories: Sequence[Buffer] | None

@@ -13,14 +13,13 @@ from socket import recv_fds, socket
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels
-from gilx.ckernels import Counter
 from gilx.pools.base import Region, compute
-from gilx.pools.shared_arrays import Handle
+from gilx.pools.shared_memory import Handle, counter_slots
 
 if TYPE_CHECKING:
     from gilx.pools.base import Schedule
 
-__all__ = ["DONE", "MESSAGE_SIZE", "Failure", "RegionMessage", "counters", "main"]
+__all__ = ["DONE", "MESSAGE_SIZE", "Failure", "RegionMessage", "main"]
 
 DONE = b"\0"
 """The answer to a message that was obeyed; any other is a pickled `Failure`."""
@@ -60,15 +59,6 @@ class RegionMessage:
     items: int
     schedule: Schedule
     grain: int
-
-
-def counters(descriptor: int, workers: int) -> list[memoryview]:
-    """Return the memory of each worker's counter."""
-    memory = memoryview(mmap(descriptor, workers * Counter.MEMORY_SIZE))
-    return [
-        memory[worker * Counter.MEMORY_SIZE :][: Counter.MEMORY_SIZE]
-        for worker in range(workers)
-    ]
 
 
 @dataclass
@@ -150,7 +140,7 @@ def main(channel: int, life: int, memory: int, index: int, workers: int) -> None
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _end_with(life)
     with socket(fileno=channel) as connection:
-        worker = _Worker(connection, index, workers, counters(memory, workers))
+        worker = _Worker(connection, index, workers, counter_slots(memory, workers))
         os.close(memory)
         buffer = memoryview(bytearray(MESSAGE_SIZE))
         connection.send(DONE)

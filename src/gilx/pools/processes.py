@@ -20,7 +20,6 @@ from threading import Lock
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gilx import kernels
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
 from gilx.pools.base import Pool
@@ -29,9 +28,8 @@ from gilx.pools.process_worker import (
     MESSAGE_SIZE,
     Failure,
     RegionMessage,
-    counters,
 )
-from gilx.pools.shared_arrays import anonymous_file, copy_into, find
+from gilx.pools.shared_memory import anonymous_file, copy_into, counter_slots, find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,7 +155,7 @@ class ProcessPool(Pool):
         self._gone_regions: deque[int] = deque()
         memory = anonymous_file(workers * Counter.MEMORY_SIZE)
         try:
-            self._counters = counters(memory, workers)
+            self._counters = counter_slots(memory, workers)
             # Nobody claims from these: they are for cancelling.
             self._cancels = [Counter(0, 0, memory=slot) for slot in self._counters]
             for index in range(workers):
@@ -236,12 +234,7 @@ class ProcessPool(Pool):
 
     def _define(self, region: Region) -> int:
         """Tell the workers of a region, and return its number."""
-        name = region.kernel.name
-        if name not in kernels.names() or kernels.get(name) is not region.kernel:
-            raise ArgumentError(
-                f"region: expected one of gilx's kernels, known to workers by name; got "
-                f"{region.kernel!r}"
-            )
+        name = region.kernel_name()
         number = self._number()
         message = RegionMessage(
             kernel=name,

@@ -1,19 +1,21 @@
-"""Arrays in memory that processes share, and what travels between them instead."""
+"""Memory that workers share: arrays in it, what travels instead of them, counters."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from dataclasses import dataclass
+from mmap import mmap
 from typing import TYPE_CHECKING, Any
+
+from gilx.ckernels import Counter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from mmap import mmap
 
     from gilx.kernels.base import Array
 
-__all__ = ["Handle", "anonymous_file", "copy_into", "find"]
+__all__ = ["Handle", "anonymous_file", "copy_into", "counter_slots", "find"]
 
 # Item types that a memoryview can stand for, so that workers need NumPy for references
 # only: loading it takes longer than all the rest of their start.
@@ -78,6 +80,18 @@ def anonymous_file(size: int) -> int:
         os.close(descriptor)
         raise MemoryError(f"no {size} bytes of memory to share: {error}") from error
     return descriptor
+
+
+def counter_slots(descriptor: int, workers: int) -> list[memoryview]:
+    """Return memory for each worker's counter: the same for all who map that file.
+
+    The descriptor may be -1, for memory that only this process sees.
+    """
+    memory = memoryview(mmap(descriptor, workers * Counter.MEMORY_SIZE))
+    return [
+        memory[worker * Counter.MEMORY_SIZE :][: Counter.MEMORY_SIZE]
+        for worker in range(workers)
+    ]
 
 
 def copy_into(memory: mmap, array: Array) -> Array:
