@@ -248,6 +248,7 @@ def test_ctrl_c_in_a_region(variant: str, pool: ProcessPool) -> None:
 
 def test_ctrl_c_when_a_worker_does_not_stop() -> None:
     with ProcessPool(2) as pool:
+        gilx.run("mandelbrot", pool=pool, variant="python", size=5)  # loads NumPy there
         region = forever(pool, "python", 200_000_000)
         workers = pids(pool)
         before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -51,6 +51,9 @@ class InterpreterPool(Pool):
     It needs Python 3.14, and runs the C variants only: NumPy, and the memoryviews that
     Cython's modules use, can't be loaded in an interpreter with its own GIL. The held
     variant scales here, since each worker holds another GIL.
+
+    Don't fork while one is open: CPython 3.14 and 3.15 crash in the child of a process
+    that has sub-interpreters.
     """
 
     name = "interpreters"
