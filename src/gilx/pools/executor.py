@@ -50,7 +50,7 @@ def compute_part(
 
     # An array that was sent may begin at any address (Dask's do, inside its messages).
     inputs = tuple(
-        np.require(x, requirements="CA") if isinstance(x, np.ndarray) else x
+        np.require(x, requirements=["C", "A"]) if isinstance(x, np.ndarray) else x
         for x in inputs
     )
     # All of it has an address, and only what is written has memory.
