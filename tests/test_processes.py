@@ -360,6 +360,28 @@ def test_at_exit_it_works_or_says_that_it_was_closed(closed: str) -> None:
     assert (done.stdout, done.stderr) == ("fine\n", "")
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.04, 0.06, 0.1])
+def test_ctrl_c_at_the_terminal_while_workers_start(seconds: float) -> None:
+    # A terminal sends it to the whole group; only the caller has something to say.
+    parent = script(
+        "import gilx\n"
+        "from gilx.pools import ProcessPool\n"
+        "print('ready', flush=True)\n"
+        "try:\n"
+        "    while True:\n"
+        "        ProcessPool(2).close()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n",
+        start_new_session=True,
+    )
+    with parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        time.sleep(seconds)
+        os.killpg(parent.pid, signal.SIGINT)
+        assert parent.communicate(timeout=30) == ("interrupted\n", "")
+
+
 def test_scripts_need_no_main_guard(tmp_path: Path) -> None:
     path = tmp_path / "script.py"
     path.write_text(

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from mmap import mmap
 from socket import recv_fds, socket
@@ -139,7 +140,9 @@ def main(channel: int, life: int, memory: int, index: int, workers: int) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _end_with(life)
-    with socket(fileno=channel) as connection:
+    # The pool may go at any time: that is no error of a worker's.
+    gone = suppress(BrokenPipeError, ConnectionResetError)
+    with gone, socket(fileno=channel) as connection:
         worker = _Worker(connection, index, workers, counter_slots(memory, workers))
         os.close(memory)
         buffer = memoryview(bytearray(MESSAGE_SIZE))

@@ -81,16 +81,11 @@ def _start(index: int, workers: int, memory: int) -> _Worker:
                 f"main{(*descriptors, index, workers)}"
             )
             options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
-            # Inherited: Ctrl-C must not end a worker before it can ignore it.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                process = subprocess.Popen(  # noqa: S603 - all of it is ours
-                    [os.fsdecode(get_executable()), *options, "-c", code],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=descriptors,
-                )
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            process = subprocess.Popen(  # noqa: S603 - all of it is ours
+                [os.fsdecode(get_executable()), *options, "-c", code],
+                stdin=subprocess.DEVNULL,
+                pass_fds=descriptors,
+            )
         except BaseException:
             os.close(life)
             raise
@@ -158,11 +153,17 @@ class ProcessPool(Pool):
             self._counters = counter_slots(memory, workers)
             # Nobody claims from these: they are for cancelling.
             self._cancels = [Counter(0, 0, memory=slot) for slot in self._counters]
-            for index in range(workers):
-                worker = _start(index, workers, memory)
-                self._workers.append(worker)
-                self._by_channel[worker.channel.fileno()] = worker
-                self._poll.register(worker.channel, select.POLLIN)
+            # Ctrl-C meets either none of the workers or all of them: each is noted before
+            # it comes. Workers inherit this, and take it back when they ignore it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                for index in range(workers):
+                    worker = _start(index, workers, memory)
+                    self._workers.append(worker)
+                    self._by_channel[worker.channel.fileno()] = worker
+                    self._poll.register(worker.channel, select.POLLIN)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             waiting = set(self._workers)
             self._collect(waiting, "while it started", _START_SECONDS)
             if waiting:
