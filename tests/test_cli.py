@@ -35,8 +35,10 @@ def test_kernels_are_listed() -> None:
 
 
 @pytest.mark.parametrize("name", gilx.kernels.names())
-@pytest.mark.parametrize("pool", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("pool", ["serial", "threads", "processes", "interpreters"])
 def test_run(name: str, pool: str) -> None:
+    if pool == "interpreters" and sys.version_info < (3, 14):
+        pytest.skip("needs Python 3.14")
     done = command("run", name, "--size", "50", "--pool", pool, "--schedule", "static")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{name} c-nogil, size 50: ")
@@ -78,6 +80,10 @@ def test_demo_on_one_cpu() -> None:
         (("run", "histogram", "--schedule", "x"), "schedule: expected one of static, "),
         (("demo", "nope"), "gilx demo: kernel: expected one of mandelbrot, "),
         (("demo", "--workers", "0"), "gilx demo: workers: expected at least 1, got 0"),
+        (
+            ("run", "histogram", "--pool", "interpreters", "--variant", "numpy"),
+            "gilx run: variant: expected one of c-gil, c-nogil on the interpreters pool",
+        ),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),
     ],

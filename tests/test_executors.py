@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -148,6 +150,27 @@ def test_the_executor_stays_open() -> None:
             gilx.run("collatz", pool=pool, size=10)
     with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
         gilx.run("collatz", pool=executor, size=10)
+
+
+def test_ctrl_c_comes_back_at_once_and_cancels_what_has_not_begun() -> None:
+    futures: list[Future[Any]] = []
+
+    class Never(Executor):
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            futures.append(Future())
+            return futures[-1]
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            gilx.run("collatz", pool=Never(), workers=2, size=10)
+    finally:
+        timer.join(30)
+        signal.signal(signal.SIGINT, before)
+    assert len(futures) == 8
+    assert all(future.cancelled() for future in futures)
 
 
 def test_workers_of_an_executor_are_checked() -> None:

@@ -404,6 +404,33 @@ def test_a_worker_that_can_not_start_is_reported(monkeypatch: pytest.MonkeyPatch
         ProcessPool(2)
 
 
+def test_a_worker_that_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def refuse_the_third(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if len(started) == 2:
+            raise BlockingIOError("Resource temporarily unavailable")
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as context:
+        context.setattr(subprocess, "Popen", refuse_the_third)
+        with pytest.raises(BlockingIOError, match="Resource temporarily unavailable"):
+            ProcessPool(4)
+    assert len(started) == 2
+    assert all(process.returncode is not None for process in started)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_region_too_large_to_send(pool: ProcessPool) -> None:
+    placed = pool.place(gilx.kernels.get("collatz").problem(10))
+    with pytest.raises(ValueError, match="region: expected arguments besides arrays of"):
+        run_all(pool, regions(replace(placed, inputs=(1 << 1_000_000,))))
+    usable(pool)
+
+
 def test_memory_that_can_not_be_had(
     pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,7 +64,9 @@ class ExecutorPool(Pool):
 
     Nothing is taken for granted but that functions and arrays can be sent. A task gets
     the inputs and returns its part of the output, so arrays are copied for each task, and
-    a region's time includes that. The executor stays open when the pool is closed.
+    a region's time includes that. The executor stays open when the pool is closed. After
+    Ctrl-C or an exception, tasks that have not begun are cancelled; those that run can't
+    be stopped, and their results are dropped.
 
     Parameters
     ----------

@@ -50,6 +50,10 @@ _DEATH_SECONDS = 1.0
 """How long the system may take to end a process that was told to."""
 
 
+_GONE_AT_ONCE = 1000
+"""How many arrays or regions are named in one message, which must not grow too long."""
+
+
 @dataclass(eq=False)
 class _Worker:
     """A worker process, as the pool sees it."""
@@ -269,7 +273,7 @@ class ProcessPool(Pool):
     def _forget_what_is_gone(self) -> None:
         if self._gone_regions or self._gone_segments:
             gone = [
-                [queue.popleft() for _ in range(len(queue))]
+                [queue.popleft() for _ in range(min(len(queue), _GONE_AT_ONCE))]
                 for queue in (self._gone_segments, self._gone_regions)
             ]
             self._ask("between regions", "forget", *gone)
@@ -280,6 +284,11 @@ class ProcessPool(Pool):
         `when` is for the error that says that one has died.
         """
         packed = pickle.dumps(message)
+        if len(packed) > MESSAGE_SIZE:
+            raise ArgumentError(
+                f"region: expected arguments besides arrays of some {MESSAGE_SIZE} bytes "
+                f"at most, got {len(packed)}"
+            )
         waiting: set[_Worker] = set()
         try:
             for worker in self._workers:

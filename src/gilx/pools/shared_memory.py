@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from mmap import mmap
 from typing import TYPE_CHECKING, Any
@@ -68,11 +67,7 @@ def anonymous_file(size: int) -> int:
         There is not as much memory to share.
 
     """
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("gilx")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
+    descriptor = os.memfd_create("gilx")
     try:
         # All of it now: a page that the system can't find later kills whoever touches it.
         os.posix_fallocate(descriptor, 0, max(1, size))
