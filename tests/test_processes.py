@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -414,6 +415,7 @@ def test_a_worker_that_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> No
         started.append(start(*arguments, **options))
         return started[-1]
 
+    gc.collect()  # what earlier tests left behind
     descriptors = len(os.listdir("/proc/self/fd"))
     with monkeypatch.context() as context:
         context.setattr(subprocess, "Popen", refuse_the_third)
@@ -421,7 +423,7 @@ def test_a_worker_that_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> No
             ProcessPool(4)
     assert len(started) == 2
     assert all(process.returncode is not None for process in started)
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
 def test_a_region_too_large_to_send(pool: ProcessPool) -> None:
