@@ -226,7 +226,11 @@ def test_a_worker_killed_between_regions_is_reported() -> None:
 
 
 @pytest.mark.parametrize("variant", ["c-gil", "c-nogil", "cython-gil", "cython-nogil"])
-def test_ctrl_c_in_a_region(variant: str, pool: ProcessPool) -> None:
+def test_ctrl_c_in_a_region(
+    variant: str, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a busy machine, workers may need longer to stop than a user should wait.
+    monkeypatch.setattr("gilx.pools.processes._STOP_SECONDS", 30.0)
     region = forever(pool, variant)
     sent: list[float] = []
 
@@ -239,7 +243,6 @@ def test_ctrl_c_in_a_region(variant: str, pool: ProcessPool) -> None:
         timer = later(interrupt)
         with pytest.raises(KeyboardInterrupt):
             pool.run(region)
-        # Tests assert no times: this is a bound for a machine that is busy.
         assert time.monotonic() - sent[0] < 5
     finally:
         timer.join(30)
@@ -309,7 +312,12 @@ def test_a_forked_child_can_not_use_the_pool_nor_keep_it_alive() -> None:
         "    except RuntimeError as error:\n"
         "        assert 'from which this one was forked' in str(error), error\n"
         "        pool.close()\n"
-        "        sys.exit(0)\n"
+        "        kept = [os.open(os.devnull, os.O_RDONLY) for _ in range(9)]\n"
+        "        pid = os.fork()\n"
+        "        if pid == 0:\n"
+        "            [os.fstat(descriptor) for descriptor in kept]\n"
+        "            os._exit(0)\n"
+        "        sys.exit(os.waitpid(pid, 0)[1] != 0)\n"
         "    sys.exit(1)\n"
         "assert os.waitpid(pid, 0)[1] == 0\n"
         "assert gilx.run('mandelbrot', size=20, pool=pool).seconds > 0\n"

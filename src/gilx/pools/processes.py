@@ -386,6 +386,7 @@ def _leave_to_parent() -> None:
             worker.channel.close()
             os.close(worker.life)
             worker.process.returncode = 0  # not this process's to wait for
+        pool._workers.clear()  # noqa: SLF001 - a grandchild has nothing left to close
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)
