@@ -13,11 +13,12 @@ timed beside the others.
 from __future__ import annotations
 
 import argparse
-import random
 from functools import partial
-from statistics import median, quantiles
+from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
+
+from intervals import interval
 
 from gilx import kernels
 from gilx.cli.table import format_table
@@ -40,14 +41,6 @@ except ModuleNotFoundError as error:
 
 # What the references work on: bound by memory, they must meet the same arrays.
 _REFERENCES = {"histogram": ("python",), "triad": ("python",), "heat": ("python",)}
-
-
-def interval(ratios: list[float]) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the median, at 95 %."""
-    draw = random.Random(0)
-    medians = [median(draw.choices(ratios, k=len(ratios))) for _ in range(2000)]
-    cuts = quantiles(medians, n=40)
-    return cuts[0], cuts[-1]
 
 
 def main() -> None:

@@ -179,6 +179,36 @@ def test_bad_counters(
         Counter(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("memory", "error", "words"),
+    [
+        (
+            3,
+            TypeError,
+            "memory: expected a writable, C-contiguous buffer or None, got int",
+        ),
+        (bytes(128), BufferError, "memory: expected a writable, C-contiguous buffer"),
+        (
+            memoryview(bytearray(256))[::2],
+            BufferError,
+            "memory: expected a writable, C-co",
+        ),
+        (bytearray(127), ValueError, "memory: expected at least 128 bytes, got 127"),
+        (
+            memoryview(bytearray(136))[1:],
+            ValueError,
+            "memory: expected memory aligned to 8",
+        ),
+    ],
+)
+def test_bad_memory_of_a_counter(memory: Any, error: type[Exception], words: str) -> None:
+    assert Counter.MEMORY_SIZE == 128
+    before = None if isinstance(memory, int) else bytes(memory)
+    with pytest.raises(error, match=words):
+        Counter(0, 3, memory=memory)
+    assert before is None or bytes(memory) == before
+
+
 def test_counter_at_the_end_of_the_numbers() -> None:
     counter = Counter(2**63 - 3, 2**63 - 1, 2**63 - 1)
     assert counter.take() == (2**63 - 3, 2**63 - 1)

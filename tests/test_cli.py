@@ -42,8 +42,10 @@ def test_kernels_are_listed() -> None:
 
 
 @pytest.mark.parametrize("name", gilx.kernels.names())
-@pytest.mark.parametrize("pool", ["serial", "threads"])
+@pytest.mark.parametrize("pool", ["serial", "threads", "processes", "interpreters"])
 def test_run(name: str, pool: str) -> None:
+    if pool == "interpreters" and sys.version_info < (3, 14):
+        pytest.skip("needs Python 3.14")
     done = command("run", name, "--size", "50", "--pool", pool, "--schedule", "static")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{name} c-nogil, size 50: ")
@@ -158,6 +160,10 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
         ),
         (("latency", "time:time", "--period", "x"), "period: expected a number, got 'x'"),
         (("latency", "time:time", "--duration", "0"), "duration: expected above 0"),
+        (
+            ("run", "histogram", "--pool", "interpreters", "--variant", "numpy"),
+            "gilx run: variant: expected one of c-gil, c-nogil on the interpreters pool",
+        ),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),
     ],

@@ -21,8 +21,9 @@ enum { GILX_DONE = 0, GILX_STOPPED = 1, GILX_NO_MEMORY = 2 };
 typedef struct gilx_control gilx_control;
 
 struct gilx_control {
-    /* Set from another thread by whoever waits for the region; NULL if nobody can. */
-    const atomic_bool *stop;
+    /* Made other than 0 by whoever waits for the region; NULL if nobody can. No bool,
+     * since other processes may share it, and a bool may hold nothing but 0 and 1. */
+    const atomic_uchar *stop;
     /* Called at every poll: the caller's chance to look for signals. True means stop.
      * NULL where there is nothing to look for. */
     bool (*tick)(gilx_control *self);
@@ -38,7 +39,7 @@ typedef struct {
 /* True when the kernel should return now. */
 static inline bool gilx_should_stop(gilx_control *control) {
     if (control->stop != NULL &&
-        atomic_load_explicit(control->stop, memory_order_relaxed)) {
+        atomic_load_explicit(control->stop, memory_order_relaxed) != 0) {
         return true;
     }
     return control->tick != NULL && control->tick(control);

@@ -404,9 +404,10 @@ int gilx_call_begin(gilx_call *call, gilx_support *support,
         check_arrays(call, signature) < 0 ||
         read_range(call, support, signature, rest[0], rest[1], rest[2]) < 0 ||
         check_offsets(call, signature) < 0 ||
-        gilx_interrupt_begin(
-            &call->interrupt, &support->main_thread, released,
-            call->share.counter == NULL ? NULL : &call->share.counter->cancelled) < 0) {
+        gilx_interrupt_begin(&call->interrupt, &support->main_thread, released,
+                             call->share.counter == NULL
+                                 ? NULL
+                                 : &call->share.counter->state->cancelled) < 0) {
         let_go(call);
         return -1;
     }

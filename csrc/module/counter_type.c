@@ -4,26 +4,69 @@
 
 #include "integer.h"
 
+#include <stdalign.h>
+
 PyDoc_STRVAR(
     counter_doc,
-    "Counter(start, stop, grain=1)\n--\n\n"
+    "Counter(start, stop, grain=1, *, memory=None)\n--\n\n"
     "Hands out the items start to stop, grain by grain, to several calls.\n\n"
     "Pass one counter as `take` to several kernel calls at once: each claims its\n"
     "next grain from it by one atomic operation, without the GIL, until none is\n"
-    "left. Counters may be shared between threads of one interpreter.\n\n"
+    "left. A counter may be shared between threads of one interpreter. For other\n"
+    "interpreters and processes, make a counter in each, with the same arguments\n"
+    "and on the same memory.\n\n"
     "Parameters\n----------\n"
     "start, stop : int\n"
     "    The items to hand out, 0 <= start <= stop.\n"
     "grain : int\n"
-    "    Items in one claim, at least 1; the last may be smaller.\n\n"
-    "Raises\n------\nTypeError, ValueError\n"
+    "    Items in one claim, at least 1; the last may be smaller.\n"
+    "memory : buffer, optional\n"
+    "    Where to keep what was claimed, and whether it was cancelled: a writable,\n"
+    "    C-contiguous buffer of at least Counter.MEMORY_SIZE bytes, held for the\n"
+    "    counter's life, at a multiple of 8 bytes (of 64 to have its cache lines for\n"
+    "    itself). Zeros mean that nothing was claimed. Whatever else is in there,\n"
+    "    claims stay within start to stop. By default the counter's own.\n\n"
+    "Raises\n------\nTypeError, ValueError, BufferError\n"
     "    An argument is not as described; the message names it.");
 
+/* Let the counter work on somebody else's memory. Returns 0, or -1 with an exception. */
+static int use_memory(gilx_counter_object *self, PyObject *given) {
+    if (!PyObject_CheckBuffer(given)) {
+        PyErr_Format(
+            PyExc_TypeError,
+            "memory: expected a writable, C-contiguous buffer or None, got %.100s",
+            Py_TYPE(given)->tp_name);
+        return -1;
+    }
+    if (PyObject_GetBuffer(given, &self->memory, PyBUF_CONTIG) < 0) {
+        /* Exporters refuse in words of their own, which don't say what was asked for. */
+        if (PyErr_ExceptionMatches(PyExc_BufferError) ||
+            PyErr_ExceptionMatches(PyExc_ValueError) ||
+            PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_SetString(PyExc_BufferError,
+                            "memory: expected a writable, C-contiguous buffer");
+        }
+        return -1;
+    }
+    if (self->memory.len < (Py_ssize_t)sizeof(gilx_counter_state)) {
+        PyErr_Format(PyExc_ValueError, "memory: expected at least %zu bytes, got %zd",
+                     sizeof(gilx_counter_state), self->memory.len);
+        return -1;
+    }
+    if ((uintptr_t)self->memory.buf % alignof(gilx_counter_state) != 0) {
+        PyErr_Format(PyExc_ValueError, "memory: expected memory aligned to %zu bytes",
+                     alignof(gilx_counter_state));
+        return -1;
+    }
+    self->counter.state = self->memory.buf;
+    return 0;
+}
+
 static PyObject *counter_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"start", "stop", "grain", NULL};
-    PyObject *start_given, *stop_given, *grain_given = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O:Counter", names, &start_given,
-                                     &stop_given, &grain_given)) {
+    static char *names[] = {"start", "stop", "grain", "memory", NULL};
+    PyObject *start_given, *stop_given, *grain_given = NULL, *memory = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O$O:Counter", names, &start_given,
+                                     &stop_given, &grain_given, &memory)) {
         return NULL;
     }
     int64_t start, stop, grain = 1;
@@ -41,14 +84,29 @@ static PyObject *counter_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
                             (long long)stop, (long long)start);
     }
     gilx_counter_object *self = (gilx_counter_object *)type->tp_alloc(type, 0);
-    if (self != NULL) {
-        gilx_counter_init(&self->counter, start, stop, grain);
+    if (self == NULL) {
+        return NULL;
+    }
+    gilx_counter_init(&self->counter, start, stop, grain);
+    if (memory != Py_None && use_memory(self, memory) < 0) {
+        Py_DECREF(self);
+        return NULL;
     }
     return (PyObject *)self;
 }
 
+/* Without tp_clear: calls may be working on the memory, and whatever closes a cycle
+ * through its owner is able to break it. */
+static int counter_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((gilx_counter_object *)self)->memory.obj);
+    return 0;
+}
+
 static void counter_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    PyBuffer_Release(&((gilx_counter_object *)self)->memory);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -62,21 +120,18 @@ static PyObject *counter_take(PyObject *self, PyObject *Py_UNUSED(ignored)) {
 }
 
 static PyObject *counter_cancel(PyObject *self, PyObject *Py_UNUSED(ignored)) {
-    gilx_counter *counter = &((gilx_counter_object *)self)->counter;
-    atomic_store_explicit(&counter->cancelled, true, memory_order_relaxed);
+    gilx_counter_cancel(&((gilx_counter_object *)self)->counter);
     Py_RETURN_NONE;
 }
 
 static PyObject *counter_cancelled(PyObject *self, void *Py_UNUSED(closure)) {
-    const gilx_counter *counter = &((gilx_counter_object *)self)->counter;
     return PyBool_FromLong(
-        atomic_load_explicit(&counter->cancelled, memory_order_relaxed));
+        gilx_counter_cancelled(&((gilx_counter_object *)self)->counter));
 }
 
 static PyObject *counter_remaining(PyObject *self, void *Py_UNUSED(closure)) {
-    const gilx_counter *counter = &((gilx_counter_object *)self)->counter;
-    int64_t next = atomic_load_explicit(&counter->next, memory_order_relaxed);
-    return PyLong_FromLongLong(counter->stop - next);
+    return PyLong_FromLongLong(
+        gilx_counter_remaining(&((gilx_counter_object *)self)->counter));
 }
 
 static PyObject *counter_repr(PyObject *self) {
@@ -116,19 +171,34 @@ static PyGetSetDef counter_getset[] = {
 };
 
 static PyType_Slot counter_slots[] = {
-    {Py_tp_doc, (void *)counter_doc}, {Py_tp_new, counter_new},
-    {Py_tp_dealloc, counter_dealloc}, {Py_tp_repr, counter_repr},
-    {Py_tp_methods, counter_methods}, {Py_tp_members, counter_members},
-    {Py_tp_getset, counter_getset},   {0, NULL},
+    {Py_tp_doc, (void *)counter_doc},
+    {Py_tp_new, counter_new},
+    {Py_tp_dealloc, counter_dealloc},
+    {Py_tp_repr, counter_repr},
+    {Py_tp_traverse, counter_traverse},
+    {Py_tp_methods, counter_methods},
+    {Py_tp_members, counter_members},
+    {Py_tp_getset, counter_getset},
+    {0, NULL},
 };
 
 static PyType_Spec counter_spec = {
     .name = "gilx.ckernels.Counter",
     .basicsize = sizeof(gilx_counter_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = counter_slots,
 };
 
 PyTypeObject *gilx_counter_type(PyObject *module) {
-    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &counter_spec, NULL);
+    PyTypeObject *type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &counter_spec, NULL);
+    PyObject *size = PyLong_FromSize_t(sizeof(gilx_counter_state));
+    /* Into the dictionary, since the type itself takes no attributes; nobody has looked
+     * anything up in it yet. */
+    if (type == NULL || size == NULL ||
+        PyDict_SetItemString(type->tp_dict, "MEMORY_SIZE", size) < 0) {
+        Py_CLEAR(type);
+    }
+    Py_XDECREF(size);
+    return type;
 }

@@ -10,6 +10,7 @@
 typedef struct {
     PyObject ob_base;
     gilx_counter counter;
+    Py_buffer memory; /* memory.obj is NULL for a counter that has its own */
 } gilx_counter_object;
 
 /* Create the type for `module`; a new reference, or NULL with an exception set. */

@@ -26,7 +26,7 @@ static bool look_for_signals(gilx_control *control) {
     if (raised < 0) {
         interrupt->raised = true;
         if (interrupt->cancel != NULL) {
-            atomic_store_explicit(interrupt->cancel, true, memory_order_relaxed);
+            atomic_store_explicit(interrupt->cancel, 1, memory_order_relaxed);
         }
         return true;
     }
@@ -69,7 +69,7 @@ static int runs_signal_handlers(gilx_main_thread *main_thread) {
 }
 
 int gilx_interrupt_begin(gilx_interrupt *interrupt, gilx_main_thread *main_thread,
-                         bool released, atomic_bool *cancel) {
+                         bool released, atomic_uchar *cancel) {
     int looks = runs_signal_handlers(main_thread);
     if (looks < 0) {
         return -1;

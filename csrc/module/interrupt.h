@@ -8,7 +8,7 @@
 
 typedef struct {
     gilx_control control; /* first: a gilx_control * is cast back to this */
-    atomic_bool *cancel;  /* set when a handler raised, so that fellow calls stop too */
+    atomic_uchar *cancel; /* set when a handler raised, so that fellow calls stop too */
     int64_t next_ns;      /* when to look again */
     bool released;        /* the call runs without the GIL: a look takes it */
     bool raised;          /* a signal handler raised; its exception is set */
@@ -30,6 +30,6 @@ typedef struct {
  *
  * Returns 0, or -1 with an exception set. */
 int gilx_interrupt_begin(gilx_interrupt *interrupt, gilx_main_thread *main_thread,
-                         bool released, atomic_bool *cancel);
+                         bool released, atomic_uchar *cancel);
 
 #endif

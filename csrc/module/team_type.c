@@ -63,8 +63,8 @@ static void region_init(region *it, int64_t items, int64_t grain, int workers,
     *it = (region){.items = items, .workers = workers, .equal_blocks = grain == 0};
     gilx_counter_init(&it->counter, 0, items, grain == 0 ? 1 : grain);
     /* A signal handler that raises in the caller stops everyone. */
-    interrupt->cancel = &it->counter.cancelled;
-    interrupt->control.stop = &it->counter.cancelled;
+    interrupt->cancel = &it->counter.state->cancelled;
+    interrupt->control.stop = &it->counter.state->cancelled;
     it->caller = &interrupt->control;
 }
 
@@ -81,7 +81,7 @@ static int compute(region *it, gilx_control *control, int64_t start, int64_t sto
 
 static void work(void *context, int worker) {
     region *it = context;
-    gilx_control others = {.stop = &it->counter.cancelled, .tick = NULL};
+    gilx_control others = {.stop = &it->counter.state->cancelled, .tick = NULL};
     gilx_control *control = worker == 0 ? it->caller : &others;
     int64_t done = 0, start, stop;
     int status = GILX_DONE;
@@ -105,7 +105,7 @@ static void work(void *context, int worker) {
     }
     if (status != GILX_DONE) {
         atomic_store(&it->status, status);
-        atomic_store(&it->counter.cancelled, true);
+        gilx_counter_cancel(&it->counter);
     }
 }
 

@@ -1,12 +1,18 @@
-from typing import Any, Literal, SupportsFloat, SupportsIndex, final
+from typing import Any, ClassVar, Literal, SupportsFloat, SupportsIndex, final
 
 from _typeshed import structseq
 from typing_extensions import Buffer
 
 @final
 class Counter:
+    MEMORY_SIZE: ClassVar[int]
     def __new__(
-        cls, start: SupportsIndex, stop: SupportsIndex, grain: SupportsIndex = 1
+        cls,
+        start: SupportsIndex,
+        stop: SupportsIndex,
+        grain: SupportsIndex = 1,
+        *,
+        memory: Buffer | None = None,
     ) -> Counter: ...
     def take(self) -> tuple[int, int] | None: ...
     def cancel(self) -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ class RunResult:
     schedule: Schedule
     grain: int
     """Items in one claim under the dynamic schedule."""
+    start_seconds: float
+    """How long starting the pool's workers took, once, where that is worth knowing."""
 
 
 def regions(
@@ -90,7 +93,7 @@ def run(
     kernel: str,
     *,
     workers: int | None = None,
-    pool: str | Pool = "threads",
+    pool: str | Pool | Executor = "threads",
     variant: str = "c-nogil",
     schedule: Schedule = "dynamic",
     size: int | None = None,
@@ -105,10 +108,11 @@ def run(
         One of ``gilx.kernels.names()``.
     workers : int, optional
         How many workers, at least 1; by default the CPUs that this process may use. A
-        pool that was handed in knows its own.
-    pool : str or Pool
+        pool that was handed in knows its own; an executor that reaches other machines
+        does not say, so it should be told here.
+    pool : str, Pool or Executor
         Where to run: one of ``gilx.pools.names()``, started and closed by this call, or
-        a pool that is open, which stays so.
+        a pool that is open, or any ``concurrent.futures.Executor``, which stay so.
     variant : str
         One of the kernel's variants: 'python', 'numpy' where there is one, 'c-gil',
         'c-nogil', 'cython-gil', 'cython-nogil'.
@@ -141,9 +145,11 @@ def run(
             )
         return _run_on(pool, chosen.problem(size, seed), variant, schedule, grain)
     workers = usable_cpus() if workers is None else at_least("workers", workers, 1)
+    if isinstance(pool, Executor):
+        brought = pools.ExecutorPool(pool, workers)
+        return _run_on(brought, chosen.problem(size, seed), variant, schedule, grain)
     # Everything is checked before any worker is started.
-    one_of("pool", pool, pools.names())
-    one_of("variant", variant, chosen.variants)
+    pools.get(pool).check_variant(one_of("variant", variant, chosen.variants))
     one_of("schedule", schedule, SCHEDULES)
     problem = chosen.problem(size, seed)
     with pools.start(pool, workers) as started:
@@ -153,6 +159,8 @@ def run(
 def _run_on(
     pool: Pool, problem: Problem, variant: str, schedule: Schedule, grain: int | None
 ) -> RunResult:
+    pool.check_variant(one_of("variant", variant, problem.kernel.variants))
+    problem = pool.place(problem)
     work = regions(
         problem, variant=variant, workers=pool.workers, schedule=schedule, grain=grain
     )
@@ -166,4 +174,5 @@ def _run_on(
         workers=pool.workers,
         schedule=schedule,
         grain=work[0].grain,
+        start_seconds=pool.start_seconds,
     )

@@ -60,5 +60,7 @@ def run(options: argparse.Namespace) -> int:
         f" {result.seconds * 1e3:.1f} ms, {rate / 1e6:.3g} million"
         f" {problem.kernel.unit} per second, result checked"
     )
+    if result.start_seconds:
+        print(f"starting the workers took {result.start_seconds * 1e3:.0f} ms besides")
     print(describe())
     return 0

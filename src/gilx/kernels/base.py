@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -224,6 +224,28 @@ class Problem:
         import numpy as np  # noqa: PLC0415 - loaded with the problem
 
         return np.zeros_like(self.out)
+
+    def moved(self, move: Callable[[Array], Array]) -> Problem:
+        """Return the same problem with its arrays, the sweeps' spare one too, elsewhere.
+
+        Parameters
+        ----------
+        move : callable
+            Returns a copy of an array, at the place where the problem is to have it.
+
+        """
+        import numpy as np  # noqa: PLC0415 - loaded with the problem
+
+        other = replace(
+            self,
+            inputs=tuple(
+                move(x) if isinstance(x, np.ndarray) else x for x in self.inputs
+            ),
+            out=move(self.out),
+        )
+        if self.sweeps > 1:
+            other.__dict__["_spare"] = move(self._spare)  # as cached_property keeps it
+        return other
 
     def split(self, parts: int) -> list[tuple[int, int]]:
         """Return `parts` ranges of items, as equal as can be, that cover all of them."""

@@ -1,25 +1,77 @@
-"""The pools: ways to run a region, all on one contract (see `gilx.pools.base.Pool`)."""
+"""The pools: ways to run a region, all on one contract (see `gilx.pools.base.Pool`).
+
+Each is loaded when it is first used, so that workers of one don't load the others.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from gilx.errors import at_least, one_of
 from gilx.pools.base import Pool, Region
-from gilx.pools.native import NativePool
-from gilx.pools.serial import SerialPool
-from gilx.pools.threads import ThreadPool
 
-__all__ = ["NativePool", "Pool", "Region", "SerialPool", "ThreadPool", "names", "start"]
+if TYPE_CHECKING:
+    from gilx.pools.executor import ExecutorPool as ExecutorPool
+    from gilx.pools.interpreters import InterpreterPool as InterpreterPool
+    from gilx.pools.native import NativePool as NativePool
+    from gilx.pools.processes import ProcessPool as ProcessPool
+    from gilx.pools.serial import SerialPool as SerialPool
+    from gilx.pools.threads import ThreadPool as ThreadPool
 
-_POOLS: dict[str, type[Pool]] = {
-    "serial": SerialPool,
-    "threads": ThreadPool,
-    "native": NativePool,
+__all__ = [
+    "ExecutorPool",
+    "InterpreterPool",
+    "NativePool",
+    "Pool",
+    "ProcessPool",
+    "Region",
+    "SerialPool",
+    "ThreadPool",
+    "get",
+    "names",
+    "start",
+]
+
+# Each pool that has a name is a class of the module of that name.
+_POOLS = {
+    "serial": "SerialPool",
+    "threads": "ThreadPool",
+    "native": "NativePool",
+    "processes": "ProcessPool",
+    "interpreters": "InterpreterPool",
 }
+_HOMES = {pool: name for name, pool in _POOLS.items()} | {"ExecutorPool": "executor"}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - one function for names of all types
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gilx.pools' has no attribute {name!r}")
+    pool = getattr(importlib.import_module(f"gilx.pools.{_HOMES[name]}"), name)
+    globals()[name] = pool
+    return pool
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all pools."""
+    """Return the names of all pools, including those that this Python can't run."""
     return tuple(_POOLS)
+
+
+def get(name: str) -> type[Pool]:
+    """Return the pool of that name.
+
+    Raises
+    ------
+    ArgumentError
+        There is none; the message lists the names.
+
+    """
+    pool: type[Pool] = __getattr__(_POOLS[one_of("pool", name, _POOLS)])
+    return pool
 
 
 def start(name: str, workers: int) -> Pool:
@@ -35,7 +87,7 @@ def start(name: str, workers: int) -> Pool:
     Raises
     ------
     ArgumentError
-        There is no such pool, or no such number of workers.
+        There is no such pool, or not on this Python, or no such number of workers.
 
     """
-    return _POOLS[one_of("pool", name, _POOLS)](at_least("workers", workers, 1))
+    return get(name)(at_least("workers", workers, 1))

@@ -6,13 +6,18 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from gilx import kernels
 from gilx.ckernels import Counter
+from gilx.errors import ArgumentError
 from gilx.kernels.base import split_evenly
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
-    from gilx.kernels.base import Kernel
+    from typing_extensions import Buffer
+
+    from gilx.kernels.base import Kernel, Problem
 
 Schedule = Literal["static", "dynamic"]
 
@@ -43,10 +48,42 @@ class Region:
         """
         if self.schedule == "dynamic":
             return [Counter(0, self.items, self.grain)] * workers
-        return [
-            Counter(begin, end, max(1, end - begin))
-            for begin, end in split_evenly(self.items, workers)
-        ]
+        return [self.share(worker, workers, None) for worker in range(workers)]
+
+    def kernel_name(self) -> str:
+        """Return the name by which workers elsewhere know the kernel.
+
+        Raises
+        ------
+        ArgumentError
+            They don't: it is not one of gilx's own.
+
+        """
+        name = self.kernel.name
+        if name not in kernels.names() or kernels.get(name) is not self.kernel:
+            raise ArgumentError(
+                "region: expected one of gilx's kernels, known to workers by name; got "
+                f"{self.kernel!r}"
+            )
+        return name
+
+    def share(
+        self, worker: int, workers: int, memories: Sequence[Buffer] | None
+    ) -> Counter:
+        """Return one worker's counter, for workers that can't share a Python object.
+
+        `memories` has, for each worker, zeroed memory that all of them see: under the
+        dynamic schedule they claim from the first one's, under the static one each from
+        its own.
+        """
+        if self.schedule == "dynamic":
+            begin, end, grain, memory = 0, self.items, self.grain, 0
+        else:
+            begin, end = split_evenly(self.items, workers)[worker]
+            grain, memory = max(1, end - begin), worker
+        return Counter(
+            begin, end, grain, memory=None if memories is None else memories[memory]
+        )
 
 
 def compute(region: Region, share: Counter) -> None:
@@ -71,13 +108,29 @@ class Pool(ABC):
     """
 
     name: str
+    start_seconds: float = 0.0
+    """How long starting the workers took, in pools where that is worth knowing. It is no
+    part of any region's time."""
+
+    @classmethod  # noqa: B027 - most of them run all variants
+    def check_variant(cls, variant: str) -> None:
+        """Raise an `ArgumentError` if these workers can't run a variant."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._closed = False
 
+    def place(self, problem: Problem) -> Problem:
+        """Return a problem whose arrays are where the workers can reach them.
+
+        Most workers reach any array, and the problem is returned as it is. Otherwise the
+        arrays are copied, once, and regions are made of the problem returned. It outlives
+        the pool.
+        """
+        return problem
+
     def run(self, region: Region) -> float:
-        """Compute all items of a region.
+        """Compute all items of a region, of a problem that was placed in this pool.
 
         Returns
         -------

@@ -35,11 +35,16 @@ class NativePool(Pool):
         self._team = Team(workers, SPIN_NS if workers <= usable_cpus() else 0)
         self._one_at_a_time = Lock()
 
-    def _run(self, region: Region) -> float:
-        if region.variant != "c-nogil":
+    @classmethod
+    def check_variant(cls, variant: str) -> None:
+        """Raise an `ArgumentError` if the variant is another one than c-nogil."""
+        if variant != "c-nogil":
             raise ArgumentError(
-                f"variant: expected c-nogil on the native pool; got {region.variant!r}"
+                f"variant: expected c-nogil on the native pool; got {variant!r}"
             )
+
+    def _run(self, region: Region) -> float:
+        self.check_variant(region.variant)
         grain = region.grain if region.schedule == "dynamic" else None
         with self._one_at_a_time:
             begin = perf_counter()

@@ -1,0 +1,157 @@
+"""A worker process: what it does from its start to its end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import signal
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from mmap import mmap
+from socket import recv_fds, socket
+from typing import TYPE_CHECKING, Any
+
+from gilx import kernels
+from gilx.pools.base import Region, compute
+from gilx.pools.shared_memory import Handle, counter_slots
+
+if TYPE_CHECKING:
+    from gilx.pools.base import Schedule
+
+__all__ = ["DONE", "MESSAGE_SIZE", "Failure", "RegionMessage", "main"]
+
+DONE = b"\0"
+"""The answer to a message that was obeyed; any other is a pickled `Failure`."""
+
+MESSAGE_SIZE = 1 << 16
+"""No message is longer, in bytes. The system would take some 200 KB."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception, and what a worker's traceback said of it."""
+
+    error: BaseException
+    text: str
+
+    def pack(self) -> bytes:
+        """Return it pickled, or what can be said of it if it can't travel."""
+        try:
+            packed = pickle.dumps(self)
+            # Some exceptions can be pickled and not be made again.
+            pickle.loads(packed)  # noqa: S301 - just pickled
+        except Exception:
+            packed = b""
+        if not 0 < len(packed) <= MESSAGE_SIZE:
+            stand_in = RuntimeError(f"{type(self.error).__name__}, which can't be sent")
+            packed = pickle.dumps(Failure(stand_in, self.text[-MESSAGE_SIZE // 8 :]))
+        return packed
+
+
+@dataclass(frozen=True)
+class RegionMessage:
+    """A region as it travels: its kernel by name, its arrays by handle."""
+
+    kernel: str
+    variant: str
+    arguments: tuple[Any, ...]
+    items: int
+    schedule: Schedule
+    grain: int
+
+
+@dataclass
+class _Worker:
+    """What a worker knows. Its methods are what a pool can ask for."""
+
+    channel: socket
+    index: int
+    workers: int
+    counters: list[memoryview]
+    segments: dict[int, mmap] = field(default_factory=dict)
+    regions: dict[int, Region] = field(default_factory=dict)
+
+    def attach(self, number: int, size: int) -> None:
+        """Map the memory whose descriptor comes in the next message."""
+        _, [descriptor], _, _ = recv_fds(self.channel, 1, 1)
+        self.segments[number] = mmap(descriptor, size)
+        os.close(descriptor)
+
+    def define(self, number: int, message: RegionMessage) -> None:
+        """Get ready to run a region, so that running it takes no longer than it must."""
+        region = Region(
+            kernels.get(message.kernel),
+            message.variant,
+            tuple(
+                x.open(
+                    self.segments[x.segment],
+                    as_array=message.variant in ("python", "numpy"),
+                )
+                if isinstance(x, Handle)
+                else x
+                for x in message.arguments
+            ),
+            message.items,
+            message.schedule,
+            message.grain,
+        )
+        region.kernel.function(region.variant)  # loads the module that it is in
+        self.regions[number] = region
+
+    def run(self, number: int) -> None:
+        """Compute this worker's share of a region."""
+        region = self.regions[number]
+        compute(region, region.share(self.index, self.workers, self.counters))
+
+    def forget(self, segments: list[int], regions: list[int]) -> None:
+        """Let go of regions and memory that nobody has any longer."""
+        for number in regions:
+            self.regions.pop(number, None)
+        for number in segments:
+            self.segments.pop(number, None)
+
+
+def _end_with(life: int) -> None:
+    """Have this process killed when the other end of a pipe is closed.
+
+    So it is when the pool's process ends, in whatever way. The signal comes from the
+    system, since a worker that holds its GIL in a long call runs no Python to notice.
+    """
+    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def main(channel: int, life: int, memory: int, index: int, workers: int) -> None:
+    """Serve a pool until it is gone.
+
+    Parameters
+    ----------
+    channel, life, memory : int
+        Descriptors: of a socket that messages come and are answered by, of the end of a
+        pipe that is never read, and of the counters' memory.
+    index, workers : int
+        Which worker this is, of how many.
+
+    """
+    # Ctrl-C is for the pool's process, which will say what is to be done. Until here it
+    # was blocked, so that it can't end a worker that is starting.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with(life)
+    # The pool may go at any time: that is no error of a worker's.
+    gone = suppress(BrokenPipeError, ConnectionResetError)
+    with gone, socket(fileno=channel) as connection:
+        worker = _Worker(connection, index, workers, counter_slots(memory, workers))
+        os.close(memory)
+        buffer = memoryview(bytearray(MESSAGE_SIZE))
+        connection.send(DONE)
+        while size := connection.recv_into(buffer):
+            try:
+                name, *arguments = pickle.loads(buffer[:size])  # noqa: S301 - the pool's
+                getattr(worker, name)(*arguments)
+                answer = DONE
+            except BaseException as error:
+                answer = Failure(error, traceback.format_exc()).pack()
+            connection.send(answer)

@@ -1,0 +1,392 @@
+"""The process pool: worker processes on arrays in memory that they share."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import weakref
+from collections import deque
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from mmap import mmap
+from multiprocessing.spawn import get_executable
+from socket import AF_UNIX, SOCK_SEQPACKET, send_fds, socket, socketpair
+from threading import Lock
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gilx.ckernels import Counter
+from gilx.errors import ArgumentError
+from gilx.pools.base import Pool
+from gilx.pools.process_worker import (
+    DONE,
+    MESSAGE_SIZE,
+    Failure,
+    RegionMessage,
+)
+from gilx.pools.shared_memory import anonymous_file, copy_into, counter_slots, find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilx.kernels.base import Array, Problem
+    from gilx.pools.base import Region
+
+__all__ = ["ProcessPool"]
+
+_START_SECONDS = 60.0
+"""How long a worker may take to start; far more than it ever needs."""
+
+_STOP_SECONDS = 0.1
+"""How long workers may take to stop when the caller is interrupted: compiled kernels
+need a millisecond, a reference may be at an item for longer than anyone wants to wait."""
+
+_DEATH_SECONDS = 1.0
+"""How long the system may take to end a process that was told to."""
+
+
+_GONE_AT_ONCE = 1000
+"""How many arrays or regions are named in one message, which must not grow too long."""
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker process, as the pool sees it."""
+
+    index: int
+    process: subprocess.Popen[bytes]
+    channel: socket
+    life: int
+    """Our end of a pipe: the worker is killed when nobody has it open any longer."""
+
+
+def _start(index: int, workers: int, memory: int) -> _Worker:
+    """Start one worker, which says so on its channel when it is ready.
+
+    It is a new interpreter, as multiprocessing's spawn would start one: a fork would copy
+    locks that other threads hold. It is started from here because spawn imports the
+    caller's main script once more, which scripts have to be written for, and which a
+    worker that knows gilx's kernels by name has no use for.
+    """
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    try:
+        theirs_life, life = os.pipe()
+        try:
+            descriptors = (theirs.fileno(), theirs_life, memory)
+            path = [entry for entry in sys.path if isinstance(entry, str)]
+            code = (
+                f"import sys; sys.path[:] = {path!r}; "
+                "from gilx.pools.process_worker import main; "
+                f"main{(*descriptors, index, workers)}"
+            )
+            options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
+            process = subprocess.Popen(  # noqa: S603 - all of it is ours
+                [os.fsdecode(get_executable()), *options, "-c", code],
+                stdin=subprocess.DEVNULL,
+                pass_fds=descriptors,
+            )
+        except BaseException:
+            os.close(life)
+            raise
+        finally:
+            os.close(theirs_life)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return _Worker(index, process, ours, life)
+
+
+def _let_go(workers: list[_Worker]) -> None:
+    """End the workers and wait until they are gone. They have nothing to put in order."""
+    for worker in workers:
+        worker.channel.close()
+        os.close(worker.life)
+    for worker in workers:
+        try:
+            worker.process.wait(_DEATH_SECONDS)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
+    workers.clear()
+
+
+class ProcessPool(Pool):
+    """Processes, each with a GIL of its own, on arrays in memory that they share.
+
+    A region costs a message to each worker and its answer; the arrays are handed over
+    once. `start_seconds` is what starting the workers took, and is in no region's time.
+
+    A worker that dies closes the pool: what killed it, memory running out for one, would
+    most likely kill the next. So does Ctrl-C when a worker does not stop at once, which
+    compiled variants do. Workers end with the process that started them, however it ends;
+    in a process forked from that one the pool can't be used.
+    """
+
+    name = "processes"
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers)
+        begin = perf_counter()
+        self._process = os.getpid()
+        self._lock = Lock()
+        self._poll = select.poll()
+        self._buffer = bytearray(MESSAGE_SIZE)
+        self._workers: list[_Worker] = []
+        self._by_channel: dict[int, _Worker] = {}
+        self._finalizer = weakref.finalize(self, _let_go, self._workers)
+        # Arrays and regions are known to the workers by number; garbage collection, at
+        # any time and in any thread, only notes which are gone.
+        self._numbers = 0
+        self._segments: weakref.WeakValueDictionary[int, mmap] = (
+            weakref.WeakValueDictionary()
+        )
+        self._regions: weakref.WeakKeyDictionary[Region, int] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._gone_segments: deque[int] = deque()
+        self._gone_regions: deque[int] = deque()
+        memory = anonymous_file(workers * Counter.MEMORY_SIZE)
+        try:
+            self._counters = counter_slots(memory, workers)
+            # Nobody claims from these: they are for cancelling.
+            self._cancels = [Counter(0, 0, memory=slot) for slot in self._counters]
+            # Ctrl-C meets either none of the workers or all of them: each is noted before
+            # it comes. Workers inherit this, and take it back when they ignore it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                for index in range(workers):
+                    worker = _start(index, workers, memory)
+                    self._workers.append(worker)
+                    self._by_channel[worker.channel.fileno()] = worker
+                    self._poll.register(worker.channel, select.POLLIN)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            waiting = set(self._workers)
+            self._collect(waiting, "while it started", _START_SECONDS)
+            if waiting:
+                raise BrokenExecutor(
+                    f"the processes pool: {len(waiting)} of {workers} workers were not "
+                    f"ready after {_START_SECONDS:.0f} s"
+                )
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.close(memory)
+        _pools.add(self)
+        self.start_seconds = perf_counter() - begin
+
+    def place(self, problem: Problem) -> Problem:
+        """Return a problem whose arrays are copies in memory that the workers share."""
+        with self._turn():
+            return problem.moved(self._share)
+
+    def _run(self, region: Region) -> float:
+        with self._turn():
+            self._forget_what_is_gone()
+            number = self._regions.get(region)
+            if number is None:
+                number = self._define(region)
+            for slot in self._counters:
+                slot[:] = bytes(len(slot))
+            begin = perf_counter()
+            self._ask(f"in a region of {region.kernel.name}", "run", number)
+            return perf_counter() - begin
+
+    def _close(self) -> None:
+        if os.getpid() == self._process:
+            # Whatever region is running comes to its end first.
+            with self._lock:
+                self._finalizer()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Have the workers for oneself: they do one thing at a time."""
+        # Before the lock, which a thread that is not in this process may have had.
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"the processes pool belongs to process {self._process}, from which this "
+                "one was forked: start another"
+            )
+        with self._lock:
+            if not self._finalizer.alive:
+                raise RuntimeError("the processes pool was closed")
+            yield
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _share(self, array: Array) -> Array:
+        """Return a copy of an array in memory that the workers share."""
+        number, size = self._number(), max(1, array.nbytes)
+        descriptor = anonymous_file(size)
+        try:
+            memory = mmap(descriptor, size)
+            weakref.finalize(memory, self._gone_segments.append, number).atexit = False
+            self._segments[number] = memory
+            self._ask("between regions", "attach", number, size, descriptor=descriptor)
+        finally:
+            os.close(descriptor)
+        return copy_into(memory, array)
+
+    def _define(self, region: Region) -> int:
+        """Tell the workers of a region, and return its number."""
+        name = region.kernel_name()
+        number = self._number()
+        message = RegionMessage(
+            kernel=name,
+            variant=region.variant,
+            arguments=tuple(map(self._travelling, region.arguments)),
+            items=region.items,
+            schedule=region.schedule,
+            grain=region.grain,
+        )
+        self._ask("between regions", "define", number, message)
+        self._regions[region] = number
+        weakref.finalize(region, self._gone_regions.append, number).atexit = False
+        return number
+
+    def _travelling(self, argument: Any) -> Any:  # noqa: ANN401 - numbers and handles
+        """Return what is sent to the workers for an argument of a region."""
+        import numpy as np  # noqa: PLC0415 - loaded with the problem
+
+        if isinstance(argument, (int, float, np.generic)):
+            return argument
+        handle = (
+            find(argument, self._segments) if isinstance(argument, np.ndarray) else None
+        )
+        if handle is None:
+            raise ArgumentError(
+                "region: expected arrays in memory that the workers share, as those of "
+                "pool.place(problem) are; got one that is not"
+            )
+        return handle
+
+    def _forget_what_is_gone(self) -> None:
+        if self._gone_regions or self._gone_segments:
+            gone = [
+                [queue.popleft() for _ in range(min(len(queue), _GONE_AT_ONCE))]
+                for queue in (self._gone_segments, self._gone_regions)
+            ]
+            self._ask("between regions", "forget", *gone)
+
+    def _ask(self, when: str, *message: object, descriptor: int | None = None) -> None:
+        """Send all workers a message and wait until they have obeyed.
+
+        `when` is for the error that says that one has died.
+        """
+        packed = pickle.dumps(message)
+        if len(packed) > MESSAGE_SIZE:
+            raise ArgumentError(
+                f"region: expected arguments besides arrays of some {MESSAGE_SIZE} bytes "
+                f"at most, got {len(packed)}"
+            )
+        waiting: set[_Worker] = set()
+        try:
+            for worker in self._workers:
+                waiting.add(worker)
+                try:
+                    worker.channel.send(packed)
+                    if descriptor is not None:
+                        send_fds(worker.channel, [DONE], [descriptor])
+                except (BrokenPipeError, ConnectionResetError):
+                    self._died(worker, when)
+            failure = self._collect(waiting, when)
+        except BaseException as error:
+            self._stop(waiting, error)
+            raise
+        if failure is not None:
+            raise failure
+
+    def _collect(
+        self, waiting: set[_Worker], when: str, seconds: float | None = None
+    ) -> BaseException | None:
+        """Wait for answers, for so long at most, and return the first worker's exception.
+
+        Workers that have answered are taken out of `waiting`.
+        """
+        failure, buffer = None, self._buffer
+        deadline = None if seconds is None else monotonic() + seconds
+        while waiting:
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            ready = self._poll.poll(None if left is None else left * 1e3)
+            if not ready and left == 0:
+                break
+            for channel, _ in ready:
+                worker = self._by_channel[channel]
+                try:
+                    size = worker.channel.recv_into(buffer)
+                except ConnectionResetError:
+                    size = 0
+                if size == 0:
+                    self._died(worker, when)
+                waiting.discard(worker)
+                if failure is None and buffer[:size] != DONE:
+                    self._cancel()
+                    answer: Failure = pickle.loads(buffer[:size])  # noqa: S301 - our worker's
+                    failure = answer.error
+                    failure.add_note(
+                        f"In worker {worker.index} of the processes pool (process "
+                        f"{worker.process.pid}):\n{answer.text.rstrip()}"
+                    )
+        return failure
+
+    def _cancel(self) -> None:
+        for counter in self._cancels:
+            counter.cancel()
+
+    def _stop(self, waiting: set[_Worker], error: BaseException) -> None:
+        """Have the workers ready for the next message, or close the pool."""
+        if isinstance(error, BrokenExecutor):
+            self._finalizer()
+            return
+        try:
+            self._cancel()
+            self._collect(waiting, "while it was stopped", _STOP_SECONDS)
+        except BaseException:
+            self._finalizer()
+            raise
+        if waiting:
+            self._finalizer()
+            error.add_note("The processes pool was closed: not all its workers stopped.")
+
+    def _died(self, worker: _Worker, when: str) -> NoReturn:
+        """Raise what says how a worker ended."""
+        try:
+            status = worker.process.wait(_DEATH_SECONDS)
+        except subprocess.TimeoutExpired:
+            how = "closed its channel"
+        else:
+            how = f"ended with exit status {status}"
+            if status < 0:
+                how = f"was killed by signal {-status} ({signal.strsignal(-status)})"
+        raise BrokenExecutor(
+            f"the processes pool: worker {worker.index} (process {worker.process.pid}) "
+            f"{how} {when}; the pool is closed"
+        )
+
+
+# A forked child has copies of the pools' descriptors, which would keep workers alive
+# after the process that they belong to.
+_pools: weakref.WeakSet[ProcessPool] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    for pool in list(_pools):
+        pool._finalizer.detach()  # noqa: SLF001 - of this module
+        for worker in pool._workers:  # noqa: SLF001
+            worker.channel.close()
+            os.close(worker.life)
+            worker.process.returncode = 0  # not this process's to wait for
+        pool._workers.clear()  # noqa: SLF001 - a grandchild has nothing left to close
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

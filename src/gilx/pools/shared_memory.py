@@ -1,0 +1,126 @@
+"""Memory that workers share: arrays in it, what travels instead of them, counters."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from mmap import mmap
+from typing import TYPE_CHECKING, Any
+
+from gilx.ckernels import Counter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gilx.kernels.base import Array
+
+__all__ = ["Handle", "anonymous_file", "copy_into", "counter_slots", "find"]
+
+# Item types that a memoryview can stand for, so that workers need NumPy for references
+# only: loading it takes longer than all the rest of their start.
+_PLAIN = "Bilqd"
+
+
+@dataclass(frozen=True)
+class Handle:
+    """Where an array lies: what is sent instead of it."""
+
+    segment: int
+    """Which piece of shared memory, by the number that the pool gave it."""
+    offset: int
+    size: int
+    """Bytes."""
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    type: str
+    """NumPy's name of the item type and byte order."""
+    code: str | None
+    """The struct module's, or None where only NumPy can describe the array."""
+    writable: bool
+
+    def open(self, memory: mmap, *, as_array: bool) -> Any:  # noqa: ANN401 - either kind
+        """Return the array, or a memoryview of it where that is enough."""
+        if as_array or self.code is None:
+            import numpy as np  # noqa: PLC0415 - see _PLAIN
+
+            array = np.ndarray(
+                self.shape, np.dtype(self.type), memory, self.offset, self.strides
+            )
+            array.flags.writeable = self.writable
+            return array
+        view = memoryview(memory)[self.offset : self.offset + self.size]
+        if not self.writable:
+            view = view.toreadonly()
+        return view.cast(self.code, self.shape)  # type: ignore[call-overload]
+
+
+def anonymous_file(size: int) -> int:
+    """Return the descriptor of a new file of zeros, in memory, that has no name.
+
+    It vanishes with the last process that has it open or mapped, however they end, which
+    a named segment of `multiprocessing.shared_memory` does not. Nor is it bound by the
+    size of /dev/shm, which containers keep small.
+
+    Raises
+    ------
+    MemoryError
+        There is not as much memory to share.
+
+    """
+    descriptor = os.memfd_create("gilx")
+    try:
+        # All of it now: a page that the system can't find later kills whoever touches it.
+        os.posix_fallocate(descriptor, 0, max(1, size))
+    except OSError as error:
+        os.close(descriptor)
+        raise MemoryError(f"no {size} bytes of memory to share: {error}") from error
+    return descriptor
+
+
+def counter_slots(descriptor: int, workers: int) -> list[memoryview]:
+    """Return memory for each worker's counter: the same for all who map that file.
+
+    The descriptor may be -1, for memory that only this process sees.
+    """
+    memory = memoryview(mmap(descriptor, workers * Counter.MEMORY_SIZE))
+    return [
+        memory[worker * Counter.MEMORY_SIZE :][: Counter.MEMORY_SIZE]
+        for worker in range(workers)
+    ]
+
+
+def copy_into(memory: mmap, array: Array) -> Array:
+    """Return a C-contiguous copy of an array in shared memory, which it keeps alive."""
+    import numpy as np  # noqa: PLC0415 - loaded with the array
+
+    copy = np.ndarray(array.shape, array.dtype, memory)
+    copy[...] = array
+    return copy
+
+
+def find(array: Array, segments: Mapping[int, mmap]) -> Handle | None:
+    """Return the handle of an array that lies in one of these segments, else None."""
+    import numpy as np  # noqa: PLC0415 - loaded with the array
+
+    low, high = np.lib.array_utils.byte_bounds(array)
+    for number, memory in list(segments.items()):
+        begin, end = np.lib.array_utils.byte_bounds(np.frombuffer(memory, np.uint8))
+        if begin <= low and high <= end:
+            plain = (
+                array.dtype.char in _PLAIN
+                and array.dtype.isnative
+                and array.flags.c_contiguous
+                and array.ndim > 0
+                and array.size > 0
+            )
+            return Handle(
+                segment=number,
+                offset=array.__array_interface__["data"][0] - begin,
+                size=array.nbytes,
+                shape=array.shape,
+                strides=array.strides,
+                type=array.dtype.str,
+                code=array.dtype.char if plain else None,
+                writable=bool(array.flags.writeable),
+            )
+    return None

@@ -1,0 +1,214 @@
+"""The pool of sub-interpreters, where Python has them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import gilx
+from gilx.dispatch import regions, run_all
+from gilx.kernels.base import agree
+from gilx.pools import InterpreterPool
+
+from .conftest import SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilx.pools.base import Schedule
+
+HAVE_THEM = hasattr(concurrent.futures, "InterpreterPoolExecutor")
+VARIANTS = ("c-gil", "c-nogil")
+
+needed = pytest.mark.skipif(not HAVE_THEM, reason="needs Python 3.14")
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[InterpreterPool]:
+    with InterpreterPool(2) as started:
+        yield started
+
+
+@pytest.mark.skipif(HAVE_THEM, reason="needs Python 3.13 or older")
+def test_older_pythons_say_what_is_needed() -> None:
+    words = "pool: interpreters needs Python 3.14 or newer; this is 3."
+    with pytest.raises(ValueError, match=words):
+        gilx.run("mandelbrot", size=20, pool="interpreters")
+    with pytest.raises(ValueError, match=words):
+        InterpreterPool(2)
+
+
+def test_it_is_always_listed() -> None:
+    assert "interpreters" in gilx.pools.names()
+
+
+@pytest.mark.parametrize("variant", ["python", "numpy", "cython-gil", "cython-nogil"])
+def test_variants_that_can_not_run_there(variant: str) -> None:
+    words = (
+        "variant: expected one of c-gil, c-nogil on the interpreters pool, since .* GIL;"
+    )
+    with pytest.raises(ValueError, match=words):
+        gilx.run("mandelbrot", size=20, pool="interpreters", variant=variant)
+
+
+@needed
+@pytest.mark.parametrize("schedule", ["static", "dynamic"])
+def test_same_bits_as_serial(
+    kernel: gilx.kernels.Kernel, schedule: Schedule, pool: InterpreterPool
+) -> None:
+    size = SMALL[kernel.name]
+    for variant in VARIANTS:
+        options: dict[str, Any] = {"variant": variant, "schedule": schedule, "size": size}
+        result = gilx.run(kernel.name, pool=pool, **options)
+        right = gilx.run(kernel.name, pool="serial", **options)
+        assert agree(result.value, right.value, 0), variant
+        assert result.start_seconds == pool.start_seconds > 0
+
+
+@needed
+def test_more_workers_than_items_and_than_cpus() -> None:
+    with InterpreterPool(64) as pool:
+        for schedule in ("static", "dynamic"):
+            result = gilx.run("collatz", pool=pool, size=40, schedule=schedule)
+            result.problem.check(result.value, range(40))
+
+
+@needed
+def test_no_items(pool: InterpreterPool) -> None:
+    problem = gilx.kernels.get("histogram").problem(100)
+    data, block = problem.inputs
+    nothing = replace(problem, inputs=(data[:0], block), out=problem.out[:0])
+    for schedule in ("static", "dynamic"):
+        assert run_all(pool, regions(nothing, schedule=schedule)) > 0
+
+
+@needed
+def test_numbers_of_numpy_can_be_arguments(pool: InterpreterPool) -> None:
+    problem = gilx.kernels.get("triad").problem(100)
+    b, c, scalar = problem.inputs
+    for kind in (np.float64, np.float32, np.int64):
+        work = regions(replace(problem, inputs=(b, c, kind(scalar))))
+        run_all(pool, work[:1])
+        first = work[0].arguments[-1]
+        assert np.array_equal(first, b + float(kind(scalar)) * c)
+
+
+@needed
+def test_each_worker_holds_a_gil_of_its_own(pool: InterpreterPool) -> None:
+    from gilx.pools.interpreters import _meet
+
+    # Calls that hold their interpreter's GIL wait for each other: this ends because they
+    # run at once.
+    calls = [
+        pool._executor.submit(_rendezvous, 2, 30 * 10**9) for _ in range(pool.workers)
+    ]
+    assert [call.result(60) for call in calls] == [2, 2]
+    assert _meet.__module__ == "gilx.pools.interpreters"
+
+
+def _rendezvous(parties: int, timeout_ns: int) -> int:
+    from gilx.ckernels import rendezvous_gil
+
+    return rendezvous_gil(parties, timeout_ns)
+
+
+@needed
+def test_an_exception_reaches_the_caller(pool: InterpreterPool) -> None:
+    problem = gilx.kernels.get("mandelbrot").problem(20)
+    [good] = regions(problem)
+    bad = replace(good, arguments=(*problem.inputs, problem.out[:5]))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="out: expected shape"):
+            pool.run(bad)
+        assert pool.run(good) > 0
+    problem.check(problem.out)
+
+
+@needed
+def test_used_from_two_threads(pool: InterpreterPool) -> None:
+    def use(seed: int) -> None:
+        result = gilx.run("mandelbrot", size=60, seed=seed, pool=pool)
+        result.problem.check(result.problem.out)
+
+    with ThreadPoolExecutor(2) as callers:
+        list(callers.map(use, range(10), timeout=60))
+
+
+@needed
+def test_closed() -> None:
+    pool = InterpreterPool(1)
+    pool.close()
+    pool.close()
+    with pytest.raises(RuntimeError, match="the interpreters pool was closed"):
+        gilx.run("mandelbrot", size=20, pool=pool)
+
+
+@needed
+def test_a_forked_child_can_not_use_the_pool(
+    pool: InterpreterPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No fork: CPython 3.14 and 3.15 crash in the child while there are sub-interpreters.
+    monkeypatch.setattr(pool, "_process", pool._process + 1)
+    with pytest.raises(RuntimeError, match="from which this one was forked"):
+        gilx.run("mandelbrot", size=20, pool=pool)
+
+
+@needed
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ctrl_c_in_a_region(variant: str, pool: InterpreterPool) -> None:
+    problem = gilx.kernels.get("mandelbrot").problem(2)
+    forever = replace(problem, inputs=(np.zeros(2), np.zeros(2), 2**31 - 1))
+    [region] = regions(forever, variant=variant)
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer = threading.Timer(0.3, interrupt)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            pool.run(region)
+        assert time.monotonic() - sent[0] < 5
+    finally:
+        timer.join(30)
+        signal.signal(signal.SIGINT, before)
+    assert gilx.run("mandelbrot", size=20, pool=pool).seconds > 0
+
+
+@needed
+@pytest.mark.parametrize("closed", ["pool.close()", "pass"])
+def test_at_exit(closed: str) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import atexit, gilx\n"
+            "def at_exit():\n"
+            "    try:\n"
+            "        gilx.run('mandelbrot', size=20, pool=pool)\n"
+            "    except RuntimeError:\n"
+            "        print('fine')\n"
+            "atexit.register(at_exit)\n"
+            "pool = gilx.pools.InterpreterPool(2)\n"
+            "gilx.run('mandelbrot', size=20, pool=pool)\n" + closed,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "fine\n"
