@@ -6,23 +6,30 @@ many regions in a row. Run it with nothing else running::
 
     python benchmarks/region.py [--blocks N] [--regions N]
 
-joblib and numba are timed where they are installed.
+joblib and numba are timed where they are installed. Where there is a C compiler, the
+native team is then compared, in C, with OpenMP's and with what waking a thread costs at
+least.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import shutil
+import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from intervals import interval
 
+import gilx
 from gilx import kernels, pools
 from gilx.cli.table import format_table
 from gilx.dispatch import regions
@@ -37,6 +44,8 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 PEER = "ThreadPoolExecutor"
+# The address of a function that is not called, since there are no items.
+_NOWHERE = 1
 # Between arms: longer than any team spins before it lets its CPU go.
 _PARK_SECONDS = 0.02
 
@@ -67,7 +76,11 @@ def main() -> None:
             )
         )
     header = ("an empty region", "median", f"/ {PEER}", "interval")
-    print(format_table(header, rows, right=(1, 2)))
+    print(format_table(header, rows, right=(1, 2)), "\n")
+    if shutil.which("gcc") is None:
+        print("not timed in C: there is no gcc")
+    else:
+        compare_in_c(options.blocks)
 
 
 def sample(once: Callable[[], object], count: int) -> float:
@@ -82,6 +95,54 @@ def sample(once: Callable[[], object], count: int) -> float:
     return median(times)
 
 
+def compare_in_c(rounds: int) -> None:
+    """Build region_native.c, run it, and print its ratios."""
+    root = Path(__file__).parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "region_native"
+        sources = ("csrc/team/team.c", "csrc/platform/forks.c")
+        subprocess.run(
+            [
+                *("gcc", "-std=c11", "-O3", "-fopenmp", "-pthread", "-o", program),
+                root / "benchmarks/region_native.c",
+                *(root / source for source in sources),
+            ],
+            check=True,
+        )
+        # OpenMP's threads spin as long as they like, as is their custom.
+        done = subprocess.run(
+            [program, str(rounds)], check=True, capture_output=True, text=True
+        )
+    times = list(
+        zip(*(map(int, line.split()) for line in done.stdout.splitlines()), strict=True)
+    )
+    names = [
+        "native team, awake",
+        "OpenMP, awake",
+        "native team, asleep",
+        "condition variable, there and back",
+    ]
+    print(
+        format_table(
+            ("in C", "median", ""),
+            [(n, f"{median(t):.0f} ns", "") for n, t in zip(names, times, strict=True)],
+            right=(1,),
+        )
+    )
+    rows = []
+    for first, second in ((0, 1), (2, 3)):
+        ratios = [a / b for a, b in zip(times[first], times[second], strict=True)]
+        low, high = interval(ratios)
+        rows.append(
+            (
+                f"{names[first]} / {names[second]}",
+                f"{median(ratios):.3f}",
+                f"{low:.3f} to {high:.3f}",
+            )
+        )
+    print(format_table(("ratio", "median", "interval"), rows, right=(1,)))
+
+
 def gilx_arms(stack: ExitStack) -> dict[str, Callable[[], object]]:
     """Return an empty region on each of gilx's pools that this Python can run."""
     arms: dict[str, Callable[[], object]] = {}
@@ -94,6 +155,8 @@ def gilx_arms(stack: ExitStack) -> dict[str, Callable[[], object]]:
         if pool.start_seconds:
             print(f"{name}: its workers started in {pool.start_seconds * 1e3:.0f} ms")
         arms[name] = partial(pool.run, empty_region(pool))
+    team = stack.enter_context(gilx.Team(WORKERS))
+    arms["gilx.Team.run"] = partial(team.run, _NOWHERE, None, 0)
     return arms
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ BLOCKS = [
         re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     )
 ]
+# What examples with these words in their names need.
+NEEDED = {"dask": "distributed", "numba": "numba", "cython": "Cython"}
 can_watch = gil_enabled() and sys.platform == "linux"
 
 
@@ -41,6 +44,9 @@ def test_links_of_pages_resolve(page: Path) -> None:
     "script", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.stem
 )
 def test_examples(script: Path) -> None:
-    if "dask" in script.stem and importlib.util.find_spec("distributed") is None:
-        pytest.skip("needs distributed")
+    for word, module in NEEDED.items():
+        if word in script.stem and importlib.util.find_spec(module) is None:
+            pytest.skip(f"needs {module}")
+    if "team_with_c" in script.stem and shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
     subprocess.run([sys.executable, script], check=True, timeout=60)
