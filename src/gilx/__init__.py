@@ -6,10 +6,11 @@ to nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+# The module typing takes longer to load than all else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from gilx import kernels as kernels
     from gilx import pools as pools
     from gilx.dispatch import RunResult as RunResult
@@ -55,6 +56,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - one function for names of all types
     if name not in _HOMES:
         raise AttributeError(f"module 'gilx' has no attribute {name!r}")
+    import importlib  # noqa: PLC0415 - only when something is used
+
     module = importlib.import_module(_HOMES[name])
     value = module if module.__name__ == f"gilx.{name}" else getattr(module, name)
     globals()[name] = value
