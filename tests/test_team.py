@@ -319,7 +319,9 @@ def test_refused_threads_are_an_error() -> None:
     resource = pytest.importorskip("resource")
     code = (
         "import resource, gilx.ckernels as c\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
+        "pages = int(open('/proc/self/statm').read().split()[0])\n"
+        "limit = pages * resource.getpagesize() + 2**29\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "try:\n"
         "    c.Team(4096)\n"
         "except OSError as error:\n"
