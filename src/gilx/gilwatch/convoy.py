@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from gilx.ckernels import spin
 from gilx.environment import describe, gil_enabled
 from gilx.errors import ArgumentError, at_least, real_at_least
-from gilx.gilwatch.text import fields_of, span
+from gilx.gilwatch.text import duration, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,16 +86,16 @@ class Latency:
         columns = [
             ("threads", [str(row.threads or "none") for row in self.rows]),
             ("wakes", [str(row.wakes) for row in self.rows]),
-            ("p50", [span(row.p50) for row in self.rows]),
-            ("p99", [span(row.p99) for row in self.rows]),
-            ("max", [span(row.max) for row in self.rows]),
+            ("p50", [duration(row.p50) for row in self.rows]),
+            ("p99", [duration(row.p99) for row in self.rows]),
+            ("max", [duration(row.max) for row in self.rows]),
             ("calls/s", [f"{row.calls:.4g}" for row in self.rows]),
             ("switches/s", [_number(row.switches) for row in self.rows]),
             ("echoes/s", [_number(row.echoes) for row in self.rows]),
         ]
         if not self.gil:
-            columns.append(("stop p50", [span(row.stall_p50) for row in self.rows]))
-            columns.append(("stop max", [span(row.stall_max) for row in self.rows]))
+            columns.append(("stop p50", [duration(row.stall_p50) for row in self.rows]))
+            columns.append(("stop max", [duration(row.stall_max) for row in self.rows]))
         widths = [max(map(len, [head, *cells])) for head, cells in columns]
         lines = [
             "  ".join(
@@ -105,7 +105,7 @@ class Latency:
         ]
         worst = max(others, key=lambda row: row.p99)
         said = (
-            f"Delay of a thread that wants {what} every {span(self.period)},"
+            f"Delay of a thread that wants {what} every {duration(self.period)},"
             f" beside {self.target}"
         )
         added = (
@@ -457,7 +457,7 @@ def _echoes(load: _Load, peer: socket.socket, seconds: float) -> int:
 
 def _beyond(delay: float, baseline: float) -> str:
     """Return how far a delay goes beyond the baseline's, for people."""
-    return span(delay - baseline) if delay > baseline else "none"
+    return duration(delay - baseline) if delay > baseline else "none"
 
 
 def _number(value: float | None) -> str:
@@ -497,15 +497,15 @@ class Costs:
 
         """
         released = real_at_least("released", released, 0)
-        price = f"letting go and taking back costs {span(self.release)}"
+        price = f"letting go and taking back costs {duration(self.release)}"
         if 0.001 * released <= self.release < released:
             price += f", {self.release / released:.1%} of it"
-        length = f"a release of {span(released)}"
+        length = f"a release of {duration(released)}"
         if released <= self.release:
             return f"{length} is too small to pay: {price}, which is more than it gives"
         if self.handover is None:
             return f"{length} blocks no other thread here, where there is no GIL: {price}"
-        taking = f"a waiting thread takes over in {span(self.handover)}"
+        taking = f"a waiting thread takes over in {duration(self.handover)}"
         if released <= self.handover:
             return f"{length} is too small to pay: {taking}, and {price}"
         if released <= 10 * self.handover:
@@ -517,7 +517,7 @@ class Costs:
         lines = [f"{what}, nobody waiting: {_with(self.release, self.release_interval)}"]
         if self.handover is not None and self.handover_interval is not None:
             lines.append(
-                f"hand-over to a waiting thread, after holds of {span(self.hold)}:"
+                f"hand-over to a waiting thread, after holds of {duration(self.hold)}:"
                 f" {_with(self.handover, self.handover_interval)}"
             )
         return "\n".join(lines)
@@ -525,7 +525,7 @@ class Costs:
 
 def _with(seconds: float, interval: tuple[float, float]) -> str:
     """Return a length of time with its interval."""
-    return f"{span(seconds)} ({span(interval[0])} to {span(interval[1])})"
+    return f"{duration(seconds)} ({duration(interval[0])} to {duration(interval[1])})"
 
 
 def costs(*, hold: float = 200e-6, rounds: int = 7) -> Costs:

@@ -41,7 +41,7 @@ import numpy as np
 
 from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError, at_least, real_at_least
-from gilx.gilwatch.text import fields_of, span
+from gilx.gilwatch.text import duration, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,8 +96,9 @@ class Prediction:
 
     def __str__(self) -> str:
         head = (
-            f"Prediction from one worker: a cycle holds the GIL for {span(self.hold)},"
-            f" computes {span(self.release)} without it and waits {span(self.waiting)};"
+            "Prediction from one worker: a cycle holds the GIL for"
+            f" {duration(self.hold)}, computes {duration(self.release)} without it and"
+            f" waits {duration(self.waiting)};"
             f" {self.cpus} CPU{'s' if self.cpus != 1 else ''}"
         )
         lines = [head, "", "workers      calls/s  speedup  at most  GIL held"]

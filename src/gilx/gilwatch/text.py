@@ -7,10 +7,10 @@ from typing import Any
 
 from gilx.errors import ArgumentError
 
-__all__ = ["fields_of", "span"]
+__all__ = ["duration", "fields_of"]
 
 
-def span(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
     """Return a length of time for people, ``-`` where there is none."""
     if seconds is None:
         return "-"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilx.errors import ArgumentError
-from gilx.gilwatch.text import span
+from gilx.gilwatch.text import duration
 from gilx.gilwatch.usage import new_figure, percent
 
 if TYPE_CHECKING:
@@ -121,15 +121,15 @@ class Timeline:
             tid = lane.native_id or number + 1
             events.append(_meta("thread_name", tid, lane.name))
             events.append(_meta("thread_sort_index", tid, number))
-            for stretch in lane.spans:
-                words, _, colour = STATES[stretch.state]
+            for span in lane.spans:
+                words, _, colour = STATES[span.state]
                 events.append(
                     {
                         "name": words,
                         "cat": "gil",
                         "ph": "X",
-                        "ts": stretch.start * 1e6,
-                        "dur": (stretch.end - stretch.start) * 1e6,
+                        "ts": span.start * 1e6,
+                        "dur": (span.end - span.start) * 1e6,
                         "pid": 1,
                         "tid": tid,
                         "cname": colour,
@@ -172,7 +172,7 @@ class Timeline:
         return figure
 
     def __str__(self) -> str:
-        lines = [f"{span(self.wall - self.since)} of {span(self.wall)}:"]
+        lines = [f"{duration(self.wall - self.since)} of {duration(self.wall)}:"]
         lines += [
             f"  {lane.name}: "
             + ", ".join(

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, number_between
-from gilx.gilwatch.text import span
+from gilx.gilwatch.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,22 +169,22 @@ class GilUsage:
             return f"inconclusive: {self.doubt}"
         each = self.wall / self.repeats
         if self.held >= _ALL:
-            return f"holds the GIL for all of its time, {span(each)}"
+            return f"holds the GIL for all of its time, {duration(each)}"
         if self.held <= 1 - _ALL:
-            return f"releases the GIL for all of its time, {span(each)}"
+            return f"releases the GIL for all of its time, {duration(each)}"
         if self.held > 0.5:
-            return f"holds the GIL for {percent(self.held)} of its time, {span(each)}"
+            return f"holds the GIL for {percent(self.held)} of its time, {duration(each)}"
         where = f" {self.where}" if self.where else ""
         return (
             f"releases the GIL for {percent(1 - self.held)} of its time; the rest,"
-            f" about {span(self.held * each)}{where}, is held"
+            f" about {duration(self.held * each)}{where}, is held"
         )
 
     def _length(self, bounds: tuple[float, float]) -> str:
         low, high = bounds
         if high >= self.wall and low < _RESOLVED * high:
-            return "not resolved" + (f"; at least {span(low)}" if low > 0 else "")
-        return f"{span(low)} to {span(high)}"
+            return "not resolved" + (f"; at least {duration(low)}" if low > 0 else "")
+        return f"{duration(low)} to {duration(high)}"
 
     def _details(self) -> list[tuple[str, str]]:
         low, high = self.held_interval
@@ -197,17 +197,17 @@ class GilUsage:
                 "locked by anyone",
                 f"{percent(self.locked)} ({percent(anyone[0])} to {percent(anyone[1])})",
             ),
-            ("longest hold", f"{span(longest[0])} to {span(longest[1])}"),
+            ("longest hold", f"{duration(longest[0])} to {duration(longest[1])}"),
             ("mean hold", self._length(self.hold_length)),
             ("mean release", self._length(self.release_length)),
-            ("held at every look for", span(self.held_stretch)),
+            ("held at every look for", duration(self.held_stretch)),
         ]
         rows += [(f"thread {share.name}", str(share)) for share in self.by_thread]
         rows += [
             (
                 "time",
                 (
-                    f"{span(self.wall)} in {calls}, {span(self.cpu)} of CPU,"
+                    f"{duration(self.wall)} in {calls}, {duration(self.cpu)} of CPU,"
                     f" {self.switches_per_second:.3g} switches a second"
                 ),
             ),
@@ -215,7 +215,7 @@ class GilUsage:
                 "sampler",
                 (
                     f"{self.looks} looks ({self.late} late), one in"
-                    f" {span(self.resolution)}, {span(self.lateness)} late on"
+                    f" {duration(self.resolution)}, {duration(self.lateness)} late on"
                     f" average, {percent(self.unknown)} of the time unknown,"
                     f" cost {percent(self.cost)} of a CPU ({self.backend})"
                 ),
