@@ -126,8 +126,9 @@ class Conditions:
 
 
 def snapshot(root: Path = _ROOT) -> Snapshot:
-    """Return what the system's counters read now; takes milliseconds, more where more
-    processes run.
+    """Return what the system's counters read now.
+
+    It takes some milliseconds, more where more processes run.
 
     Parameters
     ----------
