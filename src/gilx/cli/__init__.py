@@ -26,6 +26,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "demo": "show on this machine which code runs in parallel, and which does not",
     "doctor": "tell what makes measuring here doubtful, and what to do about it",
+    "grain": "find how much work a task needs before threads pay",
     "kernels": "list the kernels",
     "latency": "how long a callable makes another thread wait for the GIL",
     "probe": "tell how much of a call or a script holds the GIL",
