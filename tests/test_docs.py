@@ -35,6 +35,15 @@ def test_code_of_the_page_on_convoys(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+@pytest.mark.parametrize(
+    "code",
+    python_in("docs/doctor.md") + python_in("docs/scaling_laws.md"),
+    ids=("doctor", "laws", "grain"),
+)
+def test_code_of_the_pages_on_the_meter(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 @pytest.mark.skipif(
     not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
 )
