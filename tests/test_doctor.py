@@ -135,6 +135,26 @@ def test_remedies_can_be_followed() -> None:
     assert found.remedy.endswith("taskset -c 0,1 with at most 2 workers")
 
 
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("PYTHON_GIL=1 says so", "leave that out"),
+        ("loading a.b turned it on", "look for a newer version"),
+        (
+            "an extension module turned it on, which one is unknown",
+            "name what you import",
+        ),
+    ],
+)
+def test_why_the_gil_is_on_has_its_own_remedy(reason: str, remedy: str) -> None:
+    (found,) = examine(
+        replace(ENVIRONMENT, free_threaded=True),
+        replace(CONDITIONS, gil=f"on: {reason}"),
+    )
+    assert found.evidence.endswith(f"the GIL on, as {reason}")
+    assert found.remedy.startswith(remedy)
+
+
 def doctor(
     *arguments: str, before: tuple[str, ...] = (), **changes: str
 ) -> subprocess.CompletedProcess[str]:
@@ -188,7 +208,10 @@ def test_one_cpu() -> None:
 def test_the_gil_turned_on() -> None:
     done = doctor(PYTHON_GIL="1")
     assert done.returncode == 1, done.stderr
-    assert "* a free-threaded build with the GIL on: PYTHON_GIL=1 says so" in done.stdout
+    assert (
+        "* a free-threaded build with the GIL on, as PYTHON_GIL=1 says so: "
+        in done.stdout
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -160,6 +161,18 @@ def test_kinds_of_cpus(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
     found = cpus_here(tree(tmp_path, {f"sys/devices/{n}": t for n, t in files.items()}))
     assert (found.performance, found.efficiency) == expected
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="needs Python 3.13")
+def test_the_number_of_cpus_that_python_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = cpus_here().present
+    monkeypatch.setattr("sys._xoptions", {})
+    monkeypatch.setenv("PYTHON_CPU_COUNT", "77")
+    assert (cpus_here().override, cpus_here().present) == (77, present)
+    monkeypatch.setattr("sys._xoptions", {"cpu_count": "78"})
+    assert cpus_here().override == 78
+    monkeypatch.setattr("sys._xoptions", {"cpu_count": "default"})
+    assert cpus_here().override is None
 
 
 def test_why() -> None:

@@ -80,7 +80,7 @@ def cpus_here(root: Path = Path("/")) -> Cpus:
         if hasattr(os, "sched_getaffinity")
         else None
     )
-    present = os.cpu_count() or 1
+    present = _present()
     ours = tuple(range(present)) if allowed is None else allowed
     performance, efficiency = _kinds(ours, root)
     return Cpus(
@@ -94,6 +94,14 @@ def cpus_here(root: Path = Path("/")) -> Cpus:
         efficiency=efficiency,
         virtual=_virtual(root),
     )
+
+
+def _present() -> int:
+    """Return how many CPUs there are; os.cpu_count says what the user told it instead."""
+    try:
+        return max(1, os.sysconf("SC_NPROCESSORS_ONLN"))
+    except (AttributeError, ValueError, OSError):
+        return os.cpu_count() or 1
 
 
 def cpu_model(root: Path = Path("/")) -> str:

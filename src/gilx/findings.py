@@ -183,12 +183,15 @@ def _of_clocks(conditions: Conditions) -> Iterator[Finding]:
 
 def _of_python(environment: Environment, conditions: Conditions) -> Iterator[Finding]:
     if environment.free_threaded and environment.gil:
+        reason = conditions.gil.removeprefix("on: ")
+        if reason.endswith("says so"):
+            remedy = "leave that out"
+        elif reason.endswith("unknown"):
+            remedy = "name what you import (gilx doctor MODULE) to see which one it is"
+        else:
+            remedy = "look for a newer version of it, or set PYTHON_GIL=0 if you trust it"
         yield Finding(
-            "gil-on",
-            True,
-            f"a free-threaded build with the GIL {conditions.gil}",
-            "name what you import (gilx doctor MODULE) to see which module does it; set"
-            " PYTHON_GIL=0 if you trust it",
+            "gil-on", True, f"a free-threaded build with the GIL on, as {reason}", remedy
         )
     if environment.debug:
         yield Finding(
