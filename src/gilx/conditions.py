@@ -6,6 +6,7 @@ A snapshot before and one after give the conditions in between. What can't be to
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
@@ -333,7 +334,7 @@ def _why_gil() -> str:
 
 def _native_threads() -> tuple[NativeThreads, ...] | None:
     try:
-        import threadpoolctl  # noqa: PLC0415 - not everyone has it
+        threadpoolctl = importlib.import_module("threadpoolctl")
     except ImportError:
         return None
     return tuple(

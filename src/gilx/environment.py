@@ -5,7 +5,6 @@ What the machine is doing right now is in `gilx.conditions`.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -120,6 +119,8 @@ class Environment:
             Where to look for ``proc``, ``sys`` and control groups; by default ``/``.
 
         """
+        import importlib.metadata  # noqa: PLC0415 - slow to load
+
         try:
             numpy = importlib.metadata.version("numpy")
         except importlib.metadata.PackageNotFoundError:
