@@ -163,8 +163,10 @@ def test_words() -> None:
     )
     alone = replace(never, environment=replace(FOUND.environment, usable_cpus=1))
     assert "with one usable CPU they can't" in str(alone)
-    several = replace(never, environment=replace(FOUND.environment, usable_cpus=2))
-    assert "gilx probe tells whether the work holds the GIL" in str(several)
+    several = replace(FOUND.environment, usable_cpus=2, gil=True)
+    words = "gilx probe tells whether the work holds the GIL"
+    assert words in str(replace(never, environment=several))
+    assert words not in str(replace(never, environment=replace(several, gil=False)))
 
 
 @pytest.mark.parametrize(

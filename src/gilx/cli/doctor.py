@@ -112,7 +112,7 @@ def _page(
 
 def _now(conditions: Conditions) -> str:
     """Return the conditions as lines that go on after those of the environment."""
-    threads = conditions.native_threads
+    threads, throttled = conditions.native_threads, conditions.throttled
     if threads is None:
         owners = "unknown without threadpoolctl"
     else:
@@ -120,7 +120,7 @@ def _now(conditions: Conditions) -> str:
     seen = (
         f"other processes {_or_unknown(conditions.others, '.2f')} CPUs,"
         f" steal {_or_unknown(conditions.steal, '.1%')},"
-        f" throttled {_or_unknown(conditions.throttled, '.3g')} s"
+        f" throttled {'unknown' if throttled is None else span(throttled)}"
     )
     source = conditions.clock_source or "source unknown"
     lines = [

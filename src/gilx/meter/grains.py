@@ -123,7 +123,7 @@ class Grain:
             )
             if self.environment.usable_cpus == 1:
                 head += "; with one usable CPU they can't"
-            elif self.expected < largest.grain:
+            elif self.environment.gil and self.expected < largest.grain:
                 head += "; gilx probe tells whether the work holds the GIL"
         low, high = self.region_interval
         empty = f"{span(self.region)} ({span(low)} to {span(high)})"
