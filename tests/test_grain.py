@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import gilx
+from gilx.conditions import between, snapshot
 from gilx.environment import Environment
 from gilx.errors import ArgumentError
 from gilx.meter import grains
@@ -42,6 +43,7 @@ FOUND = Grain(
     blocks=9,
     rows=(row(4, 0.8), row(8, 1.5)),
     environment=Environment.here(),
+    conditions=between(snapshot(), snapshot()),
 )
 
 
@@ -155,6 +157,8 @@ def test_words() -> None:
     )
     assert "so both should be even at 4 items each" in str(FOUND)
     assert "hand" not in str(FOUND).split("back")[1].split("\n")[0]
+    busy = replace(FOUND, conditions=replace(FOUND.conditions, others=0.9))
+    assert "figures doubtful:\n* other processes took 0.90 CPUs" in str(busy)
     never = replace(
         FOUND, variant=None, target="f", grain=None, work=None, rows=(row(8, 0.8),)
     )

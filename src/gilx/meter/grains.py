@@ -18,8 +18,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
+from gilx.conditions import Conditions, between, snapshot
 from gilx.environment import Environment, usable_cpus
 from gilx.errors import ArgumentError, at_least, number_between, one_of
+from gilx.findings import examine
 from gilx.gilwatch.convoy import costs
 from gilx.kernels.base import Kernel
 from gilx.meter.blocks import time_blocks
@@ -100,6 +102,8 @@ class Grain:
     rows: tuple[GrainRow, ...]
     """Grains in ascending order."""
     environment: Environment
+    conditions: Conditions
+    """Those while it was measured."""
 
     @property
     def expected(self) -> float:
@@ -142,6 +146,10 @@ class Grain:
             even = _items(max(1, math.ceil(self.expected)))
             lines.append(f"so both should be even at {even} each")
         lines += ["", *self._table()]
+        found = examine(self.environment, self.conditions)
+        doubtful = [f"* {finding}" for finding in found if finding.doubtful]
+        if doubtful:
+            lines += ["", "What makes these figures doubtful:", *doubtful]
         return "\n".join(lines)
 
     def _table(self) -> list[str]:
@@ -244,6 +252,7 @@ def grain(
             f"{'items' if work.problem is None else 'size'}: expected an item for each"
             f" of {workers} workers, got {work.items}"
         )
+    before = snapshot()
     with pools.start(pool, workers) as started, SerialPool() as alone:
         item = work.item_seconds(alone)
         region = median(_settled(started, work.region(0)) for _ in range(_ROUNDS))
@@ -264,6 +273,8 @@ def grain(
             if show is None
             else lambda done: show(f"block {done + 1} of {blocks}"),
         )
+        # Before the pool is closed, so that workers elsewhere still count as our own.
+        conditions = between(before, snapshot())
     rows = tuple(
         _row(size, samples["serial", size], samples["parallel", size]) for size in grains
     )
@@ -285,6 +296,7 @@ def grain(
         blocks=blocks,
         rows=rows,
         environment=Environment.here(),
+        conditions=conditions,
     )
 
 
