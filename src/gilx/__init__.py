@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     from gilx.gilwatch.probe import probe as probe
     from gilx.gilwatch.usage import GilUsage as GilUsage
     from gilx.gilwatch.watch import watch as watch
+    from gilx.meter.grains import Grain as Grain
+    from gilx.meter.grains import grain as grain
     from gilx.team import Team as Team
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GilUsage",
+    "Grain",
     "Latency",
     "RunResult",
     "Team",
     "__version__",
+    "grain",
     "kernels",
     "latency",
     "pools",
@@ -41,9 +45,11 @@ __all__ = [
 # Where each public name lives; a module stands for itself.
 _HOMES = {
     "GilUsage": "gilx.gilwatch.usage",
+    "Grain": "gilx.meter.grains",
     "Latency": "gilx.gilwatch.convoy",
     "RunResult": "gilx.dispatch",
     "Team": "gilx.team",
+    "grain": "gilx.meter.grains",
     "kernels": "gilx.kernels",
     "latency": "gilx.gilwatch.convoy",
     "pools": "gilx.pools",

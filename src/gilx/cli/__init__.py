@@ -1,8 +1,8 @@
 """The command ``gilx``.
 
-Exit status: 0 when all went well, 1 when the GIL can't be watched or the watch can't be
-trusted, 2 when the command line is wrong (one line on standard
-error says why), 130 after Ctrl-C.
+Exit status: 0 when all went well, 1 when the GIL can't be watched, the watch can't be
+trusted or measuring here is doubtful, 2 when the command line is wrong (one line on
+standard error says why), 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ __all__ = ["main"]
 # run(options) -> exit status.
 _COMMANDS = {
     "demo": "show on this machine which code runs in parallel, and which does not",
+    "doctor": "tell what makes measuring here doubtful, and what to do about it",
+    "grain": "find how much work a task needs before threads pay",
     "kernels": "list the kernels",
     "latency": "how long a callable makes another thread wait for the GIL",
     "probe": "tell how much of a call or a script holds the GIL",

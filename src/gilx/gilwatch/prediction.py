@@ -41,7 +41,7 @@ import numpy as np
 
 from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError, at_least, real_at_least
-from gilx.gilwatch.text import fields_of, span
+from gilx.text import fields_of, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
