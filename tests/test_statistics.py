@@ -71,7 +71,7 @@ def looked_at_often(logs: NDArray[np.float64], limit: float) -> NDArray[np.bool_
     blocks = np.arange(1, n + 1)
     up, down = np.cumsum(logs > 0, axis=1), np.cumsum(logs < 0, axis=1)
     seen = np.maximum(table[blocks, up], table[blocks, down])
-    rejected: NDArray[np.bool_] = (seen >= limit).any(axis=1)
+    rejected: NDArray[np.bool_] = seen.max(axis=1) >= limit
     return rejected
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gilx.gilwatch.probe import probe as probe
     from gilx.gilwatch.usage import GilUsage as GilUsage
     from gilx.gilwatch.watch import watch as watch
+    from gilx.meter.measure import measure as measure
+    from gilx.meter.report import Report as Report
     from gilx.team import Team as Team
 
 __version__ = "0.1.0"
@@ -26,11 +28,13 @@ __version__ = "0.1.0"
 __all__ = [
     "GilUsage",
     "Latency",
+    "Report",
     "RunResult",
     "Team",
     "__version__",
     "kernels",
     "latency",
+    "measure",
     "pools",
     "probe",
     "run",
@@ -41,10 +45,12 @@ __all__ = [
 _HOMES = {
     "GilUsage": "gilx.gilwatch.usage",
     "Latency": "gilx.gilwatch.convoy",
+    "Report": "gilx.meter.report",
     "RunResult": "gilx.dispatch",
     "Team": "gilx.team",
     "kernels": "gilx.kernels",
     "latency": "gilx.gilwatch.convoy",
+    "measure": "gilx.meter.measure",
     "pools": "gilx.pools",
     "probe": "gilx.gilwatch.probe",
     "run": "gilx.dispatch",

@@ -27,6 +27,7 @@ _COMMANDS = {
     "demo": "show on this machine which code runs in parallel, and which does not",
     "kernels": "list the kernels",
     "latency": "how long a callable makes another thread wait for the GIL",
+    "measure": "how much faster several workers are than one, and what limits them",
     "probe": "tell how much of a call or a script holds the GIL",
     "run": "run one kernel once",
     "selftest": "check the GIL watch against known work on this machine",
