@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gilx import kernels
 from gilx.dispatch import regions, run_all
+from gilx.meter.processes import CallProcesses, packed
 from gilx.pools import NativePool, SerialPool
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from gilx.kernels.base import Problem
 
-__all__ = ["Ceiling", "computing", "native"]
+__all__ = ["Ceiling", "computing", "in_processes", "native"]
 
 _COMPUTING = "mandelbrot"  # bound by computing alone
 
@@ -65,6 +66,37 @@ def native(
         (lambda: run_all(alone, one_by_one)) if serial else None,
         team.settle,
         team.close,
+    )
+
+
+def in_processes(
+    fn: Callable[[], object],
+    setup: Callable[[], object] | None,
+    workers: int,
+    repeat: int,
+) -> Ceiling:
+    """Return the ceiling of the same calls in as many processes.
+
+    Raises
+    ------
+    NoProcessesError
+        They can't be made there, or not yet; the message says why. Taking samples may
+        raise it, too.
+
+    """
+    processes = CallProcesses(packed(fn, setup), workers)
+    try:
+        processes.prepare()
+        processes.run(1)
+    except BaseException:
+        processes.close()
+        raise
+    return Ceiling(
+        "the same calls in processes",
+        lambda: processes.run(repeat),
+        None,
+        processes.prepare if setup is not None else _nothing,
+        processes.close,
     )
 
 

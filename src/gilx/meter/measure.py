@@ -55,10 +55,12 @@ _TOO_SHORT = 1e-6  # a call that takes no longer can't be told from making calls
 _ARMS = 4  # at most, each as long as the serial one
 _PROBE = 0.5  # seconds
 _EMPTY_REGIONS = 15
+_AGAIN = 5  # times: what fits into the budget so often is tried again once it is warm
 # Times that grow or shrink this clearly with the block number do so for a reason.
 _DRIFT = 0.8
 _DRIFT_CHANGE = 1.2
 _MUCH_STOLEN = 0.02
+_MUCH_SLOWER = 10
 
 
 def measure(
@@ -108,8 +110,8 @@ def measure(
         M, at least 1; by default as many as make samples well longer than what timing
         and handing out work cost. With 1 it is what a single use gives.
     setup : callable, optional
-        Called before every sample, outside of what is timed: to restore what calls use
-        up. In other processes too.
+        Called before every sample, outside of what is timed: to restore what N M calls
+        use up. In other processes too. M is 1 then, unless given.
     null : bool
         Compare the serial run with itself instead: what comes out when there is no
         difference.
@@ -137,7 +139,7 @@ def measure(
         precision=number_between("precision", precision, 0.001, 0.5),
         budget=_above_zero("budget", budget),
         blocks=None if blocks is None else at_least("blocks", blocks, 1),
-        repeat=None if repeat is None else at_least("repeat", repeat, 1),
+        repeat=_repeat(repeat, setup),
         setup=setup,
         null=null,
         progress=progress,
@@ -195,7 +197,17 @@ def _subjects(
             )
         for name in names:
             one_of("variants", name, target.variants)
-        return [KernelSubject(target, name, size, settings.seed) for name in names]
+        sizes = {
+            name: target.python_size if name == "python" and size is None else size
+            for name in names
+        }
+        # Variants that compute the same problem share it: it is in the caches, or not,
+        # for all of them.
+        problems = {
+            number: target.problem(number, settings.seed)
+            for number in dict.fromkeys(sizes.values())
+        }
+        return [KernelSubject(problems[sizes[name]], name) for name in names]
     if not callable(target):
         raise ArgumentError(
             f"target: expected a kernel, its name or something to call; got {target!r}"
@@ -236,6 +248,12 @@ def _places(
     return places
 
 
+def _repeat(given: int | None, setup: object) -> int | None:
+    if given is not None:
+        return at_least("repeat", given, 1)
+    return None if setup is None else 1
+
+
 def _above_zero(name: str, given: float) -> float:
     number = real_at_least(name, given, 0)
     if number == 0:
@@ -263,6 +281,7 @@ class _Row:
         self._where = where
         self._notes: list[str] = []
         self._serial = SerialPool()
+        self._first = 0.0  # seconds of the first call
 
     def measured(self) -> ReportRow:
         """Measure, and return the finished row."""
@@ -275,11 +294,21 @@ class _Row:
         self._show("calibrating")
         try:
             self._settle()
-            repeat, each = self._subject.repeats(self._serial, workers, sample)
+            first = self._first = self._subject.once(self._serial)
+            again = first < self._budget / _AGAIN
+            if again:
+                self._settle()
+            if settings.repeat is None:
+                repeat, each = self._subject.repeats(
+                    self._serial, workers, sample, None if again else first
+                )
+            else:
+                repeat = settings.repeat
+                each = self._subject.once(self._serial) if again else first
+                each *= 1 if self._subject.variant else workers
         except Exception as error:
             error.add_note(f"gilx: raised by {self._subject.name} when called alone")
             raise
-        repeat = settings.repeat or repeat
         spent = perf_counter() - begin
         block = arms * each * repeat
         if settings.blocks is None and block > self._budget - spent:
@@ -377,7 +406,7 @@ class _Row:
             limit, limit_interval = math.exp(statistics.median(limits)), interval(limits)
             share, share_interval = math.exp(statistics.median(shares)), interval(shares)
         overlap, doubt = self._concurrency(serial, parallel)
-        held = None if self._settings.null else self._held()
+        held = None if self._settings.null else self._held(repeat)
         losses: tuple[Loss, ...] = ()
         if not self._settings.null:
             known = Known(
@@ -443,7 +472,7 @@ class _Row:
             return statistics.median(told), ""
         return None, statistics.mode(doubt for _, doubt in found if doubt)
 
-    def _held(self) -> float | None:
+    def _held(self, repeat: int) -> float | None:
         """Return the hold fraction of one call alone, if it can be told."""
         subject = self._subject
         if subject.held is not None or not gil_enabled() or self._workers == 1:
@@ -453,7 +482,12 @@ class _Row:
         fn, arguments = subject.call()
         try:
             usage = probe(
-                fn, *arguments, precision=0.05, budget=min(_PROBE, self._budget / 10)
+                fn,
+                *arguments,
+                # What a setup provides is enough for so many calls.
+                repeat=None if self._settings.setup is None else repeat,
+                precision=0.05,
+                budget=min(_PROBE, self._budget / 10),
             )
         except WatchUnavailableError as error:
             self._notes.append(f"the GIL could not be watched: {error}")
@@ -476,8 +510,15 @@ class _Row:
     def _doubts(self, row: ReportRow, samples: Mapping[str, Sequence[Sample]]) -> None:
         """Note what makes a row doubtful."""
         notes, cpus = self._notes, usable_cpus()
+        if self._subject.doubt:
+            notes.append(self._subject.doubt)
         if row.variant is None:
             call = row.serial_seconds / row.workers / row.repeat
+            if self._first > max(_MUCH_SLOWER * call, _SHORTEST):
+                notes.append(
+                    f"the first call took {duration(self._first)}, later ones"
+                    f" {duration(call)}: if it keeps results, little is left to measure"
+                )
             if call < _TOO_SHORT:
                 notes.append(
                     f"too short to judge: a call takes {duration(call)}, hardly more than"

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gilx.dispatch import regions
 from gilx.meter import ceiling as ceilings
 from gilx.meter.blocks import calls_needed
+from gilx.meter.processes import NoProcessesError
 from gilx.meter.workers import Calls
 from gilx.pools.base import Region
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.kernels.base import Kernel
+    from gilx.kernels.base import Problem
     from gilx.meter.ceiling import Ceiling
     from gilx.pools import Pool
 
@@ -28,6 +29,8 @@ class Subject(Protocol):
     unit: str
     held: float | None
     """Hold fraction of one call alone, once it is known."""
+    doubt: str
+    """Why its ceiling is not the one it should be; empty if it is."""
 
     @property
     def variant(self) -> str | None:
@@ -39,8 +42,16 @@ class Subject(Protocol):
     def units(self, workers: int, repeat: int) -> float:
         """Return the units of work in a sample."""
 
-    def repeats(self, serial: Pool, workers: int, seconds: float) -> tuple[int, float]:
-        """Return M for a serial sample of so many seconds, and one M's seconds."""
+    def once(self, serial: Pool) -> float:
+        """Do it once, for the first time; return how long that takes."""
+
+    def repeats(
+        self, serial: Pool, workers: int, seconds: float, first: float | None
+    ) -> tuple[int, float]:
+        """Return M for a serial sample of so many seconds, and one M's seconds.
+
+        `first` is how long doing it once takes, if there is no time to try again.
+        """
 
     def ceiling(self, workers: int, repeat: int, seconds: float) -> Ceiling:
         """Return its ceiling."""
@@ -52,14 +63,12 @@ class Subject(Protocol):
 class KernelSubject:
     """One variant of a kernel."""
 
-    def __init__(self, kernel: Kernel, variant: str, size: int | None, seed: int) -> None:
-        self.name, self.unit = kernel.name, kernel.unit
-        self._kernel = kernel
-        self.held: float | None = None
+    def __init__(self, problem: Problem, variant: str) -> None:
+        self.name, self.unit = problem.kernel.name, problem.kernel.unit
         self.variant = variant
-        if variant == "python" and size is None:
-            size = kernel.python_size
-        self._problem = kernel.problem(size, seed)
+        self.held: float | None = None
+        self.doubt = ""
+        self._problem = problem
 
     def work(self, workers: int, repeat: int, *, parallel: bool) -> list[Region]:
         """Return the regions of a sample."""
@@ -71,28 +80,37 @@ class KernelSubject:
         del workers
         return self._problem.units * repeat
 
-    def repeats(self, serial: Pool, workers: int, seconds: float) -> tuple[int, float]:
-        """Return M for a serial sample of so many seconds, and one M's seconds."""
+    def once(self, serial: Pool) -> float:
+        """Do it once, for the first time; return how long that takes."""
+        return sum(map(serial.run, self.work(1, 1, parallel=False)))
+
+    def repeats(
+        self, serial: Pool, workers: int, seconds: float, first: float | None
+    ) -> tuple[int, float]:
+        """Return M for a serial sample of so many seconds, and one M's seconds.
+
+        `first` is how long doing it once takes, if there is no time to try again.
+        """
 
         def timed(repeat: int) -> float:
             work = self.work(workers, repeat, parallel=False)
             return sum(map(serial.run, work))
 
-        return calls_needed(timed, seconds)
+        return calls_needed(timed, seconds, first=first)
 
     def ceiling(self, workers: int, repeat: int, seconds: float) -> Ceiling:
         """Return its ceiling."""
         del seconds
         kind = "native threads on the same kernel"
         if self.variant in ("python", "numpy"):
-            problem = self._kernel.problem(seed=self._problem.seed)
+            problem = self._problem.kernel.problem(seed=self._problem.seed)
             return ceilings.native(problem, workers, 1, kind=kind, serial=True)
         own = self.variant != "c-nogil"
         return ceilings.native(self._problem, workers, repeat, kind=kind, serial=own)
 
     def call(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return one call, whose hold of the GIL is what matters."""
-        function = self._kernel.function(self.variant)
+        function = self._problem.kernel.function(self.variant)
         return function, (*self._problem.calls()[0], 0, self._problem.items)
 
 
@@ -106,6 +124,7 @@ class CallSubject:
     ) -> None:
         self.name, self.unit = name_of(fn), "calls"
         self.held: float | None = None
+        self.doubt = ""
         self._fn, self._setup = fn, setup
         self._calls = Calls(fn, self.name)
 
@@ -119,19 +138,31 @@ class CallSubject:
         """Return the units of work in a sample."""
         return workers * repeat
 
-    def repeats(self, serial: Pool, workers: int, seconds: float) -> tuple[int, float]:
-        """Return M for a serial sample of so many seconds, and one M's seconds."""
+    def once(self, serial: Pool) -> float:
+        """Do it once, for the first time; return how long that takes."""
+        return sum(map(serial.run, self.work(1, 1, parallel=False)))
+
+    def repeats(
+        self, serial: Pool, workers: int, seconds: float, first: float | None
+    ) -> tuple[int, float]:
+        """Return M for a serial sample of so many seconds, and one M's seconds.
+
+        `first` is how long doing it once takes, if there is no time to try again.
+        """
 
         def timed(calls: int) -> float:
             return serial.run(Region(self._calls, "call", (), calls, "static"))
 
-        calls, each = calls_needed(timed, seconds)
+        calls, each = calls_needed(timed, seconds, first=first)
         return max(1, round(calls / workers)), each * workers
 
     def ceiling(self, workers: int, repeat: int, seconds: float) -> Ceiling:
         """Return its ceiling."""
-        del repeat
-        return ceilings.computing(workers, seconds)
+        try:
+            return ceilings.in_processes(self._fn, self._setup, workers, repeat)
+        except NoProcessesError as error:
+            self.doubt = f"no ceiling by processes: {error}"
+            return ceilings.computing(workers, seconds)
 
     def call(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return one call, whose hold of the GIL is what matters."""

@@ -144,7 +144,7 @@ def _limit(row: ReportRow) -> str:
         return _of_the_gil(row)
     # The ceiling was as low: then it is not for want of parallel calls.
     no_better = row.of_ceiling_interval[1] >= _ALL or row.of_ceiling >= _ALL
-    native = "native threads" if row.ceiling_kind.startswith("native") else "processes"
+    native = "native threads" if "native" in row.ceiling_kind else "processes"
     if main.name == "more CPU work":
         if no_better and "other work" not in row.ceiling_kind:
             return f"limited by memory bandwidth or caches: {native} do no better"
