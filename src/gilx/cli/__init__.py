@@ -1,8 +1,8 @@
 """The command ``gilx``.
 
 Exit status: 0 when all went well, 1 when the GIL can't be watched or the watch can't be
-trusted, 2 when the command line is wrong (one line on standard
-error says why), 130 after Ctrl-C.
+trusted, when nothing could be measured or a report is worse than another, 2 when the
+command line is wrong (one line on standard error says why), 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ __all__ = ["main"]
 # Each command is a module of this package with the functions add_arguments(parser) and
 # run(options) -> exit status.
 _COMMANDS = {
+    "compare": "what changed between two reports",
     "demo": "show on this machine which code runs in parallel, and which does not",
     "kernels": "list the kernels",
     "latency": "how long a callable makes another thread wait for the GIL",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CallSubject", "KernelSubject", "Subject", "name_of"]
 
+_LONGEST_NAME = 40
+
 
 class Subject(Protocol):
     """What is measured, as work for pools."""
@@ -175,4 +177,5 @@ def name_of(fn: Callable[..., object]) -> str:
     if name is None and isinstance(fn, partial):
         name = f"{name_of(fn.func)}(...)"
     text = name if isinstance(name, str) else type(fn).__qualname__
-    return text if text.isprintable() else ascii(text)
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
