@@ -35,6 +35,11 @@ def test_code_of_the_page_on_convoys(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_code_of_the_page_on_measuring() -> None:
+    (code,) = python_in("docs/measuring.md")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 @pytest.mark.skipif(
     not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
 )
