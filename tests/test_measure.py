@@ -174,12 +174,17 @@ def test_null_finds_no_difference() -> None:
 
 
 def test_without_a_number_of_blocks_the_interval_is_right_at_any_time() -> None:
-    row = one(gilx.measure(digest, workers=2, budget=0.4, precision=0.5))
+    row = one(gilx.measure(digest, workers=2, repeat=1, budget=1, precision=0.5))
     assert row.interval_kind == "anytime"
     low, high = row.speedup_interval
     reached = low > 0 and math.log(high / low) / 2 <= math.log(1.5)
     told = any("the budget ended it" in n or "too few" in n for n in row.notes)
     assert reached != told
+
+
+def test_where_there_is_time_for_few_blocks_their_number_is_set_before() -> None:
+    row = one(gilx.measure(partial(time.sleep, 0.01), workers=2, budget=0.5))
+    assert row.interval_kind == "preset"
 
 
 def test_progress_is_told_between_blocks() -> None:
@@ -397,7 +402,7 @@ REPORT = Report((ROW,), Environment.now(), 0.02, 10.0)
 
 
 def loses(name: str, **changes: Any) -> ReportRow:
-    return replace(ROW, losses=(Loss(name, 0.95, ""),), **changes)
+    return replace(ROW, **{"losses": (Loss(name, 0.95, ""),), "held": 0.0, **changes})
 
 
 @pytest.mark.parametrize(
@@ -422,8 +427,8 @@ def loses(name: str, **changes: Any) -> ReportRow:
         (loses("unexplained"), "does not scale, and not because of the GIL"),
         (replace(ROW, speedup=1.96), "scales: the workers run side by side"),
         (replace(ROW, speedup=math.nan), "nothing could be compared"),
-        (replace(ROW, speedup_interval=(0, math.inf)), "too few blocks to tell"),
-        (replace(ROW, speedup_interval=(0.5, 2.0)), "too noisy to tell"),
+        (loses("GIL", speedup_interval=(0, math.inf)), "too few blocks to tell"),
+        (loses("GIL", speedup_interval=(0.5, 2.0)), "too noisy to tell"),
         (replace(ROW, workers=1), "one worker: shows what the pool costs"),
         (replace(ROW, ceiling_kind=""), "compared with itself, it differs: by chance"),
     ],

@@ -52,7 +52,6 @@ _MOST_BLOCKS = 10_000
 _SHORTEST = 2e-3  # seconds of a serial sample
 _LONGEST = 0.05  # seconds for which each worker's part should last, where there is time
 _TOO_SHORT = 1e-6  # a call that takes no longer can't be told from making calls
-_ARMS = 4  # at most, each as long as the serial one
 _PROBE = 0.5  # seconds
 _EMPTY_REGIONS = 15
 _AGAIN = 5  # times: what fits into the budget so often is tried again once it is warm
@@ -124,8 +123,9 @@ def measure(
     -------
     Report
         A row for each variant, pool and number of workers. Its intervals hold at 95 %:
-        where the number of blocks was given those of that number, otherwise those that
-        are right whenever one stops (see `gilx.meter.statistics`).
+        where the number of blocks was given, or set before the first one since there is
+        time for few only, those of that number; otherwise those that are right whenever
+        one stops (see `gilx.meter.statistics`).
 
     Raises
     ------
@@ -282,12 +282,13 @@ class _Row:
         self._notes: list[str] = []
         self._serial = SerialPool()
         self._first = 0.0  # seconds of the first call
+        self._blocks = settings.blocks  # None: as many as it takes
 
     def measured(self) -> ReportRow:
         """Measure, and return the finished row."""
         settings, workers = self._settings, self._workers
         wanted = settings.blocks or _BLOCKS
-        arms = 2 if settings.null else _ARMS
+        arms = self._arms()
         sample = self._budget / (wanted + 1) / arms
         sample = max(_SHORTEST, min(sample, workers * _LONGEST))
         begin = perf_counter()
@@ -313,6 +314,11 @@ class _Row:
         block = arms * each * repeat
         if settings.blocks is None and block > self._budget - spent:
             return self._nothing(repeat, each, spent + block)
+        # A number that is known before anything was compared is one set beforehand, and
+        # then fewer blocks make an interval. Where there is time for many, they may stop.
+        likely = int((self._budget - spent) / block) - 1
+        if settings.blocks is None and likely < _BLOCKS:
+            self._blocks = max(1, likely)
         if settings.null:
             samples = self._sample(repeat, block, self._budget - spent, None)
             return self._row(repeat, samples, None)
@@ -338,12 +344,10 @@ class _Row:
             arms["ceiling"] = partial(_timed, ceiling.parallel)
             if ceiling.serial is not None:
                 arms["ceiling serial"] = partial(_timed, ceiling.serial)
-        likely = settings.blocks or max(1, min(_MOST_BLOCKS, int(budget / block)))
+        likely = self._blocks or max(1, min(_MOST_BLOCKS, int(budget / block)))
 
         def between(done: int) -> None:
-            self._show(
-                f"block {done + 1} of {'' if settings.blocks else 'up to '}{likely}"
-            )
+            self._show(f"block {done + 1} of {'' if self._blocks else 'up to '}{likely}")
 
         def settle() -> None:
             self._settle()
@@ -353,12 +357,12 @@ class _Row:
         try:
             return time_blocks(
                 arms,
-                settings.blocks or _MOST_BLOCKS,
+                self._blocks or _MOST_BLOCKS,
                 seed=settings.seed,
                 between=between,
                 settle=settle,
-                enough=None if settings.blocks else self._enough,
-                budget=math.inf if settings.blocks else budget,
+                enough=None if self._blocks else self._enough,
+                budget=math.inf if self._blocks else budget,
                 warm_up=block < budget / 4,
             )
         except Exception as error:
@@ -381,9 +385,16 @@ class _Row:
     def _enough(self, samples: Mapping[str, Sequence[Sample]]) -> bool:
         logs = _logs(samples, "serial", "parallel")
         low, high = anytime_interval(logs)
-        return low > 0 and math.log(high / low) / 2 <= math.log1p(
-            self._settings.precision
-        )
+        return low > 0 and self._precise(low, high)
+
+    def _precise(self, low: float, high: float) -> bool:
+        return math.log(high / low) / 2 <= math.log1p(self._settings.precision)
+
+    def _arms(self) -> int:
+        """Return how many serial samples all arms of a block are as long as, at most."""
+        if self._settings.null:
+            return 2
+        return 3 if self._subject.variant in (None, "c-nogil") else 4
 
     def _row(
         self,
@@ -393,7 +404,7 @@ class _Row:
     ) -> ReportRow:
         """Return what the samples show."""
         serial, parallel = samples["serial"], samples["parallel"]
-        preset = self._settings.blocks is not None
+        preset = self._blocks is not None
         interval = preset_interval if preset else anytime_interval
         logs = _logs(samples, "serial", "parallel")
         speedup = math.exp(statistics.median(logs))
@@ -553,7 +564,7 @@ class _Row:
                 f"{row.blocks} block{'s' if row.blocks != 1 else ''}: too few for an"
                 " interval"
             )
-        elif self._settings.blocks is None and not self._enough(samples):
+        elif self._settings.blocks is None and not (low > 0 and self._precise(low, high)):
             half_width = math.expm1(math.log(high / low) / 2)
             notes.append(
                 f"the budget ended it at \u00b1{half_width:.1%}, not"

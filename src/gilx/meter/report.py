@@ -313,6 +313,18 @@ class Report:
                 capsize=4,
                 label=name,
             )
+            # Hollow: of these nothing is known but the point.
+            unknown = [row for row in rows if not math.isfinite(row.speedup_interval[1])]
+            axes.plot(
+                [row.workers + shift for row in unknown],
+                [row.speedup for row in unknown],
+                linestyle="",
+                marker="o",
+                markerfacecolor="white",
+                markersize=4,
+                markeredgewidth=0,
+                zorder=5,
+            )
             axes.plot(
                 places,
                 [row.ceiling for row in rows],

@@ -22,6 +22,7 @@ _WIDTH = 90
 
 _ALL = 0.95  # a hold fraction, or a share of the ceiling, that is said to be all
 _LITTLE = 0.1  # of a worker: losses below that are not spoken of
+_NO_SPEEDUP = 1.2
 _WIDE = 0.25  # half-widths of intervals, relative, above which nothing is said
 
 
@@ -108,13 +109,19 @@ def _interval(ends: tuple[float, float]) -> str:
 
 def reading_of(row: ReportRow) -> str:
     """Return what a row means, in plain words."""
-    low, high = row.speedup_interval
     if math.isnan(row.speedup):
         return "nothing could be compared"
     if row.null:
         return _of_null(row)
     if row.workers == 1:
         return "one worker: shows what the pool costs"
+    return _of_many(row)
+
+
+def _of_many(row: ReportRow) -> str:
+    low, high = row.speedup_interval
+    if row.held is not None and row.held >= _ALL and row.speedup < _NO_SPEEDUP:
+        return _of_the_gil(row)  # no number of blocks would show it faster
     if not math.isfinite(high):
         return "too few blocks to tell: a longer budget, or shorter calls, would"
     if math.log(high / max(low, 1e-9)) / 2 > _WIDE:
