@@ -299,6 +299,7 @@ ALONE = Sample(
     wait=0.0,
     late=0.0,
     early=0.0,
+    uneven=0.0,
     longest=1.0,
     voluntary=0,
     involuntary=0,
@@ -316,7 +317,9 @@ def together(seconds: float, cpu: float, **changes: Any) -> Sample:
         ("GIL", together(1.0, 1.0, late=1.0), replace(KNOWN, held=1.0)),
         ("GIL", together(1.0, 1.0, late=0.5, early=0.5), replace(KNOWN, held=1.0)),
         ("GIL", together(0.75, 1.0, late=0.0), replace(KNOWN, held=0.5)),
-        ("imbalance", together(0.8, 1.0, early=0.6), KNOWN),
+        ("imbalance", together(0.8, 1.0, early=0.6, uneven=0.6), KNOWN),
+        # One worker waited for a CPU, and the other one for that.
+        ("machine", together(1.0, 1.0, wait=0.5, early=0.5), KNOWN),
         ("more CPU work", together(0.9, 1.8), replace(KNOWN, ceiling=1.1)),
         ("dispatch", together(0.9, 1.0), replace(KNOWN, empty_region=0.4)),
         ("machine", together(1.0, 1.0, wait=1.0), replace(KNOWN, ceiling=1.0)),

@@ -102,6 +102,7 @@ def _of_block(
     if parallel.worker_cpu is None or serial.worker_cpu is None:
         return parts
     assert parallel.early is not None  # they are known together
+    assert parallel.uneven is not None
     wait, wait_alone = parallel.wait or 0.0, serial.wait or 0.0
     work = parallel.worker_cpu - serial.worker_cpu
     idle = (workers * parallel.seconds - parallel.worker_cpu - wait) - (
@@ -122,13 +123,15 @@ def _of_block(
         forced = max(0.0, min(1.0, forced))
         gil = within + forced * ended
         ended -= forced * ended
+    # Who waits for a worker that waited for a CPU waits for that CPU.
+    imbalance = min(ended, parallel.uneven)
     seconds = parallel.seconds
     return {
         "GIL": gil / seconds,
         "dispatch": dispatch / seconds,
-        "imbalance": ended / seconds,
+        "imbalance": imbalance / seconds,
         "more CPU work": work / seconds,
-        "machine": (wait - wait_alone) / seconds,
+        "machine": (wait - wait_alone + ended - imbalance) / seconds,
     }
 
 
@@ -152,8 +155,8 @@ def _sources(workers: int, known: Known, *, accounted: bool) -> dict[str, str]:
     return {
         "GIL": held,
         "dispatch": f"a region without work: {known.empty_region * 1e6:.0f} \u00b5s",
-        "imbalance": "from each worker's end to the end of the region",
+        "imbalance": "from each worker's end to the last one's, but for waits for a CPU",
         "more CPU work": "CPU time of the workers over that of the serial run",
-        "machine": f"workers' waits for a CPU{ceiling}",
+        "machine": f"workers' waits for a CPU, and for who waits for one{ceiling}",
         "unexplained": "the rest",
     }

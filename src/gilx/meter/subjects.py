@@ -156,7 +156,7 @@ class CallSubject:
             return serial.run(Region(self._calls, "call", (), calls, "static"))
 
         calls, each = calls_needed(timed, seconds, first=first)
-        return max(1, round(calls / workers)), each * workers
+        return -(-calls // workers), each * workers
 
     def ceiling(self, workers: int, repeat: int, seconds: float) -> Ceiling:
         """Return its ceiling."""

@@ -103,6 +103,8 @@ class Sample:
     """From the begin of a region until a worker began its part, all workers together."""
     early: float | None = None
     """From when a worker was done until the end of its region, all together."""
+    uneven: float | None = None
+    """The same without waits for a CPU, as if none of the workers had had any."""
     longest: float | None = None
     """Of each region the time until its last worker was done, less its wait for a CPU."""
     voluntary: int | None = None
@@ -207,6 +209,11 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
     if any(len(shares) != pool.workers for _, _, _, shares in runs):
         return sample
     every = [share for _, _, _, shares in runs for share in shares]
+    # When each worker would have been done without waits for a CPU.
+    done = [
+        [share.end - begin - (share.wait or 0.0) for share in shares]
+        for begin, _, _, shares in runs
+    ]
     waits = [share.wait for share in every if share.wait is not None]
     voluntary = [share.voluntary for share in every if share.voluntary is not None]
     involuntary = [s.involuntary for s in every if s.involuntary is not None]
@@ -216,10 +223,8 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
         wait=sum(waits) if len(waits) == len(every) else None,
         late=sum(s.begin - begin for begin, _, _, shares in runs for s in shares),
         early=sum(end - s.end for _, end, _, shares in runs for s in shares),
-        longest=sum(
-            max(s.end - begin - (s.wait or 0.0) for s in shares)
-            for begin, _, _, shares in runs
-        ),
+        uneven=sum(max(ends) - end for ends in done for end in ends),
+        longest=sum(map(max, done)),
         voluntary=sum(voluntary) if len(voluntary) == len(every) else None,
         involuntary=sum(involuntary) if len(involuntary) == len(every) else None,
     )
