@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -115,7 +116,28 @@ def test_a_callable_and_its_ceiling_in_processes() -> None:
     assert row.unit == "calls"
     assert row.ceiling_kind == "the same calls in processes"
     assert row.target == "openssl_sha256(...)"
-    assert set(row.samples) == {"serial", "parallel", "ceiling"}
+    assert set(row.samples) == {
+        *("serial", "parallel", "ceiling"),
+        *("single serial", "single parallel"),
+    }
+    assert row.repeat > 1
+    assert row.single_interval[0] <= row.single_speedup <= row.single_interval[1]
+
+
+def test_a_process_that_fails_late_is_no_ceiling(tmp_path: Any) -> None:
+    here = os.getpid()
+    row = one(measure(partial(exit_elsewhere, here, str(tmp_path / "n")), repeat=1))
+    assert row.blocks == 6
+    assert any("no ceiling by processes: a process ended" in n for n in row.notes)
+
+
+def exit_elsewhere(here: int, path: str) -> None:
+    """End the process after some calls, unless it is this one."""
+    if os.getpid() != here:
+        with open(path, "a+") as file:
+            file.write("x")
+        if os.path.getsize(path) > 5:
+            os._exit(1)
 
 
 def test_a_callable_that_cannot_be_sent() -> None:
@@ -381,6 +403,8 @@ ROW = ReportRow(
     speedup=1.05,
     speedup_interval=(1.04, 1.06),
     interval_kind="anytime",
+    single_speedup=0.8,
+    single_interval=(0.7, 0.9),
     efficiency=0.525,
     ceiling=1.98,
     ceiling_interval=(1.96, 1.99),
@@ -443,6 +467,7 @@ def test_plain_words(row: ReportRow, words: str) -> None:
 def test_the_table() -> None:
     text = str(REPORT)
     assert "1.05x  1.04 to 1.06    1.98x        53 %" in text
+    assert "single calls 0.80x (0.70 to 0.90)" in " ".join(text.split())
     assert "missing 0.95 of 2: GIL +0.90, unexplained +0.05" in text
     assert max(map(len, text.splitlines()[1:])) <= 90
     page = REPORT._repr_html_()

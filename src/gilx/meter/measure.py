@@ -26,7 +26,9 @@ from gilx.gilwatch.probe import probe
 from gilx.gilwatch.usage import duration
 from gilx.kernels.base import Kernel
 from gilx.meter.blocks import time_blocks
+from gilx.meter.ceiling import computing
 from gilx.meter.losses import Known, split
+from gilx.meter.processes import NoProcessesError
 from gilx.meter.report import Environment, Loss, Report, ReportRow
 from gilx.meter.statistics import (
     NOTHING_KNOWN,
@@ -325,6 +327,12 @@ class _Row:
         ceiling = self._subject.ceiling(workers, repeat, each * repeat)
         try:
             samples = self._sample(repeat, block, self._budget - spent, ceiling)
+        except NoProcessesError as error:
+            # What a process can't do it may find out late: what was sampled is lost.
+            ceiling.close()
+            self._subject.doubt = f"no ceiling by processes: {error}"
+            ceiling = computing(workers, each * repeat)
+            samples = self._sample(repeat, block, self._budget - spent, ceiling)
         finally:
             ceiling.close()
         return self._row(repeat, samples, ceiling)
@@ -340,6 +348,13 @@ class _Row:
             "serial": partial(take_sample, self._serial, alone),
             "parallel": partial(take_sample, self._pool, together),
         }
+        if self._subject.variant is None and repeat > 1 and not settings.null:
+            alone, together = (
+                self._subject.work(self._workers, 1, parallel=parallel)
+                for parallel in (False, True)
+            )
+            arms["single serial"] = partial(take_sample, self._serial, alone)
+            arms["single parallel"] = partial(take_sample, self._pool, together)
         if ceiling is not None:
             arms["ceiling"] = partial(_timed, ceiling.parallel)
             if ceiling.serial is not None:
@@ -416,6 +431,11 @@ class _Row:
             shares = [a - b for a, b in zip(logs, limits, strict=True)]
             limit, limit_interval = math.exp(statistics.median(limits)), interval(limits)
             share, share_interval = math.exp(statistics.median(shares)), interval(shares)
+        single, single_interval = math.nan, NOTHING_KNOWN
+        if "single serial" in samples:
+            singles = _logs(samples, "single serial", "single parallel")
+            single = math.exp(statistics.median(singles))
+            single_interval = interval(singles)
         overlap, doubt = self._concurrency(serial, parallel)
         held = None if self._settings.null else self._held(repeat)
         losses: tuple[Loss, ...] = ()
@@ -443,6 +463,8 @@ class _Row:
             speedup=speedup,
             speedup_interval=interval(logs),
             interval_kind="preset" if preset else "anytime",
+            single_speedup=single,
+            single_interval=single_interval,
             efficiency=speedup / self._workers,
             ceiling=limit,
             ceiling_interval=limit_interval,
@@ -535,7 +557,10 @@ class _Row:
                     f"too short to judge: a call takes {duration(call)}, hardly more than"
                     " calling anything does"
                 )
-        if any(own_threads(samples[arm][0]) for arm in ("serial", "parallel")):
+        if any(
+            2 * sum(map(own_threads, samples[arm])) > row.blocks
+            for arm in ("serial", "parallel")
+        ):
             notes.append(
                 "the process used more CPU time than the workers did: the target has"
                 " threads of its own, so that more workers share the CPUs with them"
@@ -594,6 +619,8 @@ class _Row:
             speedup=nan,
             speedup_interval=NOTHING_KNOWN,
             interval_kind="anytime",
+            single_speedup=nan,
+            single_interval=NOTHING_KNOWN,
             efficiency=nan,
             ceiling=nan,
             ceiling_interval=NOTHING_KNOWN,

@@ -129,6 +129,11 @@ class ReportRow:
     interval_kind: str
     """'preset': the number of blocks was set beforehand; 'anytime': it was not, and the
     interval is right whenever one stops."""
+    single_speedup: float
+    """The speedup of single calls, which M in a row leave behind: N calls in a row, over
+    one call of each worker. Of a callable with M above 1 only; otherwise it is
+    `speedup`, and this is not a number."""
+    single_interval: tuple[float, float]
     efficiency: float
     """Speedup over workers."""
     ceiling: float
@@ -338,7 +343,7 @@ class Report:
             )
         axes.set_xlabel("workers")
         axes.set_ylabel("speedup (serial time / parallel time)")
-        axes.set_xticks(range(1, most + 1) if most <= 16 else range(0, most + 1, 8))
+        axes.set_xticks(sorted({1, *(row.workers for row in self.rows)}))
         axes.set_xlim(0.8, most + 0.3)
         axes.set_ylim(bottom=0)
         axes.grid(visible=True, color="0.92")

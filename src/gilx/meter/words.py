@@ -83,6 +83,11 @@ def _made_of(row: ReportRow) -> str:
     words.append(
         f"CPU {duration(row.cpu_seconds)} (serial {duration(row.serial_cpu_seconds)})"
     )
+    if not math.isnan(row.single_speedup):
+        words.append(
+            f"single calls {_times(row.single_speedup)}"
+            f" ({_interval(row.single_interval)})"
+        )
     if row.concurrency is not None:
         words.append(f"concurrency {row.concurrency:.2f}")
     if row.held is not None:
