@@ -118,7 +118,7 @@ def test_a_callable_and_its_ceiling_in_processes() -> None:
     assert row.target == "openssl_sha256(...)"
     assert set(row.samples) == {
         *("serial", "parallel", "ceiling"),
-        *("single serial", "single parallel"),
+        *("single serial", "single parallel", "control serial", "control"),
     }
     assert row.repeat > 1
     assert row.single_interval[0] <= row.single_speedup <= row.single_interval[1]
@@ -326,7 +326,7 @@ ALONE = Sample(
     voluntary=0,
     involuntary=0,
 )
-KNOWN = Known(0.0, 1e-4, 2.0, "native threads on the same kernel")
+KNOWN = Known(0.0, 1e-4, 2.0, "native threads on the same kernel", 2.0)
 
 
 def together(seconds: float, cpu: float, **changes: Any) -> Sample:
@@ -343,6 +343,9 @@ def together(seconds: float, cpu: float, **changes: Any) -> Sample:
         # One worker waited for a CPU, and the other one for that.
         ("machine", together(1.0, 1.0, wait=0.5, early=0.5), KNOWN),
         ("more CPU work", together(0.9, 1.8), replace(KNOWN, ceiling=1.1)),
+        # Work that only computes has slowed down as much: it is not memory.
+        ("machine", together(0.9, 1.8), replace(KNOWN, ceiling=1.1, control=1.1)),
+        ("more CPU work", together(0.9, 1.8), replace(KNOWN, control=math.nan)),
         ("dispatch", together(0.9, 1.0), replace(KNOWN, empty_region=0.4)),
         ("machine", together(1.0, 1.0, wait=1.0), replace(KNOWN, ceiling=1.0)),
         ("machine", together(1.0, 1.0), replace(KNOWN, ceiling=1.0)),
@@ -411,6 +414,7 @@ ROW = ReportRow(
     ceiling_kind="the same calls in processes",
     of_ceiling=0.53,
     of_ceiling_interval=(0.52, 0.54),
+    control=1.99,
     concurrency=1.01,
     concurrency_doubt="",
     serial_cpu_seconds=0.2,

@@ -47,6 +47,8 @@ class Known:
     """Seconds that a region without work takes on the pool."""
     ceiling: float
     ceiling_kind: str
+    control: float
+    """The speedup of native threads that only compute, not a number if not known."""
 
 
 def split(
@@ -84,6 +86,14 @@ def split(
         for alone, together in zip(serial, parallel, strict=True)
     ]
     amounts = {name: median(block[name] for block in blocks) for name in NAMES[:-1]}
+    # A busy core makes work take more CPU time, memory does so too. What becomes slower
+    # in parallel although it only computes tells them apart: with a control of c, and
+    # memory that makes the same work take m times as long, the speedup is c / m, and
+    # N - c / m = (N - c) + (c - c / m).
+    slowed = min(workers - known.control - amounts["machine"], amounts["more CPU work"])
+    if not math.isnan(known.control) and slowed > 0:
+        amounts["machine"] += slowed
+        amounts["more CPU work"] -= slowed
     rest = missing - math.fsum(amounts.values())
     shared = max(0.0, min(rest, workers - known.ceiling - amounts["machine"]))
     if known.ceiling_kind and shared > 0 and amounts["more CPU work"] < shared:
@@ -152,6 +162,8 @@ def _sources(workers: int, known: Known, *, accounted: bool) -> dict[str, str]:
             " its time"
         )
     ceiling = f"; the ceiling ({known.ceiling_kind})" if known.ceiling_kind else ""
+    if not math.isnan(known.control):
+        ceiling = f"; a control that only computes: {known.control:.2f}x{ceiling}"
     return {
         "GIL": held,
         "dispatch": f"a region without work: {known.empty_region * 1e6:.0f} \u00b5s",

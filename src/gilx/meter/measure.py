@@ -53,6 +53,7 @@ _BLOCKS = 20  # as many are aimed at where nothing says how many
 _MOST_BLOCKS = 10_000
 _SHORTEST = 2e-3  # seconds of a serial sample
 _LONGEST = 0.06  # seconds for which each worker's part should last, where there is time
+_CONTROL = 0.2  # of the serial sample: how long the control takes
 _TOO_SHORT = 1e-6  # a call that takes no longer can't be told from making calls
 _PROBE = 0.5  # seconds
 _EMPTY_REGIONS = 15
@@ -284,6 +285,7 @@ class _Row:
         self._notes: list[str] = []
         self._serial = SerialPool()
         self._first = 0.0  # seconds of the first call
+        self._control: Ceiling | None = None
         self._blocks = settings.blocks  # None: as many as it takes
 
     def measured(self) -> ReportRow:
@@ -325,6 +327,7 @@ class _Row:
             samples = self._sample(repeat, block, self._budget - spent, None)
             return self._row(repeat, samples, None)
         ceiling = self._subject.ceiling(workers, repeat, each * repeat)
+        self._control = computing(workers, each * repeat * _CONTROL)
         try:
             samples = self._sample(repeat, block, self._budget - spent, ceiling)
         except NoProcessesError as error:
@@ -335,6 +338,7 @@ class _Row:
             samples = self._sample(repeat, block, self._budget - spent, ceiling)
         finally:
             ceiling.close()
+            self._control.close()
         return self._row(repeat, samples, ceiling)
 
     def _sample(
@@ -359,6 +363,10 @@ class _Row:
             arms["ceiling"] = partial(_timed, ceiling.parallel)
             if ceiling.serial is not None:
                 arms["ceiling serial"] = partial(_timed, ceiling.serial)
+        control = self._control
+        if control is not None and control.serial is not None:
+            arms["control"] = partial(_timed, control.parallel)
+            arms["control serial"] = partial(_timed, control.serial)
         likely = self._blocks or max(1, min(_MOST_BLOCKS, int(budget / block)))
 
         def between(done: int) -> None:
@@ -368,6 +376,8 @@ class _Row:
             self._settle()
             if ceiling is not None:
                 ceiling.settle()
+            if control is not None:
+                control.settle()
 
         try:
             return time_blocks(
@@ -439,12 +449,16 @@ class _Row:
         overlap, doubt = self._concurrency(serial, parallel)
         held = None if self._settings.null else self._held(repeat)
         losses: tuple[Loss, ...] = ()
+        control = math.nan
         if not self._settings.null:
+            controls = _logs(samples, "control serial", "control")
+            control = math.exp(statistics.median(controls))
             known = Known(
                 held,
                 self._empty_region() if parallel[0].worker_cpu is not None else 0.0,
                 limit,
                 "" if ceiling is None else ceiling.kind,
+                control,
             )
             losses = split(serial, parallel, self._workers, speedup, known)
         seconds = statistics.median(s.seconds for s in parallel)
@@ -471,6 +485,7 @@ class _Row:
             ceiling_kind="" if ceiling is None else ceiling.kind,
             of_ceiling=share,
             of_ceiling_interval=share_interval,
+            control=control,
             concurrency=overlap,
             concurrency_doubt=doubt,
             serial_cpu_seconds=statistics.median(s.cpu for s in serial),
@@ -627,6 +642,7 @@ class _Row:
             ceiling_kind="",
             of_ceiling=nan,
             of_ceiling_interval=NOTHING_KNOWN,
+            control=nan,
             concurrency=None,
             concurrency_doubt="nothing was compared",
             serial_cpu_seconds=nan,

@@ -143,6 +143,9 @@ class ReportRow:
     of_ceiling: float
     """Speedup over ceiling, the median over the blocks."""
     of_ceiling_interval: tuple[float, float]
+    control: float
+    """The speedup of native threads that only compute, in the same blocks: below the
+    number of workers it is the machine that has less to give."""
     concurrency: float | None
     """How far the workers' time on CPU overlapped: evidence about the GIL."""
     concurrency_doubt: str

@@ -88,6 +88,8 @@ def _made_of(row: ReportRow) -> str:
             f"single calls {_times(row.single_speedup)}"
             f" ({_interval(row.single_interval)})"
         )
+    if not math.isnan(row.control):
+        words.append(f"control {_times(row.control)}")
     if row.concurrency is not None:
         words.append(f"concurrency {row.concurrency:.2f}")
     if row.held is not None:
