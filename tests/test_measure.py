@@ -339,6 +339,8 @@ def together(seconds: float, cpu: float, **changes: Any) -> Sample:
         ("GIL", together(1.0, 1.0, late=1.0), replace(KNOWN, held=1.0)),
         ("GIL", together(1.0, 1.0, late=0.5, early=0.5), replace(KNOWN, held=1.0)),
         ("GIL", together(0.75, 1.0, late=0.0), replace(KNOWN, held=0.5)),
+        # Held for far less than workers were late.
+        ("unexplained", together(1.0, 1.0, late=1.0), replace(KNOWN, held=0.011)),
         ("imbalance", together(0.8, 1.0, early=0.6, uneven=0.6), KNOWN),
         # One worker waited for a CPU, and the other one for that.
         ("machine", together(1.0, 1.0, wait=0.5, early=0.5), KNOWN),
@@ -359,7 +361,7 @@ def test_losses_of_known_samples(main: str, parallel: Sample, known: Known) -> N
     assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)
     assert max(losses, key=lambda loss: loss.amount).name == main
     others = [abs(loss.amount) for loss in losses if loss.name != main]
-    assert max(others) < 0.01
+    assert max(others) < 0.02
 
 
 def test_concurrency_takes_out_what_others_took() -> None:

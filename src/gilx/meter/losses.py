@@ -133,6 +133,10 @@ def _of_block(
         forced = max(0.0, min(1.0, forced))
         gil = within + forced * ended
         ended -= forced * ended
+        # The work holds the GIL for that share of the serial time, in all; no other
+        # worker waits for it any longer. What waits besides, waits for something else:
+        # to be woken on a busy CPU, say.
+        gil = min(gil, (workers - 1) * known.held * serial.seconds)
     # Who waits for a worker that waited for a CPU waits for that CPU.
     imbalance = min(ended, parallel.uneven)
     seconds = parallel.seconds
