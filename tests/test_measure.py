@@ -46,7 +46,8 @@ def one(report: Report) -> ReportRow:
 def test_a_kernel() -> None:
     report = measure("levenshtein", size=60)
     assert [row.variant for row in report.rows] == ["c-gil", "c-nogil"]
-    assert Report.from_json(report.to_json()) == report
+    # Not a number is not equal to itself, so the text is compared.
+    assert Report.from_json(report.to_json()).to_json() == report.to_json()
     for row in report.rows:
         assert (row.target, row.pool, row.workers) == ("levenshtein", "threads", 2)
         assert row.unit == "cells"

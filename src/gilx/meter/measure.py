@@ -316,7 +316,12 @@ class _Row:
             raise
         spent = perf_counter() - begin
         block = arms * each * repeat
-        if settings.blocks is None and block > self._budget - spent:
+        if not settings.null:
+            # The control runs serially and, at worst, no faster in parallel; single calls
+            # take one call's share of the arms.
+            block += 2 * _CONTROL * each * repeat
+            block += 2 * each if self._subject.variant is None and repeat > 1 else 0.0
+        if settings.blocks is None and block > self._budget:
             return self._nothing(repeat, each, spent + block)
         # A number that is known before anything was compared is one set beforehand, and
         # then fewer blocks make an interval. Where there is time for many, they may stop.
@@ -367,6 +372,7 @@ class _Row:
         if control is not None and control.serial is not None:
             arms["control"] = partial(_timed, control.parallel)
             arms["control serial"] = partial(_timed, control.serial)
+        budget = max(0.0, budget)
         likely = self._blocks or max(1, min(_MOST_BLOCKS, int(budget / block)))
 
         def between(done: int) -> None:
@@ -380,19 +386,25 @@ class _Row:
                 control.settle()
 
         try:
-            return time_blocks(
+            # Who gave the number of blocks gets them. If it was set here and the machine
+            # becomes slow, it ends at twice the budget: then the number was not preset.
+            beyond = math.inf if settings.blocks else 2 * budget
+            samples = time_blocks(
                 arms,
                 self._blocks or _MOST_BLOCKS,
                 seed=settings.seed,
                 between=between,
                 settle=settle,
                 enough=None if self._blocks else self._enough,
-                budget=math.inf if self._blocks else budget,
+                budget=beyond if self._blocks else budget,
                 warm_up=block < budget / 4,
             )
+            if self._blocks and len(samples["serial"]) < self._blocks:
+                self._blocks = None
         except Exception as error:
             error.add_note(f"gilx: raised while {self._subject.name} was measured")
             raise
+        return samples
 
     def _settle(self) -> None:
         self._pool.settle()
