@@ -590,7 +590,7 @@ def test_the_picture(tmp_path: Any) -> None:
         ({"variants": ["x"]}, "variants: expected one of python, "),
         ({"variants": "c-gil"}, "variants: expected a sequence of python, "),
         ({"pools": "threads"}, "pools: expected a sequence of pools, got 'threads'"),
-        ({"pools": ["x"]}, "pools: expected one of serial, threads, native; got 'x'"),
+        ({"pools": ["x"]}, "pools: expected one of serial, threads, "),
         ({"pools": []}, "pools: expected a sequence of pools"),
         ({"setup": 1}, "setup: expected something to call, got 1"),
         ({"target": int, "variants": ["c-gil"]}, "variants: expected None, since target"),
