@@ -595,7 +595,11 @@ def test_the_picture(tmp_path: Any) -> None:
         ({"setup": 1}, "setup: expected something to call, got 1"),
         ({"target": int, "variants": ["c-gil"]}, "variants: expected None, since target"),
         ({"target": int, "size": 3}, "size: expected None, since target is no kernel"),
-        ({"target": int, "pools": ["native"]}, "pools: expected no native pool"),
+        ({"target": int, "pools": ["native"]}, "pools: expected serial or threads for a"),
+        (
+            {"target": int, "pools": ["processes"]},
+            "pools: expected serial or threads for",
+        ),
     ],
 )
 def test_bad_arguments(change: dict[str, Any], words: str) -> None:
@@ -608,3 +612,11 @@ def test_bad_arguments(change: dict[str, Any], words: str) -> None:
 def test_more_workers_than_cpus_is_noted() -> None:
     row = one(measure(digest, workers=usable_cpus() + 1, blocks=1))
     assert any("usable CPU" in note for note in row.notes)
+
+
+def test_kernels_on_processes() -> None:
+    report = gilx.measure(
+        "heat", variants=["c-gil"], pools=["processes"], workers=2, blocks=2, size=100
+    )
+    assert report.rows[0].pool == "processes"
+    assert report.rows[0].speedup > 0

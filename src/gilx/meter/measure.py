@@ -221,6 +221,10 @@ def _subjects(
     return [CallSubject(target, settings.setup)]
 
 
+# Pools whose workers share all memory with the caller, as calls of any function need.
+_FOR_CALLS = ("serial", "threads")
+
+
 def _places(
     given: Sequence[str | Pool],
     workers: int | Sequence[int] | None,
@@ -241,12 +245,17 @@ def _places(
         raise ArgumentError(f"pools: expected a sequence of pools, got {given!r}")
     places: list[tuple[str | Pool, int]] = []
     for pool in given:
+        name = (
+            pool.name if isinstance(pool, Pool) else one_of("pools", pool, pool_names())
+        )
+        if not kernel and name not in _FOR_CALLS:
+            raise ArgumentError(
+                f"pools: expected {' or '.join(_FOR_CALLS)} for a callable, got {name}:"
+                " it runs kernels only"
+            )
         if isinstance(pool, Pool):
             places.append((pool, pool.workers))
             continue
-        one_of("pools", pool, pool_names())
-        if pool == "native" and not kernel:
-            raise ArgumentError("pools: expected no native pool: it runs kernels only")
         places += [(pool, count) for count in ([1] if pool == "serial" else counts)]
     return places
 
@@ -352,7 +361,8 @@ class _Row:
         """Return the samples of each arm."""
         settings = self._settings
         alone = self._subject.work(self._workers, repeat, parallel=False)
-        together = self._subject.work(self._workers, repeat, parallel=True)
+        placed = self._subject.placed(self._pool)
+        together = placed.work(self._workers, repeat, parallel=True)
         arms: dict[str, Callable[[], Sample]] = {
             "serial": partial(take_sample, self._serial, alone),
             "parallel": partial(take_sample, self._pool, together),

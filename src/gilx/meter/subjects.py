@@ -41,6 +41,9 @@ class Subject(Protocol):
     def work(self, workers: int, repeat: int, *, parallel: bool) -> list[Region]:
         """Return the regions of a sample."""
 
+    def placed(self, pool: Pool) -> Subject:
+        """Return the same with its data where the pool's workers can reach it."""
+
     def units(self, workers: int, repeat: int) -> float:
         """Return the units of work in a sample."""
 
@@ -76,6 +79,10 @@ class KernelSubject:
         """Return the regions of a sample."""
         count = workers if parallel else 1
         return regions(self._problem, variant=self.variant, workers=count) * repeat
+
+    def placed(self, pool: Pool) -> Subject:
+        """Return the same with its arrays where the pool's workers can reach them."""
+        return KernelSubject(pool.place(self._problem), self.variant)
 
     def units(self, workers: int, repeat: int) -> float:
         """Return the units of work in a sample."""
@@ -135,6 +142,11 @@ class CallSubject:
         del parallel
         # Static: each worker makes its own M calls.
         return [Region(self._calls, "call", (), workers * repeat, "static")]
+
+    def placed(self, pool: Pool) -> Subject:
+        """Return itself: threads reach what the callable does."""
+        del pool
+        return self
 
     def units(self, workers: int, repeat: int) -> float:
         """Return the units of work in a sample."""
