@@ -164,6 +164,17 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
             ("run", "histogram", "--pool", "interpreters", "--variant", "numpy"),
             "gilx run: variant: expected one of c-gil, c-nogil on the interpreters pool",
         ),
+        (("measure", "nope"), "target: expected module:callable or one of mandelbrot, "),
+        (("measure", "triad", "3"), "argument 1: expected none, since a kernel takes"),
+        (("measure", "triad", "--workers", "0"), "workers: expected at least 1, got 0"),
+        (("measure", "triad", "--workers", "x"), "workers: expected whole numbers"),
+        (("measure", "triad", "--budget", "-1"), "budget: expected a finite number"),
+        (("measure", "triad", "--precision", "0"), "precision: expected 0.001 to 0.5"),
+        (("measure", "triad", "--pools", "x"), "pools: expected one of serial, threads"),
+        (("measure", "triad", "--variants", "x"), "variants: expected one of python, "),
+        (("measure", "math:pi"), "target: expected a callable, but math:pi is of"),
+        (("compare", "nope.json", "x"), "nope.json: can't be read: No such file"),
+        (("compare", __file__, __file__), "test_cli.py: expected JSON of a report"),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),
     ],
@@ -218,6 +229,71 @@ def test_a_module_that_fails_is_one_line(tmp_path: Path) -> None:
     assert done.stderr == (
         "gilx latency: target: can't import 'broken': ValueError: a b\n"
     )
+
+
+def test_measure_writes_what_is_asked_for(tmp_path: Path) -> None:
+    saved, lines = tmp_path / "a.json", tmp_path / "a.csv"
+    words = ["measure", "collatz", "--size", "2000", "--workers", "1,2", "--blocks", "6"]
+    words += ["--budget", "0.5", "--variants", "c-nogil"]
+    done = command(*words, "--json", str(saved), "--csv", str(lines))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    report = gilx.Report.from_json(saved.read_text())
+    assert done.stdout == f"{report}\n"
+    assert [row.workers for row in report.rows] == [1, 2]
+    assert len(lines.read_text().splitlines()) == 3
+    done = command(*words, "--json", "-")
+    assert gilx.Report.from_json(done.stdout).rows[1].blocks == 6
+
+
+def test_measure_draws(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "a.png"
+    words = ("measure", "zlib:crc32", f"{bytes(5_000)!r}", "--blocks", "1")
+    done = command(*words, "--budget", "0.5", "--plot", str(path))
+    assert done.returncode == 0, done.stderr
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_measure_of_too_much_for_the_budget() -> None:
+    done = command("measure", "time:sleep", "0.1", "--budget", "0.01")
+    assert done.returncode == 1
+    assert "nothing could be compared" in done.stdout
+
+
+def test_measure_null() -> None:
+    words = ("measure", "zlib:crc32", f"{bytes(5_000)!r}", "--null")
+    done = command(*words, "--blocks", "7", "--budget", "0.3")
+    assert done.returncode == 0, done.stderr
+    assert "compared with itself" in done.stdout
+
+
+def test_compare(tmp_path: Path) -> None:
+    first = tmp_path / "a.json"
+    words = ("measure", "collatz", "--size", "2000", "--variants", "c-nogil")
+    command(*words, "--blocks", "6", "--budget", "0.3", "--json", str(first))
+    done = command("compare", str(first), str(first))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("no difference\n")
+
+    values = json.loads(first.read_text())
+    values["rows"][0] |= {"of_ceiling": 0.01, "of_ceiling_interval": [0.01, 0.011]}
+    worse = tmp_path / "worse.json"
+    worse.write_text(json.dumps(values))
+    assert command("compare", str(first), str(worse)).returncode == 1
+    assert command("compare", str(worse), str(first)).returncode == 0
+
+    values["environment"]["cpu"] = "another"
+    worse.write_text(json.dumps(values))
+    done = command("compare", str(first), str(worse))
+    assert done.returncode == 2
+    assert "after: expected a report from the same machine" in done.stderr
+    assert command("compare", "--force", str(first), str(worse)).returncode == 1
+
+    values["rows"][0]["target"] = "f"
+    worse.write_text(json.dumps(values))
+    done = command("compare", "--force", str(first), str(worse))
+    assert "expected a row that the other report has" in done.stderr
 
 
 def test_tables_fit_their_width() -> None:

@@ -20,18 +20,26 @@ if TYPE_CHECKING:
     from gilx.gilwatch.probe import probe as probe
     from gilx.gilwatch.usage import GilUsage as GilUsage
     from gilx.gilwatch.watch import watch as watch
+    from gilx.meter.grains import Grain as Grain
+    from gilx.meter.grains import grain as grain
+    from gilx.meter.measure import measure as measure
+    from gilx.meter.report import Report as Report
     from gilx.team import Team as Team
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GilUsage",
+    "Grain",
     "Latency",
+    "Report",
     "RunResult",
     "Team",
     "__version__",
+    "grain",
     "kernels",
     "latency",
+    "measure",
     "pools",
     "probe",
     "run",
@@ -41,11 +49,15 @@ __all__ = [
 # Where each public name lives; a module stands for itself.
 _HOMES = {
     "GilUsage": "gilx.gilwatch.usage",
+    "Grain": "gilx.meter.grains",
     "Latency": "gilx.gilwatch.convoy",
+    "Report": "gilx.meter.report",
     "RunResult": "gilx.dispatch",
     "Team": "gilx.team",
+    "grain": "gilx.meter.grains",
     "kernels": "gilx.kernels",
     "latency": "gilx.gilwatch.convoy",
+    "measure": "gilx.meter.measure",
     "pools": "gilx.pools",
     "probe": "gilx.gilwatch.probe",
     "run": "gilx.dispatch",

@@ -1,4 +1,7 @@
-"""What machine, Python and conditions this is."""
+"""What machine and what Python this is.
+
+What the machine is doing right now is in `gilx.conditions`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,29 @@ import os
 import platform
 import sys
 import sysconfig
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import gilx
+from gilx.cgroups import cgroup_cpus
+from gilx.cpus import Cpus, cpu_model, cpus_here
+from gilx.records import from_json, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-__all__ = ["cgroup_cpus", "cpu_model", "describe", "gil_enabled", "usable_cpus"]
+__all__ = [
+    "Comparison",
+    "Environment",
+    "cgroup_cpus",
+    "cpu_model",
+    "describe",
+    "gil_enabled",
+    "usable_cpus",
+]
+
+_SCHEMA = "gilx.environment"
+_VERSION = 1
 
 
 def usable_cpus() -> int:
@@ -39,100 +58,196 @@ def gil_enabled() -> bool:
     return True
 
 
-def cgroup_cpus(root: Path = Path("/")) -> float | None:
-    """Return the CPUs' worth of time that the process's control groups allow.
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between two environments, in words; true if the machine is the same.
 
-    Parameters
-    ----------
-    root : Path
-        Where to look for ``proc`` and for mounted control groups.
-
-    Returns
-    -------
-    float or None
-        The least of ``quota / period`` over its groups and all groups above them, in
-        either hierarchy version (Linux: Documentation/admin-guide/cgroup-v2.rst,
-        cpu.max; cgroup-v1: cpu.cfs_quota_us). None where nothing is limited.
-
+    A different Python or library on the same machine is something to compare; a different
+    machine makes figures incomparable.
     """
-    try:
-        mounts = (root / "proc/self/mountinfo").read_text()
-        groups = (root / "proc/self/cgroup").read_text()
-    except OSError:
-        return None
-    limits = [
-        limit
-        for directory, version in _cgroup_directories(mounts, groups, root)
-        if (limit := _cpu_limit(directory, version)) is not None
-    ]
-    return min(limits, default=None)
+
+    machine: tuple[str, ...]
+    """What differs in the machine."""
+    software: tuple[str, ...]
+    """What differs in Python, the system's release and the libraries."""
+
+    def __bool__(self) -> bool:
+        return not self.machine
+
+    def __str__(self) -> str:
+        words = "different machines" if self.machine else "the same machine"
+        differs = [*self.machine, *self.software]
+        return f"{words}: {'; '.join(differs)}" if differs else words
 
 
-class _Mount(NamedTuple):
-    version: int
-    root: PurePosixPath
-    point: str
+@dataclass(frozen=True)
+class Environment:
+    """A machine, a Python and the libraries that matter."""
 
+    implementation: str
+    """Such as CPython."""
+    python: str
+    """Python's version."""
+    build: str
+    """Which build of it, and by which compiler."""
+    debug: bool
+    """Whether the build has assertions and debugging aids, and is slow for that."""
+    free_threaded: bool
+    """Whether the build can run without a GIL."""
+    gil: bool
+    """Whether it ran with one."""
+    switch_interval: float
+    """After how long who holds the GIL is asked to let it go, in seconds."""
+    system: str
+    release: str
+    """The operating system's release."""
+    architecture: str
+    usable_cpus: int
+    """As `usable_cpus` finds: how many CPUs the process may use at once."""
+    cpus: Cpus
+    gilx: str
+    numpy: str | None
+    """NumPy's version; None if it is not installed."""
 
-def _cgroup_mounts(mounts: str) -> Iterator[_Mount]:
-    """Yield the mounted hierarchies that limit CPU time (see proc_pid_mountinfo(5))."""
-    for line in mounts.splitlines():
-        before, _, after = line.partition(" - ")
-        fields = before.split()
-        kind, *rest = after.split()
-        options = rest[-1].split(",") if rest else []
-        if kind == "cgroup2":
-            yield _Mount(2, PurePosixPath(fields[3]), fields[4])
-        elif kind == "cgroup" and "cpu" in options:
-            yield _Mount(1, PurePosixPath(fields[3]), fields[4])
+    @classmethod
+    def here(cls, root: Path | None = None) -> Environment:
+        """Return the environment of this process.
 
+        Parameters
+        ----------
+        root : Path, optional
+            Where to look for ``proc``, ``sys`` and control groups; by default ``/``.
 
-def _cgroup_directories(
-    mounts: str, groups: str, root: Path
-) -> Iterator[tuple[Path, int]]:
-    """Yield the directory of each group that the process is in, and those above it."""
-    for mount in _cgroup_mounts(mounts):
-        for line in groups.splitlines():
-            number, controllers, path = line.split(":", 2)
-            ours = (
-                number == "0" if mount.version == 2 else "cpu" in controllers.split(",")
+        """
+        import importlib.metadata  # noqa: PLC0415 - slow to load
+
+        try:
+            numpy = importlib.metadata.version("numpy")
+        except importlib.metadata.PackageNotFoundError:
+            numpy = None
+        return cls(
+            implementation=platform.python_implementation(),
+            python=platform.python_version(),
+            build=f"{' '.join(platform.python_build())}, {platform.python_compiler()}",
+            debug=bool(sysconfig.get_config_var("Py_DEBUG")),
+            free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+            gil=gil_enabled(),
+            switch_interval=sys.getswitchinterval(),
+            system=platform.system(),
+            release=platform.release(),
+            architecture=platform.machine(),
+            usable_cpus=usable_cpus(),
+            cpus=cpus_here() if root is None else cpus_here(root),
+            gilx=gilx.__version__,
+            numpy=numpy,
+        )
+
+    def same_machine(self, other: Environment) -> Comparison:
+        """Say what differs from another environment.
+
+        Returns
+        -------
+        Comparison
+            True where the machine is the same, as far as it can be told: two of the same
+            make can't be told apart.
+
+        """
+        return Comparison(
+            machine=_differences(self._machine(), other._machine()),
+            software=_differences(self._software(), other._software()),
+        )
+
+    def _machine(self) -> dict[str, object]:
+        cpus = self.cpus
+        return {
+            "system": self.system,
+            "architecture": self.architecture,
+            "processor": cpus.model,
+            "virtual machine": cpus.virtual,
+            "CPUs": cpus.present,
+            "usable CPUs": self.usable_cpus,
+            "CPU quota": cpus.quota,
+            "cores": None if cpus.cores is None else len(cpus.cores),
+            "CPUs of slower kinds": len(cpus.efficiency or ()),
+        }
+
+    def _software(self) -> dict[str, object]:
+        return {
+            "Python": f"{self.implementation} {self.python}",
+            "build": self.build,
+            "debug build": self.debug,
+            "free-threaded build": self.free_threaded,
+            "GIL": "on" if self.gil else "off",
+            "switch interval": f"{self.switch_interval:g} s",
+            "release of the system": self.release,
+            "gilx": self.gilx,
+            "NumPy": self.numpy,
+        }
+
+    def __str__(self) -> str:
+        kinds = [
+            *(["debug"] if self.debug else []),
+            *(["free-threaded"] if self.free_threaded else []),
+        ]
+        kind = f", {' '.join(kinds)} build" if kinds else ""
+        cpus = self.cpus
+        gil = (
+            f"GIL {'on' if self.gil else 'off'},"
+            f" switch interval {self.switch_interval * 1e3:g} ms"
+        )
+        lines = [
+            ("Python", f"{self.implementation} {self.python}{kind}, {gil}"),
+            ("build", self.build),
+            ("libraries", f"gilx {self.gilx}, NumPy {self.numpy or 'not installed'}"),
+            ("system", f"{self.system} {self.release} {self.architecture}"),
+            (
+                "processor",
+                f"{cpus.model}{', in a virtual machine' if cpus.virtual else ''}",
+            ),
+            ("usable CPUs", f"{self.usable_cpus} ({cpus.why()})"),
+        ]
+        if cpus.cores is not None:
+            lines.append(("cores", f"{len(cpus.cores)} that those CPUs are on"))
+        if cpus.performance is not None and cpus.efficiency is not None:
+            lines.append(
+                (
+                    "kinds of CPU",
+                    f"{len(cpus.performance)} fast, {len(cpus.efficiency)} slower",
+                )
             )
-            if not ours:
-                continue
-            point = root / mount.point.lstrip("/")
-            # In a container the path may be the host's: then the mount itself is ours.
-            group = PurePosixPath(path)
-            inside = group.is_relative_to(mount.root) and ".." not in group.parts
-            relative = group.relative_to(mount.root) if inside else PurePosixPath()
-            for part in (relative, *relative.parents):
-                yield point / part, mount.version
+        return "\n".join(f"{name:<13}{text}" for name, text in lines)
+
+    def to_json(self) -> str:
+        """Return the environment as JSON text, which `from_json` reads."""
+        return to_json(self, _SCHEMA, _VERSION)
+
+    @classmethod
+    def from_json(cls, text: str) -> Environment:
+        """Return the environment that `to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is no such thing, or was written by a gilx too new for this one.
+
+        """
+        return from_json(cls, text, _SCHEMA, _VERSION)
 
 
-def _cpu_limit(directory: Path, version: int) -> float | None:
-    """Return quota / period of one group; None if unlimited or not to be read."""
-    try:
-        if version == 2:
-            quota, period = (directory / "cpu.max").read_text().split()
-        else:
-            quota = (directory / "cpu.cfs_quota_us").read_text().strip()
-            period = (directory / "cpu.cfs_period_us").read_text().strip()
-    except (OSError, ValueError):
-        return None
-    if quota == "max" or int(quota) <= 0 or int(period) <= 0:
-        return None
-    return int(quota) / int(period)
+def _differences(ours: dict[str, object], theirs: dict[str, object]) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: {_word(mine)} here, {_word(theirs[name])} there"
+        for name, mine in ours.items()
+        if mine != theirs[name]
+    )
 
 
-def cpu_model() -> str:
-    """Return the name of the processor, or of its architecture if it tells no more."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return " ".join(value.split())
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+def _word(value: object) -> str:
+    if value is None:
+        return "none or unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def describe() -> str:

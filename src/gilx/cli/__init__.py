@@ -1,8 +1,9 @@
 """The command ``gilx``.
 
 Exit status: 0 when all went well, 1 when the GIL can't be watched or the watch can't be
-trusted, 2 when the command line is wrong (one line on standard
-error says why), 130 after Ctrl-C.
+trusted, when measuring here is doubtful, nothing could be measured or a report is worse
+than another, 2 when the command line is wrong (one line on standard error says why), 130
+after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ __all__ = ["main"]
 # Each command is a module of this package with the functions add_arguments(parser) and
 # run(options) -> exit status.
 _COMMANDS = {
+    "compare": "what changed between two reports",
     "demo": "show on this machine which code runs in parallel, and which does not",
+    "doctor": "tell what makes measuring here doubtful, and what to do about it",
+    "grain": "find how much work a task needs before threads pay",
     "kernels": "list the kernels",
     "latency": "how long a callable makes another thread wait for the GIL",
+    "measure": "how much faster several workers are than one, and what limits them",
     "probe": "tell how much of a call or a script holds the GIL",
     "run": "run one kernel once",
     "selftest": "check the GIL watch against known work on this machine",

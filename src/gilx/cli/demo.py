@@ -13,7 +13,8 @@ from gilx.cli.table import format_table
 from gilx.dispatch import regions, run_all
 from gilx.environment import describe, gil_enabled, usable_cpus
 from gilx.errors import at_least, one_of
-from gilx.meter.blocks import median_ratio, time_blocks
+from gilx.meter.blocks import time_blocks
+from gilx.meter.statistics import median_ratio
 from gilx.pools import SerialPool, ThreadPool
 
 if TYPE_CHECKING:

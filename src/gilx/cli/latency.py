@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.cli.numbers import number
+from gilx.cli.numbers import number, whole_numbers
 from gilx.cli.target import add_target, find_target
-from gilx.errors import ArgumentError
 from gilx.gilwatch.convoy import costs, latency
 
 if TYPE_CHECKING:
@@ -42,13 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure and print the table, or JSON."""
     call = find_target(options.target, options.arguments)
-    try:
-        threads = [int(word) for word in options.threads.split(",")]
-    except ValueError:
-        raise ArgumentError(
-            f"threads: expected whole numbers with commas between, such as 1,2;"
-            f" got {options.threads!r}"
-        ) from None
+    threads = whole_numbers("threads", options.threads) or []
     found = latency(
         call,
         threads=threads,

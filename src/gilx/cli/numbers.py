@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gilx.errors import ArgumentError
 
-__all__ = ["number", "whole_number"]
+__all__ = ["number", "whole_number", "whole_numbers"]
 
 
 def whole_number(name: str, given: str | None) -> int | None:
@@ -22,6 +22,26 @@ def whole_number(name: str, given: str | None) -> int | None:
         return int(given)
     except ValueError:
         raise ArgumentError(f"{name}: expected a whole number, got {given!r}") from None
+
+
+def whole_numbers(name: str, given: str | None) -> list[int] | None:
+    """Return the whole numbers, with commas between, that an option gives; or None.
+
+    Raises
+    ------
+    ArgumentError
+        One of them is no whole number.
+
+    """
+    if given is None:
+        return None
+    try:
+        return [int(word) for word in given.split(",")]
+    except ValueError:
+        raise ArgumentError(
+            f"{name}: expected whole numbers with commas between, such as 1,2;"
+            f" got {given!r}"
+        ) from None
 
 
 def number(name: str, given: str) -> float:

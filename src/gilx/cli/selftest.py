@@ -9,8 +9,8 @@ from gilx.cli.progress import show
 from gilx.cli.table import format_table
 from gilx.environment import describe
 from gilx.gilwatch.selftest import selftest
-from gilx.gilwatch.text import duration
 from gilx.gilwatch.usage import percent
+from gilx.text import duration
 
 if TYPE_CHECKING:
     import argparse

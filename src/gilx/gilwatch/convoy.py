@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from gilx.ckernels import spin
 from gilx.environment import describe, gil_enabled
 from gilx.errors import ArgumentError, at_least, real_at_least
-from gilx.gilwatch.text import duration, fields_of
+from gilx.text import duration, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -41,7 +41,7 @@ import numpy as np
 
 from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError, at_least, real_at_least
-from gilx.gilwatch.text import duration, fields_of
+from gilx.text import duration, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

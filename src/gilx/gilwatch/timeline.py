@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilx.errors import ArgumentError
-from gilx.gilwatch.text import duration
 from gilx.gilwatch.usage import new_figure, percent
+from gilx.text import duration
 
 if TYPE_CHECKING:
     import os

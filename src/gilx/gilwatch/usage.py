@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, number_between
-from gilx.gilwatch.text import duration
+from gilx.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

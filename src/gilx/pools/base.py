@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from gilx import kernels
 from gilx.ckernels import Counter
@@ -12,26 +12,38 @@ from gilx.errors import ArgumentError
 from gilx.kernels.base import split_evenly
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Buffer
 
-    from gilx.kernels.base import Kernel, Problem
+    from gilx.kernels.base import Problem
 
 Schedule = Literal["static", "dynamic"]
 
 SCHEDULES: tuple[Schedule, ...] = ("static", "dynamic")
 """static: each worker gets one block, all equal; dynamic: each claims the next grain."""
 
-__all__ = ["SCHEDULES", "Pool", "Region", "Schedule", "compute"]
+__all__ = ["SCHEDULES", "Pool", "Region", "Schedule", "Work", "compute"]
+
+
+class Work(Protocol):
+    """What a region computes: a kernel, or what has these in common with one."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+    def function(self, variant: str) -> Callable[..., Any]:
+        """Return the function of a variant, see `gilx.kernels.base.Kernel.function`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
     """Work to hand to workers at once, and to wait for: all items of one problem."""
 
-    kernel: Kernel
+    kernel: Work
     variant: str
     arguments: tuple[Any, ...]
     """Inputs, then the output."""
@@ -39,6 +51,9 @@ class Region:
     schedule: Schedule = "dynamic"
     grain: int = 1
     """Items in one claim under the dynamic schedule."""
+    account: Callable[[], AbstractContextManager[object]] | None = None
+    """Entered by each worker around its part, where workers are threads of this process:
+    the place to count what a part takes."""
 
     def shares(self, workers: int) -> list[Counter]:
         """Return the counter that each worker takes its items from.
@@ -88,6 +103,14 @@ class Region:
 
 def compute(region: Region, share: Counter) -> None:
     """Do one worker's part of a region: compute what its counter hands out."""
+    if region.account is None:
+        _compute(region, share)
+    else:
+        with region.account():
+            _compute(region, share)
+
+
+def _compute(region: Region, share: Counter) -> None:
     function = region.kernel.function(region.variant)
     if region.variant in ("python", "numpy"):
         while (claim := share.take()) is not None:

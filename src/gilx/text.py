@@ -1,4 +1,4 @@
-"""Words and JSON that the parts of the GIL watch share."""
+"""Words and JSON that the parts share."""
 
 from __future__ import annotations
 

@@ -1,0 +1,77 @@
+"""``gilx compare``: what changed between two reports of ``gilx measure --json``.
+
+Exit status: 0 when nothing became worse, 1 when a row did: its of-ceiling (its speedup,
+where there is no ceiling) fell, and the intervals do not overlap; 2 when a file is no
+report, when the reports are from different machines (unless ``--force`` is given), or
+when they have no row in common.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gilx.cli.table import format_table
+from gilx.errors import ArgumentError
+from gilx.meter.compare import compare
+from gilx.meter.report import Report
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_arguments", "run"]
+
+_MOST_BYTES = 64_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("before", metavar="A.json", help="the report to compare with")
+    parser.add_argument("after", metavar="B.json", help="the report that is judged")
+    parser.add_argument(
+        "--force", action="store_true", help="compare even if the machines differ"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare and print the table."""
+    before, after = _read(options.before), _read(options.after)
+    changes = compare(before, after, force=options.force)
+    names = [(options.before, before), (options.after, after)]
+    for (path, report), letter in zip(names, "AB", strict=True):
+        print(f"{letter}: {path}: {report.environment}")
+    rows = [
+        (
+            change.before.name,
+            change.before.pool,
+            str(change.before.workers),
+            f"{change.before.speedup:.2f}x",
+            f"{change.after.speedup:.2f}x",
+            _share(change.before.of_ceiling),
+            _share(change.after.of_ceiling),
+            change.verdict,
+        )
+        for change in changes
+    ]
+    head = ("target", "pool", "workers", "A", "B", "A of ceiling", "B of ceiling", "")
+    print(f"\n{format_table(head, rows, right=range(2, 7))}")
+    return 1 if any(change.verdict == "worse" for change in changes) else 0
+
+
+def _share(value: float) -> str:
+    return "-" if value != value else f"{value * 100:.0f} %"  # noqa: PLR0124 - no number
+
+
+def _read(path: str) -> Report:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        text = data.decode()
+    except OSError as error:
+        raise ArgumentError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ArgumentError(f"{path}: expected JSON of a report, got no text") from None
+    try:
+        return Report.from_json(text)
+    except ArgumentError as error:
+        raise ArgumentError(str(error).replace("text:", f"{path}:", 1)) from None

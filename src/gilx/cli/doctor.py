@@ -1,0 +1,142 @@
+"""``gilx doctor``: what makes measuring here doubtful, and what to do about it.
+
+Exit status: 0 if nothing is doubtful, 1 if something is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from gilx.cli.numbers import number
+from gilx.cli.progress import show
+from gilx.conditions import between, noting_gil_warnings, snapshot
+from gilx.environment import Environment
+from gilx.errors import ArgumentError, number_between
+from gilx.findings import examine
+from gilx.records import encode
+from gilx.text import duration
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from gilx.conditions import Conditions
+    from gilx.findings import Finding
+
+__all__ = ["add_arguments", "run"]
+
+_SCHEMA = "gilx.doctor"
+_VERSION = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = "exit status: 0 if nothing is doubtful, 1 if something is"
+    parser.add_argument(
+        "modules",
+        metavar="MODULE",
+        nargs="*",
+        help="import these, as your program does, before looking (default: numpy)",
+    )
+    parser.add_argument(
+        "--seconds",
+        metavar="S",
+        default="1",
+        help="how long to watch the machine (default: 1)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look, print the page, and return 1 if something is doubtful."""
+    seconds = number_between("seconds", number("seconds", options.seconds), 0.1, 3600)
+    _import(options.modules or ["numpy"])
+    show(f"watching the machine for {duration(seconds)}")
+    before = snapshot()
+    time.sleep(seconds)
+    conditions = between(before, snapshot())
+    show("")
+    environment = Environment.here()
+    findings = examine(environment, conditions)
+    if options.json:
+        record = {
+            "schema": _SCHEMA,
+            "version": _VERSION,
+            "doubtful": any(finding.doubtful for finding in findings),
+            "findings": encode(findings),
+            "environment": json.loads(environment.to_json()),
+            "conditions": json.loads(conditions.to_json()),
+        }
+        print(json.dumps(record, indent=2))
+    else:
+        print(_page(environment, conditions, findings))
+    return int(any(finding.doubtful for finding in findings))
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Import what the user's program does, and note who turns the GIL back on."""
+    # A script on PATH is started with its own directory in the place of the current one.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    # What they print is not the page, which may be read by a program.
+    with noting_gil_warnings(), contextlib.redirect_stdout(sys.stderr):
+        for name in modules:
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                words = " ".join(str(error).split())
+                raise ArgumentError(
+                    f"module: can't import {name!r}: {type(error).__name__}: {words}"
+                ) from error
+
+
+def _page(
+    environment: Environment, conditions: Conditions, findings: Sequence[Finding]
+) -> str:
+    doubtful = [finding for finding in findings if finding.doubtful]
+    notes = [finding for finding in findings if not finding.doubtful]
+    lines = [str(environment), _now(conditions), ""]
+    if doubtful:
+        lines += ["What makes measuring here doubtful:", *_items(doubtful)]
+    else:
+        lines.append("Nothing makes measuring here doubtful.")
+    if notes:
+        lines += ["", "Good to know:", *_items(notes)]
+    return "\n".join(lines)
+
+
+def _now(conditions: Conditions) -> str:
+    """Return the conditions as lines that go on after those of the environment."""
+    threads, throttled = conditions.native_threads, conditions.throttled
+    if threads is None:
+        owners = "unknown without threadpoolctl"
+    else:
+        owners = ", ".join(f"{one.library}: {one.threads}" for one in threads) or "none"
+    seen = (
+        f"other processes {_or_unknown(conditions.others, '.2f')} CPUs,"
+        f" steal {_or_unknown(conditions.steal, '.1%')},"
+        f" throttled {'unknown' if throttled is None else duration(throttled)}"
+    )
+    source = conditions.clock_source or "source unknown"
+    lines = [
+        ("GIL", conditions.gil),
+        ("load", _or_unknown(conditions.load, ".2f")),
+        (f"over {duration(conditions.seconds)}", seen),
+        ("clock", f"{source}, steps of {duration(conditions.clock_step)}"),
+        ("governor", ", ".join(conditions.governors or ["unknown"])),
+        ("own threads", owners),
+    ]
+    return "\n".join(f"{name:<13}{text}" for name, text in lines)
+
+
+def _or_unknown(value: float | None, form: str) -> str:
+    return "unknown" if value is None else format(value, form)
+
+
+def _items(findings: Sequence[Finding]) -> list[str]:
+    return [f"* {finding}" for finding in findings]

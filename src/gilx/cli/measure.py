@@ -1,0 +1,147 @@
+"""``gilx measure``: how much faster several workers are than one, and what limits them.
+
+Exit status: 0 when something was measured, 1 when nothing could be compared (the budget
+is too small for one block), 2 when the command line is wrong. What a callable raises ends
+the command with its traceback and status 1.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gilx import kernels, pools
+from gilx.cli.numbers import number, whole_number, whole_numbers
+from gilx.cli.progress import show
+from gilx.cli.target import find_target
+from gilx.errors import ArgumentError
+from gilx.meter.measure import measure
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from gilx.meter.report import Report
+
+__all__ = ["add_arguments", "run", "write"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments; the library checks what they hold."""
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        help=f"a kernel ({', '.join(kernels.names())}) or module:callable",
+    )
+    parser.add_argument(
+        "arguments",
+        metavar="ARGUMENT",
+        nargs="*",
+        help="what to call a callable with, as Python literals, such as 10 or '\"text\"'",
+    )
+    parser.add_argument(
+        "--variants",
+        metavar="V,V...",
+        help="of a kernel: python, numpy, c-gil, c-nogil, cython-gil, cython-nogil"
+        " (default: c-gil,c-nogil)",
+    )
+    parser.add_argument(
+        "--pools",
+        metavar="P,P...",
+        default="threads",
+        help=f"{', '.join(pools.names())} (default: threads)",
+    )
+    parser.add_argument(
+        "--workers",
+        metavar="N,N...",
+        help="how many, one or several numbers (default: the usable CPUs)",
+    )
+    parser.add_argument(
+        "--precision",
+        metavar="SHARE",
+        default="0.02",
+        help="half the width of the interval to reach (default: 0.02)",
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="S",
+        default="10",
+        help="seconds that all blocks may take (default: 10)",
+    )
+    parser.add_argument("--blocks", metavar="N", help="make exactly N blocks")
+    parser.add_argument(
+        "--repeat",
+        metavar="M",
+        help="calls in a row that each worker makes in a sample; 1 is what a single use"
+        " gives (default: enough to be timed well)",
+    )
+    parser.add_argument(
+        "--null",
+        action="store_true",
+        help="compare the serial run with itself: there is no difference to find",
+    )
+    parser.add_argument("--size", metavar="N", help="size of a kernel's problem")
+    parser.add_argument("--seed", metavar="N", default="0", help="seed (default: 0)")
+    for kind in ("json", "csv", "plot"):
+        what = "a picture" if kind == "plot" else kind.upper()
+        parser.add_argument(
+            f"--{kind}", metavar="FILE", help=f"write {what} too ('-': to the output)"
+        )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, print the table and write the files that are asked for."""
+    target: str | Callable[[], object] = options.target
+    if ":" in options.target:
+        target = find_target(options.target, options.arguments)
+    elif options.target not in kernels.names():
+        raise ArgumentError(
+            f"target: expected module:callable or one of {', '.join(kernels.names())};"
+            f" got {options.target!r}"
+        )
+    elif options.arguments:
+        raise ArgumentError(
+            f"argument 1: expected none, since a kernel takes its own; got"
+            f" {options.arguments[0]!r}"
+        )
+    if options.plot == "-":
+        raise ArgumentError("plot: expected the name of a file, got '-'")
+    report = measure(
+        target,
+        variants=None if options.variants is None else options.variants.split(","),
+        pools=options.pools.split(","),
+        workers=whole_numbers("workers", options.workers),
+        precision=number("precision", options.precision),
+        budget=number("budget", options.budget),
+        blocks=whole_number("blocks", options.blocks),
+        repeat=whole_number("repeat", options.repeat),
+        null=options.null,
+        progress=show,
+        size=whole_number("size", options.size),
+        seed=whole_number("seed", options.seed) or 0,
+    )
+    write(report, options)
+    return 0 if any(row.blocks for row in report.rows) else 1
+
+
+def write(report: Report, options: argparse.Namespace) -> None:
+    """Print the table, unless the output is taken, and write the files."""
+    if "-" not in (options.json, options.csv):
+        print(report)
+    for path, text in ((options.json, report.to_json), (options.csv, report.to_csv)):
+        if path == "-":
+            print(text().rstrip("\n"))
+        elif path is not None:
+            _save(path, text())
+    if options.plot is not None:
+        try:
+            report.plot().savefig(options.plot, dpi=150)
+        except (OSError, ValueError) as error:
+            raise ArgumentError(f"plot: can't write {options.plot!r}: {error}") from None
+
+
+def _save(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError(f"file: can't write {path!r}: {error.strerror}") from None

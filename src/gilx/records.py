@@ -1,0 +1,173 @@
+"""Frozen records as JSON text and back, with every value checked on the way in.
+
+A file of figures may be truncated, of another version, or made to harm: a record is built
+from it only if each field is there and of the type that the record declares.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import types
+from dataclasses import fields, is_dataclass
+from typing import (
+    Any,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from gilx.errors import ArgumentError
+
+__all__ = ["decode", "encode", "from_json", "to_json"]
+
+Record = TypeVar("Record")
+
+# JSON has no words for these numbers (RFC 8259, section 6), so they go as text.
+_NO_NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+
+
+def to_json(record: object, schema: str, version: int) -> str:
+    """Return a frozen dataclass as JSON text, which `from_json` reads."""
+    return json.dumps(
+        {"schema": schema, "version": version, **encode(record)}, allow_nan=False
+    )
+
+
+def from_json(kind: type[Record], text: str, schema: str, version: int) -> Record:
+    """Return the record that `to_json` wrote.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass; its annotations can be resolved when the program runs.
+    text : str
+        JSON text.
+    schema, version : str, int
+        What the text has to say that it is.
+
+    Raises
+    ------
+    ArgumentError
+        The text is no JSON object, is of another schema or version, or a field is
+        missing, unknown, or not of the type that the record declares.
+
+    """
+    expected = f"text: expected JSON of schema {schema}, version {version}"
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ArgumentError(f"{expected}; got other text ({error})") from None
+    if not isinstance(found, dict):
+        raise ArgumentError(f"{expected}; got no JSON object")
+    which = found.pop("schema", None), found.pop("version", None)
+    if which != (schema, version) or isinstance(which[1], bool):
+        newer = (
+            "; a newer gilx wrote it"
+            if which[0] == schema and isinstance(which[1], int) and which[1] > version
+            else ""
+        )
+        raise ArgumentError(f"{expected}; got {which[0]}, version {which[1]}{newer}")
+    record: Record = decode(kind, found, "text")
+    return record
+
+
+def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
+    """Return what JSON has for a record, or for what its fields hold."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            each.name: encode(getattr(value, each.name))
+            for each in fields(value)
+            if each.init
+        }
+    if isinstance(value, (tuple, list)):
+        return [encode(one) for one in value]
+    if isinstance(value, dict):
+        return {key: encode(one) for key, one in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `kind` says
+    """Return what JSON holds as a value of a type, one that a record's field may have.
+
+    Raises
+    ------
+    ArgumentError
+        It is no such value; the message says where.
+
+    """
+    if isinstance(kind, type) and is_dataclass(kind):
+        return _decode_record(kind, found, where)
+    if get_origin(kind) in (Union, types.UnionType):
+        return _decode_union(get_args(kind), found, where)
+    if get_origin(kind) is tuple:
+        return _decode_tuple(get_args(kind), found, where)
+    if kind is type(None):
+        right = found is None
+    elif kind is float:
+        if isinstance(found, str) and found in _NO_NUMBERS:
+            return _NO_NUMBERS[found]
+        right = isinstance(found, (int, float)) and not isinstance(found, bool)
+    elif kind is int:
+        right = isinstance(found, int) and not isinstance(found, bool)
+    else:
+        right = isinstance(found, kind)
+    if not right:
+        raise _wrong(where, kind.__name__, found)
+    try:
+        return float(found) if kind is float else found  # type: ignore[arg-type]
+    except OverflowError:
+        raise _wrong(where, "float", found) from None
+
+
+def _decode_record(
+    kind: Any,  # noqa: ANN401 - any dataclass
+    found: object,
+    where: str,
+) -> object:
+    if not isinstance(found, dict):
+        raise _wrong(where, "an object", found)
+    hints = get_type_hints(kind)
+    names = [each.name for each in fields(kind) if each.init]
+    if unknown := sorted(set(found) - set(names)):
+        raise ArgumentError(f"{where}: expected no field {unknown[0]!r}")
+    if missing := [name for name in names if name not in found]:
+        raise ArgumentError(f"{where}: expected a field {missing[0]!r}, got none")
+    return kind(
+        **{name: decode(hints[name], found[name], f"{where}.{name}") for name in names}
+    )
+
+
+def _decode_union(kinds: tuple[Any, ...], found: object, where: str) -> object:
+    if found is None and type(None) in kinds:
+        return None
+    rest = [kind for kind in kinds if kind is not type(None)]
+    for kind in rest[:-1]:
+        try:
+            return decode(kind, found, where)
+        except ArgumentError:
+            continue
+    return decode(rest[-1], found, where)
+
+
+def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> object:
+    if not isinstance(found, list):
+        raise _wrong(where, "a list", found)
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        kinds = (kinds[0],) * len(found)
+    if len(kinds) != len(found):
+        raise _wrong(where, f"a list of {len(kinds)}", found)
+    return tuple(
+        decode(kind, one, f"{where}[{number}]")
+        for number, (kind, one) in enumerate(zip(kinds, found, strict=True))
+    )
+
+
+def _wrong(where: str, expected: str, found: object) -> ArgumentError:
+    given = repr(found)
+    given = given if len(given) <= 60 else f"{given[:57]}..."
+    return ArgumentError(f"{where}: expected {expected}, got {given}")

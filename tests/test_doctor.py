@@ -1,0 +1,243 @@
+"""What is found doubtful, and the page that says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilx.conditions import Conditions, NativeThreads
+from gilx.cpus import Cpus
+from gilx.environment import Environment
+from gilx.findings import examine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CPUS = Cpus(
+    model="Z80",
+    present=4,
+    allowed=(0, 1, 2, 3),
+    quota=None,
+    override=None,
+    cores=((0,), (1,), (2,), (3,)),
+    performance=None,
+    efficiency=None,
+    virtual=False,
+)
+ENVIRONMENT = Environment(
+    implementation="CPython",
+    python="3.13.0",
+    build="main",
+    debug=False,
+    free_threaded=False,
+    gil=True,
+    switch_interval=0.005,
+    system="Linux",
+    release="6.1",
+    architecture="x86_64",
+    usable_cpus=4,
+    cpus=CPUS,
+    gilx="0.1.0",
+    numpy="2.0.0",
+)
+CONDITIONS = Conditions(
+    seconds=1.0,
+    load=0.1,
+    others=0.02,
+    steal=0.0,
+    throttled=0.0,
+    governors=("performance",),
+    clock_source="tsc",
+    clock_step=7e-8,
+    gil="on: this build of Python always has it",
+    native_threads=(),
+    thread_settings=(),
+)
+
+
+def names(*, doubtful: bool, **changes: Any) -> list[str]:
+    cpus = {key: changes.pop(key) for key in list(changes) if hasattr(CPUS, key)}
+    here = {key: changes.pop(key) for key in list(changes) if hasattr(ENVIRONMENT, key)}
+    found = examine(
+        replace(ENVIRONMENT, cpus=replace(CPUS, **cpus), **here),
+        replace(CONDITIONS, **changes),
+    )
+    for finding in found:
+        assert finding.evidence
+        assert finding.remedy
+        assert "\n" not in str(finding)
+    return [finding.name for finding in found if finding.doubtful == doubtful]
+
+
+def test_nothing_is_doubtful() -> None:
+    assert examine(ENVIRONMENT, CONDITIONS) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"usable_cpus": 1}, "one-cpu"),
+        ({"quota": 1.5}, "quota"),
+        ({"override": 16}, "cpu-count"),
+        ({"performance": (0, 1), "efficiency": (2, 3)}, "kinds"),
+        ({"cores": ((0, 2), (1, 3))}, "smt"),
+        ({"others": 0.5}, "others"),
+        ({"others": None, "load": 3.0}, "load"),
+        ({"steal": 0.05}, "steal"),
+        ({"throttled": 0.01}, "throttled"),
+        ({"governors": ("performance", "powersave")}, "governor"),
+        ({"clock_step": 1e-3}, "clock"),
+        ({"clock_source": "hpet"}, "clock-source"),
+        ({"free_threaded": True, "gil": True}, "gil-on"),
+        ({"debug": True}, "debug"),
+    ],
+)
+def test_what_is_doubtful(changes: dict[str, Any], name: str) -> None:
+    if name == "gil-on":
+        # The key stands for one field of the environment, another of the conditions.
+        here = replace(ENVIRONMENT, free_threaded=True)
+        assert [one.name for one in examine(here, CONDITIONS)] == ["gil-on"]
+    else:
+        assert names(doubtful=True, **changes) == [name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"virtual": True}, ["virtual"]),
+        ({"native_threads": (NativeThreads("blas", 4),)}, ["native-threads"]),
+        ({"native_threads": (NativeThreads("blas", 1),)}, []),
+        ({"native_threads": None}, ["native-threads"]),
+        ({"others": None, "steal": None, "throttled": None, "load": None}, ["unknown"]),
+        ({"quota": 8.0, "override": 2, "governors": None, "clock_source": None}, []),
+    ],
+)
+def test_what_is_good_to_know(changes: dict[str, Any], expected: list[str]) -> None:
+    assert names(doubtful=False, **changes) == expected
+    assert names(doubtful=True, **changes) == []
+
+
+def test_remedies_can_be_followed() -> None:
+    (found,) = examine(
+        replace(ENVIRONMENT, cpus=replace(CPUS, cores=((0, 2), (1, 3)))), CONDITIONS
+    )
+    assert found.remedy.endswith("taskset -c 0,1")
+    (found,) = examine(
+        replace(ENVIRONMENT, usable_cpus=2, cpus=replace(CPUS, quota=2.5)), CONDITIONS
+    )
+    assert found.remedy.endswith("taskset -c 0,1 with at most 2 workers")
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("PYTHON_GIL=1 says so", "leave that out"),
+        ("loading a.b turned it on", "look for a newer version"),
+        (
+            "an extension module turned it on, which one is unknown",
+            "name what you import",
+        ),
+    ],
+)
+def test_why_the_gil_is_on_has_its_own_remedy(reason: str, remedy: str) -> None:
+    (found,) = examine(
+        replace(ENVIRONMENT, free_threaded=True),
+        replace(CONDITIONS, gil=f"on: {reason}"),
+    )
+    assert found.evidence.endswith(f"the GIL on, as {reason}")
+    assert found.remedy.startswith(remedy)
+
+
+def doctor(
+    *arguments: str, before: tuple[str, ...] = (), **changes: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*before, sys.executable, "-m", "gilx", "doctor", "--seconds=0.1", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **changes},
+        timeout=60,
+    )
+
+
+def test_the_page() -> None:
+    done = doctor()
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stderr == ""
+    assert done.stdout.startswith("Python       ")
+    assert ("Nothing makes measuring here doubtful." in done.stdout) == (
+        done.returncode == 0
+    )
+    assert ("\nWhat makes measuring here doubtful:\n* " in done.stdout) == (
+        done.returncode == 1
+    )
+
+
+def test_json() -> None:
+    done = doctor("--json")
+    found = json.loads(done.stdout)
+    assert (found["schema"], found["version"]) == ("gilx.doctor", 1)
+    assert done.returncode == int(found["doubtful"])
+    assert found["doubtful"] == any(one["doubtful"] for one in found["findings"])
+    environment = Environment.from_json(json.dumps(found["environment"]))
+    assert environment.same_machine(Environment.here())
+    conditions = Conditions.from_json(json.dumps(found["conditions"]))
+    assert conditions.seconds >= 0.1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinity masks")
+def test_one_cpu() -> None:
+    cpu = str(min(os.sched_getaffinity(0)))
+    done = doctor(before=("taskset", "-c", cpu))
+    assert done.returncode == 1, done.stderr
+    assert "* one usable CPU (1 of " in done.stdout
+
+
+@pytest.mark.skipif(
+    sysconfig.get_config_var("Py_GIL_DISABLED") != 1,
+    reason="needs a free-threaded build",
+)
+def test_the_gil_turned_on() -> None:
+    done = doctor(PYTHON_GIL="1")
+    assert done.returncode == 1, done.stderr
+    assert (
+        "* a free-threaded build with the GIL on, as PYTHON_GIL=1 says so: "
+        in done.stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--seconds", "0"), "seconds: expected 0.1 to 3600, got 0"),
+        (("--seconds", "x"), "seconds: expected a number, got 'x'"),
+        (("no.such",), "module: can't import 'no.such': ModuleNotFoundError"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(arguments: tuple[str, ...], words: str) -> None:
+    done = doctor(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_modules_of_the_current_directory(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("print('imported')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "gilx", "doctor", "--seconds=0.1", "mine"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.stderr == "imported\n"
+    assert done.stdout.startswith("Python ")

@@ -1,0 +1,262 @@
+"""The grain finder: its logic, and that it runs; which grain wins is the machine's."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gilx
+from gilx.conditions import between, snapshot
+from gilx.environment import Environment
+from gilx.errors import ArgumentError
+from gilx.meter import grains
+from gilx.meter.grains import Grain, GrainRow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def row(size: int, low: float) -> GrainRow:
+    return GrainRow(size, 2e-3, 1e-3, low + 0.1, (low, low + 0.2))
+
+
+FOUND = Grain(
+    target="collatz",
+    variant="c-nogil",
+    pool="threads",
+    workers=2,
+    grain=8,
+    work=1e-3,
+    region=4e-5,
+    region_interval=(3e-5, 5e-5),
+    claim=3e-8,
+    release=1e-7,
+    handover=None,
+    item=1e-5,
+    blocks=9,
+    rows=(row(4, 0.8), row(8, 1.5)),
+    environment=Environment.here(),
+    conditions=between(snapshot(), snapshot()),
+)
+
+
+@pytest.mark.parametrize("variant", ["python", "c-gil", "c-nogil", "cython-nogil"])
+def test_a_kernel(variant: str) -> None:
+    found = gilx.grain("collatz", variant=variant, workers=2, size=2000, budget=0.2)
+    assert (found.target, found.variant, found.workers) == ("collatz", variant, 2)
+    assert [one.grain for one in found.rows] == [2**n for n in range(len(found.rows))]
+    assert found.rows[-1].grain <= 1000
+    for one in found.rows:
+        low, high = one.speedup_interval
+        assert low <= one.speedup <= high
+    low, high = found.region_interval
+    assert 0 < low <= found.region <= high
+    assert min(found.item, found.release) > 0
+    if found.grain is not None:
+        assert all(one.wins for one in found.rows if one.grain >= found.grain)
+    assert Grain.from_json(found.to_json()) == found
+
+
+def test_a_callable_is_called_for_its_items_only() -> None:
+    calls = set()
+
+    def fn(start: int, stop: int) -> None:
+        calls.add((start, stop))
+        sum(range(2000))
+
+    found = gilx.grain(fn, items=50, workers=3, budget=0.3)
+    assert found.variant is None
+    assert found.target.endswith("fn")
+    assert all(0 <= start < stop <= 50 for start, stop in calls)
+    # One grain for each worker, and all of them for one.
+    assert {(0, 1), (1, 2), (2, 3), (0, 3)} <= calls
+
+
+def test_a_callable_that_does_nothing() -> None:
+    found = gilx.grain(lambda _start, _stop: None, items=64, workers=2, budget=0.2)
+    assert found.rows
+    assert str(found)
+
+
+def test_what_a_callable_raises_is_raised() -> None:
+    def fn(start: int, stop: int) -> None:
+        if stop - start > 4:
+            raise KeyError(start)
+
+    with pytest.raises(KeyError):
+        gilx.grain(fn, items=100, workers=2, budget=0.2)
+
+
+def test_progress_is_shown() -> None:
+    shown: list[str] = []
+    gilx.grain("collatz", size=100, workers=2, budget=0.1, show=shown.append)
+    assert shown[0].startswith("block 1 of ")
+
+
+@pytest.mark.parametrize(
+    ("lows", "expected"),
+    [
+        ([0.5, 0.9], None),
+        ([1.1], 1),
+        ([0.5, 1.1, 1.2], 2),
+        # One that wins by chance does not count if a larger one loses.
+        ([1.1, 0.9, 1.2, 1.3], 4),
+        ([1.1, 1.2, 0.9], None),
+    ],
+)
+def test_the_smallest_grain_that_wins(lows: list[float], expected: int | None) -> None:
+    found = grains._smallest([row(2**n, low) for n, low in enumerate(lows)])
+    assert (None if found is None else found.grain) == expected
+
+
+@pytest.mark.parametrize("count", [9, 15, 40, 101])
+def test_the_interval_of_the_median_covers(count: int) -> None:
+    draw = random.Random(count)
+    runs, hits = 2000, 0
+    for _ in range(runs):
+        low, high = grains._median_interval([draw.expovariate(1.0) for _ in range(count)])
+        hits += low <= math.log(2) <= high
+    # At least 95 %; half a per cent is one standard deviation.
+    assert hits / runs >= 0.93
+
+
+def test_the_interval_of_few_values_holds_all() -> None:
+    assert grains._median_interval([3, 1, 2]) == (1, 3)
+
+
+def test_which_grains_are_tried() -> None:
+    assert grains._grains(expected=0.01, most=1000) == [1]
+    assert grains._grains(expected=1, most=1000) == [1, 2, 4, 8, 16, 32, 64]
+    assert grains._grains(expected=1e9, most=10) == [1, 2, 4, 8]
+
+
+def test_the_budget_is_kept() -> None:
+    blocks, chosen = grains._plan([1, 2, 4], 1e-3, 1e-4, 2, 60)
+    assert (blocks, chosen) == (101, [1, 2, 4])
+    # The largest is left out.
+    blocks, chosen = grains._plan([1, 2, 4], 1e-2, 1e-4, 2, 1.5)
+    assert (blocks, chosen) == (11, [1, 2])
+    assert blocks >= 9
+    with pytest.raises(
+        ArgumentError, match="budget: expected at least 41 seconds for 10"
+    ):
+        grains._plan([1, 2, 4], 1.0, 1e-2, 2, 5)
+
+
+def test_words() -> None:
+    assert str(FOUND).startswith(
+        "collatz c-nogil, 2 workers (threads): from 8 items each they beat one thread;"
+        " that is 1 ms of work\n"
+    )
+    assert "so both should be even at 4 items each" in str(FOUND)
+    assert "hand" not in str(FOUND).split("back")[1].split("\n")[0]
+    busy = replace(FOUND, conditions=replace(FOUND.conditions, others=0.9))
+    assert "figures doubtful:\n* other processes took 0.90 CPUs" in str(busy)
+    never = replace(
+        FOUND, variant=None, target="f", grain=None, work=None, rows=(row(8, 0.8),)
+    )
+    assert str(never).startswith(
+        "f, 2 workers (threads): they did not beat one thread with up to 8 items each"
+    )
+    alone = replace(never, environment=replace(FOUND.environment, usable_cpus=1))
+    assert "with one usable CPU they can't" in str(alone)
+    several = replace(FOUND.environment, usable_cpus=2, gil=True)
+    words = "gilx probe tells whether the work holds the GIL"
+    assert words in str(replace(never, environment=several))
+    assert words not in str(replace(never, environment=replace(several, gil=False)))
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "words"),
+    [
+        ("nope", {}, "kernel: expected one of mandelbrot, "),
+        (3, {}, "target: expected a kernel, its name, or a callable that takes start"),
+        (print, {}, "items: expected how many items the callable has, got None"),
+        (print, {"items": 0}, "items: expected at least 1, got 0"),
+        (print, {"items": 1}, "items: expected an item for each of 2 workers, got 1"),
+        (print, {"items": 9, "size": 3}, "size: expected None for a callable, got 3"),
+        (print, {"items": 9, "variant": "x"}, "variant: expected None for a callable"),
+        ("collatz", {"items": 9}, "items: expected None for a kernel, whose size says"),
+        ("collatz", {"size": 1}, "size: expected an item for each of 2 workers, got 1"),
+        ("collatz", {"size": 0}, "size: expected at least 1, got 0"),
+        ("collatz", {"variant": "x"}, "variant: expected one of python, "),
+        ("collatz", {"workers": 1}, "workers: expected at least 2, got 1"),
+        ("collatz", {"pool": "serial"}, "pool: expected one of threads"),
+        ("collatz", {"pool": "native"}, "pool: expected one of threads"),
+        ("collatz", {"budget": 0}, "budget: expected 0.1 to 3600, got 0"),
+        ("collatz", {"seed": -1}, "seed: expected at least 0, got -1"),
+    ],
+)
+def test_bad_input(target: Any, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        gilx.grain(target, **{"workers": 2, **arguments})
+    assert words in str(caught.value)
+
+
+def test_bad_files() -> None:
+    text = FOUND.to_json()
+    fields = json.loads(text)
+    for change, words in (
+        ({"rows": []}, "text.rows: expected at least one row"),
+        ({"workers": 0}, "text.workers: expected at least 1"),
+        ({"version": 9}, "a newer gilx wrote it"),
+        ({"environment": None}, "text.environment: expected an object, got None"),
+        ({"rows": [{}]}, "text.rows[0]: expected a field 'grain', got none"),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            Grain.from_json(json.dumps({**fields, **change}))
+        assert words in str(caught.value)
+    with pytest.raises(ArgumentError, match="got other text"):
+        Grain.from_json(text[: len(text) // 2])
+
+
+def test_the_expected_grain() -> None:
+    assert FOUND.expected == pytest.approx(4)
+    assert replace(FOUND, item=0.0).expected == math.inf
+    assert "even" not in str(replace(FOUND, item=0.0))
+
+
+def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gilx", "grain", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        **options,
+    )
+
+
+def test_the_command(tmp_path: Path) -> None:
+    done = command("collatz", "--size=500", "--budget=0.1", "--workers=2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("collatz c-nogil, 2 workers (threads): ")
+    (tmp_path / "mine.py").write_text("def work(a, b):\n    sum(range((b - a) * 99))\n")
+    done = command(
+        "mine:work", "--items=100", "--budget=0.1", "--workers=2", "--json", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert Grain.from_json(done.stdout).target == "mine:work"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nope",), "gilx grain: kernel: expected one of mandelbrot"),
+        (("no.such:x",), "gilx grain: target: can't import 'no.such'"),
+        (("math:gcd",), "gilx grain: items: expected how many items"),
+        (("collatz", "--budget", "x"), "gilx grain: budget: expected a number, got 'x'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(arguments: tuple[str, ...], words: str) -> None:
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,193 @@
+"""The statistics of blocks: what they say at the rate they state, by simulation."""
+
+from __future__ import annotations
+
+import math
+import random
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from gilx.meter.blocks import calls_needed, time_blocks
+from gilx.meter.statistics import (
+    NOTHING_KNOWN,
+    anytime_interval,
+    evidence,
+    log_ratios,
+    median_ratio,
+    preset_interval,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+
+def test_a_ratio_turned_round_is_the_inverse() -> None:
+    a, b = [1.0, 2.0, 3.0, 9.0], [2.0, 2.0, 1.0, 1.0]
+    assert median_ratio(a, b) == pytest.approx(math.sqrt(3))
+    assert median_ratio(a, b) * median_ratio(b, a) == pytest.approx(1, abs=1e-15)
+    assert log_ratios([math.e], [1.0]) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "above"), [(1, 0), (1, 1), (7, 3), (20, 16), (13, 13)]
+)
+def test_evidence_is_the_mixture(blocks: int, above: int) -> None:
+    # The integral of the docstring by the midpoint rule.
+    p = np.linspace(0.5, 1, 200_001)
+    p = (p[1:] + p[:-1]) / 2
+    integral = 2 * np.mean(2.0**blocks * p**above * (1 - p) ** (blocks - above)) / 2
+    assert evidence(blocks, above) == pytest.approx(integral, rel=1e-6)
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 2, 9, 30])
+def test_evidence_is_worth_one_on_average(blocks: int) -> None:
+    """Its mean is 1 if either sign is as likely: exactly, and so after every block."""
+    total = Fraction(0)
+    for above in range(blocks + 1):
+        ways = sum(math.comb(blocks + 1, j) for j in range(above + 1))
+        total += Fraction(ways, blocks + 1) / 2**blocks
+        assert evidence(blocks, above) == pytest.approx(
+            ways / (blocks + 1) / math.comb(blocks, above)
+        )
+    assert total == 1
+
+
+def test_strong_evidence_takes_thirteen_blocks_that_agree() -> None:
+    assert evidence(12, 12) < 1000 <= evidence(13, 13)
+
+
+def looked_at_often(logs: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
+    """Return which rows were rejected at any time, from either side."""
+    n = logs.shape[1]
+    table = np.zeros((n + 1, n + 1))
+    for count in range(1, n + 1):
+        for above in range(count + 1):
+            table[count, above] = evidence(count, above)
+    blocks = np.arange(1, n + 1)
+    up, down = np.cumsum(logs > 0, axis=1), np.cumsum(logs < 0, axis=1)
+    seen = np.maximum(table[blocks, up], table[blocks, down])
+    rejected: NDArray[np.bool_] = seen.max(axis=1) >= limit
+    return rejected
+
+
+def drifting(rng: np.random.Generator, runs: int, blocks: int) -> NDArray[np.float64]:
+    """Return log ratios of two arms that are the same, on a machine of changing speed."""
+    speed = np.cumsum(rng.normal(0, 0.05, (runs, blocks)), axis=1)
+    noise = rng.standard_t(2, (runs, blocks, 2)) * np.exp(speed)[..., None] * 0.03
+    ratio: NDArray[np.float64] = noise[..., 0] - noise[..., 1]
+    return ratio
+
+
+def test_looking_after_every_block_misleads_no_more_often_than_stated() -> None:
+    logs = drifting(np.random.default_rng(1), 20_000, 100)
+    assert 0.005 < looked_at_often(logs, 2 / 0.05).mean() < 0.05
+    assert looked_at_often(logs, 2 / 0.001).mean() < 0.001
+
+
+@pytest.mark.parametrize("blocks", [6, 7, 12, 21, 50])
+@pytest.mark.parametrize("spread", ["normal", "heavy", "skewed"])
+def test_the_interval_for_preset_blocks_misses_at_its_rate(
+    blocks: int, spread: str
+) -> None:
+    rng = np.random.default_rng(2)
+    runs = 4000
+    logs = {
+        "normal": rng.normal(0, 0.1, (runs, blocks)),
+        "heavy": rng.standard_t(2, (runs, blocks)) * 0.1,
+        "skewed": rng.exponential(0.1, (runs, blocks)) - 0.1 * math.log(2),
+    }[spread]
+    misses = 0
+    for row in logs.tolist():
+        low, high = preset_interval(row)
+        misses += not low <= 1 <= high
+    assert 0.03 < misses / runs < 0.065
+
+
+def test_stopping_at_a_wanted_width_is_right_with_the_anytime_interval() -> None:
+    rng = np.random.default_rng(3)
+    missed = {"preset": 0, "anytime": 0}
+    runs = 600
+    for row in rng.normal(0, 0.05, (runs, 60)).tolist():
+        for name, interval in (
+            ("preset", preset_interval),
+            ("anytime", anytime_interval),
+        ):
+            for n in range(6, 61):
+                low, high = interval(row[:n])
+                # Stops once it has found "a difference": the worst one can do.
+                if low > 1 or high < 1:
+                    missed[name] += 1
+                    break
+    assert missed["anytime"] / runs < 0.05 < missed["preset"] / runs
+
+
+def test_too_few_blocks_say_nothing() -> None:
+    assert preset_interval([]) == NOTHING_KNOWN
+    assert preset_interval([0.1] * 5) == NOTHING_KNOWN
+    assert preset_interval([0.0] * 6) == (1.0, 1.0)
+    assert anytime_interval([0.1] * 7) == NOTHING_KNOWN
+    assert anytime_interval([0.0] * 8) == (1.0, 1.0)
+
+
+def test_the_interval_is_between_the_right_places() -> None:
+    # At 6 blocks, 95 % is between all (96.9 %) and one place further inside.
+    logs = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    low, high = preset_interval(logs)
+    assert 0 < math.log(low) < 1
+    assert math.log(high) == pytest.approx(5 - math.log(low))
+
+
+def test_blocks_hold_every_arm_once_in_random_order() -> None:
+    order: list[str] = []
+    settled: list[int] = []
+    shown: list[int] = []
+
+    def arm(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    samples = time_blocks(
+        {"a": lambda: arm("a"), "b": lambda: arm("b"), "c": lambda: arm("c")},
+        40,
+        between=shown.append,
+        settle=lambda: settled.append(len(order)),
+    )
+    assert shown == [0, *range(40)]
+    assert settled == list(range(3 * 41))
+    blocks = [tuple(order[i : i + 3]) for i in range(0, len(order), 3)]
+    assert all(sorted(block) == ["a", "b", "c"] for block in blocks)
+    assert len(set(blocks)) == 6
+    assert [len(values) for values in samples.values()] == [40, 40, 40]
+
+
+def test_blocks_stop_when_there_are_enough() -> None:
+    def enough(samples: Mapping[str, Sequence[float]]) -> bool:
+        return len(samples["a"]) == 5
+
+    assert len(time_blocks({"a": lambda: 0.0}, 100, enough=enough)["a"]) == 5
+
+
+def test_one_block_is_made_however_small_the_budget() -> None:
+    for warm_up in (False, True):
+        samples = time_blocks({"a": lambda: 1.0}, 100, budget=1e-12, warm_up=warm_up)
+        assert samples == {"a": [1.0]}
+
+
+@pytest.mark.parametrize("each", [1e-9, 3e-7, 1e-3, 0.02, 5.0])
+def test_calibration_finds_how_many_calls_are_needed(each: float) -> None:
+    made: list[int] = []
+    draw = random.Random(0)
+
+    def timed(calls: int) -> float:
+        made.append(calls)
+        return 1e-7 + each * calls * draw.uniform(0.95, 1.05)
+
+    calls, found = calls_needed(timed, 0.01)
+    assert found == pytest.approx(each, rel=0.2)
+    assert calls == pytest.approx(max(1, 0.01 / each), rel=0.2)
+    assert sum(made) * each < 0.05 or made == [1]
