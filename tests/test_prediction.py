@@ -207,6 +207,14 @@ def test_never_holding_is_limited_by_the_cpus_alone() -> None:
     assert row.speedup == row.bound == 64
 
 
+@pytest.mark.parametrize("scv", [5e-324, 1e-300, 1e-17, 1e-9])
+def test_holds_that_hardly_vary_are_constant(scv: float) -> None:
+    figures: Any = {"hold": 0.0625, "waiting": 1.0, "cpus": 1}
+    [varying] = predict([2], hold_scv=scv, **figures).rows
+    [constant] = predict([2], hold_scv=0, **figures).rows
+    assert varying.throughput == pytest.approx(constant.throughput, rel=1e-6)
+
+
 def test_thousands_of_workers() -> None:
     [row] = predict([5000], hold=1e-5, release=1e-4, waiting=0.1, cpus=8).rows
     assert 0.9 * row.bound <= row.speedup <= row.bound

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -264,7 +265,11 @@ class _Law:
         if self.scv == 0:
             return scaled
         if self.scv <= 1:
-            gamma: Reals = np.log1p(scaled * self.scv) / self.scv
+            spread = scaled * self.scv
+            # Where the spread is too small to tell, or for a double, holds are constant.
+            gamma: Reals = np.where(
+                spread < sys.float_info.epsilon, scaled, np.log1p(spread) / self.scv
+            )
             return gamma
         short = (1 + math.sqrt((self.scv - 1) / (self.scv + 1))) / 2
         mixed: Reals = short / (1 + scaled / (2 * short)) + (1 - short) / (
