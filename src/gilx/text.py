@@ -7,7 +7,7 @@ from typing import Any
 
 from gilx.errors import ArgumentError
 
-__all__ = ["duration", "fields_of"]
+__all__ = ["duration", "fields_of", "one_line"]
 
 
 def duration(seconds: float | None) -> str:
@@ -42,3 +42,9 @@ def fields_of(text: str, schema: str, version: int) -> dict[str, Any]:
             f" got {found[0]}, version {found[1]}"
         )
     return fields
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's type and message as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -7,10 +7,10 @@ the command with its traceback and status 1.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
+from gilx.cli.files import save
 from gilx.cli.numbers import number, whole_number, whole_numbers
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
@@ -132,16 +132,9 @@ def write(report: Report, options: argparse.Namespace) -> None:
         if path == "-":
             print(text().rstrip("\n"))
         elif path is not None:
-            _save(path, text())
+            save(path, text())
     if options.plot is not None:
         try:
             report.plot().savefig(options.plot, dpi=150)
         except (OSError, ValueError) as error:
             raise ArgumentError(f"plot: can't write {options.plot!r}: {error}") from None
-
-
-def _save(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ArgumentError(f"file: can't write {path!r}: {error.strerror}") from None

@@ -9,12 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError
+from gilx.text import one_line
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-__all__ = ["add_target", "find_target"]
+__all__ = ["add_target", "find_callable", "find_target"]
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -53,11 +54,32 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
         argument is no literal. The message says which.
 
     """
+    # The literals are looked at before a module's code runs.
+    values = [_literal(number, word) for number, word in enumerate(arguments, 1)]
+    call = partial(find_callable(target), *values)
+    call.__qualname__ = f"{target}({', '.join(arguments)})"  # type: ignore[attr-defined]
+    return call
+
+
+def find_callable(target: str) -> Callable[..., Any]:
+    """Return what ``module:callable`` names.
+
+    Parameters
+    ----------
+    target : str
+        Either part may have dots. Modules are looked for in the current directory, too,
+        as ``python -m`` does.
+
+    Raises
+    ------
+    ArgumentError
+        The module can't be imported, has no such attribute, or it can't be called. The
+        message says which.
+
+    """
     module_name, colon, path = target.partition(":")
     if not (module_name and colon and path):
         raise ArgumentError(f"target: expected module:callable, got {target!r}")
-    # The literals are looked at before a module's code runs.
-    values = [_literal(number, word) for number, word in enumerate(arguments, 1)]
     # A script on PATH is started with its own directory in the place of the current one.
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -66,7 +88,7 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
         found = importlib.import_module(module_name)
     except Exception as error:
         raise ArgumentError(
-            f"target: can't import {module_name!r}: {_one_line(error)}"
+            f"target: can't import {module_name!r}: {one_line(error)}"
         ) from error
     walked = f"module {module_name}"
     for name in path.split("."):
@@ -79,9 +101,8 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
         raise ArgumentError(
             f"target: expected a callable, but {target} is of type {type(found).__name__}"
         )
-    call = partial(found, *values)
-    call.__qualname__ = f"{target}({', '.join(arguments)})"  # type: ignore[attr-defined]
-    return call
+    callable_: Callable[..., Any] = found
+    return callable_
 
 
 def _literal(number: int, word: str) -> object:
@@ -92,8 +113,3 @@ def _literal(number: int, word: str) -> object:
             f"argument {number}: expected a Python literal, such as 10, '\"text\"' or"
             f" '[1, 2]'; got {word!r}"
         ) from None
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
