@@ -12,6 +12,7 @@ import types
 from dataclasses import fields, is_dataclass
 from typing import (
     Any,
+    Literal,
     TypeVar,
     Union,
     get_args,
@@ -106,6 +107,10 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
         return _decode_union(get_args(kind), found, where)
     if get_origin(kind) is tuple:
         return _decode_tuple(get_args(kind), found, where)
+    if get_origin(kind) is Literal:
+        if found not in get_args(kind):
+            raise _wrong(where, f"one of {', '.join(map(str, get_args(kind)))}", found)
+        return found
     if kind is type(None):
         right = found is None
     elif kind is float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilx.kernels.base import Problem
+    from gilx.meter.workers import Sample
 
 __all__ = ["Ceiling", "computing", "in_processes", "native"]
 
@@ -36,6 +37,8 @@ class Ceiling:
     settle: Callable[[], None] = _nothing
     """Waits until no idle worker uses a CPU, and prepares the next run."""
     close: Callable[[], None] = _nothing
+    sample: Callable[[], Sample] | None = None
+    """Does the same as `parallel` and tells what its workers used, where that is known."""
 
 
 def native(
@@ -97,6 +100,7 @@ def in_processes(
         None,
         processes.prepare if setup is not None else _nothing,
         processes.close,
+        lambda: processes.take_sample(repeat),
     )
 
 

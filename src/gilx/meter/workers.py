@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 if sys.platform == "linux":
     import resource
 
-__all__ = ["Calls", "Sample", "Share", "concurrency", "in_a_row", "take_sample"]
+__all__ = [
+    "Account",
+    "Calls",
+    "Sample",
+    "Share",
+    "concurrency",
+    "in_a_row",
+    "own_threads",
+    "take_sample",
+    "with_shares",
+]
 
 Number = TypeVar("Number", int, float)
 
@@ -153,7 +163,7 @@ def _switches() -> tuple[int | None, int | None]:
     return used.ru_nvcsw, used.ru_nivcsw
 
 
-class _Account:
+class Account:
     """Collects the shares of a region's workers."""
 
     def __init__(self) -> None:
@@ -161,6 +171,7 @@ class _Account:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
+        """Account for what the calling thread does inside the context."""
         switches, wait = _switches(), _own.wait()
         cpu, begin = time.thread_time(), time.perf_counter()
         yield
@@ -193,7 +204,7 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
     cpu = time.process_time()
     runs: list[tuple[float, float, float, list[Share]]] = []
     for region in work:
-        account = _Account()
+        account = Account()
         if pool.name in _THREADS:
             region = replace(region, account=account)  # noqa: PLW2901 - the same region
         begin = time.perf_counter()
@@ -208,6 +219,23 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
     )
     if any(len(shares) != pool.workers for _, _, _, shares in runs):
         return sample
+    return with_shares(sample, runs)
+
+
+def with_shares(
+    sample: Sample, runs: Sequence[tuple[float, float, float, Sequence[Share]]]
+) -> Sample:
+    """Return a sample with what its workers used.
+
+    Parameters
+    ----------
+    sample : Sample
+        What is known without them.
+    runs : sequence of tuple
+        Of each region: when it began and ended, by `time.perf_counter`; its wall time;
+        the share of each worker.
+
+    """
     every = [share for _, _, _, shares in runs for share in shares]
     # When each worker would have been done without waits for a CPU.
     done = [

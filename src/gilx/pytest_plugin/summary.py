@@ -1,0 +1,77 @@
+"""The verdicts of a run, on the terminal and in a file."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gilx.records import encode
+from gilx.testing import Verdict
+from gilx.text import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["lines", "save", "title"]
+
+_SCHEMA = "gilx.verdicts"
+_VERSION = 1
+_WIDTH = 90
+
+
+def title(told: Sequence[tuple[str, str]]) -> str:
+    """Return the section's title: how many there are of which outcome."""
+    outcomes = [Verdict.from_json(text).outcome for _, text in told]
+    parts = [
+        f"{outcomes.count(outcome)} {word}"
+        for outcome, word in (
+            ("fail", "failed"),
+            ("inconclusive", "inconclusive"),
+            ("pass", "passed"),
+        )
+        if outcome in outcomes
+    ]
+    return f"gilx: {', '.join(parts)}"
+
+
+def lines(told: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Return each test's verdict with its figures, as lines."""
+    for test, text in told:
+        verdict = Verdict.from_json(text)
+        yield f"{verdict.outcome}: {test} ({verdict.what}, {duration(verdict.seconds)})"
+        yield from textwrap.wrap(
+            f"{verdict.target}: {verdict.reason}",
+            _WIDTH,
+            initial_indent="    ",
+            subsequent_indent="    ",
+        )
+
+
+def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
+    """Write all verdicts with what they were made on.
+
+    Raises
+    ------
+    UsageError
+        The file can't be written.
+
+    """
+    from gilx.meter.report import Environment  # noqa: PLC0415 - loads NumPy
+
+    verdicts = [{"test": test, "verdict": json.loads(text)} for test, text in told]
+    values = {
+        "schema": _SCHEMA,
+        "version": _VERSION,
+        "environment": encode(Environment.now()),
+        "verdicts": verdicts,
+    }
+    try:
+        path.write_text(json.dumps(values, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise pytest.UsageError(
+            f"gilx: --gilx-json: can't write {str(path)!r}: {error.strerror}"
+        ) from None
