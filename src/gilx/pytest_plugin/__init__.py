@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.stash[_told] = []
     given = {name: _given(config, name) for name in (*_OPTIONS, "under_xdist")}
-    if any(given.values()):
+    if any(value not in (None, False) for value in given.values()):
         _settings_of(config)
 
 
@@ -195,9 +195,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
 
     # pytest may have filled more fixtures than the function takes.
     takes = inspect.signature(pyfuncitem.function).parameters
-    values = {
-        name: value for name, value in pyfuncitem.funcargs.items() if name in takes
-    }
+    values = {name: value for name, value in pyfuncitem.funcargs.items() if name in takes}
     _checks(pyfuncitem).judge_body(
         pyfuncitem.name,
         partial(_body(pyfuncitem), **values),
@@ -256,11 +254,10 @@ class _Listener:
         if path := _given(self._config, "json"):
             from gilx.pytest_plugin.summary import save  # noqa: PLC0415 - when used
 
-            save(self._config.invocation_params.dir / path, self._config.stash[_told])
+            told = self._config.stash[_told]
+            save(self._config.invocation_params.dir / path, told)
 
-    def pytest_terminal_summary(
-        self, terminalreporter: pytest.TerminalReporter
-    ) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show them."""
         told = self._config.stash[_told]
         if told:

@@ -13,6 +13,7 @@ from gilx.pytest_plugin.tracing import is_python, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from functools import partial
 
     from gilx.testing import Verdict
 
@@ -36,7 +37,12 @@ class Settings:
 
     @classmethod
     def checked(
-        cls, *, budget: str | None, inconclusive: str | None, json: str | None, beside: int
+        cls,
+        *,
+        budget: str | None,
+        inconclusive: str | None,
+        json: str | None,
+        beside: int,
     ) -> Settings:
         """Return the settings that options give as text.
 
@@ -170,19 +176,26 @@ class Checks:
     def judge_body(
         self,
         name: str,
-        body: Callable[[], object],
+        body: partial[object],
         asked: Mapping[str, Mapping[str, Any]],
     ) -> None:
         """Judge a test's own body by what its markers ask for, all of it."""
-        body.__qualname__ = name  # type: ignore[attr-defined] # what verdicts call it
-        check = {"releases_gil": self.releases, "scales": self.scales}
+        __tracebackhide__ = True
+        vars(body)["__qualname__"] = name  # what verdicts call it
+        check: dict[str, Callable[..., Verdict]] = {
+            "releases_gil": self.releases,
+            "scales": self.scales,
+        }
         for marker, limits in asked.items():
+            failure = None
             try:
                 check[marker](body, **limits)
             except AssertionError as error:
                 if not hasattr(error, "verdict"):
                     raise  # the body's own
-                pytest.fail(str(error), pytrace=False)
+                failure = str(error)
+            if failure is not None:
+                pytest.fail(failure, pytrace=False)
 
     def _limits(self, budget: float | None) -> dict[str, Any]:
         budget = self._settings.budget if budget is None else budget
@@ -205,11 +218,15 @@ class Checks:
         from gilx.testing import insist  # noqa: PLC0415 - when a test asks
 
         self._keep(verdict.to_json())
-        if verdict.outcome != "inconclusive" or self._settings.inconclusive == "skip":
+        if verdict.outcome != "inconclusive":
             return insist(verdict)
+        words = f"gilx: {verdict.target}: inconclusive: {verdict.reason}"
+        if self._settings.inconclusive == "skip":
+            # Not `Inconclusive`, of which pytest would tell that it was raised in here.
+            pytest.skip(words)
         if self._settings.inconclusive == "fail":
-            pytest.fail(f"gilx: {verdict}", pytrace=False)
-        self._warn(InconclusiveWarning(f"gilx: {verdict}"))
+            pytest.fail(words, pytrace=False)
+        self._warn(InconclusiveWarning(words))
         return verdict
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -43,12 +44,13 @@ def lines(told: Sequence[tuple[str, str]]) -> Iterator[str]:
     for test, text in told:
         verdict = Verdict.from_json(text)
         yield f"{verdict.outcome}: {test} ({verdict.what}, {duration(verdict.seconds)})"
-        yield from textwrap.wrap(
-            f"{verdict.target}: {verdict.reason}",
-            _WIDTH,
-            initial_indent="    ",
-            subsequent_indent="    ",
-        )
+        # A number stays on the line of its unit.
+        words = f"{verdict.target}: {verdict.reason}".replace(" %", "\u00a0%")
+        width = min(_WIDTH, shutil.get_terminal_size().columns)
+        for line in textwrap.wrap(
+            words, width, initial_indent="    ", subsequent_indent="    "
+        ):
+            yield line.replace("\u00a0", " ")
 
 
 def save(path: Path, told: Sequence[tuple[str, str]]) -> None:

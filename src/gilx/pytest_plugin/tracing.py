@@ -37,5 +37,5 @@ def is_python(fn: object) -> bool:
     """Return whether calling this runs Python code of its own, as far as can be seen."""
     while isinstance(fn, partial):
         fn = fn.func
-    methods = (fn, getattr(fn, "__func__", None), getattr(type(fn), "__call__", None))
+    methods = (fn, getattr(fn, "__func__", None), vars(type(fn)).get("__call__"))
     return any(hasattr(method, "__code__") for method in methods)

@@ -89,6 +89,7 @@ def assert_releases_gil(
         Whatever the function raises, with a note.
 
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     return insist(judge_release(fn, *args, at_least=at_least, budget=budget, setup=setup))
 
 
@@ -104,6 +105,7 @@ def assert_holds_gil(
     For what must not run beside other Python code, and to see that a check can fail.
     Parameters, result and errors are those of `assert_releases_gil`.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     return insist(judge_hold(fn, *args, at_least=at_least, budget=budget, setup=setup))
 
 
@@ -156,6 +158,7 @@ def assert_scales(
         Whatever the function raises, with a note.
 
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     return insist(
         judge_scaling(
             fn,
@@ -179,6 +182,7 @@ def insist(verdict: Verdict) -> Verdict:
         It is inconclusive.
 
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     if verdict.outcome == "inconclusive":
         raise Inconclusive(verdict)
     if verdict.outcome == "fail":
