@@ -6,9 +6,7 @@
 #include <stdint.h>
 
 /* Knows nothing of Python, so it needs no GIL. */
-static uint64_t
-mixed(const unsigned char *data, Py_ssize_t length, Py_ssize_t rounds)
-{
+static uint64_t mixed(const unsigned char *data, Py_ssize_t length, Py_ssize_t rounds) {
     uint64_t state = 1;
     for (Py_ssize_t round = 0; round < rounds; round++) {
         for (Py_ssize_t i = 0; i < length; i++) {
@@ -19,9 +17,7 @@ mixed(const unsigned char *data, Py_ssize_t length, Py_ssize_t rounds)
     return state;
 }
 
-static PyObject *
-mix(PyObject *module, PyObject *args)
-{
+static PyObject *mix(PyObject *module, PyObject *args) {
     (void)module;
     Py_buffer data;
     Py_ssize_t rounds;
@@ -31,10 +27,8 @@ mix(PyObject *module, PyObject *args)
     }
     /* Between these two lines nothing of Python's may be touched. The buffer may: it is
        locked until it is given back, and so can't move or shrink. */
-    Py_BEGIN_ALLOW_THREADS
-    result = mixed(data.buf, data.len, rounds);
-    Py_END_ALLOW_THREADS
-    PyBuffer_Release(&data);
+    Py_BEGIN_ALLOW_THREADS result = mixed(data.buf, data.len, rounds);
+    Py_END_ALLOW_THREADS PyBuffer_Release(&data);
     return PyLong_FromUnsignedLongLong(result);
 }
 
@@ -44,7 +38,8 @@ static PyMethodDef methods[] = {
 };
 
 static PyModuleDef_Slot slots[] = {
-/* The module has no state, so threads may use it side by side, and so may interpreters. */
+/* The module has no state, so threads may use it side by side, and so may interpreters.
+ */
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
@@ -61,8 +56,6 @@ static struct PyModuleDef definition = {
     .m_slots = slots,
 };
 
-PyMODINIT_FUNC
-PyInit__mix(void)
-{
+PyMODINIT_FUNC PyInit__mix(void) {
     return PyModuleDef_Init(&definition);
 }
