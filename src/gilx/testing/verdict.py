@@ -179,13 +179,19 @@ class Inconclusive(unittest.SkipTest):
     """Nothing could be told: unittest and pytest skip the test, with the reason."""
 
     def __init__(self, verdict: Verdict) -> None:
-        super().__init__(f"gilx: {verdict.target}: inconclusive: {verdict.reason}")
+        super().__init__(verdict)
         self.verdict = verdict
+
+    def __str__(self) -> str:
+        return f"gilx: {self.verdict}"
 
 
 class Failure(AssertionError):  # noqa: N818 - what a failed assertion raises
     """What was asserted is not so."""
 
     def __init__(self, verdict: Verdict) -> None:
-        super().__init__(str(verdict))
+        super().__init__(verdict)
         self.verdict = verdict
+
+    def __str__(self) -> str:
+        return f"gilx: {self.verdict}"
