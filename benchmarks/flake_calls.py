@@ -1,10 +1,10 @@
-"""Calls whose answers are known, for `flake.py`: in a module, so that processes have them."""
+"""Calls whose answers are known, for `flake.py`; processes load them from here."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from gilx import kernels
@@ -12,18 +12,31 @@ from gilx import kernels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["KINDS", "LENGTHS", "Work"]
+    from gilx.kernels.base import Problem
 
-Kind = Literal["released", "held", "half", "memory"]
-KINDS: tuple[Kind, ...] = ("released", "held", "half", "memory")
+__all__ = ["KINDS", "LENGTHS", "Kind", "Work"]
+
+Kind = Literal["released", "held", "half", "memory", "locked", "partly"]
+KINDS: tuple[Kind, ...] = ("released", "held", "half", "memory", "locked", "partly")
 LENGTHS = (2, 20, 200)
 """Of a call, in milliseconds, about."""
 
-# Bodies whose interactions take that many milliseconds, and elements and rounds of triads.
+# Bodies whose interactions take so many milliseconds; elements and rounds of triads.
 _BODIES = {2: 890, 20: 2800, 200: 8900}
 _TRIADS = {2: (2_000_000, 1), 20: (4_000_000, 5), 200: (4_000_000, 50)}
+_LOCKED = 0.7  # the share of partly's time that is behind the lock
 
-_own = threading.local()
+
+class _Own(threading.local):
+    """Arrays, and the calls that work on them."""
+
+    def __init__(self) -> None:
+        self.problems: dict[tuple[str, int], Problem] = {}
+        self.calls: dict[Work, list[Callable[[], Any]]] = {}
+
+
+_own = _Own()
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,8 @@ class Work:
 
     ``released`` and ``held`` compute nbody with and without the GIL. ``half`` holds it
     for about a millisecond and releases it for one, in turns. ``memory`` releases it, and
-    is bound by memory.
+    is bound by memory. ``locked`` releases the GIL, but a lock of its own lets one thread
+    at a time into nbody; ``partly`` has 70 % of each two milliseconds behind that lock.
     """
 
     kind: Kind
@@ -41,40 +55,53 @@ class Work:
 
     def __call__(self) -> None:
         """Do it."""
-        made = _own.__dict__
-        if self not in made:
-            made[self] = self._calls()
-        for call in made[self]:
+        if self not in _own.calls:
+            _own.calls[self] = self._parts()
+        for call in _own.calls[self]:
             call()
 
-    def _calls(self) -> list[Callable[[], Any]]:
+    def _parts(self) -> list[Callable[[], Any]]:
         if self.kind == "memory":
             size, rounds = _TRIADS[self.length]
             return [_part("triad", size, "c-nogil")] * rounds
         bodies = _BODIES[self.length]
-        if self.kind != "half":
+        if self.kind in ("released", "held", "locked"):
             variant = "c-gil" if self.kind == "held" else "c-nogil"
-            return [_part("nbody", bodies, variant)]
-        ends = [round(bodies * i / self.length) for i in range(self.length + 1)]
-        return [
-            _part("nbody", bodies, "c-nogil" if i % 2 else "c-gil", start, stop)
-            for i, (start, stop) in enumerate(pairwise(ends))
-        ]
+            return [_part("nbody", bodies, variant, locked=self.kind == "locked")]
+        first, variant = (0.5, "c-gil") if self.kind == "half" else (_LOCKED, "c-nogil")
+        parts = []
+        for i in range(half := self.length // 2):
+            start, stop = bodies * i // half, bodies * (i + 1) // half
+            middle = start + round(first * (stop - start))
+            parts += [
+                _part(
+                    *("nbody", bodies, variant, start, middle),
+                    locked=self.kind == "partly",
+                ),
+                _part("nbody", bodies, "c-nogil", middle, stop),
+            ]
+        return parts
 
 
 def _part(
-    kernel: str, size: int, variant: str, start: int = 0, stop: int | None = None
+    kernel: str,
+    size: int,
+    variant: str,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    locked: bool = False,
 ) -> Callable[[], Any]:
     key = kernel, size
-    problems = _own.__dict__.setdefault("problems", {})
-    if key not in problems:
-        problems[key] = kernels.get(kernel).problem(size)
-    problem = problems[key]
+    if key not in _own.problems:
+        _own.problems[key] = kernels.get(kernel).problem(size)
+    problem = _own.problems[key]
     function = problem.kernel.function(variant)
     arguments = problem.calls()[0]
     end = problem.items if stop is None else stop
 
     def call() -> None:
-        function(*arguments, start, end)
+        with _lock if locked else nullcontext():
+            function(*arguments, start, end)
 
     return call
