@@ -189,6 +189,17 @@ def test_what_several_watches_saw_adds_up() -> None:
     assert high - low < alone[1] - alone[0]
 
 
+def test_bounds_hold_whatever_late_looks_missed() -> None:
+    seen = looks(100, 900)
+    low, high = seen.bounds(0.999)
+    late = replace(seen, unknown=300.0, late=300)
+    assert late.doubt.startswith("the sampler could not look in time for 30 %")
+    assert late.too_little == ""
+    assert late.bounds(0.999) == (0.0, high + 0.3)
+    assert low > 0
+    assert replace(seen, late=995).too_little.startswith("too short: 5 good looks")
+
+
 def test_surer_intervals_are_wider() -> None:
     own = looks(30, 70).own
     levels = (0.5, 0.95, 0.999, 0.999999)

@@ -28,6 +28,7 @@ _ALPHA = 1e-3  # how often, at most, a verdict may be wrong by chance
 _STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 0.9
 _GROWTH = 2.0  # each stage sees as much as all before, about
 _TOO_SHORT = 1e-6  # a call that takes no longer can't be told from calling
+_MUCH_UNKNOWN = 0.03
 _PREPARED = 0.02  # seconds of calls that have their arguments ready at once
 
 
@@ -134,7 +135,7 @@ def _evidence(
     return ReleaseEvidence(
         limit=limit,
         held=None if math.isnan(seen.held) else seen.held,
-        held_interval=seen.interval(level),
+        held_interval=seen.bounds(level),
         level=level,
         longest_hold=tally.longest,
         where=usage.where if tally.calls == 1 else "",
@@ -148,7 +149,7 @@ def _evidence(
         late=seen.late,
         unknown=seen.share_unknown,
         backend=usage.backend,
-        doubt=seen.doubt
+        doubt=seen.too_little
         if each >= _TOO_SHORT
         else f"too short: a call takes {duration(each)}, hardly more than calling does",
     )
@@ -244,8 +245,14 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
     word, value = "holds", found.held
     if not holds:
         word, value, low, high = "releases", 1 - found.held, 1 - high, 1 - low
+    busy = ""
+    if found.side == 0 and found.unknown > _MUCH_UNKNOWN:
+        busy = (
+            "the machine is too busy to tell: the watch could not look in time for"
+            f" {percent(found.unknown)} of the time; it "
+        )
     return (
-        f"{word} the GIL for {percent(value)} of its time"
+        f"{busy}{word} the GIL for {percent(value)} of its time"
         f" ({percent(low)} to {percent(high)}); asked for: at least {percent(share)}"
     )
 

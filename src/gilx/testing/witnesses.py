@@ -156,7 +156,7 @@ class Witnesses:
             return None
         if clean > 0 and self.reached >= self._efficiency:
             return "pass"
-        return "pass" if wall > 0 and self.discerning else None
+        return "pass" if wall > 0 and clean >= 0 and self.discerning else None
 
     def reason(self) -> str:
         """Return what was found, in a sentence."""
