@@ -43,7 +43,9 @@ def judge(what):
     """Say what the callable asks for: it returns the outcome, and may be called again."""
     def judged(fn, *args, setup=None, **limits):
         outcome = fn(*args, *(setup() if setup else ()))
-        asked = ", ".join(f"{name}={value}" for name, value in sorted(limits.items()))
+        asked = ", ".join(
+            f"{name}={value}" for name, value in sorted(limits.items()) if value is not None
+        )
         name = getattr(fn, "__qualname__", type(fn).__name__)
         reason = f"so it was asked for ({asked})"
         return Verdict(outcome, reason, nothing_watched(0.1, ""), what, name, 0.25)
@@ -271,7 +273,7 @@ def test_json_that_cant_be_written(pytester: pytest.Pytester) -> None:
         ),
         (
             "scales(at_least=0.5)",
-            "scales: expected keywords among workers, efficiency, budget; got 'at_least'",
+            "scales: expected keywords among workers, efficiency, budget, limit_threads; got 'at_least'",
         ),
         ("releases_gil(0.5)", "releases_gil: expected keywords (at_least, budget), got"),
         ("releases_gil(at_least=0)", "releases_gil: at_least: expected above 0 and"),
@@ -279,6 +281,7 @@ def test_json_that_cant_be_written(pytester: pytest.Pytester) -> None:
         ("scales(workers=1)", "scales: workers: expected at least 2, got 1"),
         ("scales(workers=2.5)", "scales: workers: expected a whole number, got 2.5"),
         ("scales(efficiency='x')", "scales: efficiency: expected a number, got 'x'"),
+        ("scales(limit_threads=0)", "scales: limit_threads: expected at least 1, got 0"),
         ("scales(budget=0)", "scales: budget: expected above 0"),
     ],
 )

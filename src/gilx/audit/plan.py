@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.cli.target import find_callable
 from gilx.environment import usable_cpus
-from gilx.errors import ArgumentError, at_least, real_at_least
+from gilx.errors import ArgumentError, above_zero, at_least
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -230,7 +230,7 @@ def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> Subject:
             keywords=keywords,
             sizes=(None,) if sizes is None else _numbers("sizes", sizes, 0),
             workers=_numbers("workers", both.get("workers", max(2, usable_cpus())), 2),
-            budget=_budget(both.get("budget", _BUDGET)),
+            budget=above_zero("budget", both.get("budget", _BUDGET)),
         )
     except ArgumentError as error:
         raise ArgumentError(f"{where}: {error}") from error
@@ -271,10 +271,3 @@ def _numbers(name: str, given: object, least: int) -> tuple[int, ...]:
             raise ArgumentError(f"{name}: expected at least one number, got none")
         return tuple(dict.fromkeys(at_least(name, one, least) for one in given))
     return (at_least(name, given, least),)
-
-
-def _budget(given: object) -> float:
-    number = real_at_least("budget", given, 0)
-    if number == 0:
-        raise ArgumentError("budget: expected above 0, got 0")
-    return number

@@ -102,7 +102,7 @@ def interval(
     n = looks / spread
     centre = (h + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(h * (1 - h) / n + z * z / (4 * n * n))
-    hidden = unknown * (min(1.0, z / math.sqrt(12)) if prompt else 1.0)
+    hidden = unknown * (z / math.sqrt(12) if prompt else 1.0)
     low = h - math.hypot(h - min(h, centre - half), hidden)
     high = h + math.hypot(max(h, centre + half) - h, hidden)
     return max(0.0, low), min(1.0, high)

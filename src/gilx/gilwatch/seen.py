@@ -48,24 +48,39 @@ class Seen:
         """Share of the time for which there is no good look."""
         return self.unknown / self.counted if self.counted > 0 else 1.0
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the interval of the hold fraction."""
-        return interval(self.own, self.share_unknown, prompt=self.prompt, level=level)
+    def interval(self) -> tuple[float, float]:
+        """Return the interval of the hold fraction, at 95 %."""
+        return interval(self.own, self.share_unknown, prompt=self.prompt)
+
+    def bounds(self, level: float) -> tuple[float, float]:
+        """Return bounds of the hold fraction, whatever was the case when looks were late.
+
+        As wide as if it had been held, or free, for all of that time: nothing is taken to
+        be likely there, so that no share of unknown time is too much for them.
+        """
+        low, high = interval(self.own, level=level)
+        unknown = self.share_unknown
+        return max(0.0, low - unknown), min(1.0, high + unknown)
 
     @property
-    def doubt(self) -> str:
-        """Why nothing can be concluded; empty if something can."""
+    def too_little(self) -> str:
+        """Why what was seen says nothing at all; empty if it says something."""
         good = self.looks - self.late
         if good < _FEWEST_LOOKS:
             return (
                 f"too short: {good} good look{'s' if good != 1 else ''},"
                 f" at least {_FEWEST_LOOKS} are needed"
             )
-        if self.share_unknown > _MOST_UNKNOWN:
+        if self.own.y < _LEAST_LEFT * self.counted:
+            return "other threads held the GIL for nearly all of the time"
+        return ""
+
+    @property
+    def doubt(self) -> str:
+        """Why nothing can be concluded; empty if something can."""
+        if not self.too_little and self.share_unknown > _MOST_UNKNOWN:
             return (
                 "the sampler could not look in time for"
                 f" {self.share_unknown * 100:.0f} % of the time, since the CPUs were busy"
             )
-        if self.own.y < _LEAST_LEFT * self.counted:
-            return "other threads held the GIL for nearly all of the time"
-        return ""
+        return self.too_little

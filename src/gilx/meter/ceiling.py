@@ -38,7 +38,7 @@ class Ceiling:
     """Waits until no idle worker uses a CPU, and prepares the next run."""
     close: Callable[[], None] = _nothing
     sample: Callable[[], Sample] | None = None
-    """Does the same as `parallel` and tells what its workers used, where that is known."""
+    """The same as `parallel`, with what its workers used, where that is known."""
 
 
 def native(

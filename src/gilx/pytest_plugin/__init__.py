@@ -23,7 +23,7 @@ __all__ = ["gil"]
 # What each marker takes; `checks` says what is right for it.
 _MARKERS = {
     "releases_gil": ("at_least", "budget"),
-    "scales": ("workers", "efficiency", "budget"),
+    "scales": ("workers", "efficiency", "budget", "limit_threads"),
 }
 _OPTIONS = {
     "budget": ("SECONDS", "that one verdict may take (default: the check's own)"),
@@ -63,8 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "scales(workers=2, efficiency=0.8, budget=None): the test's body, called"
-        " repeatedly by several threads, is as fast as the machine lets it be",
+        "scales(workers=2, efficiency=0.8, budget=None, limit_threads=None): the test's"
+        " body, called repeatedly by several threads, is as fast as the machine lets it"
+        " be",
     )
     config.stash[_told] = []
     given = {name: _given(config, name) for name in (*_OPTIONS, "under_xdist")}

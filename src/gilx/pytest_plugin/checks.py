@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.errors import ArgumentError, at_least, number_between, one_of
+from gilx.errors import ArgumentError, above_zero, at_least, number_between, one_of
 from gilx.pytest_plugin.tracing import is_python, tracing
 
 if TYPE_CHECKING:
@@ -62,19 +61,13 @@ class Settings:
                 raise ArgumentError(
                     f"--gilx-budget: expected a number, got {budget!r}"
                 ) from None
-            seconds = _seconds("--gilx-budget", number)
+            seconds = above_zero("--gilx-budget", number)
         how = one_of(
             "--gilx-inconclusive",
             "skip" if inconclusive is None else inconclusive,
             ("skip", "fail", "warn"),
         )
         return cls(seconds, how, beside)
-
-
-def _seconds(name: str, given: float) -> float:
-    if not math.isfinite(number_between(name, given, 0, math.inf, above=True)):
-        raise ArgumentError(f"{name}: expected a finite number, got {given!r}")
-    return float(given)
 
 
 def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is checked
@@ -89,10 +82,14 @@ def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is chec
     for name, given in limits.items():
         if name == "workers":
             at_least(name, given, 2)
-        elif name != "budget":
+        elif name in ("at_least", "efficiency"):
             number_between(name, given, 0, 1, above=True)
-        elif given is not None:
-            _seconds(name, given)
+        elif given is None:
+            continue  # of these it means what the check itself has
+        elif name == "budget":
+            above_zero(name, given)
+        else:
+            at_least(name, given, 1)
 
 
 class Checks:
@@ -157,6 +154,7 @@ class Checks:
         efficiency: float = 0.8,
         budget: float | None = None,
         setup: Callable[[], object] | None = None,
+        limit_threads: int | None = None,
     ) -> Verdict:
         """Check that calls in several threads are as fast as the machine lets them be.
 
@@ -166,11 +164,17 @@ class Checks:
         __tracebackhide__ = True
         from gilx.testing import judge_scaling, not_scaled  # noqa: PLC0415 - likewise
 
-        limits = {"workers": workers, "efficiency": efficiency, **self._limits(budget)}
+        asked: dict[str, Any] = {
+            "workers": workers,
+            "efficiency": efficiency,
+            "setup": setup,
+            "limit_threads": limit_threads,
+            **self._limits(budget),
+        }
         if why := self._no_timing():
-            verdict = not_scaled(fn, *args, why=why, setup=setup, **limits)
+            verdict = not_scaled(fn, *args, why=why, **asked)
         else:
-            verdict = judge_scaling(fn, *args, setup=setup, **limits)
+            verdict = judge_scaling(fn, *args, **asked)
         return self._settled(verdict)
 
     def judge_body(

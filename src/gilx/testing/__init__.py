@@ -116,6 +116,7 @@ def assert_scales(
     efficiency: float = 0.8,
     budget: float = 30.0,
     setup: Callable[[], object] | None = None,
+    limit_threads: int | None = None,
 ) -> Verdict:
     """Assert that calls in several threads are as fast as the machine lets them be.
 
@@ -139,6 +140,9 @@ def assert_scales(
     setup : callable, optional
         Called before each call, outside of what is timed; it returns a tuple, the
         arguments of that call after `args`, or None for none.
+    limit_threads : int, optional
+        How many threads of their own libraries such as BLAS may start meanwhile, at least
+        1; by default that is not changed. It needs ``threadpoolctl``.
 
     Returns
     -------
@@ -167,6 +171,7 @@ def assert_scales(
             efficiency=efficiency,
             budget=budget,
             setup=setup,
+            limit_threads=limit_threads,
         )
     )
 

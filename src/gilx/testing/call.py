@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import importlib
+import sys
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, real_at_least
 from gilx.meter.subjects import name_of
+from gilx.meter.workers import in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Call", "raising"]
+__all__ = ["Call", "Limited", "limits", "raising", "seconds_above_zero"]
+
+
+# Arguments that are kept ready may be large.
+_MOST_PREPARED = 1000
 
 
 class Call:
@@ -47,6 +54,8 @@ class Call:
             raise ArgumentError(f"setup: expected something to call, got {setup!r}")
         self.name = name_of(fn)
         self.has_setup = setup is not None
+        self.most = sys.maxsize if setup is None else _MOST_PREPARED
+        """How many calls there may be in a row."""
         self._fn, self._args, self._setup = fn, args, setup
         self._ready: list[tuple[Any, ...]] = []
         # Without a setup nothing of ours stands between the watch and the function.
@@ -67,6 +76,15 @@ class Call:
                 )
             self._ready.append(made or ())
 
+    def timed(self, count: int) -> float:
+        """Make so many calls in a row, or as many as there may be; return their time.
+
+        Of fewer calls, that of all is what they would have taken.
+        """
+        some = min(count, self.most)
+        self.prepare(some)
+        return in_a_row(self.make, some) * (count / some)
+
     def _fresh(self) -> object:
         return self._fn(*self._args, *self._ready.pop())
 
@@ -83,3 +101,62 @@ def raising(name: str) -> Iterator[None]:
         if not isinstance(error, ArgumentError):
             error.add_note(f"gilx: raised while {name} was called to be judged")
         raise
+
+
+def limits(threads: int | None) -> AbstractContextManager[object]:
+    """Return a context in which libraries start no more than so many threads each.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many; None changes nothing.
+
+    Raises
+    ------
+    ArgumentError
+        threadpoolctl, which does that, is not installed.
+
+    """
+    if threads is None:
+        return nullcontext()
+    try:
+        threadpoolctl = importlib.import_module("threadpoolctl")
+    except ImportError:
+        raise ArgumentError(
+            "limit_threads: expected None, since threadpoolctl is not installed"
+        ) from None
+    found: AbstractContextManager[object] = threadpoolctl.threadpool_limits(threads)
+    return found
+
+
+class Limited:
+    """A call that, once it was sent to another process, limits libraries' threads there.
+
+    They stay limited: the process does nothing else.
+    """
+
+    def __init__(self, make: Callable[[], object], threads: int) -> None:
+        self._make, self._threads = make, threads
+
+    def __call__(self) -> object:
+        """Make the call."""
+        return self._make()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        limits(self._threads).__enter__()
+
+
+def seconds_above_zero(name: str, given: float) -> float:
+    """Return a length of time that may be spent.
+
+    Raises
+    ------
+    ArgumentError
+        It is not above 0, or no number.
+
+    """
+    seconds = real_at_least(name, given, 0)
+    if seconds == 0:
+        raise ArgumentError(f"{name}: expected above 0, got {given!r}")
+    return seconds

@@ -12,8 +12,7 @@ from gilx.errors import WatchUnavailableError, number_between
 from gilx.gilwatch.usage import percent
 from gilx.gilwatch.watch import watch
 from gilx.meter.blocks import calls_needed
-from gilx.meter.workers import in_a_row
-from gilx.testing.call import Call, raising
+from gilx.testing.call import Call, raising, seconds_above_zero
 from gilx.testing.verdict import Outcome, ReleaseEvidence, Verdict
 from gilx.text import duration
 
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
     from gilx.gilwatch.seen import Seen
     from gilx.gilwatch.usage import GilUsage
 
-__all__ = ["judge_hold", "judge_release", "nothing_watched", "watched"]
+__all__ = ["judge_hold", "judge_release", "nothing_watched", "watched", "why_held"]
 
 _ALPHA = 1e-3  # how often, at most, a verdict may be wrong by chance
 _STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 0.9
 _GROWTH = 2.0  # each stage sees as much as all before, about
 _TOO_SHORT = 1e-6  # a call that takes no longer can't be told from calling
+_MUCH_UNKNOWN = 0.03
 _PREPARED = 0.02  # seconds of calls that have their arguments ready at once
-_MOST_PREPARED = 1000
 
 
 @dataclass
@@ -94,9 +93,9 @@ def watched(
         if first.wall > left:
             return _evidence(first, limit, 1, alpha, first.wall)
         _, each = calls_needed(
-            lambda count: _timed(call, count),
+            call.timed,
             min(_STAGE, left / 10),
-            first=_timed(call, 1) if first.wall < left / 10 else first.wall,
+            first=call.timed(1) if first.wall < left / 10 else first.wall,
         )
         stage, seconds = 1, _STAGE
         while True:
@@ -109,18 +108,13 @@ def watched(
             stage, seconds = stage + 1, tally.wall * (_GROWTH - 1)
 
 
-def _timed(call: Call, count: int) -> float:
-    call.prepare(min(count, _MOST_PREPARED))
-    return in_a_row(call.make, min(count, _MOST_PREPARED) if call.has_setup else count)
-
-
 def _watch(call: Call, count: int, tally: _Tally) -> None:
     """Watch so many calls; with a setup, some at a time."""
     while count > 0:
         some = count
         if call.has_setup and count > 1:
             each = tally.wall / tally.calls if tally.calls else _PREPARED
-            some = min(count, _MOST_PREPARED, max(1, math.ceil(_PREPARED / each)))
+            some = min(count, call.most, max(1, math.ceil(_PREPARED / each)))
         call.prepare(some)
         make = call.make
         with watch() as watching:
@@ -141,7 +135,7 @@ def _evidence(
     return ReleaseEvidence(
         limit=limit,
         held=None if math.isnan(seen.held) else seen.held,
-        held_interval=seen.interval(level),
+        held_interval=seen.bounds(level),
         level=level,
         longest_hold=tally.longest,
         where=usage.where if tally.calls == 1 else "",
@@ -155,7 +149,7 @@ def _evidence(
         late=seen.late,
         unknown=seen.share_unknown,
         backend=usage.backend,
-        doubt=seen.doubt
+        doubt=seen.too_little
         if each >= _TOO_SHORT
         else f"too short: a call takes {duration(each)}, hardly more than calling does",
     )
@@ -200,7 +194,7 @@ def _judge(
     begin = perf_counter()
     call = Call(fn, args, setup)
     number_between("at_least", share, 0, 1, above=True)
-    number_between("budget", budget, 0, math.inf, above=True)
+    seconds_above_zero("budget", budget)
     holds = what == "holds_gil"
     limit = share if holds else 1 - share
     try:
@@ -216,7 +210,7 @@ def _judge(
         what,
         call.name,
         perf_counter() - begin,
-        _advice(found) if outcome == "fail" and not holds else "",
+        why_held(found) if outcome == "fail" and not holds else "",
         tuple(_notes(found)),
     )
 
@@ -251,13 +245,19 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
     word, value = "holds", found.held
     if not holds:
         word, value, low, high = "releases", 1 - found.held, 1 - high, 1 - low
+    busy = ""
+    if found.side == 0 and found.unknown > _MUCH_UNKNOWN:
+        busy = (
+            "the machine is too busy to tell: the watch could not look in time for"
+            f" {percent(found.unknown)} of the time; it "
+        )
     return (
-        f"{word} the GIL for {percent(value)} of its time"
+        f"{busy}{word} the GIL for {percent(value)} of its time"
         f" ({percent(low)} to {percent(high)}); asked for: at least {percent(share)}"
     )
 
 
-def _advice(found: ReleaseEvidence) -> str:
+def why_held(found: ReleaseEvidence) -> str:
     """Say what likely makes a call hold the GIL, and what to look at."""
     assert found.held is not None  # or it would not have failed
     if found.held > 0.98:

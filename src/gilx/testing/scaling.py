@@ -14,11 +14,11 @@ from gilx.gilwatch.usage import percent
 from gilx.meter import ceiling as ceilings
 from gilx.meter.blocks import calls_needed, time_blocks
 from gilx.meter.processes import NoProcessesError
-from gilx.meter.workers import Calls, Sample, in_a_row, take_sample
+from gilx.meter.workers import Calls, Sample, take_sample
 from gilx.pools import SerialPool, start
 from gilx.pools.base import Region
-from gilx.testing.call import Call, raising
-from gilx.testing.release import watched
+from gilx.testing.call import Call, Limited, limits, raising, seconds_above_zero
+from gilx.testing.release import watched, why_held
 from gilx.testing.verdict import Block, Outcome, ReleaseEvidence, ScalingEvidence, Verdict
 from gilx.testing.witnesses import ALPHA, Witnesses
 from gilx.text import duration
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["judge_scaling", "not_scaled"]
 
-_PART = 0.05  # seconds that each worker's calls should last in a block, at least
+# Seconds that each worker's calls should last in a block, at least: some turns of the
+# scheduler (4 ms). Longer blocks tell little more each, and fewer fit into the time.
+_PART = 0.02
 _TOO_SHORT = 1e-6
 _MOST_BLOCKS = 1000
 _FEWEST_BLOCKS = 13  # that all agree
@@ -44,12 +46,15 @@ def judge_scaling(
     efficiency: float = 0.8,
     budget: float = 30.0,
     setup: Callable[[], object] | None = None,
+    limit_threads: int | None = None,
 ) -> Verdict:
     """Say whether calls in several threads are as fast as the machine lets them be.
 
     As `gilx.testing.assert_scales`, but what was found is returned, whatever it is.
     """
-    return _judge(fn, args, workers, efficiency, budget, setup).verdict()
+    judge = _judge(fn, args, workers, efficiency, budget, setup, limit_threads)
+    with limits(limit_threads):
+        return judge.verdict()
 
 
 def not_scaled(
@@ -60,12 +65,14 @@ def not_scaled(
     efficiency: float = 0.8,
     budget: float = 30.0,
     setup: Callable[[], object] | None = None,
+    limit_threads: int | None = None,
 ) -> Verdict:
     """Return the verdict where nothing should be timed: inconclusive, for that reason.
 
     Arguments are checked as `judge_scaling` does; nothing is called.
     """
-    return _judge(fn, args, workers, efficiency, budget, setup).refused(why)
+    judge = _judge(fn, args, workers, efficiency, budget, setup, limit_threads)
+    return judge.refused(why)
 
 
 def _judge(
@@ -75,12 +82,14 @@ def _judge(
     efficiency: float,
     budget: float,
     setup: Callable[[], object] | None,
+    limit_threads: int | None,
 ) -> _Judge:
     return _Judge(
         Call(fn, args, setup),
         at_least("workers", workers, 2),
         number_between("efficiency", efficiency, 0, 1, above=True),
-        number_between("budget", budget, 0, math.inf, above=True),
+        seconds_above_zero("budget", budget),
+        None if limit_threads is None else at_least("limit_threads", limit_threads, 1),
     )
 
 
@@ -88,13 +97,19 @@ class _Judge:
     """One call while it is judged."""
 
     def __init__(
-        self, call: Call, workers: int, efficiency: float, budget: float
+        self,
+        call: Call,
+        workers: int,
+        efficiency: float,
+        budget: float,
+        limit_threads: int | None,
     ) -> None:
         self._begin = perf_counter()
         self._call = call
         self._workers = workers
         self._efficiency = efficiency
         self._budget = budget
+        self._limit_threads = limit_threads
         self._calls = 0
         self._each: float | None = None
         self._first: float | None = None
@@ -146,8 +161,10 @@ class _Judge:
         if not gil_enabled():
             return None
         limit = 1 / (self._workers * self._efficiency)
+        if limit >= 1:  # what holds the GIL all the time could do that
+            return None
         try:
-            found = watched(self._call, min(limit, 1.0), self._budget / 5)
+            found = watched(self._call, limit, self._budget / 5)
         except WatchUnavailableError as error:
             self._notes.append(f"without the watch: {error}")
             return None
@@ -162,25 +179,19 @@ class _Judge:
             f" least {percent(low)}, so that {self._workers} threads are at most"
             f" {1 / low:.2f} times as fast as one; asked for:"
             f" {self._workers * self._efficiency:g} times",
-            "",
+            why_held(found),
         )
 
     def _calibrate(self) -> None:
         """Find out how many calls in a row last long enough."""
-
-        def timed(count: int) -> float:
-            self._call.prepare(count)
-            return in_a_row(self._call.make, count)
-
         if self._first is None:
-            self._first = timed(1)
+            self._first = self._call.timed(1)
         known = self._release
-        each = known.call_seconds if known is not None and known.calls else None
-        if each is None or each < _PART / 4:
-            self._calls, self._each = calls_needed(timed, _PART)
-        else:
-            self._each = each
-        self._calls = max(1, math.ceil(_PART / max(self._each, 1e-9)))
+        each = known.call_seconds if known is not None and known.calls else 0.0
+        if each < _PART / 4:
+            _, each = calls_needed(self._call.timed, _PART)
+        self._each = each
+        self._calls = max(1, min(self._call.most, math.ceil(_PART / max(each, 1e-9))))
 
     def _sample(self) -> None:
         workers, call = self._workers, self._call
@@ -202,8 +213,11 @@ class _Judge:
     def _ceiling(self) -> Ceiling:
         call, calls = self._call, self._calls
         setup = partial(call.prepare, calls) if call.has_setup else None
+        make = call.make
+        if self._limit_threads is not None:
+            make = Limited(make, self._limit_threads)
         try:
-            found = ceilings.in_processes(call.make, setup, self._workers, calls)
+            found = ceilings.in_processes(make, setup, self._workers, calls)
         except NoProcessesError as error:
             return self._computing(error)
         self._kind = found.kind
@@ -254,7 +268,8 @@ class _Judge:
     def _decided(self) -> Verdict:
         found = self._witnesses()
         decision = found.decision()
-        return self._end(decision or "inconclusive", found.reason(), found.advice())
+        advice = found.advice() if decision == "fail" else ""
+        return self._end(decision or "inconclusive", found.reason(), advice)
 
     def _end(self, outcome: Outcome, reason: str, advice: str = "") -> Verdict:
         found = self._witnesses()
@@ -267,11 +282,11 @@ class _Judge:
             speedup=found.speedup,
             ceiling=found.ceiling,
             ceiling_kind=self._kind,
-            of_ceiling=found.of_ceiling,
-            of_ceiling_interval=found.of_ceiling_interval,
+            of_ceiling=found.reached,
+            of_ceiling_interval=found.reached_interval,
+            unhindered=found.unhindered,
+            unhindered_interval=found.unhindered_interval,
             concurrency=found.concurrency,
-            concurrency_interval=found.concurrency_interval,
-            concurrency_doubt=found.doubt,
             level=1 - 2 * ALPHA,
             release=self._release,
             blocks=tuple(self._blocks),

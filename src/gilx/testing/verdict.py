@@ -122,9 +122,11 @@ class ScalingEvidence:
     of_ceiling: float | None
     of_ceiling_interval: tuple[float, float]
     """Right whenever one stops."""
+    unhindered: float | None
+    """The same with workers' waits for a CPU taken out of both."""
+    unhindered_interval: tuple[float, float]
     concurrency: float | None
-    concurrency_interval: tuple[float, float]
-    concurrency_doubt: str
+    """How far the workers' time on CPU overlapped: evidence, no speedup."""
     level: float
     """How surely those are in their intervals."""
     release: ReleaseEvidence | None
@@ -179,13 +181,19 @@ class Inconclusive(unittest.SkipTest):
     """Nothing could be told: unittest and pytest skip the test, with the reason."""
 
     def __init__(self, verdict: Verdict) -> None:
-        super().__init__(f"gilx: {verdict.target}: inconclusive: {verdict.reason}")
+        super().__init__(f"gilx: {verdict}")
         self.verdict = verdict
+
+    def __reduce__(self) -> tuple[type[Inconclusive], tuple[Verdict]]:
+        return type(self), (self.verdict,)
 
 
 class Failure(AssertionError):  # noqa: N818 - what a failed assertion raises
     """What was asserted is not so."""
 
     def __init__(self, verdict: Verdict) -> None:
-        super().__init__(str(verdict))
+        super().__init__(f"gilx: {verdict}")
         self.verdict = verdict
+
+    def __reduce__(self) -> tuple[type[Failure], tuple[Verdict]]:
+        return type(self), (self.verdict,)

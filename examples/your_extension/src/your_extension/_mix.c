@@ -27,8 +27,10 @@ static PyObject *mix(PyObject *module, PyObject *args) {
     }
     /* Between these two lines nothing of Python's may be touched. The buffer may: it is
        locked until it is given back, and so can't move or shrink. */
-    Py_BEGIN_ALLOW_THREADS result = mixed(data.buf, data.len, rounds);
-    Py_END_ALLOW_THREADS PyBuffer_Release(&data);
+    Py_BEGIN_ALLOW_THREADS
+    result = mixed(data.buf, data.len, rounds);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&data);
     return PyLong_FromUnsignedLongLong(result);
 }
 
@@ -38,8 +40,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyModuleDef_Slot slots[] = {
-/* The module has no state, so threads may use it side by side, and so may interpreters.
- */
+/* The module has no state, so threads may use it side by side, and so may interpreters. */
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
