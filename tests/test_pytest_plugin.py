@@ -137,7 +137,7 @@ def test_what_fails(pytester: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(
         [
             ">       *gil.releases(f, 'fail', at_least=0.5)",
-            "E       gilx.testing.*: f: fail: so it was asked for (at_least=0.5)",
+            "E       gilx.testing.*: gilx: f: fail: so it was asked for (at_least=0.5)",
             "test_what_fails.py:5: *",
             "*= gilx: 3 failed =*",
         ]
@@ -173,7 +173,7 @@ def test_what_fails_by_markers(pytester: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(
         [
             "*_ test_releases _*",
-            "test_releases: fail: so it was asked for (at_least=0.9)",
+            "gilx: test_releases: fail: so it was asked for (at_least=0.9)",
             "*= gilx: 4 failed =*",
         ]
     )
