@@ -90,6 +90,12 @@ def judged(
         ([block(1.0, 1.0, ceiling=1.0)] * 13, "pass"),
         # It gives more, and waits can't be told apart.
         ([block(1.0, 0.8, ceiling=1.8)] * 13, "pass"),
+        ([block(0.91, 0.8, ceiling=1.25)] * 13, "pass"),
+        # Threads in turns might reach as much.
+        ([block(0.89, 0.8, ceiling=1.8)] * 500, None),
+        ([block(1.0, 0.8, ceiling=1.24)] * 500, None),
+        # CPU time overlaps, of which more is used than in processes: for spinning, say.
+        ([replace(block(1.0, 0.8, 1.0), parallel_cpu=4.0, process_cpu=4.0)] * 500, None),
         # The two disagree.
         ([block(1.0, 0.5)] * 500, None),
         ([block(0.5, 1.0)] * 500, None),
@@ -97,6 +103,19 @@ def judged(
 )
 def test_decisions(blocks: list[Block], decision: str | None) -> None:
     assert judged(blocks).decision() == decision
+
+
+@pytest.mark.parametrize(
+    ("blocks", "promising"),
+    [
+        ([block(1.0, 0.5)] * 10, True),
+        ([block(1.0, 0.5, ceiling=1.2)] * 10, False),
+        ([block(1.0, 0.9, ceiling=1.2)] * 9 + [block(1.0, 0.5, ceiling=1.2)], True),
+        ([block(1.0, 0.9, ceiling=1.2)] * 8 + [block(1.0, 0.5, ceiling=1.2)] * 2, False),
+    ],
+)
+def test_when_longer_blocks_are_needed(blocks: list[Block], promising: bool) -> None:
+    assert judged(blocks).promising == promising
 
 
 def test_without_the_watch_s_word_nothing_passes() -> None:
