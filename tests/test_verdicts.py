@@ -73,7 +73,7 @@ def test_what_is_raised_can_be_sent(outcome: str) -> None:
     "found",
     [
         verdict("pass"),
-        testing.judge_scaling(sum, workers=TOO_MANY),
+        testing.judge_scaling(int, workers=TOO_MANY),
         testing.judge_release(sum, range(10_000), budget=0.1),
     ],
 )

@@ -207,6 +207,9 @@ def _judge(
     try:
         found = watched(call, limit, budget)
     except WatchUnavailableError as error:
+        # What is wrong with the call is not hidden by a skip.
+        with raising(call.name):
+            call.timed(1)
         found = nothing_watched(limit, str(error))
     side = found.side if holds else -found.side
     outcome: Outcome = "pass" if side > 0 else "fail" if side < 0 else "inconclusive"
