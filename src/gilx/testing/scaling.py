@@ -172,9 +172,12 @@ class _Judge:
 
         def enough(blocks: Sequence[Block]) -> bool:
             self._blocks = blocks
-            if not last and len(blocks) == _TRIED and not self._witnesses().promising:
+            found = self._witnesses()
+            if len(blocks) == _TRIED and (
+                found.own_threads or not (last or found.promising)
+            ):
                 return True
-            return self._witnesses().decision() is not None
+            return found.decision() is not None
 
         self._calls = calls
         self._blocks = arms.blocks(
@@ -182,8 +185,9 @@ class _Judge:
         )
 
     def _open(self) -> bool:
-        """Return whether it was given up after some blocks, and there is time left."""
-        return len(self._blocks) == _TRIED and self._left() > 0
+        """Return whether longer blocks may show what some short ones could not."""
+        tried = len(self._blocks) == _TRIED and not self._witnesses().own_threads
+        return tried and self._calls < self._in_a_row(_LONG_PART) and self._left() > 0
 
     def _witnesses(self) -> Witnesses:
         return Witnesses(self._blocks, self._workers, self._efficiency, self._release)
