@@ -238,22 +238,6 @@ def test_calls_that_can_not_be_sent_have_another_ceiling() -> None:
     assert found.outcome != "fail"
 
 
-def use_up(items: list[bytes]) -> None:
-    hashlib.sha256(items.pop()).digest()
-
-
-def fresh() -> tuple[list[bytes]]:
-    return ([bytes(2_000_000)],)
-
-
-@two_cpus
-def test_fresh_arguments_for_every_call() -> None:
-    """Each call finds a list with one item, in the other processes too."""
-    found = judge_scaling(use_up, setup=fresh, budget=3)
-    assert found.outcome != "fail"
-    assert scaling(found).ceiling_kind == "the same calls in processes"
-
-
 @two_cpus
 def test_too_long_for_the_budget() -> None:
     found = judge_scaling(time.sleep, 0.2, budget=1)
