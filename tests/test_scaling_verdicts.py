@@ -19,7 +19,7 @@ from gilx.environment import gil_enabled, usable_cpus
 from gilx.errors import ArgumentError, WatchUnavailableError
 from gilx.testing import Block, ReleaseEvidence, ScalingEvidence, Verdict, release
 from gilx.testing.release import nothing_watched
-from gilx.testing.scaling import judge_scaling
+from gilx.testing.scaling import judge_scaling, not_scaled
 from gilx.testing.witnesses import Witnesses
 
 if TYPE_CHECKING:
@@ -344,3 +344,11 @@ def test_what_the_watch_saw_is_part_of_it() -> None:
 def test_assert_scales_is_the_same_judge() -> None:
     with pytest.raises(testing.Inconclusive, match="workers need as many CPUs"):
         testing.assert_scales(COMPUTE, workers=usable_cpus() + 1)
+
+
+def test_what_should_not_be_timed_is_not_called() -> None:
+    found = not_scaled(int, "x", why="there is a tracer")
+    assert (found.outcome, found.reason) == ("inconclusive", "there is a tracer")
+    assert scaling(found).blocks == ()
+    with pytest.raises(ArgumentError, match="workers: expected at least 2"):
+        not_scaled(int, why="", workers=1)

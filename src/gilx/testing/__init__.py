@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gilx.testing.release import judge_hold, judge_release
-from gilx.testing.scaling import judge_scaling
+from gilx.testing.scaling import judge_scaling, not_scaled
 from gilx.testing.verdict import (
     Block,
     Failure,
@@ -40,6 +40,7 @@ __all__ = [
     "judge_hold",
     "judge_release",
     "judge_scaling",
+    "not_scaled",
 ]
 
 
@@ -88,6 +89,7 @@ def assert_releases_gil(
         Whatever the function raises, with a note.
 
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     return insist(judge_release(fn, *args, at_least=at_least, budget=budget, setup=setup))
 
 
@@ -103,6 +105,7 @@ def assert_holds_gil(
     For what must not run beside other Python code, and to see that a check can fail.
     Parameters, result and errors are those of `assert_releases_gil`.
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     return insist(judge_hold(fn, *args, at_least=at_least, budget=budget, setup=setup))
 
 
@@ -159,6 +162,7 @@ def assert_scales(
         Whatever the function raises, with a note.
 
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     return insist(
         judge_scaling(
             fn,
@@ -183,6 +187,7 @@ def insist(verdict: Verdict) -> Verdict:
         It is inconclusive.
 
     """
+    __tracebackhide__ = True  # pytest shows the line of the test
     if verdict.outcome == "inconclusive":
         raise Inconclusive(verdict)
     if verdict.outcome == "fail":

@@ -21,7 +21,7 @@ from gilx.text import duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["judge_scaling"]
+__all__ = ["judge_scaling", "not_scaled"]
 
 # Seconds that each worker's calls should last in a block, at least. Where the machine
 # gives a CPU to each worker, short blocks tell as much as long ones, and more of them fit
@@ -47,16 +47,45 @@ def judge_scaling(
 
     As `gilx.testing.assert_scales`, but what was found is returned, whatever it is.
     """
-    call = Call(fn, args, setup)
-    judge = _Judge(
-        call,
+    judge = _judge(fn, args, workers, efficiency, budget, setup, limit_threads)
+    with limits(limit_threads):
+        return judge.verdict()
+
+
+def not_scaled(
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    why: str,
+    workers: int = 2,
+    efficiency: float = 0.8,
+    budget: float = 30.0,
+    setup: Callable[[], object] | None = None,
+    limit_threads: int | None = None,
+) -> Verdict:
+    """Return the verdict where nothing should be timed: inconclusive, for that reason.
+
+    Arguments are checked as `judge_scaling` does; nothing is called.
+    """
+    judge = _judge(fn, args, workers, efficiency, budget, setup, limit_threads)
+    return judge.refused(why)
+
+
+def _judge(
+    fn: Callable[..., object],
+    args: tuple[Any, ...],
+    workers: int,
+    efficiency: float,
+    budget: float,
+    setup: Callable[[], object] | None,
+    limit_threads: int | None,
+) -> _Judge:
+    return _Judge(
+        Call(fn, args, setup),
         at_least("workers", workers, 2),
         number_between("efficiency", efficiency, 0, 1, above=True),
         seconds_above_zero("budget", budget),
         None if limit_threads is None else at_least("limit_threads", limit_threads, 1),
     )
-    with limits(limit_threads):
-        return judge.verdict()
 
 
 class _Judge:
@@ -86,6 +115,10 @@ class _Judge:
 
     def _left(self) -> float:
         return self._budget - (perf_counter() - self._begin)
+
+    def refused(self, why: str) -> Verdict:
+        """Return that nothing was timed, and why."""
+        return self._end("inconclusive", why)
 
     def verdict(self) -> Verdict:
         """Judge it."""
