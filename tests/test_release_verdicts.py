@@ -114,7 +114,7 @@ def test_a_result_that_is_kept_is_noticed() -> None:
         time.sleep(0.001)
 
     [note] = judge_release(cached, budget=1).notes
-    assert "if it keeps its result, give a setup" in note
+    assert "if it keeps its result, give a setup that" in note
 
 
 @can_watch

@@ -19,7 +19,7 @@ from gilx.environment import gil_enabled, usable_cpus
 from gilx.errors import ArgumentError, WatchUnavailableError
 from gilx.testing import Block, ReleaseEvidence, ScalingEvidence, Verdict, release
 from gilx.testing.release import nothing_watched
-from gilx.testing.scaling import judge_scaling
+from gilx.testing.scaling import judge_scaling, not_scaled
 from gilx.testing.witnesses import Witnesses
 
 if TYPE_CHECKING:
@@ -90,6 +90,12 @@ def judged(
         ([block(1.0, 1.0, ceiling=1.0)] * 13, "pass"),
         # It gives more, and waits can't be told apart.
         ([block(1.0, 0.8, ceiling=1.8)] * 13, "pass"),
+        ([block(0.91, 0.8, ceiling=1.25)] * 13, "pass"),
+        # Threads in turns might reach as much.
+        ([block(0.89, 0.8, ceiling=1.8)] * 500, None),
+        ([block(1.0, 0.8, ceiling=1.24)] * 500, None),
+        # CPU time overlaps, of which more is used than in processes: for spinning, say.
+        ([replace(block(1.0, 0.8, 1.0), parallel_cpu=4.0, process_cpu=4.0)] * 500, None),
         # The two disagree.
         ([block(1.0, 0.5)] * 500, None),
         ([block(0.5, 1.0)] * 500, None),
@@ -97,6 +103,19 @@ def judged(
 )
 def test_decisions(blocks: list[Block], decision: str | None) -> None:
     assert judged(blocks).decision() == decision
+
+
+@pytest.mark.parametrize(
+    ("blocks", "promising"),
+    [
+        ([block(1.0, 0.5)] * 10, True),
+        ([block(1.0, 0.5, ceiling=1.2)] * 10, False),
+        ([block(1.0, 0.9, ceiling=1.2)] * 9 + [block(1.0, 0.5, ceiling=1.2)], True),
+        ([block(1.0, 0.9, ceiling=1.2)] * 8 + [block(1.0, 0.5, ceiling=1.2)] * 2, False),
+    ],
+)
+def test_when_longer_blocks_are_needed(blocks: list[Block], promising: bool) -> None:
+    assert judged(blocks).promising == promising
 
 
 def test_without_the_watch_s_word_nothing_passes() -> None:
@@ -219,22 +238,6 @@ def test_calls_that_can_not_be_sent_have_another_ceiling() -> None:
     assert found.outcome != "fail"
 
 
-def use_up(items: list[bytes]) -> None:
-    hashlib.sha256(items.pop()).digest()
-
-
-def fresh() -> tuple[list[bytes]]:
-    return ([bytes(2_000_000)],)
-
-
-@two_cpus
-def test_fresh_arguments_for_every_call() -> None:
-    """Each call finds a list with one item, in the other processes too."""
-    found = judge_scaling(use_up, setup=fresh, budget=3)
-    assert found.outcome != "fail"
-    assert scaling(found).ceiling_kind == "the same calls in processes"
-
-
 @two_cpus
 def test_too_long_for_the_budget() -> None:
     found = judge_scaling(time.sleep, 0.2, budget=1)
@@ -341,3 +344,11 @@ def test_what_the_watch_saw_is_part_of_it() -> None:
 def test_assert_scales_is_the_same_judge() -> None:
     with pytest.raises(testing.Inconclusive, match="workers need as many CPUs"):
         testing.assert_scales(COMPUTE, workers=usable_cpus() + 1)
+
+
+def test_what_should_not_be_timed_is_not_called() -> None:
+    found = not_scaled(int, "x", why="there is a tracer")
+    assert (found.outcome, found.reason) == ("inconclusive", "there is a tracer")
+    assert scaling(found).blocks == ()
+    with pytest.raises(ArgumentError, match="workers: expected at least 2"):
+        not_scaled(int, why="", workers=1)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilx.kernels.base import Problem
-    from gilx.meter.workers import Sample
 
 __all__ = ["Ceiling", "computing", "in_processes", "native"]
 
@@ -37,8 +36,6 @@ class Ceiling:
     settle: Callable[[], None] = _nothing
     """Waits until no idle worker uses a CPU, and prepares the next run."""
     close: Callable[[], None] = _nothing
-    sample: Callable[[], Sample] | None = None
-    """The same as `parallel`, with what its workers used, where that is known."""
 
 
 def native(
@@ -100,7 +97,6 @@ def in_processes(
         None,
         processes.prepare if setup is not None else _nothing,
         processes.close,
-        lambda: processes.take_sample(repeat),
     )
 
 

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from gilx.gilwatch.seen import Seen
     from gilx.gilwatch.usage import GilUsage
 
-__all__ = ["judge_hold", "judge_release", "nothing_watched", "watched", "why_held"]
+__all__ = [
+    "judge_hold",
+    "judge_release",
+    "notes_on_calls",
+    "nothing_watched",
+    "watched",
+    "why_held",
+]
 
 _ALPHA = 1e-3  # how often, at most, a verdict may be wrong by chance
 _STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 0.9
@@ -200,6 +207,9 @@ def _judge(
     try:
         found = watched(call, limit, budget)
     except WatchUnavailableError as error:
+        # What is wrong with the call is not hidden by a skip.
+        with raising(call.name):
+            call.timed(1)
         found = nothing_watched(limit, str(error))
     side = found.side if holds else -found.side
     outcome: Outcome = "pass" if side > 0 else "fail" if side < 0 else "inconclusive"
@@ -292,9 +302,14 @@ def _notes(found: ReleaseEvidence) -> list[str]:
             f"the process used {found.cpu / found.watched:.1f} CPUs: the call has threads"
             " of its own, or others run; only the calling thread is judged"
         )
-    if found.calls and found.first_seconds > 10 * found.call_seconds + 1e-3:
-        notes.append(
-            f"the first call took {duration(found.first_seconds)}, later ones"
-            f" {duration(found.call_seconds)}: if it keeps its result, give a setup"
-        )
+    if found.calls:
+        notes += notes_on_calls(found.first_seconds, found.call_seconds)
     return notes
+
+
+def notes_on_calls(first: float | None, later: float | None) -> list[str]:
+    """Say if the first call took far longer than later ones."""
+    if first is None or later is None or first <= 10 * later + 1e-3:
+        return []
+    words = f"the first call took {duration(first)}, later ones {duration(later)}"
+    return [f"{words}: if it keeps its result, give a setup that makes it compute again"]

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
-from functools import partial
+from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gilx.environment import gil_enabled, usable_cpus
 from gilx.errors import WatchUnavailableError, at_least, number_between
 from gilx.gilwatch.usage import percent
-from gilx.meter import ceiling as ceilings
-from gilx.meter.blocks import calls_needed, time_blocks
-from gilx.meter.processes import NoProcessesError
-from gilx.meter.workers import Calls, Sample, take_sample
-from gilx.pools import SerialPool, start
-from gilx.pools.base import Region
-from gilx.testing.call import Call, Limited, limits, raising, seconds_above_zero
-from gilx.testing.release import watched, why_held
+from gilx.meter.blocks import calls_needed
+from gilx.testing.arms import Arms
+from gilx.testing.call import Call, limits, raising, seconds_above_zero
+from gilx.testing.release import notes_on_calls, watched, why_held
 from gilx.testing.verdict import Block, Outcome, ReleaseEvidence, ScalingEvidence, Verdict
-from gilx.testing.witnesses import ALPHA, Witnesses
+from gilx.testing.witnesses import ALPHA, FEWEST_BLOCKS, Witnesses
 from gilx.text import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from gilx.meter.ceiling import Ceiling
-    from gilx.pools import Pool
+    from collections.abc import Callable, Sequence
 
 __all__ = ["judge_scaling", "not_scaled"]
 
-# Seconds that each worker's calls should last in a block, at least: some turns of the
-# scheduler (4 ms). Longer blocks tell little more each, and fewer fit into the time.
+# Seconds that each worker's calls should last in a block, at least. Where the machine
+# gives a CPU to each worker, short blocks tell as much as long ones, and more of them fit
+# into the time. Where it does not, only overlap can tell; that needs longer ones, since
+# beginning and ending are part of it.
 _PART = 0.02
-_TOO_SHORT = 1e-6
-_MOST_BLOCKS = 1000
-_FEWEST_BLOCKS = 13  # that all agree
+_LONG_PART = 0.06
+_TRIED = 10  # blocks, until it is seen which of them it is
+_TOO_SHORT = 1e-6  # a call that takes no longer can't be told from calling
+_DRIFT = 1.5
 
 
 def judge_scaling(
@@ -115,7 +110,7 @@ class _Judge:
         self._first: float | None = None
         self._kind = ""
         self._release: ReleaseEvidence | None = None
-        self._blocks: list[Block] = []
+        self._blocks: Sequence[Block] = ()
         self._notes: list[str] = []
 
     def _left(self) -> float:
@@ -129,6 +124,9 @@ class _Judge:
         """Judge it."""
         workers, cpus = self._workers, usable_cpus()
         if workers > cpus:
+            # What is wrong with the call is not hidden by a skip.
+            with raising(self._call.name):
+                self._first = self._call.timed(1)
             return self._end(
                 "inconclusive",
                 f"{workers} workers need as many CPUs, and this process may use"
@@ -136,32 +134,38 @@ class _Judge:
             )
         if (held := self._held()) is not None:
             return held
-        with raising(self._call.name):
-            self._calibrate()
-        assert self._each is not None
-        if self._each < _TOO_SHORT:
+        each = self._call_seconds()
+        if each < _TOO_SHORT:
             return self._end(
                 "inconclusive",
-                f"too short: a call takes {duration(self._each)}, hardly more than"
-                " calling does",
+                f"too short: a call takes {duration(each)}, hardly more than calling",
             )
-        # Serially, in threads and in processes, at best.
-        need = 3 * self._each * self._calls * _FEWEST_BLOCKS
+        calls, more = self._in_a_row(_PART), self._in_a_row(_LONG_PART)
+        # Alone, in threads and in processes, at best.
+        need = 3 * each * calls * FEWEST_BLOCKS
         if need > self._left():
             return self._end(
                 "inconclusive",
-                f"too long: a call takes {duration(self._each)}, and {_FEWEST_BLOCKS}"
-                f" blocks at least {duration(need)} (budget: {duration(self._budget)})",
+                f"too long: a call takes {duration(each)}, and {FEWEST_BLOCKS} blocks at"
+                f" least {duration(need)} (budget: {duration(self._budget)})",
             )
-        self._sample()
+        with (
+            raising(self._call.name),
+            Arms(self._call, workers, more, self._limit_threads) as arms,
+        ):
+            self._sample(arms, calls, each, last=more == calls)
+            if self._open():
+                self._sample(arms, more, each, last=True)
+        self._kind = arms.kind
+        if arms.doubt:
+            self._notes.append(f"the ceiling is other work, no processes: {arms.doubt}")
         return self._decided()
 
     def _held(self) -> Verdict | None:
         """Watch calls alone; return a verdict if they hold the GIL for too long."""
-        if not gil_enabled():
-            return None
         limit = 1 / (self._workers * self._efficiency)
-        if limit >= 1:  # what holds the GIL all the time could do that
+        # What holds the GIL all the time still does that.
+        if not gil_enabled() or limit >= 1:
             return None
         try:
             found = watched(self._call, limit, self._budget / 5)
@@ -170,6 +174,7 @@ class _Judge:
             return None
         self._release = found
         self._first = found.first_seconds
+        self._each = found.call_seconds
         if found.side <= 0 or found.held is None:
             return None
         low, _ = found.held_interval
@@ -182,91 +187,48 @@ class _Judge:
             why_held(found),
         )
 
-    def _calibrate(self) -> None:
-        """Find out how many calls in a row last long enough."""
-        if self._first is None:
-            self._first = self._call.timed(1)
-        known = self._release
-        each = known.call_seconds if known is not None and known.calls else 0.0
-        if each < _PART / 4:
-            _, each = calls_needed(self._call.timed, _PART)
-        self._each = each
-        self._calls = max(1, min(self._call.most, math.ceil(_PART / max(each, 1e-9))))
+    def _call_seconds(self) -> float:
+        """Find out how long a call takes."""
+        if self._each is None or self._each < _PART / 4:
+            with raising(self._call.name):
+                if self._first is None:
+                    self._first = self._call.timed(1)
+                _, self._each = calls_needed(self._call.timed, _PART)
+        return self._each
 
-    def _sample(self) -> None:
-        workers, call = self._workers, self._call
-        with ExitStack() as stack:
-            threads = stack.enter_context(start("threads", workers))
-            ceiling = self._ceiling()
-            stack.callback(ceiling.close)
-            with raising(call.name):
-                try:
-                    self._time(threads, ceiling)
-                except NoProcessesError as error:
-                    # What a process can't do it may find out late.
-                    self._blocks.clear()
-                    ceiling.close()
-                    ceiling = self._computing(error)
-                    stack.callback(ceiling.close)
-                    self._time(threads, ceiling)
-
-    def _ceiling(self) -> Ceiling:
-        call, calls = self._call, self._calls
-        setup = partial(call.prepare, calls) if call.has_setup else None
-        make = call.make
-        if self._limit_threads is not None:
-            make = Limited(make, self._limit_threads)
-        try:
-            found = ceilings.in_processes(make, setup, self._workers, calls)
-        except NoProcessesError as error:
-            return self._computing(error)
-        self._kind = found.kind
-        return found
-
-    def _computing(self, why: NoProcessesError) -> Ceiling:
+    def _in_a_row(self, seconds: float) -> int:
         assert self._each is not None
-        self._notes.append(f"the ceiling is other work, no processes: {why}")
-        found = ceilings.computing(self._workers, self._calls * self._each)
-        self._kind = found.kind
-        return found
+        return max(1, min(self._call.most, math.ceil(seconds / self._each)))
 
-    def _time(self, threads: Pool, ceiling: Ceiling) -> None:
-        """Make blocks until it is clear, or the budget is spent."""
-        workers, call, calls = self._workers, self._call, self._calls
-        work = Calls(call.make, call.name)
-        alone = [Region(work, "call", (), calls, "static")]
-        together = [Region(work, "call", (), workers * calls, "static")]
-        arms: dict[str, Callable[[], Sample]] = {
-            "serial": partial(take_sample, SerialPool(), alone),
-            "parallel": partial(take_sample, threads, together),
-            "ceiling": ceiling.sample or partial(_timed, ceiling.parallel),
-        }
-        if ceiling.serial is not None:
-            arms["ceiling serial"] = partial(_timed, ceiling.serial)
+    def _sample(self, arms: Arms, calls: int, each: float, *, last: bool) -> None:
+        """Make blocks until it is clear, or of no use, or the budget is spent."""
 
-        def settle() -> None:
-            threads.settle()
-            ceiling.settle()
-            call.prepare(workers * calls)
+        def enough(blocks: Sequence[Block]) -> bool:
+            self._blocks = blocks
+            found = self._witnesses()
+            if len(blocks) == _TRIED and (
+                found.own_threads or not (last or found.promising)
+            ):
+                return True
+            return found.decision() is not None
 
-        def enough(samples: Mapping[str, Sequence[Sample]]) -> bool:
-            self._blocks.append(_block({arm: s[-1] for arm, s in samples.items()}))
-            return bool(self._witnesses().decision())
-
-        time_blocks(
-            arms,
-            _MOST_BLOCKS,
-            settle=settle,
-            enough=enough,
-            budget=self._left(),
-            warm_up=True,
+        self._calls = calls
+        self._blocks = arms.blocks(
+            calls, seconds=calls * each, budget=max(0.0, self._left()), enough=enough
         )
+
+    def _open(self) -> bool:
+        """Return whether longer blocks may show what some short ones could not."""
+        tried = len(self._blocks) == _TRIED and not self._witnesses().own_threads
+        return tried and self._calls < self._in_a_row(_LONG_PART) and self._left() > 0
 
     def _witnesses(self) -> Witnesses:
         return Witnesses(self._blocks, self._workers, self._efficiency, self._release)
 
     def _decided(self) -> Verdict:
         found = self._witnesses()
+        self._notes += notes_on_calls(self._first, self._each)
+        self._notes += _drift(self._blocks)
         decision = found.decision()
         advice = found.advice() if decision == "fail" else ""
         return self._end(decision or "inconclusive", found.reason(), advice)
@@ -286,7 +248,7 @@ class _Judge:
             of_ceiling_interval=found.reached_interval,
             unhindered=found.unhindered,
             unhindered_interval=found.unhindered_interval,
-            concurrency=found.concurrency,
+            overlap=found.overlap,
             level=1 - 2 * ALPHA,
             release=self._release,
             blocks=tuple(self._blocks),
@@ -303,28 +265,15 @@ class _Judge:
         )
 
 
-def _timed(arm: Callable[[], float]) -> Sample:
-    return Sample(arm(), 0.0, steal=None, throttled=None, regions=1)
-
-
-def _block(samples: Mapping[str, Sample]) -> Block:
-    serial, parallel = samples["serial"], samples["parallel"]
-    ceiling, own = samples["ceiling"], samples.get("ceiling serial")
-    return Block(
-        serial=serial.seconds,
-        parallel=parallel.seconds,
-        ceiling=ceiling.seconds,
-        ceiling_serial=None if own is None else own.seconds,
-        serial_cpu=serial.worker_cpu,
-        parallel_cpu=parallel.worker_cpu,
-        ceiling_cpu=ceiling.worker_cpu,
-        serial_own=serial.longest,
-        parallel_own=parallel.longest,
-        ceiling_own=ceiling.longest,
-        serial_wait=serial.wait,
-        parallel_wait=parallel.wait,
-        ceiling_wait=ceiling.wait,
-        process_cpu=parallel.cpu,
-        steal=parallel.steal,
-        throttled=parallel.throttled,
-    )
+def _drift(blocks: Sequence[Block]) -> list[str]:
+    """Say if calls came to take more time, or less, in terms of CPU time."""
+    cpu = [block.serial_cpu for block in blocks if block.serial_cpu]
+    third = len(cpu) // 3
+    if third < 3:
+        return []
+    change = median(cpu[-third:]) / median(cpu[:third])
+    if 1 / _DRIFT < change < _DRIFT:
+        return []
+    more = f"{change:.2g} times as much CPU time"
+    words = f"calls took {more} at the end as at the beginning"
+    return [f"{words}: if they keep something, give a setup that makes it anew"]

@@ -125,8 +125,9 @@ class ScalingEvidence:
     unhindered: float | None
     """The same with workers' waits for a CPU taken out of both."""
     unhindered_interval: tuple[float, float]
-    concurrency: float | None
-    """How far the workers' time on CPU overlapped: evidence, no speedup."""
+    overlap: float | None
+    """How far the workers' CPU time overlapped, as a share of the workers: evidence about
+    waiting for each other, no speedup."""
     level: float
     """How surely those are in their intervals."""
     release: ReleaseEvidence | None
