@@ -49,7 +49,7 @@ FOUND = Grain(
 
 @pytest.mark.parametrize("variant", ["python", "c-gil", "c-nogil", "cython-nogil"])
 def test_a_kernel(variant: str) -> None:
-    found = gilx.grain("collatz", variant=variant, workers=2, size=2000, budget=0.2)
+    found = gilx.grain("collatz", variant=variant, workers=2, size=2000, budget=0.5)
     assert (found.target, found.variant, found.workers) == ("collatz", variant, 2)
     assert [one.grain for one in found.rows] == [2**n for n in range(len(found.rows))]
     assert found.rows[-1].grain <= 1000
@@ -71,7 +71,7 @@ def test_a_callable_is_called_for_its_items_only() -> None:
         calls.add((start, stop))
         sum(range(2000))
 
-    found = gilx.grain(fn, items=50, workers=3, budget=0.3)
+    found = gilx.grain(fn, items=50, workers=3, budget=1)
     assert found.variant is None
     assert found.target.endswith("fn")
     assert all(0 <= start < stop <= 50 for start, stop in calls)
@@ -80,7 +80,7 @@ def test_a_callable_is_called_for_its_items_only() -> None:
 
 
 def test_a_callable_that_does_nothing() -> None:
-    found = gilx.grain(lambda _start, _stop: None, items=64, workers=2, budget=0.2)
+    found = gilx.grain(lambda _start, _stop: None, items=64, workers=2, budget=0.5)
     assert found.rows
     assert str(found)
 
@@ -91,12 +91,12 @@ def test_what_a_callable_raises_is_raised() -> None:
             raise KeyError(start)
 
     with pytest.raises(KeyError):
-        gilx.grain(fn, items=100, workers=2, budget=0.2)
+        gilx.grain(fn, items=100, workers=2, budget=0.5)
 
 
 def test_progress_is_shown() -> None:
     shown: list[str] = []
-    gilx.grain("collatz", size=100, workers=2, budget=0.1, show=shown.append)
+    gilx.grain("collatz", size=100, workers=2, budget=0.5, show=shown.append)
     assert shown[0].startswith("block 1 of ")
 
 
@@ -235,12 +235,12 @@ def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
 
 
 def test_the_command(tmp_path: Path) -> None:
-    done = command("collatz", "--size=500", "--budget=0.1", "--workers=2")
+    done = command("collatz", "--size=500", "--budget=0.5", "--workers=2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("collatz c-nogil, 2 workers (threads): ")
     (tmp_path / "mine.py").write_text("def work(a, b):\n    sum(range((b - a) * 99))\n")
     done = command(
-        "mine:work", "--items=100", "--budget=0.1", "--workers=2", "--json", cwd=tmp_path
+        "mine:work", "--items=100", "--budget=0.5", "--workers=2", "--json", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert Grain.from_json(done.stdout).target == "mine:work"
