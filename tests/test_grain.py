@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +16,7 @@ from gilx.conditions import between, snapshot
 from gilx.environment import Environment
 from gilx.errors import ArgumentError
 from gilx.meter import grains
-from gilx.meter.grains import Grain, GrainRow
+from gilx.meter.grain_record import Grain, GrainRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,8 +74,9 @@ def test_a_callable_is_called_for_its_items_only() -> None:
     assert found.variant is None
     assert found.target.endswith("fn")
     assert all(0 <= start < stop <= 50 for start, stop in calls)
-    # One grain for each worker, and all of them for one.
-    assert {(0, 1), (1, 2), (2, 3), (0, 3)} <= calls
+    # One grain for each worker, and all of them for one; not always the same.
+    assert {stop - start for start, stop in calls} >= {1, 3}
+    assert len({start for start, _ in calls}) > 9
 
 
 def test_a_callable_that_does_nothing() -> None:
@@ -114,21 +114,6 @@ def test_progress_is_shown() -> None:
 def test_the_smallest_grain_that_wins(lows: list[float], expected: int | None) -> None:
     found = grains._smallest([row(2**n, low) for n, low in enumerate(lows)])
     assert (None if found is None else found.grain) == expected
-
-
-@pytest.mark.parametrize("count", [9, 15, 40, 101])
-def test_the_interval_of_the_median_covers(count: int) -> None:
-    draw = random.Random(count)
-    runs, hits = 2000, 0
-    for _ in range(runs):
-        low, high = grains._median_interval([draw.expovariate(1.0) for _ in range(count)])
-        hits += low <= math.log(2) <= high
-    # At least 95 %; half a per cent is one standard deviation.
-    assert hits / runs >= 0.93
-
-
-def test_the_interval_of_few_values_holds_all() -> None:
-    assert grains._median_interval([3, 1, 2]) == (1, 3)
 
 
 def test_which_grains_are_tried() -> None:

@@ -22,11 +22,12 @@ from typing import Any
 import pytest
 
 import gilx
-from gilx.environment import gil_enabled, usable_cpus
+from gilx.conditions import Conditions
+from gilx.environment import Environment, gil_enabled, usable_cpus
 from gilx.errors import ArgumentError
 from gilx.meter.losses import NAMES, Known, split
 from gilx.meter.processes import CallProcesses, NoProcessesError, packed
-from gilx.meter.report import Environment, Loss, Report, ReportRow
+from gilx.meter.report import Loss, Report, ReportRow
 from gilx.meter.statistics import NOTHING_KNOWN
 from gilx.meter.workers import Calls, Sample, concurrency, own_threads, take_sample
 from gilx.pools import Region, ThreadPool
@@ -446,7 +447,20 @@ ROW = ReportRow(
     notes=("a <note>",),
     samples={"serial": (0.2, 0.21), "parallel": (0.19, 0.2)},
 )
-REPORT = Report((ROW,), Environment.now(), 0.02, 10.0)
+CONDITIONS = Conditions(
+    seconds=10.0,
+    load=0.1,
+    others=0.0,
+    steal=0.0,
+    throttled=0.0,
+    governors=("performance",),
+    clock_source="tsc",
+    clock_step=1e-7,
+    gil="on",
+    native_threads=(),
+    thread_settings=(),
+)
+REPORT = Report((ROW,), Environment.here(), CONDITIONS, 0.02, 10.0)
 
 
 def loses(name: str, **changes: Any) -> ReportRow:
@@ -498,7 +512,7 @@ def test_the_table() -> None:
 
 def test_html_shows_names_as_they_are() -> None:
     page = Report(
-        (replace(ROW, target="<b>"),), REPORT.environment, 0.02, 1
+        (replace(ROW, target="<b>"),), REPORT.environment, CONDITIONS, 0.02, 1
     )._repr_html_()
     assert "<td>&lt;b&gt;</td>" in page
 
@@ -519,31 +533,43 @@ def with_row(**changes: Any) -> str:
     return changed(rows=[{**json.loads(REPORT.to_json())["rows"][0], **changes}])
 
 
+def with_loss(**changes: Any) -> str:
+    loss = json.loads(REPORT.to_json())["rows"][0]["losses"][0]
+    return with_row(losses=[{**loss, **changes}])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "text: expected JSON of a report"),
-        (REPORT.to_json()[:-20], "text: expected JSON of a report"),
-        ("[" * 100_000, "text: expected JSON of a report"),
-        ("[1]", "text: expected JSON of the schema gilx.report"),
-        (changed(schema="x"), "text: expected JSON of the schema gilx.report"),
-        (changed(version=2), "expected version 1 of the schema gilx.report, got 2"),
-        (changed(version=True), "expected version 1"),
-        (changed(more=1), "fields missing or unknown: 'more'"),
-        (changed(rows={}), "text: rows: expected a list"),
-        (changed(rows=[1]), r"text: rows\[0\]: expected an object, got 1"),
-        (changed(precision="x"), "text: precision: expected a number, got 'x'"),
-        (changed(environment=None), "text: environment: expected an object"),
-        (with_row(workers=2.5), r"rows\[0\].workers: expected a whole number"),
-        (with_row(workers=-1), r"rows\[0\].workers: expected a whole number"),
-        (with_row(speedup=[1]), r"rows\[0\].speedup: expected a number"),
-        (with_row(speedup_interval=[1]), r"speedup_interval: expected two numbers"),
+        ("", "text: expected JSON of schema gilx.report, version 1; got other text"),
+        (REPORT.to_json()[:-20], "got other text"),
+        ("[" * 100_000, "got other text"),
+        ("[1]", "got no JSON object"),
+        (changed(schema="x"), "got x, version 1"),
+        (changed(version=2), "got gilx.report, version 2; a newer gilx wrote it"),
+        (changed(version=True), "got gilx.report, version True"),
+        (changed(more=1), "text: expected no field 'more'"),
+        (changed(rows={}), "text.rows: expected a list"),
+        (changed(rows=[1]), r"text.rows\[0\]: expected an object, got 1"),
+        (changed(precision="x"), "text.precision: expected float, got 'x'"),
+        (changed(environment=None), "text.environment: expected an object"),
+        (changed(conditions={}), "text.conditions: expected a field 'seconds'"),
+        (with_row(workers=2.5), r"rows\[0\].workers: expected int, got 2.5"),
+        (with_row(workers=-1), r"rows\[0\].workers: expected at least 1, got -1"),
+        (with_row(speedup=[1]), r"rows\[0\].speedup: expected float"),
+        (with_row(speedup=-1), r"rows\[0\].speedup: expected above 0, got -1"),
+        (with_row(speedup="inf"), r"rows\[0\].speedup: expected above 0, got inf"),
+        (with_row(speedup_interval=[1]), "speedup_interval: expected a list of 2"),
+        (with_row(of_ceiling_interval=[2, 1]), "of_ceiling_interval: expected low and"),
         (with_row(target="\x1b[2J"), r"rows\[0\].target: expected printable text"),
-        (with_row(samples={"a": ["x"]}), r"rows\[0\].samples: expected a number"),
-        (with_row(losses=[{"name": "x"}]), r"losses\[0\] has fields missing"),
+        (with_row(samples={"a": ["x"]}), r"samples.a\[0\]: expected float"),
+        (with_row(samples={"\x1b": [1]}), "samples: expected printable text"),
+        (with_row(samples=[]), "samples: expected an object"),
+        (with_row(losses=[{"name": "x"}]), r"losses\[0\]: expected a field 'amount'"),
+        (with_loss(amount="x"), r"losses\[0\].amount: expected float"),
         (
             REPORT.to_json().replace('"speedup": 1.05', '"speedup": 1e999'),
-            "speedup: expected a number, got inf",
+            "speedup: expected float, got inf",
         ),
         (
             REPORT.to_json().replace('"speedup": 1.05', '"speedup": NaN'),

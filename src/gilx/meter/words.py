@@ -6,12 +6,13 @@ import math
 import textwrap
 from typing import TYPE_CHECKING
 
+from gilx.findings import examine
 from gilx.text import duration
 
 if TYPE_CHECKING:
     from gilx.meter.report import Report, ReportRow
 
-__all__ = ["COLUMNS", "cells", "reading_of", "text_of"]
+__all__ = ["COLUMNS", "cells", "doubts_of", "reading_of", "text_of"]
 
 COLUMNS = (
     *("target", "pool", "workers", "time", "speedup", "95 %", "ceiling", "of ceiling"),
@@ -58,7 +59,21 @@ def text_of(report: Report) -> str:
                 lines += textwrap.wrap(
                     text, _WIDTH, initial_indent="  ", subsequent_indent="    "
                 )
-    return "\n".join([str(report.environment), "", *lines])
+    head = textwrap.wrap(report.environment.summary(), _WIDTH)
+    doubts = doubts_of(report)
+    if doubts:
+        lines += ["", "What makes these figures doubtful:"]
+        for words in doubts:
+            lines += textwrap.wrap(
+                words, _WIDTH, initial_indent="* ", subsequent_indent="  "
+            )
+    return "\n".join([*head, "", *lines])
+
+
+def doubts_of(report: Report) -> list[str]:
+    """Return what the machine and its conditions make doubtful, a sentence each."""
+    found = examine(report.environment, report.conditions)
+    return [str(finding) for finding in found if finding.doubtful]
 
 
 def _remarks(row: ReportRow) -> list[str]:

@@ -12,6 +12,7 @@ from gilx.errors import ArgumentError
 from gilx.pools.base import Pool
 
 if TYPE_CHECKING:
+    from gilx.pools.account import Share
     from gilx.pools.base import Region
 
 __all__ = ["SPIN_NS", "NativePool"]
@@ -43,7 +44,8 @@ class NativePool(Pool):
                 f"variant: expected c-nogil on the native pool; got {variant!r}"
             )
 
-    def _run(self, region: Region) -> float:
+    def _run(self, region: Region, account: list[Share] | None) -> float:
+        del account  # nobody keeps one in C
         self.check_variant(region.variant)
         grain = region.grain if region.schedule == "dynamic" else None
         with self._one_at_a_time:
