@@ -203,8 +203,9 @@ class Report:
     def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
         """Draw speedup against workers, and return matplotlib's Figure.
 
-        Points with their intervals for each target, variant and pool; its ceiling in the
-        same colour, dashed; the ideal, and the CPUs that there are, in grey.
+        Points with their intervals for each target, variant and pool, hollow where the
+        interval is not known; its ceiling in the same colour, dashed; the ideal, and the
+        CPUs that there are, in grey.
 
         Raises
         ------

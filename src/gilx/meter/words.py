@@ -78,7 +78,7 @@ def doubts_of(report: Report) -> list[str]:
 
 def _remarks(row: ReportRow) -> list[str]:
     remarks = [row.reading]
-    if row.losses:
+    if row.losses and row.workers > 1:
         missing = row.workers - row.speedup
         parts = [
             f"{loss.name} {loss.amount:+.2f}"
