@@ -380,6 +380,13 @@ def test_losses_of_known_samples(main: str, parallel: Sample, known: Known) -> N
     assert max(others) < 0.02
 
 
+def test_with_gils_of_their_own_nobody_waits_for_another() -> None:
+    known = replace(KNOWN, held=1.0, own_gils=True)
+    losses = split([ALONE], [together(1.0, 1.0, late=1.0)], 2, 1.0, known)
+    assert losses[0].amount == 0
+    assert losses[0].source == "none: each worker has a GIL of its own"
+
+
 def test_concurrency_takes_out_what_others_took() -> None:
     # Two calls that overlap, on CPUs of which a neighbour has half.
     busy = together(2.0, 2.0, wait=2.0, longest=1.0)
@@ -658,5 +665,29 @@ def test_kernels_on_processes() -> None:
     report = gilx.measure(
         "heat", variants=["c-gil"], pools=["processes"], workers=2, blocks=2, size=100
     )
-    assert report.rows[0].pool == "processes"
-    assert report.rows[0].speedup > 0
+    (row,) = report.rows
+    assert row.pool == "processes"
+    assert row.speedup > 0
+    assert row.held is None
+    # What the workers used is part of it, elsewhere though they are.
+    assert row.run_queue_wait is not None or sys.platform != "linux"
+    assert {loss.name: loss.source for loss in row.losses}["dispatch"].startswith("a reg")
+
+
+def test_variants_that_a_pool_can_not_run_are_left_out() -> None:
+    report = measure("collatz", pools=["threads", "native"], size=2000, blocks=1)
+    assert [(row.variant, row.pool) for row in report.rows] == [
+        ("c-gil", "threads"),
+        ("c-nogil", "threads"),
+        ("c-nogil", "native"),
+    ]
+    with pytest.raises(ArgumentError, match="variant: expected c-nogil on the native"):
+        measure("collatz", variants=["c-gil"], pools=["threads", "native"])
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="needs an older Python")
+def test_a_pool_that_is_not_there_is_found_out_first() -> None:
+    shown: list[str] = []
+    with pytest.raises(ArgumentError, match=r"interpreters needs Python 3\.14"):
+        measure("collatz", pools=["threads", "interpreters"], progress=shown.append)
+    assert shown == []

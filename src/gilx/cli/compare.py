@@ -74,4 +74,5 @@ def _read(path: str) -> Report:
     try:
         return Report.from_json(text)
     except ArgumentError as error:
-        raise ArgumentError(str(error).replace("text:", f"{path}:", 1)) from None
+        # The file is what the library calls the text.
+        raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None

@@ -107,13 +107,14 @@ class RowMeter:
             samples = self._sample(repeat, block, budget, {}, [])
             return row_of(replace(self._found(first, repeat), samples=samples))
         ceiling, samples = self._beside_ceilings(repeat, sample, block, budget)
+        accounted = samples["parallel"][0].worker_cpu is not None
         return row_of(
             replace(
                 self._found(first, repeat),
                 samples=samples,
                 ceiling_kind=ceiling.kind,
                 held=self._held(repeat),
-                empty_region=self._empty_region(),
+                empty_region=self._empty_region() if accounted else 0.0,
                 notes=tuple(self._notes),
             )
         )

@@ -25,7 +25,8 @@ that waiting costs at most twice what the better choice would have."""
 class NativePool(Pool):
     """A native team; the caller joins in, and a region costs one release of the GIL.
 
-    It runs the variant c-nogil only: nothing else can do without Python.
+    It runs the variant c-nogil only, since nothing else can do without Python, and whole
+    problems.
     """
 
     name = "native"
@@ -47,6 +48,11 @@ class NativePool(Pool):
     def _run(self, region: Region, account: list[Share] | None) -> float:
         del account  # nobody keeps one in C
         self.check_variant(region.variant)
+        if region.first:
+            raise ArgumentError(
+                "region: expected all items on the native pool, got those from"
+                f" {region.first}"
+            )
         grain = region.grain if region.schedule == "dynamic" else None
         with self._one_at_a_time:
             begin = perf_counter()
