@@ -118,7 +118,10 @@ class Grain:
         return "\n".join(lines)
 
     def _table(self) -> list[str]:
-        lines = ["     items     one thread        all  speedup"]
+        lines = [
+            "Grains at places drawn at random; medians, intervals at 95 %:",
+            "     items     one thread        all  speedup",
+        ]
         for row in self.rows:
             low, high = row.speedup_interval
             lines.append(

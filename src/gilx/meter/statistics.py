@@ -50,7 +50,8 @@ def preset_interval(logs: Sequence[float], level: float = 0.95) -> tuple[float, 
     Sheather, Confidence intervals based on interpolated order statistics, Statistics &
     Probability Letters 4, 1986). A percentile bootstrap of the median picks its ends from
     the same order statistics, but too far inside for few blocks: at 7 blocks its interval
-    for 95 % misses in 12.5 % of all cases, at 21 in 7.8 %.
+    for 95 % misses in some 12 % of all cases, at 21 in 8 %, where this one misses in some
+    5 % at any number (``benchmarks/coverage.py`` simulates both).
 
     Parameters
     ----------
