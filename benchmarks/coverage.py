@@ -1,7 +1,7 @@
 """How often intervals of the median miss it: the meter's, and a bootstrap's.
 
-Log ratios are drawn from distributions whose median is 0, and for each number of blocks it
-is counted how often the interval at 95 % excludes it, which should be in 5 % of all cases::
+Log ratios are drawn from distributions whose median is 0. For each number of blocks it is
+counted how often the interval at 95 % excludes it, which should be in 5 % of all cases::
 
     python benchmarks/coverage.py [--runs 4000]
 
