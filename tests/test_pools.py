@@ -221,3 +221,20 @@ def test_the_native_pool_runs_whole_problems() -> None:
         pytest.raises(ArgumentError, match=r"region: expected all items .* from 17"),
     ):
         pool.run(replace(region, items=30, first=17))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "workers", "grain"),
+    [
+        ("nbody", 12_800, 2, 100),
+        ("nbody", 10, 4, 1),
+        # A claim packs the other matrix, which few rows would not be worth.
+        ("matmul", 640, 1, 80),
+        ("matmul", 640, 2, 80),
+        ("matmul", 640, 16, 40),
+        ("matmul", 3, 8, 1),
+    ],
+)
+def test_default_grains(name: str, size: int, workers: int, grain: int) -> None:
+    problem = gilx.kernels.get(name).problem(size)
+    assert regions(problem, workers=workers)[0].grain == grain
