@@ -19,7 +19,7 @@ from gilx.environment import Environment
 from gilx.errors import ArgumentError, number_between
 from gilx.findings import examine
 from gilx.records import encode
-from gilx.text import duration
+from gilx.text import duration, wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -139,4 +139,4 @@ def _or_unknown(value: float | None, form: str) -> str:
 
 
 def _items(findings: Sequence[Finding]) -> list[str]:
-    return [f"* {finding}" for finding in findings]
+    return [line for one in findings for line in wrapped(str(one), "* ", "  ")]

@@ -66,7 +66,13 @@ def compare(before: Report, after: Report, *, force: bool = False) -> list[Chang
     rows = {_key(row): row for row in after.rows}
     changes = [Change(row, rows[_key(row)]) for row in before.rows if _key(row) in rows]
     if not changes:
-        raise ArgumentError("after: expected a row that the other report has, got none")
+        ours, theirs = (
+            ", ".join(sorted({f"{row.name} on {row.pool}" for row in report.rows}))
+            for report in (before, after)
+        )
+        raise ArgumentError(
+            f"after: expected a row that the other report has ({ours}), got {theirs}"
+        )
     return changes
 
 

@@ -10,7 +10,7 @@ from gilx.environment import Environment  # noqa: TC001 - likewise
 from gilx.errors import ArgumentError, at_least
 from gilx.findings import examine
 from gilx.records import from_json, to_json
-from gilx.text import duration
+from gilx.text import duration, wrapped
 
 __all__ = ["Grain", "GrainRow"]
 
@@ -100,7 +100,7 @@ class Grain:
         if self.handover is not None:
             price += f"; until a waiting thread has it: {duration(self.handover)}"
         lines = [
-            head,
+            *wrapped(head),
             "",
             f"handing out a region and waiting for it: {empty}",
             f"claiming a grain: {duration(self.claim)}",
@@ -112,9 +112,11 @@ class Grain:
             lines.append(f"so both should be even at {even} each")
         lines += ["", *self._table()]
         found = examine(self.environment, self.conditions)
-        doubtful = [f"* {finding}" for finding in found if finding.doubtful]
+        doubtful = [str(finding) for finding in found if finding.doubtful]
         if doubtful:
-            lines += ["", "What makes these figures doubtful:", *doubtful]
+            lines += ["", "What makes these figures doubtful:"]
+            for words in doubtful:
+                lines += wrapped(words, "* ", "  ")
         return "\n".join(lines)
 
     def _table(self) -> list[str]:
