@@ -22,7 +22,7 @@ from gilx import kernels, pools
 from gilx.conditions import between, snapshot
 from gilx.environment import Environment, usable_cpus
 from gilx.errors import ArgumentError, at_least, number_between, one_of
-from gilx.gilwatch.convoy import costs
+from gilx.gilwatch.release_costs import costs
 from gilx.meter.blocks import time_blocks
 from gilx.meter.grain_record import Grain, GrainRow
 from gilx.meter.grain_work import Called, Work, work_of
