@@ -314,6 +314,11 @@ def test_what_cannot_be_sent_is_said() -> None:
     processes.close()
     with pytest.raises(NoProcessesError, match="a process can't load it"):
         CallProcesses(b"nothing", 1)
+    processes = CallProcesses(packed(partial(exec, "raise OSError('\\x1b[2J')"), None), 1)
+    with pytest.raises(NoProcessesError, match="it raised OSError: ") as caught:
+        processes.run(1)
+    processes.close()
+    assert str(caught.value).isprintable()
 
 
 def test_a_script_is_not_run_again(tmp_path: Any) -> None:

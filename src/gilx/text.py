@@ -9,7 +9,7 @@ from typing import Any
 
 from gilx.errors import ArgumentError
 
-__all__ = ["duration", "fields_of", "wrapped"]
+__all__ = ["duration", "fields_of", "one_line", "wrapped"]
 
 _WIDEST = 100  # characters: longer lines are hard to read
 
@@ -22,6 +22,14 @@ def duration(seconds: float | None) -> str:
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception's type and message as one line that can be printed."""
+    text = " ".join(str(error).split())
+    # What is not printable could make a terminal do things.
+    text = text if text.isprintable() else ascii(text)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
