@@ -14,7 +14,9 @@ import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from gilx.meter.workers import Account, Sample, Share, in_a_row, with_shares
+from gilx.meter.workers import Sample, in_a_row, with_shares
+from gilx.pools.account import Share, accounting
+from gilx.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +43,7 @@ def packed(fn: Callable[[], object], setup: Callable[[], object] | None) -> byte
     try:
         data = pickle.dumps((fn, setup))
     except Exception as error:
-        raise NoProcessesError(f"it can't be pickled: {_one_line(error)}") from error
+        raise NoProcessesError(f"it can't be pickled: {one_line(error)}") from error
     if b"__main__" in data:
         raise NoProcessesError(
             "it is defined in the main script, which would be run again: in a module it"
@@ -79,7 +81,7 @@ class CallProcesses:
         except BaseException as error:
             self.close()
             if isinstance(error, (OSError, EOFError)):
-                words = f"a process did not start: {_one_line(error)}"
+                words = f"a process did not start: {one_line(error)}"
                 raise NoProcessesError(words) from error
             raise
 
@@ -109,7 +111,7 @@ class CallProcesses:
                 line.send(what)
             answers = [_answer(line, None) for _, line in self._children]
         except (OSError, EOFError) as error:
-            raise NoProcessesError(f"a process ended: {_one_line(error)}") from error
+            raise NoProcessesError(f"a process ended: {one_line(error)}") from error
         return [share for share in answers if share is not None]
 
     def close(self) -> None:
@@ -162,7 +164,7 @@ def _loaded(line: Connection, data: bytes) -> Any:  # noqa: ANN401 - whatever wa
     try:
         found = pickle.loads(data)  # noqa: S301 - from the process that started us
     except Exception as error:
-        line.send(f"a process can't load it: {_one_line(error)}")
+        line.send(f"a process can't load it: {one_line(error)}")
         raise EOFError from error
     line.send(None)
     return found
@@ -174,17 +176,12 @@ def _done(
     """Do what was asked for; return what calls took, or what went wrong."""
     try:
         if calls is not None:
-            account = Account()
-            with account():
+            account: list[Share] = []
+            with accounting(account):
                 in_a_row(fn, calls)
-            return account.shares[0]
+            return account[0]
         if setup is not None:
             setup()
     except Exception as error:
-        return f"in a process it raised {_one_line(error)}"
+        return f"in a process it raised {one_line(error)}"
     return None
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
