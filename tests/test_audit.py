@@ -21,8 +21,8 @@ from gilx.audit import (
     read_plan,
 )
 from gilx.cli import main
+from gilx.environment import Environment
 from gilx.errors import ArgumentError
-from gilx.meter.report import Environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ def line(held: float, share: float, **changes: Any) -> Line:
 
 
 def audit(*lines: Line) -> Audit:
-    return Audit(lines, Environment.now())
+    return Audit(lines, Environment.here())
 
 
 def test_a_plan_is_read(tmp_path: Path) -> None:
@@ -278,12 +278,12 @@ def test_the_least_change_that_counts() -> None:
 
 def test_audits_of_other_machines() -> None:
     here = audit(line(0.1, 0.9))
-    other = replace(here, environment=replace(here.environment, cpus=99))
+    other = replace(here, environment=replace(here.environment, usable_cpus=99))
     with pytest.raises(ArgumentError, match="baseline: expected an audit of this machin"):
         compare(other, here)
     assert compare(other, here, force=True)
     # It is refused before anything is measured.
-    with pytest.raises(ArgumentError, match="99 CPUs"):
+    with pytest.raises(ArgumentError, match=r"usable CPUs: .* here, 99 there"):
         perform(Plan((Subject("f", "no:such"),)), baseline=other)
 
 

@@ -203,7 +203,8 @@ def test_what_is_inconclusive(pytester: pytest.Pytester, text: str) -> None:
 
     done = pytester.runpytest("--gilx-inconclusive=warn", "-Wdefault")
     verdicts = count + text.count("releases_gil(")  # one test has both markers
-    done.assert_outcomes(passed=count, warnings=verdicts)
+    done.assert_outcomes(passed=count)
+    assert str(done.stdout).count("InconclusiveWarning: gilx: ") == verdicts
     done.stdout.fnmatch_lines(["*InconclusiveWarning: gilx: *: inconclusive: so it *"])
     done.stdout.fnmatch_lines([f"*= gilx: {verdicts} inconclusive =*"])
 
@@ -416,9 +417,7 @@ def test_real_verdicts(pytester: pytest.Pytester) -> None:
         """,
     )
     found = done.parseoutcomes()
-    assert not found.keys() & {"failed", "errors", "error", "xpassed"}, done.outlines
-    found.pop("skipped", None)
-    assert set(found) <= {"passed", "xfailed"}
+    assert found.keys() <= {"passed", "xfailed", "skipped", "warnings", "warning"}
 
 
 # Where tests run in processes of their own, the checks are made up in each of them.

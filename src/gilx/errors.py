@@ -98,7 +98,7 @@ def above_zero(name: str, given: object) -> float:
     Raises
     ------
     ArgumentError
-        It is not above 0, infinite, NaN, or no number.
+        It is not, or infinite, NaN, or no number.
 
     """
     number = real_at_least(name, given, 0)

@@ -77,17 +77,15 @@ def compare(
 
 
 def _same_machine(before: Audit, after: Audit) -> None:
-    first, second = (
-        (*audit.environment.machine(), audit.environment.gil) for audit in (before, after)
-    )
-    if first != second:
-        words = [
-            f"{cpu}, {cpus} CPUs, {system}, GIL {'on' if gil else 'off'}"
-            for cpu, cpus, system, gil in (first, second)
-        ]
+    here, there = after.environment, before.environment
+    differs = list(here.same_machine(there).machine)
+    if here.gil != there.gil:
+        on, off = ("here", "there") if here.gil else ("there", "here")
+        differs.append(f"a GIL {on}, none {off}")
+    if differs:
         raise ArgumentError(
-            f"baseline: expected an audit of this machine ({words[1]}), got one of"
-            f" {words[0]}"
+            f"baseline: expected an audit of this machine, got one of another"
+            f" ({'; '.join(differs)})"
         )
 
 

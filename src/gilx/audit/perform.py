@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from gilx.audit.changes import LEAST, compare
 from gilx.audit.result import Audit, Line, Scaling
+from gilx.environment import Environment
 from gilx.errors import WatchUnavailableError
 from gilx.gilwatch.probe import probe
 from gilx.meter.measure import measure
-from gilx.meter.report import Environment
 from gilx.text import one_line
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def perform(
         The baseline is of another machine, or `least` is out of range.
 
     """
-    environment = Environment.now()
+    environment = Environment.here()
     if baseline is not None:
         # A baseline that can't be used is refused before minutes were spent.
         compare(baseline, Audit((), environment), least=least, force=force)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gilx import records
 from gilx.cli.table import format_table
+from gilx.environment import Environment  # noqa: TC001 - records are read by it
 from gilx.gilwatch.usage import percent
-from gilx.meter.report import Environment  # noqa: TC001 - records are read by it
 from gilx.text import duration
 
 __all__ = ["Audit", "Line", "Scaling"]
@@ -117,7 +117,7 @@ class Audit:
             )
         ]
         below = ["", *(f"note: {note}" for note in notes)] if notes else []
-        return "\n".join([str(self.environment), "", table, *below])
+        return "\n".join([self.environment.summary(), "", table, *below])
 
 
 def _rows(line: Line) -> list[tuple[str, ...]]:

@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _told(baseline: Audit, audit: Audit, changes: list[Change]) -> str:
     """Return what changed, as text."""
-    lines = [f"compared with {baseline.environment}"]
+    lines = [f"compared with {baseline.environment.summary()}"]
     changed = [change for change in changes if change.verdict in ("better", "worse")]
     if changed:
         rows = [

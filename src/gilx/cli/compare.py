@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     changes = compare(before, after, force=options.force)
     names = [(options.before, before), (options.after, after)]
     for (path, report), letter in zip(names, "AB", strict=True):
-        print(f"{letter}: {path}: {report.environment}")
+        print(f"{letter}: {path}: {report.environment.summary()}")
     rows = [
         (
             change.before.name,

@@ -45,7 +45,8 @@ def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
     try:
         return from_json(text)
     except ArgumentError as error:
-        raise ArgumentError(str(error).replace("text:", f"{path}:", 1)) from None
+        # The file is what the library calls the text.
+        raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None
 
 
 def save(path: str, text: str) -> None:

@@ -14,7 +14,8 @@ import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from gilx.meter.workers import Account, Sample, Share, in_a_row, with_shares
+from gilx.meter.workers import Sample, in_a_row, with_shares
+from gilx.pools.account import Share, accounting
 from gilx.text import one_line
 
 if TYPE_CHECKING:
@@ -175,10 +176,10 @@ def _done(
     """Do what was asked for; return what calls took, or what went wrong."""
     try:
         if calls is not None:
-            account = Account()
-            with account():
+            account: list[Share] = []
+            with accounting(account):
                 in_a_row(fn, calls)
-            return account.shares[0]
+            return account[0]
         if setup is not None:
             setup()
     except Exception as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gilx.environment import Environment
 from gilx.records import encode
 from gilx.testing import Verdict
 from gilx.text import duration
@@ -62,13 +63,11 @@ def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
         The file can't be written.
 
     """
-    from gilx.meter.report import Environment  # noqa: PLC0415 - loads NumPy
-
     verdicts = [{"test": test, "verdict": json.loads(text)} for test, text in told]
     values = {
         "schema": _SCHEMA,
         "version": _VERSION,
-        "environment": encode(Environment.now()),
+        "environment": encode(Environment.here()),
         "verdicts": verdicts,
     }
     try:
