@@ -16,6 +16,7 @@ from gilx.errors import at_least, one_of
 from gilx.meter.blocks import time_blocks
 from gilx.meter.statistics import median_ratio
 from gilx.pools import SerialPool, ThreadPool
+from gilx.text import wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
     print(f"Do more threads mean faster? The same work, by one thread and by {workers};")
     print("every result is checked against pure Python.\n")
-    print(f"{describe()}\n")
+    print("\n".join(wrapped(describe())), "\n", sep="")
     if cpus == 1:
         print(
             "This process may use one CPU only, so no speedup can be seen here: threads\n"
