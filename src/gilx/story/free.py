@@ -56,9 +56,8 @@ class FreeThreaded(Chapter):
         free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
         if gil_enabled():
             why = (
-                "This free-threaded build runs with the GIL on: by PYTHON_GIL=1, -X gil=1,"
-                " or an extension that does not say that it can do without (Python warns"
-                " of it)."
+                "This free-threaded build runs with the GIL on: by PYTHON_GIL=1 or"
+                " -X gil=1, or for an extension that can't do without (Python warns of it)."
                 if free_threaded
                 else f"This Python has a GIL. {_HOW}"
             )

@@ -185,8 +185,8 @@ class Lock(Chapter):
         said.append(
             f"Atomic additions lose {'none' if atomic.kept == atomic.made else 'some'},"
             f" and pay: {duration(atomic.together)} each, {self.price:.2g} times{sure} as"
-            f" long as {'under the GIL' if self.gil else 'plain ones'}, while both threads"
-            " want the same memory."
+            f" long as {'under the GIL' if self.gil else 'plain ones'}, while both"
+            " threads want the same memory."
         )
         return said
 

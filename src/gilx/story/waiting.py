@@ -222,8 +222,8 @@ class Waiting(Chapter):
     def _convoy(self) -> list[str]:
         python, held, released = self.beside
         late = (
-            "Now one more thread computes, and the waiting one wants to run every 5 ms. It"
-            f" is late by {duration(python.delay)} beside pure Python (alone by"
+            "Now one more thread computes, and the waiting one wants to run every 5 ms."
+            f" It is late by {duration(python.delay)} beside pure Python (alone by"
             f" {duration(python.alone)}), by {duration(held.delay)} beside C calls that"
             f" hold the GIL for {duration(_CALL_NS * 1e-9)}, by"
             f" {duration(released.delay)} beside C calls that release it."
