@@ -67,7 +67,7 @@ class Extension(Chapter):
     def measure(cls, effort: Effort) -> Self:
         """Measure four variants, and prove who lets others run."""
         kernel = kernels.get(_KERNEL)
-        problem = kernel.problem(_SIZE)
+        problem = kernel.problem()
         effort.show("two threads meet, or don't")
         arguments = (*problem.inputs, problem.out)
         proofs = tuple(

@@ -57,7 +57,8 @@ class FreeThreaded(Chapter):
         if gil_enabled():
             why = (
                 "This free-threaded build runs with the GIL on: by PYTHON_GIL=1 or"
-                " -X gil=1, or for an extension that can't do without (Python warns of it)."
+                " -X gil=1, or for an extension that can't do without (Python warns of"
+                " it)."
                 if free_threaded
                 else f"This Python has a GIL. {_HOW}"
             )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["meet", "runs_beside"]
 
 _DEADLINE = 60.0  # seconds: only a broken machine needs them
-_TRIES = 5
+_TRIES = 3
 _PATIENT = 1000.0
 
 
