@@ -16,7 +16,7 @@ from gilx.gilwatch.usage import new_figure
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilx.story.base import Picture
+    from gilx.story.base import Bar, Picture
     from gilx.story.record import Story
 
 __all__ = ["draw", "new_directory", "save_pictures"]
@@ -86,11 +86,12 @@ def draw(picture: Picture, title: str) -> Any:  # noqa: ANN401 - matplotlib may 
         matplotlib is not installed; the extra ``plot`` has it.
 
     """
-    bars = [bar for bar in picture.bars if math.isfinite(bar.value)]
+    bars = picture.bars
     figure = new_figure(8, 1.2 + 0.5 * len(bars))
     axes = figure.subplots()
     places = range(len(bars))
-    axes.barh(places, [bar.value for bar in bars], color="#4c78a8", height=0.6)
+    lengths = [bar.value if math.isfinite(bar.value) else 0.0 for bar in bars]
+    axes.barh(places, lengths, color="#4c78a8", height=0.6)
     for place, bar in zip(places, bars, strict=True):
         if bar.interval is not None:
             axes.plot(bar.interval, [place, place], color="black", linewidth=1.5)
@@ -105,7 +106,7 @@ def draw(picture: Picture, title: str) -> Any:  # noqa: ANN401 - matplotlib may 
         axes.plot([], [], color="#d65f00", linewidth=2.5, label=picture.mark)
     if any(bar.interval is not None for bar in bars):
         axes.plot([], [], color="black", linewidth=1.5, label="interval at 95 %")
-    axes.set_yticks(places, [bar.name for bar in bars])
+    axes.set_yticks(places, [_label(bar) for bar in bars])
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel(picture.unit)
@@ -113,3 +114,9 @@ def draw(picture: Picture, title: str) -> Any:  # noqa: ANN401 - matplotlib may 
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _label(bar: Bar) -> str:
+    """Return a bar's name and its value, which a bar of no length does not show."""
+    known = math.isfinite(bar.value)
+    return f"{bar.name}: {f'{bar.value:.3g}' if known else 'unknown'}"
