@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import types
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import (
     Any,
@@ -25,15 +26,19 @@ __all__ = ["decode", "encode", "from_json", "to_json"]
 
 Record = TypeVar("Record")
 
+# Characters of a text that is read: more is none of ours.
+_LONGEST = 64_000_000
+
 # JSON has no words for these numbers (RFC 8259, section 6), so they go as text.
 _NO_NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
-def to_json(record: object, schema: str, version: int) -> str:
+def to_json(
+    record: object, schema: str, version: int, *, indent: int | None = None
+) -> str:
     """Return a frozen dataclass as JSON text, which `from_json` reads."""
-    return json.dumps(
-        {"schema": schema, "version": version, **encode(record)}, allow_nan=False
-    )
+    values = {"schema": schema, "version": version, **encode(record)}
+    return json.dumps(values, allow_nan=False, indent=indent)
 
 
 def from_json(kind: type[Record], text: str, schema: str, version: int) -> Record:
@@ -55,9 +60,11 @@ def from_json(kind: type[Record], text: str, schema: str, version: int) -> Recor
         missing, unknown, or not of the type that the record declares.
 
     """
+    if len(text) > _LONGEST:
+        raise ArgumentError(f"text: expected at most {_LONGEST} characters of JSON")
     expected = f"text: expected JSON of schema {schema}, version {version}"
     try:
-        found: Any = json.loads(text)
+        found: Any = json.loads(text, parse_constant=_no_constant)
     except (ValueError, TypeError, RecursionError) as error:
         raise ArgumentError(f"{expected}; got other text ({error})") from None
     if not isinstance(found, dict):
@@ -84,7 +91,7 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
         }
     if isinstance(value, (tuple, list)):
         return [encode(one) for one in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: encode(one) for key, one in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
@@ -102,26 +109,30 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
     """
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_record(kind, found, where)
-    if get_origin(kind) in (Union, types.UnionType):
-        return _decode_union(get_args(kind), found, where)
-    if get_origin(kind) is tuple:
-        return _decode_tuple(get_args(kind), found, where)
-    if kind is type(None):
-        right = found is None
-    elif kind is float:
-        if isinstance(found, str) and found in _NO_NUMBERS:
-            return _NO_NUMBERS[found]
-        right = isinstance(found, (int, float)) and not isinstance(found, bool)
-    elif kind is int:
-        right = isinstance(found, int) and not isinstance(found, bool)
-    else:
-        right = isinstance(found, kind)
-    if not right:
+    origin = get_origin(kind)
+    if origin is None:
+        return _decode_scalar(kind, found, where)
+    return _ORIGINS[origin](get_args(kind), found, where)
+
+
+def _decode_scalar(kind: Any, found: object, where: str) -> object:  # noqa: ANN401 - a type
+    right: Any = {str: str, bool: bool, int: int, float: (int, float)}[kind]
+    if kind is float and isinstance(found, str) and found in _NO_NUMBERS:
+        return _NO_NUMBERS[found]
+    if not isinstance(found, right) or (isinstance(found, bool) and kind is not bool):
         raise _wrong(where, kind.__name__, found)
+    if isinstance(found, str) and not found.isprintable():
+        # It could make a terminal do things.
+        raise _wrong(where, "printable text", found)
+    if kind is not float:
+        return found
     try:
-        return float(found) if kind is float else found  # type: ignore[arg-type]
+        number = float(found)
     except OverflowError:
-        raise _wrong(where, "float", found) from None
+        number = math.inf
+    if not math.isfinite(number):  # those that may be so are text
+        raise _wrong(where, "float", found)
+    return number
 
 
 def _decode_record(
@@ -157,7 +168,7 @@ def _decode_union(kinds: tuple[Any, ...], found: object, where: str) -> object:
 def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> object:
     if not isinstance(found, list):
         raise _wrong(where, "a list", found)
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
+    if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(found)
     if len(kinds) != len(found):
         raise _wrong(where, f"a list of {len(kinds)}", found)
@@ -167,7 +178,30 @@ def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> object:
     )
 
 
+def _decode_mapping(kinds: tuple[Any, ...], found: object, where: str) -> object:
+    if not isinstance(found, dict):
+        raise _wrong(where, "an object", found)
+    key_kind, kind = kinds
+    return {
+        decode(key_kind, key, where): decode(kind, one, f"{where}.{key}")
+        for key, one in found.items()
+    }
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
 def _wrong(where: str, expected: str, found: object) -> ArgumentError:
     given = repr(found)
     given = given if len(given) <= 60 else f"{given[:57]}..."
     return ArgumentError(f"{where}: expected {expected}, got {given}")
+
+
+# How what holds other values is read, by its origin.
+_ORIGINS: dict[object, Callable[[tuple[Any, ...], object, str], object]] = {
+    Union: _decode_union,
+    types.UnionType: _decode_union,
+    tuple: _decode_tuple,
+    Mapping: _decode_mapping,
+}
