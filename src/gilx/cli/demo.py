@@ -7,9 +7,7 @@ the command line is wrong.
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
-import textwrap
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,9 @@ from gilx.cli.numbers import whole_number, whole_numbers
 from gilx.cli.progress import show
 from gilx.cli.table import format_table
 from gilx.environment import describe
+from gilx.errors import ArgumentError
 from gilx.story.libraries import pin_blas
+from gilx.text import wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_WIDEST = 90  # longer lines are hard to read
-_NARROWEST = 40
 _NO_PICTURES = "no pictures without matplotlib: pip install 'gilx[plot]'"
 
 
@@ -94,9 +92,13 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             print(story.to_json())
         if directory is not None:
-            _save(story, "\n".join(lines), directory)
-            if draws:
-                save_pictures(story, directory)
+            try:
+                _save(story, "\n".join(lines), directory)
+                if draws:
+                    save_pictures(story, directory)
+            except OSError as error:
+                words = f"save: can't write {options.save!r}: {error.strerror}"
+                raise ArgumentError(words) from None
     return 0 if draws or options.save is None else 1
 
 
@@ -105,17 +107,11 @@ def _save(story: Story, text: str, directory: Path) -> None:
     (directory / "story.json").write_text(f"{story.to_json()}\n", encoding="utf-8")
 
 
-def _width() -> int:
-    return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns))
-
-
 def _chapter(number: int, chapter: Chapter, *, first: bool) -> str:
     """Return a chapter for people."""
-    head = f"{number}. {chapter.title}"
+    head = wrapped(f"{number}. {chapter.title}")
     parts = [f"{describe()}\n"] if first else []
-    parts.append(
-        "\n".join(textwrap.wrap(head, _width())) + "\n" + "-" * min(len(head), _width())
-    )
+    parts.append("\n".join([*head, "-" * max(map(len, head)), ""]))
     parts += [f"{_table(table)}\n" for table in chapter.tables()]
     parts += _paragraph(*chapter.sentences())
     parts += _paragraph(*chapter.missing)
@@ -146,10 +142,10 @@ def _end(story: Story) -> str:
 
 
 def _table(table: Table) -> str:
-    return format_table(table.head, table.rows, right=table.right, width=_width())
+    return format_table(table.head, table.rows, right=table.right)
 
 
 def _paragraph(*sentences: str) -> Iterator[str]:
     """Yield sentences as a paragraph; nothing if there are none."""
     if sentences:
-        yield "\n".join(textwrap.wrap(" ".join(sentences), _width())) + "\n"
+        yield "\n".join(wrapped(" ".join(sentences))) + "\n"

@@ -229,7 +229,7 @@ def speedup_table(rows: Sequence[Speedup], *, what: str, together: str) -> Table
 
 _DOUBT = {
     "no room": "Nothing is shown, since the machine gave no more to anything just then",
-    "unclear": "Too restless a machine to tell, try again without --quick",
+    "unclear": "The machine was too restless to tell",
 }
 
 

@@ -23,7 +23,7 @@ from gilx.story.base import (
     times,
 )
 from gilx.story.courier import Courier
-from gilx.text import duration
+from gilx.text import duration, one_line
 
 __all__ = ["Moving", "Processes", "pays_from"]
 
@@ -102,7 +102,7 @@ class Processes(Chapter):
             effort.show("moving data")
             moving = _moving()
         except (OSError, BrokenExecutor) as error:
-            missing.append(f"Processes can't be started here: {error}.")
+            missing.append(f"Processes can't be used here: {one_line(error)}.")
         return cls(missing=tuple(missing), processes=tuple(rows), moving=moving)
 
     def tables(self) -> list[Table]:

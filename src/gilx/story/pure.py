@@ -95,8 +95,7 @@ class PurePython(Chapter):
                 "partly": "The threads ran side by side, in part.",
                 "no room": "The machine gave no more to anything just now, so this shows"
                 " nothing about the GIL.",
-                "unclear": "The machine was too restless to tell: try again, without"
-                " --quick.",
+                "unclear": "The machine was too restless to tell.",
             }[row.outcome]
         )
         return said

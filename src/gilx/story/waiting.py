@@ -28,7 +28,7 @@ from gilx.story.base import (
     speedup_table,
 )
 from gilx.story.pure import count_down
-from gilx.text import duration
+from gilx.text import duration, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,7 +155,7 @@ class Waiting(Chapter):
                     _measured(partial(read_reply, port), "read a socket", effort)
                 )
         except OSError as error:
-            missing.append(f"Reading a socket can't be shown: {error}.")
+            missing.append(f"Reading a socket can't be shown: {one_line(error)}.")
         try:
             with tempfile.TemporaryDirectory() as directory:
                 path = Path(directory) / "file"
@@ -163,7 +163,7 @@ class Waiting(Chapter):
                 call = partial(read_file, str(path))
                 waits.append(_measured(call, "read a file", effort))
         except OSError as error:
-            missing.append(f"Reading files can't be shown: {error}.")
+            missing.append(f"Reading files can't be shown: {one_line(error)}.")
         # Work in C of a known length, holding the GIL and not.
         computing: dict[str, Callable[[], object]] = {
             "pure Python": partial(count_down, 100_000),
