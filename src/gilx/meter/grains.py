@@ -26,7 +26,12 @@ from gilx.gilwatch.release_costs import costs
 from gilx.meter.blocks import time_blocks
 from gilx.meter.grain_record import Grain, GrainRow
 from gilx.meter.grain_work import Called, Work, work_of
-from gilx.meter.statistics import log_ratios, median_ratio, preset_interval
+from gilx.meter.statistics import (
+    log_ratios,
+    median_interval,
+    median_ratio,
+    preset_interval,
+)
 from gilx.pools.base import Pool, Region
 from gilx.pools.serial import SerialPool
 from gilx.text import duration
@@ -149,7 +154,7 @@ def grain(
         grain=None if found is None else found.grain,
         work=None if found is None else found.serial / workers,
         region=_typical(samples["parallel", 0]),
-        region_interval=_interval(samples["parallel", 0]),
+        region_interval=median_interval(samples["parallel", 0]),
         claim=_claim_seconds(work.whole.variant),
         release=price.release,
         handover=price.handover,
@@ -245,10 +250,6 @@ def _row(size: int, serial: Sequence[float], parallel: Sequence[float]) -> Grain
 
 def _typical(seconds: Sequence[float]) -> float:
     return math.exp(median(map(math.log, seconds)))
-
-
-def _interval(seconds: Sequence[float]) -> tuple[float, float]:
-    return preset_interval([math.log(one) for one in seconds])
 
 
 def _smallest(rows: Sequence[GrainRow]) -> GrainRow | None:
