@@ -6,6 +6,7 @@
 #include "../gil/gil.h"
 #include "../gil/sampler.h"
 #include "integer.h"
+#include "real.h"
 
 typedef struct {
     PyTypeObject *sampler_type;
@@ -200,13 +201,14 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     static char *names[] = {"cost", "reference", "seed", "room", NULL};
     double cost;
     int reference = 0;
-    PyObject *seed_given = NULL, *room_given = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "d|$pOO:Sampler", names, &cost,
+    PyObject *cost_given, *seed_given = NULL, *room_given = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOO:Sampler", names, &cost_given,
                                      &reference, &seed_given, &room_given)) {
         return NULL;
     }
     int64_t seed = 0, room = 0;
-    if ((seed_given != NULL && gilx_read_integer(seed_given, "seed", 0, INT64_MAX,
+    if (gilx_read_real(cost_given, "cost", &cost) < 0 ||
+        (seed_given != NULL && gilx_read_integer(seed_given, "seed", 0, INT64_MAX,
                                                  PyExc_ValueError, "", &seed) < 0) ||
         (room_given != NULL && gilx_read_integer(room_given, "room", 0, 1 << 24,
                                                  PyExc_ValueError, "", &room) < 0)) {

@@ -1,13 +1,8 @@
-"""Words and JSON that the parts share."""
+"""Words that the parts share."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from gilx.errors import ArgumentError
-
-__all__ = ["duration", "fields_of"]
+__all__ = ["duration"]
 
 
 def duration(seconds: float | None) -> str:
@@ -18,27 +13,3 @@ def duration(seconds: float | None) -> str:
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
-
-
-def fields_of(text: str, schema: str, version: int) -> dict[str, Any]:
-    """Return the fields of a JSON object that says it is of this schema and version.
-
-    Raises
-    ------
-    ArgumentError
-        It is no such object, or of another version.
-
-    """
-    try:
-        fields: dict[str, Any] = json.loads(text)
-        found = fields.pop("schema"), fields.pop("version")
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise ArgumentError(
-            f"text: expected JSON of schema {schema}, version {version}; got other text"
-        ) from None
-    if found != (schema, version):
-        raise ArgumentError(
-            f"text: expected JSON of schema {schema}, version {version};"
-            f" got {found[0]}, version {found[1]}"
-        )
-    return fields

@@ -226,7 +226,7 @@ class Report:
         if version != _VERSION or isinstance(version, bool):
             raise ArgumentError(
                 f"text: expected version {_VERSION} of the schema {_SCHEMA}, got"
-                f" {version!r}; another gilx wrote it"
+                f" {ascii(version)[:40]}; another gilx wrote it"
             )
         del values["schema"], values["version"]
         report: Report = _Reader("").record(cls, values)
