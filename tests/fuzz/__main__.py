@@ -59,10 +59,10 @@ def main() -> int:
             print(f"\n{text}\nrepeat: {repeat} --first {number} --rounds 1")
         print(f"{len(found.findings)} findings")
         sys.stdout.flush()
-        os._exit(1 if found.findings else 0)
+        os._exit(2 if found.findings else 0)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    if code not in (0, 1):
+    if code not in (0, 2):
         number = int.from_bytes(current[:8], sys.byteorder)
         print(f"died with {code}\nrepeat: {repeat} --first {number} --rounds 1")
     return 1 if code else 0
