@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Literal
 from gilx.ckernels import spin
 from gilx.cli.table import format_table
 from gilx.environment import describe
-from gilx.gilwatch.convoy import costs
 from gilx.gilwatch.prediction import predict
+from gilx.gilwatch.release_costs import costs
 
 if TYPE_CHECKING:
     from gilx.ckernels import SpinResult

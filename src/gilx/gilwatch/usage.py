@@ -262,8 +262,8 @@ class GilUsage:
             An argument is not as described, or this usage is inconclusive.
 
         """
-        from gilx.gilwatch.convoy import costs  # noqa: PLC0415 - loads sockets
         from gilx.gilwatch.prediction import predict  # noqa: PLC0415 - loads NumPy
+        from gilx.gilwatch.release_costs import costs  # noqa: PLC0415 - for this only
 
         if self.doubt:
             raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")

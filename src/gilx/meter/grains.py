@@ -22,7 +22,7 @@ from gilx.conditions import Conditions, between, snapshot
 from gilx.environment import Environment, usable_cpus
 from gilx.errors import ArgumentError, at_least, number_between, one_of
 from gilx.findings import examine
-from gilx.gilwatch.convoy import costs
+from gilx.gilwatch.release_costs import costs
 from gilx.kernels.base import Kernel
 from gilx.meter.blocks import time_blocks
 from gilx.pools.base import Pool, Region

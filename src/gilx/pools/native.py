@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["SPIN_NS", "NativePool"]
 
 SPIN_NS = 200_000
-"""How long an idle thread spins before it sleeps: about as long as it takes to wake one on
-a CPU of a virtual machine that has gone idle, so that waiting costs at most twice what the
-better choice would have (A. R. Karlin et al., Competitive Randomized Algorithms for
+"""How long an idle thread spins before it sleeps: about as long as it takes to wake one
+on a CPU of a virtual machine that has gone idle, so that waiting costs at most twice what
+the better choice would have (A. R. Karlin et al., Competitive Randomized Algorithms for
 Nonuniform Problems, Algorithmica 11, 1994). With less, who sleeps is not awake yet when
 who waits for it falls asleep, and so on in turn."""
 
