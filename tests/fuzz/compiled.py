@@ -51,7 +51,7 @@ SIZES = (1, 2, 3, 5, 8)
 # What calls may raise: no other error, and above all no SystemError.
 _ALLOWED = (
     TypeError, ValueError, IndexError, BufferError, RuntimeError, MemoryError,
-    AttributeError, OSError, HostileError, TooLongError, pickle.PicklingError,
+    AttributeError, OSError, OverflowError, HostileError, TooLongError, pickle.PicklingError,
 )  # fmt: skip
 
 # Python's own words for objects that break its rules.
@@ -80,6 +80,7 @@ def _kernels() -> frozenset[str]:
     return frozenset(gilx.kernels.names())
 
 
+@cache
 def _kernel_of(name: str) -> str | None:
     kernel, _, variant = name.rpartition("_")
     return kernel if kernel in _kernels() and variant in ("gil", "nogil") else None
@@ -250,6 +251,7 @@ def _check_words(error: BaseException | None, names: list[str], function: Any) -
     if error is None or isinstance(error, (HostileError, TooLongError, MemoryError)):
         return
     text = str(error)
+    assert not isinstance(error, OverflowError), text
     names = [*names, "start", "stop", "take", f"{function.__name__}()", function.__name__]
     assert any(name in text for name in names) or _OF_PYTHON.search(text), (
         f"the message names no argument: {type(error).__name__}: {text}"
@@ -392,6 +394,7 @@ def _attempt(words: list[str], action: Callable[[], Any]) -> Any:
     private = any(word.startswith("_") for word in words)
     text = str(found)
     if text and not isinstance(found, HostileError) and not private:
+        assert not isinstance(found, OverflowError), text
         assert any(word in text for word in words) or _OF_PYTHON.search(text), (
             f"the message names no argument: {type(found).__name__}: {text}"
         )

@@ -59,7 +59,7 @@ class Surroundings:
     def act(self) -> None:
         """Do to another argument what one shouldn't."""
         self.acted = True
-        if self.draw.random() < 0.02:
+        if self.draw.random() < 0.005:
             gc.collect()
         for thing in self.things:
             # It may be exported, or was released.
