@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_starts_and_stops_leave_nothing(name: str) -> None:
-    growth = cycle(name, 100)
+    growth = cycle(name, 30)
     if growth is None:
         pytest.skip("this Python doesn't have it")
     # Memory is looked at in the long form: here, caches fill.

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m tests.stress [--count N] [--seconds S] [--ends N] [--seed S] [--only A,B...]
+    python -m tests.stress [--count N] [--seconds S] [--ends N] [--seed S] [--only A;B...]
 
 Exit status: 0 when all was well, 1 when not.
 """
@@ -32,11 +32,11 @@ def main() -> int:
     parser.add_argument("--ends", type=int, default=50, help="processes that end somehow")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--only", default=",".join(SUBJECTS), help="what to start and stop"
+        "--only", default=";".join(SUBJECTS), help="what to start and stop"
     )
     options = parser.parse_args()
     bad = 0
-    for name in filter(None, options.only.split(",")) if options.count else ():
+    for name in filter(None, options.only.split(";")) if options.count else ():
         growth = cycle(name.strip(), options.count)
         if growth is None:
             print(f"{name}: not on this Python")
