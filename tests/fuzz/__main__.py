@@ -2,7 +2,7 @@
 
 ::
 
-    python -m tests.fuzz [--calls N] [--seed S] [--first N] [--only compiled,files,...]
+    python -m tests.fuzz [--calls N] [--seconds S] [--seed S] [--first N] [--only compiled,files,...]
 
 A finding is printed with the command that repeats it. Exit status: 0 when nothing was
 found, 1 when something was, also when the process died.
@@ -11,6 +11,7 @@ found, 1 when something was, also when the process died.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections import Counter
@@ -25,6 +26,7 @@ def main() -> int:
         prog="python -m tests.fuzz", description="Fuzz gilx."
     )
     parser.add_argument("--calls", type=int, default=10_000, help="about how many calls")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="round to start with")
     parser.add_argument("--rounds", type=int, help="in place of calls")
@@ -48,6 +50,7 @@ def main() -> int:
             first=options.first,
             most=options.rounds,
             calls=options.calls,
+            seconds=options.seconds,
             at=lambda number: current.__setitem__(
                 slice(0, 8), number.to_bytes(8, sys.byteorder)
             ),

@@ -104,6 +104,11 @@ def fuzz(draw: Random, names: list[str]) -> int:
             status = error.code
         except KeyboardInterrupt:  # on the way in or out of the command
             status = 130
+        except Exception as error:
+            # argparse doesn't clean up after Ctrl-C, and stumbles over that.
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            status = 130
         finally:
             os.chdir(before)
     said = f"gilx {name} {words}: {status}: {errors.getvalue()}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import faulthandler
+import math
 import sys
+import time
 import traceback
 from collections import Counter
 from dataclasses import dataclass, field
@@ -44,6 +46,7 @@ def rounds(
     *,
     seed: int,
     calls: int,
+    seconds: float = math.inf,
     first: int = 0,
     most: int | None = None,
     at: Callable[[int], None] = lambda _: None,
@@ -58,6 +61,8 @@ def rounds(
         Seed of everything, and the number of the first round.
     calls, most : int
         How many calls; or, if `most` is given, how many rounds.
+    seconds : float
+        How long to go on at most.
     at : callable
         Is told the number of each round before it starts.
 
@@ -65,6 +70,7 @@ def rounds(
     chosen = [(name, *SUBJECTS[name]) for name in subjects]
     targets = {name: find() for name, _, find, _ in chosen}
     found = Found()
+    until = time.monotonic() + seconds
     unraisable: list[str] = []
 
     def remember(what: Any) -> None:
@@ -74,8 +80,10 @@ def rounds(
     before = sys.unraisablehook
     sys.unraisablehook = remember
     try:
-        while len(found.findings) < MOST_FINDINGS and (
-            found.rounds < most if most is not None else found.calls.total() < calls
+        while (
+            len(found.findings) < MOST_FINDINGS
+            and time.monotonic() < until
+            and (found.rounds < most if most is not None else found.calls.total() < calls)
         ):
             number = first + found.rounds
             at(number)
