@@ -55,9 +55,20 @@ PyDoc_STRVAR(threads_doc,
              "List the threads of this interpreter.\n\n"
              "Returns\n-------\nlist[tuple[int, int, int]]\n"
              "    For each its thread state (an address, as Sampler.holders()\n"
-             "    tells it), threading.Thread.ident and native_id.");
+             "    tells it), threading.Thread.ident and native_id.\n\n"
+             "Raises\n------\nNoGilError\n"
+             "    There is no GIL to keep the list together.");
 
-static PyObject *threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+static PyObject *threads(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+#ifdef Py_GIL_DISABLED
+    /* Without a GIL, threads may leave the list while it is read. */
+    gilx_gil gil;
+    if (open_gil(state_of(module), &gil) < 0) {
+        return NULL;
+    }
+#else
+    (void)module;
+#endif
     PyObject *list = PyList_New(0);
     /* Threads leave this list only with the GIL, which is held from here to the end but
      * for what may collect garbage: so nothing is made on the way that could. */
