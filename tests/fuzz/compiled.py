@@ -26,6 +26,7 @@ import numpy as np
 
 import gilx
 from gilx.ckernels import Counter
+from gilx.errors import WatchUnavailableError
 
 from .deadline import TooLongError, deadline
 from .values import (
@@ -393,7 +394,8 @@ def _attempt(words: list[str], action: Callable[[], Any]) -> Any:
     # What begins with an underscore is for the tests alone.
     private = any(word.startswith("_") for word in words)
     text = str(found)
-    if text and not isinstance(found, HostileError) and not private:
+    of_ours = isinstance(found, (HostileError, WatchUnavailableError))
+    if text and not of_ours and not private:
         assert not isinstance(found, OverflowError), text
         assert any(word in text for word in words) or _OF_PYTHON.search(text), (
             f"the message names no argument: {type(found).__name__}: {text}"
