@@ -174,7 +174,10 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
         (("measure", "triad", "--variants", "x"), "variants: expected one of python, "),
         (("measure", "math:pi"), "target: expected a callable, but math:pi is of"),
         (("compare", "nope.json", "x"), "nope.json: can't be read: No such file"),
-        (("compare", __file__, __file__), "test_cli.py: expected JSON of a report"),
+        (
+            ("compare", __file__, __file__),
+            "test_cli.py: expected JSON of schema gilx.report",
+        ),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),
     ],
@@ -283,7 +286,7 @@ def test_compare(tmp_path: Path) -> None:
     assert command("compare", str(first), str(worse)).returncode == 1
     assert command("compare", str(worse), str(first)).returncode == 0
 
-    values["environment"]["cpu"] = "another"
+    values["environment"]["cpus"]["model"] = "another"
     worse.write_text(json.dumps(values))
     done = command("compare", str(first), str(worse))
     assert done.returncode == 2
@@ -293,7 +296,8 @@ def test_compare(tmp_path: Path) -> None:
     values["rows"][0]["target"] = "f"
     worse.write_text(json.dumps(values))
     done = command("compare", "--force", str(first), str(worse))
-    assert "expected a row that the other report has" in done.stderr
+    wanted = "a row that the other report has (collatz c-nogil on threads), got f c-nogil"
+    assert wanted in done.stderr
 
 
 def test_tables_fit_their_width() -> None:

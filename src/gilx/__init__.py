@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gilx.gilwatch.probe import probe as probe
     from gilx.gilwatch.usage import GilUsage as GilUsage
     from gilx.gilwatch.watch import watch as watch
-    from gilx.meter.grains import Grain as Grain
+    from gilx.meter.grain_record import Grain as Grain
     from gilx.meter.grains import grain as grain
     from gilx.meter.measure import measure as measure
     from gilx.meter.report import Report as Report

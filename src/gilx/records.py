@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import types
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import (
     Any,
@@ -25,15 +26,19 @@ __all__ = ["decode", "encode", "from_json", "read_object", "to_json"]
 
 Record = TypeVar("Record")
 
+# Characters of a text that is read: more is none of ours.
+_LONGEST = 64_000_000
+
 # JSON has no words for these numbers (RFC 8259, section 6), so they go as text.
 _NO_NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
-def to_json(record: object, schema: str, version: int) -> str:
+def to_json(
+    record: object, schema: str, version: int, *, indent: int | None = None
+) -> str:
     """Return a frozen dataclass as JSON text, which `from_json` reads."""
-    return json.dumps(
-        {"schema": schema, "version": version, **encode(record)}, allow_nan=False
-    )
+    values = {"schema": schema, "version": version, **encode(record)}
+    return json.dumps(values, allow_nan=False, indent=indent)
 
 
 def from_json(kind: type[Record], text: str, schema: str, version: int) -> Record:
@@ -84,11 +89,13 @@ def read_object(text: str, expected: str) -> dict[str, Any]:
     Raises
     ------
     ArgumentError
-        The text is something else.
+        The text is something else, or very long.
 
     """
+    if len(text) > _LONGEST:
+        raise ArgumentError(f"text: expected at most {_LONGEST} characters of JSON")
     try:
-        found: object = json.loads(text)
+        found: object = json.loads(text, parse_constant=_no_constant)
     except (ValueError, TypeError, RecursionError) as error:
         raise ArgumentError(f"{expected}; got other text ({error})") from None
     if not isinstance(found, dict):
@@ -106,18 +113,14 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
         }
     if isinstance(value, (tuple, list)):
         return [encode(one) for one in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: encode(one) for key, one in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
 
 
-def decode(  # noqa: PLR0911 - one for each kind of type
-    kind: Any,  # noqa: ANN401 - any type that a field may have
-    found: object,
-    where: str,
-) -> Any:  # noqa: ANN401 - as `kind` says
+def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `kind` says
     """Return what JSON holds as a value of a type, one that a record's field may have.
 
     Raises
@@ -128,32 +131,35 @@ def decode(  # noqa: PLR0911 - one for each kind of type
     """
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_record(kind, found, where)
-    if get_origin(kind) in (Union, types.UnionType):
-        return _decode_union(get_args(kind), found, where)
     if kind is Any:
         return found
     if isinstance(kind, type) and hasattr(kind, "_make"):  # a named tuple
-        return kind._make(
-            _decode_tuple(tuple(get_type_hints(kind).values()), found, where)
-        )
-    if get_origin(kind) is tuple:
-        return _decode_tuple(get_args(kind), found, where)
-    if kind is type(None):
-        right = found is None
-    elif kind is float:
-        if isinstance(found, str) and found in _NO_NUMBERS:
-            return _NO_NUMBERS[found]
-        right = isinstance(found, (int, float)) and not isinstance(found, bool)
-    elif kind is int:
-        right = isinstance(found, int) and not isinstance(found, bool)
-    else:
-        right = isinstance(found, kind)
-    if not right:
+        kinds = tuple(get_type_hints(kind).values())
+        return kind._make(_decode_tuple(kinds, found, where))
+    origin = get_origin(kind)
+    if origin is None:
+        return _decode_scalar(kind, found, where)
+    return _ORIGINS[origin](get_args(kind), found, where)
+
+
+def _decode_scalar(kind: Any, found: object, where: str) -> object:  # noqa: ANN401 - a type
+    right: Any = {str: str, bool: bool, int: int, float: (int, float)}[kind]
+    if kind is float and isinstance(found, str) and found in _NO_NUMBERS:
+        return _NO_NUMBERS[found]
+    if not isinstance(found, right) or (isinstance(found, bool) and kind is not bool):
         raise _wrong(where, kind.__name__, found)
+    if isinstance(found, str) and not found.isprintable():
+        # It could make a terminal do things.
+        raise _wrong(where, "printable text", found)
+    if kind is not float:
+        return found
     try:
-        return float(found) if kind is float else found  # type: ignore[arg-type]
+        number = float(found)
     except OverflowError:
-        raise _wrong(where, "float", found) from None
+        number = math.inf
+    if not math.isfinite(number):  # those that may be so are text
+        raise _wrong(where, "float", found)
+    return number
 
 
 def _decode_record(
@@ -189,7 +195,7 @@ def _decode_union(kinds: tuple[Any, ...], found: object, where: str) -> object:
 def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> tuple[Any, ...]:
     if not isinstance(found, list):
         raise _wrong(where, "a list", found)
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
+    if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(found)
     if len(kinds) != len(found):
         raise _wrong(where, f"a list of {len(kinds)}", found)
@@ -197,6 +203,20 @@ def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> tuple[An
         decode(kind, one, f"{where}[{number}]")
         for number, (kind, one) in enumerate(zip(kinds, found, strict=True))
     )
+
+
+def _decode_mapping(kinds: tuple[Any, ...], found: object, where: str) -> object:
+    if not isinstance(found, dict):
+        raise _wrong(where, "an object", found)
+    key_kind, kind = kinds
+    return {
+        decode(key_kind, key, where): decode(kind, one, f"{where}.{key}")
+        for key, one in found.items()
+    }
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON's")
 
 
 def _wrong(where: str, expected: str, found: object) -> ArgumentError:
@@ -210,3 +230,12 @@ def _shown(found: object) -> str:
     except ValueError:  # a whole number of more digits than Python writes
         return "a number of very many digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# How what holds other values is read, by its origin.
+_ORIGINS: dict[object, Callable[[tuple[Any, ...], object, str], object]] = {
+    Union: _decode_union,
+    types.UnionType: _decode_union,
+    tuple: _decode_tuple,
+    Mapping: _decode_mapping,
+}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["duration"]
+import shutil
+import textwrap
+
+__all__ = ["duration", "one_line", "wrapped"]
+
+_WIDEST = 100  # characters: longer lines are hard to read
 
 
 def duration(seconds: float | None) -> str:
@@ -13,3 +18,32 @@ def duration(seconds: float | None) -> str:
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception's type and message as one line that can be printed."""
+    text = " ".join(str(error).split())
+    # What is not printable could make a terminal do things.
+    text = text if text.isprintable() else ascii(text)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
+    """Return text as lines that fit the terminal (80 characters where there is none).
+
+    Parameters
+    ----------
+    text : str
+        The text, without line breaks.
+    first, rest : str
+        What the first line begins with, and what all others do.
+
+    """
+    width = min(_WIDEST, shutil.get_terminal_size().columns)
+    return textwrap.wrap(
+        text,
+        max(width, len(first) + 40),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+    )

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from gilx.meter.workers import in_a_row
+from gilx.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ def packed(fn: Callable[[], object], setup: Callable[[], object] | None) -> byte
     try:
         data = pickle.dumps((fn, setup))
     except Exception as error:
-        raise NoProcessesError(f"it can't be pickled: {_one_line(error)}") from error
+        raise NoProcessesError(f"it can't be pickled: {one_line(error)}") from error
     if b"__main__" in data:
         raise NoProcessesError(
             "it is defined in the main script, which would be run again: in a module it"
@@ -79,7 +80,7 @@ class CallProcesses:
         except BaseException as error:
             self.close()
             if isinstance(error, (OSError, EOFError)):
-                words = f"a process did not start: {_one_line(error)}"
+                words = f"a process did not start: {one_line(error)}"
                 raise NoProcessesError(words) from error
             raise
 
@@ -100,7 +101,7 @@ class CallProcesses:
             for _, line in self._children:
                 _answer(line, None)
         except (OSError, EOFError) as error:
-            raise NoProcessesError(f"a process ended: {_one_line(error)}") from error
+            raise NoProcessesError(f"a process ended: {one_line(error)}") from error
 
     def close(self) -> None:
         """End the processes: what they are doing is of no use any more."""
@@ -151,7 +152,7 @@ def _loaded(line: Connection, data: bytes) -> Any:  # noqa: ANN401 - whatever wa
     try:
         found = pickle.loads(data)  # noqa: S301 - from the process that started us
     except Exception as error:
-        line.send(f"a process can't load it: {_one_line(error)}")
+        line.send(f"a process can't load it: {one_line(error)}")
         raise EOFError from error
     line.send("")
     return found
@@ -167,10 +168,5 @@ def _done(
         elif setup is not None:
             setup()
     except Exception as error:
-        return f"in a process it raised {_one_line(error)}"
+        return f"in a process it raised {one_line(error)}"
     return ""
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -12,6 +12,7 @@ from gilx.errors import ArgumentError
 from gilx.pools.base import Pool
 
 if TYPE_CHECKING:
+    from gilx.pools.account import Share
     from gilx.pools.base import Region
 
 __all__ = ["SPIN_NS", "NativePool"]
@@ -27,7 +28,8 @@ who waits for it falls asleep, and so on in turn."""
 class NativePool(Pool):
     """A native team; the caller joins in, and a region costs one release of the GIL.
 
-    It runs the variant c-nogil only: nothing else can do without Python.
+    It runs the variant c-nogil only, since nothing else can do without Python, and whole
+    problems.
     """
 
     name = "native"
@@ -46,8 +48,14 @@ class NativePool(Pool):
                 f"variant: expected c-nogil on the native pool; got {variant!r}"
             )
 
-    def _run(self, region: Region) -> float:
+    def _run(self, region: Region, account: list[Share] | None) -> float:
+        del account  # nobody keeps one in C
         self.check_variant(region.variant)
+        if region.first:
+            raise ArgumentError(
+                "region: expected all items on the native pool, got those from"
+                f" {region.first}"
+            )
         grain = region.grain if region.schedule == "dynamic" else None
         with self._one_at_a_time:
             begin = perf_counter()
