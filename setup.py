@@ -21,6 +21,7 @@ GLUE = [
     "csrc/module/call.c",
     "csrc/module/integer.c",
     "csrc/module/interrupt.c",
+    "csrc/module/real.c",
     "csrc/module/signatures.c",
     "csrc/platform/forks.c",
 ]
@@ -65,6 +66,7 @@ WATCH = [
         sources=[
             "csrc/module/sampler.c",
             "csrc/module/integer.c",
+            "csrc/module/real.c",
             *sorted(str(path) for path in Path("csrc/gil").glob("*.c")),
         ],
         depends=HEADERS,
