@@ -14,9 +14,10 @@ from gilx.audit.changes import compare
 from gilx.audit.perform import perform
 from gilx.audit.plan import read_plan
 from gilx.audit.result import Audit
-from gilx.cli.files import read_record, save
+from gilx.cli.files import read_record
 from gilx.cli.numbers import number
 from gilx.cli.progress import show
+from gilx.cli.save import save
 from gilx.cli.table import format_table
 from gilx.gilwatch.usage import percent
 
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     )
     print(audit.to_json() if options.json == "-" else audit)
     if options.json not in (None, "-"):
-        save(options.json, audit.to_json() + "\n")
+        save("json", options.json, audit.to_json() + "\n")
     worse = False
     if baseline is not None:
         changes = compare(baseline, audit, least=least, force=options.force)

@@ -1,4 +1,4 @@
-"""Files that commands read and write."""
+"""Files that commands read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gilx.errors import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["read_record", "save"]
+__all__ = ["read_record"]
 
 _MOST_BYTES = 64_000_000
 
@@ -47,18 +47,3 @@ def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
     except ArgumentError as error:
         # The file is what the library calls the text.
         raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None
-
-
-def save(path: str, text: str) -> None:
-    """Write text into a file.
-
-    Raises
-    ------
-    ArgumentError
-        The file can't be written.
-
-    """
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ArgumentError(f"file: can't write {path!r}: {error.strerror}") from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gilx.environment import Environment
+from gilx.files import save_text
 from gilx.records import encode
 from gilx.testing import Verdict
 from gilx.text import duration
@@ -71,7 +72,7 @@ def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
         "verdicts": verdicts,
     }
     try:
-        path.write_text(json.dumps(values, allow_nan=False) + "\n", encoding="utf-8")
+        save_text(path, json.dumps(values, allow_nan=False) + "\n")
     except OSError as error:
         raise pytest.UsageError(
             f"gilx: --gilx-json: can't write {str(path)!r}: {error.strerror}"
