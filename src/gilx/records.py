@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import (
     Any,
+    Literal,
     TypeVar,
     Union,
     get_args,
@@ -22,7 +23,7 @@ from typing import (
 
 from gilx.errors import ArgumentError
 
-__all__ = ["decode", "encode", "from_json", "to_json"]
+__all__ = ["decode", "encode", "from_json", "read_object", "to_json"]
 
 Record = TypeVar("Record")
 
@@ -60,15 +61,8 @@ def from_json(kind: type[Record], text: str, schema: str, version: int) -> Recor
         missing, unknown, or not of the type that the record declares.
 
     """
-    if len(text) > _LONGEST:
-        raise ArgumentError(f"text: expected at most {_LONGEST} characters of JSON")
     expected = f"text: expected JSON of schema {schema}, version {version}"
-    try:
-        found: Any = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ArgumentError(f"{expected}; got other text ({error})") from None
-    if not isinstance(found, dict):
-        raise ArgumentError(f"{expected}; got no JSON object")
+    found = read_object(text, expected)
     which = found.pop("schema", None), found.pop("version", None)
     if which != (schema, version) or isinstance(which[1], bool):
         newer = (
@@ -76,9 +70,38 @@ def from_json(kind: type[Record], text: str, schema: str, version: int) -> Recor
             if which[0] == schema and isinstance(which[1], int) and which[1] > version
             else ""
         )
-        raise ArgumentError(f"{expected}; got {which[0]}, version {which[1]}{newer}")
+        raise ArgumentError(
+            f"{expected}; got {_shown(which[0])}, version {_shown(which[1])}{newer}"
+        )
     record: Record = decode(kind, found, "text")
     return record
+
+
+def read_object(text: str, expected: str) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Parameters
+    ----------
+    text : str
+        JSON text.
+    expected : str
+        What a message begins with.
+
+    Raises
+    ------
+    ArgumentError
+        The text is something else, or very long.
+
+    """
+    if len(text) > _LONGEST:
+        raise ArgumentError(f"text: expected at most {_LONGEST} characters of JSON")
+    try:
+        found: object = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ArgumentError(f"{expected}; got other text ({error})") from None
+    if not isinstance(found, dict):
+        raise ArgumentError(f"{expected}; got no JSON object")
+    return found
 
 
 def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
@@ -109,6 +132,11 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
     """
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_record(kind, found, where)
+    if kind is Any:
+        return found
+    if isinstance(kind, type) and hasattr(kind, "_make"):  # a named tuple
+        kinds = tuple(get_type_hints(kind).values())
+        return kind._make(_decode_tuple(kinds, found, where))
     origin = get_origin(kind)
     if origin is None:
         return _decode_scalar(kind, found, where)
@@ -145,7 +173,7 @@ def _decode_record(
     hints = get_type_hints(kind)
     names = [each.name for each in fields(kind) if each.init]
     if unknown := sorted(set(found) - set(names)):
-        raise ArgumentError(f"{where}: expected no field {unknown[0]!r}")
+        raise ArgumentError(f"{where}: expected no field {_shown(unknown[0])}")
     if missing := [name for name in names if name not in found]:
         raise ArgumentError(f"{where}: expected a field {missing[0]!r}, got none")
     return kind(
@@ -165,7 +193,7 @@ def _decode_union(kinds: tuple[Any, ...], found: object, where: str) -> object:
     return decode(rest[-1], found, where)
 
 
-def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> object:
+def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> tuple[Any, ...]:
     if not isinstance(found, list):
         raise _wrong(where, "a list", found)
     if kinds[-1] is Ellipsis:
@@ -188,14 +216,27 @@ def _decode_mapping(kinds: tuple[Any, ...], found: object, where: str) -> object
     }
 
 
+def _decode_literal(words: tuple[Any, ...], found: object, where: str) -> object:
+    if not isinstance(found, str) or found not in words:
+        raise _wrong(where, f"one of {', '.join(words)}", found)
+    return found
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON's")
 
 
 def _wrong(where: str, expected: str, found: object) -> ArgumentError:
-    given = repr(found)
-    given = given if len(given) <= 60 else f"{given[:57]}..."
-    return ArgumentError(f"{where}: expected {expected}, got {given}")
+    return ArgumentError(f"{where}: expected {expected}, got {_shown(found)}")
+
+
+def _shown(found: object) -> str:
+    """Return how a value looks in a message."""
+    try:
+        text = ascii(found)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of very many digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 # How what holds other values is read, by its origin.
@@ -204,4 +245,5 @@ _ORIGINS: dict[object, Callable[[tuple[Any, ...], object, str], object]] = {
     types.UnionType: _decode_union,
     tuple: _decode_tuple,
     Mapping: _decode_mapping,
+    Literal: _decode_literal,
 }

@@ -179,7 +179,7 @@ class Team:
         ------
         ArgumentError
             An argument is not as described; the message names it. Nothing was called.
-        TypeError, BufferError
+        TypeError, ValueError, BufferError
             The context is none of these.
         RuntimeError
             The team was closed.

@@ -1,15 +1,11 @@
-"""Words and JSON that the parts share."""
+"""Words that the parts share."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import textwrap
-from typing import Any
 
-from gilx.errors import ArgumentError
-
-__all__ = ["duration", "fields_of", "one_line", "wrapped"]
+__all__ = ["duration", "one_line", "wrapped"]
 
 _WIDEST = 100  # characters: longer lines are hard to read
 
@@ -51,27 +47,3 @@ def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
         subsequent_indent=rest,
         break_on_hyphens=False,
     )
-
-
-def fields_of(text: str, schema: str, version: int) -> dict[str, Any]:
-    """Return the fields of a JSON object that says it is of this schema and version.
-
-    Raises
-    ------
-    ArgumentError
-        It is no such object, or of another version.
-
-    """
-    try:
-        fields: dict[str, Any] = json.loads(text)
-        found = fields.pop("schema"), fields.pop("version")
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise ArgumentError(
-            f"text: expected JSON of schema {schema}, version {version}; got other text"
-        ) from None
-    if found != (schema, version):
-        raise ArgumentError(
-            f"text: expected JSON of schema {schema}, version {version};"
-            f" got {found[0]}, version {found[1]}"
-        )
-    return fields

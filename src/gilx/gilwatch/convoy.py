@@ -8,7 +8,6 @@ to run at a known time, and sees how late it is.
 from __future__ import annotations
 
 import gc
-import json
 import math
 import random
 import reprlib
@@ -18,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
@@ -26,7 +25,8 @@ from typing import TYPE_CHECKING
 from gilx.environment import describe, gil_enabled
 from gilx.errors import ArgumentError, at_least, real_at_least
 from gilx.gilwatch.load import Load
-from gilx.text import duration, fields_of
+from gilx.records import from_json, to_json
+from gilx.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +115,7 @@ class Latency:
 
     def to_json(self) -> str:
         """Return the figures as JSON text, which `from_json` reads."""
-        return json.dumps({"schema": _SCHEMA, "version": _VERSION, **asdict(self)})
+        return to_json(self, _SCHEMA, _VERSION)
 
     @classmethod
     def from_json(cls, text: str) -> Latency:
@@ -127,9 +127,13 @@ class Latency:
             The text is no such thing, or was written by a gilx too new for this one.
 
         """
-        fields = fields_of(text, _SCHEMA, _VERSION)
-        rows = tuple(LatencyRow(**row) for row in fields.pop("rows"))
-        return cls(rows=rows, **fields)
+        found = from_json(cls, text, _SCHEMA, _VERSION)
+        if len(found.rows) < 2:
+            raise ArgumentError(
+                f"text.rows: expected the baseline and at least one more row, got"
+                f" {len(found.rows)}"
+            )
+        return found
 
 
 def latency(

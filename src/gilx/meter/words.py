@@ -147,7 +147,7 @@ def _of_many(row: ReportRow) -> str:
         return _of_the_gil(row)  # no number of blocks would show it faster
     if not math.isfinite(high):
         return "too few blocks to tell: a longer budget, or shorter calls, would"
-    if math.log(high / max(low, 1e-9)) / 2 > _WIDE:
+    if math.log(max(high, 1e-9) / max(low, 1e-9)) / 2 > _WIDE:
         return "too noisy to tell: the machine's speed changes by more than is compared"
     return _limit(row)
 
@@ -190,7 +190,8 @@ def _limit(row: ReportRow) -> str:
         "machine": "the machine was busy: workers waited for a CPU",
         "unexplained": "does not scale, and not because of the GIL as far as can be seen:"
         " a lock of its own, or input and output",
-    }[main.name]
+        # Read from a file, it may have a name that is not known here.
+    }.get(main.name, f"the largest loss is {main.name}")
 
 
 def _of_the_gil(row: ReportRow) -> str:
