@@ -43,7 +43,7 @@ class NoGilError(WatchUnavailableError):
 
 
 def shown(given: object) -> str:
-    """Return what was given as a message has it: on one line, and cut where it is long."""
+    """Return what was given as a message has it: on one line, cut where it is long."""
     try:
         text = " ".join(repr(given).split())
     except ValueError:  # a whole number of more digits than Python writes
