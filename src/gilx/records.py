@@ -69,9 +69,8 @@ def from_json(kind: type[Record], text: str, schema: str, version: int) -> Recor
             if which[0] == schema and isinstance(which[1], int) and which[1] > version
             else ""
         )
-        raise ArgumentError(
-            f"{expected}; got {shown(which[0])}, version {shown(which[1])}{newer}"
-        )
+        name = shown(which[0]).strip("'")
+        raise ArgumentError(f"{expected}; got {name}, version {shown(which[1])}{newer}")
     record: Record = decode(kind, found, "text")
     return record
 
