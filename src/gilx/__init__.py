@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from gilx import kernels as kernels
     from gilx import pools as pools
+    from gilx import testing as testing
     from gilx.dispatch import RunResult as RunResult
     from gilx.dispatch import run as run
     from gilx.gilwatch.convoy import Latency as Latency
@@ -43,6 +44,7 @@ __all__ = [
     "pools",
     "probe",
     "run",
+    "testing",
     "watch",
 ]
 
@@ -61,6 +63,7 @@ _HOMES = {
     "pools": "gilx.pools",
     "probe": "gilx.gilwatch.probe",
     "run": "gilx.dispatch",
+    "testing": "gilx.testing",
     "watch": "gilx.gilwatch.watch",
 }
 

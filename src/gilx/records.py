@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import (
     Any,
+    Literal,
     TypeVar,
     Union,
     get_args,
@@ -214,6 +215,12 @@ def _decode_mapping(kinds: tuple[Any, ...], found: object, where: str) -> object
     }
 
 
+def _decode_literal(words: tuple[Any, ...], found: object, where: str) -> object:
+    if not isinstance(found, str) or found not in words:
+        raise _wrong(where, f"one of {', '.join(words)}", found)
+    return found
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON's")
 
@@ -228,4 +235,5 @@ _ORIGINS: dict[object, Callable[[tuple[Any, ...], object, str], object]] = {
     types.UnionType: _decode_union,
     tuple: _decode_tuple,
     Mapping: _decode_mapping,
+    Literal: _decode_literal,
 }

@@ -26,6 +26,7 @@ __all__ = [
     "in_a_row",
     "own_threads",
     "take_sample",
+    "with_shares",
 ]
 
 # Where overlap is judged: see `concurrency`.
@@ -123,6 +124,27 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
     )
     if any(len(shares) != pool.workers for _, _, _, shares in runs):
         return sample
+    sample = with_shares(sample, runs)
+    if pool.own_processes:
+        assert sample.worker_cpu is not None  # the shares were there
+        sample = replace(sample, cpu=sample.cpu + sample.worker_cpu)
+    return sample
+
+
+def with_shares(
+    sample: Sample, runs: Sequence[tuple[float, float, float, Sequence[Share]]]
+) -> Sample:
+    """Return a sample with what its workers used.
+
+    Parameters
+    ----------
+    sample : Sample
+        What is known without them.
+    runs : sequence of tuple
+        Of each region: when it began and ended, by `time.perf_counter`; its wall time;
+        the share of each worker.
+
+    """
     every = [share for _, _, _, shares in runs for share in shares]
     # When each worker would have been done without waits for a CPU. Not before it had the
     # CPU time that it used: waits are counted from a little before it begins its part.
@@ -133,11 +155,9 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
     waits = [share.wait for share in every if share.wait is not None]
     voluntary = [share.voluntary for share in every if share.voluntary is not None]
     involuntary = [s.involuntary for s in every if s.involuntary is not None]
-    worker_cpu = sum(share.cpu for share in every)
     return replace(
         sample,
-        cpu=sample.cpu + (worker_cpu if pool.own_processes else 0.0),
-        worker_cpu=worker_cpu,
+        worker_cpu=sum(share.cpu for share in every),
         wait=sum(waits) if len(waits) == len(every) else None,
         late=sum(s.begin - begin for begin, _, _, shares in runs for s in shares),
         early=sum(end - s.end for _, end, _, shares in runs for s in shares),
