@@ -81,6 +81,7 @@ setup(
                 sources=[
                     "csrc/module/ckernels.c",
                     "csrc/module/counter_type.c",
+                    "csrc/module/instruction_set.c",
                     "csrc/module/instruments.c",
                     "csrc/module/parts.c",
                     "csrc/module/team_type.c",
