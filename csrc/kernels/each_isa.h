@@ -10,6 +10,8 @@
  *   GILX_ISA           the instruction set, to choose sizes by
  *   gilx_doubles, gilx_words    vectors of double, of uint64_t
  *
+ *   GILX_LOAD(from), GILX_STORE(to, vector)    doubles to and from arrays
+ *
  * Vectors are gcc's and clang's own: arithmetic works element by element, a comparison
  * gives -1 where it is true and 0 elsewhere. Loops over arrays become vectors by the
  * compilers' own doing.
@@ -32,6 +34,15 @@ typedef GILX_VECTOR_TYPE(double, 64) gilx_doubles_avx512;
 typedef GILX_VECTOR_TYPE(uint64_t, 16) gilx_words_baseline;
 typedef GILX_VECTOR_TYPE(uint64_t, 32) gilx_words_avx2;
 typedef GILX_VECTOR_TYPE(uint64_t, 64) gilx_words_avx512;
+/* Doubles in memory, which may lie anywhere that doubles may. */
+#define GILX_LOOSE_TYPE(bytes) \
+    __attribute__((vector_size(bytes), aligned(8), may_alias)) double
+typedef GILX_LOOSE_TYPE(16) gilx_loose_baseline;
+typedef GILX_LOOSE_TYPE(32) gilx_loose_avx2;
+typedef GILX_LOOSE_TYPE(64) gilx_loose_avx512;
+#define GILX_LOAD(from) ((gilx_doubles) * (const GILX_VARIANT(gilx_loose) *)(from))
+#define GILX_STORE(to, vector) (*(GILX_VARIANT(gilx_loose) *)(to) = (vector))
+
 #define gilx_doubles GILX_VARIANT(gilx_doubles)
 #define gilx_words GILX_VARIANT(gilx_words)
 

@@ -4,8 +4,6 @@
  * floating-point units idle. CHAINS vectors of points side by side keep them busy.
  */
 #ifndef GILX_NAME
-#include <string.h>
-
 #define GILX_NAME mandelbrot
 #define GILX_FILE "mandelbrot.c"
 #include "each_isa.h"
@@ -24,8 +22,8 @@ static bool GILX_VARIANT(escape_counts)(const double *re, double im, int32_t max
     const gilx_doubles four = 4.0 - (gilx_doubles){0}, ci = im - (gilx_doubles){0};
     gilx_doubles zr[CHAINS], zi[CHAINS], cr[CHAINS];
     gilx_words inside[CHAINS], counted[CHAINS];
-    memcpy(cr, re, sizeof cr);
     for (int n = 0; n < CHAINS; ++n) {
+        cr[n] = GILX_LOAD(re + n * ABREAST);
         zr[n] = zi[n] = (gilx_doubles){0};
         inside[n] = ~(gilx_words){0};
         counted[n] = (gilx_words){0};

@@ -45,15 +45,15 @@ static inline void GILX_VARIANT(add_tile)(const double *const *a, const double *
     gilx_doubles sum[TILE_ROWS][TILE_VECTORS];
     for (int r = 0; r < TILE_ROWS; ++r) {
         for (int v = 0; v < TILE_VECTORS; ++v) {
-            sum[r][v] = (gilx_doubles){0};
-            if (!first) {
-                memcpy(&sum[r][v], tile + r * stride + v * ABREAST, GILX_VECTOR);
-            }
+            sum[r][v] =
+                first ? (gilx_doubles){0} : GILX_LOAD(tile + r * stride + v * ABREAST);
         }
     }
     for (int64_t k = 0; k < deep; ++k) {
         gilx_doubles b[TILE_VECTORS];
-        memcpy(b, packed + k * TILE_COLUMNS, sizeof b);
+        for (int v = 0; v < TILE_VECTORS; ++v) {
+            b[v] = GILX_LOAD(packed + k * TILE_COLUMNS + v * ABREAST);
+        }
         for (int r = 0; r < TILE_ROWS; ++r) {
             for (int v = 0; v < TILE_VECTORS; ++v) {
                 sum[r][v] += a[r][k] * b[v];
@@ -62,7 +62,7 @@ static inline void GILX_VARIANT(add_tile)(const double *const *a, const double *
     }
     for (int r = 0; r < TILE_ROWS; ++r) {
         for (int v = 0; v < TILE_VECTORS; ++v) {
-            memcpy(tile + r * stride + v * ABREAST, &sum[r][v], GILX_VECTOR);
+            GILX_STORE(tile + r * stride + v * ABREAST, sum[r][v]);
         }
     }
 }

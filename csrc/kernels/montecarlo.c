@@ -49,7 +49,7 @@ static inline void GILX_VARIANT(draw)(uint64_t counter, uint64_t seed, uint64_t 
     const gilx_words second_factor = (gilx_words){0} + 0xCD9E8D57;
     gilx_words c0[VECTORS], c1[VECTORS], c2[VECTORS], c3[VECTORS];
     for (int n = 0; n < VECTORS; ++n) {
-        gilx_words number;
+        gilx_words number = {0};
         for (int lane = 0; lane < ABREAST; ++lane) {
             number[lane] = counter + (uint64_t)(n * ABREAST + lane);
         }

@@ -6,7 +6,6 @@
  */
 #ifndef GILX_NAME
 #include <math.h>
-#include <string.h>
 
 #define GILX_NAME nbody
 #define GILX_FILE "nbody.c"
@@ -40,10 +39,10 @@ static bool GILX_VARIANT(accelerate)(const system *all, const double *x, const d
                                      gilx_poll *poll) {
     const double soft = all->softening * all->softening;
     gilx_doubles xi[CHAINS], yi[CHAINS], zi[CHAINS], ax[CHAINS], ay[CHAINS], az[CHAINS];
-    memcpy(xi, x, sizeof xi);
-    memcpy(yi, y, sizeof yi);
-    memcpy(zi, z, sizeof zi);
     for (int n = 0; n < CHAINS; ++n) {
+        xi[n] = GILX_LOAD(x + n * ABREAST);
+        yi[n] = GILX_LOAD(y + n * ABREAST);
+        zi[n] = GILX_LOAD(z + n * ABREAST);
         ax[n] = ay[n] = az[n] = (gilx_doubles){0};
     }
     for (int64_t begin = 0; begin < all->bodies; begin += STRIDE) {
@@ -67,9 +66,11 @@ static bool GILX_VARIANT(accelerate)(const system *all, const double *x, const d
             return false;
         }
     }
-    memcpy(sum[0], ax, sizeof ax);
-    memcpy(sum[1], ay, sizeof ay);
-    memcpy(sum[2], az, sizeof az);
+    for (int n = 0; n < CHAINS; ++n) {
+        GILX_STORE(sum[0] + n * ABREAST, ax[n]);
+        GILX_STORE(sum[1] + n * ABREAST, ay[n]);
+        GILX_STORE(sum[2] + n * ABREAST, az[n]);
+    }
     return true;
 }
 
