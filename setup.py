@@ -21,6 +21,7 @@ GLUE = [
     "csrc/module/call.c",
     "csrc/module/integer.c",
     "csrc/module/interrupt.c",
+    "csrc/module/real.c",
     "csrc/module/signatures.c",
     "csrc/platform/forks.c",
 ]
@@ -65,6 +66,7 @@ WATCH = [
         sources=[
             "csrc/module/sampler.c",
             "csrc/module/integer.c",
+            "csrc/module/real.c",
             *sorted(str(path) for path in Path("csrc/gil").glob("*.c")),
         ],
         depends=HEADERS,
@@ -81,6 +83,7 @@ setup(
                 sources=[
                     "csrc/module/ckernels.c",
                     "csrc/module/counter_type.c",
+                    "csrc/module/increment.c",
                     "csrc/module/instruction_set.c",
                     "csrc/module/instruments.c",
                     "csrc/module/parts.c",
@@ -88,6 +91,7 @@ setup(
                     "csrc/team/team.c",
                     *GLUE,
                     *sorted(str(path) for path in Path("csrc/kernels").glob("*.c")),
+                    *sorted(str(path) for path in Path("csrc/instruments").glob("*.c")),
                 ],
                 depends=HEADERS,
                 extra_compile_args=COMPILE + WARN,

@@ -18,14 +18,15 @@ import random
 import threading
 import time
 from dataclasses import dataclass
-from statistics import fmean, median, quantiles, stdev
+from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Literal
 
 from gilx.ckernels import spin
 from gilx.cli.table import format_table
 from gilx.environment import describe
-from gilx.gilwatch.convoy import costs
 from gilx.gilwatch.prediction import predict
+from gilx.gilwatch.release_costs import costs
+from gilx.meter.statistics import median_interval
 
 if TYPE_CHECKING:
     from gilx.ckernels import SpinResult
@@ -119,14 +120,6 @@ def sleep_scv(seconds: float) -> float:
     return (stdev(lengths) / fmean(lengths)) ** 2
 
 
-def interval(ratios: list[float]) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the median, at 95 %."""
-    draw = random.Random(0)
-    medians = [median(draw.choices(ratios, k=len(ratios))) for _ in range(2000)]
-    cuts = quantiles(medians, n=40)
-    return cuts[0], cuts[-1]
-
-
 def measure(load: Load, rounds: int) -> None:
     """Measure one rhythm and print how predictions and measurements compare."""
     measured: dict[int, list[float]] = {count: [] for count in COUNTS}
@@ -141,7 +134,7 @@ def measure(load: Load, rounds: int) -> None:
     rows, errors = [], []
     for count in COUNTS:
         ratios = [a / b for a, b in zip(measured[count], predicted[count], strict=True)]
-        low, high = interval(ratios)
+        low, high = median_interval(ratios)
         errors.append(abs(median(ratios) - 1))
         rows.append(
             (

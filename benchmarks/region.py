@@ -27,8 +27,6 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
-from intervals import interval
-
 import gilx
 from gilx import kernels, pools
 from gilx.cli.table import format_table
@@ -36,6 +34,7 @@ from gilx.dispatch import regions
 from gilx.environment import describe
 from gilx.errors import ArgumentError
 from gilx.meter.blocks import time_blocks
+from gilx.meter.statistics import median_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +65,7 @@ def main() -> None:
     rows = []
     for name, seconds in sorted(samples.items(), key=lambda arm: median(arm[1])):
         ratios = [a / b for a, b in zip(seconds, samples[PEER], strict=True)]
-        low, high = interval(ratios)
+        low, high = median_interval(ratios)
         rows.append(
             (
                 name,
@@ -132,7 +131,7 @@ def compare_in_c(rounds: int) -> None:
     rows = []
     for first, second in ((0, 1), (2, 3)):
         ratios = [a / b for a, b in zip(times[first], times[second], strict=True)]
-        low, high = interval(ratios)
+        low, high = median_interval(ratios)
         rows.append(
             (
                 f"{names[first]} / {names[second]}",

@@ -15,7 +15,7 @@
 
 enum { ARMS = 4, HOT_REGIONS = 2000, COLD_REGIONS = 60 };
 
-static const int64_t SPIN_NS = 50000, LET_SLEEP_NS = 3000000, NAP_NS = 300000;
+static const int64_t SPIN_NS = 200000, LET_SLEEP_NS = 3000000, NAP_NS = 300000;
 
 static void nothing(void *context, int worker) {
     (void)context;

@@ -12,12 +12,12 @@ blocks with the native team. Run it with nothing else running, in pieces if need
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import gilx
 from gilx.cli.table import format_table
 from gilx.environment import describe
-from gilx.meter.report import Report
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
     )
     if options.json is not None:
         first = reports[0]
-        together = Report(tuple(rows), first.environment, first.precision, first.budget)
+        together = replace(first, rows=tuple(rows))
         options.json.write_text(together.to_json())
 
 

@@ -256,3 +256,35 @@ def test_bad_runs(call: Callable[[], object], words: str) -> None:
 
 def test_all_implementations_are_tested() -> None:
     assert len(IMPLEMENTATIONS) == 4
+
+
+class Huge:
+    def __index__(self) -> int:
+        return 10**400
+
+
+@pytest.mark.parametrize("number", [10**400, Huge()])
+def test_reals_beyond_their_range(implementation: Implementation, number: object) -> None:
+    arguments = bodies(softening=number)
+    with pytest.raises(
+        ValueError, match=r"^softening: expected a float, got a number bey"
+    ):
+        implementation["nbody"](**arguments)
+
+
+def test_a_counter_on_the_output_is_refused(implementation: Implementation) -> None:
+    # Each item that is written would be one that was not claimed yet, for ever.
+    out: Any = np.zeros(32)
+    counter = Counter(0, 32, memory=out)
+    with pytest.raises(ValueError, match=r"^take: expected a counter on memory apart"):
+        implementation["triad"](np.zeros(32), np.zeros(32), 1.0, out, take=counter)
+
+
+def test_what_believes_its_arguments_is_out_of_sight() -> None:
+    import gilx.cykernels
+
+    assert not [
+        x
+        for x in vars(gilx.cykernels).values()
+        if isinstance(x, type) and x is not Counter
+    ]

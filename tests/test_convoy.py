@@ -14,7 +14,8 @@ import gilx
 from gilx import ckernels
 from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
-from gilx.gilwatch.convoy import Costs, Latency, LatencyRow, costs
+from gilx.gilwatch.convoy import Latency, LatencyRow
+from gilx.gilwatch.release_costs import Costs, costs
 
 from .test_release import needs_gil
 

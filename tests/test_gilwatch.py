@@ -475,9 +475,9 @@ def test_json_and_back() -> None:
     assert math.isnan(unknown.held)
     for text, words in [
         ("nonsense", "text: expected JSON"),
-        ("[]", "text: expected the schema"),
-        ('{"schema": "gilx.usage/0"}', "text: expected the schema gilx.usage/1"),
-        ('{"schema": "gilx.usage/1"}', "text: fields missing or not known"),
+        ("[]", "text: expected JSON of the schema"),
+        ('{"schema": "gilx.usage/0"}', "text: expected JSON of the schema gilx.usage/1"),
+        ('{"schema": "gilx.usage/1"}', "text: expected a field 'held', got none"),
     ]:
         with pytest.raises(ArgumentError, match=words):
             gilx.GilUsage.from_json(text)

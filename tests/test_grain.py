@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +16,7 @@ from gilx.conditions import between, snapshot
 from gilx.environment import Environment
 from gilx.errors import ArgumentError
 from gilx.meter import grains
-from gilx.meter.grains import Grain, GrainRow
+from gilx.meter.grain_record import Grain, GrainRow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +48,7 @@ FOUND = Grain(
 
 @pytest.mark.parametrize("variant", ["python", "c-gil", "c-nogil", "cython-nogil"])
 def test_a_kernel(variant: str) -> None:
-    found = gilx.grain("collatz", variant=variant, workers=2, size=2000, budget=0.2)
+    found = gilx.grain("collatz", variant=variant, workers=2, size=2000, budget=0.5)
     assert (found.target, found.variant, found.workers) == ("collatz", variant, 2)
     assert [one.grain for one in found.rows] == [2**n for n in range(len(found.rows))]
     assert found.rows[-1].grain <= 1000
@@ -71,16 +70,17 @@ def test_a_callable_is_called_for_its_items_only() -> None:
         calls.add((start, stop))
         sum(range(2000))
 
-    found = gilx.grain(fn, items=50, workers=3, budget=0.3)
+    found = gilx.grain(fn, items=50, workers=3, budget=1)
     assert found.variant is None
     assert found.target.endswith("fn")
     assert all(0 <= start < stop <= 50 for start, stop in calls)
-    # One grain for each worker, and all of them for one.
-    assert {(0, 1), (1, 2), (2, 3), (0, 3)} <= calls
+    # One grain for each worker, and all of them for one; not always the same.
+    assert {stop - start for start, stop in calls} >= {1, 3}
+    assert len({start for start, _ in calls}) > 9
 
 
 def test_a_callable_that_does_nothing() -> None:
-    found = gilx.grain(lambda _start, _stop: None, items=64, workers=2, budget=0.2)
+    found = gilx.grain(lambda _start, _stop: None, items=64, workers=2, budget=0.5)
     assert found.rows
     assert str(found)
 
@@ -91,12 +91,12 @@ def test_what_a_callable_raises_is_raised() -> None:
             raise KeyError(start)
 
     with pytest.raises(KeyError):
-        gilx.grain(fn, items=100, workers=2, budget=0.2)
+        gilx.grain(fn, items=100, workers=2, budget=0.5)
 
 
 def test_progress_is_shown() -> None:
     shown: list[str] = []
-    gilx.grain("collatz", size=100, workers=2, budget=0.1, show=shown.append)
+    gilx.grain("collatz", size=100, workers=2, budget=0.5, show=shown.append)
     assert shown[0].startswith("block 1 of ")
 
 
@@ -114,21 +114,6 @@ def test_progress_is_shown() -> None:
 def test_the_smallest_grain_that_wins(lows: list[float], expected: int | None) -> None:
     found = grains._smallest([row(2**n, low) for n, low in enumerate(lows)])
     assert (None if found is None else found.grain) == expected
-
-
-@pytest.mark.parametrize("count", [9, 15, 40, 101])
-def test_the_interval_of_the_median_covers(count: int) -> None:
-    draw = random.Random(count)
-    runs, hits = 2000, 0
-    for _ in range(runs):
-        low, high = grains._median_interval([draw.expovariate(1.0) for _ in range(count)])
-        hits += low <= math.log(2) <= high
-    # At least 95 %; half a per cent is one standard deviation.
-    assert hits / runs >= 0.93
-
-
-def test_the_interval_of_few_values_holds_all() -> None:
-    assert grains._median_interval([3, 1, 2]) == (1, 3)
 
 
 def test_which_grains_are_tried() -> None:
@@ -150,27 +135,32 @@ def test_the_budget_is_kept() -> None:
         grains._plan([1, 2, 4], 1.0, 1e-2, 2, 5)
 
 
+def one_line(found: Grain) -> str:
+    """Return its words however the lines were broken."""
+    return " ".join(str(found).split())
+
+
 def test_words() -> None:
-    assert str(FOUND).startswith(
+    assert one_line(FOUND).startswith(
         "collatz c-nogil, 2 workers (threads): from 8 items each they beat one thread;"
-        " that is 1 ms of work\n"
+        " that is 1 ms of work handing"
     )
     assert "so both should be even at 4 items each" in str(FOUND)
     assert "hand" not in str(FOUND).split("back")[1].split("\n")[0]
     busy = replace(FOUND, conditions=replace(FOUND.conditions, others=0.9))
-    assert "figures doubtful:\n* other processes took 0.90 CPUs" in str(busy)
+    assert "figures doubtful: * other processes took 0.90 CPUs" in one_line(busy)
     never = replace(
         FOUND, variant=None, target="f", grain=None, work=None, rows=(row(8, 0.8),)
     )
-    assert str(never).startswith(
+    assert one_line(never).startswith(
         "f, 2 workers (threads): they did not beat one thread with up to 8 items each"
     )
     alone = replace(never, environment=replace(FOUND.environment, usable_cpus=1))
-    assert "with one usable CPU they can't" in str(alone)
+    assert "with one usable CPU they can't" in one_line(alone)
     several = replace(FOUND.environment, usable_cpus=2, gil=True)
     words = "gilx probe tells whether the work holds the GIL"
-    assert words in str(replace(never, environment=several))
-    assert words not in str(replace(never, environment=replace(several, gil=False)))
+    assert words in one_line(replace(never, environment=several))
+    assert words not in one_line(replace(never, environment=replace(several, gil=False)))
 
 
 @pytest.mark.parametrize(
@@ -235,12 +225,12 @@ def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
 
 
 def test_the_command(tmp_path: Path) -> None:
-    done = command("collatz", "--size=500", "--budget=0.1", "--workers=2")
+    done = command("collatz", "--size=500", "--budget=0.5", "--workers=2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("collatz c-nogil, 2 workers (threads): ")
     (tmp_path / "mine.py").write_text("def work(a, b):\n    sum(range((b - a) * 99))\n")
     done = command(
-        "mine:work", "--items=100", "--budget=0.1", "--workers=2", "--json", cwd=tmp_path
+        "mine:work", "--items=100", "--budget=0.5", "--workers=2", "--json", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert Grain.from_json(done.stdout).target == "mine:work"

@@ -89,6 +89,8 @@ def test_ctrl_c_in_a_region(kernel: gilx.kernels.Kernel) -> None:
 def test_ctrl_c_in_instruments() -> None:
     interrupted(lambda: spin(1_000_000, 1_000_000, 60 * 10**9))
     interrupted(lambda: spin(60 * 10**9, 1, 60 * 10**9))
+    interrupted(lambda: spin(1, 1, 60 * 10**9))
+    interrupted(lambda: spin(0, 1, 60 * 10**9))
     interrupted(lambda: rendezvous_nogil(2, 60 * 10**9))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,16 @@ import pytest
 
 import gilx
 from gilx.dispatch import regions, run_all
+from gilx.errors import ArgumentError
 from gilx.kernels.base import agree, split_evenly
-from gilx.pools import SerialPool, ThreadPool
+from gilx.pools import ExecutorPool, NativePool, SerialPool, ThreadPool, start
 
 from .conftest import SMALL
 
 if TYPE_CHECKING:
+    from gilx.kernels.base import Problem
+    from gilx.pools import Pool, Region
+    from gilx.pools.account import Share
     from gilx.pools.base import Schedule
 
 
@@ -124,3 +129,112 @@ def test_a_run_of_several_sweeps_can_be_repeated() -> None:
             problem.check(problem.out, range(problem.items))
     assert np.array_equal(problem.inputs[0], before)
     assert len(problem.calls()) == problem.sweeps > 1
+
+
+def there(name: str) -> bool:
+    try:
+        gilx.pools.get(name).check_available()
+    except ArgumentError:
+        return False
+    return True
+
+
+ACCOUNTING = [
+    name for name in ("serial", "threads", "processes", "interpreters") if there(name)
+]
+
+
+@pytest.mark.parametrize("name", ACCOUNTING)
+@pytest.mark.parametrize("schedule", ["static", "dynamic"])
+def test_what_each_worker_used(name: str, schedule: Schedule) -> None:
+    with start(name, 2) as pool:
+        problem = pool.place(gilx.kernels.get("collatz").problem(2000))
+        [region] = regions(problem, workers=2, schedule=schedule)
+        pool.run(region)
+        for _ in range(3):
+            account: list[Share] = []
+            begin = perf_counter()
+            seconds = pool.run(region, account)
+            end = perf_counter()
+            assert len(account) == pool.workers
+            for share in account:
+                # All workers have the caller's clock.
+                assert begin <= share.begin <= share.end <= end
+                assert 0 < share.cpu <= share.end - share.begin + 1e-3
+                assert share.wait is None or share.wait >= 0
+                assert share.voluntary is None or share.voluntary >= 0
+            assert 0 < seconds <= end - begin
+        problem.check(problem.out)
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    [region] = regions(gilx.kernels.get("collatz").problem(200))
+    account: list[Share] = []
+    with NativePool(2) as pool:
+        pool.run(region, account)
+    with ThreadPoolExecutor(1) as executor:
+        ExecutorPool(executor, 2).run(region, account)
+    assert account == []
+
+
+def test_a_failure_accounts_for_nothing() -> None:
+    for name in ACCOUNTING:
+        with start(name, 2) as pool:
+            problem = pool.place(gilx.kernels.get("mandelbrot").problem(20))
+            [good] = regions(problem)
+            bad = replace(good, arguments=(*good.arguments[:-1], problem.inputs[0]))
+            with pytest.raises((ValueError, TypeError, ArgumentError)):
+                pool.run(bad, [])
+            account: list[Share] = []
+            pool.run(good, account)
+            assert len(account) == pool.workers
+
+
+@pytest.mark.parametrize("name", ACCOUNTING)
+@pytest.mark.parametrize("schedule", ["static", "dynamic"])
+def test_items_from_the_middle(name: str, schedule: Schedule) -> None:
+    with start(name, 2) as pool:
+        problem = pool.place(gilx.kernels.get("collatz").problem(100))
+        check_the_middle(pool, regions(problem, schedule=schedule)[0], problem)
+
+
+def check_the_middle(pool: Pool, region: Region, problem: Problem) -> None:
+    whole = gilx.run("collatz", size=100, pool="serial").value
+    problem.out[:] = 0
+    pool.run(replace(region, items=30, first=17))
+    assert np.array_equal(problem.out[17:47], whole[17:47])
+    assert not problem.out[:17].any()
+    assert not problem.out[47:].any()
+    pool.run(replace(region, items=0, first=17))
+
+
+def test_items_from_the_middle_by_tasks() -> None:
+    problem = gilx.kernels.get("collatz").problem(100)
+    with ThreadPoolExecutor(2) as executor:
+        check_the_middle(ExecutorPool(executor, 2), regions(problem)[0], problem)
+
+
+def test_the_native_pool_runs_whole_problems() -> None:
+    [region] = regions(gilx.kernels.get("collatz").problem(100))
+    with (
+        NativePool(2) as pool,
+        pytest.raises(ArgumentError, match=r"region: expected all items .* from 17"),
+    ):
+        pool.run(replace(region, items=30, first=17))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "workers", "grain"),
+    [
+        ("nbody", 12_800, 2, 100),
+        ("nbody", 10, 4, 1),
+        # A claim packs the other matrix, which few rows would not be worth.
+        ("matmul", 640, 1, 80),
+        ("matmul", 640, 2, 80),
+        ("matmul", 640, 16, 40),
+        ("matmul", 3, 8, 1),
+    ],
+)
+def test_default_grains(name: str, size: int, workers: int, grain: int) -> None:
+    problem = gilx.kernels.get(name).problem(size)
+    assert regions(problem, workers=workers)[0].grain == grain

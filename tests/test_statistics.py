@@ -16,6 +16,7 @@ from gilx.meter.statistics import (
     anytime_interval,
     evidence,
     log_ratios,
+    median_interval,
     median_ratio,
     preset_interval,
 )
@@ -128,6 +129,8 @@ def test_stopping_at_a_wanted_width_is_right_with_the_anytime_interval() -> None
 
 def test_too_few_blocks_say_nothing() -> None:
     assert preset_interval([]) == NOTHING_KNOWN
+    assert median_interval([3.0] * 5) == (-math.inf, math.inf)
+    assert median_interval([-2.0, *[1.0] * 20]) == (1.0, 1.0)
     assert preset_interval([0.1] * 5) == NOTHING_KNOWN
     assert preset_interval([0.0] * 6) == (1.0, 1.0)
     assert anytime_interval([0.1] * 7) == NOTHING_KNOWN

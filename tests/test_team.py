@@ -182,11 +182,15 @@ def test_bad_calls(
 
 def test_bad_contexts(library: ctypes.CDLL) -> None:
     with gilx.Team(2) as team:
-        with pytest.raises(TypeError, match="bytes-like object is required, not 'str'"):
+        with pytest.raises(
+            TypeError, match=r"^context: expected an address or a C-c.*, got str$"
+        ):
             team.run(library.add_one, "text", 1)
-        with pytest.raises((BufferError, ValueError), match="contiguous"):
+        with pytest.raises(
+            (BufferError, ValueError), match=r"^context: expected a C-contiguous buffer$"
+        ):
             team.run(library.add_one, np.zeros(10)[::2], 1)
-        with pytest.raises(OverflowError):
+        with pytest.raises(ValueError, match=r"^context: expected an address, got a num"):
             team.run(library.add_one, 2**70, 1)
 
 
@@ -364,3 +368,25 @@ def test_the_team_by_itself(tmp_path: Path) -> None:
     )  # fmt: skip
     done = subprocess.run([driver], capture_output=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="CPUs are told on Linux only")
+@pytest.mark.parametrize("cpus", ["all", "one"])
+def test_threads_may_run_where_they_might_before(library: ctypes.CDLL, cpus: str) -> None:
+    allowed = os.sched_getaffinity(0)
+    if cpus == "one":
+        os.sched_setaffinity(0, {min(allowed)})
+    try:
+        expected = os.sched_getaffinity(0)
+        before = {int(tid) for tid in os.listdir("/proc/self/task")}
+        # They spin, even if there is one CPU: so they meet the caller on its own.
+        with gilx.Team(3, spin=0.001) as team:
+            new = {int(tid) for tid in os.listdir("/proc/self/task")} - before
+            assert len(new) == 2
+            items = np.zeros(4, np.int64)
+            for _ in range(50):
+                team.run(library.add_one, items.ctypes.data, 3)
+            assert list(items[1:]) == [50] * 3
+            assert all(os.sched_getaffinity(tid) == expected for tid in new)
+    finally:
+        os.sched_setaffinity(0, allowed)

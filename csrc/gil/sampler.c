@@ -2,23 +2,16 @@
 
 #include "sampler.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "../platform/clock.h"
 #include "../platform/random.h"
+#include "threads.h"
 
 enum {
     BURST_NS = 4 * 1000, /* how long a look lasts */
@@ -72,30 +65,11 @@ struct gilx_sampler {
     int64_t old[OLD_THREADS]; /* numbers of the threads that were there before */
     int old_count;
     int newcomers;    /* holders in the table that were never seen to hold */
-    int watched_stat; /* /proc/self/task/N/stat of the watched, or -1 */
+    int watched_stat; /* of the watched thread, see gilx_stat_open(), or -1 */
 };
 
 static int64_t greater_of(int64_t a, int64_t b) {
     return a > b ? a : b;
-}
-
-static int64_t thread_cpu_ns(void) {
-    struct timespec spent;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
-    return (int64_t)spent.tv_sec * 1000000000 + (int64_t)spent.tv_nsec;
-}
-
-/* The CPU clock of another thread of this process, -1 if there is no such thread. Its
- * number makes the clock's, as the kernel has it (include/linux/posix-timers.h): a
- * handle of pthreads might be dead. */
-static int64_t cpu_ns_of(int64_t tid) {
-    enum { PER_THREAD = 4, SCHEDULED = 2 };
-    clockid_t clock = (clockid_t)(~(uint32_t)tid << 3 | PER_THREAD | SCHEDULED);
-    struct timespec spent;
-    if (tid <= 0 || clock_gettime(clock, &spent) != 0) {
-        return -1;
-    }
-    return (int64_t)spent.tv_sec * 1000000000 + (int64_t)spent.tv_nsec;
 }
 
 /* ---- sums ------------------------------------------------------------------------- */
@@ -118,40 +92,14 @@ static void add_to_ratio(gilx_ratio *ratio, double weight, double x, double y,
     ratio->last_y = y;
 }
 
-/* Open what the kernel tells of the watched thread; -1 where it does not. */
-static int open_watched_stat(const gilx_sampler *sampler) {
+/* The number of the watched thread, 0 if it is not known. */
+static int64_t watched_tid(const gilx_sampler *sampler) {
     for (int i = 0; i < sampler->holder_count; ++i) {
-        const gilx_holder *holder = &sampler->holders[i];
-        if (holder->word == sampler->options.watched && holder->tid > 0) {
-            char path[64];
-            snprintf(path, sizeof(path), "/proc/self/task/%lld/stat",
-                     (long long)holder->tid);
-            return open(path, O_RDONLY | O_CLOEXEC);
+        if (sampler->holders[i].word == sampler->options.watched) {
+            return sampler->holders[i].tid;
         }
     }
-    return -1;
-}
-
-/* Whether the watched thread could do something while this one looked: not if it wanted
- * to run on the CPU that this one had. See proc_pid_stat(5), fields 3 and 39. */
-static bool watched_was_free_to_run(const gilx_sampler *sampler) {
-    enum { FIELDS_BETWEEN = 36 };
-    char text[512];
-    const ssize_t size = pread(sampler->watched_stat, text, sizeof(text) - 1, 0);
-    if (size <= 0) {
-        return false;
-    }
-    text[size] = '\0';
-    const char *at = strrchr(text, ')'); /* the name before may hold anything */
-    if (at == NULL || at[1] != ' ') {
-        return false;
-    }
-    at += 2;
-    const char state = *at;
-    for (int i = 0; at != NULL && i < FIELDS_BETWEEN; ++i) {
-        at = strchr(at + 1, ' ');
-    }
-    return at != NULL && (state != 'R' || strtol(at, NULL, 10) != sched_getcpu());
+    return 0;
 }
 
 /* Copy a word of a thread state, in a way that can't crash: the thread may be gone. */
@@ -170,7 +118,7 @@ static bool read_state(const gilx_sampler *sampler, uintptr_t word, int64_t offs
 static int64_t tid_of(const gilx_sampler *sampler, uintptr_t word) {
     unsigned long tid;
     if (!read_state(sampler, word, sampler->options.tid_offset, &tid, sizeof(tid)) ||
-        tid > INT32_MAX || cpu_ns_of((int64_t)tid) < 0) {
+        tid > INT32_MAX || gilx_cpu_ns_of((int64_t)tid) < 0) {
         return 0;
     }
     return (int64_t)tid;
@@ -207,19 +155,22 @@ static int place_of(gilx_sampler *sampler, uintptr_t word, int64_t tid) {
     return sampler->holder_count++;
 }
 
-/* Meet a thread of this process: an old one is remembered as such, a new one gets a place
- * in the table, so that the timeline shows it even if it hardly ever holds the GIL. */
-static void meet_thread(gilx_sampler *sampler, int64_t tid, bool old) {
+/* Remember a thread that was there before. */
+static void meet_old(void *context, int64_t tid) {
+    gilx_sampler *sampler = context;
+    if (sampler->old_count < OLD_THREADS) {
+        sampler->old[sampler->old_count++] = tid;
+    }
+}
+
+/* Give a new thread a place in the table, so that the timeline shows it even if it hardly
+ * ever holds the GIL. */
+static void meet_newcomer(void *context, int64_t tid) {
+    gilx_sampler *sampler = context;
     for (int i = 0; i < sampler->old_count; ++i) {
         if (sampler->old[i] == tid) {
             return;
         }
-    }
-    if (old) {
-        if (sampler->old_count < OLD_THREADS) {
-            sampler->old[sampler->old_count++] = tid;
-        }
-        return;
     }
     for (int i = 0; i < sampler->holder_count; ++i) {
         if (sampler->holders[i].tid == tid) {
@@ -229,32 +180,14 @@ static void meet_thread(gilx_sampler *sampler, int64_t tid, bool old) {
     if (sampler->newcomers < MOST_NEWCOMERS && sampler->holder_count < GILX_HOLDERS) {
         ++sampler->newcomers;
         sampler->holders[sampler->holder_count++] =
-            (gilx_holder){.tid = tid, .cpu_ns = cpu_ns_of(tid)};
+            (gilx_holder){.tid = tid, .cpu_ns = gilx_cpu_ns_of(tid)};
     }
 }
 
-/* Look which threads the process has, without any memory but the stack. */
-static void list_threads(gilx_sampler *sampler, bool old) {
-    if (!old && sampler->old_count == OLD_THREADS) {
-        return; /* too many to know the new ones from the old */
+static void meet_newcomers(gilx_sampler *sampler) {
+    if (sampler->old_count < OLD_THREADS) { /* or new ones can't be told from old ones */
+        gilx_each_thread(meet_newcomer, sampler);
     }
-    const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory < 0) {
-        return;
-    }
-    _Alignas(struct dirent64) char buffer[4096];
-    long size;
-    while ((size = syscall(SYS_getdents64, directory, buffer, sizeof(buffer))) > 0) {
-        for (long at = 0; at < size;) {
-            const struct dirent64 *entry = (const struct dirent64 *)(buffer + at);
-            const int64_t tid = strtol(entry->d_name, NULL, 10);
-            if (tid > 0) {
-                meet_thread(sampler, tid, old);
-            }
-            at += entry->d_reclen;
-        }
-    }
-    close(directory);
 }
 
 /* What one read says of the lengths of holds. A hold can't go on
@@ -337,7 +270,7 @@ static void keep(gilx_sampler *sampler, const sight *seen, bool late) {
     for (int i = 0; i < sampler->holder_count; ++i) {
         gilx_holder *holder = &sampler->holders[i];
         look->held[i] = share_of((double)seen->of[i], (double)seen->reads);
-        int64_t cpu = cpu_ns_of(holder->tid);
+        int64_t cpu = gilx_cpu_ns_of(holder->tid);
         if (cpu >= 0 && holder->cpu_ns >= 0) {
             look->running[i] = share_of((double)(cpu - holder->cpu_ns), passed);
         }
@@ -353,7 +286,7 @@ static void count_waiters(gilx_sampler *sampler, double weight) {
     for (int i = 0; i < sampler->holder_count; ++i) {
         gilx_holder *holder = &sampler->holders[i];
         int wanted;
-        if (cpu_ns_of(holder->tid) >= 0 &&
+        if (gilx_cpu_ns_of(holder->tid) >= 0 &&
             read_state(sampler, holder->word, sampler->options.wanted_offset, &wanted,
                        sizeof(wanted)) &&
             wanted == 1) {
@@ -372,7 +305,7 @@ static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double 
     ++totals->wakes;
     totals->reads += seen->reads;
     /* Asking costs a tenth of a wake, so only now and then. */
-    if (totals->wakes % 2 == 0 && watched_was_free_to_run(sampler)) {
+    if (totals->wakes % 2 == 0 && gilx_was_free_to_run(sampler->watched_stat)) {
         totals->seen_ns += seen->for_ns;
         totals->let_go += seen->let_go;
     }
@@ -399,35 +332,6 @@ static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double 
 }
 
 /* ---- the thread ------------------------------------------------------------------- */
-
-/* What sched_setattr(2) takes, in its first form: C libraries know it only of late. */
-typedef struct {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-} sched_attributes;
-
-/* Give the thread its name, and ask the kernel to wake it in time. It may refuse: then
- * looks come later, which is seen and told. */
-static void introduce_thread(gilx_totals *totals) {
-    (void)prctl(PR_SET_NAME, "gilx-watch", 0UL, 0UL, 0UL);
-    totals->slack = prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL) == 0;
-#if defined(SYS_sched_getattr) && defined(SYS_sched_setattr)
-    sched_attributes ours = {.size = sizeof(ours)};
-    if (syscall(SYS_sched_getattr, 0, &ours, sizeof(ours), 0) == 0 &&
-        ours.policy == SCHED_OTHER) {
-        ours.size = sizeof(ours);
-        ours.runtime = TURN_NS;
-        /* Kernels that know no such turns say yes, and forget it. */
-        totals->short_turns =
-            syscall(SYS_sched_setattr, 0, &ours, 0) == 0 &&
-            syscall(SYS_sched_getattr, 0, &ours, sizeof(ours), 0) == 0 &&
-            ours.runtime == TURN_NS;
-    }
-#endif
-}
 
 /* Sleep until the clock says `until`; false when it is time to stop. */
 static bool sleep_until(gilx_sampler *sampler, int64_t until) {
@@ -462,10 +366,12 @@ static void *run(void *argument) {
     gilx_sampler *sampler = argument;
     gilx_totals *totals = &sampler->totals;
     const bool reference = sampler->options.reference;
-    introduce_thread(totals);
-    sampler->watched_stat = open_watched_stat(sampler);
+    gilx_name_thread("gilx-watch");
+    totals->slack = gilx_refuse_slack();
+    totals->short_turns = gilx_ask_for_turns(TURN_NS);
+    sampler->watched_stat = gilx_stat_open(watched_tid(sampler));
     if (sampler->options.room > 0) {
-        list_threads(sampler, true); /* before anyone can start another */
+        gilx_each_thread(meet_old, sampler); /* before anyone can start another */
     }
 
     pthread_mutex_lock(&sampler->mutex);
@@ -473,7 +379,7 @@ static void *run(void *argument) {
     pthread_cond_broadcast(&sampler->changed);
     pthread_mutex_unlock(&sampler->mutex);
 
-    const int64_t start = gilx_now_ns(), start_cost = thread_cpu_ns();
+    const int64_t start = gilx_now_ns(), start_cost = gilx_own_cpu_ns();
     const double first = FIRST_WAKE_COST_NS / sampler->options.cost;
     int64_t slice = reference ? REFERENCE_SLICE_NS
                     : first > LONGEST_SLICE_NS
@@ -502,17 +408,17 @@ static void *run(void *argument) {
         }
         from += slice + missed;
         if (sampler->options.room > 0 && wake % WAKES_BETWEEN_LISTS == 0) {
-            list_threads(sampler, false);
+            meet_newcomers(sampler);
         }
         if (wake % WAKES_BETWEEN_COSTS == 0 && !reference) {
-            const int64_t spent = thread_cpu_ns();
+            const int64_t spent = gilx_own_cpu_ns();
             slice = slice_within_cost(sampler, slice, spent - cost, spent - start_cost,
                                       now - start);
             cost = spent;
         }
     }
     totals->slice_ns = slice;
-    totals->cost_ns = thread_cpu_ns() - start_cost;
+    totals->cost_ns = gilx_own_cpu_ns() - start_cost;
     if (sampler->watched_stat >= 0) {
         close(sampler->watched_stat);
     }

@@ -1,6 +1,7 @@
 #include "call.h"
 
 #include "integer.h"
+#include "real.h"
 
 #include <stdalign.h>
 #include <string.h>
@@ -223,20 +224,6 @@ static int check_array(const gilx_parameter *parameter, const Py_buffer *view,
     return 0;
 }
 
-/* ---- one number ------------------------------------------------------------------- */
-
-static int read_real(const gilx_parameter *parameter, PyObject *given, double *real) {
-    *real = PyFloat_AsDouble(given);
-    if (*real == -1.0 && PyErr_Occurred()) {
-        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError, "%s: expected a float, got %.100s",
-                         parameter->name, Py_TYPE(given)->tp_name);
-        }
-        return -1;
-    }
-    return 0;
-}
-
 /* ---- all of a call ---------------------------------------------------------------- */
 
 static void let_go(gilx_call *call) {
@@ -262,7 +249,7 @@ static int read_arguments(gilx_call *call, const gilx_signature *signature,
             return -1;
         }
         if (parameter->kind == GILX_REAL &&
-            read_real(parameter, values[i], &argument->real) < 0) {
+            gilx_read_real(values[i], parameter->name, &argument->real) < 0) {
             return -1;
         }
     }
@@ -279,6 +266,12 @@ static int read_arguments(gilx_call *call, const gilx_signature *signature,
     return 0;
 }
 
+/* Whether the view has bytes in common with memory[0:size]. */
+static bool overlap(const Py_buffer *view, const void *memory, size_t size) {
+    const uintptr_t begin = (uintptr_t)view->buf, other = (uintptr_t)memory;
+    return other < begin + (size_t)view->len && begin < other + size;
+}
+
 static int check_arrays(gilx_call *call, const gilx_signature *signature) {
     sizes all = {.count = 0};
     for (int i = 0; i < signature->count; ++i) {
@@ -292,11 +285,9 @@ static int check_arrays(gilx_call *call, const gilx_signature *signature) {
         }
     }
     const int last = signature->count - 1;
-    const uintptr_t out = (uintptr_t)call->views[last].buf;
     for (int i = 0; i < last; ++i) {
-        const uintptr_t in = (uintptr_t)call->views[i].buf;
-        if (call->viewed[i] && in < out + (size_t)call->views[last].len &&
-            out < in + (size_t)call->views[i].len) {
+        if (call->viewed[i] &&
+            overlap(&call->views[last], call->views[i].buf, (size_t)call->views[i].len)) {
             PyErr_Format(PyExc_ValueError,
                          "out: expected memory apart from %s, got overlap",
                          signature->parameters[i].name);
@@ -345,6 +336,13 @@ static int read_range(gilx_call *call, const gilx_support *support,
             "to %lld",
             (long long)start, (long long)stop, (long long)counter->start,
             (long long)counter->stop);
+        return -1;
+    }
+    /* A kernel that undid its own claims would never come to an end. */
+    if (overlap(&call->views[signature->count - 1], counter->state,
+                sizeof *counter->state)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "take: expected a counter on memory apart from out, got overlap");
         return -1;
     }
     call->share.counter = counter;

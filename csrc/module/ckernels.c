@@ -124,6 +124,21 @@ static PyObject *rendezvous_nogil(PyObject *module, PyObject *args, PyObject *kw
     return gilx_rendezvous(&state_of(module)->support.main_thread, true, args, kwargs);
 }
 
+static PyObject *increment_gil(PyObject *module, PyObject *args, PyObject *kwargs) {
+    return gilx_increment_call(&state_of(module)->support.main_thread, false, false, args,
+                               kwargs);
+}
+
+static PyObject *increment_nogil(PyObject *module, PyObject *args, PyObject *kwargs) {
+    return gilx_increment_call(&state_of(module)->support.main_thread, true, false, args,
+                               kwargs);
+}
+
+static PyObject *increment_atomic(PyObject *module, PyObject *args, PyObject *kwargs) {
+    return gilx_increment_call(&state_of(module)->support.main_thread, true, true, args,
+                               kwargs);
+}
+
 /* ---- the module ------------------------------------------------------------------- */
 
 /* The detour through void (*)(void) is how C casts between function types in peace. */
@@ -142,6 +157,12 @@ static PyMethodDef methods[] = {
      gilx_rendezvous_gil_doc},
     {"rendezvous_nogil", WITH_KEYWORDS(rendezvous_nogil), METH_VARARGS | METH_KEYWORDS,
      gilx_rendezvous_nogil_doc},
+    {"increment_gil", WITH_KEYWORDS(increment_gil), METH_VARARGS | METH_KEYWORDS,
+     gilx_increment_gil_doc},
+    {"increment_nogil", WITH_KEYWORDS(increment_nogil), METH_VARARGS | METH_KEYWORDS,
+     gilx_increment_nogil_doc},
+    {"increment_atomic", WITH_KEYWORDS(increment_atomic), METH_VARARGS | METH_KEYWORDS,
+     gilx_increment_atomic_doc},
     {"_exp", gilx_part_exp, METH_O, NULL},
     {"_log", gilx_part_log, METH_O, NULL},
     {"_normal", gilx_part_normal, METH_O, NULL},
@@ -219,7 +240,7 @@ static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "gilx.ckernels",
     .m_doc = "The kernels in plain C, each holding the GIL or releasing it, and the\n"
-             "instruments' own: spin, rendezvous and the work counter.",
+             "instruments' own: spin, rendezvous, increment and the work counter.",
     .m_size = sizeof(module_state),
     .m_methods = methods,
     .m_slots = slots,

@@ -88,14 +88,17 @@ static bool stay(int64_t until, bool sleeps, gilx_interrupt *interrupt) {
     static const int64_t longest_sleep = 10 * 1000 * 1000;
     for (;;) {
         int64_t now = gilx_now_ns();
+        /* With the GIL, even a stay that is over before it began looks: there may be
+         * nothing but such. Without it, a look that takes it would be for nothing. */
+        if (now >= interrupt->next_ns && (now < until || !interrupt->released) &&
+            gilx_should_stop(&interrupt->control)) {
+            return false;
+        }
         if (now >= until) {
             return true;
         }
         if (sleeps) {
             gilx_sleep_ns(least_of(until - now, longest_sleep));
-        }
-        if (now >= interrupt->next_ns && gilx_should_stop(&interrupt->control)) {
-            return false;
         }
     }
 }

@@ -2,13 +2,13 @@
 
 int gilx_read_integer(PyObject *given, const char *name, int64_t least, int64_t greatest,
                       PyObject *range_error, const char *note, int64_t *value) {
-    if (!PyIndex_Check(given)) {
-        PyErr_Format(PyExc_TypeError, "%s: expected an integer, got %.100s", name,
-                     Py_TYPE(given)->tp_name);
-        return -1;
-    }
     PyObject *index = PyNumber_Index(given);
     if (index == NULL) {
+        /* Python and NumPy have words of their own, which don't say which argument. */
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "%s: expected an integer, got %.100s", name,
+                         Py_TYPE(given)->tp_name);
+        }
         return -1;
     }
     int overflow;

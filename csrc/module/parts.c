@@ -1,11 +1,13 @@
 #include "parts.h"
 
+#include "real.h"
+
 #include "../kernels/elementary.h"
 #include "../kernels/philox.h"
 
 static PyObject *apply(double (*function)(double), PyObject *given) {
-    double x = PyFloat_AsDouble(given);
-    if (x == -1.0 && PyErr_Occurred()) {
+    double x;
+    if (gilx_read_real(given, "x", &x) < 0) {
         return NULL;
     }
     return PyFloat_FromDouble(function(x));

@@ -6,6 +6,7 @@
 #include "../gil/gil.h"
 #include "../gil/sampler.h"
 #include "integer.h"
+#include "real.h"
 
 typedef struct {
     PyTypeObject *sampler_type;
@@ -54,9 +55,20 @@ PyDoc_STRVAR(threads_doc,
              "List the threads of this interpreter.\n\n"
              "Returns\n-------\nlist[tuple[int, int, int]]\n"
              "    For each its thread state (an address, as Sampler.holders()\n"
-             "    tells it), threading.Thread.ident and native_id.");
+             "    tells it), threading.Thread.ident and native_id.\n\n"
+             "Raises\n------\nNoGilError\n"
+             "    There is no GIL to keep the list together.");
 
-static PyObject *threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+static PyObject *threads(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+#ifdef Py_GIL_DISABLED
+    /* Without a GIL, threads may leave the list while it is read. */
+    gilx_gil gil;
+    if (open_gil(state_of(module), &gil) < 0) {
+        return NULL;
+    }
+#else
+    (void)module;
+#endif
     PyObject *list = PyList_New(0);
     /* Threads leave this list only with the GIL, which is held from here to the end but
      * for what may collect garbage: so nothing is made on the way that could. */
@@ -200,13 +212,14 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     static char *names[] = {"cost", "reference", "seed", "room", NULL};
     double cost;
     int reference = 0;
-    PyObject *seed_given = NULL, *room_given = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "d|$pOO:Sampler", names, &cost,
+    PyObject *cost_given, *seed_given = NULL, *room_given = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOO:Sampler", names, &cost_given,
                                      &reference, &seed_given, &room_given)) {
         return NULL;
     }
     int64_t seed = 0, room = 0;
-    if ((seed_given != NULL && gilx_read_integer(seed_given, "seed", 0, INT64_MAX,
+    if (gilx_read_real(cost_given, "cost", &cost) < 0 ||
+        (seed_given != NULL && gilx_read_integer(seed_given, "seed", 0, INT64_MAX,
                                                  PyExc_ValueError, "", &seed) < 0) ||
         (room_given != NULL && gilx_read_integer(room_given, "room", 0, 1 << 24,
                                                  PyExc_ValueError, "", &room) < 0)) {

@@ -196,6 +196,46 @@ static PyObject *team_compute(PyObject *object, PyObject *const *args, Py_ssize_
     return result;
 }
 
+/* An address, given as a number; 0, or -1 with TypeError or ValueError set. */
+static int read_address(PyObject *given, const char *name, void **address) {
+    if (!PyLong_Check(given)) {
+        PyErr_Format(PyExc_TypeError, "%s: expected an address, got %.100s", name,
+                     Py_TYPE(given)->tp_name);
+        return -1;
+    }
+    *address = PyLong_AsVoidPtr(given);
+    if (*address == NULL && PyErr_Occurred()) {
+        PyErr_Format(PyExc_ValueError, "%s: expected an address, got a number beyond it",
+                     name);
+        return -1;
+    }
+    return 0;
+}
+
+/* The context of a function: an address, or an object's memory, held by the view. */
+static int read_context(PyObject *given, Py_buffer *view, void **address) {
+    if (PyLong_Check(given)) {
+        return read_address(given, "context", address);
+    }
+    if (!PyObject_CheckBuffer(given)) {
+        PyErr_Format(PyExc_TypeError,
+                     "context: expected an address or a C-contiguous buffer, got %.100s",
+                     Py_TYPE(given)->tp_name);
+        return -1;
+    }
+    if (PyObject_GetBuffer(given, view, PyBUF_SIMPLE) < 0) {
+        /* Exporters refuse in words of their own, which don't say what was asked for. */
+        if (PyErr_ExceptionMatches(PyExc_BufferError) ||
+            PyErr_ExceptionMatches(PyExc_ValueError) ||
+            PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_SetString(PyExc_BufferError, "context: expected a C-contiguous buffer");
+        }
+        return -1;
+    }
+    *address = view->buf;
+    return 0;
+}
+
 static PyObject *team_run(PyObject *object, PyObject *const *args, Py_ssize_t count) {
     int64_t items, grain;
     if (count != 3 && count != 4) {
@@ -208,8 +248,8 @@ static PyObject *team_run(PyObject *object, PyObject *const *args, Py_ssize_t co
         read_grain(count == 4 ? args[3] : Py_None, &grain) < 0) {
         return NULL;
     }
-    void *address = PyLong_AsVoidPtr(function);
-    if (PyErr_Occurred()) {
+    void *address, *data;
+    if (read_address(function, "function", &address) < 0) {
         return NULL;
     }
     if (address == NULL) {
@@ -217,14 +257,12 @@ static PyObject *team_run(PyObject *object, PyObject *const *args, Py_ssize_t co
         return NULL;
     }
     Py_buffer view = {.obj = NULL};
-    if (!PyLong_Check(context) && PyObject_GetBuffer(context, &view, PyBUF_SIMPLE) < 0) {
+    if (read_context(context, &view, &data) < 0) {
         return NULL;
     }
-    void *data = PyLong_Check(context) ? PyLong_AsVoidPtr(context) : view.buf;
     team_object *self = (team_object *)object;
     gilx_interrupt interrupt;
-    if (PyErr_Occurred() ||
-        gilx_interrupt_begin(&interrupt, &support_of(object)->main_thread, true, NULL) <
+    if (gilx_interrupt_begin(&interrupt, &support_of(object)->main_thread, true, NULL) <
             0 ||
         claim(self) < 0) {
         PyBuffer_Release(&view);

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* for syscall() in park.h */
+#define _GNU_SOURCE /* for syscall() in park.h, and for cpus.h */
 
 #include "team.h"
 
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "../platform/clock.h"
+#include "../platform/cpus.h"
 #include "../platform/forks.h"
 #include "../platform/park.h"
 #include "counter.h"
@@ -16,7 +17,14 @@
  * line that the processor fetches along with it. */
 #define APART _Alignas(2 * GILX_CACHE_LINE)
 
-enum { POLL_NS = 20 * 1000 * 1000, PAUSES = 32 };
+enum {
+    POLL_NS = 20 * 1000 * 1000,
+    PAUSES = 32,
+    /* Several times what a region takes whose workers are awake, each on its CPU. */
+    SOON_NS = 2000,
+    /* Longer than a CPU takes to wake, even one that a host has to wake. */
+    MOVE_NS = 1000 * 1000
+};
 
 typedef struct {
     gilx_team *team;
@@ -27,6 +35,7 @@ typedef struct {
 struct gilx_team {
     /* Written by the caller before a region, read by all. */
     APART _Atomic uint32_t turn; /* the region's number: a new one starts it */
+    _Atomic int caller_cpu;      /* where the caller began the region */
     gilx_work *work;             /* NULL: the team ends */
     void *context;
     int64_t spin_ns;
@@ -35,6 +44,7 @@ struct gilx_team {
     member *members;
     /* Written by workers as they fall asleep and wake up. */
     APART _Atomic uint32_t parked;
+    _Atomic uint32_t moving; /* how many are on their way to another CPU */
     /* Counted down by workers as they finish. */
     APART _Atomic uint32_t running;
     _Atomic uint32_t caller_sleeps;
@@ -63,6 +73,23 @@ static bool spin_while(_Atomic uint32_t *word, uint32_t seen, bool until_zero,
     }
 }
 
+/* Leave the caller's CPU to the caller, where it has one of its own.
+ *
+ * Kernels like to put a thread that wakes beside the one that woke it, even where another
+ * CPU is free, and to let who spins go on spinning: then the two wait out each other's
+ * spinning in every region, and swap CPUs, for ever. So who waits lets others have the
+ * CPU once before it spins for long; who then finds itself on the caller's goes
+ * elsewhere, for which the caller waits awake. Once apart they stay apart. */
+static void make_way(gilx_team *team) {
+    const int cpu = team->spin_ns > 0 ? gilx_cpu() : -1;
+    if (cpu >= 0 &&
+        cpu == atomic_load_explicit(&team->caller_cpu, memory_order_relaxed)) {
+        atomic_fetch_add(&team->moving, 1);
+        gilx_leave_cpu(cpu);
+        atomic_fetch_sub(&team->moving, 1);
+    }
+}
+
 static void *member_main(void *argument) {
     const member *self = argument;
     gilx_team *team = self->team;
@@ -81,10 +108,12 @@ static void *member_main(void *argument) {
         if (team->work == NULL) {
             return NULL;
         }
+        make_way(team);
         team->work(team->context, self->worker);
         if (atomic_fetch_sub(&team->running, 1) == 1 &&
             atomic_load(&team->caller_sleeps) != 0) {
             gilx_unpark(&team->running);
+            gilx_yield();
         }
     }
 }
@@ -93,6 +122,7 @@ static void *member_main(void *argument) {
 static void begin(gilx_team *team, gilx_work *work, void *context) {
     team->work = work;
     team->context = context;
+    atomic_store_explicit(&team->caller_cpu, gilx_cpu(), memory_order_relaxed);
     atomic_store(&team->running, (uint32_t)(team->workers - 1));
     atomic_fetch_add(&team->turn, 1);
     if (atomic_load(&team->parked) != 0) {
@@ -146,6 +176,22 @@ gilx_team *gilx_team_start(int workers, int64_t spin_ns, int *error) {
     return team;
 }
 
+/* Wait for the others without sleeping; false if they take too long for that. */
+static bool wait_awake(gilx_team *team) {
+    if (team->spin_ns > SOON_NS) {
+        if (spin_while(&team->running, 0, true, SOON_NS)) {
+            return true;
+        }
+        gilx_yield(); /* one of them may sit on this CPU */
+    }
+    if (spin_while(&team->running, 0, true, team->spin_ns)) {
+        return true;
+    }
+    /* Who slept now would be woken beside the one who has just gone elsewhere. */
+    return atomic_load(&team->moving) != 0 &&
+           spin_while(&team->running, 0, true, MOVE_NS);
+}
+
 int gilx_team_run(gilx_team *team, gilx_work *work, void *context,
                   gilx_control *control) {
     if (team->forks != gilx_forks()) {
@@ -161,7 +207,7 @@ int gilx_team_run(gilx_team *team, gilx_work *work, void *context,
     }
     begin(team, work, context);
     work(context, 0);
-    if (!spin_while(&team->running, 0, true, team->spin_ns)) {
+    if (!wait_awake(team)) {
         atomic_store(&team->caller_sleeps, 1);
         uint32_t left;
         while ((left = atomic_load(&team->running)) != 0) {

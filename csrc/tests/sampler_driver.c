@@ -1,7 +1,7 @@
 /* Runs the sampler against GILs that are only three words, for the thread sanitizer.
  *
  *   gcc -std=c11 -g -O1 -fsanitize=thread -pthread csrc/tests/sampler_driver.c \
- *       csrc/gil/sampler.c -o driver && ./driver
+ *       csrc/gil/sampler.c csrc/gil/threads.c -o driver && ./driver
  *
  * Exit status 0 if all sums are what they must be. What the shares are is not judged: the
  * sanitizer slows everything down.

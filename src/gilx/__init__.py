@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from gilx import kernels as kernels
     from gilx import pools as pools
+    from gilx import testing as testing
     from gilx.dispatch import RunResult as RunResult
     from gilx.dispatch import run as run
     from gilx.gilwatch.convoy import Latency as Latency
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from gilx.gilwatch.probe import probe as probe
     from gilx.gilwatch.usage import GilUsage as GilUsage
     from gilx.gilwatch.watch import watch as watch
-    from gilx.meter.grains import Grain as Grain
+    from gilx.meter.grain_record import Grain as Grain
     from gilx.meter.grains import grain as grain
     from gilx.meter.measure import measure as measure
     from gilx.meter.report import Report as Report
@@ -43,6 +44,7 @@ __all__ = [
     "pools",
     "probe",
     "run",
+    "testing",
     "watch",
 ]
 
@@ -61,6 +63,7 @@ _HOMES = {
     "pools": "gilx.pools",
     "probe": "gilx.gilwatch.probe",
     "run": "gilx.dispatch",
+    "testing": "gilx.testing",
     "watch": "gilx.gilwatch.watch",
 }
 

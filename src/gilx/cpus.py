@@ -48,7 +48,7 @@ class Cpus:
         """Return one allowed CPU of each core, of the fastest kind if kinds differ."""
         if self.cores is None:
             return self.performance
-        first = [core[0] for core in self.cores]
+        first = [core[0] for core in self.cores if core]
         if self.performance is not None:
             first = [cpu for cpu in first if cpu in self.performance]
         return tuple(first)

@@ -16,6 +16,7 @@ Each kernel has a file in kernels/, beside its references, with three pieces:
   list of kernels in C, by _describe() below.
 """
 
+cimport cython
 from cpython.object cimport PyObject, PyTypeObject
 from libc.math cimport INFINITY, NAN, fabs, sqrt
 from libc.stdint cimport (
@@ -96,6 +97,8 @@ support.counter_type = <PyTypeObject *>counter_type
 support.main_thread.function = <PyObject *>main_thread
 
 
+@cython.final
+@cython.internal  # out of Python's sight: it believes what it is given
 cdef class Call:
     """A checked call of a kernel: holds its arguments until it has ended."""
 

@@ -61,8 +61,9 @@ def regions(
     schedule : {'dynamic', 'static'}
         Whether workers claim grains as they go, or get one equal block each.
     grain : int, optional
-        Items in one claim, at least 1; by default 1/64 of a worker's equal share,
-        which leaves little to wait for at the end, and little to claim.
+        Items in one claim, at least 1; by default 1/64 of a worker's equal share, which
+        leaves little to wait for at the end, and little to claim; but the kernel's
+        `least_grain` where that is more, and never more than a worker's equal share.
     out : array, optional
         The output; by default the problem's own.
 
@@ -76,7 +77,8 @@ def regions(
     one_of("schedule", schedule, SCHEDULES)
     at_least("workers", workers, 1)
     if grain is None:
-        grain = max(1, problem.items // (64 * workers))
+        share = problem.items // workers
+        grain = max(1, min(share, max(problem.kernel.least_grain, share // 64)))
     grain = at_least("grain", grain, 1)
     return [
         Region(problem.kernel, variant, arguments, problem.items, schedule, grain)

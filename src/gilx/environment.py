@@ -217,6 +217,17 @@ class Environment:
             )
         return "\n".join(f"{name:<13}{text}" for name, text in lines)
 
+    def summary(self) -> str:
+        """Return one line: which Python and libraries on which machine."""
+        build = ", free-threaded build" if self.free_threaded else ""
+        cpus = f"{self.usable_cpus} usable CPU{'s' if self.usable_cpus != 1 else ''}"
+        numpy = "" if self.numpy is None else f", NumPy {self.numpy}"
+        return (
+            f"{self.implementation} {self.python}{build}, GIL"
+            f" {'on' if self.gil else 'off'}; {self.cpus.model}, {cpus}; {self.system}"
+            f" {self.architecture}; gilx {self.gilx}{numpy}"
+        )
+
     def to_json(self) -> str:
         """Return the environment as JSON text, which `from_json` reads."""
         return to_json(self, _SCHEMA, _VERSION)
@@ -252,13 +263,4 @@ def _word(value: object) -> str:
 
 def describe() -> str:
     """Return one line: which Python on which machine, and how many CPUs it may use."""
-    build = ""
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        build = " free-threaded build,"
-    cpus = usable_cpus()
-    return (
-        f"{platform.python_implementation()} {platform.python_version()},{build}"
-        f" GIL {'on' if gil_enabled() else 'off'};"
-        f" {cpu_model()}, {cpus} usable CPU{'s' if cpus != 1 else ''};"
-        f" {platform.system()} {platform.machine()}"
-    )
+    return Environment.here().summary()

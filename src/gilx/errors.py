@@ -13,6 +13,7 @@ __all__ = [
     "NoGilError",
     "WatchUnavailableError",
     "WrongResultError",
+    "above_zero",
     "at_least",
     "number_between",
     "one_of",
@@ -88,6 +89,21 @@ def real_at_least(name: str, given: object, least: float) -> float:
         raise ArgumentError(
             f"{name}: expected a finite number, at least {least:g}; got {given!r}"
         )
+    return number
+
+
+def above_zero(name: str, given: object) -> float:
+    """Return the finite number `given`, as a float, if it is above 0.
+
+    Raises
+    ------
+    ArgumentError
+        It is not, or infinite, NaN, or no number.
+
+    """
+    number = real_at_least(name, given, 0)
+    if number == 0:
+        raise ArgumentError(f"{name}: expected above 0, got {given!r}")
     return number
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import math
 import types
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import (
     Any,
+    Literal,
     TypeVar,
     Union,
     get_args,
@@ -21,19 +23,23 @@ from typing import (
 
 from gilx.errors import ArgumentError
 
-__all__ = ["decode", "encode", "from_json", "to_json"]
+__all__ = ["decode", "encode", "from_json", "read_object", "to_json"]
 
 Record = TypeVar("Record")
+
+# Characters of a text that is read: more is none of ours.
+_LONGEST = 64_000_000
 
 # JSON has no words for these numbers (RFC 8259, section 6), so they go as text.
 _NO_NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
-def to_json(record: object, schema: str, version: int) -> str:
+def to_json(
+    record: object, schema: str, version: int, *, indent: int | None = None
+) -> str:
     """Return a frozen dataclass as JSON text, which `from_json` reads."""
-    return json.dumps(
-        {"schema": schema, "version": version, **encode(record)}, allow_nan=False
-    )
+    values = {"schema": schema, "version": version, **encode(record)}
+    return json.dumps(values, allow_nan=False, indent=indent)
 
 
 def from_json(kind: type[Record], text: str, schema: str, version: int) -> Record:
@@ -56,12 +62,7 @@ def from_json(kind: type[Record], text: str, schema: str, version: int) -> Recor
 
     """
     expected = f"text: expected JSON of schema {schema}, version {version}"
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ArgumentError(f"{expected}; got other text ({error})") from None
-    if not isinstance(found, dict):
-        raise ArgumentError(f"{expected}; got no JSON object")
+    found = read_object(text, expected)
     which = found.pop("schema", None), found.pop("version", None)
     if which != (schema, version) or isinstance(which[1], bool):
         newer = (
@@ -69,9 +70,38 @@ def from_json(kind: type[Record], text: str, schema: str, version: int) -> Recor
             if which[0] == schema and isinstance(which[1], int) and which[1] > version
             else ""
         )
-        raise ArgumentError(f"{expected}; got {which[0]}, version {which[1]}{newer}")
+        raise ArgumentError(
+            f"{expected}; got {_shown(which[0])}, version {_shown(which[1])}{newer}"
+        )
     record: Record = decode(kind, found, "text")
     return record
+
+
+def read_object(text: str, expected: str) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Parameters
+    ----------
+    text : str
+        JSON text.
+    expected : str
+        What a message begins with.
+
+    Raises
+    ------
+    ArgumentError
+        The text is something else, or very long.
+
+    """
+    if len(text) > _LONGEST:
+        raise ArgumentError(f"text: expected at most {_LONGEST} characters of JSON")
+    try:
+        found: object = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ArgumentError(f"{expected}; got other text ({error})") from None
+    if not isinstance(found, dict):
+        raise ArgumentError(f"{expected}; got no JSON object")
+    return found
 
 
 def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
@@ -84,7 +114,7 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
         }
     if isinstance(value, (tuple, list)):
         return [encode(one) for one in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: encode(one) for key, one in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
@@ -102,26 +132,35 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
     """
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_record(kind, found, where)
-    if get_origin(kind) in (Union, types.UnionType):
-        return _decode_union(get_args(kind), found, where)
-    if get_origin(kind) is tuple:
-        return _decode_tuple(get_args(kind), found, where)
-    if kind is type(None):
-        right = found is None
-    elif kind is float:
-        if isinstance(found, str) and found in _NO_NUMBERS:
-            return _NO_NUMBERS[found]
-        right = isinstance(found, (int, float)) and not isinstance(found, bool)
-    elif kind is int:
-        right = isinstance(found, int) and not isinstance(found, bool)
-    else:
-        right = isinstance(found, kind)
-    if not right:
+    if kind is Any:
+        return found
+    if isinstance(kind, type) and hasattr(kind, "_make"):  # a named tuple
+        kinds = tuple(get_type_hints(kind).values())
+        return kind._make(_decode_tuple(kinds, found, where))
+    origin = get_origin(kind)
+    if origin is None:
+        return _decode_scalar(kind, found, where)
+    return _ORIGINS[origin](get_args(kind), found, where)
+
+
+def _decode_scalar(kind: Any, found: object, where: str) -> object:  # noqa: ANN401 - a type
+    right: Any = {str: str, bool: bool, int: int, float: (int, float)}[kind]
+    if kind is float and isinstance(found, str) and found in _NO_NUMBERS:
+        return _NO_NUMBERS[found]
+    if not isinstance(found, right) or (isinstance(found, bool) and kind is not bool):
         raise _wrong(where, kind.__name__, found)
+    if isinstance(found, str) and not found.isprintable():
+        # It could make a terminal do things.
+        raise _wrong(where, "printable text", found)
+    if kind is not float:
+        return found
     try:
-        return float(found) if kind is float else found  # type: ignore[arg-type]
+        number = float(found)
     except OverflowError:
-        raise _wrong(where, "float", found) from None
+        number = math.inf
+    if not math.isfinite(number):  # those that may be so are text
+        raise _wrong(where, "float", found)
+    return number
 
 
 def _decode_record(
@@ -134,7 +173,7 @@ def _decode_record(
     hints = get_type_hints(kind)
     names = [each.name for each in fields(kind) if each.init]
     if unknown := sorted(set(found) - set(names)):
-        raise ArgumentError(f"{where}: expected no field {unknown[0]!r}")
+        raise ArgumentError(f"{where}: expected no field {_shown(unknown[0])}")
     if missing := [name for name in names if name not in found]:
         raise ArgumentError(f"{where}: expected a field {missing[0]!r}, got none")
     return kind(
@@ -154,10 +193,10 @@ def _decode_union(kinds: tuple[Any, ...], found: object, where: str) -> object:
     return decode(rest[-1], found, where)
 
 
-def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> object:
+def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> tuple[Any, ...]:
     if not isinstance(found, list):
         raise _wrong(where, "a list", found)
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
+    if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(found)
     if len(kinds) != len(found):
         raise _wrong(where, f"a list of {len(kinds)}", found)
@@ -167,7 +206,44 @@ def _decode_tuple(kinds: tuple[Any, ...], found: object, where: str) -> object:
     )
 
 
+def _decode_mapping(kinds: tuple[Any, ...], found: object, where: str) -> object:
+    if not isinstance(found, dict):
+        raise _wrong(where, "an object", found)
+    key_kind, kind = kinds
+    return {
+        decode(key_kind, key, where): decode(kind, one, f"{where}.{key}")
+        for key, one in found.items()
+    }
+
+
+def _decode_literal(words: tuple[Any, ...], found: object, where: str) -> object:
+    if not isinstance(found, str) or found not in words:
+        raise _wrong(where, f"one of {', '.join(words)}", found)
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
 def _wrong(where: str, expected: str, found: object) -> ArgumentError:
-    given = repr(found)
-    given = given if len(given) <= 60 else f"{given[:57]}..."
-    return ArgumentError(f"{where}: expected {expected}, got {given}")
+    return ArgumentError(f"{where}: expected {expected}, got {_shown(found)}")
+
+
+def _shown(found: object) -> str:
+    """Return how a value looks in a message."""
+    try:
+        text = ascii(found)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of very many digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# How what holds other values is read, by its origin.
+_ORIGINS: dict[object, Callable[[tuple[Any, ...], object, str], object]] = {
+    Union: _decode_union,
+    types.UnionType: _decode_union,
+    tuple: _decode_tuple,
+    Mapping: _decode_mapping,
+    Literal: _decode_literal,
+}

@@ -126,7 +126,7 @@ class Team:
         How many, the caller included, at least 1; by default the CPUs that this process
         may use.
     spin : float, optional
-        Seconds for which an idle thread spins before it sleeps, 0 to 1. By default 50
+        Seconds for which an idle thread spins before it sleeps, 0 to 1. By default 200
         microseconds, or 0 with more workers than CPUs.
 
     Raises
@@ -179,7 +179,7 @@ class Team:
         ------
         ArgumentError
             An argument is not as described; the message names it. Nothing was called.
-        TypeError, BufferError
+        TypeError, ValueError, BufferError
             The context is none of these.
         RuntimeError
             The team was closed.

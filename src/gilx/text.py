@@ -1,13 +1,13 @@
-"""Words and JSON that the parts share."""
+"""Words that the parts share."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import shutil
+import textwrap
 
-from gilx.errors import ArgumentError
+__all__ = ["duration", "one_line", "wrapped"]
 
-__all__ = ["duration", "fields_of"]
+_WIDEST = 100  # characters: longer lines are hard to read
 
 
 def duration(seconds: float | None) -> str:
@@ -20,25 +20,30 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def fields_of(text: str, schema: str, version: int) -> dict[str, Any]:
-    """Return the fields of a JSON object that says it is of this schema and version.
+def one_line(error: BaseException) -> str:
+    """Return an exception's type and message as one line that can be printed."""
+    text = " ".join(str(error).split())
+    # What is not printable could make a terminal do things.
+    text = text if text.isprintable() else ascii(text)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
-    Raises
-    ------
-    ArgumentError
-        It is no such object, or of another version.
+
+def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
+    """Return text as lines that fit the terminal (80 characters where there is none).
+
+    Parameters
+    ----------
+    text : str
+        The text, without line breaks.
+    first, rest : str
+        What the first line begins with, and what all others do.
 
     """
-    try:
-        fields: dict[str, Any] = json.loads(text)
-        found = fields.pop("schema"), fields.pop("version")
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise ArgumentError(
-            f"text: expected JSON of schema {schema}, version {version}; got other text"
-        ) from None
-    if found != (schema, version):
-        raise ArgumentError(
-            f"text: expected JSON of schema {schema}, version {version};"
-            f" got {found[0]}, version {found[1]}"
-        )
-    return fields
+    width = min(_WIDEST, shutil.get_terminal_size().columns)
+    return textwrap.wrap(
+        text,
+        max(width, len(first) + 40),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+    )

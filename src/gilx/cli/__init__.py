@@ -20,7 +20,7 @@ from gilx.errors import ArgumentError, WatchUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["Parser", "main"]
 
 # Each command is a module of this package with the functions add_arguments(parser) and
 # run(options) -> exit status.
@@ -38,15 +38,16 @@ _COMMANDS = {
 }
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+        """Say what is wrong, and exit."""
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    parser = _Parser(
+    parser = Parser(
         prog="gilx",
         description="Does compiled Python code really run in parallel?",
     )
@@ -68,13 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser, commands = _parser()
-    # Only the command that is asked for is loaded.
     chosen = next((word for word in given if not word.startswith("-")), None)
-    if chosen in commands:
-        module = importlib.import_module(f"gilx.cli.{chosen}")
-        module.add_arguments(commands[chosen])
     try:
+        parser, commands = _parser()
+        # Only the command that is asked for is loaded.
+        if chosen in commands:
+            module = importlib.import_module(f"gilx.cli.{chosen}")
+            module.add_arguments(commands[chosen])
         options = parser.parse_args(given)
         status: int = module.run(options)
         sys.stdout.flush()

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     changes = compare(before, after, force=options.force)
     names = [(options.before, before), (options.after, after)]
     for (path, report), letter in zip(names, "AB", strict=True):
-        print(f"{letter}: {path}: {report.environment}")
+        print(f"{letter}: {path}: {report.environment.summary()}")
     rows = [
         (
             change.before.name,
@@ -74,4 +74,5 @@ def _read(path: str) -> Report:
     try:
         return Report.from_json(text)
     except ArgumentError as error:
-        raise ArgumentError(str(error).replace("text:", f"{path}:", 1)) from None
+        # The file is what the library calls the text.
+        raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None

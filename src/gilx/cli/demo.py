@@ -1,164 +1,151 @@
-"""``gilx demo``: the same computation, holding the GIL and releasing it."""
+"""``gilx demo``: what the GIL does and what to do about it, measured on this machine.
+
+Exit status: 0 when all went well, 1 when pictures were wanted and can't be drawn, 2 when
+the command line is wrong.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from statistics import median
+import importlib.util
+import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from gilx import kernels
-from gilx.cli.numbers import whole_number
+from gilx.cli.numbers import whole_number, whole_numbers
 from gilx.cli.progress import show
 from gilx.cli.table import format_table
-from gilx.dispatch import regions, run_all
-from gilx.environment import describe, gil_enabled, usable_cpus
-from gilx.errors import at_least, one_of
-from gilx.meter.blocks import time_blocks
-from gilx.meter.statistics import median_ratio
-from gilx.pools import SerialPool, ThreadPool
+from gilx.environment import describe
+from gilx.errors import ArgumentError
+from gilx.story.libraries import pin_blas
+from gilx.text import wrapped
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Iterator
+    from pathlib import Path
 
-    from gilx.kernels.base import Problem
-    from gilx.pools.base import Pool
+    from gilx.story.base import Chapter, Table
+    from gilx.story.record import Story
 
 __all__ = ["add_arguments", "run"]
 
-_VARIANTS = ("python", "c-gil", "c-nogil", "cython-gil", "cython-nogil")
-# Computing binds the first, small integers in a cache the second, memory the third.
-_KERNELS = ("mandelbrot", "primes", "triad")
-_BLOCKS = 7
-# Between what is no speedup at all and what is clearly one; the words say which.
-_NO_SPEEDUP = 1.2
-_GOOD_SHARE = 0.75
+_NO_PICTURES = "no pictures without matplotlib: pip install 'gilx[plot]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Declare the command's arguments; the library checks what they hold."""
     parser.add_argument(
-        "kernels",
-        nargs="*",
-        metavar="KERNEL",
-        help=f"which kernels, see gilx kernels (default: {' '.join(_KERNELS)})",
+        "--quick",
+        action="store_true",
+        help="wider intervals, in under 20 seconds on two idle CPUs (else under 90)",
     )
     parser.add_argument(
-        "--workers", metavar="N", help="how many threads (default: the usable CPUs)"
+        "--chapter", metavar="N,N...", help="only this chapter, or these (1 to 8)"
     )
-
-
-@dataclass(frozen=True)
-class _Row:
-    variant: str
-    alone: float
-    together: float
-    speedup: float
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        help="how many threads, processes or interpreters compute at once, at least 2"
+        " (default: the usable CPUs, 2 to 8)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--save",
+        metavar="DIR",
+        help="write text, JSON and, with matplotlib, a picture of each chapter into a"
+        " new directory",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure and print the table."""
-    names = [one_of("kernel", name, kernels.names()) for name in options.kernels]
-    given = whole_number("workers", options.workers)
-    cpus = usable_cpus()
-    workers = at_least("workers", cpus if given is None else given, 1)
+    """Measure, print chapter by chapter, and save what is asked for."""
+    numbers = whole_numbers("chapter", options.chapter)
+    workers = whole_number("workers", options.workers)
+    draws = importlib.util.find_spec("matplotlib") is not None
+    lines: list[str] = []
 
-    print(f"Do more threads mean faster? The same work, by one thread and by {workers};")
-    print("every result is checked against pure Python.\n")
-    print(f"{describe()}\n")
-    if cpus == 1:
-        print(
-            "This process may use one CPU only, so no speedup can be seen here: threads\n"
-            "that release the GIL still take turns on the one CPU. Give it a second one\n"
-            "(see taskset, or the container's CPU limit) to see the difference.\n"
+    def say(text: str) -> None:
+        lines.append(text)
+        if not options.json:
+            print(text, flush=True)
+
+    # Before NumPy is loaded, which is when its BLAS looks.
+    pin_blas()
+    from gilx.story.record import tell  # noqa: PLC0415 - loads NumPy
+    from gilx.story.save import new_directory, save_pictures  # noqa: PLC0415 - likewise
+
+    with ExitStack() as stack:
+        directory = None
+        if options.save is not None:
+            directory = stack.enter_context(new_directory(options.save))
+            if not draws:
+                print(f"gilx demo: save: {_NO_PICTURES}", file=sys.stderr)
+        story = tell(
+            numbers,
+            quick=options.quick,
+            workers=workers,
+            show=show,
+            each=lambda number, chapter: say(_chapter(number, chapter, first=not lines)),
         )
-    for name, rows in _measure(names or list(_KERNELS), workers).items():
-        print(f"{name}: {kernels.get(name).summary}")
-        print(
-            format_table(
-                ("variant", "1 thread", f"{workers} threads", "speedup", ""),
-                [
-                    (
-                        row.variant,
-                        f"{row.alone * 1e3:.0f} ms",
-                        f"{row.together * 1e3:.0f} ms",
-                        f"{row.speedup:.2f}x",
-                        _sentence(row, workers, cpus, kernels.get(name).bottleneck),
-                    )
-                    for row in rows
-                ],
-                right=(1, 2, 3),
-            ),
-            end="\n\n",
-        )
-    print(
-        f"Medians of {_BLOCKS} rounds, each with every row in random order; speedups are"
-        "\ntaken within a round. Pure Python works on a smaller problem, so compare its"
-        "\nspeedup with the others', not its times."
+        if numbers is None:
+            say(_end(story))
+        if options.json:
+            print(story.to_json())
+        if directory is not None:
+            try:
+                _save(story, "\n".join(lines), directory)
+                if draws:
+                    save_pictures(story, directory)
+            except OSError as error:
+                words = f"save: can't write {options.save!r}: {error.strerror}"
+                raise ArgumentError(words) from None
+    return 0 if draws or options.save is None else 1
+
+
+def _save(story: Story, text: str, directory: Path) -> None:
+    (directory / "story.txt").write_text(f"{text}\n", encoding="utf-8")
+    (directory / "story.json").write_text(f"{story.to_json()}\n", encoding="utf-8")
+
+
+def _chapter(number: int, chapter: Chapter, *, first: bool) -> str:
+    """Return a chapter for people."""
+    head = wrapped(f"{number}. {chapter.title}")
+    parts = [f"{describe()}\n"] if first else []
+    parts.append("\n".join([*head, "-" * max(map(len, head)), ""]))
+    parts += [f"{_table(table)}\n" for table in chapter.tables()]
+    parts += _paragraph(*chapter.sentences())
+    parts += _paragraph(*chapter.missing)
+    parts += _paragraph(f"It depends on {chapter.depends}")
+    return "\n".join(parts)
+
+
+def _end(story: Story) -> str:
+    from gilx.story.choice import decision_table  # noqa: PLC0415 - as above
+
+    how = (
+        "Speedups are medians of blocks, each with the serial run, the parallel one and"
+        " the ceiling, which is what the machine could give at that moment, in random"
+        " order; intervals are at 95 %. A question mark: the figure shows nothing, since"
+        " the machine was busy or restless."
     )
-    return 0
+    more = (
+        f"Measured in {story.seconds:.0f} s. --chapter N runs one chapter alone. For code"
+        " of your own: gilx probe, gilx measure, gilx latency."
+    )
+    return "\n".join(
+        [
+            "What should I use?\n------------------",
+            f"{_table(decision_table(story))}\n",
+            *(part.rstrip("\n") for part in _paragraph(how, more)),
+        ]
+    )
 
 
-def _measure(names: list[str], workers: int) -> dict[str, list[_Row]]:
-    rows: dict[str, list[_Row]] = {}
-    with SerialPool() as serial, ThreadPool(workers) as threads:
-        for number, name in enumerate(names):
-            kernel = kernels.get(name)
-            show(f"{name}: preparing")
-            large, small = kernel.problem(), kernel.problem(kernel.python_size)
-            arms: dict[tuple[str, str], Callable[[], float]] = {}
-            for variant in _VARIANTS:
-                problem = small if variant == "python" else large
-                arms[variant, "alone"] = _timed(serial, problem, variant)
-                arms[variant, "together"] = _timed(threads, problem, variant)
-
-            def show_block(block: int, name: str = name, number: int = number) -> None:
-                show(
-                    f"kernel {number + 1} of {len(names)}, {name}:"
-                    f" round {block + 1} of {_BLOCKS}"
-                )
-
-            samples = time_blocks(arms, _BLOCKS, between=show_block)
-            for problem in (small, large):
-                problem.check(problem.out)
-            rows[name] = [
-                _Row(
-                    variant,
-                    median(samples[variant, "alone"]),
-                    median(samples[variant, "together"]),
-                    median_ratio(samples[variant, "alone"], samples[variant, "together"]),
-                )
-                for variant in _VARIANTS
-            ]
-    show("")
-    return rows
+def _table(table: Table) -> str:
+    return format_table(table.head, table.rows, right=table.right)
 
 
-def _timed(pool: Pool, problem: Problem, variant: str) -> Callable[[], float]:
-    work = regions(problem, variant=variant, workers=pool.workers)
-    return lambda: run_all(pool, work)
-
-
-def _sentence(row: _Row, workers: int, cpus: int, bottleneck: str) -> str:
-    """Say in a few words what a row shows; what was measured decides, not the name."""
-    if not gil_enabled():
-        what, holds = "no GIL here", False
-    elif row.variant == "python":
-        what, holds = "needs the GIL", True
-    elif row.variant.endswith("-nogil"):
-        what, holds = "releases the GIL", False
-    else:
-        what, holds = "holds the GIL", True
-    most = min(workers, cpus)
-    if workers == 1:
-        return f"{what}"
-    if most > 1 and row.speedup >= _GOOD_SHARE * most:
-        return f"{what}: side by side"
-    if holds and row.speedup <= _NO_SPEEDUP:
-        return f"{what}: threads take turns"
-    if most == 1:
-        return f"{what}, but one CPU"
-    if bottleneck.startswith("memory"):
-        return f"{what}: waits for memory"
-    gain = "no gain" if row.speedup <= _NO_SPEEDUP else "partly"
-    return f"{what}: {gain}; busy CPUs?"
+def _paragraph(*sentences: str) -> Iterator[str]:
+    """Yield sentences as a paragraph; nothing if there are none."""
+    if sentences:
+        yield "\n".join(wrapped(" ".join(sentences))) + "\n"

@@ -19,7 +19,7 @@ from gilx.environment import Environment
 from gilx.errors import ArgumentError, number_between
 from gilx.findings import examine
 from gilx.records import encode
-from gilx.text import duration
+from gilx.text import duration, one_line, wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -89,9 +89,8 @@ def _import(modules: Sequence[str]) -> None:
             try:
                 importlib.import_module(name)
             except Exception as error:
-                words = " ".join(str(error).split())
                 raise ArgumentError(
-                    f"module: can't import {name!r}: {type(error).__name__}: {words}"
+                    f"module: can't import {name!r}: {one_line(error)}"
                 ) from error
 
 
@@ -139,4 +138,4 @@ def _or_unknown(value: float | None, form: str) -> str:
 
 
 def _items(findings: Sequence[Finding]) -> list[str]:
-    return [f"* {finding}" for finding in findings]
+    return [line for one in findings for line in wrapped(str(one), "* ", "  ")]

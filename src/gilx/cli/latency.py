@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from gilx.cli.numbers import number, whole_numbers
 from gilx.cli.target import add_target, find_target
-from gilx.gilwatch.convoy import costs, latency
+from gilx.gilwatch.convoy import latency
+from gilx.gilwatch.release_costs import costs
 
 if TYPE_CHECKING:
     import argparse

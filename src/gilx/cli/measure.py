@@ -7,12 +7,12 @@ the command with its traceback and status 1.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
 from gilx.cli.numbers import number, whole_number, whole_numbers
 from gilx.cli.progress import show
+from gilx.cli.save import save, save_figure
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError
 from gilx.meter.measure import measure
@@ -128,20 +128,11 @@ def write(report: Report, options: argparse.Namespace) -> None:
     """Print the table, unless the output is taken, and write the files."""
     if "-" not in (options.json, options.csv):
         print(report)
-    for path, text in ((options.json, report.to_json), (options.csv, report.to_csv)):
+    files = (("json", options.json, report.to_json), ("csv", options.csv, report.to_csv))
+    for name, path, text in files:
         if path == "-":
             print(text().rstrip("\n"))
         elif path is not None:
-            _save(path, text())
+            save(name, path, text())
     if options.plot is not None:
-        try:
-            report.plot().savefig(options.plot, dpi=150)
-        except (OSError, ValueError) as error:
-            raise ArgumentError(f"plot: can't write {options.plot!r}: {error}") from None
-
-
-def _save(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ArgumentError(f"file: can't write {path!r}: {error.strerror}") from None
+        save_figure("plot", options.plot, report.plot())

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gilx.cli import Parser
 from gilx.cli.numbers import number, whole_number
+from gilx.cli.save import save, save_figure
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError, at_least
 from gilx.gilwatch.probe import probe
@@ -78,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         status, usage, timeline = _run_script(options.target, options.arguments)
     else:
         # Options may follow a callable's arguments too: those are literals.
-        rest = argparse.ArgumentParser(prog="gilx probe", add_help=False)
+        rest = Parser(prog="gilx probe", add_help=False)
         _add_options(rest)
         rest.add_argument("arguments", nargs="*")
         given = rest.parse_intermixed_args(options.arguments)
@@ -91,9 +93,9 @@ def run(options: argparse.Namespace) -> int:
         status, usage, timeline = 0, *_run_callable(call, options)
     print(usage.to_json() if getattr(options, "json", False) else usage)
     if timeline is not None and hasattr(options, "timeline"):
-        timeline.save(options.timeline)
+        save("timeline", options.timeline, timeline.to_trace())
     if timeline is not None and hasattr(options, "plot"):
-        timeline.plot().savefig(options.plot)
+        save_figure("plot", options.plot, timeline.plot())
     return status
 
 

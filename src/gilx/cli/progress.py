@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 __all__ = ["show"]
@@ -10,5 +11,7 @@ __all__ = ["show"]
 def show(text: str) -> None:
     """Show progress on a terminal, in place of what was shown before."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
+        # A longer line would go on below, and stay there.
+        room = shutil.get_terminal_size().columns - 1
+        sys.stderr.write(f"\r\x1b[K{text[:room]}")
         sys.stderr.flush()

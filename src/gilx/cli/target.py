@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError
+from gilx.text import one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -66,7 +67,7 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
         found = importlib.import_module(module_name)
     except Exception as error:
         raise ArgumentError(
-            f"target: can't import {module_name!r}: {_one_line(error)}"
+            f"target: can't import {module_name!r}: {one_line(error)}"
         ) from error
     walked = f"module {module_name}"
     for name in path.split("."):
@@ -92,8 +93,3 @@ def _literal(number: int, word: str) -> object:
             f"argument {number}: expected a Python literal, such as 10, '\"text\"' or"
             f" '[1, 2]'; got {word!r}"
         ) from None
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

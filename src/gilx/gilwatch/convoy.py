@@ -1,4 +1,4 @@
-"""What a callable costs other threads: convoy delay, and the price of letting the GIL go.
+"""What a callable costs other threads: the convoy delay.
 
 The delays are measured as CPython's ccbench did (Antoine Pitrou, Tools/ccbench in CPython
 3.2 to 3.10: latency and bandwidth of a thread beside busy ones): a thread sleeps, wants
@@ -8,32 +8,30 @@ to run at a known time, and sees how late it is.
 from __future__ import annotations
 
 import gc
-import json
 import math
 import random
 import reprlib
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
-from statistics import fmean, median
+from statistics import median
 from typing import TYPE_CHECKING
 
-from gilx.ckernels import spin
 from gilx.environment import describe, gil_enabled
 from gilx.errors import ArgumentError, at_least, real_at_least
-from gilx.text import duration, fields_of
+from gilx.gilwatch.load import Load
+from gilx.records import from_json, to_json
+from gilx.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
-__all__ = ["Costs", "Latency", "LatencyRow", "costs", "latency"]
+__all__ = ["Latency", "LatencyRow", "latency"]
 
 _SCHEMA = "gilx.latency"
 _VERSION = 1
@@ -117,7 +115,7 @@ class Latency:
 
     def to_json(self) -> str:
         """Return the figures as JSON text, which `from_json` reads."""
-        return json.dumps({"schema": _SCHEMA, "version": _VERSION, **asdict(self)})
+        return to_json(self, _SCHEMA, _VERSION)
 
     @classmethod
     def from_json(cls, text: str) -> Latency:
@@ -129,9 +127,13 @@ class Latency:
             The text is no such thing, or was written by a gilx too new for this one.
 
         """
-        fields = fields_of(text, _SCHEMA, _VERSION)
-        rows = tuple(LatencyRow(**row) for row in fields.pop("rows"))
-        return cls(rows=rows, **fields)
+        found = from_json(cls, text, _SCHEMA, _VERSION)
+        if len(found.rows) < 2:
+            raise ArgumentError(
+                f"text.rows: expected the baseline and at least one more row, got"
+                f" {len(found.rows)}"
+            )
+        return found
 
 
 def latency(
@@ -249,7 +251,7 @@ class _Samples:
         draw: random.Random,
     ) -> None:
         """Measure for one round."""
-        with _Load(fn, threads) as load:
+        with Load(fn, threads) as load:
             calls, switches, begin = load.calls(), _switches(), time.perf_counter()
             self.delays += _delays(load, period, seconds, draw)
             after = _switches()
@@ -286,76 +288,8 @@ class _Samples:
         )
 
 
-class _Load:
-    """Threads that call a function in a loop, from entering the context to leaving it."""
-
-    def __init__(self, fn: Callable[[], object], threads: int) -> None:
-        self._fn = fn
-        self._stop = False
-        self._failures: list[BaseException] = []
-        # One counter a thread: they are added up without a lock.
-        self._calls = [0] * threads
-        self._ready = threading.Barrier(threads + 1)
-        self._threads = [
-            threading.Thread(
-                target=self._work, args=(number,), name=f"gilx-load-{number}"
-            )
-            for number in range(threads)
-        ]
-
-    def calls(self) -> int:
-        """Return how many calls have ended so far."""
-        return sum(self._calls)
-
-    def check(self) -> None:
-        """Raise what a call raised."""
-        if self._failures:
-            raise self._failures[0]
-
-    def _work(self, number: int) -> None:
-        try:
-            self._ready.wait()
-        except threading.BrokenBarrierError:
-            return
-        try:
-            while not self._stop:
-                self._fn()
-                self._calls[number] += 1
-        except BaseException as error:
-            self._failures.append(error)
-            self._stop = True
-
-    def __enter__(self) -> _Load:
-        try:
-            for thread in self._threads:
-                thread.start()
-            self._ready.wait()
-        except BaseException:
-            # A thread that could not be started, or Ctrl-C: nobody is to be left behind.
-            self._leave()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._leave()
-        if error is None:
-            self.check()
-
-    def _leave(self) -> None:
-        self._stop = True
-        self._ready.abort()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join()
-
-
 def _delays(
-    load: _Load, period: float, seconds: float, draw: random.Random
+    load: Load, period: float, seconds: float, draw: random.Random
 ) -> list[float]:
     """Return how late each wake was, one at least."""
     found: list[float] = []
@@ -368,7 +302,7 @@ def _delays(
     return found
 
 
-def _stalls(load: _Load, period: float, seconds: float) -> list[float]:
+def _stalls(load: Load, period: float, seconds: float) -> list[float]:
     """Return how long each stop of all threads took, one at least.
 
     A collection of the youngest objects stops all attached threads (CPython:
@@ -436,7 +370,7 @@ def _echo_peer(*, wanted: bool) -> Iterator[socket.socket | None]:
             process.stdin.close()
 
 
-def _echoes(load: _Load, peer: socket.socket, seconds: float) -> int:
+def _echoes(load: Load, peer: socket.socket, seconds: float) -> int:
     """Return how many datagrams came back."""
     # A lost datagram costs this long; the loopback hardly ever loses one.
     peer.settimeout(0.2)
@@ -465,140 +399,3 @@ def _number(value: float | None) -> str:
 
 
 # ---- what letting the GIL go costs -----------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What letting the GIL go costs on this machine; medians of rounds, in seconds.
-
-    An interval holds all rounds; with seven, it holds the true median in 98 % of cases.
-    """
-
-    release: float
-    """Giving the GIL back and taking it again while nobody else wants it (with the GIL
-    off: detaching and attaching), two readings of the clock included."""
-    release_interval: tuple[float, float]
-    handover: float | None
-    """How long the GIL stays unused when it goes to a thread that waits for it; None
-    with the GIL off."""
-    handover_interval: tuple[float, float] | None
-    hold: float
-    """How long the GIL was held before each hand-over: a CPU that has been waiting for
-    longer takes longer to wake."""
-    gil: bool
-
-    def says_of(self, released: float) -> str:
-        """Say in words whether a release that lasts this many seconds pays.
-
-        Raises
-        ------
-        ArgumentError
-            `released` is negative, infinite or no number.
-
-        """
-        released = real_at_least("released", released, 0)
-        price = f"letting go and taking back costs {duration(self.release)}"
-        if 0.001 * released <= self.release < released:
-            price += f", {self.release / released:.1%} of it"
-        length = f"a release of {duration(released)}"
-        if released <= self.release:
-            return f"{length} is too small to pay: {price}, which is more than it gives"
-        if self.handover is None:
-            return f"{length} blocks no other thread here, where there is no GIL: {price}"
-        taking = f"a waiting thread takes over in {duration(self.handover)}"
-        if released <= self.handover:
-            return f"{length} is too small to pay: {taking}, and {price}"
-        if released <= 10 * self.handover:
-            return f"{length} pays only in part: {taking}, and {price}"
-        return f"{length} pays: {taking}, and {price}"
-
-    def __str__(self) -> str:
-        what = "release and re-take" if self.gil else "detach and re-attach"
-        lines = [f"{what}, nobody waiting: {_with(self.release, self.release_interval)}"]
-        if self.handover is not None and self.handover_interval is not None:
-            lines.append(
-                f"hand-over to a waiting thread, after holds of {duration(self.hold)}:"
-                f" {_with(self.handover, self.handover_interval)}"
-            )
-        return "\n".join(lines)
-
-
-def _with(seconds: float, interval: tuple[float, float]) -> str:
-    """Return a length of time with its interval."""
-    return f"{duration(seconds)} ({duration(interval[0])} to {duration(interval[1])})"
-
-
-def costs(*, hold: float = 200e-6, rounds: int = 7) -> Costs:
-    """Measure what letting the GIL go costs on this machine.
-
-    Uncontended: one thread lets it go and takes it back, over and over. Contended:
-    threads hold it in turn and sleep in between, so many that it is always wanted; a
-    hand-over lasts from when one lets go until the next one runs, on average without the
-    longest 5 %. Other threads of the process that want the GIL meanwhile spoil both.
-    Meanwhile the switch interval is at least four holds long.
-
-    Parameters
-    ----------
-    hold : float
-        How long to hold before a hand-over, in seconds, at least 1e-6. Hand-overs after
-        short holds are quicker, since CPUs are still awake.
-    rounds : int
-        How many rounds, at least 1.
-
-    Returns
-    -------
-    Costs
-        Medians and intervals.
-
-    Raises
-    ------
-    ArgumentError
-        An argument is not as described; the message names it.
-
-    """
-    hold = real_at_least("hold", hold, 1e-6)
-    rounds = at_least("rounds", rounds, 1)
-    releases, handovers = [], []
-    for _ in range(rounds):
-        done = spin(1000, 1000, 3_000_000)
-        releases.append((done.held_max_ns - done.held_min_ns) * 1e-9 / done.cycles)
-        if gil_enabled():
-            handovers.append(_handover(hold))
-    return Costs(
-        release=median(releases),
-        release_interval=(min(releases), max(releases)),
-        handover=median(handovers) if handovers else None,
-        handover_interval=(min(handovers), max(handovers)) if handovers else None,
-        hold=hold,
-        gil=gil_enabled(),
-    )
-
-
-def _handover(hold: float) -> float:
-    """Return how long the GIL stays unused between holds, on average."""
-    # The shortest sleep lasts some 60 us, with a late wake 100: while one thread holds
-    # and one waits, so many others may be asleep.
-    threads = 2 + min(30, math.ceil(100e-6 / hold))
-    length = int(hold * 1e9)
-    given = time.perf_counter_ns()
-    gaps: list[int] = []
-
-    def take_a_turn() -> None:
-        nonlocal given
-        spin(length, 0, length)
-        given = time.perf_counter_ns()
-        time.sleep(1e-9)
-        gaps.append(time.perf_counter_ns() - given)
-
-    # A hold as long as the switch interval would let the GIL go as soon as it is over,
-    # before the time is taken.
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(max(interval, 4 * hold))
-    try:
-        with _Load(take_a_turn, threads) as load:
-            time.sleep(max(30e-3, 10 * threads * hold))
-            load.check()
-    finally:
-        sys.setswitchinterval(interval)
-    # The longest are those in which the system ran something else.
-    return fmean(sorted(gaps)[: math.ceil(0.95 * len(gaps))]) * 1e-9

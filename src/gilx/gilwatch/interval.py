@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from statistics import NormalDist
 
 __all__ = ["Ratio", "interval"]
 
-_Z = 1.959964  # of the normal distribution, 95 %
 # What is known of the spread before the first look, in looks of either kind: that they
 # are as if drawn at random. It keeps a handful of looks from claiming more.
 _PRIOR = 2.0
@@ -32,6 +32,15 @@ class Ratio:
     dxx: float
     dxy: float
     dyy: float
+
+    def __add__(self, other: Ratio) -> Ratio:
+        """Return the sums over the slices of both."""
+        return Ratio(
+            *(
+                getattr(self, each.name) + getattr(other, each.name)
+                for each in fields(self)
+            )
+        )
 
     @property
     def value(self) -> float:
@@ -59,9 +68,9 @@ class Ratio:
 
 
 def interval(
-    ratio: Ratio, unknown: float = 0.0, *, prompt: bool = True
+    ratio: Ratio, unknown: float = 0.0, *, prompt: bool = True, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval in which the true ratio is, at 95 %.
+    """Return the interval in which the true ratio is.
 
     Wilson's interval (Probable inference, the law of succession, and statistical
     inference, JASA 1927) for as many looks at random as would err that much, widened by
@@ -79,18 +88,21 @@ def interval(
         others have the CPU, whatever the watched thread does, and for that time any
         error is as likely as any other. If not, late looks find the GIL free that was
         held until just before.
+    level : float
+        How surely it is in there, below 1.
 
     """
     h = ratio.value
+    z = NormalDist().inv_cdf((1 + level) / 2)
     if math.isnan(h):
         return 0.0, 1.0
     looks = ratio.y * ratio.y / ratio.yy if ratio.yy > 0 else 1.0
     rare = looks * min(h, 1 - h)
     spread = (rare * ratio.spread() + _PRIOR) / (rare + _PRIOR)
     n = looks / spread
-    centre = (h + _Z * _Z / (2 * n)) / (1 + _Z * _Z / n)
-    half = _Z / (1 + _Z * _Z / n) * math.sqrt(h * (1 - h) / n + _Z * _Z / (4 * n * n))
-    hidden = unknown * (_Z / math.sqrt(12) if prompt else 1.0)
+    centre = (h + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(h * (1 - h) / n + z * z / (4 * n * n))
+    hidden = unknown * (z / math.sqrt(12) if prompt else 1.0)
     low = h - math.hypot(h - min(h, centre - half), hidden)
     high = h + math.hypot(max(h, centre + half) - h, hidden)
     return max(0.0, low), min(1.0, high)

@@ -31,18 +31,18 @@ a third of a hold as well. The median error of all simulations was below 1 %.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError, at_least, real_at_least
-from gilx.text import duration, fields_of
+from gilx.records import from_json, to_json
+from gilx.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ class Prediction:
 
     def to_json(self) -> str:
         """Return the prediction as JSON text, which `from_json` reads."""
-        return json.dumps({"schema": _SCHEMA, "version": _VERSION, **asdict(self)})
+        return to_json(self, _SCHEMA, _VERSION)
 
     @classmethod
     def from_json(cls, text: str) -> Prediction:
@@ -124,9 +124,7 @@ class Prediction:
             The text is no such thing, or was written by a gilx too new for this one.
 
         """
-        fields = fields_of(text, _SCHEMA, _VERSION)
-        rows = tuple(PredictionRow(**row) for row in fields.pop("rows"))
-        return cls(rows=rows, **fields)
+        return from_json(cls, text, _SCHEMA, _VERSION)
 
 
 def predict(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, one_of
+from gilx.files import save_text
 from gilx.gilwatch.usage import new_figure, percent
+from gilx.records import decode, encode, read_object
 from gilx.text import duration
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Timeline:
 
     def to_json(self) -> str:
         """Return all of it as JSON."""
-        return json.dumps({"schema": _SCHEMA, **asdict(self)})
+        return json.dumps({"schema": _SCHEMA, **encode(self)}, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Timeline:
@@ -88,32 +89,32 @@ class Timeline:
             The text is not that.
 
         """
-        try:
-            values = json.loads(text)
-            if values["schema"] != _SCHEMA:
-                raise ArgumentError(
-                    f"text: expected the schema {_SCHEMA}, got {values['schema']!r}"
-                )
-            lanes = tuple(
-                Lane(
-                    lane["name"],
-                    lane["native_id"],
-                    tuple(Span(*span) for span in lane["spans"]),
-                )
-                for lane in values["lanes"]
-            )
-            return cls(lanes, values["wall"], values["since"])
-        except ArgumentError:
-            raise
-        except (ValueError, TypeError, KeyError) as error:
-            raise ArgumentError(f"text: expected a timeline in JSON: {error!r}") from None
+        values = read_object(text, f"text: expected JSON of the schema {_SCHEMA}")
+        if values.pop("schema", None) != _SCHEMA:
+            raise ArgumentError(f"text: expected JSON of the schema {_SCHEMA}")
+        found: Timeline = decode(cls, values, "text")
+        for lane in found.lanes:
+            for span in lane.spans:
+                one_of("text.lanes.spans.state", span.state, STATES)
+        return found
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it as a trace that Perfetto, chrome://tracing and VizTracer open.
+    def to_trace(self) -> str:
+        """Return it as a trace that Perfetto, chrome://tracing and VizTracer open.
 
         The format is the Trace Event Format of the Chromium project, as a JSON object.
         """
-        Path(path).write_text(json.dumps(self._trace()), encoding="utf-8")
+        return json.dumps(self._trace())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what `to_trace` returns to a file, all of it or nothing.
+
+        Raises
+        ------
+        OSError
+            It can't be written.
+
+        """
+        save_text(path, self.to_trace())
 
     def _trace(self) -> dict[str, Any]:
         events: list[dict[str, Any]] = [_meta("process_name", 0, "who holds the GIL")]

@@ -6,10 +6,11 @@ import html
 import importlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, number_between
+from gilx.records import decode, encode, read_object
 from gilx.text import duration
 
 if TYPE_CHECKING:
@@ -127,9 +128,11 @@ class GilUsage:
 
     def to_json(self) -> str:
         """Return everything but the result as JSON."""
-        values = asdict(self)
+        values = encode(replace(self, result=None))
         del values["result"]
-        return json.dumps({"schema": _SCHEMA, **_without_nan(values)}, allow_nan=False)
+        for name in ("held", "locked"):
+            values[name] = None if values[name] == "nan" else values[name]
+        return json.dumps({"schema": _SCHEMA, **values}, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> GilUsage:
@@ -141,24 +144,18 @@ class GilUsage:
             The text is not that.
 
         """
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise ArgumentError(f"text: expected JSON: {error}") from None
-        schema = values.pop("schema", None) if isinstance(values, dict) else None
-        if schema != _SCHEMA:
-            raise ArgumentError(f"text: expected the schema {_SCHEMA}, got {schema!r}")
-        names = {f.name for f in fields(cls)} - {"result"}
-        if set(values) != names:
-            odd = ", ".join(sorted(set(values) ^ names))
-            raise ArgumentError(f"text: fields missing or not known: {odd}")
-        intervals = ("held_interval", "locked_interval", "longest_hold")
-        for name in (*intervals, "hold_length", "release_length"):
-            values[name] = tuple(values[name])
+        values = read_object(text, f"text: expected JSON of the schema {_SCHEMA}")
+        if values.pop("schema", None) != _SCHEMA:
+            raise ArgumentError(f"text: expected JSON of the schema {_SCHEMA}")
         for name in ("held", "locked"):
-            values[name] = math.nan if values[name] is None else values[name]
-        values["by_thread"] = tuple(ThreadShare(**share) for share in values["by_thread"])
-        return cls(**values)
+            if name in values and values[name] is None:
+                values[name] = "nan"
+        if "result" in values:
+            raise ArgumentError("text: expected no field 'result'")
+        found: GilUsage = decode(cls, {**values, "result": None}, "text")
+        if found.repeats < 1:
+            raise ArgumentError(f"text.repeats: expected at least 1, got {found.repeats}")
+        return found
 
     def __str__(self) -> str:
         return "\n".join([self.sentence(), *(f"  {a}: {b}" for a, b in self._details())])
@@ -265,8 +262,8 @@ class GilUsage:
             An argument is not as described, or this usage is inconclusive.
 
         """
-        from gilx.gilwatch.convoy import costs  # noqa: PLC0415 - loads sockets
         from gilx.gilwatch.prediction import predict  # noqa: PLC0415 - loads NumPy
+        from gilx.gilwatch.release_costs import costs  # noqa: PLC0415 - for this only
 
         if self.doubt:
             raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")
@@ -322,15 +319,6 @@ class GilUsage:
             for a, b in self._details()
         )
         return f"<p>{html.escape(self.sentence())}</p><table>{rows}</table>"
-
-
-def _without_nan(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can be
-    """Return the same with None for what is not a number, which JSON can't say."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - see plot()

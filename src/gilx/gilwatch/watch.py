@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.gilwatch.interval import Ratio, interval
+from gilx.gilwatch.seen import Seen
 from gilx.gilwatch.timeline import Timeline, lanes_of
 from gilx.gilwatch.usage import GilUsage, ThreadShare
 
@@ -28,9 +29,6 @@ __all__ = ["COST", "Watch", "backend", "watch"]
 # The share of one CPU that the sampler takes if nothing else is said.
 COST = 0.03
 _ROOM = 1 << 13  # looks kept: some ten seconds at that cost
-_FEWEST_LOOKS = 10
-_MOST_UNKNOWN = 0.2
-_LEAST_LEFT = 0.02  # of the time, by the other threads
 
 # Those that run, so that none goes on when the interpreter ends.
 _running: weakref.WeakSet[Watch] = weakref.WeakSet()
@@ -110,6 +108,7 @@ class Watch:
         self._sampler: Sampler | None = None
         self._usage: GilUsage | None = None
         self._timeline: Timeline | None = None
+        self._seen: Seen | None = None
         self._process = os.getpid()
 
     def __enter__(self) -> Watch:
@@ -196,6 +195,20 @@ class Watch:
             raise self._nothing_yet("timeline")
         return self._timeline
 
+    @property
+    def seen(self) -> Seen:
+        """What `usage.held` was made of, to be added to that of other watches.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._seen is None:
+            raise self._nothing_yet("usage")
+        return self._seen
+
     def _nothing_yet(self, what: str) -> RuntimeError:
         if os.getpid() != self._process:
             return RuntimeError("the watch is off in the child of a fork")
@@ -204,12 +217,15 @@ class Watch:
     def _summary(self, totals: Totals, sampler: Sampler) -> GilUsage:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
         wall = max(1, totals.end_ns - totals.begin_ns)
-        unknown = totals.unknown / totals.counted if totals.counted > 0 else 1.0
         prompt = bool(totals.short_turns)
         own = Ratio(
             *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
             *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
         )
+        self._seen = seen = Seen(
+            own, totals.counted, totals.unknown, totals.wakes, totals.late, prompt
+        )
+        unknown = seen.share_unknown
         locked = Ratio(
             *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
             *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
@@ -219,7 +235,7 @@ class Watch:
         holding, whole = totals.own_x, max(1.0, totals.counted)
         return GilUsage(
             held=own.value,
-            held_interval=interval(own, unknown, prompt=prompt),
+            held_interval=seen.interval(),
             locked=locked.value,
             locked_interval=interval(locked, unknown, prompt=prompt),
             longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
@@ -240,7 +256,7 @@ class Watch:
             resolution=wall / max(1, looks) / 1e9,
             backend=self._backend,
             where=_place(self.timeline),
-            doubt=_doubt(totals, unknown),
+            doubt=seen.doubt,
         )
 
     def _shares(self, totals: Totals, sampler: Sampler) -> tuple[ThreadShare, ...]:
@@ -284,23 +300,6 @@ def _mean_length(totals: Totals, share: float) -> tuple[float, float]:
     seen = max(1, totals.seen_ns) / 1e9
     low = min(wall, share * seen / most)
     return low, min(wall, share * seen / least) if least > 0 else wall * (share > 0)
-
-
-def _doubt(totals: Totals, unknown: float) -> str:
-    good = totals.wakes - totals.late
-    if good < _FEWEST_LOOKS:
-        return (
-            f"too short: {good} good look{'s' if good != 1 else ''},"
-            f" at least {_FEWEST_LOOKS} are needed"
-        )
-    if unknown > _MOST_UNKNOWN:
-        return (
-            f"the sampler could not look in time for {unknown * 100:.0f} % of the time,"
-            " since the CPUs were busy"
-        )
-    if totals.own_y < _LEAST_LEFT * totals.counted:
-        return "other threads held the GIL for nearly all of the time"
-    return ""
 
 
 def _place(timeline: Timeline) -> str:

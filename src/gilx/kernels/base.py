@@ -61,6 +61,9 @@ class Kernel(ABC):
     number of an item; 0 for integers."""
     sweeps: ClassVar[int] = 1
     """How often a run computes all items: again and again from the last output."""
+    least_grain: ClassVar[int] = 1
+    """Items that a claim should have, if there are so many: where each call prepares
+    something, fewer would not be worth it."""
 
     @staticmethod
     @abstractmethod

@@ -23,7 +23,7 @@ class Heat(Kernel):
     item = "row"
     unit = "cells"
     size_is = "rows and columns of the grid"
-    default_size = 2500
+    default_size = 3200
     python_size = 200
     sweeps = 6
 

@@ -57,19 +57,22 @@ def compare(before: Report, after: Report, *, force: bool = False) -> list[Chang
         They are from different machines, or have no row in common.
 
     """
-    machines = before.environment.machine(), after.environment.machine()
-    if machines[0] != machines[1] and not force:
-        first, second = (
-            f"{cpu}, {cpus} CPUs, {system}" for cpu, cpus, system in machines
-        )
+    same = before.environment.same_machine(after.environment)
+    if not same and not force:
         raise ArgumentError(
-            f"after: expected a report from the same machine ({first}), got one from"
-            f" {second}"
+            "after: expected a report from the same machine, got one from another"
+            f" ({'; '.join(same.machine)})"
         )
     rows = {_key(row): row for row in after.rows}
     changes = [Change(row, rows[_key(row)]) for row in before.rows if _key(row) in rows]
     if not changes:
-        raise ArgumentError("after: expected a row that the other report has, got none")
+        ours, theirs = (
+            ", ".join(sorted({f"{row.name} on {row.pool}" for row in report.rows}))
+            for report in (before, after)
+        )
+        raise ArgumentError(
+            f"after: expected a row that the other report has ({ours}), got {theirs}"
+        )
     return changes
 
 

@@ -13,32 +13,35 @@ which is what to expect; what is found is measured, grain by grain.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import random
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
-from gilx.conditions import Conditions, between, snapshot
+from gilx.conditions import between, snapshot
 from gilx.environment import Environment, usable_cpus
 from gilx.errors import ArgumentError, at_least, number_between, one_of
-from gilx.findings import examine
-from gilx.gilwatch.convoy import costs
-from gilx.kernels.base import Kernel
+from gilx.gilwatch.release_costs import costs
 from gilx.meter.blocks import time_blocks
+from gilx.meter.grain_record import Grain, GrainRow
+from gilx.meter.grain_work import Called, Work, work_of
+from gilx.meter.statistics import (
+    log_ratios,
+    median_interval,
+    median_ratio,
+    preset_interval,
+)
 from gilx.pools.base import Pool, Region
 from gilx.pools.serial import SerialPool
-from gilx.records import from_json, to_json
 from gilx.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilx.kernels.base import Array, Problem
+    from gilx.kernels.base import Kernel
 
-__all__ = ["Grain", "GrainRow", "grain"]
-
-_SCHEMA = "gilx.grain"
-_VERSION = 1
+__all__ = ["grain"]
 
 # So many blocks have an interval of the median that spans neither the least nor the
 # largest of them; more than the most make it narrower than anybody needs.
@@ -48,141 +51,12 @@ _MOST_BLOCKS = 101
 _BEYOND = 64
 # How often the cost of an empty region, and that of claims, is measured.
 _ROUNDS = 31
-# How many claims are timed together, and how long it takes to know an item's time.
+# How many claims are timed together.
 _CLAIMS = 10_000
-_ITEM_SECONDS = 2e-3
-
-
-@dataclass(frozen=True)
-class GrainRow:
-    """What was measured for one grain. Times are medians over blocks, in seconds."""
-
-    grain: int
-    """Items that each worker got."""
-    serial: float
-    """One thread, the grains of all workers in one call."""
-    parallel: float
-    """All workers, one grain each, handing out and waiting included."""
-    speedup: float
-    """Median over blocks of serial over parallel."""
-    speedup_interval: tuple[float, float]
-    """Where the true median is, at 95 %."""
-
-    @property
-    def wins(self) -> bool:
-        """Whether the interval of the speedup lies above 1."""
-        return self.speedup_interval[0] > 1
-
-
-@dataclass(frozen=True)
-class Grain:
-    """The smallest grain that pays, and the costs behind it. Times are in seconds."""
-
-    target: str
-    variant: str | None
-    """The kernel's variant; None for a callable."""
-    pool: str
-    workers: int
-    grain: int | None
-    """The smallest grain tried from which on all of them beat serial; None: none did."""
-    work: float | None
-    """How long one worker computes on that grain."""
-    region: float
-    """What an empty region costs between others: handing out work, waiting for all."""
-    region_interval: tuple[float, float]
-    claim: float
-    """What claiming a grain costs, and starting on it."""
-    release: float
-    """What letting the GIL go and taking it back costs when nobody else wants it."""
-    handover: float | None
-    """How long the GIL stays unused when a waiting thread gets it; None without a GIL."""
-    item: float
-    """How long an item takes on one thread, in the largest grain tried."""
-    blocks: int
-    rows: tuple[GrainRow, ...]
-    """Grains in ascending order."""
-    environment: Environment
-    conditions: Conditions
-    """Those while it was measured."""
-
-    @property
-    def expected(self) -> float:
-        """The grain at which both are even, as the costs have it."""
-        gain = self.item * (self.workers - 1)
-        return self.region / gain if gain > 0 else math.inf
-
-    def __str__(self) -> str:
-        what = self.target if self.variant is None else f"{self.target} {self.variant}"
-        head = f"{what}, {self.workers} workers ({self.pool}):"
-        largest = self.rows[-1]
-        if self.grain is not None and self.work is not None:
-            head += (
-                f" from {_items(self.grain)} each they beat one thread;"
-                f" that is {duration(self.work)} of work"
-            )
-        else:
-            head += (
-                f" they did not beat one thread with up to {_items(largest.grain)} each,"
-                f" {duration(largest.serial / self.workers)} of work"
-            )
-            if self.environment.usable_cpus == 1:
-                head += "; with one usable CPU they can't"
-            elif self.environment.gil and self.expected < largest.grain:
-                head += "; gilx probe tells whether the work holds the GIL"
-        low, high = self.region_interval
-        empty = f"{duration(self.region)} ({duration(low)} to {duration(high)})"
-        price = f"letting the GIL go and taking it back: {duration(self.release)}"
-        if self.handover is not None:
-            price += f"; until a waiting thread has it: {duration(self.handover)}"
-        lines = [
-            head,
-            "",
-            f"handing out a region and waiting for it: {empty}",
-            f"claiming a grain: {duration(self.claim)}",
-            price,
-            f"an item: {duration(self.item)}",
-        ]
-        if math.isfinite(self.expected):
-            even = _items(max(1, math.ceil(self.expected)))
-            lines.append(f"so both should be even at {even} each")
-        lines += ["", *self._table()]
-        found = examine(self.environment, self.conditions)
-        doubtful = [f"* {finding}" for finding in found if finding.doubtful]
-        if doubtful:
-            lines += ["", "What makes these figures doubtful:", *doubtful]
-        return "\n".join(lines)
-
-    def _table(self) -> list[str]:
-        lines = ["     items     one thread        all  speedup"]
-        for row in self.rows:
-            low, high = row.speedup_interval
-            lines.append(
-                f"{row.grain:>10}  {duration(row.serial):>13}"
-                f"  {duration(row.parallel):>9}  {row.speedup:>6.2f}x"
-                f"  {low:.2f} to {high:.2f}"
-                f"{'  wins' if row.wins else ''}"
-            )
-        return lines
-
-    def to_json(self) -> str:
-        """Return the figures as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION)
-
-    @classmethod
-    def from_json(cls, text: str) -> Grain:
-        """Return what `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or was written by a gilx too new for this one.
-
-        """
-        found = from_json(cls, text, _SCHEMA, _VERSION)
-        at_least("text.workers", found.workers, 1)
-        if not found.rows:
-            raise ArgumentError("text.rows: expected at least one row, got none")
-        return found
+# The serial pool has one worker, and the native one takes whole problems.
+_WHOLE_ONLY = ("serial", "native")
+# Pools that reach what a callable does.
+_FOR_CALLABLES = ("threads",)
 
 
 def grain(
@@ -200,8 +74,9 @@ def grain(
     """Find the smallest grain at which workers beat one thread.
 
     Each grain that is a power of two is tried: all workers compute one grain each, and
-    one thread the same items in one call, in blocks of random order. A kernel's grains
-    are its first items.
+    one thread the same items in one call, in blocks of random order. Since items differ,
+    those of each block are at a place of their own, drawn at random: what is found is
+    true of a grain anywhere in the problem, on the median.
 
     Parameters
     ----------
@@ -214,7 +89,7 @@ def grain(
         The kernel's variant, by default c-nogil; None for a callable.
     pool : str
         Where the workers are: one of ``gilx.pools.names()`` but serial and native, which
-        have no part of a kernel to give away.
+        have no part of a kernel to give away; threads for a callable.
     size : int, optional
         The size of the kernel's problem; None for a callable.
     items : int, optional
@@ -245,35 +120,25 @@ def grain(
     workers = (
         max(2, usable_cpus()) if workers is None else at_least("workers", workers, 2)
     )
-    one_of("pool", pool, [one for one in pools.names() if one not in _WHOLE_ONLY])
+    work = work_of(target, variant, size, items, at_least("seed", seed, 0))
+    places = [one for one in pools.names() if one not in _WHOLE_ONLY]
+    one_of("pool", pool, places if work.problem is not None else _FOR_CALLABLES)
+    pools.get(pool).check_variant(work.whole.variant)
     budget = number_between("budget", budget, 0.1, 3600)
-    work = _work(target, variant, size, items, at_least("seed", seed, 0))
-    if work.items < workers:
+    if work.whole.items < workers:
         raise ArgumentError(
             f"{'items' if work.problem is None else 'size'}: expected an item for each"
-            f" of {workers} workers, got {work.items}"
+            f" of {workers} workers, got {work.whole.items}"
         )
     before = snapshot()
     with pools.start(pool, workers) as started, SerialPool() as alone:
+        work = work.placed(started)
         item = work.item_seconds(alone)
-        region = median(_settled(started, work.region(0)) for _ in range(_ROUNDS))
-        grains = _grains(region / (item * (workers - 1)), work.items // workers)
+        nothing = replace(work.whole, items=0, schedule="static")
+        region = median(_settled(started, nothing) for _ in range(_ROUNDS))
+        grains = _grains(region / (item * (workers - 1)), work.whole.items // workers)
         blocks, grains = _plan(grains, item, region, workers, budget)
-        samples = time_blocks(
-            {
-                (arm, size): _arm(runner, work.region(size * workers))
-                for size in grains
-                for arm, runner in (("serial", alone), ("parallel", started))
-            }
-            # Regions one after the other find everybody awake, and cost less than those
-            # that come after something else.
-            | {("parallel", 0): _arm(started, work.region(0))},
-            blocks,
-            seed=seed,
-            between=None
-            if show is None
-            else lambda done: show(f"block {done + 1} of {blocks}"),
-        )
+        samples = _samples(work, alone, started, grains, blocks, seed, show)
         # Before the pool is closed, so that workers elsewhere still count as our own.
         conditions = between(before, snapshot())
     rows = tuple(
@@ -282,15 +147,15 @@ def grain(
     found = _smallest(rows)
     price = costs(rounds=3)
     return Grain(
-        target=work.name,
-        variant=None if work.problem is None else work.variant,
+        target=work.whole.kernel.name,
+        variant=None if work.problem is None else work.whole.variant,
         pool=pool,
         workers=workers,
         grain=None if found is None else found.grain,
         work=None if found is None else found.serial / workers,
-        region=median(samples["parallel", 0]),
-        region_interval=_median_interval(samples["parallel", 0]),
-        claim=_claim_seconds(work.variant),
+        region=_typical(samples["parallel", 0]),
+        region_interval=median_interval(samples["parallel", 0]),
+        claim=_claim_seconds(work.whole.variant),
         release=price.release,
         handover=price.handover,
         item=rows[-1].serial / (rows[-1].grain * workers),
@@ -301,113 +166,37 @@ def grain(
     )
 
 
-# The serial pool has one worker, and the native one takes whole problems.
-_WHOLE_ONLY = ("serial", "native")
-
-
-# ---- what is computed ------------------------------------------------------------------
-
-
-class _Called(Kernel):
-    """A callable that computes items, in the place of a kernel."""
-
-    item, unit, size_is = "item", "items", "items"
-    summary = bottleneck = "whatever the callable does"
-
-    def __init__(self, fn: Callable[[int, int], object]) -> None:
-        self.fn = fn
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """What to call it."""
-        return getattr(self.fn, "__qualname__", None) or type(self.fn).__qualname__
-
-    @staticmethod
-    def python(*arguments: Any) -> None:  # noqa: ANN401 - the kernels' signature
-        raise NotImplementedError
-
-    def function(self, variant: str) -> Callable[..., Any]:
-        """Return the callable: pools call Python code for each grain."""
-        del variant
-        return self.fn
-
-    def make(self, size: int, rng: object) -> tuple[tuple[Any, ...], Array]:
-        """Raise: nobody knows what it computes."""
-        raise NotImplementedError
-
-    def units(self, problem: Problem) -> int:
-        """Raise: nobody knows what it computes."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """Items to compute: those of one region of a kernel, or of a callable."""
-
-    whole: Region
-    problem: Problem | None
-
-    @property
-    def name(self) -> str:
-        return self.whole.kernel.name
-
-    @property
-    def variant(self) -> str:
-        return self.whole.variant
-
-    @property
-    def items(self) -> int:
-        return self.whole.items
-
-    def region(self, items: int) -> Region:
-        """Return the region of the first items, an equal block for each worker."""
-        whole = self.whole
-        return Region(whole.kernel, whole.variant, whole.arguments, items, "static")
-
-    def item_seconds(self, alone: SerialPool) -> float:
-        """Return about how long an item takes, above 0."""
-        items = 1
-        # Whatever happens at the first call only is not to count.
-        alone.run(self.region(1))
-        while True:
-            seconds = alone.run(self.region(items))
-            if seconds >= _ITEM_SECONDS or items == self.items:
-                return max(seconds, 1e-9) / items
-            items = min(self.items, 2 * items)
-
-
-def _work(
-    target: str | Kernel | Callable[[int, int], object],
-    variant: str | None,
-    size: int | None,
-    items: int | None,
+def _samples(
+    work: Work,
+    alone: Pool,
+    started: Pool,
+    grains: Sequence[int],
+    blocks: int,
     seed: int,
-) -> _Work:
-    if isinstance(target, (str, Kernel)):
-        kernel = kernels.get(target) if isinstance(target, str) else target
-        if items is not None:
-            raise ArgumentError(
-                f"items: expected None for a kernel, whose size says it; got {items!r}"
-            )
-        variant = "c-nogil" if variant is None else variant
-        one_of("variant", variant, kernel.variants)
-        problem = kernel.problem(size, seed)
-        whole = Region(kernel, variant, problem.calls()[0], problem.items)
-        return _Work(whole, problem)
-    if not callable(target):
-        raise ArgumentError(
-            "target: expected a kernel, its name, or a callable that takes start and"
-            f" stop; got {target!r}"
-        )
-    for name, given in (("variant", variant), ("size", size)):
-        if given is not None:
-            raise ArgumentError(f"{name}: expected None for a callable, got {given!r}")
-    if items is None:
-        raise ArgumentError("items: expected how many items the callable has, got None")
-    return _Work(Region(_Called(target), "python", (), at_least("items", items, 1)), None)
+    show: Callable[[str], None] | None,
+) -> dict[tuple[str, int], list[float]]:
+    """Return the times of each grain on one thread and on all workers."""
+    places = random.Random(seed)
+    place = 0.0
 
+    def begin_block(done: int) -> None:
+        nonlocal place
+        place = places.random()
+        if show is not None:
+            show(f"block {done + 1} of {blocks}")
 
-# ---- measuring -------------------------------------------------------------------------
+    def arm(pool: Pool, size: int) -> Callable[[], float]:
+        return lambda: _settled(pool, work.region(size * started.workers, place))
+
+    arms = {
+        (name, size): arm(pool, size)
+        for size in grains
+        for name, pool in (("serial", alone), ("parallel", started))
+    }
+    # Regions one after the other find everybody awake, and cost less than those that come
+    # after something else.
+    arms["parallel", 0] = arm(started, 0)
+    return time_blocks(arms, blocks, seed=seed, between=begin_block)
 
 
 def _settled(pool: Pool, region: Region) -> float:
@@ -415,10 +204,6 @@ def _settled(pool: Pool, region: Region) -> float:
     seconds = pool.run(region)
     pool.settle()
     return seconds
-
-
-def _arm(pool: Pool, region: Region) -> Callable[[], float]:
-    return lambda: _settled(pool, region)
 
 
 def _grains(expected: float, most: int) -> list[int]:
@@ -454,14 +239,17 @@ def _plan(
 
 
 def _row(size: int, serial: Sequence[float], parallel: Sequence[float]) -> GrainRow:
-    ratios = [a / b for a, b in zip(serial, parallel, strict=True)]
     return GrainRow(
         grain=size,
         serial=median(serial),
         parallel=median(parallel),
-        speedup=median(ratios),
-        speedup_interval=_median_interval(ratios),
+        speedup=median_ratio(serial, parallel),
+        speedup_interval=preset_interval(log_ratios(serial, parallel)),
     )
+
+
+def _typical(seconds: Sequence[float]) -> float:
+    return math.exp(median(map(math.log, seconds)))
 
 
 def _smallest(rows: Sequence[GrainRow]) -> GrainRow | None:
@@ -474,21 +262,6 @@ def _smallest(rows: Sequence[GrainRow]) -> GrainRow | None:
     return found
 
 
-def _median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the interval of the true median at 95 %, whatever the distribution.
-
-    The values are below the median as often as a coin shows heads, so that the binomial
-    distribution says how many of them to leave out at either end.
-    """
-    ordered = sorted(values)
-    count, left, tail = len(ordered), 0, 0.5 ** len(ordered)
-    while 2 * tail <= 0.05:
-        left += 1
-        tail += math.comb(count, left) * 0.5**count
-    out = max(0, left - 1)
-    return ordered[out], ordered[count - 1 - out]
-
-
 def _claim_seconds(variant: str) -> float:
     """Return what it costs to claim a grain and to start on it.
 
@@ -496,7 +269,7 @@ def _claim_seconds(variant: str) -> float:
     is due to the claims.
     """
     if variant in ("python", "numpy"):
-        kernel: Kernel = _Called(lambda _start, _stop: None)
+        kernel: Called | Kernel = Called(lambda _start, _stop: None)
         arguments: tuple[Any, ...] = ()
         variant = "python"
     else:
@@ -509,7 +282,3 @@ def _claim_seconds(variant: str) -> float:
 
     each = [seconds(1) - seconds(_CLAIMS) for _ in range(_ROUNDS)]
     return max(0.0, median(each)) / _CLAIMS
-
-
-def _items(number: int) -> str:
-    return f"{number} item{'s' if number != 1 else ''}"

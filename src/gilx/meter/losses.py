@@ -49,6 +49,8 @@ class Known:
     ceiling_kind: str
     control: float
     """The speedup of native threads that only compute, not a number if not known."""
+    own_gils: bool = False
+    """Whether each worker has a GIL of its own, so that none waits for another's."""
 
 
 def split(
@@ -125,7 +127,7 @@ def _of_block(
     ended = min(left, parallel.early)
     within = left - ended
     gil = 0.0
-    if known.held is not None and known.held > _HELD_AT_ALL:
+    if known.held is not None and known.held > _HELD_AT_ALL and not known.own_gils:
         # The share of the idle ends that the GIL makes for itself: all if it is held all
         # the time, for then one call after the other runs; none if every worker could
         # hold it for what it needs without meeting another.
@@ -152,13 +154,15 @@ def _of_block(
 def _sources(workers: int, known: Known, *, accounted: bool) -> dict[str, str]:
     """Return what each part was measured from."""
     if not accounted:
-        nothing = "not measured: the workers are no threads of Python's in this process"
+        nothing = "not measured: what each worker used is not known on this pool"
         return {
             **dict.fromkeys(NAMES, nothing),
             "machine": f"the ceiling ({known.ceiling_kind}) below {workers} workers",
             "unexplained": "the rest",
         }
-    if known.held is None:
+    if known.own_gils:
+        held = "none: each worker has a GIL of its own"
+    elif known.held is None:
         held = "not measured: no GIL here, or one call alone could not be watched"
     else:
         held = (

@@ -14,7 +14,9 @@ import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from gilx.meter.workers import in_a_row
+from gilx.meter.workers import Sample, in_a_row, with_shares
+from gilx.pools.account import Share, accounting
+from gilx.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +43,7 @@ def packed(fn: Callable[[], object], setup: Callable[[], object] | None) -> byte
     try:
         data = pickle.dumps((fn, setup))
     except Exception as error:
-        raise NoProcessesError(f"it can't be pickled: {_one_line(error)}") from error
+        raise NoProcessesError(f"it can't be pickled: {one_line(error)}") from error
     if b"__main__" in data:
         raise NoProcessesError(
             "it is defined in the main script, which would be run again: in a module it"
@@ -79,28 +81,38 @@ class CallProcesses:
         except BaseException as error:
             self.close()
             if isinstance(error, (OSError, EOFError)):
-                words = f"a process did not start: {_one_line(error)}"
+                words = f"a process did not start: {one_line(error)}"
                 raise NoProcessesError(words) from error
             raise
 
     def run(self, calls: int) -> float:
         """Make so many calls in each process, all at once; return the wall time."""
+        return self.take_sample(calls).seconds
+
+    def take_sample(self, calls: int) -> Sample:
+        """Make so many calls in each process, all at once; return what that took.
+
+        CPU time is that of the calls; steal and throttling are not known.
+        """
         begin = time.perf_counter()
-        self._ask(calls)
-        return time.perf_counter() - begin
+        shares = self._ask(calls)
+        end = time.perf_counter()
+        cpu = sum(share.cpu for share in shares)
+        sample = Sample(end - begin, cpu, steal=None, throttled=None, regions=1)
+        return with_shares(sample, [(begin, end, end - begin, shares)])
 
     def prepare(self) -> None:
         """Call the setup in each process."""
         self._ask(None)
 
-    def _ask(self, what: int | None) -> None:
+    def _ask(self, what: int | None) -> list[Share]:
         try:
             for _, line in self._children:
                 line.send(what)
-            for _, line in self._children:
-                _answer(line, None)
+            answers = [_answer(line, None) for _, line in self._children]
         except (OSError, EOFError) as error:
-            raise NoProcessesError(f"a process ended: {_one_line(error)}") from error
+            raise NoProcessesError(f"a process ended: {one_line(error)}") from error
+        return [share for share in answers if share is not None]
 
     def close(self) -> None:
         """End the processes: what they are doing is of no use any more."""
@@ -125,13 +137,14 @@ def _start() -> tuple[subprocess.Popen[bytes], Connection]:
     return child, Connection(ours.detach())
 
 
-def _answer(line: Connection, seconds: float | None) -> None:
-    """Wait for a process to be done."""
+def _answer(line: Connection, seconds: float | None) -> Share | None:
+    """Wait for a process to be done; return what that took, where it made calls."""
     if not line.poll(seconds):
         raise NoProcessesError(f"a process did not answer within {seconds:.0f} s")
-    words = line.recv()
-    if words:
-        raise NoProcessesError(words)
+    answer: Share | str | None = line.recv()
+    if isinstance(answer, str):
+        raise NoProcessesError(answer)
+    return answer
 
 
 def serve(line_number: int) -> None:
@@ -151,26 +164,24 @@ def _loaded(line: Connection, data: bytes) -> Any:  # noqa: ANN401 - whatever wa
     try:
         found = pickle.loads(data)  # noqa: S301 - from the process that started us
     except Exception as error:
-        line.send(f"a process can't load it: {_one_line(error)}")
+        line.send(f"a process can't load it: {one_line(error)}")
         raise EOFError from error
-    line.send("")
+    line.send(None)
     return found
 
 
 def _done(
     fn: Callable[[], object], setup: Callable[[], object] | None, calls: int | None
-) -> str:
-    """Do what was asked for; return what went wrong, empty if nothing did."""
+) -> Share | str | None:
+    """Do what was asked for; return what calls took, or what went wrong."""
     try:
         if calls is not None:
-            in_a_row(fn, calls)
-        elif setup is not None:
+            account: list[Share] = []
+            with accounting(account):
+                in_a_row(fn, calls)
+            return account[0]
+        if setup is not None:
             setup()
     except Exception as error:
-        return f"in a process it raised {_one_line(error)}"
-    return ""
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return f"in a process it raised {one_line(error)}"
+    return None

@@ -6,85 +6,22 @@ import csv
 import html
 import importlib
 import io
-import json
 import math
-import os
-import platform
-import sys
-import sysconfig
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping  # noqa: TC003 - JSON is read by annotations
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from gilx.environment import cpu_model, gil_enabled, usable_cpus
-from gilx.errors import ArgumentError
-from gilx.gilwatch.usage import new_figure
-from gilx.meter.statistics import NOTHING_KNOWN
-from gilx.meter.words import COLUMNS, cells, reading_of, text_of
+from gilx.conditions import Conditions  # noqa: TC001 - likewise
+from gilx.environment import Environment  # noqa: TC001 - likewise
+from gilx.errors import ArgumentError, at_least
+from gilx.meter.picture import picture_of
+from gilx.meter.words import COLUMNS, cells, doubts_of, reading_of, text_of
+from gilx.records import from_json, to_json
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-__all__ = ["Environment", "Loss", "Report", "ReportRow"]
+__all__ = ["Loss", "Report", "ReportRow"]
 
 _SCHEMA = "gilx.report"
 _VERSION = 1
-_LONGEST = 64_000_000  # characters of a report that is read: more is none of ours
-
-
-@dataclass(frozen=True)
-class Environment:
-    """The machine, the Python and the conditions of a measurement."""
-
-    python: str
-    """Implementation and version."""
-    free_threaded: bool
-    """Whether Python was built to run without the GIL."""
-    gil: bool
-    """Whether it runs with the GIL."""
-    switch_interval: float
-    """Seconds after which a thread is asked to let the GIL go."""
-    cpu: str
-    """Name of the processor."""
-    cpus: int
-    """How many CPUs the process may use."""
-    system: str
-    load: float | None
-    """Load average over a minute when measuring began; None where there is none."""
-    gilx: str
-    numpy: str
-
-    @classmethod
-    def now(cls) -> Environment:
-        """Return the environment of this process."""
-        try:
-            load = os.getloadavg()[0]
-        except OSError:
-            load = None
-        return cls(
-            python=f"{platform.python_implementation()} {platform.python_version()}",
-            free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-            gil=gil_enabled(),
-            switch_interval=sys.getswitchinterval(),
-            cpu=cpu_model(),
-            cpus=usable_cpus(),
-            system=f"{platform.system()} {platform.machine()}",
-            load=load,
-            gilx=importlib.import_module("gilx").__version__,
-            numpy=importlib.import_module("numpy").__version__,
-        )
-
-    def machine(self) -> tuple[str, int, str]:
-        """Return what two reports must have in common to be compared."""
-        return self.cpu, self.cpus, self.system
-
-    def __str__(self) -> str:
-        build = " free-threaded build," if self.free_threaded else ""
-        load = "" if self.load is None else f"; load {self.load:.1f} when it began"
-        return (
-            f"{self.python},{build} GIL {'on' if self.gil else 'off'}; {self.cpu},"
-            f" {self.cpus} usable CPU{'s' if self.cpus != 1 else ''}; {self.system};"
-            f" gilx {self.gilx}, NumPy {self.numpy}{load}"
-        )
 
 
 @dataclass(frozen=True)
@@ -194,6 +131,8 @@ class Report:
 
     rows: tuple[ReportRow, ...]
     environment: Environment
+    conditions: Conditions
+    """Those from the first row to the last: load, steal, what other processes took."""
     precision: float
     """Half the width that the interval of the speedup should have had, relative."""
     budget: float
@@ -201,8 +140,7 @@ class Report:
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return everything as JSON, which `from_json` reads."""
-        values = {"schema": _SCHEMA, "version": _VERSION, **asdict(self)}
-        return json.dumps(_without_nan(values), allow_nan=False, indent=indent)
+        return to_json(self, _SCHEMA, _VERSION, indent=indent)
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -214,22 +152,9 @@ class Report:
             The text is no such thing, or was written by a gilx too new for this one.
 
         """
-        if len(text) > _LONGEST:
-            raise ArgumentError(f"text: expected at most {_LONGEST} characters of JSON")
-        try:
-            values = json.loads(text, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise ArgumentError(f"text: expected JSON of a report: {error}") from None
-        if not isinstance(values, dict) or values.get("schema") != _SCHEMA:
-            raise ArgumentError(f"text: expected JSON of the schema {_SCHEMA}")
-        version = values.get("version")
-        if version != _VERSION or isinstance(version, bool):
-            raise ArgumentError(
-                f"text: expected version {_VERSION} of the schema {_SCHEMA}, got"
-                f" {version!r}; another gilx wrote it"
-            )
-        del values["schema"], values["version"]
-        report: Report = _Reader("").record(cls, values)
+        report = from_json(cls, text, _SCHEMA, _VERSION)
+        for number, row in enumerate(report.rows):
+            _check(row, f"text.rows[{number}].")
         return report
 
     def to_csv(self) -> str:
@@ -271,14 +196,16 @@ class Report:
         )
         return (
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{html.escape(str(self.environment))}</p>"
+            f"<p>{html.escape(self.environment.summary())}</p>"
+            + "".join(f"<p>{html.escape(words)}</p>" for words in doubts_of(self))
         )
 
     def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
         """Draw speedup against workers, and return matplotlib's Figure.
 
-        Points with their intervals for each target, variant and pool; its ceiling in the
-        same colour, dashed; the ideal, and the CPUs that there are, in grey.
+        Points with their intervals for each target, variant and pool, hollow where the
+        interval is not known; its ceiling in the same colour, dashed; the ideal, and the
+        CPUs that there are, in grey.
 
         Raises
         ------
@@ -286,73 +213,24 @@ class Report:
             matplotlib is not installed; the extra ``plot`` has it.
 
         """
-        figure = new_figure(8, 5)
-        axes = figure.subplots()
-        lines: dict[str, list[ReportRow]] = {}
-        for row in self.rows:
-            if math.isfinite(row.speedup):
-                lines.setdefault(f"{row.name}, {row.pool}", []).append(row)
-        most = max([2, *(row.workers for row in self.rows)])
-        axes.plot([1, most], [1, most], color="0.6", linewidth=1, label="ideal")
-        if self.environment.cpus < most:
-            axes.axhline(
-                self.environment.cpus,
-                color="0.6",
-                linestyle=":",
-                linewidth=1,
-                label=f"{self.environment.cpus} usable CPUs",
+        return picture_of(self)
+
+
+def _check(row: ReportRow, where: str) -> None:
+    """Raise an `ArgumentError` if figures that words are made of make no sense."""
+    for name, least in (("workers", 1), ("blocks", 0), ("repeat", 1)):
+        at_least(f"{where}{name}", getattr(row, name), least)
+    for name in ("speedup", "ceiling", "of_ceiling", "control"):
+        if getattr(row, name) <= 0 or math.isinf(getattr(row, name)):
+            raise ArgumentError(
+                f"{where}{name}: expected above 0, got {getattr(row, name)}"
             )
-        for number, (name, rows) in enumerate(lines.items()):
-            rows.sort(key=lambda row: row.workers)
-            # Points at the same number of workers are set apart, so that none hides.
-            shift = 0.03 * (number - (len(lines) - 1) / 2)
-            places = [row.workers + shift for row in rows]
-            sides: list[list[float]] = [[], []]
-            for row in rows:
-                low, high = row.speedup_interval
-                known = math.isfinite(high)
-                sides[0].append(max(0.0, row.speedup - low) if known else 0.0)
-                sides[1].append(max(0.0, high - row.speedup) if known else 0.0)
-            drawn = axes.errorbar(
-                places,
-                [row.speedup for row in rows],
-                yerr=sides,
-                marker="o",
-                capsize=4,
-                label=name,
+    for name in ("speedup_interval", "ceiling_interval", "of_ceiling_interval"):
+        low, high = getattr(row, name)
+        if not 0 <= low <= high:
+            raise ArgumentError(
+                f"{where}{name}: expected low and high, got {low} and {high}"
             )
-            # Hollow: of these nothing is known but the point.
-            unknown = [row for row in rows if not math.isfinite(row.speedup_interval[1])]
-            axes.plot(
-                [row.workers + shift for row in unknown],
-                [row.speedup for row in unknown],
-                linestyle="",
-                marker="o",
-                markerfacecolor="white",
-                markersize=4,
-                markeredgewidth=0,
-                zorder=5,
-            )
-            axes.plot(
-                places,
-                [row.ceiling for row in rows],
-                linestyle="--",
-                marker="_",
-                markersize=14,
-                linewidth=1,
-                color=drawn.lines[0].get_color(),
-                alpha=0.6,
-                label=f"ceiling of {name}",
-            )
-        axes.set_xlabel("workers")
-        axes.set_ylabel("speedup (serial time / parallel time)")
-        axes.set_xticks(sorted({1, *(row.workers for row in self.rows)}))
-        axes.set_xlim(0.8, most + 0.3)
-        axes.set_ylim(bottom=0)
-        axes.grid(visible=True, color="0.92")
-        axes.legend(fontsize="small", frameon=False)
-        axes.set_title(str(self.environment), fontsize="x-small", color="0.4", wrap=True)
-        return figure
 
 
 def _flat(row: ReportRow) -> dict[str, Any]:
@@ -368,124 +246,3 @@ def _flat(row: ReportRow) -> dict[str, Any]:
         elif name != "samples":
             flat[name] = value
     return {**flat, "reading": row.reading}
-
-
-def _without_nan(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can be
-    """Return the same with None for what JSON can't say: infinite, or not a number."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
-
-
-class _Reader:
-    """Reads one value, which may come from anywhere, and knows what to call it."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def record(self, kind: Any, values: object) -> Any:  # noqa: ANN401 - of that kind
-        """Return a record of this kind, every field of which is as it should be."""
-        if not isinstance(values, dict):
-            raise self._wrong("an object", values)
-        names = {f.name for f in fields(kind)}
-        if set(values) != names:
-            odd = ", ".join(sorted(map(repr, set(values) ^ names)))
-            raise ArgumentError(
-                f"text: {self._path} has fields missing or unknown: {odd}"
-            )
-        read = {
-            f.name: _READERS[str(f.type)](
-                _Reader(f"{self._path}.{f.name}".lstrip(".")), values[f.name]
-            )
-            for f in fields(kind)
-        }
-        return kind(**read)
-
-    def records(self, kind: Any, values: object) -> tuple[Any, ...]:  # noqa: ANN401
-        return tuple(
-            _Reader(f"{self._path}[{number}]").record(kind, value)
-            for number, value in enumerate(self.items(values))
-        )
-
-    def items(self, value: object) -> list[object]:
-        if isinstance(value, list):
-            return value
-        raise self._wrong("a list", value)
-
-    def text(self, value: object) -> str:
-        # What is not printable could make a terminal do things.
-        if isinstance(value, str) and value.isprintable():
-            return value
-        raise self._wrong("printable text", value)
-
-    def flag(self, value: object) -> bool:
-        if isinstance(value, bool):
-            return value
-        raise self._wrong("true or false", value)
-
-    def count(self, value: object) -> int:
-        if (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and 0 <= value < 1 << 53
-        ):
-            return value
-        raise self._wrong("a whole number, 0 or more", value)
-
-    def number(self, value: object) -> float:
-        if value is None:
-            return math.nan
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            try:
-                found = float(value)
-            except OverflowError:
-                found = math.inf
-            if math.isfinite(found):
-                return found
-        raise self._wrong("a number", value)
-
-    def interval(self, value: object) -> tuple[float, float]:
-        ends = self.items(value)
-        if len(ends) != 2:
-            raise self._wrong("two numbers", value)
-        low, high = map(self.number, ends)
-        return (low, NOTHING_KNOWN[1] if math.isnan(high) else high)
-
-    def samples(self, value: object) -> dict[str, tuple[float, ...]]:
-        if not isinstance(value, dict):
-            raise self._wrong("an object", value)
-        return {
-            self.text(arm): tuple(map(self.number, self.items(seconds)))
-            for arm, seconds in value.items()
-        }
-
-    def or_none(self, read: Callable[[object], Any], value: object) -> Any:  # noqa: ANN401
-        return None if value is None else read(value)
-
-    def _wrong(self, right: str, value: object) -> ArgumentError:
-        shown = repr(value)[:40]
-        return ArgumentError(f"text: {self._path}: expected {right}, got {shown}")
-
-
-# How a field of each type is read.
-_READERS: dict[str, Callable[[_Reader, object], Any]] = {
-    "str": _Reader.text,
-    "bool": _Reader.flag,
-    "int": _Reader.count,
-    "float": _Reader.number,
-    "str | None": lambda reader, value: reader.or_none(reader.text, value),
-    "int | None": lambda reader, value: reader.or_none(reader.count, value),
-    "float | None": lambda reader, value: reader.or_none(reader.number, value),
-    "tuple[float, float]": _Reader.interval,
-    "tuple[str, ...]": lambda reader, value: tuple(map(reader.text, reader.items(value))),
-    "Mapping[str, tuple[float, ...]]": _Reader.samples,
-    "tuple[Loss, ...]": lambda reader, value: reader.records(Loss, value),
-    "tuple[ReportRow, ...]": lambda reader, value: reader.records(ReportRow, value),
-    "Environment": lambda reader, value: reader.record(Environment, value),
-}

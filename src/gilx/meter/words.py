@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import TYPE_CHECKING
 
-from gilx.text import duration
+from gilx.findings import examine
+from gilx.text import duration, wrapped
 
 if TYPE_CHECKING:
     from gilx.meter.report import Report, ReportRow
 
-__all__ = ["COLUMNS", "cells", "reading_of", "text_of"]
+__all__ = ["COLUMNS", "cells", "doubts_of", "reading_of", "text_of"]
 
 COLUMNS = (
     *("target", "pool", "workers", "time", "speedup", "95 %", "ceiling", "of ceiling"),
     "reading",
 )
 _LEFT = (0, 1)
-_WIDTH = 90
+_NAME = 24  # characters: longer names have a line of their own
 
 _ALL = 0.95  # a hold fraction, or a share of the ceiling, that is said to be all
 _LITTLE = 0.1  # of a worker: losses below that are not spoken of
@@ -43,10 +43,17 @@ def cells(row: ReportRow) -> tuple[str, ...]:
 
 def text_of(report: Report) -> str:
     """Return a report as a plain table, each row followed by what it means."""
-    table = [COLUMNS[:-1], *(cells(row)[:-1] for row in report.rows)]
+    table = [list(COLUMNS[:-1]), *(list(cells(row)[:-1]) for row in report.rows)]
+    apart = any(len(row.name) > _NAME for row in report.rows)
+    if apart:
+        for line in table[1:]:
+            line[0] = ""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
+    lines = wrapped(report.environment.summary())
+    lines.append("")
     for number, line in enumerate(table):
+        if apart and number > 0:
+            lines.append(report.rows[number - 1].name)
         lines.append(
             "  ".join(
                 f"{cell:<{width}}" if place in _LEFT else f"{cell:>{width}}"
@@ -55,15 +62,24 @@ def text_of(report: Report) -> str:
         )
         if number > 0:
             for text in _remarks(report.rows[number - 1]):
-                lines += textwrap.wrap(
-                    text, _WIDTH, initial_indent="  ", subsequent_indent="    "
-                )
-    return "\n".join([str(report.environment), "", *lines])
+                lines += wrapped(text, "  ", "    ")
+    doubts = doubts_of(report)
+    if doubts:
+        lines += ["", "What makes these figures doubtful:"]
+        for words in doubts:
+            lines += wrapped(words, "* ", "  ")
+    return "\n".join(lines)
+
+
+def doubts_of(report: Report) -> list[str]:
+    """Return what the machine and its conditions make doubtful, a sentence each."""
+    found = examine(report.environment, report.conditions)
+    return [str(finding) for finding in found if finding.doubtful]
 
 
 def _remarks(row: ReportRow) -> list[str]:
     remarks = [row.reading]
-    if row.losses:
+    if row.losses and row.workers > 1:
         missing = row.workers - row.speedup
         parts = [
             f"{loss.name} {loss.amount:+.2f}"
@@ -131,7 +147,7 @@ def _of_many(row: ReportRow) -> str:
         return _of_the_gil(row)  # no number of blocks would show it faster
     if not math.isfinite(high):
         return "too few blocks to tell: a longer budget, or shorter calls, would"
-    if math.log(high / max(low, 1e-9)) / 2 > _WIDE:
+    if math.log(max(high, 1e-9) / max(low, 1e-9)) / 2 > _WIDE:
         return "too noisy to tell: the machine's speed changes by more than is compared"
     return _limit(row)
 
@@ -174,7 +190,8 @@ def _limit(row: ReportRow) -> str:
         "machine": "the machine was busy: workers waited for a CPU",
         "unexplained": "does not scale, and not because of the GIL as far as can be seen:"
         " a lock of its own, or input and output",
-    }[main.name]
+        # Read from a file, it may have a name that is not known here.
+    }.get(main.name, f"the largest loss is {main.name}")
 
 
 def _of_the_gil(row: ReportRow) -> str:

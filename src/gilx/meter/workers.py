@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from gilx.cgroups import throttling
+from gilx.pools.account import difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from gilx.ckernels import Counter
+    from gilx.pools.account import Share
     from gilx.pools.base import Pool, Region
 
-if sys.platform == "linux":
-    import resource
-
-__all__ = ["Calls", "Sample", "Share", "concurrency", "in_a_row", "take_sample"]
-
-Number = TypeVar("Number", int, float)
-
-_THREADS = ("serial", "threads")  # the pools whose workers run Python in this process
+__all__ = [
+    "Calls",
+    "Sample",
+    "concurrency",
+    "in_a_row",
+    "own_threads",
+    "take_sample",
+    "with_shares",
+]
 
 # Where overlap is judged: see `concurrency`.
 _SHORTEST = 0.05
@@ -62,34 +62,17 @@ def in_a_row(fn: Callable[[], object], calls: int) -> float:
 
 
 @dataclass(frozen=True)
-class Share:
-    """What one worker used for its part of a region. Times are in seconds."""
-
-    begin: float
-    """When it began, by `time.perf_counter`."""
-    end: float
-    cpu: float
-    """CPU time of the thread (CLOCK_THREAD_CPUTIME_ID)."""
-    wait: float | None
-    """How long it was ready to run and had no CPU (proc_pid_schedstat: the second field);
-    None where the system does not tell."""
-    voluntary: int | None
-    """How often it gave its CPU up to wait for something (getrusage, RUSAGE_THREAD)."""
-    involuntary: int | None
-    """How often its CPU was given to another."""
-
-
-@dataclass(frozen=True)
 class Sample:
     """What the regions of one sample took, added up. Times are in seconds.
 
-    What is known of each worker is None where workers are no threads of this process.
+    What is known of each worker is None where the pool can't tell.
     """
 
     seconds: float
     """Wall time."""
     cpu: float
-    """CPU time of the whole process, threads that gilx knows nothing of included."""
+    """CPU time of the whole process, threads that gilx knows nothing of included, and of
+    workers that are processes of their own."""
     steal: float | None
     """CPU time that the hypervisor gave to others, all CPUs together (proc_stat)."""
     throttled: int | None
@@ -111,73 +94,6 @@ class Sample:
     involuntary: int | None = None
 
 
-class _Schedstat:
-    """A thread's own schedstat, kept open: opening it takes longer than reading it."""
-
-    def __init__(self) -> None:
-        self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-
-    def wait(self) -> float:
-        """Return for how many seconds the thread has waited for a CPU so far."""
-        return int(os.pread(self._file, 80, 0).split()[1]) * 1e-9
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            os.close(self._file)
-
-
-class _Own(threading.local):
-    """The schedstat of the thread that asks, None where there is none."""
-
-    def __init__(self) -> None:
-        self.pid = 0
-        self.schedstat: _Schedstat | None = None
-
-    def wait(self) -> float | None:
-        if self.pid != os.getpid():  # after a fork it is the parent's
-            self.pid = os.getpid()
-            try:
-                self.schedstat = _Schedstat()
-            except OSError:
-                self.schedstat = None
-        return None if self.schedstat is None else self.schedstat.wait()
-
-
-_own = _Own()
-
-
-def _switches() -> tuple[int | None, int | None]:
-    if sys.platform != "linux":
-        return None, None
-    used = resource.getrusage(resource.RUSAGE_THREAD)
-    return used.ru_nvcsw, used.ru_nivcsw
-
-
-class _Account:
-    """Collects the shares of a region's workers."""
-
-    def __init__(self) -> None:
-        self.shares: list[Share] = []
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        switches, wait = _switches(), _own.wait()
-        cpu, begin = time.thread_time(), time.perf_counter()
-        yield
-        end, cpu = time.perf_counter(), time.thread_time() - cpu
-        after, wait_after = _switches(), _own.wait()
-        self.shares.append(
-            Share(
-                begin=begin,
-                end=end,
-                cpu=cpu,
-                wait=_difference(wait_after, wait),
-                voluntary=_difference(after[0], switches[0]),
-                involuntary=_difference(after[1], switches[1]),
-            )
-        )
-
-
 def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
     """Run regions one after another and add up what they and their workers took.
 
@@ -193,25 +109,47 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
     cpu = time.process_time()
     runs: list[tuple[float, float, float, list[Share]]] = []
     for region in work:
-        account = _Account()
-        if pool.name in _THREADS:
-            region = replace(region, account=account)  # noqa: PLW2901 - the same region
-        begin = time.perf_counter()
-        seconds = pool.run(region)
-        runs.append((begin, time.perf_counter(), seconds, account.shares))
+        account: list[Share] = []
+        before = time.perf_counter()
+        seconds = pool.run(region, account)
+        after = time.perf_counter()
+        # What a pool does before it begins to hand out work is not in its time.
+        runs.append((max(before, after - seconds), after, seconds, account))
     sample = Sample(
         seconds=sum(seconds for _, _, seconds, _ in runs),
         cpu=time.process_time() - cpu,
-        steal=_difference(_steal(), steal),
+        steal=difference(_steal(), steal),
         throttled=None if throttled is None else (_throttled() or 0) - throttled,
         regions=len(work),
     )
     if any(len(shares) != pool.workers for _, _, _, shares in runs):
         return sample
+    sample = with_shares(sample, runs)
+    if pool.own_processes:
+        assert sample.worker_cpu is not None  # the shares were there
+        sample = replace(sample, cpu=sample.cpu + sample.worker_cpu)
+    return sample
+
+
+def with_shares(
+    sample: Sample, runs: Sequence[tuple[float, float, float, Sequence[Share]]]
+) -> Sample:
+    """Return a sample with what its workers used.
+
+    Parameters
+    ----------
+    sample : Sample
+        What is known without them.
+    runs : sequence of tuple
+        Of each region: when it began and ended, by `time.perf_counter`; its wall time;
+        the share of each worker.
+
+    """
     every = [share for _, _, _, shares in runs for share in shares]
-    # When each worker would have been done without waits for a CPU.
+    # When each worker would have been done without waits for a CPU. Not before it had the
+    # CPU time that it used: waits are counted from a little before it begins its part.
     done = [
-        [share.end - begin - (share.wait or 0.0) for share in shares]
+        [max(share.cpu, share.end - begin - (share.wait or 0.0)) for share in shares]
         for begin, _, _, shares in runs
     ]
     waits = [share.wait for share in every if share.wait is not None]
@@ -293,10 +231,6 @@ def own_threads(sample: Sample) -> bool:
         return False
     other = sample.cpu - sample.worker_cpu
     return other > _MOST_OTHER_CPU * sample.worker_cpu + 1e-3 * sample.regions
-
-
-def _difference(after: Number | None, before: Number | None) -> Number | None:
-    return None if after is None or before is None else after - before
 
 
 def _steal() -> float | None:

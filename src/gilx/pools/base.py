@@ -10,15 +10,16 @@ from gilx import kernels
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
 from gilx.kernels.base import split_evenly
+from gilx.pools.account import accounting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Buffer
 
     from gilx.kernels.base import Problem
+    from gilx.pools.account import Share
 
 Schedule = Literal["static", "dynamic"]
 
@@ -41,19 +42,26 @@ class Work(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Work to hand to workers at once, and to wait for: all items of one problem."""
+    """Work to hand to workers at once, and to wait for: items of one problem."""
 
     kernel: Work
     variant: str
     arguments: tuple[Any, ...]
     """Inputs, then the output."""
     items: int
+    """How many."""
     schedule: Schedule = "dynamic"
     grain: int = 1
     """Items in one claim under the dynamic schedule."""
-    account: Callable[[], AbstractContextManager[object]] | None = None
-    """Entered by each worker around its part, where workers are threads of this process:
-    the place to count what a part takes."""
+    first: int = 0
+    """The first of them."""
+
+    def blocks(self, parts: int) -> list[tuple[int, int]]:
+        """Return the items as so many blocks ``(begin, end)``, about equal."""
+        return [
+            (self.first + begin, self.first + end)
+            for begin, end in split_evenly(self.items, parts)
+        ]
 
     def shares(self, workers: int) -> list[Counter]:
         """Return the counter that each worker takes its items from.
@@ -62,7 +70,8 @@ class Region:
         own, which hands out one block. Cancelling them stops the region.
         """
         if self.schedule == "dynamic":
-            return [Counter(0, self.items, self.grain)] * workers
+            end = self.first + self.items
+            return [Counter(self.first, end, self.grain)] * workers
         return [self.share(worker, workers, None) for worker in range(workers)]
 
     def kernel_name(self) -> str:
@@ -92,21 +101,25 @@ class Region:
         its own.
         """
         if self.schedule == "dynamic":
-            begin, end, grain, memory = 0, self.items, self.grain, 0
+            begin, end = self.first, self.first + self.items
+            grain, memory = self.grain, 0
         else:
-            begin, end = split_evenly(self.items, workers)[worker]
+            begin, end = self.blocks(workers)[worker]
             grain, memory = max(1, end - begin), worker
         return Counter(
             begin, end, grain, memory=None if memories is None else memories[memory]
         )
 
 
-def compute(region: Region, share: Counter) -> None:
-    """Do one worker's part of a region: compute what its counter hands out."""
-    if region.account is None:
+def compute(region: Region, share: Counter, account: list[Share] | None = None) -> None:
+    """Do one worker's part of a region: compute what its counter hands out.
+
+    What that takes is added to the account, if there is one.
+    """
+    if account is None:
         _compute(region, share)
     else:
-        with region.account():
+        with accounting(account):
             _compute(region, share)
 
 
@@ -131,9 +144,17 @@ class Pool(ABC):
     """
 
     name: str
+    own_gils = False
+    """Whether each worker has a GIL of its own."""
+    own_processes = False
+    """Whether each worker is a process of its own."""
     start_seconds: float = 0.0
     """How long starting the workers took, in pools where that is worth knowing. It is no
     part of any region's time."""
+
+    @classmethod  # noqa: B027 - most of them run everywhere
+    def check_available(cls) -> None:
+        """Raise an `ArgumentError` if this Python can't run such a pool."""
 
     @classmethod  # noqa: B027 - most of them run all variants
     def check_variant(cls, variant: str) -> None:
@@ -152,8 +173,16 @@ class Pool(ABC):
         """
         return problem
 
-    def run(self, region: Region) -> float:
+    def run(self, region: Region, account: list[Share] | None = None) -> float:
         """Compute all items of a region, of a problem that was placed in this pool.
+
+        Parameters
+        ----------
+        region : Region
+            What to compute.
+        account : list of Share, optional
+            What each worker used is added to it, in any order, and takes some time to
+            find out. Nothing is added where a pool can't tell.
 
         Returns
         -------
@@ -170,10 +199,10 @@ class Pool(ABC):
         """
         if self._closed:
             raise RuntimeError(f"the {self.name} pool was closed")
-        return self._run(region)
+        return self._run(region, account)
 
     @abstractmethod
-    def _run(self, region: Region) -> float:
+    def _run(self, region: Region, account: list[Share] | None) -> float:
         """Do what `run` says, the pool being open."""
 
     def settle(self) -> None:  # noqa: B027 - most pools' workers sleep at once

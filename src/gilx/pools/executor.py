@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from gilx import kernels
 from gilx.errors import at_least
-from gilx.kernels.base import split_evenly
 from gilx.pools.base import Pool
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from gilx.kernels.base import Array
+    from gilx.pools.account import Share
     from gilx.pools.base import Region
 
 __all__ = ["ExecutorPool"]
@@ -83,7 +83,8 @@ class ExecutorPool(Pool):
         self.name = type(executor).__name__
         self._executor = executor
 
-    def _run(self, region: Region) -> float:
+    def _run(self, region: Region, account: list[Share] | None) -> float:
+        del account  # what ran where the tasks are, nobody here knows
         name = region.kernel_name()
         *inputs, out = region.arguments
         tasks: list[tuple[int, int, Future[Array]]] = []
@@ -116,4 +117,4 @@ class ExecutorPool(Pool):
         if region.schedule == "dynamic":
             parts = min(-(-region.items // region.grain), _TASKS_PER_WORKER * parts)
         parts = max(1, min(parts, region.items))
-        return split_evenly(region.items, parts)
+        return region.blocks(parts)

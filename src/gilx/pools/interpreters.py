@@ -5,12 +5,14 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import sys
+from dataclasses import astuple
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from gilx import ckernels
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
+from gilx.pools.account import Share, accounting
 from gilx.pools.base import Pool
 from gilx.pools.shared_memory import counter_slots
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["InterpreterPool"]
 
 _VARIANTS = ("c-gil", "c-nogil")
+_EXECUTOR = "InterpreterPoolExecutor"  # new in Python 3.14
 
 
 def _meet(workers: int, memory: memoryview) -> None:
@@ -39,10 +42,20 @@ def _compute(
     stop: int,
     grain: int,
     memory: memoryview,
-) -> None:
-    """Do a worker's part of a region, in its interpreter."""
+    accounted: bool,
+) -> tuple[Any, ...] | None:
+    """Do a worker's part of a region, in its interpreter; return its share if asked to.
+
+    As a tuple, which interpreters can hand over without a pickle.
+    """
     take = Counter(start, stop, grain, memory=memory)
-    getattr(ckernels, function)(*arguments, take=take)
+    if not accounted:
+        getattr(ckernels, function)(*arguments, take=take)
+        return None
+    account: list[Share] = []
+    with accounting(account):
+        getattr(ckernels, function)(*arguments, take=take)
+    return astuple(account[0])
 
 
 class InterpreterPool(Pool):
@@ -57,6 +70,16 @@ class InterpreterPool(Pool):
     """
 
     name = "interpreters"
+    own_gils = True
+
+    @classmethod
+    def check_available(cls) -> None:
+        """Raise an `ArgumentError` before Python 3.14."""
+        if not hasattr(concurrent.futures, _EXECUTOR):
+            raise ArgumentError(
+                "pool: interpreters needs Python 3.14 or newer; this is "
+                f"{sys.version_info.major}.{sys.version_info.minor}"
+            )
 
     @classmethod
     def check_variant(cls, variant: str) -> None:
@@ -70,12 +93,8 @@ class InterpreterPool(Pool):
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
-        executor = getattr(concurrent.futures, "InterpreterPoolExecutor", None)
-        if executor is None:
-            raise ArgumentError(
-                "pool: interpreters needs Python 3.14 or newer; this is "
-                f"{sys.version_info.major}.{sys.version_info.minor}"
-            )
+        self.check_available()
+        executor: Any = getattr(concurrent.futures, _EXECUTOR)
         begin = perf_counter()
         self._process = os.getpid()
         self._slots = counter_slots(-1, workers)
@@ -94,7 +113,7 @@ class InterpreterPool(Pool):
             raise
         self.start_seconds = perf_counter() - begin
 
-    def _run(self, region: Region) -> float:
+    def _run(self, region: Region, account: list[Share] | None) -> float:
         self.check_variant(region.variant)
         if os.getpid() != self._process:
             raise RuntimeError(
@@ -108,7 +127,7 @@ class InterpreterPool(Pool):
         shares = [
             region.share(worker, self.workers, slots) for worker in range(self.workers)
         ]
-        calls: list[Future[None]] = []
+        calls: list[Future[tuple[Any, ...] | None]] = []
         begin = perf_counter()
         try:
             for worker, share in enumerate(shares):
@@ -122,10 +141,13 @@ class InterpreterPool(Pool):
                         share.stop,
                         share.grain,
                         memory,
+                        account is not None,
                     )
                 )
             for call in calls:
-                call.result()
+                share_used = call.result()
+                if account is not None and share_used is not None:
+                    account.append(Share(*share_used))
         except BaseException:
             for share in shares:
                 share.cancel()

@@ -12,19 +12,24 @@ from gilx.errors import ArgumentError
 from gilx.pools.base import Pool
 
 if TYPE_CHECKING:
+    from gilx.pools.account import Share
     from gilx.pools.base import Region
 
 __all__ = ["SPIN_NS", "NativePool"]
 
-SPIN_NS = 50_000
-"""How long an idle thread spins before it sleeps: about as long as waking one takes, so
-that waiting costs at most twice what the better choice would have."""
+SPIN_NS = 200_000
+"""How long an idle thread spins before it sleeps: about as long as it takes to wake one
+on a CPU of a virtual machine that has gone idle, so that waiting costs at most twice what
+the better choice would have (A. R. Karlin et al., Competitive Randomized Algorithms for
+Nonuniform Problems, Algorithmica 11, 1994). With less, who sleeps is not awake yet when
+who waits for it falls asleep, and so on in turn."""
 
 
 class NativePool(Pool):
     """A native team; the caller joins in, and a region costs one release of the GIL.
 
-    It runs the variant c-nogil only: nothing else can do without Python.
+    It runs the variant c-nogil only, since nothing else can do without Python, and whole
+    problems.
     """
 
     name = "native"
@@ -43,8 +48,14 @@ class NativePool(Pool):
                 f"variant: expected c-nogil on the native pool; got {variant!r}"
             )
 
-    def _run(self, region: Region) -> float:
+    def _run(self, region: Region, account: list[Share] | None) -> float:
+        del account  # nobody keeps one in C
         self.check_variant(region.variant)
+        if region.first:
+            raise ArgumentError(
+                "region: expected all items on the native pool, got those from"
+                f" {region.first}"
+            )
         grain = region.grain if region.schedule == "dynamic" else None
         with self._one_at_a_time:
             begin = perf_counter()

@@ -14,6 +14,7 @@ from socket import recv_fds, socket
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels
+from gilx.pools.account import Share
 from gilx.pools.base import Region, compute
 from gilx.pools.shared_memory import Handle, counter_slots
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["DONE", "MESSAGE_SIZE", "Failure", "RegionMessage", "main"]
 
 DONE = b"\0"
-"""The answer to a message that was obeyed; any other is a pickled `Failure`."""
+"""Answers to messages that were obeyed begin with it; what was asked for follows pickled,
+if anything was. Any other answer is a pickled `Failure`, which begins otherwise."""
 
 MESSAGE_SIZE = 1 << 16
 """No message is longer, in bytes. The system would take some 200 KB."""
@@ -60,6 +62,7 @@ class RegionMessage:
     items: int
     schedule: Schedule
     grain: int
+    first: int
 
 
 @dataclass
@@ -96,6 +99,7 @@ class _Worker:
             message.items,
             message.schedule,
             message.grain,
+            message.first,
         )
         region.kernel.function(region.variant)  # loads the module that it is in
         self.regions[number] = region
@@ -104,6 +108,13 @@ class _Worker:
         """Compute this worker's share of a region."""
         region = self.regions[number]
         compute(region, region.share(self.index, self.workers, self.counters))
+
+    def run_accounted(self, number: int) -> Share:
+        """Compute this worker's share of a region, and return what that took."""
+        region, account = self.regions[number], list[Share]()
+        counter = region.share(self.index, self.workers, self.counters)
+        compute(region, counter, account)
+        return account[0]
 
     def forget(self, segments: list[int], regions: list[int]) -> None:
         """Let go of regions and memory that nobody has any longer."""
@@ -150,8 +161,8 @@ def main(channel: int, life: int, memory: int, index: int, workers: int) -> None
         while size := connection.recv_into(buffer):
             try:
                 name, *arguments = pickle.loads(buffer[:size])  # noqa: S301 - the pool's
-                getattr(worker, name)(*arguments)
-                answer = DONE
+                found = getattr(worker, name)(*arguments)
+                answer = DONE if found is None else DONE + pickle.dumps(found)
             except BaseException as error:
                 answer = Failure(error, traceback.format_exc()).pack()
             connection.send(answer)

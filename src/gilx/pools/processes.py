@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gilx.kernels.base import Array, Problem
+    from gilx.pools.account import Share
     from gilx.pools.base import Region
 
 __all__ = ["ProcessPool"]
@@ -130,6 +131,8 @@ class ProcessPool(Pool):
     """
 
     name = "processes"
+    own_gils = True
+    own_processes = True
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
@@ -188,7 +191,7 @@ class ProcessPool(Pool):
         with self._turn():
             return problem.moved(self._share)
 
-    def _run(self, region: Region) -> float:
+    def _run(self, region: Region, account: list[Share] | None) -> float:
         with self._turn():
             self._forget_what_is_gone()
             number = self._regions.get(region)
@@ -196,9 +199,13 @@ class ProcessPool(Pool):
                 number = self._define(region)
             for slot in self._counters:
                 slot[:] = bytes(len(slot))
+            method = "run" if account is None else "run_accounted"
             begin = perf_counter()
-            self._ask(f"in a region of {region.kernel.name}", "run", number)
-            return perf_counter() - begin
+            answers = self._ask(f"in a region of {region.kernel.name}", method, number)
+            seconds = perf_counter() - begin
+        if account is not None:
+            account += map(pickle.loads, answers)
+        return seconds
 
     def _close(self) -> None:
         if os.getpid() == self._process:
@@ -248,6 +255,7 @@ class ProcessPool(Pool):
             items=region.items,
             schedule=region.schedule,
             grain=region.grain,
+            first=region.first,
         )
         self._ask("between regions", "define", number, message)
         self._regions[region] = number
@@ -278,10 +286,13 @@ class ProcessPool(Pool):
             ]
             self._ask("between regions", "forget", *gone)
 
-    def _ask(self, when: str, *message: object, descriptor: int | None = None) -> None:
-        """Send all workers a message and wait until they have obeyed.
+    def _ask(
+        self, when: str, *message: object, descriptor: int | None = None
+    ) -> list[bytes]:
+        """Send all workers a message, wait until they have obeyed; return their answers.
 
-        `when` is for the error that says that one has died.
+        Those that say no more than that are left out. `when` is for the error that says
+        that one has died.
         """
         packed = pickle.dumps(message)
         if len(packed) > MESSAGE_SIZE:
@@ -290,6 +301,7 @@ class ProcessPool(Pool):
                 f"at most, got {len(packed)}"
             )
         waiting: set[_Worker] = set()
+        answers: list[bytes] = []
         try:
             for worker in self._workers:
                 waiting.add(worker)
@@ -299,19 +311,25 @@ class ProcessPool(Pool):
                         send_fds(worker.channel, [DONE], [descriptor])
                 except (BrokenPipeError, ConnectionResetError):
                     self._died(worker, when)
-            failure = self._collect(waiting, when)
+            failure = self._collect(waiting, when, answers=answers)
         except BaseException as error:
             self._stop(waiting, error)
             raise
         if failure is not None:
             raise failure
+        return answers
 
     def _collect(
-        self, waiting: set[_Worker], when: str, seconds: float | None = None
+        self,
+        waiting: set[_Worker],
+        when: str,
+        seconds: float | None = None,
+        answers: list[bytes] | None = None,
     ) -> BaseException | None:
         """Wait for answers, for so long at most, and return the first worker's exception.
 
-        Workers that have answered are taken out of `waiting`.
+        Workers that have answered are taken out of `waiting`; what they say is added to
+        `answers`, still pickled: who waits is being timed.
         """
         failure, buffer = None, self._buffer
         deadline = None if seconds is None else monotonic() + seconds
@@ -329,7 +347,10 @@ class ProcessPool(Pool):
                 if size == 0:
                     self._died(worker, when)
                 waiting.discard(worker)
-                if failure is None and buffer[:size] != DONE:
+                if buffer.startswith(DONE):
+                    if size > len(DONE) and answers is not None:
+                        answers.append(bytes(buffer[len(DONE) : size]))
+                elif failure is None:
                     self._cancel()
                     answer: Failure = pickle.loads(buffer[:size])  # noqa: S301 - our worker's
                     failure = answer.error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gilx.pools.base import Pool, compute
 
 if TYPE_CHECKING:
+    from gilx.pools.account import Share
     from gilx.pools.base import Region
 
 __all__ = ["SerialPool"]
@@ -21,8 +22,8 @@ class SerialPool(Pool):
     def __init__(self, workers: int = 1) -> None:  # noqa: ARG002 - the pools' signature
         super().__init__(1)
 
-    def _run(self, region: Region) -> float:
+    def _run(self, region: Region, account: list[Share] | None) -> float:
         [share] = region.shares(1)
         begin = perf_counter()
-        compute(region, share)
+        compute(region, share, account)
         return perf_counter() - begin

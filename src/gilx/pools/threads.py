@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gilx.pools.base import Pool, compute
 
 if TYPE_CHECKING:
+    from gilx.pools.account import Share
     from gilx.pools.base import Region
 
 __all__ = ["ThreadPool"]
@@ -42,14 +43,14 @@ class ThreadPool(Pool):
             self._executor.shutdown()
             raise
 
-    def _run(self, region: Region) -> float:
+    def _run(self, region: Region, account: list[Share] | None) -> float:
         own, *shares = region.shares(self.workers)
         calls = []
         begin = perf_counter()
         try:
             for share in shares:
-                calls.append(self._executor.submit(compute, region, share))  # noqa: PERF401 - those submitted are waited for, whatever happens
-            compute(region, own)
+                calls.append(self._executor.submit(compute, region, share, account))  # noqa: PERF401 - those submitted are waited for, whatever happens
+            compute(region, own, account)
             for call in calls:
                 call.result()
         except BaseException:

@@ -1,0 +1,107 @@
+"""Calls whose answers are known, for `flake.py`; processes load them from here."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from gilx import kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilx.kernels.base import Problem
+
+__all__ = ["KINDS", "LENGTHS", "Kind", "Work"]
+
+Kind = Literal["released", "held", "half", "memory", "locked", "partly"]
+KINDS: tuple[Kind, ...] = ("released", "held", "half", "memory", "locked", "partly")
+LENGTHS = (2, 20, 200)
+"""Of a call, in milliseconds, about."""
+
+# Bodies whose interactions take so many milliseconds; elements and rounds of triads.
+_BODIES = {2: 890, 20: 2800, 200: 8900}
+_TRIADS = {2: (2_000_000, 1), 20: (4_000_000, 5), 200: (4_000_000, 50)}
+_LOCKED = 0.7  # the share of partly's time that is behind the lock
+
+
+class _Own(threading.local):
+    """Arrays, and the calls that work on them."""
+
+    def __init__(self) -> None:
+        self.problems: dict[tuple[str, int], Problem] = {}
+        self.calls: dict[Work, list[Callable[[], Any]]] = {}
+
+
+_own = _Own()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Work:
+    """A call of a kernel, with arrays for each thread that makes it.
+
+    ``released`` and ``held`` compute nbody with and without the GIL. ``half`` holds it
+    for about a millisecond and releases it for one, in turns. ``memory`` releases it, and
+    is bound by memory. ``locked`` releases the GIL, but a lock of its own lets one thread
+    at a time into nbody; ``partly`` has 70 % of each two milliseconds behind that lock.
+    """
+
+    kind: Kind
+    length: int
+    """In milliseconds, about: one of `LENGTHS`."""
+
+    def __call__(self) -> None:
+        """Do it."""
+        if self not in _own.calls:
+            _own.calls[self] = self._parts()
+        for call in _own.calls[self]:
+            call()
+
+    def _parts(self) -> list[Callable[[], Any]]:
+        if self.kind == "memory":
+            size, rounds = _TRIADS[self.length]
+            return [_part("triad", size, "c-nogil")] * rounds
+        bodies = _BODIES[self.length]
+        if self.kind in ("released", "held", "locked"):
+            variant = "c-gil" if self.kind == "held" else "c-nogil"
+            return [_part("nbody", bodies, variant, locked=self.kind == "locked")]
+        first, variant = (0.5, "c-gil") if self.kind == "half" else (_LOCKED, "c-nogil")
+        parts = []
+        for i in range(half := self.length // 2):
+            start, stop = bodies * i // half, bodies * (i + 1) // half
+            middle = start + round(first * (stop - start))
+            parts += [
+                _part(
+                    *("nbody", bodies, variant, start, middle),
+                    locked=self.kind == "partly",
+                ),
+                _part("nbody", bodies, "c-nogil", middle, stop),
+            ]
+        return parts
+
+
+def _part(
+    kernel: str,
+    size: int,
+    variant: str,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    locked: bool = False,
+) -> Callable[[], Any]:
+    key = kernel, size
+    if key not in _own.problems:
+        _own.problems[key] = kernels.get(kernel).problem(size)
+    problem = _own.problems[key]
+    function = problem.kernel.function(variant)
+    arguments = problem.calls()[0]
+    end = problem.items if stop is None else stop
+
+    def call() -> None:
+        with _lock if locked else nullcontext():
+            function(*arguments, start, end)
+
+    return call

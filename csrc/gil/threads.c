@@ -1,0 +1,117 @@
+#define _GNU_SOURCE /* for the kernel's own calls */
+
+#include "threads.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t gilx_own_cpu_ns(void) {
+    struct timespec spent;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (int64_t)spent.tv_sec * 1000000000 + (int64_t)spent.tv_nsec;
+}
+
+int64_t gilx_cpu_ns_of(int64_t tid) {
+    enum { PER_THREAD = 4, SCHEDULED = 2 };
+    clockid_t clock = (clockid_t)(~(uint32_t)tid << 3 | PER_THREAD | SCHEDULED);
+    struct timespec spent;
+    if (tid <= 0 || clock_gettime(clock, &spent) != 0) {
+        return -1;
+    }
+    return (int64_t)spent.tv_sec * 1000000000 + (int64_t)spent.tv_nsec;
+}
+
+int gilx_stat_open(int64_t tid) {
+    if (tid <= 0) {
+        return -1;
+    }
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/task/%lld/stat", (long long)tid);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+bool gilx_was_free_to_run(int stat) {
+    enum { FIELDS_BETWEEN = 36 };
+    char text[512];
+    const ssize_t size = pread(stat, text, sizeof(text) - 1, 0);
+    if (size <= 0) {
+        return false;
+    }
+    text[size] = '\0';
+    const char *at = strrchr(text, ')'); /* the name before may hold anything */
+    if (at == NULL || at[1] != ' ') {
+        return false;
+    }
+    at += 2;
+    const char state = *at;
+    for (int i = 0; at != NULL && i < FIELDS_BETWEEN; ++i) {
+        at = strchr(at + 1, ' ');
+    }
+    return at != NULL && (state != 'R' || strtol(at, NULL, 10) != sched_getcpu());
+}
+
+void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
+    const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) {
+        return;
+    }
+    _Alignas(struct dirent64) char buffer[4096];
+    long size;
+    while ((size = syscall(SYS_getdents64, directory, buffer, sizeof(buffer))) > 0) {
+        for (long at = 0; at < size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(buffer + at);
+            const int64_t tid = strtol(entry->d_name, NULL, 10);
+            if (tid > 0) {
+                meet(context, tid);
+            }
+            at += entry->d_reclen;
+        }
+    }
+    close(directory);
+}
+
+void gilx_name_thread(const char *name) {
+    (void)prctl(PR_SET_NAME, name, 0UL, 0UL, 0UL);
+}
+
+bool gilx_refuse_slack(void) {
+    return prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL) == 0;
+}
+
+#if defined(SYS_sched_getattr) && defined(SYS_sched_setattr)
+/* What sched_setattr(2) takes, in its first form: C libraries know it only of late. */
+typedef struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+} sched_attributes;
+#endif
+
+bool gilx_ask_for_turns(uint64_t turn_ns) {
+#if defined(SYS_sched_getattr) && defined(SYS_sched_setattr)
+    sched_attributes ours = {.size = sizeof(ours)};
+    if (syscall(SYS_sched_getattr, 0, &ours, sizeof(ours), 0) != 0 ||
+        ours.policy != SCHED_OTHER) {
+        return false;
+    }
+    ours.size = sizeof(ours);
+    ours.runtime = turn_ns;
+    /* Kernels that know no such turns say yes, and forget it. */
+    return syscall(SYS_sched_setattr, 0, &ours, 0) == 0 &&
+           syscall(SYS_sched_getattr, 0, &ours, sizeof(ours), 0) == 0 &&
+           ours.runtime == turn_ns;
+#else
+    (void)turn_ns;
+    return false;
+#endif
+}

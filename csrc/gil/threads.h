@@ -1,0 +1,37 @@
+/* What Linux tells of this process's threads, and what it lets one ask for. Nothing here
+ * takes memory but the stack's, or a lock. */
+#ifndef GILX_GIL_THREADS_H
+#define GILX_GIL_THREADS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* CPU time of the calling thread, in nanoseconds. */
+int64_t gilx_own_cpu_ns(void);
+
+/* CPU time of a thread of this process, -1 if there is no such thread. Its number makes
+ * the clock's, as the kernel has it (include/linux/posix-timers.h): a handle of pthreads
+ * might be dead. */
+int64_t gilx_cpu_ns_of(int64_t tid);
+
+/* Call meet(context, tid) for each thread of this process. */
+void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context);
+
+/* Open what the kernel tells of a thread of this process; -1 where it does not. */
+int gilx_stat_open(int64_t tid);
+
+/* Whether that thread could do something while the calling one ran: not if it wanted to
+ * run on the same CPU. See proc_pid_stat(5), fields 3 and 39. */
+bool gilx_was_free_to_run(int stat);
+
+/* Name the calling thread, for those who list threads. */
+void gilx_name_thread(const char *name);
+
+/* Ask that the calling thread be woken without timer slack; whether it was granted. */
+bool gilx_refuse_slack(void);
+
+/* Ask for short turns on a CPU, which then begin sooner; whether it was granted. Who
+ * refuses wakes the thread later, which is seen and told. */
+bool gilx_ask_for_turns(uint64_t turn_ns);
+
+#endif

@@ -1,0 +1,50 @@
+/* Which CPU a thread runs on, and how to leave it: the one place that knows.
+ *
+ * Only Linux tells; elsewhere the scheduler is left alone. Files that include this define
+ * _GNU_SOURCE.
+ */
+#ifndef GILX_PLATFORM_CPUS_H
+#define GILX_PLATFORM_CPUS_H
+
+#if !defined(_WIN32)
+#include <sched.h>
+#endif
+
+/* Let another thread that waits for this CPU have it first, if there is one. */
+static inline void gilx_yield(void) {
+#if defined(_WIN32)
+    SwitchToThread();
+#else
+    sched_yield();
+#endif
+}
+
+/* The number of the CPU that the caller runs on, or -1 if it can't be told. */
+static inline int gilx_cpu(void) {
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* Move the calling thread off a CPU, if it may run on another. It is bound to nothing
+ * then: where it may run stays as it was. */
+static inline void gilx_leave_cpu(int cpu) {
+#if defined(__linux__)
+    cpu_set_t allowed, others;
+    if (cpu < 0 || cpu >= CPU_SETSIZE ||
+        sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+        return;
+    }
+    others = allowed;
+    CPU_CLR((unsigned)cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0) {
+        (void)sched_setaffinity(0, sizeof allowed, &allowed);
+    }
+#else
+    (void)cpu;
+#endif
+}
+
+#endif

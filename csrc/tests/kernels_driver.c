@@ -1,0 +1,220 @@
+/* Runs every kernel on several threads that share one counter, for the thread sanitizer
+ * and for valgrind: each must do its items and no others', give the bits that one thread
+ * gives, and stop when the counter is cancelled. What a kernel takes is made from its
+ * signature. Exit status 0 if all was so. */
+#define _GNU_SOURCE
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../module/signatures.h"
+#include "../platform/clock.h"
+#include "../team/counter.h"
+#include "../team/team.h"
+
+enum { WORKERS = 3, LENGTH = 5 };
+
+static void fail(const char *kernel, const char *what) {
+    (void)fprintf(stderr, "kernels_driver: %s: %s\n", kernel, what);
+    exit(1);
+}
+
+/* ---- arguments from a signature --------------------------------------------------- */
+
+/* How many a name in a shape stands for; the same for all shapes it is in. */
+static int64_t size_of(const gilx_argument *arguments, const gilx_signature *signature,
+                       const char *name, size_t length, int64_t size) {
+    for (int i = 0; i < signature->count; ++i) {
+        if (strlen(signature->parameters[i].name) == length &&
+            memcmp(signature->parameters[i].name, name, length) == 0) {
+            return arguments[i].integer;
+        }
+    }
+    /* Strings, end to end, are LENGTH times as long as there are of them. */
+    return length > 2 && memcmp(name + 1, "_size", 5) == 0 ? size * LENGTH : size;
+}
+
+static int64_t axis_of(const gilx_argument *arguments, const gilx_signature *signature,
+                       const char *text, size_t length, int64_t size) {
+    const char *slash = memchr(text, '/', length), *plus = memchr(text, '+', length);
+    if (text[0] >= '0' && text[0] <= '9') {
+        return strtoll(text, NULL, 10);
+    }
+    if (slash != NULL) { /* ceil(whole/part) */
+        const int64_t whole =
+            size_of(arguments, signature, text + 5, (size_t)(slash - text) - 5, size);
+        const int64_t part = size_of(arguments, signature, slash + 1,
+                                     (size_t)(text + length - slash) - 2, size);
+        return (whole + part - 1) / part;
+    }
+    if (plus != NULL) {
+        return size_of(arguments, signature, text, (size_t)(plus - text), size) +
+               strtoll(plus + 1, NULL, 10);
+    }
+    return size_of(arguments, signature, text, length, size);
+}
+
+static const size_t item_sizes[] = {
+    [GILX_uint8] = 1, [GILX_int32] = 4, [GILX_int64] = 8, [GILX_float64] = 8};
+
+/* Memory of an array, filled so that any kernel can use it. Returns its bytes. */
+static size_t make_array(gilx_argument *it, const gilx_argument *arguments,
+                         const gilx_signature *signature, const gilx_parameter *parameter,
+                         int64_t size) {
+    int64_t items = 1;
+    int dimension = 0;
+    for (const char *at = parameter->shape; *at != '\0'; at += strspn(at, ", ")) {
+        const size_t length = strcspn(at, ",");
+        it->shape[dimension] = axis_of(arguments, signature, at, length, size);
+        items *= it->shape[dimension++];
+        at += length;
+    }
+    const size_t bytes = (size_t)items * item_sizes[parameter->type];
+    it->data = malloc(bytes);
+    if (it->data == NULL) {
+        fail(signature->name, "no memory");
+    }
+    for (int64_t i = 0; i < items; ++i) {
+        if (parameter->kind == GILX_OFFSETS) {
+            ((int64_t *)it->data)[i] = i * LENGTH;
+        } else if (parameter->type == GILX_float64) {
+            ((double *)it->data)[i] = (double)(i % 7) / 8 - 0.25;
+        } else if (parameter->type == GILX_uint8) {
+            ((unsigned char *)it->data)[i] = (unsigned char)(i * i);
+        } else {
+            memset((char *)it->data + (size_t)i * item_sizes[parameter->type], 0,
+                   item_sizes[parameter->type]);
+        }
+    }
+    return bytes;
+}
+
+static int64_t number_for(const gilx_parameter *parameter, int64_t size) {
+    const bool piece =
+        strcmp(parameter->name, "block") == 0 || strcmp(parameter->name, "segment") == 0;
+    const int64_t wanted = piece ? 1 + size / 16 : size;
+    const int64_t most = wanted < parameter->greatest ? wanted : parameter->greatest;
+    return most > parameter->least ? most : parameter->least;
+}
+
+/* Fill in all arguments; returns the bytes of the last, the output. */
+static size_t make_arguments(gilx_argument *arguments, const gilx_signature *signature,
+                             int64_t size) {
+    size_t bytes = 0;
+    memset(arguments, 0, GILX_MAX_PARAMETERS * sizeof *arguments);
+    for (int i = 0; i < signature->count; ++i) {
+        arguments[i].integer = number_for(&signature->parameters[i], size);
+        arguments[i].real = 0.125;
+    }
+    for (int i = 0; i < signature->count; ++i) {
+        const gilx_parameter *parameter = &signature->parameters[i];
+        if (parameter->kind != GILX_INTEGER && parameter->kind != GILX_REAL) {
+            bytes = make_array(&arguments[i], arguments, signature, parameter, size);
+        }
+    }
+    return bytes;
+}
+
+static void free_arguments(gilx_argument *arguments) {
+    for (int i = 0; i < GILX_MAX_PARAMETERS; ++i) {
+        free(arguments[i].data);
+    }
+}
+
+/* ---- regions ---------------------------------------------------------------------- */
+
+typedef struct {
+    gilx_body *body;
+    const gilx_argument *arguments;
+    gilx_counter counter;
+    _Atomic int64_t done;
+    atomic_bool cancels; /* worker 0 cancels in place of working */
+} region;
+
+static void work(void *context, int worker) {
+    region *it = context;
+    gilx_control control = {.stop = &it->counter.state->cancelled, .tick = NULL};
+    gilx_share share = {.counter = &it->counter};
+    if (worker == 0 && atomic_load(&it->cancels)) {
+        gilx_sleep_ns(1000 * 1000);
+        gilx_counter_cancel(&it->counter);
+        return;
+    }
+    while (gilx_share_next(&share)) {
+        if (it->body(it->arguments, share.start, share.stop, &control) != GILX_DONE) {
+            return;
+        }
+    }
+    atomic_fetch_add(&it->done, share.done);
+}
+
+static void drive(gilx_team *team, const gilx_signature *signature, gilx_body *body) {
+    for (int64_t size = 2; size <= 40; size += 19) {
+        gilx_argument arguments[GILX_MAX_PARAMETERS];
+        const size_t bytes = make_arguments(arguments, signature, size);
+        const gilx_argument *out = &arguments[signature->count - 1];
+        const int64_t items = out->shape[0];
+        gilx_control alone = {.stop = NULL, .tick = NULL};
+        if (body(arguments, 0, items, &alone) != GILX_DONE) {
+            fail(signature->name, "one thread did not end well");
+        }
+        void *right = malloc(bytes);
+        if (right == NULL) {
+            fail(signature->name, "no memory");
+        }
+        memcpy(right, out->data, bytes);
+        for (int64_t grain = 1; grain <= 3; ++grain) {
+            region it = {.body = body, .arguments = arguments};
+            memset(out->data, 0xA5, bytes);
+            gilx_counter_init(&it.counter, 0, items, grain);
+            if (gilx_team_run(team, work, &it, NULL) != 0) {
+                fail(signature->name, "a region was refused");
+            }
+            if (atomic_load(&it.done) != items) {
+                fail(signature->name, "not every item was done");
+            }
+            if (memcmp(out->data, right, bytes) != 0) {
+                fail(signature->name, "other bits than from one thread");
+            }
+        }
+        free(right);
+        free_arguments(arguments);
+    }
+}
+
+static void cancel(gilx_team *team, const gilx_signature *signature, gilx_body *body) {
+    gilx_argument arguments[GILX_MAX_PARAMETERS];
+    make_arguments(arguments, signature, 400);
+    region it = {.body = body, .arguments = arguments};
+    atomic_store(&it.cancels, true);
+    gilx_counter_init(&it.counter, 0, arguments[signature->count - 1].shape[0], 1);
+    if (gilx_team_run(team, work, &it, NULL) != 0) {
+        fail(signature->name, "a region was refused");
+    }
+    int64_t start, stop;
+    if (gilx_counter_take(&it.counter, &start, &stop)) {
+        fail(signature->name, "a cancelled counter hands out items");
+    }
+    free_arguments(arguments);
+}
+
+int main(void) {
+    static gilx_body *const bodies[] = {
+#define BODY(name, ...) gilx_##name,
+        GILX_KERNELS(BODY)
+#undef BODY
+    };
+    int error;
+    gilx_team *team = gilx_team_start(WORKERS, 0, &error);
+    if (team == NULL) {
+        fail("team", strerror(error));
+    }
+    for (int i = 0; i < GILX_KERNEL_COUNT; ++i) {
+        drive(team, &gilx_signatures[i], bodies[i]);
+        cancel(team, &gilx_signatures[i], bodies[i]);
+    }
+    gilx_team_free(team);
+    puts("kernels: fine");
+    return 0;
+}

@@ -1,0 +1,133 @@
+"""Chapter 6: an extension of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Self
+
+from gilx import ckernels, kernels
+from gilx.environment import gil_enabled
+from gilx.meter.measure import measure
+from gilx.story.base import (
+    Chapter,
+    Effort,
+    Picture,
+    Speedup,
+    Table,
+    grouped,
+    one_cpu,
+    speedup_picture,
+    speedup_table,
+)
+from gilx.story.proof import meet, runs_beside
+
+__all__ = ["Extension", "Proof"]
+
+_KERNEL = "mandelbrot"
+_SIZE = 300  # some 15 ms
+_VARIANTS = {
+    "c-gil": "C, held",
+    "c-nogil": "C, released",
+    "cython-gil": "Cython, held",
+    "cython-nogil": "Cython, released",
+}
+_HELD_WAIT = 0.05  # seconds: long enough for the other one, if it could come
+_MEETING = 30.0
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether another thread ran Python inside a call of a variant."""
+
+    name: str
+    runs_beside: bool
+
+
+@dataclass(frozen=True)
+class Extension(Chapter):
+    """The same kernel, compiled, with the GIL held and released."""
+
+    title: ClassVar[str] = "Your own extension, in C and in Cython"
+    depends: ClassVar[str] = (
+        "what the code touches: only what is no Python object may run without the GIL."
+        " It depends on the bottleneck, too: work that waits for memory scales less"
+        " (`gilx measure triad`)."
+    )
+
+    gil: bool
+    variants: tuple[Speedup, ...]
+    proofs: tuple[Proof, ...]
+    met_held: int
+    """How many of two threads were inside a C call at once, the GIL held."""
+    met_released: int
+    """The same, the GIL released."""
+
+    @classmethod
+    def measure(cls, effort: Effort) -> Self:
+        """Measure four variants, and prove who lets others run."""
+        kernel = kernels.get(_KERNEL)
+        problem = kernel.problem()
+        effort.show("two threads meet, or don't")
+        arguments = (*problem.inputs, problem.out)
+        proofs = tuple(
+            Proof(name, runs_beside(partial(kernel.function(variant), *arguments)))
+            for variant, name in _VARIANTS.items()
+        )
+        met_held = meet(ckernels.rendezvous_gil, _HELD_WAIT)
+        met_released = meet(ckernels.rendezvous_nogil, _MEETING)
+        report = measure(
+            kernel,
+            variants=list(_VARIANTS),
+            workers=effort.workers,
+            size=_SIZE,
+            budget=effort.seconds(10),
+            blocks=effort.blocks,
+            progress=effort.show,
+        )
+        return cls(
+            missing=one_cpu(),
+            gil=gil_enabled(),
+            variants=tuple(
+                Speedup.of(row, _VARIANTS[row.variant or ""]) for row in report.rows
+            ),
+            proofs=proofs,
+            met_held=met_held,
+            met_released=met_released,
+        )
+
+    def tables(self) -> list[Table]:
+        """Return the speedups."""
+        threads = f"{self.variants[0].workers} threads"
+        return [speedup_table(self.variants, what=_KERNEL, together=threads)]
+
+    def sentences(self) -> list[str]:
+        """Say what is proved, and what was gained."""
+        met = {1: "never met", 2: "met"}
+        said = [
+            (
+                f"Proof, on one CPU too: two threads in a C call that waits for the other"
+                f" {met[self.met_held]} with the GIL held"
+                f"{'' if self.gil else ' (there is none here)'},"
+                f" and {met[self.met_released]} with it released."
+            )
+        ]
+        for runs, words in (
+            (True, "Another thread ran Python inside"),
+            (False, "None did inside"),
+        ):
+            names = [proof.name for proof in self.proofs if proof.runs_beside == runs]
+            if names:
+                said.append(f"{words}: {'; '.join(names)}.")
+        return said + grouped(
+            self.variants,
+            {
+                "no faster": "No faster in threads",
+                "scales": "Side by side",
+                "partly": "Side by side in part",
+            },
+        )
+
+    def picture(self) -> Picture:
+        """Return the speedups."""
+        return speedup_picture(self.variants)

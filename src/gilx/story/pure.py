@@ -1,0 +1,109 @@
+"""Chapter 1: threads that compute in pure Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Self
+
+from gilx.environment import gil_enabled
+from gilx.gilwatch.usage import percent
+from gilx.meter.measure import measure
+from gilx.story.base import (
+    Chapter,
+    Effort,
+    Picture,
+    Speedup,
+    Table,
+    one_cpu,
+    speedup_picture,
+    speedup_table,
+    times,
+)
+
+__all__ = ["PurePython", "count_down"]
+
+_STEPS = 200_000  # some 10 ms
+
+
+def count_down(steps: int) -> None:
+    """Compute in pure Python, and nothing else."""
+    while steps:
+        steps -= 1
+
+
+@dataclass(frozen=True)
+class PurePython(Chapter):
+    """The same pure-Python call by one thread and by several at once."""
+
+    title: ClassVar[str] = "CPU-bound threads in pure Python"
+    depends: ClassVar[str] = (
+        "the GIL, not threads as such: threads that wait, or that call code which lets"
+        " the GIL go, do run side by side (chapters 3, 5 and 6), and so does this very"
+        " code where there is no GIL (chapter 8)."
+    )
+
+    gil: bool
+    threads: Speedup
+
+    @classmethod
+    def measure(cls, effort: Effort) -> Self:
+        """Measure a loop that counts down, in threads."""
+        report = measure(
+            partial(count_down, _STEPS),
+            workers=effort.workers,
+            budget=effort.seconds(4),
+            blocks=effort.blocks,
+            progress=effort.show,
+        )
+        return cls(
+            missing=one_cpu(),
+            gil=gil_enabled(),
+            threads=Speedup.of(report.rows[0], "count down"),
+        )
+
+    def tables(self) -> list[Table]:
+        """Return the one row."""
+        return [
+            speedup_table(
+                [self.threads],
+                what="pure Python",
+                together=f"{self.threads.workers} threads",
+            )
+        ]
+
+    def sentences(self) -> list[str]:
+        """Say what threads gained, and what processes did."""
+        row = self.threads
+        who = f"{row.workers} threads"
+        said = [f"A loop that counts down, by {who} at once: {row.words()}."]
+        if row.ceiling_kind == "the same calls in processes":
+            could = ": the machine could have done it" if self._wasted() else ""
+            said.append(
+                f"The same calls in {row.workers} processes, at about the same time, came"
+                f" to {times(row.ceiling)}{could}."
+            )
+        held = "" if row.held is None else f" (each call holds it {percent(row.held)})"
+        said.append(
+            {
+                "no faster": "Threads take turns: whoever computes in pure Python holds"
+                f" the GIL{held}."
+                if self.gil
+                else "There is no GIL here, and still it is no faster.",
+                "scales": "The threads ran side by side"
+                f"{': there is no GIL here' if not self.gil else ''}.",
+                "partly": "The threads ran side by side, in part.",
+                "no room": "The machine gave no more to anything just now, so this shows"
+                " nothing about the GIL.",
+                "unclear": "The machine was too restless to tell.",
+            }[row.outcome]
+        )
+        return said
+
+    def _wasted(self) -> bool:
+        """Whether processes were clearly faster."""
+        return self.threads.outcome == "no faster"
+
+    def picture(self) -> Picture:
+        """Return the speedup."""
+        return speedup_picture([self.threads])

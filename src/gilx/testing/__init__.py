@@ -1,0 +1,195 @@
+"""Assertions about the GIL that don't fail at random.
+
+What is asserted is decided by evidence, and by as much of it as the question needs: a
+verdict is ``pass``, ``fail`` or, where the machine or the call does not let it be told,
+``inconclusive``, which skips the test. A loaded machine makes a verdict later, or
+inconclusive, but not wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gilx.testing.release import judge_hold, judge_release
+from gilx.testing.scaling import judge_scaling, not_scaled
+from gilx.testing.verdict import (
+    Block,
+    Failure,
+    Inconclusive,
+    Outcome,
+    ReleaseEvidence,
+    ScalingEvidence,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Block",
+    "Failure",
+    "Inconclusive",
+    "Outcome",
+    "ReleaseEvidence",
+    "ScalingEvidence",
+    "Verdict",
+    "assert_holds_gil",
+    "assert_releases_gil",
+    "assert_scales",
+    "insist",
+    "judge_hold",
+    "judge_release",
+    "judge_scaling",
+    "not_scaled",
+]
+
+
+def assert_releases_gil(
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    at_least: float = 0.9,
+    budget: float = 5.0,
+    setup: Callable[[], object] | None = None,
+) -> Verdict:
+    """Assert that a call releases the GIL for at least a share of its time.
+
+    The call is repeated, and the GIL watched without taking it, until the share is
+    clearly on one side. Time in which other threads hold the GIL is left out, so a busy
+    machine does not change the answer.
+
+    Parameters
+    ----------
+    fn : callable
+        What to call. Keywords go in with `functools.partial`.
+    *args
+        What to call it with.
+    at_least : float
+        The share of the call's wall time, above 0 and at most 1.
+    budget : float
+        Seconds that watching may take, above 0. One call is always made.
+    setup : callable, optional
+        Called before each call, outside of what is watched; it returns a tuple, the
+        arguments of that call after `args`, or None for none.
+
+    Returns
+    -------
+    Verdict
+        It passed.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described.
+    AssertionError
+        It does not; the message has the evidence, what likely causes it and what to look
+        at. Its attribute ``verdict`` has all of it.
+    Inconclusive
+        It can't be told, see `Inconclusive`. It skips the test.
+    Exception
+        Whatever the function raises, with a note.
+
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    return insist(judge_release(fn, *args, at_least=at_least, budget=budget, setup=setup))
+
+
+def assert_holds_gil(
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    at_least: float = 0.9,
+    budget: float = 5.0,
+    setup: Callable[[], object] | None = None,
+) -> Verdict:
+    """Assert that a call holds the GIL for at least a share of its time.
+
+    For what must not run beside other Python code, and to see that a check can fail.
+    Parameters, result and errors are those of `assert_releases_gil`.
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    return insist(judge_hold(fn, *args, at_least=at_least, budget=budget, setup=setup))
+
+
+def assert_scales(
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    workers: int = 2,
+    efficiency: float = 0.8,
+    budget: float = 30.0,
+    setup: Callable[[], object] | None = None,
+    limit_threads: int | None = None,
+) -> Verdict:
+    """Assert that calls in several threads are as fast as the machine lets them be.
+
+    Each of so many threads makes the same calls as one thread does alone and, in the same
+    block, as so many processes do. What the processes achieve is the ceiling; the threads
+    have to reach a share of it.
+
+    Parameters
+    ----------
+    fn : callable
+        What to call, safe to call from several threads at once. Keywords go in with
+        `functools.partial`.
+    *args
+        What to call it with.
+    workers : int
+        How many threads, at least 2.
+    efficiency : float
+        The share of the ceiling that they have to reach, above 0 and at most 1.
+    budget : float
+        Seconds that it may take, above 0. One call is always made.
+    setup : callable, optional
+        Called before each call, outside of what is timed; it returns a tuple, the
+        arguments of that call after `args`, or None for none.
+    limit_threads : int, optional
+        How many threads of their own libraries such as BLAS may start meanwhile, at least
+        1; by default that is not changed. It needs ``threadpoolctl``.
+
+    Returns
+    -------
+    Verdict
+        It passed.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described.
+    AssertionError
+        They do not; the message has the evidence, what likely causes it and what to look
+        at. Its attribute ``verdict`` has all of it.
+    Inconclusive
+        It can't be told, see `Inconclusive`. It skips the test.
+    Exception
+        Whatever the function raises, with a note.
+
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    return insist(
+        judge_scaling(
+            fn,
+            *args,
+            workers=workers,
+            efficiency=efficiency,
+            budget=budget,
+            setup=setup,
+            limit_threads=limit_threads,
+        )
+    )
+
+
+def insist(verdict: Verdict) -> Verdict:
+    """Return a verdict that passed.
+
+    Raises
+    ------
+    AssertionError
+        It failed. Its attribute ``verdict`` is that verdict.
+    Inconclusive
+        It is inconclusive.
+
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    if verdict.outcome == "inconclusive":
+        raise Inconclusive(verdict)
+    if verdict.outcome == "fail":
+        raise Failure(verdict)
+    return verdict

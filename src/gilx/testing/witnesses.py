@@ -1,0 +1,256 @@
+"""What blocks and the watch say about scaling, and when that is enough.
+
+Each witness is misled by a busy machine in a way of its own. With one process beside two
+threads that only take turns behind a lock, on two CPUs, the measured share of the ceiling
+is 0.95 where 0.5 is right: the machine gives little more than one CPU, and processes are
+no faster either. With each worker's waits for a CPU taken out of that it is 0.6 to 0.8,
+for while one waits for a CPU the other has the lock. Threads that wait for each other and
+scale well, on the other hand, then look worse than they are. So:
+
+* `reached`, the measured share, is believed for a pass only where the ceiling shows that
+  threads in turns would have missed, and if it clears the limit by half of what is
+  between that and 1; and for a failure only if `unhindered` fails as well.
+* `unhindered`, the same without waits for a CPU, speaks against a pass.
+* `overlap`, how far the workers' CPU time overlapped, waits for a CPU taken out, is
+  believed for a pass: threads that wait for each other have it low, more so if busy.
+* the watch tells what the GIL alone makes impossible, busy or not; nothing passes without
+  its word, but where there is no GIL.
+
+`benchmarks/flake.py` measures how often the outcome is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+from typing import TYPE_CHECKING
+
+from gilx.gilwatch.usage import percent
+from gilx.meter.statistics import NOTHING_KNOWN, anytime_interval, evidence
+from gilx.text import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilx.testing.verdict import Block, Outcome, ReleaseEvidence
+
+__all__ = ["ALPHA", "FEWEST_BLOCKS", "Witnesses", "overlap", "reached", "unhindered"]
+
+ALPHA = 1e-3
+"""How often, at most, a witness may be wrong by chance, however often it is asked."""
+
+FEWEST_BLOCKS = 13
+"""All have to agree, if there are no more."""
+
+_CLEARLY = 0.9
+_MOST_OTHER_CPU = 0.1
+
+
+def reached(block: Block, workers: int) -> float:
+    """Return the share of the ceiling that threads reached in a block."""
+    if block.ceiling_serial is None:
+        return block.ceiling / block.parallel
+    return workers * block.serial / block.parallel / ceiling(block, workers)
+
+
+def ceiling(block: Block, workers: int) -> float:
+    """Return the speedup that the machine allowed in a block."""
+    if block.ceiling_serial is None:
+        return workers * block.serial / block.ceiling
+    return block.ceiling_serial / block.ceiling
+
+
+def unhindered(block: Block, workers: int) -> float | None:
+    """Return the share of the ceiling, workers' waits for a CPU taken out of both.
+
+    Where the ceiling is other work, of which waits are not known, it is taken to be the
+    number of workers.
+    """
+    del workers
+    best = block.ceiling_own if block.ceiling_serial is None else block.serial_own
+    if best is None or block.parallel_own is None:
+        return None
+    return best / block.parallel_own
+
+
+def overlap(block: Block, workers: int) -> float | None:
+    """Return how far the workers' CPU time overlapped, as a share of the workers.
+
+    As `gilx.meter.workers.concurrency`, but of the CPU time that the calls need in
+    processes (or alone, where the ceiling is other work): what threads use beyond that,
+    spinning or for memory that they share, is of no use.
+    """
+    needed, own = block.ceiling_cpu, block.parallel_own
+    if block.serial_cpu is None or block.serial_own is None or own is None:
+        return None
+    if needed is None:
+        needed = workers * block.serial_cpu
+    alone = block.serial_cpu / block.serial_own
+    return needed / own / alone / workers if alone > 0 else None
+
+
+class Witnesses:
+    """What was seen so far.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        All of them.
+    workers, efficiency : int, float
+        What was asked.
+    release : ReleaseEvidence, optional
+        What the watch saw; None where there is nothing to watch.
+
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        workers: int,
+        efficiency: float,
+        release: ReleaseEvidence | None,
+    ) -> None:
+        self._blocks, self._release = blocks, release
+        self._workers, self._efficiency = workers, efficiency
+        self._reached = self._known(reached)
+        self._unhindered = self._known(unhindered)
+        self._overlap = self._known(overlap)
+        self.reached = _median(self._reached)
+        self.unhindered = _median(self._unhindered)
+        self.overlap = _median(self._overlap)
+        self.ceiling = _median(self._known(ceiling))
+        self.speedup = _median([workers * b.serial / b.parallel for b in blocks])
+
+    def _known(self, figure: Callable[[Block, int], float | None]) -> list[float]:
+        found = [figure(block, self._workers) for block in self._blocks]
+        return [each for each in found if each is not None and each > 0]
+
+    @property
+    def reached_interval(self) -> tuple[float, float]:
+        """Interval of the median share of the ceiling, right whenever one stops."""
+        return _interval(self._reached)
+
+    @property
+    def unhindered_interval(self) -> tuple[float, float]:
+        """The same without waits for a CPU."""
+        return _interval(self._unhindered)
+
+    @property
+    def own_threads(self) -> bool:
+        """Whether the process used clearly more CPU time than the workers did."""
+        pairs = [(b.process_cpu, b.parallel_cpu) for b in self._blocks]
+        more = [
+            whole - own > _MOST_OTHER_CPU * own + 1e-3
+            for whole, own in pairs
+            if own is not None
+        ]
+        return bool(more) and sum(more) > len(more) / 2
+
+    @property
+    def discerning(self) -> bool:
+        """Whether threads that take turns would have missed what is asked for."""
+        return self.ceiling is not None and self.ceiling * self._efficiency >= 1
+
+    @property
+    def promising(self) -> bool:
+        """Whether more of such blocks may show enough.
+
+        They may if the machine allows it, or if enough CPU time overlaps anyhow.
+        """
+        overlapping = sum(each > self._efficiency for each in self._overlap)
+        return self.discerning or overlapping >= _CLEARLY * len(self._blocks)
+
+    def decision(self) -> Outcome | None:
+        """Return the verdict; None as long as it is open."""
+        limit = self._efficiency
+        if self.reached is None or self.own_threads:
+            return None
+        hindered = _side(self._unhindered, limit) < 0
+        if hindered and _side(self._reached, limit) < 0:
+            return "fail"
+        if hindered or (self._release is not None and self._release.side >= 0):
+            return None
+        if _side(self._overlap, limit) > 0 and self.reached >= limit:
+            return "pass"
+        clear = self.discerning and _side(self._reached, (1 + limit) / 2) > 0
+        return "pass" if clear else None
+
+    def reason(self) -> str:
+        """Return what was found, in a sentence."""
+        if self.reached is None:
+            return "there was no time for a block: give it a larger budget"
+        if self.own_threads:
+            return (
+                "the call has threads of its own, which share the CPUs with the"
+                " workers: limit them to one, with limit_threads=1 for BLAS and OpenMP"
+            )
+        low, high = self.reached_interval
+        words = (
+            f"{self._workers} threads reach {percent(self.reached)} of what the machine"
+            f" lets them ({_range(low, high)}), {self.speedup:.2f} times as fast as one;"
+            f" asked for: at least {percent(self._efficiency)}"
+        )
+        decided = self.decision()
+        return words if decided else f"{self._open()}; {words}"
+
+    def _open(self) -> str:
+        """Say why nothing was decided."""
+        if self._release is not None and self._release.side >= 0:
+            return "how much of the GIL it holds could not be told: " + (
+                self._release.doubt
+                or f"at most {percent(self._release.held_interval[1])}"
+            )
+        if not self._unhindered:
+            return "how long workers wait for a CPU is not known here"
+        blocks = f"{len(self._blocks)} blocks"
+        if not self.discerning:
+            return f"the machine is too busy to tell, after {blocks}"
+        return f"blocks differ too much to tell, after {blocks}"
+
+    def advice(self) -> str:
+        """Return what likely makes threads slow although the GIL is released."""
+        serial = _median([b.serial_cpu for b in self._blocks if b.serial_cpu])
+        parallel = _median([b.parallel_cpu for b in self._blocks if b.parallel_cpu])
+        if serial and parallel and parallel > 1.25 * self._workers * serial:
+            return (
+                f"threads use {parallel / self._workers / serial:.1f} times the CPU time"
+                " that one alone does: look for data that they share and write, locks"
+                " that spin, and memory that each call allocates anew"
+            )
+        if self.overlap is not None and self.overlap < _CLEARLY * self._efficiency:
+            return (
+                "threads wait for each other: look for a lock of the library's own, or"
+                " an object that all of them use"
+            )
+        if serial is not None and self._blocks:
+            each = duration(_median([b.parallel for b in self._blocks]))
+            return (
+                f"starting together or being done apart costs too much of {each}: look"
+                " for work that is uneven, or calls that are short"
+            )
+        return ""
+
+
+def _side(shares: Sequence[float], limit: float) -> int:
+    """Return 1 if the median is above the limit, -1 if it is below, 0 if that is open."""
+    above = sum(each > limit for each in shares)
+    if evidence(len(shares), above) >= 1 / ALPHA:
+        return 1
+    below = sum(each < limit for each in shares)
+    return -1 if evidence(len(shares), below) >= 1 / ALPHA else 0
+
+
+def _interval(shares: Sequence[float]) -> tuple[float, float]:
+    if not shares:
+        return NOTHING_KNOWN
+    return anytime_interval([math.log(each) for each in shares], 1 - 2 * ALPHA)
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _range(low: float, high: float) -> str:
+    if (low, high) == NOTHING_KNOWN:
+        return "with too few blocks for bounds"
+    return f"{percent(low)} to {percent(high)}"

@@ -1,0 +1,116 @@
+"""Files are written completely or not at all, and what is read from them is checked."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+import gilx
+from gilx.cli import main
+from gilx.errors import ArgumentError
+from gilx.files import replacing, save_text
+from gilx.gilwatch.prediction import Prediction
+from gilx.gilwatch.timeline import Timeline
+
+
+def test_a_text_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    save_text(path, "first é\n")
+    path.chmod(0o640)
+    save_text(path, "second")
+    assert path.read_text() == "second"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("before")
+    with pytest.raises(ZeroDivisionError), replacing(path) as fresh:
+        fresh.write_text("half of wh")
+        raise ZeroDivisionError
+    with pytest.raises(UnicodeEncodeError):
+        save_text(path, "\ud800")
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_links_and_devices_stay_what_they_are(tmp_path: Path) -> None:
+    path, link = tmp_path / "x", tmp_path / "link"
+    path.write_text("before")
+    link.symlink_to(path)
+    save_text(link, "after")
+    assert link.is_symlink()
+    assert path.read_text() == "after"
+    save_text(os.devnull, "nothing")
+    assert not Path(os.devnull).is_file()
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_what_cannot_be_written_is_said(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "no" / "x")
+    few = ("--workers", "1", "--blocks", "1", "--size", "8", "--budget", "0.1")
+    assert main(["measure", "triad", *few, "--pools", "serial", option, path]) == 2
+    error = capsys.readouterr().err
+    assert f"{option[2:]}: can't write" in error
+    assert error.count("\n") == 1
+
+
+LATENCY = {
+    "schema": "gilx.latency",
+    "version": 1,
+    "target": "x",
+    "period": 0.005,
+    "gil": True,
+    "environment": "here",
+    "rows": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        (gilx.Latency, LATENCY, "text.rows: expected the baseline and at least one more"),
+        (gilx.Latency, LATENCY | {"rows": ["x"]}, r"text.rows\[0\]: expected an object"),
+        (gilx.Latency, LATENCY | {"more": 1}, "text: expected no field 'more'"),
+        (
+            Timeline,
+            {"schema": "gilx.timeline/1", "lanes": [], "wall": "x", "since": 0},
+            "text.wall: expected float, got 'x'",
+        ),
+        (
+            Timeline,
+            {
+                "schema": "gilx.timeline/1",
+                "lanes": [{"name": "x", "native_id": 1, "spans": [[0, 1, "nothing"]]}],
+                "wall": 1,
+                "since": 0,
+            },
+            "text.lanes.spans.state: expected one of holding",
+        ),
+    ],
+)
+def test_damaged_records_are_refused(kind: type, fields: object, words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        kind.from_json(json.dumps(fields))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "9" * 5000])
+def test_what_json_chokes_on_is_refused(text: str) -> None:
+    for kind in (gilx.GilUsage, gilx.Latency, Prediction, gilx.Report, Timeline):
+        with pytest.raises(ArgumentError, match=r"^text: expected"):
+            kind.from_json(text)
+
+
+def test_wrong_words_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["probe", "json:loads", "--budget"], ["run", "triad", "a\nb", "c"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,354 @@
+"""Verdicts on scaling. A busy machine may make them inconclusive, and never wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import random
+import sys
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilx import ckernels, testing
+from gilx.environment import gil_enabled, usable_cpus
+from gilx.errors import ArgumentError, WatchUnavailableError
+from gilx.testing import Block, ReleaseEvidence, ScalingEvidence, Verdict, release
+from gilx.testing.release import nothing_watched
+from gilx.testing.scaling import judge_scaling, not_scaled
+from gilx.testing.witnesses import Witnesses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+two_cpus = pytest.mark.skipif(usable_cpus() < 2, reason="needs two CPUs")
+can_watch = pytest.mark.skipif(
+    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
+)
+
+COMPUTE = partial(hashlib.pbkdf2_hmac, "sha256", b"password", b"salt", 20_000)
+
+
+def scaling(verdict: Verdict) -> ScalingEvidence:
+    assert isinstance(verdict.evidence, ScalingEvidence)
+    return verdict.evidence
+
+
+# ---- decisions -------------------------------------------------------------------------
+
+
+def block(reached: float, unhindered: float, ceiling: float = 2.0) -> Block:
+    """A block of two workers in which a call takes 1 s alone."""
+    together = 2 / ceiling
+    return Block(
+        serial=1.0,
+        parallel=together / reached,
+        ceiling=together,
+        ceiling_serial=None,
+        serial_cpu=1.0,
+        parallel_cpu=2.0,
+        ceiling_cpu=2.0,
+        serial_own=1.0,
+        parallel_own=1.0 / unhindered,
+        ceiling_own=1.0,
+        serial_wait=0.0,
+        parallel_wait=0.0,
+        ceiling_wait=0.0,
+        process_cpu=2.0,
+        steal=0.0,
+        throttled=0,
+    )
+
+
+def judged(
+    blocks: Sequence[Block], *, efficiency: float = 0.8, side: int = -1
+) -> Witnesses:
+    low = {-1: 0.0, 0: 0.5, 1: 0.9}[side]
+    held = {-1: 0.1, 0: 0.625, 1: 1.0}[side]
+    found = replace(
+        nothing_watched(0.625, ""), held=held, held_interval=(low, held + 0.1)
+    )
+    assert found.side == side
+    return Witnesses(blocks, 2, efficiency, found)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "decision"),
+    [
+        ([block(1.0, 1.0)] * 13, "pass"),
+        ([block(1.0, 1.0)] * 12, None),
+        ([block(0.5, 0.5)] * 13, "fail"),
+        ([block(0.5, 0.5)] * 12, None),
+        # The machine gives one CPU only: processes are no faster than threads in turns.
+        ([block(1.0, 0.5, ceiling=1.0)] * 500, None),
+        ([block(1.0, 0.8, ceiling=1.0)] * 500, None),
+        # It gives one, and it is seen that they don't wait for each other.
+        ([block(1.0, 1.0, ceiling=1.0)] * 13, "pass"),
+        # It gives more, and waits can't be told apart.
+        ([block(1.0, 0.8, ceiling=1.8)] * 13, "pass"),
+        ([block(0.91, 0.8, ceiling=1.25)] * 13, "pass"),
+        # Threads in turns might reach as much.
+        ([block(0.89, 0.8, ceiling=1.8)] * 500, None),
+        ([block(1.0, 0.8, ceiling=1.24)] * 500, None),
+        # CPU time overlaps, of which more is used than in processes: for spinning, say.
+        ([replace(block(1.0, 0.8, 1.0), parallel_cpu=4.0, process_cpu=4.0)] * 500, None),
+        # The two disagree.
+        ([block(1.0, 0.5)] * 500, None),
+        ([block(0.5, 1.0)] * 500, None),
+    ],
+)
+def test_decisions(blocks: list[Block], decision: str | None) -> None:
+    assert judged(blocks).decision() == decision
+
+
+@pytest.mark.parametrize(
+    ("blocks", "promising"),
+    [
+        ([block(1.0, 0.5)] * 10, True),
+        ([block(1.0, 0.5, ceiling=1.2)] * 10, False),
+        ([block(1.0, 0.9, ceiling=1.2)] * 9 + [block(1.0, 0.5, ceiling=1.2)], True),
+        ([block(1.0, 0.9, ceiling=1.2)] * 8 + [block(1.0, 0.5, ceiling=1.2)] * 2, False),
+    ],
+)
+def test_when_longer_blocks_are_needed(blocks: list[Block], promising: bool) -> None:
+    assert judged(blocks).promising == promising
+
+
+def test_without_the_watch_s_word_nothing_passes() -> None:
+    found = judged([block(1.0, 1.0)] * 100, side=0)
+    assert found.decision() is None
+    assert found.reason().startswith("how much of the GIL it holds could not be told")
+    assert judged([block(0.5, 0.5)] * 100, side=0).decision() == "fail"
+
+
+def test_threads_of_its_own() -> None:
+    found = judged([replace(block(1.0, 1.0), process_cpu=4.0)] * 100)
+    assert found.decision() is None
+    assert "threads of its own" in found.reason()
+    assert "limit_threads=1" in found.reason()
+
+
+def test_waits_that_are_not_known() -> None:
+    found = judged([replace(block(0.5, 1.0), parallel_own=None)] * 100)
+    assert found.decision() is None
+    assert found.reason().startswith("how long workers wait for a CPU is not known")
+
+
+def test_other_work_as_a_ceiling() -> None:
+    one = block(1.0, 1.0)
+    slower = replace(one, ceiling_serial=1.6, ceiling=1.0, ceiling_own=None)
+    found = judged([slower] * 13)
+    assert found.ceiling == 1.6
+    assert found.reached == pytest.approx(2.0 / 1.6)
+    assert found.decision() == "pass"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_is_at_the_threshold_is_hardly_ever_decided(seed: int) -> None:
+    """At most once in a thousand sequences, each witness, however long they are."""
+    draw = random.Random(seed)
+    decided = 0
+    for _ in range(50):
+        found = [
+            block(*(0.8 * draw.lognormvariate(0, 0.3) for _ in range(2)))
+            for _ in range(60)
+        ]
+        decided += any(judged(found[:n]).decision() for n in range(13, 61, 4))
+    assert decided == 0
+
+
+@pytest.mark.parametrize("decision", ["pass", "fail"])
+def test_noise_makes_it_longer_not_wrong(decision: str) -> None:
+    draw = random.Random(1)
+    true = 1.0 if decision == "pass" else 0.62
+    lengths = []
+    for _ in range(20):
+        found: list[Block] = []
+        while judged(found).decision() is None:
+            noise = draw.lognormvariate(0, 0.25), draw.lognormvariate(0, 0.25)
+            found.append(block(true * noise[0], true * noise[1]))
+        assert judged(found).decision() == decision
+        lengths.append(len(found))
+    assert 13 <= min(lengths) < max(lengths) < 300
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"parallel_cpu": 4.0}, "2.0 times the CPU time"),
+        ({"parallel_cpu": 2.0}, "threads wait for each other"),
+        ({"parallel_cpu": 2.0, "parallel_own": 1.0}, "costs too much"),
+    ],
+)
+def test_what_likely_makes_it_slow(change: dict[str, Any], words: str) -> None:
+    assert words in judged([replace(block(0.5, 0.5), **change)] * 13).advice()
+
+
+def test_no_blocks() -> None:
+    found = judged([])
+    assert found.decision() is None
+    assert "no time for a block" in found.reason()
+
+
+# ---- calls -----------------------------------------------------------------------------
+
+
+@two_cpus
+def test_what_scales_is_never_said_not_to() -> None:
+    found = judge_scaling(COMPUTE, budget=8)
+    assert found.outcome != "fail"
+    assert scaling(found).ceiling_kind == "the same calls in processes"
+    assert scaling(found).blocks
+    assert Verdict.from_json(found.to_json()) == found
+
+
+@two_cpus
+@can_watch
+def test_what_holds_the_gil_never_passes() -> None:
+    found = judge_scaling(sum, range(200_000), budget=5)
+    assert found.outcome != "pass"
+    if found.outcome == "fail" and not scaling(found).blocks:
+        assert "one call alone holds the GIL for" in found.reason
+        assert "Py_BEGIN_ALLOW_THREADS" in found.advice
+
+
+_lock = threading.Lock()
+
+
+def in_turns() -> None:
+    """Release the GIL, one thread at a time."""
+    with _lock:
+        COMPUTE()
+
+
+@two_cpus
+def test_a_lock_of_its_own_never_passes() -> None:
+    assert judge_scaling(in_turns, budget=8).outcome != "pass"
+
+
+@two_cpus
+def test_calls_that_can_not_be_sent_have_another_ceiling() -> None:
+    found = judge_scaling(lambda: COMPUTE(), budget=4)  # noqa: PLW0108 - not to be sent
+    assert scaling(found).ceiling_kind == "other work: mandelbrot on native threads"
+    assert any(note.startswith("the ceiling is other work") for note in found.notes)
+    assert found.outcome != "fail"
+
+
+@two_cpus
+def test_too_long_for_the_budget() -> None:
+    found = judge_scaling(time.sleep, 0.2, budget=1)
+    assert found.outcome == "inconclusive"
+    assert found.reason.startswith("too long: a call takes 2")
+    assert "(budget: 1 s)" in found.reason
+
+
+@two_cpus
+def test_too_short() -> None:
+    found = judge_scaling(int, efficiency=0.5, budget=3)
+    assert found.outcome == "inconclusive"
+    assert found.reason.startswith("too short: a call takes")
+
+
+@two_cpus
+def test_it_starts_threads() -> None:
+    def call() -> None:
+        other = threading.Thread(target=COMPUTE)
+        other.start()
+        COMPUTE()
+        other.join()
+
+    found = judge_scaling(call, budget=4)
+    assert found.outcome == "inconclusive"
+    if scaling(found).blocks:
+        assert "threads of its own" in found.reason
+
+
+@two_cpus
+def test_without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise WatchUnavailableError("an unknown version")
+
+    monkeypatch.setattr(release, "watch", refuse)
+    monkeypatch.setattr("gilx.testing.scaling.gil_enabled", lambda: True)
+    found = judge_scaling(COMPUTE, budget=3)
+    assert found.outcome != "fail"
+    assert "without the watch: an unknown version" in found.notes
+
+
+@two_cpus
+def test_what_raises_in_a_block_comes_through() -> None:
+    made: list[int] = []
+
+    def call() -> None:
+        made.append(0)
+        COMPUTE()
+        if len(made) > 60:
+            raise KeyError("late")
+
+    with pytest.raises(KeyError, match="late") as e:
+        judge_scaling(call, efficiency=0.5, budget=30)
+    assert e.value.__notes__ == ["gilx: raised while " + call_name(call)]
+
+
+def call_name(call: Any) -> str:
+    name = call.__qualname__
+    name = name if len(name) <= 40 else f"{name[:37]}..."
+    return f"{name} was called to be judged"
+
+
+@two_cpus
+@pytest.mark.skipif(
+    importlib.util.find_spec("threadpoolctl") is not None, reason="it is installed"
+)
+def test_threads_can_not_be_limited() -> None:
+    with pytest.raises(ArgumentError, match="limit_threads: expected None, since"):
+        judge_scaling(COMPUTE, limit_threads=1)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "1"])
+def test_bad_limits(limit: Any) -> None:
+    with pytest.raises(ArgumentError, match="limit_threads: expected"):
+        judge_scaling(COMPUTE, limit_threads=limit)
+
+
+@two_cpus
+def test_threads_are_limited() -> None:
+    from gilx.testing.call import limits
+
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    pytest.importorskip("numpy")
+    with limits(1):
+        assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} <= {1}
+    assert judge_scaling(COMPUTE, limit_threads=1, budget=4).outcome != "fail"
+
+
+@pytest.mark.skipif(gil_enabled(), reason="there is a GIL")
+@two_cpus
+def test_scaling_without_a_gil() -> None:
+    found = judge_scaling(partial(ckernels.spin, 1_000_000, 0, 20_000_000), budget=6)
+    assert found.outcome != "fail"
+    assert scaling(found).release is None
+
+
+@can_watch
+@two_cpus
+def test_what_the_watch_saw_is_part_of_it() -> None:
+    found = judge_scaling(time.sleep, 0.01, budget=3)
+    assert isinstance(scaling(found).release, ReleaseEvidence)
+
+
+def test_assert_scales_is_the_same_judge() -> None:
+    with pytest.raises(testing.Inconclusive, match="workers need as many CPUs"):
+        testing.assert_scales(COMPUTE, workers=usable_cpus() + 1)
+
+
+def test_what_should_not_be_timed_is_not_called() -> None:
+    found = not_scaled(int, "x", why="there is a tracer")
+    assert (found.outcome, found.reason) == ("inconclusive", "there is a tracer")
+    assert scaling(found).blocks == ()
+    with pytest.raises(ArgumentError, match="workers: expected at least 2"):
+        not_scaled(int, why="", workers=1)
