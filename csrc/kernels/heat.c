@@ -79,7 +79,8 @@ static int GILX_VARIANT(heat)(const gilx_argument *arguments, int64_t start, int
     const int64_t height = arguments[0].shape[0], width = arguments[0].shape[1];
     const double rate = arguments[1].real;
     double *out = arguments[2].data;
-    const bool past = gilx_streams(height * width);
+    /* Narrow vectors would be too slow at it: they gained nothing. */
+    const bool past = GILX_VECTOR > 16 && gilx_streams(height * width);
     gilx_poll poll = {.control = control, .every = CHUNK, .left = CHUNK};
     bool stopped = false;
 
