@@ -11,7 +11,7 @@ import pytest
 
 import gilx
 from gilx.cli import main
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, one_of
 from gilx.files import replacing, save_text
 from gilx.gilwatch.prediction import Prediction
 from gilx.gilwatch.timeline import Timeline
@@ -114,3 +114,9 @@ def test_wrong_words_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
             main(words)
         assert stopped.value.code == 2
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_messages_are_short_however_long_what_was_given() -> None:
+    for given in ("x" * 5000, "a\nb\x1b", 10**5000, [0] * 999):
+        with pytest.raises(ArgumentError, match=r"^name: expected one of a; got .{,62}$"):
+            one_of("name", given, ["a"])

@@ -375,8 +375,8 @@ def test_ctrl_c_at_the_terminal_while_workers_start(seconds: float) -> None:
     parent = script(
         "import gilx\n"
         "from gilx.pools import ProcessPool\n"
-        "print('ready', flush=True)\n"
         "try:\n"
+        "    print('ready', flush=True)\n"
         "    while True:\n"
         "        ProcessPool(2).close()\n"
         "except KeyboardInterrupt:\n"

@@ -18,6 +18,7 @@ __all__ = [
     "number_between",
     "one_of",
     "real_at_least",
+    "shown",
 ]
 
 
@@ -41,6 +42,16 @@ class NoGilError(WatchUnavailableError):
     """The interpreter runs without a GIL, so that there is nothing to watch."""
 
 
+def shown(given: object) -> str:
+    """Return what was given as a message has it: on one line, cut where it is long."""
+    try:
+        text = " ".join(repr(given).split())
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of very many digits"
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def one_of(name: str, given: object, valid: Iterable[str]) -> str:
     """Return `given` if it is one of the words `valid`.
 
@@ -53,7 +64,7 @@ def one_of(name: str, given: object, valid: Iterable[str]) -> str:
     words = list(valid)
     if isinstance(given, str) and given in words:
         return given
-    raise ArgumentError(f"{name}: expected one of {', '.join(words)}; got {given!r}")
+    raise ArgumentError(f"{name}: expected one of {', '.join(words)}; got {shown(given)}")
 
 
 def at_least(name: str, given: object, least: int) -> int:
@@ -66,7 +77,7 @@ def at_least(name: str, given: object, least: int) -> int:
 
     """
     if isinstance(given, bool) or not hasattr(given, "__index__"):
-        raise ArgumentError(f"{name}: expected a whole number, got {given!r}")
+        raise ArgumentError(f"{name}: expected a whole number, got {shown(given)}")
     number = int(given.__index__())
     if number < least:
         raise ArgumentError(f"{name}: expected at least {least}, got {number}")
@@ -83,11 +94,11 @@ def real_at_least(name: str, given: object, least: float) -> float:
 
     """
     if isinstance(given, (str, bytes, bool)) or not isinstance(given, SupportsFloat):
-        raise ArgumentError(f"{name}: expected a number, got {given!r}")
+        raise ArgumentError(f"{name}: expected a number, got {shown(given)}")
     number = float(given)
     if not math.isfinite(number) or number < least:
         raise ArgumentError(
-            f"{name}: expected a finite number, at least {least:g}; got {given!r}"
+            f"{name}: expected a finite number, at least {least:g}; got {shown(given)}"
         )
     return number
 
@@ -103,7 +114,7 @@ def above_zero(name: str, given: object) -> float:
     """
     number = real_at_least(name, given, 0)
     if number == 0:
-        raise ArgumentError(f"{name}: expected above 0, got {given!r}")
+        raise ArgumentError(f"{name}: expected above 0, got {shown(given)}")
     return number
 
 
@@ -119,7 +130,7 @@ def number_between(
 
     """
     if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise ArgumentError(f"{name}: expected a number, got {given!r}")
+        raise ArgumentError(f"{name}: expected a number, got {shown(given)}")
     if not least <= given <= most or (above and given == least):
         words = (
             f"above {least:g} and at most {most:g}" if above else f"{least:g} to {most:g}"

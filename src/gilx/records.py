@@ -21,7 +21,7 @@ from typing import (
     get_type_hints,
 )
 
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, shown
 
 __all__ = ["decode", "encode", "from_json", "read_object", "to_json"]
 
@@ -70,9 +70,8 @@ def from_json(kind: type[Record], text: str, schema: str, version: int) -> Recor
             if which[0] == schema and isinstance(which[1], int) and which[1] > version
             else ""
         )
-        raise ArgumentError(
-            f"{expected}; got {_shown(which[0])}, version {_shown(which[1])}{newer}"
-        )
+        name = shown(which[0]).strip("'")
+        raise ArgumentError(f"{expected}; got {name}, version {shown(which[1])}{newer}")
     record: Record = decode(kind, found, "text")
     return record
 
@@ -173,7 +172,7 @@ def _decode_record(
     hints = get_type_hints(kind)
     names = [each.name for each in fields(kind) if each.init]
     if unknown := sorted(set(found) - set(names)):
-        raise ArgumentError(f"{where}: expected no field {_shown(unknown[0])}")
+        raise ArgumentError(f"{where}: expected no field {shown(unknown[0])}")
     if missing := [name for name in names if name not in found]:
         raise ArgumentError(f"{where}: expected a field {missing[0]!r}, got none")
     return kind(
@@ -227,16 +226,7 @@ def _no_constant(name: str) -> None:
 
 
 def _wrong(where: str, expected: str, found: object) -> ArgumentError:
-    return ArgumentError(f"{where}: expected {expected}, got {_shown(found)}")
-
-
-def _shown(found: object) -> str:
-    """Return how a value looks in a message."""
-    try:
-        text = ascii(found)
-    except ValueError:  # a whole number of more digits than Python writes
-        return "a number of very many digits"
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return ArgumentError(f"{where}: expected {expected}, got {shown(found)}")
 
 
 # How what holds other values is read, by its origin.

@@ -1,9 +1,9 @@
 """The command ``gilx``.
 
 Exit status: 0 when all went well, 1 when the GIL can't be watched or the watch can't be
-trusted, when measuring here is doubtful, nothing could be measured or a report is worse
-than another, 2 when the command line is wrong (one line on standard error says why), 130
-after Ctrl-C.
+trusted, when measuring here is doubtful, nothing could be measured, or a report or an
+audit is worse than another, 2 when the command line is wrong (one line on standard error
+says why), 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ["Parser", "main"]
 # Each command is a module of this package with the functions add_arguments(parser) and
 # run(options) -> exit status.
 _COMMANDS = {
+    "audit": "tell for many callables what holds the GIL and what scales",
     "compare": "what changed between two reports",
     "demo": "show on this machine which code runs in parallel, and which does not",
     "doctor": "tell what makes measuring here doubtful, and what to do about it",

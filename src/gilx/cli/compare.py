@@ -8,11 +8,10 @@ when they have no row in common.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gilx.cli.files import read_record
 from gilx.cli.table import format_table
-from gilx.errors import ArgumentError
 from gilx.meter.compare import compare
 from gilx.meter.report import Report
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add_arguments", "run"]
-
-_MOST_BYTES = 64_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print the table."""
-    before, after = _read(options.before), _read(options.after)
+    before, after = (
+        read_record(path, Report.from_json) for path in (options.before, options.after)
+    )
     changes = compare(before, after, force=options.force)
     names = [(options.before, before), (options.after, after)]
     for (path, report), letter in zip(names, "AB", strict=True):
@@ -60,19 +59,3 @@ def run(options: argparse.Namespace) -> int:
 
 def _share(value: float) -> str:
     return "-" if value != value else f"{value * 100:.0f} %"  # noqa: PLR0124 - no number
-
-
-def _read(path: str) -> Report:
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-        text = data.decode()
-    except OSError as error:
-        raise ArgumentError(f"{path}: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ArgumentError(f"{path}: expected JSON of a report, got no text") from None
-    try:
-        return Report.from_json(text)
-    except ArgumentError as error:
-        # The file is what the library calls the text.
-        raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None

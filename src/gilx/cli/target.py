@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-__all__ = ["add_target", "find_target"]
+__all__ = ["add_target", "find_callable", "find_target"]
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
@@ -54,11 +54,32 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
         argument is no literal. The message says which.
 
     """
+    # The literals are looked at before a module's code runs.
+    values = [_literal(number, word) for number, word in enumerate(arguments, 1)]
+    call = partial(find_callable(target), *values)
+    call.__qualname__ = f"{target}({', '.join(arguments)})"  # type: ignore[attr-defined]
+    return call
+
+
+def find_callable(target: str) -> Callable[..., Any]:
+    """Return what ``module:callable`` names.
+
+    Parameters
+    ----------
+    target : str
+        Either part may have dots. Modules are looked for in the current directory, too,
+        as ``python -m`` does.
+
+    Raises
+    ------
+    ArgumentError
+        The module can't be imported, has no such attribute, or it can't be called. The
+        message says which.
+
+    """
     module_name, colon, path = target.partition(":")
     if not (module_name and colon and path):
         raise ArgumentError(f"target: expected module:callable, got {target!r}")
-    # The literals are looked at before a module's code runs.
-    values = [_literal(number, word) for number, word in enumerate(arguments, 1)]
     # A script on PATH is started with its own directory in the place of the current one.
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -80,9 +101,8 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
         raise ArgumentError(
             f"target: expected a callable, but {target} is of type {type(found).__name__}"
         )
-    call = partial(found, *values)
-    call.__qualname__ = f"{target}({', '.join(arguments)})"  # type: ignore[attr-defined]
-    return call
+    callable_: Callable[..., Any] = found
+    return callable_
 
 
 def _literal(number: int, word: str) -> object:

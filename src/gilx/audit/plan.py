@@ -1,0 +1,273 @@
+"""What to audit, as a TOML file says it."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gilx.cli.target import find_callable
+from gilx.environment import usable_cpus
+from gilx.errors import ArgumentError, above_zero, at_least
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Call", "Plan", "Subject", "read_plan"]
+
+_BUDGET = 10.0
+_SHARED = ("workers", "budget", "setup")  # what [defaults] may say, too
+_OWN = ("target", "name", "arguments", "keywords", "sizes")
+_MOST_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One callable with its arguments, at one size or several.
+
+    Code is Python's, run in an empty namespace in which ``size`` is one of the sizes.
+    """
+
+    name: str
+    """What it is called in tables; unique in a plan."""
+    target: str
+    """``module:callable``."""
+    setup: str = ""
+    """Statements, run once before the calls; their names can be used in arguments."""
+    arguments: tuple[Any, ...] = ()
+    """What to call it with: text is a Python expression, all else stands for itself."""
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    """The same for arguments with names."""
+    sizes: tuple[int | None, ...] = (None,)
+    """None: it has no size."""
+    workers: tuple[int, ...] = (2,)
+    """How many threads call it at once."""
+    budget: float = _BUDGET
+    """Seconds that one size may take with one number of workers."""
+
+    def call(self, size: int | None) -> Call:
+        """Return the call at one size, its arguments made.
+
+        Raises
+        ------
+        ArgumentError
+            The target can't be found.
+        Exception
+            What the setup or an argument raises.
+
+        """
+        label = self.name if size is None else f"{self.name} [{size}]"
+        return Call(
+            label, self.target, self.setup, self.arguments, dict(self.keywords), size
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to audit."""
+
+    subjects: tuple[Subject, ...]
+
+    def only(self, words: Sequence[str]) -> Plan:
+        """Return the plan of the subjects whose names have one of these words in them.
+
+        Raises
+        ------
+        ArgumentError
+            There is none.
+
+        """
+        chosen = tuple(
+            subject
+            for subject in self.subjects
+            if any(word in subject.name for word in words)
+        )
+        if not chosen:
+            names = ", ".join(subject.name for subject in self.subjects)
+            raise ArgumentError(
+                f"only: expected part of one of the names {names}; got"
+                f" {', '.join(map(repr, words))}"
+            )
+        return Plan(chosen)
+
+
+class Call:
+    """A call that is sent to other processes as what makes it, not as its arguments.
+
+    So that what can't be pickled can be an argument, and nothing large is sent.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        target: str,
+        setup: str,
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        size: int | None,
+    ) -> None:
+        self.__qualname__ = label
+        self._made_of = label, target, setup, arguments, keywords, size
+        # Code that runs is what an audit is made of: whoever writes the file writes code.
+        names: dict[str, Any] = {"__name__": "audit", "size": size}
+        if setup:
+            exec(compile(setup, f"<setup of {label}>", "exec"), names)  # noqa: S102
+        self._args = tuple(_value(argument, names, label) for argument in arguments)
+        self._keywords = {
+            name: _value(argument, names, label) for name, argument in keywords.items()
+        }
+        self._fn = find_callable(target)
+
+    def __call__(self) -> object:
+        """Make the call."""
+        return self._fn(*self._args, **self._keywords)
+
+    def __reduce__(self) -> tuple[type[Call], tuple[Any, ...]]:
+        return Call, self._made_of
+
+
+def _value(argument: object, names: dict[str, Any], label: str) -> object:
+    if not isinstance(argument, str):
+        return argument
+    code = compile(argument, f"<argument of {label}>", "eval")
+    return eval(code, names)  # noqa: S307 - as the setup
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Read a plan from a TOML file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file with tables ``[[call]]``, each with a ``target`` and, if need be,
+        ``name``, ``setup``, ``arguments``, ``keywords``, ``sizes``, ``workers`` and
+        ``budget``; the last two and a first part of all setups may be in ``[defaults]``.
+
+    Returns
+    -------
+    Plan
+        All targets of it can be found.
+
+    Raises
+    ------
+    ArgumentError
+        The file can't be read, is no TOML, or says something that can't be used; the
+        message is one line that names the file, the place and what would be right.
+
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ArgumentError(f"{path}: can't be read: {error.strerror}") from None
+    if len(data) > _MOST_BYTES:
+        raise ArgumentError(f"{path}: expected at most {_MOST_BYTES} bytes of TOML")
+    try:
+        found = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ArgumentError(f"{path}: expected TOML: {error}") from None
+    try:
+        return _plan(found)
+    except ArgumentError as error:
+        raise ArgumentError(f"{path}: {error}") from error
+
+
+def _plan(found: dict[str, Any]) -> Plan:
+    _only_known("the file", found, ("defaults", "call"))
+    defaults = found.get("defaults", {})
+    if not isinstance(defaults, dict):
+        raise ArgumentError(f"defaults: expected a table, got {defaults!r}")
+    _only_known("defaults", defaults, _SHARED)
+    calls = found.get("call", [])
+    if not isinstance(calls, list) or not calls:
+        raise ArgumentError("call: expected at least one table [[call]]")
+    subjects = tuple(
+        _subject(f"call {number}", table, defaults)
+        for number, table in enumerate(calls, 1)
+    )
+    names = [subject.name for subject in subjects]
+    for name in names:
+        if names.count(name) > 1:
+            raise ArgumentError(
+                f"call: expected one {name!r}, got {names.count(name)}: give them names"
+            )
+    return Plan(subjects)
+
+
+def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> Subject:
+    if not isinstance(table, dict):
+        raise ArgumentError(f"{where}: expected a table, got {table!r}")
+    _only_known(where, table, (*_OWN, *_SHARED))
+    if "target" not in table:
+        raise ArgumentError(f"{where}: expected a target, such as 'json:loads'; got none")
+    target = _text(where, "target", table)
+    name = _text(where, "name", table, target)
+    where = f"{where} ({name})"
+    arguments = table.get("arguments", [])
+    if not isinstance(arguments, list):
+        raise ArgumentError(f"{where}: arguments: expected a list, got {arguments!r}")
+    keywords = table.get("keywords", {})
+    if not isinstance(keywords, dict):
+        raise ArgumentError(f"{where}: keywords: expected a table, got {keywords!r}")
+    setups = [_text(where, "setup", given, "") for given in (defaults, table)]
+    setup = "\n".join(part for part in setups if part)
+    for what, code, mode in (
+        ("setup", setup, "exec"),
+        *(("arguments", code, "eval") for code in arguments),
+        *((f"keywords: {key}", code, "eval") for key, code in keywords.items()),
+    ):
+        _check_code(f"{where}: {what}", code, mode)
+    sizes = table.get("sizes")
+    both = {**defaults, **table}
+    try:
+        find_callable(target)
+        return Subject(
+            name=name,
+            target=target,
+            setup=setup,
+            arguments=tuple(arguments),
+            keywords=keywords,
+            sizes=(None,) if sizes is None else _numbers("sizes", sizes, 0),
+            workers=_numbers("workers", both.get("workers", max(2, usable_cpus())), 2),
+            budget=above_zero("budget", both.get("budget", _BUDGET)),
+        )
+    except ArgumentError as error:
+        raise ArgumentError(f"{where}: {error}") from error
+
+
+def _only_known(where: str, table: Mapping[str, object], known: Sequence[str]) -> None:
+    for key in table:
+        if key not in known:
+            raise ArgumentError(
+                f"{where}: expected keys among {', '.join(known)}; got {key!r}"
+            )
+
+
+def _text(
+    where: str, key: str, table: Mapping[str, object], default: str | None = None
+) -> str:
+    given = table.get(key, default)
+    if not isinstance(given, str) or (not given and default is None):
+        raise ArgumentError(f"{where}: {key}: expected text, got {given!r}")
+    return given
+
+
+def _check_code(where: str, code: object, mode: str) -> None:
+    if not isinstance(code, str):
+        return
+    try:
+        compile(code, "<audit>", mode)
+    except (SyntaxError, ValueError) as error:
+        kind = "an expression" if mode == "eval" else "statements"
+        raise ArgumentError(
+            f"{where}: expected Python ({kind}), got {code!r}: {error}"
+        ) from None
+
+
+def _numbers(name: str, given: object, least: int) -> tuple[int, ...]:
+    if isinstance(given, list):
+        if not given:
+            raise ArgumentError(f"{name}: expected at least one number, got none")
+        return tuple(dict.fromkeys(at_least(name, one, least) for one in given))
+    return (at_least(name, given, least),)

@@ -1,0 +1,125 @@
+"""``gilx audit``: many callables at once, and what changed since an earlier audit.
+
+Exit status: 0 when every call was measured and, with ``--baseline``, nothing got worse;
+1 when a call raised or could not be compared, or a line is worse than in the baseline; 2
+when the command line, the file or the baseline can't be used.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gilx.audit.changes import compare
+from gilx.audit.perform import perform
+from gilx.audit.plan import read_plan
+from gilx.audit.result import Audit
+from gilx.cli.files import read_record
+from gilx.cli.numbers import number
+from gilx.cli.progress import show
+from gilx.cli.save import save
+from gilx.cli.table import format_table
+from gilx.gilwatch.usage import percent
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gilx.audit.changes import Change
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("plan", metavar="AUDIT.toml", help="what to call, and how")
+    parser.add_argument(
+        "--only",
+        metavar="WORD",
+        action="append",
+        help="only calls with this word in their names; may be given several times",
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", help="write JSON too ('-': to the output instead)"
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="OLD.json",
+        help="an earlier audit's JSON: tell what got better or worse since",
+    )
+    parser.add_argument(
+        "--least",
+        metavar="SHARE",
+        default="0.05",
+        help="the smallest change that counts (default: 0.05)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="compare even if the machines differ"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Audit, print the tables and write the file."""
+    plan = read_plan(options.plan)
+    if options.only:
+        plan = plan.only(options.only)
+    least = number("least", options.least)
+    baseline = (
+        None
+        if options.baseline is None
+        else read_record(options.baseline, Audit.from_json)
+    )
+    audit = perform(
+        plan, baseline=baseline, least=least, force=options.force, progress=show
+    )
+    print(audit.to_json() if options.json == "-" else audit)
+    if options.json not in (None, "-"):
+        save("json", options.json, audit.to_json() + "\n")
+    worse = False
+    if baseline is not None:
+        changes = compare(baseline, audit, least=least, force=options.force)
+        worse = any(change.verdict == "worse" for change in changes)
+        if options.json != "-":
+            print(f"\n{_told(baseline, audit, changes)}")
+    return 0 if audit.complete and not worse else 1
+
+
+def _told(baseline: Audit, audit: Audit, changes: list[Change]) -> str:
+    """Return what changed, as text."""
+    lines = [f"compared with {baseline.environment.summary()}"]
+    changed = [change for change in changes if change.verdict in ("better", "worse")]
+    if changed:
+        rows = [
+            (
+                change.label,
+                change.figure,
+                _figure(change.before, change.before_interval),
+                _figure(change.after, change.after_interval),
+                change.verdict,
+            )
+            for change in changed
+        ]
+        head = ("call", "figure", "then", "now", "")
+        lines += ["", format_table(head, rows, right=(2, 3)), ""]
+    same = sum(change.verdict == "no difference" for change in changes)
+    unknown = sum(change.verdict == "unknown" for change in changes)
+    lines.append(
+        f"{len(changed)} changed, {same} show no difference, {unknown} can't be compared"
+    )
+    then, now = (
+        {(line.name, line.size): line.label for line in each.lines}
+        for each in (baseline, audit)
+    )
+    for words, names in (
+        ("new", [now[key] for key in now if key not in then]),
+        ("not in this audit", [then[key] for key in then if key not in now]),
+    ):
+        if names:
+            lines.append(f"{words}: {', '.join(names)}")
+    return "\n".join(lines)
+
+
+def _figure(value: float, interval: tuple[float, float]) -> str:
+    if math.isnan(value):
+        return "-"
+    low, high = interval
+    return f"{percent(value)} ({percent(low)} to {percent(high)})"

@@ -1,0 +1,254 @@
+"""Verdicts inside a test, and what becomes of the test by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilx.errors import ArgumentError, above_zero, at_least, number_between, one_of
+from gilx.pytest_plugin.tracing import is_python, tracing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from functools import partial
+
+    from gilx.testing import Verdict
+
+__all__ = ["Checks", "InconclusiveWarning", "Settings", "check_limits"]
+
+
+class InconclusiveWarning(UserWarning):
+    """A test's question could not be answered, and the run goes on as if it were."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the options and the configuration file say."""
+
+    budget: float | None
+    """Seconds that a verdict may take; None: as the check itself has it."""
+    inconclusive: str
+    """'skip', 'fail' or 'warn'."""
+    beside: int
+    """How many other workers of pytest-xdist run tests at the same time."""
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        budget: str | None,
+        inconclusive: str | None,
+        json: str | None,
+        beside: int,
+    ) -> Settings:
+        """Return the settings that options give as text.
+
+        Raises
+        ------
+        ArgumentError
+            One of them is wrong; the message names the option.
+
+        """
+        if json is not None and not json:
+            raise ArgumentError("--gilx-json: expected the name of a file, got none")
+        seconds = None
+        if budget is not None:
+            try:
+                number = float(budget)
+            except ValueError:
+                raise ArgumentError(
+                    f"--gilx-budget: expected a number, got {budget!r}"
+                ) from None
+            seconds = above_zero("--gilx-budget", number)
+        how = one_of(
+            "--gilx-inconclusive",
+            "skip" if inconclusive is None else inconclusive,
+            ("skip", "fail", "warn"),
+        )
+        return cls(seconds, how, beside)
+
+
+def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is checked
+    """Refuse limits that no check takes.
+
+    Raises
+    ------
+    ArgumentError
+        One of them is out of its range; the message names it.
+
+    """
+    for name, given in limits.items():
+        if name == "workers":
+            at_least(name, given, 2)
+        elif name in ("at_least", "efficiency"):
+            number_between(name, given, 0, 1, above=True)
+        elif given is None:
+            continue  # of these it means what the check itself has
+        elif name == "budget":
+            above_zero(name, given)
+        else:
+            at_least(name, given, 1)
+
+
+class Checks:
+    """What the fixture ``gil`` is: checks of calls, with the run's settings.
+
+    Each method returns a `gilx.testing.Verdict` that passed. If it fails, the test does,
+    with the evidence; if nothing can be told, ``--gilx-inconclusive`` decides: then the
+    test is skipped, or fails, or a warning says so and the verdict is returned.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        keep: Callable[[str], None],
+        warn: Callable[[Warning], None],
+    ) -> None:
+        self._settings, self._keep, self._warn = settings, keep, warn
+
+    def releases(
+        self,
+        fn: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - whatever fn takes
+        at_least: float = 0.9,
+        budget: float | None = None,
+        setup: Callable[[], object] | None = None,
+    ) -> Verdict:
+        """Check that a call releases the GIL for at least a share of its time.
+
+        As `gilx.testing.assert_releases_gil`; `budget` is by default that of the run.
+        """
+        __tracebackhide__ = True
+        from gilx.testing import judge_release  # noqa: PLC0415 - when a test asks
+
+        limits = self._limits(budget)
+        verdict = judge_release(fn, *args, at_least=at_least, setup=setup, **limits)
+        return self._settled(_as_far_as_traced(verdict, fn, "fail"))
+
+    def holds(
+        self,
+        fn: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - whatever fn takes
+        at_least: float = 0.9,
+        budget: float | None = None,
+        setup: Callable[[], object] | None = None,
+    ) -> Verdict:
+        """Check that a call holds the GIL for at least a share of its time.
+
+        As `gilx.testing.assert_holds_gil`; `budget` is by default that of the run.
+        """
+        __tracebackhide__ = True
+        from gilx.testing import judge_hold  # noqa: PLC0415 - when a test asks
+
+        limits = self._limits(budget)
+        verdict = judge_hold(fn, *args, at_least=at_least, setup=setup, **limits)
+        return self._settled(_as_far_as_traced(verdict, fn, "pass"))
+
+    def scales(
+        self,
+        fn: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - whatever fn takes
+        workers: int = 2,
+        efficiency: float = 0.8,
+        budget: float | None = None,
+        setup: Callable[[], object] | None = None,
+        limit_threads: int | None = None,
+    ) -> Verdict:
+        """Check that calls in several threads are as fast as the machine lets them be.
+
+        As `gilx.testing.assert_scales`; `budget` is by default that of the run. Nothing
+        is timed where that would be worthless: under a tracer, or beside other tests.
+        """
+        __tracebackhide__ = True
+        from gilx.testing import judge_scaling, not_scaled  # noqa: PLC0415 - likewise
+
+        asked: dict[str, Any] = {
+            "workers": workers,
+            "efficiency": efficiency,
+            "setup": setup,
+            "limit_threads": limit_threads,
+            **self._limits(budget),
+        }
+        if why := self._no_timing():
+            verdict = not_scaled(fn, *args, why=why, **asked)
+        else:
+            verdict = judge_scaling(fn, *args, **asked)
+        return self._settled(verdict)
+
+    def judge_body(
+        self,
+        name: str,
+        body: partial[object],
+        asked: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Judge a test's own body by what its markers ask for, all of it."""
+        __tracebackhide__ = True
+        vars(body)["__qualname__"] = name  # what verdicts call it
+        check: dict[str, Callable[..., Verdict]] = {
+            "releases_gil": self.releases,
+            "scales": self.scales,
+        }
+        for marker, limits in asked.items():
+            failure = None
+            try:
+                check[marker](body, **limits)
+            except AssertionError as error:
+                if not hasattr(error, "verdict"):
+                    raise  # the body's own
+                failure = str(error)
+            if failure is not None:
+                pytest.fail(failure, pytrace=False)
+
+    def _limits(self, budget: float | None) -> dict[str, Any]:
+        budget = self._settings.budget if budget is None else budget
+        return {} if budget is None else {"budget": budget}
+
+    def _no_timing(self) -> str:
+        """Return why nothing should be timed now; empty if nothing speaks against it."""
+        if beside := self._settings.beside:
+            others = f"{beside} other worker{'s' if beside > 1 else ''}"
+            return (
+                f"{others} of pytest-xdist run tests at the same time: run this test"
+                " without -n, or use --gilx-under-xdist"
+            )
+        if tracer := tracing():
+            return f"{tracer}, which makes timing worthless: run this test without it"
+        return ""
+
+    def _settled(self, verdict: Verdict) -> Verdict:
+        __tracebackhide__ = True
+        from gilx.testing import insist  # noqa: PLC0415 - when a test asks
+
+        self._keep(verdict.to_json())
+        if verdict.outcome != "inconclusive":
+            return insist(verdict)
+        words = f"gilx: {verdict.target}: inconclusive: {verdict.reason}"
+        if self._settings.inconclusive == "skip":
+            # Not `Inconclusive`, of which pytest would tell that it was raised in here.
+            pytest.skip(words)
+        if self._settings.inconclusive == "fail":
+            pytest.fail(words, pytrace=False)
+        self._warn(InconclusiveWarning(words))
+        return verdict
+
+
+def _as_far_as_traced(
+    verdict: Verdict, fn: Callable[..., object], spoiled: str
+) -> Verdict:
+    """Return a verdict as one can have it under a tracer.
+
+    A tracer adds time with the GIL held to Python code, and to nothing else: by it a
+    release may look like a hold, but not the other way round.
+    """
+    tracer = tracing() if verdict.outcome == spoiled and is_python(fn) else ""
+    if not tracer:
+        return verdict
+    return replace(
+        verdict,
+        outcome="inconclusive",
+        reason=f"{verdict.reason}; but {tracer}, which holds the GIL in Python code: run"
+        " this test without it",
+        advice="",
+    )
