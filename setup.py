@@ -84,6 +84,7 @@ setup(
                     "csrc/module/ckernels.c",
                     "csrc/module/counter_type.c",
                     "csrc/module/increment.c",
+                    "csrc/module/instruction_set.c",
                     "csrc/module/instruments.c",
                     "csrc/module/parts.c",
                     "csrc/module/team_type.c",

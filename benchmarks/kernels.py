@@ -6,8 +6,11 @@ ratios are taken within a block. Run it with nothing else running::
     python benchmarks/kernels.py [--blocks N] [KERNEL ...]
 
 Ratios are of speeds (first over second), with a bootstrap interval of the median at 95 %.
-Where numba is installed (``pip install gilx[bench]``), its versions of the same loops are
-timed beside the others.
+Beside them are timed the peers that can be had (``pip install gilx[bench]``): numba's
+versions of the Cython loops, straightforward C compiled for this machine, the library
+that a user would pick, on one thread, and for kernels that memory binds a copy loop that
+moves as many bytes. ``GILX_ISA=avx2`` in the environment gives the C kernels another
+instruction set than the best.
 """
 
 from __future__ import annotations
@@ -15,29 +18,23 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from statistics import median
-from time import perf_counter
 from typing import TYPE_CHECKING
 
+import one_thread  # noqa: F401 - before NumPy is loaded
 from intervals import interval
+from peers import peers
 
 from gilx import kernels
 from gilx.cli.table import format_table
 from gilx.dispatch import regions, run_all
 from gilx.environment import describe
-from gilx.kernels.base import agree
 from gilx.meter.blocks import time_blocks
 from gilx.pools import SerialPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.kernels.base import Kernel, Problem
-
-try:
-    from numba_kernels import KERNELS as NUMBA
-except ModuleNotFoundError as error:
-    print(f"{error.name} is not installed: its versions are not timed\n")
-    NUMBA = {}
+    from gilx.kernels.base import Kernel
 
 # What the references work on: bound by memory, they must meet the same arrays.
 _REFERENCES = {"histogram": ("python",), "triad": ("python",), "heat": ("python",)}
@@ -55,31 +52,6 @@ def main() -> None:
             measure(kernels.get(name), options.blocks, pool)
 
 
-def numba_run(problem: Problem) -> Callable[[], float]:
-    """Return a function that runs numba's version and returns its seconds.
-
-    It is compiled here, and its result compared with the C variant's.
-    """
-    kernel = problem.kernel
-    out = problem.fresh_out()
-    calls = problem.calls(out)
-
-    def run() -> float:
-        begin = perf_counter()
-        for arguments in calls:
-            NUMBA[kernel.name](*arguments, 0, problem.items)
-        return perf_counter() - begin
-
-    run()
-    problem.check(out)
-    if not kernel.tolerance:
-        right = problem.fresh_out()
-        for arguments in problem.calls(right):
-            kernel.function("c-nogil")(*arguments)
-        assert agree(out, right, 0), f"numba's {kernel.name} differs"
-    return run
-
-
 def measure(kernel: Kernel, blocks: int, pool: SerialPool) -> None:
     """Measure one kernel and print its rates and ratios."""
     large, small = kernel.problem(), kernel.problem(kernel.python_size)
@@ -90,9 +62,9 @@ def measure(kernel: Kernel, blocks: int, pool: SerialPool) -> None:
         variant: partial(run_all, pool, regions(problem, variant=variant))
         for variant, problem in problems.items()
     }
-    if kernel.name in NUMBA:
-        problems["numba"] = large
-        arms["numba"] = numba_run(large)
+    for peer, arm in peers(large).items():
+        problems[peer] = large
+        arms[peer] = arm
     samples = time_blocks(arms, blocks)
     rates = {
         arm: [problems[arm].units / seconds for seconds in samples[arm]] for arm in arms
@@ -108,6 +80,9 @@ def measure(kernel: Kernel, blocks: int, pool: SerialPool) -> None:
     pairs = [("c-nogil", "python"), ("c-nogil", "numpy"), ("c-gil", "c-nogil")]
     pairs += [("cython-gil", "cython-nogil"), ("cython-nogil", "c-nogil")]
     pairs += [("cython-nogil", "numba"), ("c-nogil", "numba")]
+    pairs += [
+        ("c-nogil", peer) for peer in problems if peer not in (*kernel.variants, "numba")
+    ]
     rows = []
     for first, second in pairs:
         if second not in rates:

@@ -280,33 +280,48 @@ def heat(u, rate, out, start, stop):
 
 
 @jit
+def ones(word):
+    word -= (word >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    pairs = np.uint64(0x3333333333333333)
+    word = (word & pairs) + ((word >> np.uint64(2)) & pairs)
+    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@jit
 def levenshtein(a, a_offsets, b, b_offsets, out, start, stop):
-    row = np.empty(0, np.int32)
+    one, top_bit = np.uint64(1), np.uint64(63)
+    places = np.zeros(256, np.uint64)
+    edge = np.empty(0, np.uint8)
     for item in range(start, stop):
         a_begin, a_end = a_offsets[item], a_offsets[item + 1]
         b_begin, width = b_offsets[item], b_offsets[item + 1] - b_offsets[item]
-        if width == 0:
-            out[item] = a_end - a_begin
-            continue
-        if width > row.shape[0]:
-            row = np.empty(width, np.int32)
-        for j in range(width):
-            row[j] = j + 1
-        for i in range(a_end - a_begin):
-            letter = a[a_begin + i]
-            diagonal = np.int32(i)
-            left = np.int32(i + 1)
+        if width > edge.shape[0]:
+            edge = np.empty(width, np.uint8)
+        edge[:width] = 1
+        distance = width
+        for top in range(a_begin, a_end, 64):
+            rows = min(a_end - top, 64)
+            for i in range(rows):
+                places[a[top + i]] |= one << np.uint64(i)
+            more, less = ~np.uint64(0), np.uint64(0)
             for j in range(width):
-                above = row[j]
-                best = diagonal if letter == b[b_begin + j] else np.int32(diagonal + 1)
-                if above + 1 < best:
-                    best = np.int32(above + 1)
-                if left + 1 < best:
-                    best = np.int32(left + 1)
-                left = best
-                row[j] = left
-                diagonal = above
-        out[item] = row[width - 1]
+                grows, shrinks = np.uint64(edge[j] & 1), np.uint64(edge[j] >> 1)
+                here = places[b[b_begin + j]]
+                vertical = here | less
+                same = here | shrinks
+                diagonal = (((same & more) + more) ^ more) | same
+                right_more = less | ~(diagonal | more)
+                right_less = more & diagonal
+                edge[j] = (right_more >> top_bit) | ((right_less >> top_bit) << one)
+                right_more = (right_more << one) | grows
+                less = right_more & vertical
+                more = ((right_less << one) | shrinks) | ~(vertical | right_more)
+            mask = ~np.uint64(0) >> np.uint64(64 - rows)
+            distance += ones(more & mask) - ones(less & mask)
+            for i in range(rows):
+                places[a[top + i]] = 0
+        out[item] = distance
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

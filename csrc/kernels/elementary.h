@@ -14,13 +14,16 @@
 #include <stdint.h>
 #include <string.h>
 
-static inline double gilx_from_bits(uint64_t bits) {
+/* Inlined always: into code for other instruction sets, and into loops. */
+#define GILX_ELEMENTARY static inline __attribute__((always_inline))
+
+GILX_ELEMENTARY double gilx_from_bits(uint64_t bits) {
     double x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-static inline uint64_t gilx_to_bits(double x) {
+GILX_ELEMENTARY uint64_t gilx_to_bits(double x) {
     uint64_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
@@ -30,7 +33,7 @@ static inline uint64_t gilx_to_bits(double x) {
 #define GILX_ROUNDER 0x1.8p52
 
 /* 2**n for whole n from -1022 to 1023. The sum's low bits are the exponent field. */
-static inline double gilx_power_of_two(double n) {
+GILX_ELEMENTARY double gilx_power_of_two(double n) {
     return gilx_from_bits(gilx_to_bits(n + (0x1p52 + 1023.0)) << 52);
 }
 
@@ -38,7 +41,7 @@ static inline double gilx_power_of_two(double n) {
  * has trailing zeros, so that n times it is exact (Cody and Waite, Software Manual for
  * the Elementary Functions, 1980). exp(r) = 1 + r + r*r*q(r); q is the polynomial of
  * degree 9 with the least largest relative error, 0.03 units of the last place. */
-static inline double gilx_exp(double x) {
+GILX_ELEMENTARY double gilx_exp(double x) {
     double c = x < 710.0 ? x : 710.0; /* more overflows; NaN comes back at the end */
     c = c > -746.0 ? c : -746.0;      /* less underflows */
     double n = (c * 0x1.71547652b82fep+0 + GILX_ROUNDER) - GILX_ROUNDER;
@@ -66,7 +69,7 @@ static inline double gilx_exp(double x) {
 /* log(x). x = 2**k * (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2). With s = f/(2 + f),
  * log(1 + f) = 2s + s*r(s*s) = f - (f*f/2 - s*(f*f/2 + r)); r(z)/z is the polynomial of
  * degree 6 with the least largest relative error, 0.01 units of the last place. */
-static inline double gilx_log(double x) {
+GILX_ELEMENTARY double gilx_log(double x) {
     double scaled = x < 0x1p-1022 ? x * 0x1p54 : x;
     double shift = x < 0x1p-1022 ? 54.0 : 0.0;
     uint64_t bits = gilx_to_bits(scaled) + (0x3ff0000000000000 - 0x3fe6a09e00000000);
@@ -99,7 +102,7 @@ static inline double gilx_log(double x) {
  * that loops do without them at first: gilx_normal_near is right for all others. */
 #define GILX_FAR 1.3887943864964021e-11
 
-static inline double gilx_normal_near(double u) {
+GILX_ELEMENTARY double gilx_normal_near(double u) {
     double q = u - 0.5;
     double r = 0.180625 - q * q;
     double top = 2509.0809287301226727;
@@ -144,7 +147,7 @@ static inline double gilx_normal_near(double u) {
     return fabs(q) <= 0.425 ? middle : tail;
 }
 
-static inline double gilx_normal_far(double u) {
+GILX_ELEMENTARY double gilx_normal_far(double u) {
     double nearer = u < 0.5 ? u : 1.0 - u;
     double t = sqrt(-gilx_log(nearer)) - 5.0;
     double top = 2.01033439929228813265e-7;
@@ -166,11 +169,11 @@ static inline double gilx_normal_far(double u) {
     return u < 0.5 ? -(top / bottom) : top / bottom;
 }
 
-static inline bool gilx_is_far(double u) {
+GILX_ELEMENTARY bool gilx_is_far(double u) {
     return u < GILX_FAR || 1.0 - u < GILX_FAR;
 }
 
-static inline double gilx_normal(double u) {
+GILX_ELEMENTARY double gilx_normal(double u) {
     return gilx_is_far(u) ? gilx_normal_far(u) : gilx_normal_near(u);
 }
 

@@ -1,7 +1,8 @@
 /* The kernels: their contract and the one list of them.
  *
  * To add a kernel NAME: describe it here (its parameters, its words, a line in
- * GILX_KERNELS), write its body in NAME.c beside this file, write it again in
+ * GILX_KERNELS), write its body in NAME.c beside this file (each_isa.h says how it is
+ * compiled for several instruction sets), write it again in
  * src/gilx/kernels/NAME.pxi for src/gilx/cykernels.pyx, and give it a problem and
  * references in src/gilx/kernels/NAME.py. Wrappers, method tables, argument checks and
  * docstrings follow from the list.
@@ -185,7 +186,9 @@ typedef int gilx_body(const gilx_argument *arguments, int64_t start, int64_t sto
     X(levenshtein, GILX_LEVENSHTEIN_PARAMETERS, "pair",                                  \
       "Edit distances of pairs of byte strings",                                         \
       "The recurrence of Wagner and Fischer, The String-to-String Correction Problem,\n" \
-      "J. ACM 21 (1974): insertion, deletion and substitution cost 1 each.")
+      "J. ACM 21 (1974): insertion, deletion and substitution cost 1 each. Computed a\n" \
+      "word of bits at a time: Myers, A fast bit-vector algorithm for approximate\n"     \
+      "string matching based on dynamic programming, J. ACM 46 (1999).")
 
 #define GILX_DECLARE_BODY(name, ...) extern gilx_body gilx_##name;
 GILX_KERNELS(GILX_DECLARE_BODY)

@@ -4,58 +4,93 @@
  * goes through BATCH paths at a time, stage by stage, each stage a loop without branches
  * over arrays that stay in the first-level cache.
  */
+#ifndef GILX_NAME
 #include "elementary.h"
-#include "kernels.h"
-#include "philox.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
-enum {
-    SUMS = 8,
-    BATCH = 128,   /* paths, a multiple of SUMS */
-    ABREAST = 4,   /* counters whose rounds run side by side */
-    POLL = 1 << 14 /* paths between polls: some 0.3 ms */
-};
+#define GILX_NAME montecarlo
+#define GILX_FILE "montecarlo.c"
+#include "each_isa.h"
+
+#else
+
+#define SUMS 8
+#define BATCH 128 /* paths, a multiple of SUMS and of what draw() draws */
+#define ABREAST (GILX_VECTOR / 8)
+#define VECTORS 4                     /* of counters whose rounds run side by side */
+#define DRAWN (2 * VECTORS * ABREAST) /* paths, two to each counter */
+#define POLL (1 << 14)                /* paths between polls: 0.1 to 0.5 ms */
 
 typedef struct {
     double spot, strike, drift, spread;
     uint64_t seed;
-} option;
+} GILX_VARIANT(option);
+#define option GILX_VARIANT(option)
 
-/* The random bits of paths 2*counter to 2*(counter + ABREAST). */
-static inline void draw(uint64_t counter, uint64_t seed, uint64_t *bits) {
-    uint32_t c0[ABREAST], c1[ABREAST], c2[ABREAST] = {0}, c3[ABREAST] = {0};
-    uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
-    for (uint64_t i = 0; i < ABREAST; ++i) {
-        c0[i] = (uint32_t)(counter + i);
-        c1[i] = (uint32_t)((counter + i) >> 32);
+/* The products of the words' lower halves. */
+static inline gilx_words GILX_VARIANT(product)(gilx_words a, gilx_words b) {
+#if !defined(__x86_64__)
+    return (a & 0xffffffff) * (b & 0xffffffff);
+#elif GILX_VECTOR == 64
+    return (gilx_words)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+#elif GILX_VECTOR == 32
+    return (gilx_words)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#else
+    return (gilx_words)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#endif
+}
+
+/* The random bits of paths 2*counter to 2*counter + DRAWN. */
+static inline void GILX_VARIANT(draw)(uint64_t counter, uint64_t seed, uint64_t *bits) {
+    const gilx_words half = (gilx_words){0} + 0xffffffff;
+    const gilx_words first_factor = (gilx_words){0} + 0xD2511F53;
+    const gilx_words second_factor = (gilx_words){0} + 0xCD9E8D57;
+    gilx_words c0[VECTORS], c1[VECTORS], c2[VECTORS], c3[VECTORS];
+    for (int n = 0; n < VECTORS; ++n) {
+        gilx_words number = {0};
+        for (int lane = 0; lane < ABREAST; ++lane) {
+            number[lane] = counter + (uint64_t)(n * ABREAST + lane);
+        }
+        c0[n] = number;
+        c1[n] = number >> 32;
+        c2[n] = c3[n] = (gilx_words){0};
     }
-    /* gilx_philox, on several counters. */
+    /* gilx_philox, on several counters. Each word lies in 64 bits, of which the upper
+     * half may hold anything: products and results are made of the lower halves. */
+    uint32_t key0 = (uint32_t)seed, key1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; ++round) {
-        for (int i = 0; i < ABREAST; ++i) {
-            const uint64_t first = (uint64_t)0xD2511F53 * c0[i];
-            const uint64_t second = (uint64_t)0xCD9E8D57 * c2[i];
-            c0[i] = (uint32_t)(second >> 32) ^ c1[i] ^ key0;
-            c2[i] = (uint32_t)(first >> 32) ^ c3[i] ^ key1;
-            c1[i] = (uint32_t)second;
-            c3[i] = (uint32_t)first;
+        for (int n = 0; n < VECTORS; ++n) {
+            const gilx_words first = GILX_VARIANT(product)(first_factor, c0[n]);
+            const gilx_words second = GILX_VARIANT(product)(second_factor, c2[n]);
+            c0[n] = (second >> 32) ^ c1[n] ^ key0;
+            c2[n] = (first >> 32) ^ c3[n] ^ key1;
+            c1[n] = second;
+            c3[n] = first;
         }
         key0 += 0x9E3779B9;
         key1 += 0xBB67AE85;
     }
-    for (int i = 0; i < ABREAST; ++i) {
-        bits[2 * i] = c0[i] | (uint64_t)c1[i] << 32;
-        bits[2 * i + 1] = c2[i] | (uint64_t)c3[i] << 32;
+    for (int n = 0; n < VECTORS; ++n) {
+        const gilx_words even = (c0[n] & half) | c1[n] << 32;
+        const gilx_words odd = (c2[n] & half) | c3[n] << 32;
+        for (int lane = 0; lane < ABREAST; ++lane) {
+            bits[2 * (n * ABREAST + lane)] = even[lane];
+            bits[2 * (n * ABREAST + lane) + 1] = odd[lane];
+        }
     }
 }
 
 /* What paths first to first + BATCH pay. */
-static void pay(const option *o, uint64_t first, double *paid) {
+static void GILX_VARIANT(pay)(const option *o, uint64_t first, double *paid) {
     /* A path with an odd number takes the second half of a counter's bits. */
-    uint64_t bits[BATCH + 2 * ABREAST];
+    uint64_t bits[BATCH + DRAWN];
     double u[BATCH], z[BATCH];
-    for (uint64_t i = 0; i < BATCH + first % 2; i += 2 * ABREAST) {
-        draw((first + i) / 2, o->seed, bits + i);
+    for (uint64_t i = 0; i < BATCH + first % 2; i += DRAWN) {
+        GILX_VARIANT(draw)((first + i) / 2, o->seed, bits + i);
     }
-    bool far = false;
+    int64_t far = 0;
     for (uint64_t i = 0; i < BATCH; ++i) {
         /* Set as the last places of 2**52: a whole number in a double. */
         uint64_t whole = (bits[i + first % 2] >> 12) | 0x4330000000000000;
@@ -65,9 +100,9 @@ static void pay(const option *o, uint64_t first, double *paid) {
         z[i] = gilx_normal_near(u[i]);
     }
     for (int i = 0; i < BATCH; ++i) {
-        far |= gilx_is_far(u[i]);
+        far |= (int64_t)(u[i] < GILX_FAR) | (int64_t)(1.0 - u[i] < GILX_FAR);
     }
-    for (int i = 0; far && i < BATCH; ++i) {
+    for (int i = 0; far != 0 && i < BATCH; ++i) {
         z[i] = gilx_normal(u[i]);
     }
     for (int i = 0; i < BATCH; ++i) {
@@ -76,8 +111,8 @@ static void pay(const option *o, uint64_t first, double *paid) {
     }
 }
 
-int gilx_montecarlo(const gilx_argument *arguments, int64_t start, int64_t stop,
-                    gilx_control *control) {
+static int GILX_VARIANT(montecarlo)(const gilx_argument *arguments, int64_t start,
+                                    int64_t stop, gilx_control *control) {
     const double rate = arguments[2].real, volatility = arguments[3].real;
     const double years = arguments[4].real;
     const int64_t paths = arguments[5].integer;
@@ -97,7 +132,7 @@ int gilx_montecarlo(const gilx_argument *arguments, int64_t start, int64_t stop,
         const int64_t begin = item * block;
         const int64_t end = paths - begin < block ? paths : begin + block;
         for (int64_t path = begin; path < end; path += BATCH) {
-            pay(&o, (uint64_t)path, paid);
+            GILX_VARIANT(pay)(&o, (uint64_t)path, paid);
             /* Paths beyond the end pay nothing, and adding 0 changes no bit: what is
              * paid adds up to no -0. */
             for (int64_t i = end - path; i < BATCH; ++i) {
@@ -123,3 +158,13 @@ int gilx_montecarlo(const gilx_argument *arguments, int64_t start, int64_t stop,
     }
     return GILX_DONE;
 }
+
+#undef SUMS
+#undef BATCH
+#undef ABREAST
+#undef VECTORS
+#undef DRAWN
+#undef POLL
+#undef option
+
+#endif

@@ -1,22 +1,37 @@
-/* primes: a sieve of Eratosthenes over odd numbers, in windows that stay in the
- * first-level cache. Number 2w + 1 of a window has the flag w. */
+/* primes: a sieve of Eratosthenes over the numbers that 2, 3 and 5 do not divide.
+ *
+ * These leave one of eight rests when divided by 30. Each rest has a sieve of its own, in
+ * which flag k stands for 30*k + rest: there the multiples of a prime p are p flags
+ * apart. A sieve goes through windows that stay in the first-level cache. Multiples of 7,
+ * 11 and 13 come crossed out, copied from a pattern that repeats every 1001 flags.
+ */
+#ifndef GILX_NAME
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels.h"
+#define GILX_NAME primes
+#define GILX_FILE "primes.c"
+#include "each_isa.h"
 
-enum {
-    WINDOW = 1 << 15, /* flags, a byte each: most first-level caches have 32 KiB */
-    POLL = 1 << 19    /* flags crossed out between polls: some 0.3 ms */
-};
+#else
+
+#define RESTS 8
+#define WHEEL 30
+#define PERIOD (7 * 11 * 13)
+#define WINDOW 17920   /* flags, a byte each: half a first-level cache */
+#define POLL (1 << 19) /* flags crossed out between polls: some 0.3 ms */
 
 typedef struct {
-    int64_t *prime; /* the odd primes whose square is below the end of the range */
-    int64_t *next;  /* for each, the next odd multiple to cross out */
+    int32_t *prime; /* those from 17 on whose square is below the end of the range */
     int64_t count;
-} sieving_primes;
+    /* For each rest and prime, which flag to cross out next, seen from the window. */
+    int32_t *next[RESTS];
+    /* Whether 30*k has none of 7, 11, 13 as a factor. */
+    uint8_t pattern[PERIOD + WINDOW];
+} GILX_VARIANT(sieve);
+#define sieve GILX_VARIANT(sieve)
 
-static int64_t square_root(int64_t n) {
+static int64_t GILX_VARIANT(square_root)(int64_t n) {
     int64_t root = 0;
     for (int64_t bit = (int64_t)1 << 31; bit > 0; bit >>= 1) {
         if ((root + bit) * (root + bit) <= n) {
@@ -26,18 +41,22 @@ static int64_t square_root(int64_t n) {
     return root;
 }
 
-/* Find the odd primes up to `root`, at most 2**24. */
-static int find_primes(int64_t root, sieving_primes *found, gilx_poll *poll) {
-    const size_t flags = (size_t)(root / 2 + 1);
-    uint8_t *composite = calloc(flags, 1);
-    /* Of the odd numbers from 9 on every third is composite: 3, 5, 7 and two thirds. */
-    found->prime = malloc((flags * 2 / 3 + 4) * sizeof *found->prime);
-    found->next = malloc((flags * 2 / 3 + 4) * sizeof *found->next);
-    int status = composite && found->prime && found->next ? GILX_DONE : GILX_NO_MEMORY;
+/* Find the primes from 17 up to `root`, at most 2**24, and make the pattern. */
+static int GILX_VARIANT(prepare)(sieve *it, int64_t root, gilx_poll *poll) {
+    uint8_t *composite = calloc((size_t)(root / 2 + 1), 1);
+    /* From 17 on, fewer than 8 of 30 numbers are prime. */
+    const size_t room = (size_t)(root / WHEEL + 1) * RESTS;
+    it->prime = malloc(room * sizeof *it->prime);
+    it->next[0] = malloc(RESTS * room * sizeof *it->next[0]);
+    int status = composite != NULL && it->prime != NULL && it->next[0] != NULL
+                     ? GILX_DONE
+                     : GILX_NO_MEMORY;
     for (int64_t n = 3; n <= root && status == GILX_DONE; n += 2) {
         int64_t crossed = 1;
         if (!composite[n / 2]) {
-            found->prime[found->count++] = n;
+            if (n >= 17) {
+                it->prime[it->count++] = (int32_t)n;
+            }
             for (int64_t m = n * n; m <= root; m += 2 * n, ++crossed) {
                 composite[m / 2] = 1;
             }
@@ -47,31 +66,85 @@ static int find_primes(int64_t root, sieving_primes *found, gilx_poll *poll) {
         }
     }
     free(composite);
+    for (int rest = 1; status == GILX_DONE && rest < RESTS; ++rest) {
+        it->next[rest] = it->next[0] + (size_t)rest * room;
+    }
+    static const int factors[] = {7, 11, 13};
+    memset(it->pattern, 1, sizeof it->pattern);
+    for (int i = 0; i < 3; ++i) {
+        for (int k = 0; k < PERIOD + WINDOW; k += factors[i]) {
+            it->pattern[k] = 0;
+        }
+    }
     return status;
 }
 
-/* Count the odd primes of the window [low, high), low even. Of the sieving primes, those
- * whose square is beyond it are left alone. */
-static int64_t count_window(int64_t low, int64_t high, sieving_primes *sieving,
-                            gilx_poll *poll, int *status) {
-    uint8_t prime[WINDOW];
-    const int64_t flags = (high - low) / 2;
-    int64_t crossed = flags;
-    memset(prime, 1, (size_t)flags);
-    if (low == 0 && flags > 0) {
-        prime[0] = 0; /* the number 1 */
+/* How many of the numbers below `end` leave the rest. */
+static int64_t GILX_VARIANT(flags_below)(int64_t end, int rest) {
+    static const int8_t rests[RESTS] = {1, 7, 11, 13, 17, 19, 23, 29};
+    return (end + WHEEL - 1 - rests[rest]) / WHEEL;
+}
+
+/* Set `next` of a prime for a window that begins at the number `low`. */
+static void GILX_VARIANT(begin_prime)(sieve *it, int64_t index, int64_t low) {
+    /* Which rest a number leaves, by the number modulo 30; and how far the next factor
+     * is that 2, 3 and 5 do not divide, for those and for others. */
+    static const int8_t rest_of[WHEEL] = {-1, 0,  -1, -1, -1, -1, -1, 1,  -1, -1,
+                                          -1, 2,  -1, 3,  -1, -1, -1, 4,  -1, 5,
+                                          -1, -1, -1, 6,  -1, -1, -1, -1, -1, 7};
+    static const int8_t step[WHEEL] = {1, 6, 5, 4, 3, 2, 1, 4, 3, 2, 1, 2, 1, 4, 3,
+                                       2, 1, 2, 1, 4, 3, 2, 1, 6, 5, 4, 3, 2, 1, 2};
+    const int64_t prime = it->prime[index];
+    int64_t factor = (low + prime - 1) / prime;
+    if (factor < prime) {
+        factor = prime;
     }
-    for (int64_t p = 0; p < sieving->count; ++p) {
-        const int64_t step = sieving->prime[p];
-        if (step * step >= high) {
-            break;
+    int64_t place = factor % WHEEL;
+    if (rest_of[place] < 0) {
+        factor += step[place];
+        place = (place + step[place]) % WHEEL;
+    }
+    /* Eight factors in a row reach each rest once. */
+    for (int i = 0; i < RESTS; ++i) {
+        const int64_t multiple = prime * factor;
+        const int rest = rest_of[multiple % WHEEL];
+        it->next[rest][index] =
+            (int32_t)(multiple / WHEEL - GILX_VARIANT(flags_below)(low, rest));
+        factor += step[place];
+        place = (place + step[place]) % WHEEL;
+    }
+}
+
+/* Cross out and count, of the window [low, high), the numbers that leave one rest.
+ * `active` sieving primes have multiples there. */
+static int64_t GILX_VARIANT(count_rest)(sieve *it, int rest, int64_t low, int64_t high,
+                                        int64_t active, gilx_poll *poll, int *status) {
+    /* 30*(k + shift) is 30*k + rest, modulo 1001. */
+    static const int16_t shift[RESTS] = {634, 434, 968, 234, 768, 34, 568, 368};
+    uint8_t flag[WINDOW];
+    const int64_t first = GILX_VARIANT(flags_below)(low, rest);
+    const int64_t flags = GILX_VARIANT(flags_below)(high, rest) - first;
+    int32_t *next = it->next[rest];
+    int64_t crossed = flags / 8;
+    memcpy(flag, it->pattern + (first + shift[rest]) % PERIOD, (size_t)flags);
+    if (first == 0 && flags > 0) {
+        /* 1 is no prime; 7, 11 and 13 are. */
+        flag[0] = rest != 0;
+    }
+    for (int64_t p = 0; p < active; ++p) {
+        const int64_t prime = it->prime[p];
+        int64_t at = next[p];
+        for (; at + 3 * prime < flags; at += 4 * prime) {
+            flag[at] = 0;
+            flag[at + prime] = 0;
+            flag[at + 2 * prime] = 0;
+            flag[at + 3 * prime] = 0;
         }
-        int64_t flag = (sieving->next[p] - low) / 2;
-        for (; flag < flags; flag += step) {
-            prime[flag] = 0;
+        for (; at < flags; at += prime) {
+            flag[at] = 0;
         }
-        sieving->next[p] = low + 2 * flag + 1;
-        crossed += flags / step + 2;
+        next[p] = (int32_t)(at - flags);
+        crossed += flags / prime + 8;
         if (crossed > POLL / 2) {
             if (gilx_poll_stops(poll, crossed)) {
                 *status = GILX_STOPPED;
@@ -84,53 +157,76 @@ static int64_t count_window(int64_t low, int64_t high, sieving_primes *sieving,
         *status = GILX_STOPPED;
     }
     int64_t count = 0;
-    for (int64_t flag = 0; flag < flags; ++flag) {
-        count += prime[flag];
+    for (int64_t begin = 0; begin < flags; begin += 128) {
+        /* In bytes, as long as these can't overflow. */
+        const int64_t end = flags - begin < 128 ? flags : begin + 128;
+        uint8_t some = 0;
+        for (int64_t k = begin; k < end; ++k) {
+            some = (uint8_t)(some + flag[k]);
+        }
+        count += some;
     }
     return count;
 }
 
 /* Count the primes p with begin <= p < end. */
-static int64_t count_range(int64_t begin, int64_t end, sieving_primes *sieving,
-                           gilx_poll *poll, int *status) {
-    int64_t count = begin <= 2 && 2 < end;
-    const int64_t first = begin - begin % 2; /* even: the window holds first + 1 */
-    for (int64_t p = 0; p < sieving->count; ++p) {
-        const int64_t step = sieving->prime[p];
-        int64_t multiple = (first / step + 1) * step;
-        multiple += multiple % 2 == 0 ? step : 0;
-        sieving->next[p] = multiple < step * step ? step * step : multiple;
-        if (gilx_poll_stops(poll, 8)) {
-            *status = GILX_STOPPED;
-            return 0;
+static int64_t GILX_VARIANT(count_range)(sieve *it, int64_t begin, int64_t end,
+                                         gilx_poll *poll, int *status) {
+    int64_t count = 0, active = 0;
+    count += begin <= 2 && 2 < end;
+    count += begin <= 3 && 3 < end;
+    count += begin <= 5 && 5 < end;
+    for (int64_t low = begin; low < end && *status == GILX_DONE;) {
+        const int64_t room = (int64_t)WHEEL * (WINDOW - 1);
+        const int64_t high = end - low < room ? end : low + room;
+        for (; active < it->count; ++active) {
+            const int64_t prime = it->prime[active];
+            if (prime * prime >= high) {
+                break;
+            }
+            GILX_VARIANT(begin_prime)(it, active, low);
+            if (gilx_poll_stops(poll, 32)) {
+                *status = GILX_STOPPED;
+                return 0;
+            }
         }
-    }
-    for (int64_t low = first; low < end && *status == GILX_DONE; low += 2 * WINDOW) {
-        int64_t high = end - low < 2 * WINDOW ? end : low + 2 * WINDOW;
-        count += count_window(low, high, sieving, poll, status);
+        for (int rest = 0; rest < RESTS && *status == GILX_DONE; ++rest) {
+            count += GILX_VARIANT(count_rest)(it, rest, low, high, active, poll, status);
+        }
+        low = high;
     }
     return count;
 }
 
-int gilx_primes(const gilx_argument *arguments, int64_t start, int64_t stop,
-                gilx_control *control) {
+static int GILX_VARIANT(primes)(const gilx_argument *arguments, int64_t start,
+                                int64_t stop, gilx_control *control) {
     const int64_t limit = arguments[0].integer;
     const int64_t segment = arguments[1].integer;
     int64_t *out = arguments[2].data;
     gilx_poll poll = {.control = control, .every = POLL, .left = POLL};
-    sieving_primes sieving = {0};
+    sieve it;
 
     if (start == stop) {
         return GILX_DONE;
     }
+    it.count = 0;
     const int64_t end = limit / segment < stop ? limit : stop * segment;
-    int status = find_primes(square_root(end), &sieving, &poll);
+    int status = GILX_VARIANT(prepare)(&it, GILX_VARIANT(square_root)(end), &poll);
     for (int64_t item = start; item < stop && status == GILX_DONE; ++item) {
         const int64_t begin = item * segment;
         const int64_t until = limit - begin < segment ? limit : begin + segment;
-        out[item] = count_range(begin, until, &sieving, &poll, &status);
+        out[item] = GILX_VARIANT(count_range)(&it, begin, until, &poll, &status);
     }
-    free(sieving.prime);
-    free(sieving.next);
+    free(it.prime);
+    free(it.next[0]);
     return status;
 }
+
+#undef RESTS
+#undef WHEEL
+#undef PERIOD
+#undef WINDOW
+#undef POLL
+#undef sieve
+
+#endif

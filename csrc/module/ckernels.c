@@ -1,6 +1,7 @@
 /* gilx.ckernels: the kernels in plain C, for Python. Module setup and nothing else. */
 #include "call.h"
 #include "docstrings.h"
+#include "instruction_set.h"
 #include "instruments.h"
 #include "parts.h"
 #include "team_type.h"
@@ -166,11 +167,16 @@ static PyMethodDef methods[] = {
     {"_log", gilx_part_log, METH_O, NULL},
     {"_normal", gilx_part_normal, METH_O, NULL},
     {"_philox", gilx_part_philox, METH_VARARGS, NULL},
+    {"_instruction_set", gilx_instruction_set, METH_VARARGS, NULL},
+    {"_instruction_sets", gilx_instruction_sets, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static int module_exec(PyObject *module) {
     module_state *state = state_of(module);
+    if (gilx_load_instruction_set() < 0) {
+        return -1;
+    }
     PyObject *threading = PyImport_ImportModule("threading");
     if (threading == NULL) {
         return -1;

@@ -1,5 +1,16 @@
 # heat: one step of the five-point scheme.
 
+cdef void step_cells(
+    const double *above, const double *here, const double *below, double rate,
+    double *out, int64_t begin, int64_t end,
+) noexcept nogil:
+    """Cells [begin, end) of a row, none of them on the border."""
+    cdef int64_t i
+    for i in range(begin, end):
+        out[i] = here[i] + rate * (
+            ((above[i] + below[i]) + (here[i - 1] + here[i + 1])) - 4.0 * here[i])
+
+
 cdef int heat_items(
     const double[:, ::1] u, double rate, double[:, ::1] out,
     gilx_share *share, gilx_control *control,
@@ -22,11 +33,9 @@ cdef int heat_items(
                         out[row, 0] = u[row, 0]
                     if end == width:
                         out[row, width - 1] = u[row, width - 1]
-                    for column in range(max(begin, 1), min(end, width - 1)):
-                        out[row, column] = u[row, column] + rate * (
-                            ((u[row - 1, column] + u[row + 1, column])
-                             + (u[row, column - 1] + u[row, column + 1]))
-                            - 4.0 * u[row, column])
+                    step_cells(
+                        &u[row - 1, 0], &u[row, 0], &u[row + 1, 0], rate, &out[row, 0],
+                        max(begin, 1), min(end, width - 1))
                 if gilx_poll_stops(&poll, end - begin + 8):
                     return GILX_STOPPED
                 begin = end

@@ -23,7 +23,7 @@ class Levenshtein(Kernel):
     item = "pair"
     unit = "cells"
     size_is = "pairs of strings"
-    default_size = 2000
+    default_size = 12_000
     python_size = 10
 
     @staticmethod

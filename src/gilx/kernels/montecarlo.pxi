@@ -1,4 +1,4 @@
-# montecarlo: what a European call option pays on random paths, one path after the other.
+# montecarlo: what a European call option pays on random paths, step by step for many.
 #
 # exp, log and the normal quantile repeat those of the C kernel, operation by operation,
 # so that both give the same bits; csrc/kernels/elementary.h explains them.
@@ -160,6 +160,24 @@ cdef void philox(uint32_t[4] counter, uint32_t key0, uint32_t key1) noexcept nog
         key1 += <uint32_t>0xBB67AE85
 
 
+cdef void draw(uint64_t seed, int64_t first, int count, double *u) noexcept nogil:
+    """Fill in the numbers between 0 and 1 of the paths from `first` on."""
+    cdef uint32_t[4] words
+    cdef uint64_t bits
+    cdef int64_t path
+    cdef int i
+    for i in range(count):
+        path = first + i
+        # A counter serves two paths, an even one and the odd one after it.
+        if path & 1 == 0 or i == 0:
+            words[0] = <uint32_t>(path >> 1)
+            words[1] = <uint32_t>(path >> 33)
+            words[2] = words[3] = 0
+            philox(words, <uint32_t>seed, <uint32_t>(seed >> 32))
+        bits = words[2 * (path & 1)] | <uint64_t>words[2 * (path & 1) + 1] << 32
+        u[i] = (<double><int64_t>(bits >> 12) + 0.5) * 2.220446049250313e-16
+
+
 cdef int montecarlo_items(
     double spot, double strike, double rate, double volatility, double years,
     int64_t paths, int64_t block, uint64_t seed, double[:, ::1] out,
@@ -170,37 +188,37 @@ cdef int montecarlo_items(
     cdef double drift = (rate - (0.5 * volatility) * volatility) * years
     cdef double spread = volatility * sqrt(years)
     cdef double[8] total, squares
-    cdef double u, price, all_total, all_squares
-    cdef uint32_t[4] words
-    cdef uint64_t bits
+    cdef double[128] number
+    cdef double price, all_total, all_squares
     cdef int64_t item, path, begin, end
-    cdef int lane
+    cdef int i, count
     while gilx_share_next(share):
         for item in range(share.start, share.stop):
             memset(total, 0, sizeof(total))
             memset(squares, 0, sizeof(squares))
             begin = item * block
             end = paths if paths - begin < block else begin + block
-            for path in range(begin, end):
-                # A counter serves two paths, an even one and the odd one after it.
-                if path & 1 == 0 or path == begin:
-                    words[0] = <uint32_t>(path >> 1)
-                    words[1] = <uint32_t>(path >> 33)
-                    words[2] = words[3] = 0
-                    philox(words, <uint32_t>seed, <uint32_t>(seed >> 32))
-                bits = words[2 * (path & 1)] | <uint64_t>words[2 * (path & 1) + 1] << 32
-                u = (<double>(bits >> 12) + 0.5) * 2.220446049250313e-16
-                price = spot * exponential(drift + spread * normal_quantile(u))
-                lane = <int>((path - begin) & 7)
-                if price > strike:
-                    total[lane] += price - strike
-                    squares[lane] += (price - strike) * (price - strike)
-                if gilx_poll_stops(&poll, 1):
+            path = begin
+            while path < end:
+                # Step by step for many paths: none has to wait for the one before.
+                count = <int>(end - path) if end - path < 128 else 128
+                draw(seed, path, count, number)
+                for i in range(count):
+                    number[i] = normal_quantile(number[i])
+                for i in range(count):
+                    price = spot * exponential(drift + spread * number[i])
+                    number[i] = price - strike if price > strike else 0.0
+                # 128 is a multiple of 8: a path's place in a block gives its sum.
+                for i in range(count):
+                    total[i & 7] += number[i]
+                    squares[i & 7] += number[i] * number[i]
+                if gilx_poll_stops(&poll, count):
                     return GILX_STOPPED
+                path += count
             all_total = all_squares = 0.0
-            for lane in range(8):
-                all_total += total[lane]
-                all_squares += squares[lane]
+            for i in range(8):
+                all_total += total[i]
+                all_squares += squares[i]
             out[item, 0] = all_total
             out[item, 1] = all_squares
     return GILX_DONE

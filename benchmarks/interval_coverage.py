@@ -3,7 +3,7 @@
 Log ratios are drawn from distributions whose median is 0. For each number of blocks it is
 counted how often the interval at 95 % excludes it, which should be in 5 % of all cases::
 
-    python benchmarks/coverage.py [--runs 4000]
+    python benchmarks/interval_coverage.py [--runs 4000]
 
 Nothing is timed, so that it does not matter what else the machine does.
 """
