@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import stat
@@ -13,6 +14,7 @@ import gilx
 from gilx.cli import main
 from gilx.errors import ArgumentError, one_of
 from gilx.files import replacing, save_text
+from gilx.gilwatch.convoy import LatencyRow
 from gilx.gilwatch.prediction import Prediction
 from gilx.gilwatch.timeline import Timeline
 
@@ -62,6 +64,7 @@ def test_what_cannot_be_written_is_said(
     assert error.count("\n") == 1
 
 
+ROW = tuple(each.name for each in dataclasses.fields(LatencyRow))
 LATENCY = {
     "schema": "gilx.latency",
     "version": 1,
@@ -78,6 +81,11 @@ LATENCY = {
     [
         (gilx.Latency, LATENCY, "text.rows: expected the baseline and at least one more"),
         (gilx.Latency, LATENCY | {"rows": ["x"]}, r"text.rows\[0\]: expected an object"),
+        (
+            gilx.Latency,
+            LATENCY | {"rows": [dict.fromkeys(ROW, 10**400)]},
+            "text.rows.0..threads: expected a whole number of 64 bits, got 1000",
+        ),
         (gilx.Latency, LATENCY | {"more": 1}, "text: expected no field 'more'"),
         (
             Timeline,

@@ -28,6 +28,7 @@ __all__ = ["decode", "encode", "from_json", "read_object", "to_json"]
 Record = TypeVar("Record")
 
 # Characters of a text that is read: more is none of ours.
+_MOST = 2**63 - 1  # what is larger, no float may hold
 _LONGEST = 64_000_000
 
 # JSON has no words for these numbers (RFC 8259, section 6), so they go as text.
@@ -151,6 +152,8 @@ def _decode_scalar(kind: Any, found: object, where: str) -> object:  # noqa: ANN
     if isinstance(found, str) and not found.isprintable():
         # It could make a terminal do things.
         raise _wrong(where, "printable text", found)
+    if kind is int and not -_MOST <= int(found) <= _MOST:
+        raise _wrong(where, "a whole number of 64 bits", found)
     if kind is not float:
         return found
     try:

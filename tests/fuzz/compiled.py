@@ -322,6 +322,8 @@ _BY_NAME: dict[str, Callable[[Random, Surroundings], Any]] = {
     "stop": _small(20),
     "grain": _small(20),
     "memory": _memory,
+    "cell": _memory,
+    "times": _small(10_000),
     "workers": _small(4),
     "spin_ns": _small(10_000),
     "cost": lambda draw, around: real(draw, draw.choice((0.01, 0.5, 1.0)), around),
