@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,10 @@ def main() -> None:
     # From 3.12 on, Python warns of forks beside threads: that is what is tried here.
     warnings.simplefilter("ignore", DeprecationWarning)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    # Import all that is used: Ctrl-C in the import system may leave it locked for ever.
+    gilx.run("triad", pool="threads", workers=2, size=50)
+    with suppress(RuntimeError), gilx.watch():  # or there is no GIL
+        pass
     for number in range(2):
         threading.Thread(target=busy, args=(number,), daemon=True).start()
     print("busy", flush=True)
