@@ -36,6 +36,7 @@ def test_code_of_pages(code: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=tmp_path)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("language", ["C", "Cython"])
 def test_who_types_what_is_shown_releases_the_gil(language: str, tmp_path: Path) -> None:

@@ -674,6 +674,7 @@ def test_more_workers_than_cpus_is_noted() -> None:
     assert any("usable CPU" in note for note in row.notes)
 
 
+@pytest.mark.alone
 def test_kernels_on_processes() -> None:
     report = gilx.measure(
         "heat", variants=["c-gil"], pools=["processes"], workers=2, blocks=2, size=100

@@ -94,6 +94,7 @@ def test_amdahl_has_no_coherency() -> None:
     assert found.predict(10**9).value == pytest.approx(10, rel=1e-6)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("law", ["amdahl", "usl"])
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def is_installed(name: str, major: int) -> bool:
 
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(
         not all(is_installed(*each) for each in NEEDED.items()),
         reason="needs pip, Cython 3 and setuptools 77 or newer",

@@ -110,7 +110,7 @@ def _save(story: Story, text: str, directory: Path) -> None:
 def _chapter(number: int, chapter: Chapter, *, first: bool) -> str:
     """Return a chapter for people."""
     head = wrapped(f"{number}. {chapter.title}")
-    parts = [f"{describe()}\n"] if first else []
+    parts = ["\n".join(wrapped(describe())) + "\n"] if first else []
     parts.append("\n".join([*head, "-" * max(map(len, head)), ""]))
     parts += [f"{_table(table)}\n" for table in chapter.tables()]
     parts += _paragraph(*chapter.sentences())
