@@ -23,7 +23,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from gilx.environment import describe, gil_enabled
-from gilx.errors import ArgumentError, at_least, real_at_least
+from gilx.errors import ArgumentError, above_zero, at_least
 from gilx.gilwatch.load import Load
 from gilx.records import from_json, to_json
 from gilx.text import duration
@@ -192,8 +192,8 @@ def latency(
             f"threads: expected a sequence of whole numbers, got {threads!r}"
         )
     counts = [0, *(at_least("threads", count, 1) for count in threads)]
-    period = _above_zero("period", period)
-    duration = _above_zero("duration", duration)
+    period = above_zero("period", period)
+    duration = above_zero("duration", duration)
     draw = random.Random(seed)
     measured = {count: _Samples() for count in counts}
     with _echo_peer(wanted=echo) as peer:
@@ -219,13 +219,6 @@ def _name_of(fn: Callable[[], object]) -> str:
         words += [f"{key}={reprlib.repr(value)}" for key, value in fn.keywords.items()]
         return f"{_name_of(fn.func)}({', '.join(words)})"
     return name or reprlib.repr(fn)
-
-
-def _above_zero(name: str, given: float) -> float:
-    number = real_at_least(name, given, 0)
-    if number == 0:
-        raise ArgumentError(f"{name}: expected above 0, got {given!r}")
-    return number
 
 
 @dataclass

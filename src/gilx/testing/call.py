@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, real_at_least
+from gilx.errors import ArgumentError
 from gilx.meter.subjects import name_of
 from gilx.meter.workers import in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Call", "Limited", "limits", "raising", "seconds_above_zero"]
+__all__ = ["Call", "Limited", "limits", "raising"]
 
 
 # Arguments that are kept ready may be large.
@@ -145,18 +145,3 @@ class Limited:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         limits(self._threads).__enter__()
-
-
-def seconds_above_zero(name: str, given: float) -> float:
-    """Return a length of time that may be spent.
-
-    Raises
-    ------
-    ArgumentError
-        It is not above 0, or no number.
-
-    """
-    seconds = real_at_least(name, given, 0)
-    if seconds == 0:
-        raise ArgumentError(f"{name}: expected above 0, got {given!r}")
-    return seconds

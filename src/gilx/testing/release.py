@@ -8,11 +8,11 @@ from itertools import repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import WatchUnavailableError, number_between
+from gilx.errors import WatchUnavailableError, above_zero, number_between
 from gilx.gilwatch.usage import percent
 from gilx.gilwatch.watch import watch
 from gilx.meter.blocks import calls_needed
-from gilx.testing.call import Call, raising, seconds_above_zero
+from gilx.testing.call import Call, raising
 from gilx.testing.verdict import Outcome, ReleaseEvidence, Verdict
 from gilx.text import duration
 
@@ -201,7 +201,7 @@ def _judge(
     begin = perf_counter()
     call = Call(fn, args, setup)
     number_between("at_least", share, 0, 1, above=True)
-    seconds_above_zero("budget", budget)
+    above_zero("budget", budget)
     holds = what == "holds_gil"
     limit = share if holds else 1 - share
     try:

@@ -8,11 +8,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gilx.environment import gil_enabled, usable_cpus
-from gilx.errors import WatchUnavailableError, at_least, number_between
+from gilx.errors import WatchUnavailableError, above_zero, at_least, number_between
 from gilx.gilwatch.usage import percent
 from gilx.meter.blocks import calls_needed
 from gilx.testing.arms import Arms
-from gilx.testing.call import Call, limits, raising, seconds_above_zero
+from gilx.testing.call import Call, limits, raising
 from gilx.testing.release import notes_on_calls, watched, why_held
 from gilx.testing.verdict import Block, Outcome, ReleaseEvidence, ScalingEvidence, Verdict
 from gilx.testing.witnesses import ALPHA, FEWEST_BLOCKS, Witnesses
@@ -83,7 +83,7 @@ def _judge(
         Call(fn, args, setup),
         at_least("workers", workers, 2),
         number_between("efficiency", efficiency, 0, 1, above=True),
-        seconds_above_zero("budget", budget),
+        above_zero("budget", budget),
         None if limit_threads is None else at_least("limit_threads", limit_threads, 1),
     )
 
