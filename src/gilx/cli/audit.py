@@ -14,10 +14,9 @@ from gilx.audit.changes import compare
 from gilx.audit.perform import perform
 from gilx.audit.plan import read_plan
 from gilx.audit.result import Audit
-from gilx.cli.files import read_record
+from gilx.cli.files import read_record, save
 from gilx.cli.numbers import number
 from gilx.cli.progress import show
-from gilx.cli.save import save
 from gilx.cli.table import format_table
 from gilx.gilwatch.usage import percent
 

@@ -1,16 +1,17 @@
-"""Files that commands read."""
+"""Files that options and arguments name: how they are read and written."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gilx.errors import ArgumentError
+from gilx.files import replacing, save_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["read_record"]
+__all__ = ["read_record", "save", "save_figure"]
 
 _MOST_BYTES = 64_000_000
 
@@ -47,3 +48,44 @@ def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
     except ArgumentError as error:
         # The file is what the library calls the text.
         raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None
+
+
+def save(name: str, path: str, text: str) -> None:
+    """Write a text to the file that the option `name` gives.
+
+    Raises
+    ------
+    ArgumentError
+        It can't be written; what was there before still is.
+
+    """
+    _save(name, path, lambda: save_text(path, text))
+
+
+def save_figure(
+    name: str,
+    path: str,
+    figure: Any,  # noqa: ANN401 - matplotlib is not there for everyone
+) -> None:
+    """Write a picture to the file that the option `name` gives; its ending says how.
+
+    Raises
+    ------
+    ArgumentError
+        It can't be written; what was there before still is.
+
+    """
+
+    def write() -> None:
+        with replacing(path) as fresh:
+            figure.savefig(fresh, dpi=150)
+
+    _save(name, path, write)
+
+
+def _save(name: str, path: str, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except (OSError, ValueError) as error:  # ValueError: a kind of picture, a zero byte
+        why = getattr(error, "strerror", None) or error
+        raise ArgumentError(f"{name}: can't write {path!r}: {why}") from None

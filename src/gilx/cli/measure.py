@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
+from gilx.cli.files import save, save_figure
 from gilx.cli.numbers import number, whole_number, whole_numbers
 from gilx.cli.progress import show
-from gilx.cli.save import save, save_figure
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError
 from gilx.meter.measure import measure

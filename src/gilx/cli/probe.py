@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilx.cli import Parser
+from gilx.cli.files import save, save_figure
 from gilx.cli.numbers import number, whole_number
-from gilx.cli.save import save, save_figure
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError, at_least
 from gilx.gilwatch.probe import probe
