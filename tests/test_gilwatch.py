@@ -251,6 +251,31 @@ def test_threads_come_and_go() -> None:
 
 
 @needs_gil
+def test_watches_begin_while_threads_are_made() -> None:
+    stop = False
+    # So many that a look at all of them is interrupted.
+    known = [threading.Thread() for _ in range(2000)]
+
+    def make_threads() -> None:
+        while not stop:
+            known.append(threading.Thread())
+            known.pop()
+
+    maker = threading.Thread(target=make_threads)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    maker.start()
+    try:
+        for _ in range(20):
+            with gilx.watch():
+                pass
+    finally:
+        stop = True
+        maker.join()
+        sys.setswitchinterval(interval)
+
+
+@needs_gil
 def test_a_thread_that_came_and_went_has_its_name() -> None:
     with gilx.watch() as watch:
         thread = threading.Thread(

@@ -332,10 +332,13 @@ class _Names:
 
     def update(self) -> None:
         """Look which threads there are."""
-        # Threads that have ended are in no list that is public.
-        ended = list(getattr(threading, "_dangling", ()))
+        # Threads that have ended are in no list that is public, only in a set of weak
+        # references. A set is copied at once; who iterates over the weak set's own
+        # iterator fails when another thread is started meanwhile.
+        known = getattr(getattr(threading, "_dangling", None), "data", ())
+        ended = [reference() for reference in list(known)]
         for thread in [*ended, *threading.enumerate()]:
-            if thread.native_id is not None:
+            if thread is not None and thread.native_id is not None:
                 self._names[thread.native_id] = thread.name
         for word, _, native_id in _module().threads():
             if self._words.setdefault(word, native_id) != native_id:
