@@ -207,10 +207,10 @@ def test_an_audit() -> None:
         assert [one.workers for one in each.scaling] == [2]
         # Where there is no GIL to watch, the line says so.
         assert each.doubt or 0 <= each.held_interval[0] <= each.held_interval[1] <= 1
-    assert found.lines[2].error == "ValueError: math domain error"
+    assert found.lines[2].error.startswith("ValueError: ")  # Python's own words
     assert "no_such" in found.lines[3].error
     assert not found.complete
-    assert "failed: ValueError: math domain error" in str(found)
+    assert "failed: ValueError: " in str(found)
     assert any("1 of 4, crc: " in text for text in shown)
     assert shown[-1] == ""
     # Figures that are not numbers are not equal to themselves; their text is.

@@ -71,7 +71,9 @@ def main() -> None:
     # From 3.12 on, Python warns of forks beside threads: that is what is tried here.
     warnings.simplefilter("ignore", DeprecationWarning)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-    # Import all that is used: Ctrl-C in the import system may leave it locked for ever.
+    # Ctrl-C at the wrong moment in the import system or in concurrent.futures.thread may
+    # leave a lock of theirs taken for ever: so all that is used is imported now, and the
+    # thread that gets the signal, this one, submits nothing.
     gilx.run("triad", pool="threads", workers=2, size=50)
     with suppress(RuntimeError), gilx.watch():  # or there is no GIL
         pass
@@ -88,11 +90,12 @@ def main() -> None:
         "raise": lambda: 1 / 0,
     }.get(WAY)
     draw = random.Random(SEED)
+    problem = gilx.kernels.get("collatz").problem(100)
     while end is None or time.monotonic() < until:  # else a signal comes
         if draw.random() < 0.5:
             spin(1000, 1000, 1_000_000)
         else:
-            gilx.run("collatz", pool="threads", workers=2, size=100)
+            problem.kernel.function("c-nogil")(*problem.inputs, problem.fresh_out())
     end()
 
 
