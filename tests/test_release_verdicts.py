@@ -110,11 +110,11 @@ def test_a_result_that_is_kept_is_noticed() -> None:
 
     def cached() -> None:
         if not kept:
-            kept.append(hashlib.pbkdf2_hmac("sha256", b"a", b"b", 200_000))
+            kept.append(hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2_000_000))
         time.sleep(0.001)
 
-    [note] = judge_release(cached, budget=1).notes
-    assert "if it keeps its result, give a setup that" in note
+    notes = judge_release(cached).notes
+    assert any("if it keeps its result, give a setup that" in note for note in notes)
 
 
 @can_watch
