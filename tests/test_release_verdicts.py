@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from dataclasses import replace
@@ -109,9 +108,8 @@ def test_a_result_that_is_kept_is_noticed() -> None:
     kept: list[bytes] = []
 
     def cached() -> None:
-        if not kept:
-            kept.append(hashlib.pbkdf2_hmac("sha256", b"a", b"b", 2_000_000))
-        time.sleep(0.001)
+        time.sleep(0.001 if kept else 0.5)
+        kept.append(b"")
 
     notes = judge_release(cached).notes
     assert any("if it keeps its result, give a setup that" in note for note in notes)
