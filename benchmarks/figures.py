@@ -6,18 +6,17 @@ JSON and shown in the docs alike.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from statistics import geometric_mean, median
+from statistics import median
 from typing import TYPE_CHECKING
 
 from gilx.cli.table import format_table
-from gilx.meter.statistics import log_ratios, median_interval
+from gilx.meter.statistics import median_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Figure", "difference", "mean_of", "ratio", "table"]
+__all__ = ["Figure", "difference", "table"]
 
 
 @dataclass(frozen=True)
@@ -70,27 +69,6 @@ class Figure:
 HEADER = ("figure", "median", "interval", "wanted", "met")
 
 
-def ratio(
-    what: str,
-    first: Sequence[float],
-    second: Sequence[float],
-    *,
-    wanted: float | None = None,
-    at_most: bool = False,
-) -> Figure:
-    """Return the ratio first / second, taken within each block."""
-    logs = log_ratios(first, second)
-    low, high = median_interval(logs)
-    return Figure(
-        what,
-        math.exp(median(logs)),
-        math.exp(low),
-        math.exp(high),
-        wanted=wanted,
-        at_most=at_most,
-    )
-
-
 def difference(
     what: str,
     first: Sequence[float],
@@ -107,12 +85,6 @@ def difference(
     differences = [(a - b) * scale for a, b in zip(first, second, strict=True)]
     low, high = median_interval(differences)
     return Figure(what, median(differences), low, high, unit, wanted, at_most=True)
-
-
-def mean_of(what: str, figures: Iterable[Figure], wanted: float) -> Figure:
-    """Return the geometric mean of ratios."""
-    mean = geometric_mean([one.value for one in figures])
-    return Figure(what, mean, mean, mean, wanted=wanted)
 
 
 def table(figures: Iterable[Figure]) -> str:

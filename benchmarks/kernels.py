@@ -5,7 +5,7 @@ ratios are taken within a block. Run it with nothing else running::
 
     python benchmarks/kernels.py [--blocks N] [KERNEL ...]
 
-Ratios are of speeds (first over second), with a bootstrap interval of the median at 95 %.
+Ratios are of speeds (first over second), with an interval of the median at 95 %.
 Beside them are timed the peers that can be had (``pip install gilx[bench]``): numba's
 versions of the Cython loops, straightforward C compiled for this machine, the library
 that a user would pick, on one thread, and for kernels that memory binds a copy loop that
@@ -21,7 +21,6 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import one_thread  # noqa: F401 - before NumPy is loaded
-from intervals import interval
 from peers import peers
 
 from gilx import kernels
@@ -29,6 +28,7 @@ from gilx.cli.table import format_table
 from gilx.dispatch import regions, run_all
 from gilx.environment import describe
 from gilx.meter.blocks import time_blocks
+from gilx.meter.statistics import median_interval
 from gilx.pools import SerialPool
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def measure(kernel: Kernel, blocks: int, pool: SerialPool) -> None:
         if second not in rates:
             continue
         ratios = [a / b for a, b in zip(rates[first], rates[second], strict=True)]
-        low, high = interval(ratios)
+        low, high = median_interval(ratios)
         rows.append(
             (f"{first} / {second}", f"{median(ratios):.3f}", f"{low:.3f} to {high:.3f}")
         )
