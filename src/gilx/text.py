@@ -40,6 +40,7 @@ def name_of(fn: Callable[..., object]) -> str:
     if name is None and isinstance(fn, partial):
         name = f"{name_of(fn.func)}(...)"
     text = name if isinstance(name, str) else type(fn).__qualname__
+    text = text.rpartition("<locals>.")[2]  # what it is within tells little
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
 
