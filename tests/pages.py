@@ -13,7 +13,9 @@ PAGES = [
     *sorted(ROOT.glob("examples/**/*.md")),
 ]
 # A block, and the name of a file if the text before it ends with one and a colon.
-_BLOCK = re.compile(r"(?:`([\w.]+)`:\n\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"(?:`([\w.]+)`:\n\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
 
 
 class Block(NamedTuple):

@@ -44,7 +44,11 @@ def test_code_of_pages(code: str, tmp_path: Path) -> None:
         r"gilx\.(watch|probe)\(", code
     ):
         pytest.skip("there is no GIL to watch")
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=tmp_path)
+    words = ["-c", code]
+    if "def test_" in code:
+        (tmp_path / "test_block.py").write_text(code)
+        words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--gilx-budget=3"]
+    subprocess.run([sys.executable, *words], check=True, timeout=100, cwd=tmp_path)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -55,6 +59,12 @@ def test_commands_of_pages_are_taken(line: str) -> None:
     module = importlib.import_module(f"gilx.cli.{words[0]}")
     module.add_arguments(commands[words[0]])
     assert parser.parse_args(words).command == words[0]
+
+
+def test_api_is_that_of_the_docstrings() -> None:
+    words = [sys.executable, str(ROOT / "docs" / "make_api.py"), "--check"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_there_are_commands_and_links() -> None:
@@ -91,5 +101,7 @@ def test_every_page_and_example_is_reached_from_the_readme() -> None:
 
 
 def test_anchors_are_made_as_github_makes_them() -> None:
-    text = "# `gilx doctor`: what's *doubtful*\n\n```sh\n# no heading\n```\n\n## A\n\n## A\n"
+    text = (
+        "# `gilx doctor`: what's *doubtful*\n\n```sh\n# no heading\n```\n\n## A\n\n## A\n"
+    )
     assert anchors(text) == {"gilx-doctor-whats-doubtful", "a", "a-1"}
