@@ -24,7 +24,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import one_thread  # noqa: F401 - before NumPy is loaded
 from figures import table
 from goals import HEAD, rows, status
 from page import page
@@ -170,7 +169,10 @@ def _measured_apart(part: str, subject: str, *, quick: bool) -> Piece:
 
 
 def measured(part: str, subject: str, *, quick: bool) -> Piece:
-    """Measure a piece here, and note what else went on."""
+    """Measure a piece here, and note what else went on.
+
+    This module loads no NumPy, so that a part may set before how many threads it uses.
+    """
     before = snapshot()
     found = measure(part, subject, quick=quick)
     conditions = between(before, snapshot())
