@@ -1,0 +1,41 @@
+"""The examples run as they are, in a moment."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.pages import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What examples with these words in their names need.
+NEEDED = {
+    "dask": "distributed",
+    "numba": "numba",
+    "cython": "Cython",
+    "pandas": "pandas",
+}
+# Scripts that measure for some seconds do it in less with this.
+QUICK = {"choose_a_pool", "pandas_pipeline", "image_filter", "server"}
+
+
+@pytest.mark.parametrize(
+    "script", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.stem
+)
+def test_examples(script: Path, tmp_path: Path) -> None:
+    for word, module in NEEDED.items():
+        if word in script.stem and importlib.util.find_spec(module) is None:
+            pytest.skip(f"needs {module}")
+    if "team_with_c" in script.stem and shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    words = ["--quick"] if script.stem in QUICK else []
+    subprocess.run(
+        [sys.executable, script, *words], check=True, timeout=100, cwd=tmp_path
+    )
