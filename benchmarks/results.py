@@ -149,7 +149,7 @@ class Results:
 
     def to_json(self) -> str:
         """Return everything as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION, indent=1)
+        return to_json(self, _SCHEMA, _VERSION) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Results:
