@@ -21,7 +21,7 @@ class MatMul(Kernel):
     item = "row"
     unit = "flops"
     size_is = "rows and columns of each matrix"
-    default_size = 640
+    default_size = 1100
     python_size = 96
     least_grain = 80  # each call packs all of b, which few rows would not be worth
     tolerance: ClassVar[float] = 1e-12

@@ -24,7 +24,7 @@ class NBody(Kernel):
     item = "body"
     unit = "interactions"
     size_is = "bodies"
-    default_size = 5500
+    default_size = 9000
     python_size = 500
     tolerance: ClassVar[float] = 1e-12
 

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError
-from gilx.meter.subjects import name_of
 from gilx.meter.workers import in_a_row
+from gilx.text import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
