@@ -1,9 +1,9 @@
 """The command ``gilx``.
 
 Exit status: 0 when all went well, 1 when the GIL can't be watched or the watch can't be
-trusted, when measuring here is doubtful, nothing could be measured, a report or an audit is
-worse than another, or what draws a picture or a page is not installed, 2 when the command
-line is wrong (one line on standard error says why), 130 after Ctrl-C.
+trusted, when measuring here is doubtful, nothing could be measured, a report or an audit
+is worse than another, or what draws a picture or a page is not installed, 2 when the
+command line is wrong (one line on standard error says why), 130 after Ctrl-C.
 """
 
 from __future__ import annotations

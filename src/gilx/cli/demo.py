@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " new directory",
     )
     parser.add_argument(
-        "--html", metavar="FILE", help="write a page with pictures that needs nothing else"
+        "--html",
+        metavar="FILE",
+        help="write a page with pictures that needs nothing else",
     )
 
 
@@ -106,7 +108,10 @@ def run(options: argparse.Namespace) -> int:
                 raise ArgumentError(words) from None
         if page:
             save("html", options.html, story.to_html())
-    missed = (options.save is not None and not draws, options.html is not None and not page)
+    missed = (
+        options.save is not None and not draws,
+        options.html is not None and not page,
+    )
     return 1 if any(missed) else 0
 
 

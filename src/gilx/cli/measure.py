@@ -85,9 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = {"json": "JSON", "csv": "CSV", "plot": "a picture", "html": "a page"}
     for kind, what in kinds.items():
         only = "" if kind in ("plot", "html") else " ('-': to the output)"
-        parser.add_argument(
-            f"--{kind}", metavar="FILE", help=f"write {what} too{only}"
-        )
+        parser.add_argument(f"--{kind}", metavar="FILE", help=f"write {what} too{only}")
 
 
 def run(options: argparse.Namespace) -> int:

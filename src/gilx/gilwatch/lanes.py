@@ -11,7 +11,7 @@ from gilx.page.document import Document, Figure, Section, Table
 from gilx.text import duration
 
 if TYPE_CHECKING:
-    from gilx.gilwatch.timeline import Lane, Timeline
+    from gilx.gilwatch.timeline import Lane, State, Timeline
 
 __all__ = ["document_of", "lanes_figure", "lanes_table"]
 
@@ -33,7 +33,9 @@ def document_of(timeline: Timeline) -> Document:
 def _lead(timeline: Timeline) -> str:
     seen, wall = timeline.wall - timeline.since, timeline.wall
     if timeline.since > 0:
-        return f"The last {duration(seen)} of {duration(wall)}: there was no room for more."
+        return (
+            f"The last {duration(seen)} of {duration(wall)}: there was no room for more."
+        )
     return f"{duration(wall)}, from the beginning of the watch to its end."
 
 
@@ -49,7 +51,9 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
 
     """
     unit, size = ("s", 1.0) if timeline.wall >= 2 else ("ms", 1e-3)
-    names = [{"lane": place, "name": one.name} for place, one in enumerate(timeline.lanes)]
+    names = [
+        {"lane": place, "name": one.name} for place, one in enumerate(timeline.lanes)
+    ]
     spans = [
         {
             "lane": place,
@@ -73,11 +77,8 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
                 "data": data(spans),
                 "mark": {"type": "rect", "height": 24, "yOffset": 8, "clip": True},
                 "transform": [
-                    {"calculate": f"format(datum.begin, '.6~r') + ' {unit}'", "as": "at"},
-                    {
-                        "calculate": f"format(datum.end - datum.begin, '.3~r') + ' {unit}'",
-                        "as": "length",
-                    },
+                    _words("at", "format(datum.begin, '.6~r')", unit),
+                    _words("length", "format(datum.end - datum.begin, '.3~r')", unit),
                 ],
                 "encoding": {
                     "x": {
@@ -112,8 +113,12 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
     return Figure(caption, spec, whole, unit)
 
 
+def _words(name: str, number: str, unit: str) -> dict[str, str]:
+    return {"calculate": f"{number} + ' {unit}'", "as": name}
+
+
 def lanes_table(timeline: Timeline) -> Table:
-    """Return what the lanes show as figures: each thread's shares, and its longest stretch."""
+    """Return what the lanes show as figures: each thread's shares."""
     states = _states(timeline)
     return Table(
         "Of this time, each thread was",
@@ -126,7 +131,7 @@ def lanes_table(timeline: Timeline) -> Table:
     )
 
 
-def _states(timeline: Timeline) -> list[str]:
+def _states(timeline: Timeline) -> list[State]:
     """Return the states that there are, in their usual order."""
     found = {span.state for lane in timeline.lanes for span in lane.spans}
     return [state for state in STATES if state in found]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-__all__ = ["STATES", "Lane", "Span", "Timeline", "lanes_of"]
+__all__ = ["STATES", "Lane", "Span", "State", "Timeline", "lanes_of"]
 
 _SCHEMA = "gilx.timeline/1"
 

@@ -34,7 +34,10 @@ def document_of(report: Report) -> Document:
         ),
     ]
     details = tuple(
-        Notes(f"{_line(row)}, {row.workers} worker{'s' if row.workers != 1 else ''}", tuple(remarks_of(row)))
+        Notes(
+            f"{_line(row)}, {row.workers} worker{'s' if row.workers != 1 else ''}",
+            tuple(remarks_of(row)),
+        )
         for row in report.rows
     )
     targets = ", ".join(dict.fromkeys(row.target for row in report.rows))
@@ -54,7 +57,9 @@ def _figure(report: Report) -> Figure:
     lines = list(dict.fromkeys(_line(row) for row in report.rows))
     most = max([2, *(row.workers for row in report.rows)])
     points = []
-    for row in sorted(report.rows, key=lambda row: (lines.index(_line(row)), row.workers)):
+    for row in sorted(
+        report.rows, key=lambda row: (lines.index(_line(row)), row.workers)
+    ):
         if math.isfinite(row.speedup):
             shift = _APART * (lines.index(_line(row)) - (len(lines) - 1) / 2)
             points.append({**_point(row), "x": row.workers + shift})
@@ -70,8 +75,8 @@ def _figure(report: Report) -> Figure:
         },
     }
     words = (
-        "Speedup against workers. Bars: intervals at 95 %; hollow points have none. Dashed,"
-        " in the same colour: the ceiling. Grey: the ideal"
+        "Speedup against workers. Bars: intervals at 95 %; hollow points have none."
+        " Dashed, in the same colour: the ceiling. Grey: the ideal"
     )
     straight = [_straight((1, most), (1, most), x, dash=[])]
     cpus = report.environment.usable_cpus
@@ -92,7 +97,12 @@ def _straight(
     ends = [{"x": at, "y": up} for at, up in zip(x_ends, y_ends, strict=True)]
     return {
         "data": data(ends),
-        "mark": {"type": "line", "color": "$ideal", "strokeWidth": 1.5, "strokeDash": dash},
+        "mark": {
+            "type": "line",
+            "color": "$ideal",
+            "strokeWidth": 1.5,
+            "strokeDash": dash,
+        },
         "encoding": {"x": x, "y": _up("y")},
     }
 
@@ -138,7 +148,13 @@ def _layers(points: list[dict[str, Any]], x: dict[str, Any]) -> list[dict[str, A
         ),
         (
             points,
-            {"type": "point", "size": 90, "strokeWidth": 2, "opacity": 1, "filled": False},
+            {
+                "type": "point",
+                "size": 90,
+                "strokeWidth": 2,
+                "opacity": 1,
+                "filled": False,
+            },
             {
                 "y": _up("value"),
                 "shape": shape,

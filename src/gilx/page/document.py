@@ -12,6 +12,7 @@ import hashlib
 import html
 import json
 import math
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import count
@@ -38,13 +39,13 @@ def plain(text: str) -> str:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
+    """A paragraph. What stands between backticks is set as code."""
 
     words: str
 
     def html(self, _: Iterator[int]) -> str:
         """Return it as HTML."""
-        return f"<p>{_escaped(self.words)}</p>"
+        return f"<p>{_marked(self.words)}</p>"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Notes:
 
     def html(self, _: Iterator[int]) -> str:
         """Return it as HTML."""
-        each = "".join(f"<li>{_escaped(one)}</li>" for one in self.words)
+        each = "".join(f"<li>{_marked(one)}</li>" for one in self.words)
         return f'<div class="notes"><p>{_escaped(self.title)}</p><ul>{each}</ul></div>'
 
 
@@ -126,7 +127,7 @@ class Figure:
         name = f"figure-{next(numbers)}"
         zoom = "" if self.whole is None else _CONTROLS.format(name=name)
         kind = "chart" if self.whole is None else "chart zooms"
-        # What follows is for people who can't see it: the table beside it has the figures.
+        # For people who can't see it, the table beside it has the figures.
         reach = (
             f'role="img" aria-labelledby="{name}-caption"'
             if self.whole is None
@@ -150,9 +151,9 @@ _CONTROLS = (
     '<button type="button" data-do="right" aria-label="Later">\u2192</button>'
     '<button type="button" data-do="whole">All</button>'
     '<output aria-live="polite"></output></div>'
-    '<p class="keys" id="{name}-keys">Drag to move. To zoom, pinch, or turn the wheel while'
-    " Ctrl or Shift is down. With the picture in focus, the keys + \u2212 \u2190 \u2192 0"
-    " do the same as the buttons.</p>"
+    '<p class="keys" id="{name}-keys">Drag to move. To zoom, pinch, or turn the wheel'
+    " while Ctrl or Shift is down. With the picture in focus, the keys"
+    " + \u2212 \u2190 \u2192 0 do the same as the buttons.</p>"
 )
 
 Block = Text | Notes | Table | Figure
@@ -278,6 +279,10 @@ def _hash(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return html.escape(plain(text))
+
+
+def _marked(text: str) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", _escaped(text))
 
 
 def _json(value: object) -> str:

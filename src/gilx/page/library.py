@@ -1,8 +1,9 @@
 """The library that draws in the browser: Vega, with Vega-Lite and Vega-Embed.
 
 It was chosen because it draws under a policy that allows no evaluated code and no inline
-styles (its expressions are interpreted, see `page.js`), takes every text for text, and adds
-0.9 MB to a page. The extra ``html`` has it in vl-convert-python, from the same project.
+styles (its expressions are interpreted, see `page.js`), takes every text for text, and
+adds 0.9 MB to a page. The extra ``html`` has it in vl-convert-python, from the same
+project.
 """
 
 from __future__ import annotations
@@ -27,11 +28,7 @@ def check_library() -> None:
         The library is not installed; the extra ``html`` has it.
 
     """
-    try:
-        found = importlib.util.find_spec("vl_convert")
-    except ValueError:  # it was blocked: there is no such module
-        found = None
-    if found is None:
+    if importlib.util.find_spec("vl_convert") is None:
         raise MissingExtraError(_WORDS)
 
 

@@ -25,7 +25,7 @@
     view: { stroke: null },
     axis: { ...text, titleFontWeight: "normal", gridColor: "$grid", domainColor: "$line",
       tickColor: "$line" },
-    legend: { ...text, orient: "bottom", direction: "vertical", labelLimit: 320, title: null,
+    legend: { ...text, orient: "bottom", direction: "vertical", labelLimit: 340, title: null,
       symbolSize: 120 },
   };
 

@@ -39,9 +39,16 @@ def bars_figure(picture: Picture, caption: str) -> Figure:
     tips = tooltip(label=picture.unit, interval="95 %")
     if "ceiling" in meanings:
         tips += tooltip(best=picture.mark)
+    numbers = [
+        number
+        for row in rows
+        for field in ("value", "high", "mark", "ideal")
+        if (number := row[field]) is not None
+    ]
+    most = max(numbers, default=0) or 1  # where all are 0 there is an axis nonetheless
     below = {"yOffset": 8}  # the name
     across = {"type": "tick", "orient": "vertical", "size": 30, "opacity": 1, **below}
-    parts = (
+    parts: tuple[tuple[dict[str, Any], str, str, dict[str, Any]], ...] = (
         ({"type": "bar", "height": 22, **below}, "bar", "value", {}),
         ({**across, "thickness": 2}, "ideal", "ideal", {}),
         ({**across, "thickness": 4}, "ceiling", "mark", {}),
@@ -61,7 +68,7 @@ def bars_figure(picture: Picture, caption: str) -> Figure:
                     "field": field,
                     "type": "quantitative",
                     "title": picture.unit,
-                    "scale": {"zero": True},
+                    "scale": {"domain": [0, most], "nice": True},
                     "axis": {"tickCount": {"expr": "width / 70"}},
                 },
                 **more,

@@ -90,7 +90,7 @@ class Bar:
         return f"{self.name}: {f'{self.value:.3g}' if known else 'unknown'}"
 
 
-IDEAL = "ideal: as many times as fast as there are workers"
+IDEAL = "ideal: as many times as there are workers"
 """What `Bar.ideal` is, for people."""
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["document_of"]
 
+
 def document_of(story: Story) -> Document:
     """Return the story as a page, see `Story.to_html`."""
     chapters = story.chapters()
@@ -48,7 +49,8 @@ def _blocks(chapter: Chapter) -> list[Block]:
     picture = chapter.picture()
     if picture is not None:
         blocks.append(bars_figure(picture, f"{chapter.title}: {picture.unit}"))
-    blocks += [_table(table, f"{chapter.title}, in figures") for table in chapter.tables()]
+    caption = f"{chapter.title}, in figures"
+    blocks += [_table(table, caption) for table in chapter.tables()]
     for name, timeline in chapter.timelines():
         blocks.append(lanes_figure(timeline, f"Who held the GIL when: {name}"))
         blocks.append(lanes_table(timeline))
