@@ -1,19 +1,23 @@
 """The extension modules; everything else about the package is in pyproject.toml.
 
-Two switches, both environment variables, for those who work on gilx itself:
+Three switches, all environment variables, for those who work on gilx itself:
 
 * ``GILX_SANITIZE=address,undefined``: build with these sanitizers (gcc, clang);
-* ``GILX_WERROR=1``: treat compiler warnings in gilx's own C as errors.
+* ``GILX_WERROR=1``: treat compiler warnings in gilx's own C as errors;
+* ``GILX_COVERAGE=1``: count how often each line of C and Cython runs, for gcov.
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 SANITIZE = os.environ.get("GILX_SANITIZE", "")
+COVERAGE = os.environ.get("GILX_COVERAGE", "") == "1"
 WERROR = os.environ.get("GILX_WERROR", "") == "1"
 
 # What both modules need: how calls are checked, and the tables that this follows from.
@@ -30,8 +34,6 @@ HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
 
 def flags() -> tuple[list[str], list[str]]:
     """Return the options for the compiler and for the linker."""
-    if sys.platform == "win32":
-        return ["/std:c11", "/experimental:c11atomics", "/fp:precise"], []
     # No fused multiply-add, so that every variant gives the same bits. Errors of math
     # functions are never looked at, which lets them be vectorised.
     compile_args = [
@@ -41,11 +43,16 @@ def flags() -> tuple[list[str], list[str]]:
         "-fno-math-errno",
         "-fno-trapping-math",
     ]
-    link_args: list[str] = []
+    if sys.platform == "win32":
+        return [f"/clang:{option}" for option in compile_args], ["synchronization.lib"]
+    link_args = ["-pthread", "-lm"]
     if SANITIZE:
         sanitize = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
         compile_args += ["-g", "-O1", "-fno-omit-frame-pointer", *sanitize]
         link_args += sanitize
+    elif COVERAGE:
+        compile_args += ["-g", "-O1", "--coverage", "-fprofile-update=atomic"]
+        link_args += ["--coverage"]
     else:
         compile_args += ["-g0"]
         if sys.platform == "linux":
@@ -54,6 +61,22 @@ def flags() -> tuple[list[str], list[str]]:
 
 
 COMPILE, LINK = flags()
+
+
+class ClangBuild(build_ext):
+    """Build with clang where setuptools would take a compiler without vector types."""
+
+    def build_extensions(self) -> None:
+        """Build all, on Windows by clang's stand-in for Microsoft's compiler."""
+        if sys.platform == "win32":
+            clang = shutil.which("clang-cl")
+            if clang is None:
+                raise SystemExit("gilx is built by clang-cl on Windows: none is on PATH")
+            self.compiler.initialize()
+            self.compiler.cc = clang
+        super().build_extensions()
+
+
 # Code that Cython generates is not ours to keep free of warnings.
 WARN = [] if sys.platform == "win32" else ["-Wall", "-Wextra", "-Wconversion"]
 if WERROR:
@@ -108,5 +131,7 @@ setup(
             *(WATCH if sys.platform == "linux" else []),
         ],
         build_dir="build",
+        emit_linenums=COVERAGE,  # so that counts are of lines of Cython
     ),
+    cmdclass={"build_ext": ClangBuild},
 )

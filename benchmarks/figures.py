@@ -1,92 +1,152 @@
-"""A figure: a ratio or a difference within blocks, how sure it is, and what was wanted.
+"""A figure: a ratio, a difference or a rate within blocks, and how sure it is.
 
-Every script here hands its figures to one table, so that they can be printed, kept as
-JSON and shown in the docs alike.
+Every part of the suite hands over its figures, so that they can be judged, printed, kept
+as JSON and shown in the docs alike.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping  # noqa: TC003 - JSON is read by annotations
+from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gilx.cli.table import format_table
-from gilx.meter.statistics import median_interval
+from gilx.meter.statistics import (
+    log_ratios,
+    median_interval,
+    median_ratio,
+    preset_interval,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Figure", "difference", "table"]
+__all__ = [
+    "Figure",
+    "Measured",
+    "Outcome",
+    "difference",
+    "geometric_mean",
+    "judged",
+    "ratio",
+    "table",
+    "typical",
+]
+
+Outcome = Literal["met", "not met", "can't tell", "not measured"]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of a table.
+    """One number that was measured."""
 
-    Attributes
-    ----------
-    what : str
-        What was timed, and against what.
-    value : float
-        Its median over the blocks.
-    low, high : float
-        Its interval at 95 %; the value itself where it is made of other figures.
-    unit : str
-        ``""`` for a ratio, otherwise a unit.
-    wanted : float, optional
-        What it should come to; None if it is shown for comparison only.
-    at_most : bool
-        Whether it should be at most, not at least, what is wanted.
-
-    """
-
-    what: str
+    name: str
+    """What was compared: ``first / second`` for a ratio."""
     value: float
+    """Its median over the blocks."""
     low: float
+    """Where its interval at 95 % begins; may be infinite, as its end."""
     high: float
     unit: str = ""
-    wanted: float | None = None
-    at_most: bool = False
+    """Empty for a ratio."""
+    note: str = ""
+    """What makes it doubtful, or else should be known."""
 
-    @property
-    def met(self) -> bool | None:
-        """Whether it came to what was wanted; None if nothing was."""
-        if self.wanted is None:
-            return None
-        return self.value <= self.wanted if self.at_most else self.value >= self.wanted
+    def text(self) -> str:
+        """Return the value with its unit."""
+        return f"{self.value:.3g}{f' {self.unit}' if self.unit else ''}"
 
-    def cells(self) -> tuple[str, ...]:
-        """Return a row of the table."""
-        unit = f" {self.unit}" if self.unit else ""
-        goal = ""
-        if self.wanted is not None:
-            goal = f"at {'most' if self.at_most else 'least'} {self.wanted:g}{unit}"
-        between = f"{self.low:.3g} to {self.high:.3g}" if self.low < self.high else ""
-        reached = {None: "", True: "yes", False: "no"}[self.met]
-        return self.what, f"{self.value:.3g}{unit}", between, goal, reached
+    def between(self) -> str:
+        """Return the interval in words."""
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return "too few blocks"
+        return f"{self.low:.3g} to {self.high:.3g}"
 
 
-HEADER = ("figure", "median", "interval", "wanted", "met")
+@dataclass(frozen=True)
+class Measured:
+    """What a piece of the suite found."""
+
+    figures: tuple[Figure, ...]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Of each figure that can't be had here, why."""
+    samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
+    """Seconds of each arm, in the order of the blocks."""
+
+
+def ratio(
+    name: str, numerators: Sequence[float], denominators: Sequence[float]
+) -> Figure:
+    """Return the ratio of two arms within each block, their number set beforehand."""
+    low, high = preset_interval(log_ratios(numerators, denominators))
+    return Figure(name, median_ratio(numerators, denominators), low, high)
 
 
 def difference(
-    what: str,
+    name: str,
     first: Sequence[float],
     second: Sequence[float],
     *,
     unit: str,
     scale: float,
-    wanted: float | None = None,
 ) -> Figure:
-    """Return the difference first - second within each block, in units of 1 / scale.
+    """Return the difference first - second within each block, in units of 1 / scale."""
+    return typical(
+        name, [(a - b) * scale for a, b in zip(first, second, strict=True)], unit=unit
+    )
 
-    It should be at most what is wanted.
+
+def typical(name: str, values: Sequence[float], *, unit: str) -> Figure:
+    """Return the median of values, one a block, their number set beforehand."""
+    return Figure(name, median(values), *median_interval(values), unit)
+
+
+def geometric_mean(name: str, figures: Sequence[Figure]) -> Figure:
+    """Return the geometric mean of independent ratios, at least one, all above 0.
+
+    Each end of its interval lies as far from the mean, in logarithms, as the root of the
+    sum of the squared distances of that end of each ratio's own, over their number (Zou
+    and Donner, Construction of confidence limits about effect measures: a general
+    approach, Statistics in Medicine 27, 2008).
     """
-    differences = [(a - b) * scale for a, b in zip(first, second, strict=True)]
-    low, high = median_interval(differences)
-    return Figure(what, median(differences), low, high, unit, wanted, at_most=True)
+    logs = [math.log(one.value) for one in figures]
+    lows = [math.log(one.low) if one.low > 0 else -math.inf for one in figures]
+    highs = [math.log(one.high) for one in figures]
+    mean = sum(logs) / len(logs)
+    below, above = (
+        math.hypot(*(log - end for log, end in zip(logs, ends, strict=True))) / len(logs)
+        for ends in (lows, highs)
+    )
+    return Figure(name, math.exp(mean), math.exp(mean - below), math.exp(mean + above))
+
+
+def judged(figure: Figure, wanted: float, *, at_most: bool) -> Outcome:
+    """Say whether a figure is what was wanted, by its whole interval.
+
+    Parameters
+    ----------
+    figure : Figure
+        What was measured.
+    wanted : float
+        The least, or the most, in the figure's unit.
+    at_most : bool
+        Whether it is the most.
+
+    """
+    low, high = figure.low, figure.high
+    if at_most:
+        low, high, wanted = -high, -low, -wanted
+    if low >= wanted:
+        return "met"
+    return "not met" if high < wanted else "can't tell"
 
 
 def table(figures: Iterable[Figure]) -> str:
-    """Return the figures as a table for a terminal."""
-    return format_table(HEADER, [one.cells() for one in figures], right=(1,))
+    """Return figures as a table for a terminal."""
+    return format_table(
+        ("figure", "median", "interval", ""),
+        [(one.name, one.text(), one.between(), one.note) for one in figures],
+        right=(1,),
+    )

@@ -257,8 +257,11 @@ def histogram(data, block, out, start, stop):
 
 @jit
 def triad(b, c, scalar, out, start, stop):
-    for i in range(start, stop):
-        out[i] = b[i] + scalar * c[i]
+    # Slices, since of an index that begins at 0 numba sees that it is not below 0; of
+    # one that begins at `start` it has to ask each time, and uses no vectors.
+    to, left, right = out[start:stop], b[start:stop], c[start:stop]
+    for i in range(to.shape[0]):
+        to[i] = left[i] + scalar * right[i]
 
 
 @jit

@@ -1,8 +1,8 @@
 """What the kernels are compared with, each as a function that returns its seconds.
 
 Straightforward C, compiled here with ``gcc -O3 -march=native``; numba's versions; the
-library that a user would pick; for kernels that memory binds, a copy loop. A peer that is
-not installed is left out, and said so.
+library that a user would pick; for kernels that memory binds, a copy loop. Of a peer that
+can't be had it is said why.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import importlib
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     Arm = Callable[[], float]
 
-__all__ = ["BYTES", "peers"]
+__all__ = ["BYTES", "LIBRARIES", "Peers", "peers"]
 
 # Bytes that a unit of work moves at least: triad's unit is a byte, heat's a cell, read
 # once and written once. Of the copy loop below, a unit is a byte.
@@ -50,27 +51,40 @@ class _Argument(ctypes.Structure):
     )
 
 
-def peers(problem: Problem) -> dict[str, Arm]:
-    """Return the peers of a problem's kernel that can be had here."""
+@dataclass(frozen=True)
+class Peers:
+    """What a kernel is compared with here."""
+
+    arms: dict[str, Arm] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """Of each peer that can't be had, why."""
+
+
+def peers(problem: Problem) -> Peers:
+    """Return the peers of a problem's kernel, those that can't be had with the reason."""
     name = problem.kernel.name
-    arms: dict[str, Arm] = {}
-    library = _library()
-    if library is not None:
-        arms["plain C"] = _checked(problem, _plain(library, problem))
-        if name in BYTES:
-            arms["copy"] = _copy(library, problem)
-    try:
-        compiled = importlib.import_module("numba_kernels").KERNELS[name]
-        arms["numba"] = _checked(problem, _numba(compiled, problem))
-    except ModuleNotFoundError as error:
-        print(f"{error.name} is not installed: its version is not timed")
-    maker = _LIBRARIES.get(name)
-    if maker is not None:
+    found = Peers()
+    makers: dict[str, Callable[[], Arm]] = {
+        "plain C": lambda: _checked(problem, _plain(_library(), problem)),
+        "numba": lambda: _checked(problem, _numba(name, problem)),
+    }
+    if name in BYTES:
+        makers["copy"] = lambda: _copy(_library(), problem)
+    if name in LIBRARIES:
+        library, make = LIBRARIES[name]
+        makers[library] = lambda: make(problem)
+    for peer, maker in makers.items():
         try:
-            arms |= maker(problem)
+            found.arms[peer] = maker()
         except ModuleNotFoundError as error:
-            print(f"{error.name} is not installed: it is not timed")
-    return arms
+            found.missing[peer] = f"{error.name} is not installed"
+        except _NoCompilerError as error:
+            found.missing[peer] = str(error)
+    return found
+
+
+class _NoCompilerError(Exception):
+    """There is nothing here to compile C with."""
 
 
 def _timed(work: Callable[[], object]) -> Arm:
@@ -83,25 +97,17 @@ def _timed(work: Callable[[], object]) -> Arm:
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
+def _library() -> ctypes.CDLL:
     """Return the straightforward C, compiled for this machine."""
     if shutil.which("gcc") is None:
-        print("there is no gcc: straightforward C is not timed")
-        return None
+        raise _NoCompilerError("gcc is not installed")
     source = Path(__file__).with_name("straightforward.c")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "straightforward.so")
         subprocess.run(
             [
-                "gcc",
-                "-O3",
-                "-march=native",
-                "-shared",
-                "-fPIC",
-                source,
-                "-o",
-                made,
-                "-lm",
+                *("gcc", "-O3", "-march=native", "-shared", "-fPIC"),
+                *(source, "-o", made, "-lm"),
             ],
             check=True,
         )
@@ -134,9 +140,9 @@ def _argument(value: Any) -> _Argument:  # noqa: ANN401 - whatever a kernel take
     return made
 
 
-def _numba(
-    compiled: Callable[..., Any], problem: Problem
-) -> Callable[[list[tuple[Any, ...]]], None]:
+def _numba(name: str, problem: Problem) -> Callable[[list[tuple[Any, ...]]], None]:
+    compiled: Callable[..., Any] = importlib.import_module("numba_kernels").KERNELS[name]
+
     def work(calls: list[tuple[Any, ...]]) -> None:
         for call in calls:
             compiled(*call, 0, problem.items)
@@ -180,23 +186,23 @@ def _copy(library: ctypes.CDLL, problem: Problem) -> Arm:
     return run
 
 
-def _matmul(problem: Problem) -> dict[str, Arm]:
+def _matmul(problem: Problem) -> Arm:
     a, b = problem.inputs
     out = problem.fresh_out()
-    return {"OpenBLAS": _timed(lambda: np.matmul(a, b, out=out))}
+    return _timed(lambda: np.matmul(a, b, out=out))
 
 
-def _histogram(problem: Problem) -> dict[str, Arm]:
+def _histogram(problem: Problem) -> Arm:
     data, block = problem.inputs
 
     def count() -> None:
         for begin in range(0, len(data), block):
             np.bincount(data[begin : begin + block], minlength=256)
 
-    return {"np.bincount": _timed(count)}
+    return _timed(count)
 
 
-def _montecarlo(problem: Problem) -> dict[str, Arm]:
+def _montecarlo(problem: Problem) -> Arm:
     spot, strike, rate, volatility, years, paths, block, seed = problem.inputs
     drift = (rate - 0.5 * volatility * volatility) * years
     spread = volatility * years**0.5
@@ -209,10 +215,10 @@ def _montecarlo(problem: Problem) -> dict[str, Arm]:
             paid = np.maximum(spot * np.exp(drift + spread * normal) - strike, 0.0)
             paid.sum(), (paid * paid).sum()
 
-    return {"NumPy": _timed(price)}
+    return _timed(price)
 
 
-def _levenshtein(problem: Problem) -> dict[str, Arm]:
+def _levenshtein(problem: Problem) -> Arm:
     distance = importlib.import_module("rapidfuzz.distance.Levenshtein").distance
     a, a_offsets, b, b_offsets = problem.inputs
 
@@ -224,12 +230,13 @@ def _levenshtein(problem: Problem) -> dict[str, Arm]:
     right = problem.fresh_out()
     problem.kernel.function("c-nogil")(*problem.inputs, right)
     assert list(map(distance, first, second)) == right.tolist()
-    return {"rapidfuzz": _timed(lambda: list(map(distance, first, second)))}
+    return _timed(lambda: list(map(distance, first, second)))
 
 
-_LIBRARIES: dict[str, Callable[[Problem], dict[str, Arm]]] = {
-    "matmul": _matmul,
-    "histogram": _histogram,
-    "montecarlo": _montecarlo,
-    "levenshtein": _levenshtein,
+# What a user would pick instead: its name, and what makes it an arm.
+LIBRARIES: dict[str, tuple[str, Callable[[Problem], Arm]]] = {
+    "matmul": ("OpenBLAS", _matmul),
+    "histogram": ("np.bincount", _histogram),
+    "montecarlo": ("NumPy", _montecarlo),
+    "levenshtein": ("rapidfuzz", _levenshtein),
 }

@@ -27,20 +27,24 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
+from figures import Figure, Measured, ratio, table, typical
+
 import gilx
 from gilx import kernels, pools
-from gilx.cli.table import format_table
 from gilx.dispatch import regions
 from gilx.environment import describe
 from gilx.errors import ArgumentError
 from gilx.meter.blocks import time_blocks
-from gilx.meter.statistics import median_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilx.pools import Pool
 
+__all__ = ["measure"]
+
+BLOCKS, QUICK = 41, 7
+REGIONS = 200
 WORKERS = 2
 PEER = "ThreadPoolExecutor"
 # The address of a function that is not called, since there are no items.
@@ -52,34 +56,47 @@ _PARK_SECONDS = 0.02
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--blocks", type=int, default=41)
-    parser.add_argument("--regions", type=int, default=200)
+    parser.add_argument("--blocks", type=int, default=BLOCKS)
+    parser.add_argument("--regions", type=int, default=REGIONS)
     options = parser.parse_args()
     print(describe(), "\n")
+    measured = timed(options.blocks, options.regions)
+    print(table(measured.figures))
+    for name, why in measured.missing.items():
+        print(f"not timed: {name}: {why}")
+
+
+def measure(subject: str = "", *, quick: bool = False) -> Measured:
+    """Measure for the suite; there is one subject."""
+    del subject
+    return timed(QUICK if quick else BLOCKS, REGIONS)
+
+
+def timed(blocks: int, count: int) -> Measured:
+    """Time so many regions of each kind in each of so many blocks, then those in C."""
+    missing: dict[str, str] = {}
     with ExitStack() as stack:
-        arms = {
-            name: partial(sample, once, options.regions)
-            for name, once in (gilx_arms(stack) | peer_arms(stack)).items()
-        }
-        samples = time_blocks(arms, options.blocks)
-    rows = []
-    for name, seconds in sorted(samples.items(), key=lambda arm: median(arm[1])):
-        ratios = [a / b for a, b in zip(seconds, samples[PEER], strict=True)]
-        low, high = median_interval(ratios)
-        rows.append(
-            (
-                name,
-                f"{median(seconds) * 1e6:.1f} us",
-                f"{median(ratios):.3f}",
-                f"{low:.3f} to {high:.3f}",
-            )
-        )
-    header = ("an empty region", "median", f"/ {PEER}", "interval")
-    print(format_table(header, rows, right=(1, 2)), "\n")
+        once = gilx_arms(stack, missing) | peer_arms(stack, missing)
+        arms = {name: partial(sample, each, count) for name, each in once.items()}
+        samples = time_blocks(arms, blocks)
+    order = sorted(samples, key=lambda name: median(samples[name]))
+    figures = [
+        *(
+            typical(name, [each * 1e6 for each in samples[name]], unit="\u00b5s")
+            for name in order
+        ),
+        *(
+            ratio(f"{name} / {PEER}", samples[name], samples[PEER])
+            for name in order
+            if name != PEER
+        ),
+    ]
     if shutil.which("gcc") is None:
-        print("not timed in C: there is no gcc")
+        missing["native team / OpenMP"] = "gcc is not installed"
     else:
-        compare_in_c(options.blocks)
+        figures += in_c(blocks)
+    seconds = {name: tuple(times) for name, times in samples.items()}
+    return Measured(tuple(figures), missing, seconds)
 
 
 def sample(once: Callable[[], object], count: int) -> float:
@@ -94,8 +111,8 @@ def sample(once: Callable[[], object], count: int) -> float:
     return median(times)
 
 
-def compare_in_c(rounds: int) -> None:
-    """Build region_native.c, run it, and print its ratios."""
+def in_c(rounds: int) -> list[Figure]:
+    """Build region_native.c, run it, and return its times and ratios."""
     root = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "region_native"
@@ -112,47 +129,39 @@ def compare_in_c(rounds: int) -> None:
         done = subprocess.run(
             [program, str(rounds)], check=True, capture_output=True, text=True
         )
-    times = list(
-        zip(*(map(int, line.split()) for line in done.stdout.splitlines()), strict=True)
+    columns = zip(
+        *(map(int, line.split()) for line in done.stdout.splitlines()), strict=True
     )
-    names = [
-        "native team, awake",
+    names = (
+        "native team, awake, in C",
         "OpenMP, awake",
-        "native team, asleep",
+        "native team, asleep, in C",
         "condition variable, there and back",
-    ]
-    print(
-        format_table(
-            ("in C", "median", ""),
-            [(n, f"{median(t):.0f} ns", "") for n, t in zip(names, times, strict=True)],
-            right=(1,),
-        )
     )
-    rows = []
-    for first, second in ((0, 1), (2, 3)):
-        ratios = [a / b for a, b in zip(times[first], times[second], strict=True)]
-        low, high = median_interval(ratios)
-        rows.append(
-            (
-                f"{names[first]} / {names[second]}",
-                f"{median(ratios):.3f}",
-                f"{low:.3f} to {high:.3f}",
-            )
-        )
-    print(format_table(("ratio", "median", "interval"), rows, right=(1,)))
+    times = dict(zip(names, columns, strict=True))
+    return [
+        *(typical(name, each, unit="ns") for name, each in times.items()),
+        *(
+            ratio(f"{first} / {second}", times[first], times[second])
+            for first, second in (names[:2], names[2:])
+        ),
+    ]
 
 
-def gilx_arms(stack: ExitStack) -> dict[str, Callable[[], object]]:
-    """Return an empty region on each of gilx's pools that this Python can run."""
+def gilx_arms(
+    stack: ExitStack, missing: dict[str, str]
+) -> dict[str, Callable[[], object]]:
+    """Return an empty region on each of gilx's pools that this Python can run.
+
+    Why it can't run the others is put into `missing`.
+    """
     arms: dict[str, Callable[[], object]] = {}
     for name in pools.names():
         try:
             pool = stack.enter_context(pools.start(name, WORKERS))
         except ArgumentError as error:
-            print(f"not timed: {error}")
+            missing[name] = str(error)
             continue
-        if pool.start_seconds:
-            print(f"{name}: its workers started in {pool.start_seconds * 1e3:.0f} ms")
         arms[name] = partial(pool.run, empty_region(pool))
     team = stack.enter_context(gilx.Team(WORKERS))
     arms["gilx.Team.run"] = partial(team.run, _NOWHERE, None, 0)
@@ -165,8 +174,13 @@ def empty_region(pool: Pool) -> pools.Region:
     return replace(regions(problem)[0], items=0)
 
 
-def peer_arms(stack: ExitStack) -> dict[str, Callable[[], object]]:
-    """Return two empty tasks on what else there is to run them."""
+def peer_arms(
+    stack: ExitStack, missing: dict[str, str]
+) -> dict[str, Callable[[], object]]:
+    """Return two empty tasks on what else there is to run them.
+
+    What is not installed is put into `missing`.
+    """
     executor = stack.enter_context(ThreadPoolExecutor(WORKERS))
 
     def two_submits() -> None:
@@ -181,7 +195,7 @@ def peer_arms(stack: ExitStack) -> dict[str, Callable[[], object]]:
             joblib.delayed(int)() for _ in range(WORKERS)
         )
     except ModuleNotFoundError as error:
-        print(f"not timed: {error.name} is not installed")
+        missing["joblib threading"] = f"{error.name} is not installed"
     try:
         numba: Any = importlib.import_module("numba")
         import numpy as np  # noqa: PLC0415 - numba brings it
@@ -195,7 +209,7 @@ def peer_arms(stack: ExitStack) -> dict[str, Callable[[], object]]:
             numba.njit(loop, parallel=True), np.zeros(WORKERS, np.int64)
         )
     except ModuleNotFoundError as error:
-        print(f"not timed: {error.name} is not installed")
+        missing["numba prange"] = f"{error.name} is not installed"
     return arms
 
 

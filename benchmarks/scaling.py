@@ -13,21 +13,30 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
+
+from figures import Figure, Measured
 
 import gilx
+from gilx.cli.files import save
 from gilx.cli.table import format_table
-from gilx.environment import describe
+from gilx.environment import describe, usable_cpus
+
+__all__ = ["measure"]
+
+WORKERS = 2
+BUDGET, QUICK = 12.0, 2.5
+# Relative: what is wanted of the kernels lies a few times as far from what they reach.
+PRECISION = 0.004
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kernels", default=",".join(gilx.kernels.names()))
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=WORKERS)
     parser.add_argument("--pools", default="threads")
-    parser.add_argument("--budget", type=float, default=10.0)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--budget", type=float, default=BUDGET)
+    parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
 
     reports = [
@@ -64,9 +73,35 @@ def main() -> None:
         )
     )
     if options.json is not None:
-        first = reports[0]
-        together = replace(first, rows=tuple(rows))
-        options.json.write_text(together.to_json())
+        save("--json", options.json, replace(reports[0], rows=tuple(rows)).to_json())
+
+
+def measure(subject: str, *, quick: bool = False) -> Measured:
+    """Measure a kernel for the suite: c-nogil on two of Python's threads."""
+    if usable_cpus() < WORKERS:
+        why = f"needs {WORKERS} CPUs that this process may use"
+        return Measured((), {"of-ceiling": why})
+    report = gilx.measure(
+        subject,
+        variants=["c-nogil"],
+        workers=WORKERS,
+        budget=QUICK if quick else BUDGET,
+        precision=PRECISION,
+    )
+    [row] = report.rows
+    if row.blocks == 0:
+        return Measured((), {"of-ceiling": "; ".join(row.notes)})
+    figures = (
+        Figure(
+            "of-ceiling",
+            row.of_ceiling,
+            *row.of_ceiling_interval,
+            note="; ".join(row.notes),
+        ),
+        Figure("speedup", row.speedup, *row.speedup_interval),
+        Figure("ceiling", row.ceiling, *row.ceiling_interval),
+    )
+    return Measured(figures, samples=row.samples)
 
 
 if __name__ == "__main__":

@@ -7,21 +7,24 @@ twice. Run it with nothing else running::
 
     python benchmarks/startup.py [--blocks N]
 
-``import numpy`` and pytest without the plugin stand beside, for scale.
+``import numpy`` and pytest without the plugin stand beside, for scale. No other plugin of
+pytest is loaded.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 import tempfile
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from figures import Figure, difference, table
+from figures import Measured, difference, table
 
 from gilx.environment import describe
 from gilx.meter.blocks import time_blocks
@@ -29,7 +32,9 @@ from gilx.meter.blocks import time_blocks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BLOCKS = 41
+__all__ = ["measure"]
+
+BLOCKS, QUICK = 41, 9
 _NOTHING = ("-c", "pass")
 _TESTS = "def test_nothing():\n    pass\n"
 
@@ -40,35 +45,56 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=BLOCKS)
     options = parser.parse_args()
     print(describe(), "\n")
-    print(table(figures(options.blocks)))
+    print(table(timed(options.blocks).figures))
 
 
-def figures(blocks: int = BLOCKS) -> list[Figure]:
-    """Time everything in one run."""
+def measure(subject: str = "", *, quick: bool = False) -> Measured:
+    """Measure for the suite; there is one subject."""
+    del subject
+    return timed(QUICK if quick else BLOCKS)
+
+
+def timed(blocks: int) -> Measured:
+    """Time everything in one run of so many blocks."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "test_nothing.py").write_text(_TESTS, "utf-8")
-        pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_nothing.py")
+        pytest = ("-m", "pytest", "-q", *_other_plugins(), "test_nothing.py")
         commands = {
             "nothing": _NOTHING,
             "import gilx": ("-c", "import gilx"),
             "import numpy": ("-c", "import numpy"),
             "gilx --version": ("-m", "gilx", "--version"),
-            "pytest": pytest,
-            "pytest without": (*pytest, "-p", "no:gilx"),
         }
+        has_pytest = importlib.util.find_spec("pytest") is not None
+        if has_pytest:
+            commands["pytest"] = pytest
+            commands["pytest without"] = (*pytest, "-p", "no:gilx")
         arms: dict[str, Callable[[], float]] = {
             name: partial(_run, words, folder) for name, words in commands.items()
         }
         seconds = time_blocks(arms, blocks)
     above = partial(difference, unit="ms", scale=1e3)
-    nothing, without = seconds["nothing"], seconds["pytest without"]
-    return [
-        above("import gilx", seconds["import gilx"], nothing, wanted=5),
-        above("gilx --version", seconds["gilx --version"], nothing),
-        above("import numpy", seconds["import numpy"], nothing),
-        above("the idle pytest plugin", seconds["pytest"], without, wanted=10),
-        above("pytest without it", without, nothing),
+    nothing = seconds["nothing"]
+    figures = [
+        above(name, seconds[name], nothing)
+        for name in ("import gilx", "gilx --version", "import numpy")
     ]
+    plugin = "the idle pytest plugin"
+    missing = {}
+    if has_pytest:
+        without = seconds["pytest without"]
+        figures.append(above(plugin, seconds["pytest"], without))
+        figures.append(above("pytest without it", without, nothing))
+    else:
+        missing[plugin] = "pytest is not installed"
+    samples = {name: tuple(times) for name, times in seconds.items()}
+    return Measured(tuple(figures), missing, samples)
+
+
+def _other_plugins() -> list[str]:
+    """Return options that keep all other plugins out, which would only add noise."""
+    names = {entry.name for entry in entry_points(group="pytest11")} - {"gilx"}
+    return [word for name in ["cacheprovider", *names] for word in ("-p", f"no:{name}")]
 
 
 def _run(words: tuple[str, ...], folder: str) -> float:

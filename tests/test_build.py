@@ -30,7 +30,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 def test_kernels_know_nothing_of_python(source: Path, tmp_path: Path) -> None:
     compiled = tmp_path / "kernel.o"
     subprocess.run(
-        ["gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-c",
+        ["gcc", "-std=c11", "-O0", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-c",
          source, "-o", compiled],
         check=True,
     )  # fmt: skip

@@ -57,7 +57,7 @@ def test_a_held_call_delays_others() -> None:
     assert row.max > HOLD / 5
     assert row.echoes is None
     assert baseline.threads == 0
-    assert found.target == "held(0.05)"
+    assert found.target == "held(...)"
     assert "Convoy delay, 1 thread: " in str(found)
     assert max(map(len, str(found).splitlines())) <= 100
 

@@ -1,99 +1,121 @@
-"""The Python in the README and in docs/ runs, and so do the examples."""
+"""The Python in the documentation runs, its commands are right, and its links resolve."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
+import importlib
 import re
-import shutil
+import shlex
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from gilx import cli
+from gilx.cli.target import find_target
 from gilx.environment import gil_enabled
+from tests.pages import PAGES, ROOT, anchors, blocks, prose
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-# A block, and the name of a file if the text before it ends with one and a colon.
-_BLOCK = re.compile(r"(?:`([\w.]+)`:\n\n)?```(\w+)\n(.*?)```", re.DOTALL)
+if TYPE_CHECKING:
+    from pathlib import Path
+
 BLOCKS = [
-    pytest.param(block, id=f"{page.stem}-{number}")
+    pytest.param(block.text, id=f"{page.stem}-{number}")
     for page in PAGES
-    for number, (file, language, block) in enumerate(_BLOCK.findall(page.read_text()))
-    if language == "python" and not file
+    for number, block in enumerate(blocks(page.read_text()))
+    if block.language == "python" and not block.file
 ]
-# What examples with these words in their names need.
-NEEDED = {"dask": "distributed", "numba": "numba", "cython": "Cython"}
-can_watch = gil_enabled() and sys.platform == "linux"
+_SHOWN = [
+    *(
+        (page, block.text)
+        for page in PAGES
+        for block in blocks(page.read_text())
+        if block.language in {"", "sh"}
+    ),
+    *((path, path.read_text()) for path in sorted(ROOT.glob("examples/*.yml"))),
+]
+COMMANDS = [
+    pytest.param(line, id=f"{page.stem}-{line}")
+    for page, text in _SHOWN
+    for line in re.findall(r"(?:^ *|&& |\$ |bin/)(gilx .*)$", text, re.MULTILINE)
+]
+_LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
+
+
+def links(page: Path) -> list[str]:
+    return _LINK.findall(prose(page.read_text()))
 
 
 @pytest.mark.parametrize("code", BLOCKS)
 def test_code_of_pages(code: str, tmp_path: Path) -> None:
-    if not can_watch and re.search(r"gilx\.(watch|probe)\(", code):
+    if not (gil_enabled() and sys.platform == "linux") and re.search(
+        r"gilx\.(watch|probe)\(", code
+    ):
         pytest.skip("there is no GIL to watch")
     if "to_html(" in code:
         pytest.importorskip("vl_convert")
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=tmp_path)
+    words = ["-c", code]
+    if "def test_" in code:
+        (tmp_path / "test_block.py").write_text(code)
+        words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--gilx-budget=3"]
+    subprocess.run([sys.executable, *words], check=True, timeout=100, cwd=tmp_path)
 
 
-@pytest.mark.alone
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("language", ["C", "Cython"])
-def test_who_types_what_is_shown_releases_the_gil(language: str, tmp_path: Path) -> None:
-    """Write the files of a section and run its commands, in an empty folder."""
-    pytest.importorskip("setuptools")
-    if language == "Cython":
-        pytest.importorskip("Cython")
-    if shutil.which("cc") is None:
-        pytest.skip("needs a C compiler")
-    text = (ROOT / "docs" / "releasing.md").read_text()
-    section = text.split(f"\n## {language}\n")[1].split("\n## ")[0]
-    # What the first commands of the page would have installed is this Python's.
-    commands = tmp_path / "commands"
-    commands.mkdir()
-    for name, words in (("python", ""), ("gilx", "-m gilx")):
-        command = commands / name
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
-        command.chmod(0o755)
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    ran = []
-    for file, kind, block in _BLOCK.findall(section):
-        if file:
-            (folder / file).write_text(block)
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_of_pages_are_taken(line: str) -> None:
+    """Not run, for some take minutes: the command line takes them as they stand."""
+    words = shlex.split(line, comments=True)[1:]
+    parser, commands = cli._parser()
+    module = importlib.import_module(f"gilx.cli.{words[0]}")
+    module.add_arguments(commands[words[0]])
+    options = parser.parse_args(words)
+    assert options.command == words[0]
+    target = getattr(options, "target", None)
+    if target is not None and target.partition(":")[0] in sys.stdlib_module_names:
+        assert callable(find_target(target, options.arguments))
+
+
+def test_api_is_that_of_the_docstrings() -> None:
+    words = [sys.executable, str(ROOT / "docs" / "make_api.py"), "--check"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_there_are_commands_and_links() -> None:
+    assert len(COMMANDS) > 20
+    assert sum(len(links(page)) for page in PAGES) > 50
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    for target in links(page):
+        if target.startswith("https://"):
             continue
-        assert kind == "sh"
-        if not can_watch:
-            block = re.sub("^gilx probe .*", "", block, flags=re.MULTILINE)  # noqa: PLW2901
-        done = subprocess.run(
-            ["sh", "-e", "-c", block],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-            cwd=folder,
-            env={**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
-        )
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-        ran.append(done.stdout)
-    assert re.search(r"\d passed|2 skipped", ran[-1])
+        path, _, anchor = target.partition("#")
+        meant = (page.parent / path).resolve() if path else page
+        assert meant.is_relative_to(ROOT), target
+        assert meant.exists(), target
+        if anchor:
+            assert anchor in anchors(meant.read_text()), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_of_pages_resolve(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
-        assert (page.parent / target.partition("#")[0]).exists(), target
+def test_every_page_and_example_is_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    ahead = [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        if page.suffix == ".md":
+            targets = [target.partition("#")[0] for target in links(page)]
+            ahead += [(page.parent / each).resolve() for each in targets if each]
+    scripts = [*ROOT.glob("examples/*.*"), *ROOT.glob("docs/pictures/*")]
+    assert {*PAGES, *scripts} <= reached
 
 
-@pytest.mark.parametrize(
-    "script", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.stem
-)
-def test_examples(script: Path) -> None:
-    for word, module in NEEDED.items():
-        if word in script.stem and importlib.util.find_spec(module) is None:
-            pytest.skip(f"needs {module}")
-    if "team_with_c" in script.stem and shutil.which("cc") is None:
-        pytest.skip("needs a C compiler")
-    subprocess.run([sys.executable, script], check=True, timeout=60)
+def test_anchors_are_made_as_github_makes_them() -> None:
+    text = (
+        "# `gilx doctor`: what's *doubtful*\n\n```sh\n# no heading\n```\n\n## A\n\n## A\n"
+    )
+    assert anchors(text) == {"gilx-doctor-whats-doubtful", "a", "a-1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from time import perf_counter
@@ -238,3 +239,9 @@ def test_the_native_pool_runs_whole_problems() -> None:
 def test_default_grains(name: str, size: int, workers: int, grain: int) -> None:
     problem = gilx.kernels.get(name).problem(size)
     assert regions(problem, workers=workers)[0].grain == grain
+
+
+def test_processes_are_for_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ArgumentError, match=r"^pool: processes works on Linux only$"):
+        start("processes", 2)

@@ -3,7 +3,6 @@
 #include "sampler.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -11,6 +10,7 @@
 
 #include "../platform/clock.h"
 #include "../platform/random.h"
+#include "../platform/threads.h"
 #include "threads.h"
 
 enum {
@@ -39,7 +39,7 @@ struct gilx_sampler {
     gilx_gil_words words;
     gilx_sampler_options options;
     pid_t process;
-    pthread_t thread;
+    gilx_thread thread;
     bool started;
 
     pthread_mutex_t mutex; /* of the next two and the condition that they changed */
@@ -362,7 +362,7 @@ static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int
                                      : next;
 }
 
-static void *run(void *argument) {
+static void run(void *argument) {
     gilx_sampler *sampler = argument;
     gilx_totals *totals = &sampler->totals;
     const bool reference = sampler->options.reference;
@@ -422,7 +422,6 @@ static void *run(void *argument) {
     if (sampler->watched_stat >= 0) {
         close(sampler->watched_stat);
     }
-    return NULL;
 }
 
 /* ---- from outside ----------------------------------------------------------------- */
@@ -463,12 +462,7 @@ void gilx_sampler_expect(gilx_sampler *sampler, uintptr_t word, int64_t tid) {
 
 int gilx_sampler_start(gilx_sampler *sampler) {
     sampler->process = getpid();
-    /* The thread inherits the mask: no signal of the program is ever handled on it. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int status = pthread_create(&sampler->thread, NULL, run, sampler);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int status = gilx_thread_start(&sampler->thread, run, sampler);
     if (status != 0) {
         return status;
     }
@@ -508,7 +502,7 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     sampler->stopping = true;
     pthread_cond_broadcast(&sampler->changed);
     pthread_mutex_unlock(&sampler->mutex);
-    pthread_join(sampler->thread, NULL);
+    gilx_thread_join(&sampler->thread);
     sampler->started = false;
 
     gilx_totals *totals = &sampler->totals;

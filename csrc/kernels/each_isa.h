@@ -80,11 +80,11 @@ typedef GILX_LOOSE_TYPE(64) gilx_loose_avx512;
 
 /* By themselves, compilers would leave half of each register unused. */
 #if defined(__clang__)
-#pragma clang attribute push(                                                       \
-    __attribute__((                                                                 \
-        target("avx2,bmi,bmi2,popcnt,avx512f,avx512cd,avx512bw,avx512dq,avx512vl"), \
-        min_vector_width(512))),                                                    \
+#pragma clang attribute push(                                                         \
+    __attribute__((                                                                   \
+        target("avx2,bmi,bmi2,popcnt,avx512f,avx512cd,avx512bw,avx512dq,avx512vl"))), \
     apply_to = function)
+#pragma clang attribute push(__attribute__((min_vector_width(512))), apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,popcnt,avx512f,avx512cd,avx512bw,avx512dq,avx512vl")
@@ -98,6 +98,7 @@ typedef GILX_LOOSE_TYPE(64) gilx_loose_avx512;
 #undef GILX_ISA
 #undef GILX_VECTOR
 #if defined(__clang__)
+#pragma clang attribute pop
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options

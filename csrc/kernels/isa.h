@@ -8,15 +8,16 @@
 
 #include <stdbool.h>
 
-#if !defined(__GNUC__)
+#if !defined(__GNUC__) && !defined(__clang__)
 #error "gilx: the kernels are written for gcc and clang: they use their vector types"
 #endif
 
 /* From the least to the best. Where there is no choice, as on aarch64, there is the
- * baseline alone. */
+ * baseline alone. So it is with clang-cl, whose linker is not given the library by which
+ * the processor is asked. */
 typedef enum { GILX_BASELINE, GILX_AVX2, GILX_AVX512, GILX_ISA_COUNT } gilx_isa;
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(_MSC_VER)
 #define GILX_HAS_ISAS 1
 #else
 #define GILX_HAS_ISAS 0

@@ -6,8 +6,11 @@
  * has one accumulator, so a tile has as many as hide the additions' latency.
  */
 #ifndef GILX_NAME
-#include <stdlib.h>
+#define _POSIX_C_SOURCE 200809L /* for memory.h */
+
 #include <string.h>
+
+#include "../platform/memory.h"
 
 #define GILX_NAME matmul
 #define GILX_FILE "matmul.c"
@@ -129,7 +132,7 @@ static int GILX_VARIANT(matmul)(const gilx_argument *arguments, int64_t start,
         return GILX_DONE;
     }
     double *packed =
-        aligned_alloc(GILX_VECTOR, sizeof *packed * BLOCK_INNER * BLOCK_COLUMNS);
+        gilx_allocate_aligned(GILX_VECTOR, sizeof *packed * BLOCK_INNER * BLOCK_COLUMNS);
     if (packed == NULL) {
         return GILX_NO_MEMORY;
     }
@@ -157,7 +160,7 @@ static int GILX_VARIANT(matmul)(const gilx_argument *arguments, int64_t start,
             }
         }
     }
-    free(packed);
+    gilx_free_aligned(packed);
     return stopped ? GILX_STOPPED : GILX_DONE;
 }
 

@@ -9,8 +9,10 @@
 
 #if defined(_WIN32)
 #include <windows.h>
+#ifndef CREATE_WAITABLE_TIMER_HIGH_RESOLUTION /* since Windows 10, version 1803 */
+#define CREATE_WAITABLE_TIMER_HIGH_RESOLUTION 0x00000002
+#endif
 #else
-#include <sched.h>
 #include <time.h>
 #endif
 
@@ -33,7 +35,18 @@ static inline int64_t gilx_now_ns(void) {
 /* Sleep for about that many nanoseconds; a signal may end the sleep early. */
 static inline void gilx_sleep_ns(int64_t nanoseconds) {
 #if defined(_WIN32)
-    Sleep((DWORD)(nanoseconds / 1000000));
+    /* A sleep of Sleep() lasts until a tick, 15 ms away or so; a timer's need not. */
+    const HANDLE timer = CreateWaitableTimerExW(
+        NULL, NULL, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, TIMER_ALL_ACCESS);
+    const LARGE_INTEGER length = {.QuadPart = -(nanoseconds / 100)}; /* from now */
+    if (timer != NULL && SetWaitableTimer(timer, &length, 0, NULL, NULL, FALSE)) {
+        WaitForSingleObject(timer, INFINITE);
+    } else {
+        Sleep((DWORD)((nanoseconds + 999999) / 1000000));
+    }
+    if (timer != NULL) {
+        CloseHandle(timer);
+    }
 #else
     struct timespec length = {.tv_sec = (time_t)(nanoseconds / 1000000000),
                               .tv_nsec = (long)(nanoseconds % 1000000000)};

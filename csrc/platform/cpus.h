@@ -1,12 +1,14 @@
 /* Which CPU a thread runs on, and how to leave it: the one place that knows.
  *
- * Only Linux tells; elsewhere the scheduler is left alone. Files that include this define
- * _GNU_SOURCE.
+ * Only Linux tells, to files that define _GNU_SOURCE before anything else; elsewhere the
+ * scheduler is left alone.
  */
 #ifndef GILX_PLATFORM_CPUS_H
 #define GILX_PLATFORM_CPUS_H
 
-#if !defined(_WIN32)
+#if defined(_WIN32)
+#include <windows.h>
+#else
 #include <sched.h>
 #endif
 

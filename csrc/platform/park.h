@@ -1,7 +1,7 @@
 /* Waiting for a 32-bit word to change: in the kernel, or by turning round and round.
  *
- * Linux has futexes. Elsewhere a waiter naps and looks again, which is slower to wake but
- * right.
+ * Linux has futexes, and Windows has WaitOnAddress. Elsewhere a waiter naps and looks
+ * again, which is slower to wake but right.
  */
 #ifndef GILX_PLATFORM_PARK_H
 #define GILX_PLATFORM_PARK_H
@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#elif defined(_WIN32)
+#include <windows.h>
 #else
 #include "clock.h"
 #endif
@@ -37,6 +39,11 @@ static inline void gilx_park(_Atomic uint32_t *word, uint32_t seen, int64_t time
                              .tv_nsec = (long)(timeout_ns % 1000000000)};
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout_ns < 0 ? NULL : &limit,
             NULL, 0);
+#elif defined(_WIN32)
+    /* Rounded up, so that who waits for a nanosecond does not spin. */
+    const DWORD limit =
+        timeout_ns < 0 ? INFINITE : (DWORD)((timeout_ns + 999999) / 1000000);
+    (void)WaitOnAddress((volatile void *)word, &seen, sizeof seen, limit);
 #else
     (void)timeout_ns;
     if (atomic_load(word) == seen) {
@@ -49,6 +56,8 @@ static inline void gilx_park(_Atomic uint32_t *word, uint32_t seen, int64_t time
 static inline void gilx_unpark(_Atomic uint32_t *word) {
 #if defined(__linux__)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+#elif defined(_WIN32)
+    WakeByAddressAll((void *)word);
 #else
     (void)word;
 #endif

@@ -3,14 +3,14 @@
 #include "team.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "../platform/clock.h"
 #include "../platform/cpus.h"
 #include "../platform/forks.h"
+#include "../platform/memory.h"
 #include "../platform/park.h"
+#include "../platform/threads.h"
 #include "counter.h"
 
 /* Words that different threads write lie on different cache lines, apart even from the
@@ -29,7 +29,7 @@ enum {
 typedef struct {
     gilx_team *team;
     int worker;
-    pthread_t thread;
+    gilx_thread thread;
 } member;
 
 struct gilx_team {
@@ -90,7 +90,7 @@ static void make_way(gilx_team *team) {
     }
 }
 
-static void *member_main(void *argument) {
+static void member_main(void *argument) {
     const member *self = argument;
     gilx_team *team = self->team;
     uint32_t seen = 0;
@@ -106,7 +106,7 @@ static void *member_main(void *argument) {
         }
         ++seen;
         if (team->work == NULL) {
-            return NULL;
+            return;
         }
         make_way(team);
         team->work(team->context, self->worker);
@@ -133,7 +133,7 @@ static void begin(gilx_team *team, gilx_work *work, void *context) {
 static void end_threads(gilx_team *team, int started) {
     begin(team, NULL, NULL);
     for (int i = 0; i < started; ++i) {
-        pthread_join(team->members[i].thread, NULL);
+        gilx_thread_join(&team->members[i].thread);
     }
 }
 
@@ -142,26 +142,20 @@ static int start_threads(gilx_team *team) {
     atomic_store(&team->turn, 0);
     atomic_store(&team->parked, 0);
     team->forks = gilx_forks();
-    /* Signals are for threads that run Python. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = 0;
     for (int i = 0; i < team->workers - 1 && error == 0; ++i) {
         member *one = &team->members[i];
         *one = (member){.team = team, .worker = i + 1};
-        error = pthread_create(&one->thread, NULL, member_main, one);
+        error = gilx_thread_start(&one->thread, member_main, one);
         if (error != 0) {
             end_threads(team, i);
         }
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }
 
 gilx_team *gilx_team_start(int workers, int64_t spin_ns, int *error) {
-    const size_t unit = 2 * GILX_CACHE_LINE;
-    gilx_team *team = aligned_alloc(unit, (sizeof *team + unit - 1) / unit * unit);
+    gilx_team *team = gilx_allocate_aligned(2 * (size_t)GILX_CACHE_LINE, sizeof *team);
     member *members = calloc((size_t)workers, sizeof *members);
     *error = ENOMEM;
     if (team != NULL && members != NULL) {
@@ -170,7 +164,7 @@ gilx_team *gilx_team_start(int workers, int64_t spin_ns, int *error) {
     }
     if (*error != 0) {
         free(members);
-        free(team);
+        gilx_free_aligned(team);
         return NULL;
     }
     return team;
@@ -235,5 +229,5 @@ void gilx_team_free(gilx_team *team) {
         end_threads(team, team->workers - 1);
     }
     free(team->members);
-    free(team);
+    gilx_free_aligned(team);
 }

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if !defined(_WIN32)
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include "../platform/clock.h"
 #include "../team/counter.h"
@@ -65,7 +67,8 @@ static gilx_team *start(int workers, int64_t spin_ns) {
 }
 
 static void fork_and_run(void) {
-#if !defined(__SANITIZE_THREAD__) /* it can't follow threads that start after a fork */
+    /* Neither the thread sanitizer nor an emulator can follow such threads. */
+#if !defined(_WIN32) && !defined(__SANITIZE_THREAD__) && !defined(GILX_EMULATED)
     gilx_team *team = start(3, 1000);
     region(team, 3, 5);
     const pid_t child = fork();

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from functools import partial
+from typing import TYPE_CHECKING
 
-__all__ = ["duration", "one_line", "wrapped"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["duration", "name_of", "one_line", "wrapped"]
 
 _WIDEST = 100  # characters: longer lines are hard to read
+_LONGEST_NAME = 40
 
 
 def duration(seconds: float | None) -> str:
@@ -26,6 +32,17 @@ def one_line(error: BaseException) -> str:
     # What is not printable could make a terminal do things.
     text = text if text.isprintable() else ascii(text)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def name_of(fn: Callable[..., object]) -> str:
+    """Return what to call a callable in a table."""
+    name = getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None)
+    if name is None and isinstance(fn, partial):
+        name = f"{name_of(fn.func)}(...)"
+    text = name if isinstance(name, str) else type(fn).__qualname__
+    text = text.rpartition("<locals>.")[2]  # what it is within tells little
+    text = text if text.isprintable() else ascii(text)
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
 
 
 def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import math
 import random
-import reprlib
 import socket
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -26,7 +24,7 @@ from gilx.environment import describe, gil_enabled
 from gilx.errors import ArgumentError, above_zero, at_least
 from gilx.gilwatch.load import Load
 from gilx.records import from_json, to_json
-from gilx.text import duration
+from gilx.text import duration, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,22 +201,12 @@ def latency(
                     fn, count, period, duration / _ROUNDS, peer=peer, draw=draw
                 )
     return Latency(
-        target=_name_of(fn),
+        target=name_of(fn),
         period=period,
         gil=gil_enabled(),
         environment=describe(),
         rows=tuple(measured[count].row(count) for count in counts),
     )
-
-
-def _name_of(fn: Callable[[], object]) -> str:
-    """Return what to call a callable in a table."""
-    name = getattr(fn, "__qualname__", None)
-    if name is None and isinstance(fn, partial):
-        words = [*map(reprlib.repr, fn.args)]
-        words += [f"{key}={reprlib.repr(value)}" for key, value in fn.keywords.items()]
-        return f"{_name_of(fn.func)}({', '.join(words)})"
-    return name or reprlib.repr(fn)
 
 
 @dataclass

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.gilwatch.timeline import STATES
+from gilx.gilwatch.states import STATES
 from gilx.gilwatch.usage import percent
 from gilx.page.charts import above, colours, data, lane
 from gilx.page.document import Document, Figure, Section, Table
 from gilx.text import duration
 
 if TYPE_CHECKING:
-    from gilx.gilwatch.timeline import Lane, State, Timeline
+    from gilx.gilwatch.states import State
+    from gilx.gilwatch.timeline import Lane, Timeline
 
 __all__ = ["document_of", "lanes_figure", "lanes_table"]
 

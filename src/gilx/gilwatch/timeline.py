@@ -6,10 +6,11 @@ import html
 import json
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilx.errors import ArgumentError
 from gilx.files import save_text
+from gilx.gilwatch.states import STATES, State
 from gilx.gilwatch.usage import new_figure, percent
 from gilx.records import decode, encode, read_object
 from gilx.text import duration
@@ -18,19 +19,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-__all__ = ["STATES", "Lane", "Span", "State", "Timeline", "lanes_of"]
+__all__ = ["Lane", "Span", "Timeline", "lanes_of"]
 
 _SCHEMA = "gilx.timeline/1"
-
-State = Literal["holding", "running", "waiting", "unknown"]
-
-# What a thread can be doing, with the colours of the picture and of trace viewers.
-STATES: dict[State, tuple[str, str, str]] = {
-    "holding": ("holding the GIL", "#c0392b", "terrible"),
-    "running": ("running without the GIL", "#27ae60", "good"),
-    "waiting": ("waiting or blocked", "#d5d8dc", "grey"),
-    "unknown": ("not holding; more is not known", "#f0f0f0", "white"),
-}
 
 
 class Span(NamedTuple):

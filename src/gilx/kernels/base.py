@@ -53,7 +53,7 @@ class Kernel(ABC):
     size_is: ClassVar[str]
     """What the size of a problem counts."""
     default_size: ClassVar[int]
-    """A size that takes the C variant 10 to 100 ms on one core: less with vectors."""
+    """A size that takes the C variant 50 to 100 ms on one core with wide vectors."""
     python_size: ClassVar[int]
     """A size that takes the pure-Python reference about as long."""
     tolerance: ClassVar[float] = 0.0
@@ -140,7 +140,7 @@ class Kernel(ABC):
         Parameters
         ----------
         size : int, optional
-            How much work, counted as `size_is` says; at least 1. By default some 10 to
+            How much work, counted as `size_is` says; at least 1. By default some 50 to
             100 ms of one core in C.
         seed : int
             Seed of the inputs' random part, at least 0.

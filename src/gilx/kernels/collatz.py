@@ -23,7 +23,7 @@ class Collatz(Kernel):
     item = "number"
     unit = "steps"
     size_is = "numbers"
-    default_size = 1_200_000
+    default_size = 2_300_000
     python_size = 10_000
 
     @staticmethod

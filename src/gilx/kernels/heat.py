@@ -25,7 +25,7 @@ class Heat(Kernel):
     size_is = "rows and columns of the grid"
     default_size = 3200
     python_size = 200
-    sweeps = 6
+    sweeps = 8
 
     @staticmethod
     def python(u: Array, rate: float, out: Array, start: int, stop: int) -> None:

@@ -23,7 +23,7 @@ class Levenshtein(Kernel):
     item = "pair"
     unit = "cells"
     size_is = "pairs of strings"
-    default_size = 12_000
+    default_size = 52_000
     python_size = 10
 
     @staticmethod

@@ -23,7 +23,7 @@ class Mandelbrot(Kernel):
     item = "row"
     unit = "iterations"
     size_is = "rows and columns of the grid"
-    default_size = 800
+    default_size = 1700
     python_size = 96
 
     @staticmethod

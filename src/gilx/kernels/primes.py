@@ -24,7 +24,7 @@ class Primes(Kernel):
     item = "segment"
     unit = "numbers"
     size_is = "numbers from 0 on"
-    default_size = 1 << 27
+    default_size = 7 << 25
     python_size = 1 << 19
 
     @staticmethod

@@ -25,7 +25,7 @@ class Triad(Kernel):
     size_is = "elements of each array"
     default_size = 1 << 23
     python_size = 1 << 16
-    sweeps = 8
+    sweeps = 12
 
     @staticmethod
     def python(

@@ -103,7 +103,7 @@ def in_processes(
 def computing(workers: int, seconds: float) -> Ceiling:
     """Return the ceiling of work that only computes, for about so long on one thread."""
     kernel = kernels.get(_COMPUTING)
-    # The default takes some 0.1 s; its time grows with the square of the size.
+    # The default takes less than 0.1 s; its time grows with the square of the size.
     size = max(16, round(kernel.default_size * min(1.0, seconds / 0.1) ** 0.5))
     return native(
         kernel.problem(size),

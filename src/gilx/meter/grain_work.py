@@ -8,6 +8,7 @@ from gilx import kernels
 from gilx.errors import ArgumentError, at_least, one_of
 from gilx.kernels.base import Kernel
 from gilx.pools.base import Region
+from gilx.text import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ class Called:
     """A callable that computes items, as work that pools can run."""
 
     def __init__(self, fn: Callable[[int, int], object]) -> None:
-        self.name: str = getattr(fn, "__qualname__", None) or type(fn).__qualname__
+        self.name = name_of(fn)
         self._fn = fn
 
     def function(self, variant: str) -> Callable[..., Any]:

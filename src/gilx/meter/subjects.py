@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gilx.dispatch import regions
@@ -11,6 +10,7 @@ from gilx.meter.blocks import calls_needed
 from gilx.meter.processes import NoProcessesError
 from gilx.meter.workers import Calls
 from gilx.pools.base import Region
+from gilx.text import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from gilx.meter.ceiling import Ceiling
     from gilx.pools import Pool
 
-__all__ = ["CallSubject", "KernelSubject", "Subject", "name_of"]
-
-_LONGEST_NAME = 40
+__all__ = ["CallSubject", "KernelSubject", "Subject"]
 
 
 class Subject(Protocol):
@@ -69,10 +67,11 @@ class KernelSubject:
     """One variant of a kernel."""
 
     def __init__(self, problem: Problem, variant: str) -> None:
-        self.name, self.unit = problem.kernel.name, problem.kernel.unit
+        self.name: str = problem.kernel.name
+        self.unit: str = problem.kernel.unit
         self.variant = variant
         self.held: float | None = None
-        self.doubt = ""
+        self.doubt: str = ""
         self._problem = problem
 
     def work(self, workers: int, repeat: int, *, parallel: bool) -> list[Region]:
@@ -131,9 +130,10 @@ class CallSubject:
     def __init__(
         self, fn: Callable[[], object], setup: Callable[[], object] | None
     ) -> None:
-        self.name, self.unit = name_of(fn), "calls"
+        self.name: str = name_of(fn)
+        self.unit: str = "calls"
         self.held: float | None = None
-        self.doubt = ""
+        self.doubt: str = ""
         self._fn, self._setup = fn, setup
         self._calls = Calls(fn, self.name)
 
@@ -181,13 +181,3 @@ class CallSubject:
     def call(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return one call, whose hold of the GIL is what matters."""
         return self._fn, ()
-
-
-def name_of(fn: Callable[..., object]) -> str:
-    """Return what to call a callable in a table."""
-    name = getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None)
-    if name is None and isinstance(fn, partial):
-        name = f"{name_of(fn.func)}(...)"
-    text = name if isinstance(name, str) else type(fn).__qualname__
-    text = text if text.isprintable() else ascii(text)
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."

@@ -6,9 +6,10 @@ Each is loaded when it is first used, so that workers of one don't load the othe
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import at_least, one_of
+from gilx.errors import ArgumentError, at_least, one_of
 from gilx.pools.base import Pool, Region
 
 if TYPE_CHECKING:
@@ -67,10 +68,13 @@ def get(name: str) -> type[Pool]:
     Raises
     ------
     ArgumentError
-        There is none; the message lists the names.
+        There is none, or not on this system; the message says which there are.
 
     """
-    pool: type[Pool] = __getattr__(_POOLS[one_of("pool", name, _POOLS)])
+    home = one_of("pool", name, _POOLS)
+    if home == "processes" and sys.platform != "linux":
+        raise ArgumentError("pool: processes works on Linux only")
+    pool: type[Pool] = __getattr__(_POOLS[home])
     return pool
 
 

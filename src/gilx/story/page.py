@@ -8,7 +8,6 @@ from gilx.gilwatch.lanes import lanes_figure, lanes_table
 from gilx.page.document import Document, Notes, Section, Table, Text
 from gilx.story.bars import bars_figure
 from gilx.story.choice import HOW, decision_table
-from gilx.story.record import CHAPTERS
 
 if TYPE_CHECKING:
     from gilx.page.document import Block
@@ -19,14 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["document_of"]
 
 
-def document_of(story: Story) -> Document:
-    """Return the story as a page, see `Story.to_html`."""
-    chapters = story.chapters()
+def document_of(story: Story, *, whole: bool) -> Document:
+    """Return the story as a page, see `Story.to_html`.
+
+    Parameters
+    ----------
+    story : Story
+        At least one chapter.
+    whole : bool
+        Whether all were measured: then it ends with what to use.
+
+    """
     sections = [
         Section(f"{number}. {chapter.title}", tuple(_blocks(chapter)))
-        for number, _, chapter in chapters
+        for number, _, chapter in story.chapters()
     ]
-    if len(chapters) == len(CHAPTERS):
+    if whole:
         caption = "What to use for what, with what this machine showed of it"
         blocks = (_table(decision_table(story), caption), Text(HOW))
         sections.append(Section("What should I use?", blocks))

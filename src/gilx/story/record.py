@@ -85,7 +85,8 @@ class Story:
         """
         from gilx.story.page import document_of  # noqa: PLC0415 - for this only
 
-        return document_of(self).html()
+        whole = len(self.chapters()) == len(CHAPTERS)
+        return document_of(self, whole=whole).html()
 
     @classmethod
     def from_json(cls, text: str) -> Self:
