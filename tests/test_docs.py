@@ -59,6 +59,8 @@ def test_code_of_pages(code: str, tmp_path: Path) -> None:
         r"gilx\.(watch|probe)\(", code
     ):
         pytest.skip("there is no GIL to watch")
+    if "to_html(" in code:
+        pytest.importorskip("vl_convert")
     words = ["-c", code]
     if "def test_" in code:
         (tmp_path / "test_block.py").write_text(code)
