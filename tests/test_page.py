@@ -256,7 +256,7 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
         "end": 25,
         "state": "holding the GIL",
     }
-    table = lanes_table(TIMELINE)
+    table = lanes_table(TIMELINE, "shares")
     assert table.rows[0] == ("main", "36 %", "29 %", "36 %", "0 %", "25 ms")
     cut = replace(TIMELINE, since=0.01)
     assert "there was no room for more" in cut.to_html()

@@ -251,6 +251,17 @@ def test_colours_follow_the_scheme(chromium: Any, pages: dict[str, Path]) -> Non
         assert shown(page) == [17.5, 52.5]  # it stays where it was
 
 
+def test_pictures_follow_the_window(chromium: Any, pages: dict[str, Path]) -> None:
+    with opened(chromium, pages["story"]) as page:
+        for drawn in ("svg", "canvas"):
+            assert page.locator(f".chart {drawn}").first.bounding_box()["width"] > 800
+        page.set_viewport_size({"width": 390, "height": 800})
+        for drawn in ("svg", "canvas"):
+            while page.locator(f".chart {drawn}").first.bounding_box()["width"] > 390:
+                page.wait_for_timeout(50)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_by_keyboard(chromium: Any, pages: dict[str, Path]) -> None:
     with opened(chromium, pages["story"]) as page:
         page.keyboard.press("Tab")

@@ -21,7 +21,10 @@ _LANE = 58  # pixels, with the name above it
 
 def document_of(timeline: Timeline) -> Document:
     """Return a timeline as a page, see `Timeline.to_html`."""
-    blocks = (lanes_figure(timeline, "What each thread did"), lanes_table(timeline))
+    blocks = (
+        lanes_figure(timeline, "What each thread did"),
+        lanes_table(timeline, "Of this time, each thread was"),
+    )
     return Document(
         title="Who held the GIL when",
         lead=_lead(timeline),
@@ -118,11 +121,20 @@ def _words(name: str, number: str, unit: str) -> dict[str, str]:
     return {"calculate": f"{number} + ' {unit}'", "as": name}
 
 
-def lanes_table(timeline: Timeline) -> Table:
-    """Return what the lanes show as figures: each thread's shares."""
+def lanes_table(timeline: Timeline, caption: str) -> Table:
+    """Return what the lanes show as figures: each thread's shares.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        What was seen.
+    caption : str
+        What these are shares of.
+
+    """
     states = _states(timeline)
     return Table(
-        "Of this time, each thread was",
+        caption,
         ("thread", *(STATES[state][0] for state in states), "longest stretch of holding"),
         [
             (lane.name, *(percent(lane.share(state)) for state in states), _longest(lane))

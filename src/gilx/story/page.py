@@ -60,7 +60,7 @@ def _blocks(chapter: Chapter) -> list[Block]:
     blocks += [_table(table, caption) for table in chapter.tables()]
     for name, timeline in chapter.timelines():
         blocks.append(lanes_figure(timeline, f"Who held the GIL when: {name}"))
-        blocks.append(lanes_table(timeline))
+        blocks.append(lanes_table(timeline, f"Of this time each thread was: {name}"))
     blocks.append(Text(f"It depends on {chapter.depends}"))
     return blocks
 
