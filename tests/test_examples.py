@@ -70,7 +70,7 @@ def test_notebook_shows_reports_and_timelines(tmp_path: Path) -> None:
     }
     assert "<table" in "".join(shown["report"]["text/html"])
     assert "image/png" in shown["report.plot()"]
-    assert "GIL" in "".join(shown["usage"]["text/html"])
+    assert "<th>held</th>" in "".join(shown["usage"]["text/html"])
     assert "<svg" in "".join(shown["watch.timeline"]["text/html"])
     # What was measured where the notebook was written is nobody else's.
     assert all(not cell.get("outputs") for cell in json.loads(given.read_text())["cells"])
