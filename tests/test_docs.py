@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCKS = [
-    pytest.param(block.text, id=f"{page.stem}-{number}")
+    pytest.param(
+        block.text,
+        id=f"{page.stem}-{number}",
+        # Tests that ask whether threads scale take long.
+        marks=[pytest.mark.alone]
+        if re.search("def test_.*scales", block.text, re.S)
+        else [],
+    )
     for page in PAGES
     for number, block in enumerate(blocks(page.read_text()))
     if block.language == "python" and not block.file
