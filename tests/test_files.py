@@ -100,7 +100,7 @@ LATENCY = {
                 "wall": 1,
                 "since": 0,
             },
-            "text.lanes.spans.state: expected one of holding",
+            r"text.lanes\[0\].spans\[0\]\[2\]: expected one of holding",
         ),
     ],
 )
