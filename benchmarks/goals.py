@@ -106,6 +106,10 @@ REASONS: Mapping[tuple[str, str], str] = {
         " same bits with every instruction set, which rules that out, so that half of"
         " OpenBLAS's rate is about what can be had."
     ),
+    ("processes / ThreadPoolExecutor", ""): (
+        "Its workers are other processes, which hear of a region and answer through the"
+        " system's sockets."
+    ),
     ("cython-nogil / numba", "mandelbrot"): (
         "The Cython kernels are compiled for the baseline, numba's for this machine."
     ),
@@ -113,6 +117,9 @@ REASONS: Mapping[tuple[str, str], str] = {
         "The Cython kernels are compiled for the baseline, numba's for this machine."
     ),
 }
+
+# What stands beside in ratios of which neither is gilx's.
+_OTHERS = ("numba prange", "joblib threading")
 
 HEAD = ("what", "wanted", "reached", "interval", "", "which")
 
@@ -220,9 +227,12 @@ def ahead(results: Results) -> list[Ahead]:
     """Return where a peer is ahead or a goal is not met, with the reason if known."""
     found: dict[tuple[str, str], Ahead] = {}
     for piece in results.pieces:
+        side = PARTS[piece.part].peers_ahead
         for figure in piece.measured.figures:
-            against = PARTS[piece.part].compares and " / " in figure.name
-            if against and figure.high < 1:
+            ours, _, peer = figure.name.partition(" / ")
+            if not peer or ours in _OTHERS:
+                continue
+            if figure.high < 1 if side == "below 1" else side and figure.low > 1:
                 _note(found, piece.subject, figure)
     for row in rows(results):
         goal = row.goal

@@ -16,11 +16,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from figures import Figure, Measured, ratio, table
+from memory import free_memory
 
 from gilx import kernels
 from gilx.dispatch import regions, run_all
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from gilx.kernels.base import Kernel, Problem
 
-__all__ = ["cache_sizes", "largest_size", "measure"]
+__all__ = ["in_memory", "largest_size", "measure"]
 
 TIMES = 100
 BLOCKS, QUICK = 7, 1
@@ -42,7 +42,7 @@ BLOCKS, QUICK = 7, 1
 _WORK = {"mandelbrot": 2, "nbody": 2, "matmul": 3, "heat": 2}
 _MEMORY = {"mandelbrot": 2, "matmul": 2, "heat": 2}
 # Of what is free: making a problem takes up to so many times its arrays.
-_SHARE = 0.6
+_SHARE = 0.4
 _MAKING = 2.0
 # Of a sample at the default size: long enough for what starts and ends with it.
 _SECONDS = 0.15
@@ -156,42 +156,6 @@ def in_memory(problem: Problem) -> int:
         if isinstance(array, np.ndarray)
     }
     return sum(arrays.values())
-
-
-def free_memory(root: Path = Path("/")) -> int | None:
-    """Return how many bytes may be had, by the system and the process's control group."""
-    try:
-        lines = (root / "proc/meminfo").read_text().splitlines()
-        named = dict(line.split(":", 1) for line in lines)
-        free = int(named["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
-    group = root / "sys/fs/cgroup"
-    for most, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        try:
-            room = int((group / most).read_text()) - int((group / used).read_text())
-        except (OSError, ValueError):  # another version, or no limit
-            continue
-        free = min(free, max(0, room))
-    return free
-
-
-def cache_sizes(root: Path = Path("/")) -> dict[str, int]:
-    """Return the bytes of the first CPU's data caches by their names, as ``L2``."""
-    sizes = {}
-    for cache in sorted((root / "sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        try:
-            level, kind, size = (
-                (cache / name).read_text().strip() for name in ("level", "type", "size")
-            )
-            if kind != "Instruction":
-                sizes[f"L{level}"] = int(size.removesuffix("K")) * 1024
-        except (OSError, ValueError):
-            continue
-    return sizes
 
 
 def _bytes(count: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from gilx import kernels
 from gilx.errors import ArgumentError, one_of
@@ -30,8 +30,8 @@ class Part:
     """Why that is fair."""
     subjects: tuple[str, ...]
     """What there is a piece of."""
-    compares: bool = False
-    """Whether its ratios are to peers, which may be ahead: those below 1."""
+    peers_ahead: Literal["below 1", "above 1", ""] = ""
+    """Which ratios of gilx's to a peer's say that the peer is ahead; empty if none do."""
 
 
 _EACH = kernels.names()
@@ -53,7 +53,7 @@ PARTS = {
         " compiled for the baseline, as in any wheel. Libraries with threads of their own"
         " are set to use one.",
         _EACH,
-        compares=True,
+        peers_ahead="below 1",
     ),
     "growth": Part(
         "growth",
@@ -94,6 +94,7 @@ PARTS = {
         "All are timed in one process, in blocks of random order; a sample is the median"
         " of many regions in a row. Teams that spin are asleep before another is timed.",
         ("",),
+        peers_ahead="above 1",
     ),
 }
 

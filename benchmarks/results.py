@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from figures import Figure, Measured  # noqa: TC002 - JSON is read by annotations
-from growth import cache_sizes
+from memory import cache_sizes
 from parts import PARTS
 
 from gilx.conditions import Conditions  # noqa: TC001 - JSON is read by annotations
@@ -44,7 +44,7 @@ class Machine:
     @classmethod
     def here(cls) -> Machine:
         """Return that of this process."""
-        import numpy as np  # noqa: PLC0415 - after one_thread
+        import numpy as np  # noqa: PLC0415 - see measured() of suite.py
 
         from gilx import ckernels  # noqa: PLC0415
 
@@ -149,7 +149,7 @@ class Results:
 
     def to_json(self) -> str:
         """Return everything as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION, indent=1)
+        return to_json(self, _SCHEMA, _VERSION) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Results:

@@ -19,12 +19,12 @@ import argparse
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import one_thread  # noqa: F401 - before NumPy is loaded
 from figures import table
 from goals import HEAD, rows, status
 from page import page
@@ -69,6 +69,10 @@ def main(arguments: Sequence[str] | None = None, page_path: Path = PAGE) -> int:
         return _run(options)
     except ArgumentError as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        kept = f"; what was measured is in {options.json}" if options.json else ""
+        print(f"broken off{kept}", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,8 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__.partition("\n")[0],
         epilog="Parts: "
         + "; ".join(f"{name}, {part.title.lower()}" for name, part in PARTS.items())
-        + ". Exit status: 0 if all is met, 2 if the command is wrong, else the sum of 1"
-        " if a goal is not met, 4 if one can't be told, 8 if something was not measured.",
+        + ". Exit status: 0 if all is met, 2 if the command is wrong, 130 after Ctrl-C,"
+        " else the sum of 1 if a goal is not met, 4 if one can't be told, 8 if something"
+        " was not measured.",
     )
     add = parser.add_argument
     add("--only", nargs="+", metavar="PART[:KERNEL]", help="measure only these")
@@ -170,7 +175,10 @@ def _measured_apart(part: str, subject: str, *, quick: bool) -> Piece:
 
 
 def measured(part: str, subject: str, *, quick: bool) -> Piece:
-    """Measure a piece here, and note what else went on."""
+    """Measure a piece here, and note what else went on.
+
+    This module loads no NumPy, so that a part may set before how many threads it uses.
+    """
     before = snapshot()
     found = measure(part, subject, quick=quick)
     conditions = between(before, snapshot())
@@ -179,6 +187,12 @@ def measured(part: str, subject: str, *, quick: bool) -> Piece:
         for finding in examine(Environment.here(), conditions)
         if finding.doubtful and finding.name in _DOUBTS
     )
+    # Six digits of seconds are more than a clock tells.
+    samples = {
+        arm: tuple(float(f"{one:.6g}") for one in seconds)
+        for arm, seconds in found.samples.items()
+    }
+    found = replace(found, samples=samples)
     return Piece(part, subject, found, conditions, doubts)
 
 
@@ -193,7 +207,7 @@ def _finish(results: Results, pictures: str | None, *, failed: bool) -> int:
     if pictures is not None:
         for path in draw(results, pictures):
             print(f"wrote {path}")
-    return status(found, failed=failed)
+    return status(found, failed=failed or not found)
 
 
 if __name__ == "__main__":

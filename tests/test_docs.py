@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCKS = [
-    pytest.param(block.text, id=f"{page.stem}-{number}")
+    pytest.param(
+        block.text,
+        id=f"{page.stem}-{number}",
+        # Tests that ask whether threads scale take long.
+        marks=[pytest.mark.alone]
+        if re.search("def test_.*scales", block.text, re.S)
+        else [],
+    )
     for page in PAGES
     for number, block in enumerate(blocks(page.read_text()))
     if block.language == "python" and not block.file
@@ -52,6 +59,8 @@ def test_code_of_pages(code: str, tmp_path: Path) -> None:
         r"gilx\.(watch|probe)\(", code
     ):
         pytest.skip("there is no GIL to watch")
+    if "to_html(" in code:
+        pytest.importorskip("vl_convert")
     words = ["-c", code]
     if "def test_" in code:
         (tmp_path / "test_block.py").write_text(code)

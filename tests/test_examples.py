@@ -52,7 +52,6 @@ nbformat.write(notebook, sys.argv[2])
 """
 
 
-@pytest.mark.alone
 def test_notebook_shows_reports_and_timelines(tmp_path: Path) -> None:
     for module in ("nbclient", "nbformat", "ipykernel", "matplotlib"):
         if importlib.util.find_spec(module) is None:

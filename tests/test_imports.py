@@ -14,7 +14,7 @@ HOME = Path(gilx.__file__).parent
 # From the lowest part to the highest; what a part has beside it in a line is its equal.
 PARTS = [
     {"errors", "text", "cgroups", "cpus", "files"},
-    {"environment", "records", "conditions", "findings"},
+    {"environment", "records", "conditions", "findings", "page"},
     {"kernels", "ckernels", "cykernels"},
     {"pools", "dispatch", "team"},
     {"meter", "gilwatch"},
