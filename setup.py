@@ -132,6 +132,7 @@ setup(
         ],
         build_dir="build",
         emit_linenums=COVERAGE,  # so that counts are of lines of Cython
+        force=COVERAGE,  # what was made without them would do, to its eyes
     ),
     cmdclass={"build_ext": ClangBuild},
 )

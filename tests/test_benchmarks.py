@@ -414,6 +414,7 @@ def test_what_the_file_has_is_not_measured_again(
     assert [(one.part, one.subject) for one in saved.pieces] == [("kernels", "triad")]
 
 
+@pytest.mark.alone  # under sanitizers it takes minutes
 def test_a_piece_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     """The shortest one there is; its times don't matter."""
     file = tmp_path / "results.json"

@@ -57,6 +57,12 @@ def test_same_bits_of_default_problems(kernel: gilx.kernels.Kernel) -> None:
     assert same_bits(problem) == compute(problem, "cython-nogil")
 
 
+def test_same_bits_past_the_caches() -> None:
+    """So large a grid is written past them, in rows that begin anywhere in a line."""
+    problem = gilx.kernels.get("heat").problem(1501)
+    assert same_bits(problem, [1, 700]) == compute(problem, "cython-nogil")
+
+
 @settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_same_bits_of_any_size_and_splitting(data: st.DataObject) -> None:
