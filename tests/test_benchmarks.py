@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -379,6 +380,19 @@ def test_a_file_of_other_figures_is_not_gone_on_with(
             suite.main(["--json", str(file), *words])
         assert message in capsys.readouterr().err
     assert json.loads(file.read_text()) == values
+
+
+def test_a_file_without_pieces_is_begun_anew(
+    empty: Results, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = dataclasses.replace(machine, compiler="another one")
+    file = tmp_path / "results.json"
+    file.write_text(dataclasses.replace(empty, machine=elsewhere).to_json(), "utf-8")
+    monkeypatch.setattr(
+        suite, "_measured_apart", lambda *_, quick: pytest.fail(f"quick: {quick}")
+    )
+    monkeypatch.setattr(suite, "chosen_pieces", lambda _: [])
+    assert suite.main(["--json", str(file)]) == 8
 
 
 def test_what_the_file_has_is_not_measured_again(
