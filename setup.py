@@ -1,9 +1,10 @@
 """The extension modules; everything else about the package is in pyproject.toml.
 
-Two switches, both environment variables, for those who work on gilx itself:
+Three switches, all environment variables, for those who work on gilx itself:
 
 * ``GILX_SANITIZE=address,undefined``: build with these sanitizers (gcc, clang);
-* ``GILX_WERROR=1``: treat compiler warnings in gilx's own C as errors.
+* ``GILX_WERROR=1``: treat compiler warnings in gilx's own C as errors;
+* ``GILX_COVERAGE=1``: count how often each line of C and Cython runs, for gcov.
 """
 
 import os
@@ -16,6 +17,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SANITIZE = os.environ.get("GILX_SANITIZE", "")
+COVERAGE = os.environ.get("GILX_COVERAGE", "") == "1"
 WERROR = os.environ.get("GILX_WERROR", "") == "1"
 
 # What both modules need: how calls are checked, and the tables that this follows from.
@@ -43,11 +45,14 @@ def flags() -> tuple[list[str], list[str]]:
     ]
     if sys.platform == "win32":
         return [f"/clang:{option}" for option in compile_args], ["synchronization.lib"]
-    link_args: list[str] = []
+    link_args = ["-pthread", "-lm"]
     if SANITIZE:
         sanitize = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
         compile_args += ["-g", "-O1", "-fno-omit-frame-pointer", *sanitize]
         link_args += sanitize
+    elif COVERAGE:
+        compile_args += ["-g", "-O1", "--coverage", "-fprofile-update=atomic"]
+        link_args += ["--coverage"]
     else:
         compile_args += ["-g0"]
         if sys.platform == "linux":
@@ -126,6 +131,7 @@ setup(
             *(WATCH if sys.platform == "linux" else []),
         ],
         build_dir="build",
+        emit_linenums=COVERAGE,  # so that counts are of lines of Cython
     ),
     cmdclass={"build_ext": ClangBuild},
 )

@@ -37,9 +37,9 @@ MODULES = (
     ),
     (
         "gilx.ckernels",
-        """The compiled functions, of which `mandelbrot_nogil` is shown for all. Each kernel
-has two, `NAME_gil` and `NAME_nogil`, here and again in `gilx.cykernels`; `help()` tells
-their arguments.""",
+        """The compiled functions, of which `mandelbrot_nogil` is shown for all. Each
+kernel has two, `NAME_gil` and `NAME_nogil`, here and again in `gilx.cykernels`; `help()`
+tells their arguments.""",
         "mandelbrot_nogil Counter spin rendezvous_nogil",
     ),
     (

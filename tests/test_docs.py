@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gilx import cli
+from gilx.cli.target import find_target
 from gilx.environment import gil_enabled
 from tests.pages import PAGES, ROOT, anchors, blocks, prose
 
@@ -19,17 +20,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCKS = [
-    pytest.param(block.text, id=f"{page.stem}-{number}")
+    pytest.param(
+        block.text,
+        id=f"{page.stem}-{number}",
+        # Tests that ask whether threads scale take long.
+        marks=[pytest.mark.alone]
+        if re.search("def test_.*scales", block.text, re.S)
+        else [],
+    )
     for page in PAGES
     for number, block in enumerate(blocks(page.read_text()))
     if block.language == "python" and not block.file
 ]
+_SHOWN = [
+    *(
+        (page, block.text)
+        for page in PAGES
+        for block in blocks(page.read_text())
+        if block.language in {"", "sh"}
+    ),
+    *((path, path.read_text()) for path in sorted(ROOT.glob("examples/*.yml"))),
+]
 COMMANDS = [
     pytest.param(line, id=f"{page.stem}-{line}")
-    for page in PAGES
-    for block in blocks(page.read_text())
-    if block.language in {"", "sh"}
-    for line in re.findall(r"(?:^|&& |\$ |bin/)(gilx .*)$", block.text, re.MULTILINE)
+    for page, text in _SHOWN
+    for line in re.findall(r"(?:^ *|&& |\$ |bin/)(gilx .*)$", text, re.MULTILINE)
 ]
 _LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^)\s]+)\)")
 
@@ -44,6 +59,8 @@ def test_code_of_pages(code: str, tmp_path: Path) -> None:
         r"gilx\.(watch|probe)\(", code
     ):
         pytest.skip("there is no GIL to watch")
+    if "to_html(" in code:
+        pytest.importorskip("vl_convert")
     words = ["-c", code]
     if "def test_" in code:
         (tmp_path / "test_block.py").write_text(code)
@@ -58,7 +75,11 @@ def test_commands_of_pages_are_taken(line: str) -> None:
     parser, commands = cli._parser()
     module = importlib.import_module(f"gilx.cli.{words[0]}")
     module.add_arguments(commands[words[0]])
-    assert parser.parse_args(words).command == words[0]
+    options = parser.parse_args(words)
+    assert options.command == words[0]
+    target = getattr(options, "target", None)
+    if target is not None and target.partition(":")[0] in sys.stdlib_module_names:
+        assert callable(find_target(target, options.arguments))
 
 
 def test_api_is_that_of_the_docstrings() -> None:

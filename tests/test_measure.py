@@ -677,7 +677,7 @@ def test_more_workers_than_cpus_is_noted() -> None:
 @pytest.mark.alone
 def test_kernels_on_processes() -> None:
     report = gilx.measure(
-        "heat", variants=["c-gil"], pools=["processes"], workers=2, blocks=2, size=100
+        "heat", variants=["c-gil"], pools=["processes"], workers=2, blocks=2, size=400
     )
     (row,) = report.rows
     assert row.pool == "processes"

@@ -14,7 +14,8 @@ import gilx
 from gilx import ckernels
 from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
-from gilx.gilwatch.timeline import STATES, Lane, Span, Timeline, lanes_of
+from gilx.gilwatch.states import STATES
+from gilx.gilwatch.timeline import Lane, Span, Timeline, lanes_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -121,7 +121,8 @@ GILX_ELEMENTARY double gilx_normal_near(double u) {
     bottom = bottom * r + 687.1870074920579083;
     bottom = bottom * r + 42.313330701600911252;
     bottom = bottom * r + 1.0;
-    double middle = (q * top) / bottom;
+    const bool central = fabs(q) <= 0.425;
+    const double central_top = q * top, central_bottom = bottom;
 
     double nearer = q < 0.0 ? u : 1.0 - u;
     double t = sqrt(-gilx_log(nearer)) - 1.6;
@@ -141,10 +142,9 @@ GILX_ELEMENTARY double gilx_normal_near(double u) {
     bottom = bottom * t + 1.6763848301838038494;
     bottom = bottom * t + 2.05319162663775882187;
     bottom = bottom * t + 1.0;
-    double tail = top / bottom;
-
-    tail = q < 0.0 ? -tail : tail;
-    return fabs(q) <= 0.425 ? middle : tail;
+    /* One division: it takes longer than choosing what to divide. */
+    top = q < 0.0 ? -top : top;
+    return (central ? central_top : top) / (central ? central_bottom : bottom);
 }
 
 GILX_ELEMENTARY double gilx_normal_far(double u) {

@@ -128,7 +128,8 @@ static int GILX_VARIANT(montecarlo)(const gilx_argument *arguments, int64_t star
     gilx_poll poll = {.control = control, .every = POLL, .left = POLL};
 
     for (int64_t item = start; item < stop; ++item) {
-        double sum[SUMS] = {0}, squares[SUMS] = {0}, paid[BATCH];
+        gilx_doubles sum[SUMS / ABREAST] = {{0}}, squares[SUMS / ABREAST] = {{0}};
+        double paid[BATCH];
         const int64_t begin = item * block;
         const int64_t end = paths - begin < block ? paths : begin + block;
         for (int64_t path = begin; path < end; path += BATCH) {
@@ -139,9 +140,11 @@ static int GILX_VARIANT(montecarlo)(const gilx_argument *arguments, int64_t star
                 paid[i] = 0.0;
             }
             for (int i = 0; i < BATCH; i += SUMS) {
-                for (int j = 0; j < SUMS; ++j) {
-                    sum[j] += paid[i + j];
-                    squares[j] += paid[i + j] * paid[i + j];
+                /* In vectors by hand: left alone, gcc permutes more than it adds. */
+                for (int j = 0; j < SUMS / ABREAST; ++j) {
+                    const gilx_doubles some = GILX_LOAD(paid + i + j * ABREAST);
+                    sum[j] += some;
+                    squares[j] += some * some;
                 }
             }
             if (gilx_poll_stops(&poll, BATCH)) {
@@ -150,8 +153,8 @@ static int GILX_VARIANT(montecarlo)(const gilx_argument *arguments, int64_t star
         }
         double all = 0.0, all_squares = 0.0;
         for (int j = 0; j < SUMS; ++j) {
-            all += sum[j];
-            all_squares += squares[j];
+            all += sum[j / ABREAST][j % ABREAST];
+            all_squares += squares[j / ABREAST][j % ABREAST];
         }
         out[2 * item] = all;
         out[2 * item + 1] = all_squares;

@@ -8,7 +8,7 @@
 /* Use the one of that name: 0, or -1 with `error` set, whose message begins with `what`.
  */
 static int use(const char *name, PyObject *error, const char *what) {
-    for (int isa = 0; isa < GILX_ISA_COUNT; ++isa) {
+    for (gilx_isa isa = GILX_BASELINE; isa < GILX_ISA_COUNT; ++isa) {
         if (strcmp(name, gilx_isa_names[isa]) == 0 && gilx_isa_available(isa)) {
             gilx_isa_use(isa);
             return 0;
@@ -49,7 +49,7 @@ PyObject *gilx_instruction_set(PyObject *Py_UNUSED(module), PyObject *args) {
 PyObject *gilx_instruction_sets(PyObject *Py_UNUSED(module),
                                 PyObject *Py_UNUSED(unused)) {
     PyObject *names = PyList_New(0);
-    for (int isa = 0; names != NULL && isa < GILX_ISA_COUNT; ++isa) {
+    for (gilx_isa isa = GILX_BASELINE; names != NULL && isa < GILX_ISA_COUNT; ++isa) {
         if (!gilx_isa_available(isa)) {
             continue;
         }

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArgumentError",
+    "MissingExtraError",
     "NoGilError",
     "WatchUnavailableError",
     "WrongResultError",
@@ -28,6 +29,10 @@ class ArgumentError(ValueError):
     The message is one line that names the argument, what would be right and what was
     given; the command prints it as it is.
     """
+
+
+class MissingExtraError(ImportError):
+    """A package is missing that one of gilx's extras has; the message says which."""
 
 
 class WrongResultError(AssertionError):

@@ -140,7 +140,7 @@ class Team:
 
     def __init__(self, workers: int | None = None, *, spin: float | None = None) -> None:
         cpus = usable_cpus()
-        self.workers = cpus if workers is None else at_least("workers", workers, 1)
+        self.workers: int = cpus if workers is None else at_least("workers", workers, 1)
         if spin is None:
             spin = SPIN_NS * 1e-9 if self.workers <= cpus else 0.0
         if not 0 <= spin <= 1:

@@ -1,9 +1,9 @@
 """The command ``gilx``.
 
 Exit status: 0 when all went well, 1 when the GIL can't be watched or the watch can't be
-trusted, when measuring here is doubtful, nothing could be measured, or a report or an
-audit is worse than another, 2 when the command line is wrong (one line on standard error
-says why), 130 after Ctrl-C.
+trusted, when measuring here is doubtful, nothing could be measured, a report or an audit
+is worse than another, or what draws a picture or a page is not installed, 2 when the
+command line is wrong (one line on standard error says why), 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import gilx
-from gilx.errors import ArgumentError, WatchUnavailableError
+from gilx.errors import ArgumentError, MissingExtraError, WatchUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ArgumentError as error:
         print(f"gilx {chosen}: {error}", file=sys.stderr)
         return 2
-    except WatchUnavailableError as error:
+    except (MissingExtraError, WatchUnavailableError) as error:
         print(f"gilx {chosen}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

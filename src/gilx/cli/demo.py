@@ -1,7 +1,7 @@
 """``gilx demo``: what the GIL does and what to do about it, measured on this machine.
 
-Exit status: 0 when all went well, 1 when pictures were wanted and can't be drawn, 2 when
-the command line is wrong.
+Exit status: 0 when all went well, 1 when pictures or a page were wanted and what draws
+them is not installed, 2 when the command line is wrong.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from gilx.cli.files import check_page, save
 from gilx.cli.numbers import whole_number, whole_numbers
 from gilx.cli.progress import show
 from gilx.cli.table import format_table
 from gilx.environment import describe
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, MissingExtraError
 from gilx.story.libraries import pin_blas
 from gilx.text import wrapped
 
@@ -55,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write text, JSON and, with matplotlib, a picture of each chapter into a"
         " new directory",
     )
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write a page with pictures that needs nothing else",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     workers = whole_number("workers", options.workers)
     draws = importlib.util.find_spec("matplotlib") is not None
     lines: list[str] = []
+    page = options.html is not None and _can_make_page(options.html)
 
     def say(text: str) -> None:
         lines.append(text)
@@ -99,7 +106,23 @@ def run(options: argparse.Namespace) -> int:
             except OSError as error:
                 words = f"save: can't write {options.save!r}: {error.strerror}"
                 raise ArgumentError(words) from None
-    return 0 if draws or options.save is None else 1
+        if page:
+            save("html", options.html, story.to_html())
+    missed = (
+        options.save is not None and not draws,
+        options.html is not None and not page,
+    )
+    return 1 if any(missed) else 0
+
+
+def _can_make_page(path: str) -> bool:
+    """Return whether the page can be made; say so if what makes it is not installed."""
+    try:
+        check_page("html", path)
+    except MissingExtraError as error:
+        print(f"gilx demo: html: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _save(story: Story, text: str, directory: Path) -> None:
@@ -120,14 +143,8 @@ def _chapter(number: int, chapter: Chapter, *, first: bool) -> str:
 
 
 def _end(story: Story) -> str:
-    from gilx.story.choice import decision_table  # noqa: PLC0415 - as above
+    from gilx.story.choice import HOW, decision_table  # noqa: PLC0415 - as above
 
-    how = (
-        "Speedups are medians of blocks, each with the serial run, the parallel one and"
-        " the ceiling, which is what the machine could give at that moment, in random"
-        " order; intervals are at 95 %. A question mark: the figure shows nothing, since"
-        " the machine was busy or restless."
-    )
     more = (
         f"Measured in {story.seconds:.0f} s. --chapter N runs one chapter alone. For code"
         " of your own: gilx probe, gilx measure, gilx latency."
@@ -136,7 +153,7 @@ def _end(story: Story) -> str:
         [
             "What should I use?\n------------------",
             f"{_table(decision_table(story))}\n",
-            *(part.rstrip("\n") for part in _paragraph(how, more)),
+            *(part.rstrip("\n") for part in _paragraph(HOW, more)),
         ]
     )
 

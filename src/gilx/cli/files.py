@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gilx.errors import ArgumentError
 from gilx.files import replacing, save_text
+from gilx.page.library import check_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["read_record", "save", "save_figure"]
+__all__ = ["check_page", "read_record", "save", "save_figure"]
 
 _MOST_BYTES = 64_000_000
 
@@ -48,6 +50,30 @@ def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
     except ArgumentError as error:
         # The file is what the library calls the text.
         raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None
+
+
+def check_page(name: str, path: str) -> None:
+    """Do nothing if a page can be made for the file that the option `name` gives.
+
+    One learns before the measuring that it would be in vain.
+
+    Raises
+    ------
+    ArgumentError
+        It is no name of a file, or nothing can be written where it would be.
+    MissingExtraError
+        What pages are made with is not installed.
+
+    """
+    if path in ("", "-") or Path(path).is_dir():
+        raise ArgumentError(f"{name}: expected the name of a file, got {path!r}")
+    check_library()
+    try:
+        if not Path(path).exists() or Path(path).is_file():
+            with tempfile.TemporaryFile(dir=Path(path).resolve().parent):
+                pass
+    except (OSError, ValueError) as error:
+        raise _cannot(name, path, error) from None
 
 
 def save(name: str, path: str, text: str) -> None:
@@ -87,5 +113,9 @@ def _save(name: str, path: str, write: Callable[[], None]) -> None:
     try:
         write()
     except (OSError, ValueError) as error:  # ValueError: a kind of picture, a zero byte
-        why = getattr(error, "strerror", None) or error
-        raise ArgumentError(f"{name}: can't write {path!r}: {why}") from None
+        raise _cannot(name, path, error) from None
+
+
+def _cannot(name: str, path: str, error: Exception) -> ArgumentError:
+    why = getattr(error, "strerror", None) or error
+    return ArgumentError(f"{name}: can't write {path!r}: {why}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
-from gilx.cli.files import save, save_figure
+from gilx.cli.files import check_page, save, save_figure
 from gilx.cli.numbers import number, whole_number, whole_numbers
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
@@ -82,11 +82,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", metavar="N", help="size of a kernel's problem")
     parser.add_argument("--seed", metavar="N", default="0", help="seed (default: 0)")
-    for kind in ("json", "csv", "plot"):
-        what = "a picture" if kind == "plot" else kind.upper()
-        parser.add_argument(
-            f"--{kind}", metavar="FILE", help=f"write {what} too ('-': to the output)"
-        )
+    kinds = {"json": "JSON", "csv": "CSV", "plot": "a picture", "html": "a page"}
+    for kind, what in kinds.items():
+        only = "" if kind in ("plot", "html") else " ('-': to the output)"
+        parser.add_argument(f"--{kind}", metavar="FILE", help=f"write {what} too{only}")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -106,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.plot == "-":
         raise ArgumentError("plot: expected the name of a file, got '-'")
+    if options.html is not None:
+        check_page("html", options.html)
     report = measure(
         target,
         variants=None if options.variants is None else options.variants.split(","),
@@ -136,3 +137,5 @@ def write(report: Report, options: argparse.Namespace) -> None:
             save(name, path, text())
     if options.plot is not None:
         save_figure("plot", options.plot, report.plot())
+    if options.html is not None:
+        save("html", options.html, report.to_html())

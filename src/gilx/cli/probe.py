@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilx.cli import Parser
-from gilx.cli.files import save, save_figure
+from gilx.cli.files import check_page, save, save_figure
 from gilx.cli.numbers import number, whole_number
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError, at_least
@@ -57,6 +57,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--plot", metavar="FILE", default=quiet, help="draw the same as a picture"
     )
     parser.add_argument(
+        "--html", metavar="FILE", default=quiet, help="write the same as a page"
+    )
+    parser.add_argument(
         "--repeat", metavar="N", default=quiet, help="call it exactly N times"
     )
     parser.add_argument(
@@ -77,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
     """Probe and print what was found."""
     timeline: Timeline | None
     if options.target.endswith(".py"):
+        _check(options)
         status, usage, timeline = _run_script(options.target, options.arguments)
     else:
         # Options may follow a callable's arguments too: those are literals.
@@ -89,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
             raise ArgumentError(
                 f"target: expected module:callable or script.py, got {options.target!r}"
             )
+        _check(options)
         call = find_target(options.target, options.arguments)
         status, usage, timeline = 0, *_run_callable(call, options)
     print(usage.to_json() if getattr(options, "json", False) else usage)
@@ -96,14 +101,22 @@ def run(options: argparse.Namespace) -> int:
         save("timeline", options.timeline, timeline.to_trace())
     if timeline is not None and hasattr(options, "plot"):
         save_figure("plot", options.plot, timeline.plot())
+    if timeline is not None and hasattr(options, "html"):
+        save("html", options.html, timeline.to_html())
     return status
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Learn before anything runs that a page can't be made."""
+    if hasattr(options, "html"):
+        check_page("html", options.html)
 
 
 def _run_callable(
     call: Callable[[], Any], options: argparse.Namespace
 ) -> tuple[GilUsage, Timeline | None]:
     repeat = whole_number("repeat", getattr(options, "repeat", None))
-    if hasattr(options, "timeline") or hasattr(options, "plot"):
+    if any(hasattr(options, name) for name in ("timeline", "plot", "html")):
         calls = at_least("repeat", 1 if repeat is None else repeat, 1)
         with watch() as watching:
             for _ in range(calls):

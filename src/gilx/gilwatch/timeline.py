@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gilx.errors import ArgumentError, one_of
+from gilx.errors import ArgumentError
 from gilx.files import save_text
+from gilx.gilwatch.states import STATES, State
 from gilx.gilwatch.usage import new_figure, percent
 from gilx.records import decode, encode, read_object
 from gilx.text import duration
@@ -18,17 +19,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-__all__ = ["STATES", "Lane", "Span", "Timeline", "lanes_of"]
+__all__ = ["Lane", "Span", "Timeline", "lanes_of"]
 
 _SCHEMA = "gilx.timeline/1"
-
-# What a thread can be doing, with the colours of the picture and of trace viewers.
-STATES = {
-    "holding": ("holding the GIL", "#c0392b", "terrible"),
-    "running": ("running without the GIL", "#27ae60", "good"),
-    "waiting": ("waiting or blocked", "#d5d8dc", "grey"),
-    "unknown": ("not holding; more is not known", "#f0f0f0", "white"),
-}
 
 
 class Span(NamedTuple):
@@ -36,7 +29,7 @@ class Span(NamedTuple):
 
     start: float
     end: float
-    state: str
+    state: State
 
 
 @dataclass(frozen=True)
@@ -93,9 +86,6 @@ class Timeline:
         if values.pop("schema", None) != _SCHEMA:
             raise ArgumentError(f"text: expected JSON of the schema {_SCHEMA}")
         found: Timeline = decode(cls, values, "text")
-        for lane in found.lanes:
-            for span in lane.spans:
-                one_of("text.lanes.spans.state", span.state, STATES)
         return found
 
     def to_trace(self) -> str:
@@ -171,6 +161,21 @@ class Timeline:
         axes.set_xlabel(f"time ({unit})")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
         return figure
+
+    def to_html(self) -> str:
+        """Return a page with the lanes, which zoom, and each thread's shares.
+
+        It is one HTML file that asks the network for nothing.
+
+        Raises
+        ------
+        MissingExtraError
+            What draws in it is not installed; the extra ``html`` has it.
+
+        """
+        from gilx.gilwatch.lanes import document_of  # noqa: PLC0415 - for this only
+
+        return document_of(self).html()
 
     def __str__(self) -> str:
         lines = [f"{duration(self.wall - self.since)} of {duration(self.wall)}:"]
@@ -250,12 +255,12 @@ def lanes_of(
 
 def _states(
     looks: Sequence[tuple[int, bool, bytes, bytes]], place: int, *, known: bool
-) -> list[str]:
+) -> list[State]:
     """Return what one holder was doing at each look."""
     # Those who were first seen later were not there in the looks before.
     held = [place < len(look[2]) and look[2][place] > 127 for look in looks]
     running = [look[3][place] if place < len(look[3]) else 0 for look in looks]
-    states = []
+    states: list[State] = []
     for i, holds in enumerate(held):
         if holds:
             states.append("holding")

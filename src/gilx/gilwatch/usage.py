@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, number_between
+from gilx.errors import ArgumentError, MissingExtraError, number_between
 from gilx.records import decode, encode, read_object
 from gilx.text import duration
 
@@ -326,7 +326,9 @@ def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - see plot()
     try:
         figures = importlib.import_module("matplotlib.figure")
     except ImportError as error:
-        raise ImportError("plot() needs matplotlib: pip install 'gilx[plot]'") from error
+        raise MissingExtraError(
+            "plot() needs matplotlib: pip install 'gilx[plot]'"
+        ) from error
     return figures.Figure(figsize=(width, height), layout="constrained")
 
 

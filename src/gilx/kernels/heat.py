@@ -25,7 +25,8 @@ class Heat(Kernel):
     size_is = "rows and columns of the grid"
     default_size = 3200
     python_size = 200
-    sweeps = 8
+    sweeps = 12
+    least_grain = 48  # rows are computed twelve abreast
 
     @staticmethod
     def python(u: Array, rate: float, out: Array, start: int, stop: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.base import Kernel, Problem
 
@@ -24,7 +24,7 @@ class MatMul(Kernel):
     default_size = 1100
     python_size = 96
     least_grain = 80  # each call packs all of b, which few rows would not be worth
-    tolerance = 1e-12
+    tolerance: ClassVar[float] = 1e-12
 
     @staticmethod
     def python(a: Array, b: Array, out: Array, start: int, stop: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import exp, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.base import Kernel, Problem
 
@@ -54,7 +54,7 @@ class MonteCarlo(Kernel):
     default_size = 10_000_000
     python_size = 8192
     # The reference takes exp, log and the normal quantile from elsewhere.
-    tolerance = 1e-12
+    tolerance: ClassVar[float] = 1e-12
 
     @staticmethod
     def python(

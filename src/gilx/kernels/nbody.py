@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.base import Kernel, Problem
 
@@ -26,7 +26,7 @@ class NBody(Kernel):
     size_is = "bodies"
     default_size = 9000
     python_size = 500
-    tolerance = 1e-12
+    tolerance: ClassVar[float] = 1e-12
 
     @staticmethod
     def python(

@@ -27,7 +27,7 @@ class Called:
     """A callable that computes items, as work that pools can run."""
 
     def __init__(self, fn: Callable[[int, int], object]) -> None:
-        self.name = name_of(fn)
+        self.name: str = name_of(fn)
         self._fn = fn
 
     def function(self, variant: str) -> Callable[..., Any]:

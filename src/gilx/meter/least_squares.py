@@ -53,10 +53,10 @@ class Points:
     ) -> None:
         self.known = known
         self.coherency = coherency
-        self.shares = np.stack([workers - 1, workers * (workers - 1)])
-        self.shapes = logs - np.log(workers)
-        self.unknowns = 1 + coherency + (known is None)
-        self.freedom = max(1, len(workers) - self.unknowns)
+        self.shares: Reals = np.stack([workers - 1, workers * (workers - 1)])
+        self.shapes: Reals = logs - np.log(workers)
+        self.unknowns: int = 1 + coherency + (known is None)
+        self.freedom: int = max(1, len(workers) - self.unknowns)
 
     def level_and_misfit(self, places: Reals) -> tuple[Reals, Reals]:
         """Return the log of what one worker gives, and the squares' sum around it."""
@@ -152,6 +152,7 @@ class NearlyAsGood:
         least = len(points.shapes) * _LEAST_ERROR**2
         wanted = max(float(misfit), least)
         self._limit = wanted * (1 + _student(points.freedom) ** 2 / points.freedom)
+        self.places: Reals
         self.places, self._endless = self._search(best)
 
     def _search(self, best: Reals) -> tuple[Reals, npt.NDArray[np.bool_]]:

@@ -215,6 +215,21 @@ class Report:
         """
         return picture_of(self)
 
+    def to_html(self) -> str:
+        """Return a page with the same picture, the table, and what each row means.
+
+        It is one HTML file that asks the network for nothing.
+
+        Raises
+        ------
+        MissingExtraError
+            What draws in it is not installed; the extra ``html`` has it.
+
+        """
+        from gilx.meter.curves import document_of  # noqa: PLC0415 - for this only
+
+        return document_of(self).html()
+
 
 def _check(row: ReportRow, where: str) -> None:
     """Raise an `ArgumentError` if figures that words are made of make no sense."""

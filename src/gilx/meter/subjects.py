@@ -67,10 +67,11 @@ class KernelSubject:
     """One variant of a kernel."""
 
     def __init__(self, problem: Problem, variant: str) -> None:
-        self.name, self.unit = problem.kernel.name, problem.kernel.unit
+        self.name: str = problem.kernel.name
+        self.unit: str = problem.kernel.unit
         self.variant = variant
         self.held: float | None = None
-        self.doubt = ""
+        self.doubt: str = ""
         self._problem = problem
 
     def work(self, workers: int, repeat: int, *, parallel: bool) -> list[Region]:
@@ -129,9 +130,10 @@ class CallSubject:
     def __init__(
         self, fn: Callable[[], object], setup: Callable[[], object] | None
     ) -> None:
-        self.name, self.unit = name_of(fn), "calls"
+        self.name: str = name_of(fn)
+        self.unit: str = "calls"
         self.held: float | None = None
-        self.doubt = ""
+        self.doubt: str = ""
         self._fn, self._setup = fn, setup
         self._calls = Calls(fn, self.name)
 

@@ -11,7 +11,7 @@ from gilx.text import duration, wrapped
 if TYPE_CHECKING:
     from gilx.meter.report import Report, ReportRow
 
-__all__ = ["COLUMNS", "cells", "doubts_of", "reading_of", "text_of"]
+__all__ = ["COLUMNS", "cells", "doubts_of", "reading_of", "remarks_of", "text_of"]
 
 COLUMNS = (
     *("target", "pool", "workers", "time", "speedup", "95 %", "ceiling", "of ceiling"),
@@ -61,7 +61,7 @@ def text_of(report: Report) -> str:
             ).rstrip()
         )
         if number > 0:
-            for text in _remarks(report.rows[number - 1]):
+            for text in remarks_of(report.rows[number - 1]):
                 lines += wrapped(text, "  ", "    ")
     doubts = doubts_of(report)
     if doubts:
@@ -77,7 +77,8 @@ def doubts_of(report: Report) -> list[str]:
     return [str(finding) for finding in found if finding.doubtful]
 
 
-def _remarks(row: ReportRow) -> list[str]:
+def remarks_of(row: ReportRow) -> list[str]:
+    """Return what a row means, what is missing, how it was measured, and its notes."""
     remarks = [row.reading]
     if row.losses and row.workers > 1:
         missing = row.workers - row.speedup

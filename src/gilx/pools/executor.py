@@ -80,7 +80,7 @@ class ExecutorPool(Pool):
 
     def __init__(self, executor: Executor, workers: int) -> None:
         super().__init__(at_least("workers", workers, 1))
-        self.name = type(executor).__name__
+        self.name: str = type(executor).__name__
         self._executor = executor
 
     def _run(self, region: Region, account: list[Share] | None) -> float:

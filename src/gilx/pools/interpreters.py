@@ -111,7 +111,7 @@ class InterpreterPool(Pool):
             everyone.cancel()
             self._executor.shutdown()
             raise
-        self.start_seconds = perf_counter() - begin
+        self.start_seconds: float = perf_counter() - begin
 
     def _run(self, region: Region, account: list[Share] | None) -> float:
         self.check_variant(region.variant)

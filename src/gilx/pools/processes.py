@@ -184,7 +184,7 @@ class ProcessPool(Pool):
         finally:
             os.close(memory)
         _pools.add(self)
-        self.start_seconds = perf_counter() - begin
+        self.start_seconds: float = perf_counter() - begin
 
     def place(self, problem: Problem) -> Problem:
         """Return a problem whose arrays are copies in memory that the workers share."""

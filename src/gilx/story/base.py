@@ -14,10 +14,12 @@ from gilx.text import duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from gilx.gilwatch.timeline import Timeline
     from gilx.gilwatch.usage import GilUsage
     from gilx.meter.report import ReportRow
 
 __all__ = [
+    "IDEAL",
     "Bar",
     "Chapter",
     "Effort",
@@ -78,6 +80,18 @@ class Bar:
     interval: tuple[float, float] | None = None
     mark: float | None = None
     """Drawn across the bar: the ceiling."""
+    ideal: float | None = None
+    """Drawn likewise: as many times as fast as there are workers."""
+
+    @property
+    def label(self) -> str:
+        """The name and the value, which a bar of no length does not show."""
+        known = math.isfinite(self.value)
+        return f"{self.name}: {f'{self.value:.3g}' if known else 'unknown'}"
+
+
+IDEAL = "ideal: as many times as there are workers"
+"""What `Bar.ideal` is, for people."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,10 @@ class Chapter(ABC):
     @abstractmethod
     def sentences(self) -> list[str]:
         """Say in a few sentences what was found."""
+
+    def timelines(self) -> list[tuple[str, Timeline]]:
+        """Return who held the GIL when, and what ran; none where nothing was watched."""
+        return []
 
     @abstractmethod
     def picture(self) -> Picture | None:
@@ -193,6 +211,7 @@ class Speedup:
             self.speedup,
             self.interval if known else None,
             None if math.isnan(self.ceiling) else self.ceiling,
+            self.workers,
         )
 
 

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from gilx.story.base import Speedup
     from gilx.story.record import Story
 
-__all__ = ["decision_table"]
+__all__ = ["HOW", "decision_table"]
+
+HOW = (
+    "Speedups are medians of blocks, each with the serial run, the parallel one and the"
+    " ceiling, which is what the machine could give at that moment, in random order;"
+    " intervals are at 95 %. A question mark: the figure shows nothing, since the machine"
+    " was busy or restless."
+)
+"""How to read the table."""
 
 
 def decision_table(story: Story) -> Table:

@@ -50,7 +50,7 @@ class Courier:
         except BaseException:
             self.close()
             raise
-        self.start_seconds = perf_counter() - begin
+        self.start_seconds: float = perf_counter() - begin
 
     def round_trip(self, message: object) -> float:
         """Send a message there and back; return the wall time in seconds."""

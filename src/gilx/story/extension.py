@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from gilx import ckernels, kernels
 from gilx.environment import gil_enabled
+from gilx.gilwatch.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
 from gilx.meter.measure import measure
 from gilx.story.base import (
     Chapter,
@@ -21,6 +22,7 @@ from gilx.story.base import (
     speedup_table,
 )
 from gilx.story.proof import meet, runs_beside
+from gilx.story.watched import watched
 
 __all__ = ["Extension", "Proof"]
 
@@ -62,6 +64,11 @@ class Extension(Chapter):
     """How many of two threads were inside a C call at once, the GIL held."""
     met_released: int
     """The same, the GIL released."""
+    lanes_held: Timeline | None = None
+    """Who held the GIL while threads called the kernel in C that holds it; None where it
+    can't be watched."""
+    lanes_released: Timeline | None = None
+    """The same of the one that releases it."""
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -94,6 +101,8 @@ class Extension(Chapter):
             proofs=proofs,
             met_held=met_held,
             met_released=met_released,
+            lanes_held=_lanes("c-gil", effort),
+            lanes_released=_lanes("c-nogil", effort),
         )
 
     def tables(self) -> list[Table]:
@@ -128,6 +137,22 @@ class Extension(Chapter):
             },
         )
 
+    def timelines(self) -> list[tuple[str, Timeline]]:
+        """Return who held the GIL while threads called the kernel in C."""
+        both = {
+            "C that holds it, in threads": self.lanes_held,
+            "C that releases it, in threads": self.lanes_released,
+        }
+        return [(name, lanes) for name, lanes in both.items() if lanes is not None]
+
     def picture(self) -> Picture:
         """Return the speedups."""
         return speedup_picture(self.variants)
+
+
+def _lanes(variant: str, effort: Effort) -> Timeline | None:
+    """Watch threads that call the kernel, all with the same output: the same values."""
+    kernel = kernels.get(_KERNEL)
+    problem = kernel.problem(_SIZE)
+    call = partial(kernel.function(variant), *problem.inputs, problem.out)
+    return watched(call, effort.workers)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import ClassVar, Self
 
 from gilx.environment import gil_enabled
+from gilx.gilwatch.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
 from gilx.gilwatch.usage import percent
 from gilx.meter.measure import measure
 from gilx.story.base import (
@@ -20,6 +21,7 @@ from gilx.story.base import (
     speedup_table,
     times,
 )
+from gilx.story.watched import watched
 
 __all__ = ["PurePython", "count_down"]
 
@@ -45,6 +47,8 @@ class PurePython(Chapter):
 
     gil: bool
     threads: Speedup
+    lanes: Timeline | None = None
+    """Who held the GIL while threads did this; None where it can't be watched."""
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -60,6 +64,7 @@ class PurePython(Chapter):
             missing=one_cpu(),
             gil=gil_enabled(),
             threads=Speedup.of(report.rows[0], "count down"),
+            lanes=watched(partial(count_down, _STEPS), effort.workers),
         )
 
     def tables(self) -> list[Table]:
@@ -103,6 +108,10 @@ class PurePython(Chapter):
     def _wasted(self) -> bool:
         """Whether processes were clearly faster."""
         return self.threads.outcome == "no faster"
+
+    def timelines(self) -> list[tuple[str, Timeline]]:
+        """Return who held the GIL while threads did this."""
+        return [] if self.lanes is None else [("pure Python in threads", self.lanes)]
 
     def picture(self) -> Picture:
         """Return the speedup."""

@@ -72,6 +72,22 @@ class Story:
         """Return the figures as JSON text, which `from_json` reads."""
         return to_json(self, _SCHEMA, _VERSION)
 
+    def to_html(self) -> str:
+        """Return the story as a page: its chapters, with pictures that the browser draws.
+
+        It is one HTML file that asks the network for nothing.
+
+        Raises
+        ------
+        MissingExtraError
+            What draws in it is not installed; the extra ``html`` has it.
+
+        """
+        from gilx.story.page import document_of  # noqa: PLC0415 - for this only
+
+        whole = len(self.chapters()) == len(CHAPTERS)
+        return document_of(self, whole=whole).html()
+
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Return what `to_json` wrote.

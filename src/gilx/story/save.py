@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError
 from gilx.gilwatch.usage import new_figure
+from gilx.story.base import IDEAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilx.story.base import Bar, Picture
+    from gilx.story.base import Picture
     from gilx.story.record import Story
 
 __all__ = ["draw", "new_directory", "save_pictures"]
@@ -95,18 +96,18 @@ def draw(picture: Picture, title: str) -> Any:  # noqa: ANN401 - matplotlib may 
     for place, bar in zip(places, bars, strict=True):
         if bar.interval is not None:
             axes.plot(bar.interval, [place, place], color="black", linewidth=1.5)
+        ends = [place - 0.4, place + 0.4]
+        if bar.ideal is not None:
+            axes.plot([bar.ideal] * 2, ends, color="0.5", linewidth=1)
         if bar.mark is not None:
-            axes.plot(
-                [bar.mark, bar.mark],
-                [place - 0.4, place + 0.4],
-                color="#d65f00",
-                linewidth=2.5,
-            )
+            axes.plot([bar.mark] * 2, ends, color="#d65f00", linewidth=2.5)
     if picture.mark and any(bar.mark is not None for bar in bars):
         axes.plot([], [], color="#d65f00", linewidth=2.5, label=picture.mark)
+    if any(bar.ideal is not None for bar in bars):
+        axes.plot([], [], color="0.5", linewidth=1, label=IDEAL)
     if any(bar.interval is not None for bar in bars):
         axes.plot([], [], color="black", linewidth=1.5, label="interval at 95 %")
-    axes.set_yticks(places, [_label(bar) for bar in bars])
+    axes.set_yticks(places, [bar.label for bar in bars])
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel(picture.unit)
@@ -114,9 +115,3 @@ def draw(picture: Picture, title: str) -> Any:  # noqa: ANN401 - matplotlib may 
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
-
-
-def _label(bar: Bar) -> str:
-    """Return a bar's name and its value, which a bar of no length does not show."""
-    known = math.isfinite(bar.value)
-    return f"{bar.name}: {f'{bar.value:.3g}' if known else 'unknown'}"

@@ -45,9 +45,9 @@ class Arms:
     def __init__(
         self, call: Call, workers: int, most: int, limit_threads: int | None
     ) -> None:
-        self.kind = ""
+        self.kind: str = ""
         """What the ceiling is."""
-        self.doubt = ""
+        self.doubt: str = ""
         """Why it is not the same calls in processes; empty if it is."""
         self._call, self._workers, self._most = call, workers, most
         self._limit_threads = limit_threads

@@ -52,9 +52,9 @@ class Call:
             raise ArgumentError(f"fn: expected something to call, got {fn!r}")
         if setup is not None and not callable(setup):
             raise ArgumentError(f"setup: expected something to call, got {setup!r}")
-        self.name = name_of(fn)
-        self.has_setup = setup is not None
-        self.most = sys.maxsize if setup is None else _MOST_PREPARED
+        self.name: str = name_of(fn)
+        self.has_setup: bool = setup is not None
+        self.most: int = sys.maxsize if setup is None else _MOST_PREPARED
         """How many calls there may be in a row."""
         self._fn, self._args, self._setup = fn, args, setup
         self._ready: list[tuple[Any, ...]] = []

@@ -115,11 +115,13 @@ class Witnesses:
         self._reached = self._known(reached)
         self._unhindered = self._known(unhindered)
         self._overlap = self._known(overlap)
-        self.reached = _median(self._reached)
-        self.unhindered = _median(self._unhindered)
-        self.overlap = _median(self._overlap)
-        self.ceiling = _median(self._known(ceiling))
-        self.speedup = _median([workers * b.serial / b.parallel for b in blocks])
+        self.reached: float | None = _median(self._reached)
+        self.unhindered: float | None = _median(self._unhindered)
+        self.overlap: float | None = _median(self._overlap)
+        self.ceiling: float | None = _median(self._known(ceiling))
+        self.speedup: float | None = _median(
+            [workers * b.serial / b.parallel for b in blocks]
+        )
 
     def _known(self, figure: Callable[[Block, int], float | None]) -> list[float]:
         found = [figure(block, self._workers) for block in self._blocks]

@@ -1,0 +1,26 @@
+"""Draw the README's picture from a run on this machine: python docs/make_pictures.py.
+
+It takes some seconds, wants a machine with nothing else to do, and needs matplotlib.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gilx.story.record import tell
+from gilx.story.save import draw
+
+PLACE = Path(__file__).with_name("pictures") / "held_and_released.png"
+
+
+def main() -> None:
+    """Measure held and released kernels as chapter 6 of the demo does, and draw them."""
+    chapter = tell([6]).extension
+    assert chapter is not None
+    PLACE.parent.mkdir(exist_ok=True)
+    title = "A kernel on two threads, holding the GIL and releasing it"
+    draw(chapter.picture(), title).savefig(PLACE, dpi=100)
+
+
+if __name__ == "__main__":
+    main()
