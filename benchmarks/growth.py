@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 __all__ = ["in_memory", "largest_size", "measure"]
 
 TIMES = 100
-BLOCKS, QUICK = 7, 1
+BLOCKS, QUICK = 6, 1  # six are what an interval needs
 # How the work grows with the size, and how what is in memory does, where not as 1.
 _WORK = {"mandelbrot": 2, "nbody": 2, "matmul": 3, "heat": 2}
 _MEMORY = {"mandelbrot": 2, "matmul": 2, "heat": 2}
 # Of what is free: making a problem takes up to so many times its arrays.
-_SHARE = 0.4
+_SHARE = 0.3
 _MAKING = 2.0
 # Of a sample at the default size: long enough for what starts and ends with it.
 _SECONDS = 0.15

@@ -150,6 +150,8 @@ def _begun(options: argparse.Namespace) -> Results:
         save("--json", options.json, fresh.to_json())  # or hear of it before measuring
         return fresh
     found = read_record(options.json, Results.from_json)
+    if not found.pieces:
+        return fresh
     if found.quick != options.quick:
         kinds = {True: "a quick run", False: "a full run"}
         raise ArgumentError(
