@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 # Scripts import each other by name, as they do where they are run.
 sys.path.append(str(ROOT / "benchmarks"))

@@ -22,6 +22,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+@pytest.mark.once
 @pytest.mark.parametrize(
     "source",
     [*sorted(CSRC.glob("kernels/*.c")), CSRC / "gil/sampler.c"],

@@ -19,6 +19,8 @@ from tests.pages import PAGES, ROOT, anchors, blocks, prose
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 BLOCKS = [
     pytest.param(
         block.text,

@@ -18,6 +18,8 @@ from tests.pages import ROOT, blocks
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 
 class Way(NamedTuple):
     """A section that is followed, and what it needs."""

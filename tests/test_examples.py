@@ -17,6 +17,8 @@ from tests.pages import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 # What examples with these words in their names need.
 NEEDED = {
     "dask": "distributed",

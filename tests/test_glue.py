@@ -9,6 +9,8 @@ import pytest
 
 from . import glue
 
+pytestmark = pytest.mark.once
+
 SOURCES = sorted((Path(__file__).parents[1] / "csrc" / "module").glob("*.c"))
 
 

@@ -10,6 +10,8 @@ import pytest
 
 import gilx
 
+pytestmark = pytest.mark.once
+
 HOME = Path(gilx.__file__).parent
 # From the lowest part to the highest; what a part has beside it in a line is its equal.
 PARTS = [

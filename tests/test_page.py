@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from gilx.meter.report import Report
 
+pytestmark = pytest.mark.once
+
 HARMFUL = [
     "<script>alert(1)</script>",
     "</script><script>alert(1)</script>",
