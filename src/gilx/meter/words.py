@@ -80,7 +80,7 @@ def doubts_of(report: Report) -> list[str]:
 def remarks_of(row: ReportRow) -> list[str]:
     """Return what a row means, what is missing, how it was measured, and its notes."""
     remarks = [row.reading]
-    if row.losses and row.workers > 1:
+    if row.losses and row.workers > 1 and not math.isnan(row.speedup):
         missing = row.workers - row.speedup
         parts = [
             f"{loss.name} {loss.amount:+.2f}"
