@@ -24,7 +24,7 @@ from gilx.page import document
 from gilx.page.document import plain
 from gilx.page.library import library
 from gilx.story.record import Story
-from tests.test_measure import REPORT, ROW
+from tests.test_report import REPORT, ROW
 from tests.test_story import story
 from tests.test_timeline import TIMELINE
 

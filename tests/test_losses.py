@@ -1,0 +1,95 @@
+"""Where the missing speedup went, and the concurrency, of samples that are made up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gilx.meter.losses import Known, split
+from gilx.meter.workers import Sample, concurrency
+
+ALONE = Sample(
+    *(1.0, 1.0, 0.0, None, 1),
+    worker_cpu=1.0,
+    wait=0.0,
+    late=0.0,
+    early=0.0,
+    uneven=0.0,
+    longest=1.0,
+    voluntary=0,
+    involuntary=0,
+)
+KNOWN = Known(0.0, 1e-4, 2.0, "native threads on the same kernel", 2.0)
+
+
+def together(seconds: float, cpu: float, **changes: Any) -> Sample:
+    return replace(ALONE, seconds=seconds, cpu=cpu, worker_cpu=cpu, **changes)
+
+
+@pytest.mark.parametrize(
+    ("main", "parallel", "known"),
+    [
+        ("GIL", together(1.0, 1.0, late=1.0), replace(KNOWN, held=1.0)),
+        ("GIL", together(1.0, 1.0, late=0.5, early=0.5), replace(KNOWN, held=1.0)),
+        ("GIL", together(0.75, 1.0, late=0.0), replace(KNOWN, held=0.5)),
+        # Held for far less than workers were late.
+        ("unexplained", together(1.0, 1.0, late=1.0), replace(KNOWN, held=0.011)),
+        ("imbalance", together(0.8, 1.0, early=0.6, uneven=0.6), KNOWN),
+        # One worker waited for a CPU, and the other one for that.
+        ("machine", together(1.0, 1.0, wait=0.5, early=0.5), KNOWN),
+        ("more CPU work", together(0.9, 1.8), replace(KNOWN, ceiling=1.1)),
+        # Work that only computes has slowed down as much: it is not memory.
+        ("machine", together(0.9, 1.8), replace(KNOWN, ceiling=1.1, control=1.1)),
+        ("more CPU work", together(0.9, 1.8), replace(KNOWN, control=math.nan)),
+        ("dispatch", together(0.9, 1.0), replace(KNOWN, empty_region=0.4)),
+        ("machine", together(1.0, 1.0, wait=1.0), replace(KNOWN, ceiling=1.0)),
+        ("machine", together(1.0, 1.0), replace(KNOWN, ceiling=1.0)),
+        ("unexplained", together(1.0, 1.0), KNOWN),
+        ("unexplained", together(1.0, 1.0), replace(KNOWN, held=None)),
+    ],
+)
+def test_losses_of_known_samples(main: str, parallel: Sample, known: Known) -> None:
+    speedup = 1.0 / parallel.seconds
+    losses = split([ALONE] * 3, [parallel] * 3, 2, speedup, known)
+    assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)
+    assert max(losses, key=lambda loss: loss.amount).name == main
+    others = [abs(loss.amount) for loss in losses if loss.name != main]
+    assert max(others) < 0.02
+
+
+def test_with_gils_of_their_own_nobody_waits_for_another() -> None:
+    known = replace(KNOWN, held=1.0, own_gils=True)
+    losses = split([ALONE], [together(1.0, 1.0, late=1.0)], 2, 1.0, known)
+    assert losses[0].amount == 0
+    assert losses[0].source == "none: each worker has a GIL of its own"
+
+
+def test_concurrency_takes_out_what_others_took() -> None:
+    # Two calls that overlap, on CPUs of which a neighbour has half.
+    busy = together(2.0, 2.0, wait=2.0, longest=1.0)
+    assert concurrency(ALONE, busy, 2, 2) == (2.0, "")
+    held = together(2.0, 2.0, longest=2.0)
+    assert concurrency(ALONE, held, 2, 2) == (1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seconds": 0.02}, "regions shorter than 50 ms"),
+        ({"throttled": 1}, "a control group's quota stopped the process"),
+        ({"steal": 0.3}, "more than 5% of the CPU time stolen"),
+        ({"wait": 1.5}, "workers waited for a CPU for more than 60% of the time"),
+        ({"wait": None}, "workers' CPU time and waits are not known"),
+    ],
+)
+def test_concurrency_says_why_it_can_not_tell(
+    changes: dict[str, Any], words: str
+) -> None:
+    assert concurrency(ALONE, replace(ALONE, **changes), 2, 2) == (None, words)
+
+
+def test_more_workers_than_cpus_have_no_concurrency() -> None:
+    assert concurrency(ALONE, ALONE, 3, 2)[1] == "more workers than usable CPUs (2)"
