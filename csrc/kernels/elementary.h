@@ -1,5 +1,5 @@
-/* exp, log and the normal quantile: the same bits everywhere, and no branches, so that
- * loops over them can be vectorised.
+/* exp, log and the normal quantile: the same bits everywhere. exp, log and what the
+ * quantile is made of have no branches, so that loops over them can be vectorised.
  *
  * The C library's own differ between libraries and versions. These use only operations
  * that IEEE 754 defines to the bit, in an order that is part of the contract; the
@@ -94,87 +94,101 @@ GILX_ELEMENTARY double gilx_log(double x) {
     return x < 0.0 ? NAN : y;
 }
 
+/* The polynomial with those coefficients, that of the highest power first. */
+GILX_ELEMENTARY double gilx_polynomial(const double *coefficients, int count, double x) {
+    double y = coefficients[0];
+    for (int i = 1; i < count; ++i) {
+        y = y * x + coefficients[i];
+    }
+    return y;
+}
+
 /* The z below which a standard normal number lies with probability u, 0 < u < 1.
  *
  * Wichura, Algorithm AS 241 (PPND16): rational approximations with a relative error of
- * about 1e-16, one for the middle, one for the tails and one for the far tails, which
- * begin where the nearer of u and 1 - u is below GILX_FAR = exp(-25). These are so rare
- * that loops do without them at first: gilx_normal_near is right for all others. */
+ * about 1e-16, one for the middle, in u, one for the tails and one for the far tails, in
+ * the root of the logarithm of the nearer of u and 1 - u. Far is where this is below
+ * GILX_FAR = exp(-25).
+ *
+ * Six paths of seven lie in the middle, and loops over a whole approximation are longer
+ * than processors look ahead: so it comes in pieces, of which loops take those they need,
+ * one at a time. */
 #define GILX_FAR 1.3887943864964021e-11
 
-GILX_ELEMENTARY double gilx_normal_near(double u) {
-    double q = u - 0.5;
-    double r = 0.180625 - q * q;
-    double top = 2509.0809287301226727;
-    top = top * r + 33430.575583588128105;
-    top = top * r + 67265.770927008700853;
-    top = top * r + 45921.953931549871457;
-    top = top * r + 13731.693765509461125;
-    top = top * r + 1971.5909503065514427;
-    top = top * r + 133.14166789178437745;
-    top = top * r + 3.387132872796366608;
-    double bottom = 5226.495278852545925;
-    bottom = bottom * r + 28729.085735721942674;
-    bottom = bottom * r + 39307.89580009271061;
-    bottom = bottom * r + 21213.794301586595867;
-    bottom = bottom * r + 5394.1960214247511077;
-    bottom = bottom * r + 687.1870074920579083;
-    bottom = bottom * r + 42.313330701600911252;
-    bottom = bottom * r + 1.0;
-    const bool central = fabs(q) <= 0.425;
-    const double central_top = q * top, central_bottom = bottom;
-
-    double nearer = q < 0.0 ? u : 1.0 - u;
-    double t = sqrt(-gilx_log(nearer)) - 1.6;
-    top = 7.7454501427834140764e-4;
-    top = top * t + 0.0227238449892691845833;
-    top = top * t + 0.24178072517745061177;
-    top = top * t + 1.27045825245236838258;
-    top = top * t + 3.64784832476320460504;
-    top = top * t + 5.7694972214606914055;
-    top = top * t + 4.6303378461565452959;
-    top = top * t + 1.42343711074968357734;
-    bottom = 1.05075007164441684324e-9;
-    bottom = bottom * t + 5.475938084995344946e-4;
-    bottom = bottom * t + 0.0151986665636164571966;
-    bottom = bottom * t + 0.14810397642748007459;
-    bottom = bottom * t + 0.68976733498510000455;
-    bottom = bottom * t + 1.6763848301838038494;
-    bottom = bottom * t + 2.05319162663775882187;
-    bottom = bottom * t + 1.0;
-    /* One division: it takes longer than choosing what to divide. */
-    top = q < 0.0 ? -top : top;
-    return (central ? central_top : top) / (central ? central_bottom : bottom);
+GILX_ELEMENTARY bool gilx_is_central(double u) {
+    return fabs(u - 0.5) <= 0.425;
 }
 
-GILX_ELEMENTARY double gilx_normal_far(double u) {
-    double nearer = u < 0.5 ? u : 1.0 - u;
-    double t = sqrt(-gilx_log(nearer)) - 5.0;
-    double top = 2.01033439929228813265e-7;
-    top = top * t + 2.71155556874348757815e-5;
-    top = top * t + 0.0012426609473880784386;
-    top = top * t + 0.026532189526576123093;
-    top = top * t + 0.29656057182850489123;
-    top = top * t + 1.7848265399172913358;
-    top = top * t + 5.4637849111641143699;
-    top = top * t + 6.6579046435011037772;
-    double bottom = 2.04426310338993978564e-15;
-    bottom = bottom * t + 1.4215117583164458887e-7;
-    bottom = bottom * t + 1.8463183175100546818e-5;
-    bottom = bottom * t + 7.868691311456132591e-4;
-    bottom = bottom * t + 0.0148753612908506148525;
-    bottom = bottom * t + 0.13692988092273580531;
-    bottom = bottom * t + 0.59983220655588793769;
-    bottom = bottom * t + 1.0;
-    return u < 0.5 ? -(top / bottom) : top / bottom;
+GILX_ELEMENTARY double gilx_central_top(double u) {
+    static const double top[8] = {2509.0809287301226727, 33430.575583588128105,
+                                  67265.770927008700853, 45921.953931549871457,
+                                  13731.693765509461125, 1971.5909503065514427,
+                                  133.14166789178437745, 3.387132872796366608};
+    const double q = u - 0.5;
+    return q * gilx_polynomial(top, 8, 0.180625 - q * q);
+}
+
+GILX_ELEMENTARY double gilx_central_bottom(double u) {
+    static const double bottom[8] = {5226.495278852545925,  28729.085735721942674,
+                                     39307.89580009271061,  21213.794301586595867,
+                                     5394.1960214247511077, 687.1870074920579083,
+                                     42.313330701600911252, 1.0};
+    const double q = u - 0.5;
+    return gilx_polynomial(bottom, 8, 0.180625 - q * q);
+}
+
+GILX_ELEMENTARY double gilx_tail_root(double u) {
+    return sqrt(-gilx_log(u < 0.5 ? u : 1.0 - u));
+}
+
+GILX_ELEMENTARY double gilx_tail_top(double root) {
+    static const double top[8] = {7.7454501427834140764e-4, 0.0227238449892691845833,
+                                  0.24178072517745061177,   1.27045825245236838258,
+                                  3.64784832476320460504,   5.7694972214606914055,
+                                  4.6303378461565452959,    1.42343711074968357734};
+    return gilx_polynomial(top, 8, root - 1.6);
+}
+
+GILX_ELEMENTARY double gilx_tail_bottom(double root) {
+    static const double bottom[8] = {1.05075007164441684324e-9, 5.475938084995344946e-4,
+                                     0.0151986665636164571966,  0.14810397642748007459,
+                                     0.68976733498510000455,    1.6763848301838038494,
+                                     2.05319162663775882187,    1.0};
+    return gilx_polynomial(bottom, 8, root - 1.6);
+}
+
+GILX_ELEMENTARY double gilx_tail(double u, double top, double bottom) {
+    const double z = top / bottom;
+    return u < 0.5 ? -z : z;
 }
 
 GILX_ELEMENTARY bool gilx_is_far(double u) {
     return u < GILX_FAR || 1.0 - u < GILX_FAR;
 }
 
+GILX_ELEMENTARY double gilx_far_top(double root) {
+    static const double top[8] = {2.01033439929228813265e-7, 2.71155556874348757815e-5,
+                                  0.0012426609473880784386,  0.026532189526576123093,
+                                  0.29656057182850489123,    1.7848265399172913358,
+                                  5.4637849111641143699,     6.6579046435011037772};
+    return gilx_polynomial(top, 8, root - 5.0);
+}
+
+GILX_ELEMENTARY double gilx_far_bottom(double root) {
+    static const double bottom[8] = {2.04426310338993978564e-15, 1.4215117583164458887e-7,
+                                     1.8463183175100546818e-5,   7.868691311456132591e-4,
+                                     0.0148753612908506148525,   0.13692988092273580531,
+                                     0.59983220655588793769,     1.0};
+    return gilx_polynomial(bottom, 8, root - 5.0);
+}
+
 GILX_ELEMENTARY double gilx_normal(double u) {
-    return gilx_is_far(u) ? gilx_normal_far(u) : gilx_normal_near(u);
+    if (gilx_is_central(u)) {
+        return gilx_central_top(u) / gilx_central_bottom(u);
+    }
+    const double root = gilx_tail_root(u);
+    return gilx_is_far(u) ? gilx_tail(u, gilx_far_top(root), gilx_far_bottom(root))
+                          : gilx_tail(u, gilx_tail_top(root), gilx_tail_bottom(root));
 }
 
 #endif

@@ -2,7 +2,8 @@
  *
  * Random numbers come from a counter, so any block can be computed by anyone. The work
  * goes through BATCH paths at a time, stage by stage, each stage a loop without branches
- * over arrays that stay in the first-level cache.
+ * over arrays that stay in the first-level cache, and short enough for a processor to
+ * work on several turns at once.
  */
 #ifndef GILX_NAME
 #include "elementary.h"
@@ -17,7 +18,8 @@
 #else
 
 #define SUMS 8
-#define BATCH 128 /* paths, a multiple of SUMS and of what draw() draws */
+#define BATCH 256 /* paths, a multiple of SUMS and of what draw() draws */
+#define SPARE 8   /* at least a vector, so that loops over tails go in whole ones */
 #define ABREAST (GILX_VECTOR / 8)
 #define VECTORS 4                     /* of counters whose rounds run side by side */
 #define DRAWN (2 * VECTORS * ABREAST) /* paths, two to each counter */
@@ -82,31 +84,119 @@ static inline void GILX_VARIANT(draw)(uint64_t counter, uint64_t seed, uint64_t 
     }
 }
 
-/* What paths first to first + BATCH pay. */
-static void GILX_VARIANT(pay)(const option *o, uint64_t first, double *paid) {
+/* The paths' numbers between 0 and 1. */
+static void GILX_VARIANT(uniforms)(uint64_t first, uint64_t seed, double *restrict u) {
     /* A path with an odd number takes the second half of a counter's bits. */
     uint64_t bits[BATCH + DRAWN];
-    double u[BATCH], z[BATCH];
     for (uint64_t i = 0; i < BATCH + first % 2; i += DRAWN) {
-        GILX_VARIANT(draw)((first + i) / 2, o->seed, bits + i);
+        GILX_VARIANT(draw)((first + i) / 2, seed, bits + i);
+    }
+    const uint64_t *from = bits + first % 2;
+    for (int i = 0; i < BATCH; ++i) {
+        /* Set as the last places of 1: a number from 1 to 2, from which an odd number of
+         * halves of the last place is left. Exact, as is (w + 0.5) * 2**-52. */
+        u[i] = gilx_from_bits((from[i] >> 12) | 0x3ff0000000000000) - (1.0 - 0x1p-53);
+    }
+}
+
+#if GILX_HAS_ISAS && GILX_VECTOR == 64
+static inline __mmask8 GILX_VARIANT(in_tails)(__m512d u) {
+    const __m512d q = _mm512_abs_pd(_mm512_sub_pd(u, _mm512_set1_pd(0.5)));
+    return _mm512_cmp_pd_mask(q, _mm512_set1_pd(0.425), _CMP_GT_OQ);
+}
+#endif
+
+/* Copy those of u that lie in tails, one after the other; return how many. There is no
+ * branch, since none could be foreseen. SPARE more are written behind them: any numbers
+ * in tails. */
+static int GILX_VARIANT(pick_tails)(const double *restrict u, double *restrict tails) {
+    int count = 0;
+#if GILX_HAS_ISAS && GILX_VECTOR == 64
+    for (int i = 0; i < BATCH; i += ABREAST) {
+        const __m512d some = _mm512_loadu_pd(u + i);
+        const __mmask8 picked = GILX_VARIANT(in_tails)(some);
+        _mm512_storeu_pd(tails + count, _mm512_maskz_compress_pd(picked, some));
+        count += __builtin_popcount(picked);
+    }
+#else
+    for (int i = 0; i < BATCH; ++i) {
+        tails[count] = u[i];
+        count += !gilx_is_central(u[i]);
+    }
+#endif
+    for (int i = 0; i < SPARE; ++i) {
+        tails[count + i] = 0.01;
+    }
+    return count;
+}
+
+/* The other way: what was made of those goes to their places in z. */
+static void GILX_VARIANT(place_tails)(const double *restrict u,
+                                      const double *restrict tails, double *restrict z) {
+    int count = 0;
+#if GILX_HAS_ISAS && GILX_VECTOR == 64
+    for (int i = 0; i < BATCH; i += ABREAST) {
+        const __mmask8 placed = GILX_VARIANT(in_tails)(_mm512_loadu_pd(u + i));
+        const __m512d next = _mm512_loadu_pd(tails + count), old = _mm512_loadu_pd(z + i);
+        _mm512_storeu_pd(z + i, _mm512_mask_expand_pd(old, placed, next));
+        count += __builtin_popcount(placed);
+    }
+#else
+    for (int i = 0; i < BATCH; ++i) {
+        const bool central = gilx_is_central(u[i]);
+        const double next = tails[count];
+        z[i] = central ? z[i] : next;
+        count += !central;
+    }
+#endif
+}
+
+/* The normal quantiles z of u: the central approximation for all, then another for those
+ * in tails. */
+static void GILX_VARIANT(quantiles)(const double *restrict u, double *restrict z) {
+    double tails[BATCH + SPARE], root[BATCH + SPARE];
+    double top[BATCH + SPARE], bottom[BATCH + SPARE];
+    for (int i = 0; i < BATCH; ++i) {
+        z[i] = gilx_central_top(u[i]);
+    }
+    for (int i = 0; i < BATCH; ++i) {
+        z[i] = z[i] / gilx_central_bottom(u[i]);
+    }
+
+    const int count = GILX_VARIANT(pick_tails)(u, tails);
+    const int whole = (count + SPARE - 1) / SPARE * SPARE;
+    for (int i = 0; i < whole; ++i) {
+        root[i] = gilx_tail_root(tails[i]);
+    }
+    for (int i = 0; i < whole; ++i) {
+        top[i] = gilx_tail_top(root[i]);
+    }
+    for (int i = 0; i < whole; ++i) {
+        bottom[i] = gilx_tail_bottom(root[i]);
     }
     int64_t far = 0;
-    for (uint64_t i = 0; i < BATCH; ++i) {
-        /* Set as the last places of 2**52: a whole number in a double. */
-        uint64_t whole = (bits[i + first % 2] >> 12) | 0x4330000000000000;
-        u[i] = ((gilx_from_bits(whole) - 0x1p52) + 0.5) * 0x1p-52;
+    for (int i = 0; i < whole; ++i) {
+        far |= (int64_t)(tails[i] < GILX_FAR) | (int64_t)(1.0 - tails[i] < GILX_FAR);
     }
+    for (int i = 0; far != 0 && i < count; ++i) {
+        if (gilx_is_far(tails[i])) {
+            top[i] = gilx_far_top(root[i]);
+            bottom[i] = gilx_far_bottom(root[i]);
+        }
+    }
+    for (int i = 0; i < whole; ++i) {
+        tails[i] = gilx_tail(tails[i], top[i], bottom[i]);
+    }
+    GILX_VARIANT(place_tails)(u, tails, z);
+}
+
+/* What paths first to first + BATCH pay. */
+static void GILX_VARIANT(pay)(const option *o, uint64_t first, double *paid) {
+    double u[BATCH], z[BATCH];
+    GILX_VARIANT(uniforms)(first, o->seed, u);
+    GILX_VARIANT(quantiles)(u, z);
     for (int i = 0; i < BATCH; ++i) {
-        z[i] = gilx_normal_near(u[i]);
-    }
-    for (int i = 0; i < BATCH; ++i) {
-        far |= (int64_t)(u[i] < GILX_FAR) | (int64_t)(1.0 - u[i] < GILX_FAR);
-    }
-    for (int i = 0; far != 0 && i < BATCH; ++i) {
-        z[i] = gilx_normal(u[i]);
-    }
-    for (int i = 0; i < BATCH; ++i) {
-        double s = o->spot * gilx_exp(o->drift + o->spread * z[i]);
+        const double s = o->spot * gilx_exp(o->drift + o->spread * z[i]);
         paid[i] = s > o->strike ? s - o->strike : 0.0;
     }
 }
@@ -164,6 +254,7 @@ static int GILX_VARIANT(montecarlo)(const gilx_argument *arguments, int64_t star
 
 #undef SUMS
 #undef BATCH
+#undef SPARE
 #undef ABREAST
 #undef VECTORS
 #undef DRAWN
