@@ -160,6 +160,11 @@ def test_empty_inputs(implementation: Implementation) -> None:
     rows = np.zeros((3, 0), np.int32)
     assert implementation["mandelbrot"](nothing, np.zeros(3), 5, rows) == 3
     assert implementation["histogram"](b"", 5, np.zeros((0, 256), np.int64)) == 0
+    # Rows without columns have no border to copy.
+    around = np.full(8, 7.0)
+    no_columns = around[:0].reshape(3, 0)
+    assert implementation["heat"](np.zeros((3, 0)), 0.2, no_columns) == 3
+    assert (around == 7.0).all()
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,22 @@ def test_same_bits_of_any_size_and_splitting(data: st.DataObject) -> None:
     assert same_bits(problem, edges) == compute(problem, "cython-nogil")
 
 
+def test_a_path_in_the_far_tail() -> None:
+    """One path in 36 thousand million lies there: of this seed, number 21804."""
+    number, seed = 21_804, 247_218
+    option = (100.0, 105.0, 0.03, 0.2, 1.0, number + 1, 1, seed)
+    montecarlo = gilx.kernels.get("montecarlo")
+    out, right = np.zeros((2, number + 1, 2))
+    montecarlo.function("cython-nogil")(*option, right, number)
+    for isa in SETS:
+        ckernels._instruction_set(isa)
+        montecarlo.function("c-nogil")(*option, out, number)
+        assert out.tobytes() == right.tobytes()
+    assert out[number, 0] > 250
+    montecarlo.python(*option, out, number, number + 1)
+    np.testing.assert_allclose(out, right, rtol=1e-12)
+
+
 def test_the_least_is_always_there() -> None:
     assert SETS[0] == "baseline"
     assert set(SETS) <= {"baseline", "avx2", "avx512"}
