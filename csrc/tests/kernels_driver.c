@@ -35,7 +35,7 @@ static int64_t size_of(const gilx_argument *arguments, const gilx_signature *sig
         }
     }
     /* Strings, end to end, are LENGTH times as long as there are of them. */
-    return length > 2 && memcmp(name + 1, "_size", 5) == 0 ? size * LENGTH : size;
+    return length > 2 && strncmp(name + 1, "_size", 5) == 0 ? size * LENGTH : size;
 }
 
 static int64_t axis_of(const gilx_argument *arguments, const gilx_signature *signature,
