@@ -259,7 +259,7 @@ def test_every_variant_agrees_with_the_references(kernel: gilx.kernels.Kernel) -
             assert result.tobytes() == right.tobytes(), variant
 
 
-@pytest.mark.once
+@pytest.mark.alone  # under sanitizers it takes long
 def test_default_problems_are_right(kernel: gilx.kernels.Kernel) -> None:
     result = gilx.run(kernel.name)
     result.problem.check(result.problem.out)
