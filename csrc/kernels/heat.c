@@ -21,9 +21,10 @@
 
 #else
 
-#define ROWS 4           /* rows abreast in the caches */
-#define STREAMED_ROWS 8  /* rows together past them */
-#define COLUMNS 32       /* of a block past the caches */
+#define ROWS 4                          /* rows abreast in the caches */
+#define STREAMED_ROWS 8                 /* rows together past them */
+#define COLUMNS 32                      /* of a block past the caches */
+#define LEAST (2 + GILX_LINE + COLUMNS) /* cells in a row past the caches */
 #define POLLED (1 << 15) /* cells between polls: some 0.02 ms from memory */
 #define CHUNK (POLLED / ROWS)
 #define ABREAST (GILX_VECTOR / 8)
@@ -34,11 +35,10 @@ static inline double GILX_VARIANT(cell)(const double *here, double rate, int64_t
     return here[0] + rate * (around - 4.0 * here[0]);
 }
 
-/* COUNT columns, a multiple of ABREAST, of some rows. If `past`, of one row, whose
- * columns begin a line of `out`. */
+/* COUNT columns, a multiple of ABREAST, of some rows; those of `out` are `apart`. */
 ALWAYS_INLINE void GILX_VARIANT(step_block)(const double *here, double rate,
                                             int64_t width, int rows, int64_t count,
-                                            bool past, double *restrict out) {
+                                            double *restrict out, int64_t apart) {
     for (int64_t i = 0; i < count; i += ABREAST) {
         gilx_doubles above = GILX_LOAD(here + i - width);
         gilx_doubles middle = GILX_LOAD(here + i);
@@ -47,15 +47,21 @@ ALWAYS_INLINE void GILX_VARIANT(step_block)(const double *here, double rate,
             const gilx_doubles below = GILX_LOAD(at + width);
             const gilx_doubles around =
                 (above + below) + (GILX_LOAD(at - 1) + GILX_LOAD(at + 1));
-            const gilx_doubles next = middle + rate * (around - 4.0 * middle);
-            if (past) {
-                GILX_STREAM(out + i, next);
-            } else {
-                GILX_STORE(out + row * width + i, next);
-            }
+            GILX_STORE(out + row * apart + i, middle + rate * (around - 4.0 * middle));
             above = middle;
             middle = below;
         }
+    }
+}
+
+/* COLUMNS columns of a row, past the caches: `out` begins a line. A line that is not
+ * written at one go goes to memory in parts, so all are computed before. */
+ALWAYS_INLINE void GILX_VARIANT(stream_block)(const double *here, double rate,
+                                              int64_t width, double *restrict out) {
+    double block[COLUMNS] __attribute__((aligned(64)));
+    GILX_VARIANT(step_block)(here, rate, width, 1, COLUMNS, block, COLUMNS);
+    for (int64_t i = 0; i < COLUMNS; i += ABREAST) {
+        GILX_STREAM(out + i, GILX_LOAD(block + i));
     }
 }
 
@@ -64,7 +70,7 @@ ALWAYS_INLINE void GILX_VARIANT(step_columns)(const double *here, double rate,
                                               int64_t width, int rows, int64_t count,
                                               double *restrict out) {
     const int64_t vectors = count / ABREAST * ABREAST;
-    GILX_VARIANT(step_block)(here, rate, width, rows, vectors, false, out);
+    GILX_VARIANT(step_block)(here, rate, width, rows, vectors, out, width);
     for (int64_t i = vectors; i < count; ++i) {
         for (int row = 0; row < rows; ++row) {
             const int64_t at = row * width + i;
@@ -95,22 +101,20 @@ static bool GILX_VARIANT(step_rows)(const double *here, double rate, int64_t wid
     return !gilx_poll_stops(poll, 8);
 }
 
-/* The same of up to STREAMED_ROWS rows, past the caches. */
+/* The same of up to STREAMED_ROWS rows of LEAST cells or more, past the caches. */
 static bool GILX_VARIANT(stream_rows)(const double *here, double rate, int64_t width,
                                       int rows, double *out, gilx_poll *poll) {
-    const int64_t inner = width > 2 ? width - 2 : 0;
-    const int64_t blocks = inner > GILX_LINE ? (inner - GILX_LINE) / COLUMNS : 0;
+    const int64_t inner = width - 2, blocks = (inner - GILX_LINE) / COLUMNS;
     int64_t next[STREAMED_ROWS]; /* cell of each row */
     for (int row = 0; row < rows; ++row) {
-        const int64_t at = row * width, line = gilx_until_line(out + at);
-        const int64_t count = line < inner ? line : inner;
+        const int64_t at = row * width, count = gilx_until_line(out + at);
         GILX_VARIANT(step_columns)(here + at, rate, width, 1, count, out + at);
         next[row] = at + count;
     }
     for (int64_t block = 0; block < blocks; ++block) {
         for (int row = 0; row < rows; ++row) {
             const int64_t at = next[row];
-            GILX_VARIANT(step_block)(here + at, rate, width, 1, COLUMNS, true, out + at);
+            GILX_VARIANT(stream_block)(here + at, rate, width, out + at);
             next[row] += COLUMNS;
         }
         if (gilx_poll_stops(poll, rows * COLUMNS)) {
@@ -143,7 +147,7 @@ static int GILX_VARIANT(heat)(const gilx_argument *arguments, int64_t start, int
     const int64_t height = arguments[0].shape[0], width = arguments[0].shape[1];
     const double rate = arguments[1].real;
     double *out = arguments[2].data;
-    const bool past = gilx_streams(height * width);
+    const bool past = width >= LEAST && gilx_streams(height * width);
     gilx_poll poll = {.control = control, .every = POLLED, .left = POLLED};
     bool stopped = false;
 
@@ -183,6 +187,7 @@ static int GILX_VARIANT(heat)(const gilx_argument *arguments, int64_t start, int
 #undef ROWS
 #undef STREAMED_ROWS
 #undef COLUMNS
+#undef LEAST
 #undef POLLED
 #undef CHUNK
 #undef ABREAST
