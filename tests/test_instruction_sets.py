@@ -52,7 +52,7 @@ def compute(problem: gilx.kernels.Problem, variant: str) -> bytes:
     return out.tobytes()
 
 
-@pytest.mark.once
+@pytest.mark.alone  # under sanitizers it takes half a minute
 def test_same_bits_of_default_problems(kernel: gilx.kernels.Kernel) -> None:
     problem = kernel.problem()
     assert same_bits(problem) == compute(problem, "cython-nogil")

@@ -110,11 +110,14 @@ def test_primes_of_tiny_segments(implementation: Implementation) -> None:
         ]
 
 
-def test_primes_far_out(implementation: Implementation) -> None:
-    limit, segment = 2**40, 2**20
-    out, right = np.zeros((2, limit // segment), np.int64)
-    implementation["primes"](limit, segment, out, 2**20 - 2)
-    gilx.kernels.get("primes").function("numpy")(limit, segment, right, 2**20 - 2, 2**20)
+# The second has primes of all sizes, of which some meet few of the pieces that are sieved
+# at a time, and more than one window.
+@pytest.mark.parametrize(("limit", "segment"), [(2**40, 2**20), (10**10, 25 * 10**6)])
+def test_primes_far_out(implementation: Implementation, limit: int, segment: int) -> None:
+    items = limit // segment
+    out, right = np.zeros((2, items), np.int64)
+    implementation["primes"](limit, segment, out, items - 2)
+    gilx.kernels.get("primes").function("numpy")(limit, segment, right, items - 2, items)
     assert out[-2:].tolist() == right[-2:].tolist()
     assert out[-1] > 30_000
 
@@ -256,6 +259,7 @@ def test_every_variant_agrees_with_the_references(kernel: gilx.kernels.Kernel) -
             assert result.tobytes() == right.tobytes(), variant
 
 
+@pytest.mark.alone  # under sanitizers it takes long
 def test_default_problems_are_right(kernel: gilx.kernels.Kernel) -> None:
     result = gilx.run(kernel.name)
     result.problem.check(result.problem.out)

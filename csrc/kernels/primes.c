@@ -2,8 +2,12 @@
  *
  * These leave one of eight rests when divided by 30. Each rest has a sieve of its own, in
  * which flag k stands for 30*k + rest: there the multiples of a prime p are p flags
- * apart. A sieve goes through windows that stay in the first-level cache. Multiples of 7,
+ * apart. A sieve goes through pieces that stay in the first-level cache. Multiples of 7,
  * 11 and 13 come crossed out, copied from a pattern that repeats every 1001 flags.
+ *
+ * A prime that is longer than a piece seldom meets one, and asking it costs more than
+ * crossing out: where there are such primes, they cross out windows of many pieces, which
+ * stay in the second-level cache.
  */
 #ifndef GILX_NAME
 #include <stdlib.h>
@@ -18,16 +22,19 @@
 #define RESTS 8
 #define WHEEL 30
 #define PERIOD (7 * 11 * 13)
-#define WINDOW 17920   /* flags, a byte each: half a first-level cache */
+#define PIECE 17920    /* flags, a byte each: half a first-level cache */
+#define PIECES 16      /* to a window */
 #define POLL (1 << 19) /* flags crossed out between polls: some 0.3 ms */
 
 typedef struct {
     int32_t *prime; /* those from 17 on whose square is below the end of the range */
-    int64_t count;
+    int64_t count, small; /* the first `small` are at most PIECE */
     /* For each rest and prime, which flag to cross out next, seen from the window. */
     int32_t *next[RESTS];
+    uint8_t *flag;  /* of a window, for one rest */
+    int64_t window; /* flags: of one piece, if there are none but small primes */
     /* Whether 30*k has none of 7, 11, 13 as a factor. */
-    uint8_t pattern[PERIOD + WINDOW];
+    uint8_t pattern[PERIOD + PIECE];
 } GILX_VARIANT(sieve);
 #define sieve GILX_VARIANT(sieve)
 
@@ -48,14 +55,18 @@ static int GILX_VARIANT(prepare)(sieve *it, int64_t root, gilx_poll *poll) {
     const size_t room = (size_t)(root / WHEEL + 1) * RESTS;
     it->prime = malloc(room * sizeof *it->prime);
     it->next[0] = malloc(RESTS * room * sizeof *it->next[0]);
-    int status = composite != NULL && it->prime != NULL && it->next[0] != NULL
-                     ? GILX_DONE
-                     : GILX_NO_MEMORY;
+    it->window = root > PIECE ? PIECES * PIECE : PIECE;
+    it->flag = malloc((size_t)it->window);
+    int status =
+        composite != NULL && it->prime != NULL && it->next[0] != NULL && it->flag != NULL
+            ? GILX_DONE
+            : GILX_NO_MEMORY;
     for (int64_t n = 3; n <= root && status == GILX_DONE; n += 2) {
         int64_t crossed = 1;
         if (!composite[n / 2]) {
             if (n >= 17) {
                 it->prime[it->count++] = (int32_t)n;
+                it->small += n <= PIECE;
             }
             for (int64_t m = n * n; m <= root; m += 2 * n, ++crossed) {
                 composite[m / 2] = 1;
@@ -72,7 +83,7 @@ static int GILX_VARIANT(prepare)(sieve *it, int64_t root, gilx_poll *poll) {
     static const int factors[] = {7, 11, 13};
     memset(it->pattern, 1, sizeof it->pattern);
     for (int i = 0; i < 3; ++i) {
-        for (int k = 0; k < PERIOD + WINDOW; k += factors[i]) {
+        for (int k = 0; k < PERIOD + PIECE; k += factors[i]) {
             it->pattern[k] = 0;
         }
     }
@@ -115,24 +126,14 @@ static void GILX_VARIANT(begin_prime)(sieve *it, int64_t index, int64_t low) {
     }
 }
 
-/* Cross out and count, of the window [low, high), the numbers that leave one rest.
- * `active` sieving primes have multiples there. */
-static int64_t GILX_VARIANT(count_rest)(sieve *it, int rest, int64_t low, int64_t high,
-                                        int64_t active, gilx_poll *poll, int *status) {
-    /* 30*(k + shift) is 30*k + rest, modulo 1001. */
-    static const int16_t shift[RESTS] = {634, 434, 968, 234, 768, 34, 568, 368};
-    uint8_t flag[WINDOW];
-    const int64_t first = GILX_VARIANT(flags_below)(low, rest);
-    const int64_t flags = GILX_VARIANT(flags_below)(high, rest) - first;
-    int32_t *next = it->next[rest];
-    int64_t crossed = flags / 8;
-    memcpy(flag, it->pattern + (first + shift[rest]) % PERIOD, (size_t)flags);
-    if (first == 0 && flags > 0) {
-        /* 1 is no prime; 7, 11 and 13 are. */
-        flag[0] = rest != 0;
-    }
-    for (int64_t p = 0; p < active; ++p) {
-        const int64_t prime = it->prime[p];
+/* Cross out multiples of primes [begin, end) among some flags. False when asked to stop.
+ */
+static bool GILX_VARIANT(cross_out)(const int32_t *primes, int32_t *next, int64_t begin,
+                                    int64_t end, uint8_t *flag, int64_t flags,
+                                    gilx_poll *poll) {
+    int64_t crossed = 0;
+    for (int64_t p = begin; p < end; ++p) {
+        const int64_t prime = primes[p];
         int64_t at = next[p];
         for (; at + 3 * prime < flags; at += 4 * prime) {
             flag[at] = 0;
@@ -147,15 +148,15 @@ static int64_t GILX_VARIANT(count_rest)(sieve *it, int rest, int64_t low, int64_
         crossed += flags / prime + 8;
         if (crossed > POLL / 2) {
             if (gilx_poll_stops(poll, crossed)) {
-                *status = GILX_STOPPED;
-                return 0;
+                return false;
             }
             crossed = 0;
         }
     }
-    if (gilx_poll_stops(poll, crossed)) {
-        *status = GILX_STOPPED;
-    }
+    return !gilx_poll_stops(poll, crossed);
+}
+
+static int64_t GILX_VARIANT(count_flags)(const uint8_t *flag, int64_t flags) {
     int64_t count = 0;
     for (int64_t begin = 0; begin < flags; begin += 128) {
         /* In bytes, as long as these can't overflow. */
@@ -169,6 +170,37 @@ static int64_t GILX_VARIANT(count_rest)(sieve *it, int rest, int64_t low, int64_
     return count;
 }
 
+/* Cross out and count, of the window [low, high), the numbers that leave one rest.
+ * `active` sieving primes have multiples there. */
+static int64_t GILX_VARIANT(count_rest)(sieve *it, int rest, int64_t low, int64_t high,
+                                        int64_t active, gilx_poll *poll, int *status) {
+    /* 30*(k + shift) is 30*k + rest, modulo 1001. */
+    static const int16_t shift[RESTS] = {634, 434, 968, 234, 768, 34, 568, 368};
+    const int64_t first = GILX_VARIANT(flags_below)(low, rest);
+    const int64_t flags = GILX_VARIANT(flags_below)(high, rest) - first;
+    const int64_t small = active < it->small ? active : it->small;
+    int32_t *next = it->next[rest];
+    bool stopped = false;
+    for (int64_t k = 0; k < flags && !stopped; k += PIECE) {
+        uint8_t *piece = it->flag + k;
+        const int64_t size = flags - k < PIECE ? flags - k : PIECE;
+        memcpy(piece, it->pattern + (first + k + shift[rest]) % PERIOD, (size_t)size);
+        if (first + k == 0) {
+            /* 1 is no prime; 7, 11 and 13 are. */
+            piece[0] = rest != 0;
+        }
+        stopped =
+            !GILX_VARIANT(cross_out)(it->prime, next, 0, small, piece, size, poll) ||
+            gilx_poll_stops(poll, size / 8);
+    }
+    if (stopped ||
+        !GILX_VARIANT(cross_out)(it->prime, next, small, active, it->flag, flags, poll)) {
+        *status = GILX_STOPPED;
+        return 0;
+    }
+    return GILX_VARIANT(count_flags)(it->flag, flags);
+}
+
 /* Count the primes p with begin <= p < end. */
 static int64_t GILX_VARIANT(count_range)(sieve *it, int64_t begin, int64_t end,
                                          gilx_poll *poll, int *status) {
@@ -177,7 +209,7 @@ static int64_t GILX_VARIANT(count_range)(sieve *it, int64_t begin, int64_t end,
     count += begin <= 3 && 3 < end;
     count += begin <= 5 && 5 < end;
     for (int64_t low = begin; low < end && *status == GILX_DONE;) {
-        const int64_t room = (int64_t)WHEEL * (WINDOW - 1);
+        const int64_t room = WHEEL * (it->window - 1);
         const int64_t high = end - low < room ? end : low + room;
         for (; active < it->count; ++active) {
             const int64_t prime = it->prime[active];
@@ -209,7 +241,7 @@ static int GILX_VARIANT(primes)(const gilx_argument *arguments, int64_t start,
     if (start == stop) {
         return GILX_DONE;
     }
-    it.count = 0;
+    it.count = it.small = 0;
     const int64_t end = limit / segment < stop ? limit : stop * segment;
     int status = GILX_VARIANT(prepare)(&it, GILX_VARIANT(square_root)(end), &poll);
     for (int64_t item = start; item < stop && status == GILX_DONE; ++item) {
@@ -219,13 +251,15 @@ static int GILX_VARIANT(primes)(const gilx_argument *arguments, int64_t start,
     }
     free(it.prime);
     free(it.next[0]);
+    free(it.flag);
     return status;
 }
 
 #undef RESTS
 #undef WHEEL
 #undef PERIOD
-#undef WINDOW
+#undef PIECE
+#undef PIECES
 #undef POLL
 #undef sieve
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from gilx.kernels.base import Array
 
 SEGMENT = 1 << 19
+# Where each prime begins in a segment is a division: many segments more would be spent on
+# these alone.
+SEGMENTS = 1 << 10
 
 
 class Primes(Kernel):
@@ -76,7 +79,8 @@ class Primes(Kernel):
         import numpy as np  # noqa: PLC0415 - see Kernel
 
         del rng
-        return (size, SEGMENT), np.zeros(-(-size // SEGMENT), np.int64)
+        segment = SEGMENT * max(1, -(-size // (SEGMENT * SEGMENTS)))
+        return (size, segment), np.zeros(-(-size // segment), np.int64)
 
     def units(self, problem: Problem) -> int:
         """Return how many numbers are looked at."""
