@@ -58,10 +58,20 @@ def test_same_bits_of_default_problems(kernel: gilx.kernels.Kernel) -> None:
     assert same_bits(problem) == compute(problem, "cython-nogil")
 
 
-def test_same_bits_past_the_caches() -> None:
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 8, 10, 41, 42, 49, 50, 1501, 1504])
+def test_same_bits_past_the_caches(width: int) -> None:
     """So large a grid is written past them, in rows that begin anywhere in a line."""
-    problem = gilx.kernels.get("heat").problem(1501)
-    assert same_bits(problem, [1, 700]) == compute(problem, "cython-nogil")
+    height = 2**21 // width + 1
+    heat = gilx.kernels.get("heat")
+    u = np.random.default_rng(width).random((height, width))
+    right = np.empty_like(u)
+    heat.function("cython-nogil")(u, 0.2, right)
+    for name in SETS:
+        ckernels._instruction_set(name)
+        out = np.full_like(u, np.nan)
+        for start, stop in pairwise([0, 1, 700, height]):
+            heat.function("c-nogil")(u, 0.2, out, start, stop)
+        assert out.tobytes() == right.tobytes(), name
 
 
 @settings(deadline=None, max_examples=100)

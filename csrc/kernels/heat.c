@@ -1,9 +1,14 @@
 /* heat: one step of the five-point scheme. Memory binds it: each cell is read once and
  * written once, past the caches where these would not hold the grid until the next step.
  *
- * Several rows are computed abreast. Three rows don't fit into the first-level cache, so
- * row by row each cell would come to it three times; abreast, ROWS + 2 rows are read for
- * ROWS. More rows than 12 are more streams than a processor follows.
+ * Three rows don't fit into the first-level cache, so row by row each cell would come to
+ * it three times; of several rows together, two more are read than written.
+ *
+ * In the caches, ROWS rows are computed abreast, a vector of each at a time, and what two
+ * rows read stays in registers. Writes past the caches must fill whole lines, which begin
+ * at other columns in each row; so there, STREAMED_ROWS rows are computed in blocks of
+ * whole lines, a row's after the other's. More rows are more streams than a processor
+ * follows.
  */
 #ifndef GILX_NAME
 #include <string.h>
@@ -16,13 +21,13 @@
 
 #else
 
-#define ROWS 12         /* abreast */
-#define FEW 4           /* abreast, of what is left */
-#define CHUNK (1 << 12) /* columns between polls: some 0.1 ms for ROWS from memory */
+#define ROWS 4                          /* rows abreast in the caches */
+#define STREAMED_ROWS 8                 /* rows together past them */
+#define COLUMNS 32                      /* of a block past the caches */
+#define LEAST (2 + GILX_LINE + COLUMNS) /* cells in a row past the caches */
+#define POLLED (1 << 15) /* cells between polls: some 0.02 ms from memory */
+#define CHUNK (POLLED / ROWS)
 #define ABREAST (GILX_VECTOR / 8)
-/* Columns computed before they are written past the caches. A line that is not written
- * at one go goes to memory in parts, so shorter vectors are gathered. */
-#define COLUMNS (GILX_VECTOR == 64 ? GILX_LINE : 4 * GILX_LINE)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 static inline double GILX_VARIANT(cell)(const double *here, double rate, int64_t width) {
@@ -49,39 +54,24 @@ ALWAYS_INLINE void GILX_VARIANT(step_block)(const double *here, double rate,
     }
 }
 
-/* The same of COLUMNS columns, past the caches: all rows of `out` begin a line. */
+/* COLUMNS columns of a row, past the caches: `out` begins a line. A line that is not
+ * written at one go goes to memory in parts, so all are computed before. */
 ALWAYS_INLINE void GILX_VARIANT(stream_block)(const double *here, double rate,
-                                              int64_t width, int rows,
-                                              double *restrict out) {
-    double block[ROWS * COLUMNS] __attribute__((aligned(64)));
-    GILX_VARIANT(step_block)(here, rate, width, rows, COLUMNS, block, COLUMNS);
-    for (int row = 0; row < rows; ++row) {
-        for (int64_t i = 0; i < COLUMNS; i += ABREAST) {
-            GILX_STREAM(out + row * width + i, GILX_LOAD(block + row * COLUMNS + i));
-        }
+                                              int64_t width, double *restrict out) {
+    double block[COLUMNS] __attribute__((aligned(64)));
+    GILX_VARIANT(step_block)(here, rate, width, 1, COLUMNS, block, COLUMNS);
+    for (int64_t i = 0; i < COLUMNS; i += ABREAST) {
+        GILX_STREAM(out + i, GILX_LOAD(block + i));
     }
 }
 
-/* Columns [begin, end) of some rows that are not on the border. */
+/* Any number of columns of some rows, into the caches. */
 ALWAYS_INLINE void GILX_VARIANT(step_columns)(const double *here, double rate,
-                                              int64_t width, int rows, int64_t begin,
-                                              int64_t end, bool past,
+                                              int64_t width, int rows, int64_t count,
                                               double *restrict out) {
-    int64_t i = begin, vectors = (end - begin) / ABREAST * ABREAST;
-    if (past) {
-        for (; i < end && !gilx_begins_line(out + i); ++i) {
-            for (int row = 0; row < rows; ++row) {
-                const int64_t at = row * width + i;
-                out[at] = GILX_VARIANT(cell)(here + at, rate, width);
-            }
-        }
-        for (; i + COLUMNS <= end; i += COLUMNS) {
-            GILX_VARIANT(stream_block)(here + i, rate, width, rows, out + i);
-        }
-        vectors = (end - i) / ABREAST * ABREAST;
-    }
-    GILX_VARIANT(step_block)(here + i, rate, width, rows, vectors, out + i, width);
-    for (i += vectors; i < end; ++i) {
+    const int64_t vectors = count / ABREAST * ABREAST;
+    GILX_VARIANT(step_block)(here, rate, width, rows, vectors, out, width);
+    for (int64_t i = vectors; i < count; ++i) {
         for (int row = 0; row < rows; ++row) {
             const int64_t at = row * width + i;
             out[at] = GILX_VARIANT(cell)(here + at, rate, width);
@@ -89,29 +79,53 @@ ALWAYS_INLINE void GILX_VARIANT(step_columns)(const double *here, double rate,
     }
 }
 
-/* Some rows that are not on the border: ROWS, FEW or 1. False when asked to stop. */
+/* The inner columns of ROWS rows, or of one; the arrays begin there. False when asked to
+ * stop. */
 static bool GILX_VARIANT(step_rows)(const double *here, double rate, int64_t width,
-                                    int rows, bool past, double *out, gilx_poll *poll) {
-    for (int row = 0; row < rows; ++row) {
-        out[row * width] = here[row * width];
-        out[row * width + width - 1] = here[row * width + width - 1];
-    }
-    for (int64_t begin = 1; begin < width - 1; begin += CHUNK) {
-        const int64_t end = width - 1 - begin < CHUNK ? width - 1 : begin + CHUNK;
+                                    int rows, double *out, gilx_poll *poll) {
+    for (int64_t begin = 0; begin < width - 2; begin += CHUNK) {
+        const int64_t count = width - 2 - begin < CHUNK ? width - 2 - begin : CHUNK;
+        const double *from = here + begin;
+        double *to = out + begin;
         /* Each number of rows has code of its own, so that rows stay in registers. */
         if (rows == ROWS) {
-            GILX_VARIANT(step_columns)(here, rate, width, ROWS, begin, end, past, out);
-        } else if (rows == FEW) {
-            GILX_VARIANT(step_columns)(here, rate, width, FEW, begin, end, past, out);
+            GILX_VARIANT(step_columns)(from, rate, width, ROWS, count, to);
         } else {
-            GILX_VARIANT(step_columns)(here, rate, width, 1, begin, end, past, out);
+            GILX_VARIANT(step_columns)(from, rate, width, 1, count, to);
         }
-        if (gilx_poll_stops(poll, rows * (end - begin))) {
+        if (gilx_poll_stops(poll, rows * count)) {
             return false;
         }
     }
     /* Narrow rows must poll as well. */
     return !gilx_poll_stops(poll, 8);
+}
+
+/* The same of up to STREAMED_ROWS rows of LEAST cells or more, past the caches. */
+static bool GILX_VARIANT(stream_rows)(const double *here, double rate, int64_t width,
+                                      int rows, double *out, gilx_poll *poll) {
+    const int64_t inner = width - 2, blocks = (inner - GILX_LINE) / COLUMNS;
+    int64_t next[STREAMED_ROWS]; /* cell of each row */
+    for (int row = 0; row < rows; ++row) {
+        const int64_t at = row * width, count = gilx_until_line(out + at);
+        GILX_VARIANT(step_columns)(here + at, rate, width, 1, count, out + at);
+        next[row] = at + count;
+    }
+    for (int64_t block = 0; block < blocks; ++block) {
+        for (int row = 0; row < rows; ++row) {
+            const int64_t at = next[row];
+            GILX_VARIANT(stream_block)(here + at, rate, width, out + at);
+            next[row] += COLUMNS;
+        }
+        if (gilx_poll_stops(poll, rows * COLUMNS)) {
+            return false;
+        }
+    }
+    for (int row = 0; row < rows; ++row) {
+        const int64_t at = next[row], count = row * width + inner - at;
+        GILX_VARIANT(step_columns)(here + at, rate, width, 1, count, out + at);
+    }
+    return !gilx_poll_stops(poll, rows * (COLUMNS + GILX_LINE));
 }
 
 /* A row on the border. False when asked to stop. */
@@ -133,9 +147,8 @@ static int GILX_VARIANT(heat)(const gilx_argument *arguments, int64_t start, int
     const int64_t height = arguments[0].shape[0], width = arguments[0].shape[1];
     const double rate = arguments[1].real;
     double *out = arguments[2].data;
-    /* Only if lines begin at the same columns of all rows. */
-    const bool past = width % GILX_LINE == 0 && gilx_streams(height * width);
-    gilx_poll poll = {.control = control, .every = CHUNK, .left = CHUNK};
+    const bool past = width >= LEAST && gilx_streams(height * width);
+    gilx_poll poll = {.control = control, .every = POLLED, .left = POLLED};
     bool stopped = false;
 
     if (width == 0) {
@@ -149,8 +162,19 @@ static int GILX_VARIANT(heat)(const gilx_argument *arguments, int64_t start, int
             stopped = !GILX_VARIANT(copy_row)(here, width, to, &poll);
         } else {
             const int64_t left = (stop < height - 1 ? stop : height - 1) - row;
-            rows = left >= ROWS ? ROWS : left >= FEW ? FEW : 1;
-            stopped = !GILX_VARIANT(step_rows)(here, rate, width, rows, past, to, &poll);
+            if (past) {
+                rows = left < STREAMED_ROWS ? (int)left : STREAMED_ROWS;
+            } else {
+                rows = left < ROWS ? 1 : ROWS;
+            }
+            for (int i = 0; i < rows; ++i) {
+                to[i * width] = here[i * width];
+                to[i * width + width - 1] = here[i * width + width - 1];
+            }
+            stopped = past ? !GILX_VARIANT(stream_rows)(here + 1, rate, width, rows,
+                                                        to + 1, &poll)
+                           : !GILX_VARIANT(step_rows)(here + 1, rate, width, rows, to + 1,
+                                                      &poll);
         }
         row += rows;
     }
@@ -161,10 +185,12 @@ static int GILX_VARIANT(heat)(const gilx_argument *arguments, int64_t start, int
 }
 
 #undef ROWS
-#undef FEW
+#undef STREAMED_ROWS
+#undef COLUMNS
+#undef LEAST
+#undef POLLED
 #undef CHUNK
 #undef ABREAST
-#undef COLUMNS
 #undef ALWAYS_INLINE
 
 #endif

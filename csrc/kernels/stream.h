@@ -26,8 +26,9 @@ static inline bool gilx_streams(int64_t doubles) {
 #endif
 }
 
-static inline bool gilx_begins_line(const double *at) {
-    return (uintptr_t)at % (GILX_LINE * sizeof *at) == 0;
+/* Doubles until a line begins. */
+static inline int64_t gilx_until_line(const double *at) {
+    return (int64_t)(-((uintptr_t)at / sizeof *at) % GILX_LINE);
 }
 
 /* After writing past the caches: other threads see what was written from here on. */

@@ -28,7 +28,7 @@ static int GILX_VARIANT(triad)(const gilx_argument *arguments, int64_t start,
         const int64_t end = stop - begin < CHUNK ? stop : begin + CHUNK;
         int64_t i = begin;
         if (past) {
-            for (; i < end && !gilx_begins_line(out + i); ++i) {
+            for (; i < end && gilx_until_line(out + i) != 0; ++i) {
                 out[i] = b[i] + scalar * c[i];
             }
             for (; i + GILX_LINE <= end; i += GILX_LINE) {

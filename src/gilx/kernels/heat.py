@@ -26,7 +26,7 @@ class Heat(Kernel):
     default_size = 3200
     python_size = 200
     sweeps = 12
-    least_grain = 48  # rows are computed twelve abreast
+    least_grain = 48  # rows are computed eight together
 
     @staticmethod
     def python(u: Array, rate: float, out: Array, start: int, stop: int) -> None:
