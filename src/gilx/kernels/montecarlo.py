@@ -51,7 +51,7 @@ class MonteCarlo(Kernel):
     item = "block"
     unit = "paths"
     size_is = "paths"
-    default_size = 10_000_000
+    default_size = 16_000_000
     python_size = 8192
     # The reference takes exp, log and the normal quantile from elsewhere.
     tolerance: ClassVar[float] = 1e-12
