@@ -38,6 +38,11 @@ __all__ = [
 Outcome = Literal["met", "not met", "can't tell", "not measured"]
 
 
+def _digits(value: float) -> str:
+    """Return three digits that count: 28,400 rather than 2.84e+04."""
+    return f"{float(f'{value:.3g}'):,.6g}"
+
+
 @dataclass(frozen=True)
 class Figure:
     """One number that was measured."""
@@ -56,13 +61,13 @@ class Figure:
 
     def text(self) -> str:
         """Return the value with its unit."""
-        return f"{self.value:.3g}{f' {self.unit}' if self.unit else ''}"
+        return f"{_digits(self.value)}{f' {self.unit}' if self.unit else ''}"
 
     def between(self) -> str:
         """Return the interval in words."""
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             return "too few blocks"
-        return f"{self.low:.3g} to {self.high:.3g}"
+        return f"{_digits(self.low)} to {_digits(self.high)}"
 
 
 @dataclass(frozen=True)

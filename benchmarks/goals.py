@@ -106,6 +106,13 @@ REASONS: Mapping[tuple[str, str], str] = {
         " same bits with every instruction set, which rules that out, so that half of"
         " OpenBLAS's rate is about what can be had."
     ),
+    ("c-nogil / copy", "triad"): (
+        "triad reads two arrays where the copy reads one. Runs on one machine differ by"
+        " more than what is missing here."
+    ),
+    ("c-nogil / copy", "heat"): (
+        "heat reads ten rows at once where the copy reads one array."
+    ),
     ("processes / ThreadPoolExecutor", ""): (
         "Its workers are other processes, which hear of a region and answer through the"
         " system's sockets."

@@ -36,11 +36,11 @@ _YOURS = """\
 ```sh
 pip install '.[bench,plot,test]'
 python benchmarks/suite.py --json results.json --pictures pictures
-python benchmarks/suite.py --write-docs results.json
+python benchmarks/suite.py --write-docs results.json --pictures docs/pictures
 ```
 
 Run it with nothing else running: it notes what other processes took, but can't take it
-out. It takes some 10 minutes. Each piece, one kernel of one part, is measured in a
+out. It takes some 20 minutes. Each piece, one kernel of one part, is measured in a
 process of its own and saved when it is done, so a run that was broken off goes on where
 it was; `--only kernels`, `--only kernels:triad` choose, and `--quick` shows in a few
 minutes whether everything works. Peers that are not installed are said to be missing.
@@ -144,12 +144,14 @@ def _part(results: Results, name: str, part: Part) -> str:
         for figure, why in piece.measured.missing.items()
     }
     absent = [f"Not measured: {'; '.join(sorted(missing))}."] if missing else []
+    picture = f"![Each figure of the table with its interval](pictures/{name}.png)"
     if len(part.subjects) == 1:
         each = [
             (one.name, one.text(), one.between(), one.note)
             for one in pieces[0].measured.figures
         ]
-        return "\n\n".join([_table(("figure", "median", "interval", ""), each), *absent])
+        figures = _table(("figure", "median", "interval", ""), each)
+        return "\n\n".join([picture, figures, *absent])
     # What most kernels have gets a column, anything else is named in the last one.
     counts: dict[str, int] = {}
     for piece in pieces:
@@ -164,7 +166,7 @@ def _part(results: Results, name: str, part: Part) -> str:
         rest = [f"{one.name}: {_cell(one)}" for one in mine.values()]
         notes = [one.note for one in piece.measured.figures if one.note]
         lines.append((f"`{piece.subject}`", *cells, "; ".join([*rest, *notes])))
-    return "\n\n".join([_table(("kernel", *columns, ""), lines), *absent])
+    return "\n\n".join([picture, _table(("kernel", *columns, ""), lines), *absent])
 
 
 def _cell(figure: Figure | None) -> str:

@@ -210,7 +210,7 @@ def test_bars_that_are_not_known_are_not_drawn(no_library: None) -> None:  # noq
     assert [row["value"] for row in bars["data"]["values"]] == [0.1, 100.0]
     assert len(intervals["data"]["values"]) == 2
     labels = [row["label"] for row in names["data"]["values"]]
-    assert labels == ["NumPy sort: 0.1", "NumPy tolist: 100", "NumPy x: unknown"]
+    assert labels == ["NumPy sort: 0.10", "NumPy tolist: 100", "NumPy x: unknown"]
 
 
 def test_where_all_bars_are_nothing_there_is_an_axis(no_library: None) -> None:  # noqa: ARG001

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.page.charts import above, colours, data, lane, tooltip
 from gilx.page.document import Figure
-from gilx.story.base import IDEAL
+from gilx.story.base import IDEAL, shown
 
 if TYPE_CHECKING:
     from gilx.story.base import Bar, Picture
@@ -97,8 +97,8 @@ def _row(place: int, bar: Bar) -> dict[str, Any]:
         "value": bar.value if math.isfinite(bar.value) else None,
         "low": low,
         "high": high,
-        "interval": "unknown" if low is None else f"{low:.3g} to {high:.3g}",
+        "interval": "unknown" if low is None else f"{shown(low)} to {shown(high)}",
         "mark": bar.mark,
-        "best": "unknown" if bar.mark is None else f"{bar.mark:.3g}",
+        "best": "unknown" if bar.mark is None else shown(bar.mark),
         "ideal": bar.ideal,
     }

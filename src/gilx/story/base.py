@@ -30,6 +30,7 @@ __all__ = [
     "grouped",
     "held_table",
     "one_cpu",
+    "shown",
     "speedup_picture",
     "speedup_table",
     "times",
@@ -55,7 +56,7 @@ class Effort:
     @property
     def blocks(self) -> int:
         """How many blocks to make. Set beforehand: intervals are narrower for that."""
-        return 7 if self.quick else 15
+        return 6 if self.quick else 15
 
     def seconds(self, full: float) -> float:
         """Return how long something may take that may take so long in a full run."""
@@ -86,8 +87,14 @@ class Bar:
     @property
     def label(self) -> str:
         """The name and the value, which a bar of no length does not show."""
-        known = math.isfinite(self.value)
-        return f"{self.name}: {f'{self.value:.3g}' if known else 'unknown'}"
+        return f"{self.name}: {shown(self.value)}"
+
+
+def shown(value: float) -> str:
+    """Return a bar's value for people, with zeros at the end: 1.00 beside 1.96."""
+    if not math.isfinite(value):
+        return "unknown"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}"
 
 
 IDEAL = "ideal: as many times as there are workers"
