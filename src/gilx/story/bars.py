@@ -91,13 +91,14 @@ def bars_figure(picture: Picture, caption: str) -> Figure:
 
 def _row(place: int, bar: Bar) -> dict[str, Any]:
     low, high = bar.interval or (None, None)
+    between = " to ".join(shown(end) for end in bar.interval or ())
     return {
         "lane": place,
         "label": bar.label,
         "value": bar.value if math.isfinite(bar.value) else None,
         "low": low,
         "high": high,
-        "interval": "unknown" if low is None else f"{shown(low)} to {shown(high)}",
+        "interval": between or "unknown",
         "mark": bar.mark,
         "best": "unknown" if bar.mark is None else shown(bar.mark),
         "ideal": bar.ideal,
