@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from threading import Barrier
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -10,10 +11,53 @@ from typing import TYPE_CHECKING
 from gilx.pools.base import Pool, compute
 
 if TYPE_CHECKING:
+    from gilx.ckernels import Counter
     from gilx.pools.account import Share
     from gilx.pools.base import Region
 
 __all__ = ["ThreadPool"]
+
+
+class _Call:
+    """One worker's call, and its end.
+
+    The caller does not wait for a `Future`: its condition is taken in Python, and Ctrl-C
+    at that moment leaves it taken, for the worker to wait for ever. A queue in C is not
+    left half done, and waiting again after Ctrl-C is allowed.
+    """
+
+    def __init__(
+        self, region: Region, share: Counter, account: list[Share] | None
+    ) -> None:
+        self._arguments = region, share, account
+        self._ended = False
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._error: BaseException | None = None
+
+    def __call__(self) -> None:
+        """Compute, in a worker."""
+        try:
+            compute(*self._arguments)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ended = True
+            self._bell.put(None)
+
+    def wait(self) -> None:
+        """Return when it has ended, in whatever way."""
+        while not self._ended:
+            self._bell.get()
+
+    def result(self) -> None:
+        """Wait, and raise what it raised."""
+        self.wait()
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # it holds this frame, which would hold it
 
 
 class ThreadPool(Pool):
@@ -49,14 +93,17 @@ class ThreadPool(Pool):
         begin = perf_counter()
         try:
             for share in shares:
-                calls.append(self._executor.submit(compute, region, share, account))  # noqa: PERF401 - those submitted are waited for, whatever happens
+                call = _Call(region, share, account)
+                self._executor.submit(call)
+                calls.append(call)
             compute(region, own, account)
             for call in calls:
                 call.result()
         except BaseException:
             for share in (own, *shares):
                 share.cancel()
-            wait(calls)
+            for call in calls:
+                call.wait()
             raise
         return perf_counter() - begin
 
