@@ -110,9 +110,6 @@ REASONS: Mapping[tuple[str, str], str] = {
         "triad reads two arrays where the copy reads one. Runs on one machine differ by"
         " more than what is missing here."
     ),
-    ("c-nogil / copy", "heat"): (
-        "heat reads ten rows at once where the copy reads one array."
-    ),
     ("processes / ThreadPoolExecutor", ""): (
         "Its workers are other processes, which hear of a region and answer through the"
         " system's sockets."

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 import gilx
 from gilx.ckernels import Counter, rendezvous_nogil, spin
 from gilx.environment import gil_enabled
+
+from .conftest import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +86,19 @@ def test_ctrl_c_in_a_region(kernel: gilx.kernels.Kernel) -> None:
         interrupted(forever)
         # The pool goes on working.
         result = gilx.run(kernel.name, pool=pool, size=50)
+        result.problem.check(result.problem.out)
+
+
+def test_the_caller_does_not_wait_for_a_future(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock is taken in Python, and Ctrl-C then would leave it taken."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the lock of a future was taken")
+
+    with gilx.pools.ThreadPool(2) as pool:
+        monkeypatch.setattr(Future, "result", refuse)
+        monkeypatch.setattr(Future, "exception", refuse)
+        result = gilx.run("histogram", pool=pool, size=SMALL["histogram"])
         result.problem.check(result.problem.out)
 
 
