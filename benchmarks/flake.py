@@ -16,7 +16,9 @@ of the threshold is left out. Run it with nothing else running, and again under
     python benchmarks/flake.py --file FILE --table
 
 A piece reads what was found before, goes on with the cells that have the fewest trials
-and adds to the file; so the pieces of several days can be pooled.
+and adds to the file; so the pieces of several days can be pooled: `flake.json` is what
+the docs tell. Answers of another machine, or of other code of `gilx.testing`, want a new
+file.
 """
 
 from __future__ import annotations
@@ -26,112 +28,31 @@ import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import astuple
+from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
-from flake_calls import KINDS, LENGTHS, Kind, Work
+from flake_calls import KINDS, LENGTHS, Work
+from flake_trials import CHECKS, EFFICIENCY, RELEASED, Cell, Check, Found, Trial, Truth
 from null import neighbours
 
 import gilx
 from gilx.cli.table import format_table
-from gilx.environment import describe, usable_cpus
-from gilx.testing import Block, ScalingEvidence, judge_release, judge_scaling
+from gilx.environment import usable_cpus
+from gilx.testing import ScalingEvidence, judge_release, judge_scaling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-Check = Literal["naive", "releases", "scales"]
-CHECKS: tuple[Check, ...] = get_args(Check)
+    from gilx.testing import Verdict
 
 NEIGHBOURS = (0, 1, 2)
 NAIVE = 1.5
-RELEASED = 0.9
-EFFICIENCY = 0.8
-LEFT_OUT = 0.05
 TURN = 20.0  # seconds for which the neighbours stay the same
 REFERENCE_BLOCKS = 40
 REFERENCE_SECONDS = 8.0
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One answer."""
-
-    kind: str
-    length: int
-    neighbours: int
-    check: str
-    cpus: int
-    outcome: str
-    seconds: float
-    """Until the answer."""
-    block: float | None = None
-    """Seconds that a block took, of a verdict on scaling."""
-    figure: float | None = None
-    """The naive speedup, the hold fraction, or the share of the ceiling."""
-    reason: str = ""
-    blocks: list[list[float | None]] | None = None
-    """Of a verdict on scaling: seconds of the serial, parallel and ceiling arms, with and
-    without waits for a CPU, and CPU time of the first two."""
-
-    @property
-    def cell(self) -> tuple[str, int, int, str, int]:
-        """What was asked, and where."""
-        return self.kind, self.length, self.neighbours, self.check, self.cpus
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What a long run on the idle machine found of a kind and length."""
-
-    kind: str
-    length: int
-    held: float
-    speedup: float
-    of_ceiling: float
-
-    def answer(self, check: str) -> str | None:
-        """Return the right answer; None if it is too close to the threshold."""
-        if check == "releases":
-            value, limit = 1 - self.held, RELEASED
-        else:
-            value, limit = self.of_ceiling, EFFICIENCY
-        if abs(value - limit) <= LEFT_OUT:
-            return None
-        return "pass" if value > limit else "fail"
-
-
-@dataclass
-class Found:
-    """All that is in the file."""
-
-    truths: list[Truth]
-    trials: list[Trial]
-
-    @classmethod
-    def read(cls, path: Path) -> Found:
-        """Return what is there; nothing if there is no file."""
-        if not path.exists():
-            return cls([], [])
-        found = json.loads(path.read_text())
-        return cls(
-            [Truth(**each) for each in found["truths"]],
-            [Trial(**each) for each in found["trials"]],
-        )
-
-    def write(self, path: Path) -> None:
-        """Replace the file, whole or not at all."""
-        text = json.dumps(
-            {
-                "truths": [asdict(each) for each in self.truths],
-                "trials": [asdict(each) for each in self.trials],
-            }
-        )
-        new = path.with_suffix(".new")
-        new.write_text(text)
-        new.replace(path)
 
 
 def naive(work: Work) -> tuple[str, float]:
@@ -150,33 +71,23 @@ def naive(work: Work) -> tuple[str, float]:
     return ("pass" if speedup > NAIVE else "fail"), speedup
 
 
-def try_once(work: Work, check: str, others: int) -> Trial:
-    """Ask once."""
-    cell = work.kind, work.length, others, check, usable_cpus()
+def try_once(cell: Cell) -> tuple[Trial, Verdict | None]:
+    """Ask once; return the answer, and the verdict if it is one of gilx's."""
+    work = Work(cell.kind, cell.length)
     begin = time.perf_counter()
-    if check == "naive":
+    if cell.check == "naive":
         outcome, speedup = naive(work)
-        return Trial(*cell, outcome, time.perf_counter() - begin, figure=speedup)
-    if check == "releases":
+        return Trial(outcome, time.perf_counter() - begin, figure=speedup), None
+    if cell.check == "releases":
         found = judge_release(work, at_least=RELEASED)
         held = getattr(found.evidence, "held", None)
-        return Trial(*cell, found.outcome, found.seconds, None, held, found.reason)
+        return Trial(found.outcome, found.seconds, None, held, found.reason), found
     found = judge_scaling(work, workers=2, efficiency=EFFICIENCY)
     assert isinstance(found.evidence, ScalingEvidence)
-    share, blocks = found.evidence.of_ceiling, found.evidence.blocks
-    raw = [
-        [None if x is None else round(x, 6) for x in _times(block)] for block in blocks
-    ]
-    block = median(b.serial + b.parallel + b.ceiling for b in blocks) if blocks else None
-    return Trial(*cell, found.outcome, found.seconds, block, share, found.reason, raw)
-
-
-def _times(block: Block) -> list[float | None]:
-    return [
-        *(block.serial, block.parallel, block.ceiling),
-        *(block.serial_own, block.parallel_own, block.ceiling_own),
-        *(block.serial_cpu, block.parallel_cpu),
-    ]
+    blocks = [b.serial + b.parallel + b.ceiling for b in found.evidence.blocks]
+    block = median(blocks) if blocks else None
+    share = found.evidence.of_ceiling
+    return Trial(found.outcome, found.seconds, block, share, found.reason), found
 
 
 def truth_of(work: Work) -> Truth:
@@ -190,49 +101,71 @@ def truth_of(work: Work) -> Truth:
     return Truth(work.kind, work.length, held, row.speedup, row.of_ceiling)
 
 
-def go_on(
-    found: Found, cells: list[tuple[Kind, int, int, Check]], seconds: float
-) -> None:
-    """Ask again where that was done least often, for so many seconds."""
-    draw = random.Random()
-    end = time.monotonic() + seconds
-    cpus = usable_cpus()
-    counts = dict.fromkeys(cells, 0)
-    longest = dict.fromkeys(cells, 0.0)
-    for trial in found.trials:
-        cell = trial.cell[:4]
-        if cell in counts and trial.cpus == cpus:
-            counts[cell] += 1
-            longest[cell] = max(longest[cell], trial.seconds)
-    while True:
-        left = end - time.monotonic()
-        open_cells = [cell for cell in cells if 1.2 * longest[cell] + 1 < left]
-        if not open_cells:
-            return
-        first = min(open_cells, key=lambda cell: (counts[cell], draw.random()))
-        others = first[2]
-        turn = time.monotonic() + min(TURN, left)
-        with neighbours(others):
-            while time.monotonic() < turn:
-                left = end - time.monotonic()
-                here = [
-                    cell
-                    for cell in cells
-                    if cell[2] == others and 1.2 * longest[cell] + 1 < left
-                ]
-                if not here:
-                    break
-                cell = min(here, key=lambda cell: (counts[cell], draw.random()))
-                trial = try_once(Work(cell[0], cell[1]), cell[3], others)
-                found.trials.append(trial)
-                counts[cell] += 1
-                longest[cell] = max(longest[cell], trial.seconds)
+class Asking:
+    """Trials, taken where there are fewest, until the time is over.
+
+    Parameters
+    ----------
+    file : Path
+        What was found, which is written again after each turn.
+    cells : sequence of Cell
+        What to ask.
+    seconds : float
+        For how long.
+    verdicts : Path, optional
+        A file to which verdicts are added, one JSON text a line.
+
+    """
+
+    def __init__(
+        self, file: Path, cells: Sequence[Cell], seconds: float, verdicts: Path | None
+    ) -> None:
+        self._file, self._cells, self._verdicts = file, cells, verdicts
+        self._found = Found.read(file)
+        self._end = time.monotonic() + seconds
+        self._draw = random.Random()
+
+    def ask(self) -> Found:
+        """Take them; return all that is known."""
+        while (first := self._next(self._cells)) is not None:
+            beside = [cell for cell in self._cells if cell.neighbours == first.neighbours]
+            turn = min(self._end, time.monotonic() + TURN)
+            with neighbours(first.neighbours):
+                while time.monotonic() < turn:
+                    cell = self._next(beside)
+                    if cell is None:
+                        break
+                    self._try(cell)
+            self._found.write(self._file)
+        return self._found
+
+    def _next(self, cells: Sequence[Cell]) -> Cell | None:
+        """Return one of those asked least often; None if there is time for none."""
+        left = self._end - time.monotonic()
+        tried = self._found.trials
+        choice = [
+            cell
+            for cell in cells
+            if 1.2 * max((t.seconds for t in tried.get(cell, [])), default=0) + 1 < left
+        ]
+        if not choice:
+            return None
+        return min(
+            choice, key=lambda cell: (len(tried.get(cell, [])), self._draw.random())
+        )
+
+    def _try(self, cell: Cell) -> None:
+        trial, verdict = try_once(cell)
+        self._found.trials.setdefault(cell, []).append(trial)
+        if verdict is not None and self._verdicts is not None:
+            line = {"cell": astuple(cell), "verdict": json.loads(verdict.to_json())}
+            with self._verdicts.open("a") as file:
+                file.write(json.dumps(line) + "\n")
 
 
 def table(found: Found) -> str:
     """Return what was found, in words and figures."""
-    truths = {(truth.kind, truth.length): truth for truth in found.truths}
-    lines = [describe(), "", "right answers:"]
+    lines = [found.machine, "", "right answers:"]
     rows = [
         [
             f"{truth.kind} {truth.length} ms",
@@ -241,79 +174,66 @@ def table(found: Found) -> str:
             f"{truth.of_ceiling:.2f}",
             *(truth.answer(check) or "left out" for check in CHECKS[1:]),
         ]
-        for truth in found.truths
+        for truth in found.truths.values()
     ]
     heads = ["call", "held", "speedup", "of ceiling", *CHECKS[1:]]
     lines += [format_table(heads, rows)]
-    cells: dict[tuple[str, int, int, str, int], list[Trial]] = {}
-    for trial in found.trials:
-        cells.setdefault(trial.cell, []).append(trial)
-    for cpus in sorted({cell[-1] for cell in cells}, reverse=True):
+    for cpus in sorted({cell.cpus for cell in found.trials}, reverse=True):
         for check in CHECKS:
-            these = {
-                cell: trials
-                for cell, trials in cells.items()
-                if cell[3] == check and cell[4] == cpus
-            }
-            if these:
+            here = [c for c in found.trials if c.check == check and c.cpus == cpus]
+            if here:
                 lines += ["", f"{check}, {cpus} usable CPU{'s' if cpus > 1 else ''}:"]
-                lines.append(_of_check(these, truths, check))
+                lines.append(_of_check(found, sorted(here, key=_place)))
     return "\n".join(lines)
 
 
-def _of_check(
-    cells: dict[tuple[str, int, int, str, int], list[Trial]],
-    truths: dict[tuple[str, int], Truth],
-    check: str,
-) -> str:
+def _of_check(found: Found, cells: Sequence[Cell]) -> str:
     rows: list[list[str]] = []
-    for cell in sorted(cells, key=_place):
-        truth = truths.get(cell[:2])
-        right = None if truth is None else truth.answer(check)
-        name = f"{cell[0]} {cell[1]} ms, {cell[2]}"
-        rows.append([name, right or "left out", *_figures(cells[cell], right)])
-    for others in NEIGHBOURS:
-        for least in (LENGTHS[0], LENGTHS[1]):
-            outcomes = []
-            for cell, trials in cells.items():
-                truth = truths.get(cell[:2])
-                right = None if truth is None else truth.answer(check)
-                if cell[2] == others and cell[1] >= least and right is not None:
-                    outcomes += [(trial, right) for trial in trials]
-            if outcomes:
-                rows.append(
-                    [f"all of {least} ms and more, {others}", "", *_sum(outcomes)]
-                )
-    heads = ["call, neighbours", "should", "trials", "right", "wrong", "open", "median s"]
-    return format_table(heads, rows)
+    for cell in cells:
+        name = f"{cell.kind} {cell.length} ms, {cell.neighbours}"
+        right = found.answer(cell)
+        rows.append([name, right or "left out", *_figures(found, [cell])])
+    for others, least in product(NEIGHBOURS, LENGTHS[:2]):
+        these = [
+            cell
+            for cell in cells
+            if cell.neighbours == others
+            and cell.length >= least
+            and found.answer(cell) is not None
+        ]
+        if these:
+            name = f"all of {least} ms and more, {others}"
+            rows.append([name, "", *_figures(found, these)])
+    return format_table(_HEADS, rows)
 
 
-def _place(cell: tuple[str, int, int, str, int]) -> tuple[int, int, int]:
-    kinds: tuple[str, ...] = KINDS
-    return kinds.index(cell[0]), cell[1], cell[2]
+_HEADS = ["call, neighbours", "should", "trials", "right", "wrong", "open", "s", "to 16"]
 
 
-def _figures(trials: list[Trial], right: str | None) -> list[str]:
-    if right is None:
-        return [str(len(trials)), "", "", "", f"{_median_seconds(trials):.2f}"]
-    return _sum([(trial, right) for trial in trials])
+def _place(cell: Cell) -> tuple[int, int, int]:
+    return KINDS.index(cell.kind), cell.length, cell.neighbours
 
 
-def _sum(outcomes: list[tuple[Trial, str]]) -> list[str]:
-    total = len(outcomes)
-    right = sum(trial.outcome == should for trial, should in outcomes)
-    undecided = sum(trial.outcome == "inconclusive" for trial, _ in outcomes)
+def _figures(found: Found, cells: Sequence[Cell]) -> list[str]:
+    """Return trials, right, wrong, undecided; time, and that to what it should be."""
+    trials = [
+        (trial, found.answer(cell)) for cell in cells for trial in found.trials[cell]
+    ]
+    total = len(trials)
+    right = sum(trial.outcome == should for trial, should in trials)
+    undecided = sum(trial.outcome == "inconclusive" for trial, _ in trials)
+    known = all(should is not None for _, should in trials)
+    pairs = [
+        (t.seconds, max(2.0, 16 * t.block)) for t, _ in trials if t.block is not None
+    ]
     return [
         str(total),
-        str(right),
-        str(total - right - undecided),
+        str(right) if known else "",
+        str(total - right - undecided) if known else "",
         f"{100 * undecided / total:.1f} %",
-        f"{_median_seconds([trial for trial, _ in outcomes]):.2f}",
+        f"{median(trial.seconds for trial, _ in trials):.2f}",
+        f"{median(took / goal for took, goal in pairs):.2f}" if pairs else "",
     ]
-
-
-def _median_seconds(trials: Iterable[Trial]) -> float:
-    return median(trial.seconds for trial in trials)
 
 
 def main() -> None:
@@ -325,6 +245,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--lengths", nargs="+", type=int, default=LENGTHS)
     parser.add_argument("--neighbours", nargs="+", type=int, default=NEIGHBOURS)
+    parser.add_argument("--verdicts", type=Path, help="add verdicts, whole, to this file")
     parser.add_argument("--reference", action="store_true", help="only find out truths")
     parser.add_argument("--table", action="store_true", help="only print the table")
     options = parser.parse_args()
@@ -332,22 +253,19 @@ def main() -> None:
     found = Found.read(options.file)
     if options.reference:
         end = time.monotonic() + options.seconds
-        known = {(truth.kind, truth.length) for truth in found.truths}
-        for kind in options.kinds:
-            for length in options.lengths:
-                if (kind, length) not in known and time.monotonic() < end:
-                    found.truths.append(truth_of(Work(kind, length)))
-                    found.write(options.file)
+        for kind, length in product(options.kinds, options.lengths):
+            if (kind, length) not in found.truths and time.monotonic() < end:
+                found.truths[kind, length] = truth_of(Work(kind, length))
+                found.write(options.file)
     elif not options.table:
-        cells: list[tuple[Kind, int, int, Check]] = [
-            (kind, length, others, check)
-            for kind in options.kinds
-            for length in options.lengths
-            for others in options.neighbours
-            for check in options.checks
+        checks: Sequence[Check] = options.checks
+        cells = [
+            Cell(*asked, usable_cpus())
+            for asked in product(
+                options.kinds, options.lengths, options.neighbours, checks
+            )
         ]
-        go_on(found, cells, options.seconds)
-        found.write(options.file)
+        found = Asking(options.file, cells, options.seconds, options.verdicts).ask()
     print(table(found))
 
 

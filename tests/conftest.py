@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,13 @@ IMPLEMENTATIONS = [
     for language in ("c", "cython")
     for variant in ("gil", "nogil")
 ]
+
+
+def pytest_configure() -> None:
+    # What a shell starts in the background ignores Ctrl-C, and so would all that the tests
+    # start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Sizes of problems that even the references compute in a moment, of at least four items.

@@ -1,0 +1,153 @@
+"""What `flake.py` asked and found, as a file to go on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping  # noqa: TC003 - JSON is read by annotations
+from dataclasses import dataclass, field
+from pathlib import Path  # noqa: TC003 - the same
+from typing import Literal, get_args
+
+from flake_calls import Kind  # noqa: TC002 - the same
+
+from gilx.environment import describe
+from gilx.records import from_json, to_json
+
+__all__ = ["CHECKS", "Cell", "Check", "Found", "Trial", "Truth"]
+
+Check = Literal["naive", "releases", "scales"]
+CHECKS: tuple[Check, ...] = get_args(Check)
+
+RELEASED = 0.9
+EFFICIENCY = 0.8
+_LEFT_OUT = 0.05
+
+_SCHEMA = "gilx.benchmarks.flake"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is asked, and beside what."""
+
+    kind: Kind
+    length: int
+    neighbours: int
+    check: Check
+    cpus: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One answer."""
+
+    outcome: str
+    seconds: float
+    """Until the answer."""
+    block: float | None = None
+    """Seconds that a block took, of a verdict on scaling."""
+    figure: float | None = None
+    """The naive speedup, the hold fraction, or the share of the ceiling."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a long run on the idle machine found of a kind and length."""
+
+    kind: Kind
+    length: int
+    held: float
+    speedup: float
+    of_ceiling: float
+
+    def answer(self, check: Check) -> str | None:
+        """Return the right answer; None if it is too close to the threshold."""
+        if check == "releases":
+            value, limit = 1 - self.held, RELEASED
+        else:
+            value, limit = self.of_ceiling, EFFICIENCY
+        if abs(value - limit) <= _LEFT_OUT:
+            return None
+        return "pass" if value > limit else "fail"
+
+
+@dataclass
+class Found:
+    """All answers."""
+
+    machine: str = field(default_factory=describe)
+    """Where they were found: those of another one are not to be pooled with them."""
+    truths: dict[tuple[Kind, int], Truth] = field(default_factory=dict)
+    trials: dict[Cell, list[Trial]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Found:
+        """Return what is in a file; nothing if there is none."""
+        if not path.exists():
+            return cls()
+        stored = from_json(_Stored, path.read_text(), _SCHEMA, _VERSION)
+        return cls(
+            stored.machine,
+            {(truth.kind, truth.length): truth for truth in stored.truths},
+            {columns.cell: list(columns.trials()) for columns in stored.trials},
+        )
+
+    def write(self, path: Path) -> None:
+        """Replace the file, whole or not at all."""
+        stored = _Stored(
+            self.machine,
+            tuple(self.truths.values()),
+            tuple(_Columns.of(cell, trials) for cell, trials in self.trials.items()),
+        )
+        new = path.with_suffix(".new")
+        new.write_text(to_json(stored, _SCHEMA, _VERSION) + "\n")
+        new.replace(path)
+
+    def answer(self, cell: Cell) -> str | None:
+        """Return the right answer; None if it is not known, or too close."""
+        truth = self.truths.get((cell.kind, cell.length))
+        return None if truth is None else truth.answer(cell.check)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The trials of a cell, by columns, which are a fourth of the size."""
+
+    cell: Cell
+    outcomes: tuple[str, ...]
+    seconds: tuple[float, ...]
+    block: tuple[float | None, ...]
+    figures: tuple[float | None, ...]
+    reasons: Mapping[str, str]
+    """Of those that are inconclusive, by their place."""
+
+    @classmethod
+    def of(cls, cell: Cell, trials: list[Trial]) -> _Columns:
+        return cls(
+            cell,
+            tuple(trial.outcome for trial in trials),
+            tuple(round(trial.seconds, 3) for trial in trials),
+            tuple(_rounded(trial.block) for trial in trials),
+            tuple(_rounded(trial.figure) for trial in trials),
+            {
+                str(i): trial.reason
+                for i, trial in enumerate(trials)
+                if trial.outcome == "inconclusive"
+            },
+        )
+
+    def trials(self) -> Iterator[Trial]:
+        columns = zip(self.outcomes, self.seconds, self.block, self.figures, strict=True)
+        for i, values in enumerate(columns):
+            yield Trial(*values, self.reasons.get(str(i), ""))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    machine: str
+    truths: tuple[Truth, ...]
+    trials: tuple[_Columns, ...]
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 4)
