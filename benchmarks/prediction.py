@@ -2,8 +2,8 @@
 
 A round measures the figures of one thread and the cost of a hand-over, predicts, and
 measures the throughput of each number of threads, in random order. The ratio is that of
-measured over predicted in a round, with the bootstrap interval of its median at 95 %. Run
-it with nothing else running::
+measured over predicted in a round, with the interval of its median at 95 %. Run it with
+nothing else running::
 
     python benchmarks/prediction.py [--rounds N] [--hold SECONDS ...] [--rhythm R ...]
 
@@ -20,6 +20,8 @@ import time
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Literal
+
+from figures import Figure
 
 from gilx.ckernels import spin
 from gilx.cli.table import format_table
@@ -134,15 +136,15 @@ def measure(load: Load, rounds: int) -> None:
     rows, errors = [], []
     for count in COUNTS:
         ratios = [a / b for a, b in zip(measured[count], predicted[count], strict=True)]
-        low, high = median_interval(ratios)
-        errors.append(abs(median(ratios) - 1))
+        ratio = Figure("ratio", median(ratios), *median_interval(ratios))
+        errors.append(abs(ratio.value - 1))
         rows.append(
             (
                 str(count),
                 f"{median(predicted[count]):.5g}",
                 f"{median(measured[count]):.5g}",
-                f"{median(ratios):.3f}",
-                f"{low:.3f} to {high:.3f}" + ("" if errors[-1] <= each else "  too far"),
+                f"{ratio.value:.3f}",
+                ratio.between() + ("" if errors[-1] <= each else "  too far"),
             )
         )
     print(f"holds of {load.hold * 1e6:g} us, {load.rhythm}, sleeps {SLEEP} times as long")

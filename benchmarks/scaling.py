@@ -59,7 +59,7 @@ def main() -> None:
                     row.name,
                     row.pool,
                     f"{row.speedup:.2f}",
-                    "{:.2f} to {:.2f}".format(*row.speedup_interval),
+                    Figure("speedup", row.speedup, *row.speedup_interval).between(),
                     f"{row.ceiling:.2f}",
                     f"{row.of_ceiling:.3f}",
                     ", ".join(
