@@ -90,12 +90,22 @@ def judged(
         ([block(1.0, 1.0, ceiling=1.0)] * 13, "pass"),
         # It gives more, and waits can't be told apart.
         ([block(1.0, 0.8, ceiling=1.8)] * 13, "pass"),
-        ([block(0.91, 0.8, ceiling=1.25)] * 13, "pass"),
+        ([block(0.95, 0.8, ceiling=1.25)] * 13, "pass"),
+        ([block(0.91, 0.8, ceiling=1.5)] * 13, "pass"),
+        # A call with 70 % behind a lock might reach that, with a CPU less.
+        ([block(0.93, 0.8, ceiling=1.25)] * 500, None),
         # Threads in turns might reach as much.
         ([block(0.89, 0.8, ceiling=1.8)] * 500, None),
         ([block(1.0, 0.8, ceiling=1.24)] * 500, None),
         # CPU time overlaps, of which more is used than in processes: for spinning, say.
         ([replace(block(1.0, 0.8, 1.0), parallel_cpu=4.0, process_cpu=4.0)] * 500, None),
+        # CPUs were taken away: who had the lock then kept the others waiting.
+        ([replace(block(0.5, 0.5), steal=0.3)] * 500, None),
+        ([replace(block(0.5, 0.5), throttled=1)] * 500, None),
+        ([replace(block(0.5, 0.5), steal=0.1)] * 13, "fail"),
+        ([replace(block(0.5, 0.5), steal=0.3)] * 50 + [block(0.5, 0.5)] * 13, "fail"),
+        ([replace(block(1.0, 1.0, 1.0), steal=0.3)] * 500, None),
+        ([replace(block(1.0, 1.0, 1.8), steal=0.3)] * 13, "pass"),
         # The two disagree.
         ([block(1.0, 0.5)] * 500, None),
         ([block(0.5, 1.0)] * 500, None),
@@ -112,6 +122,9 @@ def test_decisions(blocks: list[Block], decision: str | None) -> None:
         ([block(1.0, 0.5, ceiling=1.2)] * 10, False),
         ([block(1.0, 0.9, ceiling=1.2)] * 9 + [block(1.0, 0.5, ceiling=1.2)], True),
         ([block(1.0, 0.9, ceiling=1.2)] * 8 + [block(1.0, 0.5, ceiling=1.2)] * 2, False),
+        # Of those in which CPUs were taken away nothing is known.
+        ([replace(block(1.0, 0.5, 1.2), steal=0.3), *[block(1.0, 0.9, 1.2)] * 9], True),
+        ([replace(block(1.0, 0.9, 1.2), steal=0.3)] * 10, False),
     ],
 )
 def test_when_longer_blocks_are_needed(blocks: list[Block], promising: bool) -> None:
@@ -123,6 +136,13 @@ def test_without_the_watch_s_word_nothing_passes() -> None:
     assert found.decision() is None
     assert found.reason().startswith("how much of the GIL it holds could not be told")
     assert judged([block(0.5, 0.5)] * 100, side=0).decision() == "fail"
+
+
+def test_it_says_that_cpus_were_taken_away() -> None:
+    found = judged([replace(block(0.5, 0.5), steal=0.3)] * 20 + [block(0.5, 0.5)] * 4)
+    assert found.decision() is None
+    words = "a hypervisor or a quota took CPUs away in 20 of 24 blocks; 2 threads reach"
+    assert found.reason().startswith(words)
 
 
 def test_threads_of_its_own() -> None:
