@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping  # noqa: TC003 - JSON is read by annotations
 from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - the same
@@ -12,17 +13,19 @@ from flake_calls import Kind  # noqa: TC002 - the same
 from gilx.environment import describe
 from gilx.records import from_json, to_json
 
-__all__ = ["CHECKS", "Cell", "Check", "Found", "Trial", "Truth"]
+__all__ = ["CHECKS", "NAIVE", "Cell", "Check", "Found", "Trial", "Truth"]
 
 Check = Literal["naive", "releases", "scales"]
 CHECKS: tuple[Check, ...] = get_args(Check)
 
 RELEASED = 0.9
 EFFICIENCY = 0.8
+NAIVE = 1.5
 _LEFT_OUT = 0.05
+_AS_LONG = 0.3  # how far a call's length may be from what it is called
 
 _SCHEMA = "gilx.benchmarks.flake"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,36 @@ class Truth:
 
     kind: Kind
     length: int
+    """In milliseconds, as it is called."""
+    seconds: float
+    """How long a call really took."""
     held: float
     speedup: float
     of_ceiling: float
 
+    def __post_init__(self) -> None:
+        """Refuse calls whose name would be wrong.
+
+        Raises
+        ------
+        ValueError
+            The call is much shorter or longer.
+
+        """
+        if abs(self.seconds * 1e3 / self.length - 1) > _AS_LONG:
+            takes = f"{self.seconds * 1e3:.1f} ms"
+            raise ValueError(
+                f"a call {self.kind} of {self.length} ms takes {takes} here: change its"
+                " size in flake_calls.py"
+            )
+
     def answer(self, check: Check) -> str | None:
         """Return the right answer; None if it is too close to the threshold."""
-        if check == "releases":
-            value, limit = 1 - self.held, RELEASED
-        else:
-            value, limit = self.of_ceiling, EFFICIENCY
+        value, limit = {
+            "naive": (self.speedup, NAIVE),
+            "releases": (1 - self.held, RELEASED),
+            "scales": (self.of_ceiling, EFFICIENCY),
+        }[check]
         if abs(value - limit) <= _LEFT_OUT:
             return None
         return "pass" if value > limit else "fail"
@@ -82,10 +105,19 @@ class Found:
 
     @classmethod
     def read(cls, path: Path) -> Found:
-        """Return what is in a file; nothing if there is none."""
+        """Return what is in a file; nothing if there is none.
+
+        Raises
+        ------
+        ValueError
+            It was found on another machine, or with other versions.
+
+        """
         if not path.exists():
             return cls()
         stored = from_json(_Stored, path.read_text(), _SCHEMA, _VERSION)
+        if _machine(stored.machine) != _machine(describe()):
+            raise ValueError(f"{path} is of another machine: {stored.machine}")
         return cls(
             stored.machine,
             {(truth.kind, truth.length): truth for truth in stored.truths},
@@ -147,6 +179,11 @@ class _Stored:
     machine: str
     truths: tuple[Truth, ...]
     trials: tuple[_Columns, ...]
+
+
+def _machine(described: str) -> str:
+    """Return what has to be the same for answers to be pooled: not the CPUs in use."""
+    return re.sub(r"\d+ usable CPUs?", "", described)
 
 
 def _rounded(figure: float | None) -> float | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -36,7 +37,11 @@ SIZE = 100  # of a mandelbrot that takes some 1.5 ms
 @contextmanager
 def neighbours(count: int) -> Iterator[None]:
     """Run so many processes that only compute."""
-    code = "while True: pass"
+    # Until this process is gone: if it is killed they must not stay.
+    code = (
+        f"import os\nwhile os.getppid() == {os.getpid()}:\n"
+        "    for _ in range(1_000_000): pass"
+    )
     others = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(count)]
     try:
         yield

@@ -27,8 +27,16 @@ from gilx.meter.losses import NAMES
 from gilx.meter.processes import CallProcesses, NoProcessesError, packed
 from gilx.meter.report import Report, ReportRow
 from gilx.meter.statistics import NOTHING_KNOWN
-from gilx.meter.workers import Calls, Sample, concurrency, own_threads, take_sample
+from gilx.meter.workers import (
+    Calls,
+    Sample,
+    concurrency,
+    own_threads,
+    take_sample,
+    with_shares,
+)
 from gilx.pools import Region, ThreadPool
+from gilx.pools.account import Share
 
 BYTES = bytes(300_000)
 digest = partial(hashlib.sha256, BYTES)
@@ -159,6 +167,17 @@ def test_every_worker_makes_its_calls_at_once() -> None:
     assert sample.regions == 2
     assert sample.worker_cpu is not None
     assert sample.longest is not None
+
+
+def test_without_waits_nothing_is_said_of_their_absence() -> None:
+    share = Share(begin=0.1, end=0.9, cpu=0.5, wait=0.2, voluntary=0, involuntary=0)
+    sample = Sample(1.0, 1.0, None, None, 1)
+    known = with_shares(sample, [(0.0, 1.0, 1.0, [share, share])])
+    assert known.wait == pytest.approx(0.4)
+    assert known.longest == pytest.approx(0.7)
+    unknown = with_shares(sample, [(0.0, 1.0, 1.0, [share, replace(share, wait=None)])])
+    assert unknown.wait is None
+    assert unknown.longest is None
 
 
 def test_repeat_and_blocks_are_as_given() -> None:

@@ -210,6 +210,26 @@ def test_what_is_inconclusive(pytester: pytest.Pytester, text: str) -> None:
 
 
 @pytest.mark.usefixtures("made_up")
+def test_what_is_inconclusive_hides_nothing(pytester: pytest.Pytester) -> None:
+    done = run(
+        pytester,
+        """
+        import pytest
+
+        said = iter(["inconclusive", "fail", "inconclusive", "pass", "pass", "inconclusive"])
+
+        @pytest.mark.releases_gil
+        @pytest.mark.scales
+        @pytest.mark.parametrize("number", range(3))
+        def test_both(number):
+            return next(said)
+        """,
+    )
+    done.assert_outcomes(failed=1, skipped=2)
+    done.stdout.fnmatch_lines(["*= gilx: 1 failed, 3 inconclusive, 2 passed =*"])
+
+
+@pytest.mark.usefixtures("made_up")
 def test_settings_in_a_file(pytester: pytest.Pytester) -> None:
     pytester.makeini(
         """

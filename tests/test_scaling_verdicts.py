@@ -20,7 +20,7 @@ from gilx.errors import ArgumentError, WatchUnavailableError
 from gilx.testing import Block, ReleaseEvidence, ScalingEvidence, Verdict, release
 from gilx.testing.release import nothing_watched
 from gilx.testing.scaling import judge_scaling, not_scaled
-from gilx.testing.witnesses import Witnesses
+from gilx.testing.witnesses import Witnesses, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +99,14 @@ def judged(
         ([block(1.0, 0.8, ceiling=1.24)] * 500, None),
         # CPU time overlaps, of which more is used than in processes: for spinning, say.
         ([replace(block(1.0, 0.8, 1.0), parallel_cpu=4.0, process_cpu=4.0)] * 500, None),
+        # Half of the time they wait for each other, if a CPU for each were there.
+        ([block(1.0, 0.5, ceiling=1.8)] * 5 + [block(1.0, 0.81, ceiling=1.8)] * 4, None),
+        ([block(1.0, 0.75, 1.8)] * 8 + [block(1.0, 0.85, 1.8)] * 6, None),
+        # More CPU time is needed in processes than threads ever used.
+        ([replace(block(1.0, 0.5, 1.0), ceiling_cpu=4.0)] * 500, None),
+        # Calls do less there, so that the ceiling is none of theirs.
+        ([replace(block(0.5, 0.5), ceiling_cpu=1.5)] * 500, None),
+        ([replace(block(0.5, 0.5), ceiling_cpu=1.7)] * 13, "fail"),
         # CPUs were taken away: who had the lock then kept the others waiting.
         ([replace(block(0.5, 0.5), steal=0.3)] * 500, None),
         ([replace(block(0.5, 0.5), throttled=1)] * 500, None),
@@ -138,6 +146,22 @@ def test_without_the_watch_s_word_nothing_passes() -> None:
     assert judged([block(0.5, 0.5)] * 100, side=0).decision() == "fail"
 
 
+@pytest.mark.parametrize("efficiency", [0.5, 0.72, 1.0])
+@pytest.mark.parametrize("waited", [0.0, 0.3, 0.66])
+def test_overlap_knows_of_waits(efficiency: float, waited: float) -> None:
+    """Two workers; while one waits for a CPU, the other runs, and loses nothing by it."""
+    cpu = 2 * efficiency * (1 - waited) + waited
+    one = replace(
+        block(1.0, 1.0),
+        parallel=1.0,
+        parallel_own=1 - waited / 2,
+        parallel_cpu=cpu,
+        ceiling_cpu=cpu,
+        parallel_wait=waited,
+    )
+    assert overlap(one, 2) == pytest.approx(efficiency)
+
+
 def test_it_says_that_cpus_were_taken_away() -> None:
     found = judged([replace(block(0.5, 0.5), steal=0.3)] * 20 + [block(0.5, 0.5)] * 4)
     assert found.decision() is None
@@ -165,6 +189,24 @@ def test_other_work_as_a_ceiling() -> None:
     assert found.ceiling == 1.6
     assert found.reached == pytest.approx(2.0 / 1.6)
     assert found.decision() == "pass"
+
+
+@pytest.mark.parametrize(("cpu", "decision"), [(2.1, "fail"), (2.6, None)])
+def test_memory_may_bind_processes_as_well(cpu: float, decision: str | None) -> None:
+    one = replace(
+        block(0.65, 0.65), ceiling_serial=2.0, ceiling_cpu=None, ceiling_own=None,
+        parallel_cpu=cpu, process_cpu=cpu,
+    )  # fmt: skip
+    found = judged([one] * 13)
+    assert found.decision() == decision
+    assert ("threads need 1.30 times the CPU time" in found.reason()) is (
+        decision is None
+    )
+
+
+def test_it_says_that_processes_do_less() -> None:
+    found = judged([replace(block(0.5, 0.5), ceiling_cpu=0.4)] * 20)
+    assert found.reason().startswith("in processes calls need 20 % of the CPU time")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -271,6 +313,26 @@ def test_too_short() -> None:
     found = judge_scaling(int, efficiency=0.5, budget=3)
     assert found.outcome == "inconclusive"
     assert found.reason.startswith("too short: a call takes")
+
+
+@two_cpus
+def test_too_short_with_a_setup() -> None:
+    found = judge_scaling(len, setup=lambda: ((),), efficiency=0.5, budget=3)
+    assert found.outcome == "inconclusive"
+    assert found.reason.startswith("too short: a call takes")
+
+
+def data_of_this_process(sizes: list[int] = []) -> None:  # noqa: B006 - that is the point
+    """Do more where there are sizes."""
+    for size in sizes:
+        hashlib.sha256(bytes(size))
+
+
+@two_cpus
+def test_processes_that_do_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_of_this_process, "__defaults__", ([3_000_000] * 5,))
+    found = judge_scaling(data_of_this_process, budget=5)
+    assert found.outcome != "fail"
 
 
 @two_cpus

@@ -89,7 +89,8 @@ class Sample:
     uneven: float | None = None
     """The same without waits for a CPU, as if none of the workers had had any."""
     longest: float | None = None
-    """Of each region the time until its last worker was done, less its wait for a CPU."""
+    """Of each region the time until its last worker was done, less its wait for a CPU;
+    None where waits are not known."""
     voluntary: int | None = None
     involuntary: int | None = None
 
@@ -153,16 +154,17 @@ def with_shares(
         for begin, _, _, shares in runs
     ]
     waits = [share.wait for share in every if share.wait is not None]
+    known = len(waits) == len(every)
     voluntary = [share.voluntary for share in every if share.voluntary is not None]
     involuntary = [s.involuntary for s in every if s.involuntary is not None]
     return replace(
         sample,
         worker_cpu=sum(share.cpu for share in every),
-        wait=sum(waits) if len(waits) == len(every) else None,
+        wait=sum(waits) if known else None,
         late=sum(s.begin - begin for begin, _, _, shares in runs for s in shares),
         early=sum(end - s.end for _, end, _, shares in runs for s in shares),
         uneven=sum(max(ends) - end for ends in done for end in ends),
-        longest=sum(map(max, done)),
+        longest=sum(map(max, done)) if known else None,
         voluntary=sum(voluntary) if len(voluntary) == len(every) else None,
         involuntary=sum(involuntary) if len(involuntary) == len(every) else None,
     )

@@ -183,23 +183,31 @@ class Checks:
         body: partial[object],
         asked: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Judge a test's own body by what its markers ask for, all of it."""
+        """Judge a test's own body by what its markers ask for, all of it.
+
+        What can't be told of one does not keep another from being asked.
+        """
         __tracebackhide__ = True
         vars(body)["__qualname__"] = name  # what verdicts call it
         check: dict[str, Callable[..., Verdict]] = {
             "releases_gil": self.releases,
             "scales": self.scales,
         }
+        skipped: BaseException | None = None
         for marker, limits in asked.items():
             failure = None
             try:
                 check[marker](body, **limits)
+            except pytest.skip.Exception as skip:
+                skipped = skipped or skip
             except AssertionError as error:
                 if not hasattr(error, "verdict"):
                     raise  # the body's own
                 failure = str(error)
             if failure is not None:
                 pytest.fail(failure, pytrace=False)
+        if skipped is not None:
+            raise skipped
 
     def _limits(self, budget: float | None) -> dict[str, Any]:
         budget = self._settings.budget if budget is None else budget

@@ -99,10 +99,11 @@ def watched(
         left = budget - (perf_counter() - begin)
         if first.wall > left:
             return _evidence(first, limit, 1, alpha, first.wall)
+        known = first.wall >= min(left / 10, _STAGE / 4)
         _, each = calls_needed(
             call.timed,
             min(_STAGE, left / 10),
-            first=call.timed(1) if first.wall < left / 10 else first.wall,
+            first=first.wall if known else call.timed(1),
         )
         stage, seconds = 1, _STAGE
         while True:

@@ -28,8 +28,8 @@ __all__ = ["judge_scaling", "not_scaled"]
 # into the time. Where it does not, only overlap can tell; that needs longer ones, since
 # beginning and ending are part of it.
 _PART = 0.02
-_LONG_PART = 0.06
-_TRIED = 10  # blocks, until it is seen which of them it is
+_LONG_PART = 0.1
+_TRIED = 10  # blocks, after each of which it is seen which of them it is
 _TOO_SHORT = 1e-6  # a call that takes no longer can't be told from calling
 _DRIFT = 1.5
 
@@ -111,6 +111,7 @@ class _Judge:
         self._kind = ""
         self._release: ReleaseEvidence | None = None
         self._blocks: Sequence[Block] = ()
+        self._longer = False  # whether blocks should be
         self._notes: list[str] = []
 
     def _left(self) -> float:
@@ -141,6 +142,12 @@ class _Judge:
                 f"too short: a call takes {duration(each)}, hardly more than calling",
             )
         calls, more = self._in_a_row(_PART), self._in_a_row(_LONG_PART)
+        if each * calls < _PART / 2:
+            return self._end(
+                "inconclusive",
+                f"too short: a call takes {duration(each)}, and {calls} in a row, for"
+                f" which a setup can have made arguments, {duration(each * calls)}",
+            )
         # Alone, in threads and in processes, at best.
         need = 3 * each * calls * FEWEST_BLOCKS
         if need > self._left():
@@ -154,7 +161,7 @@ class _Judge:
             Arms(self._call, workers, more, self._limit_threads) as arms,
         ):
             self._sample(arms, calls, each, last=more == calls)
-            if self._open():
+            if self._longer and self._left() > 0:
                 self._sample(arms, more, each, last=True)
         self._kind = arms.kind
         if arms.doubt:
@@ -201,32 +208,34 @@ class _Judge:
         return max(1, min(self._call.most, math.ceil(seconds / self._each)))
 
     def _sample(self, arms: Arms, calls: int, each: float, *, last: bool) -> None:
-        """Make blocks until it is clear, or of no use, or the budget is spent."""
+        """Make blocks until it is clear, or of no use, or the budget is spent.
+
+        What decides is of blocks of one length: those before longer ones don't count. So
+        each witness may be wrong in twice the cases of one sequence, at most.
+        """
 
         def enough(blocks: Sequence[Block]) -> bool:
             self._blocks = blocks
-            found = self._witnesses()
-            if len(blocks) == _TRIED and (
-                found.own_threads or not (last or found.promising)
-            ):
+            found = self._witnesses(blocks)
+            if found.decision() is not None:
                 return True
-            return found.decision() is not None
+            if len(blocks) % _TRIED:
+                return False
+            if found.own_threads:
+                return True
+            self._longer = not (last or self._witnesses(blocks[-_TRIED:]).promising)
+            return self._longer
 
         self._calls = calls
         self._blocks = arms.blocks(
             calls, seconds=calls * each, budget=max(0.0, self._left()), enough=enough
         )
 
-    def _open(self) -> bool:
-        """Return whether longer blocks may show what some short ones could not."""
-        tried = len(self._blocks) == _TRIED and not self._witnesses().own_threads
-        return tried and self._calls < self._in_a_row(_LONG_PART) and self._left() > 0
-
-    def _witnesses(self) -> Witnesses:
-        return Witnesses(self._blocks, self._workers, self._efficiency, self._release)
+    def _witnesses(self, blocks: Sequence[Block]) -> Witnesses:
+        return Witnesses(blocks, self._workers, self._efficiency, self._release)
 
     def _decided(self) -> Verdict:
-        found = self._witnesses()
+        found = self._witnesses(self._blocks)
         self._notes += notes_on_calls(self._first, self._each)
         self._notes += _drift(self._blocks)
         decision = found.decision()
@@ -234,7 +243,7 @@ class _Judge:
         return self._end(decision or "inconclusive", found.reason(), advice)
 
     def _end(self, outcome: Outcome, reason: str, advice: str = "") -> Verdict:
-        found = self._witnesses()
+        found = self._witnesses(self._blocks)
         evidence = ScalingEvidence(
             workers=self._workers,
             efficiency=self._efficiency,

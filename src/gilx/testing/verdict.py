@@ -126,8 +126,8 @@ class ScalingEvidence:
     """The same with workers' waits for a CPU taken out of both."""
     unhindered_interval: tuple[float, float]
     overlap: float | None
-    """How far the workers' CPU time overlapped, as a share of the workers: evidence about
-    waiting for each other, no speedup."""
+    """How far the workers' CPU time overlapped while none of them waited for a CPU, as a
+    share of the workers: evidence about waiting for each other, no speedup."""
     level: float
     """How surely those are in their intervals."""
     release: ReleaseEvidence | None
