@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -283,6 +284,33 @@ def test_a_counter_on_the_output_is_refused(implementation: Implementation) -> N
     counter = Counter(0, 32, memory=out)
     with pytest.raises(ValueError, match=r"^take: expected a counter on memory apart"):
         implementation["triad"](np.zeros(32), np.zeros(32), 1.0, out, take=counter)
+
+
+class Unsteady:
+    """Another buffer each time that it is asked for one."""
+
+    def __init__(self, *buffers: Any) -> None:
+        self._buffers = list(buffers)
+
+    def __buffer__(self, flags: int) -> memoryview:
+        return memoryview(self._buffers.pop(0))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="needs __buffer__")
+def test_a_buffer_is_asked_for_once(implementation: Implementation) -> None:
+    first, second = np.zeros(100), np.full(1, -7.0)
+    given: Any = Unsteady(np.ones(100), np.ones(1)), np.ones(100), 1.0
+    assert implementation["triad"](*given, Unsteady(first, second)) == 100
+    assert (first == 2).all()
+    assert second == -7
+
+
+def test_memory_of_no_items_overlaps_nothing(implementation: Implementation) -> None:
+    out = np.zeros((1, 256), np.int64)
+    inside = out.view(np.uint8)[0, 8:8]
+    assert implementation["histogram"](inside, 5, out[:0]) == 0
+    memory = np.zeros(6)
+    assert implementation["triad"](memory[2:2], memory[4:4], 1.0, memory[3:3]) == 0
 
 
 def test_what_believes_its_arguments_is_out_of_sight() -> None:

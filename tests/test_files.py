@@ -29,6 +29,17 @@ def test_a_text_is_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_is_secret_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("before")
+    path.chmod(0o600)
+    with replacing(path) as fresh:
+        assert stat.S_IMODE(fresh.stat().st_mode) == 0o600
+        fresh.write_text("after")
+    assert path.read_text() == "after"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text("before")

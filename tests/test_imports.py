@@ -15,7 +15,7 @@ pytestmark = pytest.mark.once
 HOME = Path(gilx.__file__).parent
 # From the lowest part to the highest; what a part has beside it in a line is its equal.
 PARTS = [
-    {"errors", "text", "cgroups", "cpus", "files"},
+    {"errors", "text", "cgroups", "cpus", "files", "child"},
     {"environment", "records", "conditions", "findings", "page"},
     {"kernels", "ckernels", "cykernels"},
     {"pools", "dispatch", "team"},

@@ -338,6 +338,18 @@ def test_what_cannot_be_sent_is_said() -> None:
     assert str(caught.value).isprintable()
 
 
+def test_the_current_directory_is_not_looked_in_first(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pickle", "gilx", "socket"):
+        (tmp_path / f"{name}.py").write_text("open('loaded', 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    processes = CallProcesses(packed(partial(int, "1"), None), 1)
+    assert processes.run(1) > 0
+    processes.close()
+    assert not (tmp_path / "loaded").exists()
+
+
 def test_a_script_is_not_run_again(tmp_path: Any) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from time import perf_counter
@@ -16,6 +19,7 @@ from gilx.dispatch import regions, run_all
 from gilx.errors import ArgumentError
 from gilx.kernels.base import agree, split_evenly
 from gilx.pools import ExecutorPool, NativePool, SerialPool, ThreadPool, start
+from gilx.pools.turn import Turn
 
 from .conftest import SMALL
 
@@ -239,6 +243,45 @@ def test_the_native_pool_runs_whole_problems() -> None:
 def test_default_grains(name: str, size: int, workers: int, grain: int) -> None:
     problem = gilx.kernels.get(name).problem(size)
     assert regions(problem, workers=workers)[0].grain == grain
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_child_can_not_use_the_pool_of_threads() -> None:
+    with ThreadPool(2) as pool:
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(30)  # if it hangs
+                with pytest.raises(RuntimeError, match="from which this one was forked"):
+                    gilx.run("triad", pool=pool, size=9)
+                pool.close()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+        gilx.run("triad", pool=pool, size=9)
+    assert status == 0
+
+
+def test_a_turn_is_not_waited_for_by_who_has_it() -> None:
+    turn = Turn("it")
+    with turn:
+        with pytest.raises(RuntimeError, match="it is in use by the call"), turn:
+            pass
+        got = threading.Event()
+
+        def other() -> None:
+            with turn:
+                got.set()
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert not got.wait(0.05)
+    thread.join(30)
+    assert got.is_set()
+    with turn:
+        pass
 
 
 def test_processes_are_for_linux(monkeypatch: pytest.MonkeyPatch) -> None:

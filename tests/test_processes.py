@@ -405,10 +405,10 @@ def test_scripts_need_no_main_guard(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_can_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gilx.pools.processes.get_executable", lambda: "/bin/false")
+    monkeypatch.setattr("gilx.child.get_executable", lambda: "/bin/false")
     with pytest.raises(BrokenExecutor, match="ended with exit status 1 while it started"):
         ProcessPool(2)
-    monkeypatch.setattr("gilx.pools.processes.get_executable", lambda: "/nowhere")
+    monkeypatch.setattr("gilx.child.get_executable", lambda: "/nowhere")
     with pytest.raises(FileNotFoundError):
         ProcessPool(2)
 

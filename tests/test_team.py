@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,11 @@ DEADLINE = 30
 SOURCE = """
 #include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
+void nap(void *context, int64_t start, int64_t stop) {
+    atomic_fetch_add((_Atomic int64_t *)context, 1);
+    nanosleep(&(struct timespec){.tv_nsec = (stop - start) * 20000000}, 0);
+}
 void add_one(void *context, int64_t start, int64_t stop) {
     int64_t *items = context;
     for (int64_t i = start; i < stop; ++i) {
@@ -65,7 +71,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         check=True,
     )
     library = ctypes.CDLL(str(folder / "functions.so"))
-    for function in (library.add_one, library.forever):
+    for function in (library.add_one, library.forever, library.nap):
         function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
         function.restype = None
     return library
@@ -317,6 +323,112 @@ def test_a_child_after_fork_has_a_team_of_its_own(library: ctypes.CDLL) -> None:
         team.run(library.add_one, items, 100, grain=1)
         assert (items[1:] == 2).all()
     assert status == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_child_of_a_fork_amid_another_thread_s_region(library: ctypes.CDLL) -> None:
+    with gilx.Team(2) as team:
+        begun = np.zeros(1, np.int64)
+        other = threading.Thread(target=team.run, args=(library.nap, begun, 50))
+        other.start()
+        while begun[0] == 0:
+            time.sleep(0.001)
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(DEADLINE)  # if it hangs
+                items = np.zeros(101, np.int64)
+                team.run(library.add_one, items, 100, grain=1)
+                team.settle()
+                team.close()
+                os._exit(0 if (items[1:] == 1).all() else 1)
+            finally:
+                os._exit(2)
+        other.join(DEADLINE)
+        _, status = os.waitpid(child, 0)
+    assert status == 0
+    assert begun[0] == 2
+
+
+HANDLED = """
+import ctypes, os, signal, sys
+import numpy as np
+import gilx
+
+library = ctypes.CDLL(sys.argv[1])
+library.nap.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+library.nap.restype = None
+team = gilx.Team(2)
+child = None
+
+def closes(number, frame):
+    try:
+        team.close()
+    except RuntimeError as error:
+        print(error)
+
+def forks(number, frame):
+    global child
+    child = os.fork()
+
+signal.signal(signal.SIGALRM, globals()[sys.argv[2]])
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+naps = np.zeros(1, np.int64)
+try:
+    team.run(library.nap, naps, 30, grain=1)
+except OSError as error:
+    os._exit(7 if child == 0 else 1)
+team.run(library.nap, naps, 2, grain=1)
+if child:
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(naps[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        ("closes", "the team is in use by the call that was interrupted to come here"),
+        ("forks", "7"),
+    ],
+)
+def test_what_a_signal_handler_does_amid_a_region(
+    library: ctypes.CDLL, handler: str, said: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", HANDLED, library._name, handler],
+        capture_output=True, text=True, timeout=DEADLINE, check=False,
+    )  # fmt: skip
+    first, last = done.stdout.splitlines()
+    assert first.startswith(said), done
+    assert last == "32", done
+
+
+def test_memory_that_one_worker_lacks_is_an_error_of_all() -> None:
+    pytest.importorskip("resource")
+    if "asan" in os.environ.get("LD_PRELOAD", ""):
+        pytest.skip("the sanitizer needs more memory than is left here")
+    code = (
+        "import numpy as np, resource\n"
+        "from gilx.ckernels import Team\n"
+        "short, long = 300_000, 300_000_000\n"
+        "a, b = np.zeros(short + 1000, np.uint8), np.zeros(short + long, np.uint8)\n"
+        "cuts = np.array([0, short, short + 1000]), np.array([0, short, short + long])\n"
+        "team, out = Team(2, 0), np.zeros(2, np.int32)\n"
+        "pages = int(open('/proc/self/statm').read().split()[0])\n"
+        "limit = pages * resource.getpagesize() + 2**27\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "try:\n"
+        "    print(team.compute('levenshtein', (a, cuts[0], b, cuts[1], out)))\n"
+        "except MemoryError:\n"
+        "    print('no memory')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "no memory\n", done
 
 
 def test_refused_threads_are_an_error() -> None:

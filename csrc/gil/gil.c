@@ -185,8 +185,10 @@ gilx_gil_status gilx_gil_certify(gilx_gil *gil) {
                           gil->backend);
         }
         bool released;
-        Py_BEGIN_ALLOW_THREADS released = seen_released(gil, caller);
-        Py_END_ALLOW_THREADS if (!released) {
+        Py_BEGIN_ALLOW_THREADS
+        released = seen_released(gil, caller);
+        Py_END_ALLOW_THREADS
+        if (!released) {
             return refuse(gil,
                           "the words taken for the GIL's do not change when it is "
                           "released (found by %s)",

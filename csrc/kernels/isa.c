@@ -28,7 +28,7 @@ bool gilx_isa_available(gilx_isa isa) {
     return isa == GILX_BASELINE;
 }
 
-void gilx_isa_choose_best(void) {
+void gilx_isa_choose_widest(void) {
     gilx_isa best = GILX_ISA_COUNT - 1;
     while (!gilx_isa_available(best)) {
         --best;

@@ -1,4 +1,4 @@
-/* Instruction sets: each kernel is compiled for several, and the best that the machine
+/* Instruction sets: each kernel is compiled for several, and the widest that the machine
  * has is chosen at load, so that one build runs everywhere. each_isa.h says how a kernel
  * is written. Whatever the set, a kernel's operations and their order are the same, so
  * its results are the same bits; none of the sets has a fused multiply-add.
@@ -12,7 +12,7 @@
 #error "gilx: the kernels are written for gcc and clang: they use their vector types"
 #endif
 
-/* From the least to the best. Where there is no choice, as on aarch64, there is the
+/* From the narrowest to the widest. Where there is no choice, as on aarch64, there is the
  * baseline alone. So it is with clang-cl, whose linker is not given the library by which
  * the processor is asked. */
 typedef enum { GILX_BASELINE, GILX_AVX2, GILX_AVX512, GILX_ISA_COUNT } gilx_isa;
@@ -29,9 +29,9 @@ extern const char *const gilx_isa_names[GILX_ISA_COUNT];
 /* Whether this machine, its operating system and this build have it. */
 bool gilx_isa_available(gilx_isa isa);
 
-/* Choose the best one, unless one was chosen before: for the first load of the module.
+/* Choose the widest one, unless one was chosen before: for the first load of the module.
  * Any number of threads may do so at once. */
-void gilx_isa_choose_best(void);
+void gilx_isa_choose_widest(void);
 
 /* Use this one, which must be available, from each kernel's next call on. */
 void gilx_isa_use(gilx_isa isa);

@@ -269,7 +269,8 @@ static int read_arguments(gilx_call *call, const gilx_signature *signature,
 /* Whether the view has bytes in common with memory[0:size]. */
 static bool overlap(const Py_buffer *view, const void *memory, size_t size) {
     const uintptr_t begin = (uintptr_t)view->buf, other = (uintptr_t)memory;
-    return other < begin + (size_t)view->len && begin < other + size;
+    return size > 0 && view->len > 0 && other < begin + (size_t)view->len &&
+           begin < other + size;
 }
 
 static int check_arrays(gilx_call *call, const gilx_signature *signature) {

@@ -88,7 +88,8 @@ static PyObject *run_kernel(PyObject *module, int kernel, gilx_body *body, bool 
     }
     int status;
     if (released) {
-        Py_BEGIN_ALLOW_THREADS status = compute(&call, body);
+        Py_BEGIN_ALLOW_THREADS
+        status = compute(&call, body);
         Py_END_ALLOW_THREADS
     } else {
         status = compute(&call, body);

@@ -30,7 +30,7 @@ int gilx_load_instruction_set(void) {
     if (wanted != NULL && wanted[0] != '\0') {
         return use(wanted, PyExc_ImportError, "the environment variable GILX_ISA");
     }
-    gilx_isa_choose_best();
+    gilx_isa_choose_widest();
     return 0;
 }
 

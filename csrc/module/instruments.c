@@ -313,8 +313,8 @@ PyObject *gilx_rendezvous(gilx_main_thread *main_thread, bool released, PyObject
     }
     uint32_t most;
     if (released) {
-        Py_BEGIN_ALLOW_THREADS most =
-            wait_inside(&released_place, (uint32_t)parties, timeout, &interrupt);
+        Py_BEGIN_ALLOW_THREADS
+        most = wait_inside(&released_place, (uint32_t)parties, timeout, &interrupt);
         Py_END_ALLOW_THREADS
     } else {
         most = wait_inside(&held_place, (uint32_t)parties, timeout, &interrupt);

@@ -298,8 +298,10 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         gilx_sampler_expect(sampler, (uintptr_t)state, (int64_t)state->native_thread_id);
     }
     int status;
-    Py_BEGIN_ALLOW_THREADS status = gilx_sampler_start(sampler);
-    Py_END_ALLOW_THREADS if (status != 0) {
+    Py_BEGIN_ALLOW_THREADS
+    status = gilx_sampler_start(sampler);
+    Py_END_ALLOW_THREADS
+    if (status != 0) {
         gilx_sampler_free(sampler);
         self->phase = FRESH;
         errno = status;
@@ -332,8 +334,10 @@ static PyObject *sampler_stop(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         self->phase = STOPPED;
         Py_RETURN_NONE;
     }
-    Py_BEGIN_ALLOW_THREADS gilx_sampler_stop(self->sampler);
-    Py_END_ALLOW_THREADS self->phase = STOPPED;
+    Py_BEGIN_ALLOW_THREADS
+    gilx_sampler_stop(self->sampler);
+    Py_END_ALLOW_THREADS
+    self->phase = STOPPED;
     PyObject *module = PyType_GetModule(Py_TYPE(object));
     return module == NULL ? NULL
                           : totals_object(state_of(module)->totals_type,

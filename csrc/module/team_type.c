@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../platform/forks.h"
 #include "../team/team.h"
 #include "call.h"
 #include "integer.h"
@@ -11,17 +12,30 @@ typedef struct {
     PyObject ob_base;
     gilx_team *team; /* NULL once closed */
     int workers;
-    atomic_bool busy; /* a region runs, or the team is being closed */
+    atomic_bool busy;  /* a region runs, or the team is being closed */
+    atomic_uint forks; /* gilx_forks() when it was claimed last */
 } team_object;
 
 enum { MOST_WORKERS = 4096 };
 
 /* ---- one at a time ---------------------------------------------------------------- */
 
-/* Claim the team for this thread; 0, or -1 with RuntimeError set. */
-static int claim(team_object *self) {
+/* Claim the team, closed or not, for this thread; 0, or -1 with RuntimeError set. */
+static int claim_any(team_object *self) {
+    const unsigned forks = gilx_forks();
+    if (atomic_exchange(&self->forks, forks) != forks) {
+        atomic_store(&self->busy, false); /* who had it is not in this process */
+    }
     if (atomic_exchange(&self->busy, true)) {
         PyErr_SetString(PyExc_RuntimeError, "the team is in use by another thread");
+        return -1;
+    }
+    return 0;
+}
+
+/* Claim an open team for this thread; 0, or -1 with RuntimeError set. */
+static int claim(team_object *self) {
+    if (claim_any(self) < 0) {
         return -1;
     }
     if (self->team == NULL) {
@@ -104,7 +118,13 @@ static void work(void *context, int worker) {
         atomic_fetch_add(&it->done, done);
     }
     if (status != GILX_DONE) {
-        atomic_store(&it->status, status);
+        /* What failed is told, and not that the others were stopped for it. */
+        int none = GILX_DONE;
+        if (status != GILX_STOPPED) {
+            atomic_store(&it->status, status);
+        } else {
+            atomic_compare_exchange_strong(&it->status, &none, status);
+        }
         gilx_counter_cancel(&it->counter);
     }
 }
@@ -112,8 +132,10 @@ static void work(void *context, int worker) {
 /* Run the region without the GIL; 0, or -1 with OSError set. */
 static int run_region(team_object *self, region *it) {
     int error;
-    Py_BEGIN_ALLOW_THREADS error = gilx_team_run(self->team, work, it, it->caller);
-    Py_END_ALLOW_THREADS if (error != 0) {
+    Py_BEGIN_ALLOW_THREADS
+    error = gilx_team_run(self->team, work, it, it->caller);
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
         errno = error;
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
@@ -303,9 +325,12 @@ static PyObject *team_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     if (self == NULL) {
         return NULL;
     }
+    atomic_store(&self->forks, gilx_forks());
     int error;
-    Py_BEGIN_ALLOW_THREADS self->team = gilx_team_start((int)workers, spin_ns, &error);
-    Py_END_ALLOW_THREADS self->workers = (int)workers;
+    Py_BEGIN_ALLOW_THREADS
+    self->team = gilx_team_start((int)workers, spin_ns, &error);
+    Py_END_ALLOW_THREADS
+    self->workers = (int)workers;
     if (self->team == NULL) {
         Py_DECREF(self);
         PyErr_Format(PyExc_OSError, "can't start a team of %lld workers: %s",
@@ -317,14 +342,14 @@ static PyObject *team_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
 
 static PyObject *team_close(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     team_object *self = (team_object *)object;
-    if (atomic_exchange(&self->busy, true)) {
-        PyErr_SetString(PyExc_RuntimeError, "the team is in use by another thread");
+    if (claim_any(self) < 0) {
         return NULL;
     }
     gilx_team *team = self->team;
     self->team = NULL;
     if (team != NULL) {
-        Py_BEGIN_ALLOW_THREADS gilx_team_free(team);
+        Py_BEGIN_ALLOW_THREADS
+        gilx_team_free(team);
         Py_END_ALLOW_THREADS
     }
     give_back(self);
@@ -336,8 +361,10 @@ static PyObject *team_settle(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     if (claim(self) < 0) {
         return NULL;
     }
-    Py_BEGIN_ALLOW_THREADS gilx_team_settle(self->team);
-    Py_END_ALLOW_THREADS give_back(self);
+    Py_BEGIN_ALLOW_THREADS
+    gilx_team_settle(self->team);
+    Py_END_ALLOW_THREADS
+    give_back(self);
     Py_RETURN_NONE;
 }
 

@@ -141,6 +141,8 @@ static void end_threads(gilx_team *team, int started) {
 static int start_threads(gilx_team *team) {
     atomic_store(&team->turn, 0);
     atomic_store(&team->parked, 0);
+    atomic_store(&team->moving, 0);
+    atomic_store(&team->caller_sleeps, 0);
     team->forks = gilx_forks();
     int error = 0;
     for (int i = 0; i < team->workers - 1 && error == 0; ++i) {
@@ -208,6 +210,9 @@ int gilx_team_run(gilx_team *team, gilx_work *work, void *context,
             gilx_park(&team->running, left, POLL_NS);
             if (control != NULL) {
                 (void)gilx_should_stop(control); /* the tick tells the others itself */
+            }
+            if (team->forks != gilx_forks()) {
+                return ECANCELED; /* the tick forked: in here nobody else works on */
             }
         }
         atomic_store(&team->caller_sleeps, 0);

@@ -79,9 +79,13 @@ cdef extern from "call.h" nogil:
         gilx_main_thread main_thread
     ctypedef struct gilx_call:
         gilx_argument arguments[1]
+        Py_buffer views[1]
         gilx_share share
         gilx_interrupt interrupt
 
+
+cdef extern from "Python.h":
+    object PyMemoryView_FromBuffer(Py_buffer *view)
 
 cdef extern from "call.h":
     int gilx_call_begin(gilx_call *call, gilx_support *support,
@@ -111,6 +115,13 @@ cdef class Call:
             values[i] = <PyObject *>given[i]
         gilx_call_begin(&self.call, &support, &gilx_signatures[kernel], values, released)
         self.begun = True
+
+    cdef object array(self, int parameter):
+        """The memory that was checked: its owner, asked again, might give another."""
+        cdef Py_buffer view = self.call.views[parameter]
+        if view.buf == NULL:  # of no items, which need an address all the same
+            view.buf = &self.call
+        return PyMemoryView_FromBuffer(&view)
 
     cdef object end(self, int status):
         """The number of items computed, or the exception that ended the call."""

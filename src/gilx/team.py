@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import re
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 from gilx.ckernels import Team as NativeTeam
 from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError, at_least
 from gilx.pools.native import SPIN_NS
+from gilx.pools.turn import Turn
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -146,7 +146,7 @@ class Team:
         if not 0 <= spin <= 1:
             raise ArgumentError(f"spin: expected 0 to 1 seconds, got {spin}")
         self._team = NativeTeam(self.workers, int(spin * 1e9))
-        self._one_at_a_time = Lock()
+        self._turn = Turn("the team")
 
     def run(
         self,
@@ -191,17 +191,17 @@ class Team:
         at_least("n", n, 0)
         if grain is not None:
             at_least("grain", grain, 1)
-        with self._one_at_a_time:
+        with self._turn:
             self._team.run(address, _context(context, function), n, grain)
 
     def settle(self) -> None:
         """Wait until no thread spins any more: before something else is timed."""
-        with self._one_at_a_time:
+        with self._turn:
             self._team.settle()
 
     def close(self) -> None:
         """Let the threads end. Closing twice does nothing."""
-        with self._one_at_a_time:
+        with self._turn:
             self._team.close()
 
     def __enter__(self) -> Self:

@@ -131,13 +131,17 @@ class Exporter:
 
     def __init__(self, inner: Any, way: str, around: Surroundings) -> None:
         self.inner, self.way, self.around = inner, way, around
+        self.asked = 0
 
     def __buffer__(self, flags: int) -> Any:
+        self.asked += 1
         self.around.act()
         if self.way == "raise":
             raise HostileError
         if self.way == "no view":
             return self.inner
+        if self.way == "once" and self.asked > 1:
+            return memoryview(self.inner).cast("B")[:1]
         if self.way == "narrow":
             return memoryview(self.inner).cast("B")[1:]
         return memoryview(self.inner)
@@ -367,7 +371,7 @@ def _released(draw: Random, good: Array, around: Surroundings) -> Any:
 
 
 def _exporter(draw: Random, good: Array, around: Surroundings) -> Any:
-    ways = ("plain", "raise", "no view", "narrow", "raise late")
+    ways = ("plain", "raise", "no view", "narrow", "raise late", "once")
     return Exporter(good, draw.choice(ways), around)
 
 

@@ -31,7 +31,7 @@ cdef int collatz_items(
 
 cdef object collatz(bint released, first, out, start, stop, take):
     cdef Call call = Call(GILX_KERNEL_collatz, released, (first, out, start, stop, take))
-    cdef int32_t[::1] out_view = out
+    cdef int32_t[::1] out_view = call.array(1)
     cdef uint64_t number = <uint64_t>call.call.arguments[0].integer
     cdef gilx_share *share = &call.call.share
     cdef gilx_control *control = &call.call.interrupt.control

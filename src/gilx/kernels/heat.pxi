@@ -73,8 +73,8 @@ cdef int heat_items(
 
 cdef object heat(bint released, u, rate, out, start, stop, take):
     cdef Call call = Call(GILX_KERNEL_heat, released, (u, rate, out, start, stop, take))
-    cdef const double[:, ::1] u_view = u
-    cdef double[:, ::1] out_view = out
+    cdef const double[:, ::1] u_view = call.array(0)
+    cdef double[:, ::1] out_view = call.array(2)
     cdef double factor = call.call.arguments[1].real
     cdef gilx_share *share = &call.call.share
     cdef gilx_control *control = &call.call.interrupt.control

@@ -39,8 +39,8 @@ cdef int histogram_items(
 cdef object histogram(bint released, data, block, out, start, stop, take):
     cdef Call call = Call(
         GILX_KERNEL_histogram, released, (data, block, out, start, stop, take))
-    cdef const uint8_t[::1] data_view = data
-    cdef int64_t[:, ::1] out_view = out
+    cdef const uint8_t[::1] data_view = call.array(0)
+    cdef int64_t[:, ::1] out_view = call.array(2)
     cdef int64_t length = call.call.arguments[1].integer
     cdef gilx_share *share = &call.call.share
     cdef gilx_control *control = &call.call.interrupt.control

@@ -138,11 +138,11 @@ cdef object levenshtein(bint released, a, a_offsets, b, b_offsets, out, start, s
     cdef Call call = Call(
         GILX_KERNEL_levenshtein, released,
         (a, a_offsets, b, b_offsets, out, start, stop, take))
-    cdef const uint8_t[::1] a_view = a
-    cdef const int64_t[::1] a_cuts = a_offsets
-    cdef const uint8_t[::1] b_view = b
-    cdef const int64_t[::1] b_cuts = b_offsets
-    cdef int32_t[::1] out_view = out
+    cdef const uint8_t[::1] a_view = call.array(0)
+    cdef const int64_t[::1] a_cuts = call.array(1)
+    cdef const uint8_t[::1] b_view = call.array(2)
+    cdef const int64_t[::1] b_cuts = call.array(3)
+    cdef int32_t[::1] out_view = call.array(4)
     cdef gilx_share *share = &call.call.share
     cdef gilx_control *control = &call.call.interrupt.control
     cdef int status

@@ -34,9 +34,9 @@ cdef int mandelbrot_items(
 cdef object mandelbrot(bint released, re, im, max_iter, out, start, stop, take):
     cdef Call call = Call(
         GILX_KERNEL_mandelbrot, released, (re, im, max_iter, out, start, stop, take))
-    cdef const double[::1] re_view = re
-    cdef const double[::1] im_view = im
-    cdef int32_t[:, ::1] out_view = out
+    cdef const double[::1] re_view = call.array(0)
+    cdef const double[::1] im_view = call.array(1)
+    cdef int32_t[:, ::1] out_view = call.array(3)
     cdef int32_t limit = <int32_t>call.call.arguments[2].integer
     cdef gilx_share *share = &call.call.share
     cdef gilx_control *control = &call.call.interrupt.control

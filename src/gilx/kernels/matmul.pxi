@@ -26,9 +26,9 @@ cdef int matmul_items(
 
 cdef object matmul(bint released, a, b, out, start, stop, take):
     cdef Call call = Call(GILX_KERNEL_matmul, released, (a, b, out, start, stop, take))
-    cdef const double[:, ::1] a_view = a
-    cdef const double[:, ::1] b_view = b
-    cdef double[:, ::1] out_view = out
+    cdef const double[:, ::1] a_view = call.array(0)
+    cdef const double[:, ::1] b_view = call.array(1)
+    cdef double[:, ::1] out_view = call.array(2)
     cdef gilx_share *share = &call.call.share
     cdef gilx_control *control = &call.call.interrupt.control
     cdef int status

@@ -232,7 +232,7 @@ cdef object montecarlo(
         GILX_KERNEL_montecarlo, released,
         (spot, strike, rate, volatility, years, paths, block, seed, out,
          start, stop, take))
-    cdef double[:, ::1] out_view = out
+    cdef double[:, ::1] out_view = call.array(8)
     cdef gilx_argument *given = call.call.arguments
     cdef gilx_share *share = &call.call.share
     cdef gilx_control *control = &call.call.interrupt.control

@@ -38,11 +38,11 @@ cdef int nbody_items(
 cdef object nbody(bint released, x, y, z, mass, softening, out, start, stop, take):
     cdef Call call = Call(
         GILX_KERNEL_nbody, released, (x, y, z, mass, softening, out, start, stop, take))
-    cdef const double[::1] x_view = x
-    cdef const double[::1] y_view = y
-    cdef const double[::1] z_view = z
-    cdef const double[::1] mass_view = mass
-    cdef double[:, ::1] out_view = out
+    cdef const double[::1] x_view = call.array(0)
+    cdef const double[::1] y_view = call.array(1)
+    cdef const double[::1] z_view = call.array(2)
+    cdef const double[::1] mass_view = call.array(3)
+    cdef double[:, ::1] out_view = call.array(5)
     cdef double length = call.call.arguments[4].real
     cdef gilx_share *share = &call.call.share
     cdef gilx_control *control = &call.call.interrupt.control

@@ -104,7 +104,7 @@ cdef int primes_items(
 cdef object primes(bint released, limit, segment, out, start, stop, take):
     cdef Call call = Call(
         GILX_KERNEL_primes, released, (limit, segment, out, start, stop, take))
-    cdef int64_t[::1] out_view = out
+    cdef int64_t[::1] out_view = call.array(2)
     cdef int64_t last = call.call.arguments[0].integer
     cdef int64_t length = call.call.arguments[1].integer
     cdef gilx_share *share = &call.call.share

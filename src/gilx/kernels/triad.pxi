@@ -22,9 +22,9 @@ cdef int triad_items(
 cdef object triad(bint released, b, c, scalar, out, start, stop, take):
     cdef Call call = Call(
         GILX_KERNEL_triad, released, (b, c, scalar, out, start, stop, take))
-    cdef const double[::1] b_view = b
-    cdef const double[::1] c_view = c
-    cdef double[::1] out_view = out
+    cdef const double[::1] b_view = call.array(0)
+    cdef const double[::1] c_view = call.array(1)
+    cdef double[::1] out_view = call.array(3)
     cdef double factor = call.call.arguments[2].real
     cdef gilx_share *share = &call.call.share
     cdef gilx_control *control = &call.call.interrupt.control

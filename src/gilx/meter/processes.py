@@ -9,11 +9,11 @@ from __future__ import annotations
 import pickle
 import socket
 import subprocess
-import sys
 import time
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from gilx.child import command
 from gilx.meter.workers import Sample, in_a_row, with_shares
 from gilx.pools.account import Share, accounting
 from gilx.text import one_line
@@ -75,7 +75,7 @@ class CallProcesses:
             for _ in range(workers):
                 self._children.append(_start())
             for _, line in self._children:
-                line.send((sys.path, data))
+                line.send(data)
             for _, line in self._children:
                 _answer(line, _SECONDS_TO_START)
         except BaseException as error:
@@ -128,7 +128,7 @@ def _start() -> tuple[subprocess.Popen[bytes], Connection]:
     with theirs:
         # What the callable prints there is printed by the other arms already.
         child = subprocess.Popen(  # noqa: S603 - this Python, and code of ours
-            [sys.executable, "-c", _CHILD.format(theirs.fileno())],
+            command(_CHILD.format(theirs.fileno())),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -151,8 +151,7 @@ def serve(line_number: int) -> None:
     """Make calls for the process at the other end of the line, until it hangs up."""
     with Connection(line_number) as line:
         try:
-            sys.path[:], data = line.recv()
-            fn, setup = _loaded(line, data)
+            fn, setup = _loaded(line, line.recv())
             while True:
                 calls = line.recv()
                 line.send(_done(fn, setup, calls))

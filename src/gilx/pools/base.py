@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -148,6 +149,8 @@ class Pool(ABC):
     """Whether each worker has a GIL of its own."""
     own_processes = False
     """Whether each worker is a process of its own."""
+    survives_fork = False
+    """Whether it works on in a child after `os.fork`, which has none of its threads."""
     start_seconds: float = 0.0
     """How long starting the workers took, in pools where that is worth knowing. It is no
     part of any region's time."""
@@ -163,6 +166,7 @@ class Pool(ABC):
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._closed = False
+        self._process = os.getpid()
 
     def place(self, problem: Problem) -> Problem:
         """Return a problem whose arrays are where the workers can reach them.
@@ -192,13 +196,14 @@ class Pool(ABC):
         Raises
         ------
         RuntimeError
-            The pool was closed.
+            The pool was closed, or is another process's.
         BaseException
             Whatever a worker, or a signal handler, raised.
 
         """
         if self._closed:
             raise RuntimeError(f"the {self.name} pool was closed")
+        self._check_process()
         return self._run(region, account)
 
     @abstractmethod
@@ -209,10 +214,25 @@ class Pool(ABC):
         """Wait until no idle worker uses a CPU: before something else is timed."""
 
     def close(self) -> None:
-        """Let the workers go, after what they are doing. Closing twice does nothing."""
+        """Let the workers go, after what they are doing. Closing twice does nothing.
+
+        In a process forked from the one that started them there are none to let go.
+        """
         if not self._closed:
             self._closed = True
-            self._close()
+            if self._here():
+                self._close()
+
+    def _here(self) -> bool:
+        """Return whether its workers can be in this process."""
+        return self.survives_fork or os.getpid() == self._process
+
+    def _check_process(self) -> None:
+        if not self._here():
+            raise RuntimeError(
+                f"the {self.name} pool belongs to process {self._process}, from which"
+                " this one was forked: start another"
+            )
 
     def _close(self) -> None:  # noqa: B027 - optional: some have nothing to let go
         """Do what `close` says, once."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 import sys
 from dataclasses import astuple
+from queue import SimpleQueue
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,6 @@ class InterpreterPool(Pool):
         self.check_available()
         executor: Any = getattr(concurrent.futures, _EXECUTOR)
         begin = perf_counter()
-        self._process = os.getpid()
         self._slots = counter_slots(-1, workers)
         self._executor: Executor = executor(workers, thread_name_prefix="gilx")
         # As with threads: only tasks that wait for each other have all workers start.
@@ -115,11 +114,6 @@ class InterpreterPool(Pool):
 
     def _run(self, region: Region, account: list[Share] | None) -> float:
         self.check_variant(region.variant)
-        if os.getpid() != self._process:
-            raise RuntimeError(
-                f"the {self.name} pool belongs to process {self._process}, from which "
-                "this one was forked: start another"
-            )
         function = region.kernel.function(region.variant).__name__
         arguments = tuple(map(_shareable, region.arguments))
         # New ones each time, since regions of two threads may run at once.
@@ -128,6 +122,9 @@ class InterpreterPool(Pool):
             region.share(worker, self.workers, slots) for worker in range(self.workers)
         ]
         calls: list[Future[tuple[Any, ...] | None]] = []
+        # Nearly all of the time is spent waiting for these, and not for the futures:
+        # Ctrl-C in their Python code may leave their locks taken, and a queue in C whole.
+        bell: SimpleQueue[object] = SimpleQueue()
         begin = perf_counter()
         try:
             for worker, share in enumerate(shares):
@@ -144,6 +141,9 @@ class InterpreterPool(Pool):
                         account is not None,
                     )
                 )
+                calls[-1].add_done_callback(bell.put)
+            for _ in calls:
+                bell.get()
             for call in calls:
                 share_used = call.result()
                 if account is not None and share_used is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from gilx.ckernels import Team
 from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError
 from gilx.pools.base import Pool
+from gilx.pools.turn import Turn
 
 if TYPE_CHECKING:
     from gilx.pools.account import Share
@@ -33,12 +33,13 @@ class NativePool(Pool):
     """
 
     name = "native"
+    survives_fork = True
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
         # Who spins where there are too few CPUs takes one from who works.
         self._team = Team(workers, SPIN_NS if workers <= usable_cpus() else 0)
-        self._one_at_a_time = Lock()
+        self._turn = Turn("the native pool")
 
     @classmethod
     def check_variant(cls, variant: str) -> None:
@@ -57,16 +58,16 @@ class NativePool(Pool):
                 f" {region.first}"
             )
         grain = region.grain if region.schedule == "dynamic" else None
-        with self._one_at_a_time:
+        with self._turn:
             begin = perf_counter()
             self._team.compute(region.kernel.name, region.arguments, grain)
             return perf_counter() - begin
 
     def settle(self) -> None:
         """Wait until no thread of the team spins any more."""
-        with self._one_at_a_time:
+        with self._turn:
             self._team.settle()
 
     def _close(self) -> None:
-        with self._one_at_a_time:
+        with self._turn:
             self._team.close()

@@ -7,19 +7,17 @@ import pickle
 import select
 import signal
 import subprocess
-import sys
 import weakref
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from mmap import mmap
-from multiprocessing.spawn import get_executable
 from socket import AF_UNIX, SOCK_SEQPACKET, send_fds, socket, socketpair
-from threading import Lock
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from gilx.child import command
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
 from gilx.pools.base import Pool
@@ -30,6 +28,7 @@ from gilx.pools.process_worker import (
     RegionMessage,
 )
 from gilx.pools.shared_memory import anonymous_file, copy_into, counter_slots, find
+from gilx.pools.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,15 +78,12 @@ def _start(index: int, workers: int, memory: int) -> _Worker:
         theirs_life, life = os.pipe()
         try:
             descriptors = (theirs.fileno(), theirs_life, memory)
-            path = [entry for entry in sys.path if isinstance(entry, str)]
             code = (
-                f"import sys; sys.path[:] = {path!r}; "
                 "from gilx.pools.process_worker import main; "
                 f"main{(*descriptors, index, workers)}"
             )
-            options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
             process = subprocess.Popen(  # noqa: S603 - all of it is ours
-                [os.fsdecode(get_executable()), *options, "-c", code],
+                command(code),
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
             )
@@ -137,8 +133,7 @@ class ProcessPool(Pool):
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
         begin = perf_counter()
-        self._process = os.getpid()
-        self._lock = Lock()
+        self._lock = Turn("the processes pool")
         self._poll = select.poll()
         self._buffer = bytearray(MESSAGE_SIZE)
         self._workers: list[_Worker] = []
@@ -208,20 +203,14 @@ class ProcessPool(Pool):
         return seconds
 
     def _close(self) -> None:
-        if os.getpid() == self._process:
-            # Whatever region is running comes to its end first.
-            with self._lock:
-                self._finalizer()
+        # Whatever region is running comes to its end first.
+        with self._lock:
+            self._finalizer()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Have the workers for oneself: they do one thing at a time."""
-        # Before the lock, which a thread that is not in this process may have had.
-        if os.getpid() != self._process:
-            raise RuntimeError(
-                f"the processes pool belongs to process {self._process}, from which this "
-                "one was forked: start another"
-            )
+        self._check_process()
         with self._lock:
             if not self._finalizer.alive:
                 raise RuntimeError("the processes pool was closed")

@@ -18,6 +18,7 @@ class SerialPool(Pool):
     """One worker, the calling thread."""
 
     name = "serial"
+    survives_fork = True
 
     def __init__(self, workers: int = 1) -> None:  # noqa: ARG002 - the pools' signature
         super().__init__(1)

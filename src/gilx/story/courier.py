@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import TYPE_CHECKING
+
+from gilx.child import command
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Courier"]
 
 _SECONDS_TO_ANSWER = 60
-_CHILD = (
-    "import sys; sys.path[:] = {path!r}; from gilx.story.courier import serve;"
-    " serve({line})"
-)
+_CHILD = "from gilx.story.courier import serve; serve({})"
 
 
 class Courier:
@@ -37,10 +35,9 @@ class Courier:
     def __init__(self) -> None:
         begin = perf_counter()
         ours, theirs = socket.socketpair()
-        path = [entry for entry in sys.path if isinstance(entry, str)]
         with theirs:
             self._child = subprocess.Popen(  # noqa: S603 - this Python, and code of ours
-                [sys.executable, "-c", _CHILD.format(path=path, line=theirs.fileno())],
+                command(_CHILD.format(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
