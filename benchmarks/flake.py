@@ -16,9 +16,9 @@ of the threshold is left out. Run it with nothing else running, and again under
     python benchmarks/flake.py --file FILE --table
 
 A piece reads what was found before, goes on with the cells that have the fewest trials
-and adds to the file; so the pieces of several days can be pooled: `flake.json` is what
-the docs tell. Answers of another machine, or of other code of `gilx.testing`, want a new
-file.
+and adds to the file; so the pieces of several days can be pooled: `flake.json`, beside
+this, is what the docs tell. Answers of another machine are refused; those of other code of
+`gilx.testing` want a new file, too.
 """
 
 from __future__ import annotations
