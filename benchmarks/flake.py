@@ -17,8 +17,8 @@ of the threshold is left out. Run it with nothing else running, and again under
 
 A piece reads what was found before, goes on with the cells that have the fewest trials
 and adds to the file; so the pieces of several days can be pooled: `flake.json`, beside
-this, is what the docs tell. Answers of another machine are refused; those of other code of
-`gilx.testing` want a new file, too.
+this, is what the docs tell. Answers of another machine are refused; those of other code
+of `gilx.testing` want a new file, too.
 """
 
 from __future__ import annotations
