@@ -344,6 +344,8 @@ def test_the_current_directory_is_not_looked_in_first(
     for name in ("pickle", "gilx", "socket"):
         (tmp_path / f"{name}.py").write_text("open('loaded', 'w').close()\n")
     monkeypatch.chdir(tmp_path)
+    # Tests of the command have it looked in, as `python -m` does.
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
     processes = CallProcesses(packed(partial(int, "1"), None), 1)
     assert processes.run(1) > 0
     processes.close()
