@@ -95,8 +95,8 @@ def test_probe_of_a_call_that_raises() -> None:
 @needs_watch
 def test_selftest() -> None:
     done = command("selftest", "--seconds", "0.2")
-    # On a machine that is busy with other things it may rightly say no.
-    assert done.returncode in (0, 1), done.stderr
+    # On a machine that is busy with other things it may rightly say that it can't tell.
+    assert done.returncode in (0, 3), done.stderr
     assert ("The watch can be trusted here." in done.stdout) == (done.returncode == 0)
     assert "always held" in done.stdout
 

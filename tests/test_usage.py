@@ -15,6 +15,7 @@ from gilx import ckernels
 from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.gilwatch.interval import Ratio, interval
+from gilx.gilwatch.selftest import Check, Known, judged
 from gilx.gilwatch.usage import ThreadShare
 
 if TYPE_CHECKING:
@@ -141,6 +142,32 @@ def usage(**changes: Any) -> gilx.GilUsage:
         "cost": 0.03, "resolution": 0.004, "backend": "none",
     }  # fmt: skip
     return gilx.GilUsage(**(found | changes))
+
+
+def found(held: float, doubt: str = "") -> Check:
+    """Return what a watch said of work that held the GIL for a half of 4 s."""
+    said = usage(held=held, held_interval=(held - 0.02, held + 0.02), doubt=doubt)
+    return Check(f"said {held}", Known(2.0, 2.0, 4.0), said)
+
+
+@pytest.mark.parametrize(
+    ("checks", "wrong", "untold"),
+    [
+        ([found(0.51), found(0.49)], "", ""),
+        ([found(0.51), found(0.7)], "wrong about: said 0.7", ""),
+        ([found(0.7, "busy")], "", "said 0.7: busy"),
+        ([found(0.7), found(0.6, "busy")], "wrong about: said 0.7", "said 0.6: busy"),
+        ([found(0.525)] * 3, "", ""),
+        ([found(0.525)] * 4, "4 of 4 intervals at 95 % miss", ""),
+    ],
+)
+def test_selftests_verdict(checks: list[Check], wrong: str, untold: str) -> None:
+    result = judged(checks)
+    assert wrong in result.wrong
+    assert bool(wrong) == bool(result.wrong)
+    assert result.untold == untold
+    assert result.trusted == (not wrong and not untold)
+    assert result.trouble == (result.wrong or untold)
 
 
 def test_prediction_from_a_usage() -> None:

@@ -13,11 +13,11 @@ from gilx.errors import number_between
 from gilx.gilwatch.watch import COST, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gilx.gilwatch.usage import GilUsage
 
-__all__ = ["Check", "Known", "SelfTest", "selftest"]
+__all__ = ["Check", "Known", "SelfTest", "judged", "selftest"]
 
 # (held share, period in ns, what it does while it has let go)
 _RHYTHMS = (
@@ -82,10 +82,19 @@ class Check:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """All checks, and why the watch can't be trusted here, if it can't."""
+    """All checks, and why the watch can't be trusted here, if it can't.
+
+    Without being wrong about any, it can't tell of those during which it could not look.
+    """
 
     checks: tuple[Check, ...]
-    trouble: str
+    wrong: str
+    untold: str
+
+    @property
+    def trouble(self) -> str:
+        """What speaks against trusting it; empty if nothing does."""
+        return self.wrong or self.untold
 
     @property
     def trusted(self) -> bool:
@@ -126,7 +135,7 @@ def selftest(
         with watch(cost=cost) as watching:
             known = run()
         checks.append(Check(name, known, watching.usage))
-    return SelfTest(tuple(checks), _trouble(checks))
+    return judged(checks)
 
 
 def _rhythms(total: int) -> list[tuple[str, Callable[[], Known]]]:
@@ -156,14 +165,18 @@ def _rhythms(total: int) -> list[tuple[str, Callable[[], Known]]]:
     return rhythms
 
 
-def _trouble(checks: list[Check]) -> str:
-    wrong = [check.name for check in checks if not check.right]
-    doubtful = [check for check in checks if check.usage.doubt]
-    misses = sum(not check.covered for check in checks)
-    if doubtful:
-        return f"{doubtful[0].name}: {doubtful[0].usage.doubt}"
+def judged(checks: Sequence[Check]) -> SelfTest:
+    """Return what follows from these checks, at least one."""
+    told = [check for check in checks if not check.usage.doubt]
+    untold = [f"{c.name}: {c.usage.doubt}" for c in checks if c.usage.doubt]
+    return SelfTest(tuple(checks), _wrong(told), "".join(untold[:1]))
+
+
+def _wrong(told: list[Check]) -> str:
+    wrong = [check.name for check in told if not check.right]
+    misses = sum(not check.covered for check in told)
     if wrong:
         return f"it is wrong about: {', '.join(wrong)}"
     if misses > _MOST_MISSES:
-        return f"{misses} of {len(checks)} intervals at 95 % miss the truth"
+        return f"{misses} of {len(told)} intervals at 95 % miss the truth"
     return ""
