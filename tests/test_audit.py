@@ -23,6 +23,7 @@ from gilx.audit import (
 from gilx.cli import main
 from gilx.environment import Environment
 from gilx.errors import ArgumentError
+from tests.pages import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +119,7 @@ def test_a_call_is_made_anew_where_it_is_sent() -> None:
     ("text", "words"),
     [
         ("x = ", "expected TOML: Invalid value"),
+        (f"x = {'9' * 5000}", "expected TOML: Exceeds the limit"),
         ("", "call: expected at least one table"),
         ("call = 3", "call: expected at least one table"),
         ("call = [3]", "call 1: expected a table, got 3"),
@@ -141,6 +143,10 @@ def test_a_call_is_made_anew_where_it_is_sent() -> None:
         (
             "[[call]]\ntarget = 'math:sqrt'\narguments = ['1 +']",
             "call 1 (math:sqrt): arguments: expected Python (an expression), got '1 +'",
+        ),
+        (
+            f"[[call]]\ntarget = 'math:sqrt'\narguments = ['{'-' * 90_000}1']",
+            "call 1 (math:sqrt): arguments: expected Python (an expression), got '---",
         ),
         (
             "[[call]]\ntarget = 'math:sqrt'\nsetup = '1 +'",
@@ -176,6 +182,18 @@ def test_a_wrong_plan(
     assert said.err.startswith(f"gilx audit: {path}: ")
     assert words in said.err
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("examples/*.toml")), ids=lambda path: path.stem
+)
+def test_plans_among_the_examples(path: Path) -> None:
+    if "pandas" in path.stem:
+        pytest.importorskip("pandas")
+    plan = read_plan(path)
+    assert len(plan.subjects) > 5
+    for subject in plan.subjects:
+        subject.call(subject.sizes[0])()
 
 
 def test_a_plan_that_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:

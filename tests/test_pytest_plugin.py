@@ -48,7 +48,9 @@ def judge(what):
         )
         name = getattr(fn, "__qualname__", type(fn).__name__)
         reason = f"so it was asked for ({asked})"
-        return Verdict(outcome, reason, nothing_watched(0.1, ""), what, name, 0.25)
+        evidence = nothing_watched(0.1, "")
+        notes = ("made up",)
+        return Verdict(outcome, reason, evidence, what, name, 0.25, notes=notes)
     return judged
 '''
 PLUGINS = ("xdist", "cov", "run_parallel", "benchmark")
@@ -122,6 +124,7 @@ def test_what_passes(pytester: pytest.Pytester) -> None:
             "*= gilx: 3 passed =*",
             "pass: test_what_passes.py::test_releases (releases_gil, 250 ms)",
             "    f: so it was asked for (at_least=0.5)",
+            "    note: made up",
             "pass: test_what_passes.py::test_holds (holds_gil, 250 ms)",
             "    f: so it was asked for (at_least=0.9, budget=3)",
             "pass: test_what_passes.py::test_scales (scales, 250 ms)",

@@ -1,8 +1,9 @@
-"""Every record that can be read from a file, and the command that reads files.
+"""Every record that can be read from a file, the command that reads files, and plans.
 
 Records are found by looking for ``from_json``, and made from the types of their fields;
 then their JSON is damaged. Reading it gives `ArgumentError` or a record that can be
-written, read and shown again.
+written, read and shown again. Plans of audits are TOML, which is damaged, too; none of
+their code may run while they are read.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gilx
+from gilx.audit import read_plan
 from gilx.cli import main
 from gilx.errors import ArgumentError
 from gilx.meter.report import Report
@@ -191,10 +193,54 @@ def _compare(draw: Random) -> None:
         assert len(lines) == (1 if status == 2 else 0), lines
 
 
-def fuzz(draw: Random, kinds: list[Any]) -> int:
-    """Read one record, or compare two files; returns 1."""
+_PLAN_VALUES = (
+    '"json:loads"', '"builtins:sorted"', '"nope:nope"', '"math:pi"', '":"', '""', '"x y"',
+    "[]", "[1, 2]", "[0]", "[-1]", "[[1]]", '["size", "(" , 3.5]', "{}", "{x = 'size'}",
+    "0", "1", "2", "-1", "1e400", "nan", "inf", "-0.0", "9" * 5000, "true", "1979-05-27",
+    "'", '"\\ud800"', '"\\u0000"', '"\\u001b[31m"', '"""a\nb"""', f"'{'x' * 5000}'",
+    f"'{'(' * 1000}'", f"'{'-' * 30_000}1'", f"'{'a.' * 30_000}a'", "[" * 3000,
+    "'raise SystemExit'", "'import os; os._exit(9)'",
+)  # fmt: skip
+_PLAN_KEYS = (
+    "target", "name", "setup", "arguments", "keywords", "sizes", "workers", "budget", "x",
+)  # fmt: skip
+
+
+def _plan(draw: Random) -> None:
+    """Read a plan that is good, or bad in its values, its order or its characters."""
+    lines = ["[defaults]"] * draw.randrange(2)
+    for _ in range(draw.randrange(4)):
+        lines += ["[[call]]", 'target = "json:loads"'][: draw.randint(1, 2)]
+        lines += [
+            f"{draw.choice(_PLAN_KEYS)} = {draw.choice(_PLAN_VALUES)}"
+            for _ in range(draw.randrange(4))
+        ]
+    if draw.random() < 0.1:
+        draw.shuffle(lines)
+    data = "\n".join(lines).encode()
     if draw.random() < 0.2:
-        _compare(draw)
+        at = draw.randrange(len(data) + 1)
+        data = data[:at] + draw.randbytes(draw.randrange(4)) + data[at + 1 :]
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "audit.toml")
+        path.write_bytes(data)
+        try:
+            plan = read_plan(path)
+        except ArgumentError as error:
+            words = str(error).removeprefix(str(path))
+            assert words.startswith(": "), f"not about the file: {words[:200]}"
+            assert len(words) < 2000, f"{len(words)} characters of words"
+            assert words.isprintable(), f"not a line that can be printed: {words[:200]!r}"
+            return
+    assert plan.subjects
+    assert all(subject.target for subject in plan.subjects)
+
+
+def fuzz(draw: Random, kinds: list[Any]) -> int:
+    """Read one record or plan, or compare two files; returns 1."""
+    way = draw.random()
+    if way < 0.3:
+        (_compare if way < 0.15 else _plan)(draw)
         return 1
     kind = draw.choice(kinds)
     try:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.cli.target import find_callable
 from gilx.environment import usable_cpus
-from gilx.errors import ArgumentError, above_zero, at_least
+from gilx.errors import ArgumentError, above_zero, at_least, shown
+from gilx.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -165,7 +166,7 @@ def read_plan(path: str | Path) -> Plan:
         raise ArgumentError(f"{path}: expected at most {_MOST_BYTES} bytes of TOML")
     try:
         found = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ArgumentError(f"{path}: expected TOML: {error}") from None
     try:
         return _plan(found)
@@ -177,7 +178,7 @@ def _plan(found: dict[str, Any]) -> Plan:
     _only_known("the file", found, ("defaults", "call"))
     defaults = found.get("defaults", {})
     if not isinstance(defaults, dict):
-        raise ArgumentError(f"defaults: expected a table, got {defaults!r}")
+        raise ArgumentError(f"defaults: expected a table, got {shown(defaults)}")
     _only_known("defaults", defaults, _SHARED)
     calls = found.get("call", [])
     if not isinstance(calls, list) or not calls:
@@ -190,26 +191,29 @@ def _plan(found: dict[str, Any]) -> Plan:
     for name in names:
         if names.count(name) > 1:
             raise ArgumentError(
-                f"call: expected one {name!r}, got {names.count(name)}: give them names"
+                f"call: expected one {shown(name)}, got {names.count(name)}:"
+                " give them names"
             )
     return Plan(subjects)
 
 
 def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> Subject:
     if not isinstance(table, dict):
-        raise ArgumentError(f"{where}: expected a table, got {table!r}")
+        raise ArgumentError(f"{where}: expected a table, got {shown(table)}")
     _only_known(where, table, (*_OWN, *_SHARED))
     if "target" not in table:
         raise ArgumentError(f"{where}: expected a target, such as 'json:loads'; got none")
     target = _text(where, "target", table)
     name = _text(where, "name", table, target)
-    where = f"{where} ({name})"
+    where = f"{where} ({shown(name)[1:-1]})"
     arguments = table.get("arguments", [])
     if not isinstance(arguments, list):
-        raise ArgumentError(f"{where}: arguments: expected a list, got {arguments!r}")
+        raise ArgumentError(
+            f"{where}: arguments: expected a list, got {shown(arguments)}"
+        )
     keywords = table.get("keywords", {})
     if not isinstance(keywords, dict):
-        raise ArgumentError(f"{where}: keywords: expected a table, got {keywords!r}")
+        raise ArgumentError(f"{where}: keywords: expected a table, got {shown(keywords)}")
     setups = [_text(where, "setup", given, "") for given in (defaults, table)]
     setup = "\n".join(part for part in setups if part)
     for what, code, mode in (
@@ -240,7 +244,7 @@ def _only_known(where: str, table: Mapping[str, object], known: Sequence[str]) -
     for key in table:
         if key not in known:
             raise ArgumentError(
-                f"{where}: expected keys among {', '.join(known)}; got {key!r}"
+                f"{where}: expected keys among {', '.join(known)}; got {shown(key)}"
             )
 
 
@@ -249,7 +253,7 @@ def _text(
 ) -> str:
     given = table.get(key, default)
     if not isinstance(given, str) or (not given and default is None):
-        raise ArgumentError(f"{where}: {key}: expected text, got {given!r}")
+        raise ArgumentError(f"{where}: {key}: expected text, got {shown(given)}")
     return given
 
 
@@ -258,10 +262,10 @@ def _check_code(where: str, code: object, mode: str) -> None:
         return
     try:
         compile(code, "<audit>", mode)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         kind = "an expression" if mode == "eval" else "statements"
         raise ArgumentError(
-            f"{where}: expected Python ({kind}), got {code!r}: {error}"
+            f"{where}: expected Python ({kind}), got {shown(code)}: {one_line(error)}"
         ) from None
 
 

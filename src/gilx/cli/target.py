@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, shown
 from gilx.text import one_line
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def find_callable(target: str) -> Callable[..., Any]:
     """
     module_name, colon, path = target.partition(":")
     if not (module_name and colon and path):
-        raise ArgumentError(f"target: expected module:callable, got {target!r}")
+        raise ArgumentError(f"target: expected module:callable, got {shown(target)}")
     # A script on PATH is started with its own directory in the place of the current one.
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -88,14 +88,16 @@ def find_callable(target: str) -> Callable[..., Any]:
         found = importlib.import_module(module_name)
     except Exception as error:
         raise ArgumentError(
-            f"target: can't import {module_name!r}: {one_line(error)}"
+            f"target: can't import {shown(module_name)}: {one_line(error)}"
         ) from error
     walked = f"module {module_name}"
     for name in path.split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise ArgumentError(f"target: {walked} has no attribute {name!r}") from None
+            raise ArgumentError(
+                f"target: {walked} has no attribute {shown(name)}"
+            ) from None
         walked = repr(name)
     if not callable(found):
         raise ArgumentError(

@@ -46,13 +46,21 @@ def lines(told: Sequence[tuple[str, str]]) -> Iterator[str]:
     for test, text in told:
         verdict = Verdict.from_json(text)
         yield f"{verdict.outcome}: {test} ({verdict.what}, {duration(verdict.seconds)})"
-        # A number stays on the line of its unit.
-        words = f"{verdict.target}: {verdict.reason}".replace(" %", "\u00a0%")
-        width = min(_WIDTH, shutil.get_terminal_size().columns)
-        for line in textwrap.wrap(
-            words, width, initial_indent="    ", subsequent_indent="    "
-        ):
-            yield line.replace("\u00a0", " ")
+        yield from _wrapped(f"{verdict.target}: {verdict.reason}")
+        for note in verdict.notes:
+            yield from _wrapped(f"note: {note}")
+
+
+def _wrapped(words: str) -> Iterator[str]:
+    width = min(_WIDTH, shutil.get_terminal_size().columns)
+    # A number stays on the line of its unit.
+    for line in textwrap.wrap(
+        words.replace(" %", "\u00a0%"),
+        width,
+        initial_indent="    ",
+        subsequent_indent="    ",
+    ):
+        yield line.replace("\u00a0", " ")
 
 
 def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
