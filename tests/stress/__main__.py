@@ -18,6 +18,8 @@ from .together import many_threads
 
 # Fragments and caches: a leak of a hundred bytes in ten thousand cycles is more.
 MEMORY = 1_000_000
+# Bytes a cycle, in quarters long enough to see them among pages of memory.
+STEADY, QUARTER = 16, 1000
 
 
 def main() -> int:
@@ -41,12 +43,13 @@ def main() -> int:
         if growth is None:
             print(f"{name}: not on this Python")
             continue
-        wrong = bool(growth.threads or growth.files or growth.memory > MEMORY)
+        leaks = growth.steady > STEADY and growth.cycles >= 4 * QUARTER
+        wrong = bool(growth.threads or growth.files or growth.memory > MEMORY or leaks)
         bad += wrong
         print(
             f"{name}: {growth.cycles} in {growth.seconds:.1f} s: {growth.threads:+}"
-            f" threads, {growth.files:+} files, {growth.memory / 1024:+.0f} KiB"
-            f"{'  GREW' if wrong else ''}",
+            f" threads, {growth.files:+} files, {growth.memory / 1024:+.0f} KiB,"
+            f" {growth.steady:+.0f} bytes a cycle throughout{'  GREW' if wrong else ''}",
             flush=True,
         )
     if options.seconds:

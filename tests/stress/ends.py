@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from random import Random
@@ -47,7 +48,11 @@ def end_once(way: str, seed: int) -> None:
     said = f"{way}, seed {seed}: "
     try:
         assert child.stdout is not None
+        # faulthandler says where it hangs.
+        late = threading.Timer(LONGEST, child.send_signal, [signal.SIGABRT])
+        late.start()
         child.stdout.readline()  # it is busy
+        late.cancel()
         if way.startswith("SIG"):
             time.sleep(seconds)
             # Other signals on the way, which are nothing to it.
