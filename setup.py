@@ -99,7 +99,7 @@ WATCH = [
 ]
 
 setup(
-    ext_modules=cythonize(  # type: ignore[no-untyped-call]
+    ext_modules=cythonize(  # type: ignore[no-untyped-call] # Cython is untyped
         [
             Extension(
                 "gilx.ckernels",

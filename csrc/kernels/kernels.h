@@ -146,8 +146,9 @@ typedef int gilx_body(const gilx_argument *arguments, int64_t start, int64_t sto
 #define GILX_KERNELS(X)                                                                  \
     X(mandelbrot, GILX_MANDELBROT_PARAMETERS, "row",                                     \
       "Escape counts of the Mandelbrot set on a grid",                                   \
-      "The escape-time algorithm: the iteration z = z*z + c with bailout radius 2, in\n" \
-      "double precision without fused multiply-add.")                                    \
+      "The escape-time algorithm, the iteration z = z*z + c with bailout radius 2:\n"    \
+      "Peitgen and Saupe, The Science of Fractal Images, Springer (1988), chapter 4.\n"  \
+      "In double precision without fused multiply-add.")                                 \
     X(nbody, GILX_NBODY_PARAMETERS, "body", "Gravitational accelerations, all pairs",    \
       "Direct summation with Plummer softening: Aarseth, Gravitational N-Body\n"         \
       "Simulations, Cambridge (2003), section 1.2.")                                     \

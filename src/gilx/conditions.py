@@ -25,6 +25,7 @@ from gilx.records import from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
 
 __all__ = [
     "Conditions",
@@ -303,15 +304,22 @@ def noting_gil_warnings() -> Iterator[list[str]]:
     with warnings.catch_warnings():
         warnings.filterwarnings("always", r".*global interpreter lock", RuntimeWarning)
 
-        def note(message: Warning | str, category: type[Warning], *rest: object) -> None:
+        def note(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             match = re.search(r"enabled to load module '([^']*)'", str(message))
             if match is None:
-                show(message, category, *rest)  # type: ignore[arg-type]
+                show(message, category, filename, lineno, file, line)
             else:
                 here.append(match[1])
                 _culprits.append(match[1])
 
-        warnings.showwarning = note  # type: ignore[assignment]
+        warnings.showwarning = note
         yield here
 
 

@@ -57,7 +57,7 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
     # The literals are looked at before a module's code runs.
     values = [_literal(number, word) for number, word in enumerate(arguments, 1)]
     call = partial(find_callable(target), *values)
-    call.__qualname__ = f"{target}({', '.join(arguments)})"  # type: ignore[attr-defined]
+    vars(call)["__qualname__"] = f"{target}({', '.join(arguments)})"
     return call
 
 

@@ -51,7 +51,7 @@ class Handle:
         view = memoryview(memory)[self.offset : self.offset + self.size]
         if not self.writable:
             view = view.toreadonly()
-        return view.cast(self.code, self.shape)  # type: ignore[call-overload]
+        return view.cast(self.code, self.shape)  # type: ignore[call-overload] # any code
 
 
 def anonymous_file(size: int) -> int:

@@ -167,5 +167,5 @@ def tell(
         quick=quick,
         workers=count,
         seconds=perf_counter() - begin,
-        **done,  # type: ignore[arg-type]
+        **done,  # type: ignore[arg-type] # each chapter is under its own name
     )
