@@ -22,6 +22,7 @@ WERROR = os.environ.get("GILX_WERROR", "") == "1"
 
 # What both modules need: how calls are checked, and the tables that this follows from.
 GLUE = [
+    "csrc/module/buffers.c",
     "csrc/module/call.c",
     "csrc/module/integer.c",
     "csrc/module/interrupt.c",

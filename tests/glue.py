@@ -312,14 +312,18 @@ def _declared(words: list[str], at: int, name: str) -> bool:
     return False
 
 
+# Functions of the glue, too, that fill a view for who calls them from another file.
+_FILLING = {"PyObject_GetBuffer", "gilx_get_buffer", "gilx_get_plain_memory"}
+
+
 def _filling(functions: list[_Function]) -> set[str]:
     """Return the functions that fill a view which their caller has to release."""
-    found = {"PyObject_GetBuffer"}
+    found = set(_FILLING)
     for function in functions:
         words = [word for word, _ in function.tokens]
         for at in _calls(words):
             inside = words[at : _closing(words, at + 1)]
-            if words[at] == "PyObject_GetBuffer" and "&" not in inside:
+            if words[at] in found and "&" not in inside:
                 found.add(function.name)
     return found
 

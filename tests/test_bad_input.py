@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +206,14 @@ def test_bad_counters(
             ValueError,
             "memory: expected memory aligned to 8",
         ),
+        # Whose bytes are pointers: Python would follow what is written there.
+        (np.zeros(16, "O"), TypeError, "memory: expected plain memory, got references"),
+        (
+            np.zeros(16, [("O", "i8"), ("x", "O")]),
+            TypeError,
+            "memory: expected plain memory, got references",
+        ),
+        ((ctypes.py_object * 16)(), TypeError, "memory: expected plain memory, got ref"),
     ],
 )
 def test_bad_memory_of_a_counter(memory: Any, error: type[Exception], words: str) -> None:
@@ -213,6 +222,19 @@ def test_bad_memory_of_a_counter(memory: Any, error: type[Exception], words: str
     with pytest.raises(error, match=words):
         Counter(0, 3, memory=memory)
     assert before is None or bytes(memory) == before
+
+
+def test_why_an_object_refuses_is_said() -> None:
+    words = "memory: expected a writable, C-contiguous buffer or None: .*dtype 'M'"
+    memory: Any = np.zeros(16, "M8[s]")
+    with pytest.raises(BufferError, match=words):
+        Counter(0, 3, memory=memory)
+
+
+def test_fields_may_have_any_name() -> None:
+    memory: Any = np.zeros(16, [("O", "i8")])
+    assert Counter(0, 3, memory=memory).take() == (0, 1)
+    assert bytes(memory)[:8] != bytes(8)
 
 
 def test_counter_at_the_end_of_the_numbers() -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from gilx import ckernels
@@ -197,6 +198,7 @@ def test_increment_touches_its_cell_only() -> None:
             "cell: expected memory aligned",
         ),
         ((memoryview(bytearray(32))[::2], 1), BufferError, "cell: expected a writable"),
+        ((np.zeros(1, "O"), 1), TypeError, "cell: expected plain memory, got references"),
         ((bytearray(8), -1), ValueError, "times: expected 0 to"),
         ((bytearray(8), 10**19), ValueError, "times: expected 0 to"),
         ((bytearray(8), 1.5), TypeError, "times: expected an integer, got float"),

@@ -193,7 +193,7 @@ def test_bad_contexts(library: ctypes.CDLL) -> None:
         ):
             team.run(library.add_one, "text", 1)
         with pytest.raises(
-            (BufferError, ValueError), match=r"^context: expected a C-contiguous buffer$"
+            BufferError, match=r"^context: expected an address or a C-contiguous buffer: "
         ):
             team.run(library.add_one, np.zeros(10)[::2], 1)
         with pytest.raises(ValueError, match=r"^context: expected an address, got a num"):

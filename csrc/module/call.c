@@ -1,5 +1,6 @@
 #include "call.h"
 
+#include "buffers.h"
 #include "integer.h"
 #include "real.h"
 
@@ -173,29 +174,8 @@ static int check_shape(const gilx_parameter *parameter, const Py_buffer *view,
 /* Ask for the object's buffer in whatever form it has, so that what is wrong with it
  * can be said here, in the same words for every kind of object. */
 static int get_buffer(const gilx_parameter *parameter, PyObject *given, Py_buffer *view) {
-    if (!PyObject_CheckBuffer(given)) {
-        PyErr_Format(
-            PyExc_TypeError, "%s: expected a C-contiguous buffer of %s, got %.100s",
-            parameter->name, types[parameter->type].name, Py_TYPE(given)->tp_name);
-        return -1;
-    }
-    if (PyObject_GetBuffer(given, view, PyBUF_FULL_RO) == 0) {
-        return 0;
-    }
-    /* Exporters refuse in words of their own, which don't say which argument it was. */
-    if (PyErr_ExceptionMatches(PyExc_BufferError) ||
-        PyErr_ExceptionMatches(PyExc_ValueError) ||
-        PyErr_ExceptionMatches(PyExc_TypeError)) {
-        PyObject *type, *cause, *traceback;
-        PyErr_Fetch(&type, &cause, &traceback);
-        PyErr_NormalizeException(&type, &cause, &traceback);
-        PyErr_Format(PyExc_BufferError, "%s: expected a C-contiguous buffer of %s: %S",
-                     parameter->name, types[parameter->type].name, cause);
-        Py_XDECREF(type);
-        Py_XDECREF(cause);
-        Py_XDECREF(traceback);
-    }
-    return -1;
+    return gilx_get_buffer(given, view, PyBUF_FULL_RO, parameter->name,
+                           "a C-contiguous buffer of ", types[parameter->type].name);
 }
 
 static int check_array(const gilx_parameter *parameter, const Py_buffer *view,

@@ -2,6 +2,7 @@
 
 #include <structmember.h>
 
+#include "buffers.h"
 #include "integer.h"
 
 #include <stdalign.h>
@@ -22,40 +23,19 @@ PyDoc_STRVAR(
     "    Items in one claim, at least 1; the last may be smaller.\n"
     "memory : buffer, optional\n"
     "    Where to keep what was claimed, and whether it was cancelled: a writable,\n"
-    "    C-contiguous buffer of at least Counter.MEMORY_SIZE bytes, held for the\n"
-    "    counter's life, at a multiple of 8 bytes (of 64 to have its cache lines for\n"
-    "    itself). Zeros mean that nothing was claimed. Whatever else is in there,\n"
-    "    claims stay within start to stop. By default the counter's own.\n\n"
+    "    C-contiguous buffer of at least Counter.MEMORY_SIZE bytes, without references\n"
+    "    to objects, held for the counter's life, at a multiple of 8 bytes (of 64 to\n"
+    "    have its cache lines for itself). Zeros mean that nothing was claimed.\n"
+    "    Whatever else is in there, claims stay within start to stop. By default the\n"
+    "    counter's own.\n\n"
     "Raises\n------\nTypeError, ValueError, BufferError\n"
     "    An argument is not as described; the message names it.");
 
 /* Let the counter work on somebody else's memory. Returns 0, or -1 with an exception. */
 static int use_memory(gilx_counter_object *self, PyObject *given) {
-    if (!PyObject_CheckBuffer(given)) {
-        PyErr_Format(
-            PyExc_TypeError,
-            "memory: expected a writable, C-contiguous buffer or None, got %.100s",
-            Py_TYPE(given)->tp_name);
-        return -1;
-    }
-    if (PyObject_GetBuffer(given, &self->memory, PyBUF_CONTIG) < 0) {
-        /* Exporters refuse in words of their own, which don't say what was asked for. */
-        if (PyErr_ExceptionMatches(PyExc_BufferError) ||
-            PyErr_ExceptionMatches(PyExc_ValueError) ||
-            PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_SetString(PyExc_BufferError,
-                            "memory: expected a writable, C-contiguous buffer");
-        }
-        return -1;
-    }
-    if (self->memory.len < (Py_ssize_t)sizeof(gilx_counter_state)) {
-        PyErr_Format(PyExc_ValueError, "memory: expected at least %zu bytes, got %zd",
-                     sizeof(gilx_counter_state), self->memory.len);
-        return -1;
-    }
-    if ((uintptr_t)self->memory.buf % alignof(gilx_counter_state) != 0) {
-        PyErr_Format(PyExc_ValueError, "memory: expected memory aligned to %zu bytes",
-                     alignof(gilx_counter_state));
+    if (gilx_get_plain_memory(given, &self->memory, "memory", " or None",
+                              sizeof(gilx_counter_state),
+                              alignof(gilx_counter_state)) < 0) {
         return -1;
     }
     self->counter.state = self->memory.buf;

@@ -4,6 +4,7 @@
 
 #include "../instruments/increment.h"
 #include "../platform/clock.h"
+#include "buffers.h"
 #include "integer.h"
 
 #define INCREMENT_DOC(variant, way)                                                      \
@@ -13,7 +14,8 @@
     "Parameters\n----------\n"                                                           \
     "cell : buffer\n"                                                                    \
     "    The counter: a writable, C-contiguous buffer of at least 8 bytes, aligned to\n" \
-    "    8; the first 8 are an unsigned number in native byte order.\n"                  \
+    "    8, without references to objects; the first 8 are an unsigned number in\n"      \
+    "    native byte order.\n"                                                           \
     "times : int, 0 to 10**18\n"                                                         \
     "    How often to add 1.\n\n"                                                        \
     "Returns\n-------\nint\n"                                                            \
@@ -31,37 +33,6 @@ const char gilx_increment_nogil_doc[] =
 const char gilx_increment_atomic_doc[] =
     INCREMENT_DOC("atomic", "By atomic additions, with the GIL released.");
 
-/* Get the memory of a cell; 0, or -1 with an exception that says what is wrong. */
-static int get_cell(PyObject *given, Py_buffer *view) {
-    if (!PyObject_CheckBuffer(given)) {
-        PyErr_Format(PyExc_TypeError,
-                     "cell: expected a writable, C-contiguous buffer, got %.100s",
-                     Py_TYPE(given)->tp_name);
-        return -1;
-    }
-    if (PyObject_GetBuffer(given, view, PyBUF_CONTIG) < 0) {
-        /* Exporters refuse in words of their own, which don't say what was asked for. */
-        if (PyErr_ExceptionMatches(PyExc_BufferError) ||
-            PyErr_ExceptionMatches(PyExc_ValueError) ||
-            PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_SetString(PyExc_BufferError,
-                            "cell: expected a writable, C-contiguous buffer");
-        }
-        return -1;
-    }
-    if (view->len < (Py_ssize_t)sizeof(gilx_cell)) {
-        PyErr_Format(PyExc_ValueError, "cell: expected at least %zu bytes, got %zd",
-                     sizeof(gilx_cell), view->len);
-    } else if ((uintptr_t)view->buf % alignof(gilx_cell) != 0) {
-        PyErr_Format(PyExc_ValueError, "cell: expected memory aligned to %zu bytes",
-                     alignof(gilx_cell));
-    } else {
-        return 0;
-    }
-    PyBuffer_Release(view);
-    return -1;
-}
-
 PyObject *gilx_increment_call(gilx_main_thread *main_thread, bool released, bool atomic,
                               PyObject *args, PyObject *kwargs) {
     static char *names[] = {"cell", "times", NULL};
@@ -78,7 +49,8 @@ PyObject *gilx_increment_call(gilx_main_thread *main_thread, bool released, bool
     gilx_interrupt interrupt;
     if (gilx_read_integer(times_given, "times", 0, 1000000000000000000, PyExc_ValueError,
                           "", &times) < 0 ||
-        get_cell(cell_given, &view) < 0) {
+        gilx_get_plain_memory(cell_given, &view, "cell", "", sizeof(gilx_cell),
+                              alignof(gilx_cell)) < 0) {
         return NULL;
     }
     if (gilx_interrupt_begin(&interrupt, main_thread, released, NULL) < 0) {

@@ -5,6 +5,7 @@
 
 #include "../platform/forks.h"
 #include "../team/team.h"
+#include "buffers.h"
 #include "call.h"
 #include "integer.h"
 
@@ -239,19 +240,8 @@ static int read_context(PyObject *given, Py_buffer *view, void **address) {
     if (PyLong_Check(given)) {
         return read_address(given, "context", address);
     }
-    if (!PyObject_CheckBuffer(given)) {
-        PyErr_Format(PyExc_TypeError,
-                     "context: expected an address or a C-contiguous buffer, got %.100s",
-                     Py_TYPE(given)->tp_name);
-        return -1;
-    }
-    if (PyObject_GetBuffer(given, view, PyBUF_SIMPLE) < 0) {
-        /* Exporters refuse in words of their own, which don't say what was asked for. */
-        if (PyErr_ExceptionMatches(PyExc_BufferError) ||
-            PyErr_ExceptionMatches(PyExc_ValueError) ||
-            PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_SetString(PyExc_BufferError, "context: expected a C-contiguous buffer");
-        }
+    if (gilx_get_buffer(given, view, PyBUF_SIMPLE, "context",
+                        "an address or a C-contiguous buffer", "") < 0) {
         return -1;
     }
     *address = view->buf;
