@@ -31,6 +31,7 @@ def held(seconds: float) -> None:
     ckernels.spin(length, 0, length)
 
 
+@pytest.mark.thread_unsafe(reason="counts threads")
 def test_the_shape_of_what_is_found() -> None:
     before = threading.active_count()
     found = gilx.latency(partial(time.sleep, 1e-3), threads=[2, 1], duration=0.2)
@@ -73,6 +74,7 @@ def test_an_attached_call_stalls_a_stop_of_all_threads() -> None:
     assert stalls[1] > HOLD / 5
 
 
+@pytest.mark.thread_unsafe(reason="counts threads")
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("error", [OopsError("x"), SystemExit(3), KeyboardInterrupt()])
 def test_an_exception_comes_through_as_itself(threads: int, error: BaseException) -> None:
@@ -91,6 +93,7 @@ def test_an_exception_comes_through_as_itself(threads: int, error: BaseException
     assert threading.active_count() == before
 
 
+@pytest.mark.thread_unsafe(reason="counts threads")
 def test_a_thread_that_cannot_start_leaves_nobody_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

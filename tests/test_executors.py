@@ -152,6 +152,7 @@ def test_the_executor_stays_open() -> None:
         gilx.run("collatz", pool=executor, size=10)
 
 
+@pytest.mark.thread_unsafe(reason="takes signals")
 def test_ctrl_c_comes_back_at_once_and_cancels_what_has_not_begun() -> None:
     futures: list[Future[Any]] = []
 

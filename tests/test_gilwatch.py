@@ -124,6 +124,7 @@ def test_released_beside_a_busy_thread(name: str) -> None:
     assert any(share.name == "busy" for share in usage.by_thread)
 
 
+@pytest.mark.thread_unsafe(reason="one thread uses the GIL")
 @needs_gil
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_a_known_rhythm(part: float) -> None:
@@ -277,6 +278,7 @@ def test_watches_begin_while_threads_are_made() -> None:
         sys.setswitchinterval(interval)
 
 
+@pytest.mark.thread_unsafe(reason="one thread uses the GIL")
 @needs_gil
 def test_a_thread_that_came_and_went_has_its_name() -> None:
     with gilx.watch() as watch:

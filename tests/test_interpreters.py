@@ -164,6 +164,7 @@ def test_a_forked_child_can_not_use_the_pool(
         gilx.run("mandelbrot", size=20, pool=pool)
 
 
+@pytest.mark.thread_unsafe(reason="takes signals")
 @needed
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_ctrl_c_in_a_region(variant: str, pool: InterpreterPool) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from .conftest import Implementation
 
+pytestmark = pytest.mark.thread_unsafe(reason="takes signals")
+
 # Work that would take far longer than the tests let it, where possible in two items.
 LONG: dict[str, Callable[[], tuple[Any, ...]]] = {
     "mandelbrot": lambda: (

@@ -225,6 +225,7 @@ def test_a_worker_killed_between_regions_is_reported() -> None:
         assert all(map(gone, workers))
 
 
+@pytest.mark.thread_unsafe(reason="takes signals")
 @pytest.mark.parametrize("variant", ["c-gil", "c-nogil", "cython-gil", "cython-nogil"])
 def test_ctrl_c_in_a_region(
     variant: str, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
@@ -250,6 +251,7 @@ def test_ctrl_c_in_a_region(
     usable(pool)
 
 
+@pytest.mark.thread_unsafe(reason="takes signals")
 def test_ctrl_c_when_a_worker_does_not_stop() -> None:
     with ProcessPool(2) as pool:
         gilx.run("mandelbrot", pool=pool, variant="python", size=5)  # loads NumPy there

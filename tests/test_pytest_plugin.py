@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.thread_unsafe(reason="pytest runs in this process, too")
 
 can_watch = pytest.mark.skipif(
     not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"

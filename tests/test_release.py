@@ -69,6 +69,7 @@ def runs_meanwhile(implementation: Implementation, problem: Problem) -> bool:
     return seen[0]
 
 
+@pytest.mark.thread_unsafe(reason="changes the switch interval")
 @needs_gil
 @pytest.mark.usefixtures("patient_threads")
 def test_another_thread_runs_only_inside_a_released_call(

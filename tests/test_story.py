@@ -223,6 +223,7 @@ def test_callers_meet_where_the_gil_is_released() -> None:
         assert meet(ckernels.rendezvous_gil, 0.05) == 1
 
 
+@pytest.mark.thread_unsafe(reason="changes the switch interval")
 @pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to hold")
 def test_another_thread_runs_beside_a_released_call_only() -> None:
     before = sys.getswitchinterval()

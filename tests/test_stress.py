@@ -10,9 +10,12 @@ from .stress.cycles import SUBJECTS, cycle
 from .stress.ends import WAYS, end_once
 from .stress.together import many_threads
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="looks at /proc, and ends as on Linux"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="looks at /proc, and ends as on Linux"
+    ),
+    pytest.mark.thread_unsafe(reason="counts threads and open files"),
+]
 
 
 @pytest.mark.parametrize("name", SUBJECTS)

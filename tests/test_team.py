@@ -275,6 +275,7 @@ def test_a_busy_native_team_refuses_another_thread(library: ctypes.CDLL) -> None
     team.close()
 
 
+@pytest.mark.thread_unsafe(reason="takes signals")
 def test_ctrl_c_stops_somebodys_function(library: ctypes.CDLL) -> None:
     items = np.zeros(1, np.int64)
     with gilx.Team(2) as team:
@@ -482,6 +483,7 @@ def test_the_team_by_itself(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.thread_unsafe(reason="looks at all threads")
 @pytest.mark.skipif(sys.platform != "linux", reason="CPUs are told on Linux only")
 @pytest.mark.parametrize("cpus", ["all", "one"])
 def test_threads_may_run_where_they_might_before(library: ctypes.CDLL, cpus: str) -> None:

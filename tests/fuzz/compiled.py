@@ -265,9 +265,9 @@ def _fuzz_kernel(draw: Random, twins: list[Any], kernel: str) -> int:
     ends = []
     for function in draw.sample(twins, 2):
         same = Random(seed)
-        around = Surroundings(same)
-        given, keywords = _arguments(same, kernel, around)
-        ends.append(_compare_before_and_after(function, given, keywords, around))
+        with Surroundings(same) as around:
+            given, keywords = _arguments(same, kernel, around)
+            ends.append(_compare_before_and_after(function, given, keywords, around))
         if not around.acted:
             assert all(guards_hold(each) for each in given), "written beside an array"
     first, second = ends
@@ -392,7 +392,7 @@ def _attempt(words: list[str], action: Callable[[], Any]) -> Any:
     except TooLongError:
         return None
     except _ALLOWED as error:
-        found = error
+        found = error.with_traceback(None)  # which has this frame, and so the error
     # What begins with an underscore is for the tests alone.
     private = any(word.startswith("_") for word in words)
     text = str(found)
@@ -413,7 +413,11 @@ def _all_names() -> list[str]:
 
 def _fuzz_type(draw: Random, kind: Any) -> int:
     """Make an object and call its methods in any order; returns the number of calls."""
-    around = Surroundings(draw)
+    with Surroundings(draw) as around:
+        return _use_object(draw, kind, around)
+
+
+def _use_object(draw: Random, kind: Any, around: Surroundings) -> int:
     words = [*_all_names(), kind.__name__, kind.__name__.lower(), "()"]
     made = _attempt(words, lambda: _call_with_anything(draw, kind, around))
     if made is None:
@@ -460,9 +464,9 @@ def fuzz(draw: Random, points: list[EntryPoint]) -> int:
         return _fuzz_kernel(draw, twins, kernel)
     if isinstance(point.object, type):
         return _fuzz_type(draw, point.object)
-    around = Surroundings(draw)
-    _attempt(
-        [*_BY_NAME, point.name, "()"],
-        lambda: _call_with_anything(draw, point.object, around),
-    )
+    with Surroundings(draw) as around:
+        _attempt(
+            [*_BY_NAME, point.name, "()"],
+            lambda: _call_with_anything(draw, point.object, around),
+        )
     return 1

@@ -39,6 +39,10 @@ class HostileError(Exception):
 class Surroundings:
     """What hostile objects can reach of the call that they are passed to.
 
+    To be used in a ``with`` block, whose end makes it forget all: objects with
+    ``__buffer__`` would be in cycles with it, and the garbage collector of Python 3.12
+    may clear the view that such an object gave before what holds it is gone, and crash.
+
     Attributes
     ----------
     things : list
@@ -55,6 +59,13 @@ class Surroundings:
         self.things: list[Any] = []
         self.arrays: list[Array] = []
         self.acted = False
+
+    def __enter__(self) -> Surroundings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.things.clear()
+        self.arrays.clear()
 
     def act(self) -> None:
         """Do to another argument what one shouldn't."""
