@@ -173,6 +173,8 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
         (("measure", "triad", "--variants", "x"), "variants: expected one of python, "),
         (("measure", "math:pi"), "target: expected a callable, but math:pi is of"),
         (("compare", "nope.json", "x"), "nope.json: can't be read: No such file"),
+        (("compare", "a\nb\x1b[m", "x"), "compare: a b\\x1b[m: can't be read: No such"),
+        (("audit", "a\nb\x1b[m"), "gilx audit: a b\\x1b[m: can't be read: No such file"),
         (
             ("compare", __file__, __file__),
             "test_cli.py: expected JSON of schema gilx.report",

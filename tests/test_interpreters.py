@@ -76,6 +76,7 @@ def test_same_bits_as_serial(
         assert result.start_seconds == pool.start_seconds > 0
 
 
+@pytest.mark.thread_unsafe(reason="one process has no room for more interpreters")
 @needed
 def test_more_workers_than_items_and_than_cpus() -> None:
     with InterpreterPool(64) as pool:

@@ -241,6 +241,7 @@ def test_bad_speedups(workers: int, speedup: float) -> None:
         ({"sigma": -1}, "text.sigma: expected a finite number, at least 0; got -1"),
         ({"sigma": "inf"}, "text.sigma: expected a finite number, at least 0; got inf"),
         ({"sigma": 10**400}, "text.sigma: expected float, got 1000"),
+        ({"workers": [], "values": []}, "text.workers: expected at least one number"),
         ({"workers": [1, 2]}, "text.values: expected 2, one for each"),
         ({"workers": [1, True, 3, 4]}, "text.workers[1]: expected int, got True"),
         ({"peak_interval": [1]}, "text.peak_interval: expected a list of 2, got [1]"),

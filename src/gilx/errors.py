@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, SupportsFloat
 
+from gilx.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -26,8 +28,8 @@ __all__ = [
 class ArgumentError(ValueError):
     """An argument of a gilx function is not one that it can use.
 
-    The message is one line that names the argument, what would be right and what was
-    given; the command prints it as it is.
+    The message names the argument, what would be right and what was given; the command
+    prints it on one line.
     """
 
 
@@ -50,10 +52,9 @@ class NoGilError(WatchUnavailableError):
 def shown(given: object) -> str:
     """Return what was given as a message has it: on one line, cut where it is long."""
     try:
-        text = " ".join(repr(given).split())
+        text = printable(repr(given))
     except ValueError:  # a whole number of more digits than Python writes
         return "a number of very many digits"
-    text = text if text.isprintable() else ascii(text)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["duration", "name_of", "one_line", "wrapped"]
+__all__ = ["duration", "name_of", "one_line", "printable", "wrapped"]
 
 _WIDEST = 100  # characters: longer lines are hard to read
 _LONGEST_NAME = 40
@@ -26,11 +26,17 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
+def printable(text: str) -> str:
+    """Return text on one line; what could make a terminal do things is escaped."""
+    return "".join(
+        char if char.isprintable() else ascii(char)[1:-1]
+        for char in " ".join(text.split())
+    )
+
+
 def one_line(error: BaseException) -> str:
     """Return an exception's type and message as one line that can be printed."""
-    text = " ".join(str(error).split())
-    # What is not printable could make a terminal do things.
-    text = text if text.isprintable() else ascii(text)
+    text = printable(str(error))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -41,7 +47,7 @@ def name_of(fn: Callable[..., object]) -> str:
         name = f"{name_of(fn.func)}(...)"
     text = name if isinstance(name, str) else type(fn).__qualname__
     text = text.rpartition("<locals>.")[2]  # what it is within tells little
-    text = text if text.isprintable() else ascii(text)
+    text = printable(text)
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
 
 

@@ -12,6 +12,7 @@ import importlib
 import io
 import os
 import pkgutil
+import re
 import tempfile
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ _LIMITS = {
     "--pool": ("threads", "serial", "native", "x", ""),
     "--pools": ("threads", "serial,threads", "native", "x", ""),
 }
+_OF_CALLABLE = re.compile(r"\b(loads|sqrt)\(\)")  # those in _WORDS
 _LONGEST = 0.3  # seconds that a command may take before it is interrupted
 
 
@@ -105,15 +107,20 @@ def fuzz(draw: Random, names: list[str]) -> int:
         except KeyboardInterrupt:  # on the way in or out of the command
             status = 130
         except Exception as error:
-            # argparse doesn't clean up after Ctrl-C, and stumbles over that.
-            if not isinstance(error.__context__, KeyboardInterrupt):
+            # What a callable raises comes through, with its traceback. And argparse
+            # doesn't clean up after Ctrl-C, and stumbles over that.
+            of_callable = _OF_CALLABLE.search(str(error))
+            if not (of_callable or isinstance(error.__context__, KeyboardInterrupt)):
                 raise
-            status = 130
+            status = 1 if of_callable else 130
         finally:
             os.chdir(before)
     said = f"gilx {name} {words}: {status}: {errors.getvalue()}"
     assert status in (0, 1, 2, 130), said
-    if status == 2:
-        assert errors.getvalue().count("\n") == 1, said
+    if status == 2:  # what is wrong, and before it perhaps what will be left out
+        lines = errors.getvalue().splitlines()
+        assert lines, said
+        begins = "gilx: ", f"gilx {name}: "
+        assert all(line.startswith(begins) for line in lines), said
     assert "Traceback" not in errors.getvalue(), said
     return 1

@@ -135,7 +135,7 @@ def _counter(draw: Random, items: int, around: Surroundings) -> Any:
     grain = draw.choice((1, 2, 3, 2**62, 2**63 - 1))
     try:
         counter = Counter(start, stop, grain, memory=memory)
-    except (ValueError, BufferError):  # an argument's memory may be of any kind
+    except (TypeError, ValueError, BufferError):  # an argument may be of any kind
         counter = Counter(start, stop, grain)
     if draw.random() < 0.1:
         counter.cancel()

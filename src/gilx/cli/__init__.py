@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import gilx
 from gilx.errors import ArgumentError, MissingExtraError, WatchUnavailableError
+from gilx.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
-        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+        self.exit(2, f"{self.prog}: {printable(message)}\n")
 
 
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
@@ -81,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = module.run(options)
         sys.stdout.flush()
     except ArgumentError as error:
-        print(f"gilx {chosen}: {error}", file=sys.stderr)
+        print(f"gilx {chosen}: {printable(str(error))}", file=sys.stderr)
         return 2
     except (MissingExtraError, WatchUnavailableError) as error:
         print(f"gilx {chosen}: {error}", file=sys.stderr)

@@ -214,6 +214,8 @@ class ScalingFit:
         found = from_json(cls, text, _SCHEMA, _VERSION)
         # Predictions start from the points and figures, so these have to make sense.
         one_of("text.law", found.law, LAWS)
+        if not found.workers:
+            raise ArgumentError("text.workers: expected at least one number, got none")
         _checked_points(found.workers, found.values, "text.")
         above_zero("text.single", found.single)
         real_at_least("text.sigma", found.sigma, 0)
