@@ -251,6 +251,8 @@ def main() -> int:
     options = parser.parse_args()
     seconds = options.minutes * 60 if not options.hours else options.hours * 3600
 
+    # What a shell starts in the background ignores Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     soak = Soak(random.Random(options.seed))
     begin = time.monotonic()
     for _ in operations(soak, begin + seconds / 5):

@@ -154,6 +154,7 @@ def test_a_kernel_that_workers_do_not_know(pool: ProcessPool) -> None:
         run_all(pool, regions(pool.place(Other().problem(10))))
 
 
+@pytest.mark.thread_unsafe(reason="counts what the pool keeps")
 def test_what_is_no_longer_needed_is_let_go(pool: ProcessPool) -> None:
     def maps() -> list[str]:
         text = Path(f"/proc/{pids(pool)[0]}/maps").read_text()

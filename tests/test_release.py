@@ -100,15 +100,18 @@ def meet(function_name: str, timeout: float) -> list[int]:
     return found
 
 
+@pytest.mark.thread_unsafe(reason="callers meet those of other tests")
 def test_released_callers_meet() -> None:
     assert meet("rendezvous_nogil", DEADLINE) == [2, 2]
 
 
+@pytest.mark.thread_unsafe(reason="callers meet those of other tests")
 @needs_gil
 def test_held_callers_never_meet() -> None:
     assert meet("rendezvous_gil", 0.05) == [1, 1]
 
 
+@pytest.mark.thread_unsafe(reason="callers meet those of other tests")
 @pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build")
 def test_attached_callers_meet_without_a_gil() -> None:
     assert meet("rendezvous_gil", DEADLINE) == [2, 2]

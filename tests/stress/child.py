@@ -70,6 +70,8 @@ def main() -> None:
     faulthandler.enable()
     # From 3.12 on, Python warns of forks beside threads: that is what is tried here.
     warnings.simplefilter("ignore", DeprecationWarning)
+    # What a shell starts in the background ignores Ctrl-C, and so do its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     # Ctrl-C at the wrong moment in the import system or in concurrent.futures.thread may
     # leave a lock of theirs taken for ever: so all that is used is imported now, and the
