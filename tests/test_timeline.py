@@ -115,6 +115,7 @@ def test_a_watch_has_lanes() -> None:
     assert lanes["other"].share("holding") > 0
 
 
+@pytest.mark.thread_unsafe(reason="one thread uses the GIL")
 @needs_watch
 def test_a_thread_that_came_and_hardly_held_has_a_lane() -> None:
     with gilx.watch() as watch:
