@@ -68,8 +68,8 @@ def assert_releases_gil(
     budget : float
         Seconds that watching may take, above 0. One call is always made.
     setup : callable, optional
-        Called before each call, outside of what is watched; it returns a tuple, the
-        arguments of that call after `args`, or None for none.
+        Called once for each call, outside of what is watched and up to a thousand calls
+        ahead; it returns a tuple, the arguments of that call after `args`, or None.
 
     Returns
     -------
@@ -138,8 +138,8 @@ def assert_scales(
     budget : float
         Seconds that it may take, above 0. One call is always made.
     setup : callable, optional
-        Called before each call, outside of what is timed; it returns a tuple, the
-        arguments of that call after `args`, or None for none.
+        Called once for each call, outside of what is timed and up to a thousand calls
+        ahead; it returns a tuple, the arguments of that call after `args`, or None.
     limit_threads : int, optional
         How many threads of their own libraries such as BLAS may start meanwhile, at least
         1; by default that is not changed. It needs ``threadpoolctl``.

@@ -32,8 +32,8 @@ class Call:
     args : tuple
         What to call it with.
     setup : callable, optional
-        Called once before each call, outside of what is timed. It returns a tuple, the
-        arguments of one call after `args`, or None for none.
+        Called once for each call, before a row of them and outside of what is timed. It
+        returns a tuple, the arguments of one call after `args`, or None for none.
 
     Raises
     ------

@@ -313,4 +313,5 @@ def notes_on_calls(first: float | None, later: float | None) -> list[str]:
     if first is None or later is None or first <= 10 * later + 1e-3:
         return []
     words = f"the first call took {duration(first)}, later ones {duration(later)}"
-    return [f"{words}: if it keeps its result, give a setup that makes it compute again"]
+    advice = "if it keeps its result, give a setup that returns arguments new to it"
+    return [f"{words}: {advice}"]

@@ -285,4 +285,5 @@ def _drift(blocks: Sequence[Block]) -> list[str]:
         return []
     more = f"{change:.2g} times as much CPU time"
     words = f"calls took {more} at the end as at the beginning"
-    return [f"{words}: if they keep something, give a setup that makes it anew"]
+    advice = "if they keep something, give a setup that returns arguments new to them"
+    return [f"{words}: {advice}"]
