@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import ctypes
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import gilx
+from gilx import ckernels, cykernels
 from gilx.ckernels import Counter
 
 from .conftest import IMPLEMENTATIONS
@@ -207,13 +209,21 @@ def test_bad_counters(
             "memory: expected memory aligned to 8",
         ),
         # Whose bytes are pointers: Python would follow what is written there.
-        (np.zeros(16, "O"), TypeError, "memory: expected plain memory, got references"),
+        (np.zeros(16, "O"), TypeError, "memory: expected plain memory, got ref"),
         (
             np.zeros(16, [("O", "i8"), ("x", "O")]),
             TypeError,
-            "memory: expected plain memory, got references",
+            "memory: expected plain memory, got ref",
         ),
         ((ctypes.py_object * 16)(), TypeError, "memory: expected plain memory, got ref"),
+        ((ctypes.c_char_p * 16)(), TypeError, "memory: expected plain memory, got ref"),
+        ((ctypes.c_wchar_p * 16)(), TypeError, "memory: expected plain memory, got ref"),
+        ((ctypes.c_void_p * 16)(), TypeError, "memory: expected plain memory, got ref"),
+        (
+            (ctypes.POINTER(ctypes.c_int) * 16)(),
+            TypeError,
+            "memory: expected plain memory, got ref",
+        ),
     ],
 )
 def test_bad_memory_of_a_counter(memory: Any, error: type[Exception], words: str) -> None:
@@ -231,10 +241,41 @@ def test_why_an_object_refuses_is_said() -> None:
         Counter(0, 3, memory=memory)
 
 
-def test_fields_may_have_any_name() -> None:
-    memory: Any = np.zeros(16, [("O", "i8")])
+@pytest.mark.parametrize("kind", ["c16", [("O", "i8"), ("P", "c8")]])
+def test_numbers_and_names_of_fields_are_no_pointers(kind: Any) -> None:
+    memory: Any = np.zeros(16, kind)
     assert Counter(0, 3, memory=memory).take() == (0, 1)
-    assert bytes(memory)[:8] != bytes(8)
+    assert memory.tobytes()[:8] != bytes(8)
+
+
+def test_calls_of_cython_s_kernels_are_checked_whoever_makes_them() -> None:
+    [call] = [
+        each
+        for each in object.__subclasses__()
+        if (each.__module__, each.__name__) == ("gilx.cykernels", "Call")
+    ]
+    make: Any = call
+    for kernel in (-1, 10, 10**6):
+        with pytest.raises(ValueError, match="kernel: expected 0 to 9, got"):
+            make(kernel, False, ())
+    for given in ((), (1,) * 100, None):
+        with pytest.raises(ValueError, match="given: expected 7 values"):
+            make(0, False, given)
+
+
+@pytest.mark.parametrize("variant", ["gil", "nogil"])
+@pytest.mark.parametrize("module", [ckernels, cykernels])
+def test_any_words_for_the_same_memory_will_do(module: Any, variant: str) -> None:
+    kind: Any
+    for kind in ("q", "n"):
+        counts = memoryview(bytearray(80)).cast(kind)
+        assert getattr(module, f"primes_{variant}")(100, 10, counts) == 10
+        assert sum(counts) == 25
+    for count in (0, 1):  # of either strides tell nothing
+        a, b, c = (
+            memoryview(array.array("d", [1, 2, 3, 4]))[::-2][:count] for _ in range(3)
+        )
+        assert getattr(module, f"triad_{variant}")(b, c, 2.0, a) == count
 
 
 def test_counter_at_the_end_of_the_numbers() -> None:

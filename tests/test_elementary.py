@@ -156,3 +156,9 @@ def test_the_reference_draws_the_same_words(module: ModuleType) -> None:
             (counter & low, counter >> 32, 0, 0), (key & low, key >> 32)
         )
         assert words == philox(counter, key)
+
+
+@pytest.mark.parametrize("key", [(), (1,), (1, 2, 3), [], 3])
+def test_philox_of_cython_wants_a_key_of_two(key: Any) -> None:
+    with pytest.raises((IndexError, TypeError)):
+        part(cykernels, "philox")((1, 2, 3, 4), key)

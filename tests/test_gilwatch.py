@@ -157,6 +157,13 @@ def test_reference_looks_all_the_time() -> None:
 
 
 @needs_gil
+def test_next_to_no_cost_is_next_to_no_looks() -> None:
+    with gilx.watch(cost=1e-20) as watch:
+        time.sleep(0.5)
+    assert watch.usage.looks < 100
+
+
+@needs_gil
 def test_result_and_repeats() -> None:
     calls: list[int] = []
 

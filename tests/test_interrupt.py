@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import gilx
-from gilx.ckernels import Counter, rendezvous_nogil, spin
+from gilx.ckernels import Counter, Team, rendezvous_nogil, spin
 from gilx.environment import gil_enabled
 
 from .conftest import SMALL
@@ -76,6 +76,34 @@ def interrupted(call: Callable[[], object]) -> None:
 @pytest.mark.parametrize("name", LONG)
 def test_ctrl_c_in_a_direct_call(implementation: Implementation, name: str) -> None:
     interrupted(lambda: implementation[name](*LONG[name]()))
+
+
+# Work for more years than anyone waits, item by item: each is little, or none at all.
+MANY: dict[str, Callable[[], tuple[Any, ...]]] = {
+    "heat": lambda: (np.empty((2**58, 0)), 0.1, np.empty((2**58, 0))),
+    "matmul": lambda: (np.empty((2**58, 0)), np.empty((0, 0)), np.empty((2**58, 0))),
+    "collatz": lambda: (1, np.zeros(500_000_000, np.int32)),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_ctrl_c_between_small_claims(implementation: Implementation, name: str) -> None:
+    arguments = MANY[name]()
+    take = Counter(0, len(arguments[-1]))
+    interrupted(lambda: implementation[name](*arguments, take=take))
+    assert take.remaining
+
+
+@pytest.mark.parametrize("name", ["heat", "matmul"])
+def test_ctrl_c_in_rows_of_nothing(implementation: Implementation, name: str) -> None:
+    interrupted(lambda: implementation[name](*MANY[name]()))
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_ctrl_c_between_small_claims_of_a_team(name: str) -> None:
+    team = Team(1)
+    interrupted(lambda: team.compute(name, MANY[name](), 1))
+    team.close()
 
 
 def test_ctrl_c_in_a_region(kernel: gilx.kernels.Kernel) -> None:

@@ -19,11 +19,16 @@ from gilx.dispatch import regions, run_all
 from gilx.errors import ArgumentError
 from gilx.kernels.base import agree, split_evenly
 from gilx.pools import ExecutorPool, NativePool, SerialPool, ThreadPool, start
+from gilx.pools import turn as turns
 from gilx.pools.turn import Turn
 
 from .conftest import SMALL
 
 if TYPE_CHECKING:
+    from types import FrameType
+
+    from _typeshed import TraceFunction
+
     from gilx.kernels.base import Problem
     from gilx.pools import Pool, Region
     from gilx.pools.account import Share
@@ -266,13 +271,13 @@ def test_a_forked_child_can_not_use_the_pool_of_threads() -> None:
 
 def test_a_turn_is_not_waited_for_by_who_has_it() -> None:
     turn = Turn("it")
-    with turn:
-        with pytest.raises(RuntimeError, match="it is in use by the call"), turn:
-            pass
+    with turn.taken():
+        with pytest.raises(RuntimeError, match="it is in use by the call"):
+            turn.taken()
         got = threading.Event()
 
         def other() -> None:
-            with turn:
+            with turn.taken():
                 got.set()
 
         thread = threading.Thread(target=other)
@@ -280,8 +285,44 @@ def test_a_turn_is_not_waited_for_by_who_has_it() -> None:
         assert not got.wait(0.05)
     thread.join(30)
     assert got.is_set()
-    with turn:
+    with turn.taken():
         pass
+
+
+@pytest.mark.thread_unsafe(reason="traces")
+def test_ctrl_c_at_any_moment_leaves_a_turn_free() -> None:
+    turn = Turn("it")
+    moment = 0
+    interrupted = True
+    before = sys.gettrace()
+    while interrupted:
+        moment += 1
+        left = moment
+
+        def trace(frame: FrameType, _event: str, _: object) -> TraceFunction:
+            nonlocal left
+            left -= frame.f_code.co_filename == turns.__file__
+            if left == 0:
+                raise KeyboardInterrupt
+            return trace
+
+        def use() -> None:
+            with turn.taken():
+                pass
+
+        try:
+            sys.settrace(trace)
+            use()
+            interrupted = False
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        free = threading.Thread(target=use, daemon=True)
+        free.start()
+        free.join(30)
+        assert not free.is_alive(), f"taken for ever at moment {moment}"
+    assert moment > 5
 
 
 def test_processes_are_for_linux(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,10 @@ import sys
 import threading
 import time
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -250,6 +252,28 @@ def test_ctrl_c_in_a_region(
         timer.join(30)
         signal.signal(signal.SIGINT, before)
     usable(pool)
+
+
+@pytest.mark.thread_unsafe(reason="takes signals")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_at_any_moment() -> None:
+    draw = Random(0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with ProcessPool(2) as pool:
+            for _ in range(60):
+                timer = later(
+                    lambda: os.kill(os.getpid(), signal.SIGINT), draw.random() / 100
+                )
+                # Amid a callback of a weak reference's, Python ignores it.
+                end = time.monotonic() + 1
+                with suppress(KeyboardInterrupt):
+                    while time.monotonic() < end:
+                        gilx.run("triad", pool=pool, size=draw.randint(1, 30))
+                timer.join(30)
+                usable(pool)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.thread_unsafe(reason="takes signals")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -115,6 +116,33 @@ def test_held_callers_never_meet() -> None:
 @pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build")
 def test_attached_callers_meet_without_a_gil() -> None:
     assert meet("rendezvous_gil", DEADLINE) == [2, 2]
+
+
+@pytest.mark.thread_unsafe(reason="callers meet those of other tests")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forks beside threads
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_nobody_meets_those_who_were_there_before_a_fork() -> None:
+    call = ckernels.rendezvous_nogil
+    thread = threading.Thread(target=call, args=(3, 10**9 * DEADLINE))
+    thread.start()
+    while call(2, 0) != 2:  # it is inside
+        pass
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if call(2, 1000) == call(2, 1000) == 1 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert meet("rendezvous_nogil", DEADLINE)[0] >= 2  # which lets the thread go, too
+    thread.join(DEADLINE)
+
+
+def test_the_longest_holds_stay_in_range() -> None:
+    # This seed begins with a draw of more than ten times the mean.
+    done = ckernels.spin(10**18, 10**18, 5_000_000, rhythm="exponential", seed=23486)
+    assert done.cycles == 0
+    assert done.held_min_ns > 0.9 * done.wall_ns
 
 
 @pytest.mark.parametrize("rhythm", ["fixed", "exponential"])

@@ -198,7 +198,7 @@ def test_increment_touches_its_cell_only() -> None:
             "cell: expected memory aligned",
         ),
         ((memoryview(bytearray(32))[::2], 1), BufferError, "cell: expected a writable"),
-        ((np.zeros(1, "O"), 1), TypeError, "cell: expected plain memory, got references"),
+        ((np.zeros(1, "O"), 1), TypeError, "cell: expected plain memory, got ref"),
         ((bytearray(8), -1), ValueError, "times: expected 0 to"),
         ((bytearray(8), 10**19), ValueError, "times: expected 0 to"),
         ((bytearray(8), 1.5), TypeError, "times: expected an integer, got float"),

@@ -328,6 +328,32 @@ def test_a_child_after_fork_has_a_team_of_its_own(library: ctypes.CDLL) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_who_forked_amid_its_own_call_still_has_the_team() -> None:
+    team = NativeTeam(2)
+    child = -1
+
+    class Forking:
+        def __index__(self) -> int:
+            nonlocal child
+            child = os.fork()
+            if child == 0:
+                try:
+                    team.close()
+                except RuntimeError as error:
+                    os._exit(0 if "in use by a call of this thread" in str(error) else 2)
+                finally:
+                    os._exit(1)
+            return 100
+
+    out = np.zeros((4, 4), np.int32)
+    team.compute("mandelbrot", (np.zeros(4), np.zeros(4), Forking(), out))
+    assert (out == 100).all()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    team.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_child_of_a_fork_amid_another_thread_s_region(library: ctypes.CDLL) -> None:
     with gilx.Team(2) as team:
         begun = np.zeros(1, np.int64)

@@ -28,6 +28,23 @@ def python(code: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
 
 
 @needs_gil
+def test_a_fork_while_watched_leaves_no_file_open() -> None:
+    done = python("""
+import os
+from gilx.gilwatch._sampler import Sampler
+before = len(os.listdir("/proc/self/fd"))
+sampler = Sampler(0.03)
+sampler.start()
+child = os.fork()
+if child == 0:
+    del sampler
+    os._exit(0 if len(os.listdir("/proc/self/fd")) == before else 1)
+print(os.waitpid(child, 0)[1])
+""")
+    assert done.stdout == "0\n", done.stderr
+
+
+@needs_gil
 def test_a_fork_while_watched() -> None:
     done = python("""
 import os, time, gilx

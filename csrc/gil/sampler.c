@@ -354,7 +354,10 @@ static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int
     const double share = sampler->options.cost;
     double correction = (double)all_cost / (share * (double)passed);
     correction = correction < 0.5 ? 0.5 : correction > 2 ? 2 : correction;
-    const double fit = (double)cost / WAKES_BETWEEN_COSTS / share * correction;
+    double fit = (double)cost / WAKES_BETWEEN_COSTS / share * correction;
+    if (!(fit < 2.0 * LONGEST_SLICE_NS)) { /* it may be out of an integer's range */
+        fit = 2.0 * LONGEST_SLICE_NS;
+    }
     /* Half way: one expensive wake must not decide. */
     const int64_t next = (slice + (int64_t)fit) / 2;
     return next < SHORTEST_SLICE_NS  ? SHORTEST_SLICE_NS
@@ -421,6 +424,7 @@ static void run(void *argument) {
     totals->cost_ns = gilx_own_cpu_ns() - start_cost;
     if (sampler->watched_stat >= 0) {
         close(sampler->watched_stat);
+        sampler->watched_stat = -1;
     }
 }
 
@@ -435,6 +439,7 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     sampler->words = *words;
     sampler->options = *options;
     sampler->random = options->seed;
+    sampler->watched_stat = -1;
     atomic_init(&sampler->begin_ns, INT64_MAX);
     atomic_init(&sampler->end_ns, INT64_MAX);
     if (options->room > 0) {
@@ -537,12 +542,14 @@ void gilx_sampler_free(gilx_sampler *sampler) {
     if (sampler == NULL) {
         return;
     }
-    /* In the child of a fork the lock may be taken for ever: only memory is given back.
-     */
+    /* In the child of a fork the lock may be taken for ever, and nobody else closes what
+     * the thread had opened. */
     if (!gilx_sampler_forked(sampler)) {
         gilx_sampler_stop(sampler);
         pthread_cond_destroy(&sampler->changed);
         pthread_mutex_destroy(&sampler->mutex);
+    } else if (sampler->watched_stat >= 0) {
+        close(sampler->watched_stat);
     }
     free(sampler->looks);
     free(sampler);

@@ -36,6 +36,10 @@ typedef struct {
     int64_t every, left;
 } gilx_poll;
 
+/* Bodies begin a count of their own for each range, and may end before it is due: who
+ * hands out ranges polls once in so many of them. */
+enum { GILX_RANGES_BETWEEN_POLLS = 16 };
+
 /* True when the kernel should return now. */
 static inline bool gilx_should_stop(gilx_control *control) {
     if (control->stop != NULL &&

@@ -1,5 +1,7 @@
 #include "buffers.h"
 
+#include <string.h>
+
 int gilx_get_buffer(PyObject *given, Py_buffer *view, int flags, const char *name,
                     const char *expected, const char *detail) {
     if (!PyObject_CheckBuffer(given)) {
@@ -26,14 +28,18 @@ int gilx_get_buffer(PyObject *given, Py_buffer *view, int flags, const char *nam
     return -1;
 }
 
-/* Whether items of this format, in the words of Python's struct module and PEP 3118,
- * have references to Python objects in them. Names of fields stand between colons. */
-static bool has_references(const char *format) {
+/* Whether items of this format, in the words of Python's struct module, PEP 3118 and
+ * ctypes, have references to Python objects or pointers in them. Names of fields stand
+ * between colons; a Z before another number makes it complex. */
+static bool has_pointers(const char *format) {
     bool in_name = false;
     for (; *format != '\0'; ++format) {
         if (*format == ':') {
             in_name = !in_name;
-        } else if (*format == 'O' && !in_name) {
+        } else if (!in_name && strchr("OPz&X", *format) != NULL) {
+            return true;
+        } else if (!in_name && *format == 'Z' &&
+                   (format[1] == '\0' || strchr("fdgFDG", format[1]) == NULL)) {
             return true;
         }
     }
@@ -46,9 +52,9 @@ int gilx_get_plain_memory(PyObject *given, Py_buffer *view, const char *name,
                         "a writable, C-contiguous buffer", detail) < 0) {
         return -1;
     }
-    if (view->format != NULL && has_references(view->format)) {
+    if (view->format != NULL && has_pointers(view->format)) {
         PyErr_Format(PyExc_TypeError,
-                     "%s: expected plain memory, got references to Python objects", name);
+                     "%s: expected plain memory, got references or pointers", name);
     } else if ((size_t)view->len < size) {
         PyErr_Format(PyExc_ValueError, "%s: expected at least %zu bytes, got %zd", name,
                      size, view->len);

@@ -14,7 +14,8 @@ int gilx_get_buffer(PyObject *given, Py_buffer *view, int flags, const char *nam
                     const char *expected, const char *detail);
 
 /* Get memory of `given` to write whatever bytes to: a writable, C-contiguous buffer that
- * holds no references to Python objects, which would then point anywhere.
+ * holds no references to Python objects and no pointers, as far as its format says: they
+ * would then point anywhere.
  *
  *   name, detail  as above, such as " or None"
  *   size          how many bytes there must be at least

@@ -88,13 +88,14 @@ static int expected_size(const sizes *all, axis wanted, int64_t *size, axis *nam
 static const struct {
     const char *name;
     const char *codes; /* struct module format codes of that kind of number */
+    char *format;      /* the one of them that has this size everywhere */
     Py_ssize_t size;
     size_t alignment;
 } types[] = {
-    [GILX_uint8] = {"uint8", "B", 1, 1},
-    [GILX_int32] = {"int32", "ilq", 4, alignof(int32_t)},
-    [GILX_int64] = {"int64", "ilqn", 8, alignof(int64_t)},
-    [GILX_float64] = {"float64", "d", 8, alignof(double)},
+    [GILX_uint8] = {"uint8", "B", "B", 1, 1},
+    [GILX_int32] = {"int32", "ilq", "i", 4, alignof(int32_t)},
+    [GILX_int64] = {"int64", "ilqn", "q", 8, alignof(int64_t)},
+    [GILX_float64] = {"float64", "d", "d", 8, alignof(double)},
 };
 
 #if PY_BIG_ENDIAN
@@ -391,6 +392,16 @@ int gilx_call_begin(gilx_call *call, gilx_support *support,
         return -1;
     }
     return 0;
+}
+
+void gilx_call_view(gilx_call *call, const gilx_parameter *parameter, int index,
+                    Py_buffer *view) {
+    *view = call->views[index];
+    view->format = types[parameter->type].format;
+    view->strides = view->suboffsets = NULL; /* it is contiguous */
+    if (view->buf == NULL) { /* no items, which need an address all the same */
+        view->buf = call;
+    }
 }
 
 PyObject *gilx_call_end(gilx_call *call, int status) {

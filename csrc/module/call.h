@@ -42,6 +42,14 @@ int gilx_call_begin(gilx_call *call, gilx_support *support,
                     const gilx_signature *signature, PyObject *const *values,
                     bool released);
 
+/* Describe the memory of an array as it was checked, for PyMemoryView_FromBuffer(): the
+ * exporter's own words for it may be others, which not everyone understands.
+ *
+ *   parameter, index  the parameter, and its place among those of the signature
+ *   view              to be filled in; it is not to be released */
+void gilx_call_view(gilx_call *call, const gilx_parameter *parameter, int index,
+                    Py_buffer *view);
+
 /* Let go of the arguments. `status` is what the kernel's body returned.
  *
  * Returns the number of items computed as an int, or NULL with an exception set. */

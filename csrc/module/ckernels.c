@@ -67,10 +67,13 @@ static int sort_arguments(const gilx_signature *signature, const char *variant,
 
 /* The computation itself: no Python object is touched in here. */
 static int compute(gilx_call *call, gilx_body *body) {
+    gilx_control *control = &call->interrupt.control;
+    gilx_poll ranges = {control, GILX_RANGES_BETWEEN_POLLS, GILX_RANGES_BETWEEN_POLLS};
     int status = GILX_DONE;
     while (status == GILX_DONE && gilx_share_next(&call->share)) {
-        status = body(call->arguments, call->share.start, call->share.stop,
-                      &call->interrupt.control);
+        status = gilx_poll_stops(&ranges, 1) ? GILX_STOPPED
+                                             : body(call->arguments, call->share.start,
+                                                    call->share.stop, control);
     }
     return status;
 }

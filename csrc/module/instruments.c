@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../platform/clock.h"
+#include "../platform/forks.h"
 #include "../platform/random.h"
 #include "integer.h"
 #include "interrupt.h"
@@ -78,8 +79,10 @@ static int64_t draw_length(spin_rhythm *rhythm, int64_t mean) {
     if (!rhythm->exponential) {
         return mean;
     }
-    /* The complement of a number in [0, 1) is never 0. */
-    return (int64_t)(-log(1.0 - gilx_uniform(&rhythm->state)) * (double)mean);
+    /* The complement of a number in [0, 1) is never 0. The longest lengths are cut, so
+     * that sums stay in range. */
+    const double length = -log(1.0 - gilx_uniform(&rhythm->state)) * (double)mean;
+    return length < 1e18 ? (int64_t)length : 1000000000000000000;
 }
 
 /* Stay as we are until the clock says `until`. Returns false when a signal handler
@@ -248,7 +251,10 @@ const char gilx_rendezvous_nogil_doc[] = RENDEZVOUS_DOC("nogil", "The GIL is rel
  * belongs to the process, not to an interpreter: two of them can meet as well. */
 typedef _Atomic uint64_t meeting_place;
 
-static meeting_place held_place, released_place;
+enum { HELD, RELEASED, PLACES };
+static meeting_place places[PLACES];
+/* How often this thread is inside, more than once if a signal handler calls as well. */
+static _Thread_local uint32_t own[PLACES];
 
 static uint32_t inside_of(uint64_t word) {
     return (uint32_t)word;
@@ -261,7 +267,20 @@ static uint64_t meeting(uint32_t most, uint32_t inside) {
     return (uint64_t)most << 32 | inside;
 }
 
-static void enter(meeting_place *place) {
+/* In the child of a fork nobody is left but the thread that forked. */
+static void stay_alone(void) {
+    for (int i = 0; i < PLACES; ++i) {
+        atomic_store(&places[i], meeting(own[i], own[i]));
+    }
+}
+
+static void enter(int which) {
+    static atomic_flag watched = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&watched)) {
+        gilx_at_fork(stay_alone);
+    }
+    ++own[which];
+    meeting_place *place = &places[which];
     uint64_t old = atomic_load(place), new;
     do {
         uint32_t inside = inside_of(old) + 1;
@@ -270,7 +289,9 @@ static void enter(meeting_place *place) {
     } while (!atomic_compare_exchange_weak(place, &old, new));
 }
 
-static void leave(meeting_place *place) {
+static void leave(int which) {
+    --own[which];
+    meeting_place *place = &places[which];
     uint64_t old = atomic_load(place), new;
     do {
         uint32_t inside = inside_of(old) - 1;
@@ -278,18 +299,18 @@ static void leave(meeting_place *place) {
     } while (!atomic_compare_exchange_weak(place, &old, new));
 }
 
-static uint32_t wait_inside(meeting_place *place, uint32_t parties, int64_t timeout,
+static uint32_t wait_inside(int which, uint32_t parties, int64_t timeout,
                             gilx_interrupt *interrupt) {
     static const int64_t nap = 20 * 1000; /* on one core the others must get to run */
     const int64_t until = gilx_now_ns() + timeout;
-    enter(place);
-    uint32_t most = most_of(atomic_load(place));
+    enter(which);
+    uint32_t most = most_of(atomic_load(&places[which]));
     while (most < parties && gilx_now_ns() < until &&
            !gilx_should_stop(&interrupt->control)) {
         gilx_sleep_ns(nap);
-        most = most_of(atomic_load(place));
+        most = most_of(atomic_load(&places[which]));
     }
-    leave(place);
+    leave(which);
     return most;
 }
 
@@ -314,10 +335,10 @@ PyObject *gilx_rendezvous(gilx_main_thread *main_thread, bool released, PyObject
     uint32_t most;
     if (released) {
         Py_BEGIN_ALLOW_THREADS
-        most = wait_inside(&released_place, (uint32_t)parties, timeout, &interrupt);
+        most = wait_inside(RELEASED, (uint32_t)parties, timeout, &interrupt);
         Py_END_ALLOW_THREADS
     } else {
-        most = wait_inside(&held_place, (uint32_t)parties, timeout, &interrupt);
+        most = wait_inside(HELD, (uint32_t)parties, timeout, &interrupt);
     }
     return interrupt.raised ? NULL : PyLong_FromUnsignedLong(most);
 }

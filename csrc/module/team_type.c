@@ -13,8 +13,11 @@ typedef struct {
     PyObject ob_base;
     gilx_team *team; /* NULL once closed */
     int workers;
-    atomic_bool busy;  /* a region runs, or the team is being closed */
-    atomic_uint forks; /* gilx_forks() when it was claimed last */
+    /* Twice gilx_forks() when it was claimed or given back last, and 1 if it was claimed:
+     * a region runs, or the team is being closed. In one word, so that of two threads of
+     * a child that find it left taken by the fork one gets it. */
+    _Atomic uint64_t claimed;
+    _Atomic uintptr_t owner; /* the thread that claimed it, 0 if not known */
 } team_object;
 
 enum { MOST_WORKERS = 4096 };
@@ -23,15 +26,25 @@ enum { MOST_WORKERS = 4096 };
 
 /* Claim the team, closed or not, for this thread; 0, or -1 with RuntimeError set. */
 static int claim_any(team_object *self) {
-    const unsigned forks = gilx_forks();
-    if (atomic_exchange(&self->forks, forks) != forks) {
-        atomic_store(&self->busy, false); /* who had it is not in this process */
-    }
-    if (atomic_exchange(&self->busy, true)) {
-        PyErr_SetString(PyExc_RuntimeError, "the team is in use by another thread");
-        return -1;
-    }
+    const uint64_t forks = gilx_forks();
+    uint64_t before = atomic_load(&self->claimed);
+    do {
+        const uintptr_t owner = atomic_load(&self->owner);
+        /* Of the threads before a fork, the one that forked is in this process. */
+        const bool gone = before >> 1 != forks && owner != gilx_forking_thread();
+        if ((before & 1) != 0 && !gone) {
+            PyErr_Format(PyExc_RuntimeError, "the team is in use by %s thread",
+                         owner == gilx_this_thread() ? "a call of this" : "another");
+            return -1;
+        }
+    } while (!atomic_compare_exchange_weak(&self->claimed, &before, forks << 1 | 1));
+    atomic_store(&self->owner, gilx_this_thread());
     return 0;
+}
+
+static void give_back(team_object *self) {
+    atomic_store(&self->owner, 0);
+    atomic_store(&self->claimed, (uint64_t)gilx_forks() << 1);
 }
 
 /* Claim an open team for this thread; 0, or -1 with RuntimeError set. */
@@ -40,15 +53,11 @@ static int claim(team_object *self) {
         return -1;
     }
     if (self->team == NULL) {
-        atomic_store(&self->busy, false);
+        give_back(self);
         PyErr_SetString(PyExc_RuntimeError, "the team was closed");
         return -1;
     }
     return 0;
-}
-
-static void give_back(team_object *self) {
-    atomic_store(&self->busy, false);
 }
 
 /* ---- regions ---------------------------------------------------------------------- */
@@ -110,8 +119,11 @@ static void work(void *context, int worker) {
             done = status == GILX_DONE ? stop - start : 0;
         }
     } else {
+        gilx_poll ranges = {control, GILX_RANGES_BETWEEN_POLLS,
+                            GILX_RANGES_BETWEEN_POLLS};
         while (status == GILX_DONE && gilx_counter_take(&it->counter, &start, &stop)) {
-            status = compute(it, control, start, stop);
+            status = gilx_poll_stops(&ranges, 1) ? GILX_STOPPED
+                                                 : compute(it, control, start, stop);
             done += status == GILX_DONE ? stop - start : 0;
         }
     }
@@ -137,8 +149,11 @@ static int run_region(team_object *self, region *it) {
     error = gilx_team_run(self->team, work, it, it->caller);
     Py_END_ALLOW_THREADS
     if (error != 0) {
-        errno = error;
-        PyErr_SetFromErrno(PyExc_OSError);
+        if (!PyErr_Occurred()) { /* a signal handler that forked may have raised as well
+                                  */
+            errno = error;
+            PyErr_SetFromErrno(PyExc_OSError);
+        }
         return -1;
     }
     return 0;
@@ -315,7 +330,7 @@ static PyObject *team_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     if (self == NULL) {
         return NULL;
     }
-    atomic_store(&self->forks, gilx_forks());
+    atomic_store(&self->claimed, (uint64_t)gilx_forks() << 1);
     int error;
     Py_BEGIN_ALLOW_THREADS
     self->team = gilx_team_start((int)workers, spin_ns, &error);

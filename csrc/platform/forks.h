@@ -2,8 +2,19 @@
 #ifndef GILX_PLATFORM_FORKS_H
 #define GILX_PLATFORM_FORKS_H
 
+#include <stdint.h>
+
 /* How often this process, or one that it was forked from, was a child of a fork since the
  * first call of this. Costs no system call. */
 unsigned gilx_forks(void);
+
+/* Have a function called in each child of a fork, by its one thread, before it goes on.
+ */
+void gilx_at_fork(void (*in_child)(void));
+
+/* What tells this thread from all others of the process, also after a fork, and never is
+ * 0; and that of the thread that the newest fork left in this process, 0 before any. */
+uintptr_t gilx_this_thread(void);
+uintptr_t gilx_forking_thread(void);
 
 #endif

@@ -65,9 +65,12 @@ cdef extern from "call.h" nogil:
         double real
     ctypedef struct gilx_interrupt:
         gilx_control control
+    ctypedef struct gilx_parameter:
+        pass
     ctypedef struct gilx_signature:
         const char *name
         int count
+        const gilx_parameter parameters[1]
         const char *doc_gil
         const char *doc_nogil
     const gilx_signature gilx_signatures[]
@@ -91,6 +94,8 @@ cdef extern from "call.h":
     int gilx_call_begin(gilx_call *call, gilx_support *support,
                         const gilx_signature *signature, PyObject **values,
                         bint released) except -1
+    void gilx_call_view(gilx_call *call, const gilx_parameter *parameter, int index,
+                        Py_buffer *view)
     object gilx_call_end(gilx_call *call, int status)
 
 
@@ -102,25 +107,31 @@ support.main_thread.function = <PyObject *>main_thread
 
 
 @cython.final
-@cython.internal  # out of Python's sight: it believes what it is given
+@cython.internal  # not in the module, where nobody has a use for it
 cdef class Call:
     """A checked call of a kernel: holds its arguments until it has ended."""
 
     cdef gilx_call call
+    cdef const gilx_signature *signature
     cdef bint begun
 
     def __cinit__(self, int kernel, bint released, tuple given):
         cdef PyObject *values[GILX_MAX_VALUES]
+        # Who looks for it finds it all the same.
+        if not 0 <= kernel < GILX_KERNEL_COUNT:
+            raise ValueError(f"kernel: expected 0 to {GILX_KERNEL_COUNT - 1}, got {kernel}")
+        self.signature = &gilx_signatures[kernel]
+        if given is None or len(given) != self.signature.count + 3:
+            raise ValueError(f"given: expected {self.signature.count + 3} values")
         for i in range(len(given)):
             values[i] = <PyObject *>given[i]
-        gilx_call_begin(&self.call, &support, &gilx_signatures[kernel], values, released)
+        gilx_call_begin(&self.call, &support, self.signature, values, released)
         self.begun = True
 
     cdef object array(self, int parameter):
         """The memory that was checked: its owner, asked again, might give another."""
-        cdef Py_buffer view = self.call.views[parameter]
-        if view.buf == NULL:  # of no items, which need an address all the same
-            view.buf = &self.call
+        cdef Py_buffer view
+        gilx_call_view(&self.call, &self.signature.parameters[parameter], parameter, &view)
         return PyMemoryView_FromBuffer(&view)
 
     cdef object end(self, int status):

@@ -191,17 +191,17 @@ class Team:
         at_least("n", n, 0)
         if grain is not None:
             at_least("grain", grain, 1)
-        with self._turn:
+        with self._turn.taken():
             self._team.run(address, _context(context, function), n, grain)
 
     def settle(self) -> None:
         """Wait until no thread spins any more: before something else is timed."""
-        with self._turn:
+        with self._turn.taken():
             self._team.settle()
 
     def close(self) -> None:
         """Let the threads end. Closing twice does nothing."""
-        with self._turn:
+        with self._turn.taken():
             self._team.close()
 
     def __enter__(self) -> Self:

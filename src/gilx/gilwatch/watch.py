@@ -140,9 +140,9 @@ class Watch:
 
     def stop(self) -> None:
         """Stop watching. The end of the body does this; a second time does nothing."""
-        if self._sampler is None:
+        sampler, self._sampler = self._sampler, None  # first: others may stop it, too
+        if sampler is None:
             return
-        sampler, self._sampler = self._sampler, None
         totals = sampler.stop()
         _running.discard(self)
         if totals is None:

@@ -59,9 +59,12 @@ cdef int heat_items(
                     step_two_rows(
                         &u[row - 1, 0], &u[row, 0], &u[row + 1, 0], &u[row + 2, 0], rate,
                         &out[row, 0], &out[row + 1, 0], first, last)
-                if gilx_poll_stops(&poll, rows * (end - begin) + 8):
+                if gilx_poll_stops(&poll, rows * (end - begin)):
                     return GILX_STOPPED
                 begin = end
+            # Rows that are narrow, or have no cells, must poll as well.
+            if gilx_poll_stops(&poll, 8):
+                return GILX_STOPPED
             # The border's cells stay as they are.
             if width > 0:
                 for i in range(row, row + rows):

@@ -11,6 +11,8 @@ cdef int mandelbrot_items(
     cdef double zr, zi, rr, ii
     while gilx_share_next(share):
         for row in range(share.start, share.stop):
+            if gilx_poll_stops(&poll, 4):  # rows may have no points
+                return GILX_STOPPED
             for column in range(re.shape[0]):
                 zr = zi = rr = ii = 0.0
                 count = 0

@@ -9,10 +9,14 @@ cdef int matmul_items(
     cdef int64_t row, k, column, left, right
     cdef double factor
     while gilx_share_next(share):
+        if gilx_poll_stops(&poll, 8):  # there may be no columns
+            return GILX_STOPPED
         # 256 columns of b at a time: of a row as long as this, cache lines are used whole.
         for left in range(0, b.shape[1], 256):
             right = b.shape[1] if b.shape[1] - left < 256 else left + 256
             for row in range(share.start, share.stop):
+                if gilx_poll_stops(&poll, right - left):  # there may be nothing to add
+                    return GILX_STOPPED
                 for column in range(left, right):
                     out[row, column] = 0.0
                 for k in range(a.shape[1]):

@@ -285,5 +285,6 @@ def _normal(double u):
 
 def _philox(counter, key):
     cdef uint32_t[4] words = counter
-    philox(words, key[0], key[1])
+    cdef uint32_t[2] keys = key
+    philox(words, keys[0], keys[1])
     return words[0], words[1], words[2], words[3]

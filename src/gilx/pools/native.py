@@ -58,16 +58,16 @@ class NativePool(Pool):
                 f" {region.first}"
             )
         grain = region.grain if region.schedule == "dynamic" else None
-        with self._turn:
+        with self._turn.taken():
             begin = perf_counter()
             self._team.compute(region.kernel.name, region.arguments, grain)
             return perf_counter() - begin
 
     def settle(self) -> None:
         """Wait until no thread of the team spins any more."""
-        with self._turn:
+        with self._turn.taken():
             self._team.settle()
 
     def _close(self) -> None:
-        with self._turn:
+        with self._turn.taken():
             self._team.close()

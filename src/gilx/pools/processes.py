@@ -8,12 +8,22 @@ import select
 import signal
 import subprocess
 import weakref
+from array import array
 from collections import deque
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from mmap import mmap
-from socket import AF_UNIX, SOCK_SEQPACKET, send_fds, socket, socketpair
+from operator import call
+from socket import (
+    AF_UNIX,
+    SCM_RIGHTS,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
+    socket,
+    socketpair,
+)
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -100,6 +110,17 @@ def _start(index: int, workers: int, memory: int) -> _Worker:
     return _Worker(index, process, ours, life)
 
 
+def _send_both(channel: socket, message: bytes, descriptor: int) -> None:
+    """Send a message, and a descriptor in one of its own.
+
+    Both in one step, made of C code alone: who gets the first waits for the second, so
+    that no Ctrl-C may come in between.
+    """
+    ancillary = [(SOL_SOCKET, SCM_RIGHTS, array("i", [descriptor]))]
+    sends = (partial(channel.send, message), partial(channel.sendmsg, [DONE], ancillary))
+    deque(map(call, sends), maxlen=0)
+
+
 def _let_go(workers: list[_Worker]) -> None:
     """End the workers and wait until they are gone. They have nothing to put in order."""
     for worker in workers:
@@ -133,7 +154,7 @@ class ProcessPool(Pool):
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
         begin = perf_counter()
-        self._lock = Turn("the processes pool")
+        self._workers_turn = Turn("the processes pool")
         self._poll = select.poll()
         self._buffer = bytearray(MESSAGE_SIZE)
         self._workers: list[_Worker] = []
@@ -204,14 +225,14 @@ class ProcessPool(Pool):
 
     def _close(self) -> None:
         # Whatever region is running comes to its end first.
-        with self._lock:
+        with self._workers_turn.taken():
             self._finalizer()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Have the workers for oneself: they do one thing at a time."""
         self._check_process()
-        with self._lock:
+        with self._workers_turn.taken():
             if not self._finalizer.alive:
                 raise RuntimeError("the processes pool was closed")
             yield
@@ -246,7 +267,11 @@ class ProcessPool(Pool):
             grain=region.grain,
             first=region.first,
         )
-        self._ask("between regions", "define", number, message)
+        try:
+            self._ask("between regions", "define", number, message)
+        except BaseException:
+            self._gone_regions.append(number)  # which some workers may know
+            raise
         self._regions[region] = number
         weakref.finalize(region, self._gone_regions.append, number).atexit = False
         return number
@@ -273,7 +298,12 @@ class ProcessPool(Pool):
                 [queue.popleft() for _ in range(min(len(queue), _GONE_AT_ONCE))]
                 for queue in (self._gone_segments, self._gone_regions)
             ]
-            self._ask("between regions", "forget", *gone)
+            try:
+                self._ask("between regions", "forget", *gone)
+            except BaseException:  # not all workers may have heard of it
+                self._gone_segments += gone[0]
+                self._gone_regions += gone[1]
+                raise
 
     def _ask(
         self, when: str, *message: object, descriptor: int | None = None
@@ -289,20 +319,19 @@ class ProcessPool(Pool):
                 f"region: expected arguments besides arrays of some {MESSAGE_SIZE} bytes "
                 f"at most, got {len(packed)}"
             )
-        waiting: set[_Worker] = set()
         answers: list[bytes] = []
         try:
             for worker in self._workers:
-                waiting.add(worker)
                 try:
-                    worker.channel.send(packed)
-                    if descriptor is not None:
-                        send_fds(worker.channel, [DONE], [descriptor])
+                    if descriptor is None:
+                        worker.channel.send(packed)
+                    else:
+                        _send_both(worker.channel, packed, descriptor)
                 except (BrokenPipeError, ConnectionResetError):
                     self._died(worker, when)
-            failure = self._collect(waiting, when, answers=answers)
+            failure = self._collect(set(self._workers), when, answers=answers)
         except BaseException as error:
-            self._stop(waiting, error)
+            self._stop(error)
             raise
         if failure is not None:
             raise failure
@@ -353,20 +382,49 @@ class ProcessPool(Pool):
         for counter in self._cancels:
             counter.cancel()
 
-    def _stop(self, waiting: set[_Worker], error: BaseException) -> None:
+    def _stop(self, error: BaseException) -> None:
         """Have the workers ready for the next message, or close the pool."""
         if isinstance(error, BrokenExecutor):
             self._finalizer()
             return
         try:
             self._cancel()
-            self._collect(waiting, "while it was stopped", _STOP_SECONDS)
+            stopped = self._catch_up()
         except BaseException:
             self._finalizer()
             raise
-        if waiting:
+        if not stopped:
             self._finalizer()
             error.add_note("The processes pool was closed: not all its workers stopped.")
+
+    def _catch_up(self) -> bool:
+        """Throw away what the workers answer still; return whether they are done in time.
+
+        An exception may have come after a message was sent, or an answer received, and
+        before that could be noted. So all are asked for a number, and what comes before
+        it answers something else.
+        """
+        number = self._number()
+        expected = DONE + pickle.dumps(number)
+        waiting = set(self._workers)
+        for worker in self._workers:
+            try:
+                worker.channel.send(pickle.dumps(("echo", number)))
+            except (BrokenPipeError, ConnectionResetError):
+                self._died(worker, "while it was stopped")
+        deadline = monotonic() + _STOP_SECONDS
+        while waiting and (left := deadline - monotonic()) > 0:
+            for channel, _ in self._poll.poll(left * 1e3):
+                worker = self._by_channel[channel]
+                try:
+                    answer = worker.channel.recv(MESSAGE_SIZE)
+                except ConnectionResetError:
+                    answer = b""
+                if not answer:
+                    self._died(worker, "while it was stopped")
+                if answer == expected:
+                    waiting.discard(worker)
+        return not waiting
 
     def _died(self, worker: _Worker, when: str) -> NoReturn:
         """Raise what says how a worker ended."""

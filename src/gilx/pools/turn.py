@@ -8,18 +8,16 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from contextlib import AbstractContextManager
 
 __all__ = ["Turn"]
 
 
 class Turn:
-    """A lock for what one thread uses at a time; a context manager.
+    """What one thread uses at a time.
 
     In a child after `os.fork` it is free, unless the thread that forked has it: whoever
-    else had it is not there. A signal handler
-    that wants it while the thread that it interrupted has it would wait for ever, and
-    gets a `RuntimeError` instead.
+    else had it is not there.
 
     Parameters
     ----------
@@ -34,26 +32,32 @@ class Turn:
         _all.add(self)
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._owner: int | None = None
+        self._lock = threading.RLock()
 
-    def __enter__(self) -> None:
-        if self._owner == threading.get_ident():
+    def _is_ours(self) -> bool:
+        # Not public, but what threading.Condition asks of any lock that it is given.
+        ours: bool = self._lock._is_owned()  # type: ignore[attr-defined] # noqa: SLF001
+        return ours
+
+    def taken(self) -> AbstractContextManager[object]:
+        """Return what a ``with`` block has to enter to have the turn.
+
+        That is a lock of C code's: Ctrl-C between two lines of Python would leave it
+        taken for ever.
+
+        Raises
+        ------
+        RuntimeError
+            This thread has it: a signal handler wants it that interrupted its user, and
+            would wait for ever.
+
+        """
+        if self._is_ours():
             raise RuntimeError(
                 f"{self._what} is in use by the call that was interrupted to come here:"
                 " use it after that has ended"
             )
-        self._lock.acquire()
-        self._owner = threading.get_ident()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._owner = None
-        self._lock.release()
+        return self._lock
 
 
 _all: weakref.WeakSet[Turn] = weakref.WeakSet()
@@ -61,7 +65,7 @@ _all: weakref.WeakSet[Turn] = weakref.WeakSet()
 
 def _forget_all() -> None:
     for turn in list(_all):
-        if turn._owner != threading.get_ident():  # noqa: SLF001 - of this module
+        if not turn._is_ours():  # noqa: SLF001 - of this module
             turn._forget()  # noqa: SLF001
 
 
