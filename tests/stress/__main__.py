@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from gilx.environment import gil_enabled
+
 from .cycles import SUBJECTS, cycle
 from .ends import WAYS, end_once
 from .together import many_threads
@@ -44,7 +46,11 @@ def main() -> int:
             print(f"{name}: not on this Python")
             continue
         leaks = growth.steady > STEADY and growth.cycles >= 4 * QUARTER
-        wrong = bool(growth.threads or growth.files or growth.memory > MEMORY or leaks)
+        # A free-threaded CPython (3.14.7 for one) keeps some 3.5 MB of each interpreter that
+        # was closed, of empty ones as well.
+        known = name.strip() == "interpreters" and not gil_enabled()
+        grew = (growth.memory > MEMORY or leaks) and not known
+        wrong = bool(growth.threads or growth.files or grew)
         bad += wrong
         print(
             f"{name}: {growth.cycles} in {growth.seconds:.1f} s: {growth.threads:+}"
@@ -62,7 +68,7 @@ def main() -> int:
         except AssertionError as error:
             bad += 1
             print(error, flush=True)
-    print(f"{options.ends} processes ended; {bad} failures")
+    print(f"{options.ends} processes ended; {bad} failures of all this")
     return 1 if bad else 0
 
 
