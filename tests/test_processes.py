@@ -261,6 +261,8 @@ def test_ctrl_c_at_any_moment() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with ProcessPool(2) as pool:
+            usable(pool)
+            descriptors = len(os.listdir("/proc/self/fd"))
             for _ in range(60):
                 timer = later(
                     lambda: os.kill(os.getpid(), signal.SIGINT), draw.random() / 100
@@ -272,6 +274,9 @@ def test_ctrl_c_at_any_moment() -> None:
                         gilx.run("triad", pool=pool, size=draw.randint(1, 30))
                 timer.join(30)
                 usable(pool)
+            gc.collect()
+            usable(pool)  # forgets what is gone
+            assert len(os.listdir("/proc/self/fd")) <= descriptors + 3
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -173,7 +173,7 @@ class ProcessPool(Pool):
         self._gone_regions: deque[int] = deque()
         memory = anonymous_file(workers * Counter.MEMORY_SIZE)
         try:
-            self._counters = counter_slots(memory, workers)
+            self._counters = counter_slots(memory.fileno(), workers)
             # Nobody claims from these: they are for cancelling.
             self._cancels = [Counter(0, 0, memory=slot) for slot in self._counters]
             # Ctrl-C meets either none of the workers or all of them: each is noted before
@@ -181,7 +181,7 @@ class ProcessPool(Pool):
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 for index in range(workers):
-                    worker = _start(index, workers, memory)
+                    worker = _start(index, workers, memory.fileno())
                     self._workers.append(worker)
                     self._by_channel[worker.channel.fileno()] = worker
                     self._poll.register(worker.channel, select.POLLIN)
@@ -198,7 +198,7 @@ class ProcessPool(Pool):
             self.close()
             raise
         finally:
-            os.close(memory)
+            memory.close()
         _pools.add(self)
         self.start_seconds: float = perf_counter() - begin
 
@@ -244,14 +244,11 @@ class ProcessPool(Pool):
     def _share(self, array: Array) -> Array:
         """Return a copy of an array in memory that the workers share."""
         number, size = self._number(), max(1, array.nbytes)
-        descriptor = anonymous_file(size)
-        try:
-            memory = mmap(descriptor, size)
+        with anonymous_file(size) as file:
+            memory = mmap(file.fileno(), size)
             weakref.finalize(memory, self._gone_segments.append, number).atexit = False
             self._segments[number] = memory
-            self._ask("between regions", "attach", number, size, descriptor=descriptor)
-        finally:
-            os.close(descriptor)
+            self._ask("between regions", "attach", number, size, descriptor=file.fileno())
         return copy_into(memory, array)
 
     def _define(self, region: Region) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from io import FileIO
 from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,8 @@ class Handle:
         return view.cast(self.code, self.shape)  # type: ignore[call-overload] # any code
 
 
-def anonymous_file(size: int) -> int:
-    """Return the descriptor of a new file of zeros, in memory, that has no name.
+def anonymous_file(size: int) -> FileIO:
+    """Return a new file of zeros, in memory, that has no name.
 
     It vanishes with the last process that has it open or mapped, however they end, which
     a named segment of `multiprocessing.shared_memory` does not. Nor is it bound by the
@@ -67,14 +68,18 @@ def anonymous_file(size: int) -> int:
         There is not as much memory to share.
 
     """
-    descriptor = os.memfd_create("gilx")
+    # In one step of C code: no Ctrl-C may come while the descriptor is but a number.
+    file = next(map(FileIO, map(os.memfd_create, ("gilx",)), ("r+",)))
     try:
         # All of it now: a page that the system can't find later kills whoever touches it.
-        os.posix_fallocate(descriptor, 0, max(1, size))
+        os.posix_fallocate(file.fileno(), 0, max(1, size))
     except OSError as error:
-        os.close(descriptor)
+        file.close()
         raise MemoryError(f"no {size} bytes of memory to share: {error}") from error
-    return descriptor
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def counter_slots(descriptor: int, workers: int) -> list[memoryview]:
