@@ -145,17 +145,22 @@ def kill_a_worker(soak: Soak) -> None:
 
 
 def interrupt(soak: Soak) -> None:
-    """Press Ctrl-C in a region; the pool goes on working."""
+    """Press Ctrl-C in a region; the pool goes on working.
+
+    Amid the callback of a weak reference, Python prints it and goes on.
+    """
     pool = soak.pool()
+    until = time.monotonic() + 5
     timer = threading.Timer(
         soak.draw.random() * 0.01, os.kill, (os.getpid(), signal.SIGINT)
     )
     try:
         timer.start()
-        while True:
+        while time.monotonic() < until:
             region(soak, pool)
     except KeyboardInterrupt:
-        timer.join()
+        pass
+    timer.join()
     region(soak, pool)
 
 
