@@ -230,6 +230,7 @@ def test_without_a_number_of_blocks_the_interval_is_right_at_any_time() -> None:
     assert reached != told
 
 
+@pytest.mark.alone
 def test_where_there_is_time_for_few_blocks_their_number_is_set_before() -> None:
     for _ in range(5):
         row = one(gilx.measure(partial(time.sleep, 0.05), workers=2, budget=2))

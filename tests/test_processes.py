@@ -264,15 +264,17 @@ def test_ctrl_c_at_any_moment() -> None:
             usable(pool)
             descriptors = len(os.listdir("/proc/self/fd"))
             for _ in range(60):
-                timer = later(
-                    lambda: os.kill(os.getpid(), signal.SIGINT), draw.random() / 100
+                timer = threading.Timer(
+                    draw.random() / 100, os.kill, (os.getpid(), signal.SIGINT)
                 )
                 # Amid a callback of a weak reference's, Python ignores it.
                 end = time.monotonic() + 1
                 with suppress(KeyboardInterrupt):
+                    timer.start()
                     while time.monotonic() < end:
                         gilx.run("triad", pool=pool, size=draw.randint(1, 30))
-                timer.join(30)
+                with suppress(KeyboardInterrupt):  # it may be late
+                    timer.join(30)
                 usable(pool)
             gc.collect()
             usable(pool)  # forgets what is gone
