@@ -23,11 +23,11 @@ PyDoc_STRVAR(
     "    Items in one claim, at least 1; the last may be smaller.\n"
     "memory : buffer, optional\n"
     "    Where to keep what was claimed, and whether it was cancelled: a writable,\n"
-    "    C-contiguous buffer of at least Counter.MEMORY_SIZE bytes, without references\n"
-    "    to objects, held for the counter's life, at a multiple of 8 bytes (of 64 to\n"
-    "    have its cache lines for itself). Zeros mean that nothing was claimed.\n"
-    "    Whatever else is in there, claims stay within start to stop. By default the\n"
-    "    counter's own.\n\n"
+    "    C-contiguous buffer of at least Counter.MEMORY_SIZE bytes, which are no\n"
+    "    pointers and no references to objects, held for the counter's life, at a\n"
+    "    multiple of 8 bytes (of 64 to have its cache lines for itself). Zeros mean\n"
+    "    that nothing was claimed. Whatever else is in there, claims stay within start\n"
+    "    to stop. By default the counter's own.\n\n"
     "Raises\n------\nTypeError, ValueError, BufferError\n"
     "    An argument is not as described; the message names it.");
 

@@ -14,7 +14,7 @@
     "Parameters\n----------\n"                                                           \
     "cell : buffer\n"                                                                    \
     "    The counter: a writable, C-contiguous buffer of at least 8 bytes, aligned to\n" \
-    "    8, without references to objects; the first 8 are an unsigned number in\n"      \
+    "    8, of no pointers or references; the first 8 are an unsigned number in\n"       \
     "    native byte order.\n"                                                           \
     "times : int, 0 to 10**18\n"                                                         \
     "    How often to add 1.\n\n"                                                        \
