@@ -94,9 +94,13 @@ def test_probe_of_a_call_that_raises() -> None:
 
 @needs_watch
 def test_selftest() -> None:
-    done = command("selftest", "--seconds", "0.2")
-    # On a machine that is busy with other things it may rightly say that it can't tell.
-    assert done.returncode in (0, 3), done.stderr
+    # On a machine that is busy with other things it may rightly say that it can't tell, and
+    # of the few looks of so short a time too many may be off by chance: not again and again.
+    for _ in range(3):
+        done = command("selftest", "--seconds", "0.2")
+        if done.returncode != 1:
+            break
+    assert done.returncode in (0, 3), done.stdout
     assert ("The watch can be trusted here." in done.stdout) == (done.returncode == 0)
     assert "always held" in done.stdout
 

@@ -75,8 +75,11 @@ class Check:
     @property
     def right(self) -> bool:
         """Whether the error is one that looks at random can make."""
-        middle = sum(self.truth) / 2
-        chance = math.sqrt(middle * (1 - middle) / max(1, self.usage.looks))
+        looks = self.usage.looks
+        # One look more each way, as in Agresti and Coull's interval: where a share is next
+        # to 0 or 1, a single one of few looks is far off.
+        middle = (sum(self.truth) / 2 * looks + 1) / (looks + 2)
+        chance = math.sqrt(middle * (1 - middle) / max(1, looks))
         return abs(self.error) <= max(_LEAST_ERROR, _FAR * chance)
 
 
