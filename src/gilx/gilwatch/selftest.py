@@ -76,8 +76,8 @@ class Check:
     def right(self) -> bool:
         """Whether the error is one that looks at random can make."""
         looks = self.usage.looks
-        # One look more each way, as in Agresti and Coull's interval: where a share is next
-        # to 0 or 1, a single one of few looks is far off.
+        # One look more each way, as in Agresti and Coull's interval: where a share is
+        # close to 0 or 1, a single one of few looks is far off.
         middle = (sum(self.truth) / 2 * looks + 1) / (looks + 2)
         chance = math.sqrt(middle * (1 - middle) / max(1, looks))
         return abs(self.error) <= max(_LEAST_ERROR, _FAR * chance)
