@@ -276,8 +276,9 @@ def test_ctrl_c_at_any_moment() -> None:
                 with suppress(KeyboardInterrupt):  # it may be late
                     timer.join(30)
                 usable(pool)
+            usable(pool)
             gc.collect()
-            usable(pool)  # forgets what is gone
+            # pytest keeps an exception that was ignored, and with it three arrays.
             assert len(os.listdir("/proc/self/fd")) <= descriptors + 3
     finally:
         signal.signal(signal.SIGINT, before)

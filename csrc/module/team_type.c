@@ -149,8 +149,7 @@ static int run_region(team_object *self, region *it) {
     error = gilx_team_run(self->team, work, it, it->caller);
     Py_END_ALLOW_THREADS
     if (error != 0) {
-        if (!PyErr_Occurred()) { /* a signal handler that forked may have raised as well
-                                  */
+        if (!PyErr_Occurred()) { /* a handler that forked may have raised as well */
             errno = error;
             PyErr_SetFromErrno(PyExc_OSError);
         }

@@ -402,11 +402,11 @@ class ProcessPool(Pool):
         it answers something else.
         """
         number = self._number()
-        expected = DONE + pickle.dumps(number)
+        question, expected = pickle.dumps(("echo", number)), DONE + pickle.dumps(number)
         waiting = set(self._workers)
         for worker in self._workers:
             try:
-                worker.channel.send(pickle.dumps(("echo", number)))
+                worker.channel.send(question)
             except (BrokenPipeError, ConnectionResetError):
                 self._died(worker, "while it was stopped")
         deadline = monotonic() + _STOP_SECONDS
