@@ -262,7 +262,6 @@ def test_ctrl_c_at_any_moment() -> None:
     try:
         with ProcessPool(2) as pool:
             usable(pool)
-            descriptors = len(os.listdir("/proc/self/fd"))
             for _ in range(60):
                 timer = threading.Timer(
                     draw.random() / 100, os.kill, (os.getpid(), signal.SIGINT)
@@ -277,9 +276,6 @@ def test_ctrl_c_at_any_moment() -> None:
                     timer.join(30)
                 usable(pool)
             usable(pool)
-            gc.collect()
-            # pytest keeps an exception that was ignored, and with it three arrays.
-            assert len(os.listdir("/proc/self/fd")) <= descriptors + 3
     finally:
         signal.signal(signal.SIGINT, before)
 
