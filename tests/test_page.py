@@ -249,8 +249,8 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
     spans, names = (layer["data"]["values"] for layer in figure["spec"]["layer"])
     assert figure["whole"] == [0, pytest.approx(70)]
     assert figure["unit"] == "ms"
-    assert [one["name"] for one in names] == ["main", "late"]
-    assert len(spans) == 6
+    assert [one["name"] for one in names] == ["main", "free", "unknown"]
+    assert len(spans) == 10
     assert spans[0] == {
         "lane": 0,
         "name": "main",

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE     /* for process_vm_readv */
 #define Py_BUILD_CORE 1 /* for the internal headers, in this file alone */
 
 #include "gil.h"
@@ -12,11 +11,8 @@
 #include <string.h>
 
 #include "../platform/clock.h"
-
-#if defined(__linux__)
-#include <sys/uio.h>
-#include <unistd.h>
-#endif
+#include "memory.h"
+#include "versions.h"
 
 static gilx_gil_status refuse(gilx_gil *gil, const char *format, ...) {
     va_list values;
@@ -24,19 +20,6 @@ static gilx_gil_status refuse(gilx_gil *gil, const char *format, ...) {
     (void)vsnprintf(gil->trouble, sizeof(gil->trouble), format, values);
     va_end(values);
     return GILX_GIL_UNAVAILABLE;
-}
-
-/* Copy memory of this process; false, where a plain read would crash. */
-static bool read_safely(const void *from, void *to, size_t size) {
-#if defined(__linux__)
-    const struct iovec local = {.iov_base = to, .iov_len = size};
-    const struct iovec remote = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
-    return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
-#else
-    (void)from, (void)to, (void)size;
-    errno = ENOSYS;
-    return false;
-#endif
 }
 
 /* ---- where each version keeps it -------------------------------------------------- */
@@ -52,28 +35,26 @@ static gilx_gil_status locate(gilx_gil *gil) {
 
 #elif PY_VERSION_HEX >= 0x030d0000
 
-/* The runtime says where things are, for tools like this one: at its very start lies a
- * table of offsets, which stays as it is within a minor version. */
+/* At its very start, the runtime has a table of offsets for tools like this one. */
 static gilx_gil_status locate(gilx_gil *gil) {
     _Py_DebugOffsets offsets;
-    if (!read_safely(&_PyRuntime, &offsets, sizeof(offsets))) {
+    if (!gilx_read_memory(&_PyRuntime, &offsets, sizeof(offsets))) {
         return refuse(gil, "reading this process's own memory failed: %s",
                       strerror(errno));
     }
     if (memcmp(offsets.cookie, _Py_Debug_Cookie, sizeof(offsets.cookie)) != 0) {
         return refuse(gil, "the runtime does not begin with the table of offsets");
     }
-    if (offsets.version >> 16 != PY_VERSION_HEX >> 16) {
+    if (!gilx_same_offsets(PY_VERSION_HEX, offsets.version)) {
         return refuse(gil,
-                      "the table of offsets is of version %#llx, gilx was built for "
-                      "CPython %d.%d",
-                      (unsigned long long)offsets.version, PY_MAJOR_VERSION,
-                      PY_MINOR_VERSION);
+                      "gilx was built for CPython " PY_VERSION " and this one has the "
+                      "table of offsets of version %#llx: rebuild it",
+                      (unsigned long long)offsets.version);
     }
     const char *interpreter = (const char *)PyInterpreterState_Get();
     const char *state;
-    if (!read_safely(interpreter + offsets.interpreter_state.ceval_gil, &state,
-                     sizeof(state))) {
+    if (!gilx_read_memory(interpreter + offsets.interpreter_state.ceval_gil, &state,
+                          sizeof(state))) {
         return refuse(gil, "the interpreter does not say where its GIL is");
     }
     /* The other offsets are for an interpreter that uses the GIL it contains. One that
@@ -87,15 +68,17 @@ static gilx_gil_status locate(gilx_gil *gil) {
     gil->words.switches = (const char *)gil->words.locked +
                           offsetof(gil_state, switch_number) -
                           offsetof(gil_state, locked);
-    gil->tid_offset = (int64_t)offsets.thread_state.native_thread_id;
+    gil->states.tid = (int64_t)offsets.thread_state.native_thread_id;
 #if PY_VERSION_HEX >= 0x030f0000
-    gil->wanted_offset = (int64_t)offsets.thread_state.gil_requested;
+    gil->states.waits = (int64_t)offsets.thread_state.gil_requested;
+    gil->states.next = (int64_t)offsets.thread_state.next;
+    gil->states.first = interpreter + offsets.interpreter_state.threads_head;
 #endif
     gil->backend = "debug offsets";
     int enabled = 1;
     if (offsets.free_threaded &&
-        (!read_safely(state + offsets.interpreter_state.gil_runtime_state_enabled,
-                      &enabled, sizeof(enabled)))) {
+        (!gilx_read_memory(state + offsets.interpreter_state.gil_runtime_state_enabled,
+                           &enabled, sizeof(enabled)))) {
         return refuse(gil, "the interpreter does not say whether its GIL is on");
     }
     if (!enabled) {
@@ -110,12 +93,11 @@ static gilx_gil_status locate(gilx_gil *gil) {
 
 /* Offsets are those of the headers that gilx was built with. */
 static gilx_gil_status locate(gilx_gil *gil) {
-    int micro = -1;
-    if (sscanf(Py_GetVersion(), "%*d.%*d.%d", &micro) != 1 || micro != PY_MICRO_VERSION) {
+    if (Py_Version != PY_VERSION_HEX) {
         return refuse(gil,
-                      "gilx was built for CPython %d.%d.%d and this is another "
-                      "release: rebuild it",
-                      PY_MAJOR_VERSION, PY_MINOR_VERSION, PY_MICRO_VERSION);
+                      "gilx was built for CPython " PY_VERSION " and this is another "
+                      "release, %.40s: rebuild it",
+                      Py_GetVersion());
     }
 #if PY_VERSION_HEX >= 0x030c0000
     const gil_state *state = PyInterpreterState_Get()->ceval.gil;
@@ -125,7 +107,7 @@ static gilx_gil_status locate(gilx_gil *gil) {
     gil->words.locked = &state->locked;
     gil->words.holder = &state->last_holder;
     gil->words.switches = &state->switch_number;
-    gil->tid_offset = offsetof(PyThreadState, native_thread_id);
+    gil->states.tid = offsetof(PyThreadState, native_thread_id);
     gil->backend = "internal headers";
     return GILX_GIL_FOUND;
 }
@@ -150,9 +132,9 @@ typedef struct {
 
 static bool read_words(const gilx_gil *gil, reading *now) {
     unsigned long switches;
-    return read_safely(gil->words.locked, &now->locked, sizeof(now->locked)) &&
-           read_safely(gil->words.holder, &now->holder, sizeof(now->holder)) &&
-           read_safely(gil->words.switches, &switches, sizeof(switches));
+    return gilx_read_memory(gil->words.locked, &now->locked, sizeof(now->locked)) &&
+           gilx_read_memory(gil->words.holder, &now->holder, sizeof(now->holder)) &&
+           gilx_read_memory(gil->words.switches, &switches, sizeof(switches));
 }
 
 /* Whether the words ever say that the caller, who has released the GIL, does not hold

@@ -7,6 +7,7 @@
 
 #include <Python.h>
 
+#include "sampler.h"
 #include "words.h"
 
 typedef enum {
@@ -17,10 +18,9 @@ typedef enum {
 
 typedef struct {
     gilx_gil_words words;
-    int64_t tid_offset;    /* of the thread's number in a thread state; 0: not known */
-    int64_t wanted_offset; /* of whether it wants the GIL (an int); 0: not known */
-    const char *backend;   /* how it was found */
-    char trouble[200];     /* where it was not: why, in plain words */
+    gilx_thread_state_layout states;
+    const char *backend; /* how it was found */
+    char trouble[200];   /* where it was not: why, in plain words */
 } gilx_gil;
 
 /* Find the GIL of the calling thread's interpreter; the caller holds it. The words are

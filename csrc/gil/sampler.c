@@ -5,12 +5,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../platform/clock.h"
 #include "../platform/random.h"
 #include "../platform/threads.h"
+#include "memory.h"
 #include "threads.h"
 
 enum {
@@ -20,9 +20,17 @@ enum {
     REFERENCE_SLICE_NS = 50 * 1000,
     FIRST_WAKE_COST_NS = 30 * 1000, /* a guess, until it was measured */
     WAKES_BETWEEN_COSTS = 16,
-    WAKES_BETWEEN_LISTS = 16, /* how often new threads are looked for */
-    OLD_THREADS = 256,
-    MOST_NEWCOMERS = GILX_HOLDERS / 2,
+    /* Looking for new threads may take one part in so many of what the sampler costs. */
+    LISTING_PART = 10,
+    MOST_STATES = 1 << 16, /* thread states of one interpreter, in case a list is torn */
+    HOLDERS_PER_LOOK = 8,
+    /* CPU clocks are read at each look of the threads that were active at one of so many
+     * looks before, as many as fit, and of some others in turn. */
+    ACTIVE_LOOKS = 16,
+    MOST_ACTIVE = 12,
+    OTHERS_PER_LOOK = 4,
+    STEPS_PER_LOOK = 32, /* through the table, for those others */
+    WATCHED = 0,         /* place of the watched thread in the table */
     /* A look that comes later than this may have waited for what it looks at: on a busy
      * CPU it comes when the watched thread goes to sleep, and finds the GIL free. */
     LATE_NS = 250 * 1000,
@@ -51,21 +59,19 @@ struct gilx_sampler {
 
     /* The rest belongs to the thread while it runs. */
     gilx_totals totals;
-    gilx_holder holders[GILX_HOLDERS];
-    int holder_count;
     uint64_t random;
     int64_t free_ns, held_ns; /* last read that found the watched free; first since that
                                  found it holding, or 0 */
     int64_t dense_ns;         /* first of the latest reads that are close together */
     int64_t read_ns;          /* the last read */
-    uintptr_t last_word;      /* the last holder seen */
-    int64_t look_ns;          /* the last look */
     gilx_look *looks;
     int64_t look_count;
-    int64_t old[OLD_THREADS]; /* numbers of the threads that were there before */
-    int old_count;
-    int newcomers;    /* holders in the table that were never seen to hold */
     int watched_stat; /* of the watched thread, see gilx_stat_open(), or -1 */
+    int64_t own_tid;
+    int active[MOST_ACTIVE]; /* places of threads that were active lately */
+    int active_count;
+    int next_other; /* the place after the last one that was polled in turn */
+    gilx_thread_table table;
 };
 
 static int64_t greater_of(int64_t a, int64_t b) {
@@ -92,102 +98,86 @@ static void add_to_ratio(gilx_ratio *ratio, double weight, double x, double y,
     ratio->last_y = y;
 }
 
-/* The number of the watched thread, 0 if it is not known. */
-static int64_t watched_tid(const gilx_sampler *sampler) {
-    for (int i = 0; i < sampler->holder_count; ++i) {
-        if (sampler->holders[i].word == sampler->options.watched) {
-            return sampler->holders[i].tid;
-        }
-    }
-    return 0;
-}
+/* ---- threads ---------------------------------------------------------------------- */
 
-/* Copy a word of a thread state, in a way that can't crash: the thread may be gone. */
-static bool read_state(const gilx_sampler *sampler, uintptr_t word, int64_t offset,
-                       void *to, size_t size) {
-    const struct iovec local = {.iov_base = to, .iov_len = size};
-    const struct iovec remote = {.iov_base = (void *)(word + (uintptr_t)offset),
-                                 .iov_len = size};
+/* Copy a word of a thread state, which may be gone. */
+static bool read_state(uintptr_t state, int64_t offset, void *to, size_t size) {
     return offset != 0 &&
-           process_vm_readv(sampler->process, &local, 1, &remote, 1, 0) == (ssize_t)size;
+           gilx_read_memory((const void *)(state + (uintptr_t)offset), to, size);
 }
 
-/* The kernel's number of the thread that has that thread state and has just been seen to
- * hold the GIL; 0 if it can't be told. A number that is none of this process's is not
- * believed. */
-static int64_t tid_of(const gilx_sampler *sampler, uintptr_t word) {
+/* Return the native id that a thread state gives, 0 if it can't be read. */
+static int64_t tid_in(const gilx_sampler *sampler, uintptr_t state) {
     unsigned long tid;
-    if (!read_state(sampler, word, sampler->options.tid_offset, &tid, sizeof(tid)) ||
-        tid > INT32_MAX || gilx_cpu_ns_of((int64_t)tid) < 0) {
-        return 0;
-    }
-    return (int64_t)tid;
+    return read_state(state, sampler->options.states.tid, &tid, sizeof(tid)) &&
+                   tid <= INT32_MAX
+               ? (int64_t)tid
+               : 0;
 }
 
-/* The place of a holder in the table; GILX_HOLDERS if that is full. Addresses are used
- * again when threads end: with another number it is another holder. */
-static int place_of(gilx_sampler *sampler, uintptr_t word, int64_t tid) {
-    for (int i = 0; i < sampler->holder_count && tid != 0; ++i) {
-        gilx_holder *holder = &sampler->holders[i];
-        if (holder->word == 0 && holder->tid == tid) {
-            holder->word = word; /* a newcomer's first hold */
-            return i;
-        }
+/* Return the place of the thread to which a thread state belongs that has just been seen
+ * to hold the GIL. Addresses are used again, so that it is read anew each time. A native
+ * id that is new must be one of a thread of this process. */
+static int place_of_holder(gilx_sampler *sampler, uintptr_t state) {
+    const int64_t tid = tid_in(sampler, state);
+    if (tid == 0) {
+        return GILX_UNKNOWN_THREAD;
     }
-    for (int i = sampler->holder_count - 1; i >= 0; --i) {
-        gilx_holder *holder = &sampler->holders[i];
-        if (holder->word != word) {
-            continue;
+    int place = gilx_thread_place(&sampler->table, tid);
+    if (place == GILX_UNKNOWN_THREAD) {
+        if (gilx_cpu_ns_of(tid) < 0) {
+            return GILX_UNKNOWN_THREAD;
         }
-        if (holder->tid == 0) {
-            holder->tid = tid;
+        place = gilx_thread_add(&sampler->table, tid, true);
+        if (place == GILX_UNKNOWN_THREAD) {
+            return GILX_UNKNOWN_THREAD;
         }
-        if (tid == 0 || holder->tid == tid) {
-            return i;
-        }
-        break;
+        sampler->table.threads[place].asked = sampler->totals.counted;
     }
-    if (sampler->holder_count == GILX_HOLDERS) {
-        return GILX_HOLDERS;
-    }
-    sampler->holders[sampler->holder_count] =
-        (gilx_holder){.word = word, .tid = tid, .cpu_ns = -1};
-    return sampler->holder_count++;
+    gilx_watched_thread *thread = &sampler->table.threads[place];
+    thread->state = state;
+    thread->ended = false; /* if it had, another one has its native id now */
+    return place;
 }
 
-/* Remember a thread that was there before. */
-static void meet_old(void *context, int64_t tid) {
+/* Add a thread of the process to the table. */
+static void meet_thread(void *context, int64_t tid) {
     gilx_sampler *sampler = context;
-    if (sampler->old_count < OLD_THREADS) {
-        sampler->old[sampler->old_count++] = tid;
+    if (tid != sampler->own_tid &&
+        gilx_thread_place(&sampler->table, tid) == GILX_UNKNOWN_THREAD) {
+        const int place = gilx_thread_add(&sampler->table, tid, false);
+        if (place != GILX_UNKNOWN_THREAD) {
+            sampler->table.threads[place].asked = sampler->totals.counted;
+        }
     }
 }
 
-/* Give a new thread a place in the table, so that the timeline shows it even if it hardly
- * ever holds the GIL. */
-static void meet_newcomer(void *context, int64_t tid) {
-    gilx_sampler *sampler = context;
-    for (int i = 0; i < sampler->old_count; ++i) {
-        if (sampler->old[i] == tid) {
+/* Find the thread states of threads that have not been seen to hold the GIL: where they
+ * say whether they wait for it. The list may change on the way: what is read of it is
+ * believed only if it names a thread that is there. */
+static void meet_states(gilx_sampler *sampler) {
+    const gilx_thread_state_layout *layout = &sampler->options.states;
+    uintptr_t state;
+    if (layout->waits == 0 || layout->first == NULL ||
+        !gilx_read_memory(layout->first, &state, sizeof(state))) {
+        return;
+    }
+    for (int i = 0; i < MOST_STATES && state != 0; ++i) {
+        const int64_t tid = tid_in(sampler, state);
+        const int place = gilx_thread_place(&sampler->table, tid);
+        if (tid != 0 && place != GILX_UNKNOWN_THREAD &&
+            sampler->table.threads[place].state == 0) {
+            sampler->table.threads[place].state = state;
+        }
+        if (!read_state(state, layout->next, &state, sizeof(state))) {
             return;
         }
     }
-    for (int i = 0; i < sampler->holder_count; ++i) {
-        if (sampler->holders[i].tid == tid) {
-            return;
-        }
-    }
-    if (sampler->newcomers < MOST_NEWCOMERS && sampler->holder_count < GILX_HOLDERS) {
-        ++sampler->newcomers;
-        sampler->holders[sampler->holder_count++] =
-            (gilx_holder){.tid = tid, .cpu_ns = gilx_cpu_ns_of(tid)};
-    }
 }
 
-static void meet_newcomers(gilx_sampler *sampler) {
-    if (sampler->old_count < OLD_THREADS) { /* or new ones can't be told from old ones */
-        gilx_each_thread(meet_newcomer, sampler);
-    }
+static void list_threads(gilx_sampler *sampler) {
+    gilx_each_thread(meet_thread, sampler);
+    meet_states(sampler);
 }
 
 /* What one read says of the lengths of holds. A hold can't go on
@@ -214,41 +204,68 @@ static void bound_holds(gilx_sampler *sampler, int64_t now, bool holds) {
 
 /* ---- looking ---------------------------------------------------------------------- */
 
+/* A thread state that was seen to hold the GIL in one look. */
+typedef struct {
+    uintptr_t state;
+    int place; /* of its thread in the table, or GILX_UNKNOWN_THREAD */
+    int64_t reads;
+} holder;
+
 typedef struct {
     int64_t at_ns, for_ns, reads, locked, own;
     int64_t let_go; /* reads that found it free, right after one that found it held */
-    int64_t of[GILX_HOLDERS + 1]; /* reads by holder; the last for all others */
+    holder holders[HOLDERS_PER_LOOK];
+    int holder_count;
+    int64_t unidentified; /* reads that found it held by a thread that is not known */
+    bool free_to_run;     /* the watched thread did not wait for a CPU meanwhile */
 } sight;
+
+/* Return a holder of this look, which is identified when it is first seen in it. */
+static holder *meet_holder(gilx_sampler *sampler, sight *seen, uintptr_t state) {
+    for (int i = 0; i < seen->holder_count; ++i) {
+        if (seen->holders[i].state == state) {
+            return &seen->holders[i];
+        }
+    }
+    if (seen->holder_count == HOLDERS_PER_LOOK) {
+        return NULL;
+    }
+    holder *new = &seen->holders[seen->holder_count++];
+    *new = (holder){.state = state, .place = place_of_holder(sampler, state)};
+    return new;
+}
 
 /* Read the words for a while. Returns the time of the last read. */
 static int64_t read_burst(gilx_sampler *sampler, int64_t length, sight *seen) {
     const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
     int64_t now = gilx_now_ns();
     *seen = (sight){.at_ns = now};
-    uintptr_t word = 0;
-    int place = GILX_HOLDERS;
+    holder *last = NULL;
     if (sampler->free_ns < begin && now >= begin) {
         sampler->free_ns = sampler->read_ns = begin;
     }
     bool held = false;
     do {
         const bool locked = gilx_gil_locked(&sampler->words);
-        const uintptr_t holder = gilx_gil_holder(&sampler->words);
-        const bool own = locked && holder == sampler->options.watched;
+        const uintptr_t state = gilx_gil_holder(&sampler->words);
         now = gilx_now_ns();
+        bool own = false;
+        if (locked) {
+            if (last == NULL || last->state != state) {
+                last = meet_holder(sampler, seen, state);
+            }
+            const int place = last == NULL ? GILX_UNKNOWN_THREAD : last->place;
+            if (last != NULL) {
+                ++last->reads;
+            }
+            own = place == WATCHED;
+            seen->own += own;
+            seen->unidentified += place == GILX_UNKNOWN_THREAD;
+            ++seen->locked;
+        }
         ++seen->reads;
         seen->let_go += held && !own;
         held = own;
-        if (locked) {
-            if (holder != word) {
-                const bool changed = holder != sampler->last_word;
-                word = sampler->last_word = holder;
-                place = place_of(sampler, holder, changed ? tid_of(sampler, holder) : 0);
-            }
-            ++seen->locked;
-            ++seen->of[place];
-            seen->own += own;
-        }
         if (now >= begin) {
             bound_holds(sampler, now, own);
         }
@@ -257,41 +274,127 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, sight *seen) {
     return now;
 }
 
+/* Read the words as read_burst() does, and find out whether the watched thread could do
+ * something meanwhile. */
+static int64_t read_burst_and_state(gilx_sampler *sampler, int64_t length, sight *seen) {
+    const int64_t tid = sampler->options.watched;
+    const int64_t before = gilx_cpu_ns_of(tid);
+    const int64_t end = read_burst(sampler, length, seen);
+    const bool ran = gilx_cpu_ns_of(tid) - before > seen->for_ns / 2;
+    bool known;
+    const bool runnable = gilx_is_runnable(sampler->watched_stat, &known);
+    seen->free_to_run = known && (ran || !runnable);
+    return end;
+}
+
 static uint8_t share_of(double part, double whole) {
     const double share = whole > 0 ? part / whole : 0;
-    return (uint8_t)(255 * (share < 0 ? 0 : share > 1 ? 1 : share) + 0.5);
+    return (uint8_t)(GILX_MOST_SHARE * (share < 0 ? 0 : share > 1 ? 1 : share) + 0.5);
 }
 
-/* Keep a look for the timeline. */
-static void keep(gilx_sampler *sampler, const sight *seen, bool late) {
-    gilx_look *look = &sampler->looks[sampler->look_count++ % sampler->options.room];
-    *look = (gilx_look){.at_ns = seen->at_ns, .late = late};
-    const double passed = (double)(seen->at_ns - sampler->look_ns);
-    for (int i = 0; i < sampler->holder_count; ++i) {
-        gilx_holder *holder = &sampler->holders[i];
-        look->held[i] = share_of((double)seen->of[i], (double)seen->reads);
-        int64_t cpu = gilx_cpu_ns_of(holder->tid);
-        if (cpu >= 0 && holder->cpu_ns >= 0) {
-            look->running[i] = share_of((double)(cpu - holder->cpu_ns), passed);
-        }
-        holder->cpu_ns = cpu;
-    }
-}
-
-/* Add that much time to those who wait for the GIL, where thread states tell. */
-static void count_waiters(gilx_sampler *sampler, double weight) {
-    if (sampler->options.wanted_offset == 0) {
+/* Ask what one thread did since it was asked last: its CPU time, for the timeline, and,
+ * where thread states tell, whether it waits for the GIL. A thread that is not asked at
+ * each look is taken to have been in between as it is now. */
+static void poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
+    gilx_watched_thread *thread = &sampler->table.threads[place];
+    const int64_t number = sampler->totals.wakes;
+    if (thread->polled == number || thread->ended || look->clocks == GILX_CLOCKS_KEPT) {
         return;
     }
-    for (int i = 0; i < sampler->holder_count; ++i) {
-        gilx_holder *holder = &sampler->holders[i];
-        int wanted;
-        if (gilx_cpu_ns_of(holder->tid) >= 0 &&
-            read_state(sampler, holder->word, sampler->options.wanted_offset, &wanted,
-                       sizeof(wanted)) &&
-            wanted == 1) {
-            holder->wanted += weight;
+    thread->polled = number;
+    const int64_t cpu = gilx_cpu_ns_of(thread->tid);
+    if (cpu < 0) {
+        thread->ended = true;
+        return;
+    }
+    uint8_t share = GILX_FIRST_READ;
+    if (thread->cpu_ns >= 0) {
+        share = share_of((double)(cpu - thread->cpu_ns),
+                         (double)(look->at_ns - thread->read_ns));
+        if (share > GILX_MOST_SHARE / 20) {
+            thread->active = number;
         }
+    }
+    look->ran[look->clocks++] = (gilx_share){(uint16_t)place, share};
+    thread->cpu_ns = cpu;
+    thread->read_ns = look->at_ns;
+
+    int waits;
+    if (thread->state != 0 &&
+        read_state(thread->state, sampler->options.states.waits, &waits, sizeof(waits))) {
+        thread->waits = true;
+        thread->waited += waits == 1 ? sampler->totals.counted - thread->asked : 0;
+        thread->asked = sampler->totals.counted;
+    }
+}
+
+/* Poll a thread at the next looks as well, if there is a place for it. */
+static void keep_active(gilx_sampler *sampler, int place) {
+    const gilx_watched_thread *threads = sampler->table.threads;
+    int idlest = 0;
+    for (int i = 0; i < sampler->active_count; ++i) {
+        if (sampler->active[i] == place) {
+            return;
+        }
+        if (threads[sampler->active[i]].active <
+            threads[sampler->active[idlest]].active) {
+            idlest = i;
+        }
+    }
+    if (sampler->active_count < MOST_ACTIVE) {
+        sampler->active[sampler->active_count++] = place;
+    } else if (threads[sampler->active[idlest]].active + ACTIVE_LOOKS <
+               sampler->totals.wakes) {
+        sampler->active[idlest] = place;
+    }
+}
+
+/* Poll the watched thread, the holders, those that were active lately, and some others.
+ */
+static void poll_threads(gilx_sampler *sampler, const sight *seen, gilx_look *look) {
+    gilx_watched_thread *threads = sampler->table.threads;
+    const int64_t number = sampler->totals.wakes;
+    poll_thread(sampler, WATCHED, look);
+    for (int i = 0; i < seen->holder_count; ++i) {
+        const int place = seen->holders[i].place;
+        if (place != GILX_UNKNOWN_THREAD) {
+            poll_thread(sampler, place, look);
+            threads[place].active = number;
+            keep_active(sampler, place);
+        }
+    }
+    for (int i = 0; i < sampler->active_count; ++i) {
+        poll_thread(sampler, sampler->active[i], look);
+    }
+    int polled = 0;
+    for (int i = 0;
+         i < STEPS_PER_LOOK && i < sampler->table.count && polled < OTHERS_PER_LOOK;
+         ++i) {
+        const int place = sampler->next_other++ % sampler->table.count;
+        sampler->next_other %= sampler->table.count;
+        if (threads[place].polled != number && !threads[place].ended) {
+            poll_thread(sampler, place, look);
+            ++polled;
+            if (threads[place].active == number) {
+                keep_active(sampler, place);
+            }
+        }
+    }
+}
+
+/* Add what one look saw of who held the GIL to a look for the timeline. */
+static void note_holders(const sight *seen, gilx_look *look) {
+    const double reads = (double)seen->reads;
+    for (int i = 0; i < seen->holder_count && look->holders < GILX_HOLDERS_KEPT; ++i) {
+        const int place = seen->holders[i].place;
+        if (place != GILX_UNKNOWN_THREAD) {
+            look->held[look->holders++] = (gilx_share){
+                (uint16_t)place, share_of((double)seen->holders[i].reads, reads)};
+        }
+    }
+    if (seen->unidentified > 0 && look->holders < GILX_HOLDERS_KEPT) {
+        look->held[look->holders++] = (gilx_share){
+            GILX_UNKNOWN_THREAD, share_of((double)seen->unidentified, reads)};
     }
 }
 
@@ -304,31 +407,34 @@ static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double 
     const bool first = totals->wakes == 0;
     ++totals->wakes;
     totals->reads += seen->reads;
-    /* Asking costs a tenth of a wake, so only now and then. */
-    if (totals->wakes % 2 == 0 && gilx_was_free_to_run(sampler->watched_stat)) {
+    if (seen->free_to_run) {
         totals->seen_ns += seen->for_ns;
         totals->let_go += seen->let_go;
     }
     totals->lateness += (double)lateness;
     totals->lateness_max_ns = greater_of(totals->lateness_max_ns, lateness);
-    if (sampler->options.room > 0) {
-        keep(sampler, seen, late);
-    }
-    sampler->look_ns = seen->at_ns;
-    if (late) {
-        ++totals->late;
-        totals->unknown += weight;
-    }
     const double reads = (double)seen->reads;
+    const double unidentified = weight * (double)seen->unidentified / reads;
+    totals->late += late;
+    totals->unknown += late ? weight : unidentified;
+    totals->unidentified += unidentified;
     const double others = (double)(seen->locked - seen->own) / reads;
     add_to_ratio(&totals->own, weight, (double)seen->own / reads, 1 - others, first);
     add_to_ratio(&totals->locked, weight, (double)seen->locked / reads, 1, first);
     totals->counted += weight;
-    for (int i = 0; i < sampler->holder_count; ++i) {
-        sampler->holders[i].held += weight * (double)seen->of[i] / reads;
+    for (int i = 0; i < seen->holder_count; ++i) {
+        const holder *one = &seen->holders[i];
+        if (one->place != GILX_UNKNOWN_THREAD) {
+            sampler->table.threads[one->place].held +=
+                weight * (double)one->reads / reads;
+        }
     }
-    totals->elsewhere += weight * (double)seen->of[GILX_HOLDERS] / reads;
-    count_waiters(sampler, weight);
+    gilx_look look = {.at_ns = seen->at_ns, .late = late};
+    poll_threads(sampler, seen, &look);
+    if (sampler->options.room > 0) {
+        note_holders(seen, &look);
+        sampler->looks[sampler->look_count++ % sampler->options.room] = look;
+    }
 }
 
 /* ---- the thread ------------------------------------------------------------------- */
@@ -372,10 +478,9 @@ static void run(void *argument) {
     gilx_name_thread("gilx-watch");
     totals->slack = gilx_refuse_slack();
     totals->short_turns = gilx_ask_for_turns(TURN_NS);
-    sampler->watched_stat = gilx_stat_open(watched_tid(sampler));
-    if (sampler->options.room > 0) {
-        gilx_each_thread(meet_old, sampler); /* before anyone can start another */
-    }
+    sampler->watched_stat = gilx_stat_open(sampler->options.watched);
+    sampler->own_tid = gilx_own_tid();
+    list_threads(sampler);
 
     pthread_mutex_lock(&sampler->mutex);
     sampler->running = true;
@@ -389,7 +494,8 @@ static void run(void *argument) {
                         ? LONGEST_SLICE_NS
                         : greater_of((int64_t)first, SHORTEST_SLICE_NS);
     int64_t from = start, cost = start_cost;
-    sampler->look_ns = start;
+    int64_t listed = start_cost, listing = 0; /* CPU time at the last listing; its cost */
+    int64_t paused = 0;                       /* time that a listing took off a slice */
     for (int64_t wake = 1;; ++wake) {
         const double draw = reference ? 0 : gilx_uniform(&sampler->random);
         const int64_t due = from + (int64_t)(draw * (double)slice);
@@ -398,27 +504,39 @@ static void run(void *argument) {
             break;
         }
         sight seen;
-        int64_t now = read_burst(sampler, reference ? slice : BURST_NS, &seen);
+        /* The state costs a tenth of a wake, so it is not asked for each time. */
+        int64_t now = (wake % 2 == 0 ? read_burst_and_state : read_burst)(
+            sampler, reference ? slice : BURST_NS, &seen);
         /* Time that was slept through, or for which the CPU was taken away. */
         const int64_t passed = now - from - slice;
         const int64_t missed = passed > slice || reference ? greater_of(passed, 0) : 0;
         if (due >= atomic_load(&sampler->begin_ns) &&
             seen.at_ns <= atomic_load(&sampler->end_ns)) {
-            count(sampler, &seen, due, (double)(slice + missed));
+            count(sampler, &seen, due, (double)(slice + missed + paused));
             if (reference) {
                 sampler->totals.unknown += (double)missed;
             }
         }
+        paused = 0;
         from += slice + missed;
-        if (sampler->options.room > 0 && wake % WAKES_BETWEEN_LISTS == 0) {
-            meet_newcomers(sampler);
+        if (wake % WAKES_BETWEEN_COSTS != 0) {
+            continue;
         }
-        if (wake % WAKES_BETWEEN_COSTS == 0 && !reference) {
-            const int64_t spent = gilx_own_cpu_ns();
+        int64_t spent = gilx_own_cpu_ns();
+        if (!reference) {
             slice = slice_within_cost(sampler, slice, spent - cost, spent - start_cost,
                                       now - start);
-            cost = spent;
         }
+        if (spent - listed >= LISTING_PART * listing) {
+            list_threads(sampler);
+            listed = gilx_own_cpu_ns();
+            listing = listed - spent;
+            spent = listed;
+            now = gilx_now_ns();
+            paused = greater_of(now - from, 0);
+            from += paused;
+        }
+        cost = spent;
     }
     totals->slice_ns = slice;
     totals->cost_ns = gilx_own_cpu_ns() - start_cost;
@@ -457,12 +575,8 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     pthread_cond_init(&sampler->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&sampler->mutex, NULL);
-    gilx_sampler_expect(sampler, options->watched, 0);
+    (void)gilx_thread_add(&sampler->table, options->watched, true); /* at WATCHED */
     return sampler;
-}
-
-void gilx_sampler_expect(gilx_sampler *sampler, uintptr_t word, int64_t tid) {
-    (void)place_of(sampler, word, tid);
 }
 
 int gilx_sampler_start(gilx_sampler *sampler) {
@@ -523,9 +637,10 @@ const gilx_totals *gilx_sampler_totals(const gilx_sampler *sampler) {
     return &sampler->totals;
 }
 
-int gilx_sampler_holders(const gilx_sampler *sampler, const gilx_holder **holders) {
-    *holders = sampler->holders;
-    return sampler->holder_count;
+int gilx_sampler_threads(const gilx_sampler *sampler,
+                         const gilx_watched_thread **threads) {
+    *threads = sampler->table.threads;
+    return sampler->table.count;
 }
 
 int64_t gilx_sampler_looks(const gilx_sampler *sampler) {

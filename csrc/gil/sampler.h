@@ -1,8 +1,9 @@
 /* A thread that looks at a GIL's words at random times and adds up what it sees.
  *
- * It never takes the GIL and needs no Python. All its memory is there before it starts.
- * Time is cut into slices; it wakes once in each, at a time drawn anew, so that it can't
- * fall into step with what it watches, and reads the words for a few microseconds.
+ * It never takes the GIL and needs no Python. All its memory is reserved before it
+ * starts. Time is cut into slices; it wakes once in each, at a time drawn anew, so that
+ * it can't fall into step with what it watches, and reads the words for a few
+ * microseconds.
  */
 #ifndef GILX_GIL_SAMPLER_H
 #define GILX_GIL_SAMPLER_H
@@ -10,19 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "thread_table.h"
 #include "words.h"
-
-/* How many holders are told apart. Of the others only the sum is known. */
-enum { GILX_HOLDERS = 24 };
-
-/* One who was seen to hold the GIL, or is expected to. */
-typedef struct {
-    uintptr_t word; /* as in gilx_gil_holder(); 0: it has not been seen to hold yet */
-    int64_t tid;    /* the kernel's number of the thread, 0 if not known */
-    double held;    /* time for which it is taken to have held, in ns */
-    double wanted;  /* time for which it is taken to have waited for the GIL, in ns */
-    int64_t cpu_ns; /* its CPU clock at the last look, -1 if it can't be read */
-} gilx_holder;
 
 /* Sums over slices for a ratio x / y, both from 0 to 1 in each slice, of weight w (its
  * length): what the ratio and its interval need, however long the watch is. */
@@ -36,15 +26,15 @@ typedef struct {
 /* What was seen from begin to end. Durations are in nanoseconds. */
 typedef struct {
     int64_t begin_ns, end_ns;
-    int64_t wakes;     /* looks, the late ones too */
-    int64_t reads;     /* in all looks together */
-    int64_t late;      /* looks that came too late to be believed */
-    double counted;    /* length of all slices with a look */
-    double unknown;    /* of that, where the look was late */
-    double elsewhere;  /* held by those who are not in the table */
-    gilx_ratio own;    /* x: held by the watched; y: not held by others */
-    gilx_ratio locked; /* x: held by anyone; y: 1 */
-    double lateness;   /* sum over all wakes */
+    int64_t wakes;       /* looks, the late ones too */
+    int64_t reads;       /* in all looks together */
+    int64_t late;        /* looks that came too late to be believed */
+    double counted;      /* length of all slices with a look */
+    double unknown;      /* of that, where the look was late or the holder unknown */
+    double unidentified; /* held by threads that could not be identified */
+    gilx_ratio own;      /* x: held by the watched; y: not held by others */
+    gilx_ratio locked;   /* x: held by anyone; y: 1 */
+    double lateness;     /* sum over all wakes */
     int64_t lateness_max_ns;
     int64_t cost_ns;     /* CPU time of the sampler */
     int64_t slice_ns;    /* length of a slice, at the end */
@@ -58,22 +48,44 @@ typedef struct {
     bool short_turns;    /* and gives it short turns on the CPU, so more often at once */
 } gilx_totals;
 
-/* One look, for the timeline. Shares are in 255ths. */
+enum {
+    GILX_HOLDERS_KEPT = 4, /* threads that hold the GIL within one look */
+    GILX_CLOCKS_KEPT = 24, /* CPU clocks that are read at one look */
+    GILX_MOST_SHARE = 254, /* a whole, where shares are kept in one byte */
+    GILX_FIRST_READ = 255, /* no share yet: the first read of a thread's clock */
+};
+
+/* A thread, by its place in the table, and its share of something. */
+typedef struct {
+    uint16_t place;
+    uint8_t share;
+} gilx_share;
+
+/* One look, for the timeline. */
 typedef struct {
     int64_t at_ns;
     bool late;
-    uint8_t held[GILX_HOLDERS];    /* share of the reads */
-    uint8_t running[GILX_HOLDERS]; /* CPU time since the look before, by wall time */
+    uint8_t holders, clocks;            /* how many of the next two there are */
+    gilx_share held[GILX_HOLDERS_KEPT]; /* share of the reads */
+    gilx_share ran[GILX_CLOCKS_KEPT];   /* CPU time since the thread's clock was last
+                                           read, by wall time */
 } gilx_look;
 
+/* Where thread states keep what the sampler reads of them; 0 where it is not known. */
 typedef struct {
-    uintptr_t watched;     /* whose holding is to be measured */
-    double cost;           /* share of one CPU that the sampler may take, above 0 */
-    bool reference;        /* read all the time, at the cost of a whole CPU */
-    uint64_t seed;         /* of the times drawn */
-    int64_t room;          /* looks that are kept for the timeline; 0: none */
-    int64_t tid_offset;    /* where a thread state has its thread's number, */
-    int64_t wanted_offset; /* and whether that wants the GIL (an int); 0: not known */
+    int64_t tid;       /* native id (unsigned long) */
+    int64_t waits;     /* whether it wants the GIL (int) */
+    int64_t next;      /* the next thread state of the interpreter */
+    const void *first; /* not an offset: where the interpreter keeps its first one */
+} gilx_thread_state_layout;
+
+typedef struct {
+    int64_t watched; /* native id of the thread whose holding is to be measured */
+    double cost;     /* share of one CPU that the sampler may take, above 0 */
+    bool reference;  /* read all the time, at the cost of a whole CPU */
+    uint64_t seed;   /* of the times drawn */
+    int64_t room;    /* looks that are kept for the timeline; 0: none */
+    gilx_thread_state_layout states;
 } gilx_sampler_options;
 
 typedef struct gilx_sampler gilx_sampler;
@@ -81,10 +93,6 @@ typedef struct gilx_sampler gilx_sampler;
 /* A sampler that does not run yet, or NULL if there is no memory for it. */
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
                                const gilx_sampler_options *options);
-
-/* Before the start: tell it of a thread that may hold the GIL. The first
- * GILX_HOLDERS are remembered. */
-void gilx_sampler_expect(gilx_sampler *sampler, uintptr_t word, int64_t tid);
 
 /* Start the thread and wait until it runs. Returns 0 or an errno. */
 int gilx_sampler_start(gilx_sampler *sampler);
@@ -104,7 +112,10 @@ bool gilx_sampler_forked(const gilx_sampler *sampler);
 
 /* After the stop. */
 const gilx_totals *gilx_sampler_totals(const gilx_sampler *sampler);
-int gilx_sampler_holders(const gilx_sampler *sampler, const gilx_holder **holders);
+
+/* After the stop: all threads that were seen, the watched one first. */
+int gilx_sampler_threads(const gilx_sampler *sampler,
+                         const gilx_watched_thread **threads);
 
 /* After the stop: the looks that were kept, the last ones if there were more than there
  * is room for. Look number i, from 0; how many there are is returned by _looks. */

@@ -19,6 +19,10 @@ int64_t gilx_own_cpu_ns(void) {
     return (int64_t)spent.tv_sec * 1000000000 + (int64_t)spent.tv_nsec;
 }
 
+int64_t gilx_own_tid(void) {
+    return (int64_t)syscall(SYS_gettid);
+}
+
 int64_t gilx_cpu_ns_of(int64_t tid) {
     enum { PER_THREAD = 4, SCHEDULED = 2 };
     clockid_t clock = (clockid_t)(~(uint32_t)tid << 3 | PER_THREAD | SCHEDULED);
@@ -38,24 +42,13 @@ int gilx_stat_open(int64_t tid) {
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-bool gilx_was_free_to_run(int stat) {
-    enum { FIELDS_BETWEEN = 36 };
+bool gilx_is_runnable(int stat, bool *known) {
     char text[512];
     const ssize_t size = pread(stat, text, sizeof(text) - 1, 0);
-    if (size <= 0) {
-        return false;
-    }
-    text[size] = '\0';
+    text[size > 0 ? size : 0] = '\0';
     const char *at = strrchr(text, ')'); /* the name before may hold anything */
-    if (at == NULL || at[1] != ' ') {
-        return false;
-    }
-    at += 2;
-    const char state = *at;
-    for (int i = 0; at != NULL && i < FIELDS_BETWEEN; ++i) {
-        at = strchr(at + 1, ' ');
-    }
-    return at != NULL && (state != 'R' || strtol(at, NULL, 10) != sched_getcpu());
+    *known = at != NULL && at[1] == ' ';
+    return *known && at[2] == 'R';
 }
 
 void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {

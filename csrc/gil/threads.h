@@ -9,6 +9,9 @@
 /* CPU time of the calling thread, in nanoseconds. */
 int64_t gilx_own_cpu_ns(void);
 
+/* Native id of the calling thread. */
+int64_t gilx_own_tid(void);
+
 /* CPU time of a thread of this process, -1 if there is no such thread. Its number makes
  * the clock's, as the kernel has it (include/linux/posix-timers.h): a handle of pthreads
  * might be dead. */
@@ -20,9 +23,9 @@ void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context);
 /* Open what the kernel tells of a thread of this process; -1 where it does not. */
 int gilx_stat_open(int64_t tid);
 
-/* Whether that thread could do something while the calling one ran: not if it wanted to
- * run on the same CPU. See proc_pid_stat(5), fields 3 and 39. */
-bool gilx_was_free_to_run(int stat);
+/* Whether that thread is on a CPU or waits for one, rather than for something else;
+ * `known` is set to whether that can be said. See proc_pid_stat(5), field 3. */
+bool gilx_is_runnable(int stat, bool *known);
 
 /* Name the calling thread, for those who list threads. */
 void gilx_name_thread(const char *name);

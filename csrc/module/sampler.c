@@ -5,6 +5,7 @@
 
 #include "../gil/gil.h"
 #include "../gil/sampler.h"
+#include "../gil/threads.h"
 #include "integer.h"
 #include "real.h"
 
@@ -50,62 +51,6 @@ static PyObject *backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
                                                 : PyUnicode_FromString(gil.backend);
 }
 
-PyDoc_STRVAR(threads_doc,
-             "threads($module, /)\n--\n\n"
-             "List the threads of this interpreter.\n\n"
-             "Returns\n-------\nlist[tuple[int, int, int]]\n"
-             "    For each its thread state (an address, as Sampler.holders()\n"
-             "    tells it), threading.Thread.ident and native_id.\n\n"
-             "Raises\n------\nNoGilError\n"
-             "    There is no GIL to keep the list together.");
-
-static PyObject *threads(PyObject *module, PyObject *Py_UNUSED(ignored)) {
-#ifdef Py_GIL_DISABLED
-    /* Without a GIL, threads may leave the list while it is read. */
-    gilx_gil gil;
-    if (open_gil(state_of(module), &gil) < 0) {
-        return NULL;
-    }
-#else
-    (void)module;
-#endif
-    PyObject *list = PyList_New(0);
-    /* Threads leave this list only with the GIL, which is held from here to the end but
-     * for what may collect garbage: so nothing is made on the way that could. */
-    enum { MOST = 4096 };
-    PyThreadState **states = PyMem_Malloc(MOST * sizeof(PyThreadState *));
-    int64_t (*numbers)[2] = PyMem_Malloc(MOST * sizeof(*numbers));
-    int count = 0;
-    if (list == NULL || states == NULL || numbers == NULL) {
-        PyErr_NoMemory();
-        goto failed;
-    }
-    for (PyThreadState *state = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-         state != NULL && count < MOST; state = PyThreadState_Next(state)) {
-        states[count] = state;
-        numbers[count][0] = (int64_t)state->thread_id;
-        numbers[count++][1] = (int64_t)state->native_thread_id;
-    }
-    for (int i = 0; i < count; ++i) {
-        PyObject *item =
-            Py_BuildValue("KLL", (unsigned long long)(uintptr_t)states[i],
-                          (long long)numbers[i][0], (long long)numbers[i][1]);
-        if (item == NULL || PyList_Append(list, item) < 0) {
-            Py_XDECREF(item);
-            goto failed;
-        }
-        Py_DECREF(item);
-    }
-    PyMem_Free(states);
-    PyMem_Free(numbers);
-    return list;
-failed:
-    PyMem_Free(states);
-    PyMem_Free(numbers);
-    Py_XDECREF(list);
-    return NULL;
-}
-
 /* ---- totals ----------------------------------------------------------------------- */
 
 /* Fields of the result, from the C struct: name, how it is made, what it is. */
@@ -116,8 +61,8 @@ failed:
     INTEGER(reads, reads, "reads, in all looks together")                            \
     INTEGER(late, late, "looks that came too late to be believed")                   \
     REAL(counted, counted, "length of all slices with a look")                       \
-    REAL(unknown, unknown, "of that, where the look was late")                       \
-    REAL(elsewhere, elsewhere, "held by those who are not in the table")             \
+    REAL(unknown, unknown, "of that, where the look was late or the holder unknown") \
+    REAL(unidentified, unidentified, "held by threads that were not identified")     \
     REAL(own_x, own.x, "held by the watched thread")                                 \
     REAL(own_y, own.y, "not held by others")                                         \
     REAL(own_xx, own.xx, "squares and products of these, slice by slice")            \
@@ -189,7 +134,6 @@ typedef struct {
     phase phase;
     double cost;
     bool reference;
-    bool tells_waiters; /* this version says who wants the GIL */
     int64_t seed, room;
 } sampler_object;
 
@@ -262,7 +206,8 @@ static bool in_phase(const sampler_object *self, phase expected) {
 PyDoc_STRVAR(start_doc, "start($self, /)\n--\n\n"
                         "Start; the calling thread is the one that is watched.\n\n"
                         "Raises\n------\nWatchUnavailableError\n"
-                        "    The GIL can't be watched; NoGilError if there is none.\n"
+                        "    The GIL can't be watched, or the sampler's thread can't be\n"
+                        "    started; NoGilError if there is no GIL.\n"
                         "RuntimeError\n"
                         "    It was started before.");
 
@@ -278,24 +223,18 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         self->phase = FRESH;
         return NULL;
     }
-    PyThreadState *watched = PyThreadState_Get();
     gilx_sampler_options options = {
-        .watched = (uintptr_t)watched,
+        .watched = gilx_own_tid(),
         .cost = self->cost,
         .reference = self->reference,
         .seed = (uint64_t)self->seed,
         .room = self->room,
-        .tid_offset = gil.tid_offset,
-        .wanted_offset = gil.wanted_offset,
+        .states = gil.states,
     };
     gilx_sampler *sampler = gilx_sampler_new(&gil.words, &options);
     if (sampler == NULL) {
         self->phase = FRESH;
         return PyErr_NoMemory();
-    }
-    for (PyThreadState *state = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
-         state != NULL; state = PyThreadState_Next(state)) {
-        gilx_sampler_expect(sampler, (uintptr_t)state, (int64_t)state->native_thread_id);
     }
     int status;
     Py_BEGIN_ALLOW_THREADS
@@ -304,11 +243,12 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     if (status != 0) {
         gilx_sampler_free(sampler);
         self->phase = FRESH;
-        errno = status;
-        return PyErr_SetFromErrno(PyExc_OSError);
+        PyErr_Format(state_of(module)->unavailable,
+                     "the GIL watch needs a thread, which could not be started: %s",
+                     strerror(status));
+        return NULL;
     }
     self->sampler = sampler;
-    self->tells_waiters = gil.wanted_offset != 0;
     self->phase = RUNNING;
     gilx_sampler_begin(sampler);
     Py_RETURN_NONE;
@@ -344,26 +284,25 @@ static PyObject *sampler_stop(PyObject *object, PyObject *Py_UNUSED(ignored)) {
                                           gilx_sampler_totals(self->sampler));
 }
 
-PyDoc_STRVAR(holders_doc,
-             "holders($self, /)\n--\n\n"
-             "Tell who held the GIL, after the stop.\n\n"
-             "Returns\n-------\nlist[tuple[int, int, float, float]]\n"
-             "    Thread states (addresses), native_ids (0: not known), for how many\n"
-             "    nanoseconds they are taken to have held it and for how many to have\n"
-             "    waited for it (-1: not known). The first is the watched thread.");
+PyDoc_STRVAR(threads_doc,
+             "threads($self, /)\n--\n\n"
+             "Return the threads of the process that were seen, after the stop.\n\n"
+             "Returns\n-------\nlist[tuple[int, float, float]]\n"
+             "    For each its native id, for how many nanoseconds it held the GIL, and\n"
+             "    for how many it waited for it (-1: not known). The first is the\n"
+             "    watched thread.");
 
-static PyObject *sampler_holders(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+static PyObject *sampler_threads(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
     if (!in_phase(self, STOPPED)) {
         return NULL;
     }
-    const gilx_holder *holders;
-    const int count = gilx_sampler_holders(self->sampler, &holders);
+    const gilx_watched_thread *threads;
+    const int count = gilx_sampler_threads(self->sampler, &threads);
     PyObject *list = PyList_New(count);
     for (int i = 0; list != NULL && i < count; ++i) {
-        PyObject *item = Py_BuildValue("KLdd", (unsigned long long)holders[i].word,
-                                       (long long)holders[i].tid, holders[i].held,
-                                       self->tells_waiters ? holders[i].wanted : -1.0);
+        PyObject *item = Py_BuildValue("Ldd", (long long)threads[i].tid, threads[i].held,
+                                       threads[i].waits ? threads[i].waited : -1.0);
         if (item == NULL) {
             Py_CLEAR(list);
         } else {
@@ -373,29 +312,49 @@ static PyObject *sampler_holders(PyObject *object, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
+/* Return a tuple of (place, share) for the timeline. */
+static PyObject *shares_object(const gilx_share *shares, int count) {
+    PyObject *tuple = PyTuple_New(count);
+    for (int i = 0; tuple != NULL && i < count; ++i) {
+        const int place = shares[i].place, share = shares[i].share;
+        PyObject *item = Py_BuildValue("ii", place == GILX_UNKNOWN_THREAD ? -1 : place,
+                                       share == GILX_FIRST_READ ? -1 : share);
+        if (item == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyTuple_SET_ITEM(tuple, i, item);
+        }
+    }
+    return tuple;
+}
+
 PyDoc_STRVAR(looks_doc,
              "looks($self, /)\n--\n\n"
              "Return the looks that were kept, after the stop.\n\n"
-             "Returns\n-------\nlist[tuple[int, bool, bytes, bytes]]\n"
-             "    For each when it was (nanoseconds of the monotonic clock),\n"
-             "    whether it was late, and for each holder, in 255ths, for what\n"
-             "    share of the look it held the GIL and of the time since the\n"
-             "    look before it was on a CPU.");
+             "Returns\n-------\n"
+             "list[tuple[int, bool, tuple[tuple[int, int], ...],\n"
+             "tuple[tuple[int, int], ...]]]\n"
+             "    For each its time (nanoseconds of the monotonic clock), whether it\n"
+             "    was late, the threads that held the GIL and those whose CPU clock\n"
+             "    was read. A thread is its place in threads() (-1: not known), and\n"
+             "    its share of the look, or the CPU time since its clock was read\n"
+             "    before as a share of the wall time, in MOST_SHAREths (-1: the clock\n"
+             "    was read for the first time).");
 
 static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
     if (!in_phase(self, STOPPED)) {
         return NULL;
     }
-    const gilx_holder *holders;
-    const Py_ssize_t width = gilx_sampler_holders(self->sampler, &holders);
     const Py_ssize_t count = (Py_ssize_t)gilx_sampler_looks(self->sampler);
     PyObject *list = PyList_New(count);
     for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
         const gilx_look *look = gilx_sampler_look(self->sampler, i);
-        PyObject *item = Py_BuildValue(
-            "LOy#y#", (long long)look->at_ns, look->late ? Py_True : Py_False,
-            (const char *)look->held, width, (const char *)look->running, width);
+        /* "N" hands the references over, and fails where one of them is NULL. */
+        PyObject *item =
+            Py_BuildValue("LONN", (long long)look->at_ns, look->late ? Py_True : Py_False,
+                          shares_object(look->held, look->holders),
+                          shares_object(look->ran, look->clocks));
         if (item == NULL) {
             Py_CLEAR(list);
         } else {
@@ -408,7 +367,7 @@ static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 static PyMethodDef sampler_methods[] = {
     {"start", sampler_start, METH_NOARGS, start_doc},
     {"stop", sampler_stop, METH_NOARGS, stop_doc},
-    {"holders", sampler_holders, METH_NOARGS, holders_doc},
+    {"threads", sampler_threads, METH_NOARGS, threads_doc},
     {"looks", sampler_looks, METH_NOARGS, looks_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -432,7 +391,6 @@ static PyType_Spec sampler_spec = {
 
 static PyMethodDef methods[] = {
     {"backend", backend, METH_NOARGS, backend_doc},
-    {"threads", threads, METH_NOARGS, threads_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -458,7 +416,7 @@ static int module_exec(PyObject *module) {
     if (state->totals_type == NULL || PyModule_AddType(module, state->totals_type) < 0) {
         return -1;
     }
-    return PyModule_AddIntConstant(module, "HOLDERS", GILX_HOLDERS);
+    return PyModule_AddIntConstant(module, "MOST_SHARE", GILX_MOST_SHARE);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {

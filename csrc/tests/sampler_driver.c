@@ -1,7 +1,8 @@
 /* Runs the sampler against GILs that are only three words, for the thread sanitizer.
  *
  *   gcc -std=c11 -g -O1 -fsanitize=thread -pthread csrc/tests/sampler_driver.c \
- *       csrc/gil/sampler.c csrc/gil/threads.c -o driver && ./driver
+ *       csrc/gil/sampler.c csrc/gil/threads.c csrc/gil/thread_table.c \
+ *       csrc/gil/memory.c -o driver && ./driver
  *
  * Exit status 0 if all sums are what they must be. What the shares are is not judged: the
  * sanitizer slows everything down.
@@ -10,12 +11,15 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../gil/sampler.h"
+#include "../gil/threads.h"
+#include "../gil/versions.h"
 #include "../platform/clock.h"
 
 enum { THREADS = 3, ROUNDS = 8 };
@@ -29,21 +33,26 @@ typedef struct {
     atomic_bool stop;
 } fake_gil;
 
+/* Begins as a thread state might: with the thread's native id at some place. */
 typedef struct {
+    unsigned long other;
+    unsigned long tid;
+    int waits;
     fake_gil *gil;
-    uintptr_t word;
 } fake_thread;
 
 static void *hold_and_release(void *argument) {
-    const fake_thread *thread = argument;
+    fake_thread *thread = argument;
     fake_gil *gil = thread->gil;
+    thread->tid = (unsigned long)gilx_own_tid();
+    const uintptr_t word = (uintptr_t)thread;
     while (!atomic_load(&gil->stop)) {
         pthread_mutex_lock(&gil->lock);
         atomic_store_explicit(&gil->locked, 1, memory_order_relaxed);
-        if (atomic_load_explicit(&gil->holder, memory_order_relaxed) != thread->word) {
+        if (atomic_load_explicit(&gil->holder, memory_order_relaxed) != word) {
             atomic_fetch_add_explicit(&gil->switches, 1, memory_order_relaxed);
         }
-        atomic_store_explicit(&gil->holder, thread->word, memory_order_relaxed);
+        atomic_store_explicit(&gil->holder, word, memory_order_relaxed);
         gilx_sleep_ns(200 * 1000);
         atomic_store_explicit(&gil->locked, 0, memory_order_relaxed);
         pthread_mutex_unlock(&gil->lock);
@@ -61,29 +70,29 @@ static void expect(bool truth, const char *what) {
 
 static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
     const gilx_sampler_options options = {
-        .watched = 1,
+        .watched = gilx_own_tid(),
         .cost = 0.2,
         .reference = reference,
         .seed = 1,
         .room = room,
-        .tid_offset = 8, /* of no memory: the words are no addresses */
-        .wanted_offset = 16,
+        .states = {.tid = offsetof(fake_thread, tid),
+                   .waits = offsetof(fake_thread, waits)},
     };
     gilx_sampler *sampler = gilx_sampler_new(words, &options);
     expect(sampler != NULL, "there is memory for a sampler");
-    gilx_sampler_expect(sampler, 2, getpid());
     expect(gilx_sampler_start(sampler) == 0, "it starts");
     gilx_sampler_begin(sampler);
     gilx_sleep_ns(50 * 1000 * 1000);
     gilx_sampler_end(sampler);
     gilx_sampler_stop(sampler);
     const gilx_totals *totals = gilx_sampler_totals(sampler);
-    const gilx_holder *holders;
-    double held = totals->elsewhere;
-    const int count = gilx_sampler_holders(sampler, &holders);
+    const gilx_watched_thread *threads;
+    double held = totals->unidentified;
+    const int count = gilx_sampler_threads(sampler, &threads);
     for (int i = 0; i < count; ++i) {
-        held += holders[i].held;
+        held += threads[i].held;
     }
+    expect(threads[0].tid == options.watched, "the watched thread comes first");
     expect(held >= totals->locked.x * 0.999 && held <= totals->locked.x * 1.001,
            "the holders' shares make the whole");
     expect(totals->own.x <= totals->locked.x * 1.001, "one's share is part of it");
@@ -100,7 +109,8 @@ static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
 
 /* The child has no such thread, and must get through all the same. */
 static void fork_while_watched(const gilx_gil_words *words) {
-    const gilx_sampler_options options = {.watched = 1, .cost = 0.2, .room = 16};
+    const gilx_sampler_options options = {
+        .watched = gilx_own_tid(), .cost = 0.2, .room = 16};
     gilx_sampler *sampler = gilx_sampler_new(words, &options);
     expect(sampler != NULL && gilx_sampler_start(sampler) == 0, "it starts");
     gilx_sampler_begin(sampler);
@@ -118,13 +128,45 @@ static void fork_while_watched(const gilx_gil_words *words) {
     gilx_sampler_free(sampler);
 }
 
+static void tables_hold_what_they_say(void) {
+    gilx_thread_table *table = calloc(1, sizeof(*table));
+    expect(table != NULL, "there is memory for a table");
+    for (int64_t tid = 1; tid <= GILX_THREADS_LISTED; ++tid) {
+        expect(gilx_thread_add(table, 7 * tid, false) == tid - 1, "threads are added");
+    }
+    expect(gilx_thread_add(table, 1, false) == GILX_UNKNOWN_THREAD,
+           "so many did not hold");
+    for (int64_t tid = GILX_THREADS_LISTED + 1; tid <= GILX_THREADS; ++tid) {
+        expect(gilx_thread_add(table, 7 * tid, true) == tid - 1, "holders are added");
+    }
+    expect(gilx_thread_add(table, 1, true) == GILX_UNKNOWN_THREAD, "it is full");
+    for (int64_t tid = 1; tid <= GILX_THREADS; ++tid) {
+        expect(gilx_thread_place(table, 7 * tid) == tid - 1, "each has its place");
+        expect(gilx_thread_add(table, 7 * tid, true) == tid - 1, "and keeps it");
+    }
+    expect(gilx_thread_place(table, 1) == GILX_UNKNOWN_THREAD, "others have none");
+    free(table);
+}
+
+static void offsets_agree_between_final_releases_only(void) {
+    expect(gilx_same_offsets(0x030e07f0, 0x030e0af0), "3.14.7 and 3.14.10 agree");
+    expect(!gilx_same_offsets(0x030e07f0, 0x030f00f0), "3.14 and 3.15 do not");
+    expect(gilx_same_offsets(0x030f00b2, 0x030f00b2), "a beta agrees with itself");
+    expect(!gilx_same_offsets(0x030f00b2, 0x030f00b3), "but not with the next one");
+    expect(!gilx_same_offsets(0x030f00c1, 0x030f00f0), "nor a candidate with a release");
+    expect(!gilx_same_offsets(0x030f00f0, 0x030f01a0),
+           "nor a release with a later alpha");
+}
+
 int main(void) {
+    tables_hold_what_they_say();
+    offsets_agree_between_final_releases_only();
     fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
     const gilx_gil_words words = {&gil.locked, &gil.holder, &gil.switches};
     pthread_t handles[THREADS];
     fake_thread threads[THREADS];
     for (int i = 0; i < THREADS; ++i) {
-        threads[i] = (fake_thread){&gil, (uintptr_t)i + 1};
+        threads[i] = (fake_thread){.gil = &gil};
         expect(pthread_create(&handles[i], NULL, hold_and_release, &threads[i]) == 0,
                "threads can be made");
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    Look = tuple[int, bool, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
+
 __all__ = ["Lane", "Span", "Timeline", "lanes_of"]
 
 _SCHEMA = "gilx.timeline/1"
+_WATCHED = 0  # the place of the watched thread among the sampler's
+MOST_SHARE = 254  # a whole, as the sampler keeps shares (GILX_MOST_SHARE)
 
 
 class Span(NamedTuple):
@@ -56,7 +61,9 @@ class Timeline:
     Attributes
     ----------
     lanes : tuple of Lane
-        One for each thread, the watched one first.
+        One for the watched thread, first, and for each thread that held the GIL or ran
+        without it at some look. A lane named ``unknown`` is of threads that held the GIL
+        and could not be identified.
     wall : float
         Length of the watch, in seconds.
     since : float
@@ -211,8 +218,8 @@ class Timeline:
 
 
 def lanes_of(
-    looks: Sequence[tuple[int, bool, bytes, bytes]],
-    names: Sequence[tuple[str, int | None]],
+    looks: Sequence[Look],
+    threads: Sequence[tuple[str, int | None]],
     begin: int,
     end: int,
     *,
@@ -220,13 +227,15 @@ def lanes_of(
 ) -> Timeline:
     """Make the lanes from the sampler's looks.
 
+    There is a lane for the watched thread, for each that held the GIL or ran without it
+    at some look, and, if the GIL was held by threads that are not known, one for these.
+
     Parameters
     ----------
     looks : sequence
         As ``Sampler.looks()`` returns them.
-    names : sequence
-        Name and native_id of each holder. What a thread without a native_id does while
-        it does not hold the GIL is not known.
+    threads : sequence
+        Name and native_id of each thread, in the order of ``Sampler.threads()``.
     begin, end : int
         When the watch began and ended, as the looks' times.
     cut : bool
@@ -234,49 +243,90 @@ def lanes_of(
 
     """
     times = [look[0] for look in looks]
+    whole = (end - begin) / 1e9
+    if not looks:
+        nothing = Lane(*threads[_WATCHED], (Span(0.0, whole, "unknown"),))
+        return Timeline((nothing,), whole, 0.0)
     # A look stands for the time until half way to its neighbours.
     edges = [
-        times[0] if cut and times else begin,
+        times[0] if cut else begin,
         *((a + b) // 2 for a, b in pairwise(times)),
         end,
     ]
+    seconds = [(edge - begin) / 1e9 for edge in edges]
+    holds: dict[int, list[int]] = {_WATCHED: []}
+    clocks: dict[int, list[tuple[int, int]]] = {}
+    for number, (_, _, held, ran) in enumerate(looks):
+        for place, share in held:
+            if share > MOST_SHARE / 2:
+                holds.setdefault(place, []).append(number)
+        for place, share in ran:
+            clocks.setdefault(place, []).append((number, share))
     lanes = []
-    for place, (name, native_id) in enumerate(names):
-        spans: list[Span] = []
-        for i, state in enumerate(_states(looks, place, known=native_id is not None)):
-            span = Span((edges[i] - begin) / 1e9, (edges[i + 1] - begin) / 1e9, state)
-            if spans and spans[-1].state == state:
-                spans[-1] = spans[-1]._replace(end=span.end)
-            else:
-                spans.append(span)
-        lanes.append(Lane(name, native_id, tuple(spans)))
-    return Timeline(tuple(lanes), (end - begin) / 1e9, (edges[0] - begin) / 1e9)
+    for place in sorted({*holds, *clocks}, key=lambda place: (place < 0, place)):
+        states = _states(holds.get(place, []), clocks.get(place, []), len(looks))
+        if place in holds or any(state == "running" for _, state in states):
+            name, native_id = ("unknown", None) if place < 0 else threads[place]
+            lanes.append(Lane(name, native_id, _spans(states, seconds)))
+    return Timeline(tuple(lanes), whole, seconds[0])
 
 
 def _states(
-    looks: Sequence[tuple[int, bool, bytes, bytes]], place: int, *, known: bool
-) -> list[State]:
-    """Return what one holder was doing at each look."""
-    # Those who were first seen later were not there in the looks before.
-    held = [place < len(look[2]) and look[2][place] > 127 for look in looks]
-    running = [look[3][place] if place < len(look[3]) else 0 for look in looks]
-    states: list[State] = []
-    for i, holds in enumerate(held):
-        if holds:
-            states.append("holding")
-        elif not known:
-            states.append("unknown")
+    holds: list[int], clocks: list[tuple[int, int]], looks: int
+) -> list[tuple[int, State]]:
+    """Return one thread's states, each with the number of the first look after it.
+
+    Parameters
+    ----------
+    holds : list of int
+        The looks in which it held the GIL, in order.
+    clocks : list of (int, int)
+        The looks in which its CPU clock was read, and its CPU time since the read before.
+    looks : int
+        How many looks there are.
+
+    """
+    # The CPU time between two reads says nothing if the GIL was held at one of them, or
+    # in between: it may have gone into that.
+    held = set(holds)
+    known: dict[int, list[int]] = {number: [] for number, _ in clocks}
+    between: dict[int, State] = {}
+    for (before, _), (after, share) in pairwise(clocks):
+        if bisect_left(holds, before) == bisect_right(holds, after):
+            known[before].append(share)
+            known[after].append(share)
+            between[before] = _busy(share)
+    states: list[tuple[int, State]] = []
+    at = 0
+    last: State = "unknown"  # until something is known
+    for number in sorted({*held, *known}):
+        if number > at:
+            states.append((number, last))
+        if number in held:
+            states.append((number + 1, "holding"))
         else:
-            # The CPU time between two looks tells of this one if both found it without
-            # the GIL; with a hold at the other end, it may have gone into that.
-            sides = [
-                running[right]
-                for left, right in ((i - 1, i), (i, i + 1))
-                if left >= 0 and right < len(held) and not held[left] and not held[right]
-            ]
-            busy = bool(sides) and sum(sides) > 127 * len(sides)
-            states.append("running" if busy else "waiting")
-    return states
+            shares = known[number]
+            mean = sum(shares) / len(shares) if shares else 0
+            states.append((number + 1, _busy(mean)))
+        at, last = number + 1, between.get(number, "unknown")
+    return [*states, (looks, "unknown")] if at < looks else states
+
+
+def _busy(share: float) -> State:
+    return "running" if share >= MOST_SHARE / 2 else "waiting"
+
+
+def _spans(states: list[tuple[int, State]], edges: list[float]) -> tuple[Span, ...]:
+    """Return states as spans of time; equal neighbours are one."""
+    spans: list[Span] = []
+    start = 0
+    for stop, state in states:
+        if spans and spans[-1].state == state:
+            spans[-1] = spans[-1]._replace(end=edges[stop])
+        else:
+            spans.append(Span(edges[start], edges[stop], state))
+        start = stop
+    return tuple(spans)
 
 
 def _meta(name: str, tid: int, value: str | int) -> dict[str, Any]:

@@ -30,8 +30,8 @@ _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 class ThreadShare:
     """How much of the wall time one thread held the GIL.
 
-    `wanted` is how much of it the thread waited for the GIL; None where this Python (3.15
-    and newer do) does not tell.
+    `wanted` is how much of it the thread waited for the GIL; None where that is not
+    known: before Python 3.15, and for threads that were gone before it could be read.
     """
 
     name: str
@@ -72,8 +72,9 @@ class GilUsage:
         The longest time in which every look found the calling thread holding it. It may
         have let go between looks.
     by_thread : tuple of ThreadShare
-        Each thread's share of the wall time, the calling thread first. Threads that
-        can't be told apart are one, named ``unknown``.
+        Each thread's share of the wall time: the calling thread first, then the others
+        that used the GIL, by how much. Threads that could not be identified are one,
+        named ``unknown``.
     wall, cpu : float
         Wall time of all calls, and CPU time of the process without the sampler's.
     repeats : int

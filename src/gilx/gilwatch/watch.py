@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gilx.gilwatch._sampler import Sampler, Totals
+    from gilx.gilwatch.timeline import Look
 
 __all__ = ["COST", "Watch", "backend", "watch"]
 
@@ -108,6 +109,7 @@ class Watch:
         self._sampler: Sampler | None = None
         self._usage: GilUsage | None = None
         self._timeline: Timeline | None = None
+        self._looks: list[Look] = []
         self._seen: Seen | None = None
         self._process = os.getpid()
 
@@ -148,19 +150,13 @@ class Watch:
         if totals is None:
             return
         self._names.update()
-        looks = sampler.looks()
-        holders = sampler.holders()
-        names = [self._names.of(word, tid) for word, tid, _, _ in holders]
-        cut = len(looks) < totals.wakes
-        timeline = lanes_of(looks, names, totals.begin_ns, totals.end_ns, cut=cut)
-        # Threads that only came to wait, a library's own, say nothing.
-        lanes = [
-            lane
-            for lane, (word, *_) in zip(timeline.lanes, holders, strict=True)
-            if word or lane.share("running") > 0
+        self._looks = sampler.looks()
+        self._threads = [
+            (*self._names.of(tid), held, waited)
+            for tid, held, waited in sampler.threads()
         ]
-        self._timeline = replace(timeline, lanes=tuple(lanes))
-        self._usage = self._summary(totals, sampler)
+        self._totals = totals
+        self._usage = self._summary(totals)
 
     @property
     def ended(self) -> bool:
@@ -191,8 +187,11 @@ class Watch:
             As for the usage.
 
         """
-        if self._timeline is None:
+        if self._usage is None:
             raise self._nothing_yet("timeline")
+        if self._timeline is None:
+            self._timeline = self._lanes(self._looks)
+            self._looks = []
         return self._timeline
 
     @property
@@ -209,12 +208,24 @@ class Watch:
             raise self._nothing_yet("usage")
         return self._seen
 
+    def _lanes(self, looks: list[Look]) -> Timeline:
+        threads = [(name, native_id) for name, native_id, _, _ in self._threads]
+        totals = self._totals
+        cut = len(looks) < totals.wakes
+        return lanes_of(looks, threads, totals.begin_ns, totals.end_ns, cut=cut)
+
+    def _own_lane(self) -> Timeline:
+        """Return the timeline with the lane of the watched thread alone."""
+        return self._lanes(
+            [(at, late, _own(held), _own(ran)) for at, late, held, ran in self._looks]
+        )
+
     def _nothing_yet(self, what: str) -> RuntimeError:
         if os.getpid() != self._process:
             return RuntimeError("the watch is off in the child of a fork")
         return RuntimeError(f"the watch has not ended: there is no {what} yet")
 
-    def _summary(self, totals: Totals, sampler: Sampler) -> GilUsage:
+    def _summary(self, totals: Totals) -> GilUsage:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
         wall = max(1, totals.end_ns - totals.begin_ns)
         prompt = bool(totals.short_turns)
@@ -242,7 +253,7 @@ class Watch:
             hold_length=_mean_length(totals, holding / whole),
             release_length=_mean_length(totals, 1 - holding / whole),
             held_stretch=totals.stretch_ns / 1e9,
-            by_thread=self._shares(totals, sampler),
+            by_thread=self._shares(totals),
             wall=wall / 1e9,
             cpu=max(0.0, cpu),
             repeats=1,
@@ -255,29 +266,30 @@ class Watch:
             cost=totals.cost_ns / wall,
             resolution=wall / max(1, looks) / 1e9,
             backend=self._backend,
-            where=_place(self.timeline),
+            where=_place(self._own_lane()),
             doubt=seen.doubt,
         )
 
-    def _shares(self, totals: Totals, sampler: Sampler) -> tuple[ThreadShare, ...]:
-        """Return each thread's share; those who can't be told apart are one."""
-        held: dict[tuple[str, int | None], float] = {}
-        wanted: dict[tuple[str, int | None], float] = {}
-        for word, tid, holding, waiting in sampler.holders():
-            key = self._names.of(word, tid)
-            held[key] = held.get(key, 0.0) + holding
-            if waiting >= 0:
-                wanted[key] = wanted.get(key, 0.0) + waiting
-        unknown = ("unknown", None)
-        held[unknown] = held.get(unknown, 0.0) + totals.elsewhere
+    def _shares(self, totals: Totals) -> tuple[ThreadShare, ...]:
+        """Return each thread's share: the watched one, and the others that used the GIL.
+
+        Threads that could not be identified are one.
+        """
         whole = max(totals.counted, 1.0)
-        return tuple(
+        own, *others = (
             ThreadShare(
-                *key, held[key] / whole, wanted[key] / whole if key in wanted else None
+                name, native_id, held / whole, waited / whole if waited >= 0 else None
             )
-            for key in held
-            if held[key] > 0 or wanted.get(key, 0) > 0
+            for name, native_id, held, waited in self._threads
         )
+        if totals.unidentified > 0:
+            others.append(ThreadShare("unknown", None, totals.unidentified / whole))
+        others.sort(key=lambda share: (share.held, share.wanted or 0), reverse=True)
+        return (own, *(each for each in others if each.held > 0 or each.wanted))
+
+
+def _own(shares: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    return tuple(one for one in shares if one[0] == 0)
 
 
 def repeated(usage: GilUsage, repeats: int, result: object) -> GilUsage:
@@ -318,20 +330,18 @@ def _place(timeline: Timeline) -> str:
 
 
 class _Names:
-    """Which thread state belongs to which thread, as far as can be told.
+    """Names of threads by their native ids, of all that were there at either end.
 
-    The list is made when the watch begins and when it ends. The sampler finds the numbers
-    of threads that come and go in between; where it could not, an address that belonged
-    to two threads says nothing.
+    A thread that was started and was gone in between has its name here as long as its
+    ``Thread`` object lives.
     """
 
     def __init__(self) -> None:
-        self._words: dict[int, int] = {}
         self._names: dict[int, str] = {}
         self.update()
 
     def update(self) -> None:
-        """Look which threads there are."""
+        """Add the threads that there are now."""
         # Threads that have ended are in no list that is public, only in a set of weak
         # references. A set is copied at once; who iterates over the weak set's own
         # iterator fails when another thread is started meanwhile.
@@ -340,13 +350,7 @@ class _Names:
         for thread in [*ended, *threading.enumerate()]:
             if thread is not None and thread.native_id is not None:
                 self._names[thread.native_id] = thread.name
-        for word, _, native_id in _module().threads():
-            if self._words.setdefault(word, native_id) != native_id:
-                self._words[word] = 0
 
-    def of(self, word: int, native_id: int) -> tuple[str, int | None]:
-        """Return name and native_id of the holder of a thread state."""
-        number = native_id or self._words.get(word, 0)
-        if number == 0:
-            return "unknown", None
-        return self._names.get(number, f"thread {number}"), number
+    def of(self, native_id: int) -> tuple[str, int]:
+        """Return name and native_id of a thread."""
+        return self._names.get(native_id, f"thread {native_id}"), native_id

@@ -1,0 +1,34 @@
+#include "thread_table.h"
+
+enum { SLOTS = 2 * GILX_THREADS };
+
+/* Return the slot of a thread, or the empty one where it would go. The table is at most
+ * half full, so that there is always one. */
+static unsigned slot_of(const gilx_thread_table *table, int64_t tid) {
+    /* Fibonacci hashing: Knuth, The Art of Computer Programming, vol. 3, 6.4. */
+    unsigned slot = (unsigned)(((uint64_t)tid * 0x9e3779b97f4a7c15U) >> 32) % SLOTS;
+    while (table->slots[slot] != 0 && table->threads[table->slots[slot] - 1].tid != tid) {
+        slot = (slot + 1) % SLOTS;
+    }
+    return slot;
+}
+
+int gilx_thread_place(const gilx_thread_table *table, int64_t tid) {
+    const uint16_t slot = table->slots[slot_of(table, tid)];
+    return slot == 0 ? GILX_UNKNOWN_THREAD : slot - 1;
+}
+
+int gilx_thread_add(gilx_thread_table *table, int64_t tid, bool holds) {
+    const unsigned slot = slot_of(table, tid);
+    if (table->slots[slot] != 0) {
+        return table->slots[slot] - 1;
+    }
+    if (table->count == GILX_THREADS ||
+        (!holds && table->listed == GILX_THREADS_LISTED)) {
+        return GILX_UNKNOWN_THREAD;
+    }
+    table->listed += !holds;
+    table->threads[table->count] = (gilx_watched_thread){.tid = tid, .cpu_ns = -1};
+    table->slots[slot] = (uint16_t)(table->count + 1);
+    return table->count++;
+}

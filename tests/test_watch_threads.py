@@ -1,0 +1,295 @@
+"""The GIL watch in programs with many threads, and with threads that come and go."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+import gilx
+from gilx import ckernels
+from gilx.environment import gil_enabled
+from gilx.gilwatch.timeline import MOST_SHARE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the watch needs Linux"),
+    pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to watch"),
+    pytest.mark.thread_unsafe(reason="asks which threads of the process hold the GIL"),
+]
+
+HOLD = 40_000_000  # nanoseconds
+
+
+def hold() -> None:
+    ckernels.spin(HOLD, 0, HOLD)
+
+
+def threads_one_after_another() -> list[int]:
+    ids = []
+    for _ in range(4):
+        thread = threading.Thread(target=hold)
+        thread.start()
+        thread.join()
+        ids.append(thread.native_id or 0)
+    return ids
+
+
+def pools_one_after_another() -> list[int]:
+    def work() -> int:
+        hold()
+        return threading.get_native_id()
+
+    ids = []
+    for _ in range(4):
+        with ThreadPoolExecutor(1) as pool:
+            ids.append(pool.submit(work).result())
+    return ids
+
+
+def timers_one_after_another() -> list[int]:
+    ids = []
+    for _ in range(4):
+        timer = threading.Timer(0, hold)
+        timer.start()
+        timer.join()
+        ids.append(timer.native_id or 0)
+    return ids
+
+
+@pytest.mark.parametrize(
+    "program",
+    [threads_one_after_another, pools_one_after_another, timers_one_after_another],
+)
+def test_each_of_several_threads_is_credited_with_its_own_holds(
+    program: Callable[[], list[int]],
+) -> None:
+    for _ in range(5):
+        with gilx.watch(cost=0.2) as watch:
+            ids = program()
+        if not watch.usage.doubt:
+            break
+    else:
+        pytest.skip("this machine is too busy")
+    assert len(set(ids)) == 4
+    held = {share.native_id: share.held for share in watch.usage.by_thread}
+    # Each held for a quarter of the time that all four did.
+    whole = sum(held[one] for one in ids)
+    assert all(0.1 < held[one] / whole < 0.4 for one in ids), watch.usage.by_thread
+
+    lanes = {lane.native_id: lane for lane in watch.timeline.lanes}
+    starts = [
+        next(span.start for span in lanes[one].spans if span.state == "holding")
+        for one in ids
+    ]
+    assert starts == sorted(starts)
+    traced: dict[int, float] = defaultdict(float)
+    for event in watch.timeline._trace()["traceEvents"]:
+        if event["name"] == "holding the GIL":
+            traced[event["tid"]] += event["dur"]
+    assert all(0.1 < traced[one] / sum(traced.values()) < 0.4 for one in ids)
+
+
+@pytest.fixture
+def idle() -> Iterator[Callable[[int], None]]:
+    """Return a function that starts threads which sleep until the end of the test."""
+    end = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def start(count: int) -> None:
+        for _ in range(count):
+            thread = threading.Thread(target=end.wait)
+            thread.start()
+            threads.append(thread)
+
+    yield start
+    end.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("count", [30, 100, 1000])
+def test_one_busy_thread_beside_many_idle_ones_is_known(
+    count: int, idle: Callable[[int], None]
+) -> None:
+    idle(count)
+    with gilx.watch() as watch:
+        busy = threading.Thread(
+            target=ckernels.spin, args=(300_000_000, 0, 300_000_000), name="busy"
+        )
+        busy.start()
+        busy.join()
+    usage = watch.usage
+    shares = {share.name: share for share in usage.by_thread}
+    assert usage.by_thread[0].native_id == threading.get_native_id()
+    assert shares["busy"].native_id == busy.native_id
+    assert shares["busy"].held > 0.5
+    assert "unknown" not in shares
+    # No lane is of a thread that did nothing.
+    assert len(watch.timeline.lanes) <= len(shares) + 2
+    lane = next(lane for lane in watch.timeline.lanes if lane.name == "busy")
+    assert lane.share("holding") > 0.5
+
+
+def test_each_of_many_threads_that_held_has_its_name() -> None:
+    names = [f"worker {number}" for number in range(100)]
+    with gilx.watch(cost=0.2) as watch:
+        threads = [
+            threading.Thread(
+                target=ckernels.spin, args=(10_000_000, 0, 10_000_000), name=name
+            )
+            for name in names
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    found = {share.name for share in watch.usage.by_thread}
+    if not watch.usage.doubt:
+        assert len(found & set(names)) > 90, found
+    assert not any(name.startswith(("thread ", "unknown")) for name in found)
+
+
+def test_the_watched_thread_comes_first_even_if_it_never_held() -> None:
+    ready, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        ready.set()
+        while not end.is_set():
+            ckernels.spin(1_000_000, 1_000_000, 20_000_000)
+
+    busy = threading.Thread(target=work, name="busy")
+    busy.start()
+    ready.wait()
+    usage = gilx.probe(time.sleep, 0.2, repeat=1)
+    end.set()
+    busy.join()
+    assert usage.by_thread[0].name == threading.current_thread().name
+    assert usage.by_thread[0].native_id == threading.get_native_id()
+    assert usage.by_thread[1].name == "busy"
+
+
+def test_a_watch_stopped_by_another_thread_measures_the_one_that_entered_it() -> None:
+    watch = gilx.watch()
+
+    def enter_and_sleep() -> None:
+        watch.__enter__()
+        time.sleep(0.05)
+
+    entered = threading.Thread(target=enter_and_sleep, name="entered")
+    entered.start()
+    entered.join()
+    # The thread state of a new thread may be where that of the one before was.
+    others = [threading.Thread(target=hold, name="other") for _ in range(4)]
+    for other in others:
+        other.start()
+        other.join()
+    watch.stop()
+    usage = watch.usage
+    assert usage.by_thread[0].native_id == entered.native_id
+    assert usage.by_thread[0].held < 0.2, usage.by_thread
+    assert usage.held_interval[0] < 0.2, usage
+
+
+SHARED_GIL = """
+import sys
+import gilx
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+new = (interpreters.create("legacy") if sys.version_info >= (3, 13)
+       else interpreters.create(isolated=False) if sys.version_info >= (3, 12)
+       else interpreters.create())
+code = "for _ in range(5_000_000): pass"
+with gilx.watch() as watch:
+    (interpreters.exec if sys.version_info >= (3, 13) else interpreters.run_string)(new, code)
+usage = watch.usage
+interpreters.destroy(new)
+print(usage.doubt or usage.held > 0.9)
+if not usage.held > 0.9:
+    print(usage)
+"""
+
+
+def test_holds_in_an_interpreter_that_shares_the_gil_are_the_calling_threads() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SHARED_GIL],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if done.stdout.startswith(("the sampler could not", "too short")):
+        pytest.skip(f"this machine is too busy: {done.stdout}")
+    assert done.stdout == "True\n", done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 15), reason="thread states do not say who waits"
+)
+def test_a_thread_that_waits_and_never_holds_is_waiting() -> None:
+    begun = threading.Event()
+
+    def starve() -> None:
+        begun.wait()
+
+    waiting = threading.Thread(target=starve, name="starving")
+    waiting.start()
+    with gilx.watch(cost=0.2) as watch:
+        begun.set()
+        ckernels.spin(300_000_000, 0, 300_000_000)
+        usage_end = time.monotonic()
+    waiting.join()
+    assert usage_end
+    wanted = {share.name: share.wanted for share in watch.usage.by_thread}
+    assert (wanted["starving"] or 0) > 0.5, watch.usage
+
+
+def test_share_of_a_whole_is_the_samplers() -> None:
+    from gilx.gilwatch import _sampler
+
+    assert _sampler.MOST_SHARE == MOST_SHARE
+
+
+NO_THREADS = """
+import time
+import gilx
+from gilx.errors import WatchUnavailableError
+from gilx.testing import Inconclusive, assert_releases_gil
+try:
+    gilx.probe(time.sleep, 0.01)
+except WatchUnavailableError as error:
+    print(error)
+try:
+    assert_releases_gil(time.sleep, 0.01)
+except Inconclusive as error:
+    print(error)
+"""
+
+
+def test_without_a_thread_for_the_sampler_nothing_is_concluded() -> None:
+    # No thread gets a stack of 16 TiB, as none is to be had where a container limits them.
+    done = subprocess.run(
+        [
+            *("sh", "-c", 'ulimit -s 17179869184 || exit 77; exec "$@"', "sh"),
+            *(sys.executable, "-W", "ignore", "-c", NO_THREADS),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if done.returncode == 77:
+        pytest.skip("the stack may not be larger here")
+    watch, verdict = done.stdout.splitlines()
+    assert watch.startswith("the GIL watch needs a thread, which could not be started")
+    assert "inconclusive: the GIL watch needs a thread" in verdict
