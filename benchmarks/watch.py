@@ -5,7 +5,10 @@ true share lies. Conditions run in random order. Run it with nothing else runnin
 again under ``taskset -c 0``::
 
     python benchmarks/watch.py [--seconds S] [--rounds N] [--cost C] [--blocks N]
-        [--json FILE]
+        [--idle N[,N...]] [--json FILE]
+
+With ``--idle 0,10,100,1000``, the same rhythms are watched beside that many idle threads,
+which should change neither the error nor the cost.
 
 Where gilknocker is installed, it watches the same runs, apart: it disturbs what it
 measures.
@@ -18,7 +21,9 @@ import importlib
 import json
 import math
 import random
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +39,7 @@ from gilx.meter.blocks import time_blocks
 from gilx.pools import ThreadPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 FRACTIONS = {
     2_000: (0.1, 0.5, 0.9),
@@ -71,6 +76,7 @@ class Score:
     """How one run came out; errors are distances from the band's middle."""
 
     condition: Condition
+    idle: int
     truth: tuple[float, float]
     error: float
     covered: bool
@@ -94,7 +100,28 @@ def conditions() -> list[Condition]:
     ]
 
 
-def measure(condition: Condition, seconds: float, cost: float, knock: Any) -> Score:  # noqa: ANN401
+@contextmanager
+def idle_threads(count: int) -> Iterator[None]:
+    """Have threads that sleep."""
+    end = threading.Event()
+    threads = [threading.Thread(target=end.wait) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+
+
+def measure(
+    condition: Condition,
+    seconds: float,
+    cost: float,
+    knock: Any,  # noqa: ANN401
+    idle: int = 0,
+) -> Score:
     """Watch one run."""
     with gilx.watch(cost=cost) as watch:
         done = condition.run(seconds, random.randrange(2**31))
@@ -105,6 +132,7 @@ def measure(condition: Condition, seconds: float, cost: float, knock: Any) -> Sc
     allowed = max(0.005, 2.2 * math.sqrt(middle * (1 - middle) / max(1, usage.looks)))
     return Score(
         condition=condition,
+        idle=idle,
         truth=(low, high),
         error=error,
         covered=usage.held_interval[0] <= high and low <= usage.held_interval[1],
@@ -171,6 +199,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--cost", type=float, default=0.03)
     parser.add_argument("--blocks", type=int, default=0, help="measure the slowdown too")
+    parser.add_argument("--idle", metavar="N[,N...]", help="beside so many idle threads")
     parser.add_argument("--no-gilknocker", action="store_true")
     parser.add_argument("--json", metavar="FILE", help="write every run to this file")
     options = parser.parse_args()
@@ -178,23 +207,41 @@ def main() -> None:
         knock = None if options.no_gilknocker else importlib.import_module("gilknocker")
     except ImportError:
         knock = None
-    order = conditions() * options.rounds
-    random.shuffle(order)
-    scores = [measure(c, options.seconds, options.cost, knock) for c in order]
     print(describe(), "\n")
-    print(table(scores))
+    if options.idle:
+        counts = [int(count) for count in options.idle.split(",")] * options.rounds
+        random.shuffle(counts)
+        scores = [s for n in counts for s in beside(n, options.seconds, options.cost)]
+        print(table(scores, "idle threads", lambda score: f"{score.idle:5}"))
+    else:
+        order = conditions() * options.rounds
+        random.shuffle(order)
+        scores = [measure(c, options.seconds, options.cost, knock) for c in order]
+        print(table(scores, "period, released", rhythm))
     if options.blocks:
         print(f"\n{slowdown(options.cost, options.blocks)}")
     if options.json:
         Path(options.json).write_text(json.dumps([asdict(score) for score in scores]))
 
 
-def table(scores: list[Score]) -> str:
-    """Return one row for each period and kind of release, and one for all."""
+def beside(idle: int, seconds: float, cost: float) -> list[Score]:
+    """Watch rhythms that can be told exactly, beside so many idle threads."""
+    order = [c for c in conditions() if c.period >= SHORTEST_SLEEP]
+    random.shuffle(order)
+    with idle_threads(idle):
+        return [measure(c, seconds, cost, None, idle) for c in order]
+
+
+def rhythm(score: Score) -> str:
+    """Return the period and the kind of release."""
+    return f"{score.condition.period / 1000:g} µs {score.condition.released}"
+
+
+def table(scores: list[Score], title: str, group_of: Callable[[Score], str]) -> str:
+    """Return one row for each group, and one for all."""
     groups: dict[str, list[Score]] = {}
     for score in scores:
-        c = score.condition
-        groups.setdefault(f"{c.period / 1000:g} µs {c.released}", []).append(score)
+        groups.setdefault(group_of(score), []).append(score)
     rows = []
     for name, group in [*sorted(groups.items()), ("all", scores)]:
         sure = [score for score in group if not score.doubtful]
@@ -219,7 +266,7 @@ def table(scores: list[Score]) -> str:
             )
         )
     head = (
-        *("period, released", "runs", "doubtful", "bias", "sd", "worst", "within"),
+        *(title, "runs", "doubtful", "bias", "sd", "worst", "within"),
         *("covered", "looks", "cost", "unknown", "gilknocker: mean and worst error"),
     )
     return format_table(head, rows, right=range(1, 11), width=150)
