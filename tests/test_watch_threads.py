@@ -14,7 +14,7 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx.environment import gil_enabled
+from gilx.environment import gil_enabled, usable_cpus
 from gilx.gilwatch.timeline import MOST_SHARE
 
 if TYPE_CHECKING:
@@ -263,20 +263,22 @@ def test_share_of_a_whole_is_the_samplers() -> None:
 NO_THREADS = """
 import time
 import gilx
-from gilx.errors import WatchUnavailableError
-from gilx.testing import Inconclusive, assert_releases_gil
-try:
-    gilx.probe(time.sleep, 0.01)
-except WatchUnavailableError as error:
-    print(error)
-try:
-    assert_releases_gil(time.sleep, 0.01)
-except Inconclusive as error:
-    print(error)
+from gilx.errors import WatchUnavailableError, WorkersUnavailableError
+from gilx.pools import start
+from gilx.testing import Inconclusive, assert_releases_gil, assert_scales
+def tried(function, *args):
+    try:
+        function(*args)
+    except (WatchUnavailableError, WorkersUnavailableError, Inconclusive) as error:
+        print(str(error).splitlines()[0])
+tried(gilx.probe, time.sleep, 0.01)
+tried(assert_releases_gil, time.sleep, 0.01)
+tried(start, "threads", 3)
+tried(assert_scales, time.sleep, 0.01)
 """
 
 
-def test_without_a_thread_for_the_sampler_nothing_is_concluded() -> None:
+def test_without_a_thread_for_gilx_nothing_is_concluded() -> None:
     # No thread gets a stack of 16 TiB, as none is to be had where a container limits them.
     done = subprocess.run(
         [
@@ -290,6 +292,9 @@ def test_without_a_thread_for_the_sampler_nothing_is_concluded() -> None:
     )
     if done.returncode == 77:
         pytest.skip("the stack may not be larger here")
-    watch, verdict = done.stdout.splitlines()
+    watch, released, pool, scales = done.stdout.splitlines()
     assert watch.startswith("the GIL watch needs a thread, which could not be started")
-    assert "inconclusive: the GIL watch needs a thread" in verdict
+    assert "inconclusive: the GIL watch needs a thread" in released
+    assert pool.startswith("3 workers: thread 2 of 3 could not be started:")
+    if usable_cpus() > 1:
+        assert "inconclusive: 2 workers: thread 2 of 2 could not be started" in scales

@@ -15,6 +15,7 @@ __all__ = [
     "MissingExtraError",
     "NoGilError",
     "WatchUnavailableError",
+    "WorkersUnavailableError",
     "WrongResultError",
     "above_zero",
     "at_least",
@@ -43,6 +44,10 @@ class WrongResultError(AssertionError):
 
 class WatchUnavailableError(RuntimeError):
     """The GIL can't be watched here; the message says why."""
+
+
+class WorkersUnavailableError(RuntimeError):
+    """The system does not start as many threads as were asked for; the message says why."""
 
 
 class NoGilError(WatchUnavailableError):

@@ -15,7 +15,12 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import gilx
-from gilx.errors import ArgumentError, MissingExtraError, WatchUnavailableError
+from gilx.errors import (
+    ArgumentError,
+    MissingExtraError,
+    WatchUnavailableError,
+    WorkersUnavailableError,
+)
 from gilx.text import printable
 
 if TYPE_CHECKING:
@@ -84,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ArgumentError as error:
         print(f"gilx {chosen}: {printable(str(error))}", file=sys.stderr)
         return 2
-    except (MissingExtraError, WatchUnavailableError) as error:
+    except (MissingExtraError, WatchUnavailableError, WorkersUnavailableError) as error:
         print(f"gilx {chosen}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

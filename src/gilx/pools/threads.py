@@ -8,6 +8,7 @@ from threading import Barrier
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from gilx.errors import WorkersUnavailableError
 from gilx.pools.base import Pool, compute
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ class ThreadPool(Pool):
 
     The caller is one of them: while it computes its own part it needs nobody to hand the
     GIL over, and with two workers there is one thread to wake, not two.
+
+    Raises
+    ------
+    WorkersUnavailableError
+        The system does not start so many threads.
+
     """
 
     name = "threads"
@@ -78,7 +85,15 @@ class ThreadPool(Pool):
         # tasks that wait for each other make sure that all of them are there.
         everyone = Barrier(workers)
         try:
-            started = [self._executor.submit(everyone.wait) for _ in range(workers - 1)]
+            started = []
+            for _ in range(workers - 1):
+                try:
+                    started.append(self._executor.submit(everyone.wait))
+                except RuntimeError as error:
+                    raise WorkersUnavailableError(
+                        f"{workers} workers: thread {len(started) + 2} of {workers}"
+                        f" could not be started: {error}"
+                    ) from error
             everyone.wait()
             for one in started:
                 one.result()

@@ -8,7 +8,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gilx.environment import gil_enabled, usable_cpus
-from gilx.errors import WatchUnavailableError, above_zero, at_least, number_between
+from gilx.errors import (
+    WatchUnavailableError,
+    WorkersUnavailableError,
+    above_zero,
+    at_least,
+    number_between,
+)
 from gilx.gilwatch.usage import percent
 from gilx.meter.blocks import calls_needed
 from gilx.testing.arms import Arms
@@ -156,13 +162,16 @@ class _Judge:
                 f"too long: a call takes {duration(each)}, and {FEWEST_BLOCKS} blocks at"
                 f" least {duration(need)} (budget: {duration(self._budget)})",
             )
-        with (
-            raising(self._call.name),
-            Arms(self._call, workers, more, self._limit_threads) as arms,
-        ):
-            self._sample(arms, calls, each, last=more == calls)
-            if self._longer and self._left() > 0:
-                self._sample(arms, more, each, last=True)
+        try:
+            with (
+                raising(self._call.name),
+                Arms(self._call, workers, more, self._limit_threads) as arms,
+            ):
+                self._sample(arms, calls, each, last=more == calls)
+                if self._longer and self._left() > 0:
+                    self._sample(arms, more, each, last=True)
+        except WorkersUnavailableError as error:
+            return self._end("inconclusive", str(error))
         self._kind = arms.kind
         if arms.doubt:
             self._notes.append(f"the ceiling is other work, no processes: {arms.doubt}")
