@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,16 @@ def test_plain_words() -> None:
     )
     assert "thread <Main>: 4.0 %" in str(USAGE)
     assert "thread &lt;Main&gt;" in USAGE._repr_html_()
+
+
+def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
+    shares = tuple(ThreadShare(f"worker {i}", i, 0.01) for i in range(1, 101))
+    usage = replace(USAGE, by_thread=shares)
+    text = str(usage)
+    assert "thread worker 12: 1.0 %" in text
+    assert "worker 13" not in text
+    assert "  88 other threads: 88 %" in text
+    assert gilx.GilUsage.from_json(usage.to_json()).by_thread == shares
 
 
 def test_the_picture(tmp_path: Path) -> None:

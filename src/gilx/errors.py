@@ -47,7 +47,7 @@ class WatchUnavailableError(RuntimeError):
 
 
 class WorkersUnavailableError(RuntimeError):
-    """The system does not start as many threads as were asked for; the message says why."""
+    """The system does not start as many threads as were asked for."""
 
 
 class NoGilError(WatchUnavailableError):

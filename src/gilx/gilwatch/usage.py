@@ -22,6 +22,7 @@ __all__ = ["GilUsage", "ThreadShare"]
 
 _SCHEMA = "gilx.usage/1"
 _ALL = 0.995  # a share that is said to be all
+_MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 
@@ -200,7 +201,10 @@ class GilUsage:
             ("mean release", self._length(self.release_length)),
             ("held at every look for", duration(self.held_stretch)),
         ]
-        rows += [(f"thread {share.name}", str(share)) for share in self.by_thread]
+        rows += [
+            (f"thread {share.name}" if share.native_id else share.name, str(share))
+            for share in self._shares_shown()
+        ]
         rows += [
             (
                 "time",
@@ -220,6 +224,14 @@ class GilUsage:
             ),
         ]
         return rows
+
+    def _shares_shown(self) -> list[ThreadShare]:
+        """Return the shares of the first threads, and the sum of the rest if any."""
+        shown, rest = self.by_thread[:_MOST_SHOWN], self.by_thread[_MOST_SHOWN:]
+        if not rest:
+            return list(shown)
+        held = sum(share.held for share in rest)
+        return [*shown, ThreadShare(f"{len(rest)} other threads", None, held)]
 
     def predict(
         self,
@@ -300,12 +312,12 @@ class GilUsage:
 
         """
         free = max(0.0, 1 - sum(share.held for share in self.by_thread))
-        shares = [*((t.name, t.held) for t in self.by_thread), ("nobody", free)]
+        shares = [*((t.name, t.held) for t in self._shares_shown()), ("nobody", free)]
         figure = new_figure(7, 1.2 + 0.4 * len(shares))
         axes = figure.subplots()
         names, held = zip(*shares, strict=True)
         places = range(len(shares))
-        colours = ["#c0392b"] * len(self.by_thread) + ["#d5d8dc"]
+        colours = ["#c0392b"] * (len(shares) - 1) + ["#d5d8dc"]
         axes.barh(places, [100 * share for share in held], color=colours)
         axes.set_yticks(places, names)
         axes.invert_yaxis()

@@ -54,8 +54,11 @@ def judge_scaling(
     As `gilx.testing.assert_scales`, but what was found is returned, whatever it is.
     """
     judge = _judge(fn, args, workers, efficiency, budget, setup, limit_threads)
-    with limits(limit_threads):
-        return judge.verdict()
+    try:
+        with limits(limit_threads):
+            return judge.verdict()
+    except WorkersUnavailableError as error:
+        return judge.refused(str(error))
 
 
 def not_scaled(
@@ -162,16 +165,13 @@ class _Judge:
                 f"too long: a call takes {duration(each)}, and {FEWEST_BLOCKS} blocks at"
                 f" least {duration(need)} (budget: {duration(self._budget)})",
             )
-        try:
-            with (
-                raising(self._call.name),
-                Arms(self._call, workers, more, self._limit_threads) as arms,
-            ):
-                self._sample(arms, calls, each, last=more == calls)
-                if self._longer and self._left() > 0:
-                    self._sample(arms, more, each, last=True)
-        except WorkersUnavailableError as error:
-            return self._end("inconclusive", str(error))
+        with (
+            raising(self._call.name),
+            Arms(self._call, workers, more, self._limit_threads) as arms,
+        ):
+            self._sample(arms, calls, each, last=more == calls)
+            if self._longer and self._left() > 0:
+                self._sample(arms, more, each, last=True)
         self._kind = arms.kind
         if arms.doubt:
             self._notes.append(f"the ceiling is other work, no processes: {arms.doubt}")
