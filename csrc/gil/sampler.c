@@ -180,8 +180,8 @@ static void list_threads(gilx_sampler *sampler) {
     meet_states(sampler);
 }
 
-/* What one read says of the lengths of holds. A hold can't go on
- * across a read that found the watched free, and did go on between two that are close
+/* Narrow the bounds of the lengths of holds by one read. A hold can't go on across a read
+ * that found the watched thread without the GIL, and did go on between two that are close
  * together. */
 static void bound_holds(gilx_sampler *sampler, int64_t now, bool holds) {
     gilx_totals *totals = &sampler->totals;
@@ -238,9 +238,13 @@ static holder *meet_holder(gilx_sampler *sampler, sight *seen, uintptr_t state) 
 /* Read the words for a while. Returns the time of the last read. */
 static int64_t read_burst(gilx_sampler *sampler, int64_t length, sight *seen) {
     const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
+    *seen = (sight){.holder_count = 0};
+    /* Identifying a thread state takes longer than many a hold, so the last holder, most
+     * likely the next one as well, is identified before. */
+    const uintptr_t first = gilx_gil_holder(&sampler->words);
+    holder *last = first == 0 ? NULL : meet_holder(sampler, seen, first);
     int64_t now = gilx_now_ns();
-    *seen = (sight){.at_ns = now};
-    holder *last = NULL;
+    seen->at_ns = now;
     if (sampler->free_ns < begin && now >= begin) {
         sampler->free_ns = sampler->read_ns = begin;
     }
@@ -357,7 +361,7 @@ static void poll_threads(gilx_sampler *sampler, const sight *seen, gilx_look *lo
     poll_thread(sampler, WATCHED, look);
     for (int i = 0; i < seen->holder_count; ++i) {
         const int place = seen->holders[i].place;
-        if (place != GILX_UNKNOWN_THREAD) {
+        if (place != GILX_UNKNOWN_THREAD && seen->holders[i].reads > 0) {
             poll_thread(sampler, place, look);
             threads[place].active = number;
             keep_active(sampler, place);
@@ -387,7 +391,7 @@ static void note_holders(const sight *seen, gilx_look *look) {
     const double reads = (double)seen->reads;
     for (int i = 0; i < seen->holder_count && look->holders < GILX_HOLDERS_KEPT; ++i) {
         const int place = seen->holders[i].place;
-        if (place != GILX_UNKNOWN_THREAD) {
+        if (place != GILX_UNKNOWN_THREAD && seen->holders[i].reads > 0) {
             look->held[look->holders++] = (gilx_share){
                 (uint16_t)place, share_of((double)seen->holders[i].reads, reads)};
         }
