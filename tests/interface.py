@@ -54,7 +54,7 @@ def names(module: ModuleType) -> Iterator[str]:
                     yield f"    {each}{signature(member)}"
 
 
-def signature(value: object) -> str:
+def signature(value: Any) -> str:
     """Return the signature of what can be called, else nothing."""
     if isinstance(value, classmethod | staticmethod):
         value = value.__func__
@@ -99,9 +99,11 @@ def records() -> Iterator[str]:
     for info in pkgutil.walk_packages(gilx.__path__, "gilx."):
         if info.name == "gilx.__main__":
             continue
-        for value in vars(importlib.import_module(info.name)).values():
-            if inspect.isclass(value) and "to_json" in vars(value):
-                waiting.append(value)
+        waiting += [
+            value
+            for value in vars(importlib.import_module(info.name)).values()
+            if inspect.isclass(value) and "to_json" in vars(value)
+        ]
     done: set[type[Any]] = set()
     for record in sorted(set(waiting), key=lambda record: record.__name__):
         yield from _fields(record, done)
