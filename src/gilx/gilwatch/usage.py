@@ -24,6 +24,7 @@ _SCHEMA = "gilx.usage/1"
 _ALL = 0.995  # a share that is said to be all
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
+_SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ class GilUsage:
     def _length(self, bounds: tuple[float, float]) -> str:
         low, high = bounds
         if high >= self.wall and low < _RESOLVED * high:
-            return "not resolved" + (f"; at least {duration(low)}" if low > 0 else "")
+            known = low >= _SHORTEST_SEEN
+            return "not resolved" + (f"; at least {duration(low)}" if known else "")
         return f"{duration(low)} to {duration(high)}"
 
     def _details(self) -> list[tuple[str, str]]:
