@@ -244,6 +244,9 @@ def test_noise_makes_it_longer_not_wrong(decision: str) -> None:
         ({"parallel_cpu": 4.0}, "2.0 times the CPU time"),
         ({"parallel_cpu": 2.0}, "threads wait for each other"),
         ({"parallel_cpu": 2.0, "parallel_own": 1.0}, "costs too much"),
+        # It is not known who waits for whom: no work is said to be uneven.
+        ({"parallel_cpu": 2.0, "steal": 9.0}, "for a lock of the library's own"),
+        ({"parallel_own": None}, "for a lock of the library's own"),
     ],
 )
 def test_what_likely_makes_it_slow(change: dict[str, Any], words: str) -> None:
