@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gilx.gilwatch.prediction import Prediction
 
-__all__ = ["GilUsage", "ThreadShare"]
+__all__ = ["FirstCall", "GilUsage", "ThreadShare"]
 
 _SCHEMA = "gilx.usage/1"
 _ALL = 0.995  # a share that is said to be all
@@ -45,6 +45,30 @@ class ThreadShare:
             "" if self.wanted is None else f", {percent(self.wanted)} waiting for it"
         )
         return percent(self.held) + waiting
+
+
+@dataclass(frozen=True)
+class FirstCall:
+    """First call of a function, which may compile, import or fill a cache.
+
+    `wall` is in seconds; `held` and its interval are as those of `GilUsage`, None where
+    nothing could be told.
+    """
+
+    wall: float
+    held: float | None
+    held_interval: tuple[float, float]
+
+    @classmethod
+    def of(cls, usage: GilUsage) -> FirstCall:
+        """Return the first call by what was seen of it alone."""
+        held = None if math.isnan(usage.held) else usage.held
+        return cls(usage.wall, held, usage.held_interval)
+
+    def __str__(self) -> str:
+        held = percent(math.nan if self.held is None else self.held)
+        low, high = map(percent, self.held_interval)
+        return f"{duration(self.wall)}, held {held} ({low} to {high})"
 
 
 @dataclass(frozen=True)
@@ -97,6 +121,12 @@ class GilUsage:
         Where in the call it was held, if that was in one place.
     doubt : str
         Why nothing can be concluded; empty if something can.
+    first : FirstCall, optional
+        The first call, which warmed up and is in none of the other figures; None if
+        there was no such call, or it is these figures.
+    is_first : bool
+        Whether these figures are of the first call, since the budget had no time for
+        another one.
     result : object
         What the call returned; None for a watch. It is not part of the JSON.
 
@@ -125,6 +155,8 @@ class GilUsage:
     backend: str
     where: str = ""
     doubt: str = ""
+    first: FirstCall | None = None
+    is_first: bool = False
     result: Any = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> str:
@@ -163,6 +195,9 @@ class GilUsage:
 
     def sentence(self) -> str:
         """Return the finding in one sentence of plain words."""
+        return self._finding() + ("; this was its first call" if self.is_first else "")
+
+    def _finding(self) -> str:
         if self.doubt:
             return f"inconclusive: {self.doubt}"
         each = self.wall / self.repeats
@@ -202,6 +237,8 @@ class GilUsage:
             ("held at every look for", duration(self.held_stretch)),
         ]
         rows += [(f"thread {share.name}", str(share)) for share in self.by_thread]
+        if self.first is not None:
+            rows.append(("first call, a warm-up, not counted", str(self.first)))
         rows += [
             (
                 "time",

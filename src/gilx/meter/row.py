@@ -282,6 +282,7 @@ class RowMeter:
                 # What a setup provides is enough for so many calls.
                 repeat=None if self._settings.setup is None else repeat,
                 precision=0.05,
+                warmup=False,  # it was called before
                 budget=min(_PROBE, self._budget / 10),
             )
         except WatchUnavailableError as error:
