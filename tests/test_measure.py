@@ -282,6 +282,18 @@ def test_a_call_longer_than_the_budget() -> None:
     assert str(Report.from_json(report.to_json())) == str(report)
 
 
+def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
+    calls: list[int] = []
+
+    def compiled_on_first_use() -> None:
+        calls.append(1)
+        time.sleep(0.6 if len(calls) == 1 else 0.01)
+
+    row = one(gilx.measure(compiled_on_first_use, workers=2, budget=2))
+    assert row.blocks > 0
+    assert any("the first call took" in note for note in row.notes), row
+
+
 def test_a_call_that_returns_at_once() -> None:
     for _ in range(5):
         row = one(measure(int, blocks=1))

@@ -332,6 +332,29 @@ def data_of_this_process(sizes: list[int] = []) -> None:  # noqa: B006 - that is
 
 
 @two_cpus
+@pytest.mark.skipif(
+    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
+)
+def test_a_long_first_call_is_not_what_is_judged() -> None:
+    calls: list[int] = []
+
+    def compiled_on_first_use() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            ckernels.spin(1, 0, 500_000_000)
+        else:
+            time.sleep(0.02)
+
+    # More than a fifth of the budget, which is for the hold fraction.
+    found = judge_scaling(compiled_on_first_use, budget=2)
+    assert found.outcome != "fail", found
+    release = scaling(found).release
+    assert release is not None
+    assert release.watched != release.first_seconds
+    assert release.held_interval[0] < 0.1
+
+
+@two_cpus
 def test_processes_that_do_less(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_of_this_process, "__defaults__", ([3_000_000] * 5,))
     found = judge_scaling(data_of_this_process, budget=5)

@@ -39,7 +39,7 @@ _LONGEST = 0.06  # seconds for which each worker's part should last, where there
 _CONTROL = 0.2  # of the serial sample: how long the control takes
 _PROBE = 0.5  # seconds
 _EMPTY_REGIONS = 15
-_AGAIN = 5  # times: what fits into the budget so often is tried again once it is warm
+_AGAIN = 2  # times: what fits into the budget so often is tried again once it is warm
 
 
 class RowMeter:
