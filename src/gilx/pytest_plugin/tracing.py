@@ -10,7 +10,7 @@ from types import FunctionType, MethodType
 __all__ = ["is_python", "tracing"]
 
 # Compiled ones that do nothing but call what they were made from.
-_WRAPPERS = (partial, staticmethod, type(lru_cache(int)))
+_WRAPPERS: tuple[type, ...] = (partial, staticmethod, type(lru_cache(int)))
 
 
 def tracing() -> str:
