@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from gilx.audit import (
     read_plan,
 )
 from gilx.cli import main
-from gilx.environment import Environment
+from gilx.environment import Environment, gil_enabled
 from gilx.errors import ArgumentError
 from tests.pages import ROOT
 
@@ -303,6 +304,34 @@ def test_audits_of_other_machines() -> None:
     # It is refused before anything is measured.
     with pytest.raises(ArgumentError, match=r"usable CPUs: .* here, 99 there"):
         perform(Plan((Subject("f", "no:such"),)), baseline=other)
+
+
+COMPILED_ON_FIRST_USE = """
+import time
+from gilx import ckernels
+calls = []
+def work():
+    calls.append(1)
+    if len(calls) == 1:
+        ckernels.spin(1, 0, 300_000_000)
+    else:
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.skipif(
+    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
+)
+def test_first_calls_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "compiled_on_first_use.py").write_text(COMPILED_ON_FIRST_USE)
+    monkeypatch.syspath_prepend(tmp_path)
+    # A quarter of the budget is for the hold fraction: less than the first call takes.
+    plan = Plan((Subject("f", "compiled_on_first_use:work", budget=1.0),))
+    found = perform(plan).lines[0]
+    assert not found.error
+    assert found.held_interval[0] < 0.1, found
 
 
 def test_what_looks_worse_is_measured_again() -> None:

@@ -70,6 +70,45 @@ def test_probe_of_a_callable() -> None:
     assert "in 3 calls" in command("probe", "--repeat", "3", "math:fabs", "-2.5").stdout
 
 
+COMPILED_ON_FIRST_USE = """
+from gilx import ckernels
+import time
+calls = 0
+def work():
+    global calls
+    calls += 1
+    if calls == 1:
+        ckernels.spin(1, 0, 300_000_000)
+    else:
+        time.sleep(0.02)
+"""
+
+
+@needs_watch
+@pytest.mark.parametrize("timeline", [False, True])
+def test_probe_warms_up(tmp_path: Path, *, timeline: bool) -> None:
+    (tmp_path / "compiled.py").write_text(COMPILED_ON_FIRST_USE)
+    options = ["--timeline", str(tmp_path / "trace.json")] if timeline else []
+
+    def probed(*words: str) -> gilx.GilUsage:
+        given = ("probe", "--json", *options, "compiled:work", *words)
+        done = command(*given, PYTHONPATH=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        return gilx.GilUsage.from_json(done.stdout)
+
+    warm = probed("--repeat", "9")
+    assert warm.repeats == 9
+    assert warm.first is not None
+    assert warm.first.wall >= 0.3
+    assert warm.held_interval[0] < 0.1
+    cold = probed("--no-warmup", "--repeat", "1")
+    assert cold.first is None
+    assert cold.held_interval[1] > 0.9
+    only = probed("--budget", "0.2")
+    assert only.is_first
+    assert only.repeats == 1
+
+
 @needs_watch
 def test_probe_of_a_script(tmp_path: Path) -> None:
     script = tmp_path / "script.py"

@@ -14,6 +14,7 @@ import gilx
 from gilx import ckernels
 from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
+from gilx.gilwatch import convoy
 from gilx.gilwatch.convoy import Latency, LatencyRow
 from gilx.gilwatch.release_costs import Costs, costs
 
@@ -72,6 +73,27 @@ def test_an_attached_call_stalls_a_stop_of_all_threads() -> None:
     # Stops come at any moment of the call; that all of a dozen meet its last fifth has a
     # chance of one in 10**8.
     assert stalls[1] > HOLD / 5
+
+
+def test_the_first_call_is_made_before_delays_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    taken = convoy._delays
+
+    def delays(*arguments: Any) -> list[float]:
+        order.append("delays")
+        return taken(*arguments)
+
+    def fn() -> None:
+        order.append("call")
+        time.sleep(1e-3)
+
+    monkeypatch.setattr(convoy, "_delays", delays)
+    for seed in range(4):  # whether or not the baseline comes first
+        order.clear()
+        gilx.latency(fn, duration=0.05, echo=False, seed=seed)
+        assert order[0] == "call"
 
 
 @pytest.mark.thread_unsafe(reason="counts threads")

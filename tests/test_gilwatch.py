@@ -164,17 +164,79 @@ def test_next_to_no_cost_is_next_to_no_looks() -> None:
 
 
 @needs_gil
-def test_result_and_repeats() -> None:
+@pytest.mark.parametrize(("warmup", "made"), [(True, 8), (False, 7)])
+def test_result_and_repeats(made: int, *, warmup: bool) -> None:
     calls: list[int] = []
 
     def call(x: int) -> int:
         calls.append(x)
         return len(calls)
 
-    usage = gilx.probe(call, 3, repeat=7)
-    assert calls == [3] * 7
-    assert usage.result == 7
+    usage = gilx.probe(call, 3, repeat=7, warmup=warmup)
+    assert calls == [3] * made
+    assert usage.result == made
     assert usage.repeats == 7
+    assert (usage.first is not None) == warmup
+    assert not usage.is_first
+
+
+class CompiledOnFirstUse:
+    """Holds the GIL for a time at the first call; releases it at all others."""
+
+    def __init__(self, hold: float = 0.2, release: float = 0.02) -> None:
+        self._hold, self._release = hold, release
+        self.calls = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            ckernels.spin(1, 0, int(self._hold * 1e9))
+        else:
+            time.sleep(self._release)
+
+
+@needs_gil
+@pytest.mark.parametrize("repeat", [None, 1, 5])
+def test_the_first_call_is_a_figure_of_its_own(repeat: int | None) -> None:
+    for _ in range(5):
+        usage = gilx.probe(CompiledOnFirstUse(), repeat=repeat, precision=0.1)
+        if not usage.doubt:
+            break
+    else:
+        pytest.skip(f"this machine is too busy: {usage.doubt}")
+    assert usage.held_interval[0] < 0.1, usage
+    assert usage.first is not None
+    assert usage.first.wall >= 0.2
+    assert usage.first.held_interval[1] > 0.9
+    assert not usage.is_first
+    assert "  first call, a warm-up, not counted: " in str(usage)
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+@needs_gil
+@pytest.mark.parametrize("repeat", [None, 1])
+def test_a_first_call_that_takes_the_budget_is_not_made_twice(
+    repeat: int | None,
+) -> None:
+    fn = CompiledOnFirstUse()
+    usage = gilx.probe(fn, budget=0.15, repeat=repeat)
+    assert fn.calls == 1
+    assert usage.repeats == 1
+    assert usage.first is None
+    assert usage.is_first
+    assert usage.held_interval[1] > 0.9
+    assert usage.sentence().endswith("; this was its first call")
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+@needs_gil
+def test_without_a_warm_up_the_first_call_counts() -> None:
+    fn = CompiledOnFirstUse()
+    usage = gilx.probe(fn, repeat=1, warmup=False)
+    assert fn.calls == 1
+    assert usage.held_interval[1] > 0.9
+    assert usage.first is None
+    assert not usage.is_first  # for all that is known
 
 
 @needs_gil

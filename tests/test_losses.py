@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
+import threading
+from array import array
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx import ckernels
 from gilx.meter.losses import Known, split
-from gilx.meter.workers import Sample, concurrency
+from gilx.meter.workers import Sample, concurrency, take_sample, with_shares
+from gilx.pools import Region, ThreadPool
+from gilx.pools.account import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from gilx.ckernels import Counter
 
 ALONE = Sample(
     *(1.0, 1.0, 0.0, None, 1),
@@ -18,6 +31,7 @@ ALONE = Sample(
     late=0.0,
     early=0.0,
     uneven=0.0,
+    uneven_cpu=0.0,
     longest=1.0,
     voluntary=0,
     involuntary=0,
@@ -37,7 +51,11 @@ def together(seconds: float, cpu: float, **changes: Any) -> Sample:
         ("GIL", together(0.75, 1.0, late=0.0), replace(KNOWN, held=0.5)),
         # Held for far less than workers were late.
         ("unexplained", together(1.0, 1.0, late=1.0), replace(KNOWN, held=0.011)),
-        ("imbalance", together(0.8, 1.0, early=0.6, uneven=0.6), KNOWN),
+        (
+            "imbalance",
+            together(0.8, 1.0, early=0.6, uneven=0.6, uneven_cpu=0.6),
+            KNOWN,
+        ),
         # One worker waited for a CPU, and the other one for that.
         ("machine", together(1.0, 1.0, wait=0.5, early=0.5), KNOWN),
         ("more CPU work", together(0.9, 1.8), replace(KNOWN, ceiling=1.1)),
@@ -58,6 +76,84 @@ def test_losses_of_known_samples(main: str, parallel: Sample, known: Known) -> N
     assert max(losses, key=lambda loss: loss.amount).name == main
     others = [abs(loss.amount) for loss in losses if loss.name != main]
     assert max(others) < 0.02
+
+
+def of_workers(*workers: tuple[float, float]) -> Sample:
+    """Return the sample of workers of which the end and the CPU time are given."""
+    shares = [Share(0.0, end, cpu, 0.0, 0, 0) for end, cpu in workers]
+    seconds = max(end for end, _ in workers)
+    sample = Sample(seconds, sum(cpu for _, cpu in workers), 0.0, None, 1)
+    return with_shares(sample, [(0.0, seconds, seconds, shares)])
+
+
+@pytest.mark.parametrize(
+    ("main", "imbalance", "serial", "parallel"),
+    [
+        # Twice as much work for one as for the other.
+        ("imbalance", 0.5, (3.0, 3.0), [(1.0, 1.0), (2.0, 2.0)]),
+        # As much for each, behind a lock that one of them has nearly all of the time.
+        ("unexplained", 0.0, (2.0, 2.0), [(1.1, 1.0), (2.0, 1.0)]),
+        # The lock spins: what waits uses CPU time, and does no work.
+        ("more CPU work", 0.0, (2.0, 2.0), [(1.0, 1.0), (2.0, 2.0)]),
+        # One sleeps for longer than the other does.
+        ("unexplained", 0.0, (3.0, 0.0), [(0.5, 0.0), (2.5, 0.0)]),
+        # Three share a lock, and one has a bit more to do.
+        ("unexplained", 0.2 / 3.1, (3.1, 3.1), [(1.0, 1.0), (2.0, 1.0), (3.1, 1.1)]),
+    ],
+)
+def test_imbalance_is_uneven_work_only(
+    main: str,
+    imbalance: float,
+    serial: tuple[float, float],
+    parallel: list[tuple[float, float]],
+) -> None:
+    alone, sample = of_workers(serial), of_workers(*parallel)
+    workers = len(parallel)
+    speedup = alone.seconds / sample.seconds
+    known = replace(KNOWN, ceiling=float(workers), control=float(workers))
+    losses = split([alone] * 3, [sample] * 3, workers, speedup, known)
+    assert max(losses, key=lambda loss: loss.amount).name == main
+    amounts = {loss.name: loss.amount for loss in losses}
+    assert amounts["imbalance"] == pytest.approx(imbalance, abs=1e-3)
+    assert amounts["machine"] == pytest.approx(0.0, abs=1e-3)
+
+
+class Rows:
+    """Work of which each item has a number of its own to compute, under a lock."""
+
+    name = "rows"
+
+    def __init__(self, lock: AbstractContextManager[object], sizes: list[int]) -> None:
+        self._lock, self._sizes = lock, sizes
+
+    def function(self, variant: str) -> Callable[..., None]:
+        del variant
+        return self._compute
+
+    def _compute(self, *, take: Counter) -> None:
+        while (claim := take.take()) is not None:
+            for size in self._sizes[claim[0] : claim[1]]:
+                with self._lock:
+                    ckernels.collatz_nogil(1, array("i", bytes(4 * size)))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lock", "uneven"),
+    [
+        ([20_000, 200_000], nullcontext(), True),
+        ([100_000, 100_000], threading.Lock(), False),
+    ],
+    ids=["uneven", "lock"],
+)
+def test_only_uneven_work_uses_uneven_cpu_time(
+    sizes: list[int], lock: AbstractContextManager[object], *, uneven: bool
+) -> None:
+    region = Region(Rows(lock, sizes), "", (), len(sizes), "static")
+    with ThreadPool(2) as pool:
+        samples = [take_sample(pool, [region]) for _ in range(9)]
+    parts = [(sample.uneven_cpu or 0) / (sample.worker_cpu or 1) for sample in samples]
+    # Nine elevenths, or nothing, on CPUs that are as fast.
+    assert (median(parts) > 0.4) == uneven, parts
 
 
 def test_with_gils_of_their_own_nobody_waits_for_another() -> None:

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import math
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -281,6 +282,18 @@ def test_a_call_longer_than_the_budget() -> None:
     assert str(Report.from_json(report.to_json())) == str(report)
 
 
+def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
+    calls: list[int] = []
+
+    def compiled_on_first_use() -> None:
+        calls.append(1)
+        time.sleep(0.6 if len(calls) == 1 else 0.01)
+
+    row = one(gilx.measure(compiled_on_first_use, workers=2, budget=2))
+    assert row.blocks > 0
+    assert any("the first call took" in note for note in row.notes), row
+
+
 def test_a_call_that_returns_at_once() -> None:
     for _ in range(5):
         row = one(measure(int, blocks=1))
@@ -351,6 +364,38 @@ def test_the_current_directory_is_not_looked_in_first(
     assert processes.run(1) > 0
     processes.close()
     assert not (tmp_path / "loaded").exists()
+
+
+def of_main(name: str) -> type:
+    """Return a class that says to be of the main script."""
+    return type(name, (), {"__module__": "__main__", "__call__": lambda _: None})
+
+
+def test_only_globals_of_the_main_script_can_not_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = of_main("Kept")
+    monkeypatch.setattr(sys.modules["__main__"], "Kept", kept, raising=False)
+    text = "if __name__ == '__main__':"
+    for sent in (
+        partial(len, text),
+        partial(len, ["__main__", "Kept", ["__main__"]]),
+        partial(len, {"__main__": "__main__", "Kept": b"c__main__\nKept\n"}),
+        partial(len, pickle.dumps(kept)),
+    ):
+        assert pickle.loads(packed(sent, None))[0]() == sent()
+    for kept_back in (
+        partial(len, [kept]),
+        kept(),
+        # Names that were written before are read from the pickler's memo.
+        partial(print, "__main__", "Kept", kept),
+        partial(print, *("__main__", "Kept") * 300, kept, kept),
+        partial(print, *map(str, range(100_000)), text, kept),
+    ):
+        with pytest.raises(NoProcessesError, match="defined in the main script"):
+            packed(kept_back, None)
+        with pytest.raises(NoProcessesError, match="defined in the main script"):
+            packed(digest, kept_back)
 
 
 def test_a_script_is_not_run_again(tmp_path: Any) -> None:

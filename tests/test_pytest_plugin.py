@@ -6,16 +6,19 @@ comes when it is asked for. That it asks the right thing is tried with real ones
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import subprocess
 import sys
+import types
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import gilx.testing
+from gilx import cykernels
 from gilx.environment import gil_enabled
 from gilx.pytest_plugin.tracing import is_python, tracing
 from gilx.testing import Verdict
@@ -508,6 +511,67 @@ def test_coverage(pytester: pytest.Pytester) -> None:
     done.assert_outcomes(failed=3)
 
 
+TRACED = """
+import sys
+
+def pytest_runtest_call(item):
+    sys.settrace(lambda *_: None)
+
+def pytest_runtest_teardown(item):
+    sys.settrace(None)
+"""
+HELD_IN_CYTHON = """
+import numpy as np
+from gilx.cykernels import collatz_gil
+
+OUT = np.zeros(20_000, np.int32)
+
+def test_cython(gil):
+    gil.releases(collatz_gil, 1, OUT, 0, len(OUT))
+"""
+HELD_IN_NUMBA = """
+from numba import njit
+
+@njit
+def total(n):
+    found = 0
+    for i in range(n):
+        found ^= i * i
+    return found
+
+def test_numba(gil):
+    gil.releases(total, 10_000_000)
+"""
+
+
+def assert_judged_by_the_watch(done: pytest.RunResult, tests: int) -> None:
+    """Assert that no tracer was in the way of a failure; a busy machine may have been."""
+    outcomes = done.parseoutcomes()
+    assert outcomes.get("failed", 0) + outcomes.get("skipped", 0) == tests
+    done.stdout.no_fnmatch_line("*traces Python code*")
+
+
+@can_watch
+def test_compiled_function_that_holds_fails_under_a_tracer(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(TRACED)
+    pytester.makepyfile(HELD_IN_CYTHON)
+    done = pytester.runpytest_subprocess("-rs", "-p", "no:cacheprovider")
+    assert_judged_by_the_watch(done, 1)
+
+
+@can_watch
+@needs("pytest_cov")
+@needs("numba")
+def test_compiled_functions_that_hold_fail_under_coverage(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(HELD_IN_CYTHON + HELD_IN_NUMBA)
+    done = pytester.runpytest_subprocess("--cov=.", "-rs")
+    assert_judged_by_the_watch(done, 2)
+
+
 @needs("pytest_benchmark")
 @pytest.mark.usefixtures("made_up")
 def test_benchmark(pytester: pytest.Pytester) -> None:
@@ -597,6 +661,23 @@ class Doubled:
     def __call__(self) -> None:
         pass
 
+    @staticmethod
+    def alone() -> None:
+        pass
+
+
+class Inherited(Doubled):
+    pass
+
+
+class Compiled:
+    __call__ = cykernels.collatz_gil  # Cython binds it, as Python does
+
+
+class Made:
+    def __init__(self) -> None:
+        pass
+
 
 @pytest.mark.parametrize(
     ("fn", "right"),
@@ -605,10 +686,30 @@ class Doubled:
         (partial(partial(test_who_traces)), True),
         (Doubled(), True),
         (Doubled().__call__, True),
+        (Inherited(), True),
+        (vars(Doubled)["alone"], True),
+        (functools.cache(test_who_traces), True),
+        (Made, True),
         (sorted, False),
         (partial(sorted, []), False),
         ("a".join, False),
+        (int, False),
+        (functools.cache(sorted), False),
+        (cykernels.collatz_gil, False),
+        (partial(cykernels.collatz_gil, 1), False),
+        (types.MethodType(cykernels.collatz_gil, 1), False),
+        (Compiled(), False),
     ],
 )
-def test_what_is_python(fn: Callable[..., object], *, right: bool) -> None:
+def test_only_functions_of_python_are_python(
+    fn: Callable[..., object], *, right: bool
+) -> None:
     assert is_python(fn) == right
+
+
+def test_dispatcher_of_numba_is_compiled() -> None:
+    numba = pytest.importorskip("numba")
+    compiled = numba.njit(test_who_traces)
+    assert hasattr(compiled, "__code__")
+    assert not is_python(compiled)
+    assert not is_python(partial(compiled, 1))

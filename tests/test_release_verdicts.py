@@ -101,6 +101,26 @@ def test_a_call_that_takes_the_whole_budget_is_made_once() -> None:
     assert isinstance(found.evidence, ReleaseEvidence)
     assert found.evidence.calls == 1
     assert found.outcome != "fail"
+    assert found.notes[-1].startswith("only the first call was watched")
+
+
+@can_watch
+def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
+    calls: list[int] = []
+
+    def compiled_on_first_use() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            ckernels.spin(1, 0, 500_000_000)
+        else:
+            time.sleep(0.002)
+
+    found = judge_release(compiled_on_first_use, budget=3).evidence
+    assert isinstance(found, ReleaseEvidence)
+    assert found.first_seconds >= 0.5
+    # Stages are as long as they should be, not one call each: looks are spent on them.
+    assert found.calls >= 40 * (found.stages - 1)
+    assert found.held_interval[0] < 0.1
 
 
 @can_watch

@@ -244,6 +244,9 @@ def test_noise_makes_it_longer_not_wrong(decision: str) -> None:
         ({"parallel_cpu": 4.0}, "2.0 times the CPU time"),
         ({"parallel_cpu": 2.0}, "threads wait for each other"),
         ({"parallel_cpu": 2.0, "parallel_own": 1.0}, "costs too much"),
+        # It is not known who waits for whom: no work is said to be uneven.
+        ({"parallel_cpu": 2.0, "steal": 9.0}, "for a lock of the library's own"),
+        ({"parallel_own": None}, "for a lock of the library's own"),
     ],
 )
 def test_what_likely_makes_it_slow(change: dict[str, Any], words: str) -> None:
@@ -326,6 +329,29 @@ def data_of_this_process(sizes: list[int] = []) -> None:  # noqa: B006 - that is
     """Do more where there are sizes."""
     for size in sizes:
         hashlib.sha256(bytes(size))
+
+
+@two_cpus
+@pytest.mark.skipif(
+    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
+)
+def test_a_long_first_call_is_not_what_is_judged() -> None:
+    calls: list[int] = []
+
+    def compiled_on_first_use() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            ckernels.spin(1, 0, 500_000_000)
+        else:
+            time.sleep(0.02)
+
+    # More than a fifth of the budget, which is for the hold fraction.
+    found = judge_scaling(compiled_on_first_use, budget=2)
+    assert found.outcome != "fail", found
+    release = scaling(found).release
+    assert release is not None
+    assert release.watched != release.first_seconds
+    assert release.held_interval[0] < 0.1
 
 
 @two_cpus

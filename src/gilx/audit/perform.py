@@ -93,11 +93,11 @@ def _line(
     try:
         show("setup")
         call = subject.call(size)
-        show("hold fraction")
-        usage, doubt = _usage(call, subject.budget * _PROBE)
         scaling = tuple(
             _scaling(call, workers, subject.budget, show) for workers in subject.workers
         )
+        show("hold fraction")
+        usage, doubt = _usage(call, subject.budget * _PROBE)
     except Exception as error:
         return Line(
             name=subject.name,
@@ -124,7 +124,8 @@ def _line(
 
 def _usage(call: Call, budget: float) -> tuple[GilUsage | None, str]:
     try:
-        usage = probe(call, budget=budget)
+        # The first calls, which may compile or fill a cache, were made for the speedup.
+        usage = probe(call, budget=budget, warmup=False)
     except WatchUnavailableError as error:
         return None, str(error)
     return usage, usage.doubt

@@ -12,8 +12,8 @@ from gilx.cli import Parser
 from gilx.cli.files import check_page, save, save_figure
 from gilx.cli.numbers import number, whole_number
 from gilx.cli.target import find_target
-from gilx.errors import ArgumentError, at_least
-from gilx.gilwatch.probe import probe
+from gilx.errors import ArgumentError, above_zero, at_least
+from gilx.gilwatch.probe import probe, probe_with_timeline
 from gilx.gilwatch.watch import watch
 
 if TYPE_CHECKING:
@@ -60,7 +60,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--html", metavar="FILE", default=quiet, help="write the same as a page"
     )
     parser.add_argument(
-        "--repeat", metavar="N", default=quiet, help="call it exactly N times"
+        "--repeat", metavar="N", default=quiet, help="watch exactly N calls"
+    )
+    parser.add_argument(
+        "--no-warmup",
+        action="store_true",
+        default=quiet,
+        help="count the first call of a callable as any other",
     )
     parser.add_argument(
         "--precision",
@@ -116,17 +122,17 @@ def _run_callable(
     call: Callable[[], Any], options: argparse.Namespace
 ) -> tuple[GilUsage, Timeline | None]:
     repeat = whole_number("repeat", getattr(options, "repeat", None))
+    budget = above_zero("budget", number("budget", getattr(options, "budget", "5")))
+    warmup = not getattr(options, "no_warmup", False)
     if any(hasattr(options, name) for name in ("timeline", "plot", "html")):
         calls = at_least("repeat", 1 if repeat is None else repeat, 1)
-        with watch() as watching:
-            for _ in range(calls):
-                call()
-        return watching.usage, watching.timeline
+        return probe_with_timeline(call, repeat=calls, budget=budget, warmup=warmup)
     usage = probe(
         call,
         repeat=repeat,
         precision=number("precision", getattr(options, "precision", "0.01")),
-        budget=number("budget", getattr(options, "budget", "5")),
+        budget=budget,
+        warmup=warmup,
     )
     return usage, None
 

@@ -145,7 +145,8 @@ def latency(
 ) -> Latency:
     """Measure the delay that `fn` puts on a thread that wants the GIL every few ms.
 
-    `fn` is called in a loop in other threads. Meanwhile the calling thread sleeps for a
+    `fn` is called once, since a first call may compile, import or fill a cache, and then
+    in a loop in other threads. Meanwhile the calling thread sleeps for a
     random time around `period`, sees how late it runs again, and starts over; then it
     sends datagrams to an echo server in another process and counts the round trips. The
     same is done with no thread calling `fn`. All of it is done in five rounds, each in
@@ -180,7 +181,7 @@ def latency(
     ArgumentError
         An argument is not as described; the message names it.
     BaseException
-        Whatever `fn` raised in a thread, as itself, after all threads have stopped.
+        Whatever `fn` raised, as itself, after all threads have stopped.
 
     """
     if not callable(fn):
@@ -193,6 +194,7 @@ def latency(
     period = above_zero("period", period)
     duration = above_zero("duration", duration)
     draw = random.Random(seed)
+    fn()
     measured = {count: _Samples() for count in counts}
     with _echo_peer(wanted=echo) as peer:
         for _ in range(_ROUNDS):

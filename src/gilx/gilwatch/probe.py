@@ -8,14 +8,16 @@ from itertools import repeat as times
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, at_least, number_between
+from gilx.gilwatch.usage import FirstCall
 from gilx.gilwatch.watch import COST, repeated, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gilx.gilwatch.timeline import Timeline
     from gilx.gilwatch.usage import GilUsage
 
-__all__ = ["probe"]
+__all__ = ["probe", "probe_with_timeline"]
 
 # A call costs Python some tens of nanoseconds, with the GIL held. A function that takes
 # no longer than this can't be told from that.
@@ -31,12 +33,15 @@ def probe(
     precision: float = 0.01,
     budget: float = 5.0,
     cost: float = COST,
+    warmup: bool = True,
 ) -> GilUsage:
     """Call a function and tell how much of its time it held the GIL.
 
-    The function is called once; then, if that was too little to look at, as often as the
-    precision needs and the budget allows. How often is decided before those calls, not by
-    what they show.
+    The first call warms up: it may compile, import or fill a cache, and is told apart as
+    ``first``. If it leaves no time in the budget for another that takes as long, its
+    figures are the result, and ``is_first`` says so. Then the function is called once
+    more, and, if that was too little to look at, as often as the precision needs and the
+    budget allows. How often is decided before those calls, not by what they show.
 
     Parameters
     ----------
@@ -45,13 +50,16 @@ def probe(
     *args
         What to call it with.
     repeat : int, optional
-        Call it exactly that often, at least 1.
+        Watch exactly so many calls after the one that warms up, at least 1; more than
+        one whatever the budget.
     precision : float
         Half the width that the interval of ``held`` should have at most, 0.001 to 0.5.
     budget : float
         Seconds that all calls together may take. One call is always made, however long.
     cost : float
         The share of one CPU that the sampler may take, above 0 and at most 0.5.
+    warmup : bool
+        Whether the first call warms up; if not, it counts as any other.
 
     Returns
     -------
@@ -73,11 +81,20 @@ def probe(
     number_between("precision", precision, 0.001, 0.5)
     number_between("budget", budget, 0, math.inf, above=True)
     if repeat is not None:
-        return _calls(fn, args, at_least("repeat", repeat, 1), cost)
+        repeat = at_least("repeat", repeat, 1)
+    first = None
+    if warmup:
+        usage, _ = _calls(fn, args, 1, cost)
+        if _is_all(usage, repeat, budget):
+            return _if_long_enough(replace(usage, is_first=True))
+        first = FirstCall.of(usage)
+    if repeat is not None:
+        usage, _ = _calls(fn, args, repeat, cost)
+        return replace(usage, first=first)
 
-    count, spent = 1, 0.0
+    count, spent = 1, 0.0 if first is None else first.wall
     while True:
-        usage = _calls(fn, args, count, cost)
+        usage, _ = _calls(fn, args, count, cost)
         spent += usage.wall
         pilot = min(_PILOT, budget / 10)
         if usage.wall >= pilot / 2 or spent >= budget / 2:
@@ -86,13 +103,32 @@ def probe(
     seconds = _looks_needed(usage, precision) * usage.resolution
     calls = math.ceil(min(seconds, budget - spent) / usage.wall * count)
     if calls > count:
-        usage = _calls(fn, args, calls, cost)
-    return _if_long_enough(usage)
+        usage, _ = _calls(fn, args, calls, cost)
+    return _if_long_enough(replace(usage, first=first))
+
+
+def probe_with_timeline(
+    fn: Callable[[], Any], *, repeat: int, budget: float, warmup: bool
+) -> tuple[GilUsage, Timeline]:
+    """Watch so many calls of a function, as `probe` does; return their timeline, too."""
+    first = None
+    if warmup:
+        usage, timeline = _calls(fn, (), 1, COST)
+        if _is_all(usage, repeat, budget):
+            return replace(usage, is_first=True), timeline
+        first = FirstCall.of(usage)
+    usage, timeline = _calls(fn, (), repeat, COST)
+    return replace(usage, first=first), timeline
+
+
+def _is_all(first: GilUsage, repeat: int | None, budget: float) -> bool:
+    """Return whether a first call leaves no time for another that takes as long."""
+    return repeat in (None, 1) and first.wall > budget - first.wall
 
 
 def _calls(
     fn: Callable[..., Any], args: tuple[Any, ...], count: int, cost: float
-) -> GilUsage:
+) -> tuple[GilUsage, Timeline]:
     watching = watch(cost=cost)
     result = None
     try:
@@ -104,7 +140,7 @@ def _calls(
             seen = watching.usage.sentence()
             error.add_note(f"gilx: what was seen of the call until then: {seen}")
         raise
-    return repeated(watching.usage, count, result)
+    return repeated(watching.usage, count, result), watching.timeline
 
 
 def _looks_needed(usage: GilUsage, precision: float) -> float:

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
     from gilx.gilwatch.prediction import Prediction
 
-__all__ = ["GilUsage", "ThreadShare"]
+__all__ = ["FirstCall", "GilUsage", "ThreadShare"]
 
 _SCHEMA = "gilx.usage/1"
 _ALL = 0.995  # a share that is said to be all
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
+_SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,30 @@ class ThreadShare:
             "" if self.wanted is None else f", {percent(self.wanted)} waiting for it"
         )
         return percent(self.held) + waiting
+
+
+@dataclass(frozen=True)
+class FirstCall:
+    """First call of a function, which may compile, import or fill a cache.
+
+    `wall` is in seconds; `held` and its interval are as those of `GilUsage`, None where
+    nothing could be told.
+    """
+
+    wall: float
+    held: float | None
+    held_interval: tuple[float, float]
+
+    @classmethod
+    def of(cls, usage: GilUsage) -> FirstCall:
+        """Return the first call by what was seen of it alone."""
+        held = None if math.isnan(usage.held) else usage.held
+        return cls(usage.wall, held, usage.held_interval)
+
+    def __str__(self) -> str:
+        held = percent(math.nan if self.held is None else self.held)
+        low, high = map(percent, self.held_interval)
+        return f"{duration(self.wall)}, held {held} ({low} to {high})"
 
 
 @dataclass(frozen=True)
@@ -98,6 +123,12 @@ class GilUsage:
         Where in the call it was held, if that was in one place.
     doubt : str
         Why nothing can be concluded; empty if something can.
+    first : FirstCall, optional
+        The first call, which warmed up and is in none of the other figures; None if
+        there was no such call, or it is these figures.
+    is_first : bool
+        Whether these figures are of the first call, since the budget had no time for
+        another one.
     result : object
         What the call returned; None for a watch. It is not part of the JSON.
 
@@ -126,6 +157,8 @@ class GilUsage:
     backend: str
     where: str = ""
     doubt: str = ""
+    first: FirstCall | None = None
+    is_first: bool = False
     result: Any = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> str:
@@ -164,6 +197,9 @@ class GilUsage:
 
     def sentence(self) -> str:
         """Return the finding in one sentence of plain words."""
+        return self._finding() + ("; this was its first call" if self.is_first else "")
+
+    def _finding(self) -> str:
         if self.doubt:
             return f"inconclusive: {self.doubt}"
         each = self.wall / self.repeats
@@ -182,7 +218,8 @@ class GilUsage:
     def _length(self, bounds: tuple[float, float]) -> str:
         low, high = bounds
         if high >= self.wall and low < _RESOLVED * high:
-            return "not resolved" + (f"; at least {duration(low)}" if low > 0 else "")
+            known = low >= _SHORTEST_SEEN
+            return "not resolved" + (f"; at least {duration(low)}" if known else "")
         return f"{duration(low)} to {duration(high)}"
 
     def _details(self) -> list[tuple[str, str]]:
@@ -205,6 +242,8 @@ class GilUsage:
             (f"thread {share.name}" if share.native_id else share.name, str(share))
             for share in self._shares_shown()
         ]
+        if self.first is not None:
+            rows.append(("first call, a warm-up, not counted", str(self.first)))
         rows += [
             (
                 "time",

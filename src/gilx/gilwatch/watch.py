@@ -305,13 +305,18 @@ def _mean_length(totals: Totals, share: float) -> tuple[float, float]:
     many ends fall into the time that was read is taken to be Poisson distributed, whose
     square root has a standard deviation of about 1/2 (Bartlett, The Square Root
     Transformation in Analysis of Variance, J. R. Stat. Soc. Suppl. 3, 1936).
+
+    Where no look is known to have had the watched thread running, which needs /proc, and
+    where the thread was never found in that state, any length is possible.
     """
     wall = max(1, totals.end_ns - totals.begin_ns) / 1e9
+    if totals.seen_ns == 0 or share <= 0:
+        return 0.0, wall
     most = (math.sqrt(totals.let_go + 1) + 0.98) ** 2
     least = max(0.0, math.sqrt(totals.let_go) - 0.98) ** 2
-    seen = max(1, totals.seen_ns) / 1e9
+    seen = totals.seen_ns / 1e9
     low = min(wall, share * seen / most)
-    return low, min(wall, share * seen / least) if least > 0 else wall * (share > 0)
+    return low, min(wall, share * seen / least) if least > 0 else wall
 
 
 def _place(timeline: Timeline) -> str:

@@ -115,6 +115,7 @@ def _of_block(
         return parts
     assert parallel.early is not None  # they are known together
     assert parallel.uneven is not None
+    assert parallel.uneven_cpu is not None
     wait, wait_alone = parallel.wait or 0.0, serial.wait or 0.0
     work = parallel.worker_cpu - serial.worker_cpu
     idle = (workers * parallel.seconds - parallel.worker_cpu - wait) - (
@@ -139,15 +140,19 @@ def _of_block(
         # worker waits for it any longer. What waits besides, waits for something else:
         # to be woken on a busy CPU, say.
         gil = min(gil, (workers - 1) * known.held * serial.seconds)
-    # Who waits for a worker that waited for a CPU waits for that CPU.
-    imbalance = min(ended, parallel.uneven)
+    # A worker that ended early because the last one waited for a CPU waits for that CPU.
+    # If the last one had more work, it used more CPU time; what all of them used beyond
+    # the serial run is not work, but a lock that spins, say. If it had not, it slept: for
+    # a lock that the other ones had, or for input and output.
+    apart = min(ended, parallel.uneven)
+    imbalance = min(apart, max(0.0, parallel.uneven_cpu - max(0.0, work)))
     seconds = parallel.seconds
     return {
         "GIL": gil / seconds,
         "dispatch": dispatch / seconds,
         "imbalance": imbalance / seconds,
         "more CPU work": work / seconds,
-        "machine": (wait - wait_alone + ended - imbalance) / seconds,
+        "machine": (wait - wait_alone + ended - apart) / seconds,
     }
 
 
@@ -175,7 +180,8 @@ def _sources(workers: int, known: Known, *, accounted: bool) -> dict[str, str]:
     return {
         "GIL": held,
         "dispatch": f"a region without work: {known.empty_region * 1e6:.0f} \u00b5s",
-        "imbalance": "from each worker's end to the last one's, but for waits for a CPU",
+        "imbalance": "from each worker's end to the last one's, as far as that one used"
+        " more CPU time",
         "more CPU work": "CPU time of the workers over that of the serial run",
         "machine": f"workers' waits for a CPU, and for who waits for one{ceiling}",
         "unexplained": "the rest",

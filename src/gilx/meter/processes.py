@@ -7,6 +7,7 @@ The processes are new ones that load the callable's module, not forks, and not t
 from __future__ import annotations
 
 import pickle
+import pickletools
 import socket
 import subprocess
 import time
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["CallProcesses", "NoProcessesError", "packed"]
 
 _SECONDS_TO_START = 60
+_GETS = ("BINGET", "LONG_BINGET")
 _CHILD = "from gilx.meter.processes import serve; serve({})"
 
 
@@ -44,12 +46,35 @@ def packed(fn: Callable[[], object], setup: Callable[[], object] | None) -> byte
         data = pickle.dumps((fn, setup))
     except Exception as error:
         raise NoProcessesError(f"it can't be pickled: {one_line(error)}") from error
-    if b"__main__" in data:
+    if _needs_main(data):
         raise NoProcessesError(
             "it is defined in the main script, which would be run again: in a module it"
             " can be sent"
         )
     return data
+
+
+def _needs_main(data: bytes) -> bool:
+    """Return whether a pickle has globals of the main script: not only its name as text.
+
+    The names of a global are the two strings before its opcode, or were memoized earlier.
+    """
+    if b"__main__" not in data:
+        return False  # nearly always, and at once
+    memo: list[object] = []
+    strings: list[object] = [None, None]
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name == "STACK_GLOBAL":
+            if strings[-2] == "__main__":
+                return True
+        elif opcode.name == "MEMOIZE":
+            memo.append(strings[-1])
+            continue
+        elif opcode.name == "FRAME":
+            continue
+        known = memo[int(argument or 0)] if opcode.name in _GETS else argument
+        strings = [strings[-1], known if isinstance(known, str) else None]
+    return False
 
 
 class CallProcesses:

@@ -39,7 +39,7 @@ _LONGEST = 0.06  # seconds for which each worker's part should last, where there
 _CONTROL = 0.2  # of the serial sample: how long the control takes
 _PROBE = 0.5  # seconds
 _EMPTY_REGIONS = 15
-_AGAIN = 5  # times: what fits into the budget so often is tried again once it is warm
+_AGAIN = 2  # times: what fits into the budget so often is tried again once it is warm
 
 
 class RowMeter:
@@ -282,6 +282,7 @@ class RowMeter:
                 # What a setup provides is enough for so many calls.
                 repeat=None if self._settings.setup is None else repeat,
                 precision=0.05,
+                warmup=False,  # it was called before
                 budget=min(_PROBE, self._budget / 10),
             )
         except WatchUnavailableError as error:

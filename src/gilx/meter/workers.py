@@ -88,6 +88,8 @@ class Sample:
     """From when a worker was done until the end of its region, all together."""
     uneven: float | None = None
     """The same without waits for a CPU, as if none of the workers had had any."""
+    uneven_cpu: float | None = None
+    """How much less CPU time workers used than the one that used most, all together."""
     longest: float | None = None
     """Of each region the time until its last worker was done, less its wait for a CPU;
     None where waits are not known."""
@@ -163,11 +165,19 @@ def with_shares(
         wait=sum(waits) if known else None,
         late=sum(s.begin - begin for begin, _, _, shares in runs for s in shares),
         early=sum(end - s.end for _, end, _, shares in runs for s in shares),
-        uneven=sum(max(ends) - end for ends in done for end in ends),
+        uneven=_below_the_largest(done),
+        uneven_cpu=_below_the_largest(
+            [[share.cpu for share in shares] for _, _, _, shares in runs]
+        ),
         longest=sum(map(max, done)) if known else None,
         voluntary=sum(voluntary) if len(voluntary) == len(every) else None,
         involuntary=sum(involuntary) if len(involuntary) == len(every) else None,
     )
+
+
+def _below_the_largest(groups: Sequence[Sequence[float]]) -> float:
+    """Return by how much the figures are below the largest of their group, in all."""
+    return sum(max(group) - each for group in groups for each in group)
 
 
 def concurrency(

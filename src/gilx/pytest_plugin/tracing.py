@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from functools import partial
+from functools import lru_cache, partial
+from types import FunctionType, MethodType
 
 __all__ = ["is_python", "tracing"]
+
+# Compiled ones that do nothing but call what they were made from.
+_WRAPPERS: tuple[type, ...] = (partial, staticmethod, type(lru_cache(int)))
 
 
 def tracing() -> str:
@@ -34,8 +38,19 @@ def tracing() -> str:
 
 
 def is_python(fn: object) -> bool:
-    """Return whether calling this runs Python code of its own, as far as can be seen."""
-    while isinstance(fn, partial):
-        fn = fn.func
-    methods = (fn, getattr(fn, "__func__", None), vars(type(fn)).get("__call__"))
-    return any(hasattr(method, "__code__") for method in methods)
+    """Return whether calling this runs Python code of its own, as far as can be seen.
+
+    Only functions of the interpreter's own type are traced. Compiled ones may look alike:
+    those of Cython and numba have a `__code__`, and numba's have the Python function that
+    they were made from as `__wrapped__`.
+    """
+    while isinstance(fn, _WRAPPERS):
+        fn = getattr(fn, "func", None) or getattr(fn, "__wrapped__", None)
+    if isinstance(fn, MethodType):
+        return is_python(fn.__func__)
+    if isinstance(fn, FunctionType):
+        return True
+    called = [getattr(type(fn), "__call__", None)]  # noqa: B004 - not whether it has one
+    if isinstance(fn, type):
+        called += [fn.__new__, getattr(fn, "__init__", None)]
+    return any(isinstance(each, FunctionType) for each in called)

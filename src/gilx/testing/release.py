@@ -62,11 +62,16 @@ class _Tally:
 
 
 def watched(
-    call: Call, limit: float, budget: float, *, alpha: float = _ALPHA
+    call: Call,
+    limit: float,
+    budget: float,
+    *,
+    warmup: float | None = None,
+    alpha: float = _ALPHA,
 ) -> ReleaseEvidence:
     """Watch calls until it is clear on which side of a limit the hold fraction is.
 
-    The first call warms up and counts only if there is no time for another. Then stages,
+    The first call warms up and counts only if it leaves no time for another. Then stages,
     each as long as all before it: after stage k it is decided by an interval of all that
     was seen that misses with a probability of alpha / (k (k + 1)). These add up to
     alpha, so that looking more than once does not make a wrong end more likely (the error
@@ -82,6 +87,9 @@ def watched(
         Hold fraction, 0 to 1.
     budget : float
         Seconds. One call is always made, however long.
+    warmup : float, optional
+        Seconds that the first call may take besides; by default it is part of the budget,
+        and may take half of it.
     alpha : float
         How often, at most, the interval may miss at any stage.
 
@@ -96,9 +104,11 @@ def watched(
     with raising(call.name):
         first = _Tally()
         _watch(call, 1, first)
-        left = budget - (perf_counter() - begin)
-        if first.wall > left:
+        if first.wall > (budget / 2 if warmup is None else warmup):
             return _evidence(first, limit, 1, alpha, first.wall)
+        if warmup is not None:
+            begin = perf_counter()
+        left = budget - (perf_counter() - begin)
         known = first.wall >= min(left / 10, _STAGE / 4)
         _, each = calls_needed(
             call.timed,
@@ -109,11 +119,12 @@ def watched(
         while True:
             left = budget - (perf_counter() - begin)
             _watch(call, max(1, math.ceil(min(seconds, left) / each)), tally)
+            each = tally.wall / tally.calls  # so far it may have been the first call's
             found = _evidence(tally, limit, stage, alpha, first.wall)
             spent = perf_counter() - begin
             if found.side or each > budget - spent or spent >= 0.95 * budget:
                 return found
-            stage, seconds = stage + 1, tally.wall * (_GROWTH - 1)
+            stage, seconds = stage + 1, max(_STAGE, tally.wall * (_GROWTH - 1))
 
 
 def _watch(call: Call, count: int, tally: _Tally) -> None:
@@ -303,7 +314,12 @@ def _notes(found: ReleaseEvidence) -> list[str]:
             f"the process used {found.cpu / found.watched:.1f} CPUs: the call has threads"
             " of its own, or others run; only the calling thread is judged"
         )
-    if found.calls:
+    if found.calls == 1 and found.watched == found.first_seconds:
+        notes.append(
+            "only the first call was watched, which may compile, import or fill a cache:"
+            " a larger budget leaves time for others"
+        )
+    elif found.calls:
         notes += notes_on_calls(found.first_seconds, found.call_seconds)
     return notes
 

@@ -184,7 +184,7 @@ class _Judge:
         if not gil_enabled() or limit >= 1:
             return None
         try:
-            found = watched(self._call, limit, self._budget / 5)
+            found = watched(self._call, limit, self._budget / 5, warmup=self._budget / 2)
         except WatchUnavailableError as error:
             self._notes.append(f"without the watch: {error}")
             return None

@@ -323,6 +323,11 @@ class Witnesses:
                 "threads wait for each other: look for a lock of the library's own, or"
                 " an object that all of them use"
             )
+        if self.overlap is None:
+            return (
+                "how far threads run at the same time is not known here: look for a lock"
+                " of the library's own, input and output, or calls that are short"
+            )
         if serial is not None and self._blocks:
             each = duration(_median([b.parallel for b in self._blocks]))
             return (
