@@ -464,9 +464,10 @@ static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int
     const double share = sampler->options.cost;
     double correction = (double)all_cost / (share * (double)passed);
     correction = correction < 0.5 ? 0.5 : correction > 2 ? 2 : correction;
-    double fit = (double)cost / WAKES_BETWEEN_COSTS / share * correction;
-    if (!(fit < 2.0 * LONGEST_SLICE_NS)) { /* it may be out of an integer's range */
-        fit = 2.0 * LONGEST_SLICE_NS;
+    double fit = (double)cost / (double)WAKES_BETWEEN_COSTS / share * correction;
+    const double most = 2.0 * (double)LONGEST_SLICE_NS;
+    if (!(fit < most)) { /* it may be out of an integer's range */
+        fit = most;
     }
     /* Half way: one expensive wake must not decide. */
     const int64_t next = (slice + (int64_t)fit) / 2;
@@ -492,9 +493,9 @@ static void run(void *argument) {
     pthread_mutex_unlock(&sampler->mutex);
 
     const int64_t start = gilx_now_ns(), start_cost = gilx_own_cpu_ns();
-    const double first = FIRST_WAKE_COST_NS / sampler->options.cost;
+    const double first = (double)FIRST_WAKE_COST_NS / sampler->options.cost;
     int64_t slice = reference ? REFERENCE_SLICE_NS
-                    : first > LONGEST_SLICE_NS
+                    : first > (double)LONGEST_SLICE_NS
                         ? LONGEST_SLICE_NS
                         : greater_of((int64_t)first, SHORTEST_SLICE_NS);
     int64_t from = start, cost = start_cost;

@@ -2,7 +2,6 @@
 
 #include "threads.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -51,21 +50,30 @@ bool gilx_is_runnable(int stat, bool *known) {
     return *known && at[2] == 'R';
 }
 
+/* What getdents64(2) returns. C libraries have no common name for it. */
+typedef struct {
+    uint64_t inode;
+    int64_t offset;
+    unsigned short size;
+    unsigned char type;
+    char name[];
+} directory_entry;
+
 void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
     const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) {
         return;
     }
-    _Alignas(struct dirent64) char buffer[4096];
+    _Alignas(directory_entry) char buffer[4096];
     long size;
     while ((size = syscall(SYS_getdents64, directory, buffer, sizeof(buffer))) > 0) {
         for (long at = 0; at < size;) {
-            const struct dirent64 *entry = (const struct dirent64 *)(buffer + at);
-            const int64_t tid = strtol(entry->d_name, NULL, 10);
+            const directory_entry *entry = (const directory_entry *)(buffer + at);
+            const int64_t tid = strtol(entry->name, NULL, 10);
             if (tid > 0) {
                 meet(context, tid);
             }
-            at += entry->d_reclen;
+            at += entry->size;
         }
     }
     close(directory);

@@ -1,0 +1,246 @@
+"""The plugin where pytest is new enough: hooks, which load the rest when a test asks."""
+
+from __future__ import annotations
+
+import inspect
+import unittest
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilx.pytest_plugin.declarations import (
+    MARKERS,
+    OPTIONS,
+    declare_markers,
+    declare_options,
+    setting,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from gilx.pytest_plugin.checks import Checks, Settings
+
+__all__ = [
+    "gil",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_pycollect_makeitem",
+    "pytest_pyfunc_call",
+    "pytest_runtest_makereport",
+    "pytest_runtest_setup",
+    "pytest_sessionstart",
+]
+
+# What each marker takes; `checks` says what is right for it.
+_KEYWORDS = {
+    "releases_gil": ("at_least", "budget"),
+    "scales": ("workers", "efficiency", "budget", "limit_threads"),
+}
+
+_settings = pytest.StashKey["Settings"]()
+_made = pytest.StashKey[list[str]]()  # of an item: verdicts not yet in a report
+_told = pytest.StashKey[list[tuple[str, str]]]()  # of the run: tests and their verdicts
+
+
+pytest_addoption = declare_options
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, and check what was set."""
+    declare_markers(config)
+    config.stash[_told] = []
+    if any(setting(config, name) not in (None, False) for name in OPTIONS):
+        _settings_of(config)
+
+
+def _settings_of(config: pytest.Config) -> Settings:
+    if _settings not in config.stash:
+        from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
+        from gilx.pytest_plugin.checks import Settings  # noqa: PLC0415 - likewise
+
+        workers: dict[str, Any] = getattr(config, "workerinput", {})
+        try:
+            config.stash[_settings] = Settings.checked(
+                budget=setting(config, "budget"),
+                inconclusive=setting(config, "inconclusive"),
+                json=setting(config, "json"),
+                beside=0
+                if setting(config, "under_xdist")
+                else int(workers.get("workercount", 1)) - 1,
+            )
+        except ArgumentError as error:
+            raise pytest.UsageError(f"gilx: {error}") from None
+    return config.stash[_settings]
+
+
+@pytest.fixture
+def gil(request: pytest.FixtureRequest) -> Checks:
+    """Check what a call does with the GIL: ``gil.releases(fn, *args)``.
+
+    ``gil.holds`` and ``gil.scales`` are like it; all return a `gilx.testing.Verdict`.
+    """
+    return _checks(request.node)
+
+
+def _checks(item: pytest.Item) -> Checks:
+    from gilx.pytest_plugin.checks import Checks  # noqa: PLC0415 - only when it is used
+
+    settings = _settings_of(item.config)
+    return Checks(settings, item.stash.setdefault(_made, []).append, item.warn)
+
+
+def _asked(item: pytest.Item) -> dict[str, pytest.Mark]:
+    """Return the markers of ours that a test has, by name."""
+    found = {name: item.get_closest_marker(name) for name in MARKERS}
+    return {name: mark for name, mark in found.items() if mark is not None}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class,
+) -> Generator[None, Any, Any]:
+    """Refuse markers that say nothing, or what can't be."""
+    made = yield
+    for item in made if isinstance(made, list) else ():
+        if isinstance(item, pytest.Function) and (asked := _asked(item)):
+            wrong = _wrong(item, asked)
+            if wrong:
+                raise collector.CollectError(f"gilx: {item.name}: {wrong}")
+    return made
+
+
+def _wrong(item: pytest.Function, asked: dict[str, pytest.Mark]) -> str:
+    """Return what is wrong with a test's markers; empty if nothing is."""
+    from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
+    from gilx.pytest_plugin.checks import check_limits  # noqa: PLC0415 - likewise
+
+    for name, mark in asked.items():
+        known = ", ".join(_KEYWORDS[name])
+        if mark.args:
+            return f"{name}: expected keywords ({known}), got {mark.args[0]!r}"
+        for key in mark.kwargs:
+            if key not in _KEYWORDS[name]:
+                return f"{name}: expected keywords among {known}; got {key!r}"
+        try:
+            check_limits(**mark.kwargs)
+        except ArgumentError as error:
+            return f"{name}: {error}"
+        if inspect.iscoroutinefunction(item.function):
+            return f"{name}: expected a plain function, got one with async def"
+        if "benchmark" in item.fixturenames:
+            return (
+                f"{name}: expected no fixture 'benchmark', which can't be used more than"
+                " once, and the body is called repeatedly"
+            )
+    return ""
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Keep pytest-run-parallel from running several of our checks at once."""
+    if not hasattr(config.option, "parallel_threads"):
+        return
+    unsafe = pytest.mark.thread_unsafe(reason="gilx watches or times it")
+    for item in items:
+        if "gil" in getattr(item, "fixturenames", ()) or _asked(item):
+            item.add_marker(unsafe)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse what `pytest_pyfunc_call` does not come by: it would pass unchecked."""
+    asked = _asked(item)
+    of_unittest = isinstance(item, pytest.Function) and (
+        item.cls is not None and issubclass(item.cls, unittest.TestCase)
+    )
+    if asked and (of_unittest or not isinstance(item, pytest.Function)):
+        pytest.fail(
+            f"gilx: {next(iter(asked))}: expected a test function of pytest's; in a"
+            " unittest.TestCase or elsewhere call gilx.testing's functions",
+            pytrace=False,
+        )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    """Judge the body of a test that has a marker of ours, instead of calling it once."""
+    asked = _asked(pyfuncitem)
+    if not asked:
+        return None
+    from functools import partial  # noqa: PLC0415 - only when it is used
+
+    # pytest may have filled more fixtures than the function takes.
+    takes = inspect.signature(pyfuncitem.function).parameters
+    values = {name: value for name, value in pyfuncitem.funcargs.items() if name in takes}
+    _checks(pyfuncitem).judge_body(
+        pyfuncitem.name,
+        partial(_body(pyfuncitem), **values),
+        {name: dict(mark.kwargs) for name, mark in asked.items()},
+    )
+    return True
+
+
+def _body(item: pytest.Function) -> Callable[..., object]:
+    """Return a test's function as it was written.
+
+    Plugins put others in its place (pytest-run-parallel one that starts threads and waits
+    for them): what is judged then would be those.
+    """
+    owner = item.module if item.cls is None else item.instance
+    body: Callable[..., object] = getattr(owner, item.originalname, item.obj)
+    return body
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the verdicts into the report, which finds its way from xdist's workers, too."""
+    report = yield
+    verdicts = item.stash.get(_made, None)
+    if verdicts:
+        report.gilx = verdicts[:]  # type: ignore[attr-defined] # pytest keeps extras
+        verdicts.clear()
+        if report.skipped and isinstance(report.longrepr, tuple) and _asked(item):
+            # The test's line, not that of the code that judged it.
+            path, line, _ = item.location
+            report.longrepr = (path, (line or 0) + 1, report.longrepr[2])
+    return report
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Take the verdicts out of the reports, where all of them arrive."""
+    if not hasattr(session.config, "workerinput"):
+        session.config.pluginmanager.register(_Listener(session.config), "gilx-listener")
+
+
+class _Listener:
+    """Keeps the verdicts of a run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep a test's verdicts."""
+        for verdict in getattr(report, "gilx", ()):
+            self._config.stash[_told].append((report.nodeid, verdict))
+
+    def pytest_sessionfinish(self) -> None:
+        """Write them, if that was asked for."""
+        if path := setting(self._config, "json"):
+            from gilx.pytest_plugin.summary import save  # noqa: PLC0415 - when used
+
+            told = self._config.stash[_told]
+            save(self._config.invocation_params.dir / path, told)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show them."""
+        told = self._config.stash[_told]
+        if told:
+            from gilx.pytest_plugin.summary import lines, title  # noqa: PLC0415 - likewise
+
+            terminalreporter.section(title(told))
+            for line in lines(told):
+                terminalreporter.write_line(line)
