@@ -292,8 +292,8 @@ static int64_t read_burst_and_state(gilx_sampler *sampler, int64_t length, sight
 }
 
 static uint8_t share_of(double part, double whole) {
-    const double share = whole > 0 ? part / whole : 0;
-    return (uint8_t)(GILX_MOST_SHARE * (share < 0 ? 0 : share > 1 ? 1 : share) + 0.5);
+    const double share = whole > 0 ? part / whole : 0, most = GILX_MOST_SHARE;
+    return (uint8_t)(most * (share < 0 ? 0 : share > 1 ? 1 : share) + 0.5);
 }
 
 /* Ask what one thread did since it was asked last: its CPU time, for the timeline, and,
