@@ -72,8 +72,9 @@ class GilUsage:
         The longest time in which every look found the calling thread holding it. It may
         have let go between looks.
     by_thread : tuple of ThreadShare
-        Each thread's share of the wall time, the calling thread first. Threads that
-        can't be told apart are one, named ``unknown``.
+        Each thread's share of the wall time, the calling thread first; of a program, the
+        thread that held it longest first. Threads that can't be told apart are one,
+        named ``unknown``.
     wall, cpu : float
         Wall time of all calls, and CPU time of the process without the sampler's.
     repeats : int
@@ -96,6 +97,9 @@ class GilUsage:
         Where in the call it was held, if that was in one place.
     doubt : str
         Why nothing can be concluded; empty if something can.
+    program : str
+        Name of the program that was watched from its start to its end, whose main thread
+        is the calling thread here; empty for a call or a watch.
     result : object
         What the call returned; None for a watch. It is not part of the JSON.
 
@@ -124,6 +128,7 @@ class GilUsage:
     backend: str
     where: str = ""
     doubt: str = ""
+    program: str = ""
     result: Any = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> str:
@@ -164,6 +169,8 @@ class GilUsage:
         """Return the finding in one sentence of plain words."""
         if self.doubt:
             return f"inconclusive: {self.doubt}"
+        if self.program:
+            return self._sentence_of_program()
         each = self.wall / self.repeats
         if self.held >= _ALL:
             return f"holds the GIL for all of its time, {duration(each)}"
@@ -177,6 +184,20 @@ class GilUsage:
             f" about {duration(self.held * each)}{where}, is held"
         )
 
+    def _sentence_of_program(self) -> str:
+        if self.locked <= 1 - _ALL:
+            return (
+                f"{self.program} releases the GIL for all of its time,"
+                f" {duration(self.wall)}"
+            )
+        share = "all" if self.locked >= _ALL else percent(self.locked)
+        most = self.by_thread[0]
+        return (
+            f"{self.program} holds the GIL for {share} of its time,"
+            f" {duration(self.wall)}; the thread that holds it most is {most.name},"
+            f" for {percent(most.held)}"
+        )
+
     def _length(self, bounds: tuple[float, float]) -> str:
         low, high = bounds
         if high >= self.wall and low < _RESOLVED * high:
@@ -185,26 +206,46 @@ class GilUsage:
 
     def _details(self) -> list[tuple[str, str]]:
         low, high = self.held_interval
-        anyone = self.locked_interval
+        held = f"{percent(self.held)} ({percent(low)} to {percent(high)})"
+        threads = [(f"thread {share.name}", str(share)) for share in self.by_thread]
+        if self.program:
+            return [
+                self._locked_row(),
+                *threads,
+                ("main thread, held of the time left by others", held),
+                *((f"main thread, {name}", words) for name, words in self._lengths()),
+                *self._last_rows(),
+            ]
+        return [
+            ("held", held),
+            self._locked_row(),
+            *self._lengths(),
+            *threads,
+            *self._last_rows(),
+        ]
+
+    def _locked_row(self) -> tuple[str, str]:
+        low, high = self.locked_interval
+        words = f"{percent(self.locked)} ({percent(low)} to {percent(high)})"
+        return "locked by anyone", words
+
+    def _lengths(self) -> list[tuple[str, str]]:
         longest = self.longest_hold
-        calls = f"{self.repeats} call{'s' if self.repeats != 1 else ''}"
-        rows = [
-            ("held", f"{percent(self.held)} ({percent(low)} to {percent(high)})"),
-            (
-                "locked by anyone",
-                f"{percent(self.locked)} ({percent(anyone[0])} to {percent(anyone[1])})",
-            ),
+        return [
             ("longest hold", f"{duration(longest[0])} to {duration(longest[1])}"),
             ("mean hold", self._length(self.hold_length)),
             ("mean release", self._length(self.release_length)),
             ("held at every look for", duration(self.held_stretch)),
         ]
-        rows += [(f"thread {share.name}", str(share)) for share in self.by_thread]
-        rows += [
+
+    def _last_rows(self) -> list[tuple[str, str]]:
+        calls = f" in {self.repeats} call{'s' if self.repeats != 1 else ''}"
+        return [
             (
                 "time",
                 (
-                    f"{duration(self.wall)} in {calls}, {duration(self.cpu)} of CPU,"
+                    f"{duration(self.wall)}{'' if self.program else calls},"
+                    f" {duration(self.cpu)} of CPU,"
                     f" {self.switches_per_second:.3g} switches a second"
                 ),
             ),
@@ -218,7 +259,6 @@ class GilUsage:
                 ),
             ),
         ]
-        return rows
 
     def predict(
         self,
