@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from gilx import ckernels
 from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.gilwatch.interval import Ratio, interval
+from gilx.gilwatch.seen import Seen
 from gilx.gilwatch.selftest import Check, Known, judged
 from gilx.gilwatch.usage import ThreadShare
 
@@ -59,6 +61,46 @@ def test_plain_words() -> None:
     )
     assert "thread <Main>: 4.0 %" in str(USAGE)
     assert "thread &lt;Main&gt;" in USAGE._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("locked", "words"),
+    [
+        (
+            0.5,
+            "holds the GIL for 50 % of its time, 22.5 ms; the thread that holds it most",
+        ),
+        (0.999, "holds the GIL for all of its time, 22.5 ms; the thread that holds it"),
+        (0.001, "releases the GIL for all of its time, 22.5 ms\n"),
+    ],
+)
+def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> None:
+    threads = (ThreadShare("worker", 8, 0.46), ThreadShare("<Main>", 7, 0.04))
+    usage = replace(USAGE, program="script.py", locked=locked, by_thread=threads)
+    text = str(usage)
+    assert text.startswith(f"script.py {words}")
+    places = [
+        text.index(f"\n  {row}")
+        for row in (
+            "locked by anyone: ",
+            "thread worker: 46 %\n",
+            "thread <Main>: 4.0 %\n",
+            "main thread, held of the time left by others: 4.0 % (3.0 % to 5.0 %)\n",
+            "main thread, longest hold: ",
+            "time: 22.5 ms, 20 ms of CPU",
+        )
+    ]
+    assert places == sorted(places)
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+def test_program_is_conclusive_if_other_threads_hold_the_gil_all_the_time() -> None:
+    own = Ratio(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    seen = Seen(own, counted=1e9, unknown=0.0, looks=1000, late=0, prompt=True)
+    assert "other threads held the GIL" in seen.doubt
+    assert seen.doubt_of_program == ""
+    assert replace(seen, looks=3).doubt_of_program.startswith("too short: 3 good looks")
+    assert "could not look in time" in replace(seen, unknown=5e8).doubt_of_program
 
 
 def test_the_picture(tmp_path: Path) -> None:

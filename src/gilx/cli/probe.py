@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="TARGET is a module to run, as by python -m",
     )
-    # One argument for both, since argparse would take a "--" out of the second.
     parser.add_argument(
         "target",
+        action=_Target,
         nargs=argparse.PARSER,
         metavar="TARGET",
         help="module:callable and Python literals to call it with; or a program:"
@@ -50,6 +50,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " A program is watched from its start to its end, and everything after its name"
         " is its own. Nothing ends a call or a program that does not return",
     )
+
+
+class _Target(argparse.Action):
+    """Store ``target`` and ``arguments``.
+
+    They are one argument to argparse, which would take a ``--`` out of a second one.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - as argparse calls it
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401 - a list of words
+        option_string: str | None = None,  # noqa: ARG002 - as argparse calls it
+    ) -> None:
+        words = values[1:] if values[0] == "--" else values
+        namespace.target, namespace.arguments = words[0], words[1:]
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -82,18 +99,16 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--budget",
         metavar="S",
         default=quiet,
-        help="seconds that all calls may take (default: 5)",
+        help="seconds that all calls may take (default: 5); no call is ended",
     )
 
 
 def run(options: argparse.Namespace) -> int | Callable[[], int]:
     """Probe a call and print the usage, or return a function that runs a program."""
-    words = options.target[1:] if options.target[0] == "--" else options.target
-    options.target, options.arguments = words[0], words[1:]
     if options.module:
-        return _watch_program(find_module(words[0], words[1:]), options)
-    if names_script(words[0]):
-        return _watch_program(find_script(words[0], words[1:]), options)
+        return _watch_program(find_module(options.target, options.arguments), options)
+    if names_script(options.target):
+        return _watch_program(find_script(options.target, options.arguments), options)
     # Options may follow a callable's arguments too: those are literals.
     rest = Parser(prog="gilx probe", add_help=False)
     _add_options(rest)
