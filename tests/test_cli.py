@@ -156,7 +156,7 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("probe", "nope"), "target: expected module:callable or script.py, got 'nope'"),
+        (("probe", "nope"), "target: expected module:callable, -m module, or a script,"),
         (("probe", "nope.py"), "target: expected a script that exists, got 'nope.py'"),
         (("probe", "nope:x"), "target: can't import 'nope': ModuleNotFoundError"),
         (("probe", "math:nope"), "target: module math has no attribute 'nope'"),

@@ -19,6 +19,7 @@ from gilx import ckernels
 from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.gilwatch.interval import Ratio, interval
+from gilx.gilwatch.seen import Seen
 from gilx.gilwatch.selftest import Check, Known, judged
 from gilx.gilwatch.usage import ThreadShare
 
@@ -73,6 +74,46 @@ def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
     assert "worker 13" not in text
     assert "  88 other threads: 88 %" in text
     assert gilx.GilUsage.from_json(usage.to_json()).by_thread == shares
+
+
+@pytest.mark.parametrize(
+    ("locked", "words"),
+    [
+        (
+            0.5,
+            "holds the GIL for 50 % of its time, 22.5 ms; the thread that holds it most",
+        ),
+        (0.999, "holds the GIL for all of its time, 22.5 ms; the thread that holds it"),
+        (0.001, "releases the GIL for all of its time, 22.5 ms\n"),
+    ],
+)
+def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> None:
+    threads = (ThreadShare("<Main>", 7, 0.04), ThreadShare("worker", 8, 0.46))
+    usage = replace(USAGE, program="script.py", locked=locked, by_thread=threads)
+    text = str(usage)
+    assert text.startswith(f"script.py {words}")
+    places = [
+        text.index(f"\n  {row}")
+        for row in (
+            "locked by anyone: ",
+            "thread worker: 46 %\n",
+            "thread <Main>: 4.0 %\n",
+            "main thread, held of the time left by others: 4.0 % (3.0 % to 5.0 %)\n",
+            "main thread, longest hold: ",
+            "time: 22.5 ms, 20 ms of CPU",
+        )
+    ]
+    assert places == sorted(places)
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+def test_program_is_conclusive_if_other_threads_hold_the_gil_all_the_time() -> None:
+    own = Ratio(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    seen = Seen(own, counted=1e9, unknown=0.0, looks=1000, late=0, prompt=True)
+    assert "other threads held the GIL" in seen.doubt
+    assert seen.doubt_of_program == ""
+    assert replace(seen, looks=3).doubt_of_program.startswith("too short: 3 good looks")
+    assert "could not look in time" in replace(seen, unknown=5e8).doubt_of_program
 
 
 def test_the_picture(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 Exit status: 0 when all went well, 1 when the GIL can't be watched or the watch can't be
 trusted, when measuring here is doubtful, nothing could be measured, a report or an audit
 is worse than another, or what draws a picture or a page is not installed, 2 when the
-command line is wrong (one line on standard error says why), 130 after Ctrl-C.
+command line is wrong (one line on standard error says why), 130 after Ctrl-C. The exit
+status of a program that ``gilx probe`` watches is the command's.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from gilx.errors import (
 from gilx.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Parser", "main"]
 
 # Each command is a module of this package with the functions add_arguments(parser) and
-# run(options) -> exit status.
+# run(options), which returns the exit status, or a function that runs a program and does.
 _COMMANDS = {
     "audit": "tell for many callables what holds the GIL and what scales",
     "compare": "what changed between two reports",
@@ -39,7 +40,7 @@ _COMMANDS = {
     "kernels": "list the kernels",
     "latency": "how long a callable makes another thread wait for the GIL",
     "measure": "how much faster several workers are than one, and what limits them",
-    "probe": "tell how much of a call or a script holds the GIL",
+    "probe": "tell how much of a call or a program holds the GIL",
     "run": "run one kernel once",
     "selftest": "check the GIL watch against known work on this machine",
 }
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"gilx.cli.{chosen}")
             module.add_arguments(commands[chosen])
         options = parser.parse_args(given)
-        status: int = module.run(options)
+        outcome: int | Callable[[], int] = module.run(options)
         sys.stdout.flush()
     except ArgumentError as error:
         print(f"gilx {chosen}: {printable(str(error))}", file=sys.stderr)
@@ -100,4 +101,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return status
+    # A program runs out here, since the exceptions it raises are its own.
+    return outcome() if callable(outcome) else outcome

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, MissingExtraError
 from gilx.files import replacing, save_text
 from gilx.page.library import check_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["check_page", "read_record", "save", "save_figure"]
+__all__ = [
+    "check_file",
+    "check_page",
+    "check_picture",
+    "read_record",
+    "save",
+    "save_figure",
+]
 
 _MOST_BYTES = 64_000_000
 
@@ -52,28 +60,56 @@ def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
         raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None
 
 
-def check_page(name: str, path: str) -> None:
-    """Do nothing if a page can be made for the file that the option `name` gives.
+def check_file(name: str, path: str) -> None:
+    """Do nothing if the file that the option `name` gives can be written.
 
-    One learns before the measuring that it would be in vain.
+    An error is reported before the measuring rather than after it.
 
     Raises
     ------
     ArgumentError
-        It is no name of a file, or nothing can be written where it would be.
-    MissingExtraError
-        What pages are made with is not installed.
+        The path does not name a file, or nothing can be written there.
 
     """
     if path in ("", "-") or Path(path).is_dir():
         raise ArgumentError(f"{name}: expected the name of a file, got {path!r}")
-    check_library()
     try:
         if not Path(path).exists() or Path(path).is_file():
             with tempfile.TemporaryFile(dir=Path(path).resolve().parent):
                 pass
     except (OSError, ValueError) as error:
         raise _cannot(name, path, error) from None
+
+
+def check_page(name: str, path: str) -> None:
+    """Do nothing if a page can be made for the file that the option `name` gives.
+
+    Raises
+    ------
+    ArgumentError
+        As for `check_file`.
+    MissingExtraError
+        The library that draws in pages is not installed.
+
+    """
+    check_file(name, path)
+    check_library()
+
+
+def check_picture(name: str, path: str) -> None:
+    """Do nothing if a picture can be made for the file that the option `name` gives.
+
+    Raises
+    ------
+    ArgumentError
+        As for `check_file`.
+    MissingExtraError
+        The library that draws pictures is not installed.
+
+    """
+    check_file(name, path)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("plot() needs matplotlib: pip install 'gilx[plot]'")
 
 
 def save(name: str, path: str, text: str) -> None:

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget",
         metavar="S",
         default="10",
-        help="seconds that all blocks may take (default: 10)",
+        help="seconds that all blocks may take (default: 10); no call is ended",
     )
     parser.add_argument("--blocks", metavar="N", help="make exactly N blocks")
     parser.add_argument(

@@ -1,26 +1,32 @@
-"""``gilx probe``: how much of a call, or of a script, holds the GIL."""
+"""``gilx probe``: how much of a call, or of a program, holds the GIL."""
 
 from __future__ import annotations
 
 import argparse
-import runpy
+import atexit
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilx.cli import Parser
-from gilx.cli.files import check_page, save, save_figure
+from gilx.cli.files import check_file, check_page, check_picture, save, save_figure
 from gilx.cli.numbers import number, whole_number
+from gilx.cli.program import StandardOutput, find_module, find_script, names_script
 from gilx.cli.target import find_target
-from gilx.errors import ArgumentError, above_zero, at_least
+from gilx.errors import ArgumentError, MissingExtraError, above_zero, at_least
+from gilx.gilwatch.lanes import document_of
 from gilx.gilwatch.probe import probe, probe_with_timeline
+from gilx.gilwatch.program import usage_of_program
 from gilx.gilwatch.watch import watch
+from gilx.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from gilx.cli.program import Program
     from gilx.gilwatch.timeline import Timeline
     from gilx.gilwatch.usage import GilUsage
+    from gilx.gilwatch.watch import Watch
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,17 +35,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     _add_options(parser)
     parser.add_argument(
-        "target",
-        metavar="TARGET",
-        help="module:callable, or script.py, which is watched from its start to its end",
+        "-m",
+        dest="module",
+        action="store_true",
+        help="TARGET is a module to run, as by python -m",
     )
     parser.add_argument(
-        "arguments",
-        nargs=argparse.REMAINDER,
-        metavar="...",
-        help="Python literals for a callable; all that follows a script's name goes to"
-        " the script",
+        "target",
+        action=_Target,
+        nargs=argparse.PARSER,
+        metavar="TARGET",
+        help="module:callable and Python literals to call it with; or a program:"
+        " script.py, a directory or zip file with a __main__.py, or, after -m, a module."
+        " A program is watched from its start to its end, and everything after its name"
+        " is its own. Nothing ends a call or a program that does not return",
     )
+
+
+class _Target(argparse.Action):
+    """Store ``target`` and ``arguments``.
+
+    They are one argument to argparse, which would take a ``--`` out of a second one.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - as argparse calls it
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401 - a list of words
+        option_string: str | None = None,  # noqa: ARG002 - as argparse calls it
+    ) -> None:
+        words = values[1:] if values[0] == "--" else values
+        namespace.target, namespace.arguments = words[0], words[1:]
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -78,44 +105,69 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--budget",
         metavar="S",
         default=quiet,
-        help="seconds that all calls may take (default: 5)",
+        help="seconds that all calls may take (default: 5); no call is ended",
     )
 
 
-def run(options: argparse.Namespace) -> int:
-    """Probe and print what was found."""
-    timeline: Timeline | None
-    if options.target.endswith(".py"):
-        _check(options)
-        status, usage, timeline = _run_script(options.target, options.arguments)
-    else:
-        # Options may follow a callable's arguments too: those are literals.
-        rest = Parser(prog="gilx probe", add_help=False)
-        _add_options(rest)
-        rest.add_argument("arguments", nargs="*")
-        given = rest.parse_intermixed_args(options.arguments)
-        vars(options).update(vars(given))
-        if ":" not in options.target:
-            raise ArgumentError(
-                f"target: expected module:callable or script.py, got {options.target!r}"
-            )
-        _check(options)
-        call = find_target(options.target, options.arguments)
-        status, usage, timeline = 0, *_run_callable(call, options)
-    print(usage.to_json() if getattr(options, "json", False) else usage)
-    if timeline is not None and hasattr(options, "timeline"):
-        save("timeline", options.timeline, timeline.to_trace())
-    if timeline is not None and hasattr(options, "plot"):
-        save_figure("plot", options.plot, timeline.plot())
-    if timeline is not None and hasattr(options, "html"):
-        save("html", options.html, timeline.to_html())
-    return status
+def run(options: argparse.Namespace) -> int | Callable[[], int]:
+    """Probe a call and print the usage, or return a function that runs a program."""
+    if options.module:
+        return _watch_program(find_module(options.target, options.arguments), options)
+    if names_script(options.target):
+        return _watch_program(find_script(options.target, options.arguments), options)
+    # Options may follow a callable's arguments too: those are literals.
+    rest = Parser(prog="gilx probe", add_help=False)
+    _add_options(rest)
+    rest.add_argument("arguments", nargs="*")
+    given = rest.parse_intermixed_args(options.arguments)
+    vars(options).update(vars(given))
+    if ":" not in options.target:
+        raise ArgumentError(
+            "target: expected module:callable, -m module, or a script, directory or zip"
+            f" file that exists; got {options.target!r}"
+        )
+    _check(options)
+    usage, timeline = _run_callable(
+        find_target(options.target, options.arguments), options
+    )
+    print(_text(usage, options))
+    if timeline is not None:
+        for save_one in _files(options, timeline):
+            save_one()
+    return 0
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Learn before anything runs that a page can't be made."""
+    """Learn before anything runs that a file can't be made."""
+    if hasattr(options, "timeline"):
+        check_file("timeline", options.timeline)
+    if hasattr(options, "plot"):
+        check_picture("plot", options.plot)
     if hasattr(options, "html"):
         check_page("html", options.html)
+
+
+def _text(usage: GilUsage, options: argparse.Namespace) -> str:
+    return usage.to_json() if getattr(options, "json", False) else str(usage)
+
+
+def _files(
+    options: argparse.Namespace, timeline: Timeline, finding: str = ""
+) -> Iterator[Callable[[], None]]:
+    """Return functions that each save one file that was asked for."""
+    if hasattr(options, "timeline"):
+        yield lambda: save("timeline", options.timeline, timeline.to_trace())
+    if hasattr(options, "plot"):
+
+        def save_plot() -> None:
+            figure = timeline.plot()
+            if finding:
+                figure.suptitle(finding, fontsize="medium", wrap=True)
+            save_figure("plot", options.plot, figure)
+
+        yield save_plot
+    if hasattr(options, "html"):
+        yield lambda: save("html", options.html, document_of(timeline, finding).html())
 
 
 def _run_callable(
@@ -137,23 +189,50 @@ def _run_callable(
     return usage, None
 
 
-def _run_script(path: str, arguments: list[str]) -> tuple[int, GilUsage, Timeline]:
-    if not Path(path).is_file():
-        raise ArgumentError(f"target: expected a script that exists, got {path!r}")
-    status = 0
-    before, sys.argv = sys.argv, [path, *arguments]
-    sys.path.insert(0, str(Path(path).resolve().parent))
+def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[], int]:
+    """Begin to watch; return a function that runs a program.
+
+    The usage is reported when the interpreter ends. By then it has waited for the
+    program's threads, and called what the program registered for the exit.
+    """
+    for name in ("repeat", "precision", "budget", "no_warmup"):
+        if hasattr(options, name):
+            raise ArgumentError(
+                f"{name.replace('_', '-')}: expected only with module:callable, since a"
+                " program runs once"
+            )
+    _check(options)
+    for name in ("timeline", "plot", "html"):
+        if hasattr(options, name):  # the program may change the current directory
+            setattr(options, name, str(Path(getattr(options, name)).absolute()))
     watching = watch()
+    watching.__enter__()
+    # What is registered first is called last.
+    atexit.register(_report, watching, program.name, options, StandardOutput())
+    return program.run
+
+
+def _report(
+    watching: Watch, name: str, options: argparse.Namespace, output: StandardOutput
+) -> None:
+    """Report on a program that has ended; its exit status is left alone."""
+    watching.stop()
+    if not watching.ended:
+        return  # in the child of a fork, which is not watched
+    usage = usage_of_program(watching, name)
     try:
-        with watching:
-            runpy.run_path(path, run_name="__main__")
-    except SystemExit as error:
-        status = (
-            error.code if isinstance(error.code, int) else int(error.code is not None)
-        )
-        if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)
-    finally:
-        sys.argv = before
-        del sys.path[0]
-    return status, watching.usage, watching.timeline
+        output.print(_text(usage, options))
+    except BrokenPipeError:
+        pass  # the reader of the pipe left, as `head` does
+    except OSError as error:
+        _complain(f"can't write to standard output: {error.strerror}")
+    for save_one in _files(options, watching.timeline, usage.sentence()):
+        try:
+            save_one()
+        except (ArgumentError, MissingExtraError) as error:
+            _complain(str(error))
+
+
+def _complain(words: str) -> None:
+    # The program may have replaced sys.stderr.
+    print(f"gilx probe: {printable(words)}", file=sys.__stderr__)

@@ -19,15 +19,24 @@ __all__ = ["document_of", "lanes_figure", "lanes_table"]
 _LANE = 58  # pixels, with the name above it
 
 
-def document_of(timeline: Timeline) -> Document:
-    """Return a timeline as a page, see `Timeline.to_html`."""
+def document_of(timeline: Timeline, finding: str = "") -> Document:
+    """Return a timeline as a page, see `Timeline.to_html`.
+
+    Parameters
+    ----------
+    timeline : Timeline
+        Timeline of a watch.
+    finding : str
+        Sentence that the page leads with, if there is one.
+
+    """
     blocks = (
         lanes_figure(timeline, "What each thread did"),
         lanes_table(timeline, "Of this time, each thread was"),
     )
     return Document(
         title="Who held the GIL when",
-        lead=_lead(timeline),
+        lead=f"{finding}. {_lead(timeline)}" if finding else _lead(timeline),
         sections=(Section("Threads", blocks),),
         made="Seen by gilx from a thread that needs no GIL, at random moments: what"
         " happened between two of them is not shown.",

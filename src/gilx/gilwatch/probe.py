@@ -55,7 +55,8 @@ def probe(
     precision : float
         Half the width that the interval of ``held`` should have at most, 0.001 to 0.5.
     budget : float
-        Seconds that all calls together may take. One call is always made, however long.
+        Seconds that all calls together may take. One call is always made, however long,
+        and no call is ended: if `fn` does not return, neither does this.
     cost : float
         The share of one CPU that the sampler may take, above 0 and at most 0.5.
     warmup : bool

@@ -65,22 +65,35 @@ class Seen:
     @property
     def too_little(self) -> str:
         """Why what was seen says nothing at all; empty if it says something."""
-        good = self.looks - self.late
-        if good < _FEWEST_LOOKS:
-            return (
-                f"too short: {good} good look{'s' if good != 1 else ''},"
-                f" at least {_FEWEST_LOOKS} are needed"
-            )
-        if self.own.y < _LEAST_LEFT * self.counted:
+        if not self._too_short and self.own.y < _LEAST_LEFT * self.counted:
             return "other threads held the GIL for nearly all of the time"
-        return ""
+        return self._too_short
 
     @property
     def doubt(self) -> str:
         """Why nothing can be concluded; empty if something can."""
-        if not self.too_little and self.share_unknown > _MOST_UNKNOWN:
-            return (
-                "the sampler could not look in time for"
-                f" {self.share_unknown * 100:.0f} % of the time, since the CPUs were busy"
-            )
-        return self.too_little
+        return self.too_little or self._too_late
+
+    @property
+    def doubt_of_program(self) -> str:
+        """Reason that nothing can be concluded of all threads together; empty if none."""
+        return self._too_short or self._too_late
+
+    @property
+    def _too_short(self) -> str:
+        good = self.looks - self.late
+        if good >= _FEWEST_LOOKS:
+            return ""
+        return (
+            f"too short: {good} good look{'s' if good != 1 else ''},"
+            f" at least {_FEWEST_LOOKS} are needed"
+        )
+
+    @property
+    def _too_late(self) -> str:
+        if self.share_unknown <= _MOST_UNKNOWN:
+            return ""
+        return (
+            "the sampler could not look in time for"
+            f" {self.share_unknown * 100:.0f} % of the time, since the CPUs were busy"
+        )

@@ -129,6 +129,9 @@ class GilUsage:
     is_first : bool
         Whether these figures are of the first call, since the budget had no time for
         another one.
+    program : str
+        Name of the program that was watched from its start to its end, whose main thread
+        is the calling thread here; empty for a call or a watch.
     result : object
         What the call returned; None for a watch. It is not part of the JSON.
 
@@ -159,6 +162,7 @@ class GilUsage:
     doubt: str = ""
     first: FirstCall | None = None
     is_first: bool = False
+    program: str = ""
     result: Any = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> str:
@@ -202,6 +206,8 @@ class GilUsage:
     def _finding(self) -> str:
         if self.doubt:
             return f"inconclusive: {self.doubt}"
+        if self.program:
+            return self._sentence_of_program()
         each = self.wall / self.repeats
         if self.held >= _ALL:
             return f"holds the GIL for all of its time, {duration(each)}"
@@ -215,6 +221,20 @@ class GilUsage:
             f" about {duration(self.held * each)}{where}, is held"
         )
 
+    def _sentence_of_program(self) -> str:
+        if self.locked <= 1 - _ALL:
+            return (
+                f"{self.program} releases the GIL for all of its time,"
+                f" {duration(self.wall)}"
+            )
+        share = "all" if self.locked >= _ALL else percent(self.locked)
+        most = self._by_share()[0]
+        return (
+            f"{self.program} holds the GIL for {share} of its time,"
+            f" {duration(self.wall)}; the thread that holds it most is {most.name},"
+            f" for {percent(most.held)}"
+        )
+
     def _length(self, bounds: tuple[float, float]) -> str:
         low, high = bounds
         if high >= self.wall and low < _RESOLVED * high:
@@ -224,31 +244,53 @@ class GilUsage:
 
     def _details(self) -> list[tuple[str, str]]:
         low, high = self.held_interval
-        anyone = self.locked_interval
-        longest = self.longest_hold
-        calls = f"{self.repeats} call{'s' if self.repeats != 1 else ''}"
-        rows = [
-            ("held", f"{percent(self.held)} ({percent(low)} to {percent(high)})"),
-            (
-                "locked by anyone",
-                f"{percent(self.locked)} ({percent(anyone[0])} to {percent(anyone[1])})",
+        held = f"{percent(self.held)} ({percent(low)} to {percent(high)})"
+        threads = [
+            (f"thread {share.name}" if share.native_id else share.name, str(share))
+            for share in self._shares_shown()
+        ]
+        if self.program:
+            return [
+                self._locked_row(),
+                *threads,
+                ("main thread, held of the time left by others", held),
+                *((f"main thread, {name}", words) for name, words in self._lengths()),
+                *self._last_rows(),
+            ]
+        return [
+            ("held", held),
+            self._locked_row(),
+            *self._lengths(),
+            *threads,
+            *(
+                [("first call, a warm-up, not counted", str(self.first))]
+                * bool(self.first)
             ),
+            *self._last_rows(),
+        ]
+
+    def _locked_row(self) -> tuple[str, str]:
+        low, high = self.locked_interval
+        words = f"{percent(self.locked)} ({percent(low)} to {percent(high)})"
+        return "locked by anyone", words
+
+    def _lengths(self) -> list[tuple[str, str]]:
+        longest = self.longest_hold
+        return [
             ("longest hold", f"{duration(longest[0])} to {duration(longest[1])}"),
             ("mean hold", self._length(self.hold_length)),
             ("mean release", self._length(self.release_length)),
             ("held at every look for", duration(self.held_stretch)),
         ]
-        rows += [
-            (f"thread {share.name}" if share.native_id else share.name, str(share))
-            for share in self._shares_shown()
-        ]
-        if self.first is not None:
-            rows.append(("first call, a warm-up, not counted", str(self.first)))
-        rows += [
+
+    def _last_rows(self) -> list[tuple[str, str]]:
+        calls = f" in {self.repeats} call{'s' if self.repeats != 1 else ''}"
+        return [
             (
                 "time",
                 (
-                    f"{duration(self.wall)} in {calls}, {duration(self.cpu)} of CPU,"
+                    f"{duration(self.wall)}{'' if self.program else calls},"
+                    f" {duration(self.cpu)} of CPU,"
                     f" {self.switches_per_second:.3g} switches a second"
                 ),
             ),
@@ -262,13 +304,16 @@ class GilUsage:
                 ),
             ),
         ]
-        return rows
+
+    def _by_share(self) -> list[ThreadShare]:
+        return sorted(self.by_thread, key=lambda share: share.held, reverse=True)
 
     def _shares_shown(self) -> list[ThreadShare]:
         """Return the shares of the first threads, and the sum of the rest if any."""
-        shown, rest = self.by_thread[:_MOST_SHOWN], self.by_thread[_MOST_SHOWN:]
+        shares = self._by_share() if self.program else list(self.by_thread)
+        shown, rest = shares[:_MOST_SHOWN], shares[_MOST_SHOWN:]
         if not rest:
-            return list(shown)
+            return shown
         held = sum(share.held for share in rest)
         return [*shown, ThreadShare(f"{len(rest)} other threads", None, held)]
 

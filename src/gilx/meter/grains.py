@@ -97,7 +97,7 @@ def grain(
         none beyond. None for a kernel, whose problem has its own.
     budget : float
         How long to measure, in seconds, 0.1 to 3600. What makes out costs takes a second
-        more.
+        more. No call is ended: one that does not return is waited for.
     seed : int
         Seed of the problem and of the blocks' orders.
     show : callable, optional

@@ -61,7 +61,8 @@ def measure(
         Half the width that the interval of the speedup should have, relative: 0.001 to
         0.5. When it is reached, no more blocks are made.
     budget : float
-        Seconds that all blocks together may take, above 0.
+        Seconds that all blocks together may take, above 0. No call is ended: one that
+        does not return is waited for.
     blocks : int, optional
         Make exactly so many blocks, at least 1, whatever they show; the budget then
         decides only how long a sample is.

@@ -66,7 +66,8 @@ def assert_releases_gil(
     at_least : float
         The share of the call's wall time, above 0 and at most 1.
     budget : float
-        Seconds that watching may take, above 0. One call is always made.
+        Seconds that watching may take, above 0. One call is always made, and no call is
+        ended: if `fn` does not return, neither does this.
     setup : callable, optional
         Called once for each call, outside of what is watched and up to a thousand calls
         ahead; it returns a tuple, the arguments of that call after `args`, or None.
@@ -136,7 +137,8 @@ def assert_scales(
     efficiency : float
         The share of the ceiling that they have to reach, above 0 and at most 1.
     budget : float
-        Seconds that it may take, above 0. One call is always made.
+        Seconds that it may take, above 0. One call is always made, and no call is ended:
+        if `fn` does not return, neither does this.
     setup : callable, optional
         Called once for each call, outside of what is timed and up to a thousand calls
         ahead; it returns a tuple, the arguments of that call after `args`, or None.
