@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ import gilx
 from gilx import ckernels
 from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
-from gilx.gilwatch import convoy
+from gilx.gilwatch import convoy, release_costs
 from gilx.gilwatch.convoy import Latency, LatencyRow
 from gilx.gilwatch.release_costs import Costs, costs
 
@@ -171,10 +172,85 @@ def test_costs() -> None:
         costs(hold=0)
     with pytest.raises(ArgumentError, match="rounds: expected at least 1"):
         costs(rounds=0)
+    with pytest.raises(ArgumentError, match="budget: expected above 0"):
+        costs(budget=0)
+
+
+class Clock:
+    """A clock that stands still but while hand-overs are measured, for so long each."""
+
+    def __init__(self, round_seconds: float) -> None:
+        self.now = 0.0
+        self.holds: list[float] = []
+        self._round = round_seconds
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def handover(self, hold: float) -> float:
+        self.holds.append(hold)
+        self.now += self._round
+        return 20e-6
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Clock:
+    made = Clock(getattr(request, "param", 0.15))
+    monkeypatch.setattr(release_costs, "_handover", made.handover)
+    monkeypatch.setattr(release_costs, "gil_enabled", lambda: True)
+    monkeypatch.setattr(
+        release_costs, "time", SimpleNamespace(perf_counter=made.perf_counter)
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    ("hold", "measured", "estimated_for"),
+    [
+        (1e-6, 1e-6, None),
+        (5e-3, 5e-3, None),
+        (6e-3, 5e-3, 6e-3),
+        (0.1, 5e-3, 0.1),
+        (3600.0, 5e-3, 3600.0),
+    ],
+)
+def test_hand_overs_after_long_holds_are_estimated(
+    clock: Clock, hold: float, measured: float, estimated_for: float | None
+) -> None:
+    found = costs(hold=hold)
+    assert clock.holds == [measured] * 7
+    assert found.rounds == 7
+    assert (found.hold, found.estimated_for) == (measured, estimated_for)
+    assert ("estimated to be the same" in str(found)) is (estimated_for is not None)
+
+
+@pytest.mark.parametrize(
+    ("clock", "rounds"), [(0.15, 7), (0.6, 3), (1.1, 1), (60.0, 1)], indirect=["clock"]
+)
+def test_costs_end_with_their_budget(clock: Clock, rounds: int) -> None:
+    found = costs(hold=1.0)
+    assert found.rounds == rounds == len(clock.holds)
+    assert costs(budget=1e9, rounds=20).rounds == 20
+
+
+@needs_gil
+@pytest.mark.parametrize("hold", [20e-6, 5e-3])
+def test_costs_leave_the_switch_interval_alone(
+    monkeypatch: pytest.MonkeyPatch, hold: float
+) -> None:
+    """Other threads of the process go on as they did, and nothing has to be restored."""
+
+    def refuse(_: float) -> None:
+        raise AssertionError("the switch interval was changed")
+
+    monkeypatch.setattr("sys.setswitchinterval", refuse)
+    found = costs(hold=hold, rounds=1)
+    assert found.handover is not None
+    assert found.handover > 0
 
 
 def test_words_on_a_release() -> None:
-    known = Costs(1e-7, (9e-8, 2e-7), 2e-5, (1e-5, 3e-5), 2e-4, gil=True)
+    known = Costs(1e-7, (9e-8, 2e-7), 2e-5, (1e-5, 3e-5), 2e-4, gil=True, rounds=7)
     assert "is too small to pay: letting go and" in known.says_of(0)
     assert "100 ns, which is more than it gives" in known.says_of(1e-7)
     said = known.says_of(1e-5)
@@ -184,7 +260,7 @@ def test_words_on_a_release() -> None:
     )
     assert "pays only in part" in known.says_of(1e-4)
     assert "a release of 1 ms pays: " in known.says_of(1e-3)
-    free = Costs(1e-7, (9e-8, 2e-7), None, None, 2e-4, gil=False)
+    free = Costs(1e-7, (9e-8, 2e-7), None, None, 2e-4, gil=False, rounds=7)
     assert "there is no GIL" in free.says_of(1e-3)
     with pytest.raises(ArgumentError, match="released: expected a finite number"):
         known.says_of(-1)

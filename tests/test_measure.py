@@ -72,6 +72,15 @@ def test_a_kernel() -> None:
         assert row.reading
 
 
+def test_more_blocks_than_powers_of_two_that_are_floats() -> None:
+    """Half as likely with each block, a chance is no float any more after 1,074."""
+    row = one(measure(int, blocks=1100, repeat=1, budget=0.1))
+    assert row.blocks == 1100
+    assert len(row.samples["parallel"]) == 1100
+    for low, high in (row.speedup_interval, row.ceiling_interval, row.single_interval):
+        assert 0 < low <= high < math.inf or math.isnan(row.single_speedup)
+
+
 @pytest.mark.parametrize("variant", ["python", "numpy", "cython-nogil"])
 def test_variants_of_a_kernel(variant: str) -> None:
     row = one(measure("triad", variants=[variant], blocks=1))

@@ -187,6 +187,14 @@ def test_a_sample_is_as_good_as_its_law() -> None:
         assert a.throughput == pytest.approx(b.throughput, rel=0.01)
 
 
+def test_a_sample_of_tiny_holds_has_their_variation() -> None:
+    tiny, usual = (
+        predict([1, 5], hold=[scale, 3 * scale], waiting=8 * scale, cpus=2)
+        for scale in (1e-200, 1e-3)
+    )
+    assert tiny.hold_scv == pytest.approx(usual.hold_scv) == pytest.approx(0.25)
+
+
 def test_handover_limits_what_the_gil_passes() -> None:
     rows = predict([1, 1000], hold=1e-4, waiting=1e-3, handover=2e-5, cpus=2).rows
     assert rows[0].throughput == pytest.approx(1 / 1.1e-3)
@@ -260,6 +268,7 @@ def test_json_and_text() -> None:
         ({"workers": []}, "workers: expected a sequence of whole numbers"),
         ({"workers": 3}, "workers: expected a sequence of whole numbers"),
         ({"workers": [0]}, "workers: expected at least 1, got 0"),
+        ({"workers": [2, 10**8]}, "workers: expected at most 10000000, got more"),
         ({"hold": -1.0}, "hold: expected a finite number, at least 0"),
         ({"hold": []}, "hold: expected at least one hold"),
         ({"hold": [1.0, "x"]}, "hold: expected a number, got 'x'"),

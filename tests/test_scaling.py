@@ -94,6 +94,18 @@ def test_amdahl_has_no_coherency() -> None:
     assert found.predict(10**9).value == pytest.approx(10, rel=1e-6)
 
 
+@pytest.mark.parametrize("law", ["amdahl", "usl"])
+def test_predictions_have_a_largest_number_of_workers(law: str) -> None:
+    found = fit(MANY, points(MANY, 0.1, 0), law=law)
+    low, high = found.predict(10**15).interval
+    assert 0 <= low <= high < math.inf
+    for workers in (10**15 + 1, 10**154, 10**400):
+        with pytest.raises(
+            ArgumentError, match="workers: expected at most 1000000000000"
+        ):
+            found.predict(workers)
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize("law", ["amdahl", "usl"])
 @pytest.mark.parametrize("known", [True, False])

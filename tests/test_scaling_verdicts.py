@@ -8,7 +8,7 @@ import random
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from gilx.testing.scaling import judge_scaling, not_scaled
 from gilx.testing.witnesses import Witnesses, overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 two_cpus = pytest.mark.skipif(usable_cpus() < 2, reason="needs two CPUs")
 can_watch = pytest.mark.skipif(
@@ -257,6 +257,60 @@ def test_no_blocks() -> None:
     found = judged([])
     assert found.decision() is None
     assert "no time for a block" in found.reason()
+
+
+class Read(Block):
+    """A block that counts how often its figures are read."""
+
+    reads = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("__"):
+            Read.reads += 1
+        return super().__getattribute__(name)
+
+
+class MadeUp:
+    """Arms that make blocks in which two of the witnesses contradict each other."""
+
+    kind, doubt = "the same calls in processes", ""
+    made = 5000
+
+    def __init__(self, *_: object) -> None:
+        self._draw = random.Random(0)
+
+    def __enter__(self) -> MadeUp:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def blocks(
+        self, _: int, *, enough: Callable[[Sequence[Block]], bool], **_others: float
+    ) -> list[Block]:
+        found: list[Block] = []
+        for _number in range(self.made):
+            reached, unhindered = (self._draw.lognormvariate(0, 0.1) for _ in range(2))
+            one = block(reached, unhindered / 2, 1.8)
+            found.append(Read(*astuple(one)))
+            if enough(found):
+                break
+        return found
+
+
+@two_cpus
+def test_a_large_budget_is_inconclusive_at_worst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of blocks, which `--gilx-budget=240` has time for, do not settle it."""
+    monkeypatch.setattr("gilx.testing.scaling.Arms", MadeUp)
+    monkeypatch.setattr("gilx.testing.scaling.gil_enabled", lambda: False)
+    monkeypatch.setattr(Read, "reads", 0)
+    found = judge_scaling(time.sleep, 0.01, budget=240)
+    assert found.outcome == "inconclusive"
+    assert len(scaling(found).blocks) == MadeUp.made
+    low, high = scaling(found).of_ceiling_interval
+    assert 0.98 < low < 1 < high < 1.02
+    # Each block is read when it is made, and with nine others: not again with each later.
+    assert Read.reads < 150 * MadeUp.made
 
 
 # ---- calls -----------------------------------------------------------------------------

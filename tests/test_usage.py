@@ -18,7 +18,9 @@ import gilx
 from gilx import ckernels
 from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
+from gilx.gilwatch import release_costs
 from gilx.gilwatch.interval import Ratio, interval
+from gilx.gilwatch.prediction import Prediction
 from gilx.gilwatch.seen import Seen
 from gilx.gilwatch.selftest import Check, Known, judged
 from gilx.gilwatch.usage import ThreadShare
@@ -242,6 +244,35 @@ def test_prediction_from_a_usage() -> None:
     assert shorter.rows[0].throughput == pytest.approx(200, rel=0.01)
     counted = usage(hold_length=(0.000125, 0.0005)).predict([64], cpus=64, handover=0.001)
     assert counted.rows[0].throughput == pytest.approx(shorter.rows[0].throughput)
+
+
+def test_prediction_says_where_the_hand_over_is_estimated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[float] = []
+
+    def handover(hold: float) -> float:
+        measured.append(hold)
+        return 3e-5
+
+    monkeypatch.setattr(release_costs, "_handover", handover)
+    monkeypatch.setattr(release_costs, "gil_enabled", lambda: True)
+    # One call of 4 s, which holds the GIL for 1 s.
+    long = usage(repeats=1).predict([1, 2], cpus=2)
+    assert set(measured) == {5e-3}
+    assert (long.handover, long.handover_hold) == (3e-5, 5e-3)
+    assert (
+        "A hand-over of the GIL is estimated to take 30 \u00b5s, as it does after holds of"
+        " 5 ms." in str(long).splitlines()
+    )
+    assert Prediction.from_json(long.to_json()) == long
+    # Many calls of 4 ms, which hold it for 1 ms.
+    measured.clear()
+    short = usage().predict([1, 2], cpus=2)
+    assert set(measured) == {1e-3}
+    assert (short.handover, short.handover_hold) == (3e-5, None)
+    assert "estimated" not in str(short)
+    assert usage(repeats=1).predict([2], handover=1e-5).handover_hold is None
 
 
 def test_prediction_of_bad_usages() -> None:

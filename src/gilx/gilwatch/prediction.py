@@ -58,6 +58,8 @@ _VERSION = 1
 # Enough points of a sample of holds to know its transform to a fraction of a per cent.
 _SAMPLE_POINTS = 100
 _NOTHING = 1e-12
+# The solution keeps several arrays of as many numbers, 80 MB each at that.
+_MOST_WORKERS = 10**7
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class Prediction:
     handover: float
     cpus: int
     cycles: float
+    handover_hold: float | None = None
+    """Where the hand-over is estimated, since holds are too long to measure it after
+    them: the hold, in seconds, after which it was measured. None if it was measured after
+    such holds, or given."""
 
     def __str__(self) -> str:
         head = (
@@ -103,6 +109,12 @@ class Prediction:
             f" {self.cpus} CPU{'s' if self.cpus != 1 else ''}"
         )
         lines = [head, "", "workers      calls/s  speedup  at most  GIL held"]
+        if self.handover_hold is not None:
+            lines.insert(
+                1,
+                f"A hand-over of the GIL is estimated to take {duration(self.handover)},"
+                f" as it does after holds of {duration(self.handover_hold)}.",
+            )
         lines += [
             f"{row.workers:>7}  {row.throughput:>11.6g}  {row.speedup:>6.2f}x"
             f"  {row.bound:>6.2f}x  {row.locked:>8.0%}"
@@ -145,7 +157,7 @@ def predict(
     Parameters
     ----------
     workers : sequence of int
-        For how many workers, each at least 1.
+        For how many workers, each 1 to 10**7.
     hold : float or sequence of float
         How long the GIL is held in a cycle, in seconds: the mean, or a sample of holds.
     hold_scv : float, optional
@@ -187,6 +199,10 @@ def predict(
             f"workers: expected a sequence of whole numbers, got {workers!r}"
         )
     counts = [at_least("workers", count, 1) for count in workers]
+    if max(counts) > _MOST_WORKERS:
+        raise ArgumentError(
+            f"workers: expected at most {_MOST_WORKERS}, got more than that"
+        )
     law = _law(hold, hold_scv)
     release = real_at_least("release", release, 0)
     waiting = real_at_least("waiting", waiting, 0)
@@ -287,7 +303,8 @@ def _law(hold: float | Sequence[float], scv: float | None) -> _Law:
         if not len(sample):
             raise ArgumentError("hold: expected at least one hold, got none")
         mean = float(sample.mean())
-        variation = float(sample.var() / mean**2) if mean else 0.0
+        # The square of a mean in seconds may be too small for a float.
+        variation = float((sample / mean).var()) if mean else 0.0
         if len(sample) > _SAMPLE_POINTS:
             # Means of equal shares of the sorted sample: rare long holds keep their
             # weight, and so does the mean.

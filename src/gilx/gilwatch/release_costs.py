@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import partial
+from operator import call
 from statistics import fmean, median
+from typing import Any
 
 from gilx.ckernels import spin
 from gilx.environment import gil_enabled
-from gilx.errors import at_least, real_at_least
+from gilx.errors import above_zero, at_least, real_at_least
 from gilx.gilwatch.load import Load
 from gilx.text import duration
 
 __all__ = ["Costs", "costs"]
+
+# Seconds: the longest hold after which a hand-over is measured. A thread that waits for
+# the GIL wakes up once a switch interval, 5 ms by default, to ask for it. However long a
+# hold is, its CPU has then not been asleep for longer than that when the GIL comes.
+_LONGEST_HOLD = 5e-3
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,11 @@ class Costs:
     """How long the GIL was held before each hand-over: a CPU that has been waiting for
     longer takes longer to wake."""
     gil: bool
+    rounds: int
+    """How many rounds there was time for."""
+    estimated_for: float | None = None
+    """The hold that was asked for, if it is longer than `hold`: the hand-over after it is
+    not measured but estimated to be the same. None if it was measured."""
 
     def says_of(self, released: float) -> str:
         """Say in words whether a release that lasts this many seconds pays.
@@ -70,6 +83,11 @@ class Costs:
                 f"hand-over to a waiting thread, after holds of {duration(self.hold)}:"
                 f" {_with(self.handover, self.handover_interval)}"
             )
+            if self.estimated_for is not None:
+                lines.append(
+                    "estimated to be the same after holds of"
+                    f" {duration(self.estimated_for)}, which take too long to measure"
+                )
         return "\n".join(lines)
 
 
@@ -78,14 +96,17 @@ def _with(seconds: float, interval: tuple[float, float]) -> str:
     return f"{duration(seconds)} ({duration(interval[0])} to {duration(interval[1])})"
 
 
-def costs(*, hold: float = 200e-6, rounds: int = 7) -> Costs:
+def costs(*, hold: float = 200e-6, rounds: int = 7, budget: float = 2.0) -> Costs:
     """Measure what letting the GIL go costs on this machine.
 
     Uncontended: one thread lets it go and takes it back, over and over. Contended:
     threads hold it in turn and sleep in between, so many that it is always wanted; a
     hand-over lasts from when one lets go until the next one runs, on average without the
     longest 5 %. Other threads of the process that want the GIL meanwhile spoil both.
-    Meanwhile the switch interval is at least four holds long.
+
+    A hand-over after holds of more than 5 ms is not measured, but estimated to last as
+    long as one after 5 ms: a thread that waits for the GIL wakes up once a switch
+    interval, so that longer holds make no difference, but take long to measure.
 
     Parameters
     ----------
@@ -93,7 +114,10 @@ def costs(*, hold: float = 200e-6, rounds: int = 7) -> Costs:
         How long to hold before a hand-over, in seconds, at least 1e-6. Hand-overs after
         short holds are quicker, since CPUs are still awake.
     rounds : int
-        How many rounds, at least 1.
+        How many rounds, at least 1, if the budget allows it.
+    budget : float
+        Seconds that all rounds may take, above 0: no round is begun that would be
+        expected to end after them. One round is always made.
 
     Returns
     -------
@@ -108,19 +132,27 @@ def costs(*, hold: float = 200e-6, rounds: int = 7) -> Costs:
     """
     hold = real_at_least("hold", hold, 1e-6)
     rounds = at_least("rounds", rounds, 1)
-    releases, handovers = [], []
-    for _ in range(rounds):
-        done = spin(1000, 1000, 3_000_000)
-        releases.append((done.held_max_ns - done.held_min_ns) * 1e-9 / done.cycles)
+    budget = above_zero("budget", budget)
+    measured = min(hold, _LONGEST_HOLD)
+    releases: list[float] = []
+    handovers: list[float] = []
+    begin = time.perf_counter()
+    for done in range(rounds):
+        if done and (time.perf_counter() - begin) * (done + 1) / done > budget:
+            break
+        cycles = spin(1000, 1000, 3_000_000)
+        releases.append((cycles.held_max_ns - cycles.held_min_ns) * 1e-9 / cycles.cycles)
         if gil_enabled():
-            handovers.append(_handover(hold))
+            handovers.append(_handover(measured))
     return Costs(
         release=median(releases),
         release_interval=(min(releases), max(releases)),
         handover=median(handovers) if handovers else None,
         handover_interval=(min(handovers), max(handovers)) if handovers else None,
-        hold=hold,
+        hold=measured,
         gil=gil_enabled(),
+        rounds=len(releases),
+        estimated_for=hold if handovers and measured < hold else None,
     )
 
 
@@ -130,25 +162,29 @@ def _handover(hold: float) -> float:
     # and one waits, so many others may be asleep.
     threads = 2 + min(30, math.ceil(100e-6 / hold))
     length = int(hold * 1e9)
-    given = time.perf_counter_ns()
-    gaps: list[int] = []
+    # Hold, take the time, let go, take the time with the GIL back. The interpreter would
+    # give the GIL away before the time is taken, if it ran between these calls and a
+    # thread had asked for the GIL during a long hold: so they are called from C, and the
+    # switch interval of the process stays as it is.
+    turn: tuple[partial[Any], ...] = (
+        partial(spin, length, 0, length),
+        partial(time.perf_counter_ns),
+        partial(time.sleep, 1e-9),
+        partial(time.perf_counter_ns),
+    )
+    given: list[int] = []
+    taken: list[int] = []
 
     def take_a_turn() -> None:
-        nonlocal given
-        spin(length, 0, length)
-        given = time.perf_counter_ns()
-        time.sleep(1e-9)
-        gaps.append(time.perf_counter_ns() - given)
+        _, begin, _, end = map(call, turn)
+        given.append(begin)
+        taken.append(end)
 
-    # A hold as long as the switch interval would let the GIL go as soon as it is over,
-    # before the time is taken.
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(max(interval, 4 * hold))
-    try:
-        with Load(take_a_turn, threads) as load:
-            time.sleep(max(30e-3, 10 * threads * hold))
-            load.check()
-    finally:
-        sys.setswitchinterval(interval)
+    with Load(take_a_turn, threads) as load:
+        time.sleep(max(30e-3, 10 * threads * hold))
+        load.check()
+    # A thread gets the GIL from the last one that let it go before.
+    given.sort()
+    gaps = sorted(end - given[bisect_right(given, end) - 1] for end in taken)
     # The longest are those in which the system ran something else.
-    return fmean(sorted(gaps)[: math.ceil(0.95 * len(gaps))]) * 1e-9
+    return fmean(gaps[: math.ceil(0.95 * len(gaps))]) * 1e-9

@@ -334,7 +334,7 @@ class GilUsage:
         Parameters
         ----------
         workers : sequence of int
-            For how many threads, each at least 1; this machine need not have so many
+            For how many threads, each 1 to 10**7; this machine need not have so many
             CPUs.
         cpus : int, optional
             How many CPUs they have; by default those that this process may use.
@@ -345,7 +345,8 @@ class GilUsage:
             Squared coefficient of variation of the holds: 0 if all last as long.
         handover : float, optional
             How long the GIL stays unused when it goes to a waiting thread, in seconds;
-            by default it is measured, which takes about a second.
+            by default it is measured, which takes at most about two seconds. After holds
+            of more than 5 ms it is estimated from those, and the prediction says so.
 
         Returns
         -------
@@ -372,10 +373,13 @@ class GilUsage:
             cycles = max(1.0, hold / math.sqrt(low * high)) if resolved else 1.0
         number_between("cycles", cycles, 0, math.inf, above=True)
         release = min(max(0.0, self.cpu / self.repeats - hold), call - hold)
+        handover_hold = None
         if handover is None:
+            price = costs(hold=max(hold / cycles, 1e-6))
             # None where this Python has no GIL to hand over, as another one had.
-            handover = costs(hold=max(hold / cycles, 1e-6)).handover or 0.0
-        return predict(
+            handover = price.handover or 0.0
+            handover_hold = None if price.estimated_for is None else price.hold
+        found = predict(
             workers,
             hold=hold / cycles,
             hold_scv=hold_scv,
@@ -385,6 +389,7 @@ class GilUsage:
             cpus=cpus,
             cycles=cycles,
         )
+        return replace(found, handover_hold=handover_hold)
 
     def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
         """Draw each thread's share of the time, and return matplotlib's Figure.

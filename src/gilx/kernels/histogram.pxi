@@ -5,8 +5,9 @@ cdef int histogram_items(
     gilx_share *share, gilx_control *control,
 ) noexcept nogil:
     # Four tables: a run of equal bytes would make each increment wait for the last one.
-    # 64-bit counts can't overflow; a chunk between polls takes some 0.1 ms.
-    cdef int64_t[4][256] table
+    # 64-bit counts can't overflow; a chunk between polls takes some 0.1 ms. Each table has
+    # a cache line more than it needs: see kernels/histogram.c.
+    cdef int64_t[4][264] table
     cdef gilx_poll poll = gilx_poll(control, 262144, 262144)
     cdef int64_t item, at, end, until, whole, value
     while gilx_share_next(share):

@@ -15,9 +15,9 @@ from gilx.errors import WatchUnavailableError
 from gilx.gilwatch.probe import probe
 from gilx.meter.blocks import time_blocks
 from gilx.meter.ceiling import computing
-from gilx.meter.figures import Found, logs_of, nothing_compared, precise, row_of
+from gilx.meter.figures import Found, nothing_compared, precise, row_of
 from gilx.meter.processes import NoProcessesError
-from gilx.meter.statistics import anytime_interval
+from gilx.meter.statistics import RunningMedian
 from gilx.meter.workers import Sample, take_sample
 from gilx.pools import SerialPool
 
@@ -224,7 +224,7 @@ class RowMeter:
                 seed=settings.seed,
                 between=between,
                 settle=settle,
-                enough=None if self._blocks else self._enough,
+                enough=None if self._blocks else self._precise_enough(),
                 budget=beyond if self._blocks else budget,
                 warm_up=block < budget / 4,
             )
@@ -252,9 +252,17 @@ class RowMeter:
         if self._settings.setup is not None:
             self._settings.setup()
 
-    def _enough(self, samples: Mapping[str, Sequence[Sample]]) -> bool:
-        interval = anytime_interval(logs_of(samples, "serial", "parallel"))
-        return precise(interval, self._settings.precision)
+    def _precise_enough(self) -> Callable[[Mapping[str, Sequence[Sample]]], bool]:
+        """Return a function to ask after each block whether there are enough."""
+        logs = RunningMedian()
+
+        def enough(samples: Mapping[str, Sequence[Sample]]) -> bool:
+            serial, parallel = samples["serial"][-1], samples["parallel"][-1]
+            logs.add(math.log(serial.seconds / parallel.seconds))
+            low, high = logs.interval()
+            return precise((math.exp(low), math.exp(high)), self._settings.precision)
+
+        return enough
 
     def _show(self, text: str) -> None:
         if self._settings.progress is not None:

@@ -54,6 +54,8 @@ LAWS = ("amdahl", "usl")
 
 # Beyond it squares of numbers of workers lose digits.
 _MOST_WORKERS = 10**7
+# Beyond it numbers of workers lose digits; nobody has as many.
+_MOST_PREDICTED = 10**15
 
 
 def karp_flatt(workers: int, speedup: float) -> float:
@@ -150,7 +152,7 @@ class ScalingFit:
     """Standard deviation of the points around the law, relative to it."""
 
     def predict(self, workers: int) -> ScalingPrediction:
-        """Return what the law says of a number of workers, at least 1.
+        """Return what the law says of a number of workers, 1 to 10**15.
 
         Raises
         ------
@@ -159,6 +161,10 @@ class ScalingFit:
 
         """
         workers = at_least("workers", workers, 1)
+        if workers > _MOST_PREDICTED:
+            raise ArgumentError(
+                f"workers: expected at most {_MOST_PREDICTED}, got more than that"
+            )
         value = self.single * usl(workers, self.sigma, self.kappa)
         low, high = self._region.value_interval(workers)
         return ScalingPrediction(workers, value, (min(low, value), max(high, value)))

@@ -120,6 +120,7 @@ class _Judge:
         self._kind = ""
         self._release: ReleaseEvidence | None = None
         self._blocks: Sequence[Block] = ()
+        self._found = self._witnesses(())
         self._longer = False  # whether blocks should be
         self._notes: list[str] = []
 
@@ -224,8 +225,12 @@ class _Judge:
         """
 
         def enough(blocks: Sequence[Block]) -> bool:
-            self._blocks = blocks
-            found = self._witnesses(blocks)
+            if len(blocks) == 1:
+                # Also where calls turn out late not to run in processes, and the blocks
+                # are made anew beside another ceiling.
+                self._found = self._witnesses(())
+            self._blocks, found = blocks, self._found
+            found.add(blocks[-1])
             if found.decision() is not None:
                 return True
             if len(blocks) % _TRIED:
@@ -244,7 +249,7 @@ class _Judge:
         return Witnesses(blocks, self._workers, self._efficiency, self._release)
 
     def _decided(self) -> Verdict:
-        found = self._witnesses(self._blocks)
+        found = self._found
         self._notes += notes_on_calls(self._first, self._each)
         self._notes += _drift(self._blocks)
         decision = found.decision()
@@ -252,7 +257,7 @@ class _Judge:
         return self._end(decision or "inconclusive", found.reason(), advice)
 
     def _end(self, outcome: Outcome, reason: str, advice: str = "") -> Verdict:
-        found = self._witnesses(self._blocks)
+        found = self._found
         evidence = ScalingEvidence(
             workers=self._workers,
             efficiency=self._efficiency,

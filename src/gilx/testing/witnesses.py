@@ -27,15 +27,14 @@ scale well, on the other hand, then look worse than they are. So:
 from __future__ import annotations
 
 import math
-from statistics import median
 from typing import TYPE_CHECKING
 
 from gilx.gilwatch.usage import percent
-from gilx.meter.statistics import NOTHING_KNOWN, anytime_interval, evidence
+from gilx.meter.statistics import NOTHING_KNOWN, RunningMedian
 from gilx.text import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterable
 
     from gilx.testing.verdict import Block, Outcome, ReleaseEvidence
 
@@ -137,12 +136,15 @@ def without_waits(share: float, block: Block, workers: int) -> float:
 
 
 class Witnesses:
-    """What was seen so far.
+    """Evidence from the blocks made so far.
+
+    Each block is looked at once, when it is added: what is asked after every block takes
+    hardly longer after thousands of them.
 
     Parameters
     ----------
-    blocks : sequence of Block
-        All of them.
+    blocks : iterable of Block
+        The first blocks.
     workers, efficiency : int, float
         What was asked.
     release : ReleaseEvidence, optional
@@ -152,27 +154,83 @@ class Witnesses:
 
     def __init__(
         self,
-        blocks: Sequence[Block],
+        blocks: Iterable[Block],
         workers: int,
         efficiency: float,
         release: ReleaseEvidence | None,
     ) -> None:
-        self._blocks, self._release = blocks, release
         self._workers, self._efficiency = workers, efficiency
-        self._reached = self._known(reached)
-        self._unhindered = self._known(unhindered)
-        self._overlap = self._known(overlap)
-        self.reached: float | None = _median(self._reached)
-        self.unhindered: float | None = _median(self._unhindered)
-        self.overlap: float | None = _median(self._overlap)
-        self.ceiling: float | None = _median(self._known(ceiling))
-        self.speedup: float | None = _median(
-            [workers * b.serial / b.parallel for b in blocks]
-        )
+        self._release = release
+        self._count = self._deprived = 0
+        self._with_cpu = self._with_own_threads = 0
+        self._reached = RunningMedian()
+        self._unhindered = RunningMedian()
+        self._without_waits = RunningMedian()
+        self._overlap = RunningMedian()
+        self._ceiling = RunningMedian()
+        self._speedup = RunningMedian()
+        self._parallel = RunningMedian()
+        self._serial_cpu = RunningMedian()
+        self._parallel_cpu = RunningMedian()
+        self._cpu_in_processes = RunningMedian()
+        """CPU time of the calls in processes, over what they would need here."""
+        self._cpu_in_threads = RunningMedian()
+        """The same in threads."""
+        for block in blocks:
+            self.add(block)
 
-    def _known(self, figure: Callable[[Block, int], float | None]) -> list[float]:
-        found = [figure(block, self._workers) for block in self._blocks]
-        return [each for each in found if each is not None]
+    def add(self, block: Block) -> None:
+        """Add a block."""
+        workers, parallel_cpu = self._workers, block.parallel_cpu
+        self._count += 1
+        self._deprived += deprived(block, workers)
+        self._reached.add(reached(block, workers))
+        self._ceiling.add(ceiling(block, workers))
+        self._speedup.add(workers * block.serial / block.parallel)
+        self._parallel.add(block.parallel)
+        if (share := unhindered(block, workers)) is not None:
+            self._unhindered.add(share)
+            self._without_waits.add(without_waits(share, block, workers))
+        if (share := overlap(block, workers)) is not None:
+            self._overlap.add(share)
+        if parallel_cpu is not None:
+            more = block.process_cpu - parallel_cpu
+            self._with_cpu += 1
+            self._with_own_threads += more > _MOST_OTHER_CPU * parallel_cpu + 1e-3
+        if block.serial_cpu:
+            alone = workers * block.serial_cpu
+            self._serial_cpu.add(block.serial_cpu)
+            if block.ceiling_cpu is not None:
+                self._cpu_in_processes.add(block.ceiling_cpu / alone)
+            if parallel_cpu is not None:
+                self._cpu_in_threads.add(parallel_cpu / alone)
+        if parallel_cpu:
+            self._parallel_cpu.add(parallel_cpu)
+
+    @property
+    def reached(self) -> float | None:
+        """Median share of the ceiling that threads reached; None without blocks."""
+        return self._reached.median
+
+    @property
+    def unhindered(self) -> float | None:
+        """The same without waits for a CPU; None where these are not known."""
+        return self._unhindered.median
+
+    @property
+    def overlap(self) -> float | None:
+        """Median share of the workers' CPU time that overlapped; None if not known."""
+        return self._overlap.median
+
+    @property
+    def ceiling(self) -> float | None:
+        """Median speedup that the machine allowed; None without blocks."""
+        return self._ceiling.median
+
+    @property
+    def speedup(self) -> float | None:
+        """Median speedup of the threads; None without blocks."""
+        return self._speedup.median
 
     @property
     def reached_interval(self) -> tuple[float, float]:
@@ -187,13 +245,7 @@ class Witnesses:
     @property
     def own_threads(self) -> bool:
         """Whether the process used clearly more CPU time than the workers did."""
-        pairs = [(b.process_cpu, b.parallel_cpu) for b in self._blocks]
-        more = [
-            whole - own > _MOST_OTHER_CPU * own + 1e-3
-            for whole, own in pairs
-            if own is not None
-        ]
-        return bool(more) and sum(more) > len(more) / 2
+        return self._with_own_threads > self._with_cpu / 2
 
     @property
     def discerning(self) -> bool:
@@ -206,14 +258,17 @@ class Witnesses:
 
         They may if the machine allows it, or if enough CPU time overlaps anyhow.
         """
-        overlapping = sum(each > self._efficiency for each in self._overlap)
+        overlapping = self._overlap.above(self._efficiency)
         return self.discerning or overlapping >= _CLEARLY * max(1, len(self._overlap))
 
     @property
     def _missing(self) -> bool:
         """Whether both figures of the share of the ceiling miss what is asked for."""
         limit = self._efficiency
-        return _side(self._unhindered, limit) < 0 and _side(self._reached, limit) < 0
+        return (
+            self._unhindered.side(limit, ALPHA) < 0
+            and self._reached.side(limit, ALPHA) < 0
+        )
 
     def decision(self) -> Outcome | None:
         """Return the verdict; None as long as it is open."""
@@ -222,37 +277,31 @@ class Witnesses:
             return None
         if self._missing:
             return None if self._unlike() else "fail"
-        hindered = _side(self._unhindered, limit) < 0
+        hindered = self._unhindered.side(limit, ALPHA) < 0
         if hindered or (self._release is not None and self._release.side >= 0):
             return None
-        if _side(self._overlap, limit) > 0 and self.reached >= limit:
+        if self._overlap.side(limit, ALPHA) > 0 and self.reached >= limit:
             return "pass"
-        clear = self.discerning and _side(self._reached, self._hurdle()) > 0
+        clear = self.discerning and self._reached.side(self._hurdle(), ALPHA) > 0
         return "pass" if clear and self._likely() else None
 
     def _likely(self) -> bool:
         """Return whether waits for a CPU leave it likely that the limit is reached."""
-        found = [
-            without_waits(share, block, self._workers)
-            for block in self._blocks
-            if (share := unhindered(block, self._workers)) is not None
-        ]
-        return not found or median(found) >= self._efficiency
+        share = self._without_waits.median
+        return share is None or share >= self._efficiency
 
     def _unlike(self) -> str:
         """Return why the ceiling may be higher than it is for these calls."""
-        alone = [(self._workers * b.serial_cpu, b) for b in self._blocks if b.serial_cpu]
-        inside = [b.ceiling_cpu / cpu for cpu, b in alone if b.ceiling_cpu is not None]
-        if inside and median(inside) < _MUCH_LESS_CPU:
+        inside, here = self._cpu_in_processes.median, self._cpu_in_threads.median
+        if inside is not None and inside < _MUCH_LESS_CPU:
             return (
-                f"in processes calls need {percent(median(inside))} of the CPU time that"
+                f"in processes calls need {percent(inside)} of the CPU time that"
                 " they need here, so they may do less there: what do they use that was"
                 " set up in this process only?"
             )
-        here = [b.parallel_cpu / cpu for cpu, b in alone if b.parallel_cpu is not None]
-        if not inside and here and median(here) > _MORE_CPU:
+        if inside is None and here is not None and here > _MORE_CPU:
             return (
-                f"threads need {median(here):.2f} times the CPU time that one alone does,"
+                f"threads need {here:.2f} times the CPU time that one alone does,"
                 " for memory that binds them, maybe, and what processes would need is not"
                 " known: let the call be one that can be sent to them"
             )
@@ -298,10 +347,11 @@ class Witnesses:
             )
         if self._missing:
             return self._unlike()
-        blocks = f"{len(self._blocks)} blocks"
-        less = sum(deprived(block, self._workers) for block in self._blocks)
-        if less > len(self._blocks) / 4:
-            return f"a hypervisor or a quota took CPUs away in {less} of {blocks}"
+        blocks = f"{self._count} blocks"
+        if self._deprived > self._count / 4:
+            return (
+                f"a hypervisor or a quota took CPUs away in {self._deprived} of {blocks}"
+            )
         if not self._unhindered:
             return "how long workers wait for a CPU is not known here"
         if not self.discerning:
@@ -310,8 +360,7 @@ class Witnesses:
 
     def advice(self) -> str:
         """Return what likely makes threads slow although the GIL is released."""
-        serial = _median([b.serial_cpu for b in self._blocks if b.serial_cpu])
-        parallel = _median([b.parallel_cpu for b in self._blocks if b.parallel_cpu])
+        serial, parallel = self._serial_cpu.median, self._parallel_cpu.median
         if serial and parallel and parallel > 1.25 * self._workers * serial:
             return (
                 f"threads use {parallel / self._workers / serial:.1f} times the CPU time"
@@ -328,32 +377,19 @@ class Witnesses:
                 "how far threads run at the same time is not known here: look for a lock"
                 " of the library's own, input and output, or calls that are short"
             )
-        if serial is not None and self._blocks:
-            each = duration(_median([b.parallel for b in self._blocks]))
+        each = self._parallel.median
+        if serial is not None and each is not None:
             return (
-                f"starting together or being done apart costs too much of {each}: look"
-                " for work that is uneven, or calls that are short"
+                "starting together or being done apart costs too much of"
+                f" {duration(each)}: look for work that is uneven, or calls that are"
+                " short"
             )
         return ""
 
 
-def _side(shares: Sequence[float], limit: float) -> int:
-    """Return 1 if the median is above the limit, -1 if it is below, 0 if that is open."""
-    above = sum(each > limit for each in shares)
-    if evidence(len(shares), above) >= 1 / ALPHA:
-        return 1
-    below = sum(each < limit for each in shares)
-    return -1 if evidence(len(shares), below) >= 1 / ALPHA else 0
-
-
-def _interval(shares: Sequence[float]) -> tuple[float, float]:
-    if not shares:
-        return NOTHING_KNOWN
-    return anytime_interval([math.log(each) for each in shares], 1 - 2 * ALPHA)
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return median(values) if values else None
+def _interval(shares: RunningMedian) -> tuple[float, float]:
+    low, high = shares.interval(1 - 2 * ALPHA)
+    return NOTHING_KNOWN if math.isinf(high) else (low, high)
 
 
 def _range(low: float, high: float) -> str:
