@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gilx.gilwatch.timeline import Timeline
     from gilx.gilwatch.usage import GilUsage
+    from gilx.gilwatch.watch import Watch
 
 __all__ = ["probe", "probe_with_timeline"]
 
@@ -114,12 +115,12 @@ def probe_with_timeline(
     """Watch so many calls of a function, as `probe` does; return their timeline, too."""
     first = None
     if warmup:
-        usage, timeline = _calls(fn, (), 1, COST)
+        usage, watching = _calls(fn, (), 1, COST)
         if _is_all(usage, repeat, budget):
-            return replace(usage, is_first=True), timeline
+            return replace(usage, is_first=True), watching.timeline
         first = FirstCall.of(usage)
-    usage, timeline = _calls(fn, (), repeat, COST)
-    return replace(usage, first=first), timeline
+    usage, watching = _calls(fn, (), repeat, COST)
+    return replace(usage, first=first), watching.timeline
 
 
 def _is_all(first: GilUsage, repeat: int | None, budget: float) -> bool:
@@ -129,7 +130,7 @@ def _is_all(first: GilUsage, repeat: int | None, budget: float) -> bool:
 
 def _calls(
     fn: Callable[..., Any], args: tuple[Any, ...], count: int, cost: float
-) -> tuple[GilUsage, Timeline]:
+) -> tuple[GilUsage, Watch]:
     watching = watch(cost=cost)
     result = None
     try:
@@ -141,7 +142,7 @@ def _calls(
             seen = watching.usage.sentence()
             error.add_note(f"gilx: what was seen of the call until then: {seen}")
         raise
-    return repeated(watching.usage, count, result), watching.timeline
+    return repeated(watching.usage, count, result), watching
 
 
 def _looks_needed(usage: GilUsage, precision: float) -> float:
