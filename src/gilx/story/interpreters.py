@@ -53,8 +53,8 @@ class Interpreters(Chapter):
         except ArgumentError:
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
             why = (
-                "It needs Python 3.14 (concurrent.futures.InterpreterPoolExecutor); this"
-                f" is {version}. There, the same C code that holds the GIL scales."
+                f"It needs Python 3.14 (concurrent.interpreters); this is {version}."
+                " There, the same C code that holds the GIL scales."
             )
             return cls(missing=(why,), gil=gil_enabled(), held=None, start_seconds=None)
         with pool:
