@@ -254,6 +254,13 @@ def test_no_faster_is_said_only_where_the_machine_surely_allowed_it() -> None:
     assert row(ceiling=math.nan, ceiling_interval=(0, math.inf)).outcome == "no faster"
 
 
+def test_no_room_is_said_only_where_the_work_found_none_either() -> None:
+    lucky = row(
+        speedup=1.5, interval=(0.8, 2.1), ceiling=1.1, ceiling_interval=(0.9, 1.3)
+    )
+    assert lucky.outcome == "unclear"
+
+
 def report_row(repeat: int, **changes: Any) -> ReportRow:
     """A row of a report whose samples had the work so many times."""
     fields: dict[str, Any] = {

@@ -213,7 +213,7 @@ class Speedup:
         if not math.isfinite(high):
             return "unclear"
         if low <= _NO_SPEEDUP:
-            if self.ceiling <= _NO_SPEEDUP:
+            if self.speedup <= _NO_SPEEDUP and self.ceiling <= _NO_SPEEDUP:
                 return "no room"
             allowed = math.isnan(self.ceiling) or self.ceiling_interval[0] > _NO_SPEEDUP
             return "no faster" if high <= _NO_SPEEDUP and allowed else "unclear"

@@ -111,7 +111,7 @@ class PurePython(Chapter):
                 f"{': there is no GIL here' if not self.gil else ''}.",
                 "partly": "The threads ran side by side, in part.",
                 "no room": "The machine gave no more to anything just now, so this shows"
-                " nothing about the GIL.",
+                f" nothing about {'the GIL' if self.gil else 'threads without a GIL'}.",
                 "unclear": "The machine was too restless to tell.",
             }[row.outcome]
         )

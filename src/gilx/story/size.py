@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["problem_size", "size_lasting"]
 
 _LARGEST = 1 << 40
-_TRIES = 3  # the quickest counts: others were held up
+_TRIES = 5  # the quickest counts: others were held up
 _DIGITS = 2  # significant ones: a size is for people, too
 
 

@@ -128,8 +128,9 @@ class Waiting(Chapter):
 
     title: ClassVar[str] = "I/O-bound threads, and when the GIL begins to matter to them"
     depends: ClassVar[str] = (
-        "what else runs in the process. Who waits holds no GIL; but after each wait it"
-        " wants it back, and a neighbour that computes makes it wait for that."
+        "what else runs in the process. A thread that waits holds no GIL; but where there"
+        " is one, the thread wants it back after each wait, and a neighbour that computes"
+        " makes it wait for that."
     )
 
     gil: bool
