@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Extension", "Proof"]
 
 _KERNEL = "mandelbrot"
-_SECONDS = 0.01  # that the problem takes in C; in Cython it takes several times as long
+_SECONDS = 0.006  # that the problem takes in C; in Cython it takes several times as long
 _PROVED = 0.02  # seconds of a call: time for another thread to wake up
 _VARIANTS = {
     "c-gil": "C, held",

@@ -26,7 +26,7 @@ from gilx.story.size import problem_size
 __all__ = ["FreeThreaded"]
 
 _KERNEL = "mandelbrot"
-_SECONDS = 0.01  # that a call, or the problem in C, takes one worker
+_SECONDS = 0.006  # that a call, or the problem in C, takes one worker
 _HOW = (
     "To see it: python.org's installers for macOS and Windows offer a free-threaded"
     " build; elsewhere `uv python install 3.14t`, `conda install python-freethreading`"
