@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import gc
+import importlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -28,10 +30,16 @@ if TYPE_CHECKING:
 
     from gilx.pools.base import Schedule
 
-HAVE_THEM = hasattr(concurrent.futures, "InterpreterPoolExecutor")
+HAVE_THEM = importlib.util.find_spec("concurrent.interpreters") is not None
 VARIANTS = ("c-gil", "c-nogil")
+DEADLINE = 60
 
 needed = pytest.mark.skipif(not HAVE_THEM, reason="needs Python 3.14")
+
+
+def interpreters() -> set[Any]:
+    """All interpreters that there are."""
+    return set(importlib.import_module("concurrent.interpreters").list_all())
 
 
 @pytest.fixture(scope="module")
@@ -107,21 +115,104 @@ def test_numbers_of_numpy_can_be_arguments(pool: InterpreterPool) -> None:
 
 @needed
 def test_each_worker_holds_a_gil_of_its_own(pool: InterpreterPool) -> None:
-    from gilx.pools.interpreters import _meet
+    problem = gilx.kernels.get("mandelbrot").problem(2)
+    # Points of the first row never escape, those of the second do at once: while one
+    # worker is in a call without end, which holds its GIL, the other one gets done.
+    x, *_ = problem.inputs
+    endless = replace(problem, inputs=(np.zeros_like(x), np.array([0.0, 4.0]), 2**31 - 1))
+    [region] = regions(endless, variant="c-gil", schedule="static")
+    problem.out[:] = -1
+    caller = threading.Thread(target=pool.run, args=(region,))
+    caller.start()
+    try:
+        give_up = time.monotonic() + DEADLINE
+        while (problem.out[1] < 0).any() and time.monotonic() < give_up:
+            time.sleep(0.001)
+        assert (problem.out[1] >= 0).all()
+        assert caller.is_alive()
+    finally:
+        pool._cancel()
+        caller.join(DEADLINE)
+    assert not caller.is_alive()
 
-    # Calls that hold their interpreter's GIL wait for each other: this ends because they
-    # run at once.
-    calls = [
-        pool._executor.submit(_rendezvous, 2, 30 * 10**9) for _ in range(pool.workers)
-    ]
-    assert [call.result(60) for call in calls] == [2, 2]
-    assert _meet.__module__ == "gilx.pools.interpreters"
+
+@needed
+def test_workers_stay_in_their_interpreters_between_regions() -> None:
+    before = interpreters()
+    with InterpreterPool(2) as pool:
+        for _ in range(3):
+            gilx.run("mandelbrot", size=20, pool=pool)
+            new = interpreters() - before
+            assert len(new) == 2
+            assert all(interpreter.is_running() for interpreter in new)
 
 
-def _rendezvous(parties: int, timeout_ns: int) -> int:
-    from gilx.ckernels import rendezvous_gil
+@needed
+@pytest.mark.parametrize("closed", [True, False])
+def test_nothing_is_left_of_a_pool(closed: bool) -> None:
+    def left() -> tuple[set[Any], set[int | None], set[str]]:
+        gc.collect()  # also what other tests have dropped
+        threads = {thread.ident for thread in threading.enumerate()}
+        return interpreters(), threads, set(os.listdir("/proc/self/fd"))
 
-    return rendezvous_gil(parties, timeout_ns)
+    before = left()
+    pool = InterpreterPool(2)
+    gilx.run("mandelbrot", size=20, pool=pool)
+    if closed:
+        pool.close()
+    del pool
+    for more, had in zip(left(), before, strict=True):
+        assert more <= had
+
+
+@needed
+def test_a_worker_keeps_no_arrays_between_regions(pool: InterpreterPool) -> None:
+    [region] = regions(gilx.kernels.get("mandelbrot").problem(20))
+    memory = bytearray(region.arguments[-1].nbytes)
+    out = memoryview(memory).cast("B").cast("i", region.arguments[-1].shape)
+    pool.run(replace(region, arguments=(*region.arguments[:-1], out)))
+    assert any(memory)
+    out.release()
+    give_up = time.monotonic() + DEADLINE
+    while True:  # what interpreters had is given back between two lines of Python
+        try:
+            memory.append(0)
+        except BufferError:
+            assert time.monotonic() < give_up
+            time.sleep(0.001)
+        else:
+            break
+
+
+@needed
+def test_a_region_after_one_that_nobody_waited_for(pool: InterpreterPool) -> None:
+    # As a second Ctrl-C may leave it: handed out and never waited for.
+    problem = gilx.kernels.get("mandelbrot").problem(2)
+    forever = replace(problem, inputs=(np.zeros(2), np.zeros(2), 2**31 - 1))
+    [region] = regions(forever)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InterpreterPool, "_wait", _give_up)
+        patch.setattr(InterpreterPool, "_stop", InterpreterPool._cancel)
+        with pytest.raises(TimeoutError):
+            pool.run(region)
+    result = gilx.run("mandelbrot", size=20, pool=pool)
+    result.problem.check(result.value)
+
+
+def _give_up(pool: InterpreterPool, number: int) -> list[tuple[Any, ...]]:
+    if number == pool._number and min(pool._finished) < number:
+        raise TimeoutError
+    return []
+
+
+@needed
+def test_a_worker_that_ends_is_an_error() -> None:
+    pool = InterpreterPool(2)
+    pool._workers[1].put(("not a task",))  # type: ignore[arg-type]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the interpreters pool: worker 1 ended: "):
+            gilx.run("mandelbrot", size=20, pool=pool)
+    pool.close()
 
 
 @needed
@@ -130,8 +221,11 @@ def test_an_exception_reaches_the_caller(pool: InterpreterPool) -> None:
     [good] = regions(problem)
     bad = replace(good, arguments=(*problem.inputs, problem.out[:5]))
     for _ in range(2):
-        with pytest.raises(ValueError, match="out: expected shape"):
+        with pytest.raises(ValueError, match="out: expected shape") as caught:
             pool.run(bad)
+        [note] = caught.value.__notes__
+        assert note.startswith("In worker ")
+        assert "of the interpreters pool:\nTraceback" in note
         assert pool.run(good) > 0
     problem.check(problem.out)
 

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+import gilx
 from gilx import ckernels
 from gilx.cli import demo
 from gilx.environment import Environment, gil_enabled
 from gilx.errors import ArgumentError
-from gilx.story.base import Effort, Held, Speedup
+from gilx.meter.report import Loss, ReportRow
+from gilx.story.base import Effort, Held, Speedup, grouped, speedup_table
 from gilx.story.choice import decision_table
 from gilx.story.courier import Courier
 from gilx.story.extension import Extension, Proof
@@ -31,6 +33,7 @@ from gilx.story.proof import meet, runs_beside
 from gilx.story.pure import PurePython
 from gilx.story.record import CHAPTERS, Story, tell
 from gilx.story.save import draw, new_directory
+from gilx.story.size import problem_size, size_lasting
 from gilx.story.waiting import Beside, Waiting
 
 if TYPE_CHECKING:
@@ -53,9 +56,11 @@ def row(name: str = "a", **changes: Any) -> Speedup:
         "speedup": 1.0,
         "interval": (0.98, 1.02),
         "ceiling": 1.95,
+        "ceiling_interval": (1.9, 1.98),
         "ceiling_kind": "the same calls in processes",
         "of_ceiling": 0.51,
         "held": 1.0,
+        "losses": (Loss("GIL", 0.96, "seen"), Loss("dispatch", 0.04, "seen")),
         "notes": (),
     }
     return Speedup(**fields | changes)
@@ -96,14 +101,16 @@ def story(**changes: Any) -> Story:
             cpus=2,
             waits=(scaling("sleep"), row("read a file")),
             beside=(
-                Beside("pure Python", 1e-4, 5e-3, 9e-3, 40_000.0, 190.0),
-                Beside("C, GIL held 20 ms", 1e-4, 1e-2, 2e-2, None, None),
-                Beside("C, GIL released", 1e-4, 1e-4, 2e-4, 40_000.0, 39_000.0),
+                Beside("released C", 1e-4, 2e-4, 39_000.0),
+                Beside("pure Python", 5e-3, 9e-3, 190.0),
+                Beside("held C", 1e-2, 2e-2, None),
             ),
         ),
         "processes": Processes(
             missing=(),
-            processes=(scaling("pure Python"), scaling("C, GIL held")),
+            gil=True,
+            processes=(scaling("pure Python"), scaling("C, held")),
+            sizes=(2_700, 220_000),
             moving=Moving(start=0.1, message=1e-4, data=0.03, megabytes=8),
         ),
         "libraries": Libraries(
@@ -241,6 +248,91 @@ def test_outcomes_follow_from_the_figures(outcome: str) -> None:
     assert OUTCOMES[outcome].outcome == outcome
 
 
+def test_no_faster_is_said_only_where_the_machine_surely_allowed_it() -> None:
+    assert row(ceiling=1.4, ceiling_interval=(1.3, 1.5)).outcome == "no faster"
+    assert row(ceiling=1.4, ceiling_interval=(0.9, 1.5)).outcome == "unclear"
+    assert row(ceiling=math.nan, ceiling_interval=(0, math.inf)).outcome == "no faster"
+
+
+def test_no_room_is_said_only_where_the_work_found_none_either() -> None:
+    lucky = row(
+        speedup=1.5, interval=(0.8, 2.1), ceiling=1.1, ceiling_interval=(0.9, 1.3)
+    )
+    assert lucky.outcome == "unclear"
+
+
+def report_row(repeat: int, **changes: Any) -> ReportRow:
+    """A row of a report whose samples had the work so many times."""
+    fields: dict[str, Any] = {
+        field.name: math.nan for field in dataclasses.fields(ReportRow)
+    }
+    fields |= {
+        "target": "mandelbrot",
+        "variant": "c-gil",
+        "pool": "threads",
+        "workers": 2,
+        "repeat": repeat,
+        "serial_seconds": 0.01 * repeat,
+        "seconds": 0.006 * repeat,
+        "speedup": 10 / 6,
+        "speedup_interval": (1.6, 1.7),
+        "ceiling_interval": (0.0, math.inf),
+        "ceiling_kind": "processes",
+        "losses": (),
+        "notes": (),
+        "samples": {},
+    }
+    return ReportRow(**fields | changes)
+
+
+@pytest.mark.parametrize("repeat", [1, 3, 11])
+def test_times_are_of_one_unit_of_work(repeat: int) -> None:
+    found = Speedup.of(report_row(repeat), "C, held")
+    assert found.serial == pytest.approx(0.01)
+    assert found.seconds == pytest.approx(0.006)
+    [cells] = speedup_table([found], what="mandelbrot", together="2 threads").rows
+    assert cells[1:3] == ("10 ms", "6 ms")
+
+
+def test_missing_workers_are_told_by_the_measured_losses() -> None:
+    lost = (
+        Loss("unexplained", 0.1, ""),
+        Loss("dispatch", 0.4, ""),
+        Loss("GIL", -0.2, ""),
+    )
+    slow = row("C, held", speedup=1.7, interval=(1.6, 1.7), ceiling=2.1, losses=lost)
+    assert slow.outcome == "partly"
+    sentence = (
+        "Of the 2 workers of C, held, 0.30 are lost: 0.40 to dispatch, 0.10 unexplained."
+    )
+    assert slow.lost() == sentence
+    assert grouped([slow], {"partly": "In part"})[-1] == sentence
+    assert "0.96 to the GIL" in row().lost()
+    assert scaling().lost() == ""
+    assert row(losses=()).lost() == ""
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+@pytest.mark.parametrize("unit", [1e-9, 1e-7, 1e-5])
+def test_sizes_follow_from_a_time(power: int, unit: float) -> None:
+    def timed(size: int) -> float:
+        return 1e-6 + unit * float(size) ** power
+
+    size = size_lasting(timed, 0.02)
+    assert timed(size) == pytest.approx(0.02, rel=0.2)
+    assert set(str(size)[2:]) <= {"0"}
+
+
+def test_work_that_takes_too_long_at_once_is_small() -> None:
+    assert size_lasting(lambda size: 1.0 * size, 0.02) == 1
+
+
+def test_problems_are_sized_by_what_they_take() -> None:
+    kernel = gilx.kernels.get("collatz")
+    quick, slow = (problem_size(kernel, name, 0.002) for name in ("c-gil", "python"))
+    assert quick > 2 * slow
+
+
 def test_too_few_blocks_say_nothing() -> None:
     few = row(interval=(0.0, math.inf))
     assert few.outcome == "unclear"
@@ -262,7 +354,13 @@ def test_chapters_have_words_for_every_outcome(outcome: str, gil: bool) -> None:
     chapters: list[Chapter] = [
         PurePython(missing=(), gil=gil, threads=found),
         dataclasses.replace(waiting, gil=gil, waits=(found,)),
-        Processes(missing=(), processes=(found,), moving=Moving(0.1, 1e-4, 0.03, 8)),
+        Processes(
+            missing=(),
+            gil=gil,
+            processes=(found,),
+            sizes=(9,),
+            moving=Moving(0.1, 1e-4, 0.03, 8),
+        ),
         dataclasses.replace(extension, gil=gil, variants=(found,)),
         Interpreters(missing=(), gil=gil, held=found, start_seconds=0.1),
         FreeThreaded(missing=(), free_threaded=True, calls=(found,)),
@@ -299,7 +397,9 @@ def test_what_pays() -> None:
     assert processes.gain() == 1.9
     said = " ".join(processes.sentences())
     assert "pays from about 211 µs of work" in said
-    nothing = dataclasses.replace(processes, processes=(row(),))
+    # Rows whose times are alike do not do the same work.
+    assert "about 30 ms: 2,700 in pure Python; 220,000 in C, held." in said
+    nothing = dataclasses.replace(processes, processes=(row(),), sizes=(9,))
     assert nothing.gain() is None
     assert "No gain was seen" in " ".join(nothing.sentences())
 
@@ -340,6 +440,140 @@ def test_text_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -
         # Tables are as wide as their figures.
         assert max(map(len, text.splitlines())) <= max(80, columns)
     assert max(map(len, demo._end(story()).splitlines())) <= max(80, columns)
+
+
+# ---- claims ------------------------------------------------------------------------------
+
+# How much trouble `gilx demo` takes in full.
+FULL = Effort(quick=False, workers=2, show=lambda _: None)
+alone = pytest.mark.alone
+thorough = pytest.mark.timeout(300)
+
+
+def outcomes(rows: tuple[Speedup, ...]) -> dict[str, str]:
+    return {one.name: one.outcome for one in rows}
+
+
+@alone
+@thorough
+def test_claim_of_pure_python() -> None:
+    found = PurePython.measure(FULL)
+    assert found.missing == ()
+    expected = "no faster" if gil_enabled() else "scales"
+    assert found.threads.outcome == expected, found.sentences()
+
+
+@alone
+@thorough
+def test_claim_of_the_lock() -> None:
+    found = Lock.measure(FULL)
+    assert found.missing == ()
+    unprotected, held, atomic = found.additions
+    assert unprotected.lost > 0
+    assert (held.lost == 0) == gil_enabled()
+    assert atomic.lost == 0
+    assert found.price_interval[0] > 1
+
+
+@alone
+@thorough
+def test_claim_of_waiting() -> None:
+    found = Waiting.measure(FULL)
+    assert found.missing == ()
+    waits = outcomes(found.waits)
+    waits.pop("read a file")  # which is copying memory, as the text says
+    assert waits == {"sleep": "scales", "read a socket": "scales"}, found.sentences()
+    released, python, held = found.beside
+    assert released.echoes is not None
+    assert python.echoes is not None
+    if gil_enabled():
+        assert python.delay > 10 * released.delay
+        assert held.delay > 10 * released.delay
+        assert python.echoes < released.echoes
+    else:
+        assert python.delay < found.switch_interval
+        assert held.delay < found.switch_interval
+
+
+@alone
+@thorough
+def test_claim_of_processes() -> None:
+    found = Processes.measure(FULL)
+    assert found.missing == ()
+    assert outcomes(found.processes) == {"pure Python": "scales", "C, held": "scales"}, (
+        found.sentences()
+    )
+    assert found.moving is not None
+    assert 0 < found.moving.message < found.moving.data
+    assert found.gain() is not None
+
+
+@alone
+@thorough
+def test_claim_of_libraries() -> None:
+    found = Libraries.measure(FULL)
+    if not gil_enabled():
+        assert found.calls == ()
+        assert found.missing[0].startswith("There is nothing to watch: ")
+        return
+    numpy = {call.name: call.outcome for call in found.calls if call.library == "NumPy"}
+    assert numpy == {
+        "sort": "releases it",
+        "sin": "releases it",
+        "matrix @ matrix": "releases it",
+        "sum of Python objects": "holds it",
+        "tolist": "holds it",
+    }
+
+
+@alone
+@thorough
+def test_claim_of_extensions() -> None:
+    found = Extension.measure(FULL)
+    assert found.missing == ()
+    held = "no faster" if gil_enabled() else "scales"
+    assert outcomes(found.variants) == {
+        "C, held": held,
+        "C, released": "scales",
+        "Cython, held": held,
+        "Cython, released": "scales",
+    }, found.sentences()
+    assert (found.met_held, found.met_released) == (1 if gil_enabled() else 2, 2)
+    assert [proof.runs_beside for proof in found.proofs] == [
+        not gil_enabled(),
+        True,
+        not gil_enabled(),
+        True,
+    ]
+
+
+@alone
+@thorough
+def test_claim_of_interpreters() -> None:
+    found = Interpreters.measure(FULL)
+    if importlib.util.find_spec("concurrent.interpreters") is None:
+        assert found.held is None
+        [why] = found.missing
+        assert why.startswith("It needs Python 3.14")
+        return
+    assert found.missing == ()
+    assert found.held is not None
+    assert found.held.outcome == "scales", found.sentences()
+
+
+@alone
+@thorough
+def test_claim_of_free_threading() -> None:
+    found = FreeThreaded.measure(FULL)
+    if gil_enabled():
+        assert found.calls == ()
+        [why] = found.missing
+        assert "GIL" in why
+        return
+    assert found.missing == ()
+    assert outcomes(found.calls) == dict.fromkeys(
+        ("pure Python", "C, held", "Cython, held"), "scales"
+    ), found.sentences()
 
 
 # ---- the record --------------------------------------------------------------------------

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import importlib
+import importlib.util
+import os
+import pickle
+import signal
 import sys
+import threading
+import traceback
+import weakref
+from contextlib import contextmanager
 from dataclasses import astuple
-from queue import SimpleQueue
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gilx import ckernels
@@ -14,25 +21,74 @@ from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
 from gilx.pools.account import Share, accounting
 from gilx.pools.base import Pool
+from gilx.pools.failure import Failure
 from gilx.pools.shared_memory import counter_slots
+from gilx.pools.turn import Turn
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from collections.abc import Iterator
 
     from gilx.pools.base import Region
 
 __all__ = ["InterpreterPool"]
 
 _VARIANTS = ("c-gil", "c-nogil")
-_EXECUTOR = "InterpreterPoolExecutor"  # new in Python 3.14
+_MODULE = "concurrent.interpreters"  # new in Python 3.14
+_RING = b"\0"
+_MOST_RINGS = 4096  # bytes that one read takes out of a pipe
 
 
-def _meet(workers: int, memory: memoryview) -> None:
-    """Wait, in a worker's interpreter, until as many calls of this run at once."""
-    everyone = Counter(0, workers, memory=memory)
-    everyone.take()
-    while everyone.remaining and not everyone.cancelled:
-        sleep(0.001)
+# ---- in a worker's interpreter ---------------------------------------------------------
+
+
+def _serve(
+    index: int,
+    tasks: Any,  # noqa: ANN401 - queues between interpreters, which 3.11 has not
+    answers: Any,  # noqa: ANN401 - likewise
+    finished: memoryview,
+    bell: int,
+    caller_bell: int,
+) -> None:
+    """Run regions until the pool is closed.
+
+    A queue between interpreters can't be waited for other than by asking it again and
+    again, so a byte in a pipe says that something was put there: to wait for that, a
+    thread lets its interpreter's GIL go and sleeps in the system.
+
+    Parameters
+    ----------
+    index : int
+        Which worker this is.
+    tasks, answers : concurrent.interpreters.Queue
+        Where tasks come from, numbered in their order, and what they return goes.
+    finished : memoryview
+        For each worker the number of the last task that it has finished. It is set before
+        the bell is rung, so that a ring may be lost, and there may be more than needed.
+    bell, caller_bell : int
+        Descriptors of pipes: rung when a task was put, and when one is finished.
+
+    """
+    numbers = finished.cast("q")
+    numbers[index] = 0
+    os.write(caller_bell, _RING)
+    while True:
+        os.read(bell, _MOST_RINGS)
+        while not tasks.empty():
+            task = tasks.get_nowait()
+            if task is None:
+                return
+            number, arguments = task
+            del task
+            try:
+                answer = _compute(*arguments) if arguments else None
+            except BaseException as error:
+                answer = Failure(error, traceback.format_exc()).pack()
+            # While it waits, a worker keeps nobody's arrays.
+            del arguments
+            if answer is not None:
+                answers.put_nowait((number, index, answer))
+            numbers[index] = number
+            os.write(caller_bell, _RING)
 
 
 def _compute(
@@ -43,8 +99,8 @@ def _compute(
     grain: int,
     memory: memoryview,
     accounted: bool,
-) -> tuple[Any, ...] | None:
-    """Do a worker's part of a region, in its interpreter; return its share if asked to.
+) -> Any:  # noqa: ANN401 - see the text
+    """Do a worker's part of a region; return its share if asked to.
 
     As a tuple, which interpreters can hand over without a pickle.
     """
@@ -58,12 +114,98 @@ def _compute(
     return astuple(account[0])
 
 
+# ---- in the caller's -------------------------------------------------------------------
+
+
+class _Worker:
+    """A thread with an interpreter of its own, and the way there."""
+
+    def __init__(
+        self,
+        index: int,
+        answers: Any,  # noqa: ANN401 - a queue, see `_serve`
+        finished: memoryview,
+        caller_bell: int,
+    ) -> None:
+        self.index = index
+        self.error: BaseException | None = None
+        """What ended it before it was told to end."""
+        self._interpreters = importlib.import_module(_MODULE)
+        self._tasks = self._interpreters.create_queue()
+        self._bell, self._ringer = os.pipe()
+        self._arguments = index, self._tasks, answers, finished, self._bell, caller_bell
+        # Daemons, since Python waits for all others before it calls what would end them.
+        self._thread = threading.Thread(
+            target=self._live, name=f"gilx_{index}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def _live(self) -> None:
+        try:
+            interpreter = self._interpreters.create()
+            try:
+                interpreter.call(_serve, *self._arguments)
+            finally:
+                interpreter.close()
+        except BaseException as error:
+            self.error = error
+            os.write(self._arguments[-1], _RING)
+
+    def put(self, task: tuple[int, tuple[Any, ...]] | None) -> None:
+        """Hand over a task; None ends the worker."""
+        self._tasks.put_nowait(task)
+        os.write(self._ringer, _RING)
+
+    def join(self) -> None:
+        """Wait for the end of a worker that was told to end, and let its pipe go."""
+        if self._thread.ident is not None:
+            self._thread.join()
+        os.close(self._bell)
+        os.close(self._ringer)
+
+
+@contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Have Ctrl-C wait, and never meet the threads that are started meanwhile.
+
+    So it finds either none of the workers or all of them, each noted; and the system
+    hands it to a thread that it wakes, which a worker in its interpreter would not be.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _let_go(workers: list[_Worker], bell: tuple[int, int], process: int) -> None:
+    """End the workers and wait until they are gone."""
+    if os.getpid() != process:  # forked from the one that they are in
+        return
+    for worker in workers:
+        worker.put(None)
+    for worker in workers:
+        worker.join()
+    for descriptor in bell:
+        os.close(descriptor)
+
+
 class InterpreterPool(Pool):
     """Sub-interpreters of this process, which read and write the caller's arrays.
 
     It needs Python 3.14, and runs the C variants only: NumPy, and the memoryviews that
     Cython's modules use, can't be loaded in an interpreter with its own GIL. The held
     variant scales here, since each worker holds another GIL.
+
+    Each worker stays in its interpreter and waits there for regions, which cost a message
+    to each: to enter an interpreter anew, and to pickle what to call there, would take
+    several times as long.
 
     Don't fork while one is open: CPython 3.14 and 3.15 crash in the child of a process
     that has sub-interpreters.
@@ -75,7 +217,7 @@ class InterpreterPool(Pool):
     @classmethod
     def check_available(cls) -> None:
         """Raise an `ArgumentError` before Python 3.14."""
-        if not hasattr(concurrent.futures, _EXECUTOR):
+        if importlib.util.find_spec(_MODULE) is None:
             raise ArgumentError(
                 "pool: interpreters needs Python 3.14 or newer; this is "
                 f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -94,21 +236,31 @@ class InterpreterPool(Pool):
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
         self.check_available()
-        executor: Any = getattr(concurrent.futures, _EXECUTOR)
         begin = perf_counter()
+        self._workers_turn = Turn(f"the {self.name} pool")
         self._slots = counter_slots(-1, workers)
-        self._executor: Executor = executor(workers, thread_name_prefix="gilx")
-        # As with threads: only tasks that wait for each other have all workers start.
-        everyone = Counter(0, workers, memory=self._slots[0])
+        # Nobody claims from these: they are for cancelling.
+        self._cancels = [Counter(0, 0, memory=slot) for slot in self._slots]
+        self._number = 0
+        """That of the last task which may have been handed out."""
+        memory = memoryview(bytearray(8 * workers))
+        self._finished = memory.cast("q")
+        self._answers = importlib.import_module(_MODULE).create_queue()
+        bell = os.pipe()
+        self._bell = bell[0]
+        self._workers: list[_Worker] = []
+        self._finalizer = weakref.finalize(
+            self, _let_go, self._workers, bell, self._process
+        )
         try:
-            for started in [
-                self._executor.submit(_meet, workers, self._slots[0])
-                for _ in range(workers)
-            ]:
-                started.result()
+            with _no_ctrl_c():
+                for index in range(workers):
+                    self._finished[index] = -1
+                    self._workers.append(_Worker(index, self._answers, memory, bell[1]))
+                    self._workers[-1].start()
+            self._wait(0)
         except BaseException:
-            everyone.cancel()
-            self._executor.shutdown()
+            self.close()
             raise
         self.start_seconds: float = perf_counter() - begin
 
@@ -116,47 +268,94 @@ class InterpreterPool(Pool):
         self.check_variant(region.variant)
         function = region.kernel.function(region.variant).__name__
         arguments = tuple(map(_shareable, region.arguments))
-        # New ones each time, since regions of two threads may run at once.
-        slots = counter_slots(-1, self.workers)
-        shares = [
-            region.share(worker, self.workers, slots) for worker in range(self.workers)
-        ]
-        calls: list[Future[tuple[Any, ...] | None]] = []
-        # Nearly all of the time is spent waiting for these, and not for the futures:
-        # Ctrl-C in their Python code may leave their locks taken, and a queue in C whole.
-        bell: SimpleQueue[object] = SimpleQueue()
-        begin = perf_counter()
-        try:
-            for worker, share in enumerate(shares):
-                memory = slots[0 if region.schedule == "dynamic" else worker]
-                calls.append(
-                    self._executor.submit(
-                        _compute,
-                        function,
-                        arguments,
-                        share.start,
-                        share.stop,
-                        share.grain,
-                        memory,
-                        account is not None,
-                    )
-                )
-                calls[-1].add_done_callback(bell.put)
-            for _ in calls:
-                bell.get()
-            for call in calls:
-                share_used = call.result()
-                if account is not None and share_used is not None:
-                    account.append(Share(*share_used))
-        except BaseException:
-            for share in shares:
-                share.cancel()
-            concurrent.futures.wait(calls)
-            raise
-        return perf_counter() - begin
+        with self._turn():
+            # After a second Ctrl-C some may still be at the region before.
+            self._wait(self._number)
+            for slot in self._slots:
+                slot[:] = bytes(len(slot))
+            tasks = []
+            for index in range(self.workers):
+                share = region.share(index, self.workers, self._slots)
+                memory = self._slots[0 if region.schedule == "dynamic" else index]
+                ends = share.start, share.stop, share.grain
+                tasks.append((function, arguments, *ends, memory, account is not None))
+            begin = perf_counter()
+            try:
+                self._number += 1
+                for worker, task in zip(self._workers, tasks, strict=True):
+                    worker.put((self._number, task))
+                answers = self._wait(self._number)
+            except BaseException:
+                self._stop()
+                raise
+            seconds = perf_counter() - begin
+        if account is not None:
+            account += (Share(*answer) for answer in answers)
+        return seconds
 
     def _close(self) -> None:
-        self._executor.shutdown()
+        # Whatever region is running comes to its end first.
+        with self._workers_turn.taken():
+            self._finalizer()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Have the workers for oneself: they do one thing at a time."""
+        with self._workers_turn.taken():
+            if not self._finalizer.alive:
+                raise RuntimeError(f"the {self.name} pool was closed")
+            yield
+
+    def _wait(self, number: int) -> list[tuple[Any, ...]]:
+        """Wait until all workers have finished a task; return what they answered.
+
+        An exception that one of them answered is raised, after the others have stopped.
+        """
+        answers: list[tuple[Any, ...]] = []
+        failure: Failure | None = None
+        while True:
+            idle = min(self._finished) >= number
+            while not self._answers.empty():
+                task, index, answer = self._answers.get_nowait()
+                if task != number:  # of a region that was interrupted
+                    continue
+                if not isinstance(answer, bytes):
+                    answers.append(answer)
+                elif failure is None:
+                    self._cancel()
+                    failure = pickle.loads(answer)  # noqa: S301 - our worker's
+                    failure.error.add_note(
+                        f"In worker {index} of the {self.name} pool:\n"
+                        f"{failure.text.rstrip()}"
+                    )
+            if idle:
+                break
+            for worker in self._workers:
+                if worker.error is not None:
+                    raise RuntimeError(
+                        f"the {self.name} pool: worker {worker.index} ended:"
+                        f" {worker.error}"
+                    ) from worker.error
+            os.read(self._bell, _MOST_RINGS)
+        if failure is not None:
+            raise failure.error
+        return answers
+
+    def _cancel(self) -> None:
+        for counter in self._cancels:
+            counter.cancel()
+
+    def _stop(self) -> None:
+        """Have the workers idle, after an exception at whatever moment.
+
+        One that came after a task was put may have kept the bell from being rung: another
+        task, of nothing, rings it once more.
+        """
+        self._cancel()
+        self._number += 1
+        for worker in self._workers:
+            worker.put((self._number, ()))
+        self._wait(self._number)
 
 
 def _shareable(argument: Any) -> Any:  # noqa: ANN401 - numbers and buffers

@@ -16,40 +16,20 @@ from typing import TYPE_CHECKING, Any
 from gilx import kernels
 from gilx.pools.account import Share
 from gilx.pools.base import Region, compute
+from gilx.pools.failure import LARGEST, Failure
 from gilx.pools.shared_memory import Handle, counter_slots
 
 if TYPE_CHECKING:
     from gilx.pools.base import Schedule
 
-__all__ = ["DONE", "MESSAGE_SIZE", "Failure", "RegionMessage", "main"]
+__all__ = ["DONE", "MESSAGE_SIZE", "RegionMessage", "main"]
 
 DONE = b"\0"
 """Answers to messages that were obeyed begin with it; what was asked for follows pickled,
 if anything was. Any other answer is a pickled `Failure`, which begins otherwise."""
 
-MESSAGE_SIZE = 1 << 16
+MESSAGE_SIZE = LARGEST
 """No message is longer, in bytes. The system would take some 200 KB."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An exception, and what a worker's traceback said of it."""
-
-    error: BaseException
-    text: str
-
-    def pack(self) -> bytes:
-        """Return it pickled, or what can be said of it if it can't travel."""
-        try:
-            packed = pickle.dumps(self)
-            # Some exceptions can be pickled and not be made again.
-            pickle.loads(packed)  # noqa: S301 - just pickled
-        except Exception:
-            packed = b""
-        if not 0 < len(packed) <= MESSAGE_SIZE:
-            stand_in = RuntimeError(f"{type(self.error).__name__}, which can't be sent")
-            packed = pickle.dumps(Failure(stand_in, self.text[-MESSAGE_SIZE // 8 :]))
-        return packed
 
 
 @dataclass(frozen=True)

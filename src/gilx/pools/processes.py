@@ -31,12 +31,7 @@ from gilx.child import command
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
 from gilx.pools.base import Pool
-from gilx.pools.process_worker import (
-    DONE,
-    MESSAGE_SIZE,
-    Failure,
-    RegionMessage,
-)
+from gilx.pools.process_worker import DONE, MESSAGE_SIZE, RegionMessage
 from gilx.pools.shared_memory import anonymous_file, copy_into, counter_slots, find
 from gilx.pools.turn import Turn
 
@@ -46,6 +41,7 @@ if TYPE_CHECKING:
     from gilx.kernels.base import Array, Problem
     from gilx.pools.account import Share
     from gilx.pools.base import Region
+    from gilx.pools.failure import Failure
 
 __all__ = ["ProcessPool"]
 

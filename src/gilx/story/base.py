@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx.environment import usable_cpus
 from gilx.gilwatch.usage import percent
+from gilx.meter.report import Loss  # noqa: TC001 - JSON is read by annotations
 from gilx.text import duration
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ _NO_SPEEDUP = 1.2
 # From this share of what could be had it is all of it, for people.
 _ALL_OF_IT = 0.85
 _QUICK = 0.2
+# From this share of what is missing it is worth a word where it went.
+_LEAST_LOSS = 0.1
+_LOST_TO = {
+    "GIL": "to the GIL",
+    "machine": "to the machine",
+    "unexplained": "unexplained",
+}
 
 
 @dataclass(frozen=True)
@@ -146,24 +154,31 @@ class Chapter(ABC):
 
 @dataclass(frozen=True)
 class Speedup:
-    """How much faster so many workers were than one; from a row of `gilx.measure`."""
+    """How much faster so many workers were than one; from a row of `gilx.measure`.
+
+    Times are of one unit of the work: of a kernel's problem, or of as many calls as there
+    are workers. How often it was done for a sample differs from row to row.
+    """
 
     name: str
     pool: str
     workers: int
     serial: float
-    """Seconds that the work takes one worker."""
+    """Seconds that a unit takes one worker."""
     seconds: float
-    """Seconds that all of them take."""
+    """Seconds that a unit takes all of them."""
     speedup: float
     interval: tuple[float, float]
     """At 95 %; ``(0, inf)`` where nothing is known."""
     ceiling: float
     """The speedup that the machine allowed in the same blocks."""
+    ceiling_interval: tuple[float, float]
     ceiling_kind: str
     of_ceiling: float
     held: float | None
     """Hold fraction of a call alone; None where it was not seen."""
+    losses: tuple[Loss, ...]
+    """Parts of what is missing between the speedup and the number of workers."""
     notes: tuple[str, ...]
 
     @classmethod
@@ -173,14 +188,16 @@ class Speedup:
             name=name,
             pool=row.pool,
             workers=row.workers,
-            serial=row.serial_seconds,
-            seconds=row.seconds,
+            serial=row.serial_seconds / row.repeat,
+            seconds=row.seconds / row.repeat,
             speedup=row.speedup,
             interval=row.speedup_interval,
             ceiling=row.ceiling,
+            ceiling_interval=row.ceiling_interval,
             ceiling_kind=row.ceiling_kind,
             of_ceiling=row.of_ceiling,
             held=row.held,
+            losses=row.losses,
             notes=row.notes,
         )
 
@@ -188,17 +205,18 @@ class Speedup:
     def outcome(self) -> str:
         """What it comes to.
 
-        ``scales``: all, or nearly all, of what could be had; ``partly``; ``no faster``;
-        ``no room``: neither was anything else, just then; ``unclear``: the interval does
-        not tell.
+        ``scales``: all, or nearly all, of what could be had; ``partly``; ``no faster``,
+        although the machine allowed it; ``no room``: neither was anything else, just
+        then; ``unclear``: the intervals do not tell.
         """
         low, high = self.interval
         if not math.isfinite(high):
             return "unclear"
-        if high <= _NO_SPEEDUP:
-            return "no room" if self.ceiling <= _NO_SPEEDUP else "no faster"
         if low <= _NO_SPEEDUP:
-            return "no room" if self.ceiling <= _NO_SPEEDUP else "unclear"
+            if self.speedup <= _NO_SPEEDUP and self.ceiling <= _NO_SPEEDUP:
+                return "no room"
+            allowed = math.isnan(self.ceiling) or self.ceiling_interval[0] > _NO_SPEEDUP
+            return "no faster" if high <= _NO_SPEEDUP and allowed else "unclear"
         # A ceiling that is unknown says nothing; then it is the workers that count.
         most = self.workers if math.isnan(self.ceiling) else self.ceiling
         return "scales" if self.speedup >= _ALL_OF_IT * most else "partly"
@@ -209,6 +227,21 @@ class Speedup:
         if not math.isfinite(high):
             return f"{times(self.speedup)} (too few blocks to be sure)"
         return f"{times(self.speedup)} ({low:.2f} to {high:.2f})"
+
+    def lost(self) -> str:
+        """Return a sentence on where missing workers went; empty if few are missing."""
+        missing = self.workers - self.speedup
+        parts = [
+            f"{loss.amount:.2f} {_LOST_TO.get(loss.name, f'to {loss.name}')}"
+            for loss in sorted(self.losses, key=lambda loss: -loss.amount)
+            if loss.amount >= _LEAST_LOSS * missing
+        ]
+        if self.outcome not in ("partly", "no faster") or not parts:
+            return ""
+        return (
+            f"Of the {self.workers} workers of {self.name}, {missing:.2f} are lost:"
+            f" {', '.join(parts)}."
+        )
 
     def bar(self) -> Bar:
         """Return the speedup as a bar."""
@@ -230,7 +263,8 @@ def speedup_table(rows: Sequence[Speedup], *, what: str, together: str) -> Table
     rows : sequence of Speedup
         At least one.
     what, together : str
-        Titles of the first column, and of that of the time that all workers take.
+        Titles of the first column, and of that of the time that a unit of work takes all
+        workers.
 
     """
     return Table(
@@ -260,7 +294,7 @@ _DOUBT = {
 
 
 def grouped(rows: Sequence[Speedup], words: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each outcome that there is, with the rows that it is of.
+    """Return a sentence for each outcome with the rows that have it, and on their losses.
 
     Parameters
     ----------
@@ -275,7 +309,7 @@ def grouped(rows: Sequence[Speedup], words: Mapping[str, str]) -> list[str]:
         those = [f"{row.name} {row.words()}" for row in rows if row.outcome == outcome]
         if those:
             said.append(f"{begin}: {'; '.join(those)}.")
-    return said
+    return said + [lost for row in rows if (lost := row.lost())]
 
 
 def speedup_picture(rows: Sequence[Speedup]) -> Picture:

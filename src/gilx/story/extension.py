@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx import ckernels, kernels
 from gilx.environment import gil_enabled
@@ -22,13 +22,17 @@ from gilx.story.base import (
     speedup_table,
 )
 from gilx.story.proof import meet, runs_beside
+from gilx.story.size import problem_size
 from gilx.story.watched import watched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Extension", "Proof"]
 
 _KERNEL = "mandelbrot"
-_SIZE = 500  # some 7 ms in C, 60 in Cython
-_PROVED = 800  # some 20 ms in C: time for another thread to wake up
+_SECONDS = 0.006  # that the problem takes in C; in Cython it takes several times as long
+_PROVED = 0.02  # seconds of a call: time for another thread to wake up
 _VARIANTS = {
     "c-gil": "C, held",
     "c-nogil": "C, released",
@@ -75,20 +79,23 @@ class Extension(Chapter):
     def measure(cls, effort: Effort) -> Self:
         """Measure four variants, and prove who lets others run."""
         kernel = kernels.get(_KERNEL)
-        problem = kernel.problem(_PROVED)
         effort.show("two threads meet, or don't")
-        arguments = (*problem.inputs, problem.out)
         proofs = tuple(
-            Proof(name, runs_beside(partial(kernel.function(variant), *arguments)))
+            Proof(
+                name,
+                runs_beside(_call(variant, problem_size(kernel, variant, _PROVED))),
+            )
             for variant, name in _VARIANTS.items()
         )
-        met_held = meet(ckernels.rendezvous_gil, _HELD_WAIT)
+        wait = _HELD_WAIT if gil_enabled() else _MEETING
+        met_held = meet(ckernels.rendezvous_gil, wait)
         met_released = meet(ckernels.rendezvous_nogil, _MEETING)
+        size = problem_size(kernel, "c-nogil", _SECONDS)
         report = measure(
             kernel,
             variants=list(_VARIANTS),
             workers=effort.workers,
-            size=_SIZE,
+            size=size,
             budget=effort.seconds(10),
             blocks=effort.blocks,
             progress=effort.show,
@@ -102,8 +109,8 @@ class Extension(Chapter):
             proofs=proofs,
             met_held=met_held,
             met_released=met_released,
-            lanes_held=_lanes("c-gil", effort),
-            lanes_released=_lanes("c-nogil", effort),
+            lanes_held=watched(_call("c-gil", size), effort.workers),
+            lanes_released=watched(_call("c-nogil", size), effort.workers),
         )
 
     def tables(self) -> list[Table]:
@@ -151,9 +158,8 @@ class Extension(Chapter):
         return speedup_picture(self.variants)
 
 
-def _lanes(variant: str, effort: Effort) -> Timeline | None:
-    """Watch threads that call the kernel, all with the same output: the same values."""
+def _call(variant: str, size: int) -> Callable[[], object]:
+    """Return a call of the kernel, which threads may make at once: the same values."""
     kernel = kernels.get(_KERNEL)
-    problem = kernel.problem(_SIZE)
-    call = partial(kernel.function(variant), *problem.inputs, problem.out)
-    return watched(call, effort.workers)
+    problem = kernel.problem(size)
+    return partial(kernel.function(variant), *problem.inputs, problem.out)

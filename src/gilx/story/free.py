@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sysconfig
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Self
 
+from gilx import kernels
 from gilx.environment import gil_enabled
 from gilx.meter.measure import measure
 from gilx.story.base import (
@@ -20,13 +20,13 @@ from gilx.story.base import (
     speedup_picture,
     speedup_table,
 )
-from gilx.story.pure import count_down
+from gilx.story.pure import count_down_for
+from gilx.story.size import problem_size
 
 __all__ = ["FreeThreaded"]
 
 _KERNEL = "mandelbrot"
-_SIZE = 300
-_STEPS = 200_000
+_SECONDS = 0.006  # that a call, or the problem in C, takes one worker
 _HOW = (
     "To see it: python.org's installers for macOS and Windows offer a free-threaded"
     " build; elsewhere `uv python install 3.14t`, `conda install python-freethreading`"
@@ -65,18 +65,19 @@ class FreeThreaded(Chapter):
             return cls(missing=(why,), free_threaded=free_threaded, calls=())
         budget, blocks = effort.seconds(4), effort.blocks
         first = measure(
-            partial(count_down, _STEPS),
+            count_down_for(_SECONDS),
             workers=effort.workers,
             budget=budget,
             blocks=blocks,
             progress=effort.show,
         )
         names = {"c-gil": "C, held", "cython-gil": "Cython, held"}
+        kernel = kernels.get(_KERNEL)
         second = measure(
-            _KERNEL,
+            kernel,
             variants=list(names),
             workers=effort.workers,
-            size=_SIZE,
+            size=problem_size(kernel, "c-gil", _SECONDS),
             budget=2 * budget,
             blocks=blocks,
             progress=effort.show,

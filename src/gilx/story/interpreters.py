@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from gilx import kernels
 from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.meter.measure import measure
@@ -21,12 +22,13 @@ from gilx.story.base import (
     speedup_picture,
     speedup_table,
 )
+from gilx.story.size import problem_size
 from gilx.text import duration
 
 __all__ = ["Interpreters"]
 
 _KERNEL = "mandelbrot"
-_SIZE = 300
+_SECONDS = 0.03  # that the problem takes one worker
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,17 @@ class Interpreters(Chapter):
         except ArgumentError:
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
             why = (
-                "It needs Python 3.14 (concurrent.futures.InterpreterPoolExecutor); this"
-                f" is {version}. There, the same C code that holds the GIL scales."
+                f"It needs Python 3.14 (concurrent.interpreters); this is {version}."
+                " There, the same C code that holds the GIL scales."
             )
             return cls(missing=(why,), gil=gil_enabled(), held=None, start_seconds=None)
+        kernel = kernels.get(_KERNEL)
         with pool:
             report = measure(
-                _KERNEL,
+                kernel,
                 variants=["c-gil"],
                 pools=[pool],
-                size=_SIZE,
+                size=problem_size(kernel, "c-gil", _SECONDS),
                 budget=effort.seconds(4),
                 blocks=effort.blocks,
                 progress=effort.show,
@@ -89,7 +92,7 @@ class Interpreters(Chapter):
         whose = (
             "Each call holds the GIL of its own interpreter"
             if self.gil
-            else "There is no GIL here, in no interpreter"
+            else "There is no GIL here, in any interpreter"
         )
         return [
             (

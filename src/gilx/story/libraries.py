@@ -7,20 +7,22 @@ import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from gilx.environment import gil_enabled
 from gilx.errors import WatchUnavailableError
 from gilx.gilwatch.probe import probe
+from gilx.meter.workers import in_a_row
 from gilx.story.base import Chapter, Effort, Held, Picture, Table, held_table
+from gilx.story.size import size_lasting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["Libraries", "pin_blas"]
 
-_ROWS = 200_000
-_MATRIX = 400
+_SECONDS = 0.002  # that np.sin of a column, or a product of matrices, takes
 _OWN_THREADS = 1.3  # CPU time over wall time that one thread can't come to
 _PINS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -53,13 +55,25 @@ def _one_thread_each() -> Iterator[str]:
         yield "kept to one thread by threadpoolctl"
 
 
-def _numpy_calls() -> dict[str, Callable[[], object]]:
+def _rows() -> int:
+    """Return how many rows the data has, so that calls last for some time."""
     import numpy as np  # noqa: PLC0415 - slow to load, and only used here
 
+    return size_lasting(lambda n: in_a_row(partial(np.sin, np.ones(n)), 1), _SECONDS)
+
+
+def _numpy_calls(rows: int) -> dict[str, Callable[[], object]]:
+    import numpy as np  # noqa: PLC0415 - as above
+
+    def product(size: int) -> float:
+        square = np.ones((size, size))
+        return in_a_row(lambda: square @ square, 1)
+
     rng = np.random.default_rng(0)
-    numbers = rng.random(_ROWS)
-    matrix = rng.random((_MATRIX, _MATRIX))
-    objects = numbers[: _ROWS // 10].astype(object)
+    numbers = rng.random(rows)
+    size = size_lasting(product, _SECONDS)
+    matrix = rng.random((size, size))
+    objects = numbers[: rows // 10].astype(object)
     return {
         "sort": lambda: np.sort(numbers),
         "sin": lambda: np.sin(numbers),
@@ -69,7 +83,7 @@ def _numpy_calls() -> dict[str, Callable[[], object]]:
     }
 
 
-def _pandas_calls() -> dict[str, Callable[[], object]]:
+def _pandas_calls(rows: int) -> dict[str, Callable[[], object]]:
     """Return calls of pandas.
 
     Raises
@@ -83,10 +97,10 @@ def _pandas_calls() -> dict[str, Callable[[], object]]:
 
     rng = np.random.default_rng(0)
     frame = pandas.DataFrame(
-        {"key": rng.integers(0, 1000, _ROWS), "value": rng.random(_ROWS)}
+        {"key": rng.integers(0, 1000, rows), "value": rng.random(rows)}
     )
-    words = pandas.Series([f"word {n}" for n in range(_ROWS // 10)])
-    few = frame["value"][: _ROWS // 20]
+    words = pandas.Series([f"word {n}" for n in range(rows // 10)])
+    few = frame["value"][: rows // 20]
     groups = frame.groupby("key")["value"]
     rolling = frame["value"].rolling(50)
     return {
@@ -123,9 +137,10 @@ class Libraries(Chapter):
         missing: list[str] = []
         calls: list[Held] = []
         with _one_thread_each() as blas:
-            found = {"NumPy": _numpy_calls()}
+            rows = _rows()
+            found = {"NumPy": _numpy_calls(rows)}
             try:
-                found["pandas"] = _pandas_calls()
+                found["pandas"] = _pandas_calls(rows)
             except ImportError:
                 missing.append("pandas is not installed: pip install pandas.")
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -13,9 +14,11 @@ from gilx.environment import gil_enabled, usable_cpus
 from gilx.gilwatch.usage import percent
 from gilx.meter.blocks import time_blocks
 from gilx.meter.statistics import log_ratios, median_ratio, preset_interval
+from gilx.meter.workers import in_a_row
 from gilx.pools import ThreadPool
 from gilx.pools.base import Region
 from gilx.story.base import Bar, Chapter, Effort, Picture, Table
+from gilx.story.size import size_lasting
 from gilx.text import duration
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Additions", "Lock"]
 
-_TIMES = 2_000_000  # additions by each thread: some ms
+_SECONDS = 0.003  # that the unprotected additions of one thread take it
 _CELL = 8  # bytes
 _THREADS = 2
 _WAYS = {
@@ -54,9 +57,10 @@ class Additions:
 class _Work:
     """Additions as work that pools can run: an item is a thread's part."""
 
-    def __init__(self, way: str) -> None:
+    def __init__(self, way: str, times: int) -> None:
         self.name = way
         self._increment = _WAYS[way]
+        self._times = times
 
     def function(self, variant: str) -> Callable[..., Any]:
         """Return what does a part."""
@@ -65,7 +69,7 @@ class _Work:
 
     def _add(self, cell: bytearray, start: int, stop: int) -> None:
         for _ in range(start, stop):
-            self._increment(cell, _TIMES)
+            self._increment(cell, self._times)
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,17 @@ class Lock(Chapter):
         """Have threads add to one counter in three ways."""
         kept = dict.fromkeys(_WAYS, 0)
         made = dict.fromkeys(_WAYS, 0)
+        times = size_lasting(_alone, _SECONDS)
         with ThreadPool(_THREADS) as threads, ThreadPool(1) as one:
 
             def arm(way: str, pool: ThreadPool) -> Callable[[], float]:
                 def add() -> float:
                     cell = bytearray(_CELL)
-                    work = Region(_Work(way), "python", (cell,), pool.workers, "static")
-                    spent = pool.run(work) / (pool.workers * _TIMES)
+                    task = _Work(way, times)
+                    work = Region(task, "python", (cell,), pool.workers, "static")
+                    spent = pool.run(work) / (pool.workers * times)
                     if pool is threads:
-                        made[way] += pool.workers * _TIMES
+                        made[way] += pool.workers * times
                         kept[way] += int.from_bytes(cell, sys.byteorder)
                     return spent
 
@@ -145,7 +151,7 @@ class Lock(Chapter):
                 ("way", "made", "kept", "lost", "1 thread", f"{_THREADS} threads"),
                 tuple(
                     (
-                        row.way,
+                        self._name(row),
                         f"{row.made:,}",
                         f"{row.kept:,}",
                         _lost(row),
@@ -194,8 +200,17 @@ class Lock(Chapter):
         """Return the shares that were lost."""
         return Picture(
             "additions lost, %",
-            tuple(Bar(row.way, 100 * row.lost) for row in self.additions),
+            tuple(Bar(self._name(row), 100 * row.lost) for row in self.additions),
         )
+
+    def _name(self, row: Additions) -> str:
+        """Return what to call a way where there may be no GIL."""
+        return row.way if self.gil or row.way != "GIL held" else "no GIL to hold"
+
+
+def _alone(times: int) -> float:
+    """Return how long it takes one thread to add so often, unprotected."""
+    return in_a_row(partial(ckernels.increment_nogil, bytearray(_CELL), times), 1)
 
 
 def _lost(row: Additions) -> str:

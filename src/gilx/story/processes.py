@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import ClassVar, Self
 
+from gilx import kernels
+from gilx.environment import gil_enabled
 from gilx.meter.blocks import time_blocks
 from gilx.meter.measure import measure
 from gilx.pools import start
@@ -23,13 +25,14 @@ from gilx.story.base import (
     times,
 )
 from gilx.story.courier import Courier
+from gilx.story.size import problem_size
 from gilx.text import duration, one_line
 
 __all__ = ["Moving", "Processes", "pays_from"]
 
 _KERNEL = "collatz"
-_SIZE = 150_000  # some 20 ms in C
-_PYTHON_SIZE = 2_000
+_SECONDS = 0.03  # that a problem takes one worker
+_NAMES = {"python": "pure Python", "c-gil": "C, held"}
 _MEGABYTES = 8
 _GAINS = ("scales", "partly")
 _BLOCKS = 25  # a round trip takes little: as many as make the median sure
@@ -75,7 +78,10 @@ class Processes(Chapter):
         " shared memory need not be sent; what is pickled is copied, twice each way."
     )
 
+    gil: bool
     processes: tuple[Speedup, ...]
+    sizes: tuple[int, ...]
+    """Of the problem of each of them: what takes one worker some 30 ms."""
     moving: Moving | None
     """None where no process can be started."""
 
@@ -83,13 +89,17 @@ class Processes(Chapter):
     def measure(cls, effort: Effort) -> Self:
         """Measure two kernels in processes, and what starting and moving costs."""
         missing = list(one_cpu())
+        kernel = kernels.get(_KERNEL)
         rows: list[Speedup] = []
+        sizes: list[int] = []
         moving = None
         try:
             with start("processes", effort.workers) as pool:
-                for variant, size in (("python", _PYTHON_SIZE), ("c-gil", _SIZE)):
+                for variant, name in _NAMES.items():
+                    effort.show(f"how much {name} computes in a while")
+                    size = problem_size(kernel, variant, _SECONDS)
                     report = measure(
-                        _KERNEL,
+                        kernel,
                         variants=[variant],
                         pools=[pool],
                         size=size,
@@ -97,13 +107,19 @@ class Processes(Chapter):
                         blocks=effort.blocks,
                         progress=effort.show,
                     )
-                    name = "pure Python" if variant == "python" else "C, GIL held"
+                    sizes.append(size)
                     rows.append(Speedup.of(report.rows[0], name))
             effort.show("moving data")
             moving = _moving()
         except (OSError, BrokenExecutor) as error:
             missing.append(f"Processes can't be used here: {one_line(error)}.")
-        return cls(missing=tuple(missing), processes=tuple(rows), moving=moving)
+        return cls(
+            missing=tuple(missing),
+            gil=gil_enabled(),
+            processes=tuple(rows),
+            sizes=tuple(sizes),
+            moving=moving,
+        )
 
     def tables(self) -> list[Table]:
         """Return the speedups and the costs."""
@@ -138,11 +154,22 @@ class Processes(Chapter):
         said = grouped(
             self.processes,
             {
-                "scales": "Side by side, though each holds a GIL",
+                "scales": "Side by side, though each holds a GIL"
+                if self.gil
+                else "Side by side, as threads are here, where there is no GIL",
                 "partly": "Side by side in part",
                 "no faster": "No faster",
             },
         )
+        if len({*self.sizes}) > 1:
+            each = [
+                f"{size:,} in {row.name}"
+                for row, size in zip(self.processes, self.sizes, strict=True)
+            ]
+            said.append(
+                "Each computes as many items as take one worker about"
+                f" {duration(_SECONDS)}: {'; '.join(each)}."
+            )
         if self.moving is None or not self.processes:
             return said
         if (speedup := self.gain()) is None:

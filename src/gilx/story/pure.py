@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx.environment import gil_enabled
 from gilx.gilwatch.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
 from gilx.gilwatch.usage import percent
 from gilx.meter.measure import measure
+from gilx.meter.workers import in_a_row
 from gilx.story.base import (
     Chapter,
     Effort,
@@ -21,17 +22,27 @@ from gilx.story.base import (
     speedup_table,
     times,
 )
+from gilx.story.size import size_lasting
 from gilx.story.watched import watched
 
-__all__ = ["PurePython", "count_down"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-_STEPS = 200_000  # some 10 ms
+__all__ = ["PurePython", "count_down", "count_down_for"]
+
+_SECONDS = 0.01  # that a call lasts
 
 
 def count_down(steps: int) -> None:
     """Compute in pure Python, and nothing else."""
     while steps:
         steps -= 1
+
+
+def count_down_for(seconds: float) -> Callable[[], object]:
+    """Return a call that computes in pure Python for about so long."""
+    steps = size_lasting(lambda steps: in_a_row(partial(count_down, steps), 1), seconds)
+    return partial(count_down, steps)
 
 
 @dataclass(frozen=True)
@@ -53,8 +64,9 @@ class PurePython(Chapter):
     @classmethod
     def measure(cls, effort: Effort) -> Self:
         """Measure a loop that counts down, in threads."""
+        call = count_down_for(_SECONDS)
         report = measure(
-            partial(count_down, _STEPS),
+            call,
             workers=effort.workers,
             budget=effort.seconds(4),
             blocks=effort.blocks,
@@ -64,7 +76,7 @@ class PurePython(Chapter):
             missing=one_cpu(),
             gil=gil_enabled(),
             threads=Speedup.of(report.rows[0], "count down"),
-            lanes=watched(partial(count_down, _STEPS), effort.workers),
+            lanes=watched(call, effort.workers),
         )
 
     def tables(self) -> list[Table]:
@@ -99,11 +111,11 @@ class PurePython(Chapter):
                 f"{': there is no GIL here' if not self.gil else ''}.",
                 "partly": "The threads ran side by side, in part.",
                 "no room": "The machine gave no more to anything just now, so this shows"
-                " nothing about the GIL.",
+                f" nothing about {'the GIL' if self.gil else 'threads without a GIL'}.",
                 "unclear": "The machine was too restless to tell.",
             }[row.outcome]
         )
-        return said
+        return [*said, lost] if (lost := row.lost()) else said
 
     def _wasted(self) -> bool:
         """Whether processes were clearly faster."""

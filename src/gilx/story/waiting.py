@@ -27,7 +27,7 @@ from gilx.story.base import (
     speedup_picture,
     speedup_table,
 )
-from gilx.story.pure import count_down
+from gilx.story.pure import count_down_for
 from gilx.text import duration, one_line
 
 if TYPE_CHECKING:
@@ -114,16 +114,12 @@ class Beside:
 
     name: str
     """What the other thread does."""
-    alone: float
-    """Median delay while nothing else runs, in seconds."""
     delay: float
-    """The same beside it."""
+    """Median delay beside it, in seconds."""
     worst: float
-    """The delay that 99 % do not exceed, beside it."""
-    echoes_alone: float | None
-    """Round trips to another process a second while nothing else runs."""
+    """The delay that 99 % do not exceed."""
     echoes: float | None
-    """The same beside it."""
+    """Round trips to another process a second; None where there is no loopback."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +128,9 @@ class Waiting(Chapter):
 
     title: ClassVar[str] = "I/O-bound threads, and when the GIL begins to matter to them"
     depends: ClassVar[str] = (
-        "what else runs in the process. Who waits holds no GIL; but after each wait it"
-        " wants it back, and a neighbour that computes makes it wait for that."
+        "what else runs in the process. A thread that waits holds no GIL; but where there"
+        " is one, the thread wants it back after each wait, and a neighbour that computes"
+        " makes it wait for that."
     )
 
     gil: bool
@@ -143,6 +140,9 @@ class Waiting(Chapter):
     """How many the process may use."""
     waits: tuple[Speedup, ...]
     beside: tuple[Beside, ...]
+    """Beside a thread that computes without the GIL, which the others are compared with:
+    beside none at all a CPU would fall asleep after each message, and wake up late. Then
+    beside pure Python, and C that holds the GIL."""
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -166,9 +166,9 @@ class Waiting(Chapter):
             missing.append(f"Reading files can't be shown: {one_line(error)}.")
         # Work in C of a known length, holding the GIL and not.
         computing: dict[str, Callable[[], object]] = {
-            "pure Python": partial(count_down, 100_000),
-            "C, GIL held 20 ms": partial(spin, _CALL_NS, 0, _CALL_NS),
-            "C, GIL released": partial(spin, 0, _CALL_NS, _CALL_NS),
+            "released C": partial(spin, 0, _CALL_NS, _CALL_NS),
+            "pure Python": count_down_for(_CALL_NS * 1e-9),
+            "held C": partial(spin, _CALL_NS, 0, _CALL_NS),
         }
         return cls(
             missing=tuple(missing),
@@ -184,19 +184,17 @@ class Waiting(Chapter):
         return [
             speedup_table(self.waits, what="what", together=f"{_THREADS} threads"),
             Table(
-                ("beside a thread in", "delay", "p99", "alone", "echoes/s", "alone"),
+                ("beside a thread in", "delay", "p99", "echoes/s"),
                 tuple(
                     (
                         row.name,
                         duration(row.delay),
                         duration(row.worst),
-                        duration(row.alone),
                         _number(row.echoes),
-                        _number(row.echoes_alone),
                     )
                     for row in self.beside
                 ),
-                right=(1, 2, 3, 4),
+                right=(1, 2, 3),
             ),
         ]
 
@@ -205,7 +203,9 @@ class Waiting(Chapter):
         said = grouped(
             self.waits,
             {
-                "scales": f"{_THREADS} threads wait at once, and the GIL hardly matters",
+                "scales": f"{_THREADS} threads wait at once, and the GIL hardly matters"
+                if self.gil
+                else f"{_THREADS} threads wait at once",
                 "partly": "Faster, but by less than the machine could",
                 "no faster": "No faster",
             },
@@ -220,24 +220,27 @@ class Waiting(Chapter):
         return said
 
     def _convoy(self) -> list[str]:
-        python, held, released = self.beside
+        released, python, held = self.beside
+        hold = "hold the GIL" if self.gil else "would hold the GIL"
         late = (
             "Now one more thread computes, and the waiting one wants to run every 5 ms."
-            f" It is late by {duration(python.delay)} beside pure Python (alone by"
-            f" {duration(python.alone)}), by {duration(held.delay)} beside C calls that"
-            f" hold the GIL for {duration(_CALL_NS * 1e-9)}, by"
-            f" {duration(released.delay)} beside C calls that release it."
+            f" It is late by {duration(released.delay)} beside C calls that release the"
+            f" GIL, by {duration(python.delay)} beside pure Python, by"
+            f" {duration(held.delay)} beside C calls that {hold} for"
+            f" {duration(_CALL_NS * 1e-9)}. All three keep a CPU busy"
+            f"{'; only the GIL differs' if self.gil else ', and there is no GIL'}."
         )
         said = [late]
-        if self.gil and python.delay > 10 * python.alone:
+        if self.gil and python.delay > 10 * released.delay:
             said.append(
                 "A thread that computes in Python lets go only when asked, every"
                 f" {duration(self.switch_interval)}; one in C, when its call is over."
             )
-        if python.echoes and python.echoes_alone and python.echoes < python.echoes_alone:
+        if self.gil and python.echoes and python.echoes < (released.echoes or 0):
             said.append(
-                "A server pays that for each message: round trips fall from"
-                f" {_number(python.echoes_alone)} to {_number(python.echoes)} a second."
+                f"A server pays that for each message: {_number(released.echoes)} round"
+                f" trips a second beside the released calls, {_number(python.echoes)}"
+                " beside pure Python."
             )
         return said
 
@@ -259,15 +262,8 @@ def _measured(call: Callable[[], object], name: str, effort: Effort) -> Speedup:
 
 def _beside(call: Callable[[], object], name: str, effort: Effort) -> Beside:
     effort.show(f"delays beside {name}")
-    alone, row = latency(call, duration=effort.seconds(1.2)).rows
-    return Beside(
-        name=name,
-        alone=alone.p50,
-        delay=row.p50,
-        worst=row.p99,
-        echoes_alone=alone.echoes,
-        echoes=row.echoes,
-    )
+    _, row = latency(call, duration=effort.seconds(1.2)).rows
+    return Beside(name=name, delay=row.p50, worst=row.p99, echoes=row.echoes)
 
 
 def _number(value: float | None) -> str:
