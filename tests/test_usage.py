@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ from gilx.gilwatch.prediction import Prediction
 from gilx.gilwatch.seen import Seen
 from gilx.gilwatch.selftest import Check, Known, judged
 from gilx.gilwatch.usage import ThreadShare
+from gilx.gilwatch.watch import _mean_length
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -282,6 +284,25 @@ def test_prediction_of_bad_usages() -> None:
         usage().predict([1], cycles=0)
     with pytest.raises(ArgumentError, match="workers: expected at least 1, got 0"):
         usage().predict([0], handover=0.0)
+
+
+# What a rhythm was, in nanoseconds of a cycle, and what the sampler made of it in a second:
+# it slows what it reads, here by 0.6 and 0.7 µs a cycle.
+@pytest.mark.parametrize(
+    ("cycle", "seen_ns", "let_go"), [(1_166, 1_480_000, 837), (2_161, 1_352_000, 468)]
+)
+def test_length_of_short_holds_allows_for_what_reading_them_costs(
+    cycle: int, seen_ns: int, let_go: int
+) -> None:
+    totals: Any = SimpleNamespace(
+        begin_ns=0, end_ns=10**9, seen_ns=seen_ns, let_go=let_go
+    )
+    low, high = _mean_length(totals, 0.5)
+    assert low < cycle / 2 * 1e-9 < high < 1.1 * seen_ns / let_go / 2 * 1e-9
+
+
+def test_length_without_a_lower_bound_is_printed_as_at_most_the_upper_one() -> None:
+    assert "mean hold: at most 1.5 µs\n" in str(replace(USAGE, hold_length=(0.0, 1.5e-6)))
 
 
 @needs_gil

@@ -91,9 +91,10 @@ class GilUsage:
         longer than that.
     hold_length, release_length : (float, float)
         Bounds, at 95 %, of the mean length of a hold of the calling thread, and of the
-        time between two, from how often a hold ended while the sampler was reading. Holds
-        and releases of a fraction of a microsecond are not seen, which makes these
-        bounds too long. As wide as to the wall time where that can't be resolved.
+        time between two, from how often a hold ended while the sampler was reading. That
+        slows a cycle of both by up to a microsecond, for which the lower bound allows:
+        it may be 0 at cycles of some microseconds. The upper bound is the wall time
+        where the length can't be resolved.
     held_stretch : float
         The longest time in which every look found the calling thread holding it. It may
         have let go between looks.
@@ -240,7 +241,9 @@ class GilUsage:
         if high >= self.wall and low < _RESOLVED * high:
             known = low >= _SHORTEST_SEEN
             return "not resolved" + (f"; at least {duration(low)}" if known else "")
-        return f"{duration(low)} to {duration(high)}"
+        return (
+            f"{duration(low)} to {duration(high)}" if low else f"at most {duration(high)}"
+        )
 
     def _details(self) -> list[tuple[str, str]]:
         low, high = self.held_interval

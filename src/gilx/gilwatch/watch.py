@@ -29,6 +29,7 @@ __all__ = ["COST", "Watch", "backend", "watch"]
 
 # The share of one CPU that the sampler takes if nothing else is said.
 COST = 0.03
+_SLOWED = 1e-6  # seconds by which a hold and release take longer while they are read
 _ROOM = 1 << 13  # looks kept: some ten seconds at that cost
 
 # Those that run, so that none goes on when the interpreter ends.
@@ -306,6 +307,10 @@ def _mean_length(totals: Totals, share: float) -> tuple[float, float]:
     square root has a standard deviation of about 1/2 (Bartlett, The Square Root
     Transformation in Analysis of Variance, J. R. Stat. Soc. Suppl. 3, 1936).
 
+    The reads take the words' cache line from the CPU that holds and releases, so that
+    cycles of both are longer while they are read: by 0.1 to 0.8 µs on the machines where
+    that was measured (benchmarks/hold_lengths.py). The lower bounds allow for it.
+
     Where no look is known to have had the watched thread running, which needs /proc, and
     where the thread was never found in that state, any length is possible.
     """
@@ -315,7 +320,7 @@ def _mean_length(totals: Totals, share: float) -> tuple[float, float]:
     most = (math.sqrt(totals.let_go + 1) + 0.98) ** 2
     least = max(0.0, math.sqrt(totals.let_go) - 0.98) ** 2
     seen = totals.seen_ns / 1e9
-    low = min(wall, share * seen / most)
+    low = min(wall, share * max(0.0, seen / most - _SLOWED))
     return low, min(wall, share * seen / least) if least > 0 else wall
 
 
