@@ -28,9 +28,9 @@ enum {
      * looks before, as many as fit, and of some others in turn. */
     ACTIVE_LOOKS = 16,
     MOST_ACTIVE = 12,
-    OTHERS_PER_LOOK = 4,
+    OTHERS_PER_LOOK = 2,
     STEPS_PER_LOOK = 32, /* through the table, for those others */
-    WATCHED = 0,         /* place of the watched thread in the table */
+    WATCHED = 0,         /* place of the watched thread, the first one in the table */
     /* A look that comes later than this may have waited for what it looks at: on a busy
      * CPU it comes when the watched thread goes to sleep, and finds the GIL free. */
     LATE_NS = 250 * 1000,
@@ -115,6 +115,41 @@ static int64_t tid_in(const gilx_sampler *sampler, uintptr_t state) {
                : 0;
 }
 
+/* Poll a thread at the next looks as well, if there is a place for it. */
+static void keep_active(gilx_sampler *sampler, int place) {
+    const gilx_watched_thread *threads = sampler->table.threads;
+    int idlest = 0;
+    for (int i = 0; i < sampler->active_count; ++i) {
+        if (sampler->active[i] == place) {
+            return;
+        }
+        if (threads[sampler->active[i]].active <
+            threads[sampler->active[idlest]].active) {
+            idlest = i;
+        }
+    }
+    if (sampler->active_count < MOST_ACTIVE) {
+        sampler->active[sampler->active_count++] = place;
+    } else if (threads[sampler->active[idlest]].active + ACTIVE_LOOKS <
+               sampler->totals.wakes) {
+        sampler->active[idlest] = place;
+    }
+}
+
+/* Add a thread that is there; return its place, or GILX_UNKNOWN_THREAD. */
+static int add_thread(gilx_sampler *sampler, int64_t tid, bool holds) {
+    const int64_t cpu = gilx_cpu_ns_of(tid);
+    const int place =
+        cpu < 0 ? GILX_UNKNOWN_THREAD : gilx_thread_add(&sampler->table, tid, holds);
+    if (place != GILX_UNKNOWN_THREAD) {
+        gilx_watched_thread *thread = &sampler->table.threads[place];
+        thread->asked = sampler->totals.counted;
+        thread->cpu_ns = cpu;
+        thread->read_ns = gilx_now_ns();
+    }
+    return place;
+}
+
 /* Return the place of the thread to which a thread state belongs that has just been seen
  * to hold the GIL. Addresses are used again, so that it is read anew each time. A native
  * id that is new must be one of a thread of this process. */
@@ -125,14 +160,10 @@ static int place_of_holder(gilx_sampler *sampler, uintptr_t state) {
     }
     int place = gilx_thread_place(&sampler->table, tid);
     if (place == GILX_UNKNOWN_THREAD) {
-        if (gilx_cpu_ns_of(tid) < 0) {
-            return GILX_UNKNOWN_THREAD;
-        }
-        place = gilx_thread_add(&sampler->table, tid, true);
+        place = add_thread(sampler, tid, true);
         if (place == GILX_UNKNOWN_THREAD) {
             return GILX_UNKNOWN_THREAD;
         }
-        sampler->table.threads[place].asked = sampler->totals.counted;
     }
     gilx_watched_thread *thread = &sampler->table.threads[place];
     thread->state = state;
@@ -140,14 +171,16 @@ static int place_of_holder(gilx_sampler *sampler, uintptr_t state) {
     return place;
 }
 
-/* Add a thread of the process to the table. */
+/* Add a thread of the process to the table, and follow it: new threads are active ones.
+ */
 static void meet_thread(void *context, int64_t tid) {
     gilx_sampler *sampler = context;
     if (tid != sampler->own_tid &&
         gilx_thread_place(&sampler->table, tid) == GILX_UNKNOWN_THREAD) {
-        const int place = gilx_thread_add(&sampler->table, tid, false);
-        if (place != GILX_UNKNOWN_THREAD) {
-            sampler->table.threads[place].asked = sampler->totals.counted;
+        const int place = add_thread(sampler, tid, false);
+        if (place != GILX_UNKNOWN_THREAD && sampler->totals.wakes > 0) {
+            sampler->table.threads[place].active = sampler->totals.wakes;
+            keep_active(sampler, place);
         }
     }
 }
@@ -311,13 +344,10 @@ static void poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
         thread->ended = true;
         return;
     }
-    uint8_t share = GILX_FIRST_READ;
-    if (thread->cpu_ns >= 0) {
-        share = share_of((double)(cpu - thread->cpu_ns),
-                         (double)(look->at_ns - thread->read_ns));
-        if (share > GILX_MOST_SHARE / 20) {
-            thread->active = number;
-        }
+    const uint8_t share =
+        share_of((double)(cpu - thread->cpu_ns), (double)(look->at_ns - thread->read_ns));
+    if (share > GILX_MOST_SHARE / 20) {
+        thread->active = number;
     }
     look->ran[look->clocks++] = (gilx_share){(uint16_t)place, share};
     thread->cpu_ns = cpu;
@@ -329,27 +359,6 @@ static void poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
         thread->waits = true;
         thread->waited += waits == 1 ? sampler->totals.counted - thread->asked : 0;
         thread->asked = sampler->totals.counted;
-    }
-}
-
-/* Poll a thread at the next looks as well, if there is a place for it. */
-static void keep_active(gilx_sampler *sampler, int place) {
-    const gilx_watched_thread *threads = sampler->table.threads;
-    int idlest = 0;
-    for (int i = 0; i < sampler->active_count; ++i) {
-        if (sampler->active[i] == place) {
-            return;
-        }
-        if (threads[sampler->active[i]].active <
-            threads[sampler->active[idlest]].active) {
-            idlest = i;
-        }
-    }
-    if (sampler->active_count < MOST_ACTIVE) {
-        sampler->active[sampler->active_count++] = place;
-    } else if (threads[sampler->active[idlest]].active + ACTIVE_LOOKS <
-               sampler->totals.wakes) {
-        sampler->active[idlest] = place;
     }
 }
 
@@ -580,7 +589,9 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     pthread_cond_init(&sampler->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&sampler->mutex, NULL);
-    (void)gilx_thread_add(&sampler->table, options->watched, true); /* at WATCHED */
+    const int watched = gilx_thread_add(&sampler->table, options->watched, true);
+    sampler->table.threads[watched].cpu_ns = gilx_cpu_ns_of(options->watched);
+    sampler->table.threads[watched].read_ns = gilx_now_ns();
     return sampler;
 }
 

@@ -51,8 +51,7 @@ typedef struct {
 enum {
     GILX_HOLDERS_KEPT = 4, /* threads that hold the GIL within one look */
     GILX_CLOCKS_KEPT = 24, /* CPU clocks that are read at one look */
-    GILX_MOST_SHARE = 254, /* a whole, where shares are kept in one byte */
-    GILX_FIRST_READ = 255, /* no share yet: the first read of a thread's clock */
+    GILX_MOST_SHARE = 255, /* a whole, where shares are kept in one byte */
 };
 
 /* A thread, by its place in the table, and its share of something. */

@@ -28,7 +28,7 @@ int gilx_thread_add(gilx_thread_table *table, int64_t tid, bool holds) {
         return GILX_UNKNOWN_THREAD;
     }
     table->listed += !holds;
-    table->threads[table->count] = (gilx_watched_thread){.tid = tid, .cpu_ns = -1};
+    table->threads[table->count] = (gilx_watched_thread){.tid = tid};
     table->slots[slot] = (uint16_t)(table->count + 1);
     return table->count++;
 }

@@ -24,7 +24,7 @@ typedef struct {
     double asked;    /* of the time until then; see gilx_totals.counted */
     bool waits;      /* whether `waited` is known */
     bool ended;      /* whether its CPU clock has gone */
-    int64_t cpu_ns;  /* its CPU clock, -1 if it was not read yet, */
+    int64_t cpu_ns;  /* its CPU clock */
     int64_t read_ns; /* and when that was read */
     int64_t polled;  /* number of the sample in which it was read last */
     int64_t active;  /* number of the sample that last found it on a CPU or holding */

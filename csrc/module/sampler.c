@@ -316,9 +316,9 @@ static PyObject *sampler_threads(PyObject *object, PyObject *Py_UNUSED(ignored))
 static PyObject *shares_object(const gilx_share *shares, int count) {
     PyObject *tuple = PyTuple_New(count);
     for (int i = 0; tuple != NULL && i < count; ++i) {
-        const int place = shares[i].place, share = shares[i].share;
+        const int place = shares[i].place;
         PyObject *item = Py_BuildValue("ii", place == GILX_UNKNOWN_THREAD ? -1 : place,
-                                       share == GILX_FIRST_READ ? -1 : share);
+                                       (int)shares[i].share);
         if (item == NULL) {
             Py_CLEAR(tuple);
         } else {
@@ -338,8 +338,7 @@ PyDoc_STRVAR(looks_doc,
              "    was late, the threads that held the GIL and those whose CPU clock\n"
              "    was read. A thread is its place in threads() (-1: not known), and\n"
              "    its share of the look, or the CPU time since its clock was read\n"
-             "    before as a share of the wall time, in MOST_SHAREths (-1: the clock\n"
-             "    was read for the first time).");
+             "    before as a share of the wall time, in MOST_SHAREths.");
 
 static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;

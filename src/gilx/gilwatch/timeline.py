@@ -26,7 +26,7 @@ __all__ = ["Lane", "Span", "Timeline", "lanes_of"]
 
 _SCHEMA = "gilx.timeline/1"
 _WATCHED = 0  # the place of the watched thread among the sampler's
-MOST_SHARE = 254  # a whole, as the sampler keeps shares (GILX_MOST_SHARE)
+MOST_SHARE = 255  # a whole, as the sampler keeps shares (GILX_MOST_SHARE)
 
 
 class Span(NamedTuple):
