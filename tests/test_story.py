@@ -302,9 +302,7 @@ def test_missing_workers_are_told_by_the_measured_losses() -> None:
     )
     slow = row("C, held", speedup=1.7, interval=(1.6, 1.7), ceiling=2.1, losses=lost)
     assert slow.outcome == "partly"
-    sentence = (
-        "Of the 2 workers of C, held, 0.30 are lost: 0.40 to dispatch, 0.10 unexplained."
-    )
+    sentence = "Of the 2 workers of C, held, 0.30 are lost: 0.30 to dispatch."
     assert slow.lost() == sentence
     assert grouped([slow], {"partly": "In part"})[-1] == sentence
     assert "0.96 to the GIL" in row().lost()

@@ -230,12 +230,15 @@ class Speedup:
 
     def lost(self) -> str:
         """Return a sentence on where missing workers went; empty if few are missing."""
-        missing = self.workers - self.speedup
-        parts = [
-            f"{loss.amount:.2f} {_LOST_TO.get(loss.name, f'to {loss.name}')}"
-            for loss in sorted(self.losses, key=lambda loss: -loss.amount)
-            if loss.amount >= _LEAST_LOSS * missing
-        ]
+        left = missing = self.workers - self.speedup
+        parts = []
+        # Where something else was gained, the losses add up to more than is missing.
+        for loss in sorted(self.losses, key=lambda loss: -loss.amount):
+            amount = min(loss.amount, left)
+            if amount >= _LEAST_LOSS * missing:
+                words = _LOST_TO.get(loss.name, f"to {loss.name}")
+                parts.append(f"{amount:.2f} {words}")
+                left -= amount
         if self.outcome not in ("partly", "no faster") or not parts:
             return ""
         return (
