@@ -159,6 +159,10 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
         (("probe", "nope"), "target: expected module:callable, -m module, or a script,"),
         (("probe", "nope.py"), "target: expected a script that exists, got 'nope.py'"),
         (("probe", "nope:x"), "target: can't import 'nope': ModuleNotFoundError"),
+        (
+            ("probe", "script.py:work"),
+            "expected the name of a module before the colon, as in json:loads, got the",
+        ),
         (("probe", "math:nope"), "target: module math has no attribute 'nope'"),
         (("probe", "math:pi"), "target: expected a callable, but math:pi is of"),
         (("probe", "time:sleep", "--budget", "x"), "budget: expected a number, got 'x'"),
@@ -273,13 +277,15 @@ def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
     assert [row.threads for row in found.rows] == [0, 1, 2]
 
 
-def test_a_module_that_fails_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text("raise ValueError('a\\nb')\n")
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("raise ValueError('a\\nb')", "ValueError: a b"), ("exit(3)", "SystemExit: 3")],
+)
+def test_a_module_that_fails_is_one_line(code: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(f"{code}\n")
     done = command("latency", "broken:f", PYTHONPATH=str(tmp_path))
     assert done.returncode == 2
-    assert done.stderr == (
-        "gilx latency: target: can't import 'broken': ValueError: a b\n"
-    )
+    assert done.stderr == f"gilx latency: target: can't import 'broken': {words}\n"
 
 
 def test_measure_writes_what_is_asked_for(tmp_path: Path) -> None:

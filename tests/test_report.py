@@ -103,6 +103,10 @@ def test_plain_words(row: ReportRow, words: str) -> None:
     assert words in row.reading
 
 
+def test_processes_are_advised_only_where_they_were_faster() -> None:
+    assert replace(ROW, ceiling=1.01).reading.endswith("threads cannot help")
+
+
 def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "90")
     text = str(REPORT)

@@ -294,6 +294,18 @@ def test_times_are_of_one_unit_of_work(repeat: int) -> None:
     assert cells[1:3] == ("10 ms", "6 ms")
 
 
+def test_more_round_trips_than_their_delay_allows_are_marked() -> None:
+    waiting = story().waiting
+    assert waiting is not None
+    released, python, held = waiting.beside
+    quick = dataclasses.replace(python, echoes=9_000.0)
+    restless = dataclasses.replace(waiting, beside=(released, quick, held))
+    assert restless.tables()[1].rows[1][-1] == "9,000 ?"
+    assert "did not compute all the time" in " ".join(restless.sentences())
+    assert "?" not in "".join(row[-1] for row in waiting.tables()[1].rows)
+    assert "190 beside pure Python" in " ".join(waiting.sentences())
+
+
 def test_missing_workers_are_told_by_the_measured_losses() -> None:
     lost = (
         Loss("unexplained", 0.1, ""),

@@ -80,13 +80,18 @@ def find_callable(target: str) -> Callable[..., Any]:
     module_name, colon, path = target.partition(":")
     if not (module_name and colon and path):
         raise ArgumentError(f"target: expected module:callable, got {shown(target)}")
+    if module_name.endswith(".py") or "/" in module_name:
+        raise ArgumentError(
+            "target: expected the name of a module before the colon, as in json:loads,"
+            f" got the file {shown(module_name)}"
+        )
     # A script on PATH is started with its own directory in the place of the current one.
     if "" not in sys.path:
         sys.path.insert(0, "")
     found: Any
     try:
         found = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ArgumentError(
             f"target: can't import {shown(module_name)}: {one_line(error)}"
         ) from error

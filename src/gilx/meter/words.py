@@ -23,6 +23,7 @@ _NAME = 24  # characters: longer names have a line of their own
 _ALL = 0.95  # a hold fraction, or a share of the ceiling, that is said to be all
 _LITTLE = 0.1  # of a worker: losses below that are not spoken of
 _NO_SPEEDUP = 1.2
+_PROCESSES_PAY = 1.2  # the speedup of processes from which on they are advised
 _WIDE = 0.25  # half-widths of intervals, relative, above which nothing is said
 
 
@@ -199,7 +200,10 @@ def _of_the_gil(row: ReportRow) -> str:
     if row.held is None:
         return "workers wait for the GIL"
     if row.held >= _ALL:
-        return "holds the GIL all the time: threads cannot help, processes would"
+        processes = row.ceiling >= _PROCESSES_PAY and "processes" in row.ceiling_kind
+        return "holds the GIL all the time: threads cannot help" + (
+            ", processes would" if processes else ""
+        )
     if row.held * row.workers > 1:
         return (
             f"holds the GIL for {row.held:.0%} of its time: threads can't make it more"

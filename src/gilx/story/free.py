@@ -28,10 +28,9 @@ __all__ = ["FreeThreaded"]
 _KERNEL = "mandelbrot"
 _SECONDS = 0.006  # that a call, or the problem in C, takes one worker
 _HOW = (
-    "To see it: python.org's installers for macOS and Windows offer a free-threaded"
-    " build; elsewhere `uv python install 3.14t`, `conda install python-freethreading`"
-    " (conda-forge), or ./configure --disable-gil. Then install gilx there, and run"
-    " `gilx demo --chapter 8`."
+    "To see it, install a free-threaded build: `uv python install 3.14t`, `conda install"
+    " python-freethreading` (conda-forge), or ./configure --disable-gil. Then install"
+    " gilx there, and run `gilx demo --chapter 8`."
 )
 
 

@@ -41,6 +41,7 @@ _REPLY = 65_536  # bytes
 _FILE = 16 << 20
 _PIECE = 1 << 20
 _CALL_NS = 20_000_000
+_SLOW = 1e-3  # seconds: a delay of that much is due to the GIL
 
 # Another process, so that it does not take the GIL itself. It ends when its standard
 # input does, as it does with this process.
@@ -121,6 +122,16 @@ class Beside:
     echoes: float | None
     """Round trips to another process a second; None where there is no loopback."""
 
+    @property
+    def restless(self) -> bool:
+        """Whether there were more round trips than the delay of each allows.
+
+        A thread that waits for the GIL is late for each message. If it is not, the other
+        thread was kept from computing, and the round trips show nothing.
+        """
+        slow = self.delay >= _SLOW
+        return slow and self.echoes is not None and self.echoes * self.delay > 3
+
 
 @dataclass(frozen=True)
 class Waiting(Chapter):
@@ -190,7 +201,7 @@ class Waiting(Chapter):
                         row.name,
                         duration(row.delay),
                         duration(row.worst),
-                        _number(row.echoes),
+                        f"{_number(row.echoes)}{' ?' if row.restless else ''}",
                     )
                     for row in self.beside
                 ),
@@ -236,7 +247,12 @@ class Waiting(Chapter):
                 "A thread that computes in Python lets go only when asked, every"
                 f" {duration(self.switch_interval)}; one in C, when its call is over."
             )
-        if self.gil and python.echoes and python.echoes < (released.echoes or 0):
+        if any(row.restless for row in self.beside):
+            said.append(
+                "Where round trips have a question mark, the machine was too busy: the"
+                " other thread did not compute all the time."
+            )
+        elif self.gil and python.echoes and python.echoes < (released.echoes or 0):
             said.append(
                 f"A server pays that for each message: {_number(released.echoes)} round"
                 f" trips a second beside the released calls, {_number(python.echoes)}"
