@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Additions", "Lock"]
 
+_UNDER_THE_GIL = "under the GIL, which a call takes once for all of its additions"
+
 _SECONDS = 0.003  # that the unprotected additions of one thread take it
 _CELL = 8  # bytes
 _THREADS = 2
@@ -191,8 +193,8 @@ class Lock(Chapter):
         said.append(
             f"Atomic additions lose {'none' if atomic.kept == atomic.made else 'some'},"
             f" and pay: {duration(atomic.together)} each, {self.price:.2g} times{sure} as"
-            f" long as {'under the GIL' if self.gil else 'plain ones'}, while both"
-            " threads want the same memory."
+            f" long as {_UNDER_THE_GIL if self.gil else 'plain ones'}, while both threads"
+            " want the same memory."
         )
         return said
 
