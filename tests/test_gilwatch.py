@@ -240,6 +240,22 @@ def test_without_a_warm_up_the_first_call_counts() -> None:
 
 
 @needs_gil
+def test_without_a_warm_up_calls_go_on_in_the_same_watch() -> None:
+    calls: list[float] = []
+
+    def slow_first() -> None:
+        calls.append(0)
+        if len(calls) == 1:
+            ckernels.spin(300_000_000, 0, 300_000_000)
+        time.sleep(0.02)
+
+    usage = gilx.probe(slow_first, warmup=False, budget=0.6)
+    assert usage.repeats == len(calls)
+    assert usage.first is None
+    assert usage.held_interval[1] > 0.3, usage
+
+
+@needs_gil
 def test_a_call_of_nothing_is_too_short() -> None:
     usage = gilx.probe(int, budget=0.5)
     assert usage.repeats > 1

@@ -193,7 +193,7 @@ def test_a_build_without_a_gil() -> None:
 def looks(held: int, free: int) -> Seen:
     n = held + free
     own = Ratio(held, n, held, held, n, min(held, free), 0, 0)
-    return Seen(own, float(n), 0.0, n, 0, prompt=True)
+    return Seen(own, float(n), 0.0, n, 0, 0.0, prompt=True)
 
 
 def test_what_several_watches_saw_adds_up() -> None:

@@ -111,9 +111,25 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
 
+def test_time_of_an_unidentified_holder_may_be_the_watched_threads_own() -> None:
+    # Held for a tenth by the watched thread, and for another by one that is not known.
+    own = Ratio(1e8, 9e8, 1e13, 1e13, 9e13, 0.0, 0.0, 0.0)
+    seen = Seen(own, 1e9, unknown=0.0, looks=1000, late=0, unidentified=1e8, prompt=True)
+    assert seen.interval()[1] > 0.2
+    assert seen.bounds(0.99)[1] > 0.2
+    assert seen.interval()[1] > replace(seen, unidentified=0.0).interval()[1] + 0.08
+    assert seen.doubt == ""
+    assert "could not be identified for 30 %" in replace(seen, unidentified=3e8).doubt
+
+
+def test_thread_without_a_name_is_called_thread_once() -> None:
+    usage = replace(USAGE, by_thread=(ThreadShare("thread 9", 9, 0.1),))
+    assert "\n  thread 9: 10 %\n" in str(usage)
+
+
 def test_program_is_conclusive_if_other_threads_hold_the_gil_all_the_time() -> None:
     own = Ratio(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    seen = Seen(own, counted=1e9, unknown=0.0, looks=1000, late=0, prompt=True)
+    seen = Seen(own, 1e9, unknown=0.0, looks=1000, late=0, unidentified=0, prompt=True)
     assert "other threads held the GIL" in seen.doubt
     assert seen.doubt_of_program == ""
     assert replace(seen, looks=3).doubt_of_program.startswith("too short: 3 good looks")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -195,6 +198,65 @@ def test_a_watch_stopped_by_another_thread_measures_the_one_that_entered_it() ->
     assert usage.by_thread[0].native_id == entered.native_id
     assert usage.by_thread[0].held < 0.2, usage.by_thread
     assert usage.held_interval[0] < 0.2, usage
+
+
+def test_two_threads_with_one_native_id_are_two() -> None:
+    last = Path("/proc/sys/kernel/ns_last_pid")
+    if not os.access(last, os.W_OK):
+        pytest.skip("the next native id can't be chosen here")
+    for _ in range(20):
+        with gilx.watch() as watch:
+            ids = []
+            for length in (60_000_000, 120_000_000):
+                thread = threading.Thread(target=ckernels.spin, args=(length, 0, length))
+                thread.start()
+                thread.join()
+                ids.append(thread.native_id)
+                time.sleep(0.02)  # times of starting are counted in ticks of 10 ms
+                with contextlib.suppress(OSError):
+                    last.write_text(f"{(ids[0] or 1) - 1}")
+        if ids[0] == ids[1] and watch.usage.unknown < 0.2:
+            break
+    else:
+        pytest.skip("other programs took the native id")
+    held = [share.held for share in watch.usage.by_thread if share.native_id == ids[0]]
+    assert len(held) == 2
+    assert max(held) > 1.5 * min(held)
+
+
+def test_every_thread_that_stops_a_watch_finds_its_usage() -> None:
+    missing = []
+
+    def stop(watch: gilx.gilwatch.watch.Watch, barrier: threading.Barrier) -> None:
+        barrier.wait(30)
+        watch.stop()
+        if not watch.ended:
+            missing.append(watch)
+
+    for _ in range(50):
+        watch, barrier = gilx.watch(), threading.Barrier(2)
+        watch.__enter__()
+        threads = [threading.Thread(target=stop, args=(watch, barrier)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not missing
+
+
+FORKED = """
+import os, gilx
+if os.fork() == 0:
+    with gilx.watch() as watch:
+        sum(range(10**6))
+    print(watch.usage.by_thread[0].name, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_main_thread_of_a_forked_child_has_its_name() -> None:
+    assert python(FORKED).stdout == "MainThread\n"
 
 
 SHARED_GIL = '''

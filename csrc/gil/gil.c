@@ -69,6 +69,7 @@ static gilx_gil_status locate(gilx_gil *gil) {
                           offsetof(gil_state, switch_number) -
                           offsetof(gil_state, locked);
     gil->states.tid = (int64_t)offsets.thread_state.native_thread_id;
+    gil->states.id = offsetof(PyThreadState, id);
 #if PY_VERSION_HEX >= 0x030f0000
     gil->states.waits = (int64_t)offsets.thread_state.gil_requested;
     gil->states.next = (int64_t)offsets.thread_state.next;
@@ -108,6 +109,7 @@ static gilx_gil_status locate(gilx_gil *gil) {
     gil->words.holder = &state->last_holder;
     gil->words.switches = &state->switch_number;
     gil->states.tid = offsetof(PyThreadState, native_thread_id);
+    gil->states.id = offsetof(PyThreadState, id);
     gil->backend = "internal headers";
     return GILX_GIL_FOUND;
 }
@@ -154,7 +156,17 @@ static bool seen_released(const gilx_gil *gil, uintptr_t caller) {
 }
 
 gilx_gil_status gilx_gil_certify(gilx_gil *gil) {
-    const uintptr_t caller = (uintptr_t)PyThreadState_Get();
+    PyThreadState *const own = PyThreadState_Get();
+    const uintptr_t caller = (uintptr_t)own;
+    unsigned long tid;
+    uint64_t id;
+    if (!gilx_read_memory((const char *)own + gil->states.tid, &tid, sizeof(tid)) ||
+        !gilx_read_memory((const char *)own + gil->states.id, &id, sizeof(id)) ||
+        tid != PyThread_get_thread_native_id() || id != PyThreadState_GetID(own)) {
+        return refuse(gil,
+                      "the thread state does not say which thread it is of (found by %s)",
+                      gil->backend);
+    }
     for (int round = 0; round < 3; ++round) {
         reading now;
         if (!read_words(gil, &now)) {

@@ -143,6 +143,7 @@ static int add_thread(gilx_sampler *sampler, int64_t tid, bool holds) {
         cpu < 0 ? GILX_UNKNOWN_THREAD : gilx_thread_add(&sampler->table, tid, holds);
     if (place != GILX_UNKNOWN_THREAD) {
         gilx_watched_thread *thread = &sampler->table.threads[place];
+        thread->started = gilx_start_of(tid);
         thread->asked = sampler->totals.counted;
         thread->cpu_ns = cpu;
         thread->read_ns = gilx_now_ns();
@@ -150,24 +151,39 @@ static int add_thread(gilx_sampler *sampler, int64_t tid, bool holds) {
     return place;
 }
 
+/* Return the place of a thread that is there, which is added if it is new: if its native
+ * id is, or if a thread that was started at another time had it before. */
+static int place_of(gilx_sampler *sampler, int64_t tid, bool holds) {
+    const int place = gilx_thread_place(&sampler->table, tid);
+    if (place != GILX_UNKNOWN_THREAD) {
+        gilx_watched_thread *thread = &sampler->table.threads[place];
+        const int64_t started = gilx_start_of(tid);
+        if (started == thread->started || started == 0 || thread->started == 0) {
+            thread->ended = false;
+            return place;
+        }
+        gilx_thread_forget(&sampler->table, tid);
+    }
+    return add_thread(sampler, tid, holds);
+}
+
 /* Return the place of the thread to which a thread state belongs that has just been seen
- * to hold the GIL. Addresses are used again, so that it is read anew each time. A native
- * id that is new must be one of a thread of this process. */
+ * to hold the GIL. Addresses are used again, so that it is read anew each time. */
 static int place_of_holder(gilx_sampler *sampler, uintptr_t state) {
     const int64_t tid = tid_in(sampler, state);
-    if (tid == 0) {
+    uint64_t id;
+    if (tid == 0 || !read_state(state, sampler->options.states.id, &id, sizeof(id))) {
         return GILX_UNKNOWN_THREAD;
     }
     int place = gilx_thread_place(&sampler->table, tid);
-    if (place == GILX_UNKNOWN_THREAD) {
-        place = add_thread(sampler, tid, true);
-        if (place == GILX_UNKNOWN_THREAD) {
-            return GILX_UNKNOWN_THREAD;
-        }
+    if (place == GILX_UNKNOWN_THREAD || sampler->table.threads[place].state != state ||
+        sampler->table.threads[place].state_id != id) {
+        place = place_of(sampler, tid, true);
     }
-    gilx_watched_thread *thread = &sampler->table.threads[place];
-    thread->state = state;
-    thread->ended = false; /* if it had, another one has its native id now */
+    if (place != GILX_UNKNOWN_THREAD) {
+        sampler->table.threads[place].state = state;
+        sampler->table.threads[place].state_id = id;
+    }
     return place;
 }
 
@@ -175,9 +191,10 @@ static int place_of_holder(gilx_sampler *sampler, uintptr_t state) {
  */
 static void meet_thread(void *context, int64_t tid) {
     gilx_sampler *sampler = context;
+    const int known = gilx_thread_place(&sampler->table, tid);
     if (tid != sampler->own_tid &&
-        gilx_thread_place(&sampler->table, tid) == GILX_UNKNOWN_THREAD) {
-        const int place = add_thread(sampler, tid, false);
+        (known == GILX_UNKNOWN_THREAD || sampler->table.threads[known].ended)) {
+        const int place = place_of(sampler, tid, false);
         if (place != GILX_UNKNOWN_THREAD && sampler->totals.wakes > 0) {
             sampler->table.threads[place].active = sampler->totals.wakes;
             keep_active(sampler, place);
@@ -340,7 +357,7 @@ static void poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
     }
     thread->polled = number;
     const int64_t cpu = gilx_cpu_ns_of(thread->tid);
-    if (cpu < 0) {
+    if (cpu < thread->cpu_ns) { /* it has gone, and another one may have its native id */
         thread->ended = true;
         return;
     }
@@ -354,9 +371,12 @@ static void poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
     thread->read_ns = look->at_ns;
 
     int waits;
-    if (thread->state != 0 &&
+    ++thread->polls;
+    if (sampler->options.states.waits != 0 && thread->state != 0 &&
+        tid_in(sampler, thread->state) == thread->tid &&
         read_state(thread->state, sampler->options.states.waits, &waits, sizeof(waits))) {
-        thread->waits = true;
+        /* How long a thread waited before it was first seen is not known. */
+        thread->waits = thread->waits || thread->polls > 1;
         thread->waited += waits == 1 ? sampler->totals.counted - thread->asked : 0;
         thread->asked = sampler->totals.counted;
     }
@@ -427,10 +447,9 @@ static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double 
     totals->lateness += (double)lateness;
     totals->lateness_max_ns = greater_of(totals->lateness_max_ns, lateness);
     const double reads = (double)seen->reads;
-    const double unidentified = weight * (double)seen->unidentified / reads;
     totals->late += late;
-    totals->unknown += late ? weight : unidentified;
-    totals->unidentified += unidentified;
+    totals->unknown += late ? weight : 0;
+    totals->unidentified += weight * (double)seen->unidentified / reads;
     const double others = (double)(seen->locked - seen->own) / reads;
     add_to_ratio(&totals->own, weight, (double)seen->own / reads, 1 - others, first);
     add_to_ratio(&totals->locked, weight, (double)seen->locked / reads, 1, first);
@@ -590,6 +609,7 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&sampler->mutex, NULL);
     const int watched = gilx_thread_add(&sampler->table, options->watched, true);
+    sampler->table.threads[watched].started = gilx_start_of(options->watched);
     sampler->table.threads[watched].cpu_ns = gilx_cpu_ns_of(options->watched);
     sampler->table.threads[watched].read_ns = gilx_now_ns();
     return sampler;

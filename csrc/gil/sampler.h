@@ -30,7 +30,7 @@ typedef struct {
     int64_t reads;       /* in all looks together */
     int64_t late;        /* looks that came too late to be believed */
     double counted;      /* length of all slices with a look */
-    double unknown;      /* of that, where the look was late or the holder unknown */
+    double unknown;      /* of that, where the look was late */
     double unidentified; /* held by threads that could not be identified */
     gilx_ratio own;      /* x: held by the watched; y: not held by others */
     gilx_ratio locked;   /* x: held by anyone; y: 1 */
@@ -73,6 +73,7 @@ typedef struct {
 /* Where thread states keep what the sampler reads of them; 0 where it is not known. */
 typedef struct {
     int64_t tid;       /* native id (unsigned long) */
+    int64_t id;        /* number among the thread states of its interpreter (uint64_t) */
     int64_t waits;     /* whether it wants the GIL (int) */
     int64_t next;      /* the next thread state of the interpreter */
     const void *first; /* not an offset: where the interpreter keeps its first one */

@@ -14,13 +14,23 @@ static unsigned slot_of(const gilx_thread_table *table, int64_t tid) {
 }
 
 int gilx_thread_place(const gilx_thread_table *table, int64_t tid) {
-    const uint16_t slot = table->slots[slot_of(table, tid)];
-    return slot == 0 ? GILX_UNKNOWN_THREAD : slot - 1;
+    const unsigned slot = slot_of(table, tid);
+    return table->slots[slot] == 0 || table->forgotten[slot] ? GILX_UNKNOWN_THREAD
+                                                             : table->slots[slot] - 1;
+}
+
+void gilx_thread_forget(gilx_thread_table *table, int64_t tid) {
+    const unsigned slot = slot_of(table, tid);
+    if (table->slots[slot] != 0) {
+        /* The slot stays taken, so that those after it are found. */
+        table->threads[table->slots[slot] - 1].ended = true;
+        table->forgotten[slot] = true;
+    }
 }
 
 int gilx_thread_add(gilx_thread_table *table, int64_t tid, bool holds) {
     const unsigned slot = slot_of(table, tid);
-    if (table->slots[slot] != 0) {
+    if (table->slots[slot] != 0 && !table->forgotten[slot]) {
         return table->slots[slot] - 1;
     }
     if (table->count == GILX_THREADS ||
@@ -30,5 +40,6 @@ int gilx_thread_add(gilx_thread_table *table, int64_t tid, bool holds) {
     table->listed += !holds;
     table->threads[table->count] = (gilx_watched_thread){.tid = tid};
     table->slots[slot] = (uint16_t)(table->count + 1);
+    table->forgotten[slot] = false;
     return table->count++;
 }

@@ -1,7 +1,9 @@
 /* The threads of this process that a watch knows, by their native ids.
  *
  * Addresses of thread states are used again when threads end, and a thread may have
- * several thread states, one for each interpreter: a thread is known by its native id.
+ * several thread states, one for each interpreter: a thread is known by its native id. So
+ * is each of several threads that had the same one after another, if the sampler finds
+ * that it was started at another time.
  * All memory is reserved from the start.
  */
 #ifndef GILX_GIL_THREAD_TABLE_H
@@ -17,28 +19,35 @@ enum {
 };
 
 typedef struct {
-    int64_t tid;     /* native id */
-    uintptr_t state; /* address of a thread state of its, 0 if none is known */
-    double held;     /* time for which it held the GIL, in ns */
-    double waited;   /* time for which it waited for the GIL, in ns, */
-    double asked;    /* of the time until then; see gilx_totals.counted */
-    bool waits;      /* whether `waited` is known */
-    bool ended;      /* whether its CPU clock has gone */
-    int64_t cpu_ns;  /* its CPU clock */
-    int64_t read_ns; /* and when that was read */
-    int64_t polled;  /* number of the sample in which it was read last */
-    int64_t active;  /* number of the sample that last found it on a CPU or holding */
+    int64_t tid;       /* native id */
+    int64_t started;   /* when it was started, see gilx_start_of(); 0 if not known */
+    uintptr_t state;   /* address of a thread state of its, 0 if none is known, */
+    uint64_t state_id; /* and the id of that */
+    double held;       /* time for which it held the GIL, in ns */
+    double waited;     /* time for which it waited for the GIL, in ns, */
+    double asked;      /* of the time until then; see gilx_totals.counted */
+    bool waits;        /* whether `waited` is known */
+    int64_t polls;     /* how often it was read */
+    bool ended;        /* whether its CPU clock has gone */
+    int64_t cpu_ns;    /* its CPU clock */
+    int64_t read_ns;   /* and when that was read */
+    int64_t polled;    /* number of the sample in which it was read last */
+    int64_t active;    /* number of the sample that last found it on a CPU or holding */
 } gilx_watched_thread;
 
 typedef struct {
     int count;
     int listed; /* how many of them were never seen holding when they were added */
     gilx_watched_thread threads[GILX_THREADS];
-    uint16_t slots[2 * GILX_THREADS]; /* hash of native ids: place + 1, or 0 */
+    uint16_t slots[2 * GILX_THREADS]; /* hash of native ids: place + 1, or 0; */
+    bool forgotten[2 * GILX_THREADS]; /* whether that thread has its id no longer */
 } gilx_thread_table;
 
 /* Return the place of a thread, GILX_UNKNOWN_THREAD if it is not in the table. */
 int gilx_thread_place(const gilx_thread_table *table, int64_t tid);
+
+/* Forget which thread has a native id, which another one has now; its place is kept. */
+void gilx_thread_forget(gilx_thread_table *table, int64_t tid);
 
 /* Return the place of a thread, which is added if it is not in the table and there is
  * capacity for it, else GILX_UNKNOWN_THREAD. `holds`: whether it was seen holding. */

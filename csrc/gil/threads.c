@@ -41,13 +41,36 @@ int gilx_stat_open(int64_t tid) {
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-bool gilx_is_runnable(int stat, bool *known) {
-    char text[512];
-    const ssize_t size = pread(stat, text, sizeof(text) - 1, 0);
+enum { STAT_SIZE = 512 };
+
+/* Read a stat file; return its fields from the third one on, NULL if it can't be read. */
+static const char *stat_fields(int stat, char text[STAT_SIZE]) {
+    const ssize_t size = pread(stat, text, STAT_SIZE - 1, 0);
     text[size > 0 ? size : 0] = '\0';
     const char *at = strrchr(text, ')'); /* the name before may hold anything */
-    *known = at != NULL && at[1] == ' ';
-    return *known && at[2] == 'R';
+    return at != NULL && at[1] == ' ' ? at + 2 : NULL;
+}
+
+bool gilx_is_runnable(int stat, bool *known) {
+    char text[STAT_SIZE];
+    const char *fields = stat_fields(stat, text);
+    *known = fields != NULL;
+    return *known && fields[0] == 'R';
+}
+
+int64_t gilx_start_of(int64_t tid) {
+    enum { FIELDS_BETWEEN = 19 };
+    char text[STAT_SIZE];
+    const int stat = gilx_stat_open(tid);
+    if (stat < 0) {
+        return 0;
+    }
+    const char *at = stat_fields(stat, text);
+    for (int i = 0; at != NULL && i < FIELDS_BETWEEN; ++i) {
+        at = strchr(at + 1, ' ');
+    }
+    close(stat);
+    return at == NULL ? 0 : strtoll(at, NULL, 10);
 }
 
 /* What getdents64(2) returns. C libraries have no common name for it. */

@@ -17,6 +17,10 @@ int64_t gilx_own_tid(void);
  * might be dead. */
 int64_t gilx_cpu_ns_of(int64_t tid);
 
+/* When a thread of this process was started, in clock ticks since the system was; 0 if
+ * that can't be read. See proc_pid_stat(5), field 22. */
+int64_t gilx_start_of(int64_t tid);
+
 /* Call meet(context, tid) for each thread of this process. */
 void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context);
 

@@ -61,7 +61,7 @@ static PyObject *backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     INTEGER(reads, reads, "reads, in all looks together")                            \
     INTEGER(late, late, "looks that came too late to be believed")                   \
     REAL(counted, counted, "length of all slices with a look")                       \
-    REAL(unknown, unknown, "of that, where the look was late or the holder unknown") \
+    REAL(unknown, unknown, "of that, where the look was late")                       \
     REAL(unidentified, unidentified, "held by threads that were not identified")     \
     REAL(own_x, own.x, "held by the watched thread")                                 \
     REAL(own_y, own.y, "not held by others")                                         \

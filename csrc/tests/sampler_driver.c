@@ -37,6 +37,7 @@ typedef struct {
 typedef struct {
     unsigned long other;
     unsigned long tid;
+    uint64_t id;
     int waits;
     fake_gil *gil;
 } fake_thread;
@@ -76,6 +77,7 @@ static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
         .seed = 1,
         .room = room,
         .states = {.tid = offsetof(fake_thread, tid),
+                   .id = offsetof(fake_thread, id),
                    .waits = offsetof(fake_thread, waits)},
     };
     gilx_sampler *sampler = gilx_sampler_new(words, &options);
@@ -145,6 +147,12 @@ static void tables_hold_what_they_say(void) {
         expect(gilx_thread_add(table, 7 * tid, true) == tid - 1, "and keeps it");
     }
     expect(gilx_thread_place(table, 1) == GILX_UNKNOWN_THREAD, "others have none");
+    table->count = 2;
+    gilx_thread_forget(table, 7);
+    expect(gilx_thread_place(table, 7) == GILX_UNKNOWN_THREAD, "it is forgotten");
+    expect(gilx_thread_add(table, 7, true) == 2, "another one with its id is new");
+    expect(gilx_thread_place(table, 7) == 2, "and has the new place");
+    expect(gilx_thread_place(table, 14) == 1, "others keep theirs");
     free(table);
 }
 

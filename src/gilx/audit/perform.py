@@ -9,7 +9,7 @@ from gilx.audit.changes import LEAST, compare
 from gilx.audit.result import Audit, Line, Scaling
 from gilx.environment import Environment
 from gilx.errors import WatchUnavailableError
-from gilx.gilwatch.probe import probe
+from gilx.gilwatch.probe import probe_warm
 from gilx.meter.measure import measure
 from gilx.text import one_line
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["perform"]
 
+_PRECISION = 0.01  # of the hold fraction
 _PROBE = 0.25  # of the budget that goes into the hold fraction
 _UNKNOWN = (0.0, math.inf)
 
@@ -125,7 +126,7 @@ def _line(
 def _usage(call: Call, budget: float) -> tuple[GilUsage | None, str]:
     try:
         # The first calls, which may compile or fill a cache, were made for the speedup.
-        usage = probe(call, budget=budget, warmup=False)
+        usage = probe_warm(call, (), _PRECISION, budget)
     except WatchUnavailableError as error:
         return None, str(error)
     return usage, usage.doubt

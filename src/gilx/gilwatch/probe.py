@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import repeat as times
 from typing import TYPE_CHECKING, Any
@@ -12,18 +14,19 @@ from gilx.gilwatch.usage import FirstCall
 from gilx.gilwatch.watch import COST, repeated, watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gilx.gilwatch.timeline import Timeline
     from gilx.gilwatch.usage import GilUsage
     from gilx.gilwatch.watch import Watch
 
-__all__ = ["probe", "probe_with_timeline"]
+__all__ = ["probe", "probe_warm", "probe_with_timeline"]
 
 # A call costs Python some tens of nanoseconds, with the GIL held. A function that takes
 # no longer than this can't be told from that.
 _TOO_SHORT = 1e-6
 _PILOT = 0.05  # seconds that a first guess takes, where the budget has them
+_LOOK_COST = 40e-6  # seconds of CPU, about
 _LOOKS_IF_ALL_ALIKE = 4.0  # times 1 / precision
 
 
@@ -61,7 +64,8 @@ def probe(
     cost : float
         The share of one CPU that the sampler may take, above 0 and at most 0.5.
     warmup : bool
-        Whether the first call warms up; if not, it counts as any other.
+        Whether the first call warms up; if not, it counts as any other, and calls are
+        made for as long as the precision may need, whatever is seen, or the budget.
 
     Returns
     -------
@@ -94,7 +98,33 @@ def probe(
         usage, _ = _calls(fn, args, repeat, cost)
         return replace(usage, first=first)
 
-    count, spent = 1, 0.0 if first is None else first.wall
+    if first is None:
+        return _if_long_enough(_all_calls(fn, args, precision, budget, cost))
+    return replace(
+        probe_warm(fn, args, precision, budget, spent=first.wall, cost=cost), first=first
+    )
+
+
+def probe_warm(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    precision: float,
+    budget: float,
+    *,
+    spent: float = 0.0,
+    cost: float = COST,
+) -> GilUsage:
+    """Return what `probe` does of a function that was called before.
+
+    Parameters
+    ----------
+    fn, args, precision, budget, cost
+        As `probe` has them.
+    spent : float
+        Seconds of the budget that are spent already.
+
+    """
+    count = 1
     while True:
         usage, _ = _calls(fn, args, count, cost)
         spent += usage.wall
@@ -106,7 +136,31 @@ def probe(
     calls = math.ceil(min(seconds, budget - spent) / usage.wall * count)
     if calls > count:
         usage, _ = _calls(fn, args, calls, cost)
-    return _if_long_enough(replace(usage, first=first))
+    return _if_long_enough(usage)
+
+
+def _all_calls(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    precision: float,
+    budget: float,
+    cost: float,
+) -> GilUsage:
+    """Watch the first call and those after it, for a time that is set beforehand.
+
+    It is as long as the precision may need, whatever is seen, or the budget.
+    """
+    watching = watch(cost=cost)
+    with _noting(watching), watching:
+        begin = time.perf_counter()
+        result = fn(*args)
+        looks = 3.85 * 0.25 / precision**2
+        until = begin + min(budget, looks * _LOOK_COST / cost)
+        count = 1
+        while time.perf_counter() < until:
+            result = fn(*args)
+            count += 1
+    return repeated(watching.usage, count, result)
 
 
 def probe_with_timeline(
@@ -133,16 +187,22 @@ def _calls(
 ) -> tuple[GilUsage, Watch]:
     watching = watch(cost=cost)
     result = None
+    with _noting(watching), watching:
+        for _ in times(None, count):
+            result = fn(*args)
+    return repeated(watching.usage, count, result), watching
+
+
+@contextmanager
+def _noting(watching: Watch) -> Iterator[None]:
+    """Add to an exception what was seen until then."""
     try:
-        with watching:
-            for _ in times(None, count):
-                result = fn(*args)
+        yield
     except BaseException as error:
         if watching.ended:
             seen = watching.usage.sentence()
             error.add_note(f"gilx: what was seen of the call until then: {seen}")
         raise
-    return repeated(watching.usage, count, result), watching
 
 
 def _looks_needed(usage: GilUsage, precision: float) -> float:

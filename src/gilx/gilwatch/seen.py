@@ -25,6 +25,8 @@ class Seen:
     """Of that, where the look came too late."""
     looks: int
     late: int
+    unidentified: float
+    """Length for which the holder is not known: it may be the watched thread."""
     prompt: bool
     """Whether the sampler is let onto a busy CPU at once."""
 
@@ -35,6 +37,7 @@ class Seen:
             self.unknown + other.unknown,
             self.looks + other.looks,
             self.late + other.late,
+            self.unidentified + other.unidentified,
             self.prompt and other.prompt,
         )
 
@@ -50,7 +53,16 @@ class Seen:
 
     def interval(self) -> tuple[float, float]:
         """Return the interval of the hold fraction, at 95 %."""
-        return interval(self.own, self.share_unknown, prompt=self.prompt)
+        low, high = interval(self.own, self.share_unknown, prompt=self.prompt)
+        return low, min(1.0, high + self._hidden)
+
+    @property
+    def _hidden(self) -> float:
+        """How much larger the hold fraction is if it includes all unidentified holds."""
+        if self.unidentified <= 0 or self.own.y <= 0:
+            return 0.0
+        most = (self.own.x + self.unidentified) / (self.own.y + self.unidentified)
+        return most - self.own.value
 
     def bounds(self, level: float) -> tuple[float, float]:
         """Return bounds of the hold fraction, whatever was the case when looks were late.
@@ -60,11 +72,16 @@ class Seen:
         """
         low, high = interval(self.own, level=level)
         unknown = self.share_unknown
-        return max(0.0, low - unknown), min(1.0, high + unknown)
+        return max(0.0, low - unknown), min(1.0, high + unknown + self._hidden)
 
     @property
     def too_little(self) -> str:
         """Why what was seen says nothing at all; empty if it says something."""
+        if self.unidentified > _MOST_UNKNOWN * self.counted:
+            return (
+                "the thread that held the GIL could not be identified for"
+                f" {self.unidentified / self.counted * 100:.0f} % of the time"
+            )
         if not self._too_short and self.own.y < _LEAST_LEFT * self.counted:
             return "other threads held the GIL for nearly all of the time"
         return self._too_short

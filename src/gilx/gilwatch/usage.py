@@ -249,7 +249,12 @@ class GilUsage:
         low, high = self.held_interval
         held = f"{percent(self.held)} ({percent(low)} to {percent(high)})"
         threads = [
-            (f"thread {share.name}" if share.native_id else share.name, str(share))
+            (
+                share.name
+                if share.native_id is None or share.name == f"thread {share.native_id}"
+                else f"thread {share.name}",
+                str(share),
+            )
             for share in self._shares_shown()
         ]
         if self.program:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gilx.environment import gil_enabled
 from gilx.errors import WatchUnavailableError
-from gilx.gilwatch.probe import probe
+from gilx.gilwatch.probe import probe, probe_warm
 from gilx.meter.blocks import time_blocks
 from gilx.meter.ceiling import computing
 from gilx.meter.figures import Found, nothing_compared, precise, row_of
@@ -284,15 +284,11 @@ class RowMeter:
         self._settle()
         fn, arguments = subject.call()
         try:
-            usage = probe(
-                fn,
-                *arguments,
-                # What a setup provides is enough for so many calls.
-                repeat=None if self._settings.setup is None else repeat,
-                precision=0.05,
-                warmup=False,  # it was called before
-                budget=min(_PROBE, self._budget / 10),
-            )
+            if self._settings.setup is None:
+                budget = min(_PROBE, self._budget / 10)
+                usage = probe_warm(fn, arguments, 0.05, budget)
+            else:  # what the setup provides is enough for so many calls
+                usage = probe(fn, *arguments, repeat=repeat, warmup=False)
         except WatchUnavailableError as error:
             self._notes.append(f"the GIL could not be watched: {error}")
             return None

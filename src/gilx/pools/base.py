@@ -219,9 +219,11 @@ class Pool(ABC):
         In a process forked from the one that started them there are none to let go.
         """
         if not self._closed:
-            self._closed = True
             if self._here():
                 self._close()
+            self._closed = (
+                True  # after that, so that closing again goes on where it ended
+            )
 
     def _here(self) -> bool:
         """Return whether its workers can be in this process."""
@@ -235,7 +237,7 @@ class Pool(ABC):
             )
 
     def _close(self) -> None:  # noqa: B027 - optional: some have nothing to let go
-        """Do what `close` says, once."""
+        """Do what `close` says; again, if Ctrl-C came in between."""
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,8 @@ import traceback
 import weakref
 from contextlib import contextmanager
 from dataclasses import astuple
+from functools import partial
+from io import FileIO
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -132,8 +134,9 @@ class _Worker:
         """What ended it before it was told to end."""
         self._interpreters = importlib.import_module(_MODULE)
         self._tasks = self._interpreters.create_queue()
-        self._bell, self._ringer = os.pipe()
-        self._arguments = index, self._tasks, answers, finished, self._bell, caller_bell
+        self._bell, self._ringer = _pipe()
+        bell = self._bell.fileno()
+        self._arguments = index, self._tasks, answers, finished, bell, caller_bell
         # Daemons, since Python waits for all others before it calls what would end them.
         self._thread = threading.Thread(
             target=self._live, name=f"gilx_{index}", daemon=True
@@ -157,14 +160,25 @@ class _Worker:
     def put(self, task: tuple[int, tuple[Any, ...]] | None) -> None:
         """Hand over a task; None ends the worker."""
         self._tasks.put_nowait(task)
-        os.write(self._ringer, _RING)
+        self._ringer.write(_RING)
+
+    def end(self) -> None:
+        """Have the worker end, unless it did; `join` waits for it."""
+        if not self._ringer.closed:
+            self.put(None)
 
     def join(self) -> None:
         """Wait for the end of a worker that was told to end, and let its pipe go."""
         if self._thread.ident is not None:
             self._thread.join()
-        os.close(self._bell)
-        os.close(self._ringer)
+        self._bell.close()
+        self._ringer.close()
+
+
+def _pipe() -> tuple[FileIO, FileIO]:
+    """Return both ends of a pipe, which may be closed twice."""
+    reader, writer = os.pipe()
+    return FileIO(reader, "r"), FileIO(writer, "w")
 
 
 @contextmanager
@@ -184,16 +198,19 @@ def _no_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _let_go(workers: list[_Worker], bell: tuple[int, int], process: int) -> None:
-    """End the workers and wait until they are gone."""
+def _let_go(workers: list[_Worker], bell: tuple[FileIO, FileIO], process: int) -> None:
+    """End the workers and wait until they are gone.
+
+    If Ctrl-C comes in between, a second call does what is left.
+    """
     if os.getpid() != process:  # forked from the one that they are in
         return
     for worker in workers:
-        worker.put(None)
+        worker.end()
     for worker in workers:
         worker.join()
-    for descriptor in bell:
-        os.close(descriptor)
+    for end in bell:
+        end.close()
 
 
 class InterpreterPool(Pool):
@@ -246,18 +263,18 @@ class InterpreterPool(Pool):
         memory = memoryview(bytearray(8 * workers))
         self._finished = memory.cast("q")
         self._answers = importlib.import_module(_MODULE).create_queue()
-        bell = os.pipe()
-        self._bell = bell[0]
+        bell = _pipe()
+        self._bell = bell[0].fileno()
         self._workers: list[_Worker] = []
-        self._finalizer = weakref.finalize(
-            self, _let_go, self._workers, bell, self._process
-        )
+        self._end = partial(_let_go, self._workers, bell, self._process)
+        self._finalizer = weakref.finalize(self, self._end)
         try:
             with _no_ctrl_c():
                 for index in range(workers):
                     self._finished[index] = -1
-                    self._workers.append(_Worker(index, self._answers, memory, bell[1]))
-                    self._workers[-1].start()
+                    worker = _Worker(index, self._answers, memory, bell[1].fileno())
+                    self._workers.append(worker)
+                    worker.start()
             self._wait(0)
         except BaseException:
             self.close()
@@ -296,7 +313,9 @@ class InterpreterPool(Pool):
     def _close(self) -> None:
         # Whatever region is running comes to its end first.
         with self._workers_turn.taken():
-            self._finalizer()
+            if self._finalizer.alive:
+                self._end()
+                self._finalizer.detach()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

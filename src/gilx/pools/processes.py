@@ -14,6 +14,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 from mmap import mmap
 from operator import call
 from socket import (
@@ -67,7 +68,7 @@ class _Worker:
     index: int
     process: subprocess.Popen[bytes]
     channel: socket
-    life: int
+    life: FileIO
     """Our end of a pipe: the worker is killed when nobody has it open any longer."""
 
 
@@ -103,7 +104,7 @@ def _start(index: int, workers: int, memory: int) -> _Worker:
         raise
     finally:
         theirs.close()
-    return _Worker(index, process, ours, life)
+    return _Worker(index, process, ours, FileIO(life, "w"))
 
 
 def _send_both(channel: socket, message: bytes, descriptor: int) -> None:
@@ -118,10 +119,13 @@ def _send_both(channel: socket, message: bytes, descriptor: int) -> None:
 
 
 def _let_go(workers: list[_Worker]) -> None:
-    """End the workers and wait until they are gone. They have nothing to put in order."""
+    """End the workers and wait until they are gone. They have nothing to put in order.
+
+    If Ctrl-C comes in between, a second call does what is left.
+    """
     for worker in workers:
         worker.channel.close()
-        os.close(worker.life)
+        worker.life.close()
     for worker in workers:
         try:
             worker.process.wait(_DEATH_SECONDS)
@@ -222,7 +226,12 @@ class ProcessPool(Pool):
     def _close(self) -> None:
         # Whatever region is running comes to its end first.
         with self._workers_turn.taken():
-            self._finalizer()
+            self._end()
+
+    def _end(self) -> None:
+        if self._finalizer.alive:
+            _let_go(self._workers)
+            self._finalizer.detach()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -378,16 +387,16 @@ class ProcessPool(Pool):
     def _stop(self, error: BaseException) -> None:
         """Have the workers ready for the next message, or close the pool."""
         if isinstance(error, BrokenExecutor):
-            self._finalizer()
+            self._end()
             return
         try:
             self._cancel()
             stopped = self._catch_up()
         except BaseException:
-            self._finalizer()
+            self._end()
             raise
         if not stopped:
-            self._finalizer()
+            self._end()
             error.add_note("The processes pool was closed: not all its workers stopped.")
 
     def _catch_up(self) -> bool:
@@ -445,7 +454,7 @@ def _leave_to_parent() -> None:
         pool._finalizer.detach()  # noqa: SLF001 - of this module
         for worker in pool._workers:  # noqa: SLF001
             worker.channel.close()
-            os.close(worker.life)
+            worker.life.close()
             worker.process.returncode = 0  # not this process's to wait for
         pool._workers.clear()  # noqa: SLF001 - a grandchild has nothing left to close
 
