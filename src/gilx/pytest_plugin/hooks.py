@@ -12,9 +12,9 @@ from gilx.pytest_plugin.declarations import (
     MARKERS,
     OPTIONS,
     declare_markers,
-    declare_options,
     setting,
 )
+from gilx.pytest_plugin.declarations import declare_options as pytest_addoption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -42,9 +42,6 @@ _KEYWORDS = {
 _settings = pytest.StashKey["Settings"]()
 _made = pytest.StashKey[list[str]]()  # of an item: verdicts not yet in a report
 _told = pytest.StashKey[list[tuple[str, str]]]()  # of the run: tests and their verdicts
-
-
-pytest_addoption = declare_options
 
 
 def pytest_configure(config: pytest.Config) -> None:

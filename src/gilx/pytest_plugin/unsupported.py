@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx.pytest_plugin.declarations import (
-    MARKERS,
-    OPTIONS,
-    declare_markers,
-    declare_options,
-    setting,
-)
+from gilx.pytest_plugin.declarations import MARKERS, OPTIONS, setting
+from gilx.pytest_plugin.declarations import declare_markers as pytest_configure
+from gilx.pytest_plugin.declarations import declare_options as pytest_addoption
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -31,9 +27,6 @@ __all__ = [
 ]
 
 _REASON = f"gilx needs pytest 8.0 or newer, and this is pytest {pytest.__version__}"
-
-pytest_addoption = declare_options
-pytest_configure = declare_markers
 
 
 @pytest.fixture
