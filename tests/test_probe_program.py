@@ -32,8 +32,9 @@ PROBE = ("-m", "gilx", "probe")
 def python(
     *words: str, cwd: Path, stdin: str | None = None, flags: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with its own environment variables only."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    """Run Python with its own environment variables only, and a sanitizer's."""
+    names = ("PATH", "HOME", "LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return subprocess.run(
         [sys.executable, *flags, *words],
         capture_output=True,
