@@ -134,8 +134,8 @@ def test_what_is_under_the_pointer_is_told(chromium: Any, pages: dict[str, Path]
     with opened(chromium, pages["harmful timeline"]) as page:
         box = page.locator("canvas").bounding_box()
         tip = page.locator("#vg-tooltip-element.visible")
-        # Eight lanes follow the first two: the third is that of the first name.
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 2 * 58 + 38)
+        # Eight lanes follow the first three: the fourth is that of the first name.
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 3 * 58 + 38)
         tip.wait_for()
         cells = tip.locator("td").all_text_contents()
         told = dict(zip(cells[::2], cells[1::2], strict=True))

@@ -280,17 +280,13 @@ with gilx.watch() as watch:
     (interpreters.exec if sys.version_info >= (3, 13) else interpreters.run_string)(new, code)
 usage = watch.usage
 interpreters.destroy(new)
-print(usage.doubt or usage.held > 0.9)
-if not usage.held > 0.9:
-    print(usage)
+print(usage.by_thread[0].held > 0.95 * usage.locked > 0, usage)
 '''
 
 
 def test_holds_in_an_interpreter_that_shares_the_gil_are_the_calling_threads() -> None:
     done = python(SHARED_GIL)
-    if done.stdout.startswith(("the sampler could not", "too short")):
-        pytest.skip(f"this machine is too busy: {done.stdout}")
-    assert done.stdout == "True\n", done.stdout + done.stderr
+    assert done.stdout.startswith("True "), done.stdout + done.stderr
 
 
 @pytest.mark.skipif(
