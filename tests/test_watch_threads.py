@@ -280,7 +280,7 @@ with gilx.watch() as watch:
     (interpreters.exec if sys.version_info >= (3, 13) else interpreters.run_string)(new, code)
 usage = watch.usage
 interpreters.destroy(new)
-print(usage.by_thread[0].held > 0.95 * usage.locked > 0, usage)
+print(usage.held > 0.95 * usage.locked > 0, usage)
 '''
 
 
