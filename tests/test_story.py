@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from gilx.cli import demo
 from gilx.environment import Environment, gil_enabled
 from gilx.errors import ArgumentError
 from gilx.meter.report import Loss, ReportRow
-from gilx.story.base import Effort, Held, Speedup, grouped, speedup_table
+from gilx.story.base import Chapter, Effort, Held, Speedup, grouped, speedup_table
 from gilx.story.choice import decision_table
 from gilx.story.courier import Courier
 from gilx.story.extension import Extension, Proof
@@ -39,8 +39,6 @@ from gilx.story.waiting import Beside, Waiting
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from gilx.story.base import Chapter
 
 DEADLINE = 60
 
@@ -294,6 +292,16 @@ def test_times_are_of_one_unit_of_work(repeat: int) -> None:
     assert cells[1:3] == ("10 ms", "6 ms")
 
 
+def test_open_chapters_are_known() -> None:
+    chapters: dict[str, Any] = {name: chapter for _, name, chapter in story().chapters()}
+    assert not is_open(chapters["extension"])
+    assert is_open(chapters["libraries"])  # a call of which nothing is known
+    open_row = row("C, held", speedup=1.3, interval=(1.1, 1.5), ceiling=2.0)
+    assert open_row.outcome == "unclear"
+    changed = dataclasses.replace(chapters["extension"], variants=(open_row,))
+    assert is_open(changed)
+
+
 def test_more_round_trips_than_their_delay_allows_are_marked() -> None:
     waiting = story().waiting
     assert waiting is not None
@@ -457,7 +465,31 @@ def test_text_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -
 # How much trouble `gilx demo` takes in full.
 FULL = Effort(quick=False, workers=2, show=lambda _: None)
 alone = pytest.mark.alone
-thorough = pytest.mark.timeout(300)
+thorough = pytest.mark.timeout(600)
+
+
+C = TypeVar("C", bound=Chapter)
+
+
+def measured(chapter: type[C]) -> C:
+    """Measure a chapter, up to three times as long as it is open on a restless machine."""
+    for _ in range(2):
+        found = chapter.measure(FULL)
+        if not is_open(found):
+            return found
+    return chapter.measure(FULL)
+
+
+def is_open(chapter: Chapter) -> bool:
+    """Whether any row of a chapter says that it does not tell."""
+    for field in dataclasses.fields(chapter):
+        value = getattr(chapter, field.name)
+        for row in value if isinstance(value, tuple) else (value,):
+            if getattr(row, "outcome", "") in ("unclear", "no room"):
+                return True
+            if getattr(row, "restless", False):
+                return True
+    return False
 
 
 def outcomes(rows: tuple[Speedup, ...]) -> dict[str, str]:
@@ -467,7 +499,7 @@ def outcomes(rows: tuple[Speedup, ...]) -> dict[str, str]:
 @alone
 @thorough
 def test_claim_of_pure_python() -> None:
-    found = PurePython.measure(FULL)
+    found = measured(PurePython)
     assert found.missing == ()
     expected = "no faster" if gil_enabled() else "scales"
     assert found.threads.outcome == expected, found.sentences()
@@ -476,7 +508,7 @@ def test_claim_of_pure_python() -> None:
 @alone
 @thorough
 def test_claim_of_the_lock() -> None:
-    found = Lock.measure(FULL)
+    found = measured(Lock)
     assert found.missing == ()
     unprotected, held, atomic = found.additions
     assert unprotected.lost > 0
@@ -488,7 +520,7 @@ def test_claim_of_the_lock() -> None:
 @alone
 @thorough
 def test_claim_of_waiting() -> None:
-    found = Waiting.measure(FULL)
+    found = measured(Waiting)
     assert found.missing == ()
     waits = outcomes(found.waits)
     waits.pop("read a file")  # which is copying memory, as the text says
@@ -508,7 +540,7 @@ def test_claim_of_waiting() -> None:
 @alone
 @thorough
 def test_claim_of_processes() -> None:
-    found = Processes.measure(FULL)
+    found = measured(Processes)
     assert found.missing == ()
     assert outcomes(found.processes) == {"pure Python": "scales", "C, held": "scales"}, (
         found.sentences()
@@ -521,7 +553,7 @@ def test_claim_of_processes() -> None:
 @alone
 @thorough
 def test_claim_of_libraries() -> None:
-    found = Libraries.measure(FULL)
+    found = measured(Libraries)
     if not gil_enabled():
         assert found.calls == ()
         assert found.missing[0].startswith("There is nothing to watch: ")
@@ -539,7 +571,7 @@ def test_claim_of_libraries() -> None:
 @alone
 @thorough
 def test_claim_of_extensions() -> None:
-    found = Extension.measure(FULL)
+    found = measured(Extension)
     assert found.missing == ()
     held = "no faster" if gil_enabled() else "scales"
     assert outcomes(found.variants) == {
@@ -560,7 +592,7 @@ def test_claim_of_extensions() -> None:
 @alone
 @thorough
 def test_claim_of_interpreters() -> None:
-    found = Interpreters.measure(FULL)
+    found = measured(Interpreters)
     if importlib.util.find_spec("concurrent.interpreters") is None:
         assert found.held is None
         [why] = found.missing
@@ -574,7 +606,7 @@ def test_claim_of_interpreters() -> None:
 @alone
 @thorough
 def test_claim_of_free_threading() -> None:
-    found = FreeThreaded.measure(FULL)
+    found = measured(FreeThreaded)
     if gil_enabled():
         assert found.calls == ()
         [why] = found.missing
