@@ -27,6 +27,7 @@ __all__ = ["probe", "probe_warm", "probe_with_timeline"]
 _TOO_SHORT = 1e-6
 _PILOT = 0.05  # seconds that a first guess takes, where the budget has them
 _LOOK_COST = 40e-6  # seconds of CPU, about
+_Z_SQUARED = 3.85  # of the normal distribution, at 95 %
 _LOOKS_IF_ALL_ALIKE = 4.0  # times 1 / precision
 
 
@@ -41,9 +42,9 @@ def probe(
 ) -> GilUsage:
     """Call a function and tell how much of its time it held the GIL.
 
-    The first call warms up: it may compile, import or fill a cache, and is told apart as
-    ``first``. If it leaves no time in the budget for another that takes as long, its
-    figures are the result, and ``is_first`` says so. Then the function is called once
+    The first call warms up: it may compile, import or fill a cache, and has figures of
+    its own, ``first``. If it leaves no time in the budget for another that takes as long,
+    its figures are the result, and ``is_first`` says so. Then the function is called once
     more, and, if that was too little to look at, as often as the precision needs and the
     budget allows. How often is decided before those calls, not by what they show.
 
@@ -154,7 +155,7 @@ def _all_calls(
     with _noting(watching), watching:
         begin = time.perf_counter()
         result = fn(*args)
-        looks = 3.85 * 0.25 / precision**2
+        looks = _Z_SQUARED * 0.25 / precision**2
         until = begin + min(budget, looks * _LOOK_COST / cost)
         count = 1
         while time.perf_counter() < until:
@@ -211,7 +212,9 @@ def _looks_needed(usage: GilUsage, precision: float) -> float:
     held = 0.5 if math.isnan(usage.held) else usage.held
     # As if two looks of either kind had been seen besides: the pilot may be wrong.
     share = (held * seen + 2) / (seen + 4)
-    return max(_LOOKS_IF_ALL_ALIKE / precision, 3.85 * share * (1 - share) / precision**2)
+    return max(
+        _LOOKS_IF_ALL_ALIKE / precision, _Z_SQUARED * share * (1 - share) / precision**2
+    )
 
 
 def _if_long_enough(usage: GilUsage) -> GilUsage:

@@ -206,8 +206,8 @@ class Watch:
         if self._usage is None:
             raise self._nothing_yet("timeline")
         if self._timeline is None:
+            # The looks stay, since several threads may be here at once.
             self._timeline = self._lanes(self._looks)
-            self._looks = []
         return self._timeline
 
     @property
