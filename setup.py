@@ -22,12 +22,12 @@ WERROR = os.environ.get("GILX_WERROR", "") == "1"
 
 # What both modules need: how calls are checked, and the tables that this follows from.
 GLUE = [
-    "csrc/module/buffers.c",
-    "csrc/module/call.c",
-    "csrc/module/integer.c",
-    "csrc/module/interrupt.c",
-    "csrc/module/real.c",
-    "csrc/module/signatures.c",
+    "csrc/python/buffers.c",
+    "csrc/python/kernel_call.c",
+    "csrc/python/integer_argument.c",
+    "csrc/python/signals.c",
+    "csrc/python/real_argument.c",
+    "csrc/python/signatures.c",
     "csrc/platform/forks.c",
 ]
 HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
@@ -86,12 +86,12 @@ if WERROR:
 # The watch reads the GIL's state in ways that were tried on Linux only.
 WATCH = [
     Extension(
-        "gilx.gilwatch._sampler",
+        "gilx.sampling._sampler",
         sources=[
-            "csrc/module/sampler.c",
-            "csrc/module/integer.c",
-            "csrc/module/real.c",
-            *sorted(str(path) for path in Path("csrc/gil").glob("*.c")),
+            "csrc/python/sampler_module.c",
+            "csrc/python/integer_argument.c",
+            "csrc/python/real_argument.c",
+            *sorted(str(path) for path in Path("csrc/sampler").glob("*.c")),
         ],
         depends=HEADERS,
         extra_compile_args=COMPILE + WARN,
@@ -105,17 +105,16 @@ setup(
             Extension(
                 "gilx.ckernels",
                 sources=[
-                    "csrc/module/ckernels.c",
-                    "csrc/module/counter_type.c",
-                    "csrc/module/increment.c",
-                    "csrc/module/instruction_set.c",
-                    "csrc/module/instruments.c",
-                    "csrc/module/parts.c",
-                    "csrc/module/team_type.c",
-                    "csrc/team/team.c",
+                    "csrc/python/ckernels_module.c",
+                    "csrc/python/counter_type.c",
+                    "csrc/python/increment_functions.c",
+                    "csrc/python/instruction_set.c",
+                    "csrc/python/spin_functions.c",
+                    "csrc/python/montecarlo_parts.c",
+                    "csrc/python/team_type.c",
                     *GLUE,
                     *sorted(str(path) for path in Path("csrc/kernels").glob("*.c")),
-                    *sorted(str(path) for path in Path("csrc/instruments").glob("*.c")),
+                    *sorted(str(path) for path in Path("csrc/team").glob("*.c")),
                 ],
                 depends=HEADERS,
                 extra_compile_args=COMPILE + WARN,
@@ -125,7 +124,7 @@ setup(
                 "gilx.cykernels",
                 sources=["src/gilx/cykernels.pyx", *GLUE],
                 depends=[*HEADERS, *sorted(str(p) for p in Path("src").rglob("*.pxi"))],
-                include_dirs=["csrc/module"],
+                include_dirs=["csrc/python"],
                 extra_compile_args=COMPILE,
                 extra_link_args=LINK,
             ),

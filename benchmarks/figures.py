@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
-from gilx.cli.table import format_table
-from gilx.meter.statistics import (
+from gilx.rendering.text_table import format_table
+from gilx.speedup.statistics import (
     log_ratios,
     median_interval,
     median_ratio,

@@ -50,8 +50,8 @@ from flake_trials import (
 from null import neighbours
 
 import gilx
-from gilx.cli.table import format_table
-from gilx.environment import usable_cpus
+from gilx.rendering.text_table import format_table
+from gilx.system.environment import usable_cpus
 from gilx.testing import ScalingEvidence, judge_release, judge_scaling
 
 if TYPE_CHECKING:

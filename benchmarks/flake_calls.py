@@ -12,7 +12,7 @@ from gilx import kernels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.kernels.base import Problem
+    from gilx.kernels.kernel import Problem
 
 __all__ = ["KINDS", "LENGTHS", "Kind", "Work"]
 

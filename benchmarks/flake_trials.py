@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from flake_calls import Kind  # noqa: TC002 - the same
 
-from gilx.environment import describe
 from gilx.records import from_json, to_json
+from gilx.system.environment import describe
 
 __all__ = ["CHECKS", "NAIVE", "Cell", "Check", "Found", "Trial", "Truth"]
 

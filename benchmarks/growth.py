@@ -23,16 +23,16 @@ from figures import Figure, Measured, ratio, table
 from memory import free_memory
 
 from gilx import kernels
-from gilx.dispatch import regions, run_all
-from gilx.environment import describe
 from gilx.errors import ArgumentError
-from gilx.meter.blocks import calls_needed, time_blocks
 from gilx.pools import SerialPool
+from gilx.pools.run import regions, run_all
+from gilx.speedup.blocks import calls_needed, time_blocks
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.kernels.base import Kernel, Problem
+    from gilx.kernels.kernel import Kernel, Problem
 
 __all__ = ["in_memory", "largest_size", "measure"]
 

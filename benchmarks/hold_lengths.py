@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Literal
 
 import gilx
 from gilx.ckernels import spin
-from gilx.cli.table import format_table
-from gilx.environment import describe
+from gilx.rendering.text_table import format_table
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from gilx.ckernels import SpinResult

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gilx.cli.table import format_table
-from gilx.meter.statistics import anytime_interval, preset_interval
+from gilx.rendering.text_table import format_table
+from gilx.speedup.statistics import anytime_interval, preset_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -24,15 +24,15 @@ from figures import Measured, ratio, table, typical
 from peers import LIBRARIES, peers
 
 from gilx import kernels
-from gilx.dispatch import regions, run_all
-from gilx.environment import describe
-from gilx.meter.blocks import time_blocks
 from gilx.pools import SerialPool
+from gilx.pools.run import regions, run_all
+from gilx.speedup.blocks import time_blocks
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilx.kernels.base import Kernel
+    from gilx.kernels.kernel import Kernel
 
 __all__ = ["measure"]
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import gilx
 from gilx.ckernels import spin
-from gilx.cli.table import format_table
-from gilx.environment import describe
+from gilx.rendering.text_table import format_table
+from gilx.system.environment import describe
 
 WORKERS = 2
 CALL = 0.02  # seconds, about, of a mixture's call

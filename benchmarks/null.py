@@ -24,7 +24,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 import gilx
-from gilx.environment import describe
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

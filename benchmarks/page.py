@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from goals import HEAD, ahead, rows
 from parts import PARTS
 
-from gilx.text import duration
+from gilx.formatting import duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gilx.kernels.base import agree
+from gilx.kernels.kernel import agree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.kernels.base import Problem
+    from gilx.kernels.kernel import Problem
 
     Arm = Callable[[], float]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from goals import GOALS
 from parts import PARTS
 
-from gilx.cli.files import save_figure
+from gilx.cli.output_files import save_figure
 from gilx.errors import ArgumentError
-from gilx.gilwatch.usage import new_figure
+from gilx.sampling.usage import new_figure
 
 if TYPE_CHECKING:
     from figures import Figure

@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING, Literal
 from figures import Figure
 
 from gilx.ckernels import spin
-from gilx.cli.table import format_table
-from gilx.environment import describe
-from gilx.gilwatch.prediction import predict
-from gilx.gilwatch.release_costs import costs
-from gilx.meter.statistics import median_interval
+from gilx.rendering.text_table import format_table
+from gilx.sampling.prediction import predict
+from gilx.sampling.release_costs import costs
+from gilx.speedup.statistics import median_interval
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from gilx.ckernels import SpinResult
-    from gilx.gilwatch.prediction import PredictionRow
+    from gilx.sampling.prediction import PredictionRow
 
 Rhythm = Literal["fixed", "exponential"]
 

@@ -23,11 +23,11 @@ from pathlib import Path
 from flake_calls import Kind, Work
 from null import neighbours
 
-from gilx.testing.arms import Arms
-from gilx.testing.call import Call
-from gilx.testing.release import watched
+from gilx.testing.checked_call import Call
+from gilx.testing.release_verdict import watched
+from gilx.testing.scaling_blocks import Arms
+from gilx.testing.scaling_evidence import Witnesses
 from gilx.testing.verdict import Block
-from gilx.testing.witnesses import Witnesses
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # for the tests' reader of the file

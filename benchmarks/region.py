@@ -31,10 +31,10 @@ from figures import Figure, Measured, ratio, table, typical
 
 import gilx
 from gilx import kernels, pools
-from gilx.dispatch import regions
-from gilx.environment import describe
 from gilx.errors import ArgumentError
-from gilx.meter.blocks import time_blocks
+from gilx.pools.run import regions
+from gilx.speedup.blocks import time_blocks
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,10 +13,10 @@ from figures import Figure, Measured  # noqa: TC002 - JSON is read by annotation
 from memory import cache_sizes
 from parts import PARTS
 
-from gilx.conditions import Conditions  # noqa: TC001 - JSON is read by annotations
-from gilx.environment import Environment
 from gilx.errors import ArgumentError, one_of
 from gilx.records import from_json, to_json
+from gilx.system.environment import Environment
+from gilx.system.load import Conditions  # noqa: TC001 - JSON is read by annotations
 
 __all__ = ["Machine", "Piece", "Results"]
 

@@ -17,9 +17,9 @@ from dataclasses import replace
 from figures import Figure, Measured
 
 import gilx
-from gilx.cli.files import save
-from gilx.cli.table import format_table
-from gilx.environment import describe, usable_cpus
+from gilx.cli.output_files import save
+from gilx.rendering.text_table import format_table
+from gilx.system.environment import describe, usable_cpus
 
 __all__ = ["measure"]
 

@@ -30,13 +30,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gilx
-from gilx.environment import describe
 from gilx.errors import ArgumentError
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gilx.pools.base import Pool
+    from gilx.pools.pool import Pool
 
 STUCK = 120  # seconds
 GREW = 8_000_000  # bytes that caches and fragments may take

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING
 
 from figures import Measured, difference, table
 
-from gilx.environment import describe
-from gilx.meter.blocks import time_blocks
+from gilx.speedup.blocks import time_blocks
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

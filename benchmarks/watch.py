@@ -32,11 +32,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import gilx
 from gilx.ckernels import SpinResult, spin
-from gilx.cli.table import format_table
-from gilx.dispatch import regions, run_all
-from gilx.environment import describe
-from gilx.meter.blocks import time_blocks
 from gilx.pools import ThreadPool
+from gilx.pools.run import regions, run_all
+from gilx.rendering.text_table import format_table
+from gilx.speedup.blocks import time_blocks
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

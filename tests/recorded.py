@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 from unittest import mock
 
-from gilx.environment import describe
 from gilx.records import from_json, to_json
+from gilx.system.environment import describe
 from gilx.testing import Verdict, scaling
 from gilx.testing.verdict import Block, ReleaseEvidence
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.testing.arms import Arms
-from gilx.testing.call import Call, Limited
+from gilx.testing.checked_call import Call, Limited
+from gilx.testing.scaling_blocks import Arms
 
 if TYPE_CHECKING:
     from pathlib import Path

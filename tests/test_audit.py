@@ -22,8 +22,8 @@ from gilx.audit import (
     read_plan,
 )
 from gilx.cli import main
-from gilx.environment import Environment, gil_enabled
 from gilx.errors import ArgumentError
+from gilx.system.environment import Environment, gil_enabled
 from tests.pages import ROOT
 
 if TYPE_CHECKING:

@@ -130,7 +130,7 @@ def test_the_gil_stays_as_it_was() -> None:
     done = python(
         "import sys; before = sys._is_gil_enabled();"
         "import gilx.ckernels, gilx.cykernels;"
-        "import gilx.gilwatch.watch, gilx.gilwatch._sampler;"
+        "import gilx.sampling.watch, gilx.sampling._sampler;"
         "print(before == sys._is_gil_enabled())"
     )
     assert done.stdout.strip() == "True", done.stderr

@@ -13,11 +13,11 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
-from gilx.gilwatch import convoy, release_costs
-from gilx.gilwatch.convoy import Latency, LatencyRow
-from gilx.gilwatch.release_costs import Costs, costs
+from gilx.sampling import latency, release_costs
+from gilx.sampling.latency import Latency, LatencyRow
+from gilx.sampling.release_costs import Costs, costs
+from gilx.system.environment import gil_enabled
 
 from .test_release import needs_gil
 
@@ -80,7 +80,7 @@ def test_the_first_call_is_made_before_delays_are_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     order: list[str] = []
-    taken = convoy._delays
+    taken = latency._delays
 
     def delays(*arguments: Any) -> list[float]:
         order.append("delays")
@@ -90,7 +90,7 @@ def test_the_first_call_is_made_before_delays_are_taken(
         order.append("call")
         time.sleep(1e-3)
 
-    monkeypatch.setattr(convoy, "_delays", delays)
+    monkeypatch.setattr(latency, "_delays", delays)
     for seed in range(4):  # whether or not the baseline comes first
         order.clear()
         gilx.latency(fn, duration=0.05, echo=False, seed=seed)

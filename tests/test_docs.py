@@ -13,7 +13,7 @@ import pytest
 
 from gilx import cli
 from gilx.cli.target import find_target
-from gilx.environment import gil_enabled
+from gilx.system.environment import gil_enabled
 from tests.pages import PAGES, ROOT, anchors, blocks, prose
 
 if TYPE_CHECKING:

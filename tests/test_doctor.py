@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.conditions import Conditions, NativeThreads
-from gilx.cpus import Cpus
-from gilx.environment import Environment
-from gilx.findings import examine
+from gilx.system.cpus import Cpus
+from gilx.system.diagnostics import examine
+from gilx.system.environment import Environment
+from gilx.system.load import Conditions, NativeThreads
 
 if TYPE_CHECKING:
     from pathlib import Path

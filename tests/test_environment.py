@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx import environment
-from gilx.cgroups import Throttling, throttling
-from gilx.cpus import cpus_here
+from gilx.system import environment
+from gilx.system.cgroups import Throttling, throttling
+from gilx.system.cpus import cpus_here
 
 if TYPE_CHECKING:
     from pathlib import Path

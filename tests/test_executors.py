@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import gilx
-from gilx.dispatch import regions, run_all
-from gilx.kernels.base import agree
+from gilx.kernels.kernel import agree
 from gilx.pools import ExecutorPool
+from gilx.pools.run import regions, run_all
 
 from .conftest import SMALL
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from gilx.pools.base import Schedule
+    from gilx.pools.pool import Schedule
 
 
 @contextmanager

@@ -14,9 +14,9 @@ import gilx
 from gilx.cli import main
 from gilx.errors import ArgumentError, one_of
 from gilx.files import replacing, save_text
-from gilx.gilwatch.convoy import LatencyRow
-from gilx.gilwatch.prediction import Prediction
-from gilx.gilwatch.timeline import Timeline
+from gilx.sampling.latency import LatencyRow
+from gilx.sampling.prediction import Prediction
+from gilx.sampling.timeline import Timeline
 
 
 def test_a_text_is_written(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx.environment import gil_enabled, usable_cpus
 from gilx.errors import ArgumentError, NoGilError
+from gilx.system.environment import gil_enabled, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

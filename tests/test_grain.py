@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import gilx
-from gilx.conditions import between, snapshot
-from gilx.environment import Environment
 from gilx.errors import ArgumentError
-from gilx.meter import grains
-from gilx.meter.grain_record import Grain, GrainRow
+from gilx.speedup import grain
+from gilx.speedup.grain_record import Grain, GrainRow
+from gilx.system.environment import Environment
+from gilx.system.load import between, snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,27 +112,27 @@ def test_progress_is_shown() -> None:
     ],
 )
 def test_the_smallest_grain_that_wins(lows: list[float], expected: int | None) -> None:
-    found = grains._smallest([row(2**n, low) for n, low in enumerate(lows)])
+    found = grain._smallest([row(2**n, low) for n, low in enumerate(lows)])
     assert (None if found is None else found.grain) == expected
 
 
 def test_which_grains_are_tried() -> None:
-    assert grains._grains(expected=0.01, most=1000) == [1]
-    assert grains._grains(expected=1, most=1000) == [1, 2, 4, 8, 16, 32, 64]
-    assert grains._grains(expected=1e9, most=10) == [1, 2, 4, 8]
+    assert grain._grains(expected=0.01, most=1000) == [1]
+    assert grain._grains(expected=1, most=1000) == [1, 2, 4, 8, 16, 32, 64]
+    assert grain._grains(expected=1e9, most=10) == [1, 2, 4, 8]
 
 
 def test_the_budget_is_kept() -> None:
-    blocks, chosen = grains._plan([1, 2, 4], 1e-3, 1e-4, 2, 60)
+    blocks, chosen = grain._plan([1, 2, 4], 1e-3, 1e-4, 2, 60)
     assert (blocks, chosen) == (101, [1, 2, 4])
     # The largest is left out.
-    blocks, chosen = grains._plan([1, 2, 4], 1e-2, 1e-4, 2, 1.5)
+    blocks, chosen = grain._plan([1, 2, 4], 1e-2, 1e-4, 2, 1.5)
     assert (blocks, chosen) == (11, [1, 2])
     assert blocks >= 9
     with pytest.raises(
         ArgumentError, match="budget: expected at least 41 seconds for 10"
     ):
-        grains._plan([1, 2, 4], 1.0, 1e-2, 2, 5)
+        grain._plan([1, 2, 4], 1.0, 1e-2, 2, 5)
 
 
 def one_line(found: Grain) -> str:

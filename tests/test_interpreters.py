@@ -19,16 +19,16 @@ import numpy as np
 import pytest
 
 import gilx
-from gilx.dispatch import regions, run_all
-from gilx.kernels.base import agree
+from gilx.kernels.kernel import agree
 from gilx.pools import InterpreterPool
+from gilx.pools.run import regions, run_all
 
 from .conftest import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilx.pools.base import Schedule
+    from gilx.pools.pool import Schedule
 
 HAVE_THEM = importlib.util.find_spec("concurrent.interpreters") is not None
 VARIANTS = ("c-gil", "c-nogil")

@@ -15,7 +15,7 @@ import pytest
 
 import gilx
 from gilx.ckernels import Counter, Team, rendezvous_nogil, spin
-from gilx.environment import gil_enabled
+from gilx.system.environment import gil_enabled
 
 from .conftest import SMALL
 

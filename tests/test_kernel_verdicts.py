@@ -14,7 +14,7 @@ import pytest
 import gilx
 
 if TYPE_CHECKING:
-    from gilx.kernels.base import Problem
+    from gilx.kernels.kernel import Problem
     from gilx.pytest_plugin.checks import Checks
 
     from .conftest import Implementation

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx import ckernels
-from gilx.meter.losses import Known, split
-from gilx.meter.workers import Sample, concurrency, take_sample, with_shares
 from gilx.pools import Region, ThreadPool
-from gilx.pools.account import Share
+from gilx.pools.worker_usage import Share
+from gilx.speedup.losses import Known, split
+from gilx.speedup.samples import Sample, concurrency, take_sample, with_shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,13 +22,13 @@ from typing import Any
 import pytest
 
 import gilx
-from gilx.environment import gil_enabled, usable_cpus
 from gilx.errors import ArgumentError
-from gilx.meter.losses import NAMES
-from gilx.meter.processes import CallProcesses, NoProcessesError, packed
-from gilx.meter.report import Report, ReportRow
-from gilx.meter.statistics import NOTHING_KNOWN
-from gilx.meter.workers import (
+from gilx.pools import Region, ThreadPool
+from gilx.pools.worker_usage import Share
+from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
+from gilx.speedup.losses import NAMES
+from gilx.speedup.report import Report, ReportRow
+from gilx.speedup.samples import (
     Calls,
     Sample,
     concurrency,
@@ -36,8 +36,8 @@ from gilx.meter.workers import (
     take_sample,
     with_shares,
 )
-from gilx.pools import Region, ThreadPool
-from gilx.pools.account import Share
+from gilx.speedup.statistics import NOTHING_KNOWN
+from gilx.system.environment import gil_enabled, usable_cpus
 
 BYTES = bytes(300_000)
 digest = partial(hashlib.sha256, BYTES)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.environment import gil_enabled
+from gilx.demo.chapters import Story
 from gilx.errors import MissingExtraError
-from gilx.gilwatch.lanes import lanes_table
-from gilx.gilwatch.timeline import Lane, Span, Timeline
-from gilx.page import document
-from gilx.page.document import plain
-from gilx.page.library import library
-from gilx.story.record import Story
+from gilx.rendering import html_page
+from gilx.rendering.html_page import plain
+from gilx.rendering.timeline_page import lanes_table
+from gilx.rendering.vega_library import library
+from gilx.sampling.timeline import Lane, Span, Timeline
+from gilx.system.environment import gil_enabled
 from tests.test_report import REPORT, ROW
 from tests.test_story import story
 from tests.test_timeline import TIMELINE
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from gilx.meter.report import Report
+    from gilx.speedup.report import Report
 
 pytestmark = pytest.mark.once
 
@@ -87,7 +87,7 @@ PAGES: dict[str, Callable[[], str]] = {
 @pytest.fixture
 def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the library, so that these tests run where it is not installed."""
-    monkeypatch.setattr(document, "library", lambda: "var vegaEmbed;")
+    monkeypatch.setattr(html_page, "library", lambda: "var vegaEmbed;")
 
 
 @pytest.fixture(params=PAGES)
@@ -316,7 +316,7 @@ def test_nothing_comes_from_elsewhere(page: Page) -> None:
 
 def test_colours_can_be_told_from_the_paper() -> None:
     """Contrasts as WCAG 2.2 wants them: 4.5 for text, 3 for what is drawn."""
-    css = files("gilx.page").joinpath("page.css").read_text()
+    css = files("gilx.rendering").joinpath("page.css").read_text()
     light, dark = (
         dict(re.findall(r"--(\w+): (#\w{6});", block))
         for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)

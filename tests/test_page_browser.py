@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.page.document import plain
+from gilx.rendering.html_page import plain
 from tests.test_page import HARMFUL, PAGES, report, timeline
 
 if TYPE_CHECKING:

@@ -15,12 +15,11 @@ import numpy as np
 import pytest
 
 import gilx
-from gilx.dispatch import regions, run_all
 from gilx.errors import ArgumentError
-from gilx.kernels.base import agree, split_evenly
-from gilx.pools import ExecutorPool, NativePool, SerialPool, ThreadPool, start
-from gilx.pools import turn as turns
-from gilx.pools.turn import Turn
+from gilx.kernels.kernel import agree, split_evenly
+from gilx.pools import ExecutorPool, NativePool, SerialPool, ThreadPool, start, turns
+from gilx.pools.run import regions, run_all
+from gilx.pools.turns import Turn
 
 from .conftest import SMALL
 
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
 
     from _typeshed import TraceFunction
 
-    from gilx.kernels.base import Problem
+    from gilx.kernels.kernel import Problem
     from gilx.pools import Pool, Region
-    from gilx.pools.account import Share
-    from gilx.pools.base import Schedule
+    from gilx.pools.pool import Schedule
+    from gilx.pools.worker_usage import Share
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 64])

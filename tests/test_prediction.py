@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gilx.errors import ArgumentError
-from gilx.gilwatch.prediction import Prediction, predict
+from gilx.sampling.prediction import Prediction, predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable

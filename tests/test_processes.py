@@ -20,16 +20,16 @@ import numpy as np
 import pytest
 
 import gilx
-from gilx.dispatch import regions, run_all
-from gilx.kernels.base import agree
+from gilx.kernels.kernel import agree
 from gilx.pools import ProcessPool, Region
+from gilx.pools.run import regions, run_all
 
 from .conftest import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gilx.pools.base import Schedule
+    from gilx.pools.pool import Schedule
 
 
 @pytest.fixture(scope="module")
@@ -436,10 +436,10 @@ def test_scripts_need_no_main_guard(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_can_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gilx.child.get_executable", lambda: "/bin/false")
+    monkeypatch.setattr("gilx.system.child_python.get_executable", lambda: "/bin/false")
     with pytest.raises(BrokenExecutor, match="ended with exit status 1 while it started"):
         ProcessPool(2)
-    monkeypatch.setattr("gilx.child.get_executable", lambda: "/nowhere")
+    monkeypatch.setattr("gilx.system.child_python.get_executable", lambda: "/nowhere")
     with pytest.raises(FileNotFoundError):
         ProcessPool(2)
 

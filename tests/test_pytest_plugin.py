@@ -19,8 +19,8 @@ import pytest
 
 import gilx.testing
 from gilx import cykernels
-from gilx.environment import gil_enabled
 from gilx.pytest_plugin.tracing import is_python, tracing
+from gilx.system.environment import gil_enabled
 from gilx.testing import Verdict
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def needs(module: str) -> pytest.MarkDecorator:
 
 JUDGES = '''
 from gilx.testing import Verdict
-from gilx.testing.release import nothing_watched
+from gilx.testing.release_verdict import nothing_watched
 
 def judge(what):
     """Say what the callable asks for: it returns the outcome, and may be called again."""

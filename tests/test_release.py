@@ -11,13 +11,13 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx.environment import gil_enabled
+from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Literal
 
-    from gilx.kernels.base import Problem
+    from gilx.kernels.kernel import Problem
 
     from .conftest import Implementation
 

@@ -11,13 +11,18 @@ from typing import Any
 import pytest
 
 from gilx import ckernels, testing
-from gilx.environment import gil_enabled
 from gilx.errors import NoGilError, WatchUnavailableError
-from gilx.gilwatch.interval import Ratio, interval
-from gilx.gilwatch.seen import Seen
+from gilx.sampling.sample_sums import Seen
+from gilx.sampling.share_interval import Ratio, interval
+from gilx.system.environment import gil_enabled
 from gilx.testing import ReleaseEvidence, release
-from gilx.testing.call import Call
-from gilx.testing.release import judge_hold, judge_release, nothing_watched, watched
+from gilx.testing.checked_call import Call
+from gilx.testing.release_verdict import (
+    judge_hold,
+    judge_release,
+    nothing_watched,
+    watched,
+)
 
 can_watch = pytest.mark.skipif(
     not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"

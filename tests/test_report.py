@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from gilx.conditions import Conditions
-from gilx.environment import Environment
 from gilx.errors import ArgumentError
-from gilx.meter.report import Loss, Report, ReportRow
+from gilx.speedup.report import Loss, Report, ReportRow
+from gilx.system.environment import Environment
+from gilx.system.load import Conditions
 
 ROW = ReportRow(
     target="f",

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 import gilx
 from gilx.ckernels import Counter
-from gilx.kernels.base import agree
+from gilx.kernels.kernel import agree
 
 from .conftest import IMPLEMENTATIONS, SMALL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gilx.kernels.base import Problem
+    from gilx.kernels.kernel import Problem
 
     from .conftest import Implementation
 

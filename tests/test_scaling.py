@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gilx.errors import ArgumentError
-from gilx.meter.scaling import ScalingFit, fit, karp_flatt, usl
+from gilx.speedup.scaling_laws import ScalingFit, fit, karp_flatt, usl
 
 MANY = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]
 FEW = [1, 2, 3, 4, 6, 8, 12, 16]

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx import ckernels, testing
-from gilx.environment import gil_enabled, usable_cpus
 from gilx.errors import ArgumentError, WatchUnavailableError
+from gilx.system.environment import gil_enabled, usable_cpus
 from gilx.testing import Block, ReleaseEvidence, ScalingEvidence, Verdict, release
-from gilx.testing.release import nothing_watched
-from gilx.testing.scaling import judge_scaling, not_scaled
-from gilx.testing.witnesses import Witnesses, overlap
+from gilx.testing.release_verdict import nothing_watched
+from gilx.testing.scaling_evidence import Witnesses, overlap
+from gilx.testing.scaling_verdict import judge_scaling, not_scaled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -301,8 +301,8 @@ class MadeUp:
 @two_cpus
 def test_a_large_budget_is_inconclusive_at_worst(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of blocks, which `--gilx-budget=240` has time for, do not settle it."""
-    monkeypatch.setattr("gilx.testing.scaling.Arms", MadeUp)
-    monkeypatch.setattr("gilx.testing.scaling.gil_enabled", lambda: False)
+    monkeypatch.setattr("gilx.testing.scaling_verdict.Arms", MadeUp)
+    monkeypatch.setattr("gilx.testing.scaling_verdict.gil_enabled", lambda: False)
     monkeypatch.setattr(Read, "reads", 0)
     found = judge_scaling(time.sleep, 0.01, budget=240)
     assert found.outcome == "inconclusive"
@@ -435,7 +435,7 @@ def test_without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
         raise WatchUnavailableError("an unknown version")
 
     monkeypatch.setattr(release, "watch", refuse)
-    monkeypatch.setattr("gilx.testing.scaling.gil_enabled", lambda: True)
+    monkeypatch.setattr("gilx.testing.scaling_verdict.gil_enabled", lambda: True)
     found = judge_scaling(COMPUTE, budget=3)
     assert found.outcome != "fail"
     assert "without the watch: an unknown version" in found.notes
@@ -474,7 +474,7 @@ def test_bad_limits(limit: Any) -> None:
 
 @two_cpus
 def test_threads_are_limited() -> None:
-    from gilx.testing.call import limits
+    from gilx.testing.checked_call import limits
 
     threadpoolctl = pytest.importorskip("threadpoolctl")
     pytest.importorskip("numpy")

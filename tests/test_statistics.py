@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from gilx.meter import statistics
-from gilx.meter.blocks import calls_needed, time_blocks
-from gilx.meter.statistics import (
+from gilx.speedup import statistics
+from gilx.speedup.blocks import calls_needed, time_blocks
+from gilx.speedup.statistics import (
     NOTHING_KNOWN,
     RunningMedian,
     anytime_interval,

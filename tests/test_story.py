@@ -17,24 +17,24 @@ import pytest
 import gilx
 from gilx import ckernels
 from gilx.cli import demo
-from gilx.environment import Environment, gil_enabled
+from gilx.demo.chapter import Chapter, Effort, Held, Speedup, grouped, speedup_table
+from gilx.demo.chapter_1_pure_python import PurePython
+from gilx.demo.chapter_2_lock import Additions, Lock
+from gilx.demo.chapter_3_waiting import Beside, Waiting
+from gilx.demo.chapter_4_processes import Moving, Processes, pays_from
+from gilx.demo.chapter_5_libraries import Libraries
+from gilx.demo.chapter_6_extension import Extension, Proof
+from gilx.demo.chapter_7_interpreters import Interpreters
+from gilx.demo.chapter_8_free_threading import FreeThreaded
+from gilx.demo.chapters import CHAPTERS, Story, tell
+from gilx.demo.courier_process import Courier
+from gilx.demo.decision_table import decision_table
+from gilx.demo.problem_sizes import problem_size, size_lasting
+from gilx.demo.release_proof import meet, runs_beside
+from gilx.demo.saved_directory import draw, new_directory
 from gilx.errors import ArgumentError
-from gilx.meter.report import Loss, ReportRow
-from gilx.story.base import Chapter, Effort, Held, Speedup, grouped, speedup_table
-from gilx.story.choice import decision_table
-from gilx.story.courier import Courier
-from gilx.story.extension import Extension, Proof
-from gilx.story.free import FreeThreaded
-from gilx.story.interpreters import Interpreters
-from gilx.story.libraries import Libraries
-from gilx.story.lock import Additions, Lock
-from gilx.story.processes import Moving, Processes, pays_from
-from gilx.story.proof import meet, runs_beside
-from gilx.story.pure import PurePython
-from gilx.story.record import CHAPTERS, Story, tell
-from gilx.story.save import draw, new_directory
-from gilx.story.size import problem_size, size_lasting
-from gilx.story.waiting import Beside, Waiting
+from gilx.speedup.report import Loss, ReportRow
+from gilx.system.environment import Environment, gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -662,7 +662,7 @@ def test_a_courier_brings_back_what_it_is_given() -> None:
 
 def test_blas_is_pinned_before_numpy_is_loaded_only() -> None:
     code = (
-        "import os; from gilx.story.libraries import pin_blas\n"
+        "import os; from gilx.demo.chapter_5_libraries import pin_blas\n"
         "before = pin_blas(), os.environ.get('OPENBLAS_NUM_THREADS')\n"
         "import numpy; del os.environ['OPENBLAS_NUM_THREADS']\n"
         "print(before, pin_blas())"

@@ -18,8 +18,8 @@ import pytest
 
 import gilx
 from gilx.ckernels import Team as NativeTeam
-from gilx.dispatch import regions, run_all
 from gilx.pools import NativePool
+from gilx.pools.run import regions, run_all
 
 from .conftest import SMALL
 

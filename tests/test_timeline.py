@@ -12,15 +12,15 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
-from gilx.gilwatch.states import STATES
-from gilx.gilwatch.timeline import MOST_SHARE, Lane, Span, Timeline, lanes_of
+from gilx.sampling.thread_states import STATES
+from gilx.sampling.timeline import MOST_SHARE, Lane, Span, Timeline, lanes_of
+from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gilx.gilwatch.timeline import Look
+    from gilx.sampling.timeline import Look
 
 needs_watch = pytest.mark.skipif(
     not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"

@@ -17,15 +17,15 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx.environment import gil_enabled
 from gilx.errors import ArgumentError
-from gilx.gilwatch import release_costs
-from gilx.gilwatch.interval import Ratio, interval
-from gilx.gilwatch.prediction import Prediction
-from gilx.gilwatch.seen import Seen
-from gilx.gilwatch.selftest import Check, Known, judged
-from gilx.gilwatch.usage import ThreadShare
-from gilx.gilwatch.watch import _mean_length
+from gilx.sampling import release_costs
+from gilx.sampling.prediction import Prediction
+from gilx.sampling.sample_sums import Seen
+from gilx.sampling.selftest import Check, Known, judged
+from gilx.sampling.share_interval import Ratio, interval
+from gilx.sampling.usage import ThreadShare
+from gilx.sampling.watch import _mean_length
+from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from pathlib import Path

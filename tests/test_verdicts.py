@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx import testing
-from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError
+from gilx.system.environment import usable_cpus
 from gilx.testing import Failure, Inconclusive, Verdict
-from gilx.testing.call import Call
-from gilx.testing.release import nothing_watched
+from gilx.testing.checked_call import Call
+from gilx.testing.release_verdict import nothing_watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable

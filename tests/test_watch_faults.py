@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gilx.environment import gil_enabled
+from gilx.system.environment import gil_enabled
 
 needs_gil = pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to watch")
 pytestmark = [
@@ -31,7 +31,7 @@ def python(code: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
 def test_a_fork_while_watched_leaves_no_file_open() -> None:
     done = python("""
 import os
-from gilx.gilwatch._sampler import Sampler
+from gilx.sampling._sampler import Sampler
 before = len(os.listdir("/proc/self/fd"))
 sampler = Sampler(0.03)
 sampler.start()

@@ -16,8 +16,8 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx.environment import gil_enabled, usable_cpus
-from gilx.gilwatch.timeline import MOST_SHARE
+from gilx.sampling.timeline import MOST_SHARE
+from gilx.system.environment import gil_enabled, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -227,7 +227,7 @@ def test_two_threads_with_one_native_id_are_two() -> None:
 def test_every_thread_that_stops_a_watch_finds_its_usage() -> None:
     missing = []
 
-    def stop(watch: gilx.gilwatch.watch.Watch, barrier: threading.Barrier) -> None:
+    def stop(watch: gilx.sampling.watch.Watch, barrier: threading.Barrier) -> None:
         barrier.wait(30)
         watch.stop()
         if not watch.ended:
@@ -311,7 +311,7 @@ def test_a_thread_that_waits_and_never_holds_is_waiting() -> None:
 
 
 def test_share_of_a_whole_is_the_samplers() -> None:
-    from gilx.gilwatch import _sampler
+    from gilx.sampling import _sampler
 
     assert _sampler.MOST_SHARE == MOST_SHARE
 

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "../platform/memory.h"
+#include "../platform/aligned_memory.h"
 
 #define GILX_NAME matmul
 #define GILX_FILE "matmul.c"

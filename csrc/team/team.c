@@ -8,8 +8,8 @@
 #include "../platform/clock.h"
 #include "../platform/cpus.h"
 #include "../platform/forks.h"
-#include "../platform/memory.h"
-#include "../platform/park.h"
+#include "../platform/aligned_memory.h"
+#include "../platform/waits.h"
 #include "../platform/threads.h"
 #include "counter.h"
 

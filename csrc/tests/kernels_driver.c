@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "../kernels/isa.h"
-#include "../module/signatures.h"
+#include "../python/signatures.h"
 #include "../platform/clock.h"
 #include "../team/counter.h"
 #include "../team/team.h"

@@ -1,8 +1,8 @@
 /* Runs the sampler against GILs that are only three words, for the thread sanitizer.
  *
  *   gcc -std=c11 -g -O1 -fsanitize=thread -pthread csrc/tests/sampler_driver.c \
- *       csrc/gil/sampler.c csrc/gil/threads.c csrc/gil/thread_table.c \
- *       csrc/gil/memory.c -o driver && ./driver
+ *       csrc/sampler/sampler.c csrc/sampler/linux_threads.c csrc/sampler/thread_table.c \
+ *       csrc/sampler/safe_memory.c -o driver && ./driver
  *
  * Exit status 0 if all sums are what they must be. What the shares are is not judged: the
  * sanitizer slows everything down.
@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../gil/sampler.h"
-#include "../gil/threads.h"
-#include "../gil/versions.h"
+#include "../sampler/sampler.h"
+#include "../sampler/linux_threads.h"
+#include "../sampler/cpython_versions.h"
 #include "../platform/clock.h"
 
 enum { THREADS = 3, ROUNDS = 8 };

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from gilx import kernels as kernels
     from gilx import pools as pools
     from gilx import testing as testing
-    from gilx.dispatch import RunResult as RunResult
-    from gilx.dispatch import run as run
-    from gilx.gilwatch.convoy import Latency as Latency
-    from gilx.gilwatch.convoy import latency as latency
-    from gilx.gilwatch.probe import probe as probe
-    from gilx.gilwatch.usage import GilUsage as GilUsage
-    from gilx.gilwatch.watch import watch as watch
-    from gilx.meter.grain_record import Grain as Grain
-    from gilx.meter.grains import grain as grain
-    from gilx.meter.measure import measure as measure
-    from gilx.meter.report import Report as Report
-    from gilx.team import Team as Team
+    from gilx.pools.run import RunResult as RunResult
+    from gilx.pools.run import run as run
+    from gilx.pools.team import Team as Team
+    from gilx.sampling.latency import Latency as Latency
+    from gilx.sampling.latency import latency as latency
+    from gilx.sampling.probe import probe as probe
+    from gilx.sampling.usage import GilUsage as GilUsage
+    from gilx.sampling.watch import watch as watch
+    from gilx.speedup.grain import grain as grain
+    from gilx.speedup.grain_record import Grain as Grain
+    from gilx.speedup.measure import measure as measure
+    from gilx.speedup.report import Report as Report
 
 __version__ = "0.1.0"
 
@@ -50,21 +50,21 @@ __all__ = [
 
 # Where each public name lives; a module stands for itself.
 _HOMES = {
-    "GilUsage": "gilx.gilwatch.usage",
-    "Grain": "gilx.meter.grains",
-    "Latency": "gilx.gilwatch.convoy",
-    "Report": "gilx.meter.report",
-    "RunResult": "gilx.dispatch",
-    "Team": "gilx.team",
-    "grain": "gilx.meter.grains",
+    "GilUsage": "gilx.sampling.usage",
+    "Grain": "gilx.speedup.grain",
+    "Latency": "gilx.sampling.latency",
+    "Report": "gilx.speedup.report",
+    "RunResult": "gilx.pools.run",
+    "Team": "gilx.pools.team",
+    "grain": "gilx.speedup.grain",
     "kernels": "gilx.kernels",
-    "latency": "gilx.gilwatch.convoy",
-    "measure": "gilx.meter.measure",
+    "latency": "gilx.sampling.latency",
+    "measure": "gilx.speedup.measure",
     "pools": "gilx.pools",
-    "probe": "gilx.gilwatch.probe",
-    "run": "gilx.dispatch",
+    "probe": "gilx.sampling.probe",
+    "run": "gilx.pools.run",
     "testing": "gilx.testing",
-    "watch": "gilx.gilwatch.watch",
+    "watch": "gilx.sampling.watch",
 }
 
 

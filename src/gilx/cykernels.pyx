@@ -30,7 +30,7 @@ import threading
 from gilx.ckernels import Counter
 
 
-cdef extern from "call.h" nogil:
+cdef extern from "kernel_call.h" nogil:
     enum: GILX_DONE
     enum: GILX_STOPPED
     enum: GILX_NO_MEMORY
@@ -90,7 +90,7 @@ cdef extern from "call.h" nogil:
 cdef extern from "Python.h":
     object PyMemoryView_FromBuffer(Py_buffer *view)
 
-cdef extern from "call.h":
+cdef extern from "kernel_call.h":
     int gilx_call_begin(gilx_call *call, gilx_support *support,
                         const gilx_signature *signature, PyObject **values,
                         bint released) except -1

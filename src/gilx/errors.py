@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, SupportsFloat
 
-from gilx.text import printable
+from gilx.formatting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

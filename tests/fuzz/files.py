@@ -28,7 +28,7 @@ import gilx
 from gilx.audit import read_plan
 from gilx.cli import main
 from gilx.errors import ArgumentError
-from gilx.meter.report import Report
+from gilx.speedup.report import Report
 
 if TYPE_CHECKING:
     from random import Random

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilx.cli.target import find_callable
-from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError, above_zero, at_least, shown
-from gilx.text import one_line
+from gilx.formatting import one_line
+from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

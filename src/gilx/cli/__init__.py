@@ -22,7 +22,7 @@ from gilx.errors import (
     WatchUnavailableError,
     WorkersUnavailableError,
 )
-from gilx.text import printable
+from gilx.formatting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

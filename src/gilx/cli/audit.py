@@ -10,20 +10,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gilx.audit.changes import compare
-from gilx.audit.perform import perform
+from gilx.audit.comparison import compare
+from gilx.audit.measurement import perform
 from gilx.audit.plan import read_plan
-from gilx.audit.result import Audit
-from gilx.cli.files import read_record, save
-from gilx.cli.numbers import number
+from gilx.audit.record import Audit
+from gilx.cli.option_types import number
+from gilx.cli.output_files import read_record, save
 from gilx.cli.progress import show
-from gilx.cli.table import format_table
-from gilx.gilwatch.usage import percent
+from gilx.rendering.text_table import format_table
+from gilx.sampling.usage import percent
 
 if TYPE_CHECKING:
     import argparse
 
-    from gilx.audit.changes import Change
+    from gilx.audit.comparison import Change
 
 __all__ = ["add_arguments", "run"]
 

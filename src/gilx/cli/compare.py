@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.cli.files import read_record
-from gilx.cli.table import format_table
-from gilx.meter.compare import compare
-from gilx.meter.report import Report
+from gilx.cli.output_files import read_record
+from gilx.rendering.text_table import format_table
+from gilx.speedup.report import Report
+from gilx.speedup.report_comparison import compare
 
 if TYPE_CHECKING:
     import argparse

@@ -11,22 +11,22 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from gilx.cli.files import check_page, save
-from gilx.cli.numbers import whole_number, whole_numbers
+from gilx.cli.option_types import whole_number, whole_numbers
+from gilx.cli.output_files import check_page, save
 from gilx.cli.progress import show
-from gilx.cli.table import format_table
-from gilx.environment import describe
+from gilx.demo.chapter_5_libraries import pin_blas
 from gilx.errors import ArgumentError, MissingExtraError
-from gilx.story.libraries import pin_blas
-from gilx.text import wrapped
+from gilx.formatting import wrapped
+from gilx.rendering.text_table import format_table
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gilx.story.base import Chapter, Table
-    from gilx.story.record import Story
+    from gilx.demo.chapter import Chapter, Table
+    from gilx.demo.chapters import Story
 
 __all__ = ["add_arguments", "run"]
 
@@ -78,8 +78,8 @@ def run(options: argparse.Namespace) -> int:
 
     # Before NumPy is loaded, which is when its BLAS looks.
     pin_blas()
-    from gilx.story.record import tell  # noqa: PLC0415 - loads NumPy
-    from gilx.story.save import new_directory, save_pictures  # noqa: PLC0415 - likewise
+    from gilx.demo.chapters import tell  # noqa: PLC0415 - loads NumPy
+    from gilx.demo.saved_directory import new_directory, save_pictures  # noqa: PLC0415 - likewise
 
     with ExitStack() as stack:
         directory = None
@@ -143,7 +143,7 @@ def _chapter(number: int, chapter: Chapter, *, first: bool) -> str:
 
 
 def _end(story: Story) -> str:
-    from gilx.story.choice import HOW, decision_table  # noqa: PLC0415 - as above
+    from gilx.demo.decision_table import HOW, decision_table  # noqa: PLC0415 - as above
 
     more = (
         f"Measured in {story.seconds:.0f} s. --chapter N runs one chapter alone. For code"

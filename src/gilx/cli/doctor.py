@@ -12,21 +12,21 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from gilx.cli.numbers import number
+from gilx.cli.option_types import number
 from gilx.cli.progress import show
-from gilx.conditions import between, noting_gil_warnings, snapshot
-from gilx.environment import Environment
 from gilx.errors import ArgumentError, number_between
-from gilx.findings import examine
+from gilx.formatting import duration, one_line, wrapped
 from gilx.records import encode
-from gilx.text import duration, one_line, wrapped
+from gilx.system.diagnostics import examine
+from gilx.system.environment import Environment
+from gilx.system.load import between, noting_gil_warnings, snapshot
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from gilx.conditions import Conditions
-    from gilx.findings import Finding
+    from gilx.system.diagnostics import Finding
+    from gilx.system.load import Conditions
 
 __all__ = ["add_arguments", "run"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
-from gilx.cli.numbers import number, whole_number
+from gilx.cli.option_types import number, whole_number
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
-from gilx.meter.grains import grain
+from gilx.speedup.grain import grain
 
 if TYPE_CHECKING:
     import argparse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels
-from gilx.cli.table import format_table
+from gilx.rendering.text_table import format_table
 
 if TYPE_CHECKING:
     import argparse

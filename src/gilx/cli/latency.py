@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.cli.numbers import number, whole_numbers
+from gilx.cli.option_types import number, whole_numbers
 from gilx.cli.target import add_target, find_target
-from gilx.gilwatch.convoy import latency
-from gilx.gilwatch.release_costs import costs
+from gilx.sampling.latency import latency
+from gilx.sampling.release_costs import costs
 
 if TYPE_CHECKING:
     import argparse

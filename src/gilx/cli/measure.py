@@ -10,18 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
-from gilx.cli.files import check_page, save, save_figure
-from gilx.cli.numbers import number, whole_number, whole_numbers
+from gilx.cli.option_types import number, whole_number, whole_numbers
+from gilx.cli.output_files import check_page, save, save_figure
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError
-from gilx.meter.measure import measure
+from gilx.speedup.measure import measure
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from gilx.meter.report import Report
+    from gilx.speedup.report import Report
 
 __all__ = ["add_arguments", "run", "write"]
 

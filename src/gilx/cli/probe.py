@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilx.cli import Parser
-from gilx.cli.files import check_file, check_page, check_picture, save, save_figure
-from gilx.cli.numbers import number, whole_number
+from gilx.cli.option_types import number, whole_number
+from gilx.cli.output_files import check_file, check_page, check_picture, save, save_figure
 from gilx.cli.program import StandardOutput, find_module, find_script, names_script
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError, MissingExtraError, above_zero, at_least
-from gilx.gilwatch.lanes import document_of
-from gilx.gilwatch.probe import probe, probe_with_timeline
-from gilx.gilwatch.program import usage_of_program
-from gilx.gilwatch.watch import watch
-from gilx.text import printable
+from gilx.formatting import printable
+from gilx.rendering.timeline_page import document_of
+from gilx.sampling.probe import probe, probe_with_timeline
+from gilx.sampling.program_usage import usage_of_program
+from gilx.sampling.watch import watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gilx.cli.program import Program
-    from gilx.gilwatch.timeline import Timeline
-    from gilx.gilwatch.usage import GilUsage
-    from gilx.gilwatch.watch import Watch
+    from gilx.sampling.timeline import Timeline
+    from gilx.sampling.usage import GilUsage
+    from gilx.sampling.watch import Watch
 
 __all__ = ["add_arguments", "run"]
 

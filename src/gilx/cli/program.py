@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, shown
-from gilx.text import one_line
+from gilx.formatting import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

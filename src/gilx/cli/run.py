@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx import dispatch, kernels, pools
-from gilx.cli.numbers import whole_number
-from gilx.environment import describe
-from gilx.pools.base import SCHEDULES
+from gilx import kernels, pools
+from gilx.cli.option_types import whole_number
+from gilx.pools.pool import SCHEDULES
+from gilx.pools.run import run as run_kernel
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the kernel and print how long it took and at what rate it worked."""
-    result = dispatch.run(
+    result = run_kernel(
         options.kernel,
         workers=whole_number("workers", options.workers),
         pool=options.pool,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.cli.numbers import number
+from gilx.cli.option_types import number
 from gilx.cli.progress import show
-from gilx.cli.table import format_table
-from gilx.environment import describe
-from gilx.gilwatch.selftest import selftest
-from gilx.gilwatch.usage import percent
-from gilx.text import duration
+from gilx.formatting import duration
+from gilx.rendering.text_table import format_table
+from gilx.sampling.selftest import selftest
+from gilx.sampling.usage import percent
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     import argparse
 
-    from gilx.gilwatch.selftest import Check
+    from gilx.sampling.selftest import Check
 
 __all__ = ["add_arguments", "run"]
 

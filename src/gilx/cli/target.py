@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, shown
-from gilx.text import one_line
+from gilx.formatting import one_line
 
 if TYPE_CHECKING:
     import argparse

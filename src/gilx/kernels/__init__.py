@@ -1,6 +1,6 @@
 """The kernels: known CPU-heavy work in twin variants, one that holds the GIL, one not."""
 
-from gilx.kernels.base import Kernel, Problem
+from gilx.kernels.kernel import Kernel, Problem
 from gilx.kernels.registry import get, names
 
 __all__ = ["Kernel", "Problem", "get", "names"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gilx.kernels.base import Kernel, Problem
+from gilx.kernels.kernel import Kernel, Problem
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from gilx.kernels.base import Array
+    from gilx.kernels.kernel import Array
 
 MAX_ITER = 256
 

@@ -6,12 +6,12 @@ from math import exp, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gilx.kernels.base import Kernel, Problem
+from gilx.kernels.kernel import Kernel, Problem
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from gilx.kernels.base import Array
+    from gilx.kernels.kernel import Array
 
 SPOT, STRIKE, RATE, VOLATILITY, YEARS = 100.0, 105.0, 0.02, 0.25, 1.5
 BLOCK = 1 << 12

@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gilx.kernels.base import Kernel, Problem
+from gilx.kernels.kernel import Kernel, Problem
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from gilx.kernels.base import Array
+    from gilx.kernels.kernel import Array
 
 SOFTENING = 0.05
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
-from gilx.kernels.base import Kernel, Problem
+from gilx.kernels.kernel import Kernel, Problem
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from gilx.kernels.base import Array
+    from gilx.kernels.kernel import Array
 
 SEGMENT = 1 << 19
 # Where each prime begins in a segment is a division: many segments more would be spent on

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gilx.errors import one_of
 
 if TYPE_CHECKING:
-    from gilx.kernels.base import Kernel
+    from gilx.kernels.kernel import Kernel
 
 __all__ = ["get", "names"]
 

@@ -1,4 +1,4 @@
-"""The pools: ways to run a region, all on one contract (see `gilx.pools.base.Pool`).
+"""The pools: ways to run a region, all on one contract (see `gilx.pools.pool.Pool`).
 
 Each is loaded when it is first used, so that workers of one don't load the others.
 """
@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, at_least, one_of
-from gilx.pools.base import Pool, Region
+from gilx.pools.pool import Pool, Region
 
 if TYPE_CHECKING:
     from gilx.pools.executor import ExecutorPool as ExecutorPool

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from gilx import kernels
 from gilx.errors import at_least
-from gilx.pools.base import Pool
+from gilx.pools.pool import Pool
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-    from gilx.kernels.base import Array
-    from gilx.pools.account import Share
-    from gilx.pools.base import Region
+    from gilx.kernels.kernel import Array
+    from gilx.pools.pool import Region
+    from gilx.pools.worker_usage import Share
 
 __all__ = ["ExecutorPool"]
 

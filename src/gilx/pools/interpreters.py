@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any
 from gilx import ckernels
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
-from gilx.pools.account import Share, accounting
-from gilx.pools.base import Pool
-from gilx.pools.failure import Failure
+from gilx.pools.pool import Pool
 from gilx.pools.shared_memory import counter_slots
-from gilx.pools.turn import Turn
+from gilx.pools.turns import Turn
+from gilx.pools.worker_error import Failure
+from gilx.pools.worker_usage import Share, accounting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilx.pools.base import Region
+    from gilx.pools.pool import Region
 
 __all__ = ["InterpreterPool"]
 

@@ -6,14 +6,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gilx.ckernels import Team
-from gilx.environment import usable_cpus
 from gilx.errors import ArgumentError
-from gilx.pools.base import Pool
-from gilx.pools.turn import Turn
+from gilx.pools.pool import Pool
+from gilx.pools.turns import Turn
+from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
-    from gilx.pools.account import Share
-    from gilx.pools.base import Region
+    from gilx.pools.pool import Region
+    from gilx.pools.worker_usage import Share
 
 __all__ = ["SPIN_NS", "NativePool"]
 

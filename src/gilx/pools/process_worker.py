@@ -14,13 +14,13 @@ from socket import recv_fds, socket
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels
-from gilx.pools.account import Share
-from gilx.pools.base import Region, compute
-from gilx.pools.failure import LARGEST, Failure
+from gilx.pools.pool import Region, compute
 from gilx.pools.shared_memory import Handle, counter_slots
+from gilx.pools.worker_error import LARGEST, Failure
+from gilx.pools.worker_usage import Share
 
 if TYPE_CHECKING:
-    from gilx.pools.base import Schedule
+    from gilx.pools.pool import Schedule
 
 __all__ = ["DONE", "MESSAGE_SIZE", "RegionMessage", "main"]
 

@@ -28,21 +28,21 @@ from socket import (
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gilx.child import command
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
-from gilx.pools.base import Pool
+from gilx.pools.pool import Pool
 from gilx.pools.process_worker import DONE, MESSAGE_SIZE, RegionMessage
 from gilx.pools.shared_memory import anonymous_file, copy_into, counter_slots, find
-from gilx.pools.turn import Turn
+from gilx.pools.turns import Turn
+from gilx.system.child_python import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilx.kernels.base import Array, Problem
-    from gilx.pools.account import Share
-    from gilx.pools.base import Region
-    from gilx.pools.failure import Failure
+    from gilx.kernels.kernel import Array, Problem
+    from gilx.pools.pool import Region
+    from gilx.pools.worker_error import Failure
+    from gilx.pools.worker_usage import Share
 
 __all__ = ["ProcessPool"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from gilx.pools.base import Pool, compute
+from gilx.pools.pool import Pool, compute
 
 if TYPE_CHECKING:
-    from gilx.pools.account import Share
-    from gilx.pools.base import Region
+    from gilx.pools.pool import Region
+    from gilx.pools.worker_usage import Share
 
 __all__ = ["SerialPool"]
 

@@ -13,7 +13,7 @@ from gilx.ckernels import Counter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gilx.kernels.base import Array
+    from gilx.kernels.kernel import Array
 
 __all__ = ["Handle", "anonymous_file", "copy_into", "counter_slots", "find"]
 

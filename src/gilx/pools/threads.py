@@ -9,12 +9,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gilx.errors import WorkersUnavailableError
-from gilx.pools.base import Pool, compute
+from gilx.pools.pool import Pool, compute
 
 if TYPE_CHECKING:
     from gilx.ckernels import Counter
-    from gilx.pools.account import Share
-    from gilx.pools.base import Region
+    from gilx.pools.pool import Region
+    from gilx.pools.worker_usage import Share
 
 __all__ = ["ThreadPool"]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx.environment import Environment
 from gilx.files import save_text
+from gilx.formatting import duration
 from gilx.records import encode
+from gilx.system.environment import Environment
 from gilx.testing import Verdict
-from gilx.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

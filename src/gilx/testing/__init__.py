@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gilx.testing.release import judge_hold, judge_release
-from gilx.testing.scaling import judge_scaling, not_scaled
+from gilx.testing.release_verdict import judge_hold, judge_release
+from gilx.testing.scaling_verdict import judge_scaling, not_scaled
 from gilx.testing.verdict import (
     Block,
     Failure,

@@ -1,0 +1,468 @@
+/* gilx.sampling._sampler: the sampler, for Python. */
+#include "python.h"
+
+#include <structmember.h>
+
+#include "../sampler/find_gil.h"
+#include "../sampler/sampler.h"
+#include "../sampler/linux_threads.h"
+#include "integer_argument.h"
+#include "real_argument.h"
+
+typedef struct {
+    PyTypeObject *sampler_type;
+    PyTypeObject *totals_type;
+    PyObject *unavailable, *no_gil; /* gilx.errors: WatchUnavailableError, NoGilError */
+    bool certified;                 /* this interpreter's GIL words were found right */
+} module_state;
+
+static module_state *state_of(PyObject *module) {
+    return PyModule_GetState(module);
+}
+
+/* ---- the GIL ---------------------------------------------------------------------- */
+
+/* Find the GIL, and certify it once. Returns 0, or -1 with an exception set. */
+static int open_gil(module_state *state, gilx_gil *gil) {
+    gilx_gil_status status = gilx_gil_find(gil);
+    if (status == GILX_GIL_FOUND && !state->certified) {
+        status = gilx_gil_certify(gil);
+        state->certified = status == GILX_GIL_FOUND;
+    }
+    if (status == GILX_GIL_FOUND) {
+        return 0;
+    }
+    PyErr_SetString(status == GILX_GIL_NONE ? state->no_gil : state->unavailable,
+                    gil->trouble);
+    return -1;
+}
+
+PyDoc_STRVAR(backend_doc,
+             "backend($module, /)\n--\n\n"
+             "Find the GIL of this interpreter and certify what is read of it.\n\n"
+             "Returns\n-------\nstr\n"
+             "    How it was found.\n\n"
+             "Raises\n------\nWatchUnavailableError\n"
+             "    It can't be watched; NoGilError if there is none.");
+
+static PyObject *backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+    gilx_gil gil;
+    return open_gil(state_of(module), &gil) < 0 ? NULL
+                                                : PyUnicode_FromString(gil.backend);
+}
+
+/* ---- totals ----------------------------------------------------------------------- */
+
+/* Fields of the result, from the C struct: name, how it is made, what it is. */
+#define TOTALS(INTEGER, REAL)                                                        \
+    INTEGER(begin_ns, begin_ns, "begin, on the monotonic clock")                     \
+    INTEGER(end_ns, end_ns, "end")                                                   \
+    INTEGER(wakes, wakes, "looks")                                                   \
+    INTEGER(reads, reads, "reads, in all looks together")                            \
+    INTEGER(late, late, "looks that came too late to be believed")                   \
+    REAL(counted, counted, "length of all slices with a look")                       \
+    REAL(unknown, unknown, "of that, where the look was late")                       \
+    REAL(unidentified, unidentified, "held by threads that were not identified")     \
+    REAL(own_x, own.x, "held by the watched thread")                                 \
+    REAL(own_y, own.y, "not held by others")                                         \
+    REAL(own_xx, own.xx, "squares and products of these, slice by slice")            \
+    REAL(own_xy, own.xy, "")                                                         \
+    REAL(own_yy, own.yy, "")                                                         \
+    REAL(own_dxx, own.dxx, "the same of the steps from slice to slice")              \
+    REAL(own_dxy, own.dxy, "")                                                       \
+    REAL(own_dyy, own.dyy, "")                                                       \
+    REAL(locked_x, locked.x, "held by anyone")                                       \
+    REAL(locked_y, locked.y, "known time")                                           \
+    REAL(locked_xx, locked.xx, "squares and products of these, slice by slice")      \
+    REAL(locked_xy, locked.xy, "")                                                   \
+    REAL(locked_yy, locked.yy, "")                                                   \
+    REAL(locked_dxx, locked.dxx, "the same of the steps from slice to slice")        \
+    REAL(locked_dxy, locked.dxy, "")                                                 \
+    REAL(locked_dyy, locked.dyy, "")                                                 \
+    REAL(lateness, lateness, "sum over all wakes")                                   \
+    INTEGER(lateness_max_ns, lateness_max_ns, "the worst")                           \
+    INTEGER(cost_ns, cost_ns, "CPU time of the sampler")                             \
+    INTEGER(slice_ns, slice_ns, "length of a slice, at the end")                     \
+    INTEGER(switches, switches, "from holder to holder")                             \
+    INTEGER(hold_min_ns, hold_min_ns, "some hold was at least that long")            \
+    INTEGER(hold_max_ns, hold_max_ns, "and none was longer")                         \
+    INTEGER(stretch_ns, stretch_ns, "longest time in which each read found it held") \
+    INTEGER(seen_ns, seen_ns, "length of looks in which the watched could run")      \
+    INTEGER(let_go, let_go, "ends of holds that were seen in that time")             \
+    INTEGER(slack, slack, "whether it is woken without timer slack")                 \
+    INTEGER(short_turns, short_turns, "whether the kernel gives it short turns")
+
+#define FIELD(name, member, text) {#name, text},
+static PyStructSequence_Field totals_fields[] = {TOTALS(FIELD, FIELD){NULL, NULL}};
+
+#define ONE(name, member, text) +1
+enum { TOTALS_COUNT = 0 TOTALS(ONE, ONE) };
+
+static PyStructSequence_Desc totals_desc = {
+    .name = "gilx.sampling._sampler.Totals",
+    .doc = "What the sampler saw from begin to end; durations are in nanoseconds.",
+    .fields = totals_fields,
+    .n_in_sequence = TOTALS_COUNT,
+};
+
+static PyObject *totals_object(PyTypeObject *type, const gilx_totals *totals) {
+#define INTEGER(name, member, text) PyLong_FromLongLong((long long)totals->member),
+#define REAL(name, member, text) PyFloat_FromDouble(totals->member),
+    PyObject *values[TOTALS_COUNT] = {TOTALS(INTEGER, REAL)};
+#undef INTEGER
+#undef REAL
+    PyObject *result = PyStructSequence_New(type);
+    for (Py_ssize_t i = 0; i < TOTALS_COUNT; ++i) {
+        if (result == NULL || values[i] == NULL) {
+            for (Py_ssize_t k = i; k < TOTALS_COUNT; ++k) {
+                Py_XDECREF(values[k]);
+            }
+            Py_XDECREF(result);
+            return NULL;
+        }
+        PyStructSequence_SetItem(result, i, values[i]);
+    }
+    return result;
+}
+
+/* ---- Sampler ---------------------------------------------------------------------- */
+
+typedef enum { FRESH, BUSY, RUNNING, STOPPED } phase;
+
+typedef struct {
+    PyObject_HEAD gilx_sampler *sampler;
+    phase phase;
+    double cost;
+    bool reference;
+    int64_t seed, room;
+} sampler_object;
+
+PyDoc_STRVAR(sampler_doc,
+             "Sampler(cost, *, reference=False, seed=0, room=0)\n--\n\n"
+             "Looks at the GIL from a thread of its own, without ever taking it.\n\n"
+             "Parameters\n----------\n"
+             "cost : float\n"
+             "    The share of one CPU that it may take, above 0, at most 1.\n"
+             "reference : bool\n"
+             "    Read all the time, at the cost of a whole CPU.\n"
+             "seed : int, 0 to 2**63 - 1\n"
+             "    Seed of the times at which it looks.\n"
+             "room : int, 0 to 2**24\n"
+             "    How many looks to keep for a timeline.\n\n"
+             "Raises\n------\nTypeError, ValueError\n"
+             "    An argument is not as described; the message names it.");
+
+static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"cost", "reference", "seed", "room", NULL};
+    double cost;
+    int reference = 0;
+    PyObject *cost_given, *seed_given = NULL, *room_given = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOO:Sampler", names, &cost_given,
+                                     &reference, &seed_given, &room_given)) {
+        return NULL;
+    }
+    int64_t seed = 0, room = 0;
+    if (gilx_read_real(cost_given, "cost", &cost) < 0 ||
+        (seed_given != NULL && gilx_read_integer(seed_given, "seed", 0, INT64_MAX,
+                                                 PyExc_ValueError, "", &seed) < 0) ||
+        (room_given != NULL && gilx_read_integer(room_given, "room", 0, 1 << 24,
+                                                 PyExc_ValueError, "", &room) < 0)) {
+        return NULL;
+    }
+    if (!(cost > 0 && cost <= 1)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "cost: expected a share of a CPU above 0 and at most 1");
+        return NULL;
+    }
+    sampler_object *self = (sampler_object *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->phase = FRESH;
+        self->cost = cost;
+        self->reference = reference;
+        self->seed = seed;
+        self->room = room;
+    }
+    return (PyObject *)self;
+}
+
+static void sampler_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    gilx_sampler_free(((sampler_object *)self)->sampler);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* Whether the object is in that phase; RuntimeError if it is not. */
+static bool in_phase(const sampler_object *self, phase expected) {
+    static const char *const words[] = {"was not started", "is just starting or stopping",
+                                        "runs", "was stopped"};
+    if (self->phase == expected) {
+        return true;
+    }
+    PyErr_Format(PyExc_RuntimeError, "the sampler %s", words[self->phase]);
+    return false;
+}
+
+PyDoc_STRVAR(start_doc, "start($self, /)\n--\n\n"
+                        "Start; the calling thread is the one that is watched.\n\n"
+                        "Raises\n------\nWatchUnavailableError\n"
+                        "    The GIL can't be watched, or the sampler's thread can't be\n"
+                        "    started; NoGilError if there is no GIL.\n"
+                        "RuntimeError\n"
+                        "    It was started before.");
+
+static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    PyObject *module = PyType_GetModule(Py_TYPE(object));
+    gilx_gil gil;
+    if (module == NULL || !in_phase(self, FRESH)) {
+        return NULL;
+    }
+    self->phase = BUSY; /* finding and starting let other threads run */
+    if (open_gil(state_of(module), &gil) < 0) {
+        self->phase = FRESH;
+        return NULL;
+    }
+    gilx_sampler_options options = {
+        .watched = gilx_own_tid(),
+        .cost = self->cost,
+        .reference = self->reference,
+        .seed = (uint64_t)self->seed,
+        .room = self->room,
+        .states = gil.states,
+    };
+    gilx_sampler *sampler = gilx_sampler_new(&gil.words, &options);
+    if (sampler == NULL) {
+        self->phase = FRESH;
+        return PyErr_NoMemory();
+    }
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = gilx_sampler_start(sampler);
+    Py_END_ALLOW_THREADS
+    if (status != 0) {
+        gilx_sampler_free(sampler);
+        self->phase = FRESH;
+        PyErr_Format(state_of(module)->unavailable,
+                     "the GIL watch needs a thread, which could not be started: %s",
+                     strerror(status));
+        return NULL;
+    }
+    self->sampler = sampler;
+    self->phase = RUNNING;
+    gilx_sampler_begin(sampler);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(stop_doc,
+             "stop($self, /)\n--\n\n"
+             "Stop.\n\n"
+             "Returns\n-------\nTotals or None\n"
+             "    What was seen; None in the child of a fork, where the sampler\n"
+             "    does not run.\n\n"
+             "Raises\n------\nRuntimeError\n"
+             "    It does not run.");
+
+static PyObject *sampler_stop(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    if (!in_phase(self, RUNNING)) {
+        return NULL;
+    }
+    gilx_sampler_end(self->sampler);
+    self->phase = BUSY;
+    if (gilx_sampler_forked(self->sampler)) {
+        self->phase = STOPPED;
+        Py_RETURN_NONE;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    gilx_sampler_stop(self->sampler);
+    Py_END_ALLOW_THREADS
+    self->phase = STOPPED;
+    PyObject *module = PyType_GetModule(Py_TYPE(object));
+    return module == NULL ? NULL
+                          : totals_object(state_of(module)->totals_type,
+                                          gilx_sampler_totals(self->sampler));
+}
+
+PyDoc_STRVAR(threads_doc,
+             "threads($self, /)\n--\n\n"
+             "Return the threads of the process that were seen, after the stop.\n\n"
+             "Returns\n-------\nlist[tuple[int, float, float]]\n"
+             "    For each its native id, for how many nanoseconds it held the GIL, and\n"
+             "    for how many it waited for it (-1: not known). The first is the\n"
+             "    watched thread.");
+
+static PyObject *sampler_threads(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    if (!in_phase(self, STOPPED)) {
+        return NULL;
+    }
+    const gilx_watched_thread *threads;
+    const int count = gilx_sampler_threads(self->sampler, &threads);
+    PyObject *list = PyList_New(count);
+    for (int i = 0; list != NULL && i < count; ++i) {
+        PyObject *item = Py_BuildValue("Ldd", (long long)threads[i].tid, threads[i].held,
+                                       threads[i].waits ? threads[i].waited : -1.0);
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, item);
+        }
+    }
+    return list;
+}
+
+/* Return a tuple of (place, share) for the timeline. */
+static PyObject *shares_object(const gilx_share *shares, int count) {
+    PyObject *tuple = PyTuple_New(count);
+    for (int i = 0; tuple != NULL && i < count; ++i) {
+        const int place = shares[i].place;
+        PyObject *item = Py_BuildValue("ii", place == GILX_UNKNOWN_THREAD ? -1 : place,
+                                       (int)shares[i].share);
+        if (item == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyTuple_SET_ITEM(tuple, i, item);
+        }
+    }
+    return tuple;
+}
+
+PyDoc_STRVAR(looks_doc,
+             "looks($self, /)\n--\n\n"
+             "Return the looks that were kept, after the stop.\n\n"
+             "Returns\n-------\n"
+             "list[tuple[int, bool, tuple[tuple[int, int], ...],\n"
+             "tuple[tuple[int, int], ...]]]\n"
+             "    For each its time (nanoseconds of the monotonic clock), whether it\n"
+             "    was late, the threads that held the GIL and those whose CPU clock\n"
+             "    was read. A thread is its place in threads() (-1: not known), and\n"
+             "    its share of the look, or the CPU time since its clock was read\n"
+             "    before as a share of the wall time, in MOST_SHAREths.");
+
+static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    if (!in_phase(self, STOPPED)) {
+        return NULL;
+    }
+    const Py_ssize_t count = (Py_ssize_t)gilx_sampler_looks(self->sampler);
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
+        const gilx_look *look = gilx_sampler_look(self->sampler, i);
+        /* "N" hands the references over, and fails where one of them is NULL. */
+        PyObject *item =
+            Py_BuildValue("LONN", (long long)look->at_ns, look->late ? Py_True : Py_False,
+                          shares_object(look->held, look->holders),
+                          shares_object(look->ran, look->clocks));
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, item);
+        }
+    }
+    return list;
+}
+
+static PyMethodDef sampler_methods[] = {
+    {"start", sampler_start, METH_NOARGS, start_doc},
+    {"stop", sampler_stop, METH_NOARGS, stop_doc},
+    {"threads", sampler_threads, METH_NOARGS, threads_doc},
+    {"looks", sampler_looks, METH_NOARGS, looks_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot sampler_slots[] = {
+    {Py_tp_doc, (void *)sampler_doc},
+    {Py_tp_new, sampler_new},
+    {Py_tp_dealloc, sampler_dealloc},
+    {Py_tp_methods, sampler_methods},
+    {0, NULL},
+};
+
+static PyType_Spec sampler_spec = {
+    .name = "gilx.sampling._sampler.Sampler",
+    .basicsize = sizeof(sampler_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = sampler_slots,
+};
+
+/* ---- the module ------------------------------------------------------------------- */
+
+static PyMethodDef methods[] = {
+    {"backend", backend, METH_NOARGS, backend_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int module_exec(PyObject *module) {
+    module_state *state = state_of(module);
+    PyObject *errors = PyImport_ImportModule("gilx.errors");
+    if (errors == NULL) {
+        return -1;
+    }
+    state->unavailable = PyObject_GetAttrString(errors, "WatchUnavailableError");
+    state->no_gil = PyObject_GetAttrString(errors, "NoGilError");
+    Py_DECREF(errors);
+    if (state->unavailable == NULL || state->no_gil == NULL) {
+        return -1;
+    }
+    state->sampler_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &sampler_spec, NULL);
+    if (state->sampler_type == NULL ||
+        PyModule_AddType(module, state->sampler_type) < 0) {
+        return -1;
+    }
+    state->totals_type = PyStructSequence_NewType(&totals_desc);
+    if (state->totals_type == NULL || PyModule_AddType(module, state->totals_type) < 0) {
+        return -1;
+    }
+    return PyModule_AddIntConstant(module, "MOST_SHARE", GILX_MOST_SHARE);
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg) {
+    module_state *state = state_of(module);
+    Py_VISIT(state->sampler_type);
+    Py_VISIT(state->totals_type);
+    Py_VISIT(state->unavailable);
+    Py_VISIT(state->no_gil);
+    return 0;
+}
+
+static int module_clear(PyObject *module) {
+    module_state *state = state_of(module);
+    Py_CLEAR(state->sampler_type);
+    Py_CLEAR(state->totals_type);
+    Py_CLEAR(state->unavailable);
+    Py_CLEAR(state->no_gil);
+    return 0;
+}
+
+static void module_free(void *module) {
+    (void)module_clear(module);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030c0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030d0000
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "gilx.sampling._sampler",
+    .m_doc = "The sampler: who holds the GIL, seen without taking it.",
+    .m_size = sizeof(module_state),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__sampler(void) {
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,141 @@
+#define _GNU_SOURCE /* for the kernel's own calls */
+
+#include "linux_threads.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t gilx_own_cpu_ns(void) {
+    struct timespec spent;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (int64_t)spent.tv_sec * 1000000000 + (int64_t)spent.tv_nsec;
+}
+
+int64_t gilx_own_tid(void) {
+    return (int64_t)syscall(SYS_gettid);
+}
+
+int64_t gilx_cpu_ns_of(int64_t tid) {
+    enum { PER_THREAD = 4, SCHEDULED = 2 };
+    clockid_t clock = (clockid_t)(~(uint32_t)tid << 3 | PER_THREAD | SCHEDULED);
+    struct timespec spent;
+    if (tid <= 0 || clock_gettime(clock, &spent) != 0) {
+        return -1;
+    }
+    return (int64_t)spent.tv_sec * 1000000000 + (int64_t)spent.tv_nsec;
+}
+
+int gilx_stat_open(int64_t tid) {
+    if (tid <= 0) {
+        return -1;
+    }
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/self/task/%lld/stat", (long long)tid);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+enum { STAT_SIZE = 512 };
+
+/* Read a stat file; return its fields from the third one on, NULL if it can't be read. */
+static const char *stat_fields(int stat, char text[STAT_SIZE]) {
+    const ssize_t size = pread(stat, text, STAT_SIZE - 1, 0);
+    text[size > 0 ? size : 0] = '\0';
+    const char *at = strrchr(text, ')'); /* the name before may hold anything */
+    return at != NULL && at[1] == ' ' ? at + 2 : NULL;
+}
+
+bool gilx_is_runnable(int stat, bool *known) {
+    char text[STAT_SIZE];
+    const char *fields = stat_fields(stat, text);
+    *known = fields != NULL;
+    return *known && fields[0] == 'R';
+}
+
+int64_t gilx_start_of(int64_t tid) {
+    enum { FIELDS_BETWEEN = 19 };
+    char text[STAT_SIZE];
+    const int stat = gilx_stat_open(tid);
+    if (stat < 0) {
+        return 0;
+    }
+    const char *at = stat_fields(stat, text);
+    for (int i = 0; at != NULL && i < FIELDS_BETWEEN; ++i) {
+        at = strchr(at + 1, ' ');
+    }
+    close(stat);
+    return at == NULL ? 0 : strtoll(at, NULL, 10);
+}
+
+/* What getdents64(2) returns. C libraries have no common name for it. */
+typedef struct {
+    uint64_t inode;
+    int64_t offset;
+    unsigned short size;
+    unsigned char type;
+    char name[];
+} directory_entry;
+
+void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
+    const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) {
+        return;
+    }
+    _Alignas(directory_entry) char buffer[4096];
+    long size;
+    while ((size = syscall(SYS_getdents64, directory, buffer, sizeof(buffer))) > 0) {
+        for (long at = 0; at < size;) {
+            const directory_entry *entry = (const directory_entry *)(buffer + at);
+            const int64_t tid = strtol(entry->name, NULL, 10);
+            if (tid > 0) {
+                meet(context, tid);
+            }
+            at += entry->size;
+        }
+    }
+    close(directory);
+}
+
+void gilx_name_thread(const char *name) {
+    (void)prctl(PR_SET_NAME, name, 0UL, 0UL, 0UL);
+}
+
+bool gilx_refuse_slack(void) {
+    return prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL) == 0;
+}
+
+#if defined(SYS_sched_getattr) && defined(SYS_sched_setattr)
+/* What sched_setattr(2) takes, in its first form: C libraries know it only of late. */
+typedef struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+} sched_attributes;
+#endif
+
+bool gilx_ask_for_turns(uint64_t turn_ns) {
+#if defined(SYS_sched_getattr) && defined(SYS_sched_setattr)
+    sched_attributes ours = {.size = sizeof(ours)};
+    if (syscall(SYS_sched_getattr, 0, &ours, sizeof(ours), 0) != 0 ||
+        ours.policy != SCHED_OTHER) {
+        return false;
+    }
+    ours.size = sizeof(ours);
+    ours.runtime = turn_ns;
+    /* Kernels that know no such turns say yes, and forget it. */
+    return syscall(SYS_sched_setattr, 0, &ours, 0) == 0 &&
+           syscall(SYS_sched_getattr, 0, &ours, sizeof(ours), 0) == 0 &&
+           ours.runtime == turn_ns;
+#else
+    (void)turn_ns;
+    return false;
+#endif
+}

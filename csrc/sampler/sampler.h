@@ -1,0 +1,128 @@
+/* A thread that looks at a GIL's words at random times and adds up what it sees.
+ *
+ * It never takes the GIL and needs no Python. All its memory is reserved before it
+ * starts. Time is cut into slices; it wakes once in each, at a time drawn anew, so that
+ * it can't fall into step with what it watches, and reads the words for a few
+ * microseconds.
+ */
+#ifndef GILX_GIL_SAMPLER_H
+#define GILX_GIL_SAMPLER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "thread_table.h"
+#include "gil_words.h"
+
+/* Sums over slices for a ratio x / y, both from 0 to 1 in each slice, of weight w (its
+ * length): what the ratio and its interval need, however long the watch is. */
+typedef struct {
+    double x, y;          /* sums of w x and w y */
+    double xx, xy, yy;    /* of w^2 x^2, and so on */
+    double dxx, dxy, dyy; /* of the same products of the steps from slice to slice */
+    double last_x, last_y;
+} gilx_ratio;
+
+/* What was seen from begin to end. Durations are in nanoseconds. */
+typedef struct {
+    int64_t begin_ns, end_ns;
+    int64_t wakes;       /* looks, the late ones too */
+    int64_t reads;       /* in all looks together */
+    int64_t late;        /* looks that came too late to be believed */
+    double counted;      /* length of all slices with a look */
+    double unknown;      /* of that, where the look was late */
+    double unidentified; /* held by threads that could not be identified */
+    gilx_ratio own;      /* x: held by the watched; y: not held by others */
+    gilx_ratio locked;   /* x: held by anyone; y: 1 */
+    double lateness;     /* sum over all wakes */
+    int64_t lateness_max_ns;
+    int64_t cost_ns;     /* CPU time of the sampler */
+    int64_t slice_ns;    /* length of a slice, at the end */
+    uint64_t switches;   /* from holder to holder */
+    int64_t hold_min_ns; /* some hold of the watched was at least that long */
+    int64_t hold_max_ns; /* and none was longer than that */
+    int64_t stretch_ns;  /* longest time in which each read found it holding */
+    int64_t seen_ns;     /* length of those looks in which the watched could run */
+    int64_t let_go;      /* ends of holds of the watched that were seen in that time */
+    bool slack;          /* the kernel wakes it without timer slack */
+    bool short_turns;    /* and gives it short turns on the CPU, so more often at once */
+} gilx_totals;
+
+enum {
+    GILX_HOLDERS_KEPT = 4, /* threads that hold the GIL within one look */
+    GILX_CLOCKS_KEPT = 24, /* CPU clocks that are read at one look */
+    GILX_MOST_SHARE = 255, /* a whole, where shares are kept in one byte */
+};
+
+/* A thread, by its place in the table, and its share of something. */
+typedef struct {
+    uint16_t place;
+    uint8_t share;
+} gilx_share;
+
+/* One look, for the timeline. */
+typedef struct {
+    int64_t at_ns;
+    bool late;
+    uint8_t holders, clocks;            /* how many of the next two there are */
+    gilx_share held[GILX_HOLDERS_KEPT]; /* share of the reads */
+    gilx_share ran[GILX_CLOCKS_KEPT];   /* CPU time since the thread's clock was last
+                                           read, by wall time */
+} gilx_look;
+
+/* Where thread states keep what the sampler reads of them; 0 where it is not known. */
+typedef struct {
+    int64_t tid;       /* native id (unsigned long) */
+    int64_t id;        /* number among the thread states of its interpreter (uint64_t) */
+    int64_t waits;     /* whether it wants the GIL (int) */
+    int64_t next;      /* the next thread state of the interpreter */
+    const void *first; /* not an offset: where the interpreter keeps its first one */
+} gilx_thread_state_layout;
+
+typedef struct {
+    int64_t watched; /* native id of the thread whose holding is to be measured */
+    double cost;     /* share of one CPU that the sampler may take, above 0 */
+    bool reference;  /* read all the time, at the cost of a whole CPU */
+    uint64_t seed;   /* of the times drawn */
+    int64_t room;    /* looks that are kept for the timeline; 0: none */
+    gilx_thread_state_layout states;
+} gilx_sampler_options;
+
+typedef struct gilx_sampler gilx_sampler;
+
+/* A sampler that does not run yet, or NULL if there is no memory for it. */
+gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
+                               const gilx_sampler_options *options);
+
+/* Start the thread and wait until it runs. Returns 0 or an errno. */
+int gilx_sampler_start(gilx_sampler *sampler);
+
+/* From here on what is seen counts. */
+void gilx_sampler_begin(gilx_sampler *sampler);
+
+/* Up to here. The thread may go on for a moment. */
+void gilx_sampler_end(gilx_sampler *sampler);
+
+/* Stop the thread and wait until it has ended, at most for the length of a look. Does
+ * nothing in the child of a fork, which has no such thread. */
+void gilx_sampler_stop(gilx_sampler *sampler);
+
+/* Whether the process was forked since the start, and this is the child. */
+bool gilx_sampler_forked(const gilx_sampler *sampler);
+
+/* After the stop. */
+const gilx_totals *gilx_sampler_totals(const gilx_sampler *sampler);
+
+/* After the stop: all threads that were seen, the watched one first. */
+int gilx_sampler_threads(const gilx_sampler *sampler,
+                         const gilx_watched_thread **threads);
+
+/* After the stop: the looks that were kept, the last ones if there were more than there
+ * is room for. Look number i, from 0; how many there are is returned by _looks. */
+int64_t gilx_sampler_looks(const gilx_sampler *sampler);
+const gilx_look *gilx_sampler_look(const gilx_sampler *sampler, int64_t i);
+
+/* Stop it if it runs, and free it. */
+void gilx_sampler_free(gilx_sampler *sampler);
+
+#endif

@@ -1,0 +1,153 @@
+"""Doing an audit."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gilx.audit.comparison import LEAST, compare
+from gilx.audit.record import Audit, Line, Scaling
+from gilx.errors import WatchUnavailableError
+from gilx.formatting import one_line
+from gilx.sampling.probe import probe_warm
+from gilx.speedup.measure import measure
+from gilx.system.environment import Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilx.audit.plan import Call, Plan, Subject
+    from gilx.sampling.usage import GilUsage
+
+__all__ = ["perform"]
+
+_PRECISION = 0.01  # of the hold fraction
+_PROBE = 0.25  # of the budget that goes into the hold fraction
+_UNKNOWN = (0.0, math.inf)
+
+
+def perform(
+    plan: Plan,
+    *,
+    baseline: Audit | None = None,
+    least: float = LEAST,
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Audit:
+    """Measure every call of a plan: how much of it holds the GIL, and how it scales.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to measure.
+    baseline : Audit, optional
+        An earlier audit. A line that looks worse than in this one is measured once more,
+        and the second figures are kept: among many lines some look worse by chance, but
+        seldom twice.
+    least, force : float, bool
+        How to compare with the baseline, as `compare` has them.
+    progress : callable, optional
+        Called with a line of text between measurements.
+
+    Returns
+    -------
+    Audit
+        A line for each call and size, in the order of the plan. A call that raises is a
+        line that says so; the others go on.
+
+    Raises
+    ------
+    ArgumentError
+        The baseline is of another machine, or `least` is out of range.
+
+    """
+    environment = Environment.here()
+    if baseline is not None:
+        # A baseline that can't be used is refused before minutes were spent.
+        compare(baseline, Audit((), environment), least=least, force=force)
+    cases = [(subject, size) for subject in plan.subjects for size in subject.sizes]
+    lines = []
+    for number, (subject, size) in enumerate(cases, 1):
+        where = f"{number} of {len(cases)}, {subject.name}: "
+        line = _line(subject, size, where, progress)
+        if baseline is not None:
+            alone = Audit((line,), environment)
+            changes = compare(baseline, alone, least=least, force=force)
+            if any(change.verdict == "worse" for change in changes):
+                line = _line(subject, size, f"{where}again: ", progress)
+        lines.append(line)
+    if progress is not None:
+        progress("")
+    return Audit(tuple(lines), environment)
+
+
+def _line(
+    subject: Subject,
+    size: int | None,
+    where: str,
+    progress: Callable[[str], None] | None,
+) -> Line:
+    def show(text: str) -> None:
+        if progress is not None and text:
+            progress(f"{where}{text}")
+
+    try:
+        show("setup")
+        call = subject.call(size)
+        scaling = tuple(
+            _scaling(call, workers, subject.budget, show) for workers in subject.workers
+        )
+        show("hold fraction")
+        usage, doubt = _usage(call, subject.budget * _PROBE)
+    except Exception as error:
+        return Line(
+            name=subject.name,
+            size=size,
+            seconds=math.nan,
+            held=math.nan,
+            held_interval=(0.0, 1.0),
+            longest_hold=_UNKNOWN,
+            doubt="",
+            scaling=(),
+            error=one_line(error),
+        )
+    return Line(
+        name=subject.name,
+        size=size,
+        seconds=math.nan if usage is None else usage.wall / usage.repeats,
+        held=math.nan if usage is None else usage.held,
+        held_interval=(0.0, 1.0) if usage is None else usage.held_interval,
+        longest_hold=_UNKNOWN if usage is None else usage.longest_hold,
+        doubt=doubt,
+        scaling=scaling,
+    )
+
+
+def _usage(call: Call, budget: float) -> tuple[GilUsage | None, str]:
+    try:
+        # The first calls, which may compile or fill a cache, were made for the speedup.
+        usage = probe_warm(call, (), _PRECISION, budget)
+    except WatchUnavailableError as error:
+        return None, str(error)
+    return usage, usage.doubt
+
+
+def _scaling(
+    call: Call, workers: int, budget: float, progress: Callable[[str], None]
+) -> Scaling:
+    report = measure(
+        call, workers=workers, budget=budget * (1 - _PROBE), progress=progress
+    )
+    row = report.rows[0]
+    return Scaling(
+        workers=row.workers,
+        blocks=row.blocks,
+        speedup=row.speedup,
+        speedup_interval=row.speedup_interval,
+        ceiling=row.ceiling,
+        ceiling_kind=row.ceiling_kind,
+        of_ceiling=row.of_ceiling,
+        of_ceiling_interval=row.of_ceiling_interval,
+        reading=row.reading,
+        notes=row.notes,
+    )

@@ -1,0 +1,166 @@
+"""What an audit found, for people and for programs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gilx import records
+from gilx.formatting import duration
+from gilx.rendering.text_table import format_table
+from gilx.sampling.usage import percent
+from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
+
+__all__ = ["Audit", "Line", "Scaling"]
+
+_SCHEMA = "gilx.audit"
+_VERSION = 1
+
+_HEAD = (
+    *("call", "size", "time", "held", "longest hold"),
+    *("workers", "speedup", "ceiling", "of ceiling", "reading"),
+)
+_RIGHT = range(1, 9)
+_WIDTH = 140
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How much faster several threads made the calls than one.
+
+    Intervals are ``(low, high)`` at 95 %; where too few blocks say nothing they are
+    ``(0, inf)``. What could not be measured is not a number.
+    """
+
+    workers: int
+    blocks: int
+    speedup: float
+    speedup_interval: tuple[float, float]
+    ceiling: float
+    ceiling_kind: str
+    of_ceiling: float
+    of_ceiling_interval: tuple[float, float]
+    reading: str
+    """What it means, in plain words."""
+    notes: tuple[str, ...] = ()
+    """What makes the figures doubtful."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One callable at one size. Times are in seconds, shares from 0 to 1."""
+
+    name: str
+    size: int | None
+    seconds: float
+    """Wall time of a call on one thread; not a number if there was none."""
+    held: float
+    """Hold fraction of a call alone; not a number where it is not known."""
+    held_interval: tuple[float, float]
+    longest_hold: tuple[float, float]
+    """Bounds of the longest hold."""
+    doubt: str
+    """Why the three above are not known, or not to be trusted; empty if they are."""
+    scaling: tuple[Scaling, ...]
+    """One for each number of workers."""
+    error: str = ""
+    """What the setup or the call raised; empty if nothing."""
+
+    @property
+    def label(self) -> str:
+        """Name and size, as one."""
+        return self.name if self.size is None else f"{self.name} [{self.size}]"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All lines, and where they were measured."""
+
+    lines: tuple[Line, ...]
+    environment: Environment
+
+    def to_json(self) -> str:
+        """Return everything as JSON, which `from_json` reads."""
+        return records.to_json(self, _SCHEMA, _VERSION)
+
+    @classmethod
+    def from_json(cls, text: str) -> Audit:
+        """Return what `to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is no such thing.
+
+        """
+        return records.from_json(cls, text, _SCHEMA, _VERSION)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every call could be made, and compared with its ceiling."""
+        return all(
+            not line.error and all(scaling.blocks for scaling in line.scaling)
+            for line in self.lines
+        )
+
+    def __str__(self) -> str:
+        rows = [row for line in self.lines for row in _rows(line)]
+        table = format_table(_HEAD, rows, right=_RIGHT, width=_WIDTH)
+        notes = [
+            f"{line.label}: {note}"
+            for line in self.lines
+            for note in dict.fromkeys(
+                [
+                    *([f"hold fraction: {line.doubt}"] if line.doubt else []),
+                    *(note for scaling in line.scaling for note in scaling.notes),
+                ]
+            )
+        ]
+        below = ["", *(f"note: {note}" for note in notes)] if notes else []
+        return "\n".join([self.environment.summary(), "", table, *below])
+
+
+def _rows(line: Line) -> list[tuple[str, ...]]:
+    if line.error:
+        blank = ("-",) * 7
+        return [(line.name, _size(line), *blank, f"failed: {line.error}")]
+    first = (
+        line.name,
+        _size(line),
+        "-" if math.isnan(line.seconds) else duration(line.seconds),
+        _held(line),
+        _longest(line),
+    )
+    rows = []
+    for number, scaling in enumerate(line.scaling):
+        start = first if number == 0 else ("",) * len(first)
+        rows.append(
+            (
+                *start,
+                str(scaling.workers),
+                _times(scaling.speedup),
+                _times(scaling.ceiling),
+                "-" if math.isnan(scaling.of_ceiling) else percent(scaling.of_ceiling),
+                scaling.reading,
+            )
+        )
+    return rows
+
+
+def _size(line: Line) -> str:
+    return "" if line.size is None else str(line.size)
+
+
+def _held(line: Line) -> str:
+    return "-" if line.doubt or math.isnan(line.held) else percent(line.held)
+
+
+def _longest(line: Line) -> str:
+    low, high = line.longest_hold
+    if line.doubt or not math.isfinite(high):
+        return "-"
+    return f"{duration(low)} to {duration(high)}"
+
+
+def _times(ratio: float) -> str:
+    return "-" if math.isnan(ratio) else f"{ratio:.2f}x"

@@ -1,0 +1,157 @@
+"""Files that options and arguments name: how they are read and written."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gilx.errors import ArgumentError, MissingExtraError
+from gilx.files import replacing, save_text
+from gilx.rendering.vega_library import check_library
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "check_file",
+    "check_page",
+    "check_picture",
+    "read_record",
+    "save",
+    "save_figure",
+]
+
+_MOST_BYTES = 64_000_000
+
+Record = TypeVar("Record")
+
+
+def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
+    """Return the record in a file.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    from_json : callable
+        Makes the record of text.
+
+    Raises
+    ------
+    ArgumentError
+        The file can't be read, or `from_json` refuses what is in it; the message begins
+        with the file's name.
+
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        text = data.decode()
+    except OSError as error:
+        raise ArgumentError(f"{path}: can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ArgumentError(f"{path}: expected JSON of a report, got no text") from None
+    try:
+        return from_json(text)
+    except ArgumentError as error:
+        # The file is what the library calls the text.
+        raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None
+
+
+def check_file(name: str, path: str) -> None:
+    """Do nothing if the file that the option `name` gives can be written.
+
+    An error is reported before the measuring rather than after it.
+
+    Raises
+    ------
+    ArgumentError
+        The path does not name a file, or nothing can be written there.
+
+    """
+    if path in ("", "-") or Path(path).is_dir():
+        raise ArgumentError(f"{name}: expected the name of a file, got {path!r}")
+    try:
+        if not Path(path).exists() or Path(path).is_file():
+            with tempfile.TemporaryFile(dir=Path(path).resolve().parent):
+                pass
+    except (OSError, ValueError) as error:
+        raise _cannot(name, path, error) from None
+
+
+def check_page(name: str, path: str) -> None:
+    """Do nothing if a page can be made for the file that the option `name` gives.
+
+    Raises
+    ------
+    ArgumentError
+        As for `check_file`.
+    MissingExtraError
+        The library that draws in pages is not installed.
+
+    """
+    check_file(name, path)
+    check_library()
+
+
+def check_picture(name: str, path: str) -> None:
+    """Do nothing if a picture can be made for the file that the option `name` gives.
+
+    Raises
+    ------
+    ArgumentError
+        As for `check_file`.
+    MissingExtraError
+        The library that draws pictures is not installed.
+
+    """
+    check_file(name, path)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("plot() needs matplotlib: pip install 'gilx[plot]'")
+
+
+def save(name: str, path: str, text: str) -> None:
+    """Write a text to the file that the option `name` gives.
+
+    Raises
+    ------
+    ArgumentError
+        It can't be written; what was there before still is.
+
+    """
+    _save(name, path, lambda: save_text(path, text))
+
+
+def save_figure(
+    name: str,
+    path: str,
+    figure: Any,  # noqa: ANN401 - matplotlib is not there for everyone
+) -> None:
+    """Write a picture to the file that the option `name` gives; its ending says how.
+
+    Raises
+    ------
+    ArgumentError
+        It can't be written; what was there before still is.
+
+    """
+
+    def write() -> None:
+        with replacing(path) as fresh:
+            figure.savefig(fresh, dpi=150)
+
+    _save(name, path, write)
+
+
+def _save(name: str, path: str, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except (OSError, ValueError) as error:  # ValueError: a kind of picture, a zero byte
+        raise _cannot(name, path, error) from None
+
+
+def _cannot(name: str, path: str, error: Exception) -> ArgumentError:
+    why = getattr(error, "strerror", None) or error
+    return ArgumentError(f"{name}: can't write {path!r}: {why}")

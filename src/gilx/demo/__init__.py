@@ -1,0 +1,5 @@
+"""The story of the GIL, told in figures measured on this machine.
+
+A chapter is a file of this package: a claim, what to measure of it, and words that follow
+from the figures (see `gilx.demo.chapter.Chapter`).
+"""

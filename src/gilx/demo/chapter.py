@@ -1,0 +1,408 @@
+"""What a chapter is, and the figures that chapters share."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from gilx.formatting import duration
+from gilx.sampling.usage import percent
+from gilx.speedup.report import Loss  # noqa: TC001 - JSON is read by annotations
+from gilx.system.environment import usable_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gilx.sampling.timeline import Timeline
+    from gilx.sampling.usage import GilUsage
+    from gilx.speedup.report import ReportRow
+
+__all__ = [
+    "IDEAL",
+    "Bar",
+    "Chapter",
+    "Effort",
+    "Held",
+    "Picture",
+    "Speedup",
+    "Table",
+    "grouped",
+    "held_table",
+    "one_cpu",
+    "shown",
+    "speedup_picture",
+    "speedup_table",
+    "times",
+]
+
+# An interval up to here is no speedup; a ceiling up to here leaves room for none.
+_NO_SPEEDUP = 1.2
+# From this share of what could be had it is all of it, for people.
+_ALL_OF_IT = 0.85
+_QUICK = 0.2
+# From this share of what is missing it is worth a word where it went.
+_LEAST_LOSS = 0.1
+_LOST_TO = {
+    "GIL": "to the GIL",
+    "machine": "to the machine",
+    "unexplained": "unexplained",
+}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much trouble to take."""
+
+    quick: bool
+    workers: int
+    """Threads, processes or interpreters, at least 2."""
+    show: Callable[[str], None]
+    """Told between measurements how far it is."""
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks to make. Set beforehand: intervals are narrower for that."""
+        return 6 if self.quick else 15
+
+    def seconds(self, full: float) -> float:
+        """Return how long something may take that may take so long in a full run."""
+        return full * _QUICK if self.quick else full
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures for people: titles, rows of cells, and the columns aligned to the right."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a picture. A value that is not finite has none."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    mark: float | None = None
+    """Drawn across the bar: the ceiling."""
+    ideal: float | None = None
+    """Drawn likewise: as many times as fast as there are workers."""
+
+    @property
+    def label(self) -> str:
+        """The name and the value, which a bar of no length does not show."""
+        return f"{self.name}: {shown(self.value)}"
+
+
+def shown(value: float) -> str:
+    """Return a bar's value for people, with zeros at the end: 1.00 beside 1.96."""
+    if not math.isfinite(value):
+        return "unknown"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}"
+
+
+IDEAL = "ideal: as many times as there are workers"
+"""What `Bar.ideal` is, for people."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What to draw of a chapter."""
+
+    unit: str
+    bars: tuple[Bar, ...]
+    mark: str = ""
+    """What the bars' marks are."""
+
+
+@dataclass(frozen=True)
+class Chapter(ABC):
+    """A claim and the figures that bear on it. The words follow from the figures."""
+
+    title: ClassVar[str]
+    depends: ClassVar[str]
+    """What the answer depends on, in a sentence."""
+
+    missing: tuple[str, ...]
+    """What could not be shown here, and why; sentences."""
+
+    @classmethod
+    @abstractmethod
+    def measure(cls, effort: Effort) -> Self:
+        """Measure, and return the figures."""
+
+    @abstractmethod
+    def tables(self) -> list[Table]:
+        """Return the figures as tables; none where there are none."""
+
+    @abstractmethod
+    def sentences(self) -> list[str]:
+        """Say in a few sentences what was found."""
+
+    def timelines(self) -> list[tuple[str, Timeline]]:
+        """Return who held the GIL when, and what ran; none where nothing was watched."""
+        return []
+
+    @abstractmethod
+    def picture(self) -> Picture | None:
+        """Return what to draw; None where nothing was measured."""
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How much faster so many workers were than one; from a row of `gilx.measure`.
+
+    Times are of one unit of the work: of a kernel's problem, or of as many calls as there
+    are workers. How often it was done for a sample differs from row to row.
+    """
+
+    name: str
+    pool: str
+    workers: int
+    serial: float
+    """Seconds that a unit takes one worker."""
+    seconds: float
+    """Seconds that a unit takes all of them."""
+    speedup: float
+    interval: tuple[float, float]
+    """At 95 %; ``(0, inf)`` where nothing is known."""
+    ceiling: float
+    """The speedup that the machine allowed in the same blocks."""
+    ceiling_interval: tuple[float, float]
+    ceiling_kind: str
+    of_ceiling: float
+    held: float | None
+    """Hold fraction of a call alone; None where it was not seen."""
+    losses: tuple[Loss, ...]
+    """Parts of what is missing between the speedup and the number of workers."""
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: ReportRow, name: str) -> Self:
+        """Return what the story tells of a row."""
+        return cls(
+            name=name,
+            pool=row.pool,
+            workers=row.workers,
+            serial=row.serial_seconds / row.repeat,
+            seconds=row.seconds / row.repeat,
+            speedup=row.speedup,
+            interval=row.speedup_interval,
+            ceiling=row.ceiling,
+            ceiling_interval=row.ceiling_interval,
+            ceiling_kind=row.ceiling_kind,
+            of_ceiling=row.of_ceiling,
+            held=row.held,
+            losses=row.losses,
+            notes=row.notes,
+        )
+
+    @property
+    def outcome(self) -> str:
+        """What it comes to.
+
+        ``scales``: all, or nearly all, of what could be had; ``partly``; ``no faster``,
+        although the machine allowed it; ``no room``: neither was anything else, just
+        then; ``unclear``: the intervals do not tell.
+        """
+        low, high = self.interval
+        if not math.isfinite(high):
+            return "unclear"
+        if low <= _NO_SPEEDUP:
+            if self.speedup <= _NO_SPEEDUP and self.ceiling <= _NO_SPEEDUP:
+                return "no room"
+            allowed = math.isnan(self.ceiling) or self.ceiling_interval[0] > _NO_SPEEDUP
+            return "no faster" if high <= _NO_SPEEDUP and allowed else "unclear"
+        # A ceiling that is unknown says nothing; then it is the workers that count.
+        most = self.workers if math.isnan(self.ceiling) else self.ceiling
+        return "scales" if self.speedup >= _ALL_OF_IT * most else "partly"
+
+    def words(self) -> str:
+        """Return the speedup with its interval: ``1.96x (1.90 to 1.99)``."""
+        low, high = self.interval
+        if not math.isfinite(high):
+            return f"{times(self.speedup)} (too few blocks to be sure)"
+        return f"{times(self.speedup)} ({low:.2f} to {high:.2f})"
+
+    def lost(self) -> str:
+        """Return a sentence on where missing workers went; empty if few are missing."""
+        left = missing = self.workers - self.speedup
+        parts = []
+        # Where something else was gained, the losses add up to more than is missing.
+        for loss in sorted(self.losses, key=lambda loss: -loss.amount):
+            amount = min(loss.amount, left)
+            if amount >= _LEAST_LOSS * missing:
+                words = _LOST_TO.get(loss.name, f"to {loss.name}")
+                parts.append(f"{amount:.2f} {words}")
+                left -= amount
+        if self.outcome not in ("partly", "no faster") or not parts:
+            return ""
+        return (
+            f"Of the {self.workers} workers of {self.name}, {missing:.2f} are lost:"
+            f" {', '.join(parts)}."
+        )
+
+    def bar(self) -> Bar:
+        """Return the speedup as a bar."""
+        known = math.isfinite(self.interval[1])
+        return Bar(
+            self.name,
+            self.speedup,
+            self.interval if known else None,
+            None if math.isnan(self.ceiling) else self.ceiling,
+            self.workers,
+        )
+
+
+def speedup_table(rows: Sequence[Speedup], *, what: str, together: str) -> Table:
+    """Return speedups as a table.
+
+    Parameters
+    ----------
+    rows : sequence of Speedup
+        At least one.
+    what, together : str
+        Titles of the first column, and of that of the time that a unit of work takes all
+        workers.
+
+    """
+    return Table(
+        (what, "one", together, "speedup", "95 %", "ceiling", ""),
+        tuple(
+            (
+                row.name,
+                duration(row.serial),
+                duration(row.seconds),
+                times(row.speedup),
+                f"{row.interval[0]:.2f} to {row.interval[1]:.2f}"
+                if math.isfinite(row.interval[1])
+                else "unknown",
+                times(row.ceiling),
+                row.outcome,
+            )
+            for row in rows
+        ),
+        right=(1, 2, 3, 4, 5),
+    )
+
+
+_DOUBT = {
+    "no room": "Nothing is shown, since the machine gave no more to anything just then",
+    "unclear": "The machine was too restless to tell",
+}
+
+
+def grouped(rows: Sequence[Speedup], words: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each outcome with the rows that have it, and on their losses.
+
+    Parameters
+    ----------
+    rows : sequence of Speedup
+        Any number.
+    words : mapping
+        What ``scales``, ``partly`` and ``no faster`` mean for these.
+
+    """
+    said = []
+    for outcome, begin in {**words, **_DOUBT}.items():
+        those = [f"{row.name} {row.words()}" for row in rows if row.outcome == outcome]
+        if those:
+            said.append(f"{begin}: {'; '.join(those)}.")
+    return said + [lost for row in rows if (lost := row.lost())]
+
+
+def speedup_picture(rows: Sequence[Speedup]) -> Picture:
+    """Return speedups as a picture."""
+    return Picture(
+        "speedup", tuple(row.bar() for row in rows), "what the machine could give"
+    )
+
+
+@dataclass(frozen=True)
+class Held:
+    """How much of a call holds the GIL; from `gilx.probe`."""
+
+    library: str
+    name: str
+    seconds: float
+    """Of one call."""
+    held: float
+    """Hold fraction; not a number where nothing could be concluded."""
+    interval: tuple[float, float]
+    cpus: float
+    """CPU time over wall time: above 1, the call had threads of its own."""
+    doubt: str
+
+    @classmethod
+    def of(cls, usage: GilUsage, library: str, name: str) -> Self:
+        """Return what the story tells of a probe."""
+        return cls(
+            library=library,
+            name=name,
+            seconds=usage.wall / usage.repeats,
+            held=math.nan if usage.doubt else usage.held,
+            interval=usage.held_interval,
+            cpus=usage.cpu / usage.wall,
+            doubt=usage.doubt,
+        )
+
+    @property
+    def outcome(self) -> str:
+        """``releases it``, ``holds it``, ``in part``, or ``unclear``."""
+        low, high = self.interval
+        if self.doubt or math.isnan(self.held):
+            return "unclear"
+        if high <= 0.1:
+            return "releases it"
+        if low >= 0.9:
+            return "holds it"
+        return "in part" if high - low < 0.3 else "unclear"
+
+    def bar(self) -> Bar:
+        """Return the share as a bar, in percent."""
+        low, high = self.interval
+        return Bar(
+            f"{self.library} {self.name}",
+            100 * self.held,
+            None if self.doubt else (100 * low, 100 * high),
+        )
+
+
+def held_table(rows: Sequence[Held]) -> Table:
+    """Return shares as a table."""
+    return Table(
+        ("", "call", "a call", "GIL held", "95 %", ""),
+        tuple(
+            (
+                row.library,
+                row.name,
+                duration(row.seconds),
+                percent(row.held),
+                f"{100 * row.interval[0]:.0f} to {100 * row.interval[1]:.0f} %",
+                row.outcome,
+            )
+            for row in rows
+        ),
+        right=(2, 3, 4),
+    )
+
+
+def times(ratio: float) -> str:
+    """Return a ratio in words: ``1.96x``; ``-`` where there is none."""
+    return "-" if math.isnan(ratio) else f"{ratio:.2f}x"
+
+
+def one_cpu() -> tuple[str, ...]:
+    """Say so where there is but one CPU, since nothing that computes is faster then."""
+    if usable_cpus() > 1:
+        return ()
+    words = (
+        "This process may use one CPU only, so nothing that computes can be faster by"
+        " running beside something else: no speedup can be seen here. Give it a second"
+        " one (see taskset, or the container's CPU limit)."
+    )
+    return (words,)

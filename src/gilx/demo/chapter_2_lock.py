@@ -1,0 +1,220 @@
+"""Chapter 2: why there is a lock."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from gilx import ckernels
+from gilx.demo.chapter import Bar, Chapter, Effort, Picture, Table
+from gilx.demo.problem_sizes import size_lasting
+from gilx.formatting import duration
+from gilx.pools import ThreadPool
+from gilx.pools.pool import Region
+from gilx.sampling.usage import percent
+from gilx.speedup.blocks import time_blocks
+from gilx.speedup.samples import in_a_row
+from gilx.speedup.statistics import log_ratios, median_ratio, preset_interval
+from gilx.system.environment import gil_enabled, usable_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Additions", "Lock"]
+
+_UNDER_THE_GIL = "under the GIL, which a call takes once for all of its additions"
+
+_SECONDS = 0.003  # that the unprotected additions of one thread take it
+_CELL = 8  # bytes
+_THREADS = 2
+_WAYS = {
+    "unprotected": ckernels.increment_nogil,
+    "GIL held": ckernels.increment_gil,
+    "atomic": ckernels.increment_atomic,
+}
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What became of additions to one counter, all blocks together."""
+
+    way: str
+    made: int
+    kept: int
+    alone: float
+    """Seconds an addition by one thread takes; the median of the blocks."""
+    together: float
+    """The same, both threads adding: wall time over all additions."""
+
+    @property
+    def lost(self) -> float:
+        """Share of the additions that were lost."""
+        return 1 - self.kept / self.made
+
+
+class _Work:
+    """Additions as work that pools can run: an item is a thread's part."""
+
+    def __init__(self, way: str, times: int) -> None:
+        self.name = way
+        self._increment = _WAYS[way]
+        self._times = times
+
+    def function(self, variant: str) -> Callable[..., Any]:
+        """Return what does a part."""
+        del variant
+        return self._add
+
+    def _add(self, cell: bytearray, start: int, stop: int) -> None:
+        for _ in range(start, stop):
+            self._increment(cell, self._times)
+
+
+@dataclass(frozen=True)
+class Lock(Chapter):
+    """Two threads and one counter."""
+
+    title: ClassVar[str] = "Why the lock exists: two threads and one counter"
+    depends: ClassVar[str] = (
+        "what is shared. The GIL keeps C code that holds it, and Python's own counts of"
+        " references, whole; it does not make x += 1 in Python one step, and code that"
+        " released it must bring its own protection."
+    )
+
+    gil: bool
+    additions: tuple[Additions, ...]
+    """Unprotected, with the GIL held, atomic."""
+    price: float
+    """Time of an atomic addition over one with the GIL held, both threads adding."""
+    price_interval: tuple[float, float]
+
+    @classmethod
+    def measure(cls, effort: Effort) -> Self:
+        """Have threads add to one counter in three ways."""
+        kept = dict.fromkeys(_WAYS, 0)
+        made = dict.fromkeys(_WAYS, 0)
+        times = size_lasting(_alone, _SECONDS)
+        with ThreadPool(_THREADS) as threads, ThreadPool(1) as one:
+
+            def arm(way: str, pool: ThreadPool) -> Callable[[], float]:
+                def add() -> float:
+                    cell = bytearray(_CELL)
+                    task = _Work(way, times)
+                    work = Region(task, "python", (cell,), pool.workers, "static")
+                    spent = pool.run(work) / (pool.workers * times)
+                    if pool is threads:
+                        made[way] += pool.workers * times
+                        kept[way] += int.from_bytes(cell, sys.byteorder)
+                    return spent
+
+                return add
+
+            arms = {
+                (way, pool.workers): arm(way, pool)
+                for way in _WAYS
+                for pool in (one, threads)
+            }
+            samples = time_blocks(
+                arms, effort.blocks, between=lambda n: effort.show(f"block {n + 1}")
+            )
+        both = samples["atomic", _THREADS], samples["GIL held", _THREADS]
+        return cls(
+            missing=()
+            if usable_cpus() > 1
+            else (
+                (
+                    "On one CPU threads change over only every few milliseconds, so that"
+                    " hardly an addition meets another; that makes it rare, not safe."
+                ),
+            ),
+            gil=gil_enabled(),
+            additions=tuple(
+                Additions(
+                    way,
+                    made[way],
+                    kept[way],
+                    median(samples[way, 1]),
+                    median(samples[way, _THREADS]),
+                )
+                for way in _WAYS
+            ),
+            price=median_ratio(*both),
+            price_interval=preset_interval(log_ratios(*both)),
+        )
+
+    def tables(self) -> list[Table]:
+        """Return what was kept and what it cost."""
+        return [
+            Table(
+                ("way", "made", "kept", "lost", "1 thread", f"{_THREADS} threads"),
+                tuple(
+                    (
+                        self._name(row),
+                        f"{row.made:,}",
+                        f"{row.kept:,}",
+                        _lost(row),
+                        duration(row.alone),
+                        duration(row.together),
+                    )
+                    for row in self.additions
+                ),
+                right=(1, 2, 3, 4),
+            )
+        ]
+
+    def sentences(self) -> list[str]:
+        """Say who lost how much, and what protection costs."""
+        unprotected, held, atomic = self.additions
+        said = ["To add 1 is to load, to add, and to store; the last two columns are the"]
+        said[0] += " time of one addition."
+        if unprotected.kept < unprotected.made:
+            said.append(
+                f"Unprotected, {_THREADS} threads lost {_lost(unprotected)} of what they"
+                " added: both load the same number, and one store undoes the other."
+            )
+        else:
+            said.append("Unprotected, none was lost this time, by luck.")
+        if self.gil:
+            said.append(
+                f"With the GIL held {_lost(held)} is lost: only one of them runs at a"
+                " time."
+            )
+        else:
+            said.append(
+                f"The call that would hold the GIL lost {_lost(held)}: there is none"
+                " here, so such C code needs a lock of its own."
+            )
+        low, high = self.price_interval
+        sure = f" ({low:.2g} to {high:.2g})" if math.isfinite(high) else ""
+        said.append(
+            f"Atomic additions lose {'none' if atomic.kept == atomic.made else 'some'},"
+            f" and pay: {duration(atomic.together)} each, {self.price:.2g} times{sure} as"
+            f" long as {_UNDER_THE_GIL if self.gil else 'plain ones'}, while both threads"
+            " want the same memory."
+        )
+        return said
+
+    def picture(self) -> Picture:
+        """Return the shares that were lost."""
+        return Picture(
+            "additions lost, %",
+            tuple(Bar(self._name(row), 100 * row.lost) for row in self.additions),
+        )
+
+    def _name(self, row: Additions) -> str:
+        """Return what to call a way where there may be no GIL."""
+        return row.way if self.gil or row.way != "GIL held" else "no GIL to hold"
+
+
+def _alone(times: int) -> float:
+    """Return how long it takes one thread to add so often, unprotected."""
+    return in_a_row(partial(ckernels.increment_nogil, bytearray(_CELL), times), 1)
+
+
+def _lost(row: Additions) -> str:
+    """Return the share in words: none is said of none only."""
+    return "none" if row.kept == row.made else percent(row.lost)

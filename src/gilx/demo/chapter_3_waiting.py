@@ -1,0 +1,286 @@
+"""Chapter 3: threads that wait."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from gilx.ckernels import spin
+from gilx.demo.chapter import (
+    Chapter,
+    Effort,
+    Picture,
+    Speedup,
+    Table,
+    grouped,
+    speedup_picture,
+    speedup_table,
+)
+from gilx.demo.chapter_1_pure_python import count_down_for
+from gilx.formatting import duration, one_line
+from gilx.sampling.latency import latency
+from gilx.speedup.measure import measure
+from gilx.system.environment import gil_enabled, usable_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Beside", "Waiting", "read_file", "read_reply"]
+
+_THREADS = 4  # more than CPUs, often: who waits needs none
+_WAIT = 0.02  # seconds that a sleep, or a server's answer, takes
+_REPLY = 65_536  # bytes
+_FILE = 16 << 20
+_PIECE = 1 << 20
+_CALL_NS = 20_000_000
+_SLOW = 1e-3  # seconds: a delay of that much is due to the GIL
+
+# Another process, so that it does not take the GIL itself. It ends when its standard
+# input does, as it does with this process.
+_SERVER = f"""
+import asyncio, sys
+async def answer(reader, writer):
+    await asyncio.sleep({_WAIT})
+    writer.write(bytes({_REPLY}))
+    await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    loop.add_reader(sys.stdin, done.set_result, None)
+    await done
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def _server() -> Iterator[int]:
+    """Yield the port of a server on the loopback.
+
+    Raises
+    ------
+    OSError
+        There is none: no process, or no loopback.
+
+    """
+    with subprocess.Popen(  # noqa: S603 - our own text, given to this interpreter
+        [sys.executable, "-I", "-S", "-c", _SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            port = process.stdout.readline()
+            if not port:
+                raise OSError("the server did not start")
+            yield int(port)
+        finally:
+            process.stdin.close()
+
+
+def read_reply(port: int) -> int:
+    """Connect to the server, read all that it sends, and return how much that was."""
+    found = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+        while piece := line.recv(_REPLY):
+            found += len(piece)
+    return found
+
+
+def read_file(path: str) -> int:
+    """Read a file and return its length."""
+    found = 0
+    piece = bytearray(_PIECE)
+    with Path(path).open("rb", buffering=0) as file:
+        while length := file.readinto(piece):
+            found += length
+    return found
+
+
+@dataclass(frozen=True)
+class Beside:
+    """How a thread that answers fares beside one that computes. From `gilx.latency`."""
+
+    name: str
+    """What the other thread does."""
+    delay: float
+    """Median delay beside it, in seconds."""
+    worst: float
+    """The delay that 99 % do not exceed."""
+    echoes: float | None
+    """Round trips to another process a second; None where there is no loopback."""
+
+    @property
+    def restless(self) -> bool:
+        """Whether there were more round trips than the delay of each allows.
+
+        A thread that waits for the GIL is late for each message. If it is not, the other
+        thread was kept from computing, and the round trips show nothing.
+        """
+        slow = self.delay >= _SLOW
+        return slow and self.echoes is not None and self.echoes * self.delay > 3
+
+
+@dataclass(frozen=True)
+class Waiting(Chapter):
+    """Threads that sleep, read a socket and read files; and one that computes."""
+
+    title: ClassVar[str] = "I/O-bound threads, and when the GIL begins to matter to them"
+    depends: ClassVar[str] = (
+        "what else runs in the process. A thread that waits holds no GIL; but where there"
+        " is one, the thread wants it back after each wait, and a neighbour that computes"
+        " makes it wait for that."
+    )
+
+    gil: bool
+    switch_interval: float
+    """Seconds after which a thread is asked to let the GIL go."""
+    cpus: int
+    """How many the process may use."""
+    waits: tuple[Speedup, ...]
+    beside: tuple[Beside, ...]
+    """Beside a thread that computes without the GIL, which the others are compared with:
+    beside none at all a CPU would fall asleep after each message, and wake up late. Then
+    beside pure Python, and C that holds the GIL."""
+
+    @classmethod
+    def measure(cls, effort: Effort) -> Self:
+        """Measure three kinds of waiting, and the delays beside three kinds of work."""
+        missing: list[str] = []
+        waits = [_measured(partial(time.sleep, _WAIT), "sleep", effort)]
+        try:
+            with _server() as port:
+                waits.append(
+                    _measured(partial(read_reply, port), "read a socket", effort)
+                )
+        except OSError as error:
+            missing.append(f"Reading a socket can't be shown: {one_line(error)}.")
+        try:
+            with tempfile.TemporaryDirectory() as directory:
+                path = Path(directory) / "file"
+                path.write_bytes(bytes(_FILE))
+                call = partial(read_file, str(path))
+                waits.append(_measured(call, "read a file", effort))
+        except OSError as error:
+            missing.append(f"Reading files can't be shown: {one_line(error)}.")
+        # Work in C of a known length, holding the GIL and not.
+        computing: dict[str, Callable[[], object]] = {
+            "released C": partial(spin, 0, _CALL_NS, _CALL_NS),
+            "pure Python": count_down_for(_CALL_NS * 1e-9),
+            "held C": partial(spin, _CALL_NS, 0, _CALL_NS),
+        }
+        return cls(
+            missing=tuple(missing),
+            gil=gil_enabled(),
+            switch_interval=sys.getswitchinterval(),
+            cpus=usable_cpus(),
+            waits=tuple(waits),
+            beside=tuple(_beside(call, name, effort) for name, call in computing.items()),
+        )
+
+    def tables(self) -> list[Table]:
+        """Return the speedups and the delays."""
+        return [
+            speedup_table(self.waits, what="what", together=f"{_THREADS} threads"),
+            Table(
+                ("beside a thread in", "delay", "p99", "echoes/s"),
+                tuple(
+                    (
+                        row.name,
+                        duration(row.delay),
+                        duration(row.worst),
+                        f"{_number(row.echoes)}{' ?' if row.restless else ''}",
+                    )
+                    for row in self.beside
+                ),
+                right=(1, 2, 3),
+            ),
+        ]
+
+    def sentences(self) -> list[str]:
+        """Say how waits overlap, and what a neighbour does to them."""
+        said = grouped(
+            self.waits,
+            {
+                "scales": f"{_THREADS} threads wait at once, and the GIL hardly matters"
+                if self.gil
+                else f"{_THREADS} threads wait at once",
+                "partly": "Faster, but by less than the machine could",
+                "no faster": "No faster",
+            },
+        )
+        if any(row.name == "read a file" for row in self.waits):
+            said.append(
+                "The file is in the system's cache, so that reading it is copying memory,"
+                f" which {self.cpus} CPU{'s' if self.cpus > 1 else ''} share; a slow disk"
+                " would be waiting, like a socket."
+            )
+        said += self._convoy()
+        return said
+
+    def _convoy(self) -> list[str]:
+        released, python, held = self.beside
+        hold = "hold the GIL" if self.gil else "would hold the GIL"
+        late = (
+            "Now one more thread computes, and the waiting one wants to run every 5 ms."
+            f" It is late by {duration(released.delay)} beside C calls that release the"
+            f" GIL, by {duration(python.delay)} beside pure Python, by"
+            f" {duration(held.delay)} beside C calls that {hold} for"
+            f" {duration(_CALL_NS * 1e-9)}. All three keep a CPU busy"
+            f"{'; only the GIL differs' if self.gil else ', and there is no GIL'}."
+        )
+        said = [late]
+        if self.gil and python.delay > 10 * released.delay:
+            said.append(
+                "A thread that computes in Python lets go only when asked, every"
+                f" {duration(self.switch_interval)}; one in C, when its call is over."
+            )
+        if any(row.restless for row in self.beside):
+            said.append(
+                "Where round trips have a question mark, the machine was too busy: the"
+                " other thread did not compute all the time."
+            )
+        elif self.gil and python.echoes and python.echoes < (released.echoes or 0):
+            said.append(
+                f"A server pays that for each message: {_number(released.echoes)} round"
+                f" trips a second beside the released calls, {_number(python.echoes)}"
+                " beside pure Python."
+            )
+        return said
+
+    def picture(self) -> Picture:
+        """Return the speedups."""
+        return speedup_picture(self.waits)
+
+
+def _measured(call: Callable[[], object], name: str, effort: Effort) -> Speedup:
+    report = measure(
+        call,
+        workers=_THREADS,
+        budget=effort.seconds(4),
+        blocks=effort.blocks,
+        progress=lambda text: effort.show(f"{name}: {text}" if text else ""),
+    )
+    return Speedup.of(report.rows[0], name)
+
+
+def _beside(call: Callable[[], object], name: str, effort: Effort) -> Beside:
+    effort.show(f"delays beside {name}")
+    _, row = latency(call, duration=effort.seconds(1.2)).rows
+    return Beside(name=name, delay=row.p50, worst=row.p99, echoes=row.echoes)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"

@@ -1,0 +1,216 @@
+"""Chapter 4: several processes."""
+
+from __future__ import annotations
+
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass
+from statistics import median
+from typing import ClassVar, Self
+
+from gilx import kernels
+from gilx.demo.chapter import (
+    Chapter,
+    Effort,
+    Picture,
+    Speedup,
+    Table,
+    grouped,
+    one_cpu,
+    speedup_picture,
+    speedup_table,
+    times,
+)
+from gilx.demo.courier_process import Courier
+from gilx.demo.problem_sizes import problem_size
+from gilx.formatting import duration, one_line
+from gilx.pools import start
+from gilx.speedup.blocks import time_blocks
+from gilx.speedup.measure import measure
+from gilx.system.environment import gil_enabled
+
+__all__ = ["Moving", "Processes", "pays_from"]
+
+_KERNEL = "collatz"
+_SECONDS = 0.03  # that a problem takes one worker
+_NAMES = {"python": "pure Python", "c-gil": "C, held"}
+_MEGABYTES = 8
+_GAINS = ("scales", "partly")
+_BLOCKS = 25  # a round trip takes little: as many as make the median sure
+
+
+@dataclass(frozen=True)
+class Moving:
+    """What one process costs. Times are in seconds."""
+
+    start: float
+    """From starting a Python process until it answers."""
+    message: float
+    """There and back with next to nothing; the median."""
+    data: float
+    """There and back with that many megabytes; the median."""
+    megabytes: int
+
+
+def pays_from(cost: float, speedup: float) -> float:
+    """Return from how many seconds of work on a gain makes up for a cost.
+
+    Work that takes T alone takes T / speedup and the cost: equal where
+    ``T (1 - 1 / speedup) = cost``.
+
+    Parameters
+    ----------
+    cost : float
+        Seconds.
+    speedup : float
+        Above 1.
+
+    """
+    return cost / (1 - 1 / speedup)
+
+
+@dataclass(frozen=True)
+class Processes(Chapter):
+    """Kernels that hold the GIL, in processes; what these cost."""
+
+    title: ClassVar[str] = "Several processes, each with a GIL of its own"
+    depends: ClassVar[str] = (
+        "how much a task computes for each byte that it is sent and sends back. Arrays in"
+        " shared memory need not be sent; what is pickled is copied, twice each way."
+    )
+
+    gil: bool
+    processes: tuple[Speedup, ...]
+    sizes: tuple[int, ...]
+    """Of the problem of each of them: what takes one worker some 30 ms."""
+    moving: Moving | None
+    """None where no process can be started."""
+
+    @classmethod
+    def measure(cls, effort: Effort) -> Self:
+        """Measure two kernels in processes, and what starting and moving costs."""
+        missing = list(one_cpu())
+        kernel = kernels.get(_KERNEL)
+        rows: list[Speedup] = []
+        sizes: list[int] = []
+        moving = None
+        try:
+            with start("processes", effort.workers) as pool:
+                for variant, name in _NAMES.items():
+                    effort.show(f"how much {name} computes in a while")
+                    size = problem_size(kernel, variant, _SECONDS)
+                    report = measure(
+                        kernel,
+                        variants=[variant],
+                        pools=[pool],
+                        size=size,
+                        budget=effort.seconds(3),
+                        blocks=effort.blocks,
+                        progress=effort.show,
+                    )
+                    sizes.append(size)
+                    rows.append(Speedup.of(report.rows[0], name))
+            effort.show("moving data")
+            moving = _moving()
+        except (OSError, BrokenExecutor) as error:
+            missing.append(f"Processes can't be used here: {one_line(error)}.")
+        return cls(
+            missing=tuple(missing),
+            gil=gil_enabled(),
+            processes=tuple(rows),
+            sizes=tuple(sizes),
+            moving=moving,
+        )
+
+    def tables(self) -> list[Table]:
+        """Return the speedups and the costs."""
+        found = []
+        if self.processes:
+            workers = self.processes[0].workers
+            found.append(
+                speedup_table(
+                    self.processes, what=_KERNEL, together=f"{workers} processes"
+                )
+            )
+        if self.moving is not None:
+            moving = self.moving
+            found.append(
+                Table(
+                    ("what a process costs", ""),
+                    (
+                        ("starting it, until it answers", duration(moving.start)),
+                        ("a message there and back", duration(moving.message)),
+                        (
+                            f"{moving.megabytes} MB there and back, pickled",
+                            duration(moving.data),
+                        ),
+                    ),
+                    right=(),
+                )
+            )
+        return found
+
+    def sentences(self) -> list[str]:
+        """Say how they scale, what they cost and from when on that pays."""
+        said = grouped(
+            self.processes,
+            {
+                "scales": "Side by side, though each holds a GIL"
+                if self.gil
+                else "Side by side, as threads are here, where there is no GIL",
+                "partly": "Side by side in part",
+                "no faster": "No faster",
+            },
+        )
+        if len({*self.sizes}) > 1:
+            each = [
+                f"{size:,} in {row.name}"
+                for row, size in zip(self.processes, self.sizes, strict=True)
+            ]
+            said.append(
+                "Each computes as many items as take one worker about"
+                f" {duration(_SECONDS)}: {'; '.join(each)}."
+            )
+        if self.moving is None or not self.processes:
+            return said
+        if (speedup := self.gain()) is None:
+            said.append(
+                "No gain was seen, so there is none to set against what they cost."
+            )
+            return said
+        moving = self.moving
+        said.append(
+            f"At {times(speedup)} a task pays from about"
+            f" {duration(pays_from(moving.message, speedup))} of work if hardly any data"
+            f" goes with it, from about {duration(pays_from(moving.data, speedup))} if"
+            f" {moving.megabytes} MB go there and back. A program wins back the start of"
+            f" the processes with {duration(pays_from(moving.start, speedup))} of work."
+        )
+        return said
+
+    def gain(self) -> float | None:
+        """Return the best speedup, of those that show a gain; None if none does."""
+        return max(
+            (row.speedup for row in self.processes if row.outcome in _GAINS), default=None
+        )
+
+    def picture(self) -> Picture | None:
+        """Return the speedups."""
+        return speedup_picture(self.processes) if self.processes else None
+
+
+def _moving() -> Moving:
+    data = bytes(_MEGABYTES << 20)
+    with Courier() as courier:
+        samples = time_blocks(
+            {
+                "message": lambda: courier.round_trip(b""),
+                "data": lambda: courier.round_trip(data),
+            },
+            _BLOCKS,
+        )
+        return Moving(
+            start=courier.start_seconds,
+            message=median(samples["message"]),
+            data=median(samples["data"]),
+            megabytes=_MEGABYTES,
+        )

@@ -1,0 +1,184 @@
+"""Chapter 5: libraries that let the GIL go."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from gilx.demo.chapter import Chapter, Effort, Held, Picture, Table, held_table
+from gilx.demo.problem_sizes import size_lasting
+from gilx.errors import WatchUnavailableError
+from gilx.sampling.probe import probe
+from gilx.speedup.samples import in_a_row
+from gilx.system.environment import gil_enabled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Libraries", "pin_blas"]
+
+_SECONDS = 0.002  # that np.sin of a column, or a product of matrices, takes
+_OWN_THREADS = 1.3  # CPU time over wall time that one thread can't come to
+_PINS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+def pin_blas() -> bool:
+    """Have BLAS, if it is not loaded yet, use one thread; return whether it will.
+
+    Libraries read these variables once, when they are loaded. Variables that are set
+    already stay as they are.
+    """
+    if "numpy" not in sys.modules:
+        for name in _PINS:
+            os.environ.setdefault(name, "1")
+    return all(os.environ.get(name) == "1" for name in _PINS)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[str]:
+    """Keep BLAS to one thread; yield how that was done, in words."""
+    try:
+        limits = importlib.import_module("threadpoolctl").threadpool_limits
+    except ImportError:
+        yield (
+            "kept to one thread by the environment"
+            if pin_blas()
+            else "not kept to one thread: install threadpoolctl"
+        )
+        return
+    with limits(1):
+        yield "kept to one thread by threadpoolctl"
+
+
+def _rows() -> int:
+    """Return how many rows the data has, so that calls last for some time."""
+    import numpy as np  # noqa: PLC0415 - slow to load, and only used here
+
+    return size_lasting(lambda n: in_a_row(partial(np.sin, np.ones(n)), 1), _SECONDS)
+
+
+def _numpy_calls(rows: int) -> dict[str, Callable[[], object]]:
+    import numpy as np  # noqa: PLC0415 - as above
+
+    def product(size: int) -> float:
+        square = np.ones((size, size))
+        return in_a_row(lambda: square @ square, 1)
+
+    rng = np.random.default_rng(0)
+    numbers = rng.random(rows)
+    size = size_lasting(product, _SECONDS)
+    matrix = rng.random((size, size))
+    objects = numbers[: rows // 10].astype(object)
+    return {
+        "sort": lambda: np.sort(numbers),
+        "sin": lambda: np.sin(numbers),
+        "matrix @ matrix": lambda: matrix @ matrix,
+        "sum of Python objects": objects.sum,
+        "tolist": numbers.tolist,
+    }
+
+
+def _pandas_calls(rows: int) -> dict[str, Callable[[], object]]:
+    """Return calls of pandas.
+
+    Raises
+    ------
+    ImportError
+        It is not installed.
+
+    """
+    pandas: Any = importlib.import_module("pandas")
+    import numpy as np  # noqa: PLC0415 - as above
+
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        {"key": rng.integers(0, 1000, rows), "value": rng.random(rows)}
+    )
+    words = pandas.Series([f"word {n}" for n in range(rows // 10)])
+    few = frame["value"][: rows // 20]
+    groups = frame.groupby("key")["value"]
+    rolling = frame["value"].rolling(50)
+    return {
+        "groupby.sum": groups.sum,
+        "rolling.mean": rolling.mean,
+        "sort_values": lambda: frame.sort_values("value"),
+        "str.upper": words.str.upper,
+        "apply(a function)": lambda: few.apply(_half),
+    }
+
+
+def _half(value: float) -> float:
+    return value / 2
+
+
+@dataclass(frozen=True)
+class Libraries(Chapter):
+    """How much of some calls of NumPy and pandas holds the GIL."""
+
+    title: ClassVar[str] = "Libraries that release the GIL: NumPy and pandas"
+    depends: ClassVar[str] = (
+        "the call, the type and the size: arrays of numbers are worked on without the"
+        " GIL, Python objects never; small arrays are done before a release pays."
+        " `gilx probe` tells for calls of your own."
+    )
+
+    calls: tuple[Held, ...]
+    blas: str
+    """How BLAS, which has threads of its own, was kept from using them."""
+
+    @classmethod
+    def measure(cls, effort: Effort) -> Self:
+        """Probe the calls."""
+        missing: list[str] = []
+        calls: list[Held] = []
+        with _one_thread_each() as blas:
+            rows = _rows()
+            found = {"NumPy": _numpy_calls(rows)}
+            try:
+                found["pandas"] = _pandas_calls(rows)
+            except ImportError:
+                missing.append("pandas is not installed: pip install pandas.")
+            try:
+                for library, those in found.items():
+                    for name, call in those.items():
+                        effort.show(f"{library} {name}")
+                        usage = probe(call, precision=0.05, budget=effort.seconds(1))
+                        calls.append(Held.of(usage, library, name))
+            except WatchUnavailableError as error:
+                why = str(error) if gil_enabled() else "this Python runs without a GIL"
+                missing.insert(0, f"There is nothing to watch: {why}.")
+        return cls(missing=tuple(missing), calls=tuple(calls), blas=blas)
+
+    def tables(self) -> list[Table]:
+        """Return the shares."""
+        return [held_table(self.calls)] if self.calls else []
+
+    def sentences(self) -> list[str]:
+        """Say which calls release it, which don't, and what is doubtful."""
+        said = []
+        for outcome, words in (
+            ("releases it", "Threads run side by side in"),
+            ("in part", "They do in part in"),
+            ("holds it", "They take turns in"),
+            ("unclear", "The watch could not tell of"),
+        ):
+            names = [f"{c.library} {c.name}" for c in self.calls if c.outcome == outcome]
+            if names:
+                said.append(f"{words} {', '.join(names)}.")
+        own = [f"{c.library} {c.name}" for c in self.calls if c.cpus > _OWN_THREADS]
+        if own:
+            said.append(f"Threads of its own had {', '.join(own)}.")
+        if self.calls:
+            said.append(f"BLAS, which is behind @, was {self.blas}.")
+        return said
+
+    def picture(self) -> Picture | None:
+        """Return the shares."""
+        if not self.calls:
+            return None
+        return Picture("GIL held, % of a call", tuple(call.bar() for call in self.calls))

@@ -1,0 +1,165 @@
+"""Chapter 6: an extension of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from gilx import ckernels, kernels
+from gilx.demo.chapter import (
+    Chapter,
+    Effort,
+    Picture,
+    Speedup,
+    Table,
+    grouped,
+    one_cpu,
+    speedup_picture,
+    speedup_table,
+)
+from gilx.demo.problem_sizes import problem_size
+from gilx.demo.release_proof import meet, runs_beside
+from gilx.demo.watched_threads import watched
+from gilx.sampling.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
+from gilx.speedup.measure import measure
+from gilx.system.environment import gil_enabled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Extension", "Proof"]
+
+_KERNEL = "mandelbrot"
+_SECONDS = 0.006  # that the problem takes in C; in Cython it takes several times as long
+_PROVED = 0.02  # seconds of a call: time for another thread to wake up
+_VARIANTS = {
+    "c-gil": "C, held",
+    "c-nogil": "C, released",
+    "cython-gil": "Cython, held",
+    "cython-nogil": "Cython, released",
+}
+_HELD_WAIT = 0.05  # seconds: long enough for the other one, if it could come
+_MEETING = 30.0
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether another thread ran Python inside a call of a variant."""
+
+    name: str
+    runs_beside: bool
+
+
+@dataclass(frozen=True)
+class Extension(Chapter):
+    """The same kernel, compiled, with the GIL held and released."""
+
+    title: ClassVar[str] = "Your own extension, in C and in Cython"
+    depends: ClassVar[str] = (
+        "what the code touches: only what is no Python object may run without the GIL."
+        " It depends on the bottleneck, too: work that waits for memory scales less"
+        " (`gilx measure triad`)."
+    )
+
+    gil: bool
+    variants: tuple[Speedup, ...]
+    proofs: tuple[Proof, ...]
+    met_held: int
+    """How many of two threads were inside a C call at once, the GIL held."""
+    met_released: int
+    """The same, the GIL released."""
+    lanes_held: Timeline | None = None
+    """Who held the GIL while threads called the kernel in C that holds it; None where it
+    can't be watched."""
+    lanes_released: Timeline | None = None
+    """The same of the one that releases it."""
+
+    @classmethod
+    def measure(cls, effort: Effort) -> Self:
+        """Measure four variants, and prove who lets others run."""
+        kernel = kernels.get(_KERNEL)
+        effort.show("two threads meet, or don't")
+        proofs = tuple(
+            Proof(
+                name,
+                runs_beside(_call(variant, problem_size(kernel, variant, _PROVED))),
+            )
+            for variant, name in _VARIANTS.items()
+        )
+        wait = _HELD_WAIT if gil_enabled() else _MEETING
+        met_held = meet(ckernels.rendezvous_gil, wait)
+        met_released = meet(ckernels.rendezvous_nogil, _MEETING)
+        size = problem_size(kernel, "c-nogil", _SECONDS)
+        report = measure(
+            kernel,
+            variants=list(_VARIANTS),
+            workers=effort.workers,
+            size=size,
+            budget=effort.seconds(10),
+            blocks=effort.blocks,
+            progress=effort.show,
+        )
+        return cls(
+            missing=one_cpu(),
+            gil=gil_enabled(),
+            variants=tuple(
+                Speedup.of(row, _VARIANTS[row.variant or ""]) for row in report.rows
+            ),
+            proofs=proofs,
+            met_held=met_held,
+            met_released=met_released,
+            lanes_held=watched(_call("c-gil", size), effort.workers),
+            lanes_released=watched(_call("c-nogil", size), effort.workers),
+        )
+
+    def tables(self) -> list[Table]:
+        """Return the speedups."""
+        threads = f"{self.variants[0].workers} threads"
+        return [speedup_table(self.variants, what=_KERNEL, together=threads)]
+
+    def sentences(self) -> list[str]:
+        """Say what is proved, and what was gained."""
+        met = {1: "never met", 2: "met"}
+        said = [
+            (
+                f"Proof, on one CPU too: two threads in a C call that waits for the other"
+                f" {met[self.met_held]} with the GIL held"
+                f"{'' if self.gil else ' (there is none here)'},"
+                f" and {met[self.met_released]} with it released."
+            )
+        ]
+        for runs, words in (
+            (True, "Another thread ran Python inside"),
+            (False, "None did inside"),
+        ):
+            names = [proof.name for proof in self.proofs if proof.runs_beside == runs]
+            if names:
+                said.append(f"{words}: {'; '.join(names)}.")
+        return said + grouped(
+            self.variants,
+            {
+                "no faster": "No faster in threads",
+                "scales": "Side by side",
+                "partly": "Side by side in part",
+            },
+        )
+
+    def timelines(self) -> list[tuple[str, Timeline]]:
+        """Return who held the GIL while threads called the kernel in C."""
+        both = {
+            "C that holds it, in threads": self.lanes_held,
+            "C that releases it, in threads": self.lanes_released,
+        }
+        return [(name, lanes) for name, lanes in both.items() if lanes is not None]
+
+    def picture(self) -> Picture:
+        """Return the speedups."""
+        return speedup_picture(self.variants)
+
+
+def _call(variant: str, size: int) -> Callable[[], object]:
+    """Return a call of the kernel, which threads may make at once: the same values."""
+    kernel = kernels.get(_KERNEL)
+    problem = kernel.problem(size)
+    return partial(kernel.function(variant), *problem.inputs, problem.out)

@@ -1,0 +1,171 @@
+"""The story as a record: all chapters, measured and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Self
+
+from gilx.demo.chapter import Chapter, Effort
+from gilx.demo.chapter_1_pure_python import PurePython
+from gilx.demo.chapter_2_lock import Lock
+from gilx.demo.chapter_3_waiting import Waiting
+from gilx.demo.chapter_4_processes import Processes
+from gilx.demo.chapter_5_libraries import Libraries
+from gilx.demo.chapter_6_extension import Extension
+from gilx.demo.chapter_7_interpreters import Interpreters
+from gilx.demo.chapter_8_free_threading import FreeThreaded
+from gilx.errors import ArgumentError, at_least
+from gilx.records import from_json, to_json
+from gilx.system.environment import Environment, usable_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["CHAPTERS", "Story", "tell"]
+
+_SCHEMA = "gilx.demo"
+_VERSION = 1
+CHAPTERS: dict[str, type[Chapter]] = {
+    "pure": PurePython,
+    "lock": Lock,
+    "waiting": Waiting,
+    "processes": Processes,
+    "libraries": Libraries,
+    "extension": Extension,
+    "interpreters": Interpreters,
+    "free": FreeThreaded,
+}
+"""The chapters in their order, by the names of their fields in the record."""
+
+_MOST_WORKERS = 8  # by default: enough to see it, and soon started
+
+
+@dataclass(frozen=True)
+class Story:
+    """The chapters that were measured; None in the place of those that were not."""
+
+    environment: Environment
+    quick: bool
+    workers: int
+    """How many threads, processes or interpreters computed at once."""
+    seconds: float
+    """How long it took to measure."""
+    pure: PurePython | None = None
+    lock: Lock | None = None
+    waiting: Waiting | None = None
+    processes: Processes | None = None
+    libraries: Libraries | None = None
+    extension: Extension | None = None
+    interpreters: Interpreters | None = None
+    free: FreeThreaded | None = None
+
+    def chapters(self) -> list[tuple[int, str, Chapter]]:
+        """Return number, name and figures of the chapters that there are."""
+        return [
+            (number, name, chapter)
+            for number, name in enumerate(CHAPTERS, 1)
+            if (chapter := getattr(self, name)) is not None
+        ]
+
+    def to_json(self) -> str:
+        """Return the figures as JSON text, which `from_json` reads."""
+        return to_json(self, _SCHEMA, _VERSION)
+
+    def to_html(self) -> str:
+        """Return the story as a page: its chapters, with pictures that the browser draws.
+
+        It is one HTML file that asks the network for nothing.
+
+        Raises
+        ------
+        MissingExtraError
+            What draws in it is not installed; the extra ``html`` has it.
+
+        """
+        from gilx.demo.demo_page import document_of  # noqa: PLC0415 - for this only
+
+        whole = len(self.chapters()) == len(CHAPTERS)
+        return document_of(self, whole=whole).html()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return what `to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is no such thing, or was written by a gilx too new for this one.
+
+        """
+        return from_json(cls, text, _SCHEMA, _VERSION)
+
+
+def tell(
+    numbers: Iterable[int] | None = None,
+    *,
+    quick: bool = False,
+    workers: int | None = None,
+    show: Callable[[str], None] | None = None,
+    each: Callable[[int, Chapter], None] | None = None,
+) -> Story:
+    """Measure chapters of the story.
+
+    Parameters
+    ----------
+    numbers : iterable of int, optional
+        Which chapters, from 1; by default all.
+    quick : bool
+        Whether to be content with wider intervals: under 20 seconds for all chapters on
+        two idle CPUs, not under 90.
+    workers : int, optional
+        How many threads, processes or interpreters compute at once, at least 2; by
+        default the usable CPUs, 2 to 8.
+    show : callable, optional
+        Told between measurements how far it is.
+    each : callable, optional
+        Handed the number and the figures of each chapter when it is done.
+
+    Returns
+    -------
+    Story
+        The figures.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described; the message names it.
+
+    """
+    wanted = list(range(1, len(CHAPTERS) + 1) if numbers is None else numbers)
+    for number in wanted:
+        if not 1 <= number <= len(CHAPTERS):
+            raise ArgumentError(f"chapter: expected 1 to {len(CHAPTERS)}, got {number}")
+    count = (
+        max(2, min(_MOST_WORKERS, usable_cpus()))
+        if workers is None
+        else at_least("workers", workers, 2)
+    )
+    begin = perf_counter()
+    environment = Environment.here()
+    done: dict[str, Chapter] = {}
+    for number, (name, kind) in enumerate(CHAPTERS.items(), 1):
+        if number not in wanted:
+            continue
+
+        def said(text: str, number: int = number) -> None:
+            if show is not None:
+                show(f"chapter {number} of {len(CHAPTERS)}: {text}" if text else "")
+
+        said(kind.title)
+        done[name] = kind.measure(Effort(quick, count, said))
+        said("")
+        if each is not None:
+            each(number, done[name])
+    return Story(
+        environment=environment,
+        quick=quick,
+        workers=count,
+        seconds=perf_counter() - begin,
+        **done,  # type: ignore[arg-type] # each chapter is under its own name
+    )

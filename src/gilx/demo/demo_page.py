@@ -1,0 +1,69 @@
+"""The story on a page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilx.demo.bar_chart import bars_figure
+from gilx.demo.decision_table import HOW, decision_table
+from gilx.rendering.html_page import Document, Notes, Section, Table, Text
+from gilx.rendering.timeline_page import lanes_figure, lanes_table
+
+if TYPE_CHECKING:
+    from gilx.demo.chapter import Chapter
+    from gilx.demo.chapter import Table as Figures
+    from gilx.demo.chapters import Story
+    from gilx.rendering.html_page import Block
+
+__all__ = ["document_of"]
+
+
+def document_of(story: Story, *, whole: bool) -> Document:
+    """Return the story as a page, see `Story.to_html`.
+
+    Parameters
+    ----------
+    story : Story
+        At least one chapter.
+    whole : bool
+        Whether all were measured: then it ends with what to use.
+
+    """
+    sections = [
+        Section(f"{number}. {chapter.title}", tuple(_blocks(chapter)))
+        for number, _, chapter in story.chapters()
+    ]
+    if whole:
+        caption = "What to use for what, with what this machine showed of it"
+        blocks = (_table(decision_table(story), caption), Text(HOW))
+        sections.append(Section("What should I use?", blocks))
+    return Document(
+        title="What the GIL does, and what to do about it",
+        lead="Measured on this machine: which code runs in parallel in Python, and which"
+        f" does not. {story.environment.summary()}",
+        sections=tuple(sections),
+        made=f"Made by gilx demo; measured in {story.seconds:.0f} s"
+        f"{', in its quick form' if story.quick else ''}.",
+    )
+
+
+def _blocks(chapter: Chapter) -> list[Block]:
+    blocks: list[Block] = []
+    if said := chapter.sentences():
+        blocks.append(Text(" ".join(said)))
+    if chapter.missing:
+        blocks.append(Notes("What could not be shown:", chapter.missing))
+    picture = chapter.picture()
+    if picture is not None:
+        blocks.append(bars_figure(picture, f"{chapter.title}: {picture.unit}"))
+    caption = f"{chapter.title}, in figures"
+    blocks += [_table(table, caption) for table in chapter.tables()]
+    for name, timeline in chapter.timelines():
+        blocks.append(lanes_figure(timeline, f"Who held the GIL when: {name}"))
+        blocks.append(lanes_table(timeline, f"Of this time each thread was: {name}"))
+    blocks.append(Text(f"It depends on {chapter.depends}"))
+    return blocks
+
+
+def _table(table: Figures, caption: str) -> Table:
+    return Table(caption, table.head, table.rows, table.right)

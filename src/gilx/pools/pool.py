@@ -1,0 +1,251 @@
+"""What a pool is: the contract that all of them keep."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from gilx import kernels
+from gilx.ckernels import Counter
+from gilx.errors import ArgumentError
+from gilx.kernels.kernel import split_evenly
+from gilx.pools.worker_usage import accounting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from gilx.kernels.kernel import Problem
+    from gilx.pools.worker_usage import Share
+
+Schedule = Literal["static", "dynamic"]
+
+SCHEDULES: tuple[Schedule, ...] = ("static", "dynamic")
+"""static: each worker gets one block, all equal; dynamic: each claims the next grain."""
+
+__all__ = ["SCHEDULES", "Pool", "Region", "Schedule", "Work", "compute"]
+
+
+class Work(Protocol):
+    """What a region computes: a kernel, or what has these in common with one."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+    def function(self, variant: str) -> Callable[..., Any]:
+        """Return the function of a variant, see `gilx.kernels.kernel.Kernel.function`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Work to hand to workers at once, and to wait for: items of one problem."""
+
+    kernel: Work
+    variant: str
+    arguments: tuple[Any, ...]
+    """Inputs, then the output."""
+    items: int
+    """How many."""
+    schedule: Schedule = "dynamic"
+    grain: int = 1
+    """Items in one claim under the dynamic schedule."""
+    first: int = 0
+    """The first of them."""
+
+    def blocks(self, parts: int) -> list[tuple[int, int]]:
+        """Return the items as so many blocks ``(begin, end)``, about equal."""
+        return [
+            (self.first + begin, self.first + end)
+            for begin, end in split_evenly(self.items, parts)
+        ]
+
+    def shares(self, workers: int) -> list[Counter]:
+        """Return the counter that each worker takes its items from.
+
+        Under the dynamic schedule it is the same one; under the static one each has its
+        own, which hands out one block. Cancelling them stops the region.
+        """
+        if self.schedule == "dynamic":
+            end = self.first + self.items
+            return [Counter(self.first, end, self.grain)] * workers
+        return [self.share(worker, workers, None) for worker in range(workers)]
+
+    def kernel_name(self) -> str:
+        """Return the name by which workers elsewhere know the kernel.
+
+        Raises
+        ------
+        ArgumentError
+            They don't: it is not one of gilx's own.
+
+        """
+        name = self.kernel.name
+        if name not in kernels.names() or kernels.get(name) is not self.kernel:
+            raise ArgumentError(
+                "region: expected one of gilx's kernels, known to workers by name; got "
+                f"{self.kernel!r}"
+            )
+        return name
+
+    def share(
+        self, worker: int, workers: int, memories: Sequence[Buffer] | None
+    ) -> Counter:
+        """Return one worker's counter, for workers that can't share a Python object.
+
+        `memories` has, for each worker, zeroed memory that all of them see: under the
+        dynamic schedule they claim from the first one's, under the static one each from
+        its own.
+        """
+        if self.schedule == "dynamic":
+            begin, end = self.first, self.first + self.items
+            grain, memory = self.grain, 0
+        else:
+            begin, end = self.blocks(workers)[worker]
+            grain, memory = max(1, end - begin), worker
+        return Counter(
+            begin, end, grain, memory=None if memories is None else memories[memory]
+        )
+
+
+def compute(region: Region, share: Counter, account: list[Share] | None = None) -> None:
+    """Do one worker's part of a region: compute what its counter hands out.
+
+    What that takes is added to the account, if there is one.
+    """
+    if account is None:
+        _compute(region, share)
+    else:
+        with accounting(account):
+            _compute(region, share)
+
+
+def _compute(region: Region, share: Counter) -> None:
+    function = region.kernel.function(region.variant)
+    if region.variant in ("python", "numpy"):
+        while (claim := share.take()) is not None:
+            function(*region.arguments, *claim)
+    else:
+        # One call: it claims its grains without coming back for the GIL.
+        function(*region.arguments, take=share)
+
+
+class Pool(ABC):
+    """Workers that are kept warm and run one region at a time.
+
+    A pool is a context manager; leaving it, or `close()`, lets its workers go, and using
+    it after that is a `RuntimeError`. `run` hands a region's items to the workers, waits
+    for all of them and returns how long that took. A worker's exception reaches the
+    caller as itself, after the others have stopped, and leaves the pool usable; so does
+    Ctrl-C while the caller waits. The output of a region that raised is unspecified.
+    """
+
+    name: str
+    own_gils = False
+    """Whether each worker has a GIL of its own."""
+    own_processes = False
+    """Whether each worker is a process of its own."""
+    survives_fork = False
+    """Whether it works on in a child after `os.fork`, which has none of its threads."""
+    start_seconds: float = 0.0
+    """How long starting the workers took, in pools where that is worth knowing. It is no
+    part of any region's time."""
+
+    @classmethod  # noqa: B027 - most of them run everywhere
+    def check_available(cls) -> None:
+        """Raise an `ArgumentError` if this Python can't run such a pool."""
+
+    @classmethod  # noqa: B027 - most of them run all variants
+    def check_variant(cls, variant: str) -> None:
+        """Raise an `ArgumentError` if these workers can't run a variant."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._closed = False
+        self._process = os.getpid()
+
+    def place(self, problem: Problem) -> Problem:
+        """Return a problem whose arrays are where the workers can reach them.
+
+        Most workers reach any array, and the problem is returned as it is. Otherwise the
+        arrays are copied, once, and regions are made of the problem returned. It outlives
+        the pool.
+        """
+        return problem
+
+    def run(self, region: Region, account: list[Share] | None = None) -> float:
+        """Compute all items of a region, of a problem that was placed in this pool.
+
+        Parameters
+        ----------
+        region : Region
+            What to compute.
+        account : list of Share, optional
+            What each worker used is added to it, in any order, and takes some time to
+            find out. Nothing is added where a pool can't tell.
+
+        Returns
+        -------
+        float
+            Wall time in seconds, from handing out the work to the end of the last call.
+
+        Raises
+        ------
+        RuntimeError
+            The pool was closed, or is another process's.
+        BaseException
+            Whatever a worker, or a signal handler, raised.
+
+        """
+        if self._closed:
+            raise RuntimeError(f"the {self.name} pool was closed")
+        self._check_process()
+        return self._run(region, account)
+
+    @abstractmethod
+    def _run(self, region: Region, account: list[Share] | None) -> float:
+        """Do what `run` says, the pool being open."""
+
+    def settle(self) -> None:  # noqa: B027 - most pools' workers sleep at once
+        """Wait until no idle worker uses a CPU: before something else is timed."""
+
+    def close(self) -> None:
+        """Let the workers go, after what they are doing. Closing twice does nothing.
+
+        In a process forked from the one that started them there are none to let go.
+        """
+        if not self._closed:
+            if self._here():
+                self._close()
+            self._closed = (
+                True  # after that, so that closing again goes on where it ended
+            )
+
+    def _here(self) -> bool:
+        """Return whether its workers can be in this process."""
+        return self.survives_fork or os.getpid() == self._process
+
+    def _check_process(self) -> None:
+        if not self._here():
+            raise RuntimeError(
+                f"the {self.name} pool belongs to process {self._process}, from which"
+                " this one was forked: start another"
+            )
+
+    def _close(self) -> None:  # noqa: B027 - optional: some have nothing to let go
+        """Do what `close` says; again, if Ctrl-C came in between."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,215 @@
+"""Reports in words: the table, and what a row means."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gilx.formatting import duration, wrapped
+from gilx.system.diagnostics import examine
+
+if TYPE_CHECKING:
+    from gilx.speedup.report import Report, ReportRow
+
+__all__ = ["COLUMNS", "cells", "doubts_of", "reading_of", "remarks_of", "text_of"]
+
+COLUMNS = (
+    *("target", "pool", "workers", "time", "speedup", "95 %", "ceiling", "of ceiling"),
+    "reading",
+)
+_LEFT = (0, 1)
+_NAME = 24  # characters: longer names have a line of their own
+
+_ALL = 0.95  # a hold fraction, or a share of the ceiling, that is said to be all
+_LITTLE = 0.1  # of a worker: losses below that are not spoken of
+_NO_SPEEDUP = 1.2
+_PROCESSES_PAY = 1.2  # the speedup of processes from which on they are advised
+_WIDE = 0.25  # half-widths of intervals, relative, above which nothing is said
+
+
+def cells(row: ReportRow) -> tuple[str, ...]:
+    """Return a row's cells, one for each of `COLUMNS`."""
+    return (
+        row.name,
+        row.pool,
+        str(row.workers),
+        "-" if math.isnan(row.seconds) else duration(row.seconds),
+        _times(row.speedup),
+        _interval(row.speedup_interval),
+        _times(row.ceiling),
+        "-" if math.isnan(row.of_ceiling) else f"{row.of_ceiling:.0%}".replace("%", " %"),
+        row.reading,
+    )
+
+
+def text_of(report: Report) -> str:
+    """Return a report as a plain table, each row followed by what it means."""
+    table = [list(COLUMNS[:-1]), *(list(cells(row)[:-1]) for row in report.rows)]
+    apart = any(len(row.name) > _NAME for row in report.rows)
+    if apart:
+        for line in table[1:]:
+            line[0] = ""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = wrapped(report.environment.summary())
+    lines.append("")
+    for number, line in enumerate(table):
+        if apart and number > 0:
+            lines.append(report.rows[number - 1].name)
+        lines.append(
+            "  ".join(
+                f"{cell:<{width}}" if place in _LEFT else f"{cell:>{width}}"
+                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+        )
+        if number > 0:
+            for text in remarks_of(report.rows[number - 1]):
+                lines += wrapped(text, "  ", "    ")
+    doubts = doubts_of(report)
+    if doubts:
+        lines += ["", "What makes these figures doubtful:"]
+        for words in doubts:
+            lines += wrapped(words, "* ", "  ")
+    return "\n".join(lines)
+
+
+def doubts_of(report: Report) -> list[str]:
+    """Return what the machine and its conditions make doubtful, a sentence each."""
+    found = examine(report.environment, report.conditions)
+    return [str(finding) for finding in found if finding.doubtful]
+
+
+def remarks_of(row: ReportRow) -> list[str]:
+    """Return what a row means, what is missing, how it was measured, and its notes."""
+    remarks = [row.reading]
+    if row.losses and row.workers > 1 and not math.isnan(row.speedup):
+        missing = row.workers - row.speedup
+        parts = [
+            f"{loss.name} {loss.amount:+.2f}"
+            for loss in sorted(row.losses, key=lambda loss: -abs(loss.amount))
+            if abs(loss.amount) >= 0.005
+        ]
+        remarks.append(f"missing {missing:.2f} of {row.workers}: {', '.join(parts)}")
+    if row.blocks:
+        remarks.append(_made_of(row))
+    return remarks + [f"note: {note}" for note in row.notes]
+
+
+def _made_of(row: ReportRow) -> str:
+    """Return how a row was measured, and its less important figures."""
+    words = [f"{row.blocks} block{'s' if row.blocks != 1 else ''}, M = {row.repeat}"]
+    words.append(f"{row.throughput:.3g} {row.unit}/s")
+    words.append(
+        f"CPU {duration(row.cpu_seconds)} (serial {duration(row.serial_cpu_seconds)})"
+    )
+    if not math.isnan(row.single_speedup):
+        words.append(
+            f"single calls {_times(row.single_speedup)}"
+            f" ({_interval(row.single_interval)})"
+        )
+    if not math.isnan(row.control):
+        words.append(f"control {_times(row.control)}")
+    if row.concurrency is not None:
+        words.append(f"concurrency {row.concurrency:.2f}")
+    if row.held is not None:
+        words.append(f"held {row.held:.0%}".replace("%", " %"))
+    if row.run_queue_wait is not None:
+        words.append(f"run queue {duration(row.run_queue_wait)}")
+    if row.voluntary_switches is not None and row.involuntary_switches is not None:
+        words.append(
+            f"switches {row.voluntary_switches:.3g} + {row.involuntary_switches:.3g}"
+        )
+    if row.ceiling_kind:
+        words.append(f"ceiling: {row.ceiling_kind}")
+    return "; ".join(words)
+
+
+def _times(ratio: float) -> str:
+    return "-" if math.isnan(ratio) else f"{ratio:.2f}x"
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    low, high = ends
+    return f"{low:.2f} to {high:.2f}" if math.isfinite(high) else "unknown"
+
+
+def reading_of(row: ReportRow) -> str:
+    """Return what a row means, in plain words."""
+    if math.isnan(row.speedup):
+        return "nothing could be compared"
+    if row.null:
+        return _of_null(row)
+    if row.workers == 1:
+        return "one worker: shows what the pool costs"
+    return _of_many(row)
+
+
+def _of_many(row: ReportRow) -> str:
+    low, high = row.speedup_interval
+    if row.held is not None and row.held >= _ALL and row.speedup < _NO_SPEEDUP:
+        return _of_the_gil(row)  # no number of blocks would show it faster
+    if not math.isfinite(high):
+        return "too few blocks to tell: a longer budget, or shorter calls, would"
+    if math.log(max(high, 1e-9) / max(low, 1e-9)) / 2 > _WIDE:
+        return "too noisy to tell: the machine's speed changes by more than is compared"
+    return _limit(row)
+
+
+def _of_null(row: ReportRow) -> str:
+    low, high = row.speedup_interval
+    if not math.isfinite(high):
+        return "compared with itself: too few blocks to tell"
+    if low <= 1 <= high:
+        return "compared with itself: no difference, as it should be"
+    return (
+        "compared with itself, it differs: by chance (1 of 20 does), or because the"
+        " machine or the callable changes"
+    )
+
+
+def _limit(row: ReportRow) -> str:
+    """Return what limits a row of which something can be told."""
+    main = max(row.losses, key=lambda loss: loss.amount, default=None)
+    scales = row.workers - row.speedup <= max(_LITTLE, 0.05 * row.workers)
+    if scales or main is None or main.amount < _LITTLE:
+        return "scales: the workers run side by side"
+    if main.name == "GIL":
+        return _of_the_gil(row)
+    # The ceiling was as low: then it is not for want of parallel calls.
+    no_better = row.of_ceiling_interval[1] >= _ALL or row.of_ceiling >= _ALL
+    native = "native threads" if "native" in row.ceiling_kind else "processes"
+    if main.name == "more CPU work":
+        if no_better and "other work" not in row.ceiling_kind:
+            return f"limited by memory bandwidth or caches: {native} do no better"
+        return (
+            "the same work takes more CPU time in parallel: memory, caches, or a lock"
+            f" that spins; {native} do better"
+        )
+    if no_better and main.name in ("machine", "unexplained"):
+        return f"limited by the machine and its neighbours: {native} do no better"
+    return {
+        "dispatch": "too short: much of the time goes into handing the work out",
+        "imbalance": "some workers end long before others: split the work finer",
+        "machine": "the machine was busy: workers waited for a CPU",
+        "unexplained": "does not scale, and not because of the GIL as far as can be seen:"
+        " a lock of its own, or input and output",
+        # Read from a file, it may have a name that is not known here.
+    }.get(main.name, f"the largest loss is {main.name}")
+
+
+def _of_the_gil(row: ReportRow) -> str:
+    if row.held is None:
+        return "workers wait for the GIL"
+    if row.held >= _ALL:
+        processes = row.ceiling >= _PROCESSES_PAY and "processes" in row.ceiling_kind
+        return "holds the GIL all the time: threads cannot help" + (
+            ", processes would" if processes else ""
+        )
+    if row.held * row.workers > 1:
+        return (
+            f"holds the GIL for {row.held:.0%} of its time: threads can't make it more"
+            f" than {1 / row.held:.2g} times as fast"
+        ).replace("% of", " % of")
+    return (
+        f"workers wait for the GIL, although a call holds it for {row.held:.0%} of its"
+        " time only: it is taken often, or at the same moments"
+    ).replace("% of", " % of")

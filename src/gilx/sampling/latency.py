@@ -1,0 +1,384 @@
+"""What a callable costs other threads: the convoy delay.
+
+The delays are measured as CPython's ccbench did (Antoine Pitrou, Tools/ccbench in CPython
+3.2 to 3.10: latency and bandwidth of a thread beside busy ones): a thread sleeps, wants
+to run at a known time, and sees how late it is.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING
+
+from gilx.errors import ArgumentError, above_zero, at_least
+from gilx.formatting import duration, name_of
+from gilx.records import from_json, to_json
+from gilx.sampling.background_calls import Load
+from gilx.system.environment import describe, gil_enabled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Latency", "LatencyRow", "latency"]
+
+_SCHEMA = "gilx.latency"
+_VERSION = 1
+# Enough that no thread count has the machine's good or bad moments to itself.
+_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """What one thread met while so many others called the callable."""
+
+    threads: int
+    """How many threads called it; 0: none, the baseline."""
+    wakes: int
+    """How often the delay was taken."""
+    p50: float
+    """Median delay, in seconds: from when the thread wanted to run until it ran Python.
+    What goes beyond the baseline's is the convoy delay."""
+    p99: float
+    max: float
+    calls: float
+    """Calls of the callable a second, all threads together."""
+    switches: float | None
+    """Context switches of the whole process a second, voluntary and not: an upper bound
+    on how often the GIL changed hands. None where the system does not tell."""
+    echoes: float | None
+    """Datagrams sent to an echo server on the loopback and received back, a second. None
+    where there is no loopback, or it was not asked for."""
+    stall_p50: float | None
+    """Median time that a stop of all threads took (a garbage collection), in seconds, on
+    a free-threaded build with the GIL off; None with a GIL."""
+    stall_max: float | None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The delays that a callable puts on a thread that wants to run now and then."""
+
+    target: str
+    period: float
+    """Mean time between wakes, in seconds."""
+    gil: bool
+    environment: str
+    rows: tuple[LatencyRow, ...]
+    """The baseline first, then one for each number of threads, as given."""
+
+    def __str__(self) -> str:
+        first, others = self.rows[0], self.rows[1:]
+        what = "the GIL" if self.gil else "to run (there is no GIL here)"
+        columns = [
+            ("threads", [str(row.threads or "none") for row in self.rows]),
+            ("wakes", [str(row.wakes) for row in self.rows]),
+            ("p50", [duration(row.p50) for row in self.rows]),
+            ("p99", [duration(row.p99) for row in self.rows]),
+            ("max", [duration(row.max) for row in self.rows]),
+            ("calls/s", [f"{row.calls:.4g}" for row in self.rows]),
+            ("switches/s", [_number(row.switches) for row in self.rows]),
+            ("echoes/s", [_number(row.echoes) for row in self.rows]),
+        ]
+        if not self.gil:
+            columns.append(("stop p50", [duration(row.stall_p50) for row in self.rows]))
+            columns.append(("stop max", [duration(row.stall_max) for row in self.rows]))
+        widths = [max(map(len, [head, *cells])) for head, cells in columns]
+        lines = [
+            "  ".join(
+                f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)
+            )
+            for line in zip(*([head, *cells] for head, cells in columns), strict=True)
+        ]
+        worst = max(others, key=lambda row: row.p99)
+        said = (
+            f"Delay of a thread that wants {what} every {duration(self.period)},"
+            f" beside {self.target}"
+        )
+        added = (
+            f"Convoy delay, {worst.threads} thread{'s' if worst.threads != 1 else ''}:"
+            f" {_beyond(worst.p50, first.p50)} in the median,"
+            f" {_beyond(worst.p99, first.p99)} at p99"
+        )
+        return "\n".join([said, self.environment, "", *lines, "", added])
+
+    def to_json(self) -> str:
+        """Return the figures as JSON text, which `from_json` reads."""
+        return to_json(self, _SCHEMA, _VERSION)
+
+    @classmethod
+    def from_json(cls, text: str) -> Latency:
+        """Return what `to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is no such thing, or was written by a gilx too new for this one.
+
+        """
+        found = from_json(cls, text, _SCHEMA, _VERSION)
+        if len(found.rows) < 2:
+            raise ArgumentError(
+                f"text.rows: expected the baseline and at least one more row, got"
+                f" {len(found.rows)}"
+            )
+        return found
+
+
+def latency(
+    fn: Callable[[], object],
+    *,
+    threads: Sequence[int] = (1,),
+    period: float = 0.005,
+    duration: float = 2.0,
+    echo: bool = True,
+    seed: int = 0,
+) -> Latency:
+    """Measure the delay that `fn` puts on a thread that wants the GIL every few ms.
+
+    `fn` is called once, since a first call may compile, import or fill a cache, and then
+    in a loop in other threads. Meanwhile the calling thread sleeps for a
+    random time around `period`, sees how late it runs again, and starts over; then it
+    sends datagrams to an echo server in another process and counts the round trips. The
+    same is done with no thread calling `fn`. All of it is done in five rounds, each in
+    random order. With the GIL off it also times stops of all threads, which wait until
+    every thread that is attached to the interpreter has come to a safe point.
+
+    Parameters
+    ----------
+    fn : callable
+        What to call, without arguments; bind them with `functools.partial`. It should
+        return every now and then: threads end with the call that they are in.
+    threads : sequence of int
+        With how many threads calling it to measure, each at least 1.
+    period : float
+        Mean time between wakes, in seconds, above 0. Wakes are spread evenly over half
+        to one and a half of it, so that they can't fall into step with `fn`.
+    duration : float
+        For how long to take delays for each number of threads, in seconds, above 0; the
+        round trips, and the stops, take half of that each.
+    echo : bool
+        Whether to measure round trips.
+    seed : int
+        Seed of the order and of the wakes.
+
+    Returns
+    -------
+    Latency
+        A row for the baseline, then one for each number of threads.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described; the message names it.
+    BaseException
+        Whatever `fn` raised, as itself, after all threads have stopped.
+
+    """
+    if not callable(fn):
+        raise ArgumentError(f"fn: expected a callable, got {fn!r}")
+    if not isinstance(threads, Sequence) or not threads:
+        raise ArgumentError(
+            f"threads: expected a sequence of whole numbers, got {threads!r}"
+        )
+    counts = [0, *(at_least("threads", count, 1) for count in threads)]
+    period = above_zero("period", period)
+    duration = above_zero("duration", duration)
+    draw = random.Random(seed)
+    fn()
+    measured = {count: _Samples() for count in counts}
+    with _echo_peer(wanted=echo) as peer:
+        for _ in range(_ROUNDS):
+            for count in draw.sample(list(measured), len(measured)):
+                measured[count].take(
+                    fn, count, period, duration / _ROUNDS, peer=peer, draw=draw
+                )
+    return Latency(
+        target=name_of(fn),
+        period=period,
+        gil=gil_enabled(),
+        environment=describe(),
+        rows=tuple(measured[count].row(count) for count in counts),
+    )
+
+
+@dataclass
+class _Samples:
+    """What was measured for one number of threads, over all rounds."""
+
+    delays: list[float] = field(default_factory=list)
+    stalls: list[float] = field(default_factory=list)
+    calls: int = 0
+    seconds: float = 0.0
+    switches: int | None = 0
+    echoes: int | None = 0
+    echo_seconds: float = 0.0
+
+    def take(
+        self,
+        fn: Callable[[], object],
+        threads: int,
+        period: float,
+        seconds: float,
+        *,
+        peer: socket.socket | None,
+        draw: random.Random,
+    ) -> None:
+        """Measure for one round."""
+        with Load(fn, threads) as load:
+            calls, switches, begin = load.calls(), _switches(), time.perf_counter()
+            self.delays += _delays(load, period, seconds, draw)
+            after = _switches()
+            if self.switches is not None and switches is not None and after is not None:
+                self.switches += after - switches
+            else:
+                self.switches = None
+            self.calls += load.calls() - calls
+            self.seconds += time.perf_counter() - begin
+            if peer is None:
+                self.echoes = None
+            elif self.echoes is not None:
+                begin = time.perf_counter()
+                self.echoes += _echoes(load, peer, seconds / 2)
+                self.echo_seconds += time.perf_counter() - begin
+            if not gil_enabled():
+                self.stalls += _stalls(load, period, seconds / 2)
+
+    def row(self, threads: int) -> LatencyRow:
+        """Return the figures."""
+        delays = sorted(self.delays)
+        return LatencyRow(
+            threads=threads,
+            wakes=len(delays),
+            p50=median(delays),
+            # The least delay that 99 % of all do not exceed.
+            p99=delays[math.ceil(0.99 * len(delays)) - 1],
+            max=delays[-1],
+            calls=self.calls / self.seconds,
+            switches=None if self.switches is None else self.switches / self.seconds,
+            echoes=None if self.echoes is None else self.echoes / self.echo_seconds,
+            stall_p50=median(self.stalls) if self.stalls else None,
+            stall_max=max(self.stalls) if self.stalls else None,
+        )
+
+
+def _delays(
+    load: Load, period: float, seconds: float, draw: random.Random
+) -> list[float]:
+    """Return how late each wake was, one at least."""
+    found: list[float] = []
+    end = time.perf_counter() + seconds
+    while not found or time.perf_counter() < end:
+        load.check()
+        due = time.perf_counter() + period * draw.uniform(0.5, 1.5)
+        time.sleep(max(0.0, due - time.perf_counter()))
+        found.append(max(0.0, time.perf_counter() - due))
+    return found
+
+
+def _stalls(load: Load, period: float, seconds: float) -> list[float]:
+    """Return how long each stop of all threads took, one at least.
+
+    A collection of the youngest objects stops all attached threads (CPython:
+    InternalDocs/garbage_collector.md, on the free-threaded build) and does little else.
+    """
+    found: list[float] = []
+    end = time.perf_counter() + seconds
+    while not found or time.perf_counter() < end:
+        load.check()
+        time.sleep(period)
+        begin = time.perf_counter()
+        gc.collect(0)
+        found.append(time.perf_counter() - begin)
+    return found
+
+
+def _switches() -> int | None:
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return None
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_nvcsw + usage.ru_nivcsw
+
+
+# The echo server is another process, so that it is not held up itself. It ends with this
+# process: then its standard input does.
+_ECHO_SERVER = """
+import select, socket, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    ready, _, _ = select.select([server, sys.stdin], [], [])
+    if sys.stdin in ready:
+        break
+    data, peer = server.recvfrom(64)
+    server.sendto(data, peer)
+"""
+
+
+@contextmanager
+def _echo_peer(*, wanted: bool) -> Iterator[socket.socket | None]:
+    """Yield a socket whose datagrams come back; None where there can't be one."""
+    if not wanted or not sys.executable:
+        yield None
+        return
+    with subprocess.Popen(  # noqa: S603 - our own text, given to this interpreter
+        [sys.executable, "-I", "-S", "-c", _ECHO_SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            port = process.stdout.readline()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                if port:
+                    client.connect(("127.0.0.1", int(port)))
+                    yield client
+                else:
+                    yield None
+        finally:
+            process.stdin.close()
+
+
+def _echoes(load: Load, peer: socket.socket, seconds: float) -> int:
+    """Return how many datagrams came back."""
+    # A lost datagram costs this long; the loopback hardly ever loses one.
+    peer.settimeout(0.2)
+    echoes = 0
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        load.check()
+        number = echoes.to_bytes(8, "little")
+        try:
+            peer.send(number)
+            while peer.recv(64) != number:
+                pass  # one that was given up came back after all
+        except TimeoutError:
+            continue
+        echoes += 1
+    return echoes
+
+
+def _beyond(delay: float, baseline: float) -> str:
+    """Return how far a delay goes beyond the baseline's, for people."""
+    return duration(delay - baseline) if delay > baseline else "none"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+# ---- what letting the GIL go costs -----------------------------------------------------

@@ -1,0 +1,228 @@
+"""How much of a call holds the GIL."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import repeat as times
+from typing import TYPE_CHECKING, Any
+
+from gilx.errors import ArgumentError, at_least, number_between
+from gilx.sampling.usage import FirstCall
+from gilx.sampling.watch import COST, repeated, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gilx.sampling.timeline import Timeline
+    from gilx.sampling.usage import GilUsage
+    from gilx.sampling.watch import Watch
+
+__all__ = ["probe", "probe_warm", "probe_with_timeline"]
+
+# A call costs Python some tens of nanoseconds, with the GIL held. A function that takes
+# no longer than this can't be told from that.
+_TOO_SHORT = 1e-6
+_PILOT = 0.05  # seconds that a first guess takes, where the budget has them
+_LOOK_COST = 40e-6  # seconds of CPU, about
+_Z_SQUARED = 3.85  # of the normal distribution, at 95 %
+_LOOKS_IF_ALL_ALIKE = 4.0  # times 1 / precision
+
+
+def probe(
+    fn: Callable[..., Any],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    repeat: int | None = None,
+    precision: float = 0.01,
+    budget: float = 5.0,
+    cost: float = COST,
+    warmup: bool = True,
+) -> GilUsage:
+    """Call a function and tell how much of its time it held the GIL.
+
+    The first call warms up: it may compile, import or fill a cache, and has figures of
+    its own, ``first``. If it leaves no time in the budget for another that takes as long,
+    its figures are the result, and ``is_first`` says so. Then the function is called once
+    more, and, if that was too little to look at, as often as the precision needs and the
+    budget allows. How often is decided before those calls, not by what they show.
+
+    Parameters
+    ----------
+    fn : callable
+        What to call. Keywords go in with ``functools.partial``.
+    *args
+        What to call it with.
+    repeat : int, optional
+        Watch exactly so many calls after the one that warms up, at least 1; more than
+        one whatever the budget.
+    precision : float
+        Half the width that the interval of ``held`` should have at most, 0.001 to 0.5.
+    budget : float
+        Seconds that all calls together may take. One call is always made, however long,
+        and no call is ended: if `fn` does not return, neither does this.
+    cost : float
+        The share of one CPU that the sampler may take, above 0 and at most 0.5.
+    warmup : bool
+        Whether the first call warms up; if not, it counts as any other, and calls are
+        made for as long as the precision may need, whatever is seen, or the budget.
+
+    Returns
+    -------
+    GilUsage
+        What was seen; ``result`` is what the last call returned.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described.
+    WatchUnavailableError
+        The GIL can't be watched here; NoGilError, one kind of it, if there is none.
+    Exception
+        What the function raises, with a note that says what was seen until then.
+
+    """
+    if not callable(fn):
+        raise ArgumentError(f"fn: expected something to call, got {fn!r}")
+    number_between("precision", precision, 0.001, 0.5)
+    number_between("budget", budget, 0, math.inf, above=True)
+    if repeat is not None:
+        repeat = at_least("repeat", repeat, 1)
+    first = None
+    if warmup:
+        usage, _ = _calls(fn, args, 1, cost)
+        if _is_all(usage, repeat, budget):
+            return _if_long_enough(replace(usage, is_first=True))
+        first = FirstCall.of(usage)
+    if repeat is not None:
+        usage, _ = _calls(fn, args, repeat, cost)
+        return replace(usage, first=first)
+
+    if first is None:
+        return _if_long_enough(_all_calls(fn, args, precision, budget, cost))
+    return replace(
+        probe_warm(fn, args, precision, budget, spent=first.wall, cost=cost), first=first
+    )
+
+
+def probe_warm(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    precision: float,
+    budget: float,
+    *,
+    spent: float = 0.0,
+    cost: float = COST,
+) -> GilUsage:
+    """Return what `probe` does of a function that was called before.
+
+    Parameters
+    ----------
+    fn, args, precision, budget, cost
+        As `probe` has them.
+    spent : float
+        Seconds of the budget that are spent already.
+
+    """
+    count = 1
+    while True:
+        usage, _ = _calls(fn, args, count, cost)
+        spent += usage.wall
+        pilot = min(_PILOT, budget / 10)
+        if usage.wall >= pilot / 2 or spent >= budget / 2:
+            break
+        count = max(2 * count, min(20 * count, math.ceil(pilot / usage.wall * count)))
+    seconds = _looks_needed(usage, precision) * usage.resolution
+    calls = math.ceil(min(seconds, budget - spent) / usage.wall * count)
+    if calls > count:
+        usage, _ = _calls(fn, args, calls, cost)
+    return _if_long_enough(usage)
+
+
+def _all_calls(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    precision: float,
+    budget: float,
+    cost: float,
+) -> GilUsage:
+    """Watch the first call and those after it, for a time that is set beforehand.
+
+    It is as long as the precision may need, whatever is seen, or the budget.
+    """
+    watching = watch(cost=cost)
+    with _noting(watching), watching:
+        begin = time.perf_counter()
+        result = fn(*args)
+        looks = _Z_SQUARED * 0.25 / precision**2
+        until = begin + min(budget, looks * _LOOK_COST / cost)
+        count = 1
+        while time.perf_counter() < until:
+            result = fn(*args)
+            count += 1
+    return repeated(watching.usage, count, result)
+
+
+def probe_with_timeline(
+    fn: Callable[[], Any], *, repeat: int, budget: float, warmup: bool
+) -> tuple[GilUsage, Timeline]:
+    """Watch so many calls of a function, as `probe` does; return their timeline, too."""
+    first = None
+    if warmup:
+        usage, watching = _calls(fn, (), 1, COST)
+        if _is_all(usage, repeat, budget):
+            return replace(usage, is_first=True), watching.timeline
+        first = FirstCall.of(usage)
+    usage, watching = _calls(fn, (), repeat, COST)
+    return replace(usage, first=first), watching.timeline
+
+
+def _is_all(first: GilUsage, repeat: int | None, budget: float) -> bool:
+    """Return whether a first call leaves no time for another that takes as long."""
+    return repeat in (None, 1) and first.wall > budget - first.wall
+
+
+def _calls(
+    fn: Callable[..., Any], args: tuple[Any, ...], count: int, cost: float
+) -> tuple[GilUsage, Watch]:
+    watching = watch(cost=cost)
+    result = None
+    with _noting(watching), watching:
+        for _ in times(None, count):
+            result = fn(*args)
+    return repeated(watching.usage, count, result), watching
+
+
+@contextmanager
+def _noting(watching: Watch) -> Iterator[None]:
+    """Add to an exception what was seen until then."""
+    try:
+        yield
+    except BaseException as error:
+        if watching.ended:
+            seen = watching.usage.sentence()
+            error.add_note(f"gilx: what was seen of the call until then: {seen}")
+        raise
+
+
+def _looks_needed(usage: GilUsage, precision: float) -> float:
+    """Return how many looks make the interval narrow enough, by what a pilot showed."""
+    seen = usage.looks - usage.late
+    held = 0.5 if math.isnan(usage.held) else usage.held
+    # As if two looks of either kind had been seen besides: the pilot may be wrong.
+    share = (held * seen + 2) / (seen + 4)
+    return max(
+        _LOOKS_IF_ALL_ALIKE / precision, _Z_SQUARED * share * (1 - share) / precision**2
+    )
+
+
+def _if_long_enough(usage: GilUsage) -> GilUsage:
+    each = usage.wall / usage.repeats
+    if each >= _TOO_SHORT:
+        return usage
+    return replace(
+        usage,
+        doubt=f"too short: a call takes {each * 1e9:.0f} ns, hardly more than calling"
+        " anything does",
+    )

@@ -1,0 +1,190 @@
+"""The watch against work whose hold of the GIL is known, on this machine, now."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from gilx.ckernels import spin
+from gilx.errors import number_between
+from gilx.sampling.watch import COST, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilx.sampling.usage import GilUsage
+
+__all__ = ["Check", "Known", "SelfTest", "judged", "selftest"]
+
+# (held share, period in ns, what it does while it has let go)
+_RHYTHMS = (
+    *((held, 20_000, "spin") for held in (0.1, 0.5, 0.9)),
+    *((held, 1_000_000, "spin") for held in (0.1, 0.5, 0.9)),
+    *((held, 1_000_000, "sleep") for held in (0.1, 0.5)),
+    *((held, 20_000_000, "sleep") for held in (0.1, 0.5)),
+)
+# So many standard errors off by chance: once in some 4000 checks.
+_FAR = 3.5
+_LEAST_ERROR = 0.005
+# Of a dozen 95 % intervals, more than so many miss by chance once in some 400 tests.
+_MOST_MISSES = 3
+
+
+class Known(NamedTuple):
+    """What a rhythm really did, in seconds: held at least and at most, of how much."""
+
+    least: float
+    most: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rhythm: what is true, and what the watch said."""
+
+    name: str
+    known: Known
+    usage: GilUsage
+
+    @property
+    def truth(self) -> tuple[float, float]:
+        """The band in which the true share is.
+
+        Python holds the GIL on the way into the rhythm and out of it, watched already.
+        """
+        wall = self.usage.wall
+        around = max(0.0, wall - self.known.wall)
+        return self.known.least / wall, min(1.0, (self.known.most + around) / wall)
+
+    @property
+    def error(self) -> float:
+        """How far outside the band the watch was; 0 inside."""
+        low, high = self.truth
+        held = self.usage.held
+        return held - high if held > high else min(0.0, held - low)
+
+    @property
+    def covered(self) -> bool:
+        """Whether the stated interval meets the band."""
+        low, high = self.usage.held_interval
+        return low <= self.truth[1] and self.truth[0] <= high
+
+    @property
+    def right(self) -> bool:
+        """Whether the interval meets the band, or looks at random can err as much.
+
+        On busy CPUs the interval is wider than looks at random make it.
+        """
+        if self.covered:
+            return True
+        looks = self.usage.looks
+        # One look more each way, as in Agresti and Coull's interval: where a share is
+        # close to 0 or 1, a single one of few looks is far off.
+        middle = (sum(self.truth) / 2 * looks + 1) / (looks + 2)
+        chance = math.sqrt(middle * (1 - middle) / max(1, looks))
+        return abs(self.error) <= max(_LEAST_ERROR, _FAR * chance)
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """All checks, and why the watch can't be trusted here, if it can't.
+
+    Without being wrong about any, it can't tell of those during which it could not look.
+    """
+
+    checks: tuple[Check, ...]
+    wrong: str
+    untold: str
+
+    @property
+    def trouble(self) -> str:
+        """What speaks against trusting it; empty if nothing does."""
+        return self.wrong or self.untold
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the watch can be trusted here and now."""
+        return not self.trouble
+
+
+def selftest(
+    seconds: float = 1.0,
+    *,
+    cost: float = COST,
+    show: Callable[[str], None] | None = None,
+) -> SelfTest:
+    """Check the watch on this machine.
+
+    Parameters
+    ----------
+    seconds : float
+        How long each of a dozen rhythms goes on, 0.1 to 60.
+    cost : float
+        The share of one CPU that the sampler may take, above 0 and at most 0.5.
+    show : callable, optional
+        Called with the name of each rhythm before it begins.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described.
+    WatchUnavailableError
+        The GIL can't be watched here.
+
+    """
+    number_between("seconds", seconds, 0.1, 60)
+    checks = []
+    for name, run in _rhythms(int(seconds * 1e9)):
+        if show is not None:
+            show(name)
+        with watch(cost=cost) as watching:
+            known = run()
+        checks.append(Check(name, known, watching.usage))
+    return judged(checks)
+
+
+def _rhythms(total: int) -> list[tuple[str, Callable[[], Known]]]:
+    def spinning(hold: int, release: int, released: str) -> Known:
+        done = spin(
+            hold, release, total, released="sleep" if released == "sleep" else "spin"
+        )
+        return Known(done.held_min_ns / 1e9, done.held_max_ns / 1e9, done.wall_ns / 1e9)
+
+    def sleeping() -> Known:
+        start = time.perf_counter()
+        time.sleep(total / 1e9)
+        return Known(0.0, 0.0, time.perf_counter() - start)
+
+    rhythms: list[tuple[str, Callable[[], Known]]] = [
+        ("never held", sleeping),
+        ("always held", partial(spinning, 1, 0, "spin")),
+    ]
+    for held, period, released in _RHYTHMS:
+        hold = round(held * period)
+        rhythms.append(
+            (
+                f"{held * 100:.0f} % of {period / 1e6:g} ms, then {released}s",
+                partial(spinning, hold, period - hold, released),
+            )
+        )
+    return rhythms
+
+
+def judged(checks: Sequence[Check]) -> SelfTest:
+    """Return what follows from these checks, at least one."""
+    told = [check for check in checks if not check.usage.doubt]
+    untold = [f"{c.name}: {c.usage.doubt}" for c in checks if c.usage.doubt]
+    return SelfTest(tuple(checks), _wrong(told), "".join(untold[:1]))
+
+
+def _wrong(told: list[Check]) -> str:
+    wrong = [check.name for check in told if not check.right]
+    misses = sum(not check.covered for check in told)
+    if wrong:
+        return f"it is wrong about: {', '.join(wrong)}"
+    if misses > _MOST_MISSES:
+        return f"{misses} of {len(told)} intervals at 95 % miss the truth"
+    return ""

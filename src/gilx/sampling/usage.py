@@ -1,0 +1,450 @@
+"""What a watch found out."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import json
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from gilx.errors import ArgumentError, MissingExtraError, number_between
+from gilx.formatting import duration
+from gilx.records import decode, encode, read_object
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gilx.sampling.prediction import Prediction
+
+__all__ = ["FirstCall", "GilUsage", "ThreadShare"]
+
+_SCHEMA = "gilx.usage/1"
+_ALL = 0.995  # a share that is said to be all
+_MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
+_FACTOR = 4  # between the bounds of a length that is known well enough to count with
+_RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
+_SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
+
+
+@dataclass(frozen=True)
+class ThreadShare:
+    """How much of the wall time one thread held the GIL.
+
+    `wanted` is how much of it the thread waited for the GIL; None where that is not
+    known: before Python 3.15, and for threads that were gone before it could be read.
+    """
+
+    name: str
+    native_id: int | None
+    held: float
+    wanted: float | None = None
+
+    def __str__(self) -> str:
+        waiting = (
+            "" if self.wanted is None else f", {percent(self.wanted)} waiting for it"
+        )
+        return percent(self.held) + waiting
+
+
+@dataclass(frozen=True)
+class FirstCall:
+    """First call of a function, which may compile, import or fill a cache.
+
+    `wall` is in seconds; `held` and its interval are as those of `GilUsage`, None where
+    nothing could be told.
+    """
+
+    wall: float
+    held: float | None
+    held_interval: tuple[float, float]
+
+    @classmethod
+    def of(cls, usage: GilUsage) -> FirstCall:
+        """Return the first call by what was seen of it alone."""
+        held = None if math.isnan(usage.held) else usage.held
+        return cls(usage.wall, held, usage.held_interval)
+
+    def __str__(self) -> str:
+        held = percent(math.nan if self.held is None else self.held)
+        low, high = map(percent, self.held_interval)
+        return f"{duration(self.wall)}, held {held} ({low} to {high})"
+
+
+@dataclass(frozen=True)
+class GilUsage:
+    """Who held the GIL while something ran, and for how long.
+
+    Intervals are ``(low, high)`` at 95 %; times are in seconds; shares are from 0 to 1,
+    and not a number where nothing could be told.
+
+    Attributes
+    ----------
+    held, held_interval : float, (float, float)
+        Of the wall time less the time that other threads held the GIL: the share during
+        which the calling thread held it.
+    locked, locked_interval : float, (float, float)
+        Of the wall time: the share during which any thread held it.
+    longest_hold : (float, float)
+        Bounds: some hold of the calling thread lasted at least that long, and none
+        longer than that.
+    hold_length, release_length : (float, float)
+        Bounds, at 95 %, of the mean length of a hold of the calling thread, and of the
+        time between two, from how often a hold ended while the sampler was reading. That
+        slows a cycle of both by up to a microsecond, for which the lower bound allows:
+        it may be 0 at cycles of some microseconds. The upper bound is the wall time
+        where the length can't be resolved.
+    held_stretch : float
+        The longest time in which every look found the calling thread holding it. It may
+        have let go between looks.
+    by_thread : tuple of ThreadShare
+        Each thread's share of the wall time: the calling thread first, then the others
+        that used the GIL, by how much. Threads that could not be identified are one,
+        named ``unknown``.
+    wall, cpu : float
+        Wall time of all calls, and CPU time of the process without the sampler's.
+    repeats : int
+        How many calls that was.
+    switches_per_second : float
+        How often the GIL went from one thread to another.
+    looks, late : int
+        How often the sampler looked, and how often too late to be believed.
+    unknown : float
+        Share of the wall time for which there is no good look; it widens the intervals.
+    lateness, lateness_max : float
+        How late the looks were, on average and at worst.
+    cost : float
+        CPU time of the sampler, as a share of the wall time.
+    resolution : float
+        Mean time between looks: what is shorter is known by its share alone.
+    backend : str
+        How the GIL was found.
+    where : str
+        Where in the call it was held, if that was in one place.
+    doubt : str
+        Why nothing can be concluded; empty if something can.
+    first : FirstCall, optional
+        The first call, which warmed up and is in none of the other figures; None if
+        there was no such call, or it is these figures.
+    is_first : bool
+        Whether these figures are of the first call, since the budget had no time for
+        another one.
+    program : str
+        Name of the program that was watched from its start to its end, whose main thread
+        is the calling thread here; empty for a call or a watch.
+    result : object
+        What the call returned; None for a watch. It is not part of the JSON.
+
+    """
+
+    held: float
+    held_interval: tuple[float, float]
+    locked: float
+    locked_interval: tuple[float, float]
+    longest_hold: tuple[float, float]
+    hold_length: tuple[float, float]
+    release_length: tuple[float, float]
+    held_stretch: float
+    by_thread: tuple[ThreadShare, ...]
+    wall: float
+    cpu: float
+    repeats: int
+    switches_per_second: float
+    looks: int
+    late: int
+    unknown: float
+    lateness: float
+    lateness_max: float
+    cost: float
+    resolution: float
+    backend: str
+    where: str = ""
+    doubt: str = ""
+    first: FirstCall | None = None
+    is_first: bool = False
+    program: str = ""
+    result: Any = field(default=None, compare=False, repr=False)
+
+    def to_json(self) -> str:
+        """Return everything but the result as JSON."""
+        values = encode(replace(self, result=None))
+        del values["result"]
+        for name in ("held", "locked"):
+            values[name] = None if values[name] == "nan" else values[name]
+        return json.dumps({"schema": _SCHEMA, **values}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> GilUsage:
+        """Return what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is not that.
+
+        """
+        values = read_object(text, f"text: expected JSON of the schema {_SCHEMA}")
+        if values.pop("schema", None) != _SCHEMA:
+            raise ArgumentError(f"text: expected JSON of the schema {_SCHEMA}")
+        for name in ("held", "locked"):
+            if name in values and values[name] is None:
+                values[name] = "nan"
+        if "result" in values:
+            raise ArgumentError("text: expected no field 'result'")
+        found: GilUsage = decode(cls, {**values, "result": None}, "text")
+        if found.repeats < 1:
+            raise ArgumentError(f"text.repeats: expected at least 1, got {found.repeats}")
+        return found
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentence(), *(f"  {a}: {b}" for a, b in self._details())])
+
+    def sentence(self) -> str:
+        """Return the finding in one sentence of plain words."""
+        return self._finding() + ("; this was its first call" if self.is_first else "")
+
+    def _finding(self) -> str:
+        if self.doubt:
+            return f"inconclusive: {self.doubt}"
+        if self.program:
+            return self._sentence_of_program()
+        each = self.wall / self.repeats
+        if self.held >= _ALL:
+            return f"holds the GIL for all of its time, {duration(each)}"
+        if self.held <= 1 - _ALL:
+            return f"releases the GIL for all of its time, {duration(each)}"
+        if self.held > 0.5:
+            return f"holds the GIL for {percent(self.held)} of its time, {duration(each)}"
+        where = f" {self.where}" if self.where else ""
+        return (
+            f"releases the GIL for {percent(1 - self.held)} of its time; the rest,"
+            f" about {duration(self.held * each)}{where}, is held"
+        )
+
+    def _sentence_of_program(self) -> str:
+        if self.locked <= 1 - _ALL:
+            return (
+                f"{self.program} releases the GIL for all of its time,"
+                f" {duration(self.wall)}"
+            )
+        share = "all" if self.locked >= _ALL else percent(self.locked)
+        most = self._by_share()[0]
+        return (
+            f"{self.program} holds the GIL for {share} of its time,"
+            f" {duration(self.wall)}; the thread that holds it most is {most.name},"
+            f" for {percent(most.held)}"
+        )
+
+    def _length(self, bounds: tuple[float, float]) -> str:
+        low, high = bounds
+        if high >= self.wall and low < _RESOLVED * high:
+            known = low >= _SHORTEST_SEEN
+            return "not resolved" + (f"; at least {duration(low)}" if known else "")
+        return (
+            f"{duration(low)} to {duration(high)}" if low else f"at most {duration(high)}"
+        )
+
+    def _details(self) -> list[tuple[str, str]]:
+        low, high = self.held_interval
+        held = f"{percent(self.held)} ({percent(low)} to {percent(high)})"
+        threads = [
+            (
+                share.name
+                if share.native_id is None or share.name == f"thread {share.native_id}"
+                else f"thread {share.name}",
+                str(share),
+            )
+            for share in self._shares_shown()
+        ]
+        if self.program:
+            return [
+                self._locked_row(),
+                *threads,
+                ("main thread, held of the time left by others", held),
+                *((f"main thread, {name}", words) for name, words in self._lengths()),
+                *self._last_rows(),
+            ]
+        return [
+            ("held", held),
+            self._locked_row(),
+            *self._lengths(),
+            *threads,
+            *(
+                [("first call, a warm-up, not counted", str(self.first))]
+                * bool(self.first)
+            ),
+            *self._last_rows(),
+        ]
+
+    def _locked_row(self) -> tuple[str, str]:
+        low, high = self.locked_interval
+        words = f"{percent(self.locked)} ({percent(low)} to {percent(high)})"
+        return "locked by anyone", words
+
+    def _lengths(self) -> list[tuple[str, str]]:
+        longest = self.longest_hold
+        return [
+            ("longest hold", f"{duration(longest[0])} to {duration(longest[1])}"),
+            ("mean hold", self._length(self.hold_length)),
+            ("mean release", self._length(self.release_length)),
+            ("held at every look for", duration(self.held_stretch)),
+        ]
+
+    def _last_rows(self) -> list[tuple[str, str]]:
+        calls = f" in {self.repeats} call{'s' if self.repeats != 1 else ''}"
+        return [
+            (
+                "time",
+                (
+                    f"{duration(self.wall)}{'' if self.program else calls},"
+                    f" {duration(self.cpu)} of CPU,"
+                    f" {self.switches_per_second:.3g} switches a second"
+                ),
+            ),
+            (
+                "sampler",
+                (
+                    f"{self.looks} looks ({self.late} late), one in"
+                    f" {duration(self.resolution)}, {duration(self.lateness)} late on"
+                    f" average, {percent(self.unknown)} of the time unknown,"
+                    f" cost {percent(self.cost)} of a CPU ({self.backend})"
+                ),
+            ),
+        ]
+
+    def _by_share(self) -> list[ThreadShare]:
+        return sorted(self.by_thread, key=lambda share: share.held, reverse=True)
+
+    def _shares_shown(self) -> list[ThreadShare]:
+        """Return the shares of the first threads, and the sum of the rest if any."""
+        shares = self._by_share() if self.program else list(self.by_thread)
+        shown, rest = shares[:_MOST_SHOWN], shares[_MOST_SHOWN:]
+        if not rest:
+            return shown
+        held = sum(share.held for share in rest)
+        return [*shown, ThreadShare(f"{len(rest)} other threads", None, held)]
+
+    def predict(
+        self,
+        workers: Sequence[int],
+        *,
+        cpus: int | None = None,
+        cycles: float | None = None,
+        hold_scv: float = 1.0,
+        handover: float | None = None,
+    ) -> Prediction:
+        """Predict the throughput of many threads from this usage of one.
+
+        What the sampler can't tell is said by the caller: how often a call takes the GIL,
+        if holds are too long to be counted, and how much they vary.
+
+        Parameters
+        ----------
+        workers : sequence of int
+            For how many threads, each 1 to 10**7; this machine need not have so many
+            CPUs.
+        cpus : int, optional
+            How many CPUs they have; by default those that this process may use.
+        cycles : float, optional
+            How often a call takes the GIL, above 0. By default as often as the mean
+            length of a hold says, where that is resolved to a factor of 4, else once.
+        hold_scv : float
+            Squared coefficient of variation of the holds: 0 if all last as long.
+        handover : float, optional
+            How long the GIL stays unused when it goes to a waiting thread, in seconds;
+            by default it is measured, which takes at most about two seconds. After holds
+            of more than 5 ms it is estimated from those, and the prediction says so.
+
+        Returns
+        -------
+        Prediction
+            Calls per second for each number of threads, as `gilx.sampling.prediction`
+            has them.
+
+        Raises
+        ------
+        ArgumentError
+            An argument is not as described, or this usage is inconclusive.
+
+        """
+        from gilx.sampling.prediction import predict  # noqa: PLC0415 - loads NumPy
+        from gilx.sampling.release_costs import costs  # noqa: PLC0415 - for this only
+
+        if self.doubt:
+            raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")
+        call = self.wall / self.repeats
+        hold = self.held * call
+        if cycles is None:
+            low, high = self.hold_length
+            resolved = low > 0 and high <= _FACTOR * low
+            cycles = max(1.0, hold / math.sqrt(low * high)) if resolved else 1.0
+        number_between("cycles", cycles, 0, math.inf, above=True)
+        release = min(max(0.0, self.cpu / self.repeats - hold), call - hold)
+        handover_hold = None
+        if handover is None:
+            price = costs(hold=max(hold / cycles, 1e-6))
+            # None where this Python has no GIL to hand over, as another one had.
+            handover = price.handover or 0.0
+            handover_hold = None if price.estimated_for is None else price.hold
+        found = predict(
+            workers,
+            hold=hold / cycles,
+            hold_scv=hold_scv,
+            release=release / cycles,
+            waiting=(call - hold - release) / cycles,
+            handover=handover,
+            cpus=cpus,
+            cycles=cycles,
+        )
+        return replace(found, handover_hold=handover_hold)
+
+    def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
+        """Draw each thread's share of the time, and return matplotlib's Figure.
+
+        Raises
+        ------
+        ImportError
+            matplotlib is not installed; the extra ``plot`` has it.
+
+        """
+        free = max(0.0, 1 - sum(share.held for share in self.by_thread))
+        shares = [*((t.name, t.held) for t in self._shares_shown()), ("nobody", free)]
+        figure = new_figure(7, 1.2 + 0.4 * len(shares))
+        axes = figure.subplots()
+        names, held = zip(*shares, strict=True)
+        places = range(len(shares))
+        colours = ["#c0392b"] * (len(shares) - 1) + ["#d5d8dc"]
+        axes.barh(places, [100 * share for share in held], color=colours)
+        axes.set_yticks(places, names)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("% of the time, holding the GIL")
+        axes.set_title(self.sentence(), fontsize="medium", wrap=True)
+        return figure
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>"
+            for a, b in self._details()
+        )
+        return f"<p>{html.escape(self.sentence())}</p><table>{rows}</table>"
+
+
+def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - see plot()
+    """Return an empty figure of matplotlib's, which is loaded here and nowhere else."""
+    try:
+        figures = importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        raise MissingExtraError(
+            "plot() needs matplotlib: pip install 'gilx[plot]'"
+        ) from error
+    return figures.Figure(figsize=(width, height), layout="constrained")
+
+
+def percent(share: float) -> str:
+    """Return a share in words: ``12.3 %``."""
+    if math.isnan(share):
+        return "unknown"
+    digits = 0 if share in (0, 1) or 0.1 <= share <= 0.9 else 1
+    return f"{share * 100:.{digits}f} %"

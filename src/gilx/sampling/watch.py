@@ -1,0 +1,415 @@
+"""Watching the GIL while something runs."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import sys
+import threading
+import time
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gilx.errors import ArgumentError, WatchUnavailableError, number_between
+from gilx.sampling.sample_sums import Seen
+from gilx.sampling.share_interval import Ratio, interval
+from gilx.sampling.timeline import Timeline, lanes_of
+from gilx.sampling.usage import GilUsage, ThreadShare
+from gilx.system.environment import usable_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from gilx.sampling._sampler import Sampler, Totals
+    from gilx.sampling.timeline import Look
+
+__all__ = ["COST", "Watch", "backend", "watch"]
+
+# The share of one CPU that the sampler takes if nothing else is said.
+COST = 0.03
+_SLOWED = 1e-6  # seconds by which a hold and release take longer while they are read
+_ROOM = 1 << 13  # looks kept: some ten seconds at that cost
+
+# Those that run, so that none goes on when the interpreter ends.
+_running: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for one in list(_running):
+        one.stop()
+
+
+def _module() -> Any:  # noqa: ANN401 - the module, where there is one
+    if sys.platform != "linux":
+        raise WatchUnavailableError("the GIL watch works on Linux only")
+    from gilx.sampling import _sampler  # noqa: PLC0415 - not built elsewhere
+
+    return _sampler
+
+
+def backend() -> str:
+    """Return how this interpreter's GIL is found.
+
+    Raises
+    ------
+    WatchUnavailableError
+        It can't be watched here; the message says why.
+    NoGilError
+        There is none.
+
+    """
+    name: str = _module().backend()
+    return name
+
+
+def watch(*, cost: float = COST, reference: bool = False) -> Watch:
+    """Watch who holds the GIL while the body of a ``with`` statement runs.
+
+    The watched thread is the one that enters the body. Watches may be nested; each looks
+    by itself.
+
+    Parameters
+    ----------
+    cost : float
+        The share of one CPU that the sampler may take, above 0 and at most 0.5. Four
+        times the cost halves the error. It takes some 0.2 % at least, since it looks
+        every 20 ms.
+    reference : bool
+        Look all the time instead, on a CPU that must be spare.
+
+    Returns
+    -------
+    Watch
+        A context manager; afterwards its ``usage`` says what was seen.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described.
+    WatchUnavailableError
+        On entry: the GIL can't be watched here; the message says why. NoGilError, one
+        kind of it, if this Python runs without a GIL.
+
+    """
+    number_between("cost", cost, 0, 0.5, above=True)
+    if reference and usable_cpus() < 2:
+        raise ArgumentError(
+            "reference: expected False where only one CPU may be used, got True"
+        )
+    return Watch(cost, reference=bool(reference))
+
+
+class Watch:
+    """One watch; made by :func:`watch`."""
+
+    def __init__(self, cost: float, *, reference: bool = False) -> None:
+        self._cost = cost
+        self._reference = reference
+        self._sampler: Sampler | None = None
+        self._usage: GilUsage | None = None
+        self._timeline: Timeline | None = None
+        self._looks: list[Look] = []
+        self._seen: Seen | None = None
+        self._process = os.getpid()
+        self._stopping = threading.RLock()
+
+    def __enter__(self) -> Watch:
+        if self._sampler is not None or self._usage is not None:
+            raise RuntimeError("a watch can be entered once only")
+        module = _module()
+        sampler: Sampler = module.Sampler(
+            self._cost,
+            reference=self._reference,
+            seed=int.from_bytes(os.urandom(7), "little"),
+            room=_ROOM,
+        )
+        self._backend = module.backend()
+        self._names = _Names()
+        self._process = os.getpid()
+        self._cpu = time.process_time()
+        sampler.start()
+        self._sampler = sampler
+        _running.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop watching. The end of the body does this; a second time does nothing.
+
+        Where several threads do, each returns when there is a usage.
+        """
+        if os.getpid() != self._process:
+            self._stop()  # the lock may be taken for ever by a thread of the parent
+            return
+        with self._stopping:
+            self._stop()
+
+    def _stop(self) -> None:
+        sampler, self._sampler = self._sampler, None  # first: a signal may stop it, too
+        if sampler is None:
+            return
+        totals = sampler.stop()
+        _running.discard(self)
+        if totals is None:
+            return
+        self._names.update()
+        self._looks = sampler.looks()
+        threads = sampler.threads()
+        names = self._names.of([tid for tid, _, _ in threads])
+        self._threads = [
+            (name, tid, held, waited)
+            for name, (tid, held, waited) in zip(names, threads, strict=True)
+        ]
+        self._totals = totals
+        self._usage = self._summary(totals)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is a usage."""
+        return self._usage is not None
+
+    @property
+    def usage(self) -> GilUsage:
+        """What was seen.
+
+        Raises
+        ------
+        RuntimeError
+            The watch has not ended, or this is the child of a fork, which is not watched.
+
+        """
+        if self._usage is None:
+            raise self._nothing_yet("usage")
+        return self._usage
+
+    @property
+    def timeline(self) -> Timeline:
+        """Who held the GIL when; of a long watch, the last part.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._usage is None:
+            raise self._nothing_yet("timeline")
+        if self._timeline is None:
+            # The looks stay, since several threads may be here at once.
+            self._timeline = self._lanes(self._looks)
+        return self._timeline
+
+    @property
+    def seen(self) -> Seen:
+        """What `usage.held` was made of, to be added to that of other watches.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._seen is None:
+            raise self._nothing_yet("usage")
+        return self._seen
+
+    def _lanes(self, looks: list[Look]) -> Timeline:
+        threads = [(name, native_id) for name, native_id, _, _ in self._threads]
+        totals = self._totals
+        cut = len(looks) < totals.wakes
+        return lanes_of(looks, threads, totals.begin_ns, totals.end_ns, cut=cut)
+
+    def _own_lane(self) -> Timeline:
+        """Return the timeline with the lane of the watched thread alone."""
+        return self._lanes(
+            [(at, late, _own(held), _own(ran)) for at, late, held, ran in self._looks]
+        )
+
+    def _nothing_yet(self, what: str) -> RuntimeError:
+        if os.getpid() != self._process:
+            return RuntimeError("the watch is off in the child of a fork")
+        return RuntimeError(f"the watch has not ended: there is no {what} yet")
+
+    def _summary(self, totals: Totals) -> GilUsage:
+        cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
+        wall = max(1, totals.end_ns - totals.begin_ns)
+        prompt = bool(totals.short_turns)
+        own = Ratio(
+            *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
+            *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
+        )
+        self._seen = seen = Seen(
+            own,
+            *(totals.counted, totals.unknown, totals.wakes, totals.late),
+            totals.unidentified,
+            prompt,
+        )
+        unknown = seen.share_unknown
+        locked = Ratio(
+            *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
+            *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
+        )
+        looks = totals.wakes
+        # Of all time, not of what others left: this is about lengths of time.
+        holding, whole = totals.own_x, max(1.0, totals.counted)
+        return GilUsage(
+            held=own.value,
+            held_interval=seen.interval(),
+            locked=locked.value,
+            locked_interval=interval(locked, unknown, prompt=prompt),
+            longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
+            hold_length=_mean_length(totals, holding / whole),
+            release_length=_mean_length(totals, 1 - holding / whole),
+            held_stretch=totals.stretch_ns / 1e9,
+            by_thread=self._shares(totals),
+            wall=wall / 1e9,
+            cpu=max(0.0, cpu),
+            repeats=1,
+            switches_per_second=totals.switches / wall * 1e9,
+            looks=looks,
+            late=totals.late,
+            unknown=unknown,
+            lateness=totals.lateness / max(1, looks) / 1e9,
+            lateness_max=totals.lateness_max_ns / 1e9,
+            cost=totals.cost_ns / wall,
+            resolution=wall / max(1, looks) / 1e9,
+            backend=self._backend,
+            where=_place(self._own_lane()),
+            doubt=seen.doubt,
+        )
+
+    def _shares(self, totals: Totals) -> tuple[ThreadShare, ...]:
+        """Return each thread's share: the watched one, and the others that used the GIL.
+
+        Threads that could not be identified are one.
+        """
+        whole = max(totals.counted, 1.0)
+        own, *others = (
+            ThreadShare(
+                name, native_id, held / whole, waited / whole if waited >= 0 else None
+            )
+            for name, native_id, held, waited in self._threads
+        )
+        if totals.unidentified > 0:
+            others.append(ThreadShare("unknown", None, totals.unidentified / whole))
+        others.sort(key=lambda share: (share.held, share.wanted or 0), reverse=True)
+        return (own, *(each for each in others if each.held > 0 or each.wanted))
+
+
+def _own(shares: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    return tuple(one for one in shares if one[0] == 0)
+
+
+def repeated(usage: GilUsage, repeats: int, result: object) -> GilUsage:
+    """Return the usage as that of so many calls in a row, the last with that result."""
+    where = usage.where if repeats == 1 else ""
+    return replace(usage, repeats=repeats, result=result, where=where)
+
+
+def _mean_length(totals: Totals, share: float) -> tuple[float, float]:
+    """Return bounds, at 95 %, of the mean length of holds, or of releases, in seconds.
+
+    Holds end at some rate; the mean length is the share of the time over that rate. How
+    many ends fall into the time that was read is taken to be Poisson distributed, whose
+    square root has a standard deviation of about 1/2 (Bartlett, The Square Root
+    Transformation in Analysis of Variance, J. R. Stat. Soc. Suppl. 3, 1936).
+
+    The reads take the words' cache line from the CPU that holds and releases, so that
+    cycles of both are longer while they are read: by 0.1 to 0.8 µs on the machines where
+    that was measured (benchmarks/hold_lengths.py). The lower bounds allow for it.
+
+    Where no look is known to have had the watched thread running, which needs /proc, and
+    where the thread was never found in that state, any length is possible.
+    """
+    wall = max(1, totals.end_ns - totals.begin_ns) / 1e9
+    if totals.seen_ns == 0 or share <= 0:
+        return 0.0, wall
+    most = (math.sqrt(totals.let_go + 1) + 0.98) ** 2
+    least = max(0.0, math.sqrt(totals.let_go) - 0.98) ** 2
+    seen = totals.seen_ns / 1e9
+    low = min(wall, share * max(0.0, seen / most - _SLOWED))
+    return low, min(wall, share * seen / least) if least > 0 else wall
+
+
+def _place(timeline: Timeline) -> str:
+    """Say where the watched thread held the GIL, if it was in one place of the call."""
+    if timeline.since > 0 or not timeline.lanes:
+        return ""
+    spans = timeline.lanes[0].spans
+    held = [span for span in spans if span.state == "holding"]
+    if len(held) != 1 or len(spans) == 1:
+        return ""
+    if held[0] is spans[0]:
+        return "at the start"
+    if held[0] is spans[-1]:
+        return "at the end"
+    return f"in one go after {held[0].start / timeline.wall * 100:.0f} % of it"
+
+
+class _Names:
+    """Names of threads by their native ids, of all that were there at either end.
+
+    A thread that was started and was gone in between has its name here as long as its
+    ``Thread`` object lives. Native ids are used again when threads end.
+    """
+
+    def __init__(self) -> None:
+        # Those that have ended before the watch are none of its threads.
+        self._ended = {weakref.ref(one) for one in _ended_threads()}
+        self._before = _names_of(threading.enumerate())
+        self._after = self._before
+
+    def update(self) -> None:
+        """Add the threads that there are now, or were since the start."""
+        ended = [one for one in _ended_threads() if weakref.ref(one) not in self._ended]
+        self._after = {
+            **self._before,
+            **_names_of(ended),
+            **_names_of(threading.enumerate()),
+        }
+
+    def of(self, native_ids: list[int]) -> list[str]:
+        """Return the names of threads, in the order in which they were first seen.
+
+        Of several with the same native id, the last one has the name that it had at the
+        end.
+        """
+        last = {native_id: place for place, native_id in enumerate(native_ids)}
+        return [
+            (self._after if last[native_id] == place else self._before).get(
+                native_id, f"thread {native_id}"
+            )
+            for place, native_id in enumerate(native_ids)
+        ]
+
+
+def _names_of(threads: Iterable[threading.Thread]) -> dict[int, str]:
+    here = threading.get_ident(), threading.get_native_id()
+    return {
+        # In the child of a fork, a Thread object still has the number that it had before.
+        here[1] if thread.ident == here[0] else thread.native_id: thread.name
+        for thread in threads
+        if thread.native_id is not None
+    }
+
+
+def _ended_threads() -> list[threading.Thread]:
+    # They are in no list that is public, only in a set of weak references. A set is
+    # copied at once; who iterates over the weak set's own iterator fails when another
+    # thread is started meanwhile.
+    known = getattr(getattr(threading, "_dangling", None), "data", ())
+    threads = [reference() for reference in list(known)]
+    return [
+        one for one in threads if one is not None and one.ident and not one.is_alive()
+    ]

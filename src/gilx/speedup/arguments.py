@@ -1,0 +1,168 @@
+"""What `gilx.measure` was asked for, checked before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gilx import kernels
+from gilx.errors import ArgumentError, above_zero, at_least, number_between, one_of
+from gilx.kernels.kernel import Kernel
+from gilx.pools import Pool
+from gilx.pools import get as pool_class
+from gilx.pools import names as pool_names
+from gilx.speedup.targets import CallSubject, KernelSubject, Subject
+from gilx.system.environment import usable_cpus
+
+__all__ = ["Settings", "cases_of", "settings_of", "subjects_of"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure, checked."""
+
+    precision: float
+    budget: float
+    blocks: int | None
+    repeat: int | None
+    setup: Callable[[], object] | None
+    null: bool
+    progress: Callable[[str], None] | None
+    seed: int
+
+
+def settings_of(
+    *,
+    precision: float,
+    budget: float,
+    blocks: int | None,
+    repeat: int | None,
+    setup: Callable[[], object] | None,
+    null: bool,
+    progress: Callable[[str], None] | None,
+    seed: int,
+) -> Settings:
+    """Return the settings, everything about them checked."""
+    if setup is not None and not callable(setup):
+        raise ArgumentError(f"setup: expected something to call, got {setup!r}")
+    if repeat is None and setup is not None:
+        repeat = 1  # a setup restores what one call uses up
+    return Settings(
+        precision=number_between("precision", precision, 0.001, 0.5),
+        budget=above_zero("budget", budget),
+        blocks=None if blocks is None else at_least("blocks", blocks, 1),
+        repeat=None if repeat is None else at_least("repeat", repeat, 1),
+        setup=setup,
+        null=null,
+        progress=progress,
+        seed=at_least("seed", seed, 0),
+    )
+
+
+def subjects_of(
+    target: str | Kernel | Callable[[], object],
+    variants: Sequence[str] | None,
+    size: int | None,
+    settings: Settings,
+) -> list[Subject]:
+    """Return what to measure, everything about it checked."""
+    if isinstance(target, str):
+        target = kernels.get(one_of("target", target, kernels.names()))
+    if isinstance(target, Kernel):
+        names = ("c-gil", "c-nogil") if variants is None else variants
+        if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+            raise ArgumentError(
+                f"variants: expected a sequence of {', '.join(target.variants)}; got"
+                f" {names!r}"
+            )
+        for name in names:
+            one_of("variants", name, target.variants)
+        sizes = {
+            name: target.python_size if name == "python" and size is None else size
+            for name in names
+        }
+        # Variants that compute the same problem share it: it is in the caches, or not,
+        # for all of them.
+        problems = {
+            number: target.problem(number, settings.seed)
+            for number in dict.fromkeys(sizes.values())
+        }
+        return [KernelSubject(problems[sizes[name]], name) for name in names]
+    if not callable(target):
+        raise ArgumentError(
+            f"target: expected a kernel, its name or something to call; got {target!r}"
+        )
+    for name, given in (("variants", variants), ("size", size)):
+        if given is not None:
+            raise ArgumentError(f"{name}: expected None, since target is no kernel")
+    return [CallSubject(target, settings.setup)]
+
+
+def cases_of(
+    subjects: Sequence[Subject],
+    pools: Sequence[str | Pool],
+    workers: int | Sequence[int] | None,
+    *,
+    null: bool,
+    chosen: bool,
+) -> list[tuple[Subject, str | Pool, int]]:
+    """Return what to measure where with how many workers, each a row.
+
+    `chosen` says that the variants were: then a pool that can't run one is an error, and
+    otherwise that variant is left out there.
+    """
+    kernel = subjects[0].variant is not None
+    cases: list[tuple[Subject, str | Pool, int]] = []
+    places = _places(pools, workers, null=null, kernel=kernel)
+    for subject in subjects:
+        for pool, count in places:
+            if subject.variant is not None:
+                kind = pool_class(pool) if isinstance(pool, str) else type(pool)
+                try:
+                    kind.check_variant(subject.variant)
+                except ArgumentError:
+                    if chosen:
+                        raise
+                    continue
+            cases.append((subject, pool, count))
+    return cases
+
+
+# Pools whose workers share all memory with the caller, as calls of any function need.
+_FOR_CALLS = ("serial", "threads")
+
+
+def _places(
+    given: Sequence[str | Pool],
+    workers: int | Sequence[int] | None,
+    *,
+    null: bool,
+    kernel: bool,
+) -> list[tuple[str | Pool, int]]:
+    """Return pools with numbers of workers, everything checked before one is started."""
+    if null:
+        return [("serial", 1)]
+    if workers is None:
+        counts = [usable_cpus()]
+    elif isinstance(workers, Sequence) and workers:
+        counts = [at_least("workers", count, 1) for count in workers]
+    else:
+        counts = [at_least("workers", workers, 1)]
+    if isinstance(given, (str, Pool)) or not isinstance(given, Sequence) or not given:
+        raise ArgumentError(f"pools: expected a sequence of pools, got {given!r}")
+    places: list[tuple[str | Pool, int]] = []
+    for pool in given:
+        name = (
+            pool.name if isinstance(pool, Pool) else one_of("pools", pool, pool_names())
+        )
+        if not kernel and name not in _FOR_CALLS:
+            raise ArgumentError(
+                f"pools: expected {' or '.join(_FOR_CALLS)} for a callable, got {name}:"
+                " it runs kernels only"
+            )
+        if isinstance(pool, Pool):
+            places.append((pool, pool.workers))
+            continue
+        pool_class(pool).check_available()
+        places += [(pool, count) for count in ([1] if pool == "serial" else counts)]
+    return places

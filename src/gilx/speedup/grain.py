@@ -1,0 +1,284 @@
+"""How much work a task needs before threads pay.
+
+A region hands each worker one grain of items and waits for all. That costs the same
+however little there is to do, so that small grains are computed sooner by one thread.
+Where t is the time of an item, R the cost of an empty region and n the number of workers,
+n grains of g items take n g t on one thread and g t + R on n of them. They are even at
+
+    g = R / (t (n - 1))
+
+which is what to expect; what is found is measured, grain by grain.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from gilx import kernels, pools
+from gilx.errors import ArgumentError, at_least, number_between, one_of
+from gilx.formatting import duration
+from gilx.pools.pool import Pool, Region
+from gilx.pools.serial import SerialPool
+from gilx.sampling.release_costs import costs
+from gilx.speedup.blocks import time_blocks
+from gilx.speedup.grain_items import Called, Work, work_of
+from gilx.speedup.grain_record import Grain, GrainRow
+from gilx.speedup.statistics import (
+    log_ratios,
+    median_interval,
+    median_ratio,
+    preset_interval,
+)
+from gilx.system.environment import Environment, usable_cpus
+from gilx.system.load import between, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilx.kernels.kernel import Kernel
+
+__all__ = ["grain"]
+
+# So many blocks have an interval of the median that spans neither the least nor the
+# largest of them; more than the most make it narrower than anybody needs.
+_LEAST_BLOCKS = 9
+_MOST_BLOCKS = 101
+# Grains are tried up to so many times the expected one.
+_BEYOND = 64
+# How often the cost of an empty region, and that of claims, is measured.
+_ROUNDS = 31
+# How many claims are timed together.
+_CLAIMS = 10_000
+# The serial pool has one worker, and the native one takes whole problems.
+_WHOLE_ONLY = ("serial", "native")
+# Pools that reach what a callable does.
+_FOR_CALLABLES = ("threads",)
+
+
+def grain(
+    target: str | Kernel | Callable[[int, int], object],
+    *,
+    workers: int | None = None,
+    variant: str | None = None,
+    pool: str = "threads",
+    size: int | None = None,
+    items: int | None = None,
+    budget: float = 5.0,
+    seed: int = 0,
+    show: Callable[[str], None] | None = None,
+) -> Grain:
+    """Find the smallest grain at which workers beat one thread.
+
+    Each grain that is a power of two is tried: all workers compute one grain each, and
+    one thread the same items in one call, in blocks of random order. Since items differ,
+    those of each block are at a place of their own, drawn at random: what is found is
+    true of a grain anywhere in the problem, on the median.
+
+    Parameters
+    ----------
+    target : str, Kernel or callable
+        A kernel or its name; or ``fn(start, stop)``, which computes the items from
+        `start` up to `stop`, wherever they are, and can do so in several threads.
+    workers : int, optional
+        How many workers, at least 2; by default the CPUs that this process may use, or 2.
+    variant : str, optional
+        The kernel's variant, by default c-nogil; None for a callable.
+    pool : str
+        Where the workers are: one of ``gilx.pools.names()`` but serial and native, which
+        have no part of a kernel to give away; threads for a callable.
+    size : int, optional
+        The size of the kernel's problem; None for a callable.
+    items : int, optional
+        How many items a callable has, at least one for each worker: it is called for
+        none beyond. None for a kernel, whose problem has its own.
+    budget : float
+        How long to measure, in seconds, 0.1 to 3600. What makes out costs takes a second
+        more. No call is ended: one that does not return is waited for.
+    seed : int
+        Seed of the problem and of the blocks' orders.
+    show : callable, optional
+        Told between blocks how far it is, in words.
+
+    Returns
+    -------
+    Grain
+        The grain, or None in its place if none tried wins; and the costs behind it.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described, or an item takes so long that the budget is too
+        small; the message says what would do.
+    BaseException
+        Whatever the callable raised.
+
+    """
+    workers = (
+        max(2, usable_cpus()) if workers is None else at_least("workers", workers, 2)
+    )
+    work = work_of(target, variant, size, items, at_least("seed", seed, 0))
+    places = [one for one in pools.names() if one not in _WHOLE_ONLY]
+    one_of("pool", pool, places if work.problem is not None else _FOR_CALLABLES)
+    pools.get(pool).check_variant(work.whole.variant)
+    budget = number_between("budget", budget, 0.1, 3600)
+    if work.whole.items < workers:
+        raise ArgumentError(
+            f"{'items' if work.problem is None else 'size'}: expected an item for each"
+            f" of {workers} workers, got {work.whole.items}"
+        )
+    before = snapshot()
+    with pools.start(pool, workers) as started, SerialPool() as alone:
+        work = work.placed(started)
+        item = work.item_seconds(alone)
+        nothing = replace(work.whole, items=0, schedule="static")
+        region = median(_settled(started, nothing) for _ in range(_ROUNDS))
+        grains = _grains(region / (item * (workers - 1)), work.whole.items // workers)
+        blocks, grains = _plan(grains, item, region, workers, budget)
+        samples = _samples(work, alone, started, grains, blocks, seed, show)
+        # Before the pool is closed, so that workers elsewhere still count as our own.
+        conditions = between(before, snapshot())
+    rows = tuple(
+        _row(size, samples["serial", size], samples["parallel", size]) for size in grains
+    )
+    found = _smallest(rows)
+    price = costs(rounds=3)
+    return Grain(
+        target=work.whole.kernel.name,
+        variant=None if work.problem is None else work.whole.variant,
+        pool=pool,
+        workers=workers,
+        grain=None if found is None else found.grain,
+        work=None if found is None else found.serial / workers,
+        region=_typical(samples["parallel", 0]),
+        region_interval=median_interval(samples["parallel", 0]),
+        claim=_claim_seconds(work.whole.variant),
+        release=price.release,
+        handover=price.handover,
+        item=rows[-1].serial / (rows[-1].grain * workers),
+        blocks=blocks,
+        rows=rows,
+        environment=Environment.here(),
+        conditions=conditions,
+    )
+
+
+def _samples(
+    work: Work,
+    alone: Pool,
+    started: Pool,
+    grains: Sequence[int],
+    blocks: int,
+    seed: int,
+    show: Callable[[str], None] | None,
+) -> dict[tuple[str, int], list[float]]:
+    """Return the times of each grain on one thread and on all workers."""
+    places = random.Random(seed)
+    place = 0.0
+
+    def begin_block(done: int) -> None:
+        nonlocal place
+        place = places.random()
+        if show is not None:
+            show(f"block {done + 1} of {blocks}")
+
+    def arm(pool: Pool, size: int) -> Callable[[], float]:
+        return lambda: _settled(pool, work.region(size * started.workers, place))
+
+    arms = {
+        (name, size): arm(pool, size)
+        for size in grains
+        for name, pool in (("serial", alone), ("parallel", started))
+    }
+    # Regions one after the other find everybody awake, and cost less than those that come
+    # after something else.
+    arms["parallel", 0] = arm(started, 0)
+    return time_blocks(arms, blocks, seed=seed, between=begin_block)
+
+
+def _settled(pool: Pool, region: Region) -> float:
+    """Run a region, and let nobody spin when the next arm is timed."""
+    seconds = pool.run(region)
+    pool.settle()
+    return seconds
+
+
+def _grains(expected: float, most: int) -> list[int]:
+    """Return the powers of two up to far beyond the expected grain."""
+    top = min(most, max(1.0, _BEYOND * expected))
+    return [2**power for power in range(math.floor(math.log2(top)) + 1)]
+
+
+def _plan(
+    grains: list[int], item: float, region: float, workers: int, budget: float
+) -> tuple[int, list[int]]:
+    """Return how many blocks fit into the budget, and which grains.
+
+    The largest grains are left out where they would leave too few blocks. Taken to be
+    right is the worst case: that workers compute one after the other.
+    """
+
+    def seconds(given: list[int]) -> float:
+        return sum(2 * workers * size * item + region for size in [0, *given])
+
+    chosen = list(grains)
+    # One block more is not counted, see `time_blocks`.
+    while len(chosen) > 1 and (_LEAST_BLOCKS + 1) * seconds(chosen) > budget:
+        chosen.pop()
+    needed = (_LEAST_BLOCKS + 1) * seconds(chosen)
+    if needed > budget:
+        raise ArgumentError(
+            f"budget: expected at least {math.ceil(needed)} seconds for"
+            f" {_LEAST_BLOCKS + 1} blocks, as an item takes {duration(item)};"
+            f" got {budget:g}"
+        )
+    return min(_MOST_BLOCKS, int(budget / seconds(chosen)) - 1), chosen
+
+
+def _row(size: int, serial: Sequence[float], parallel: Sequence[float]) -> GrainRow:
+    return GrainRow(
+        grain=size,
+        serial=median(serial),
+        parallel=median(parallel),
+        speedup=median_ratio(serial, parallel),
+        speedup_interval=preset_interval(log_ratios(serial, parallel)),
+    )
+
+
+def _typical(seconds: Sequence[float]) -> float:
+    return math.exp(median(map(math.log, seconds)))
+
+
+def _smallest(rows: Sequence[GrainRow]) -> GrainRow | None:
+    """Return the row from which on all win: one that wins by chance has losers after."""
+    found = None
+    for row in reversed(rows):
+        if not row.wins:
+            break
+        found = row
+    return found
+
+
+def _claim_seconds(variant: str) -> float:
+    """Return what it costs to claim a grain and to start on it.
+
+    Items that take next to nothing are claimed one by one, and all at once; what differs
+    is due to the claims.
+    """
+    if variant in ("python", "numpy"):
+        kernel: Called | Kernel = Called(lambda _start, _stop: None)
+        arguments: tuple[Any, ...] = ()
+        variant = "python"
+    else:
+        kernel = kernels.get("triad")
+        arguments = kernel.problem(_CLAIMS).calls()[0]
+
+    def seconds(size: int) -> float:
+        with SerialPool() as alone:
+            return alone.run(Region(kernel, variant, arguments, _CLAIMS, "dynamic", size))
+
+    each = [seconds(1) - seconds(_CLAIMS) for _ in range(_ROUNDS)]
+    return max(0.0, median(each)) / _CLAIMS

@@ -1,0 +1,128 @@
+"""Items for the grain finder: those of a kernel's region, or of a callable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gilx import kernels
+from gilx.errors import ArgumentError, at_least, one_of
+from gilx.formatting import name_of
+from gilx.kernels.kernel import Kernel
+from gilx.pools.pool import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilx.kernels.kernel import Problem
+    from gilx.pools.pool import Pool
+
+__all__ = ["Called", "Work", "work_of"]
+
+# For so long items are computed to know what one takes, at so many places.
+_ITEM_SECONDS = 2e-3
+_PLACES = 8
+
+
+class Called:
+    """A callable that computes items, as work that pools can run."""
+
+    def __init__(self, fn: Callable[[int, int], object]) -> None:
+        self.name: str = name_of(fn)
+        self._fn = fn
+
+    def function(self, variant: str) -> Callable[..., Any]:
+        """Return the callable: pools call Python code for each grain."""
+        del variant
+        return self._fn
+
+
+class Work:
+    """Items to compute, grains of them at any place.
+
+    Items may take different times, and those that are next to each other similar ones:
+    the rows at the edge of a mandelbrot are done at once. So grains are not all taken
+    from the same place.
+    """
+
+    def __init__(self, whole: Region, problem: Problem | None) -> None:
+        self.whole = whole
+        self.problem = problem
+
+    def placed(self, pool: Pool) -> Work:
+        """Return the same with its arrays where the pool's workers can reach them."""
+        if self.problem is None:
+            return self
+        problem = pool.place(self.problem)
+        return Work(_whole(problem, self.whole.variant), problem)
+
+    def region(self, items: int, place: float) -> Region:
+        """Return the region of so many items, an equal block for each worker.
+
+        Parameters
+        ----------
+        items : int
+            How many, at most all.
+        place : float
+            Where they are: 0 is at the begin, 1 at the end.
+
+        """
+        whole = self.whole
+        first = round(place * (whole.items - items))
+        return Region(
+            whole.kernel, whole.variant, whole.arguments, items, "static", first=first
+        )
+
+    def item_seconds(self, alone: Pool) -> float:
+        """Return about how long an item takes, on average over all places, above 0."""
+        # Whatever happens at the first call only is not to count.
+        seconds = alone.run(self.region(1, 0.5))
+        if seconds >= _ITEM_SECONDS * _PLACES:
+            return alone.run(self.region(1, 0.5))
+        items = 1
+        while True:
+            # The less of two: something else may have been running.
+            seconds = sum(
+                min(alone.run(region) for _ in range(2))
+                for region in (
+                    self.region(items, (number + 0.5) / _PLACES)
+                    for number in range(_PLACES)
+                )
+            )
+            if seconds >= _ITEM_SECONDS or items == self.whole.items:
+                return max(seconds, 1e-9) / (items * _PLACES)
+            items = min(self.whole.items, 2 * items)
+
+
+def _whole(problem: Problem, variant: str) -> Region:
+    return Region(problem.kernel, variant, problem.calls()[0], problem.items)
+
+
+def work_of(
+    target: str | Kernel | Callable[[int, int], object],
+    variant: str | None,
+    size: int | None,
+    items: int | None,
+    seed: int,
+) -> Work:
+    """Return what `gilx.grain` was asked to compute, everything about it checked."""
+    if isinstance(target, (str, Kernel)):
+        kernel = kernels.get(target) if isinstance(target, str) else target
+        if items is not None:
+            raise ArgumentError(
+                f"items: expected None for a kernel, whose size says it; got {items!r}"
+            )
+        variant = "c-nogil" if variant is None else variant
+        one_of("variant", variant, kernel.variants)
+        problem = kernel.problem(size, seed)
+        return Work(_whole(problem, variant), problem)
+    if not callable(target):
+        raise ArgumentError(
+            "target: expected a kernel, its name, or a callable that takes start and"
+            f" stop; got {target!r}"
+        )
+    for name, given in (("variant", variant), ("size", size)):
+        if given is not None:
+            raise ArgumentError(f"{name}: expected None for a callable, got {given!r}")
+    if items is None:
+        raise ArgumentError("items: expected how many items the callable has, got None")
+    return Work(Region(Called(target), "python", (), at_least("items", items, 1)), None)

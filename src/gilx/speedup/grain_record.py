@@ -1,0 +1,159 @@
+"""What the grain finder found, for people and for programs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gilx.errors import ArgumentError, at_least
+from gilx.formatting import duration, wrapped
+from gilx.records import from_json, to_json
+from gilx.system.diagnostics import examine
+from gilx.system.environment import Environment  # noqa: TC001 - likewise
+from gilx.system.load import Conditions  # noqa: TC001 - JSON is read by annotations
+
+__all__ = ["Grain", "GrainRow"]
+
+_SCHEMA = "gilx.grain"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class GrainRow:
+    """What was measured for one grain. Times are medians over blocks, in seconds."""
+
+    grain: int
+    """Items that each worker got."""
+    serial: float
+    """One thread, the grains of all workers in one call."""
+    parallel: float
+    """All workers, one grain each, handing out and waiting included."""
+    speedup: float
+    """Median over blocks of serial over parallel."""
+    speedup_interval: tuple[float, float]
+    """Where the true median is, at 95 %."""
+
+    @property
+    def wins(self) -> bool:
+        """Whether the interval of the speedup lies above 1."""
+        return self.speedup_interval[0] > 1
+
+
+@dataclass(frozen=True)
+class Grain:
+    """The smallest grain that pays, and the costs behind it. Times are in seconds."""
+
+    target: str
+    variant: str | None
+    """The kernel's variant; None for a callable."""
+    pool: str
+    workers: int
+    grain: int | None
+    """The smallest grain tried from which on all of them beat serial; None: none did."""
+    work: float | None
+    """How long one worker computes on that grain."""
+    region: float
+    """What an empty region costs between others: handing out work, waiting for all."""
+    region_interval: tuple[float, float]
+    claim: float
+    """What claiming a grain costs, and starting on it."""
+    release: float
+    """What letting the GIL go and taking it back costs when nobody else wants it."""
+    handover: float | None
+    """How long the GIL stays unused when a waiting thread gets it; None without a GIL."""
+    item: float
+    """How long an item takes on one thread, in the largest grain tried."""
+    blocks: int
+    rows: tuple[GrainRow, ...]
+    """Grains in ascending order."""
+    environment: Environment
+    conditions: Conditions
+    """Those while it was measured."""
+
+    @property
+    def expected(self) -> float:
+        """The grain at which both are even, as the costs have it."""
+        gain = self.item * (self.workers - 1)
+        return self.region / gain if gain > 0 else math.inf
+
+    def __str__(self) -> str:
+        what = self.target if self.variant is None else f"{self.target} {self.variant}"
+        head = f"{what}, {self.workers} workers ({self.pool}):"
+        largest = self.rows[-1]
+        if self.grain is not None and self.work is not None:
+            head += (
+                f" from {_items(self.grain)} each they beat one thread;"
+                f" that is {duration(self.work)} of work"
+            )
+        else:
+            head += (
+                f" they did not beat one thread with up to {_items(largest.grain)} each,"
+                f" {duration(largest.serial / self.workers)} of work"
+            )
+            if self.environment.usable_cpus == 1:
+                head += "; with one usable CPU they can't"
+            elif self.environment.gil and self.expected < largest.grain:
+                head += "; gilx probe tells whether the work holds the GIL"
+        low, high = self.region_interval
+        empty = f"{duration(self.region)} ({duration(low)} to {duration(high)})"
+        price = f"letting the GIL go and taking it back: {duration(self.release)}"
+        if self.handover is not None:
+            price += f"; until a waiting thread has it: {duration(self.handover)}"
+        lines = [
+            *wrapped(head),
+            "",
+            f"handing out a region and waiting for it: {empty}",
+            f"claiming a grain: {duration(self.claim)}",
+            price,
+            f"an item: {duration(self.item)}",
+        ]
+        if math.isfinite(self.expected):
+            even = _items(max(1, math.ceil(self.expected)))
+            lines.append(f"so both should be even at {even} each")
+        lines += ["", *self._table()]
+        found = examine(self.environment, self.conditions)
+        doubtful = [str(finding) for finding in found if finding.doubtful]
+        if doubtful:
+            lines += ["", "What makes these figures doubtful:"]
+            for words in doubtful:
+                lines += wrapped(words, "* ", "  ")
+        return "\n".join(lines)
+
+    def _table(self) -> list[str]:
+        lines = [
+            "Grains at places drawn at random; medians, intervals at 95 %:",
+            "     items     one thread        all  speedup",
+        ]
+        for row in self.rows:
+            low, high = row.speedup_interval
+            lines.append(
+                f"{row.grain:>10}  {duration(row.serial):>13}"
+                f"  {duration(row.parallel):>9}  {row.speedup:>6.2f}x"
+                f"  {low:.2f} to {high:.2f}"
+                f"{'  wins' if row.wins else ''}"
+            )
+        return lines
+
+    def to_json(self) -> str:
+        """Return the figures as JSON text, which `from_json` reads."""
+        return to_json(self, _SCHEMA, _VERSION)
+
+    @classmethod
+    def from_json(cls, text: str) -> Grain:
+        """Return what `to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is no such thing, or was written by a gilx too new for this one.
+
+        """
+        found = from_json(cls, text, _SCHEMA, _VERSION)
+        at_least("text.workers", found.workers, 1)
+        if not found.rows:
+            raise ArgumentError("text.rows: expected at least one row, got none")
+        return found
+
+
+def _items(number: int) -> str:
+    return f"{number} item{'s' if number != 1 else ''}"

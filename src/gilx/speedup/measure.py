@@ -1,0 +1,128 @@
+"""How much faster, really, against what the machine could give, and where it went."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from gilx.pools import Pool, start
+from gilx.speedup.arguments import cases_of, settings_of, subjects_of
+from gilx.speedup.report import Report, ReportRow
+from gilx.speedup.row_measurement import RowMeter
+from gilx.system.environment import Environment
+from gilx.system.load import between, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilx.kernels.kernel import Kernel
+
+__all__ = ["measure"]
+
+
+def measure(
+    target: str | Kernel | Callable[[], object],
+    *,
+    variants: Sequence[str] | None = None,
+    pools: Sequence[str | Pool] = ("threads",),
+    workers: int | Sequence[int] | None = None,
+    precision: float = 0.02,
+    budget: float = 10.0,
+    blocks: int | None = None,
+    repeat: int | None = None,
+    setup: Callable[[], object] | None = None,
+    null: bool = False,
+    progress: Callable[[str], None] | None = None,
+    size: int | None = None,
+    seed: int = 0,
+) -> Report:
+    """Measure how much faster workers are than one, and what limits them.
+
+    A kernel's problem is computed by one worker and split among several. Of a callable,
+    N workers make the same call, M times in a row, all at once; that is compared with N M
+    calls in a row. Both are timed in blocks in random order, together with a ceiling:
+    what the machine gives at the same time to who needs no GIL.
+
+    Parameters
+    ----------
+    target : str, Kernel or callable
+        A kernel, or its name; or anything to call without arguments (bind them with
+        `functools.partial`). It must be safe to call from several threads at once.
+    variants : sequence of str, optional
+        Which variants of a kernel; by default c-gil and c-nogil, or those of them that a
+        pool can run.
+    pools : sequence of str or Pool
+        Where to run it, see ``gilx.pools.names()``. An open pool stays open.
+    workers : int or sequence of int, optional
+        How many workers, each at least 1; by default the CPUs that this process may use.
+        A pool that was handed in knows its own.
+    precision : float
+        Half the width that the interval of the speedup should have, relative: 0.001 to
+        0.5. When it is reached, no more blocks are made.
+    budget : float
+        Seconds that all blocks together may take, above 0. No call is ended: one that
+        does not return is waited for.
+    blocks : int, optional
+        Make exactly so many blocks, at least 1, whatever they show; the budget then
+        decides only how long a sample is.
+    repeat : int, optional
+        M, at least 1; by default as many as make samples well longer than what timing
+        and handing out work cost. With 1 it is what a single use gives.
+    setup : callable, optional
+        Called before every sample, outside of what is timed: to restore what N M calls
+        use up. In other processes too. M is 1 then, unless given.
+    null : bool
+        Compare the serial run with itself instead: what comes out when there is no
+        difference.
+    progress : callable, optional
+        Called with a line of text between blocks.
+    size, seed : int
+        Which problem of a kernel, see `Kernel.problem`.
+
+    Returns
+    -------
+    Report
+        A row for each variant, pool and number of workers. Its intervals hold at 95 %:
+        where the number of blocks was given, or set before the first one since there is
+        time for few only, those of that number; otherwise those that are right whenever
+        one stops (see `gilx.speedup.statistics`).
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described; the message names it and what is valid.
+    BaseException
+        Whatever the callable raises, as itself, with a note.
+
+    """
+    settings = settings_of(
+        precision=precision,
+        budget=budget,
+        blocks=blocks,
+        repeat=repeat,
+        setup=setup,
+        null=null,
+        progress=progress,
+        seed=seed,
+    )
+    subjects = subjects_of(target, variants, size, settings)
+    cases = cases_of(subjects, pools, workers, null=null, chosen=variants is not None)
+    environment, before = Environment.here(), snapshot()
+    rows: list[ReportRow] = []
+    left = settings.budget
+    for number, (subject, pool, count) in enumerate(cases):
+        begin = perf_counter()
+        with ExitStack() as stack:
+            if isinstance(pool, str):
+                pool = stack.enter_context(start(pool, count))  # noqa: PLW2901 - opened
+            share = max(left, settings.budget / 10) / (len(cases) - number)
+            where = f"{number + 1} of {len(cases)}: " if len(cases) > 1 else ""
+            rows.append(RowMeter(subject, pool, count, settings, share, where).measured())
+        left -= perf_counter() - begin
+    if progress is not None:
+        progress("")
+    conditions = between(before, snapshot())
+    return Report(
+        tuple(rows), environment, conditions, settings.precision, settings.budget
+    )

@@ -1,0 +1,260 @@
+"""What the workers of a region used: CPU time, waits, and how much of it overlapped."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gilx.pools.worker_usage import difference
+from gilx.system.cgroups import throttling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilx.ckernels import Counter
+    from gilx.pools.pool import Pool, Region
+    from gilx.pools.worker_usage import Share
+
+__all__ = [
+    "Calls",
+    "Sample",
+    "concurrency",
+    "in_a_row",
+    "own_threads",
+    "take_sample",
+    "with_shares",
+]
+
+# Where overlap is judged: see `concurrency`.
+_SHORTEST = 0.05
+_MOST_OTHER_CPU = 0.1
+_MOST_STEAL = 0.05
+_MOST_WAIT = 0.6
+
+
+class Calls:
+    """Calls of a function as work that pools can run: an item is a call."""
+
+    def __init__(self, fn: Callable[[], object], name: str) -> None:
+        self.name = name
+        self._fn = fn
+
+    def function(self, variant: str) -> Callable[..., Any]:
+        """Return what makes the calls that a counter hands out."""
+        del variant
+        return self._make
+
+    def _make(self, *, take: Counter) -> None:
+        while (claim := take.take()) is not None:
+            in_a_row(self._fn, claim[1] - claim[0])
+
+
+def in_a_row(fn: Callable[[], object], calls: int) -> float:
+    """Call a function so many times; return the wall time in seconds."""
+    begin = time.perf_counter()
+    for _ in repeat(None, calls):
+        fn()
+    return time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the regions of one sample took, added up. Times are in seconds.
+
+    What is known of each worker is None where the pool can't tell.
+    """
+
+    seconds: float
+    """Wall time."""
+    cpu: float
+    """CPU time of the whole process, threads that gilx knows nothing of included, and of
+    workers that are processes of their own."""
+    steal: float | None
+    """CPU time that the hypervisor gave to others, all CPUs together (proc_stat)."""
+    throttled: int | None
+    """How often a control group's quota stopped the process (cpu.stat, nr_throttled)."""
+    regions: int
+    worker_cpu: float | None = None
+    """CPU time of the workers."""
+    wait: float | None = None
+    """How long workers were ready to run and had no CPU."""
+    late: float | None = None
+    """From the begin of a region until a worker began its part, all workers together."""
+    early: float | None = None
+    """From when a worker was done until the end of its region, all together."""
+    uneven: float | None = None
+    """The same without waits for a CPU, as if none of the workers had had any."""
+    uneven_cpu: float | None = None
+    """How much less CPU time workers used than the one that used most, all together."""
+    longest: float | None = None
+    """Of each region the time until its last worker was done, less its wait for a CPU;
+    None where waits are not known."""
+    voluntary: int | None = None
+    involuntary: int | None = None
+
+
+def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
+    """Run regions one after another and add up what they and their workers took.
+
+    Parameters
+    ----------
+    pool : Pool
+        Where to run them.
+    work : sequence of Region
+        What to run, at least one.
+
+    """
+    steal, throttled = _steal(), _throttled()
+    cpu = time.process_time()
+    runs: list[tuple[float, float, float, list[Share]]] = []
+    for region in work:
+        account: list[Share] = []
+        before = time.perf_counter()
+        seconds = pool.run(region, account)
+        after = time.perf_counter()
+        # What a pool does before it begins to hand out work is not in its time.
+        runs.append((max(before, after - seconds), after, seconds, account))
+    sample = Sample(
+        seconds=sum(seconds for _, _, seconds, _ in runs),
+        cpu=time.process_time() - cpu,
+        steal=difference(_steal(), steal),
+        throttled=None if throttled is None else (_throttled() or 0) - throttled,
+        regions=len(work),
+    )
+    if any(len(shares) != pool.workers for _, _, _, shares in runs):
+        return sample
+    sample = with_shares(sample, runs)
+    if pool.own_processes:
+        assert sample.worker_cpu is not None  # the shares were there
+        sample = replace(sample, cpu=sample.cpu + sample.worker_cpu)
+    return sample
+
+
+def with_shares(
+    sample: Sample, runs: Sequence[tuple[float, float, float, Sequence[Share]]]
+) -> Sample:
+    """Return a sample with what its workers used.
+
+    Parameters
+    ----------
+    sample : Sample
+        What is known without them.
+    runs : sequence of tuple
+        Of each region: when it began and ended, by `time.perf_counter`; its wall time;
+        the share of each worker.
+
+    """
+    every = [share for _, _, _, shares in runs for share in shares]
+    # When each worker would have been done without waits for a CPU. Not before it had the
+    # CPU time that it used: waits are counted from a little before it begins its part.
+    done = [
+        [max(share.cpu, share.end - begin - (share.wait or 0.0)) for share in shares]
+        for begin, _, _, shares in runs
+    ]
+    waits = [share.wait for share in every if share.wait is not None]
+    known = len(waits) == len(every)
+    voluntary = [share.voluntary for share in every if share.voluntary is not None]
+    involuntary = [s.involuntary for s in every if s.involuntary is not None]
+    return replace(
+        sample,
+        worker_cpu=sum(share.cpu for share in every),
+        wait=sum(waits) if known else None,
+        late=sum(s.begin - begin for begin, _, _, shares in runs for s in shares),
+        early=sum(end - s.end for _, end, _, shares in runs for s in shares),
+        uneven=_below_the_largest(done),
+        uneven_cpu=_below_the_largest(
+            [[share.cpu for share in shares] for _, _, _, shares in runs]
+        ),
+        longest=sum(map(max, done)) if known else None,
+        voluntary=sum(voluntary) if len(voluntary) == len(every) else None,
+        involuntary=sum(involuntary) if len(involuntary) == len(every) else None,
+    )
+
+
+def _below_the_largest(groups: Sequence[Sequence[float]]) -> float:
+    """Return by how much the figures are below the largest of their group, in all."""
+    return sum(max(group) - each for group in groups for each in group)
+
+
+def concurrency(
+    serial: Sample, parallel: Sample, workers: int, cpus: int
+) -> tuple[float | None, str]:
+    """Return how far the workers' time on CPU overlapped, if that can be told.
+
+    With a common start t0, worker i's end e_i, its wait for a CPU q_i and its CPU time
+    c_i: sum(c_i) / max(e_i - t0 - q_i), divided by the same figure of the serial run.
+    Time lost to other processes is taken out, so that it says how far calls could overlap
+    if the CPUs were free: evidence about the GIL, no speedup.
+
+    Parameters
+    ----------
+    serial, parallel : Sample
+        Of the same block.
+    workers, cpus : int
+        How many workers there were, and how many CPUs the process may use.
+
+    Returns
+    -------
+    (float or None, str)
+        The concurrency; or None, and which of its conditions does not hold.
+
+    """
+    doubt = _doubt(serial, parallel, workers, cpus)
+    if doubt:
+        return None, doubt
+    assert parallel.worker_cpu is not None  # or there would be a doubt
+    assert parallel.longest is not None
+    assert serial.worker_cpu is not None
+    assert serial.longest is not None
+    alone = serial.worker_cpu / serial.longest
+    return parallel.worker_cpu / parallel.longest / alone, ""
+
+
+def _doubt(serial: Sample, parallel: Sample, workers: int, cpus: int) -> str:
+    """Return why overlap can't be told; empty if it can."""
+    used, wait = parallel.worker_cpu, parallel.wait
+    if used is None or wait is None or not serial.worker_cpu or serial.wait is None:
+        return "workers' CPU time and waits are not known"
+    both = (serial, parallel)
+    doubts = {
+        f"more workers than usable CPUs ({cpus})": workers > cpus,
+        f"regions shorter than {_SHORTEST * 1e3:.0f} ms": (
+            parallel.seconds < _SHORTEST * parallel.regions
+        ),
+        "threads of the callable's own": any(map(own_threads, both)),
+        "a control group's quota stopped the process": any(s.throttled for s in both),
+        f"more than {_MOST_STEAL:.0%} of the CPU time stolen": any(
+            (s.steal or 0.0) > _MOST_STEAL * cpus * s.seconds for s in both
+        ),
+        f"workers waited for a CPU for more than {_MOST_WAIT:.0%} of the time": (
+            wait > _MOST_WAIT * workers * parallel.seconds
+        ),
+    }
+    return next((doubt for doubt, holds in doubts.items() if holds), "")
+
+
+def own_threads(sample: Sample) -> bool:
+    """Return whether the process used clearly more CPU time than the workers did."""
+    if sample.worker_cpu is None:
+        return False
+    other = sample.cpu - sample.worker_cpu
+    return other > _MOST_OTHER_CPU * sample.worker_cpu + 1e-3 * sample.regions
+
+
+def _steal() -> float | None:
+    """Return the CPU time stolen since the system started, all CPUs together."""
+    try:
+        with Path("/proc/stat").open() as file:
+            return int(file.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _throttled() -> int | None:
+    """Return how often quotas stopped the process so far; None where none is kept."""
+    found = throttling()
+    return None if found is None else found.periods

@@ -1,0 +1,1 @@
+"""The machine and the Python that measurements depend on."""

@@ -1,0 +1,247 @@
+"""What makes measuring on a machine doubtful, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gilx.formatting import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilx.system.environment import Environment
+    from gilx.system.load import Conditions
+
+__all__ = ["Finding", "examine"]
+
+# What is taken to spoil a measurement. A neighbour with a tenth of a CPU, and a hundredth
+# of the time stolen, move a speedup by more than the precision that gilx aims at, 2 %.
+_OTHERS = 0.1
+_STEAL = 0.01
+# The clock should move at least a thousand times in the shortest sample, of some 1 ms.
+_CLOCK_STEP = 1e-6
+# Reading these clock sources needs no system call and takes some 20 ns.
+_QUICK_CLOCKS = ("tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page")
+# These keep the frequency as high as it may be.
+_STEADY_GOVERNORS = ("performance",)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found, in a line."""
+
+    name: str
+    """A short name that stays the same, such as `throttled`."""
+    doubtful: bool
+    """Whether it makes measuring here doubtful; if not, it is good to know."""
+    evidence: str
+    """What was seen."""
+    remedy: str
+    """What to do about it."""
+
+    def __str__(self) -> str:
+        return f"{self.evidence}: {self.remedy}"
+
+
+def examine(environment: Environment, conditions: Conditions) -> tuple[Finding, ...]:
+    """Return what is worth knowing before measuring, what is doubtful first."""
+    found = [
+        *_of_cpus(environment),
+        *_of_kinds_of_cpus(environment),
+        *_of_neighbours(conditions),
+        *_of_clocks(conditions),
+        *_of_python(environment, conditions),
+        *_of_threads(conditions),
+        *_of_what_is_unknown(environment, conditions),
+    ]
+    return tuple(sorted(found, key=lambda finding: not finding.doubtful))
+
+
+def _of_cpus(environment: Environment) -> Iterator[Finding]:
+    cpus, usable = environment.cpus, environment.usable_cpus
+    allowed = cpus.present if cpus.allowed is None else len(cpus.allowed)
+    if usable == 1:
+        yield Finding(
+            "one-cpu",
+            True,
+            f"one usable CPU ({cpus.why()})",
+            "no speedup can be seen; allow two or more (taskset, the container's limits)",
+        )
+    if cpus.quota is not None and cpus.quota < allowed:
+        first = ",".join(map(str, (cpus.allowed or tuple(range(allowed)))[:usable]))
+        yield Finding(
+            "quota",
+            True,
+            f"a quota of {cpus.quota:g} CPUs on {allowed} allowed ones",
+            "who runs on more than the quota is held back in bursts; raise the quota, or"
+            f" run under taskset -c {first} with at most {usable} workers",
+        )
+    if cpus.override is not None and cpus.override > allowed:
+        yield Finding(
+            "cpu-count",
+            True,
+            f"Python was told of {cpus.override} CPUs, and {allowed} are allowed",
+            "workers would share CPUs; unset PYTHON_CPU_COUNT and -X cpu_count",
+        )
+    if cpus.virtual:
+        yield Finding(
+            "virtual",
+            False,
+            "this is a virtual machine",
+            "others may slow it down unseen; trust ratios within a block, not times",
+        )
+
+
+def _of_kinds_of_cpus(environment: Environment) -> Iterator[Finding]:
+    cpus = environment.cpus
+    if cpus.performance is not None and cpus.efficiency is not None:
+        fast, slow = len(cpus.performance), len(cpus.efficiency)
+        yield Finding(
+            "kinds",
+            True,
+            f"{fast} fast and {slow} slower CPUs",
+            "serial work runs on a fast one, parallel work on both; run under"
+            f" taskset -c {_list(cpus.performance)}",
+        )
+    if cpus.siblings and cpus.cores is not None:
+        allowed = sum(map(len, cpus.cores))
+        yield Finding(
+            "smt",
+            True,
+            f"{allowed} allowed CPUs on {len(cpus.cores)} cores (SMT)",
+            "two on a core share its units, and give less than two cores; run under"
+            f" taskset -c {_list(cpus.one_a_core() or ())}",
+        )
+
+
+def _list(cpus: tuple[int, ...]) -> str:
+    return ",".join(map(str, cpus))
+
+
+def _of_neighbours(conditions: Conditions) -> Iterator[Finding]:
+    window = duration(conditions.seconds)
+    if conditions.others is not None and conditions.others > _OTHERS:
+        yield Finding(
+            "others",
+            True,
+            f"other processes took {conditions.others:.2f} CPUs over {window}",
+            "stop them (top shows which), or measure when they are done",
+        )
+    elif conditions.others is None and conditions.load is not None:
+        yield Finding(
+            "load",
+            conditions.load > 1,
+            f"the load average is {conditions.load:.2f}, and who causes it can't be seen",
+            "measure when it is low",
+        )
+    if conditions.steal is not None and conditions.steal > _STEAL:
+        yield Finding(
+            "steal",
+            True,
+            f"the hypervisor took {conditions.steal:.1%} of the CPUs' time over {window}",
+            "measure at another time, or on a machine of your own",
+        )
+    if conditions.throttled:
+        yield Finding(
+            "throttled",
+            True,
+            f"the control group was held back for {duration(conditions.throttled)} in"
+            f" {window}",
+            "raise its CPU quota, or use fewer workers",
+        )
+
+
+def _of_clocks(conditions: Conditions) -> Iterator[Finding]:
+    unsteady = [one for one in conditions.governors or () if one not in _STEADY_GOVERNORS]
+    if unsteady:
+        yield Finding(
+            "governor",
+            True,
+            f"CPU frequencies are set by the governor {', '.join(unsteady)}",
+            "they follow the load, serial work may get a higher one than parallel work;"
+            " set it: cpupower frequency-set -g performance",
+        )
+    if conditions.clock_step > _CLOCK_STEP:
+        yield Finding(
+            "clock",
+            True,
+            f"the clock moves in steps of {duration(conditions.clock_step)}",
+            "measure calls that last a thousand times as long",
+        )
+    source = conditions.clock_source
+    if source is not None and source not in _QUICK_CLOCKS:
+        yield Finding(
+            "clock-source",
+            True,
+            f"the time is read from {source}",
+            "reading it takes a system call; choose tsc in"
+            " /sys/devices/system/clocksource/clocksource0/current_clocksource if that is"
+            " available",
+        )
+
+
+def _of_python(environment: Environment, conditions: Conditions) -> Iterator[Finding]:
+    if environment.free_threaded and environment.gil:
+        reason = conditions.gil.removeprefix("on: ")
+        if reason.endswith("says so"):
+            remedy = "leave that out"
+        elif reason.endswith("unknown"):
+            remedy = "name what you import (gilx doctor MODULE) to see which one it is"
+        else:
+            remedy = "look for a newer version of it, or set PYTHON_GIL=0 if you trust it"
+        yield Finding(
+            "gil-on", True, f"a free-threaded build with the GIL on, as {reason}", remedy
+        )
+    if environment.debug:
+        yield Finding(
+            "debug",
+            True,
+            "a debug build of Python",
+            "it holds the GIL for longer than others do; measure with a release build",
+        )
+
+
+def _of_threads(conditions: Conditions) -> Iterator[Finding]:
+    several = [one for one in conditions.native_threads or () if one.threads > 1]
+    if several:
+        words = ", ".join(
+            f"{one.library} has {one.threads} threads of its own" for one in several
+        )
+        yield Finding(
+            "native-threads",
+            False,
+            words,
+            "a call that uses them is parallel already; set OMP_NUM_THREADS=1 to measure"
+            " what threads add",
+        )
+    elif conditions.native_threads is None:
+        settings = ", ".join(conditions.thread_settings) or "nothing limits them"
+        yield Finding(
+            "native-threads",
+            False,
+            f"whether libraries start threads of their own can't be told ({settings})",
+            "install threadpoolctl to see; set OMP_NUM_THREADS=1 to be sure",
+        )
+
+
+def _of_what_is_unknown(
+    environment: Environment, conditions: Conditions
+) -> Iterator[Finding]:
+    unknown = [
+        words
+        for words, value in (
+            ("other processes' CPU time", conditions.others),
+            ("steal", conditions.steal),
+            ("throttling", conditions.throttled),
+            ("which CPUs share a core", environment.cpus.cores),
+        )
+        if value is None
+    ]
+    if unknown:
+        yield Finding(
+            "unknown",
+            False,
+            f"the system does not tell {', '.join(unknown)}",
+            "measure twice, at different times, and compare",
+        )

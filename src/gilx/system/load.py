@@ -1,0 +1,351 @@
+"""What the machine and Python were doing while something was measured.
+
+A snapshot before and one after give the conditions in between. What can't be told here
+(no ``/proc``, another system) is None.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import sysconfig
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gilx.records import from_json, to_json
+from gilx.system.cgroups import Throttling, throttling
+from gilx.system.environment import gil_enabled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+__all__ = [
+    "Conditions",
+    "NativeThreads",
+    "Snapshot",
+    "between",
+    "noting_gil_warnings",
+    "snapshot",
+]
+
+_SCHEMA = "gilx.system.load"
+_VERSION = 1
+
+_ROOT = Path("/")
+# What libraries read to find out how many threads of their own to start.
+_THREAD_SETTINGS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """What CPUs did since the system started, in ticks (proc_stat(5))."""
+
+    busy: int
+    steal: int
+    """The hypervisor ran somebody else."""
+    total: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the counters of the system read at one moment."""
+
+    seconds: float
+    """Of `time.perf_counter`."""
+    ticks: Ticks | None
+    """Of all CPUs that the process may use."""
+    own_ticks: int | None
+    """CPU time of the process, its children and theirs."""
+    throttling: Throttling | None
+
+
+@dataclass(frozen=True)
+class NativeThreads:
+    """A library with threads of its own."""
+
+    library: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What went on over an interval, and how Python and the clock were set."""
+
+    seconds: float
+    """How long the interval was."""
+    load: float | None
+    """The system's load average of the last minute, at its end."""
+    others: float | None
+    """CPUs' worth of time that other processes took of the CPUs that this one may use."""
+    steal: float | None
+    """Share of the time of these CPUs that the hypervisor gave to somebody else."""
+    throttled: float | None
+    """Seconds for which control groups held tasks back, summed over CPUs."""
+    governors: tuple[str, ...] | None
+    """The frequency governors of these CPUs, each once."""
+    clock_source: str | None
+    """What Linux reads the time from."""
+    clock_step: float
+    """The least time by which the clock was seen to move, in seconds."""
+    gil: str
+    """Whether there is a GIL, and why."""
+    native_threads: tuple[NativeThreads, ...] | None
+    """Loaded libraries with threads of their own; None without ``threadpoolctl``."""
+    thread_settings: tuple[str, ...]
+    """Environment variables that such libraries heed, as NAME=VALUE."""
+
+    def to_json(self) -> str:
+        """Return the conditions as JSON text, which `from_json` reads."""
+        return to_json(self, _SCHEMA, _VERSION)
+
+    @classmethod
+    def from_json(cls, text: str) -> Conditions:
+        """Return the conditions that `to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is no such thing, or was written by a gilx too new for this one.
+
+        """
+        return from_json(cls, text, _SCHEMA, _VERSION)
+
+
+def snapshot(root: Path = _ROOT) -> Snapshot:
+    """Return what the system's counters read now.
+
+    It takes some milliseconds, more where more processes run.
+
+    Parameters
+    ----------
+    root : Path
+        Where to look for ``proc`` and control groups.
+
+    """
+    return Snapshot(
+        seconds=time.perf_counter(),
+        ticks=_ticks(root),
+        own_ticks=_own_ticks(root),
+        throttling=throttling(root),
+    )
+
+
+def between(before: Snapshot, after: Snapshot, root: Path = _ROOT) -> Conditions:
+    """Return the conditions between two snapshots.
+
+    Counters move in ticks of some 10 ms: over less than half a second they tell little.
+
+    Parameters
+    ----------
+    before, after : Snapshot
+        The interval's ends.
+    root : Path
+        Where to look for ``proc`` and ``sys``.
+
+    """
+    others = steal = throttled = None
+    seconds = after.seconds - before.seconds
+    if before.ticks is not None and after.ticks is not None:
+        total = after.ticks.total - before.ticks.total
+        if total > 0:
+            steal = max(0.0, (after.ticks.steal - before.ticks.steal) / total)
+        if before.own_ticks is not None and after.own_ticks is not None and seconds > 0:
+            # The counters of CPUs and processes are not read at the same moment, and a
+            # process may end unseen.
+            busy = after.ticks.busy - before.ticks.busy
+            rest = busy - (after.own_ticks - before.own_ticks)
+            others = max(0.0, rest / os.sysconf("SC_CLK_TCK") / seconds)
+    if before.throttling is not None and after.throttling is not None:
+        throttled = max(0.0, after.throttling.seconds - before.throttling.seconds)
+    return Conditions(
+        seconds=seconds,
+        load=_load(),
+        others=others,
+        steal=steal,
+        throttled=throttled,
+        governors=_governors(root),
+        clock_source=_text(
+            root / "sys/devices/system/clocksource/clocksource0/current_clocksource"
+        ),
+        clock_step=_clock_step(),
+        gil=_why_gil(),
+        native_threads=_native_threads(),
+        thread_settings=tuple(
+            f"{name}={os.environ[name]}"
+            for name in _THREAD_SETTINGS
+            if name in os.environ
+        ),
+    )
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except (OSError, ValueError):
+        return None
+
+
+def _cpus() -> set[int] | None:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+def _ticks(root: Path) -> Ticks | None:
+    text = _text(root / "proc/stat")
+    if text is None:
+        return None
+    ours = _cpus()
+    busy = steal = total = 0
+    for line in text.splitlines():
+        match = re.fullmatch(r"cpu(\d+)((?: +\d+)+)", line.rstrip())
+        if match is None or (ours is not None and int(match[1]) not in ours):
+            continue
+        # The time of guests, last, is in that of users already.
+        figures = [int(word) for word in match[2].split()[:8]]
+        user, nice, system, idle, iowait, irq, softirq, stolen = (
+            *figures,
+            *[0] * (8 - len(figures)),
+        )
+        busy += user + nice + system + irq + softirq
+        steal += stolen
+        total += user + nice + system + idle + iowait + irq + softirq + stolen
+    return Ticks(busy, steal, total) if total else None
+
+
+def _own_ticks(root: Path) -> int | None:
+    """Return the CPU time of this process and all that come from it.
+
+    Children that were waited for are in their parent's figures (proc_pid_stat(5)).
+    """
+    own = os.getpid()
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    try:
+        for entry in os.scandir(root / "proc"):
+            if not entry.name.isdecimal():
+                continue
+            text = _text(Path(entry.path) / "stat")
+            if text is None:
+                continue
+            # The name, in parentheses, may hold anything.
+            fields = text.rpartition(")")[2].split()
+            pid = int(entry.name)
+            parents[pid] = int(fields[1])
+            ticks[pid] = sum(int(field) for field in fields[11:15])
+    except (OSError, ValueError, IndexError):
+        return None
+    if own not in ticks:
+        return None
+    family = {own}
+    # A child's number may be below its parent's: as often as generations go.
+    while True:
+        more = {pid for pid, parent in parents.items() if parent in family} - family
+        if not more:
+            return sum(ticks[pid] for pid in family)
+        family |= more
+
+
+def _load() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return None
+
+
+def _governors(root: Path) -> tuple[str, ...] | None:
+    """Return the governors (Linux: Documentation/admin-guide/pm/cpufreq.rst)."""
+    cpus = root / "sys/devices/system/cpu"
+    ours = _cpus()
+    numbers = range(os.cpu_count() or 1) if ours is None else ours
+    found = {_text(cpus / f"cpu{cpu}/cpufreq/scaling_governor") for cpu in numbers}
+    return tuple(sorted(one for one in found if one is not None)) or None
+
+
+def _clock_step() -> float:
+    """Return the least time by which `time.perf_counter` was seen to move."""
+    reads = [time.perf_counter_ns() for _ in range(2000)]
+    steps = [b - a for a, b in pairwise(reads) if b > a]
+    if steps:
+        return min(steps) * 1e-9
+    return time.get_clock_info("perf_counter").resolution
+
+
+# ---- why there is a GIL ----------------------------------------------------------------
+
+# Modules that turned the GIL back on, as far as their warnings were seen.
+_culprits: list[str] = []
+
+
+@contextmanager
+def noting_gil_warnings() -> Iterator[list[str]]:
+    """Yield a list of the modules that turn the GIL back on inside the context.
+
+    On a free-threaded build the interpreter warns once, when it loads an extension module
+    that does not say that it can do without the GIL (CPython: Python/import.c). Which one
+    it was can't be asked afterwards. Other warnings are shown as ever.
+    """
+    here: list[str] = []
+    show = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", r".*global interpreter lock", RuntimeWarning)
+
+        def note(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            match = re.search(r"enabled to load module '([^']*)'", str(message))
+            if match is None:
+                show(message, category, filename, lineno, file, line)
+            else:
+                here.append(match[1])
+                _culprits.append(match[1])
+
+        warnings.showwarning = note
+        yield here
+
+
+def _why_gil() -> str:
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return "on: this build of Python always has it"
+    if not gil_enabled():
+        return "off"
+    if sys._xoptions.get("gil") == "1":  # noqa: SLF001 - documented
+        return "on: -X gil=1 says so"
+    if not sys.flags.ignore_environment and os.environ.get("PYTHON_GIL") == "1":
+        return "on: PYTHON_GIL=1 says so"
+    if _culprits:
+        return f"on: loading {_culprits[0]} turned it on"
+    return "on: an extension module turned it on, which one is unknown"
+
+
+# ---- threads of libraries --------------------------------------------------------------
+
+
+def _native_threads() -> tuple[NativeThreads, ...] | None:
+    try:
+        threadpoolctl = importlib.import_module("threadpoolctl")
+    except ImportError:
+        return None
+    return tuple(
+        NativeThreads(f"{pool['internal_api']} ({pool['prefix']})", pool["num_threads"])
+        for pool in threadpoolctl.threadpool_info()
+    )

@@ -1,0 +1,147 @@
+"""The call that is judged: checked, and with fresh arguments where they are used up."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from gilx.errors import ArgumentError
+from gilx.formatting import name_of
+from gilx.speedup.samples import in_a_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Call", "Limited", "limits", "raising"]
+
+
+# Arguments that are kept ready may be large.
+_MOST_PREPARED = 1000
+
+
+class Call:
+    """A function with its arguments, and what makes more of them for each call.
+
+    Parameters
+    ----------
+    fn : callable
+        What to call.
+    args : tuple
+        What to call it with.
+    setup : callable, optional
+        Called once for each call, before a row of them and outside of what is timed. It
+        returns a tuple, the arguments of one call after `args`, or None for none.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described.
+
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., object],
+        args: tuple[Any, ...],
+        setup: Callable[[], object] | None,
+    ) -> None:
+        if not callable(fn):
+            raise ArgumentError(f"fn: expected something to call, got {fn!r}")
+        if setup is not None and not callable(setup):
+            raise ArgumentError(f"setup: expected something to call, got {setup!r}")
+        self.name: str = name_of(fn)
+        self.has_setup: bool = setup is not None
+        self.most: int = sys.maxsize if setup is None else _MOST_PREPARED
+        """How many calls there may be in a row."""
+        self._fn, self._args, self._setup = fn, args, setup
+        self._ready: list[tuple[Any, ...]] = []
+        # Without a setup nothing of ours stands between the watch and the function.
+        self.make: Callable[[], object] = (
+            self._fresh if setup else partial(fn, *args) if args else fn
+        )
+
+    def prepare(self, count: int) -> None:
+        """Have arguments ready for so many calls."""
+        if self._setup is None:
+            return
+        while len(self._ready) < count:
+            made = self._setup()
+            if made is not None and not isinstance(made, tuple):
+                raise ArgumentError(
+                    "setup: expected it to return a tuple of arguments, or None; got"
+                    f" {made!r:.60}"
+                )
+            self._ready.append(made or ())
+
+    def timed(self, count: int) -> float:
+        """Make so many calls in a row, or as many as there may be; return their time.
+
+        Of fewer calls, that of all is what they would have taken.
+        """
+        some = min(count, self.most)
+        self.prepare(some)
+        return in_a_row(self.make, some) * (count / some)
+
+    def _fresh(self) -> object:
+        return self._fn(*self._args, *self._ready.pop())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_ready": []}
+
+
+@contextmanager
+def raising(name: str) -> Iterator[None]:
+    """Add a note to what the call raises."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, ArgumentError):
+            error.add_note(f"gilx: raised while {name} was called to be judged")
+        raise
+
+
+def limits(threads: int | None) -> AbstractContextManager[object]:
+    """Return a context in which libraries start no more than so many threads each.
+
+    Parameters
+    ----------
+    threads : int, optional
+        How many; None changes nothing.
+
+    Raises
+    ------
+    ArgumentError
+        threadpoolctl, which does that, is not installed.
+
+    """
+    if threads is None:
+        return nullcontext()
+    try:
+        threadpoolctl = importlib.import_module("threadpoolctl")
+    except ImportError:
+        raise ArgumentError(
+            "limit_threads: expected None, since threadpoolctl is not installed"
+        ) from None
+    found: AbstractContextManager[object] = threadpoolctl.threadpool_limits(threads)
+    return found
+
+
+class Limited:
+    """A call that, once it was sent to another process, limits libraries' threads there.
+
+    They stay limited: the process does nothing else.
+    """
+
+    def __init__(self, make: Callable[[], object], threads: int) -> None:
+        self._make, self._threads = make, threads
+
+    def __call__(self) -> object:
+        """Make the call."""
+        return self._make()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        limits(self._threads).__enter__()

@@ -1,0 +1,333 @@
+"""Whether a call releases the GIL, or holds it: watched until that is clear."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import repeat
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from gilx.errors import WatchUnavailableError, above_zero, number_between
+from gilx.formatting import duration
+from gilx.sampling.usage import percent
+from gilx.sampling.watch import watch
+from gilx.speedup.blocks import calls_needed
+from gilx.testing.checked_call import Call, raising
+from gilx.testing.verdict import Outcome, ReleaseEvidence, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilx.sampling.sample_sums import Seen
+    from gilx.sampling.usage import GilUsage
+
+__all__ = [
+    "judge_hold",
+    "judge_release",
+    "notes_on_calls",
+    "nothing_watched",
+    "watched",
+    "why_held",
+]
+
+_ALPHA = 1e-3  # how often, at most, a verdict may be wrong by chance
+_STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 0.9
+_GROWTH = 2.0  # each stage sees as much as all before, about
+_TOO_SHORT = 1e-6  # a call that takes no longer can't be told from calling
+_MUCH_UNKNOWN = 0.03
+_PREPARED = 0.02  # seconds of calls that have their arguments ready at once
+
+
+@dataclass
+class _Tally:
+    """What was watched so far."""
+
+    seen: Seen | None = None
+    usage: GilUsage | None = None
+    """Of the last watch."""
+    calls: int = 0
+    wall: float = 0.0
+    cpu: float = 0.0
+    longest: tuple[float, float] = (0.0, 0.0)
+
+    def add(self, seen: Seen, usage: GilUsage, calls: int) -> None:
+        self.seen = seen if self.seen is None else self.seen + seen
+        self.usage = usage
+        self.calls += calls
+        self.wall += usage.wall
+        self.cpu += usage.cpu
+        low, high = usage.longest_hold
+        self.longest = max(self.longest[0], low), max(self.longest[1], high)
+
+
+def watched(
+    call: Call,
+    limit: float,
+    budget: float,
+    *,
+    warmup: float | None = None,
+    alpha: float = _ALPHA,
+) -> ReleaseEvidence:
+    """Watch calls until it is clear on which side of a limit the hold fraction is.
+
+    The first call warms up and counts only if it leaves no time for another. Then stages,
+    each as long as all before it: after stage k it is decided by an interval of all that
+    was seen that misses with a probability of alpha / (k (k + 1)). These add up to
+    alpha, so that looking more than once does not make a wrong end more likely (the error
+    is spent over the looks: Lan and DeMets, Discrete sequential boundaries for clinical
+    trials, Biometrika 70, 1983; that the sum bounds it whatever the looks have in common
+    is Boole's inequality).
+
+    Parameters
+    ----------
+    call : Call
+        What to call.
+    limit : float
+        Hold fraction, 0 to 1.
+    budget : float
+        Seconds. One call is always made, however long.
+    warmup : float, optional
+        Seconds that the first call may take besides; by default it is part of the budget,
+        and may take half of it.
+    alpha : float
+        How often, at most, the interval may miss at any stage.
+
+    Raises
+    ------
+    WatchUnavailableError
+        The GIL can't be watched here; NoGilError, one kind of it, if there is none.
+
+    """
+    begin = perf_counter()
+    tally = _Tally()
+    with raising(call.name):
+        first = _Tally()
+        _watch(call, 1, first)
+        if first.wall > (budget / 2 if warmup is None else warmup):
+            return _evidence(first, limit, 1, alpha, first.wall)
+        if warmup is not None:
+            begin = perf_counter()
+        left = budget - (perf_counter() - begin)
+        known = first.wall >= min(left / 10, _STAGE / 4)
+        _, each = calls_needed(
+            call.timed,
+            min(_STAGE, left / 10),
+            first=first.wall if known else call.timed(1),
+        )
+        stage, seconds = 1, _STAGE
+        while True:
+            left = budget - (perf_counter() - begin)
+            _watch(call, max(1, math.ceil(min(seconds, left) / each)), tally)
+            each = tally.wall / tally.calls  # so far it may have been the first call's
+            found = _evidence(tally, limit, stage, alpha, first.wall)
+            spent = perf_counter() - begin
+            if found.side or each > budget - spent or spent >= 0.95 * budget:
+                return found
+            stage, seconds = stage + 1, max(_STAGE, tally.wall * (_GROWTH - 1))
+
+
+def _watch(call: Call, count: int, tally: _Tally) -> None:
+    """Watch so many calls; with a setup, some at a time."""
+    while count > 0:
+        some = count
+        if call.has_setup and count > 1:
+            each = tally.wall / tally.calls if tally.calls else _PREPARED
+            some = min(count, call.most, max(1, math.ceil(_PREPARED / each)))
+        call.prepare(some)
+        make = call.make
+        with watch() as watching:
+            for _ in repeat(None, some):
+                make()
+        tally.add(watching.seen, watching.usage, some)
+        count -= some
+
+
+def _evidence(
+    tally: _Tally, limit: float, stage: int, alpha: float, first: float
+) -> ReleaseEvidence:
+    seen, usage = tally.seen, tally.usage
+    assert seen is not None  # something was watched
+    assert usage is not None
+    level = 1 - alpha / (stage * (stage + 1))
+    each = tally.wall / tally.calls
+    return ReleaseEvidence(
+        limit=limit,
+        held=None if math.isnan(seen.held) else seen.held,
+        held_interval=seen.bounds(level),
+        level=level,
+        longest_hold=tally.longest,
+        where=usage.where if tally.calls == 1 else "",
+        calls=tally.calls,
+        call_seconds=each,
+        first_seconds=first,
+        watched=tally.wall,
+        cpu=tally.cpu,
+        stages=stage,
+        looks=seen.looks,
+        late=seen.late,
+        unknown=seen.share_unknown,
+        backend=usage.backend,
+        doubt=seen.too_little
+        if each >= _TOO_SHORT
+        else f"too short: a call takes {duration(each)}, hardly more than calling does",
+    )
+
+
+def judge_release(
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    at_least: float = 0.9,
+    budget: float = 5.0,
+    setup: Callable[[], object] | None = None,
+) -> Verdict:
+    """Say whether a call releases the GIL for at least a share of its time.
+
+    As `gilx.testing.assert_releases_gil`, but what was found is returned, whatever it is.
+    """
+    return _judge("releases_gil", fn, args, at_least, budget, setup)
+
+
+def judge_hold(
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    at_least: float = 0.9,
+    budget: float = 5.0,
+    setup: Callable[[], object] | None = None,
+) -> Verdict:
+    """Say whether a call holds the GIL for at least a share of its time.
+
+    As `gilx.testing.assert_holds_gil`, but what was found is returned, whatever it is.
+    """
+    return _judge("holds_gil", fn, args, at_least, budget, setup)
+
+
+def _judge(
+    what: str,
+    fn: Callable[..., object],
+    args: tuple[Any, ...],
+    share: float,
+    budget: float,
+    setup: Callable[[], object] | None,
+) -> Verdict:
+    begin = perf_counter()
+    call = Call(fn, args, setup)
+    number_between("at_least", share, 0, 1, above=True)
+    above_zero("budget", budget)
+    holds = what == "holds_gil"
+    limit = share if holds else 1 - share
+    try:
+        found = watched(call, limit, budget)
+    except WatchUnavailableError as error:
+        # What is wrong with the call is not hidden by a skip.
+        with raising(call.name):
+            call.timed(1)
+        found = nothing_watched(limit, str(error))
+    side = found.side if holds else -found.side
+    outcome: Outcome = "pass" if side > 0 else "fail" if side < 0 else "inconclusive"
+    return Verdict(
+        outcome,
+        _reason(found, share, holds=holds),
+        found,
+        what,
+        call.name,
+        perf_counter() - begin,
+        why_held(found) if outcome == "fail" and not holds else "",
+        tuple(_notes(found)),
+    )
+
+
+def nothing_watched(limit: float, why: str) -> ReleaseEvidence:
+    """Return the evidence where there is nothing to watch, and why."""
+    return ReleaseEvidence(
+        limit=limit,
+        held=None,
+        held_interval=(0.0, 1.0),
+        level=1.0,
+        longest_hold=(0.0, 0.0),
+        where="",
+        calls=0,
+        call_seconds=0.0,
+        first_seconds=0.0,
+        watched=0.0,
+        cpu=0.0,
+        stages=0,
+        looks=0,
+        late=0,
+        unknown=1.0,
+        backend="",
+        doubt=why,
+    )
+
+
+def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
+    if found.doubt or found.held is None:
+        return found.doubt
+    low, high = found.held_interval
+    word, value = "holds", found.held
+    if not holds:
+        word, value, low, high = "releases", 1 - found.held, 1 - high, 1 - low
+    busy = ""
+    if found.side == 0 and found.unknown > _MUCH_UNKNOWN:
+        busy = (
+            "the machine is too busy to tell: the watch could not look in time for"
+            f" {percent(found.unknown)} of the time; it "
+        )
+    return (
+        f"{busy}{word} the GIL for {percent(value)} of its time"
+        f" ({percent(low)} to {percent(high)}); asked for: at least {percent(share)}"
+    )
+
+
+def why_held(found: ReleaseEvidence) -> str:
+    """Say what likely makes a call hold the GIL, and what to look at."""
+    assert found.held is not None  # or it would not have failed
+    if found.held > 0.98:
+        cause = (
+            "nothing in it releases the GIL: look for Py_BEGIN_ALLOW_THREADS in C,"
+            " `with nogil` in Cython (a function marked nogil only may be called without"
+            " the GIL, it does not release it), py.detach or allow_threads in Rust, or a"
+            " branch that is not taken with these arguments"
+        )
+    elif found.where:
+        cause = (
+            f"it holds the GIL {found.where}: look at what converts or copies arguments"
+            " and results there"
+        )
+    elif found.call_seconds < 1e-4:
+        cause = (
+            "calls are short, so that what Python does around them counts: try larger"
+            " arguments"
+        )
+    else:
+        cause = (
+            "a part of it holds the GIL: look at conversions of arguments and results,"
+            " callbacks into Python, and loops that take the GIL back in each round"
+        )
+    return f"{cause}. `gilx probe --timeline` shows when it was held"
+
+
+def _notes(found: ReleaseEvidence) -> list[str]:
+    notes = []
+    if found.watched > 0.05 and found.cpu > 1.2 * found.watched:
+        notes.append(
+            f"the process used {found.cpu / found.watched:.1f} CPUs: the call has threads"
+            " of its own, or others run; only the calling thread is judged"
+        )
+    if found.calls == 1 and found.watched == found.first_seconds:
+        notes.append(
+            "only the first call was watched, which may compile, import or fill a cache:"
+            " a larger budget leaves time for others"
+        )
+    elif found.calls:
+        notes += notes_on_calls(found.first_seconds, found.call_seconds)
+    return notes
+
+
+def notes_on_calls(first: float | None, later: float | None) -> list[str]:
+    """Say if the first call took far longer than later ones."""
+    if first is None or later is None or first <= 10 * later + 1e-3:
+        return []
+    words = f"the first call took {duration(first)}, later ones {duration(later)}"
+    advice = "if it keeps its result, give a setup that returns arguments new to it"
+    return [f"{words}: {advice}"]

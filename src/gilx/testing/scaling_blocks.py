@@ -1,0 +1,208 @@
+"""What is timed to see whether calls scale: alone, in threads, and the ceiling."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from gilx.pools import SerialPool, start
+from gilx.pools.pool import Region
+from gilx.speedup.blocks import time_blocks
+from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
+from gilx.speedup.ceilings import computing
+from gilx.speedup.samples import Calls, Sample, take_sample
+from gilx.testing.checked_call import Limited
+from gilx.testing.verdict import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
+
+    from gilx.testing.checked_call import Call
+
+__all__ = ["Arms"]
+
+_MOST_BLOCKS = 10_000
+
+
+class Arms:
+    """The arms of all blocks; a context manager that has their workers.
+
+    Parameters
+    ----------
+    call : Call
+        What is called.
+    workers : int
+        By how many threads, and processes.
+    most : int
+        How many calls in a row each of them makes at most.
+    limit_threads : int, optional
+        How many threads of their own libraries may start in the processes.
+
+    """
+
+    def __init__(
+        self, call: Call, workers: int, most: int, limit_threads: int | None
+    ) -> None:
+        self.kind: str = ""
+        """What the ceiling is."""
+        self.doubt: str = ""
+        """Why it is not the same calls in processes; empty if it is."""
+        self._call, self._workers, self._most = call, workers, most
+        self._limit_threads = limit_threads
+        self._stack = ExitStack()
+        self._processes: CallProcesses | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._threads = stack.enter_context(start("threads", self._workers))
+            try:
+                self._processes = self._started()
+            except NoProcessesError as error:
+                self.doubt = str(error)
+            else:
+                stack.callback(self._processes.close)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def _started(self) -> CallProcesses:
+        call = self._call
+        make: Callable[[], object] = call.make
+        if self._limit_threads is not None:
+            make = Limited(make, self._limit_threads)
+        setup = partial(call.prepare, self._most) if call.has_setup else None
+        found = CallProcesses(packed(make, setup), self._workers)
+        try:
+            # The first calls warm up, and may fail.
+            found.prepare()
+            found.run(1)
+        except BaseException:
+            found.close()
+            raise
+        return found
+
+    def blocks(
+        self,
+        calls: int,
+        *,
+        seconds: float,
+        budget: float,
+        enough: Callable[[Sequence[Block]], bool],
+    ) -> list[Block]:
+        """Make blocks until there are enough, or the budget is spent; return them.
+
+        Parameters
+        ----------
+        calls : int
+            In a row, by each worker.
+        seconds : float
+            How long they take one of them, about.
+        budget : float
+            Seconds. One block is always made.
+        enough : callable
+            Asked after each block.
+
+        """
+        if self._processes is not None:
+            try:
+                return self._timed(calls, budget, enough, self._in_processes(calls))
+            except NoProcessesError as error:
+                # What a process can't do it may find out late.
+                self.doubt = str(error)
+                self._processes = None
+        self.kind, ceiling, close = self._other_work(seconds)
+        try:
+            return self._timed(calls, budget, enough, ceiling)
+        finally:
+            close()
+
+    def _in_processes(self, calls: int) -> dict[str, Callable[[], Sample]]:
+        assert self._processes is not None
+        self.kind = "the same calls in processes"
+        return {"ceiling": partial(self._processes.take_sample, calls)}
+
+    def _other_work(
+        self, seconds: float
+    ) -> tuple[str, dict[str, Callable[[], Sample]], Callable[[], None]]:
+        found = computing(self._workers, seconds)
+        assert found.serial is not None  # other work has one of its own
+        arms: dict[str, Callable[[], Sample]] = {
+            "ceiling": partial(_wall, found.parallel, found.settle),
+            "ceiling serial": partial(_wall, found.serial, found.settle),
+        }
+        return found.kind, arms, found.close
+
+    def _timed(
+        self,
+        calls: int,
+        budget: float,
+        enough: Callable[[Sequence[Block]], bool],
+        ceiling: Mapping[str, Callable[[], Sample]],
+    ) -> list[Block]:
+        call, workers = self._call, self._workers
+        work = Calls(call.make, call.name)
+        alone = [Region(work, "call", (), calls, "static")]
+        together = [Region(work, "call", (), workers * calls, "static")]
+        made: list[Block] = []
+
+        def settle() -> None:
+            self._threads.settle()
+            call.prepare(workers * calls)
+            if call.has_setup and self._processes is not None:
+                self._processes.prepare()
+
+        def judge(samples: Mapping[str, Sequence[Sample]]) -> bool:
+            made.append(_block({arm: found[-1] for arm, found in samples.items()}))
+            return enough(made)
+
+        time_blocks(
+            {
+                "serial": partial(take_sample, SerialPool(), alone),
+                "parallel": partial(take_sample, self._threads, together),
+                **ceiling,
+            },
+            _MOST_BLOCKS,
+            settle=settle,
+            enough=judge,
+            budget=budget,
+        )
+        return made
+
+
+def _wall(arm: Callable[[], float], settle: Callable[[], None]) -> Sample:
+    """Return a sample of which only the wall time is known."""
+    seconds = arm()
+    settle()
+    return Sample(seconds, 0.0, steal=None, throttled=None, regions=1)
+
+
+def _block(samples: Mapping[str, Sample]) -> Block:
+    serial, parallel = samples["serial"], samples["parallel"]
+    ceiling, own = samples["ceiling"], samples.get("ceiling serial")
+    return Block(
+        serial=serial.seconds,
+        parallel=parallel.seconds,
+        ceiling=ceiling.seconds,
+        ceiling_serial=None if own is None else own.seconds,
+        serial_cpu=serial.worker_cpu,
+        parallel_cpu=parallel.worker_cpu,
+        ceiling_cpu=ceiling.worker_cpu,
+        serial_own=serial.longest,
+        parallel_own=parallel.longest,
+        ceiling_own=ceiling.longest,
+        serial_wait=serial.wait,
+        parallel_wait=parallel.wait,
+        ceiling_wait=ceiling.wait,
+        process_cpu=parallel.cpu,
+        steal=parallel.steal,
+        throttled=parallel.throttled,
+    )

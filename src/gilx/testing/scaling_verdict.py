@@ -1,0 +1,303 @@
+"""Whether calls in threads are as fast as the machine lets them be."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from gilx.errors import (
+    WatchUnavailableError,
+    WorkersUnavailableError,
+    above_zero,
+    at_least,
+    number_between,
+)
+from gilx.formatting import duration
+from gilx.sampling.usage import percent
+from gilx.speedup.blocks import calls_needed
+from gilx.system.environment import gil_enabled, usable_cpus
+from gilx.testing.checked_call import Call, limits, raising
+from gilx.testing.release_verdict import notes_on_calls, watched, why_held
+from gilx.testing.scaling_blocks import Arms
+from gilx.testing.scaling_evidence import ALPHA, FEWEST_BLOCKS, Witnesses
+from gilx.testing.verdict import Block, Outcome, ReleaseEvidence, ScalingEvidence, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["judge_scaling", "not_scaled"]
+
+# Seconds that each worker's calls should last in a block, at least. Where the machine
+# gives a CPU to each worker, short blocks tell as much as long ones, and more of them fit
+# into the time. Where it does not, only overlap can tell; that needs longer ones, since
+# beginning and ending are part of it.
+_PART = 0.02
+_LONG_PART = 0.1
+_TRIED = 10  # blocks, after each of which it is seen which of them it is
+_TOO_SHORT = 1e-6  # a call that takes no longer can't be told from calling
+_DRIFT = 1.5
+
+
+def judge_scaling(
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    workers: int = 2,
+    efficiency: float = 0.8,
+    budget: float = 30.0,
+    setup: Callable[[], object] | None = None,
+    limit_threads: int | None = None,
+) -> Verdict:
+    """Say whether calls in several threads are as fast as the machine lets them be.
+
+    As `gilx.testing.assert_scales`, but what was found is returned, whatever it is.
+    """
+    judge = _judge(fn, args, workers, efficiency, budget, setup, limit_threads)
+    try:
+        with limits(limit_threads):
+            return judge.verdict()
+    except WorkersUnavailableError as error:
+        return judge.refused(str(error))
+
+
+def not_scaled(
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    why: str,
+    workers: int = 2,
+    efficiency: float = 0.8,
+    budget: float = 30.0,
+    setup: Callable[[], object] | None = None,
+    limit_threads: int | None = None,
+) -> Verdict:
+    """Return the verdict where nothing should be timed: inconclusive, for that reason.
+
+    Arguments are checked as `judge_scaling` does; nothing is called.
+    """
+    judge = _judge(fn, args, workers, efficiency, budget, setup, limit_threads)
+    return judge.refused(why)
+
+
+def _judge(
+    fn: Callable[..., object],
+    args: tuple[Any, ...],
+    workers: int,
+    efficiency: float,
+    budget: float,
+    setup: Callable[[], object] | None,
+    limit_threads: int | None,
+) -> _Judge:
+    return _Judge(
+        Call(fn, args, setup),
+        at_least("workers", workers, 2),
+        number_between("efficiency", efficiency, 0, 1, above=True),
+        above_zero("budget", budget),
+        None if limit_threads is None else at_least("limit_threads", limit_threads, 1),
+    )
+
+
+class _Judge:
+    """One call while it is judged."""
+
+    def __init__(
+        self,
+        call: Call,
+        workers: int,
+        efficiency: float,
+        budget: float,
+        limit_threads: int | None,
+    ) -> None:
+        self._begin = perf_counter()
+        self._call = call
+        self._workers = workers
+        self._efficiency = efficiency
+        self._budget = budget
+        self._limit_threads = limit_threads
+        self._calls = 0
+        self._each: float | None = None
+        self._first: float | None = None
+        self._kind = ""
+        self._release: ReleaseEvidence | None = None
+        self._blocks: Sequence[Block] = ()
+        self._found = self._witnesses(())
+        self._longer = False  # whether blocks should be
+        self._notes: list[str] = []
+
+    def _left(self) -> float:
+        return self._budget - (perf_counter() - self._begin)
+
+    def refused(self, why: str) -> Verdict:
+        """Return that nothing was timed, and why."""
+        return self._end("inconclusive", why)
+
+    def verdict(self) -> Verdict:
+        """Judge it."""
+        workers, cpus = self._workers, usable_cpus()
+        if workers > cpus:
+            # What is wrong with the call is not hidden by a skip.
+            with raising(self._call.name):
+                self._first = self._call.timed(1)
+            return self._end(
+                "inconclusive",
+                f"{workers} workers need as many CPUs, and this process may use"
+                f" {cpus} only",
+            )
+        if (held := self._held()) is not None:
+            return held
+        each = self._call_seconds()
+        if each < _TOO_SHORT:
+            return self._end(
+                "inconclusive",
+                f"too short: a call takes {duration(each)}, hardly more than calling",
+            )
+        calls, more = self._in_a_row(_PART), self._in_a_row(_LONG_PART)
+        if each * calls < _PART / 2:
+            return self._end(
+                "inconclusive",
+                f"too short: a call takes {duration(each)}, and {calls} in a row, for"
+                f" which a setup can have made arguments, {duration(each * calls)}",
+            )
+        # Alone, in threads and in processes, at best.
+        need = 3 * each * calls * FEWEST_BLOCKS
+        if need > self._left():
+            return self._end(
+                "inconclusive",
+                f"too long: a call takes {duration(each)}, and {FEWEST_BLOCKS} blocks at"
+                f" least {duration(need)} (budget: {duration(self._budget)})",
+            )
+        with (
+            raising(self._call.name),
+            Arms(self._call, workers, more, self._limit_threads) as arms,
+        ):
+            self._sample(arms, calls, each, last=more == calls)
+            if self._longer and self._left() > 0:
+                self._sample(arms, more, each, last=True)
+        self._kind = arms.kind
+        if arms.doubt:
+            self._notes.append(f"the ceiling is other work, no processes: {arms.doubt}")
+        return self._decided()
+
+    def _held(self) -> Verdict | None:
+        """Watch calls alone; return a verdict if they hold the GIL for too long."""
+        limit = 1 / (self._workers * self._efficiency)
+        # What holds the GIL all the time still does that.
+        if not gil_enabled() or limit >= 1:
+            return None
+        try:
+            found = watched(self._call, limit, self._budget / 5, warmup=self._budget / 2)
+        except WatchUnavailableError as error:
+            self._notes.append(f"without the watch: {error}")
+            return None
+        self._release = found
+        self._first = found.first_seconds
+        self._each = found.call_seconds
+        if found.side <= 0 or found.held is None:
+            return None
+        low, _ = found.held_interval
+        return self._end(
+            "fail",
+            f"one call alone holds the GIL for {percent(found.held)} of its time, at"
+            f" least {percent(low)}, so that {self._workers} threads are at most"
+            f" {1 / low:.2f} times as fast as one; asked for:"
+            f" {self._workers * self._efficiency:g} times",
+            why_held(found),
+        )
+
+    def _call_seconds(self) -> float:
+        """Find out how long a call takes."""
+        if self._each is None or self._each < _PART / 4:
+            with raising(self._call.name):
+                if self._first is None:
+                    self._first = self._call.timed(1)
+                _, self._each = calls_needed(self._call.timed, _PART)
+        return self._each
+
+    def _in_a_row(self, seconds: float) -> int:
+        assert self._each is not None
+        return max(1, min(self._call.most, math.ceil(seconds / self._each)))
+
+    def _sample(self, arms: Arms, calls: int, each: float, *, last: bool) -> None:
+        """Make blocks until it is clear, or of no use, or the budget is spent.
+
+        What decides is of blocks of one length: those before longer ones don't count. So
+        each witness may be wrong in twice the cases of one sequence, at most.
+        """
+
+        def enough(blocks: Sequence[Block]) -> bool:
+            if len(blocks) == 1:
+                # Also where calls turn out late not to run in processes, and the blocks
+                # are made anew beside another ceiling.
+                self._found = self._witnesses(())
+            self._blocks, found = blocks, self._found
+            found.add(blocks[-1])
+            if found.decision() is not None:
+                return True
+            if len(blocks) % _TRIED:
+                return False
+            if found.own_threads:
+                return True
+            self._longer = not (last or self._witnesses(blocks[-_TRIED:]).promising)
+            return self._longer
+
+        self._calls = calls
+        self._blocks = arms.blocks(
+            calls, seconds=calls * each, budget=max(0.0, self._left()), enough=enough
+        )
+
+    def _witnesses(self, blocks: Sequence[Block]) -> Witnesses:
+        return Witnesses(blocks, self._workers, self._efficiency, self._release)
+
+    def _decided(self) -> Verdict:
+        found = self._found
+        self._notes += notes_on_calls(self._first, self._each)
+        self._notes += _drift(self._blocks)
+        decision = found.decision()
+        advice = found.advice() if decision == "fail" else ""
+        return self._end(decision or "inconclusive", found.reason(), advice)
+
+    def _end(self, outcome: Outcome, reason: str, advice: str = "") -> Verdict:
+        found = self._found
+        evidence = ScalingEvidence(
+            workers=self._workers,
+            efficiency=self._efficiency,
+            calls=self._calls,
+            call_seconds=self._each,
+            first_seconds=self._first,
+            speedup=found.speedup,
+            ceiling=found.ceiling,
+            ceiling_kind=self._kind,
+            of_ceiling=found.reached,
+            of_ceiling_interval=found.reached_interval,
+            unhindered=found.unhindered,
+            unhindered_interval=found.unhindered_interval,
+            overlap=found.overlap,
+            level=1 - 2 * ALPHA,
+            release=self._release,
+            blocks=tuple(self._blocks),
+        )
+        return Verdict(
+            outcome,
+            reason,
+            evidence,
+            "scales",
+            self._call.name,
+            perf_counter() - self._begin,
+            advice,
+            tuple(self._notes),
+        )
+
+
+def _drift(blocks: Sequence[Block]) -> list[str]:
+    """Say if calls came to take more time, or less, in terms of CPU time."""
+    cpu = [block.serial_cpu for block in blocks if block.serial_cpu]
+    third = len(cpu) // 3
+    if third < 3:
+        return []
+    change = median(cpu[-third:]) / median(cpu[:third])
+    if 1 / _DRIFT < change < _DRIFT:
+        return []
+    more = f"{change:.2g} times as much CPU time"
+    words = f"calls took {more} at the end as at the beginning"
+    advice = "if they keep something, give a setup that returns arguments new to them"
+    return [f"{words}: {advice}"]
