@@ -11,7 +11,7 @@ from parts import PARTS
 
 from gilx.cli.output_files import save_figure
 from gilx.errors import ArgumentError
-from gilx.sampling.usage import new_figure
+from gilx.rendering.figures import new_figure
 
 if TYPE_CHECKING:
     from figures import Figure

@@ -1,9 +1,10 @@
 """Record the blocks of scaling checks, so that a change of the rules can be replayed.
 
-Each trial watches a call of known kind, then times blocks of it in threads and processes,
-beside 0, 1 or 2 processes that only compute. Unlike a check, a trial does not stop when the
-answer is known: other rules may need more blocks. The file also holds the verdicts that
-today's rules reach from the recorded blocks, with what the watch saw and without it.
+Each trial watches a call of known kind, then times blocks of it in threads and in
+processes beside 0, 1 or 2 processes that only compute. Unlike a check, a trial does not
+stop when the answer is known: other rules may need more blocks. The file also holds the
+verdicts that today's rules reach from the recorded blocks, with what the watch saw and
+without it.
 `tests/recorded.py` reads the file and replays it. Run this with nothing else running::
 
     python benchmarks/record_blocks.py --minutes 25 FILE
@@ -16,14 +17,14 @@ import math
 import random
 import sys
 import time
-from dataclasses import astuple, fields
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 
 from flake_calls import Kind, Work
 from null import neighbours
 
-from gilx.testing.checked_call import Call
+from gilx.testing.checked_call import CheckedCall
 from gilx.testing.release_verdict import watched
 from gilx.testing.scaling_blocks import Arms
 from gilx.testing.scaling_evidence import Witnesses
@@ -48,21 +49,20 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-def columns(blocks: list[Block]) -> dict[str, list[float | None]]:
+def columns(blocks: list[Block]) -> dict[str, tuple[float | None, ...]]:
     """Return the fields of blocks, each with a value for every block."""
-    rows = [[rounded(value) for value in astuple(block)] for block in blocks]
     return {
-        field.name: list(values)
-        for field, values in zip(fields(Block), zip(*rows, strict=True), strict=True)
+        field.name: tuple(rounded(getattr(block, field.name)) for block in blocks)
+        for field in fields(Block)
     }
 
 
 def record(kind: Kind, length: int, count: int) -> Trial:
     """Make one trial beside so many neighbours, which run already."""
-    call = Call(Work(kind, length), (), None)
+    call = CheckedCall(Work(kind, length), (), None)
     release = watched(call, 1 / (WORKERS * EFFICIENCY), 6.0, warmup=15.0)
     each = release.call_seconds
-    made: list[dict[str, list[float | None]]] = []
+    made: list[dict[str, tuple[float | None, ...]]] = []
     most = max(1, math.ceil(LONG / each))
     with Arms(call, WORKERS, most, None) as arms:
         calls = max(1, math.ceil(SHORT / each))

@@ -47,7 +47,7 @@ class Trial:
         found = []
         for columns in self.columns:
             rows = zip(*columns.values(), strict=True)
-            found.append([Block(**dict(zip(columns, row, strict=True))) for row in rows])  # type: ignore[arg-type]
+            found.append([Block(**dict(zip(columns, row, strict=True))) for row in rows])
         return found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.testing.checked_call import Call, Limited
+from gilx.testing.checked_call import CheckedCall, Limited
 from gilx.testing.scaling_blocks import Arms
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_block_has_all_arms() -> None:
-    with Arms(Call(COMPUTE, (), None), 2, 3, None) as arms:
+    with Arms(CheckedCall(COMPUTE, (), None), 2, 3, None) as arms:
         [one] = arms.blocks(3, seconds=0.01, budget=0.0, enough=lambda _: False)
     assert arms.kind == "the same calls in processes"
     assert arms.doubt == ""
@@ -70,13 +70,13 @@ def test_a_block_has_all_arms() -> None:
 
 
 def test_blocks_are_made_until_there_are_enough() -> None:
-    with Arms(Call(COMPUTE, (), None), 2, 1, None) as arms:
+    with Arms(CheckedCall(COMPUTE, (), None), 2, 1, None) as arms:
         assert len(arms.blocks(1, **ALL, enough=lambda found: len(found) == 4)) == 4
         assert len(arms.blocks(1, **ALL, enough=lambda found: len(found) == 2)) == 2
 
 
 def test_what_can_not_be_sent_is_compared_with_other_work() -> None:
-    with Arms(Call(lambda: COMPUTE(), (), None), 2, 1, None) as arms:  # noqa: PLW0108
+    with Arms(CheckedCall(lambda: COMPUTE(), (), None), 2, 1, None) as arms:  # noqa: PLW0108
         [one] = arms.blocks(1, **ALL, enough=lambda _: True)
     assert arms.kind.startswith("other work: ")
     assert arms.doubt.startswith("it can't be pickled")
@@ -87,7 +87,7 @@ def test_what_can_not_be_sent_is_compared_with_other_work() -> None:
 def test_a_process_that_fails_late(calls: Any, tmp_path: Path) -> None:
     """What was timed until then is lost, and the ceiling is other work."""
     call = partial(calls.fails_elsewhere, os.getpid(), str(tmp_path / "n"))
-    with Arms(Call(call, (), None), 2, 1, None) as arms:
+    with Arms(CheckedCall(call, (), None), 2, 1, None) as arms:
         found = arms.blocks(1, **ALL, enough=lambda blocks: len(blocks) == 5)
     assert len(found) == 5
     assert all(one.ceiling_serial is not None for one in found)
@@ -95,7 +95,7 @@ def test_a_process_that_fails_late(calls: Any, tmp_path: Path) -> None:
 
 
 def test_every_call_has_fresh_arguments(calls: Any) -> None:
-    with Arms(Call(calls.use_up, (), calls.fresh), 2, 3, None) as arms:
+    with Arms(CheckedCall(calls.use_up, (), calls.fresh), 2, 3, None) as arms:
         for some in (2, 3):
             arms.blocks(some, **ALL, enough=lambda found: len(found) == 3)
     assert arms.doubt == ""

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx._compat import gil_enabled
 from gilx.audit import (
     Audit,
     Line,
     Plan,
+    PlanEntry,
     Scaling,
-    Subject,
     compare,
     perform,
     read_plan,
 )
 from gilx.cli import main
 from gilx.errors import ArgumentError
-from gilx.system.environment import Environment, gil_enabled
+from gilx.system.environment import Environment
 from tests.pages import ROOT
 
 if TYPE_CHECKING:
@@ -109,10 +110,10 @@ def test_a_plan_is_read(tmp_path: Path) -> None:
 def test_a_call_is_made_anew_where_it_is_sent() -> None:
     # A hash can't be pickled; what makes it can.
     setup = "import hashlib\nhash = hashlib.sha256(b'x' * size)"
-    subject = Subject("a", "operator:methodcaller", setup, ("'digest'",))
+    subject = PlanEntry("a", "operator:methodcaller", setup, ("'digest'",))
     call = pickle.loads(pickle.dumps(subject.call(3)))
     assert call.__qualname__ == "a [3]"
-    digest = Subject("b", "builtins:getattr", setup, ("hash", "'name'")).call(3)
+    digest = PlanEntry("b", "builtins:getattr", setup, ("hash", "'name'")).call(3)
     assert pickle.loads(pickle.dumps(digest))() == "sha256"
 
 
@@ -205,7 +206,7 @@ def test_a_plan_that_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_audit() -> None:
     plan = Plan(
         (
-            Subject(
+            PlanEntry(
                 "crc",
                 "zlib:crc32",
                 "data = bytes(size)",
@@ -213,8 +214,8 @@ def test_an_audit() -> None:
                 sizes=(50_000, 90_000),
                 budget=1,
             ),
-            Subject("wrong", "math:sqrt", arguments=(-1,), budget=1),
-            Subject("none", "math:sqrt", "import no_such", (1,), budget=1),
+            PlanEntry("wrong", "math:sqrt", arguments=(-1,), budget=1),
+            PlanEntry("none", "math:sqrt", "import no_such", (1,), budget=1),
         )
     )
     shown: list[str] = []
@@ -303,7 +304,7 @@ def test_audits_of_other_machines() -> None:
     assert compare(other, here, force=True)
     # It is refused before anything is measured.
     with pytest.raises(ArgumentError, match=r"usable CPUs: .* here, 99 there"):
-        perform(Plan((Subject("f", "no:such"),)), baseline=other)
+        perform(Plan((PlanEntry("f", "no:such"),)), baseline=other)
 
 
 COMPILED_ON_FIRST_USE = """
@@ -328,14 +329,14 @@ def test_first_calls_do_not_count(
     (tmp_path / "compiled_on_first_use.py").write_text(COMPILED_ON_FIRST_USE)
     monkeypatch.syspath_prepend(tmp_path)
     # A quarter of the budget is for the hold fraction: less than the first call takes.
-    plan = Plan((Subject("f", "compiled_on_first_use:work", budget=1.0),))
+    plan = Plan((PlanEntry("f", "compiled_on_first_use:work", budget=1.0),))
     found = perform(plan).lines[0]
     assert not found.error
     assert found.held_interval[0] < 0.1, found
 
 
 def test_what_looks_worse_is_measured_again() -> None:
-    plan = Plan((Subject("f", "math:sqrt", arguments=(-1,), budget=0.2),))
+    plan = Plan((PlanEntry("f", "math:sqrt", arguments=(-1,), budget=0.2),))
     shown: list[str] = []
     perform(plan, baseline=audit(line(0.1, 0.9)), progress=shown.append)
     assert any("again: " in text for text in shown)

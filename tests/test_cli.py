@@ -12,8 +12,8 @@ import pytest
 
 import gilx
 from gilx import cli
+from gilx._compat import gil_enabled
 from gilx.rendering.text_table import format_table
-from gilx.system.environment import gil_enabled
 
 needs_watch = pytest.mark.skipif(
     not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"

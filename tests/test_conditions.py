@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.system import load
 from gilx.system.cgroups import Throttling
-from gilx.system.environment import gil_enabled
 from gilx.system.load import Conditions, Snapshot, Ticks, between, snapshot
 
 if TYPE_CHECKING:

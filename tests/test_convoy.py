@@ -13,11 +13,11 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.sampling import latency, release_costs
 from gilx.sampling.latency import Latency, LatencyRow
 from gilx.sampling.release_costs import Costs, costs
-from gilx.system.environment import gil_enabled
 
 from .test_release import needs_gil
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gilx import cli
+from gilx._compat import gil_enabled
 from gilx.cli.target import find_target
-from gilx.system.environment import gil_enabled
 from tests.pages import PAGES, ROOT, anchors, blocks, prose
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from gilx.system.environment import gil_enabled
+from gilx._compat import gil_enabled
 from tests.pages import ROOT, blocks
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx.system.environment import gil_enabled
+from gilx._compat import gil_enabled
 from tests.pages import ROOT
 
 if TYPE_CHECKING:

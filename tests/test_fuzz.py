@@ -23,4 +23,10 @@ def test_every_compiled_kernel_is_fuzzed() -> None:
     names = {point.name for point in compiled.entry_points()}
     for kernel in gilx.kernels.names():
         assert {f"{kernel}_gil", f"{kernel}_nogil"} <= names
-    assert {"Counter", "Team", "spin", "rendezvous_gil", "rendezvous_nogil"} <= names
+    assert {
+        "Counter",
+        "NativeTeam",
+        "spin",
+        "rendezvous_gil",
+        "rendezvous_nogil",
+    } <= names

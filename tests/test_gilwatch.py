@@ -24,8 +24,9 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError, NoGilError
-from gilx.system.environment import gil_enabled, usable_cpus
+from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,15 +13,18 @@ import gilx
 pytestmark = pytest.mark.once
 
 HOME = Path(gilx.__file__).parent
-# From the lowest part to the highest; what a part has beside it in a line is its equal.
-PARTS = [
-    {"errors", "text", "cgroups", "cpus", "files", "child"},
-    {"environment", "records", "conditions", "findings", "page"},
+# From the lowest rank to the highest; the parts of a rank are equals.
+RANKS = [
+    {"_compat", "errors", "formatting"},
+    {"callables", "files", "records"},
+    {"system"},
     {"kernels", "ckernels", "cykernels"},
-    {"pools", "dispatch", "team"},
-    {"meter", "gilwatch"},
-    {"testing", "story"},
-    {"pytest_plugin", "audit", "cli", "__main__"},
+    {"pools"},
+    {"sampling", "speedup"},
+    {"rendering"},
+    {"testing", "audit"},
+    {"demo"},
+    {"pytest_plugin", "cli", "__main__"},
 ]
 
 
@@ -67,9 +70,9 @@ def graph(*, deep: bool) -> dict[str, set[str]]:
     }
 
 
-def part(name: str) -> int:
-    home = name.split(".")[1]
-    return next(number for number, homes in enumerate(PARTS) if home in homes)
+def rank(name: str) -> int:
+    part = name.split(".")[1]
+    return next(number for number, parts in enumerate(RANKS) if part in parts)
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -88,7 +91,7 @@ def test_lower_parts_never_import_higher_ones() -> None:
         f"{name} imports {other}"
         for name, others in graph(deep=True).items()
         for other in others
-        if "gilx" not in (name, other) and part(other) > part(name)
+        if "gilx" not in (name, other) and rank(other) > rank(name)
     ]
     assert not wrong
 

@@ -150,7 +150,7 @@ def test_workers_stay_in_their_interpreters_between_regions() -> None:
 @needed
 @pytest.mark.parametrize("closed", [True, False])
 def test_nothing_is_left_of_a_pool(closed: bool) -> None:
-    def left() -> tuple[set[Any], set[int | None], set[str]]:
+    def left() -> tuple[set[Any], set[Any], set[Any]]:
         gc.collect()  # also what other tests have dropped
         threads = {thread.ident for thread in threading.enumerate()}
         return interpreters(), threads, set(os.listdir("/proc/self/fd"))

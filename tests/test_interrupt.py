@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import gilx
-from gilx.ckernels import Counter, Team, rendezvous_nogil, spin
-from gilx.system.environment import gil_enabled
+from gilx._compat import gil_enabled
+from gilx.ckernels import Counter, NativeTeam, rendezvous_nogil, spin
 
 from .conftest import SMALL
 
@@ -101,7 +101,7 @@ def test_ctrl_c_in_rows_of_nothing(implementation: Implementation, name: str) ->
 
 @pytest.mark.parametrize("name", MANY)
 def test_ctrl_c_between_small_claims_of_a_team(name: str) -> None:
-    team = Team(1)
+    team = NativeTeam(1)
     interrupted(lambda: team.compute(name, MANY[name](), 1))
     team.close()
 

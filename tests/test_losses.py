@@ -15,7 +15,7 @@ import pytest
 from gilx import ckernels
 from gilx.pools import Region, ThreadPool
 from gilx.pools.worker_usage import Share
-from gilx.speedup.losses import Known, split
+from gilx.speedup.losses import KnownCosts, split
 from gilx.speedup.samples import Sample, concurrency, take_sample, with_shares
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ ALONE = Sample(
     voluntary=0,
     involuntary=0,
 )
-KNOWN = Known(0.0, 1e-4, 2.0, "native threads on the same kernel", 2.0)
+KNOWN = KnownCosts(0.0, 1e-4, 2.0, "native threads on the same kernel", 2.0)
 
 
 def together(seconds: float, cpu: float, **changes: Any) -> Sample:
@@ -69,7 +69,7 @@ def together(seconds: float, cpu: float, **changes: Any) -> Sample:
         ("unexplained", together(1.0, 1.0), replace(KNOWN, held=None)),
     ],
 )
-def test_losses_of_known_samples(main: str, parallel: Sample, known: Known) -> None:
+def test_losses_of_known_samples(main: str, parallel: Sample, known: KnownCosts) -> None:
     speedup = 1.0 / parallel.seconds
     losses = split([ALONE] * 3, [parallel] * 3, 2, speedup, known)
     assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)

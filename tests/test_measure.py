@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 import gilx
+from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.pools import Region, ThreadPool
 from gilx.pools.worker_usage import Share
@@ -37,7 +38,7 @@ from gilx.speedup.samples import (
     with_shares,
 )
 from gilx.speedup.statistics import NOTHING_KNOWN
-from gilx.system.environment import gil_enabled, usable_cpus
+from gilx.system.environment import usable_cpus
 
 BYTES = bytes(300_000)
 digest = partial(hashlib.sha256, BYTES)

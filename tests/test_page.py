@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx._compat import gil_enabled
 from gilx.demo.chapters import Story
 from gilx.errors import MissingExtraError
 from gilx.rendering import html_page
@@ -23,7 +24,6 @@ from gilx.rendering.html_page import plain
 from gilx.rendering.timeline_page import lanes_table
 from gilx.rendering.vega_library import library
 from gilx.sampling.timeline import Lane, Span, Timeline
-from gilx.system.environment import gil_enabled
 from tests.test_report import REPORT, ROW
 from tests.test_story import story
 from tests.test_timeline import TIMELINE

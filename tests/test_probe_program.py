@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import gilx
-from gilx.system.environment import gil_enabled
+from gilx._compat import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,8 +19,8 @@ import pytest
 
 import gilx.testing
 from gilx import cykernels
+from gilx._compat import gil_enabled
 from gilx.pytest_plugin.tracing import is_python, tracing
-from gilx.system.environment import gil_enabled
 from gilx.testing import Verdict
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx.system.environment import gil_enabled
+from gilx._compat import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

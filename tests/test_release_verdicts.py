@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from gilx import ckernels, testing
+from gilx._compat import gil_enabled
 from gilx.errors import NoGilError, WatchUnavailableError
 from gilx.sampling.sample_sums import Seen
 from gilx.sampling.share_interval import Ratio, interval
-from gilx.system.environment import gil_enabled
 from gilx.testing import ReleaseEvidence, release
-from gilx.testing.checked_call import Call
+from gilx.testing.checked_call import CheckedCall
 from gilx.testing.release_verdict import (
     judge_hold,
     judge_release,
@@ -168,7 +168,7 @@ def test_every_further_look_has_less_error_to_spend(
 ) -> None:
     monkeypatch.setattr(ReleaseEvidence, "side", 0)
     monkeypatch.setattr(release, "_STAGE", 0.02)
-    found = watched(Call(time.sleep, (0.001,), None), 0.1, 0.5)
+    found = watched(CheckedCall(time.sleep, (0.001,), None), 0.1, 0.5)
     assert found.stages >= 3
     assert found.level == 1 - 1e-3 / (found.stages * (found.stages + 1))
     spent = sum(1e-3 / (k * (k + 1)) for k in range(1, 100_000))

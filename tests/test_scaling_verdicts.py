@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx import ckernels, testing
+from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError, WatchUnavailableError
-from gilx.system.environment import gil_enabled, usable_cpus
+from gilx.system.environment import usable_cpus
 from gilx.testing import Block, ReleaseEvidence, ScalingEvidence, Verdict, release
 from gilx.testing.release_verdict import nothing_watched
 from gilx.testing.scaling_evidence import Witnesses, overlap

@@ -16,6 +16,7 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from gilx._compat import gil_enabled
 from gilx.cli import demo
 from gilx.demo.chapter import Chapter, Effort, Held, Speedup, grouped, speedup_table
 from gilx.demo.chapter_1_pure_python import PurePython
@@ -34,7 +35,7 @@ from gilx.demo.release_proof import meet, runs_beside
 from gilx.demo.saved_directory import draw, new_directory
 from gilx.errors import ArgumentError
 from gilx.speedup.report import Loss, ReportRow
-from gilx.system.environment import Environment, gil_enabled
+from gilx.system.environment import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import gilx
-from gilx.ckernels import Team as NativeTeam
+from gilx.ckernels import NativeTeam
 from gilx.pools import NativePool
 from gilx.pools.run import regions, run_all
 
@@ -439,11 +439,11 @@ def test_memory_that_one_worker_lacks_is_an_error_of_all() -> None:
         pytest.skip("the sanitizer needs more memory than is left here")
     code = (
         "import numpy as np, resource\n"
-        "from gilx.ckernels import Team\n"
+        "from gilx.ckernels import NativeTeam\n"
         "short, long = 300_000, 300_000_000\n"
         "a, b = np.zeros(short + 1000, np.uint8), np.zeros(short + long, np.uint8)\n"
         "cuts = np.array([0, short, short + 1000]), np.array([0, short, short + long])\n"
-        "team, out = Team(2, 0), np.zeros(2, np.int32)\n"
+        "team, out = NativeTeam(2, 0), np.zeros(2, np.int32)\n"
         "pages = int(open('/proc/self/statm').read().split()[0])\n"
         "limit = pages * resource.getpagesize() + 2**27\n"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
@@ -466,10 +466,10 @@ def test_refused_threads_are_an_error() -> None:
         "limit = pages * resource.getpagesize() + 2**29\n"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "try:\n"
-        "    c.Team(4096)\n"
+        "    c.NativeTeam(4096)\n"
         "except OSError as error:\n"
         "    print(error)\n"
-        "team = c.Team(2)\n"
+        "team = c.NativeTeam(2)\n"
         "print(team.workers)\n"
     )
     del resource

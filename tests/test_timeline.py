@@ -12,10 +12,10 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.sampling.thread_states import STATES
 from gilx.sampling.timeline import MOST_SHARE, Lane, Span, Timeline, lanes_of
-from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,15 +17,15 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.sampling import release_costs
 from gilx.sampling.prediction import Prediction
 from gilx.sampling.sample_sums import Seen
-from gilx.sampling.selftest import Check, Known, judged
+from gilx.sampling.selftest import Check, KnownHold, judged
 from gilx.sampling.share_interval import Ratio, interval
 from gilx.sampling.usage import ThreadShare
 from gilx.sampling.watch import _mean_length
-from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -223,7 +223,7 @@ def found(held: float, doubt: str = "", half_width: float = 0.02) -> Check:
     """Return what a watch said of work that held the GIL for a half of 4 s."""
     ends = (held - half_width, held + half_width)
     said = usage(held=held, held_interval=ends, doubt=doubt)
-    return Check(f"said {held}", Known(2.0, 2.0, 4.0), said)
+    return Check(f"said {held}", KnownHold(2.0, 2.0, 4.0), said)
 
 
 @pytest.mark.parametrize(

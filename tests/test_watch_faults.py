@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gilx.system.environment import gil_enabled
+from gilx._compat import gil_enabled
 
 needs_gil = pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to watch")
 pytestmark = [

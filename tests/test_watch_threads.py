@@ -16,8 +16,9 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from gilx._compat import gil_enabled
 from gilx.sampling.timeline import MOST_SHARE
-from gilx.system.environment import gil_enabled, usable_cpus
+from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-/* Waiting for a 32-bit word to change: in the kernel, or by turning round and round.
+/* Waiting for a 32-bit word to change: asleep, or by turning round and round.
  *
  * Linux has futexes, and Windows has WaitOnAddress. Elsewhere a waiter naps and looks
  * again, which is slower to wake but right.

@@ -90,7 +90,7 @@ static PyObject *backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     INTEGER(seen_ns, seen_ns, "length of looks in which the watched could run")      \
     INTEGER(let_go, let_go, "ends of holds that were seen in that time")             \
     INTEGER(slack, slack, "whether it is woken without timer slack")                 \
-    INTEGER(short_turns, short_turns, "whether the kernel gives it short turns")
+    INTEGER(short_turns, short_turns, "whether Linux gives it short turns")
 
 #define FIELD(name, member, text) {#name, text},
 static PyStructSequence_Field totals_fields[] = {TOTALS(FIELD, FIELD){NULL, NULL}};

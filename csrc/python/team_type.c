@@ -317,8 +317,8 @@ static PyObject *team_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     static char *names[] = {"workers", "spin_ns", NULL};
     PyObject *workers_given, *spin_given = NULL;
     int64_t workers, spin_ns = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Team", names, &workers_given,
-                                     &spin_given) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:NativeTeam", names,
+                                     &workers_given, &spin_given) ||
         gilx_read_integer(workers_given, "workers", 1, MOST_WORKERS, PyExc_ValueError, "",
                           &workers) < 0 ||
         (spin_given != NULL && gilx_read_integer(spin_given, "spin_ns", 0, 1000000000,
@@ -389,7 +389,7 @@ static PyObject *team_workers(PyObject *object, void *Py_UNUSED(closure)) {
 
 PyDoc_STRVAR(
     team_doc,
-    "Team(workers, spin_ns=0)\n--\n\n"
+    "NativeTeam(workers, spin_ns=0)\n--\n\n"
     "Native threads that never touch Python, and run a region together.\n\n"
     "The calling thread is one of the workers. A region releases the GIL once. After\n"
     "it the threads spin for a while, in case another one follows, and then sleep.\n"
@@ -456,7 +456,7 @@ static PyType_Slot team_slots[] = {
 };
 
 static PyType_Spec team_spec = {
-    .name = "gilx.ckernels.Team",
+    .name = "gilx.ckernels.NativeTeam",
     .basicsize = sizeof(team_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = team_slots,

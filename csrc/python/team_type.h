@@ -1,4 +1,4 @@
-/* gilx.ckernels.Team: the native team as a Python object. */
+/* gilx.ckernels.NativeTeam: the native team as a Python object. */
 #ifndef GILX_MODULE_TEAM_TYPE_H
 #define GILX_MODULE_TEAM_TYPE_H
 

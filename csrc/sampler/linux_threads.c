@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* for the kernel's own calls */
+#define _GNU_SOURCE /* for Linux's own calls */
 
 #include "linux_threads.h"
 

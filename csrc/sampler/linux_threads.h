@@ -13,7 +13,7 @@ int64_t gilx_own_cpu_ns(void);
 int64_t gilx_own_tid(void);
 
 /* CPU time of a thread of this process, -1 if there is no such thread. Its number makes
- * the clock's, as the kernel has it (include/linux/posix-timers.h): a handle of pthreads
+ * the clock's, as Linux has it (include/linux/posix-timers.h): a handle of pthreads
  * might be dead. */
 int64_t gilx_cpu_ns_of(int64_t tid);
 
@@ -24,7 +24,7 @@ int64_t gilx_start_of(int64_t tid);
 /* Call meet(context, tid) for each thread of this process. */
 void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context);
 
-/* Open what the kernel tells of a thread of this process; -1 where it does not. */
+/* Open what Linux tells of a thread of this process; -1 where it does not. */
 int gilx_stat_open(int64_t tid);
 
 /* Whether that thread is on a CPU or waits for one, rather than for something else;

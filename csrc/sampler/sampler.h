@@ -44,7 +44,7 @@ typedef struct {
     int64_t stretch_ns;  /* longest time in which each read found it holding */
     int64_t seen_ns;     /* length of those looks in which the watched could run */
     int64_t let_go;      /* ends of holds of the watched that were seen in that time */
-    bool slack;          /* the kernel wakes it without timer slack */
+    bool slack;          /* Linux wakes it without timer slack */
     bool short_turns;    /* and gives it short turns on the CPU, so more often at once */
 } gilx_totals;
 

@@ -28,8 +28,10 @@ class Counter:
     def remaining(self) -> int: ...
 
 @final
-class Team:
-    def __new__(cls, workers: SupportsIndex, spin_ns: SupportsIndex = 0) -> Team: ...
+class NativeTeam:
+    def __new__(
+        cls, workers: SupportsIndex, spin_ns: SupportsIndex = 0
+    ) -> NativeTeam: ...
     def compute(
         self,
         kernel: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import textwrap
 from functools import partial
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["duration", "name_of", "one_line", "printable", "wrapped"]
+__all__ = ["duration", "name_of", "one_line", "percent", "printable", "wrapped"]
 
 _WIDEST = 100  # characters: longer lines are hard to read
 _LONGEST_NAME = 40
@@ -24,6 +25,14 @@ def duration(seconds: float | None) -> str:
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"
     return f"{seconds / 1e-9:.3g} ns"
+
+
+def percent(share: float) -> str:
+    """Return a share in words: ``12.3 %``."""
+    if math.isnan(share):
+        return "unknown"
+    digits = 0 if share in (0, 1) or 0.1 <= share <= 0.9 else 1
+    return f"{share * 100:.{digits}f} %"
 
 
 def printable(text: str) -> str:

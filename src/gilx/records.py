@@ -6,6 +6,7 @@ from it only if each field is there and of the type that the record declares.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import types
@@ -23,7 +24,7 @@ from typing import (
 
 from gilx.errors import ArgumentError, shown
 
-__all__ = ["decode", "encode", "from_json", "read_object", "to_json"]
+__all__ = ["decode", "encode", "from_json", "read_object", "render", "to_json"]
 
 Record = TypeVar("Record")
 
@@ -75,6 +76,15 @@ def from_json(kind: type[Record], text: str, schema: str, version: int) -> Recor
         raise ArgumentError(f"{expected}; got {name}, version {shown(which[1])}{newer}")
     record: Record = decode(kind, found, "text")
     return record
+
+
+def render(record: object, form: str) -> Any:  # noqa: ANN401 - text or a figure
+    """Return a record in one of its forms: see `gilx.rendering.render`.
+
+    This is the one place where a lower part calls a higher one, so that records can have
+    `plot` and `to_html` while they know nothing of how that is done.
+    """
+    return importlib.import_module("gilx.rendering").render(record, form)
 
 
 def read_object(text: str, expected: str) -> dict[str, Any]:

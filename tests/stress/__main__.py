@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from gilx.system.environment import gil_enabled
+from gilx._compat import gil_enabled
 
 from .cycles import SUBJECTS, cycle
 from .ends import WAYS, end_once

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import gilx
-from gilx.ckernels import Team, spin
+from gilx.ckernels import NativeTeam, spin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def busy(number: int) -> None:
     """Do this and that, for ever."""
     draw = random.Random(f"{SEED} {number}")
     problem = gilx.kernels.get("mandelbrot").problem(60)
-    team = Team(2, 100_000)
+    team = NativeTeam(2, 100_000)
     while True:
         what = draw.randrange(5)
         if what == 0:
@@ -55,7 +55,7 @@ def fork_and_work() -> int:
         problem = gilx.kernels.get("heat").problem(20)
         function: Any = problem.kernel.function("c-nogil")
         function(*problem.inputs, problem.out)
-        team = Team(2, 0)
+        team = NativeTeam(2, 0)
         team.compute("triad", (np.ones(9), np.ones(9), 1.0, np.zeros(9)))
         team.close()
         os._exit(0)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import gilx
-from gilx.ckernels import Counter
-from gilx.ckernels import Team as NativeTeam
+from gilx.ckernels import Counter, NativeTeam
 from gilx.errors import ArgumentError, NoGilError, WatchUnavailableError
 
 if TYPE_CHECKING:

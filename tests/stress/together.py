@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import gilx
-from gilx.ckernels import Counter
-from gilx.ckernels import Team as NativeTeam
+from gilx.ckernels import Counter, NativeTeam
 from gilx.errors import WatchUnavailableError
 
 if TYPE_CHECKING:

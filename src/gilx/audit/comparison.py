@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gilx.audit.record import Audit, Line
 
-__all__ = ["LEAST", "Change", "compare"]
+__all__ = ["LEAST", "AuditChange", "compare"]
 
 LEAST = 0.05
 """The smallest difference that counts, where nothing else is said."""
@@ -22,7 +22,7 @@ _ANY = (0.0, math.inf)
 
 
 @dataclass(frozen=True)
-class Change:
+class AuditChange:
     """One figure of one line, then and now."""
 
     label: str
@@ -39,7 +39,7 @@ class Change:
 
 def compare(
     before: Audit, after: Audit, *, least: float = LEAST, force: bool = False
-) -> list[Change]:
+) -> list[AuditChange]:
     """Return what two audits have in common, in the order of the second.
 
     A figure got better or worse if its intervals, at 95 %, do not overlap and it moved
@@ -68,7 +68,7 @@ def compare(
     if not force:
         _same_machine(before, after)
     old = {(line.name, line.size): line for line in before.lines}
-    changes: list[Change] = []
+    changes: list[AuditChange] = []
     for line in after.lines:
         earlier = old.get((line.name, line.size))
         if earlier is not None:
@@ -89,7 +89,7 @@ def _same_machine(before: Audit, after: Audit) -> None:
         )
 
 
-def _changes(before: Line, after: Line, least: float) -> Iterator[Change]:
+def _changes(before: Line, after: Line, least: float) -> Iterator[AuditChange]:
     label = after.label
     if before.error or after.error:
         verdict = "no difference"
@@ -97,7 +97,7 @@ def _changes(before: Line, after: Line, least: float) -> Iterator[Change]:
             verdict = "worse"
         elif not after.error:
             verdict = "better"
-        yield Change(label, "call", _NAN, _ANY, _NAN, _ANY, verdict)
+        yield AuditChange(label, "call", _NAN, _ANY, _NAN, _ANY, verdict)
         return
     held = [_NAN if line.doubt else line.held for line in (before, after)]
     yield _change(
@@ -130,7 +130,7 @@ def _change(
     least: float,
     *,
     good: int,
-) -> Change:
+) -> AuditChange:
     (then, (then_low, then_high)), (now, (now_low, now_high)) = before, after
     if math.isnan(then) or math.isnan(now) or math.inf in (then_high, now_high):
         verdict = "unknown"
@@ -138,4 +138,4 @@ def _change(
         verdict = "no difference"
     else:
         verdict = "better" if (now > then) == (good > 0) else "worse"
-    return Change(*names, then, before[1], now, after[1], verdict)
+    return AuditChange(*names, then, before[1], now, after[1], verdict)

@@ -16,7 +16,7 @@ from gilx.system.environment import Environment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.audit.plan import Call, Plan, Subject
+    from gilx.audit.plan import Plan, PlanEntry, PlannedCall
     from gilx.sampling.usage import GilUsage
 
 __all__ = ["perform"]
@@ -82,7 +82,7 @@ def perform(
 
 
 def _line(
-    subject: Subject,
+    subject: PlanEntry,
     size: int | None,
     where: str,
     progress: Callable[[str], None] | None,
@@ -123,7 +123,7 @@ def _line(
     )
 
 
-def _usage(call: Call, budget: float) -> tuple[GilUsage | None, str]:
+def _usage(call: PlannedCall, budget: float) -> tuple[GilUsage | None, str]:
     try:
         # The first calls, which may compile or fill a cache, were made for the speedup.
         usage = probe_warm(call, (), _PRECISION, budget)
@@ -133,7 +133,7 @@ def _usage(call: Call, budget: float) -> tuple[GilUsage | None, str]:
 
 
 def _scaling(
-    call: Call, workers: int, budget: float, progress: Callable[[str], None]
+    call: PlannedCall, workers: int, budget: float, progress: Callable[[str], None]
 ) -> Scaling:
     report = measure(
         call, workers=workers, budget=budget * (1 - _PROBE), progress=progress

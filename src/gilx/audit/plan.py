@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilx.cli.target import find_callable
+from gilx.callables import find_callable
 from gilx.errors import ArgumentError, above_zero, at_least, shown
 from gilx.formatting import one_line
 from gilx.system.environment import usable_cpus
@@ -15,7 +15,7 @@ from gilx.system.environment import usable_cpus
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Call", "Plan", "Subject", "read_plan"]
+__all__ = ["Plan", "PlanEntry", "PlannedCall", "read_plan"]
 
 _BUDGET = 10.0
 _SHARED = ("workers", "budget", "setup")  # what [defaults] may say, too
@@ -24,7 +24,7 @@ _MOST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
-class Subject:
+class PlanEntry:
     """One callable with its arguments, at one size or several.
 
     Code is Python's, run in an empty namespace in which ``size`` is one of the sizes.
@@ -47,7 +47,7 @@ class Subject:
     budget: float = _BUDGET
     """Seconds that one size may take with one number of workers."""
 
-    def call(self, size: int | None) -> Call:
+    def call(self, size: int | None) -> PlannedCall:
         """Return the call at one size, its arguments made.
 
         Raises
@@ -59,7 +59,7 @@ class Subject:
 
         """
         label = self.name if size is None else f"{self.name} [{size}]"
-        return Call(
+        return PlannedCall(
             label, self.target, self.setup, self.arguments, dict(self.keywords), size
         )
 
@@ -68,7 +68,7 @@ class Subject:
 class Plan:
     """What to audit."""
 
-    subjects: tuple[Subject, ...]
+    subjects: tuple[PlanEntry, ...]
 
     def only(self, words: Sequence[str]) -> Plan:
         """Return the plan of the subjects whose names have one of these words in them.
@@ -93,7 +93,7 @@ class Plan:
         return Plan(chosen)
 
 
-class Call:
+class PlannedCall:
     """A call that is sent to other processes as what makes it, not as its arguments.
 
     So that what can't be pickled can be an argument, and nothing large is sent.
@@ -124,8 +124,8 @@ class Call:
         """Make the call."""
         return self._fn(*self._args, **self._keywords)
 
-    def __reduce__(self) -> tuple[type[Call], tuple[Any, ...]]:
-        return Call, self._made_of
+    def __reduce__(self) -> tuple[type[PlannedCall], tuple[Any, ...]]:
+        return PlannedCall, self._made_of
 
 
 def _value(argument: object, names: dict[str, Any], label: str) -> object:
@@ -197,7 +197,7 @@ def _plan(found: dict[str, Any]) -> Plan:
     return Plan(subjects)
 
 
-def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> Subject:
+def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> PlanEntry:
     if not isinstance(table, dict):
         raise ArgumentError(f"{where}: expected a table, got {shown(table)}")
     _only_known(where, table, (*_OWN, *_SHARED))
@@ -226,7 +226,7 @@ def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> Subject:
     both = {**defaults, **table}
     try:
         find_callable(target)
-        return Subject(
+        return PlanEntry(
             name=name,
             target=target,
             setup=setup,

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 from gilx import records
-from gilx.formatting import duration
+from gilx.formatting import duration, percent
 from gilx.rendering.text_table import format_table
-from gilx.sampling.usage import percent
 from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
 
 __all__ = ["Audit", "Line", "Scaling"]

@@ -17,13 +17,13 @@ from gilx.audit.record import Audit
 from gilx.cli.option_types import number
 from gilx.cli.output_files import read_record, save
 from gilx.cli.progress import show
+from gilx.formatting import percent
 from gilx.rendering.text_table import format_table
-from gilx.sampling.usage import percent
 
 if TYPE_CHECKING:
     import argparse
 
-    from gilx.audit.comparison import Change
+    from gilx.audit.comparison import AuditChange
 
 __all__ = ["add_arguments", "run"]
 
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if audit.complete and not worse else 1
 
 
-def _told(baseline: Audit, audit: Audit, changes: list[Change]) -> str:
+def _told(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
     """Return what changed, as text."""
     lines = [f"compared with {baseline.environment.summary()}"]
     changed = [change for change in changes if change.verdict in ("better", "worse")]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gilx.demo.chapter import Chapter, Table
+    from gilx.demo.chapter import Chapter, ChapterTable
     from gilx.demo.chapters import Story
 
 __all__ = ["add_arguments", "run"]
@@ -158,7 +158,7 @@ def _end(story: Story) -> str:
     )
 
 
-def _table(table: Table) -> str:
+def _table(table: ChapterTable) -> str:
     return format_table(table.head, table.rows, right=table.right)
 
 

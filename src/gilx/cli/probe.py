@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "target",
-        action=_Target,
+        action=_ProbeTarget,
         nargs=argparse.PARSER,
         metavar="TARGET",
         help="module:callable and Python literals to call it with; or a program:"
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class _Target(argparse.Action):
+class _ProbeTarget(argparse.Action):
     """Store ``target`` and ``arguments``.
 
     They are one argument to argparse, which would take a ``--`` out of a second one.

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from gilx.cli.option_types import number
 from gilx.cli.progress import show
-from gilx.formatting import duration
+from gilx.formatting import duration, percent
 from gilx.rendering.text_table import format_table
 from gilx.sampling.selftest import selftest
-from gilx.sampling.usage import percent
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from gilx.formatting import duration
-from gilx.sampling.usage import percent
+from gilx.formatting import duration, percent
 from gilx.speedup.report import Loss  # noqa: TC001 - JSON is read by annotations
 from gilx.system.environment import usable_cpus
 
@@ -23,11 +22,11 @@ __all__ = [
     "IDEAL",
     "Bar",
     "Chapter",
+    "ChapterTable",
     "Effort",
     "Held",
     "Picture",
     "Speedup",
-    "Table",
     "grouped",
     "held_table",
     "one_cpu",
@@ -72,7 +71,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Table:
+class ChapterTable:
     """Figures for people: titles, rows of cells, and the columns aligned to the right."""
 
     head: tuple[str, ...]
@@ -136,7 +135,7 @@ class Chapter(ABC):
         """Measure, and return the figures."""
 
     @abstractmethod
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[ChapterTable]:
         """Return the figures as tables; none where there are none."""
 
     @abstractmethod
@@ -258,7 +257,7 @@ class Speedup:
         )
 
 
-def speedup_table(rows: Sequence[Speedup], *, what: str, together: str) -> Table:
+def speedup_table(rows: Sequence[Speedup], *, what: str, together: str) -> ChapterTable:
     """Return speedups as a table.
 
     Parameters
@@ -270,7 +269,7 @@ def speedup_table(rows: Sequence[Speedup], *, what: str, together: str) -> Table
         workers.
 
     """
-    return Table(
+    return ChapterTable(
         (what, "one", together, "speedup", "95 %", "ceiling", ""),
         tuple(
             (
@@ -372,9 +371,9 @@ class Held:
         )
 
 
-def held_table(rows: Sequence[Held]) -> Table:
+def held_table(rows: Sequence[Held]) -> ChapterTable:
     """Return shares as a table."""
-    return Table(
+    return ChapterTable(
         ("", "call", "a call", "GIL held", "95 %", ""),
         tuple(
             (

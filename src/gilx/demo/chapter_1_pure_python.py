@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from gilx._compat import gil_enabled
 from gilx.demo.chapter import (
     Chapter,
+    ChapterTable,
     Effort,
     Picture,
     Speedup,
-    Table,
     one_cpu,
     speedup_picture,
     speedup_table,
@@ -19,11 +20,10 @@ from gilx.demo.chapter import (
 )
 from gilx.demo.problem_sizes import size_lasting
 from gilx.demo.watched_threads import watched
+from gilx.formatting import percent
 from gilx.sampling.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
-from gilx.sampling.usage import percent
 from gilx.speedup.measure import measure
 from gilx.speedup.samples import in_a_row
-from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class PurePython(Chapter):
             lanes=watched(call, effort.workers),
         )
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[ChapterTable]:
         """Return the one row."""
         return [
             speedup_table(

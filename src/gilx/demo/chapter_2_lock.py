@@ -10,16 +10,16 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from gilx import ckernels
-from gilx.demo.chapter import Bar, Chapter, Effort, Picture, Table
+from gilx._compat import gil_enabled
+from gilx.demo.chapter import Bar, Chapter, ChapterTable, Effort, Picture
 from gilx.demo.problem_sizes import size_lasting
-from gilx.formatting import duration
+from gilx.formatting import duration, percent
 from gilx.pools import ThreadPool
 from gilx.pools.pool import Region
-from gilx.sampling.usage import percent
 from gilx.speedup.blocks import time_blocks
 from gilx.speedup.samples import in_a_row
 from gilx.speedup.statistics import log_ratios, median_ratio, preset_interval
-from gilx.system.environment import gil_enabled, usable_cpus
+from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ class Additions:
         return 1 - self.kept / self.made
 
 
-class _Work:
+class _AdditionWork:
     """Additions as work that pools can run: an item is a thread's part."""
 
     def __init__(self, way: str, times: int) -> None:
@@ -103,7 +103,7 @@ class Lock(Chapter):
             def arm(way: str, pool: ThreadPool) -> Callable[[], float]:
                 def add() -> float:
                     cell = bytearray(_CELL)
-                    task = _Work(way, times)
+                    task = _AdditionWork(way, times)
                     work = Region(task, "python", (cell,), pool.workers, "static")
                     spent = pool.run(work) / (pool.workers * times)
                     if pool is threads:
@@ -146,10 +146,10 @@ class Lock(Chapter):
             price_interval=preset_interval(log_ratios(*both)),
         )
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[ChapterTable]:
         """Return what was kept and what it cost."""
         return [
-            Table(
+            ChapterTable(
                 ("way", "made", "kept", "lost", "1 thread", f"{_THREADS} threads"),
                 tuple(
                     (

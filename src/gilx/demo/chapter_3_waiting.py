@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from gilx._compat import gil_enabled
 from gilx.ckernels import spin
 from gilx.demo.chapter import (
     Chapter,
+    ChapterTable,
     Effort,
     Picture,
     Speedup,
-    Table,
     grouped,
     speedup_picture,
     speedup_table,
@@ -28,7 +29,7 @@ from gilx.demo.chapter_1_pure_python import count_down_for
 from gilx.formatting import duration, one_line
 from gilx.sampling.latency import latency
 from gilx.speedup.measure import measure
-from gilx.system.environment import gil_enabled, usable_cpus
+from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,11 +191,11 @@ class Waiting(Chapter):
             beside=tuple(_beside(call, name, effort) for name, call in computing.items()),
         )
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[ChapterTable]:
         """Return the speedups and the delays."""
         return [
             speedup_table(self.waits, what="what", together=f"{_THREADS} threads"),
-            Table(
+            ChapterTable(
                 ("beside a thread in", "delay", "p99", "echoes/s"),
                 tuple(
                     (

@@ -8,12 +8,13 @@ from statistics import median
 from typing import ClassVar, Self
 
 from gilx import kernels
+from gilx._compat import gil_enabled
 from gilx.demo.chapter import (
     Chapter,
+    ChapterTable,
     Effort,
     Picture,
     Speedup,
-    Table,
     grouped,
     one_cpu,
     speedup_picture,
@@ -26,7 +27,6 @@ from gilx.formatting import duration, one_line
 from gilx.pools import start
 from gilx.speedup.blocks import time_blocks
 from gilx.speedup.measure import measure
-from gilx.system.environment import gil_enabled
 
 __all__ = ["Moving", "Processes", "pays_from"]
 
@@ -121,7 +121,7 @@ class Processes(Chapter):
             moving=moving,
         )
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[ChapterTable]:
         """Return the speedups and the costs."""
         found = []
         if self.processes:
@@ -134,7 +134,7 @@ class Processes(Chapter):
         if self.moving is not None:
             moving = self.moving
             found.append(
-                Table(
+                ChapterTable(
                     ("what a process costs", ""),
                     (
                         ("starting it, until it answers", duration(moving.start)),

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from gilx.demo.chapter import Chapter, Effort, Held, Picture, Table, held_table
+from gilx._compat import gil_enabled
+from gilx.demo.chapter import Chapter, ChapterTable, Effort, Held, Picture, held_table
 from gilx.demo.problem_sizes import size_lasting
 from gilx.errors import WatchUnavailableError
 from gilx.sampling.probe import probe
 from gilx.speedup.samples import in_a_row
-from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,7 +154,7 @@ class Libraries(Chapter):
                 missing.insert(0, f"There is nothing to watch: {why}.")
         return cls(missing=tuple(missing), calls=tuple(calls), blas=blas)
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[ChapterTable]:
         """Return the shares."""
         return [held_table(self.calls)] if self.calls else []
 

@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx import ckernels, kernels
+from gilx._compat import gil_enabled
 from gilx.demo.chapter import (
     Chapter,
+    ChapterTable,
     Effort,
     Picture,
     Speedup,
-    Table,
     grouped,
     one_cpu,
     speedup_picture,
@@ -23,7 +24,6 @@ from gilx.demo.release_proof import meet, runs_beside
 from gilx.demo.watched_threads import watched
 from gilx.sampling.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
 from gilx.speedup.measure import measure
-from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ class Extension(Chapter):
             lanes_released=watched(_call("c-nogil", size), effort.workers),
         )
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[ChapterTable]:
         """Return the speedups."""
         threads = f"{self.variants[0].workers} threads"
         return [speedup_table(self.variants, what=_KERNEL, together=threads)]

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from gilx import kernels
+from gilx._compat import gil_enabled
 from gilx.demo.chapter import (
     Chapter,
+    ChapterTable,
     Effort,
     Picture,
     Speedup,
-    Table,
     grouped,
     one_cpu,
     speedup_picture,
@@ -23,7 +24,6 @@ from gilx.errors import ArgumentError
 from gilx.formatting import duration
 from gilx.pools import start
 from gilx.speedup.measure import measure
-from gilx.system.environment import gil_enabled
 
 __all__ = ["Interpreters"]
 
@@ -77,7 +77,7 @@ class Interpreters(Chapter):
             start_seconds=pool.start_seconds,
         )
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[ChapterTable]:
         """Return the one row, if there is one."""
         if self.held is None:
             return []

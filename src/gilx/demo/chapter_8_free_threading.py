@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from gilx import kernels
+from gilx._compat import gil_enabled
 from gilx.demo.chapter import (
     Chapter,
+    ChapterTable,
     Effort,
     Picture,
     Speedup,
-    Table,
     grouped,
     one_cpu,
     speedup_picture,
@@ -21,7 +22,6 @@ from gilx.demo.chapter import (
 from gilx.demo.chapter_1_pure_python import count_down_for
 from gilx.demo.problem_sizes import problem_size
 from gilx.speedup.measure import measure
-from gilx.system.environment import gil_enabled
 
 __all__ = ["FreeThreaded"]
 
@@ -90,7 +90,7 @@ class FreeThreaded(Chapter):
             ),
         )
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[ChapterTable]:
         """Return the speedups, if there are any."""
         if not self.calls:
             return []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHAPTERS", "Story", "tell"]
 
-_SCHEMA = "gilx.demo"
+_SCHEMA = "gilx.story"
 _VERSION = 1
 CHAPTERS: dict[str, type[Chapter]] = {
     "pure": PurePython,

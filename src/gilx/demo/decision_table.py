@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.demo.chapter import Table, times
+from gilx.demo.chapter import ChapterTable, times
 from gilx.demo.chapter_4_processes import pays_from
 from gilx.formatting import duration
 
@@ -23,13 +23,13 @@ HOW = (
 """How to read the table."""
 
 
-def decision_table(story: Story) -> Table:
+def decision_table(story: Story) -> ChapterTable:
     """Return what to use for what, with what this machine showed of it.
 
     A chapter that was not measured, or could not show its point, leaves its row without
     a figure.
     """
-    return Table(
+    return ChapterTable(
         ("you have", "use", "here"),
         (
             ("code that waits", "threads, or asyncio", _of_waiting(story)),

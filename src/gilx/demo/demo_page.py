@@ -10,10 +10,9 @@ from gilx.rendering.html_page import Document, Notes, Section, Table, Text
 from gilx.rendering.timeline_page import lanes_figure, lanes_table
 
 if TYPE_CHECKING:
-    from gilx.demo.chapter import Chapter
-    from gilx.demo.chapter import Table as Figures
+    from gilx.demo.chapter import Chapter, ChapterTable
     from gilx.demo.chapters import Story
-    from gilx.rendering.html_page import Block
+    from gilx.rendering.html_page import Element
 
 __all__ = ["document_of"]
 
@@ -47,8 +46,8 @@ def document_of(story: Story, *, whole: bool) -> Document:
     )
 
 
-def _blocks(chapter: Chapter) -> list[Block]:
-    blocks: list[Block] = []
+def _blocks(chapter: Chapter) -> list[Element]:
+    blocks: list[Element] = []
     if said := chapter.sentences():
         blocks.append(Text(" ".join(said)))
     if chapter.missing:
@@ -65,5 +64,5 @@ def _blocks(chapter: Chapter) -> list[Block]:
     return blocks
 
 
-def _table(table: Figures, caption: str) -> Table:
+def _table(table: ChapterTable, caption: str) -> Table:
     return Table(caption, table.head, table.rows, table.right)

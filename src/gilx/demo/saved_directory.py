@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.demo.chapter import IDEAL
 from gilx.errors import ArgumentError
-from gilx.sampling.usage import new_figure
+from gilx.rendering.figures import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

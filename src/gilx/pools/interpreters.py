@@ -24,7 +24,7 @@ from gilx.errors import ArgumentError
 from gilx.pools.pool import Pool
 from gilx.pools.shared_memory import counter_slots
 from gilx.pools.turns import Turn
-from gilx.pools.worker_error import Failure
+from gilx.pools.worker_error import PackedError
 from gilx.pools.worker_usage import Share, accounting
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _serve(
             try:
                 answer = _compute(*arguments) if arguments else None
             except BaseException as error:
-                answer = Failure(error, traceback.format_exc()).pack()
+                answer = PackedError(error, traceback.format_exc()).pack()
             # While it waits, a worker keeps nobody's arrays.
             del arguments
             if answer is not None:
@@ -331,7 +331,7 @@ class InterpreterPool(Pool):
         An exception that one of them answered is raised, after the others have stopped.
         """
         answers: list[tuple[Any, ...]] = []
-        failure: Failure | None = None
+        failure: PackedError | None = None
         while True:
             idle = min(self._finished) >= number
             while not self._answers.empty():

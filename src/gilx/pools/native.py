@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from gilx.ckernels import Team
+from gilx.ckernels import NativeTeam
 from gilx.errors import ArgumentError
 from gilx.pools.pool import Pool
 from gilx.pools.turns import Turn
@@ -38,7 +38,7 @@ class NativePool(Pool):
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
         # Who spins where there are too few CPUs takes one from who works.
-        self._team = Team(workers, SPIN_NS if workers <= usable_cpus() else 0)
+        self._team = NativeTeam(workers, SPIN_NS if workers <= usable_cpus() else 0)
         self._turn = Turn("the native pool")
 
     @classmethod

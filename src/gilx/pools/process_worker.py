@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gilx import kernels
 from gilx.pools.pool import Region, compute
 from gilx.pools.shared_memory import Handle, counter_slots
-from gilx.pools.worker_error import LARGEST, Failure
+from gilx.pools.worker_error import LARGEST, PackedError
 from gilx.pools.worker_usage import Share
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ __all__ = ["DONE", "MESSAGE_SIZE", "RegionMessage", "main"]
 
 DONE = b"\0"
 """Answers to messages that were obeyed begin with it; what was asked for follows pickled,
-if anything was. Any other answer is a pickled `Failure`, which begins otherwise."""
+if anything was. Any other answer is a pickled `PackedError`, which begins otherwise."""
 
 MESSAGE_SIZE = LARGEST
 """No message is longer, in bytes. The system would take some 200 KB."""
@@ -148,5 +148,5 @@ def main(channel: int, life: int, memory: int, index: int, workers: int) -> None
                 found = getattr(worker, name)(*arguments)
                 answer = DONE if found is None else DONE + pickle.dumps(found)
             except BaseException as error:
-                answer = Failure(error, traceback.format_exc()).pack()
+                answer = PackedError(error, traceback.format_exc()).pack()
             connection.send(answer)

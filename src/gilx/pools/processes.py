@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Array, Problem
     from gilx.pools.pool import Region
-    from gilx.pools.worker_error import Failure
+    from gilx.pools.worker_error import PackedError
     from gilx.pools.worker_usage import Share
 
 __all__ = ["ProcessPool"]
@@ -372,7 +372,7 @@ class ProcessPool(Pool):
                         answers.append(bytes(buffer[len(DONE) : size]))
                 elif failure is None:
                     self._cancel()
-                    answer: Failure = pickle.loads(buffer[:size])  # noqa: S301 - our worker's
+                    answer: PackedError = pickle.loads(buffer[:size])  # noqa: S301 - our worker's
                     failure = answer.error
                     failure.add_note(
                         f"In worker {worker.index} of the processes pool (process "

@@ -6,7 +6,7 @@ import ctypes
 import re
 from typing import TYPE_CHECKING, Any, Self
 
-from gilx.ckernels import Team as NativeTeam
+from gilx.ckernels import NativeTeam
 from gilx.errors import ArgumentError, at_least
 from gilx.pools.native import SPIN_NS
 from gilx.pools.turns import Turn

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ThreadPool"]
 
 
-class _Call:
+class _Task:
     """One worker's call, and its end.
 
     The caller does not wait for a `Future`: its condition is taken in Python, and Ctrl-C
@@ -108,7 +108,7 @@ class ThreadPool(Pool):
         begin = perf_counter()
         try:
             for share in shares:
-                call = _Call(region, share, account)
+                call = _Task(region, share, account)
                 self._executor.submit(call)
                 calls.append(call)
             compute(region, own, account)

@@ -7,6 +7,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
+from gilx._compat import owns
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -35,9 +37,7 @@ class Turn:
         self._lock = threading.RLock()
 
     def _is_ours(self) -> bool:
-        # Not public, but what threading.Condition asks of any lock that it is given.
-        ours: bool = self._lock._is_owned()  # type: ignore[attr-defined] # noqa: SLF001
-        return ours
+        return owns(self._lock)
 
     def taken(self) -> AbstractContextManager[object]:
         """Return what a ``with`` block has to enter to have the turn.

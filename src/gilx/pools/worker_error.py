@@ -5,14 +5,14 @@ from __future__ import annotations
 import pickle
 from dataclasses import dataclass
 
-__all__ = ["LARGEST", "Failure"]
+__all__ = ["LARGEST", "PackedError"]
 
 LARGEST = 1 << 16
 """Bytes that a packed failure has at most."""
 
 
 @dataclass(frozen=True)
-class Failure:
+class PackedError:
     """An exception, and the worker's traceback of it."""
 
     error: BaseException
@@ -28,5 +28,5 @@ class Failure:
             packed = b""
         if not 0 < len(packed) <= LARGEST:
             stand_in = RuntimeError(f"{type(self.error).__name__}, which can't be sent")
-            packed = pickle.dumps(Failure(stand_in, self.text[-LARGEST // 8 :]))
+            packed = pickle.dumps(PackedError(stand_in, self.text[-LARGEST // 8 :]))
         return packed

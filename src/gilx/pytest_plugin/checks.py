@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gilx.testing import Verdict
 
-__all__ = ["Checks", "InconclusiveWarning", "Settings", "check_limits"]
+__all__ = ["Checks", "InconclusiveWarning", "PluginOptions", "check_limits"]
 
 
 class InconclusiveWarning(UserWarning):
@@ -24,7 +24,7 @@ class InconclusiveWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class Settings:
+class PluginOptions:
     """What the options and the configuration file say."""
 
     budget: float | None
@@ -42,7 +42,7 @@ class Settings:
         inconclusive: str | None,
         json: str | None,
         beside: int,
-    ) -> Settings:
+    ) -> PluginOptions:
         """Return the settings that options give as text.
 
         Raises
@@ -102,7 +102,7 @@ class Checks:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: PluginOptions,
         keep: Callable[[str], None],
         warn: Callable[[Warning], None],
     ) -> None:

@@ -19,7 +19,7 @@ from gilx.pytest_plugin.declarations import declare_options as pytest_addoption
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from gilx.pytest_plugin.checks import Checks, Settings
+    from gilx.pytest_plugin.checks import Checks, PluginOptions
 
 __all__ = [
     "gil",
@@ -39,7 +39,7 @@ _KEYWORDS = {
     "scales": ("workers", "efficiency", "budget", "limit_threads"),
 }
 
-_settings = pytest.StashKey["Settings"]()
+_settings = pytest.StashKey["PluginOptions"]()
 _made = pytest.StashKey[list[str]]()  # of an item: verdicts not yet in a report
 _told = pytest.StashKey[list[tuple[str, str]]]()  # of the run: tests and their verdicts
 
@@ -52,14 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
         _settings_of(config)
 
 
-def _settings_of(config: pytest.Config) -> Settings:
+def _settings_of(config: pytest.Config) -> PluginOptions:
     if _settings not in config.stash:
         from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
-        from gilx.pytest_plugin.checks import Settings  # noqa: PLC0415 - likewise
+        from gilx.pytest_plugin.checks import PluginOptions  # noqa: PLC0415 - likewise
 
         workers: dict[str, Any] = getattr(config, "workerinput", {})
         try:
-            config.stash[_settings] = Settings.checked(
+            config.stash[_settings] = PluginOptions.checked(
                 budget=setting(config, "budget"),
                 inconclusive=setting(config, "inconclusive"),
                 json=setting(config, "json"),

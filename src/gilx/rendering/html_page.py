@@ -23,7 +23,7 @@ from gilx.rendering.vega_library import library
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Block", "Document", "Figure", "Notes", "Section", "Table", "Text", "plain"]
+__all__ = ["Document", "Element", "Figure", "Notes", "Section", "Table", "Text", "plain"]
 
 
 def plain(text: str) -> str:
@@ -156,7 +156,7 @@ _CONTROLS = (
     " + \u2212 \u2190 \u2192 0 do the same as the buttons.</p>"
 )
 
-Block = Text | Notes | Table | Figure
+Element = Text | Notes | Table | Figure
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Section:
     """A chapter of a page."""
 
     title: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[Element, ...]
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,25 @@ from gilx.rendering.report_text import COLUMNS, cells, doubts_of, remarks_of
 from gilx.rendering.vega_lite import data, tooltip
 
 if TYPE_CHECKING:
-    from gilx.rendering.html_page import Block
+    from gilx.rendering.html_page import Element
     from gilx.speedup.report import Report, ReportRow
 
-__all__ = ["document_of"]
+__all__ = ["document_of", "page_of"]
 
 _APART = 0.04  # workers: points at the same number are set apart, so that none hides
 _COLOURS = 8  # as page.css has them
 _SHAPES = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross"]
 
 
+def page_of(report: Report) -> str:
+    """Return a report as a page, see `Report.to_html`."""
+    return document_of(report).html()
+
+
 def document_of(report: Report) -> Document:
     """Return a report as a page, see `Report.to_html`."""
     doubts = doubts_of(report)
-    blocks: list[Block] = [
+    blocks: list[Element] = [
         *([Notes("What makes these figures doubtful:", tuple(doubts))] if doubts else []),
         _figure(report),
         Table(

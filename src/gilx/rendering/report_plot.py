@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from gilx.sampling.usage import new_figure
+from gilx.rendering.figures import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,15 @@ from gilx.system.diagnostics import examine
 if TYPE_CHECKING:
     from gilx.speedup.report import Report, ReportRow
 
-__all__ = ["COLUMNS", "cells", "doubts_of", "reading_of", "remarks_of", "text_of"]
+__all__ = [
+    "COLUMNS",
+    "cells",
+    "doubts_of",
+    "html_table_of",
+    "reading_of",
+    "remarks_of",
+    "text_of",
+]
 
 COLUMNS = (
     *("target", "pool", "workers", "time", "speedup", "95 %", "ceiling", "of ceiling"),
@@ -70,6 +79,20 @@ def text_of(report: Report) -> str:
         for words in doubts:
             lines += wrapped(words, "* ", "  ")
     return "\n".join(lines)
+
+
+def html_table_of(report: Report) -> str:
+    """Return a report as a table of HTML, for notebooks."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in COLUMNS)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells(row)) + "</tr>"
+        for row in report.rows
+    )
+    return (
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"<p>{html.escape(report.environment.summary())}</p>"
+        + "".join(f"<p>{html.escape(words)}</p>" for words in doubts_of(report))
+    )
 
 
 def doubts_of(report: Report) -> list[str]:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration
+from gilx.formatting import duration, percent
 from gilx.rendering.html_page import Document, Figure, Section, Table
 from gilx.rendering.vega_lite import above, colours, data, lane
 from gilx.sampling.thread_states import STATES
-from gilx.sampling.usage import percent
 
 if TYPE_CHECKING:
     from gilx.sampling.thread_states import State
     from gilx.sampling.timeline import Lane, Timeline
 
-__all__ = ["document_of", "lanes_figure", "lanes_table"]
+__all__ = ["document_of", "lanes_figure", "lanes_table", "page_of"]
 
 _LANE = 58  # pixels, with the name above it
+
+
+def page_of(timeline: Timeline) -> str:
+    """Return a timeline as a page, see `Timeline.to_html`."""
+    return document_of(timeline).html()
 
 
 def document_of(timeline: Timeline, finding: str = "") -> Document:

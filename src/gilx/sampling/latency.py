@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
+from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError, above_zero, at_least
 from gilx.formatting import duration, name_of
 from gilx.records import from_json, to_json
 from gilx.sampling.background_calls import Load
-from gilx.system.environment import describe, gil_enabled
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

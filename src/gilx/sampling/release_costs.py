@@ -11,11 +11,11 @@ from operator import call
 from statistics import fmean, median
 from typing import Any
 
+from gilx._compat import gil_enabled
 from gilx.ckernels import spin
 from gilx.errors import above_zero, at_least, real_at_least
 from gilx.formatting import duration
 from gilx.sampling.background_calls import Load
-from gilx.system.environment import gil_enabled
 
 __all__ = ["Costs", "costs"]
 

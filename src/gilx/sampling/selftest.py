@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gilx.sampling.usage import GilUsage
 
-__all__ = ["Check", "Known", "SelfTest", "judged", "selftest"]
+__all__ = ["Check", "KnownHold", "SelfTest", "judged", "selftest"]
 
 # (held share, period in ns, what it does while it has let go)
 _RHYTHMS = (
@@ -33,7 +33,7 @@ _LEAST_ERROR = 0.005
 _MOST_MISSES = 3
 
 
-class Known(NamedTuple):
+class KnownHold(NamedTuple):
     """What a rhythm really did, in seconds: held at least and at most, of how much."""
 
     least: float
@@ -46,7 +46,7 @@ class Check:
     """One rhythm: what is true, and what the watch said."""
 
     name: str
-    known: Known
+    known: KnownHold
     usage: GilUsage
 
     @property
@@ -146,19 +146,21 @@ def selftest(
     return judged(checks)
 
 
-def _rhythms(total: int) -> list[tuple[str, Callable[[], Known]]]:
-    def spinning(hold: int, release: int, released: str) -> Known:
+def _rhythms(total: int) -> list[tuple[str, Callable[[], KnownHold]]]:
+    def spinning(hold: int, release: int, released: str) -> KnownHold:
         done = spin(
             hold, release, total, released="sleep" if released == "sleep" else "spin"
         )
-        return Known(done.held_min_ns / 1e9, done.held_max_ns / 1e9, done.wall_ns / 1e9)
+        return KnownHold(
+            done.held_min_ns / 1e9, done.held_max_ns / 1e9, done.wall_ns / 1e9
+        )
 
-    def sleeping() -> Known:
+    def sleeping() -> KnownHold:
         start = time.perf_counter()
         time.sleep(total / 1e9)
-        return Known(0.0, 0.0, time.perf_counter() - start)
+        return KnownHold(0.0, 0.0, time.perf_counter() - start)
 
-    rhythms: list[tuple[str, Callable[[], Known]]] = [
+    rhythms: list[tuple[str, Callable[[], KnownHold]]] = [
         ("never held", sleeping),
         ("always held", partial(spinning, 1, 0, "spin")),
     ]

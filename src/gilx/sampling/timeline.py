@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilx.errors import ArgumentError
 from gilx.files import save_text
-from gilx.formatting import duration
-from gilx.records import decode, encode, read_object
+from gilx.formatting import duration, percent
+from gilx.records import decode, encode, read_object, render
 from gilx.sampling.thread_states import STATES, State
-from gilx.sampling.usage import new_figure, percent
 
 if TYPE_CHECKING:
     import os
@@ -147,27 +146,7 @@ class Timeline:
             matplotlib is not installed; the extra ``plot`` has it.
 
         """
-        count = len(self.lanes)
-        figure = new_figure(10, 1.4 + 0.5 * count)
-        axes = figure.subplots()
-        unit, size = ("s", 1.0) if self.wall >= 2 else ("ms", 1e-3)
-        for state, (words, colour, _) in STATES.items():
-            label = words
-            for row, lane in enumerate(self.lanes):
-                bars = [
-                    (span.start / size, (span.end - span.start) / size)
-                    for span in lane.spans
-                    if span.state == state
-                ]
-                if bars:
-                    axes.broken_barh(bars, (row - 0.4, 0.8), color=colour, label=label)
-                    label = "_nolegend_"
-        axes.set_yticks(range(count), [lane.name for lane in self.lanes])
-        axes.set_ylim(count - 0.5, -0.5)
-        axes.set_xlim(self.since / size, self.wall / size)
-        axes.set_xlabel(f"time ({unit})")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
-        return figure
+        return render(self, "plot")
 
     def to_html(self) -> str:
         """Return a page with the lanes, which zoom, and each thread's shares.
@@ -180,9 +159,8 @@ class Timeline:
             What draws in it is not installed; the extra ``html`` has it.
 
         """
-        from gilx.rendering.timeline_page import document_of  # noqa: PLC0415 - for this only
-
-        return document_of(self).html()
+        page: str = render(self, "page")
+        return page
 
     def __str__(self) -> str:
         lines = [f"{duration(self.wall - self.since)} of {duration(self.wall)}:"]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import html
-import importlib
 import json
 import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, MissingExtraError, number_between
-from gilx.formatting import duration
-from gilx.records import decode, encode, read_object
+from gilx.errors import ArgumentError, number_between
+from gilx.formatting import duration, percent
+from gilx.records import decode, encode, read_object, render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gilx.sampling.prediction import Prediction
 
-__all__ = ["FirstCall", "GilUsage", "ThreadShare"]
+__all__ = ["FirstCall", "GilUsage", "ThreadShare", "shares_shown"]
 
 _SCHEMA = "gilx.usage/1"
 _ALL = 0.995  # a share that is said to be all
@@ -229,7 +228,7 @@ class GilUsage:
                 f" {duration(self.wall)}"
             )
         share = "all" if self.locked >= _ALL else percent(self.locked)
-        most = self._by_share()[0]
+        most = _by_share(self)[0]
         return (
             f"{self.program} holds the GIL for {share} of its time,"
             f" {duration(self.wall)}; the thread that holds it most is {most.name},"
@@ -255,7 +254,7 @@ class GilUsage:
                 else f"thread {share.name}",
                 str(share),
             )
-            for share in self._shares_shown()
+            for share in shares_shown(self)
         ]
         if self.program:
             return [
@@ -312,18 +311,6 @@ class GilUsage:
                 ),
             ),
         ]
-
-    def _by_share(self) -> list[ThreadShare]:
-        return sorted(self.by_thread, key=lambda share: share.held, reverse=True)
-
-    def _shares_shown(self) -> list[ThreadShare]:
-        """Return the shares of the first threads, and the sum of the rest if any."""
-        shares = self._by_share() if self.program else list(self.by_thread)
-        shown, rest = shares[:_MOST_SHOWN], shares[_MOST_SHOWN:]
-        if not rest:
-            return shown
-        held = sum(share.held for share in rest)
-        return [*shown, ThreadShare(f"{len(rest)} other threads", None, held)]
 
     def predict(
         self,
@@ -408,20 +395,7 @@ class GilUsage:
             matplotlib is not installed; the extra ``plot`` has it.
 
         """
-        free = max(0.0, 1 - sum(share.held for share in self.by_thread))
-        shares = [*((t.name, t.held) for t in self._shares_shown()), ("nobody", free)]
-        figure = new_figure(7, 1.2 + 0.4 * len(shares))
-        axes = figure.subplots()
-        names, held = zip(*shares, strict=True)
-        places = range(len(shares))
-        colours = ["#c0392b"] * (len(shares) - 1) + ["#d5d8dc"]
-        axes.barh(places, [100 * share for share in held], color=colours)
-        axes.set_yticks(places, names)
-        axes.invert_yaxis()
-        axes.set_xlim(0, 100)
-        axes.set_xlabel("% of the time, holding the GIL")
-        axes.set_title(self.sentence(), fontsize="medium", wrap=True)
-        return figure
+        return render(self, "plot")
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -431,20 +405,15 @@ class GilUsage:
         return f"<p>{html.escape(self.sentence())}</p><table>{rows}</table>"
 
 
-def new_figure(width: float, height: float) -> Any:  # noqa: ANN401 - see plot()
-    """Return an empty figure of matplotlib's, which is loaded here and nowhere else."""
-    try:
-        figures = importlib.import_module("matplotlib.figure")
-    except ImportError as error:
-        raise MissingExtraError(
-            "plot() needs matplotlib: pip install 'gilx[plot]'"
-        ) from error
-    return figures.Figure(figsize=(width, height), layout="constrained")
+def _by_share(usage: GilUsage) -> list[ThreadShare]:
+    return sorted(usage.by_thread, key=lambda share: share.held, reverse=True)
 
 
-def percent(share: float) -> str:
-    """Return a share in words: ``12.3 %``."""
-    if math.isnan(share):
-        return "unknown"
-    digits = 0 if share in (0, 1) or 0.1 <= share <= 0.9 else 1
-    return f"{share * 100:.{digits}f} %"
+def shares_shown(usage: GilUsage) -> list[ThreadShare]:
+    """Return the shares of the first threads, and the sum of the rest if any."""
+    shares = _by_share(usage) if usage.program else list(usage.by_thread)
+    shown, rest = shares[:_MOST_SHOWN], shares[_MOST_SHOWN:]
+    if not rest:
+        return shown
+    held = sum(share.held for share in rest)
+    return [*shown, ThreadShare(f"{len(rest)} other threads", None, held)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gilx.formatting import duration
-from gilx.speedup.losses import Known, split
+from gilx.speedup.losses import KnownCosts, split
 from gilx.speedup.report import Loss, ReportRow
 from gilx.speedup.row_warnings import doubts_of_row
 from gilx.speedup.samples import concurrency
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gilx.speedup.samples import Sample
-    from gilx.speedup.targets import Subject
+    from gilx.speedup.targets import Target
 
 __all__ = ["Found", "logs_of", "nothing_compared", "precise", "row_of"]
 
@@ -34,7 +34,7 @@ __all__ = ["Found", "logs_of", "nothing_compared", "precise", "row_of"]
 class Found:
     """What was found out for one row, before figures are made of it."""
 
-    subject: Subject
+    subject: Target
     pool: str
     own_gils: bool
     """Whether each of the pool's workers has a GIL of its own."""
@@ -96,7 +96,7 @@ def row_of(found: Found) -> ReportRow:
     losses: tuple[Loss, ...] = ()
     if found.ceiling_kind:
         control, _ = _median(logs_of(samples, "control serial", "control"), found)
-        known = Known(
+        known = KnownCosts(
             found.held,
             found.empty_region,
             ceiling,

@@ -11,14 +11,14 @@ from gilx.kernels.kernel import Kernel
 from gilx.pools import Pool
 from gilx.pools import get as pool_class
 from gilx.pools import names as pool_names
-from gilx.speedup.targets import CallSubject, KernelSubject, Subject
+from gilx.speedup.targets import CallableTarget, KernelTarget, Target
 from gilx.system.environment import usable_cpus
 
-__all__ = ["Settings", "cases_of", "settings_of", "subjects_of"]
+__all__ = ["MeasureOptions", "cases_of", "measure_options", "targets_of"]
 
 
 @dataclass(frozen=True)
-class Settings:
+class MeasureOptions:
     """How to measure, checked."""
 
     precision: float
@@ -31,7 +31,7 @@ class Settings:
     seed: int
 
 
-def settings_of(
+def measure_options(
     *,
     precision: float,
     budget: float,
@@ -41,13 +41,13 @@ def settings_of(
     null: bool,
     progress: Callable[[str], None] | None,
     seed: int,
-) -> Settings:
+) -> MeasureOptions:
     """Return the settings, everything about them checked."""
     if setup is not None and not callable(setup):
         raise ArgumentError(f"setup: expected something to call, got {setup!r}")
     if repeat is None and setup is not None:
         repeat = 1  # a setup restores what one call uses up
-    return Settings(
+    return MeasureOptions(
         precision=number_between("precision", precision, 0.001, 0.5),
         budget=above_zero("budget", budget),
         blocks=None if blocks is None else at_least("blocks", blocks, 1),
@@ -59,12 +59,12 @@ def settings_of(
     )
 
 
-def subjects_of(
+def targets_of(
     target: str | Kernel | Callable[[], object],
     variants: Sequence[str] | None,
     size: int | None,
-    settings: Settings,
-) -> list[Subject]:
+    settings: MeasureOptions,
+) -> list[Target]:
     """Return what to measure, everything about it checked."""
     if isinstance(target, str):
         target = kernels.get(one_of("target", target, kernels.names()))
@@ -87,7 +87,7 @@ def subjects_of(
             number: target.problem(number, settings.seed)
             for number in dict.fromkeys(sizes.values())
         }
-        return [KernelSubject(problems[sizes[name]], name) for name in names]
+        return [KernelTarget(problems[sizes[name]], name) for name in names]
     if not callable(target):
         raise ArgumentError(
             f"target: expected a kernel, its name or something to call; got {target!r}"
@@ -95,24 +95,24 @@ def subjects_of(
     for name, given in (("variants", variants), ("size", size)):
         if given is not None:
             raise ArgumentError(f"{name}: expected None, since target is no kernel")
-    return [CallSubject(target, settings.setup)]
+    return [CallableTarget(target, settings.setup)]
 
 
 def cases_of(
-    subjects: Sequence[Subject],
+    subjects: Sequence[Target],
     pools: Sequence[str | Pool],
     workers: int | Sequence[int] | None,
     *,
     null: bool,
     chosen: bool,
-) -> list[tuple[Subject, str | Pool, int]]:
+) -> list[tuple[Target, str | Pool, int]]:
     """Return what to measure where with how many workers, each a row.
 
     `chosen` says that the variants were: then a pool that can't run one is an error, and
     otherwise that variant is left out there.
     """
     kernel = subjects[0].variant is not None
-    cases: list[tuple[Subject, str | Pool, int]] = []
+    cases: list[tuple[Target, str | Pool, int]] = []
     places = _places(pools, workers, null=null, kernel=kernel)
     for subject in subjects:
         for pool, count in places:

@@ -25,7 +25,7 @@ from gilx.pools.pool import Pool, Region
 from gilx.pools.serial import SerialPool
 from gilx.sampling.release_costs import costs
 from gilx.speedup.blocks import time_blocks
-from gilx.speedup.grain_items import Called, Work, work_of
+from gilx.speedup.grain_items import Called, GrainWork, work_of
 from gilx.speedup.grain_record import Grain, GrainRow
 from gilx.speedup.statistics import (
     log_ratios,
@@ -167,7 +167,7 @@ def grain(
 
 
 def _samples(
-    work: Work,
+    work: GrainWork,
     alone: Pool,
     started: Pool,
     grains: Sequence[int],

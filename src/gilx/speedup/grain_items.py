@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gilx.kernels.kernel import Problem
     from gilx.pools.pool import Pool
 
-__all__ = ["Called", "Work", "work_of"]
+__all__ = ["Called", "GrainWork", "work_of"]
 
 # For so long items are computed to know what one takes, at so many places.
 _ITEM_SECONDS = 2e-3
@@ -36,7 +36,7 @@ class Called:
         return self._fn
 
 
-class Work:
+class GrainWork:
     """Items to compute, grains of them at any place.
 
     Items may take different times, and those that are next to each other similar ones:
@@ -48,12 +48,12 @@ class Work:
         self.whole = whole
         self.problem = problem
 
-    def placed(self, pool: Pool) -> Work:
+    def placed(self, pool: Pool) -> GrainWork:
         """Return the same with its arrays where the pool's workers can reach them."""
         if self.problem is None:
             return self
         problem = pool.place(self.problem)
-        return Work(_whole(problem, self.whole.variant), problem)
+        return GrainWork(_whole(problem, self.whole.variant), problem)
 
     def region(self, items: int, place: float) -> Region:
         """Return the region of so many items, an equal block for each worker.
@@ -103,7 +103,7 @@ def work_of(
     size: int | None,
     items: int | None,
     seed: int,
-) -> Work:
+) -> GrainWork:
     """Return what `gilx.grain` was asked to compute, everything about it checked."""
     if isinstance(target, (str, Kernel)):
         kernel = kernels.get(target) if isinstance(target, str) else target
@@ -114,7 +114,7 @@ def work_of(
         variant = "c-nogil" if variant is None else variant
         one_of("variant", variant, kernel.variants)
         problem = kernel.problem(size, seed)
-        return Work(_whole(problem, variant), problem)
+        return GrainWork(_whole(problem, variant), problem)
     if not callable(target):
         raise ArgumentError(
             "target: expected a kernel, its name, or a callable that takes start and"
@@ -125,4 +125,6 @@ def work_of(
             raise ArgumentError(f"{name}: expected None for a callable, got {given!r}")
     if items is None:
         raise ArgumentError("items: expected how many items the callable has, got None")
-    return Work(Region(Called(target), "python", (), at_least("items", items, 1)), None)
+    return GrainWork(
+        Region(Called(target), "python", (), at_least("items", items, 1)), None
+    )

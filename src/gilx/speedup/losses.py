@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gilx.speedup.samples import Sample
 
-__all__ = ["NAMES", "Known", "split"]
+__all__ = ["NAMES", "KnownCosts", "split"]
 
 NAMES = (
     "GIL",
@@ -38,7 +38,7 @@ _HELD_AT_ALL = 0.01  # hold fractions below that make nobody wait
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownCosts:
     """What is known besides the samples."""
 
     held: float | None
@@ -58,7 +58,7 @@ def split(
     parallel: Sequence[Sample],
     workers: int,
     speedup: float,
-    known: Known,
+    known: KnownCosts,
 ) -> tuple[Loss, ...]:
     """Split ``workers - speedup`` into parts that add up to it.
 
@@ -73,7 +73,7 @@ def split(
         How many workers ran the parallel samples.
     speedup : float
         The speedup that was found.
-    known : Known
+    known : KnownCosts
         What is known besides.
 
     Returns
@@ -107,7 +107,7 @@ def split(
 
 
 def _of_block(
-    serial: Sample, parallel: Sample, workers: int, known: Known
+    serial: Sample, parallel: Sample, workers: int, known: KnownCosts
 ) -> dict[str, float]:
     """Return the parts of one block, but for what is not explained."""
     parts = dict.fromkeys(NAMES[:-1], 0.0)
@@ -156,7 +156,7 @@ def _of_block(
     }
 
 
-def _sources(workers: int, known: Known, *, accounted: bool) -> dict[str, str]:
+def _sources(workers: int, known: KnownCosts, *, accounted: bool) -> dict[str, str]:
     """Return what each part was measured from."""
     if not accounted:
         nothing = "not measured: what each worker used is not known on this pool"

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gilx.pools import Pool, start
-from gilx.speedup.arguments import cases_of, settings_of, subjects_of
+from gilx.speedup.arguments import cases_of, measure_options, targets_of
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.row_measurement import RowMeter
 from gilx.system.environment import Environment
@@ -96,7 +96,7 @@ def measure(
         Whatever the callable raises, as itself, with a note.
 
     """
-    settings = settings_of(
+    settings = measure_options(
         precision=precision,
         budget=budget,
         blocks=blocks,
@@ -106,7 +106,7 @@ def measure(
         progress=progress,
         seed=seed,
     )
-    subjects = subjects_of(target, variants, size, settings)
+    subjects = targets_of(target, variants, size, settings)
     cases = cases_of(subjects, pools, workers, null=null, chosen=variants is not None)
     environment, before = Environment.here(), snapshot()
     rows: list[ReportRow] = []

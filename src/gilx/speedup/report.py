@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import importlib
 import io
 import math
@@ -12,9 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gilx.errors import ArgumentError, at_least
-from gilx.records import from_json, to_json
-from gilx.rendering.report_plot import picture_of
-from gilx.rendering.report_text import COLUMNS, cells, doubts_of, reading_of, text_of
+from gilx.records import from_json, render, to_json
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
 from gilx.system.load import Conditions  # noqa: TC001 - likewise
 
@@ -117,7 +114,8 @@ class ReportRow:
     @property
     def reading(self) -> str:
         """What it means, in plain words."""
-        return reading_of(self)
+        reading: str = render(self, "reading")
+        return reading
 
     @property
     def name(self) -> str:
@@ -186,19 +184,12 @@ class Report:
         return pandas.DataFrame([_flat(row) for row in self.rows])
 
     def __str__(self) -> str:
-        return text_of(self)
+        text: str = render(self, "text")
+        return text
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in COLUMNS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells(row)) + "</tr>"
-            for row in self.rows
-        )
-        return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{html.escape(self.environment.summary())}</p>"
-            + "".join(f"<p>{html.escape(words)}</p>" for words in doubts_of(self))
-        )
+        table: str = render(self, "html table")
+        return table
 
     def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
         """Draw speedup against workers, and return matplotlib's Figure.
@@ -213,7 +204,7 @@ class Report:
             matplotlib is not installed; the extra ``plot`` has it.
 
         """
-        return picture_of(self)
+        return render(self, "plot")
 
     def to_html(self) -> str:
         """Return a page with the same picture, the table, and what each row means.
@@ -226,9 +217,8 @@ class Report:
             What draws in it is not installed; the extra ``html`` has it.
 
         """
-        from gilx.rendering.report_page import document_of  # noqa: PLC0415 - for this only
-
-        return document_of(self).html()
+        page: str = render(self, "page")
+        return page
 
 
 def _check(row: ReportRow, where: str) -> None:

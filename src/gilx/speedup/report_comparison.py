@@ -11,11 +11,11 @@ from gilx.errors import ArgumentError
 if TYPE_CHECKING:
     from gilx.speedup.report import Report, ReportRow
 
-__all__ = ["Change", "compare"]
+__all__ = ["RowChange", "compare"]
 
 
 @dataclass(frozen=True)
-class Change:
+class RowChange:
     """The same target, variant, pool and workers in two reports."""
 
     before: ReportRow
@@ -41,7 +41,7 @@ class Change:
         return "unknown"
 
 
-def compare(before: Report, after: Report, *, force: bool = False) -> list[Change]:
+def compare(before: Report, after: Report, *, force: bool = False) -> list[RowChange]:
     """Return what two reports have in common, in the order of the first.
 
     Parameters
@@ -64,7 +64,9 @@ def compare(before: Report, after: Report, *, force: bool = False) -> list[Chang
             f" ({'; '.join(same.machine)})"
         )
     rows = {_key(row): row for row in after.rows}
-    changes = [Change(row, rows[_key(row)]) for row in before.rows if _key(row) in rows]
+    changes = [
+        RowChange(row, rows[_key(row)]) for row in before.rows if _key(row) in rows
+    ]
     if not changes:
         ours, theirs = (
             ", ".join(sorted({f"{row.name} on {row.pool}" for row in report.rows}))

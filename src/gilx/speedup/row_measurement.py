@@ -10,6 +10,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from gilx._compat import gil_enabled
 from gilx.errors import WatchUnavailableError
 from gilx.pools import SerialPool
 from gilx.sampling.probe import probe, probe_warm
@@ -19,16 +20,15 @@ from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.ceilings import computing
 from gilx.speedup.samples import Sample, take_sample
 from gilx.speedup.statistics import RunningMedian
-from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gilx.pools import Pool
-    from gilx.speedup.arguments import Settings
+    from gilx.speedup.arguments import MeasureOptions
     from gilx.speedup.ceilings import Ceiling
     from gilx.speedup.report import ReportRow
-    from gilx.speedup.targets import Subject
+    from gilx.speedup.targets import Target
 
 __all__ = ["RowMeter"]
 
@@ -47,13 +47,13 @@ class RowMeter:
 
     Parameters
     ----------
-    subject : Subject
+    subject : Target
         What to measure.
     pool : Pool
         Where; it stays open.
     workers : int
         How many workers it has.
-    settings : Settings
+    settings : MeasureOptions
         How.
     budget : float
         Seconds that the row may take.
@@ -64,10 +64,10 @@ class RowMeter:
 
     def __init__(
         self,
-        subject: Subject,
+        subject: Target,
         pool: Pool,
         workers: int,
-        settings: Settings,
+        settings: MeasureOptions,
         budget: float,
         where: str,
     ) -> None:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from gilx.pools import Pool
     from gilx.speedup.ceilings import Ceiling
 
-__all__ = ["CallSubject", "KernelSubject", "Subject"]
+__all__ = ["CallableTarget", "KernelTarget", "Target"]
 
 
-class Subject(Protocol):
+class Target(Protocol):
     """What is measured, as work for pools."""
 
     name: str
@@ -39,7 +39,7 @@ class Subject(Protocol):
     def work(self, workers: int, repeat: int, *, parallel: bool) -> list[Region]:
         """Return the regions of a sample."""
 
-    def placed(self, pool: Pool) -> Subject:
+    def placed(self, pool: Pool) -> Target:
         """Return the same with its data where the pool's workers can reach it."""
 
     def units(self, workers: int, repeat: int) -> float:
@@ -63,7 +63,7 @@ class Subject(Protocol):
         """Return one call, whose hold of the GIL is what matters."""
 
 
-class KernelSubject:
+class KernelTarget:
     """One variant of a kernel."""
 
     def __init__(self, problem: Problem, variant: str) -> None:
@@ -79,9 +79,9 @@ class KernelSubject:
         count = workers if parallel else 1
         return regions(self._problem, variant=self.variant, workers=count) * repeat
 
-    def placed(self, pool: Pool) -> Subject:
+    def placed(self, pool: Pool) -> Target:
         """Return the same with its arrays where the pool's workers can reach them."""
-        return KernelSubject(pool.place(self._problem), self.variant)
+        return KernelTarget(pool.place(self._problem), self.variant)
 
     def units(self, workers: int, repeat: int) -> float:
         """Return the units of work in a sample."""
@@ -122,7 +122,7 @@ class KernelSubject:
         return function, (*self._problem.calls()[0], 0, self._problem.items)
 
 
-class CallSubject:
+class CallableTarget:
     """Calls of a function of the user's."""
 
     variant = None
@@ -143,7 +143,7 @@ class CallSubject:
         # Static: each worker makes its own M calls.
         return [Region(self._calls, "call", (), workers * repeat, "static")]
 
-    def placed(self, pool: Pool) -> Subject:
+    def placed(self, pool: Pool) -> Target:
         """Return itself: threads reach what the callable does."""
         del pool
         return self

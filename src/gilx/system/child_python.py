@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from multiprocessing.spawn import get_executable
+
+from gilx._compat import interpreter_options
 
 __all__ = ["command"]
 
@@ -17,11 +18,10 @@ def command(code: str) -> list[str]:
     before it imports anything but `sys`: what lies in the current directory is not loaded
     unless this process would load it, too.
     """
-    options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
     path = [entry for entry in sys.path if isinstance(entry, str)]
     return [
         os.fsdecode(get_executable()),
-        *options,
+        *interpreter_options(),
         "-c",
         f"import sys; sys.path[:] = {path!r}; {code}",
     ]

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from gilx._compat import x_option
 from gilx.system.cgroups import cgroup_cpus
 
 __all__ = ["Cpus", "cpu_model", "cpus_here"]
@@ -131,7 +132,7 @@ def _virtual(root: Path) -> bool | None:
 def _override() -> int | None:
     """Return the number of CPUs that the user told Python to assume."""
     if sys.version_info >= (3, 13):
-        given = sys._xoptions.get("cpu_count")  # noqa: SLF001 - documented
+        given = x_option("cpu_count")
         if given is None and not sys.flags.ignore_environment:
             given = os.environ.get("PYTHON_CPU_COUNT")
         return int(given) if isinstance(given, str) and given.isdecimal() else None

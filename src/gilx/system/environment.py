@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import gilx
+from gilx._compat import gil_enabled
 from gilx.records import from_json, to_json
 from gilx.system.cgroups import cgroup_cpus
 from gilx.system.cpus import Cpus, cpu_model, cpus_here
@@ -21,16 +22,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "Comparison",
     "Environment",
+    "EnvironmentDifference",
     "cgroup_cpus",
     "cpu_model",
     "describe",
-    "gil_enabled",
     "usable_cpus",
 ]
 
-_SCHEMA = "gilx.system.environment"
+_SCHEMA = "gilx.environment"
 _VERSION = 1
 
 
@@ -51,15 +51,8 @@ def usable_cpus() -> int:
     return cpus if quota is None else max(1, min(cpus, int(quota)))
 
 
-def gil_enabled() -> bool:
-    """Return whether this interpreter runs with a GIL right now."""
-    if sys.version_info >= (3, 13):
-        return sys._is_gil_enabled()  # noqa: SLF001 - documented, despite its name
-    return True
-
-
 @dataclass(frozen=True)
-class Comparison:
+class EnvironmentDifference:
     """What differs between two environments, in words; true if the machine is the same.
 
     A different Python or library on the same machine is something to compare; a different
@@ -142,7 +135,7 @@ class Environment:
             numpy=numpy,
         )
 
-    def same_machine(self, other: Environment) -> Comparison:
+    def same_machine(self, other: Environment) -> EnvironmentDifference:
         """Say what differs from another environment.
 
         Returns
@@ -152,7 +145,7 @@ class Environment:
             make can't be told apart.
 
         """
-        return Comparison(
+        return EnvironmentDifference(
             machine=_differences(self._machine(), other._machine()),
             software=_differences(self._software(), other._software()),
         )

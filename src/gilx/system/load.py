@@ -19,9 +19,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gilx._compat import gil_enabled, x_option
 from gilx.records import from_json, to_json
 from gilx.system.cgroups import Throttling, throttling
-from gilx.system.environment import gil_enabled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ __all__ = [
     "snapshot",
 ]
 
-_SCHEMA = "gilx.system.load"
+_SCHEMA = "gilx.conditions"
 _VERSION = 1
 
 _ROOT = Path("/")
@@ -328,7 +328,7 @@ def _why_gil() -> str:
         return "on: this build of Python always has it"
     if not gil_enabled():
         return "off"
-    if sys._xoptions.get("gil") == "1":  # noqa: SLF001 - documented
+    if x_option("gil") == "1":
         return "on: -X gil=1 says so"
     if not sys.flags.ignore_environment and os.environ.get("PYTHON_GIL") == "1":
         return "on: PYTHON_GIL=1 says so"

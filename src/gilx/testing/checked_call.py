@@ -15,14 +15,14 @@ from gilx.speedup.samples import in_a_row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Call", "Limited", "limits", "raising"]
+__all__ = ["CheckedCall", "Limited", "limits", "raising"]
 
 
 # Arguments that are kept ready may be large.
 _MOST_PREPARED = 1000
 
 
-class Call:
+class CheckedCall:
     """A function with its arguments, and what makes more of them for each call.
 
     Parameters

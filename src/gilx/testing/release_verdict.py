@@ -9,11 +9,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import WatchUnavailableError, above_zero, number_between
-from gilx.formatting import duration
-from gilx.sampling.usage import percent
+from gilx.formatting import duration, percent
 from gilx.sampling.watch import watch
 from gilx.speedup.blocks import calls_needed
-from gilx.testing.checked_call import Call, raising
+from gilx.testing.checked_call import CheckedCall, raising
 from gilx.testing.verdict import Outcome, ReleaseEvidence, Verdict
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class _Tally:
 
 
 def watched(
-    call: Call,
+    call: CheckedCall,
     limit: float,
     budget: float,
     *,
@@ -81,7 +80,7 @@ def watched(
 
     Parameters
     ----------
-    call : Call
+    call : CheckedCall
         What to call.
     limit : float
         Hold fraction, 0 to 1.
@@ -127,7 +126,7 @@ def watched(
             stage, seconds = stage + 1, max(_STAGE, tally.wall * (_GROWTH - 1))
 
 
-def _watch(call: Call, count: int, tally: _Tally) -> None:
+def _watch(call: CheckedCall, count: int, tally: _Tally) -> None:
     """Watch so many calls; with a setup, some at a time."""
     while count > 0:
         some = count
@@ -211,7 +210,7 @@ def _judge(
     setup: Callable[[], object] | None,
 ) -> Verdict:
     begin = perf_counter()
-    call = Call(fn, args, setup)
+    call = CheckedCall(fn, args, setup)
     number_between("at_least", share, 0, 1, above=True)
     above_zero("budget", budget)
     holds = what == "holds_gil"

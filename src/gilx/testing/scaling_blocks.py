@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from gilx.testing.checked_call import Call
+    from gilx.testing.checked_call import CheckedCall
 
 __all__ = ["Arms"]
 
@@ -31,7 +31,7 @@ class Arms:
 
     Parameters
     ----------
-    call : Call
+    call : CheckedCall
         What is called.
     workers : int
         By how many threads, and processes.
@@ -43,7 +43,7 @@ class Arms:
     """
 
     def __init__(
-        self, call: Call, workers: int, most: int, limit_threads: int | None
+        self, call: CheckedCall, workers: int, most: int, limit_threads: int | None
     ) -> None:
         self.kind: str = ""
         """What the ceiling is."""

@@ -29,8 +29,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration
-from gilx.sampling.usage import percent
+from gilx.formatting import duration, percent
 from gilx.speedup.statistics import NOTHING_KNOWN, RunningMedian
 
 if TYPE_CHECKING:

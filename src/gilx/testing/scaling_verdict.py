@@ -7,6 +7,7 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from gilx._compat import gil_enabled
 from gilx.errors import (
     WatchUnavailableError,
     WorkersUnavailableError,
@@ -14,11 +15,10 @@ from gilx.errors import (
     at_least,
     number_between,
 )
-from gilx.formatting import duration
-from gilx.sampling.usage import percent
+from gilx.formatting import duration, percent
 from gilx.speedup.blocks import calls_needed
-from gilx.system.environment import gil_enabled, usable_cpus
-from gilx.testing.checked_call import Call, limits, raising
+from gilx.system.environment import usable_cpus
+from gilx.testing.checked_call import CheckedCall, limits, raising
 from gilx.testing.release_verdict import notes_on_calls, watched, why_held
 from gilx.testing.scaling_blocks import Arms
 from gilx.testing.scaling_evidence import ALPHA, FEWEST_BLOCKS, Witnesses
@@ -89,7 +89,7 @@ def _judge(
     limit_threads: int | None,
 ) -> _Judge:
     return _Judge(
-        Call(fn, args, setup),
+        CheckedCall(fn, args, setup),
         at_least("workers", workers, 2),
         number_between("efficiency", efficiency, 0, 1, above=True),
         above_zero("budget", budget),
@@ -102,7 +102,7 @@ class _Judge:
 
     def __init__(
         self,
-        call: Call,
+        call: CheckedCall,
         workers: int,
         efficiency: float,
         budget: float,

@@ -1,0 +1,46 @@
+"""CPython's private attributes that gilx uses, each of them here and nowhere else.
+
+What each of them returns is checked by `tests/test_compat.py` on every Python that
+gilx supports.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+
+__all__ = ["gil_enabled", "interpreter_options", "owns", "x_option"]
+
+
+def gil_enabled() -> bool:
+    """Return whether this interpreter runs with a GIL right now."""
+    if sys.version_info >= (3, 13):
+        return sys._is_gil_enabled()  # documented, despite its name
+    return True
+
+
+def interpreter_options() -> list[str]:
+    """Return the options that this interpreter was started with, such as ``-X dev``.
+
+    `multiprocessing` starts its processes with these.
+    """
+    options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return options
+
+
+def owns(lock: threading.RLock) -> bool:
+    """Return whether the calling thread has a lock.
+
+    `threading.Condition` asks any lock that it is given the same way.
+    """
+    owned: bool = lock._is_owned()  # type: ignore[attr-defined]
+    return owned
+
+
+def x_option(name: str) -> str | bool | None:
+    """Return the value of an option ``-X name=value``, None without one."""
+    return sys._xoptions.get(name)  # documented, despite its name

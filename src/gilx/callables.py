@@ -1,0 +1,66 @@
+"""Callables by their names, ``module:callable``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from gilx.errors import ArgumentError, shown
+from gilx.formatting import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["find_callable"]
+
+
+def find_callable(target: str) -> Callable[..., Any]:
+    """Return what ``module:callable`` names.
+
+    Parameters
+    ----------
+    target : str
+        Either part may have dots. Modules are looked for in the current directory, too,
+        as ``python -m`` does.
+
+    Raises
+    ------
+    ArgumentError
+        The module can't be imported, has no such attribute, or it can't be called. The
+        message says which.
+
+    """
+    module_name, colon, path = target.partition(":")
+    if not (module_name and colon and path):
+        raise ArgumentError(f"target: expected module:callable, got {shown(target)}")
+    if module_name.endswith(".py") or "/" in module_name:
+        raise ArgumentError(
+            "target: expected the name of a module before the colon, as in json:loads,"
+            f" got the file {shown(module_name)}"
+        )
+    # A script on PATH is started with its own directory in the place of the current one.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    found: Any
+    try:
+        found = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        raise ArgumentError(
+            f"target: can't import {shown(module_name)}: {one_line(error)}"
+        ) from error
+    walked = f"module {module_name}"
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise ArgumentError(
+                f"target: {walked} has no attribute {shown(name)}"
+            ) from None
+        walked = repr(name)
+    if not callable(found):
+        raise ArgumentError(
+            f"target: expected a callable, but {target} is of type {type(found).__name__}"
+        )
+    callable_: Callable[..., Any] = found
+    return callable_
