@@ -70,7 +70,7 @@ open one.""",
     (
         "gilx.audit",
         "See [audits](audit.md).",
-        "read_plan perform compare Plan Subject Audit Line Change",
+        "read_plan perform compare Plan PlanEntry Audit Line AuditChange",
     ),
     ("gilx.system.environment", "See [the doctor](doctor.md).", "Environment"),
     ("gilx.system.load", "", "snapshot between Conditions"),
