@@ -14,7 +14,7 @@ from unittest import mock
 
 from gilx.records import from_json, to_json
 from gilx.system.environment import describe
-from gilx.testing import Verdict, scaling
+from gilx.testing import Verdict, scaling_verdict
 from gilx.testing.verdict import Block, ReleaseEvidence
 
 __all__ = ["EFFICIENCY", "WORKERS", "Outcomes", "Recording", "Trial", "replay"]
@@ -135,8 +135,8 @@ def _judge(trial: Trial, *, gil: bool) -> tuple[Verdict, int]:
             "usable_cpus": given(WORKERS),
             "calls_needed": given((1, release.call_seconds)),
         }.items():
-            stack.enter_context(mock.patch.object(scaling, name, value))
-        verdict = scaling.judge_scaling(
+            stack.enter_context(mock.patch.object(scaling_verdict, name, value))
+        verdict = scaling_verdict.judge_scaling(
             _nothing, workers=WORKERS, efficiency=EFFICIENCY, budget=1e9
         )
     return verdict, arms.count

@@ -15,7 +15,7 @@ from gilx._compat import gil_enabled
 from gilx.errors import NoGilError, WatchUnavailableError
 from gilx.sampling.sample_sums import Seen
 from gilx.sampling.share_interval import Ratio, interval
-from gilx.testing import ReleaseEvidence, release
+from gilx.testing import ReleaseEvidence, release_verdict
 from gilx.testing.checked_call import CheckedCall
 from gilx.testing.release_verdict import (
     judge_hold,
@@ -167,7 +167,7 @@ def test_every_further_look_has_less_error_to_spend(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ReleaseEvidence, "side", 0)
-    monkeypatch.setattr(release, "_STAGE", 0.02)
+    monkeypatch.setattr(release_verdict, "_STAGE", 0.02)
     found = watched(CheckedCall(time.sleep, (0.001,), None), 0.1, 0.5)
     assert found.stages >= 3
     assert found.level == 1 - 1e-3 / (found.stages * (found.stages + 1))
@@ -182,7 +182,7 @@ def test_without_a_watch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> N
     def refuse() -> None:
         raise error
 
-    monkeypatch.setattr(release, "watch", refuse)
+    monkeypatch.setattr(release_verdict, "watch", refuse)
     found = judge_release(time.sleep, 0.001)
     assert found.outcome == "inconclusive"
     assert found.reason == str(error)

@@ -18,7 +18,7 @@ from gilx import ckernels, testing
 from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError, WatchUnavailableError
 from gilx.system.environment import usable_cpus
-from gilx.testing import Block, ReleaseEvidence, ScalingEvidence, Verdict, release
+from gilx.testing import Block, ReleaseEvidence, ScalingEvidence, Verdict, release_verdict
 from gilx.testing.release_verdict import nothing_watched
 from gilx.testing.scaling_evidence import Witnesses, overlap
 from gilx.testing.scaling_verdict import judge_scaling, not_scaled
@@ -405,7 +405,7 @@ def test_a_long_first_call_is_not_what_is_judged() -> None:
     assert found.outcome != "fail", found
     release = scaling(found).release
     assert release is not None
-    assert release.watched != release.first_seconds
+    assert release_verdict.watched != release.first_seconds
     assert release.held_interval[0] < 0.1
 
 
@@ -435,7 +435,7 @@ def test_without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise WatchUnavailableError("an unknown version")
 
-    monkeypatch.setattr(release, "watch", refuse)
+    monkeypatch.setattr(release_verdict, "watch", refuse)
     monkeypatch.setattr("gilx.testing.scaling_verdict.gil_enabled", lambda: True)
     found = judge_scaling(COMPUTE, budget=3)
     assert found.outcome != "fail"
