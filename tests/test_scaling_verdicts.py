@@ -405,7 +405,7 @@ def test_a_long_first_call_is_not_what_is_judged() -> None:
     assert found.outcome != "fail", found
     release = scaling(found).release
     assert release is not None
-    assert release_verdict.watched != release.first_seconds
+    assert release.watched != release.first_seconds
     assert release.held_interval[0] < 0.1
 
 
