@@ -154,7 +154,7 @@ for _ in range(10):
         time.sleep(0.1)
         [sampler] = (
             int(task) for task in os.listdir("/proc/self/task")
-            if open(f"/proc/self/task/{task}/comm").read() == "gilx-watch\n"
+            if open(f"/proc/self/task/{task}/comm").read().strip() == "gilx-watch"
         )
         # It runs when nothing else wants its CPU, and this thread does until the end.
         os.sched_setscheduler(sampler, os.SCHED_IDLE, os.sched_param(0))
