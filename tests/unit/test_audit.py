@@ -1,17 +1,15 @@
-"""Audits: what a file may say, what comes out, and what two of them say together."""
+"""Plans and records of audits, and the comparison of two audits."""
 
 from __future__ import annotations
 
 import json
 import math
 import pickle
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx._compat import gil_enabled
 from gilx.audit import (
     Audit,
     Line,
@@ -203,40 +201,6 @@ def test_a_plan_that_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nope.toml: can't be read: No such file" in capsys.readouterr().err
 
 
-def test_an_audit() -> None:
-    plan = Plan(
-        (
-            PlanEntry(
-                "crc",
-                "zlib:crc32",
-                "data = bytes(size)",
-                ("data",),
-                sizes=(50_000, 90_000),
-                budget=1,
-            ),
-            PlanEntry("wrong", "math:sqrt", arguments=(-1,), budget=1),
-            PlanEntry("none", "math:sqrt", "import no_such", (1,), budget=1),
-        )
-    )
-    shown: list[str] = []
-    found = perform(plan, progress=shown.append)
-    labels = [each.label for each in found.lines]
-    assert labels == ["crc [50000]", "crc [90000]", "wrong", "none"]
-    for each in found.lines[:2]:
-        assert each.error == ""
-        assert [one.workers for one in each.scaling] == [2]
-        # Where there is no GIL to watch, the line says so.
-        assert each.doubt or 0 <= each.held_interval[0] <= each.held_interval[1] <= 1
-    assert found.lines[2].error.startswith("ValueError: ")  # Python's own words
-    assert "no_such" in found.lines[3].error
-    assert not found.complete
-    assert "failed: ValueError: " in str(found)
-    assert any("1 of 4, crc: " in text for text in shown)
-    assert shown[-1] == ""
-    # Figures that are not numbers are not equal to themselves; their text is.
-    assert Audit.from_json(found.to_json()).to_json() == found.to_json()
-
-
 def test_text_that_is_no_audit() -> None:
     with pytest.raises(ArgumentError, match=r"schema gilx\.audit, version 1"):
         Audit.from_json("{}")
@@ -305,103 +269,3 @@ def test_audits_of_other_machines() -> None:
     # It is refused before anything is measured.
     with pytest.raises(ArgumentError, match=r"usable CPUs: .* here, 99 there"):
         perform(Plan((PlanEntry("f", "no:such"),)), baseline=other)
-
-
-COMPILED_ON_FIRST_USE = """
-import time
-from gilx import ckernels
-calls = []
-def work():
-    calls.append(1)
-    if len(calls) == 1:
-        ckernels.spin(1, 0, 300_000_000)
-    else:
-        time.sleep(0.01)
-"""
-
-
-@pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
-def test_first_calls_do_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "compiled_on_first_use.py").write_text(COMPILED_ON_FIRST_USE)
-    monkeypatch.syspath_prepend(tmp_path)
-    # A quarter of the budget is for the hold fraction: less than the first call takes.
-    plan = Plan((PlanEntry("f", "compiled_on_first_use:work", budget=1.0),))
-    found = perform(plan).lines[0]
-    assert not found.error
-    assert found.held_interval[0] < 0.1, found
-
-
-def test_what_looks_worse_is_measured_again() -> None:
-    plan = Plan((PlanEntry("f", "math:sqrt", arguments=(-1,), budget=0.2),))
-    shown: list[str] = []
-    perform(plan, baseline=audit(line(0.1, 0.9)), progress=shown.append)
-    assert any("again: " in text for text in shown)
-    shown.clear()
-    perform(
-        plan, baseline=audit(line(0.1, 0.9, error="ValueError")), progress=shown.append
-    )
-    assert not any("again: " in text for text in shown)
-
-
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = written(
-        tmp_path,
-        """
-        [defaults]
-        budget = 1
-        [[call]]
-        target = "zlib:crc32"
-        arguments = ["bytes(30_000)"]
-        [[call]]
-        name = "left out"
-        target = "math:sqrt"
-        arguments = [-1]
-        """,
-    )
-    saved = tmp_path / "a.json"
-    words = ["audit", str(path), "--only", "crc"]
-    assert main([*words, "--json", str(saved)]) == 0
-    said = capsys.readouterr()
-    assert said.err == ""
-    found = Audit.from_json(saved.read_text())
-    assert said.out == f"{found}\n"
-    assert main([*words, "--json", "-"]) == 0
-    assert Audit.from_json(capsys.readouterr().out).lines[0].name == "zlib:crc32"
-    # A call that raises: it could not be measured.
-    assert main(["audit", str(path), "--only", "left"]) == 1
-    assert "failed: ValueError" in capsys.readouterr().out
-
-
-def test_the_command_with_a_baseline(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = "[[call]]\nname = 'f'\ntarget = 'math:sqrt'\narguments = [-1]\nbudget = 0.2\n"
-    path, old = written(tmp_path, text), tmp_path / "old.json"
-    words = ["audit", str(path), "--baseline", str(old)]
-    old.write_text(audit(line(0.1, 0.9), line(0.1, 0.9, name="g")).to_json())
-    assert main(words) == 1
-    said = capsys.readouterr().out
-    assert "1 changed, 0 show no difference, 0 can't be compared" in said
-    assert "not in this audit: g" in said
-    assert ["f", "call", "-", "-", "worse"] in [row.split() for row in said.splitlines()]
-
-    crc = "[[call]]\nname = 'f'\ntarget = 'zlib:crc32'\narguments = ['bytes(9999)']\nbudget = 1\n"
-    path.write_text(crc)
-    best = line(math.nan, math.nan)
-    old.write_text(audit(best).to_json())
-    assert main(words) == 0
-    assert "0 changed, 0 show no difference, 2 can't" in capsys.readouterr().out
-
-    for wrong, said in (
-        ("{}", f"gilx audit: {old}: expected JSON of schema gilx.audit"),
-        ("", f"gilx audit: {old}: expected JSON of schema gilx.audit"),
-    ):
-        old.write_text(wrong)
-        assert main(words) == 2
-        assert capsys.readouterr().err.startswith(said)
-    assert main([*words, "--least", "x"]) == 2
-    assert "least: expected a number, got 'x'" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Pages, as text: what they are made of, what they allow, and names that would do harm."""
+"""Pages: structure, figures, words, colours, and hostile names."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import hashlib
 import json
 import math
 import re
-import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx._compat import gil_enabled
 from gilx.demo.chapters import Story
 from gilx.errors import MissingExtraError
 from gilx.rendering import html_page
@@ -24,17 +21,19 @@ from gilx.rendering.html_page import plain
 from gilx.rendering.timeline_page import lanes_table
 from gilx.rendering.vega_library import library
 from gilx.sampling.timeline import Lane, Span, Timeline
-from tests.unit.test_demo import story
+from tests.demo_records import story
+from tests.page_parser import Page
 from tests.unit.test_report import REPORT, ROW
 from tests.unit.test_timeline import TIMELINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from gilx.speedup.report import Report
 
+
 pytestmark = pytest.mark.once
+
 
 HARMFUL = [
     "<script>alert(1)</script>",
@@ -95,49 +94,6 @@ def page(request: pytest.FixtureRequest, no_library: None) -> Page:  # noqa: ARG
     return Page(PAGES[request.param]())
 
 
-class Page(HTMLParser):
-    """A page's elements, which must nest, and the texts of its scripts and styles."""
-
-    EMPTY = ("meta", "link", "img", "br")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.text = text
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.raw: list[tuple[str, str | None, str]] = []
-        self.words = ""
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.EMPTY:
-            self._open.append(tag)
-        if tag in ("script", "style"):
-            self.raw.append((tag, dict(attrs).get("type"), ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] in ("script", "style"):
-            tag, kind, text = self.raw[-1]
-            self.raw[-1] = tag, kind, text + data
-        else:
-            self.words += data
-
-    def tags(self, *names: str) -> list[str]:
-        return [tag for tag, _ in self.elements if tag in names]
-
-    def values(self, name: str) -> list[str]:
-        return [value for _, each in self.elements if (value := each.get(name))]
-
-    def figures(self) -> list[Any]:
-        return [json.loads(text) for _, kind, text in self.raw if kind]
-
-
 def strings(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -147,9 +103,6 @@ def strings(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for one in value:
             yield from strings(one)
-
-
-# ---- structure ---------------------------------------------------------------------------
 
 
 def test_what_people_and_screen_readers_need(page: Page) -> None:
@@ -280,9 +233,6 @@ def test_a_story_keeps_its_lanes() -> None:
     ]
 
 
-# ---- what a page allows ------------------------------------------------------------------
-
-
 def test_the_policy_allows_the_pages_own_scripts_and_style_only(page: Page) -> None:
     (policy,) = (
         each["content"] for _, each in page.elements if each.get("http-equiv") is not None
@@ -375,9 +325,6 @@ def test_text_that_hides_something_is_shown() -> None:
     assert plain("a\u202eb\n\0\udc80\u00e9") == "a\\u202eb\\n\\x00\\udc80\u00e9"
 
 
-# ---- the library, and its absence --------------------------------------------------------
-
-
 def test_every_picture_is_one_that_vega_lite_takes() -> None:
     convert = pytest.importorskip("vl_convert")
     for make in PAGES.values():
@@ -403,93 +350,3 @@ def test_without_the_library(
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'gilx\[html\]'"):
         make()
-
-
-def gilx(
-    *arguments: str, cwd: Path, blocked: str = ""
-) -> subprocess.CompletedProcess[str]:
-    code = (
-        f"import sys\nfor name in {blocked.split()!r}: sys.modules[name] = None\n"
-        "from gilx.cli import main\nsys.exit(main())"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-        cwd=cwd,
-    )
-
-
-MISSING = "no page without vl-convert: pip install 'gilx[html]'"
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("measure", "time:sleep", "0.001", "--html", "x.html"),
-        ("probe", "--html", "x.html", "time:sleep", "0.001"),
-    ],
-    ids=["measure", "probe"],
-)
-def test_a_command_without_the_library_measures_nothing(
-    words: tuple[str, ...], tmp_path: Path
-) -> None:
-    done = gilx(*words, cwd=tmp_path, blocked="vl_convert")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"gilx {words[0]}: {MISSING}\n"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_demo_without_the_library_tells_the_rest(tmp_path: Path) -> None:
-    words = ("demo", "--quick", "--chapter", "8", "--html", "x.html")
-    done = gilx(*words, cwd=tmp_path, blocked="vl_convert")
-    assert done.returncode == 1
-    assert done.stderr == f"gilx demo: html: {MISSING}\n"
-    assert "8. A free-threaded build" in done.stdout
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_plot_without_matplotlib_is_one_line(tmp_path: Path) -> None:
-    words = ("measure", "time:sleep", "0.001", "--blocks", "1", "--plot", "x.png")
-    done = gilx(*words, cwd=tmp_path, blocked="matplotlib matplotlib.figure")
-    assert done.returncode == 1
-    assert done.stderr == (
-        "gilx measure: plot() needs matplotlib: pip install 'gilx[plot]'\n"
-    )
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_pages_of_the_commands(tmp_path: Path) -> None:
-    pytest.importorskip("vl_convert")
-    done = gilx("demo", "--quick", "--chapter=2,8", "--html=x.html", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert Page((tmp_path / "x.html").read_text()).tags("h2") == ["h2", "h2"]
-    words = ("measure", "time:sleep", "0.001", "--blocks=2", "--html=x.html")
-    done = gilx(*words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (
-        "Speedups of time:sleep(0.001)" in Page((tmp_path / "x.html").read_text()).words
-    )
-    if gil_enabled() and sys.platform == "linux":
-        done = gilx("probe", "time:sleep", "0.01", "--html", "x.html", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert "Who held the GIL when" in Page((tmp_path / "x.html").read_text()).words
-    assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
-
-
-@pytest.mark.parametrize("command", ["demo", "measure", "probe"])
-@pytest.mark.parametrize("path", ["there", "no/where.html", "-", ""])
-def test_a_file_that_can_not_be_is_told_at_once(
-    command: str, path: str, tmp_path: Path
-) -> None:
-    if path == "no/where.html":
-        pytest.importorskip("vl_convert")
-    (tmp_path / "there").mkdir()
-    target = {"demo": ("--quick",), "measure": ("triad",), "probe": ("time:sleep", "1")}
-    done = gilx(command, *target[command], f"--html={path}", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(f"gilx {command}: html: [^\n]*\n", done.stderr)
-    assert repr(path) in done.stderr
-    assert [one.name for one in tmp_path.iterdir()] == ["there"]

@@ -1,0 +1,152 @@
+"""Verdicts while a tracer watches Python code."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import types
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gilx import cykernels
+from gilx._compat import gil_enabled
+from gilx.pytest_plugin.tracing import is_python, tracing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+pytest_plugins = ["pytester"]
+
+
+pytestmark = pytest.mark.thread_unsafe(reason="pytest runs in this process, too")
+
+
+can_watch = pytest.mark.skipif(
+    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
+)
+
+
+TRACED = """
+import sys
+
+def pytest_runtest_call(item):
+    sys.settrace(lambda *_: None)
+
+def pytest_runtest_teardown(item):
+    sys.settrace(None)
+"""
+
+
+HELD_IN_CYTHON = """
+import numpy as np
+from gilx.cykernels import collatz_gil
+
+OUT = np.zeros(20_000, np.int32)
+
+def test_cython(gil):
+    gil.releases(collatz_gil, 1, OUT, 0, len(OUT))
+"""
+
+
+def assert_judged_by_the_watch(done: pytest.RunResult, tests: int) -> None:
+    """Assert that no tracer was in the way of a failure; a busy machine may have been."""
+    outcomes = done.parseoutcomes()
+    assert outcomes.get("failed", 0) + outcomes.get("skipped", 0) == tests
+    done.stdout.no_fnmatch_line("*traces Python code*")
+
+
+@can_watch
+def test_compiled_function_that_holds_fails_under_a_tracer(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(TRACED)
+    pytester.makepyfile(HELD_IN_CYTHON)
+    done = pytester.runpytest_subprocess("-rs", "-p", "no:cacheprovider")
+    assert_judged_by_the_watch(done, 1)
+
+
+def test_who_traces() -> None:
+    code = "from gilx.pytest_plugin.tracing import tracing; import {0}; {1}; print(tracing())"
+    for module, start, said in (
+        ("sys", "pass", ""),
+        ("sys", "sys.settrace(lambda *_: None)", "__main__ traces Python code"),
+        ("sys", "sys.setprofile(lambda *_: None)", "__main__ traces Python code"),
+        (
+            "threading",
+            "threading.settrace(lambda *_: None)",
+            "__main__ traces Python code",
+        ),
+        ("sys", "sys.monitoring.use_tool_id(3, 'mine')", "mine traces Python code"),
+    ):
+        if "monitoring" in start and sys.version_info < (3, 12):
+            continue
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(module, start)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == said
+    assert isinstance(tracing(), str)
+
+
+class Doubled:
+    def __call__(self) -> None:
+        pass
+
+    @staticmethod
+    def alone() -> None:
+        pass
+
+
+class Inherited(Doubled):
+    pass
+
+
+class Compiled:
+    __call__ = cykernels.collatz_gil  # Cython binds it, as Python does
+
+
+class Made:
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("fn", "right"),
+    [
+        (test_who_traces, True),
+        (partial(partial(test_who_traces)), True),
+        (Doubled(), True),
+        (Doubled().__call__, True),
+        (Inherited(), True),
+        (vars(Doubled)["alone"], True),
+        (functools.cache(test_who_traces), True),
+        (Made, True),
+        (sorted, False),
+        (partial(sorted, []), False),
+        ("a".join, False),
+        (int, False),
+        (functools.cache(sorted), False),
+        (cykernels.collatz_gil, False),
+        (partial(cykernels.collatz_gil, 1), False),
+        (types.MethodType(cykernels.collatz_gil, 1), False),
+        (Compiled(), False),
+    ],
+)
+def test_only_functions_of_python_are_python(
+    fn: Callable[..., object], *, right: bool
+) -> None:
+    assert is_python(fn) == right
+
+
+def test_dispatcher_of_numba_is_compiled() -> None:
+    numba = pytest.importorskip("numba")
+    compiled = numba.njit(test_who_traces)
+    assert hasattr(compiled, "__code__")
+    assert not is_python(compiled)
+    assert not is_python(partial(compiled, 1))
