@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.any_python
 
 ROOT = Path(__file__).parents[2]
 # Scripts import each other by name, as they do where they are run.
@@ -432,7 +432,7 @@ def test_what_the_file_has_is_not_measured_again(
     assert [(one.part, one.subject) for one in saved.pieces] == [("kernels", "triad")]
 
 
-@pytest.mark.alone  # under sanitizers it takes minutes
+@pytest.mark.slow
 def test_a_piece_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     """One whose time is bounded; what comes out does not matter."""
     file = tmp_path / "results.json"

@@ -17,7 +17,7 @@ from tests.docs.pages import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.any_python
 
 # What examples with these words in their names need.
 NEEDED = {

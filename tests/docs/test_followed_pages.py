@@ -18,7 +18,7 @@ from tests.docs.pages import ROOT, blocks
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.any_python
 
 
 class Way(NamedTuple):
@@ -62,7 +62,7 @@ def test_all_pages_on_bindings_are_followed() -> None:
     "way",
     [
         pytest.param(
-            way, id=str(way), marks=[pytest.mark.alone] if way.is_everywhere else []
+            way, id=str(way), marks=[pytest.mark.slow] if way.is_everywhere else []
         )
         for way in WAYS
     ],

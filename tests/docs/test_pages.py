@@ -19,14 +19,14 @@ from tests.docs.pages import PAGES, ROOT, anchors, blocks, prose
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.any_python
 
 BLOCKS = [
     pytest.param(
         block.text,
         id=f"{page.stem}-{number}",
         # Tests that ask whether threads scale take long.
-        marks=[pytest.mark.alone]
+        marks=[pytest.mark.slow]
         if re.search("def test_.*scales", block.text, re.S)
         else [],
     )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.markers import needs_c_compiler
+
 TEMPLATE = Path(__file__).parents[2] / "examples" / "your_extension"
 # It is built with what is installed: isolated, pip would fetch what it needs.
 NEEDED = {"Cython": 3, "setuptools": 77, "pip": 0}
@@ -25,12 +27,13 @@ def is_installed(name: str, major: int) -> bool:
 
 
 pytestmark = [
-    pytest.mark.alone,
+    pytest.mark.slow,
+    pytest.mark.any_python,
     pytest.mark.skipif(
         not all(is_installed(*each) for each in NEEDED.items()),
         reason="needs pip, Cython 3 and setuptools 77 or newer",
     ),
-    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+    needs_c_compiler,
 ]
 
 

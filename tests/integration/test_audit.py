@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from gilx._compat import gil_enabled
 from gilx.audit import (
     Audit,
     Line,
@@ -20,9 +16,12 @@ from gilx.audit import (
 )
 from gilx.cli import main
 from gilx.system.environment import Environment
+from tests.markers import needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -111,9 +110,7 @@ def work():
 """
 
 
-@pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
+@needs_watch
 def test_first_calls_do_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import gilx
+from tests.markers import needs_gcc
 
 CSRC = Path(__file__).parents[2] / "csrc"
 
@@ -21,8 +21,8 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
-@pytest.mark.once
+@needs_gcc
+@pytest.mark.any_python
 @pytest.mark.parametrize(
     "source",
     [*sorted(CSRC.glob("kernels/*.c")), CSRC / "sampler/sampler.c"],

@@ -11,11 +11,7 @@ from pathlib import Path
 import pytest
 
 import gilx
-from gilx._compat import gil_enabled
-
-needs_watch = pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
+from tests.markers import needs_no_gil, needs_watch
 
 
 def command(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -142,7 +138,7 @@ def test_selftest() -> None:
     assert "always held" in done.stdout
 
 
-@pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build")
+@needs_no_gil
 @pytest.mark.parametrize("arguments", [("selftest",), ("probe", "time:sleep", "0.1")])
 def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> None:
     done = command(*arguments)

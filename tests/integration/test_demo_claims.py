@@ -22,11 +22,7 @@ from tests.demo_records import is_open
 # How much trouble `gilx demo` takes in full.
 FULL = Effort(quick=False, workers=2, show=lambda _: None)
 
-
-alone = pytest.mark.alone
-
-
-thorough = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.idle_machine, pytest.mark.timeout(600)]
 
 
 C = TypeVar("C", bound=Chapter)
@@ -45,8 +41,6 @@ def outcomes(rows: tuple[Speedup, ...]) -> dict[str, str]:
     return {one.name: one.outcome for one in rows}
 
 
-@alone
-@thorough
 def test_claim_of_pure_python() -> None:
     found = measured(PurePython)
     assert found.missing == ()
@@ -54,8 +48,6 @@ def test_claim_of_pure_python() -> None:
     assert found.threads.outcome == expected, found.sentences()
 
 
-@alone
-@thorough
 def test_claim_of_the_lock() -> None:
     found = measured(Lock)
     assert found.missing == ()
@@ -66,8 +58,6 @@ def test_claim_of_the_lock() -> None:
     assert found.price_interval[0] > 1
 
 
-@alone
-@thorough
 def test_claim_of_waiting() -> None:
     found = measured(Waiting)
     assert found.missing == ()
@@ -86,8 +76,6 @@ def test_claim_of_waiting() -> None:
         assert held.delay < found.switch_interval
 
 
-@alone
-@thorough
 def test_claim_of_processes() -> None:
     found = measured(Processes)
     assert found.missing == ()
@@ -99,8 +87,6 @@ def test_claim_of_processes() -> None:
     assert found.gain() is not None
 
 
-@alone
-@thorough
 def test_claim_of_libraries() -> None:
     found = measured(Libraries)
     if not gil_enabled():
@@ -117,8 +103,6 @@ def test_claim_of_libraries() -> None:
     }
 
 
-@alone
-@thorough
 def test_claim_of_extensions() -> None:
     found = measured(Extension)
     assert found.missing == ()
@@ -138,8 +122,6 @@ def test_claim_of_extensions() -> None:
     ]
 
 
-@alone
-@thorough
 def test_claim_of_interpreters() -> None:
     found = measured(Interpreters)
     if importlib.util.find_spec("concurrent.interpreters") is None:
@@ -152,8 +134,6 @@ def test_claim_of_interpreters() -> None:
     assert found.held.outcome == "scales", found.sentences()
 
 
-@alone
-@thorough
 def test_claim_of_free_threading() -> None:
     found = measured(FreeThreaded)
     if gil_enabled():

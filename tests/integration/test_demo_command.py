@@ -14,6 +14,7 @@ from gilx._compat import gil_enabled
 from gilx.cli import demo
 from gilx.demo.chapters import CHAPTERS, Story
 from gilx.demo.courier_process import Courier
+from tests.markers import needs_affinity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ def command(
     )
 
 
-@pytest.mark.alone
+@pytest.mark.idle_machine
 @pytest.mark.timeout(300)
 def test_the_whole_story(tmp_path: Path) -> None:
     done = command("--save", "new", cwd=tmp_path, timeout=280, COLUMNS="80")
@@ -114,7 +115,7 @@ def test_chapters_as_json(tmp_path: Path) -> None:
     assert bool(told.free.calls) != gil_enabled()
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinity masks")
+@needs_affinity
 def test_on_one_cpu(tmp_path: Path) -> None:
     cpu = str(min(os.sched_getaffinity(0)))
     done = subprocess.run(

@@ -13,6 +13,7 @@ import pytest
 
 from gilx.system.environment import Environment
 from gilx.system.load import Conditions
+from tests.markers import needs_affinity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ def test_json() -> None:
     assert conditions.seconds >= 0.1
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinity masks")
+@needs_affinity
 def test_one_cpu() -> None:
     cpu = str(min(os.sched_getaffinity(0)))
     done = doctor(before=("taskset", "-c", cpu))

@@ -18,13 +18,15 @@ import gilx
 from gilx.kernels.kernel import agree
 from gilx.pools import ExecutorPool
 from gilx.pools.run import regions, run_all
-from tests.conftest import SMALL
+from tests.implementations import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from gilx.pools.pool import Schedule
+
+pytestmark = pytest.mark.concurrent_callers
 
 
 @contextmanager

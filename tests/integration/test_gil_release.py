@@ -11,17 +11,16 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx._compat import gil_enabled
+from tests.markers import needs_fork, needs_gil, needs_no_gil
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Literal
 
     from gilx.kernels.kernel import Problem
-    from tests.conftest import Implementation
+    from tests.implementations import Implementation
 
 DEADLINE = 30
-needs_gil = pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to hold")
 
 
 @pytest.fixture
@@ -112,14 +111,14 @@ def test_held_callers_never_meet() -> None:
 
 
 @pytest.mark.thread_unsafe(reason="callers meet those of other tests")
-@pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build")
+@needs_no_gil
 def test_attached_callers_meet_without_a_gil() -> None:
     assert meet("rendezvous_gil", DEADLINE) == [2, 2]
 
 
 @pytest.mark.thread_unsafe(reason="callers meet those of other tests")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forks beside threads
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@needs_fork
 def test_nobody_meets_those_who_were_there_before_a_fork() -> None:
     call = ckernels.rendezvous_nogil
     thread = threading.Thread(target=call, args=(3, 10**9 * DEADLINE))

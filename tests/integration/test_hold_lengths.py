@@ -12,14 +12,12 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx._compat import gil_enabled
 from gilx.sampling.selftest import Check, KnownHold
-
-needs_gil = pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to watch")
-
+from tests.markers import needs_gil, needs_linux
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the watch needs Linux"),
+    pytest.mark.concurrent_callers,
+    needs_linux,
 ]
 
 

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 import gilx
 from gilx import ckernels
-from tests.conftest import SMALL
+from tests.implementations import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+pytestmark = pytest.mark.concurrent_callers
 
 SETS = ckernels._instruction_sets()
 
@@ -51,7 +53,8 @@ def compute(problem: gilx.kernels.Problem, variant: str) -> bytes:
     return out.tobytes()
 
 
-@pytest.mark.alone  # under sanitizers it takes half a minute
+@pytest.mark.slow
+@pytest.mark.any_python
 def test_same_bits_of_default_problems(kernel: gilx.kernels.Kernel) -> None:
     problem = kernel.problem()
     assert same_bits(problem) == compute(problem, "cython-nogil")

@@ -22,18 +22,18 @@ import gilx
 from gilx.kernels.kernel import agree
 from gilx.pools import InterpreterPool
 from gilx.pools.run import regions, run_all
-from tests.conftest import SMALL
+from tests.implementations import SMALL
+from tests.markers import HAS_INTERPRETERS, needs_interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gilx.pools.pool import Schedule
 
-HAVE_THEM = importlib.util.find_spec("concurrent.interpreters") is not None
+pytestmark = pytest.mark.concurrent_callers
+
 VARIANTS = ("c-gil", "c-nogil")
 DEADLINE = 60
-
-needed = pytest.mark.skipif(not HAVE_THEM, reason="needs Python 3.14")
 
 
 def interpreters() -> set[Any]:
@@ -47,7 +47,7 @@ def pool() -> Iterator[InterpreterPool]:
         yield started
 
 
-@pytest.mark.skipif(HAVE_THEM, reason="needs Python 3.13 or older")
+@pytest.mark.skipif(HAS_INTERPRETERS, reason="needs Python 3.13 or older")
 def test_older_pythons_say_what_is_needed() -> None:
     words = "pool: interpreters needs Python 3.14 or newer; this is 3."
     with pytest.raises(ValueError, match=words):
@@ -69,7 +69,7 @@ def test_variants_that_can_not_run_there(variant: str) -> None:
         gilx.run("mandelbrot", size=20, pool="interpreters", variant=variant)
 
 
-@needed
+@needs_interpreters
 @pytest.mark.parametrize("schedule", ["static", "dynamic"])
 def test_same_bits_as_serial(
     kernel: gilx.kernels.Kernel, schedule: Schedule, pool: InterpreterPool
@@ -84,7 +84,7 @@ def test_same_bits_as_serial(
 
 
 @pytest.mark.thread_unsafe(reason="one process has no room for more interpreters")
-@needed
+@needs_interpreters
 def test_more_workers_than_items_and_than_cpus() -> None:
     with InterpreterPool(64) as pool:
         for schedule in ("static", "dynamic"):
@@ -92,7 +92,7 @@ def test_more_workers_than_items_and_than_cpus() -> None:
             result.problem.check(result.value, range(40))
 
 
-@needed
+@needs_interpreters
 def test_no_items(pool: InterpreterPool) -> None:
     problem = gilx.kernels.get("histogram").problem(100)
     data, block = problem.inputs
@@ -101,7 +101,7 @@ def test_no_items(pool: InterpreterPool) -> None:
         assert run_all(pool, regions(nothing, schedule=schedule)) > 0
 
 
-@needed
+@needs_interpreters
 def test_numbers_of_numpy_can_be_arguments(pool: InterpreterPool) -> None:
     problem = gilx.kernels.get("triad").problem(100)
     b, c, scalar = problem.inputs
@@ -112,7 +112,7 @@ def test_numbers_of_numpy_can_be_arguments(pool: InterpreterPool) -> None:
         assert np.array_equal(first, b + float(kind(scalar)) * c)
 
 
-@needed
+@needs_interpreters
 def test_each_worker_holds_a_gil_of_its_own(pool: InterpreterPool) -> None:
     problem = gilx.kernels.get("mandelbrot").problem(2)
     # Points of the first row never escape, those of the second do at once: while one
@@ -135,7 +135,7 @@ def test_each_worker_holds_a_gil_of_its_own(pool: InterpreterPool) -> None:
     assert not caller.is_alive()
 
 
-@needed
+@needs_interpreters
 def test_workers_stay_in_their_interpreters_between_regions() -> None:
     before = interpreters()
     with InterpreterPool(2) as pool:
@@ -146,7 +146,7 @@ def test_workers_stay_in_their_interpreters_between_regions() -> None:
             assert all(interpreter.is_running() for interpreter in new)
 
 
-@needed
+@needs_interpreters
 @pytest.mark.parametrize("closed", [True, False])
 def test_nothing_is_left_of_a_pool(closed: bool) -> None:
     def left() -> tuple[set[Any], set[Any], set[Any]]:
@@ -164,7 +164,7 @@ def test_nothing_is_left_of_a_pool(closed: bool) -> None:
         assert more <= had
 
 
-@needed
+@needs_interpreters
 def test_a_worker_keeps_no_arrays_between_regions(pool: InterpreterPool) -> None:
     [region] = regions(gilx.kernels.get("mandelbrot").problem(20))
     memory = bytearray(region.arguments[-1].nbytes)
@@ -183,7 +183,7 @@ def test_a_worker_keeps_no_arrays_between_regions(pool: InterpreterPool) -> None
             break
 
 
-@needed
+@needs_interpreters
 def test_a_region_after_one_that_nobody_waited_for(pool: InterpreterPool) -> None:
     # As a second Ctrl-C may leave it: handed out and never waited for.
     problem = gilx.kernels.get("mandelbrot").problem(2)
@@ -204,7 +204,7 @@ def _give_up(pool: InterpreterPool, number: int) -> list[tuple[Any, ...]]:
     return []
 
 
-@needed
+@needs_interpreters
 def test_a_worker_that_ends_is_an_error() -> None:
     pool = InterpreterPool(2)
     pool._workers[1].put(("not a task",))  # type: ignore[arg-type]
@@ -214,7 +214,7 @@ def test_a_worker_that_ends_is_an_error() -> None:
     pool.close()
 
 
-@needed
+@needs_interpreters
 def test_an_exception_reaches_the_caller(pool: InterpreterPool) -> None:
     problem = gilx.kernels.get("mandelbrot").problem(20)
     [good] = regions(problem)
@@ -229,7 +229,7 @@ def test_an_exception_reaches_the_caller(pool: InterpreterPool) -> None:
     problem.check(problem.out)
 
 
-@needed
+@needs_interpreters
 def test_used_from_two_threads(pool: InterpreterPool) -> None:
     def use(seed: int) -> None:
         result = gilx.run("mandelbrot", size=60, seed=seed, pool=pool)
@@ -239,7 +239,7 @@ def test_used_from_two_threads(pool: InterpreterPool) -> None:
         list(callers.map(use, range(10), timeout=60))
 
 
-@needed
+@needs_interpreters
 def test_closed() -> None:
     pool = InterpreterPool(1)
     pool.close()
@@ -248,7 +248,7 @@ def test_closed() -> None:
         gilx.run("mandelbrot", size=20, pool=pool)
 
 
-@needed
+@needs_interpreters
 def test_a_forked_child_can_not_use_the_pool(
     pool: InterpreterPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,7 +259,7 @@ def test_a_forked_child_can_not_use_the_pool(
 
 
 @pytest.mark.thread_unsafe(reason="takes signals")
-@needed
+@needs_interpreters
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_ctrl_c_in_a_region(variant: str, pool: InterpreterPool) -> None:
     problem = gilx.kernels.get("mandelbrot").problem(2)
@@ -307,7 +307,7 @@ print(len(os.listdir("/proc/self/fd")) - before, threading.active_count())
 """
 
 
-@needed
+@needs_interpreters
 def test_closing_again_after_an_interrupted_close_ends_the_workers() -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED],
@@ -319,7 +319,7 @@ def test_closing_again_after_an_interrupted_close_ends_the_workers() -> None:
     assert done.stdout == "0 1\n", done.stderr
 
 
-@needed
+@needs_interpreters
 @pytest.mark.parametrize("closed", ["pool.close()", "pass"])
 def test_at_exit(closed: str) -> None:
     done = subprocess.run(

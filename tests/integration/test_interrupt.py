@@ -16,13 +16,13 @@ import pytest
 import gilx
 from gilx._compat import gil_enabled
 from gilx.ckernels import Counter, NativeTeam, rendezvous_nogil, spin
-from tests.conftest import SMALL
+from tests.implementations import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from tests.conftest import Implementation
+    from tests.implementations import Implementation
 
 pytestmark = pytest.mark.thread_unsafe(reason="takes signals")
 

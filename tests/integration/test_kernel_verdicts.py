@@ -16,9 +16,9 @@ import gilx
 if TYPE_CHECKING:
     from gilx.kernels.kernel import Problem
     from gilx.pytest_plugin.checks import Checks
-    from tests.conftest import Implementation
+    from tests.implementations import Implementation
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.idle_machine
 
 # Sizes that take each kernel some 1 to 20 ms in C.
 SIZES = {

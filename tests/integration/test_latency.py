@@ -18,7 +18,9 @@ from gilx.errors import ArgumentError
 from gilx.sampling import latency, release_costs
 from gilx.sampling.latency import Latency, LatencyRow
 from gilx.sampling.release_costs import Costs, costs
-from tests.integration.test_gil_release import needs_gil
+from tests.markers import needs_gil, needs_no_gil
+
+pytestmark = pytest.mark.concurrent_callers
 
 HOLD = 0.05
 
@@ -64,7 +66,7 @@ def test_a_held_call_delays_others() -> None:
     assert max(map(len, str(found).splitlines())) <= 100
 
 
-@pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build")
+@needs_no_gil
 def test_an_attached_call_stalls_a_stop_of_all_threads() -> None:
     found = gilx.latency(partial(held, HOLD), duration=0.5, echo=False)
     stalls = [row.stall_max for row in found.rows]

@@ -22,7 +22,6 @@ from typing import Any
 import pytest
 
 import gilx
-from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.pools import Region, ThreadPool
 from gilx.pools.worker_usage import Share
@@ -39,6 +38,7 @@ from gilx.speedup.samples import (
 )
 from gilx.speedup.statistics import NOTHING_KNOWN
 from gilx.system.environment import usable_cpus
+from tests.markers import needs_gil
 
 BYTES = bytes(300_000)
 digest = partial(hashlib.sha256, BYTES)
@@ -91,7 +91,7 @@ def test_variants_of_a_kernel(variant: str) -> None:
     assert "1 block: too few for an interval" in row.notes
 
 
-@pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to hold")
+@needs_gil
 def test_who_holds_the_gil_gets_no_faster() -> None:
     def hold() -> int:
         return sum(range(50_000))
@@ -241,7 +241,7 @@ def test_without_a_number_of_blocks_the_interval_is_right_at_any_time() -> None:
     assert reached != told
 
 
-@pytest.mark.alone
+@pytest.mark.idle_machine
 def test_where_there_is_time_for_few_blocks_their_number_is_set_before() -> None:
     for _ in range(5):
         row = one(gilx.measure(partial(time.sleep, 0.05), workers=2, budget=2))
@@ -471,7 +471,7 @@ def test_more_workers_than_cpus_is_noted() -> None:
     assert any("usable CPU" in note for note in row.notes)
 
 
-@pytest.mark.alone
+@pytest.mark.slow
 def test_kernels_on_processes() -> None:
     report = gilx.measure(
         "heat", variants=["c-gil"], pools=["processes"], workers=2, blocks=2, size=400

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.any_python
 
 
 def gilx(

@@ -20,7 +20,8 @@ pytest.importorskip("vl_convert", reason="needs the extra html")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
-    pytest.mark.alone,
+    pytest.mark.slow,
+    pytest.mark.any_python,
     pytest.mark.timeout(300),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
 ]

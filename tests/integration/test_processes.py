@@ -23,7 +23,7 @@ import gilx
 from gilx.kernels.kernel import agree
 from gilx.pools import ProcessPool, Region
 from gilx.pools.run import regions, run_all
-from tests.conftest import SMALL
+from tests.implementations import SMALL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

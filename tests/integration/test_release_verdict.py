@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from gilx import ckernels, testing
-from gilx._compat import gil_enabled
 from gilx.errors import NoGilError, WatchUnavailableError
 from gilx.sampling.sample_sums import Seen
 from gilx.sampling.share_interval import Ratio, interval
@@ -23,10 +21,7 @@ from gilx.testing.release_verdict import (
     nothing_watched,
     watched,
 )
-
-can_watch = pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
+from tests.markers import needs_no_gil, needs_watch
 
 HOLDS = partial(ckernels.spin, 1_000_000, 0, 20_000_000)
 SLEEPS = partial(time.sleep, 0.02)
@@ -55,28 +50,28 @@ def test_sides_of_a_limit(found: ReleaseEvidence, side: int) -> None:
     assert found.side == side
 
 
-@can_watch
+@needs_watch
 @pytest.mark.parametrize("call", [SLEEPS, RELEASES])
 def test_what_releases_is_never_said_to_hold(call: Any) -> None:
     assert judge_release(call, budget=2).outcome != "fail"
     assert judge_hold(call, budget=2).outcome != "pass"
 
 
-@can_watch
+@needs_watch
 @pytest.mark.parametrize("call", [HOLDS, partial(sum, range(100_000))])
 def test_what_holds_is_never_said_to_release(call: Any) -> None:
     assert judge_release(call, budget=2).outcome != "pass"
     assert judge_hold(call, budget=2).outcome != "fail"
 
 
-@can_watch
+@needs_watch
 def test_half_is_neither() -> None:
     assert judge_release(HALF).outcome != "pass"
     assert judge_hold(HALF).outcome != "pass"
     assert judge_release(HALF, at_least=0.2).outcome != "fail"
 
 
-@can_watch
+@needs_watch
 def test_a_failure_says_what_to_look_at() -> None:
     found = judge_release(HOLDS)
     if found.outcome == "inconclusive":
@@ -86,14 +81,14 @@ def test_a_failure_says_what_to_look_at() -> None:
     assert "Py_BEGIN_ALLOW_THREADS" in found.advice
 
 
-@can_watch
+@needs_watch
 def test_too_short() -> None:
     found = judge_release(int, budget=0.5)
     assert found.outcome == "inconclusive"
     assert found.reason.startswith("too short: a call takes")
 
 
-@can_watch
+@needs_watch
 def test_a_call_that_takes_the_whole_budget_is_made_once() -> None:
     made: list[float] = []
 
@@ -109,7 +104,7 @@ def test_a_call_that_takes_the_whole_budget_is_made_once() -> None:
     assert found.notes[-1].startswith("only the first call was watched")
 
 
-@can_watch
+@needs_watch
 def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
     calls: list[int] = []
 
@@ -128,7 +123,7 @@ def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
     assert found.held_interval[0] < 0.1
 
 
-@can_watch
+@needs_watch
 def test_a_result_that_is_kept_is_noticed() -> None:
     kept: list[bytes] = []
 
@@ -140,7 +135,7 @@ def test_a_result_that_is_kept_is_noticed() -> None:
     assert any("if it keeps its result, give a setup that" in note for note in notes)
 
 
-@can_watch
+@needs_watch
 @pytest.mark.parametrize("seconds", [0.0002, 0.03])
 def test_fresh_arguments_for_every_call(seconds: float) -> None:
     made: list[int] = []
@@ -162,7 +157,7 @@ def test_fresh_arguments_for_every_call(seconds: float) -> None:
     assert set(used) <= set(made)
 
 
-@can_watch
+@needs_watch
 def test_every_further_look_has_less_error_to_spend(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -190,7 +185,7 @@ def test_without_a_watch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> N
         testing.assert_holds_gil(time.sleep, 0.001)
 
 
-@pytest.mark.skipif(gil_enabled(), reason="there is a GIL")
+@needs_no_gil
 def test_a_build_without_a_gil() -> None:
     assert judge_release(time.sleep, 0.001).outcome == "inconclusive"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import sys
 import threading
 import time
 from functools import partial
@@ -13,19 +12,11 @@ from typing import Any
 import pytest
 
 from gilx import ckernels, testing
-from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError, WatchUnavailableError
 from gilx.system.environment import usable_cpus
 from gilx.testing import ReleaseEvidence, ScalingEvidence, Verdict, release_verdict
 from gilx.testing.scaling_verdict import judge_scaling, not_scaled
-
-two_cpus = pytest.mark.skipif(usable_cpus() < 2, reason="needs two CPUs")
-
-
-can_watch = pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
-
+from tests.markers import needs_no_gil, needs_two_cpus, needs_watch
 
 COMPUTE = partial(hashlib.pbkdf2_hmac, "sha256", b"password", b"salt", 20_000)
 
@@ -35,7 +26,7 @@ def scaling(verdict: Verdict) -> ScalingEvidence:
     return verdict.evidence
 
 
-@two_cpus
+@needs_two_cpus
 def test_what_scales_is_never_said_not_to() -> None:
     found = judge_scaling(COMPUTE, budget=8)
     assert found.outcome != "fail"
@@ -44,8 +35,8 @@ def test_what_scales_is_never_said_not_to() -> None:
     assert Verdict.from_json(found.to_json()) == found
 
 
-@two_cpus
-@can_watch
+@needs_two_cpus
+@needs_watch
 def test_what_holds_the_gil_never_passes() -> None:
     found = judge_scaling(sum, range(200_000), budget=5)
     assert found.outcome != "pass"
@@ -63,12 +54,12 @@ def in_turns() -> None:
         COMPUTE()
 
 
-@two_cpus
+@needs_two_cpus
 def test_a_lock_of_its_own_never_passes() -> None:
     assert judge_scaling(in_turns, budget=8).outcome != "pass"
 
 
-@two_cpus
+@needs_two_cpus
 def test_calls_that_can_not_be_sent_have_another_ceiling() -> None:
     found = judge_scaling(lambda: COMPUTE(), budget=4)  # noqa: PLW0108 - not to be sent
     assert scaling(found).ceiling_kind == "other work: mandelbrot on native threads"
@@ -76,7 +67,7 @@ def test_calls_that_can_not_be_sent_have_another_ceiling() -> None:
     assert found.outcome != "fail"
 
 
-@two_cpus
+@needs_two_cpus
 def test_too_long_for_the_budget() -> None:
     found = judge_scaling(time.sleep, 0.2, budget=1)
     assert found.outcome == "inconclusive"
@@ -84,14 +75,14 @@ def test_too_long_for_the_budget() -> None:
     assert "(budget: 1 s)" in found.reason
 
 
-@two_cpus
+@needs_two_cpus
 def test_too_short() -> None:
     found = judge_scaling(int, efficiency=0.5, budget=3)
     assert found.outcome == "inconclusive"
     assert found.reason.startswith("too short: a call takes")
 
 
-@two_cpus
+@needs_two_cpus
 def test_too_short_with_a_setup() -> None:
     found = judge_scaling(len, setup=lambda: ((),), efficiency=0.5, budget=3)
     assert found.outcome == "inconclusive"
@@ -104,10 +95,8 @@ def data_of_this_process(sizes: list[int] = []) -> None:  # noqa: B006 - that is
         hashlib.sha256(bytes(size))
 
 
-@two_cpus
-@pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
+@needs_two_cpus
+@needs_watch
 def test_a_long_first_call_is_not_what_is_judged() -> None:
     calls: list[int] = []
 
@@ -127,14 +116,14 @@ def test_a_long_first_call_is_not_what_is_judged() -> None:
     assert release.held_interval[0] < 0.1
 
 
-@two_cpus
+@needs_two_cpus
 def test_processes_that_do_less(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_of_this_process, "__defaults__", ([3_000_000] * 5,))
     found = judge_scaling(data_of_this_process, budget=5)
     assert found.outcome != "fail"
 
 
-@two_cpus
+@needs_two_cpus
 def test_it_starts_threads() -> None:
     def call() -> None:
         other = threading.Thread(target=COMPUTE)
@@ -148,7 +137,7 @@ def test_it_starts_threads() -> None:
         assert "threads of its own" in found.reason
 
 
-@two_cpus
+@needs_two_cpus
 def test_without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise WatchUnavailableError("an unknown version")
@@ -161,7 +150,7 @@ def test_without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.thread_unsafe(reason="wants the CPUs")
-@two_cpus
+@needs_two_cpus
 def test_what_raises_in_a_block_comes_through() -> None:
     made: list[int] = []
 
@@ -176,7 +165,7 @@ def test_what_raises_in_a_block_comes_through() -> None:
     assert e.value.__notes__ == ["gilx: raised while call was called to be judged"]
 
 
-@two_cpus
+@needs_two_cpus
 @pytest.mark.skipif(
     importlib.util.find_spec("threadpoolctl") is not None, reason="it is installed"
 )
@@ -191,7 +180,7 @@ def test_bad_limits(limit: Any) -> None:
         judge_scaling(COMPUTE, limit_threads=limit)
 
 
-@two_cpus
+@needs_two_cpus
 def test_threads_are_limited() -> None:
     from gilx.testing.checked_call import limits
 
@@ -202,16 +191,16 @@ def test_threads_are_limited() -> None:
     assert judge_scaling(COMPUTE, limit_threads=1, budget=4).outcome != "fail"
 
 
-@pytest.mark.skipif(gil_enabled(), reason="there is a GIL")
-@two_cpus
+@needs_no_gil
+@needs_two_cpus
 def test_scaling_without_a_gil() -> None:
     found = judge_scaling(partial(ckernels.spin, 1_000_000, 0, 20_000_000), budget=6)
     assert found.outcome != "fail"
     assert scaling(found).release is None
 
 
-@can_watch
-@two_cpus
+@needs_watch
+@needs_two_cpus
 def test_what_the_watch_saw_is_part_of_it() -> None:
     found = judge_scaling(time.sleep, 0.01, budget=3)
     assert isinstance(scaling(found).release, ReleaseEvidence)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
+from tests.markers import needs_linux
 from tests.stress.cycles import SUBJECTS, cycle
 from tests.stress.ends import WAYS, end_once
 from tests.stress.together import many_threads
 
 pytestmark = [
-    pytest.mark.skipif(
-        sys.platform != "linux", reason="looks at /proc, and ends as on Linux"
-    ),
+    needs_linux,
     pytest.mark.thread_unsafe(reason="counts threads and open files"),
 ]
 

@@ -20,10 +20,13 @@ import gilx
 from gilx.ckernels import NativeTeam
 from gilx.pools import NativePool
 from gilx.pools.run import regions, run_all
-from tests.conftest import SMALL
+from tests.implementations import SMALL
+from tests.markers import needs_fork, needs_gcc, needs_linux
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.concurrent_callers
 
 CSRC = Path(__file__).parents[2] / "csrc"
 DEADLINE = 30
@@ -306,7 +309,7 @@ def test_kernels_on_the_native_pool(kernel: gilx.kernels.Kernel, workers: int) -
 
 # Warnings about a fork in a process with threads are what this is about.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@needs_fork
 def test_a_child_after_fork_has_a_team_of_its_own(library: ctypes.CDLL) -> None:
     with gilx.Team(3) as team:
         items = np.zeros(101, np.int64)
@@ -326,7 +329,7 @@ def test_a_child_after_fork_has_a_team_of_its_own(library: ctypes.CDLL) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@needs_fork
 def test_who_forked_amid_its_own_call_still_has_the_team() -> None:
     team = NativeTeam(2)
     child = -1
@@ -352,7 +355,7 @@ def test_who_forked_amid_its_own_call_still_has_the_team() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@needs_fork
 def test_a_child_of_a_fork_amid_another_thread_s_region(library: ctypes.CDLL) -> None:
     with gilx.Team(2) as team:
         begun = np.zeros(1, np.int64)
@@ -494,7 +497,7 @@ def test_exit_with_a_team_alive() -> None:
         assert done.stderr == b""
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+@needs_gcc
 def test_the_team_by_itself(tmp_path: Path) -> None:
     """A C driver without Python; the sanitizers run it too."""
     driver = tmp_path / "driver"
@@ -509,7 +512,7 @@ def test_the_team_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.thread_unsafe(reason="looks at all threads")
-@pytest.mark.skipif(sys.platform != "linux", reason="CPUs are told on Linux only")
+@needs_linux
 @pytest.mark.parametrize("cpus", ["all", "one"])
 def test_threads_may_run_where_they_might_before(library: ctypes.CDLL, cpus: str) -> None:
     allowed = os.sched_getaffinity(0)

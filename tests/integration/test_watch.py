@@ -24,16 +24,16 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError, NoGilError
 from gilx.system.environment import usable_cpus
+from tests.markers import needs_gil, needs_linux, needs_no_gil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-needs_gil = pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to watch")
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the watch needs Linux"),
+    pytest.mark.concurrent_callers,
+    needs_linux,
 ]
 
 TEXT = json.dumps({"key": [[1, 2.5, "three", None]] * 200_000})
@@ -398,7 +398,7 @@ def test_bad_input(arguments: dict[str, Any], words: str) -> None:
         gilx.probe(**{"fn": int, **arguments})
 
 
-@pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build")
+@needs_no_gil
 def test_without_a_gil_it_says_so() -> None:
     with pytest.raises(NoGilError, match="there is none to hold"), gilx.watch():
         pass

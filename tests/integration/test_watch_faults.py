@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from gilx._compat import gil_enabled
+from tests.markers import needs_gil, needs_linux
 
-needs_gil = pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to watch")
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the watch needs Linux"),
+    needs_linux,
 ]
 
 

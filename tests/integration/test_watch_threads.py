@@ -16,16 +16,16 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx._compat import gil_enabled
 from gilx.sampling.timeline import MOST_SHARE
 from gilx.system.environment import usable_cpus
+from tests.markers import needs_gil, needs_linux
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the watch needs Linux"),
-    pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to watch"),
+    needs_linux,
+    needs_gil,
     pytest.mark.thread_unsafe(reason="asks which threads of the process hold the GIL"),
 ]
 

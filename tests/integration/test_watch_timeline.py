@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 
@@ -10,12 +9,10 @@ import pytest
 
 import gilx
 from gilx import ckernels
-from gilx._compat import gil_enabled
 from gilx.sampling.thread_states import STATES
+from tests.markers import needs_watch
 
-needs_watch = pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
+pytestmark = pytest.mark.concurrent_callers
 
 
 @needs_watch

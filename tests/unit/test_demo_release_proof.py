@@ -9,6 +9,7 @@ import pytest
 from gilx import ckernels
 from gilx._compat import gil_enabled
 from gilx.demo.release_proof import meet, runs_beside
+from tests.markers import needs_gil
 
 DEADLINE = 60
 
@@ -21,7 +22,7 @@ def test_callers_meet_where_the_gil_is_released() -> None:
 
 
 @pytest.mark.thread_unsafe(reason="changes the switch interval")
-@pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to hold")
+@needs_gil
 def test_another_thread_runs_beside_a_released_call_only() -> None:
     before = sys.getswitchinterval()
     assert runs_beside(lambda: ckernels.rendezvous_nogil(2, 20_000_000))

@@ -16,6 +16,8 @@ from gilx.kernels.montecarlo import philox
 if TYPE_CHECKING:
     from types import ModuleType
 
+pytestmark = pytest.mark.concurrent_callers
+
 both = pytest.mark.parametrize("module", [ckernels, cykernels], ids=["c", "cython"])
 
 

@@ -18,6 +18,8 @@ from gilx.sampling.latency import LatencyRow
 from gilx.sampling.prediction import Prediction
 from gilx.sampling.timeline import Timeline
 
+pytestmark = pytest.mark.concurrent_callers
+
 
 def test_a_text_is_written(tmp_path: Path) -> None:
     path = tmp_path / "x.json"

@@ -10,7 +10,7 @@ import pytest
 
 import gilx
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.any_python
 
 HOME = Path(gilx.__file__).parent
 # From the lowest rank to the highest; the parts of a rank are equals.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gilx import ckernels
-from gilx._compat import gil_enabled
+from tests.markers import needs_gil
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def test_atomic_additions_lose_nothing() -> None:
     assert added(ckernels.increment_atomic, 500_000, 3) == 1_500_000
 
 
-@pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to hold")
+@needs_gil
 def test_with_the_gil_held_nothing_is_lost() -> None:
     assert added(ckernels.increment_gil, 500_000, 3) == 1_500_000
 

@@ -13,12 +13,14 @@ import pytest
 import gilx
 from gilx import ckernels, cykernels
 from gilx.ckernels import Counter
-from tests.conftest import IMPLEMENTATIONS
+from tests.implementations import IMPLEMENTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import Implementation
+    from tests.implementations import Implementation
+
+pytestmark = pytest.mark.concurrent_callers
 
 
 class HostileIndex:

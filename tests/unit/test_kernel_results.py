@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 import gilx
 from gilx.ckernels import Counter
 from gilx.kernels.kernel import agree
-from tests.conftest import IMPLEMENTATIONS, SMALL
+from tests.implementations import IMPLEMENTATIONS, SMALL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gilx.kernels.kernel import Problem
-    from tests.conftest import Implementation
+    from tests.implementations import Implementation
+
+pytestmark = pytest.mark.concurrent_callers
 
 
 def compute(problem: Problem, variant: str) -> NDArray[Any]:
@@ -257,7 +259,8 @@ def test_every_variant_agrees_with_the_references(kernel: gilx.kernels.Kernel) -
             assert result.tobytes() == right.tobytes(), variant
 
 
-@pytest.mark.alone  # under sanitizers it takes long
+@pytest.mark.slow
+@pytest.mark.any_python
 def test_default_problems_are_right(kernel: gilx.kernels.Kernel) -> None:
     result = gilx.run(kernel.name)
     result.problem.check(result.problem.out)

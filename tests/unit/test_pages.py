@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gilx.speedup.report import Report
 
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.any_python
 
 
 HARMFUL = [

@@ -20,7 +20,8 @@ from gilx.kernels.kernel import agree, split_evenly
 from gilx.pools import ExecutorPool, NativePool, SerialPool, ThreadPool, start, turns
 from gilx.pools.run import regions, run_all
 from gilx.pools.turns import Turn
-from tests.conftest import SMALL
+from tests.implementations import SMALL
+from tests.markers import needs_fork
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from gilx.pools import Pool, Region
     from gilx.pools.pool import Schedule
     from gilx.pools.worker_usage import Share
+
+pytestmark = pytest.mark.concurrent_callers
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 64])
@@ -249,7 +252,7 @@ def test_default_grains(name: str, size: int, workers: int, grain: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@needs_fork
 def test_a_forked_child_can_not_use_the_pool_of_threads() -> None:
     with ThreadPool(2) as pool:
         child = os.fork()

@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.system.environment import usable_cpus
 from gilx.testing import Block, ScalingEvidence, Verdict
 from gilx.testing.release_verdict import nothing_watched
 from gilx.testing.scaling_evidence import Witnesses, overlap
 from gilx.testing.scaling_verdict import judge_scaling
+from tests.markers import needs_two_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-
-two_cpus = pytest.mark.skipif(usable_cpus() < 2, reason="needs two CPUs")
 
 
 def scaling(verdict: Verdict) -> ScalingEvidence:
@@ -284,7 +281,7 @@ class MadeUp:
         return found
 
 
-@two_cpus
+@needs_two_cpus
 def test_a_large_budget_is_inconclusive_at_worst(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of blocks, which `--gilx-budget=240` has time for, do not settle it."""
     monkeypatch.setattr("gilx.testing.scaling_verdict.Arms", MadeUp)

@@ -106,7 +106,8 @@ def test_predictions_have_a_largest_number_of_workers(law: str) -> None:
             found.predict(workers)
 
 
-@pytest.mark.alone
+@pytest.mark.slow
+@pytest.mark.any_python
 @pytest.mark.parametrize("law", ["amdahl", "usl"])
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(

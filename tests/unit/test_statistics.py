@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.concurrent_callers
+
 
 def test_a_ratio_turned_round_is_the_inverse() -> None:
     a, b = [1.0, 2.0, 3.0, 9.0], [2.0, 2.0, 1.0, 1.0]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from gilx.sampling.timeline import Look
 
+pytestmark = pytest.mark.concurrent_callers
+
 
 NS = 1_000_000  # a millisecond
 

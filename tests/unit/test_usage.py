@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import sys
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -21,13 +20,15 @@ from gilx.sampling.selftest import Check, KnownHold, judged
 from gilx.sampling.share_interval import Ratio, interval
 from gilx.sampling.usage import ThreadShare
 from gilx.sampling.watch import _mean_length
+from tests.markers import needs_linux
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the watch needs Linux"),
+    pytest.mark.concurrent_callers,
+    needs_linux,
 ]
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.concurrent_callers
+
 CHECKS = [
     testing.assert_releases_gil,
     testing.assert_holds_gil,

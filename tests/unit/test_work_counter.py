@@ -16,7 +16,9 @@ import gilx
 from gilx.ckernels import Counter
 
 if TYPE_CHECKING:
-    from tests.conftest import Implementation
+    from tests.implementations import Implementation
+
+pytestmark = pytest.mark.concurrent_callers
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx._compat import gil_enabled
 from tests.integration.probe_program.program_runs import PROBE, assert_same, python, write
+from tests.markers import needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 pytestmark = [
-    pytest.mark.skipif(
-        not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-    ),
+    needs_watch,
 ]
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 import gilx
-from gilx._compat import gil_enabled
 from tests.integration.probe_program.program_runs import (
     PROBE,
     assert_one_usage,
@@ -18,15 +17,14 @@ from tests.integration.probe_program.program_runs import (
     python,
     write,
 )
+from tests.markers import needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 pytestmark = [
-    pytest.mark.skipif(
-        not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-    ),
+    needs_watch,
 ]
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 
 import pytest
 
-from gilx._compat import gil_enabled
 from tests.integration.pytest_plugin.plugin_runs import CONFTEST, FIXTURE, run
+from tests.markers import needs_module, needs_watch
 
 pytest_plugins = ["pytester"]
 
@@ -17,17 +15,7 @@ pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.thread_unsafe(reason="pytest runs in this process, too")
 
 
-can_watch = pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
-
-
-def needs(module: str) -> pytest.MarkDecorator:
-    missing = importlib.util.find_spec(module) is None
-    return pytest.mark.skipif(missing, reason=f"needs {module}")
-
-
-@needs("xdist")
+@needs_module("xdist")
 def test_xdist(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(FIXTURE.format(outcome="pass"))
@@ -49,7 +37,7 @@ def test_xdist(pytester: pytest.Pytester) -> None:
     done.assert_outcomes(passed=3)
 
 
-@needs("xdist")
+@needs_module("xdist")
 def test_wrong_markers_under_xdist(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         "import pytest\n@pytest.mark.scales(x=1)\ndef test_it(): raise SystemExit\n"
@@ -59,7 +47,7 @@ def test_wrong_markers_under_xdist(pytester: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(["gilx: test_it: scales: expected keywords among*'x'"])
 
 
-@needs("pytest_cov")
+@needs_module("pytest_cov")
 def test_coverage(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(FIXTURE.format(outcome="pass"))
@@ -112,9 +100,9 @@ def assert_judged_by_the_watch(done: pytest.RunResult, tests: int) -> None:
     done.stdout.no_fnmatch_line("*traces Python code*")
 
 
-@can_watch
-@needs("pytest_cov")
-@needs("numba")
+@needs_watch
+@needs_module("pytest_cov")
+@needs_module("numba")
 def test_compiled_functions_that_hold_fail_under_coverage(
     pytester: pytest.Pytester,
 ) -> None:
@@ -123,7 +111,7 @@ def test_compiled_functions_that_hold_fail_under_coverage(
     assert_judged_by_the_watch(done, 2)
 
 
-@needs("pytest_benchmark")
+@needs_module("pytest_benchmark")
 @pytest.mark.usefixtures("made_up")
 def test_benchmark(pytester: pytest.Pytester) -> None:
     done = run(
@@ -153,7 +141,7 @@ def test_benchmark(pytester: pytest.Pytester) -> None:
     )
 
 
-@needs("pytest_run_parallel")
+@needs_module("pytest_run_parallel")
 def test_run_parallel(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(

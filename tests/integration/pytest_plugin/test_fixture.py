@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
-from gilx._compat import gil_enabled
 from tests.integration.pytest_plugin.plugin_runs import FIXTURE, run
+from tests.markers import needs_watch
 
 pytest_plugins = ["pytester"]
 
 
 pytestmark = pytest.mark.thread_unsafe(reason="pytest runs in this process, too")
-
-
-can_watch = pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
 
 
 @pytest.mark.usefixtures("made_up")
@@ -54,7 +47,7 @@ def test_what_fails(pytester: pytest.Pytester) -> None:
     done.stdout.no_fnmatch_line("*checks.py:*")
 
 
-@can_watch
+@needs_watch
 def test_real_verdicts(pytester: pytest.Pytester) -> None:
     """Whatever the machine does, no verdict is wrong."""
     done = run(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gilx import cykernels
-from gilx._compat import gil_enabled
 from gilx.pytest_plugin.tracing import is_python, tracing
+from tests.markers import needs_watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +23,6 @@ pytest_plugins = ["pytester"]
 
 
 pytestmark = pytest.mark.thread_unsafe(reason="pytest runs in this process, too")
-
-
-can_watch = pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
 
 
 TRACED = """
@@ -59,7 +54,7 @@ def assert_judged_by_the_watch(done: pytest.RunResult, tests: int) -> None:
     done.stdout.no_fnmatch_line("*traces Python code*")
 
 
-@can_watch
+@needs_watch
 def test_compiled_function_that_holds_fails_under_a_tracer(
     pytester: pytest.Pytester,
 ) -> None:
