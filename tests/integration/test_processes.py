@@ -23,6 +23,7 @@ import gilx
 from gilx.kernels.kernel import agree
 from gilx.pools import ProcessPool, Region
 from gilx.pools.run import regions, run_all
+from gilx.system.environment import usable_cpus
 from tests.implementations import SMALL
 
 if TYPE_CHECKING:
@@ -104,10 +105,12 @@ def test_same_bits_as_serial(
 
 
 def test_more_workers_than_items_and_than_cpus() -> None:
-    with ProcessPool(64) as pool:
+    workers = usable_cpus() + 3
+    items = workers - 1
+    with ProcessPool(workers) as pool:
         for schedule in ("static", "dynamic"):
-            result = gilx.run("collatz", pool=pool, size=40, schedule=schedule)
-            result.problem.check(result.value, range(40))
+            result = gilx.run("collatz", pool=pool, size=items, schedule=schedule)
+            result.problem.check(result.value, range(items))
 
 
 @pytest.mark.parametrize("variant", ["python", "numpy", "c-nogil", "cython-gil"])

@@ -18,7 +18,7 @@ from gilx.testing import ReleaseEvidence, ScalingEvidence, Verdict, release_verd
 from gilx.testing.scaling_verdict import judge_scaling, not_scaled
 from tests.markers import needs_no_gil, needs_two_cpus, needs_watch
 
-COMPUTE = partial(hashlib.pbkdf2_hmac, "sha256", b"password", b"salt", 20_000)
+COMPUTE = partial(hashlib.pbkdf2_hmac, "sha256", b"password", b"salt", 10_000)
 
 
 def scaling(verdict: Verdict) -> ScalingEvidence:
@@ -28,7 +28,7 @@ def scaling(verdict: Verdict) -> ScalingEvidence:
 
 @needs_two_cpus
 def test_what_scales_is_never_said_not_to() -> None:
-    found = judge_scaling(COMPUTE, budget=8)
+    found = judge_scaling(COMPUTE, budget=4)
     assert found.outcome != "fail"
     assert scaling(found).ceiling_kind == "the same calls in processes"
     assert scaling(found).blocks
@@ -38,7 +38,7 @@ def test_what_scales_is_never_said_not_to() -> None:
 @needs_two_cpus
 @needs_watch
 def test_what_holds_the_gil_never_passes() -> None:
-    found = judge_scaling(sum, range(200_000), budget=5)
+    found = judge_scaling(sum, range(200_000), budget=3)
     assert found.outcome != "pass"
     if found.outcome == "fail" and not scaling(found).blocks:
         assert "one call alone holds the GIL for" in found.reason
@@ -56,12 +56,12 @@ def in_turns() -> None:
 
 @needs_two_cpus
 def test_a_lock_of_its_own_never_passes() -> None:
-    assert judge_scaling(in_turns, budget=8).outcome != "pass"
+    assert judge_scaling(in_turns, budget=4).outcome != "pass"
 
 
 @needs_two_cpus
 def test_calls_that_can_not_be_sent_have_another_ceiling() -> None:
-    found = judge_scaling(lambda: COMPUTE(), budget=4)  # noqa: PLW0108 - not to be sent
+    found = judge_scaling(lambda: COMPUTE(), budget=3)  # noqa: PLW0108 - not to be sent
     assert scaling(found).ceiling_kind == "other work: mandelbrot on native threads"
     assert any(note.startswith("the ceiling is other work") for note in found.notes)
     assert found.outcome != "fail"
@@ -119,7 +119,7 @@ def test_a_long_first_call_is_not_what_is_judged() -> None:
 @needs_two_cpus
 def test_processes_that_do_less(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_of_this_process, "__defaults__", ([3_000_000] * 5,))
-    found = judge_scaling(data_of_this_process, budget=5)
+    found = judge_scaling(data_of_this_process, budget=3)
     assert found.outcome != "fail"
 
 
@@ -131,7 +131,7 @@ def test_it_starts_threads() -> None:
         COMPUTE()
         other.join()
 
-    found = judge_scaling(call, budget=4)
+    found = judge_scaling(call, budget=2)
     assert found.outcome == "inconclusive"
     if scaling(found).blocks:
         assert "threads of its own" in found.reason

@@ -1,4 +1,4 @@
-"""A fixture that makes up verdicts, so that every outcome comes when it is asked for."""
+"""Fixtures of the plugin's tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.integration.pytest_plugin.plugin_runs import JUDGES
 
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checks give the verdict that the callable returns."""
+    """Have checks give the verdict that the callable returns, so that every outcome comes."""
     names: dict[str, Any] = {}
     exec(JUDGES, names)
     for function, what in (
@@ -21,3 +21,13 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
         ("judge_scaling", "scales"),
     ):
         monkeypatch.setattr(gilx.testing, function, names["judge"](what))
+
+
+@pytest.fixture(autouse=True)
+def without_hypothesis(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leave out Hypothesis's plugin, which imports all of Hypothesis at the end of a run."""
+    if "pytester" in request.fixturenames:
+        request.getfixturevalue("pytester")  # removes the variable
+        monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")

@@ -83,6 +83,7 @@ def test_real_verdicts(pytester: pytest.Pytester) -> None:
         def test_wrong_scaling(gil):
             gil.scales(held, budget=3)
         """,
+        "--gilx-budget=2",
     )
     found = done.parseoutcomes()
     assert found.keys() <= {"passed", "xfailed", "skipped", "warnings", "warning"}
