@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -60,9 +59,8 @@ def interrupted(call: Callable[[], object]) -> None:
     """Make the call; a helper sends SIGINT to this process while it runs."""
     done = threading.Event()
     # The signal must come from outside: a held call lets no other thread here run.
-    code = f"import os, time; time.sleep(0.2); os.kill({os.getpid()}, {signal.SIGINT:d})"
-    helper = subprocess.Popen([sys.executable, "-c", code])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    helper = subprocess.Popen(["sh", "-c", f"sleep 0.1; kill -INT {os.getpid()}"])
     try:
         with pytest.raises(KeyboardInterrupt):
             call()
@@ -74,7 +72,8 @@ def interrupted(call: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("name", LONG)
 def test_ctrl_c_in_a_direct_call(implementation: Implementation, name: str) -> None:
-    interrupted(lambda: implementation[name](*LONG[name]()))
+    function, arguments = implementation[name], LONG[name]()
+    interrupted(lambda: function(*arguments))
 
 
 # Work for more years than anyone waits, item by item: each is little, or none at all.
@@ -89,19 +88,21 @@ MANY: dict[str, Callable[[], tuple[Any, ...]]] = {
 def test_ctrl_c_between_small_claims(implementation: Implementation, name: str) -> None:
     arguments = MANY[name]()
     take = Counter(0, len(arguments[-1]))
-    interrupted(lambda: implementation[name](*arguments, take=take))
+    function = implementation[name]
+    interrupted(lambda: function(*arguments, take=take))
     assert take.remaining
 
 
 @pytest.mark.parametrize("name", ["heat", "matmul"])
 def test_ctrl_c_in_rows_of_nothing(implementation: Implementation, name: str) -> None:
-    interrupted(lambda: implementation[name](*MANY[name]()))
+    function, arguments = implementation[name], MANY[name]()
+    interrupted(lambda: function(*arguments))
 
 
 @pytest.mark.parametrize("name", MANY)
 def test_ctrl_c_between_small_claims_of_a_team(name: str) -> None:
-    team = NativeTeam(1)
-    interrupted(lambda: team.compute(name, MANY[name](), 1))
+    team, arguments = NativeTeam(1), MANY[name]()
+    interrupted(lambda: team.compute(name, arguments, 1))
     team.close()
 
 

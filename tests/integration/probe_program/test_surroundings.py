@@ -40,28 +40,41 @@ SURROUNDINGS = """
 """
 
 
-@pytest.mark.parametrize("flags", [(), ("-P",), ("-X", "dev"), ("-O",)], ids=str)
+WORDS = [
+    ("script.py",),
+    ("./script.py",),
+    ("package/../script.py",),
+    ("link.py",),
+    ("no_ending",),
+    ("mark.py",),
+    ("latin.py",),
+    ("package",),
+    ("./package",),
+    ("package/",),
+    ("whole.zip",),
+    ("-m", "package"),
+    ("-m", "package.__main__"),
+    ("-m", "package.module"),
+    ("-m", "outer.package"),
+    ("-m", "script"),
+]
+FLAGS: list[tuple[str, ...]] = [(), ("-P",), ("-X", "dev"), ("-O",)]
+# With flags, one of each kind of program is quick enough for every run.
+KINDS = {("script.py",), ("package",), ("whole.zip",), ("-m", "package")}
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("words", "flags"),
     [
-        ("script.py",),
-        ("./script.py",),
-        ("package/../script.py",),
-        ("link.py",),
-        ("no_ending",),
-        ("mark.py",),
-        ("latin.py",),
-        ("package",),
-        ("./package",),
-        ("package/",),
-        ("whole.zip",),
-        ("-m", "package"),
-        ("-m", "package.__main__"),
-        ("-m", "package.module"),
-        ("-m", "outer.package"),
-        ("-m", "script"),
+        pytest.param(
+            words,
+            flags,
+            id=f"{' '.join(words)}-{flags}",
+            marks=[pytest.mark.slow] if flags and words not in KINDS else [],
+        )
+        for words in WORDS
+        for flags in FLAGS
     ],
-    ids=" ".join,
 )
 def test_program_finds_the_same_surroundings(
     words: tuple[str, ...], flags: tuple[str, ...], tmp_path: Path

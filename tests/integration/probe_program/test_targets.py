@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gilx import cli
 from tests.integration.probe_program.program_runs import PROBE, assert_same, python, write
 from tests.markers import needs_watch
 
@@ -79,7 +81,11 @@ def test_package_that_sets_its_path_is_asked_for_its_modules(tmp_path: Path) -> 
     ids=str,
 )
 def test_bad_target_is_one_line_and_runs_nothing(
-    words: tuple[str, ...], expected: str, tmp_path: Path
+    words: tuple[str, ...],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     write(tmp_path / "script.py", "print('script')")
     write(tmp_path / "package/__init__.py", "print('package')")
@@ -94,11 +100,19 @@ def test_bad_target_is_one_line_and_runs_nothing(
     (tmp_path / "damaged.zip").write_bytes(data)
     (tmp_path / "broken.zip").write_bytes(b"no zip file")
     (tmp_path / "broken").write_bytes(b"PK\x03\x04 and no more")
-    done = python(*PROBE, *words, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"gilx probe: {expected}")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    modules = set(sys.modules)
+    with pytest.raises(SystemExit) as caught:
+        sys.exit(cli.main(["probe", *words]))
+    assert caught.value.code == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith(f"gilx probe: {expected}")
+    assert errors.count("\n") == 1
+    assert not {"script", "package", "names"} & (
+        set(sys.modules) - modules
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
