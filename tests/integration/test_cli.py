@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import gilx
+from tests.command import run_here
 from tests.markers import needs_no_gil, needs_watch
 
 
@@ -29,8 +30,8 @@ def test_version() -> None:
     assert command("--version").stdout == f"gilx {gilx.__version__}\n"
 
 
-def test_kernels_are_listed() -> None:
-    done = command("kernels")
+def test_kernels_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    done = run_here(capsys, "kernels")
     assert done.returncode == 0
     for name in gilx.kernels.names():
         assert f"\n{name} " in done.stdout
@@ -45,10 +46,12 @@ def test_kernels_are_listed() -> None:
         ("primes", "interpreters"),
     ],
 )
-def test_run(name: str, pool: str) -> None:
+def test_run(name: str, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
     if pool == "interpreters" and sys.version_info < (3, 14):
         pytest.skip("needs Python 3.14")
-    done = command("run", name, "--size", "50", "--pool", pool, "--schedule", "static")
+    done = run_here(
+        capsys, "run", name, "--size", "50", "--pool", pool, "--schedule", "static"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{name} c-nogil, size 50: ")
     assert "result checked" in done.stdout
@@ -208,33 +211,33 @@ def test_measure_writes_what_is_asked_for(tmp_path: Path) -> None:
     assert gilx.Report.from_json(done.stdout).rows[1].blocks == 6
 
 
-def test_measure_draws(tmp_path: Path) -> None:
+def test_measure_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / "a.png"
     words = ("measure", "zlib:crc32", f"{bytes(5_000)!r}", "--blocks", "1")
-    done = command(*words, "--budget", "0.5", "--plot", str(path))
+    done = run_here(capsys, *words, "--budget", "0.5", "--plot", str(path))
     assert done.returncode == 0, done.stderr
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_measure_of_too_much_for_the_budget() -> None:
-    done = command("measure", "time:sleep", "0.1", "--budget", "0.01")
+def test_measure_of_too_much_for_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    done = run_here(capsys, "measure", "time:sleep", "0.1", "--budget", "0.01")
     assert done.returncode == 1
     assert "nothing could be compared" in done.stdout
 
 
-def test_measure_null() -> None:
+def test_measure_null(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("measure", "zlib:crc32", f"{bytes(5_000)!r}", "--null")
-    done = command(*words, "--blocks", "7", "--budget", "0.3")
+    done = run_here(capsys, *words, "--blocks", "7", "--budget", "0.3")
     assert done.returncode == 0, done.stderr
     assert "compared with itself" in done.stdout
 
 
-def test_compare(tmp_path: Path) -> None:
+def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = tmp_path / "a.json"
     words = ("measure", "collatz", "--size", "2000", "--variants", "c-nogil")
-    command(*words, "--blocks", "6", "--budget", "0.3", "--json", str(first))
-    done = command("compare", str(first), str(first))
+    run_here(capsys, *words, "--blocks", "6", "--budget", "0.3", "--json", str(first))
+    done = run_here(capsys, "compare", str(first), str(first))
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("no difference\n")
 
@@ -245,18 +248,18 @@ def test_compare(tmp_path: Path) -> None:
     values["rows"][0] |= {"of_ceiling": 0.01, "of_ceiling_interval": [0.01, 0.011]}
     worse = tmp_path / "worse.json"
     worse.write_text(json.dumps(values))
-    assert command("compare", str(first), str(worse)).returncode == 1
-    assert command("compare", str(worse), str(first)).returncode == 0
+    assert run_here(capsys, "compare", str(first), str(worse)).returncode == 1
+    assert run_here(capsys, "compare", str(worse), str(first)).returncode == 0
 
     values["environment"]["cpus"]["model"] = "another"
     worse.write_text(json.dumps(values))
-    done = command("compare", str(first), str(worse))
+    done = run_here(capsys, "compare", str(first), str(worse))
     assert done.returncode == 2
     assert "after: expected a report from the same machine" in done.stderr
-    assert command("compare", "--force", str(first), str(worse)).returncode == 1
+    assert run_here(capsys, "compare", "--force", str(first), str(worse)).returncode == 1
 
     values["rows"][0]["target"] = "f"
     worse.write_text(json.dumps(values))
-    done = command("compare", "--force", str(first), str(worse))
+    done = run_here(capsys, "compare", "--force", str(first), str(worse))
     wanted = "a row that the other report has (collatz c-nogil on threads), got f c-nogil"
     assert wanted in done.stderr

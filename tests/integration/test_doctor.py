@@ -13,6 +13,7 @@ import pytest
 
 from gilx.system.environment import Environment
 from gilx.system.load import Conditions
+from tests.command import run_here
 from tests.markers import needs_affinity
 
 if TYPE_CHECKING:
@@ -86,8 +87,10 @@ def test_the_gil_turned_on() -> None:
         (("no.such",), "module: can't import 'no.such': ModuleNotFoundError"),
     ],
 )
-def test_a_wrong_command_line_is_one_line(arguments: tuple[str, ...], words: str) -> None:
-    done = doctor(*arguments)
+def test_a_wrong_command_line_is_one_line(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = run_here(capsys, "doctor", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
     assert done.stderr.count("\n") == 1

@@ -10,6 +10,7 @@ import pytest
 
 import gilx
 from gilx.speedup.grain_record import Grain
+from tests.command import run_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,8 +102,10 @@ def test_the_command(tmp_path: Path) -> None:
         (("collatz", "--budget", "x"), "gilx grain: budget: expected a number, got 'x'"),
     ],
 )
-def test_a_wrong_command_line_is_one_line(arguments: tuple[str, ...], words: str) -> None:
-    done = command(*arguments)
+def test_a_wrong_command_line_is_one_line(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = run_here(capsys, "grain", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
     assert done.stderr.count("\n") == 1

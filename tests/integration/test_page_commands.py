@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gilx._compat import gil_enabled
+from tests.command import run_here
 from tests.page_parser import Page
 
 if TYPE_CHECKING:
@@ -96,13 +97,18 @@ def test_pages_of_the_commands(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["demo", "measure", "probe"])
 @pytest.mark.parametrize("path", ["there", "no/where.html", "-", ""])
 def test_a_file_that_can_not_be_is_told_at_once(
-    command: str, path: str, tmp_path: Path
+    command: str,
+    path: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     if path == "no/where.html":
         pytest.importorskip("vl_convert")
     (tmp_path / "there").mkdir()
     target = {"demo": ("--quick",), "measure": ("triad",), "probe": ("time:sleep", "1")}
-    done = gilx(command, *target[command], f"--html={path}", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = run_here(capsys, command, *target[command], f"--html={path}")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(f"gilx {command}: html: [^\n]*\n", done.stderr)
     assert repr(path) in done.stderr

@@ -45,7 +45,7 @@ from gilx import cli
         ),
         (
             ("demo", "--save", f"{__file__}/x"),
-            "test_cli.py/x': Not a directory",
+            "test_command_line.py/x': Not a directory",
         ),
         (("latency", "json"), "target: expected module:callable, got 'json'"),
         (("latency", "json:"), "target: expected module:callable, got 'json:'"),
@@ -80,7 +80,7 @@ from gilx import cli
         (("audit", "a\nb\x1b[m"), "gilx audit: a b\\x1b[m: can't be read: No such file"),
         (
             ("compare", __file__, __file__),
-            "test_cli.py: expected JSON of schema gilx.report",
+            "test_command_line.py: expected JSON of schema gilx.report",
         ),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),

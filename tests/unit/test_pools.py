@@ -8,6 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +37,21 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.concurrent_callers
 
 
+@cache
+def serial_run(name: str) -> gilx.RunResult:
+    """Return a run by one worker, whose result was checked."""
+    serial = gilx.run(name, pool="serial", size=SMALL[name])
+    assert serial.workers == 1
+    serial.problem.check(serial.problem.out)
+    return serial
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5, 64])
 @pytest.mark.parametrize("schedule", ["static", "dynamic"])
 def test_same_result_however_it_is_run(
     kernel: gilx.kernels.Kernel, workers: int, schedule: Schedule
 ) -> None:
-    serial = gilx.run(kernel.name, pool="serial", size=SMALL[kernel.name])
-    assert serial.workers == 1
-    serial.problem.check(serial.problem.out)
+    serial = serial_run(kernel.name)
     # The references are slow; how many threads they are run by makes little difference.
     slow = () if workers == 2 else ("python", "numpy")
     for variant in set(kernel.variants).difference(slow):

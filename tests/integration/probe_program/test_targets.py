@@ -110,9 +110,7 @@ def test_bad_target_is_one_line_and_runs_nothing(
     assert output == ""
     assert errors.startswith(f"gilx probe: {expected}")
     assert errors.count("\n") == 1
-    assert not {"script", "package", "names"} & (
-        set(sys.modules) - modules
-    )
+    assert not {"script", "package", "names"} & (set(sys.modules) - modules)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
