@@ -9,7 +9,7 @@ import pytest
 
 from . import glue
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.any_python
 
 SOURCES = sorted((Path(__file__).parents[1] / "csrc" / "python").glob("*.c"))
 

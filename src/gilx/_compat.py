@@ -1,6 +1,6 @@
 """CPython's private attributes that gilx uses, each of them here and nowhere else.
 
-What each of them returns is checked by `tests/test_compat.py` on every Python that
+`tests/integration/test_compat.py` checks what each of them returns on every Python that
 gilx supports.
 """
 

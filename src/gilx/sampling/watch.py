@@ -342,7 +342,8 @@ def _mean_length(totals: Totals, share: float) -> tuple[float, float]:
 
     The reads take the words' cache line from the CPU that holds and releases, so that
     cycles of both are longer while they are read: by 0.1 to 0.8 µs on the machines where
-    that was measured (benchmarks/hold_lengths.py). The lower bounds allow for it.
+    that was measured (benchmarks/accuracy/hold_lengths.py). The lower bounds allow for
+    it.
 
     Where no look is known to have had the watched thread running, which needs /proc, and
     where the thread was never found in that state, any length is possible.

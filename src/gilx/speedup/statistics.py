@@ -61,7 +61,7 @@ def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float
     Probability Letters 4, 1986). A percentile bootstrap of the median picks its ends from
     the same order statistics, but too far inside for few blocks: at 7 blocks its interval
     for 95 % misses in some 12 % of all cases, at 21 in 8 %, where this one misses in some
-    5 % at any number (``benchmarks/interval_coverage.py`` simulates both).
+    5 % at any number (``benchmarks/accuracy/interval_coverage.py`` simulates both).
 
     Parameters
     ----------

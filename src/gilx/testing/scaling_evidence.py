@@ -21,7 +21,7 @@ scale well, on the other hand, then look worse than they are. So:
 * the watch tells what the GIL alone makes impossible, busy or not; nothing passes without
   its word, but where there is no GIL.
 
-`benchmarks/flake.py` measures how often the outcome is wrong.
+`benchmarks/accuracy/flake.py` measures how often the outcome is wrong.
 """
 
 from __future__ import annotations
@@ -122,9 +122,9 @@ def without_waits(share: float, block: Block, workers: int) -> float:
     left out on both sides: it counted as CPU time of all workers but that one. What is
     left of the time then is taken to be a third, if it is less: with two CPUs and one
     other process it is no less, and where it is, the waits of several coincide.
-    `benchmarks/flake.py` is how this was tried: threads in turns behind a lock have an
-    uncorrected overlap of 0.50 without waits, and 0.82 where they wait for most of the
-    time.
+    `benchmarks/accuracy/flake.py` is how this was tried: threads in turns behind a lock
+    have an uncorrected overlap of 0.50 without waits, and 0.82 where they wait for most
+    of the time.
     """
     wait = block.parallel_wait
     if wait is None:

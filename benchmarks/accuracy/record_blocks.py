@@ -1,0 +1,118 @@
+"""Record the blocks of scaling checks, so that a change of the rules can be replayed.
+
+Each trial watches a call of known kind, then times blocks of it in threads and in
+processes beside 0, 1 or 2 processes that only compute. Unlike a check, a trial does not
+stop when the answer is known: other rules may need more blocks. The file also holds the
+verdicts that today's rules reach from the recorded blocks, with what the watch saw and
+without it.
+`tests/unit/recorded_blocks.py` reads the file and replays it. Run this with nothing else
+running::
+
+    python benchmarks/accuracy/record_blocks.py --minutes 25 FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import sys
+import time
+from dataclasses import fields
+from itertools import product
+from pathlib import Path
+
+from aa_comparison import neighbours
+from flake_calls import Kind, Work
+
+from gilx.testing.checked_call import CheckedCall
+from gilx.testing.release_verdict import watched
+from gilx.testing.scaling_blocks import Arms
+from gilx.testing.scaling_evidence import Witnesses
+from gilx.testing.verdict import Block
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT))  # for the tests' reader of the file
+
+from tests.unit.recorded_blocks import EFFICIENCY, WORKERS, Recording, Trial, replay  # noqa: E402
+
+KINDS: tuple[Kind, ...] = ("released", "held", "half", "memory")
+LENGTHS = (2, 20)
+NEIGHBOURS = (0, 1, 2)
+TURN = 60.0  # seconds for which the neighbours stay the same
+SHORT, LONG = 0.02, 0.1  # seconds of the calls of one worker in a block, as in a check
+SHORT_BLOCKS, LONG_BLOCKS = 30, 20
+SECONDS = 5.0  # of blocks of one length, at most
+
+
+def rounded(value: float | None) -> float | None:
+    """Return a time with the digits that matter, so that the file is small."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+def columns(blocks: list[Block]) -> dict[str, tuple[float | None, ...]]:
+    """Return the fields of blocks, each with a value for every block."""
+    return {
+        field.name: tuple(rounded(getattr(block, field.name)) for block in blocks)
+        for field in fields(Block)
+    }
+
+
+def record(kind: Kind, length: int, count: int) -> Trial:
+    """Make one trial beside so many neighbours, which run already."""
+    call = CheckedCall(Work(kind, length), (), None)
+    release = watched(call, 1 / (WORKERS * EFFICIENCY), 6.0, warmup=15.0)
+    each = release.call_seconds
+    made: list[dict[str, tuple[float | None, ...]]] = []
+    most = max(1, math.ceil(LONG / each))
+    with Arms(call, WORKERS, most, None) as arms:
+        calls = max(1, math.ceil(SHORT / each))
+        blocks = arms.blocks(
+            calls,
+            seconds=calls * each,
+            budget=SECONDS,
+            enough=lambda blocks: len(blocks) == SHORT_BLOCKS,
+        )
+        made.append(columns(blocks))
+        tried = [blocks[i : i + 10] for i in range(0, len(blocks), 10)]
+        if not all(
+            Witnesses(some, WORKERS, EFFICIENCY, None).promising for some in tried
+        ):
+            blocks = arms.blocks(
+                most,
+                seconds=most * each,
+                budget=SECONDS,
+                enough=lambda blocks: len(blocks) == LONG_BLOCKS,
+            )
+            made.append(columns(blocks))
+        ceiling = arms.kind
+    return Trial(kind, length, count, ceiling, release, tuple(made))
+
+
+def main() -> None:
+    """Record trials of all kinds until the time is over, and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--minutes", type=float, default=25.0)
+    options = parser.parse_args()
+    end = time.monotonic() + 60 * options.minutes
+    trials: list[Trial] = []
+    cells = list(product(KINDS, LENGTHS))
+    waiting: dict[int, list[tuple[Kind, int]]] = {count: [] for count in NEIGHBOURS}
+    while time.monotonic() < end:
+        for count in NEIGHBOURS:
+            turn = min(end, time.monotonic() + TURN)
+            with neighbours(count):
+                while time.monotonic() < turn:
+                    if not waiting[count]:
+                        waiting[count] = random.sample(cells, len(cells))
+                    trials.append(record(*waiting[count].pop(), count))
+        print(len(trials), "trials", flush=True)
+    recording = Recording.judged(trials)
+    options.file.write_bytes(recording.packed())
+    for verdict, trial in zip(recording.verdicts, recording.trials, strict=True):
+        assert verdict == replay(trial)
+
+
+if __name__ == "__main__":
+    main()

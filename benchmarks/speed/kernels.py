@@ -1,0 +1,129 @@
+"""Throughput of the variants of a kernel and of its peers, and how they compare.
+
+All are timed in one run, in one thread, in blocks of random order; ratios are taken
+within a block. Run it with nothing else running::
+
+    python benchmarks/speed/kernels.py [--blocks N] [KERNEL ...]
+
+Ratios are of speeds (first over second), with an interval of the median at 95 %.
+Beside gilx's variants are timed the peers that can be had (``pip install gilx[bench]``):
+numba's versions of the Cython loops, straightforward C compiled for this machine, the
+library that a user would pick, on one thread, and for kernels that memory binds a copy
+loop that moves as many bytes. ``GILX_ISA=avx2`` in the environment gives the C kernels
+another instruction set than the best.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING
+
+import one_thread  # noqa: F401 - before NumPy is loaded
+from figures import Measured, ratio, table, typical
+from peers import LIBRARIES, peers
+
+from gilx import kernels
+from gilx.pools import SerialPool
+from gilx.pools.run import regions, run_all
+from gilx.speedup.blocks import time_blocks
+from gilx.system.environment import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gilx.kernels.kernel import Kernel
+
+__all__ = ["measure"]
+
+BLOCKS, QUICK = 21, 7
+# What the references work on: bound by memory, they must meet the same arrays.
+_REFERENCES = {"histogram": ("python",), "triad": ("python",), "heat": ("python",)}
+_LIBRARIES = tuple(library for library, _ in LIBRARIES.values())
+# What is compared with what: in the suite, and beside that by the script.
+_PEERS = (
+    *(("c-nogil", peer) for peer in ("numba", "plain C", *_LIBRARIES, "copy")),
+    ("cython-nogil", "numba"),
+)
+_VARIANTS = (
+    *(("c-nogil", "python"), ("c-nogil", "numpy"), ("c-gil", "c-nogil")),
+    *(("cython-gil", "cython-nogil"), ("cython-nogil", "c-nogil")),
+)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("kernels", nargs="*", default=list(kernels.names()))
+    parser.add_argument("--blocks", type=int, default=BLOCKS)
+    options = parser.parse_args()
+    print(describe(), "\n")
+    for name in options.kernels:
+        kernel = kernels.get(name)
+        measured = timed(kernel, kernel.variants, (*_PEERS, *_VARIANTS), options.blocks)
+        print(f"{name}, one thread")
+        print(table(measured.figures))
+        for what, why in measured.missing.items():
+            print(f"{what}: {why}")
+        print()
+
+
+def measure(subject: str, *, quick: bool = False) -> Measured:
+    """Measure a kernel for the suite: what releases the GIL, and the peers."""
+    variants = ("c-nogil", "cython-nogil")
+    blocks = QUICK if quick else BLOCKS
+    return timed(kernels.get(subject), variants, _PEERS, blocks)
+
+
+def timed(
+    kernel: Kernel,
+    variants: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    blocks: int,
+) -> Measured:
+    """Time variants of a kernel and its peers in one run of so many blocks.
+
+    Of the pairs, those are compared whose first and second were timed.
+    """
+    large = kernel.problem()
+    # The references are slow: they work on a small problem, and rates are compared.
+    slow = _REFERENCES.get(kernel.name, ("python", "numpy"))
+    small = kernel.problem(kernel.python_size)
+    beside = peers(large)
+    units = {v: (small if v in slow else large).units for v in variants}
+    units |= dict.fromkeys(beside.arms, large.units)
+    with SerialPool() as pool:
+        arms: dict[str, Callable[[], float]] = {
+            variant: partial(
+                run_all,
+                pool,
+                regions(small if variant in slow else large, variant=variant),
+            )
+            for variant in variants
+        }
+        samples = time_blocks(arms | beside.arms, blocks)
+    each = {
+        arm: [seconds / units[arm] for seconds in times] for arm, times in samples.items()
+    }
+    figures = [
+        typical(arm, [1e-6 / unit for unit in times], unit=f"million {kernel.unit}/s")
+        for arm, times in each.items()
+    ]
+    pairs = [pair for pair in pairs if pair[0] in each]
+    figures += [
+        ratio(f"{first} / {second}", each[second], each[first])
+        for first, second in pairs
+        if second in each
+    ]
+    missing = {
+        f"{first} / {second}": beside.missing[second]
+        for first, second in pairs
+        if second in beside.missing
+    }
+    return Measured(
+        tuple(figures), missing, {arm: tuple(times) for arm, times in samples.items()}
+    )
+
+
+if __name__ == "__main__":
+    main()

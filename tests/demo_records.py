@@ -1,0 +1,131 @@
+"""Made-up records of the demo, on which its words and pages are tested."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from gilx.demo.chapter import Chapter, Held, Speedup
+from gilx.demo.chapter_1_pure_python import PurePython
+from gilx.demo.chapter_2_lock import Additions, Lock
+from gilx.demo.chapter_3_waiting import Beside, Waiting
+from gilx.demo.chapter_4_processes import Moving, Processes
+from gilx.demo.chapter_5_libraries import Libraries
+from gilx.demo.chapter_6_extension import Extension, Proof
+from gilx.demo.chapter_7_interpreters import Interpreters
+from gilx.demo.chapter_8_free_threading import FreeThreaded
+from gilx.demo.chapters import Story
+from gilx.speedup.report import Loss
+from gilx.system.environment import Environment
+
+
+def row(name: str = "a", **changes: Any) -> Speedup:
+    """A speedup of two threads that take turns, but for the changes."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "pool": "threads",
+        "workers": 2,
+        "serial": 0.02,
+        "seconds": 0.02,
+        "speedup": 1.0,
+        "interval": (0.98, 1.02),
+        "ceiling": 1.95,
+        "ceiling_interval": (1.9, 1.98),
+        "ceiling_kind": "the same calls in processes",
+        "of_ceiling": 0.51,
+        "held": 1.0,
+        "losses": (Loss("GIL", 0.96, "seen"), Loss("dispatch", 0.04, "seen")),
+        "notes": (),
+    }
+    return Speedup(**fields | changes)
+
+
+def scaling(name: str = "b") -> Speedup:
+    return row(name, speedup=1.9, interval=(1.85, 1.94), of_ceiling=0.97, held=0.0)
+
+
+OUTCOMES = {
+    "no faster": row(),
+    "scales": scaling(),
+    "partly": row(speedup=1.5, interval=(1.4, 1.6)),
+    "no room": row(speedup=1.0, interval=(0.9, 1.1), ceiling=1.1),
+    "unclear": row(speedup=1.4, interval=(0.9, 1.9)),
+}
+
+
+def story(**changes: Any) -> Story:
+    """Every chapter, with figures of an idle machine with two CPUs and a GIL."""
+    chapters: dict[str, Any] = {
+        "pure": PurePython(missing=(), gil=True, threads=row("count down")),
+        "lock": Lock(
+            missing=(),
+            gil=True,
+            additions=(
+                Additions("unprotected", 100, 51, 1e-9, 2e-9),
+                Additions("GIL held", 100, 100, 1e-9, 1e-9),
+                Additions("atomic", 100, 100, 5e-9, 9e-9),
+            ),
+            price=9.0,
+            price_interval=(8.5, 9.5),
+        ),
+        "waiting": Waiting(
+            missing=(),
+            gil=True,
+            switch_interval=0.005,
+            cpus=2,
+            waits=(scaling("sleep"), row("read a file")),
+            beside=(
+                Beside("released C", 1e-4, 2e-4, 39_000.0),
+                Beside("pure Python", 5e-3, 9e-3, 190.0),
+                Beside("held C", 1e-2, 2e-2, None),
+            ),
+        ),
+        "processes": Processes(
+            missing=(),
+            gil=True,
+            processes=(scaling("pure Python"), scaling("C, held")),
+            sizes=(2_700, 220_000),
+            moving=Moving(start=0.1, message=1e-4, data=0.03, megabytes=8),
+        ),
+        "libraries": Libraries(
+            missing=("pandas is not installed: pip install pandas.",),
+            calls=(
+                Held("NumPy", "sort", 0.01, 0.001, (0.0, 0.01), 1.0, ""),
+                Held("NumPy", "tolist", 0.01, 1.0, (0.99, 1.0), 1.0, ""),
+                Held("NumPy", "x", 0.01, math.nan, (0.0, 1.0), 1.9, "too busy"),
+            ),
+            blas="kept to one thread",
+        ),
+        "extension": Extension(
+            missing=(),
+            gil=True,
+            variants=(row("C, held"), scaling("C, released")),
+            proofs=(Proof("C, held", False), Proof("C, released", True)),
+            met_held=1,
+            met_released=2,
+        ),
+        "interpreters": Interpreters(
+            missing=("needs 3.14",), gil=True, held=None, start_seconds=None
+        ),
+        "free": FreeThreaded(missing=("a GIL",), free_threaded=False, calls=()),
+    }
+    return Story(
+        environment=Environment.here(),
+        quick=True,
+        workers=2,
+        seconds=12.5,
+        **chapters | changes,
+    )
+
+
+def is_open(chapter: Chapter) -> bool:
+    """Whether any row of a chapter says that it does not tell."""
+    for field in dataclasses.fields(chapter):
+        value = getattr(chapter, field.name)
+        for row in value if isinstance(value, tuple) else (value,):
+            if getattr(row, "outcome", "") in ("unclear", "no room"):
+                return True
+            if getattr(row, "restless", False):
+                return True
+    return False

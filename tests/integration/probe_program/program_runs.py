@@ -1,0 +1,67 @@
+"""Runs of a program with and without `gilx probe`, and their comparison."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+PROBE = ("-m", "gilx", "probe")
+
+
+def python(
+    *words: str, cwd: Path, stdin: str | None = None, flags: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with its own environment variables only, and a sanitizer's."""
+    names = ("PATH", "HOME", "LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    return subprocess.run(
+        [sys.executable, *flags, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        input=stdin,
+        cwd=cwd,
+        env=kept,
+        timeout=100,
+    )
+
+
+def assert_same(
+    cwd: Path, *words: str, stdin: str | None = None, flags: Sequence[str] = ()
+) -> str:
+    """Compare a program with and without gilx; return the text that gilx adds."""
+    alone = python(*words, cwd=cwd, stdin=stdin, flags=flags)
+    watched = python(*PROBE, *words, cwd=cwd, stdin=stdin, flags=flags)
+    output, text = _constant(alone.stdout), _constant(watched.stdout)
+    assert _constant(watched.stderr) == _constant(alone.stderr)
+    assert text[: len(output)] == output
+    assert watched.returncode == alone.returncode
+    return text[len(output) :]
+
+
+def _constant(text: str) -> str:
+    """Return a text without addresses and process numbers."""
+    return re.sub("(?<=0x)[0-9a-f]+|(?<=pid=)[0-9]+", "...", text)
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+def assert_one_usage(text: str, name: str = "script.py") -> None:
+    """Check that the text is one usage and nothing else."""
+    assert re.match(rf"({re.escape(name)} (holds|releases)|inconclusive: )", text), text
+    assert text.count("  locked by anyone: ") == 1
+    assert text.count("\n  sampler: ") == 1
+    assert text.endswith(")\n")

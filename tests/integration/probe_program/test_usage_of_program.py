@@ -1,0 +1,121 @@
+"""The usage that `gilx probe` reports of a program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import gilx
+from tests.integration.probe_program.program_runs import (
+    PROBE,
+    assert_one_usage,
+    assert_same,
+    python,
+    write,
+)
+from tests.markers import needs_watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+pytestmark = [
+    needs_watch,
+]
+
+
+THREADS = """
+    import threading, time
+    def spin():
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+    def later():
+        time.sleep(0.2)
+        spin()
+    threads = [threading.Thread(target=later, name=f"worker-{i}") for i in range(2)]
+    for thread in threads:
+        thread.start()
+"""
+
+
+def test_usage_of_program_leads_with_all_threads(tmp_path: Path) -> None:
+    write(tmp_path / "script.py", THREADS)
+    usage = gilx.GilUsage.from_json(
+        assert_same(tmp_path, "script.py") and _json(tmp_path)
+    )
+    assert usage.program == "script.py"
+    assert usage.wall > 0.5  # the main thread is at its end at once
+    main, *others = usage.by_thread
+    assert main.name == "MainThread"
+    assert {share.name for share in others[:2]} == {"worker-0", "worker-1"}
+    assert usage.locked > max(share.held for share in others)
+    assert usage.doubt or "the thread that holds it most is worker-" in usage.sentence()
+
+
+def _json(directory: Path) -> str:
+    return python(*PROBE, "--json", "script.py", cwd=directory).stdout
+
+
+def test_files_are_written_where_the_command_was_started(tmp_path: Path) -> None:
+    write(tmp_path / "script.py", "import os; os.chdir('/')")
+    words = ("--timeline", "trace.json", "script.py")
+    done = python(*PROBE, *words, cwd=tmp_path)
+    assert done.stderr == ""
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+
+
+def test_page_and_picture_lead_with_the_program(tmp_path: Path) -> None:
+    pytest.importorskip("vl_convert")
+    pytest.importorskip("matplotlib")
+    write(tmp_path / "script.py", "import time; time.sleep(0.5)")
+    words = ("--html", "x.html", "--plot", "x.svg", "script.py")
+    done = python(*PROBE, *words, cwd=tmp_path)
+    assert done.stderr == ""
+    sentence = done.stdout.partition("\n")[0]
+    assert f"<p>{sentence}. " in (tmp_path / "x.html").read_text()
+    assert (tmp_path / "x.svg").read_text().startswith("<?xml")
+
+
+def test_program_that_fails_keeps_its_status_if_a_file_cannot_be_written(
+    tmp_path: Path,
+) -> None:
+    text = "import os, sys; os.rmdir('there'); sys.exit(5)"
+    write(tmp_path / "script.py", text)
+    (tmp_path / "there").mkdir()
+    done = python(*PROBE, "--timeline", "there/x.json", "script.py", cwd=tmp_path)
+    assert done.returncode == 5
+    assert done.stderr.startswith("gilx probe: timeline: can't write ")
+    assert done.stderr.count("\n") == 1
+    assert_one_usage(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["os.close(1)", "os.close(1); kept = open('data', 'w+')", "os.dup2(log.fileno(), 1)"],
+)
+def test_usage_is_not_written_to_files_of_the_program(
+    change: str, tmp_path: Path
+) -> None:
+    write(
+        tmp_path / "script.py",
+        f"import os, sys\nlog = open('log', 'w')\n{change}\nsys.stdout = None",
+    )
+    done = python(*PROBE, "script.py", cwd=tmp_path)
+    assert done.stdout == ""
+    assert_one_usage(done.stderr)
+    for name in ("log", "data"):
+        assert not (tmp_path / name).exists() or (tmp_path / name).read_text() == ""
+
+
+def test_reader_of_the_usage_may_leave(tmp_path: Path) -> None:
+    write(tmp_path / "script.py", "import sys; sys.exit(4)")
+    shell = f"{sys.executable} -m gilx probe script.py | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.stdout, done.stderr) == ("4\n", "")

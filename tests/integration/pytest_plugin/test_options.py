@@ -1,0 +1,72 @@
+"""The plugin's options and settings."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import gilx.testing
+from gilx.testing import Verdict
+from tests.integration.pytest_plugin.plugin_runs import FIXTURE, run
+
+pytest_plugins = ["pytester"]
+
+
+pytestmark = pytest.mark.thread_unsafe(reason="pytest runs in this process, too")
+
+
+@pytest.mark.usefixtures("made_up")
+def test_settings_in_a_file(pytester: pytest.Pytester) -> None:
+    pytester.makeini(
+        """
+        [pytest]
+        gilx_budget = 7
+        gilx_inconclusive = fail
+        gilx_json = found.json
+        gilx_under_xdist = true
+        """
+    )
+    done = run(pytester, FIXTURE.format(outcome="inconclusive"))
+    done.assert_outcomes(failed=3)
+    done.stdout.fnmatch_lines(["*asked for (at_least=0.5, budget=7.0)"])
+    done.stdout.fnmatch_lines(["*asked for (at_least=0.9, budget=3)"])
+    found = json.loads((pytester.path / "found.json").read_text())
+    assert (found["schema"], found["version"]) == ("gilx.verdicts", 1)
+    assert found["environment"]["gilx"] == gilx.__version__
+    tests = [each["test"].partition("::")[2] for each in found["verdicts"]]
+    assert tests == ["test_releases", "test_holds", "test_scales"]
+    verdict = Verdict.from_json(json.dumps(found["verdicts"][2]["verdict"]))
+    assert (verdict.outcome, verdict.what) == ("inconclusive", "scales")
+    # The command line has the last word.
+    done = pytester.runpytest(
+        "--gilx-budget=9", "--gilx-inconclusive=skip", "--gilx-json=other.json"
+    )
+    done.assert_outcomes(skipped=3)
+    done.stdout.fnmatch_lines(["*asked for (at_least=0.5, budget=9.0)"])
+    assert (pytester.path / "other.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--gilx-budget=x", "--gilx-budget: expected a number, got 'x'"),
+        ("--gilx-budget=0", "--gilx-budget: expected above 0"),
+        ("--gilx-budget=inf", "--gilx-budget: expected a finite number"),
+        (
+            "--gilx-inconclusive=x",
+            "--gilx-inconclusive: expected one of skip, fail, warn; got 'x'",
+        ),
+        ("--gilx-json=", "--gilx-json: expected the name of a file"),
+    ],
+)
+def test_wrong_options(pytester: pytest.Pytester, option: str, words: str) -> None:
+    done = run(pytester, "def test_nothing(): pass", option)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines([f"ERROR: gilx: {words}*"])
+
+
+def test_json_that_cant_be_written(pytester: pytest.Pytester) -> None:
+    done = run(pytester, "def test_nothing(): pass", "--gilx-json=no/such/place")
+    assert done.ret != 0
+    done.stderr.fnmatch_lines(["*gilx: --gilx-json: can't write */no/such/place*"])

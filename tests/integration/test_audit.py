@@ -1,0 +1,195 @@
+"""Audits that measure, and the command `gilx audit`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gilx.audit import (
+    Audit,
+    Line,
+    Plan,
+    PlanEntry,
+    Scaling,
+    perform,
+)
+from gilx.cli import main
+from gilx.system.environment import Environment
+from tests.markers import needs_watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "audit.toml"
+    path.write_text(text)
+    return path
+
+
+def scaling(of_ceiling: float, width: float = 0.01, **changes: Any) -> Scaling:
+    made = Scaling(
+        workers=2,
+        blocks=20,
+        speedup=2 * of_ceiling,
+        speedup_interval=(1.0, 2.0),
+        ceiling=2.0,
+        ceiling_kind="the same calls in processes",
+        of_ceiling=of_ceiling,
+        of_ceiling_interval=(of_ceiling - width, of_ceiling + width),
+        reading="scales",
+    )
+    return replace(made, **changes)
+
+
+def line(held: float, share: float, **changes: Any) -> Line:
+    made = Line(
+        name="f",
+        size=None,
+        seconds=0.1,
+        held=held,
+        held_interval=(held - 0.01, held + 0.01),
+        longest_hold=(0.0, 0.1),
+        doubt="",
+        scaling=(scaling(share),),
+    )
+    return replace(made, **changes)
+
+
+def audit(*lines: Line) -> Audit:
+    return Audit(lines, Environment.here())
+
+
+def test_an_audit() -> None:
+    plan = Plan(
+        (
+            PlanEntry(
+                "crc",
+                "zlib:crc32",
+                "data = bytes(size)",
+                ("data",),
+                sizes=(50_000, 90_000),
+                budget=1,
+            ),
+            PlanEntry("wrong", "math:sqrt", arguments=(-1,), budget=1),
+            PlanEntry("none", "math:sqrt", "import no_such", (1,), budget=1),
+        )
+    )
+    shown: list[str] = []
+    found = perform(plan, progress=shown.append)
+    labels = [each.label for each in found.lines]
+    assert labels == ["crc [50000]", "crc [90000]", "wrong", "none"]
+    for each in found.lines[:2]:
+        assert each.error == ""
+        assert [one.workers for one in each.scaling] == [2]
+        # Where there is no GIL to watch, the line says so.
+        assert each.doubt or 0 <= each.held_interval[0] <= each.held_interval[1] <= 1
+    assert found.lines[2].error.startswith("ValueError: ")  # Python's own words
+    assert "no_such" in found.lines[3].error
+    assert not found.complete
+    assert "failed: ValueError: " in str(found)
+    assert any("1 of 4, crc: " in text for text in shown)
+    assert shown[-1] == ""
+    # Figures that are not numbers are not equal to themselves; their text is.
+    assert Audit.from_json(found.to_json()).to_json() == found.to_json()
+
+
+COMPILED_ON_FIRST_USE = """
+import time
+from gilx import ckernels
+calls = []
+def work():
+    calls.append(1)
+    if len(calls) == 1:
+        ckernels.spin(1, 0, 300_000_000)
+    else:
+        time.sleep(0.01)
+"""
+
+
+@needs_watch
+def test_first_calls_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "compiled_on_first_use.py").write_text(COMPILED_ON_FIRST_USE)
+    monkeypatch.syspath_prepend(tmp_path)
+    # A quarter of the budget is for the hold fraction: less than the first call takes.
+    plan = Plan((PlanEntry("f", "compiled_on_first_use:work", budget=1.0),))
+    found = perform(plan).lines[0]
+    assert not found.error
+    assert found.held_interval[0] < 0.1, found
+
+
+def test_what_looks_worse_is_measured_again() -> None:
+    plan = Plan((PlanEntry("f", "math:sqrt", arguments=(-1,), budget=0.2),))
+    shown: list[str] = []
+    perform(plan, baseline=audit(line(0.1, 0.9)), progress=shown.append)
+    assert any("again: " in text for text in shown)
+    shown.clear()
+    perform(
+        plan, baseline=audit(line(0.1, 0.9, error="ValueError")), progress=shown.append
+    )
+    assert not any("again: " in text for text in shown)
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(
+        tmp_path,
+        """
+        [defaults]
+        budget = 1
+        [[call]]
+        target = "zlib:crc32"
+        arguments = ["bytes(30_000)"]
+        [[call]]
+        name = "left out"
+        target = "math:sqrt"
+        arguments = [-1]
+        """,
+    )
+    saved = tmp_path / "a.json"
+    words = ["audit", str(path), "--only", "crc"]
+    assert main([*words, "--json", str(saved)]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    found = Audit.from_json(saved.read_text())
+    assert said.out == f"{found}\n"
+    assert main([*words, "--json", "-"]) == 0
+    assert Audit.from_json(capsys.readouterr().out).lines[0].name == "zlib:crc32"
+    # A call that raises: it could not be measured.
+    assert main(["audit", str(path), "--only", "left"]) == 1
+    assert "failed: ValueError" in capsys.readouterr().out
+
+
+def test_the_command_with_a_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "[[call]]\nname = 'f'\ntarget = 'math:sqrt'\narguments = [-1]\nbudget = 0.2\n"
+    path, old = written(tmp_path, text), tmp_path / "old.json"
+    words = ["audit", str(path), "--baseline", str(old)]
+    old.write_text(audit(line(0.1, 0.9), line(0.1, 0.9, name="g")).to_json())
+    assert main(words) == 1
+    said = capsys.readouterr().out
+    assert "1 changed, 0 show no difference, 0 can't be compared" in said
+    assert "not in this audit: g" in said
+    assert ["f", "call", "-", "-", "worse"] in [row.split() for row in said.splitlines()]
+
+    crc = "[[call]]\nname = 'f'\ntarget = 'zlib:crc32'\narguments = ['bytes(9999)']\nbudget = 1\n"
+    path.write_text(crc)
+    best = line(math.nan, math.nan)
+    old.write_text(audit(best).to_json())
+    assert main(words) == 0
+    assert "0 changed, 0 show no difference, 2 can't" in capsys.readouterr().out
+
+    for wrong, said in (
+        ("{}", f"gilx audit: {old}: expected JSON of schema gilx.audit"),
+        ("", f"gilx audit: {old}: expected JSON of schema gilx.audit"),
+    ):
+        old.write_text(wrong)
+        assert main(words) == 2
+        assert capsys.readouterr().err.startswith(said)
+    assert main([*words, "--least", "x"]) == 2
+    assert "least: expected a number, got 'x'" in capsys.readouterr().err

@@ -1,0 +1,143 @@
+"""How the modules are built and loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gilx
+from tests.markers import needs_gcc
+
+CSRC = Path(__file__).parents[2] / "csrc"
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+
+@needs_gcc
+@pytest.mark.any_python
+@pytest.mark.parametrize(
+    "source",
+    [*sorted(CSRC.glob("kernels/*.c")), CSRC / "sampler/sampler.c"],
+    ids=lambda p: p.stem,
+)
+def test_kernels_know_nothing_of_python(source: Path, tmp_path: Path) -> None:
+    compiled = tmp_path / "kernel.o"
+    subprocess.run(
+        ["gcc", "-std=c11", "-O0", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-c",
+         source, "-o", compiled],
+        check=True,
+    )  # fmt: skip
+    names = subprocess.run(
+        ["nm", "--undefined-only", compiled], capture_output=True, text=True, check=True
+    ).stdout
+    assert not [name for name in names.split() if name.lstrip("_").startswith("Py")]
+    everything = subprocess.run(
+        ["nm", compiled], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"gilx_{source.stem}" in everything
+
+
+def test_every_kernel_has_a_source_file() -> None:
+    sources = {path.stem for path in CSRC.glob("kernels/*.c")}
+    assert sources - {"isa"} == set(gilx.kernels.names())
+
+
+def test_importing_gilx_loads_nothing_heavy() -> None:
+    done = python(
+        "import sys, gilx; print(sorted(m for m in sys.modules"
+        " if m.partition('.')[0] in ('numpy', 'concurrent', 'argparse', 'threading', 'typing')"
+        " or m.startswith('gilx.')))"
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_every_public_name_can_be_had() -> None:
+    for name in gilx.__all__:
+        assert getattr(gilx, name) is not None
+        assert name in dir(gilx)
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        gilx.nope  # noqa: B018
+
+
+IN_A_SUBINTERPRETER = """
+import sys
+import gilx.{module}
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+if sys.version_info >= (3, 13):
+    new = interpreters.create("isolated")
+else:
+    new = interpreters.create(isolated=True)
+code = '''
+import sys
+sys.path[:] = {path!r}
+{code}
+'''
+if sys.version_info >= (3, 13):
+    failed = interpreters.exec(new, code)
+    print("FAILED " + failed.formatted if failed else "fine")
+else:
+    try:
+        interpreters.run_string(new, code)
+        print("fine")
+    except interpreters.RunFailedError as error:
+        print("FAILED", error)
+"""
+
+needs_own_gil = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="sub-interpreters share the GIL before 3.12"
+)
+
+
+@needs_own_gil
+def test_ckernels_works_in_a_subinterpreter() -> None:
+    code = (
+        "from gilx.ckernels import histogram_nogil, Counter\n"
+        "out = memoryview(bytearray(2048)).cast('B').cast('q', (1, 256))\n"
+        "assert histogram_nogil(b'aab', 3, out, take=Counter(0, 1)) == 1\n"
+        "assert out[0, 97] == 2"
+    )
+    done = python(IN_A_SUBINTERPRETER.format(module="ckernels", path=sys.path, code=code))
+    assert done.stdout.strip() == "fine", done.stdout + done.stderr
+
+
+@needs_own_gil
+def test_cykernels_refuses_a_subinterpreter() -> None:
+    done = python(
+        IN_A_SUBINTERPRETER.format(
+            module="ckernels", path=sys.path, code="import gilx.cykernels"
+        )
+    )
+    assert done.stdout.startswith("FAILED"), done.stdout + done.stderr
+    assert "ImportError" in done.stdout
+    assert "does not support loading in subinterpreters" in done.stdout
+
+
+@pytest.mark.skipif(
+    not hasattr(sys, "_is_gil_enabled"), reason="needs Python 3.13 or newer"
+)
+def test_the_gil_stays_as_it_was() -> None:
+    done = python(
+        "import sys; before = sys._is_gil_enabled();"
+        "import gilx.ckernels, gilx.cykernels;"
+        "import gilx.sampling.watch, gilx.sampling._sampler;"
+        "print(before == sys._is_gil_enabled())"
+    )
+    assert done.stdout.strip() == "True", done.stderr
+
+
+def test_both_modules_are_compiled() -> None:
+    for name in ("gilx.ckernels", "gilx.cykernels"):
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert (spec.origin or "").endswith((".so", ".pyd"))

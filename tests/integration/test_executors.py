@@ -1,0 +1,192 @@
+"""Executors that somebody brings: tasks share nothing with the caller."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gilx
+from gilx.kernels.kernel import agree
+from gilx.pools import ExecutorPool
+from gilx.pools.run import regions, run_all
+from tests.implementations import SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from gilx.pools.pool import Schedule
+
+pytestmark = pytest.mark.concurrent_callers
+
+
+@contextmanager
+def loky() -> Iterator[Executor]:
+    module = pytest.importorskip("loky")
+    with module.ProcessPoolExecutor(2, timeout=60) as executor:
+        yield executor
+
+
+@contextmanager
+def dask() -> Iterator[Executor]:
+    module = pytest.importorskip("distributed")
+    with (
+        module.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as cluster,
+        module.Client(cluster) as client,
+        client.get_executor() as executor,
+    ):
+        yield executor
+
+
+EXECUTORS: dict[str, Callable[[], AbstractContextManager[Executor]]] = {
+    "ThreadPoolExecutor": partial(ThreadPoolExecutor, 2),
+    "ProcessPoolExecutor": partial(
+        ProcessPoolExecutor, 2, mp_context=get_context("spawn")
+    ),
+    "loky": loky,
+    "dask": dask,
+}
+
+
+@pytest.fixture(scope="module", params=EXECUTORS)
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    with EXECUTORS[request.param]() as started:
+        yield started
+
+
+@pytest.mark.parametrize("schedule", ["static", "dynamic"])
+def test_same_bits_as_serial(
+    kernel: gilx.kernels.Kernel, schedule: Schedule, executor: Executor
+) -> None:
+    size = SMALL[kernel.name]
+    for variant in kernel.variants[1:]:  # pure Python is slow, and no different here
+        options: dict[str, Any] = {"variant": variant, "schedule": schedule, "size": size}
+        result = gilx.run(kernel.name, pool=executor, workers=2, **options)
+        right = gilx.run(kernel.name, pool="serial", **options)
+        # References add in an order that may depend on how the items are split.
+        tolerance = kernel.tolerance if variant in ("python", "numpy") else 0
+        assert agree(result.value, right.value, tolerance), variant
+        assert result.pool == type(executor).__name__
+
+
+def test_no_items_and_fewer_than_workers(executor: Executor) -> None:
+    problem = gilx.kernels.get("histogram").problem(100)
+    data, block = problem.inputs
+    nothing = replace(problem, inputs=(data[:0], block), out=problem.out[:0])
+    with ExecutorPool(executor, 64) as pool:
+        assert run_all(pool, regions(nothing)) > 0
+        result = gilx.run("collatz", pool=pool, size=3)
+        result.problem.check(result.value, range(3))
+
+
+def test_an_exception_reaches_the_caller(executor: Executor) -> None:
+    problem = gilx.kernels.get("mandelbrot").problem(20)
+    [good] = regions(problem)
+    bad = replace(good, arguments=(*problem.inputs, problem.out[:, :5]))
+    pool = ExecutorPool(executor, 2)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="out: expected shape"):
+            pool.run(bad)
+        assert pool.run(good) > 0
+    problem.check(problem.out)
+
+
+class Counting(Executor):
+    """Runs tasks at once, and counts them."""
+
+    def __init__(self) -> None:
+        self.tasks: list[tuple[int, int]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.tasks.append(args[-2:])
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@pytest.mark.parametrize(
+    ("schedule", "items", "grain", "tasks"),
+    [
+        ("static", 100, None, 2),
+        ("static", 1, None, 1),
+        ("dynamic", 100, None, 8),
+        ("dynamic", 100, 30, 4),
+        ("dynamic", 3, None, 3),
+    ],
+)
+def test_how_many_tasks(
+    schedule: Schedule, items: int, grain: int | None, tasks: int
+) -> None:
+    executor = Counting()
+    gilx.run(
+        "collatz", pool=executor, workers=2, size=items, schedule=schedule, grain=grain
+    )
+    assert len(executor.tasks) == tasks
+    assert executor.tasks[0][0] == 0
+    assert executor.tasks[-1][1] == items
+
+
+def test_the_executor_stays_open() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        gilx.run("collatz", pool=executor, workers=1, size=10)
+        with ExecutorPool(executor, 1) as pool:
+            pass
+        assert executor.submit(len, "abc").result(30) == 3
+        with pytest.raises(RuntimeError, match="the ThreadPoolExecutor pool was closed"):
+            gilx.run("collatz", pool=pool, size=10)
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        gilx.run("collatz", pool=executor, size=10)
+
+
+@pytest.mark.thread_unsafe(reason="takes signals")
+def test_ctrl_c_comes_back_at_once_and_cancels_what_has_not_begun() -> None:
+    futures: list[Future[Any]] = []
+
+    class Never(Executor):
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            futures.append(Future())
+            return futures[-1]
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            gilx.run("collatz", pool=Never(), workers=2, size=10)
+    finally:
+        timer.join(30)
+        signal.signal(signal.SIGINT, before)
+    assert len(futures) == 8
+    assert all(future.cancelled() for future in futures)
+
+
+def test_workers_of_an_executor_are_checked() -> None:
+    with ThreadPoolExecutor(1) as executor:
+        with pytest.raises(ValueError, match="workers: expected at least 1, got 0"):
+            ExecutorPool(executor, 0)
+        with pytest.raises(ValueError, match="workers: expected at least 1, got 0"):
+            gilx.run("collatz", pool=executor, workers=0, size=10)
+
+
+def test_a_dead_worker_is_the_executors_to_report() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        broken = executor.submit(os._exit, 1)
+        with pytest.raises(RuntimeError, match="process"):
+            broken.result(60)
+        with pytest.raises(RuntimeError, match="process"):
+            gilx.run("collatz", pool=executor, workers=1, size=10)

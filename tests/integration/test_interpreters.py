@@ -1,0 +1,344 @@
+"""The pool of sub-interpreters, where Python has them."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import gilx
+from gilx.kernels.kernel import agree
+from gilx.pools import InterpreterPool
+from gilx.pools.run import regions, run_all
+from tests.implementations import SMALL
+from tests.markers import HAS_INTERPRETERS, needs_interpreters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gilx.pools.pool import Schedule
+
+pytestmark = pytest.mark.concurrent_callers
+
+VARIANTS = ("c-gil", "c-nogil")
+DEADLINE = 60
+
+
+def interpreters() -> set[Any]:
+    """All interpreters that there are."""
+    return set(importlib.import_module("concurrent.interpreters").list_all())
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[InterpreterPool]:
+    with InterpreterPool(2) as started:
+        yield started
+
+
+@pytest.mark.skipif(HAS_INTERPRETERS, reason="needs Python 3.13 or older")
+def test_older_pythons_say_what_is_needed() -> None:
+    words = "pool: interpreters needs Python 3.14 or newer; this is 3."
+    with pytest.raises(ValueError, match=words):
+        gilx.run("mandelbrot", size=20, pool="interpreters")
+    with pytest.raises(ValueError, match=words):
+        InterpreterPool(2)
+
+
+def test_it_is_always_listed() -> None:
+    assert "interpreters" in gilx.pools.names()
+
+
+@pytest.mark.parametrize("variant", ["python", "numpy", "cython-gil", "cython-nogil"])
+def test_variants_that_can_not_run_there(variant: str) -> None:
+    words = (
+        "variant: expected one of c-gil, c-nogil on the interpreters pool, since .* GIL;"
+    )
+    with pytest.raises(ValueError, match=words):
+        gilx.run("mandelbrot", size=20, pool="interpreters", variant=variant)
+
+
+@needs_interpreters
+@pytest.mark.parametrize("schedule", ["static", "dynamic"])
+def test_same_bits_as_serial(
+    kernel: gilx.kernels.Kernel, schedule: Schedule, pool: InterpreterPool
+) -> None:
+    size = SMALL[kernel.name]
+    for variant in VARIANTS:
+        options: dict[str, Any] = {"variant": variant, "schedule": schedule, "size": size}
+        result = gilx.run(kernel.name, pool=pool, **options)
+        right = gilx.run(kernel.name, pool="serial", **options)
+        assert agree(result.value, right.value, 0), variant
+        assert result.start_seconds == pool.start_seconds > 0
+
+
+@pytest.mark.thread_unsafe(reason="one process has no room for more interpreters")
+@needs_interpreters
+def test_more_workers_than_items_and_than_cpus() -> None:
+    with InterpreterPool(64) as pool:
+        for schedule in ("static", "dynamic"):
+            result = gilx.run("collatz", pool=pool, size=40, schedule=schedule)
+            result.problem.check(result.value, range(40))
+
+
+@needs_interpreters
+def test_no_items(pool: InterpreterPool) -> None:
+    problem = gilx.kernels.get("histogram").problem(100)
+    data, block = problem.inputs
+    nothing = replace(problem, inputs=(data[:0], block), out=problem.out[:0])
+    for schedule in ("static", "dynamic"):
+        assert run_all(pool, regions(nothing, schedule=schedule)) > 0
+
+
+@needs_interpreters
+def test_numbers_of_numpy_can_be_arguments(pool: InterpreterPool) -> None:
+    problem = gilx.kernels.get("triad").problem(100)
+    b, c, scalar = problem.inputs
+    for kind in (np.float64, np.float32, np.int64):
+        work = regions(replace(problem, inputs=(b, c, kind(scalar))))
+        run_all(pool, work[:1])
+        first = work[0].arguments[-1]
+        assert np.array_equal(first, b + float(kind(scalar)) * c)
+
+
+@needs_interpreters
+def test_each_worker_holds_a_gil_of_its_own(pool: InterpreterPool) -> None:
+    problem = gilx.kernels.get("mandelbrot").problem(2)
+    # Points of the first row never escape, those of the second do at once: while one
+    # worker is in a call without end, which holds its GIL, the other one gets done.
+    x, *_ = problem.inputs
+    endless = replace(problem, inputs=(np.zeros_like(x), np.array([0.0, 4.0]), 2**31 - 1))
+    [region] = regions(endless, variant="c-gil", schedule="static")
+    problem.out[:] = -1
+    caller = threading.Thread(target=pool.run, args=(region,))
+    caller.start()
+    try:
+        give_up = time.monotonic() + DEADLINE
+        while (problem.out[1] < 0).any() and time.monotonic() < give_up:
+            time.sleep(0.001)
+        assert (problem.out[1] >= 0).all()
+        assert caller.is_alive()
+    finally:
+        pool._cancel()
+        caller.join(DEADLINE)
+    assert not caller.is_alive()
+
+
+@needs_interpreters
+def test_workers_stay_in_their_interpreters_between_regions() -> None:
+    before = interpreters()
+    with InterpreterPool(2) as pool:
+        for _ in range(3):
+            gilx.run("mandelbrot", size=20, pool=pool)
+            new = interpreters() - before
+            assert len(new) == 2
+            assert all(interpreter.is_running() for interpreter in new)
+
+
+@needs_interpreters
+@pytest.mark.parametrize("closed", [True, False])
+def test_nothing_is_left_of_a_pool(closed: bool) -> None:
+    def left() -> tuple[set[Any], set[Any], set[Any]]:
+        gc.collect()  # also what other tests have dropped
+        threads = {thread.ident for thread in threading.enumerate()}
+        return interpreters(), threads, set(os.listdir("/proc/self/fd"))
+
+    before = left()
+    pool = InterpreterPool(2)
+    gilx.run("mandelbrot", size=20, pool=pool)
+    if closed:
+        pool.close()
+    del pool
+    for more, had in zip(left(), before, strict=True):
+        assert more <= had
+
+
+@needs_interpreters
+def test_a_worker_keeps_no_arrays_between_regions(pool: InterpreterPool) -> None:
+    [region] = regions(gilx.kernels.get("mandelbrot").problem(20))
+    memory = bytearray(region.arguments[-1].nbytes)
+    out = memoryview(memory).cast("B").cast("i", region.arguments[-1].shape)
+    pool.run(replace(region, arguments=(*region.arguments[:-1], out)))
+    assert any(memory)
+    out.release()
+    give_up = time.monotonic() + DEADLINE
+    while True:  # what interpreters had is given back between two lines of Python
+        try:
+            memory.append(0)
+        except BufferError:
+            assert time.monotonic() < give_up
+            time.sleep(0.001)
+        else:
+            break
+
+
+@needs_interpreters
+def test_a_region_after_one_that_nobody_waited_for(pool: InterpreterPool) -> None:
+    # As a second Ctrl-C may leave it: handed out and never waited for.
+    problem = gilx.kernels.get("mandelbrot").problem(2)
+    forever = replace(problem, inputs=(np.zeros(2), np.zeros(2), 2**31 - 1))
+    [region] = regions(forever)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InterpreterPool, "_wait", _give_up)
+        patch.setattr(InterpreterPool, "_stop", InterpreterPool._cancel)
+        with pytest.raises(TimeoutError):
+            pool.run(region)
+    result = gilx.run("mandelbrot", size=20, pool=pool)
+    result.problem.check(result.value)
+
+
+def _give_up(pool: InterpreterPool, number: int) -> list[tuple[Any, ...]]:
+    if number == pool._number and min(pool._finished) < number:
+        raise TimeoutError
+    return []
+
+
+@needs_interpreters
+def test_a_worker_that_ends_is_an_error() -> None:
+    pool = InterpreterPool(2)
+    pool._workers[1].put(("not a task",))  # type: ignore[arg-type]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the interpreters pool: worker 1 ended: "):
+            gilx.run("mandelbrot", size=20, pool=pool)
+    pool.close()
+
+
+@needs_interpreters
+def test_an_exception_reaches_the_caller(pool: InterpreterPool) -> None:
+    problem = gilx.kernels.get("mandelbrot").problem(20)
+    [good] = regions(problem)
+    bad = replace(good, arguments=(*problem.inputs, problem.out[:5]))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="out: expected shape") as caught:
+            pool.run(bad)
+        [note] = caught.value.__notes__
+        assert note.startswith("In worker ")
+        assert "of the interpreters pool:\nTraceback" in note
+        assert pool.run(good) > 0
+    problem.check(problem.out)
+
+
+@needs_interpreters
+def test_used_from_two_threads(pool: InterpreterPool) -> None:
+    def use(seed: int) -> None:
+        result = gilx.run("mandelbrot", size=60, seed=seed, pool=pool)
+        result.problem.check(result.problem.out)
+
+    with ThreadPoolExecutor(2) as callers:
+        list(callers.map(use, range(10), timeout=60))
+
+
+@needs_interpreters
+def test_closed() -> None:
+    pool = InterpreterPool(1)
+    pool.close()
+    pool.close()
+    with pytest.raises(RuntimeError, match="the interpreters pool was closed"):
+        gilx.run("mandelbrot", size=20, pool=pool)
+
+
+@needs_interpreters
+def test_a_forked_child_can_not_use_the_pool(
+    pool: InterpreterPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No fork: CPython 3.14 and 3.15 crash in the child while there are sub-interpreters.
+    monkeypatch.setattr(pool, "_process", pool._process + 1)
+    with pytest.raises(RuntimeError, match="from which this one was forked"):
+        gilx.run("mandelbrot", size=20, pool=pool)
+
+
+@pytest.mark.thread_unsafe(reason="takes signals")
+@needs_interpreters
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_ctrl_c_in_a_region(variant: str, pool: InterpreterPool) -> None:
+    problem = gilx.kernels.get("mandelbrot").problem(2)
+    forever = replace(problem, inputs=(np.zeros(2), np.zeros(2), 2**31 - 1))
+    [region] = regions(forever, variant=variant)
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer = threading.Timer(0.3, interrupt)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            pool.run(region)
+        assert time.monotonic() - sent[0] < 5
+    finally:
+        timer.join(30)
+        signal.signal(signal.SIGINT, before)
+    assert gilx.run("mandelbrot", size=20, pool=pool).seconds > 0
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+from gilx.pools import InterpreterPool
+
+def ring(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, ring)
+InterpreterPool(2).close()
+before = len(os.listdir("/proc/self/fd"))
+for _ in range(10):
+    pool = InterpreterPool(2)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    try:
+        pool.close()
+        time.sleep(0.1)
+    except KeyboardInterrupt:
+        pass
+    pool.close()
+print(len(os.listdir("/proc/self/fd")) - before, threading.active_count())
+"""
+
+
+@needs_interpreters
+def test_closing_again_after_an_interrupted_close_ends_the_workers() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    assert done.stdout == "0 1\n", done.stderr
+
+
+@needs_interpreters
+@pytest.mark.parametrize("closed", ["pool.close()", "pass"])
+def test_at_exit(closed: str) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import atexit, gilx\n"
+            "def at_exit():\n"
+            "    try:\n"
+            "        gilx.run('mandelbrot', size=20, pool=pool)\n"
+            "    except RuntimeError:\n"
+            "        print('fine')\n"
+            "atexit.register(at_exit)\n"
+            "pool = gilx.pools.InterpreterPool(2)\n"
+            "gilx.run('mandelbrot', size=20, pool=pool)\n" + closed,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "fine\n"

@@ -1,0 +1,273 @@
+"""The delay that a callable puts on others, and what a release costs."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import gilx
+from gilx import ckernels
+from gilx._compat import gil_enabled
+from gilx.errors import ArgumentError
+from gilx.sampling import latency, release_costs
+from gilx.sampling.latency import Latency, LatencyRow
+from gilx.sampling.release_costs import Costs, costs
+from tests.markers import needs_gil, needs_no_gil
+
+pytestmark = pytest.mark.concurrent_callers
+
+HOLD = 0.05
+
+
+class OopsError(Exception):
+    pass
+
+
+def held(seconds: float) -> None:
+    length = int(seconds * 1e9)
+    ckernels.spin(length, 0, length)
+
+
+@pytest.mark.thread_unsafe(reason="counts threads")
+def test_the_shape_of_what_is_found() -> None:
+    before = threading.active_count()
+    found = gilx.latency(partial(time.sleep, 1e-3), threads=[2, 1], duration=0.2)
+    assert threading.active_count() == before
+    assert [row.threads for row in found.rows] == [0, 2, 1]
+    assert found.gil == gil_enabled()
+    for row in found.rows:
+        assert 0 <= row.p50 <= row.p99 <= row.max
+        assert row.wakes >= 5
+        assert row.echoes is None or row.echoes > 0
+        assert (row.calls == 0) == (row.threads == 0)
+        assert (row.stall_p50 is None) == gil_enabled()
+    assert Latency.from_json(found.to_json()) == found
+    with pytest.raises(ArgumentError, match=r"text: expected JSON of schema gilx\.lat"):
+        Latency.from_json("{}")
+
+
+@needs_gil
+def test_a_held_call_delays_others() -> None:
+    found = gilx.latency(partial(held, HOLD), duration=0.5, echo=False)
+    baseline, row = found.rows
+    # Wakes come at any moment of a call and wait for its end: that all of a dozen meet
+    # the last fifth of one has a chance of one in 10**8.
+    assert row.max > HOLD / 5
+    assert row.echoes is None
+    assert baseline.threads == 0
+    assert found.target == "held(...)"
+    assert "Convoy delay, 1 thread: " in str(found)
+    assert max(map(len, str(found).splitlines())) <= 100
+
+
+@needs_no_gil
+def test_an_attached_call_stalls_a_stop_of_all_threads() -> None:
+    found = gilx.latency(partial(held, HOLD), duration=0.5, echo=False)
+    stalls = [row.stall_max for row in found.rows]
+    assert stalls[0] is not None
+    assert stalls[1] is not None
+    # Stops come at any moment of the call; that all of a dozen meet its last fifth has a
+    # chance of one in 10**8.
+    assert stalls[1] > HOLD / 5
+
+
+def test_the_first_call_is_made_before_delays_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    taken = latency._delays
+
+    def delays(*arguments: Any) -> list[float]:
+        order.append("delays")
+        return taken(*arguments)
+
+    def fn() -> None:
+        order.append("call")
+        time.sleep(1e-3)
+
+    monkeypatch.setattr(latency, "_delays", delays)
+    for seed in range(4):  # whether or not the baseline comes first
+        order.clear()
+        gilx.latency(fn, duration=0.05, echo=False, seed=seed)
+        assert order[0] == "call"
+
+
+@pytest.mark.thread_unsafe(reason="counts threads")
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("error", [OopsError("x"), SystemExit(3), KeyboardInterrupt()])
+def test_an_exception_comes_through_as_itself(threads: int, error: BaseException) -> None:
+    calls: list[int] = []
+
+    def fn() -> None:
+        calls.append(1)
+        if len(calls) > 5:
+            raise error
+        time.sleep(1e-3)
+
+    before = threading.active_count()
+    with pytest.raises(type(error)) as caught:
+        gilx.latency(fn, threads=[threads], duration=0.5)
+    assert caught.value is error
+    assert threading.active_count() == before
+
+
+@pytest.mark.thread_unsafe(reason="counts threads")
+def test_a_thread_that_cannot_start_leaves_nobody_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def start_two(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    before = threading.active_count()
+    monkeypatch.setattr(threading.Thread, "start", start_two)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        gilx.latency(time.time, threads=[5], duration=0.1, echo=False)
+    assert len(started) == 2
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"fn": 3}, "fn: expected a callable, got 3"),
+        ({"threads": []}, "threads: expected a sequence of whole numbers"),
+        ({"threads": 2}, "threads: expected a sequence of whole numbers"),
+        ({"threads": [0]}, "threads: expected at least 1, got 0"),
+        ({"threads": [1.5]}, "threads: expected a whole number, got 1.5"),
+        ({"period": 0}, "period: expected above 0"),
+        ({"period": "x"}, "period: expected a number, got 'x'"),
+        ({"duration": -1}, "duration: expected a finite number, at least 0"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], words: str) -> None:
+    good: dict[str, Any] = {"fn": time.time}
+    with pytest.raises(ArgumentError, match=words):
+        gilx.latency(**(good | arguments))
+
+
+def test_costs() -> None:
+    found = costs(rounds=2)
+    assert 0 < found.release_interval[0] <= found.release <= found.release_interval[1]
+    assert found.gil == gil_enabled()
+    if found.gil:
+        assert found.handover is not None
+        assert found.handover_interval is not None
+        assert 0 < found.handover_interval[0] <= found.handover
+        assert len(str(found).splitlines()) == 2
+    else:
+        assert found.handover is None
+        assert found.handover_interval is None
+    with pytest.raises(ArgumentError, match="hold: expected a finite number"):
+        costs(hold=0)
+    with pytest.raises(ArgumentError, match="rounds: expected at least 1"):
+        costs(rounds=0)
+    with pytest.raises(ArgumentError, match="budget: expected above 0"):
+        costs(budget=0)
+
+
+class Clock:
+    """A clock that stands still but while hand-overs are measured, for so long each."""
+
+    def __init__(self, round_seconds: float) -> None:
+        self.now = 0.0
+        self.holds: list[float] = []
+        self._round = round_seconds
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def handover(self, hold: float) -> float:
+        self.holds.append(hold)
+        self.now += self._round
+        return 20e-6
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Clock:
+    made = Clock(getattr(request, "param", 0.15))
+    monkeypatch.setattr(release_costs, "_handover", made.handover)
+    monkeypatch.setattr(release_costs, "gil_enabled", lambda: True)
+    monkeypatch.setattr(
+        release_costs, "time", SimpleNamespace(perf_counter=made.perf_counter)
+    )
+    return made
+
+
+@pytest.mark.parametrize(
+    ("hold", "measured", "estimated_for"),
+    [
+        (1e-6, 1e-6, None),
+        (5e-3, 5e-3, None),
+        (6e-3, 5e-3, 6e-3),
+        (0.1, 5e-3, 0.1),
+        (3600.0, 5e-3, 3600.0),
+    ],
+)
+def test_hand_overs_after_long_holds_are_estimated(
+    clock: Clock, hold: float, measured: float, estimated_for: float | None
+) -> None:
+    found = costs(hold=hold)
+    assert clock.holds == [measured] * 7
+    assert found.rounds == 7
+    assert (found.hold, found.estimated_for) == (measured, estimated_for)
+    assert ("estimated to be the same" in str(found)) is (estimated_for is not None)
+
+
+@pytest.mark.parametrize(
+    ("clock", "rounds"), [(0.15, 7), (0.6, 3), (1.1, 1), (60.0, 1)], indirect=["clock"]
+)
+def test_costs_end_with_their_budget(clock: Clock, rounds: int) -> None:
+    found = costs(hold=1.0)
+    assert found.rounds == rounds == len(clock.holds)
+    assert costs(budget=1e9, rounds=20).rounds == 20
+
+
+@needs_gil
+@pytest.mark.parametrize("hold", [20e-6, 5e-3])
+def test_costs_leave_the_switch_interval_alone(
+    monkeypatch: pytest.MonkeyPatch, hold: float
+) -> None:
+    """Other threads of the process go on as they did, and nothing has to be restored."""
+
+    def refuse(_: float) -> None:
+        raise AssertionError("the switch interval was changed")
+
+    monkeypatch.setattr("sys.setswitchinterval", refuse)
+    found = costs(hold=hold, rounds=1)
+    assert found.handover is not None
+    assert found.handover > 0
+
+
+def test_words_on_a_release() -> None:
+    known = Costs(1e-7, (9e-8, 2e-7), 2e-5, (1e-5, 3e-5), 2e-4, gil=True, rounds=7)
+    assert "is too small to pay: letting go and" in known.says_of(0)
+    assert "100 ns, which is more than it gives" in known.says_of(1e-7)
+    said = known.says_of(1e-5)
+    assert said == (
+        "a release of 10 \u00b5s is too small to pay: a waiting thread takes over in"
+        " 20 \u00b5s, and letting go and taking back costs 100 ns, 1.0% of it"
+    )
+    assert "pays only in part" in known.says_of(1e-4)
+    assert "a release of 1 ms pays: " in known.says_of(1e-3)
+    free = Costs(1e-7, (9e-8, 2e-7), None, None, 2e-4, gil=False, rounds=7)
+    assert "there is no GIL" in free.says_of(1e-3)
+    with pytest.raises(ArgumentError, match="released: expected a finite number"):
+        known.says_of(-1)
+
+
+def test_json_is_plain() -> None:
+    row = LatencyRow(0, 1, 1e-3, 1e-3, 1e-3, 0.0, None, None, None, None)
+    made = Latency("f", 5e-3, gil=True, environment="here", rows=(row,))
+    assert json.loads(made.to_json())["rows"][0]["p50"] == 1e-3

@@ -1,0 +1,523 @@
+"""The process pool: faults leave no hang, no orphan and no memory behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import gilx
+from gilx.kernels.kernel import agree
+from gilx.pools import ProcessPool, Region
+from gilx.pools.run import regions, run_all
+from gilx.system.environment import usable_cpus
+from tests.implementations import SMALL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gilx.pools.pool import Schedule
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPool]:
+    with ProcessPool(2) as started:
+        yield started
+
+
+def forever(
+    pool: ProcessPool, variant: str = "c-nogil", limit: int = 2**31 - 1
+) -> Region:
+    """Return a region of two items, each of which would take many seconds."""
+    kernel = gilx.kernels.get("mandelbrot")
+    problem = pool.place(kernel.problem(2))
+    re, im, _ = problem.inputs
+    re[:] = im[:] = 0
+    [region] = regions(replace(problem, inputs=(re, im, limit)), variant=variant)
+    return region
+
+
+def usable(pool: ProcessPool) -> None:
+    result = gilx.run("mandelbrot", pool=pool, size=30)
+    result.problem.check(result.problem.out)
+
+
+def gone(pid: int, seconds: float = 5.0) -> bool:
+    """Return whether a process ends, or is one that only waits to be collected."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def pids(pool: ProcessPool) -> list[int]:
+    return [worker.process.pid for worker in pool._workers]
+
+
+def later(action: Callable[[], object], seconds: float = 0.3) -> threading.Timer:
+    timer = threading.Timer(seconds, action)
+    timer.start()
+    return timer
+
+
+def script(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("schedule", ["static", "dynamic"])
+def test_same_bits_as_serial(
+    kernel: gilx.kernels.Kernel, schedule: Schedule, pool: ProcessPool
+) -> None:
+    size = SMALL[kernel.name]
+    for variant in kernel.variants:
+        options: dict[str, Any] = {"variant": variant, "schedule": schedule, "size": size}
+        result = gilx.run(kernel.name, pool=pool, **options)
+        right = gilx.run(kernel.name, pool="serial", **options)
+        # References add in an order that may depend on how the items are split.
+        tolerance = kernel.tolerance if variant in ("python", "numpy") else 0
+        assert agree(result.value, right.value, tolerance), variant
+        assert result.pool == "processes"
+        assert result.start_seconds == pool.start_seconds > 0
+
+
+def test_more_workers_than_items_and_than_cpus() -> None:
+    workers = usable_cpus() + 3
+    items = workers - 1
+    with ProcessPool(workers) as pool:
+        for schedule in ("static", "dynamic"):
+            result = gilx.run("collatz", pool=pool, size=items, schedule=schedule)
+            result.problem.check(result.value, range(items))
+
+
+@pytest.mark.parametrize("variant", ["python", "numpy", "c-nogil", "cython-gil"])
+def test_no_items(variant: str, pool: ProcessPool) -> None:
+    problem = gilx.kernels.get("histogram").problem(100)
+    data, block = problem.inputs
+    nothing = replace(problem, inputs=(data[:0], block), out=problem.out[:0])
+    for schedule in ("static", "dynamic"):
+        work = regions(pool.place(nothing), variant=variant, schedule=schedule)
+        assert run_all(pool, work) > 0
+
+
+def test_arrays_must_be_placed(pool: ProcessPool) -> None:
+    problem = gilx.kernels.get("mandelbrot").problem(20)
+    with pytest.raises(ValueError, match=r"region: .* pool.place\(problem\)"):
+        run_all(pool, regions(problem))
+    placed = pool.place(problem)
+    with pytest.raises(ValueError, match=r"region: .* pool.place\(problem\)"):
+        run_all(pool, regions(placed, out=problem.fresh_out()))
+    run_all(pool, regions(placed))
+    assert not problem.out.any()
+    placed.check(placed.out)
+
+
+def test_parts_of_placed_arrays_travel_as_they_are(pool: ProcessPool) -> None:
+    placed = pool.place(gilx.kernels.get("triad").problem(100))
+    b, c, scalar = placed.inputs
+    [region] = regions(placed)[:1]
+    reverse = replace(region, arguments=(b[::-1], c, scalar, placed.out))
+    with pytest.raises(BufferError, match="b: expected a C-contiguous buffer"):
+        pool.run(reverse)
+    pool.run(replace(reverse, variant="numpy"))
+    assert np.array_equal(placed.out, b[::-1] + scalar * c)
+    frozen = placed.out.view()
+    frozen.flags.writeable = False
+    with pytest.raises(BufferError, match="out: expected a writable buffer"):
+        pool.run(replace(region, arguments=(b, c, scalar, frozen)))
+
+
+def test_a_kernel_that_workers_do_not_know(pool: ProcessPool) -> None:
+    class Other(type(gilx.kernels.get("collatz"))):  # type: ignore[misc]
+        name = "other"
+
+    with pytest.raises(ValueError, match="region: expected one of gilx's kernels"):
+        run_all(pool, regions(pool.place(Other().problem(10))))
+
+
+@pytest.mark.thread_unsafe(reason="counts what the pool keeps")
+def test_what_is_no_longer_needed_is_let_go(pool: ProcessPool) -> None:
+    def maps() -> list[str]:
+        text = Path(f"/proc/{pids(pool)[0]}/maps").read_text()
+        return [line for line in text.splitlines() if "memfd:gilx" in line]
+
+    for size in range(20, 40):
+        gilx.run("nbody", pool=pool, size=size)
+    gilx.run("nbody", pool=pool, size=9)
+    assert len(pool._segments) < 20
+    assert len(maps()) < 20
+
+
+def test_results_outlive_the_pool() -> None:
+    result = gilx.run("heat", workers=1, pool="processes", size=20)
+    result.problem.check(result.value)
+
+
+def test_a_workers_exception_comes_with_its_traceback(pool: ProcessPool) -> None:
+    placed = pool.place(gilx.kernels.get("mandelbrot").problem(20))
+    [good] = regions(placed)
+    bad = replace(good, arguments=(*placed.inputs, placed.out[:5]))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="out: expected shape") as caught:
+            pool.run(bad)
+        [note] = caught.value.__notes__
+        assert note.startswith("In worker ")
+        assert "Traceback (most recent call last)" in note
+        assert pool.run(good) > 0
+    placed.check(placed.out)
+
+
+def test_used_from_two_threads(pool: ProcessPool) -> None:
+    def use(seed: int) -> None:
+        result = gilx.run("mandelbrot", size=60, seed=seed, pool=pool)
+        result.problem.check(result.problem.out)
+
+    with ThreadPoolExecutor(2) as callers:
+        list(callers.map(use, range(10), timeout=60))
+
+
+@pytest.mark.parametrize("variant", ["c-gil", "c-nogil", "cython-nogil"])
+def test_a_killed_worker_is_reported(variant: str) -> None:
+    with ProcessPool(2) as pool:
+        region = forever(pool, variant)
+        workers = pids(pool)
+        killer = later(lambda: os.kill(workers[1], signal.SIGKILL))
+        begin = time.monotonic()
+        with pytest.raises(
+            BrokenExecutor,
+            match=rf"worker 1 \(process {workers[1]}\) was killed by signal 9 .* region of "
+            "mandelbrot; the pool is closed",
+        ):
+            pool.run(region)
+        assert time.monotonic() - begin < 5
+        killer.join(30)
+        assert all(map(gone, workers))
+        with pytest.raises(RuntimeError, match="the processes pool was closed"):
+            pool.run(region)
+
+
+def test_a_worker_killed_between_regions_is_reported() -> None:
+    with ProcessPool(2) as pool:
+        usable(pool)
+        workers = pids(pool)
+        os.kill(workers[0], signal.SIGKILL)
+        assert gone(workers[0])
+        with pytest.raises(BrokenExecutor, match=r"worker 0 .* was killed by signal 9"):
+            usable(pool)
+        assert all(map(gone, workers))
+
+
+@pytest.mark.thread_unsafe(reason="takes signals")
+@pytest.mark.parametrize("variant", ["c-gil", "c-nogil", "cython-gil", "cython-nogil"])
+def test_ctrl_c_in_a_region(
+    variant: str, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a busy machine, workers may need longer to stop than a user should wait.
+    monkeypatch.setattr("gilx.pools.processes._STOP_SECONDS", 30.0)
+    region = forever(pool, variant)
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        timer = later(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pool.run(region)
+        assert time.monotonic() - sent[0] < 5
+    finally:
+        timer.join(30)
+        signal.signal(signal.SIGINT, before)
+    usable(pool)
+
+
+@pytest.mark.thread_unsafe(reason="takes signals")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_at_any_moment() -> None:
+    draw = Random(0)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with ProcessPool(2) as pool:
+            usable(pool)
+            for _ in range(60):
+                timer = threading.Timer(
+                    draw.random() / 100, os.kill, (os.getpid(), signal.SIGINT)
+                )
+                # Amid a callback of a weak reference's, Python ignores it.
+                end = time.monotonic() + 1
+                with suppress(KeyboardInterrupt):
+                    timer.start()
+                    while time.monotonic() < end:
+                        gilx.run("triad", pool=pool, size=draw.randint(1, 30))
+                with suppress(KeyboardInterrupt):  # it may be late
+                    timer.join(30)
+                usable(pool)
+            usable(pool)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.thread_unsafe(reason="takes signals")
+def test_ctrl_c_when_a_worker_does_not_stop() -> None:
+    with ProcessPool(2) as pool:
+        gilx.run("mandelbrot", pool=pool, variant="python", size=5)  # loads NumPy there
+        region = forever(pool, "python", 200_000_000)
+        workers = pids(pool)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            timer = later(lambda: os.kill(os.getpid(), signal.SIGINT))
+            with pytest.raises(KeyboardInterrupt) as caught:
+                pool.run(region)
+        finally:
+            timer.join(30)
+            signal.signal(signal.SIGINT, before)
+        assert "The processes pool was closed" in caught.value.__notes__[0]
+        assert all(map(gone, workers))
+        with pytest.raises(RuntimeError, match="the processes pool was closed"):
+            pool.run(region)
+
+
+def test_workers_leave_ctrl_c_to_the_caller(pool: ProcessPool) -> None:
+    workers = pids(pool)
+    for pid in workers:
+        os.kill(pid, signal.SIGINT)
+    usable(pool)
+    assert pids(pool) == workers
+
+
+@pytest.mark.parametrize("variant", ["python", "c-gil", "c-nogil"])
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_parent(variant: str, signal_number: int) -> None:
+    parent = script(
+        "import sys, gilx, numpy as np\n"
+        "from tests.integration.test_processes import ProcessPool, forever, pids\n"
+        "pool = ProcessPool(2)\n"
+        "region = forever(pool, sys.argv[1], 200_000_000)\n"
+        "print(*pids(pool), flush=True)\n"
+        "pool.run(region)\n",
+        variant,
+        cwd=Path(__file__).parents[2],
+    )
+    with parent:
+        assert parent.stdout is not None
+        workers = list(map(int, parent.stdout.readline().split()))
+        assert len(workers) == 2
+        time.sleep(0.3)
+        parent.send_signal(signal_number)
+        assert parent.wait(30) == -signal_number
+        assert all(map(gone, workers))
+
+
+def test_a_forked_child_can_not_use_the_pool_nor_keep_it_alive() -> None:
+    done = script(
+        "import os, sys, time, warnings, gilx\n"
+        "warnings.simplefilter('error')\n"
+        "pool = gilx.pools.ProcessPool(2)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    try:\n"
+        "        gilx.run('mandelbrot', size=20, pool=pool)\n"
+        "    except RuntimeError as error:\n"
+        "        assert 'from which this one was forked' in str(error), error\n"
+        "        pool.close()\n"
+        "        kept = [os.open(os.devnull, os.O_RDONLY) for _ in range(9)]\n"
+        "        pid = os.fork()\n"
+        "        if pid == 0:\n"
+        "            [os.fstat(descriptor) for descriptor in kept]\n"
+        "            os._exit(0)\n"
+        "        sys.exit(os.waitpid(pid, 0)[1] != 0)\n"
+        "    sys.exit(1)\n"
+        "assert os.waitpid(pid, 0)[1] == 0\n"
+        "assert gilx.run('mandelbrot', size=20, pool=pool).seconds > 0\n"
+        "print(*[worker.process.pid for worker in pool._workers], flush=True)\n"
+        "if os.fork() == 0:\n"
+        "    time.sleep(10)\n"
+        "    os._exit(0)\n"
+        "os._exit(0)\n",
+        stdin=subprocess.DEVNULL,
+    )
+    with done:
+        assert done.stdout is not None
+        assert done.stderr is not None
+        workers = list(map(int, done.stdout.readline().split()))
+        try:
+            assert done.wait(30) == 0
+            assert len(workers) == 2
+            assert all(map(gone, workers))
+        finally:
+            done.stdout.close()
+            done.stderr.close()
+
+
+@pytest.mark.parametrize("closed", ["pool.close()", "pass"])
+def test_at_exit_it_works_or_says_that_it_was_closed(closed: str) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            "import atexit, gilx\n"
+            "pool = None\n"
+            "def at_exit():\n"
+            "    try:\n"
+            "        gilx.run('mandelbrot', size=20, pool=pool)\n"
+            "    except RuntimeError as error:\n"
+            "        assert str(error) == 'the processes pool was closed'\n"
+            "    print('fine')\n"
+            "atexit.register(at_exit)\n"
+            "pool = gilx.pools.ProcessPool(2)\n"
+            "gilx.run('mandelbrot', size=20, pool=pool)\n" + closed,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.04, 0.06, 0.1])
+def test_ctrl_c_at_the_terminal_while_workers_start(seconds: float) -> None:
+    # A terminal sends it to the whole group; only the caller has something to say.
+    parent = script(
+        "import gilx\n"
+        "from gilx.pools import ProcessPool\n"
+        "try:\n"
+        "    print('ready', flush=True)\n"
+        "    while True:\n"
+        "        ProcessPool(2).close()\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n",
+        start_new_session=True,
+    )
+    with parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        time.sleep(seconds)
+        os.killpg(parent.pid, signal.SIGINT)
+        assert parent.communicate(timeout=30) == ("interrupted\n", "")
+
+
+def test_scripts_need_no_main_guard(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import gilx\n"
+        "print('once')\n"
+        "gilx.run('mandelbrot', size=20, workers=2, pool='processes')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("once\n", "")
+
+
+def test_a_worker_that_can_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gilx.system.child_python.get_executable", lambda: "/bin/false")
+    with pytest.raises(BrokenExecutor, match="ended with exit status 1 while it started"):
+        ProcessPool(2)
+    monkeypatch.setattr("gilx.system.child_python.get_executable", lambda: "/nowhere")
+    with pytest.raises(FileNotFoundError):
+        ProcessPool(2)
+
+
+def test_a_worker_that_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def refuse_the_third(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if len(started) == 2:
+            raise BlockingIOError("Resource temporarily unavailable")
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    gc.collect()  # what earlier tests left behind
+    descriptors = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as context:
+        context.setattr(subprocess, "Popen", refuse_the_third)
+        with pytest.raises(BlockingIOError, match="Resource temporarily unavailable"):
+            ProcessPool(4)
+    assert len(started) == 2
+    assert all(process.returncode is not None for process in started)
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+
+
+def test_a_region_too_large_to_send(pool: ProcessPool) -> None:
+    placed = pool.place(gilx.kernels.get("collatz").problem(10))
+    with pytest.raises(ValueError, match="region: expected arguments besides arrays of"):
+        run_all(pool, regions(replace(placed, inputs=(1 << 1_000_000,))))
+    usable(pool)
+
+
+def test_memory_that_can_not_be_had(
+    pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "posix_fallocate", refuse)
+        with pytest.raises(MemoryError, match="no 16384 bytes of memory to share: No sp"):
+            pool.place(gilx.kernels.get("triad").problem(2048))
+    usable(pool)
+
+
+INTERRUPTED = """
+import os, signal, time
+from gilx.pools import ProcessPool
+
+def ring(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGALRM, ring)
+ProcessPool(2).close()
+before = len(os.listdir("/proc/self/fd"))
+for number in range(10):
+    pool = ProcessPool(2)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.001 * number)
+    try:
+        pool.close()
+        time.sleep(0.1)
+    except KeyboardInterrupt:
+        pass
+    pool.close()
+    left = len(pool._workers)
+    del pool
+    print(left, len(os.listdir("/proc/self/fd")) - before)
+"""
+
+
+def test_closing_again_after_an_interrupted_close_ends_the_workers() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.stdout == "0 0\n" * 10, done.stderr

@@ -1,0 +1,227 @@
+"""Verdicts on the GIL. A busy machine may make them inconclusive, and never wrong."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from gilx import ckernels, testing
+from gilx.errors import NoGilError, WatchUnavailableError
+from gilx.sampling.sample_sums import Seen
+from gilx.sampling.share_interval import Ratio, interval
+from gilx.testing import ReleaseEvidence, release_verdict
+from gilx.testing.checked_call import CheckedCall
+from gilx.testing.release_verdict import (
+    judge_hold,
+    judge_release,
+    nothing_watched,
+    watched,
+)
+from tests.markers import needs_no_gil, needs_watch
+
+HOLDS = partial(ckernels.spin, 1_000_000, 0, 20_000_000)
+SLEEPS = partial(time.sleep, 0.02)
+RELEASES = partial(ckernels.spin, 0, 1_000_000, 20_000_000)
+HALF = partial(ckernels.spin, 500_000, 500_000, 20_000_000)
+
+
+def evidence(held: float | None, low: float, high: float, **more: Any) -> ReleaseEvidence:
+    found = nothing_watched(0.1, "")
+    return replace(found, held=held, held_interval=(low, high), **more)
+
+
+@pytest.mark.parametrize(
+    ("found", "side"),
+    [
+        (evidence(0.02, 0.0, 0.05), -1),
+        (evidence(0.5, 0.45, 0.55), 1),
+        (evidence(0.09, 0.05, 0.12), 0),
+        (evidence(0.09, 0.08, 0.099), 0),  # the watch itself errs by more than that
+        (evidence(0.02, 0.0, 0.05, doubt="too short"), 0),
+        (evidence(None, 0.0, 0.05), 0),
+        (evidence(1.0, 0.96, 1.0, limit=1.0), 0),
+    ],
+)
+def test_sides_of_a_limit(found: ReleaseEvidence, side: int) -> None:
+    assert found.side == side
+
+
+@needs_watch
+@pytest.mark.parametrize("call", [SLEEPS, RELEASES])
+def test_what_releases_is_never_said_to_hold(call: Any) -> None:
+    assert judge_release(call, budget=2).outcome != "fail"
+    assert judge_hold(call, budget=2).outcome != "pass"
+
+
+@needs_watch
+@pytest.mark.parametrize("call", [HOLDS, partial(sum, range(100_000))])
+def test_what_holds_is_never_said_to_release(call: Any) -> None:
+    assert judge_release(call, budget=2).outcome != "pass"
+    assert judge_hold(call, budget=2).outcome != "fail"
+
+
+@needs_watch
+def test_half_is_neither() -> None:
+    assert judge_release(HALF).outcome != "pass"
+    assert judge_hold(HALF).outcome != "pass"
+    assert judge_release(HALF, at_least=0.2).outcome != "fail"
+
+
+@needs_watch
+def test_a_failure_says_what_to_look_at() -> None:
+    found = judge_release(HOLDS)
+    if found.outcome == "inconclusive":
+        pytest.skip(found.reason)
+    assert "releases the GIL for" in found.reason
+    assert "asked for: at least 90 %" in found.reason
+    assert "Py_BEGIN_ALLOW_THREADS" in found.advice
+
+
+@needs_watch
+def test_too_short() -> None:
+    found = judge_release(int, budget=0.5)
+    assert found.outcome == "inconclusive"
+    assert found.reason.startswith("too short: a call takes")
+
+
+@needs_watch
+def test_a_call_that_takes_the_whole_budget_is_made_once() -> None:
+    made: list[float] = []
+
+    def slow() -> None:
+        made.append(0)
+        time.sleep(0.3)
+
+    found = judge_release(slow, budget=0.05)
+    assert made == [0]
+    assert isinstance(found.evidence, ReleaseEvidence)
+    assert found.evidence.calls == 1
+    assert found.outcome != "fail"
+    assert found.notes[-1].startswith("only the first call was watched")
+
+
+@needs_watch
+def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
+    calls: list[int] = []
+
+    def compiled_on_first_use() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            ckernels.spin(1, 0, 500_000_000)
+        else:
+            time.sleep(0.002)
+
+    found = judge_release(compiled_on_first_use, budget=3).evidence
+    assert isinstance(found, ReleaseEvidence)
+    assert found.first_seconds >= 0.5
+    # Stages are as long as they should be, not one call each: looks are spent on them.
+    assert found.calls >= 40 * (found.stages - 1)
+    assert found.held_interval[0] < 0.1
+
+
+@needs_watch
+def test_a_result_that_is_kept_is_noticed() -> None:
+    kept: list[bytes] = []
+
+    def cached() -> None:
+        time.sleep(0.001 if kept else 0.5)
+        kept.append(b"")
+
+    notes = judge_release(cached).notes
+    assert any("if it keeps its result, give a setup that" in note for note in notes)
+
+
+@needs_watch
+@pytest.mark.parametrize("seconds", [0.0002, 0.03])
+def test_fresh_arguments_for_every_call(seconds: float) -> None:
+    made: list[int] = []
+
+    def setup() -> tuple[int]:
+        made.append(len(made))
+        return (made[-1],)
+
+    used: list[int] = []
+
+    def use(what: str, number: int) -> None:
+        assert what == "x"
+        used.append(number)
+        time.sleep(seconds)
+
+    found = judge_release(use, "x", setup=setup, budget=0.5)
+    assert found.outcome != "fail"
+    assert sorted(used) == sorted(set(used))
+    assert set(used) <= set(made)
+
+
+@needs_watch
+def test_every_further_look_has_less_error_to_spend(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ReleaseEvidence, "side", 0)
+    monkeypatch.setattr(release_verdict, "_STAGE", 0.02)
+    found = watched(CheckedCall(time.sleep, (0.001,), None), 0.1, 0.5)
+    assert found.stages >= 3
+    assert found.level == 1 - 1e-3 / (found.stages * (found.stages + 1))
+    spent = sum(1e-3 / (k * (k + 1)) for k in range(1, 100_000))
+    assert spent < 1e-3
+
+
+@pytest.mark.parametrize(
+    "error", [NoGilError("without a GIL"), WatchUnavailableError("an unknown version")]
+)
+def test_without_a_watch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(release_verdict, "watch", refuse)
+    found = judge_release(time.sleep, 0.001)
+    assert found.outcome == "inconclusive"
+    assert found.reason == str(error)
+    with pytest.raises(testing.Inconclusive, match=str(error)):
+        testing.assert_holds_gil(time.sleep, 0.001)
+
+
+@needs_no_gil
+def test_a_build_without_a_gil() -> None:
+    assert judge_release(time.sleep, 0.001).outcome == "inconclusive"
+
+
+def looks(held: int, free: int) -> Seen:
+    n = held + free
+    own = Ratio(held, n, held, held, n, min(held, free), 0, 0)
+    return Seen(own, float(n), 0.0, n, 0, 0.0, prompt=True)
+
+
+def test_what_several_watches_saw_adds_up() -> None:
+    both = looks(30, 70) + looks(10, 190)
+    assert both.held == 40 / 300
+    assert both.looks == 300
+    assert both.doubt == ""
+    low, high = both.interval()
+    assert low < both.held < high
+    alone = looks(30, 70).interval()
+    assert high - low < alone[1] - alone[0]
+
+
+def test_bounds_hold_whatever_late_looks_missed() -> None:
+    seen = looks(100, 900)
+    low, high = seen.bounds(0.999)
+    late = replace(seen, unknown=300.0, late=300)
+    assert late.doubt.startswith("the sampler could not look in time for 30 %")
+    assert late.too_little == ""
+    assert late.bounds(0.999) == (0.0, high + 0.3)
+    assert low > 0
+    assert replace(seen, late=995).too_little.startswith("too short: 5 good looks")
+
+
+def test_surer_intervals_are_wider() -> None:
+    own = looks(30, 70).own
+    levels = (0.5, 0.95, 0.999, 0.999999)
+    ends = [interval(own, 0.02, level=level) for level in levels]
+    widths = [high - low for low, high in ends]
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1]

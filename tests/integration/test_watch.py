@@ -1,0 +1,428 @@
+"""The GIL watch: what it says of calls whose hold is known, and of bad input.
+
+Nothing here asserts how long something takes. What is known of a call is asserted of the
+interval that the watch itself states; where it says that it can't tell, which a busy
+machine may make it do, a test tries again.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import math
+import re
+import sys
+import threading
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import gilx
+from gilx import ckernels
+from gilx.errors import ArgumentError, NoGilError
+from gilx.system.environment import usable_cpus
+from tests.markers import needs_gil, needs_linux, needs_no_gil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = [
+    pytest.mark.concurrent_callers,
+    needs_linux,
+]
+
+TEXT = json.dumps({"key": [[1, 2.5, "three", None]] * 200_000})
+LIST = [(i * 7919) % 1_000_003 for i in range(1_000_000)]
+BYTES = bytes(8_000_000)
+ARRAY = np.random.default_rng(0).random(1_000_000)
+MATRIX = np.random.default_rng(0).random((1000, 1000))
+PRODUCT = np.ones_like(MATRIX)
+SORTED = np.ones_like(ARRAY)
+
+
+def sort() -> None:
+    np.copyto(SORTED, ARRAY)
+    SORTED.sort()
+
+
+HELD: dict[str, Callable[[], Any]] = {
+    "json.loads": lambda: json.loads(TEXT),
+    "sorted": lambda: sorted(LIST),
+    "re.match": lambda: re.match(r"(a+)+$", "a" * 23 + "b"),
+}
+RELEASED: dict[str, Callable[[], Any]] = {
+    "time.sleep": lambda: time.sleep(0.05),
+    "hashlib.sha256": lambda: hashlib.sha256(BYTES),
+    "zlib.compress": lambda: zlib.compress(memoryview(BYTES)),
+    # Into memory that is there: finding new pages for it takes the GIL's time too.
+    "ndarray.sort": sort,
+    "a @ a": lambda: np.matmul(MATRIX, MATRIX, out=PRODUCT),
+}
+
+
+def told(fn: Callable[[], Any]) -> gilx.GilUsage:
+    """Return a usage that concludes something."""
+    for _ in range(5):
+        usage = gilx.probe(fn, precision=0.03, budget=3)
+        if not usage.doubt:
+            return usage
+    pytest.skip(f"this machine is too busy: {usage.doubt}")
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Another thread that wants the GIL, and holds it about half of the time."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            ckernels.spin(1_000_000, 1_000_000, 20_000_000)
+
+    thread = threading.Thread(target=work, name="busy")
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+@needs_gil
+@pytest.mark.parametrize("name", HELD)
+def test_held(name: str) -> None:
+    usage = told(HELD[name])
+    assert usage.held > 0.95, usage
+    assert usage.held_interval[0] <= usage.held <= usage.held_interval[1]
+    assert usage.sentence().startswith("holds the GIL for")
+
+
+@needs_gil
+@pytest.mark.parametrize("name", RELEASED)
+def test_released(name: str) -> None:
+    usage = told(RELEASED[name])
+    assert usage.held < 0.10, usage
+    assert usage.sentence().startswith("releases the GIL for")
+
+
+@needs_gil
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("name", HELD)
+def test_held_beside_a_busy_thread(name: str) -> None:
+    usage = told(HELD[name])
+    assert usage.held_interval[1] > 0.95, usage
+
+
+@needs_gil
+@pytest.mark.usefixtures("busy")
+@pytest.mark.parametrize("name", RELEASED)
+def test_released_beside_a_busy_thread(name: str) -> None:
+    usage = told(RELEASED[name])
+    assert usage.held_interval[0] < 0.10, usage
+    assert usage.locked > usage.held
+    assert any(share.name == "busy" for share in usage.by_thread)
+
+
+@pytest.mark.thread_unsafe(reason="one thread uses the GIL")
+@needs_gil
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+def test_a_known_rhythm(part: float) -> None:
+    hold = int(1_000_000 * part)
+    for _ in range(5):
+        with gilx.watch() as watch:
+            done = ckernels.spin(hold, 1_000_000 - hold, 1_000_000_000)
+        usage = watch.usage
+        low, high = usage.held_interval
+        truth = done.held_min_ns / done.wall_ns, done.held_max_ns / done.wall_ns
+        # One in twenty intervals misses, so five in a row do not.
+        if low <= truth[1] and truth[0] <= high:
+            break
+    else:
+        pytest.fail(f"{truth} is not in the interval of any of five: {usage}")
+    assert usage.longest_hold[0] <= usage.longest_hold[1]
+    assert usage.by_thread[0].name == threading.current_thread().name
+    assert usage.by_thread[0].native_id == threading.get_native_id()
+
+
+@needs_gil
+def test_reference_looks_all_the_time() -> None:
+    if usable_cpus() < 2:
+        with pytest.raises(ArgumentError, match="reference: expected False"):
+            gilx.watch(reference=True)
+        return
+    with gilx.watch(reference=True) as watch:
+        ckernels.spin(100_000, 100_000, 100_000_000)
+    assert watch.usage.looks > 100
+
+
+@needs_gil
+def test_next_to_no_cost_is_next_to_no_looks() -> None:
+    with gilx.watch(cost=1e-20) as watch:
+        time.sleep(0.5)
+    assert watch.usage.looks < 100
+
+
+@needs_gil
+@pytest.mark.parametrize(("warmup", "made"), [(True, 8), (False, 7)])
+def test_result_and_repeats(made: int, *, warmup: bool) -> None:
+    calls: list[int] = []
+
+    def call(x: int) -> int:
+        calls.append(x)
+        return len(calls)
+
+    usage = gilx.probe(call, 3, repeat=7, warmup=warmup)
+    assert calls == [3] * made
+    assert usage.result == made
+    assert usage.repeats == 7
+    assert (usage.first is not None) == warmup
+    assert not usage.is_first
+
+
+class CompiledOnFirstUse:
+    """Holds the GIL for a time at the first call; releases it at all others."""
+
+    def __init__(self, hold: float = 0.2, release: float = 0.02) -> None:
+        self._hold, self._release = hold, release
+        self.calls = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            ckernels.spin(1, 0, int(self._hold * 1e9))
+        else:
+            time.sleep(self._release)
+
+
+@needs_gil
+@pytest.mark.parametrize("repeat", [None, 1, 5])
+def test_the_first_call_is_a_figure_of_its_own(repeat: int | None) -> None:
+    for _ in range(5):
+        usage = gilx.probe(CompiledOnFirstUse(), repeat=repeat, precision=0.1)
+        if not usage.doubt:
+            break
+    else:
+        pytest.skip(f"this machine is too busy: {usage.doubt}")
+    assert usage.held_interval[0] < 0.1, usage
+    assert usage.first is not None
+    assert usage.first.wall >= 0.2
+    assert usage.first.held_interval[1] > 0.9
+    assert not usage.is_first
+    assert "  first call, a warm-up, not counted: " in str(usage)
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+@needs_gil
+@pytest.mark.parametrize("repeat", [None, 1])
+def test_a_first_call_that_takes_the_budget_is_not_made_twice(
+    repeat: int | None,
+) -> None:
+    fn = CompiledOnFirstUse()
+    usage = gilx.probe(fn, budget=0.15, repeat=repeat)
+    assert fn.calls == 1
+    assert usage.repeats == 1
+    assert usage.first is None
+    assert usage.is_first
+    assert usage.held_interval[1] > 0.9
+    assert usage.sentence().endswith("; this was its first call")
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+@needs_gil
+def test_without_a_warm_up_the_first_call_counts() -> None:
+    fn = CompiledOnFirstUse()
+    usage = gilx.probe(fn, repeat=1, warmup=False)
+    assert fn.calls == 1
+    assert usage.held_interval[1] > 0.9
+    assert usage.first is None
+    assert not usage.is_first  # for all that is known
+
+
+@needs_gil
+def test_without_a_warm_up_calls_go_on_in_the_same_watch() -> None:
+    calls: list[float] = []
+
+    def slow_first() -> None:
+        calls.append(0)
+        if len(calls) == 1:
+            ckernels.spin(300_000_000, 0, 300_000_000)
+        time.sleep(0.02)
+
+    usage = gilx.probe(slow_first, warmup=False, budget=0.6)
+    assert usage.repeats == len(calls)
+    assert usage.first is None
+    assert usage.held_interval[1] > 0.3, usage
+
+
+@needs_gil
+def test_a_call_of_nothing_is_too_short() -> None:
+    usage = gilx.probe(int, budget=0.5)
+    assert usage.repeats > 1
+    assert "too short" in usage.doubt
+    assert str(usage).startswith("inconclusive: too short")
+    assert "too short" in gilx.probe(time.sleep, 0, repeat=1).doubt
+
+
+@needs_gil
+def test_a_raising_call_comes_through_with_a_note() -> None:
+    def fail() -> None:
+        time.sleep(0.1)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as caught:
+        gilx.probe(fail)
+    assert "gilx: what was seen of the call until then" in caught.value.__notes__[0]
+    assert_no_sampler_is_left()
+
+
+def samplers() -> int:
+    """How many threads of this process are samplers."""
+    return sum(
+        path.read_text() == "gilx-watch\n"
+        for path in Path("/proc/self/task").glob("*/comm")
+    )
+
+
+def assert_no_sampler_is_left() -> None:
+    # The kernel lists a thread for a moment after it was joined.
+    deadline = time.monotonic() + 30
+    while samplers() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert samplers() == 0
+
+
+@needs_gil
+def test_watches_nest() -> None:
+    with gilx.watch() as outer:
+        with gilx.watch() as inner:
+            ckernels.spin(1, 0, 50_000_000)
+        time.sleep(0.05)
+    assert inner.usage.wall < outer.usage.wall
+    assert outer.usage.held_interval[0] < inner.usage.held_interval[1]
+
+
+@needs_gil
+def test_a_watch_is_entered_once() -> None:
+    watch = gilx.watch()
+    with pytest.raises(RuntimeError, match="has not ended"):
+        _ = watch.usage
+    with watch, pytest.raises(RuntimeError, match="has not ended"):
+        _ = watch.usage
+    with pytest.raises(RuntimeError, match="once only"), watch:
+        pass
+
+
+@needs_gil
+def test_a_dropped_watch_stops() -> None:
+    watch = gilx.watch()
+    watch.__enter__()
+    assert samplers() == 1
+    del watch
+    gc.collect()
+    assert_no_sampler_is_left()
+
+
+@needs_gil
+def test_threads_come_and_go() -> None:
+    with gilx.watch() as watch:
+        for _ in range(20):
+            threads = [
+                threading.Thread(target=ckernels.spin, args=(200_000, 1000, 1_000_000))
+                for _ in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    assert sum(share.held for share in watch.usage.by_thread) <= 1.0 + 1e-9
+
+
+@needs_gil
+def test_watches_begin_while_threads_are_made() -> None:
+    stop = False
+    # So many that a look at all of them is interrupted.
+    known = [threading.Thread() for _ in range(2000)]
+
+    def make_threads() -> None:
+        while not stop:
+            known.append(threading.Thread())
+            known.pop()
+
+    maker = threading.Thread(target=make_threads)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    maker.start()
+    try:
+        for _ in range(20):
+            with gilx.watch():
+                pass
+    finally:
+        stop = True
+        maker.join()
+        sys.setswitchinterval(interval)
+
+
+@pytest.mark.thread_unsafe(reason="one thread uses the GIL")
+@needs_gil
+def test_a_thread_that_came_and_went_has_its_name() -> None:
+    with gilx.watch() as watch:
+        thread = threading.Thread(
+            target=ckernels.spin, args=(1, 0, 200_000_000), name="x"
+        )
+        thread.start()
+        thread.join()
+    held = {share.name: share for share in watch.usage.by_thread}
+    assert held["x"].held > 0.5
+    assert held["x"].native_id == thread.native_id
+
+
+@needs_gil
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"fn": 3}, "fn: expected something to call, got 3"),
+        ({"repeat": 0}, "repeat: expected at least 1, got 0"),
+        ({"repeat": 1.5}, "repeat: expected a whole number, got 1.5"),
+        ({"precision": 0}, "precision: expected 0.001 to 0.5, got 0"),
+        ({"precision": "1"}, "precision: expected a number, got '1'"),
+        ({"precision": math.nan}, "precision: expected 0.001 to 0.5, got nan"),
+        ({"budget": 0}, "budget: expected above 0"),
+        ({"cost": 0}, "cost: expected above 0 and at most 0.5, got 0"),
+        ({"cost": 0.6}, "cost: expected above 0 and at most 0.5, got 0.6"),
+    ],
+)
+def test_bad_input(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ArgumentError, match=re.escape(words)):
+        gilx.probe(**{"fn": int, **arguments})
+
+
+@needs_no_gil
+def test_without_a_gil_it_says_so() -> None:
+    with pytest.raises(NoGilError, match="there is none to hold"), gilx.watch():
+        pass
+    with pytest.raises(NoGilError, match="runs without a GIL"):
+        gilx.probe(int)
+
+
+@needs_gil
+def test_who_waits_is_told_where_python_tells() -> None:
+    go = threading.Event()
+
+    def wait() -> None:
+        go.wait(30)
+        ckernels.spin(1000, 1000, 300_000_000)
+
+    thread = threading.Thread(target=wait, name="waiter")
+    thread.start()
+    with gilx.watch() as watch:
+        go.set()
+        ckernels.spin(1, 0, 300_000_000)
+        thread.join()
+    wanted = {share.name: share.wanted for share in watch.usage.by_thread}
+    if sys.version_info >= (3, 15):
+        assert (wanted["waiter"] or 0) > 0, watch.usage
+        assert "waiting for it" in str(watch.usage)
+    else:
+        assert set(wanted.values()) == {None}

@@ -1,0 +1,271 @@
+"""Plans and records of audits, and the comparison of two audits."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilx.audit import (
+    Audit,
+    Line,
+    Plan,
+    PlanEntry,
+    Scaling,
+    compare,
+    perform,
+    read_plan,
+)
+from gilx.cli import main
+from gilx.errors import ArgumentError
+from gilx.system.environment import Environment
+from tests.docs.pages import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "audit.toml"
+    path.write_text(text)
+    return path
+
+
+def scaling(of_ceiling: float, width: float = 0.01, **changes: Any) -> Scaling:
+    made = Scaling(
+        workers=2,
+        blocks=20,
+        speedup=2 * of_ceiling,
+        speedup_interval=(1.0, 2.0),
+        ceiling=2.0,
+        ceiling_kind="the same calls in processes",
+        of_ceiling=of_ceiling,
+        of_ceiling_interval=(of_ceiling - width, of_ceiling + width),
+        reading="scales",
+    )
+    return replace(made, **changes)
+
+
+def line(held: float, share: float, **changes: Any) -> Line:
+    made = Line(
+        name="f",
+        size=None,
+        seconds=0.1,
+        held=held,
+        held_interval=(held - 0.01, held + 0.01),
+        longest_hold=(0.0, 0.1),
+        doubt="",
+        scaling=(scaling(share),),
+    )
+    return replace(made, **changes)
+
+
+def audit(*lines: Line) -> Audit:
+    return Audit(lines, Environment.here())
+
+
+def test_a_plan_is_read(tmp_path: Path) -> None:
+    plan = read_plan(
+        written(
+            tmp_path,
+            """
+            [defaults]
+            setup = "import operator"
+            budget = 2
+
+            [[call]]
+            target = "builtins:sorted"
+            setup = "data = list(range(size))"
+            arguments = ["data"]
+            keywords = { key = "operator.neg", reverse = true }
+            sizes = [3, 5]
+            workers = [2, 4]
+
+            [[call]]
+            name = "a sum"
+            target = "builtins:sum"
+            arguments = [[1, 2], 3]
+            budget = 1.5
+            """,
+        )
+    )
+    first, second = plan.subjects
+    assert first.name == "builtins:sorted"
+    assert (first.sizes, first.workers, first.budget) == ((3, 5), (2, 4), 2.0)
+    assert first.call(3)() == [0, 1, 2]
+    assert first.call(5)() == [0, 1, 2, 3, 4]
+    assert (second.name, second.sizes, second.budget) == ("a sum", (None,), 1.5)
+    assert second.call(None)() == 6
+    assert plan.only(["sum"]).subjects == (second,)
+    with pytest.raises(ArgumentError, match="only: expected part of one of the names"):
+        plan.only(["nope"])
+
+
+def test_a_call_is_made_anew_where_it_is_sent() -> None:
+    # A hash can't be pickled; what makes it can.
+    setup = "import hashlib\nhash = hashlib.sha256(b'x' * size)"
+    subject = PlanEntry("a", "operator:methodcaller", setup, ("'digest'",))
+    call = pickle.loads(pickle.dumps(subject.call(3)))
+    assert call.__qualname__ == "a [3]"
+    digest = PlanEntry("b", "builtins:getattr", setup, ("hash", "'name'")).call(3)
+    assert pickle.loads(pickle.dumps(digest))() == "sha256"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = ", "expected TOML: Invalid value"),
+        (f"x = {'9' * 5000}", "expected TOML: Exceeds the limit"),
+        ("", "call: expected at least one table"),
+        ("call = 3", "call: expected at least one table"),
+        ("call = [3]", "call 1: expected a table, got 3"),
+        ("defaults = 3", "defaults: expected a table, got 3"),
+        ("[calls]", "the file: expected keys among defaults, call; got 'calls'"),
+        ("[defaults]\ntarget = 'x'", "defaults: expected keys among workers, budget"),
+        ("[[call]]\nx = 1", "call 1: expected keys among target, name, arguments"),
+        ("[[call]]", "call 1: expected a target, such as 'json:loads'; got none"),
+        ("[[call]]\ntarget = 3", "call 1: target: expected text, got 3"),
+        (
+            "[[call]]\ntarget = 'nope'",
+            "call 1 (nope): target: expected module:callable, got 'nope'",
+        ),
+        (
+            "[[call]]\ntarget = 'no_such:f'",
+            "call 1 (no_such:f): target: can't import 'no_such': ModuleNotFoundError",
+        ),
+        ("[[call]]\ntarget = 'math:pi'", "target: expected a callable, but math:pi is"),
+        ("[[call]]\ntarget = 'math:sqrt'\narguments = 3", "arguments: expected a list"),
+        ("[[call]]\ntarget = 'math:sqrt'\nkeywords = 3", "keywords: expected a table"),
+        (
+            "[[call]]\ntarget = 'math:sqrt'\narguments = ['1 +']",
+            "call 1 (math:sqrt): arguments: expected Python (an expression), got '1 +'",
+        ),
+        (
+            f"[[call]]\ntarget = 'math:sqrt'\narguments = ['{'-' * 90_000}1']",
+            "call 1 (math:sqrt): arguments: expected Python (an expression), got '---",
+        ),
+        (
+            "[[call]]\ntarget = 'math:sqrt'\nsetup = '1 +'",
+            "setup: expected Python (statements), got '1 +'",
+        ),
+        ("[[call]]\ntarget = 'math:sqrt'\nsetup = 1", "setup: expected text, got 1"),
+        (
+            "[[call]]\ntarget = 'math:sqrt'\nworkers = 1",
+            "workers: expected at least 2, got 1",
+        ),
+        (
+            "[[call]]\ntarget = 'math:sqrt'\nsizes = []",
+            "sizes: expected at least one number, got none",
+        ),
+        (
+            "[[call]]\ntarget = 'math:sqrt'\nsizes = ['x']",
+            "sizes: expected a whole number, got 'x'",
+        ),
+        ("[[call]]\ntarget = 'math:sqrt'\nbudget = 0", "budget: expected above 0, got 0"),
+        (
+            "[[call]]\ntarget = 'math:sqrt'\n[[call]]\ntarget = 'math:sqrt'",
+            "call: expected one 'math:sqrt', got 2: give them names",
+        ),
+    ],
+)
+def test_a_wrong_plan(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, text)
+    assert main(["audit", str(path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"gilx audit: {path}: ")
+    assert words in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("examples/*.toml")), ids=lambda path: path.stem
+)
+def test_plans_among_the_examples(path: Path) -> None:
+    if "pandas" in path.stem:
+        pytest.importorskip("pandas")
+    plan = read_plan(path)
+    assert len(plan.subjects) > 5
+    for subject in plan.subjects:
+        subject.call(subject.sizes[0])()
+
+
+def test_a_plan_that_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "nope.toml"]) == 2
+    assert "nope.toml: can't be read: No such file" in capsys.readouterr().err
+
+
+def test_text_that_is_no_audit() -> None:
+    with pytest.raises(ArgumentError, match=r"schema gilx\.audit, version 1"):
+        Audit.from_json("{}")
+    values = json.loads(audit(line(0.1, 0.9)).to_json())
+    values["lines"][0]["held"] = "much"
+    with pytest.raises(ArgumentError, match=r"lines\[0\].held: expected float"):
+        Audit.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "verdicts"),
+    [
+        (line(0.2, 0.9), line(0.2, 0.9), ("no difference", "no difference")),
+        (line(0.2, 0.9), line(0.5, 0.5), ("worse", "worse")),
+        (line(0.5, 0.5), line(0.2, 0.9), ("better", "better")),
+        # Apart, but by less than counts.
+        (line(0.2, 0.9), line(0.23, 0.87), ("no difference", "no difference")),
+        # Much moved, but the intervals overlap.
+        (
+            line(0.2, 0.9, held_interval=(0.1, 0.35)),
+            line(0.4, 0.7, held_interval=(0.3, 0.5), scaling=(scaling(0.7, 0.2),)),
+            ("no difference", "no difference"),
+        ),
+        (line(math.nan, 0.9), line(0.9, math.nan), ("unknown", "unknown")),
+        (line(0.1, 0.9), line(0.9, 0.9, doubt="busy"), ("unknown", "no difference")),
+        (
+            line(0.1, 0.9),
+            line(0.1, 0.5, scaling=(scaling(0.5, ceiling_kind="other work"),)),
+            ("no difference", "unknown"),
+        ),
+        (
+            line(0.1, 0.9),
+            line(0.1, 0.5, scaling=(scaling(0.5, math.inf),)),
+            ("no difference", "unknown"),
+        ),
+        (line(0.1, 0.9), line(0.1, 0.9, error="TypeError"), ("worse",)),
+        (line(0.1, 0.9, error="TypeError"), line(0.1, 0.9), ("better",)),
+        (line(0, 0, error="TypeError"), line(0, 0, error="x"), ("no difference",)),
+        (line(0.1, 0.9, name="g"), line(0.1, 0.9), ()),
+        (
+            line(0.1, 0.9),
+            line(0.1, 0.5, scaling=(scaling(0.5, workers=4),)),
+            ("no difference",),
+        ),
+    ],
+)
+def test_what_changed(then: Line, now: Line, verdicts: tuple[str, ...]) -> None:
+    changes = compare(audit(then), audit(now))
+    assert tuple(change.verdict for change in changes) == verdicts
+
+
+def test_the_least_change_that_counts() -> None:
+    then, now = audit(line(0.2, 0.9)), audit(line(0.25, 0.9))
+    for least, verdict in ((0.04, "worse"), (0.06, "no difference")):
+        assert compare(then, now, least=least)[0].verdict == verdict
+    with pytest.raises(ArgumentError, match="least: expected 0 to 1"):
+        compare(then, now, least=2)
+
+
+def test_audits_of_other_machines() -> None:
+    here = audit(line(0.1, 0.9))
+    other = replace(here, environment=replace(here.environment, usable_cpus=99))
+    with pytest.raises(ArgumentError, match="baseline: expected an audit of this machin"):
+        compare(other, here)
+    assert compare(other, here, force=True)
+    # It is refused before anything is measured.
+    with pytest.raises(ArgumentError, match=r"usable CPUs: .* here, 99 there"):
+        perform(Plan((PlanEntry("f", "no:such"),)), baseline=other)

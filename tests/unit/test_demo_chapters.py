@@ -1,0 +1,271 @@
+"""Chapters of the demo: sentences follow from figures, and records travel as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+import gilx
+from gilx.cli import demo
+from gilx.demo.chapter import Chapter, Effort, Held, Speedup, grouped, speedup_table
+from gilx.demo.chapter_1_pure_python import PurePython
+from gilx.demo.chapter_4_processes import Moving, Processes, pays_from
+from gilx.demo.chapter_7_interpreters import Interpreters
+from gilx.demo.chapter_8_free_threading import FreeThreaded
+from gilx.demo.chapters import CHAPTERS, Story, tell
+from gilx.demo.decision_table import decision_table
+from gilx.demo.problem_sizes import problem_size, size_lasting
+from gilx.errors import ArgumentError
+from gilx.speedup.report import Loss, ReportRow
+from tests.demo_records import OUTCOMES, is_open, row, scaling, story
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_outcomes_follow_from_the_figures(outcome: str) -> None:
+    assert OUTCOMES[outcome].outcome == outcome
+
+
+def test_no_faster_is_said_only_where_the_machine_surely_allowed_it() -> None:
+    assert row(ceiling=1.4, ceiling_interval=(1.3, 1.5)).outcome == "no faster"
+    assert row(ceiling=1.4, ceiling_interval=(0.9, 1.5)).outcome == "unclear"
+    assert row(ceiling=math.nan, ceiling_interval=(0, math.inf)).outcome == "no faster"
+
+
+def test_no_room_is_said_only_where_the_work_found_none_either() -> None:
+    lucky = row(
+        speedup=1.5, interval=(0.8, 2.1), ceiling=1.1, ceiling_interval=(0.9, 1.3)
+    )
+    assert lucky.outcome == "unclear"
+
+
+def report_row(repeat: int, **changes: Any) -> ReportRow:
+    """A row of a report whose samples had the work so many times."""
+    fields: dict[str, Any] = {
+        field.name: math.nan for field in dataclasses.fields(ReportRow)
+    }
+    fields |= {
+        "target": "mandelbrot",
+        "variant": "c-gil",
+        "pool": "threads",
+        "workers": 2,
+        "repeat": repeat,
+        "serial_seconds": 0.01 * repeat,
+        "seconds": 0.006 * repeat,
+        "speedup": 10 / 6,
+        "speedup_interval": (1.6, 1.7),
+        "ceiling_interval": (0.0, math.inf),
+        "ceiling_kind": "processes",
+        "losses": (),
+        "notes": (),
+        "samples": {},
+    }
+    return ReportRow(**fields | changes)
+
+
+@pytest.mark.parametrize("repeat", [1, 3, 11])
+def test_times_are_of_one_unit_of_work(repeat: int) -> None:
+    found = Speedup.of(report_row(repeat), "C, held")
+    assert found.serial == pytest.approx(0.01)
+    assert found.seconds == pytest.approx(0.006)
+    [cells] = speedup_table([found], what="mandelbrot", together="2 threads").rows
+    assert cells[1:3] == ("10 ms", "6 ms")
+
+
+def test_open_chapters_are_known() -> None:
+    chapters: dict[str, Any] = {name: chapter for _, name, chapter in story().chapters()}
+    assert not is_open(chapters["extension"])
+    assert is_open(chapters["libraries"])  # a call of which nothing is known
+    open_row = row("C, held", speedup=1.3, interval=(1.1, 1.5), ceiling=2.0)
+    assert open_row.outcome == "unclear"
+    changed = dataclasses.replace(chapters["extension"], variants=(open_row,))
+    assert is_open(changed)
+
+
+def test_more_round_trips_than_their_delay_allows_are_marked() -> None:
+    waiting = story().waiting
+    assert waiting is not None
+    released, python, held = waiting.beside
+    quick = dataclasses.replace(python, echoes=9_000.0)
+    restless = dataclasses.replace(waiting, beside=(released, quick, held))
+    assert restless.tables()[1].rows[1][-1] == "9,000 ?"
+    assert "did not compute all the time" in " ".join(restless.sentences())
+    assert "?" not in "".join(row[-1] for row in waiting.tables()[1].rows)
+    assert "190 beside pure Python" in " ".join(waiting.sentences())
+
+
+def test_missing_workers_are_told_by_the_measured_losses() -> None:
+    lost = (
+        Loss("unexplained", 0.1, ""),
+        Loss("dispatch", 0.4, ""),
+        Loss("GIL", -0.2, ""),
+    )
+    slow = row("C, held", speedup=1.7, interval=(1.6, 1.7), ceiling=2.1, losses=lost)
+    assert slow.outcome == "partly"
+    sentence = "Of the 2 workers of C, held, 0.30 are lost: 0.30 to dispatch."
+    assert slow.lost() == sentence
+    assert grouped([slow], {"partly": "In part"})[-1] == sentence
+    assert "0.96 to the GIL" in row().lost()
+    assert scaling().lost() == ""
+    assert row(losses=()).lost() == ""
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+@pytest.mark.parametrize("unit", [1e-9, 1e-7, 1e-5])
+def test_sizes_follow_from_a_time(power: int, unit: float) -> None:
+    def timed(size: int) -> float:
+        return 1e-6 + unit * float(size) ** power
+
+    size = size_lasting(timed, 0.02)
+    assert timed(size) == pytest.approx(0.02, rel=0.2)
+    assert set(str(size)[2:]) <= {"0"}
+
+
+def test_work_that_takes_too_long_at_once_is_small() -> None:
+    assert size_lasting(lambda size: 1.0 * size, 0.02) == 1
+
+
+def test_problems_are_sized_by_what_they_take() -> None:
+    kernel = gilx.kernels.get("collatz")
+    quick, slow = (problem_size(kernel, name, 0.002) for name in ("c-gil", "python"))
+    assert quick > 2 * slow
+
+
+def test_too_few_blocks_say_nothing() -> None:
+    few = row(interval=(0.0, math.inf))
+    assert few.outcome == "unclear"
+    assert "too few blocks" in few.words()
+
+
+def test_without_a_ceiling_it_is_the_workers_that_count() -> None:
+    assert row(speedup=1.9, interval=(1.8, 2), ceiling=math.nan).outcome == "scales"
+    assert row(speedup=1.4, interval=(1.3, 1.5), ceiling=math.nan).outcome == "partly"
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("gil", [True, False])
+def test_chapters_have_words_for_every_outcome(outcome: str, gil: bool) -> None:
+    found = OUTCOMES[outcome]
+    waiting, extension = story().waiting, story().extension
+    assert waiting is not None
+    assert extension is not None
+    chapters: list[Chapter] = [
+        PurePython(missing=(), gil=gil, threads=found),
+        dataclasses.replace(waiting, gil=gil, waits=(found,)),
+        Processes(
+            missing=(),
+            gil=gil,
+            processes=(found,),
+            sizes=(9,),
+            moving=Moving(0.1, 1e-4, 0.03, 8),
+        ),
+        dataclasses.replace(extension, gil=gil, variants=(found,)),
+        Interpreters(missing=(), gil=gil, held=found, start_seconds=0.1),
+        FreeThreaded(missing=(), free_threaded=True, calls=(found,)),
+    ]
+    for chapter in chapters:
+        said = " ".join(chapter.sentences())
+        assert found.words() in said
+        turns = "take turns" in said and isinstance(chapter, PurePython)
+        assert turns == (
+            isinstance(chapter, PurePython) and gil and outcome == "no faster"
+        )
+
+
+def test_words_about_a_counter() -> None:
+    lock = story().lock
+    assert lock is not None
+    assert "lost 49 %" in " ".join(lock.sentences())
+    unprotected, held, atomic = lock.additions
+    lucky = dataclasses.replace(
+        lock, additions=(dataclasses.replace(unprotected, kept=100), held, atomic)
+    )
+    assert "none was lost this time, by luck" in " ".join(lucky.sentences())
+    # A share that rounds to nothing is not nothing.
+    loses = dataclasses.replace(held, kept=99)
+    free = dataclasses.replace(lock, gil=False, additions=(unprotected, loses, atomic))
+    assert "The call that would hold the GIL lost 1.0 %" in " ".join(free.sentences())
+
+
+def test_what_pays() -> None:
+    # 1 ms alone, half of it by two, and half for moving it: even.
+    assert pays_from(0.5e-3, 2.0) == pytest.approx(1e-3)
+    processes = story().processes
+    assert processes is not None
+    assert processes.gain() == 1.9
+    said = " ".join(processes.sentences())
+    assert "pays from about 211 µs of work" in said
+    # Rows whose times are alike do not do the same work.
+    assert "about 30 ms: 2,700 in pure Python; 220,000 in C, held." in said
+    nothing = dataclasses.replace(processes, processes=(row(),), sizes=(9,))
+    assert nothing.gain() is None
+    assert "No gain was seen" in " ".join(nothing.sentences())
+
+
+def test_shares_of_calls() -> None:
+    libraries = story().libraries
+    assert libraries is not None
+    assert [call.outcome for call in libraries.calls] == [
+        "releases it",
+        "holds it",
+        "unclear",
+    ]
+    assert Held("a", "b", 1.0, 0.5, (0.45, 0.55), 1.0, "").outcome == "in part"
+    assert Held("a", "b", 1.0, 0.5, (0.2, 0.8), 1.0, "").outcome == "unclear"
+    assert "Threads of its own had NumPy x." in libraries.sentences()
+
+
+def test_decisions() -> None:
+    table = decision_table(story())
+    here = {line[0]: line[2] for line in table.rows}
+    assert here["Python that computes"] == (
+        "2 threads 1.00x; 2 processes 1.90x; for tasks of 211 µs or more"
+    )
+    assert here["NumPy, pandas"] == "of 3 calls 1 release it, 0 in part"
+    assert here["a Python without GIL"] == "-"
+    doubtful = story(pure=PurePython(missing=(), gil=True, threads=OUTCOMES["unclear"]))
+    assert "2 threads 1.40x?;" in decision_table(doubtful).rows[2][2]
+    nothing = story(**dict.fromkeys(CHAPTERS))
+    assert {line[2] for line in decision_table(nothing).rows} == {"-"}
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_text_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for number, _, chapter in story().chapters():
+        text = demo._chapter(number, chapter, first=False)
+        assert chapter.title[:20] in text
+        # Tables are as wide as their figures.
+        assert max(map(len, text.splitlines())) <= max(80, columns)
+    assert max(map(len, demo._end(story()).splitlines())) <= max(80, columns)
+
+
+def test_json_brings_everything_back() -> None:
+    told = story()
+    text = told.to_json()
+    again = Story.from_json(text)
+    # Not a number is not equal to itself.
+    assert again.to_json() == text
+    assert again.pure == told.pure
+    assert [name for _, name, _ in again.chapters()] == list(CHAPTERS)
+    assert Story.from_json(story(lock=None).to_json()).lock is None
+    with pytest.raises(
+        ArgumentError, match=r"gilx\.story, version 1; got gilx\.story, version 2"
+    ):
+        Story.from_json(text.replace('"version": 1', '"version": 2', 1))
+    with pytest.raises(ArgumentError, match=r"text\.quick: expected bool"):
+        Story.from_json(text.replace('"quick": true', '"quick": 3'))
+
+
+@pytest.mark.parametrize("number", [0, 9, -1])
+def test_chapters_that_are_none(number: int) -> None:
+    with pytest.raises(ArgumentError, match=f"chapter: expected 1 to 8, got {number}"):
+        tell([number])
+
+
+def test_efforts() -> None:
+    quick, full = (Effort(quick, 2, print) for quick in (True, False))
+    assert quick.seconds(1) < full.seconds(1) == 1
+    assert 6 <= quick.blocks < full.blocks  # fewer than 6 have no interval

@@ -1,0 +1,143 @@
+"""Files are written completely or not at all, and what is read from them is checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+import gilx
+from gilx.cli import main
+from gilx.errors import ArgumentError, one_of
+from gilx.files import replacing, save_text
+from gilx.sampling.latency import LatencyRow
+from gilx.sampling.prediction import Prediction
+from gilx.sampling.timeline import Timeline
+
+pytestmark = pytest.mark.concurrent_callers
+
+
+def test_a_text_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    save_text(path, "first é\n")
+    path.chmod(0o640)
+    save_text(path, "second")
+    assert path.read_text() == "second"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_secret_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("before")
+    path.chmod(0o600)
+    with replacing(path) as fresh:
+        assert stat.S_IMODE(fresh.stat().st_mode) == 0o600
+        fresh.write_text("after")
+    assert path.read_text() == "after"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("before")
+    with pytest.raises(ZeroDivisionError), replacing(path) as fresh:
+        fresh.write_text("half of wh")
+        raise ZeroDivisionError
+    with pytest.raises(UnicodeEncodeError):
+        save_text(path, "\ud800")
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_links_and_devices_stay_what_they_are(tmp_path: Path) -> None:
+    path, link = tmp_path / "x", tmp_path / "link"
+    path.write_text("before")
+    link.symlink_to(path)
+    save_text(link, "after")
+    assert link.is_symlink()
+    assert path.read_text() == "after"
+    save_text(os.devnull, "nothing")
+    assert not Path(os.devnull).is_file()
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_what_cannot_be_written_is_said(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "no" / "x")
+    few = ("--workers", "1", "--blocks", "1", "--size", "8", "--budget", "0.1")
+    assert main(["measure", "triad", *few, "--pools", "serial", option, path]) == 2
+    error = capsys.readouterr().err
+    assert f"{option[2:]}: can't write" in error
+    assert error.count("\n") == 1
+
+
+ROW = tuple(each.name for each in dataclasses.fields(LatencyRow))
+LATENCY = {
+    "schema": "gilx.latency",
+    "version": 1,
+    "target": "x",
+    "period": 0.005,
+    "gil": True,
+    "environment": "here",
+    "rows": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        (gilx.Latency, LATENCY, "text.rows: expected the baseline and at least one more"),
+        (gilx.Latency, LATENCY | {"rows": ["x"]}, r"text.rows\[0\]: expected an object"),
+        (
+            gilx.Latency,
+            LATENCY | {"rows": [dict.fromkeys(ROW, 10**400)]},
+            "text.rows.0..threads: expected a whole number of 64 bits, got 1000",
+        ),
+        (gilx.Latency, LATENCY | {"more": 1}, "text: expected no field 'more'"),
+        (
+            Timeline,
+            {"schema": "gilx.timeline/1", "lanes": [], "wall": "x", "since": 0},
+            "text.wall: expected float, got 'x'",
+        ),
+        (
+            Timeline,
+            {
+                "schema": "gilx.timeline/1",
+                "lanes": [{"name": "x", "native_id": 1, "spans": [[0, 1, "nothing"]]}],
+                "wall": 1,
+                "since": 0,
+            },
+            r"text.lanes\[0\].spans\[0\]\[2\]: expected one of holding",
+        ),
+    ],
+)
+def test_damaged_records_are_refused(kind: type, fields: object, words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        kind.from_json(json.dumps(fields))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "9" * 5000])
+def test_what_json_chokes_on_is_refused(text: str) -> None:
+    for kind in (gilx.GilUsage, gilx.Latency, Prediction, gilx.Report, Timeline):
+        with pytest.raises(ArgumentError, match=r"^text: expected"):
+            kind.from_json(text)
+
+
+def test_wrong_words_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["probe", "json:loads", "--budget"], ["run", "triad", "a\nb", "c"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_messages_are_short_however_long_what_was_given() -> None:
+    for given in ("x" * 5000, "a\nb\x1b", 10**5000, [0] * 999):
+        with pytest.raises(ArgumentError, match=r"^name: expected one of a; got .{,62}$"):
+            one_of("name", given, ["a"])

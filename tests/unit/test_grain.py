@@ -1,0 +1,155 @@
+"""Grains: the choice among rows, words, and records."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import gilx
+from gilx.errors import ArgumentError
+from gilx.speedup import grain
+from gilx.speedup.grain_record import Grain, GrainRow
+from gilx.system.environment import Environment
+from gilx.system.load import between, snapshot
+
+
+def row(size: int, low: float) -> GrainRow:
+    return GrainRow(size, 2e-3, 1e-3, low + 0.1, (low, low + 0.2))
+
+
+FOUND = Grain(
+    target="collatz",
+    variant="c-nogil",
+    pool="threads",
+    workers=2,
+    grain=8,
+    work=1e-3,
+    region=4e-5,
+    region_interval=(3e-5, 5e-5),
+    claim=3e-8,
+    release=1e-7,
+    handover=None,
+    item=1e-5,
+    blocks=9,
+    rows=(row(4, 0.8), row(8, 1.5)),
+    environment=Environment.here(),
+    conditions=between(snapshot(), snapshot()),
+)
+
+
+@pytest.mark.parametrize(
+    ("lows", "expected"),
+    [
+        ([0.5, 0.9], None),
+        ([1.1], 1),
+        ([0.5, 1.1, 1.2], 2),
+        # One that wins by chance does not count if a larger one loses.
+        ([1.1, 0.9, 1.2, 1.3], 4),
+        ([1.1, 1.2, 0.9], None),
+    ],
+)
+def test_the_smallest_grain_that_wins(lows: list[float], expected: int | None) -> None:
+    found = grain._smallest([row(2**n, low) for n, low in enumerate(lows)])
+    assert (None if found is None else found.grain) == expected
+
+
+def test_which_grains_are_tried() -> None:
+    assert grain._grains(expected=0.01, most=1000) == [1]
+    assert grain._grains(expected=1, most=1000) == [1, 2, 4, 8, 16, 32, 64]
+    assert grain._grains(expected=1e9, most=10) == [1, 2, 4, 8]
+
+
+def test_the_budget_is_kept() -> None:
+    blocks, chosen = grain._plan([1, 2, 4], 1e-3, 1e-4, 2, 60)
+    assert (blocks, chosen) == (101, [1, 2, 4])
+    # The largest is left out.
+    blocks, chosen = grain._plan([1, 2, 4], 1e-2, 1e-4, 2, 1.5)
+    assert (blocks, chosen) == (11, [1, 2])
+    assert blocks >= 9
+    with pytest.raises(
+        ArgumentError, match="budget: expected at least 41 seconds for 10"
+    ):
+        grain._plan([1, 2, 4], 1.0, 1e-2, 2, 5)
+
+
+def one_line(found: Grain) -> str:
+    """Return its words however the lines were broken."""
+    return " ".join(str(found).split())
+
+
+def test_words() -> None:
+    assert one_line(FOUND).startswith(
+        "collatz c-nogil, 2 workers (threads): from 8 items each they beat one thread;"
+        " that is 1 ms of work handing"
+    )
+    assert "so both should be even at 4 items each" in str(FOUND)
+    assert "hand" not in str(FOUND).split("back")[1].split("\n")[0]
+    busy = replace(FOUND, conditions=replace(FOUND.conditions, others=0.9))
+    assert "figures doubtful: * " in one_line(busy)
+    assert " * other processes took 0.90 CPUs" in one_line(busy)
+    never = replace(
+        FOUND, variant=None, target="f", grain=None, work=None, rows=(row(8, 0.8),)
+    )
+    assert one_line(never).startswith(
+        "f, 2 workers (threads): they did not beat one thread with up to 8 items each"
+    )
+    alone = replace(never, environment=replace(FOUND.environment, usable_cpus=1))
+    assert "with one usable CPU they can't" in one_line(alone)
+    several = replace(FOUND.environment, usable_cpus=2, gil=True)
+    words = "gilx probe tells whether the work holds the GIL"
+    assert words in one_line(replace(never, environment=several))
+    assert words not in one_line(replace(never, environment=replace(several, gil=False)))
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "words"),
+    [
+        ("nope", {}, "kernel: expected one of mandelbrot, "),
+        (3, {}, "target: expected a kernel, its name, or a callable that takes start"),
+        (print, {}, "items: expected how many items the callable has, got None"),
+        (print, {"items": 0}, "items: expected at least 1, got 0"),
+        (print, {"items": 1}, "items: expected an item for each of 2 workers, got 1"),
+        (print, {"items": 9, "size": 3}, "size: expected None for a callable, got 3"),
+        (print, {"items": 9, "variant": "x"}, "variant: expected None for a callable"),
+        ("collatz", {"items": 9}, "items: expected None for a kernel, whose size says"),
+        ("collatz", {"size": 1}, "size: expected an item for each of 2 workers, got 1"),
+        ("collatz", {"size": 0}, "size: expected at least 1, got 0"),
+        ("collatz", {"variant": "x"}, "variant: expected one of python, "),
+        ("collatz", {"workers": 1}, "workers: expected at least 2, got 1"),
+        ("collatz", {"pool": "serial"}, "pool: expected one of threads"),
+        ("collatz", {"pool": "native"}, "pool: expected one of threads"),
+        ("collatz", {"budget": 0}, "budget: expected 0.1 to 3600, got 0"),
+        ("collatz", {"seed": -1}, "seed: expected at least 0, got -1"),
+    ],
+)
+def test_bad_input(target: Any, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        gilx.grain(target, **{"workers": 2, **arguments})
+    assert words in str(caught.value)
+
+
+def test_bad_files() -> None:
+    text = FOUND.to_json()
+    fields = json.loads(text)
+    for change, words in (
+        ({"rows": []}, "text.rows: expected at least one row"),
+        ({"workers": 0}, "text.workers: expected at least 1"),
+        ({"version": 9}, "a newer gilx wrote it"),
+        ({"environment": None}, "text.environment: expected an object, got None"),
+        ({"rows": [{}]}, "text.rows[0]: expected a field 'grain', got none"),
+    ):
+        with pytest.raises(ArgumentError) as caught:
+            Grain.from_json(json.dumps({**fields, **change}))
+        assert words in str(caught.value)
+    with pytest.raises(ArgumentError, match="got other text"):
+        Grain.from_json(text[: len(text) // 2])
+
+
+def test_the_expected_grain() -> None:
+    assert FOUND.expected == pytest.approx(4)
+    assert replace(FOUND, item=0.0).expected == math.inf
+    assert "even" not in str(replace(FOUND, item=0.0))

@@ -1,0 +1,58 @@
+"""Recorded blocks of scaling checks: the rules of today reach the recorded verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from gilx.testing import Block
+from gilx.testing.release_verdict import nothing_watched
+from tests.unit.recorded_blocks import Outcomes, Recording, Trial, replay
+from tests.unit.test_scaling_evidence import block
+
+pytestmark = pytest.mark.any_python
+
+# `python benchmarks/accuracy/record_blocks.py --minutes 25 FILE` writes such a file.
+FILE = Path(__file__).parents[1] / "data" / "recorded_blocks.json.gz"
+
+
+@pytest.mark.skipif(not FILE.exists(), reason=f"{FILE.name} is not recorded yet")
+def test_rules_reach_the_recorded_verdicts() -> None:
+    recording = Recording.read(FILE.read_bytes())
+    assert len(recording.trials) > 100
+    differing = [
+        (number, trial.kind, trial.length, trial.neighbours, recorded, now)
+        for number, (trial, recorded) in enumerate(
+            zip(recording.trials, recording.verdicts, strict=True)
+        )
+        if (now := replay(trial)) != recorded
+    ]
+    assert differing == []
+
+
+@pytest.mark.parametrize(
+    ("blocks", "outcome", "count"),
+    [
+        ([block(1.0, 1.0)] * 20, "pass", 13),
+        ([block(0.5, 0.5)] * 20, "fail", 13),
+        ([block(1.0, 0.5)] * 20, "inconclusive", 20),
+    ],
+)
+def test_replay_stops_where_a_check_would(
+    blocks: list[Block], outcome: str, count: int
+) -> None:
+    columns = {
+        field.name: tuple(getattr(one, field.name) for one in blocks)
+        for field in fields(Block)
+    }
+    release = replace(
+        nothing_watched(0.625, ""), held=0.1, held_interval=(0.0, 0.2), call_seconds=0.02
+    )
+    kind = "the same calls in processes"
+    trial = Trial("released", 2, 0, kind, release, (columns,))
+    recording = Recording.read(Recording.judged([trial]).packed())
+    assert recording.trials[0].blocks() == [blocks]
+    assert recording.verdicts == (replay(trial),)
+    assert replay(trial) == Outcomes(outcome, outcome, count)

@@ -1,0 +1,296 @@
+"""Decisions on scaling that follow from made-up blocks."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import astuple, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilx.testing import Block, ScalingEvidence, Verdict
+from gilx.testing.release_verdict import nothing_watched
+from gilx.testing.scaling_evidence import Witnesses, overlap
+from gilx.testing.scaling_verdict import judge_scaling
+from tests.markers import needs_two_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def scaling(verdict: Verdict) -> ScalingEvidence:
+    assert isinstance(verdict.evidence, ScalingEvidence)
+    return verdict.evidence
+
+
+def block(reached: float, unhindered: float, ceiling: float = 2.0) -> Block:
+    """A block of two workers in which a call takes 1 s alone."""
+    together = 2 / ceiling
+    return Block(
+        serial=1.0,
+        parallel=together / reached,
+        ceiling=together,
+        ceiling_serial=None,
+        serial_cpu=1.0,
+        parallel_cpu=2.0,
+        ceiling_cpu=2.0,
+        serial_own=1.0,
+        parallel_own=1.0 / unhindered,
+        ceiling_own=1.0,
+        serial_wait=0.0,
+        parallel_wait=0.0,
+        ceiling_wait=0.0,
+        process_cpu=2.0,
+        steal=0.0,
+        throttled=0,
+    )
+
+
+def judged(
+    blocks: Sequence[Block], *, efficiency: float = 0.8, side: int = -1
+) -> Witnesses:
+    low = {-1: 0.0, 0: 0.5, 1: 0.9}[side]
+    held = {-1: 0.1, 0: 0.625, 1: 1.0}[side]
+    found = replace(
+        nothing_watched(0.625, ""), held=held, held_interval=(low, held + 0.1)
+    )
+    assert found.side == side
+    return Witnesses(blocks, 2, efficiency, found)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "decision"),
+    [
+        ([block(1.0, 1.0)] * 13, "pass"),
+        ([block(1.0, 1.0)] * 12, None),
+        ([block(0.5, 0.5)] * 13, "fail"),
+        ([block(0.5, 0.5)] * 12, None),
+        # The machine gives one CPU only: processes are no faster than threads in turns.
+        ([block(1.0, 0.5, ceiling=1.0)] * 500, None),
+        ([block(1.0, 0.8, ceiling=1.0)] * 500, None),
+        # It gives one, and it is seen that they don't wait for each other.
+        ([block(1.0, 1.0, ceiling=1.0)] * 13, "pass"),
+        # It gives more, and waits can't be told apart.
+        ([block(1.0, 0.8, ceiling=1.8)] * 13, "pass"),
+        ([block(0.95, 0.8, ceiling=1.25)] * 13, "pass"),
+        ([block(0.91, 0.8, ceiling=1.5)] * 13, "pass"),
+        # A call with 70 % behind a lock might reach that, with a CPU less.
+        ([block(0.93, 0.8, ceiling=1.25)] * 500, None),
+        # Threads in turns might reach as much.
+        ([block(0.89, 0.8, ceiling=1.8)] * 500, None),
+        ([block(1.0, 0.8, ceiling=1.24)] * 500, None),
+        # CPU time overlaps, of which more is used than in processes: for spinning, say.
+        ([replace(block(1.0, 0.8, 1.0), parallel_cpu=4.0, process_cpu=4.0)] * 500, None),
+        # Half of the time they wait for each other, if a CPU for each were there.
+        ([block(1.0, 0.5, ceiling=1.8)] * 5 + [block(1.0, 0.81, ceiling=1.8)] * 4, None),
+        ([block(1.0, 0.75, 1.8)] * 8 + [block(1.0, 0.85, 1.8)] * 6, None),
+        # More CPU time is needed in processes than threads ever used.
+        ([replace(block(1.0, 0.5, 1.0), ceiling_cpu=4.0)] * 500, None),
+        # Calls do less there, so that the ceiling is none of theirs.
+        ([replace(block(0.5, 0.5), ceiling_cpu=1.5)] * 500, None),
+        ([replace(block(0.5, 0.5), ceiling_cpu=1.7)] * 13, "fail"),
+        # CPUs were taken away: who had the lock then kept the others waiting.
+        ([replace(block(0.5, 0.5), steal=0.3)] * 500, None),
+        ([replace(block(0.5, 0.5), throttled=1)] * 500, None),
+        ([replace(block(0.5, 0.5), steal=0.1)] * 13, "fail"),
+        ([replace(block(0.5, 0.5), steal=0.3)] * 50 + [block(0.5, 0.5)] * 13, "fail"),
+        ([replace(block(1.0, 1.0, 1.0), steal=0.3)] * 500, None),
+        ([replace(block(1.0, 1.0, 1.8), steal=0.3)] * 13, "pass"),
+        # The two disagree.
+        ([block(1.0, 0.5)] * 500, None),
+        ([block(0.5, 1.0)] * 500, None),
+    ],
+)
+def test_decisions(blocks: list[Block], decision: str | None) -> None:
+    assert judged(blocks).decision() == decision
+
+
+@pytest.mark.parametrize(
+    ("blocks", "promising"),
+    [
+        ([block(1.0, 0.5)] * 10, True),
+        ([block(1.0, 0.5, ceiling=1.2)] * 10, False),
+        ([block(1.0, 0.9, ceiling=1.2)] * 9 + [block(1.0, 0.5, ceiling=1.2)], True),
+        ([block(1.0, 0.9, ceiling=1.2)] * 8 + [block(1.0, 0.5, ceiling=1.2)] * 2, False),
+        # Of those in which CPUs were taken away nothing is known.
+        ([replace(block(1.0, 0.5, 1.2), steal=0.3), *[block(1.0, 0.9, 1.2)] * 9], True),
+        ([replace(block(1.0, 0.9, 1.2), steal=0.3)] * 10, False),
+    ],
+)
+def test_when_longer_blocks_are_needed(blocks: list[Block], promising: bool) -> None:
+    assert judged(blocks).promising == promising
+
+
+def test_without_the_watch_s_word_nothing_passes() -> None:
+    found = judged([block(1.0, 1.0)] * 100, side=0)
+    assert found.decision() is None
+    assert found.reason().startswith("how much of the GIL it holds could not be told")
+    assert judged([block(0.5, 0.5)] * 100, side=0).decision() == "fail"
+
+
+@pytest.mark.parametrize("efficiency", [0.5, 0.72, 1.0])
+@pytest.mark.parametrize("waited", [0.0, 0.3, 0.66])
+def test_overlap_knows_of_waits(efficiency: float, waited: float) -> None:
+    """Two workers; while one waits for a CPU, the other runs, and loses nothing by it."""
+    cpu = 2 * efficiency * (1 - waited) + waited
+    one = replace(
+        block(1.0, 1.0),
+        parallel=1.0,
+        parallel_own=1 - waited / 2,
+        parallel_cpu=cpu,
+        ceiling_cpu=cpu,
+        parallel_wait=waited,
+    )
+    assert overlap(one, 2) == pytest.approx(efficiency)
+
+
+def test_it_says_that_cpus_were_taken_away() -> None:
+    found = judged([replace(block(0.5, 0.5), steal=0.3)] * 20 + [block(0.5, 0.5)] * 4)
+    assert found.decision() is None
+    words = "a hypervisor or a quota took CPUs away in 20 of 24 blocks; 2 threads reach"
+    assert found.reason().startswith(words)
+
+
+def test_threads_of_its_own() -> None:
+    found = judged([replace(block(1.0, 1.0), process_cpu=4.0)] * 100)
+    assert found.decision() is None
+    assert "threads of its own" in found.reason()
+    assert "limit_threads=1" in found.reason()
+
+
+def test_waits_that_are_not_known() -> None:
+    found = judged([replace(block(0.5, 1.0), parallel_own=None)] * 100)
+    assert found.decision() is None
+    assert found.reason().startswith("how long workers wait for a CPU is not known")
+
+
+def test_other_work_as_a_ceiling() -> None:
+    one = block(1.0, 1.0)
+    slower = replace(one, ceiling_serial=1.6, ceiling=1.0, ceiling_own=None)
+    found = judged([slower] * 13)
+    assert found.ceiling == 1.6
+    assert found.reached == pytest.approx(2.0 / 1.6)
+    assert found.decision() == "pass"
+
+
+@pytest.mark.parametrize(("cpu", "decision"), [(2.1, "fail"), (2.6, None)])
+def test_memory_may_bind_processes_as_well(cpu: float, decision: str | None) -> None:
+    one = replace(
+        block(0.65, 0.65), ceiling_serial=2.0, ceiling_cpu=None, ceiling_own=None,
+        parallel_cpu=cpu, process_cpu=cpu,
+    )  # fmt: skip
+    found = judged([one] * 13)
+    assert found.decision() == decision
+    assert ("threads need 1.30 times the CPU time" in found.reason()) is (
+        decision is None
+    )
+
+
+def test_it_says_that_processes_do_less() -> None:
+    found = judged([replace(block(0.5, 0.5), ceiling_cpu=0.4)] * 20)
+    assert found.reason().startswith("in processes calls need 20 % of the CPU time")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_is_at_the_threshold_is_hardly_ever_decided(seed: int) -> None:
+    """At most once in a thousand sequences, each witness, however long they are."""
+    draw = random.Random(seed)
+    decided = 0
+    for _ in range(50):
+        found = [
+            block(*(0.8 * draw.lognormvariate(0, 0.3) for _ in range(2)))
+            for _ in range(60)
+        ]
+        decided += any(judged(found[:n]).decision() for n in range(13, 61, 4))
+    assert decided == 0
+
+
+@pytest.mark.parametrize("decision", ["pass", "fail"])
+def test_noise_makes_it_longer_not_wrong(decision: str) -> None:
+    draw = random.Random(1)
+    true = 1.0 if decision == "pass" else 0.62
+    lengths = []
+    for _ in range(20):
+        found: list[Block] = []
+        while judged(found).decision() is None:
+            noise = draw.lognormvariate(0, 0.25), draw.lognormvariate(0, 0.25)
+            found.append(block(true * noise[0], true * noise[1]))
+        assert judged(found).decision() == decision
+        lengths.append(len(found))
+    assert 13 <= min(lengths) < max(lengths) < 300
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"parallel_cpu": 4.0}, "2.0 times the CPU time"),
+        ({"parallel_cpu": 2.0}, "threads wait for each other"),
+        ({"parallel_cpu": 2.0, "parallel_own": 1.0}, "costs too much"),
+        # It is not known who waits for whom: no work is said to be uneven.
+        ({"parallel_cpu": 2.0, "steal": 9.0}, "for a lock of the library's own"),
+        ({"parallel_own": None}, "for a lock of the library's own"),
+    ],
+)
+def test_what_likely_makes_it_slow(change: dict[str, Any], words: str) -> None:
+    assert words in judged([replace(block(0.5, 0.5), **change)] * 13).advice()
+
+
+def test_no_blocks() -> None:
+    found = judged([])
+    assert found.decision() is None
+    assert "no time for a block" in found.reason()
+
+
+class Read(Block):
+    """A block that counts how often its figures are read."""
+
+    reads = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("__"):
+            Read.reads += 1
+        return super().__getattribute__(name)
+
+
+class MadeUp:
+    """Arms that make blocks in which two of the witnesses contradict each other."""
+
+    kind, doubt = "the same calls in processes", ""
+    made = 5000
+
+    def __init__(self, *_: object) -> None:
+        self._draw = random.Random(0)
+
+    def __enter__(self) -> MadeUp:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def blocks(
+        self, _: int, *, enough: Callable[[Sequence[Block]], bool], **_others: float
+    ) -> list[Block]:
+        found: list[Block] = []
+        for _number in range(self.made):
+            reached, unhindered = (self._draw.lognormvariate(0, 0.1) for _ in range(2))
+            one = block(reached, unhindered / 2, 1.8)
+            found.append(Read(*astuple(one)))
+            if enough(found):
+                break
+        return found
+
+
+@needs_two_cpus
+def test_a_large_budget_is_inconclusive_at_worst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of blocks, which `--gilx-budget=240` has time for, do not settle it."""
+    monkeypatch.setattr("gilx.testing.scaling_verdict.Arms", MadeUp)
+    monkeypatch.setattr("gilx.testing.scaling_verdict.gil_enabled", lambda: False)
+    monkeypatch.setattr(Read, "reads", 0)
+    found = judge_scaling(time.sleep, 0.01, budget=240)
+    assert found.outcome == "inconclusive"
+    assert len(scaling(found).blocks) == MadeUp.made
+    low, high = scaling(found).of_ceiling_interval
+    assert 0.98 < low < 1 < high < 1.02
+    # Each block is read when it is made, and with nine others: not again with each later.
+    assert Read.reads < 150 * MadeUp.made

@@ -1,0 +1,333 @@
+"""Usages of the GIL: words, pictures, JSON, intervals, and predictions from them."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gilx
+from gilx.errors import ArgumentError
+from gilx.sampling import release_costs
+from gilx.sampling.prediction import Prediction
+from gilx.sampling.sample_sums import Seen
+from gilx.sampling.selftest import Check, KnownHold, judged
+from gilx.sampling.share_interval import Ratio, interval
+from gilx.sampling.usage import ThreadShare
+from gilx.sampling.watch import _mean_length
+from tests.markers import needs_linux
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+pytestmark = [
+    pytest.mark.concurrent_callers,
+    needs_linux,
+]
+
+
+USAGE = gilx.GilUsage(
+    held=0.04,
+    held_interval=(0.03, 0.05),
+    locked=0.5,
+    locked_interval=(0.4, 0.6),
+    longest_hold=(4e-6, 1e-3),
+    hold_length=(1e-5, 1e-4),
+    release_length=(1e-4, 1e-3),
+    held_stretch=9e-4,
+    by_thread=(ThreadShare("<Main>", 7, 0.04), ThreadShare("unknown", None, 0.46)),
+    wall=0.0225,
+    cpu=0.02,
+    repeats=1,
+    switches_per_second=12.0,
+    looks=1000,
+    late=1,
+    unknown=0.001,
+    lateness=5e-5,
+    lateness_max=3e-4,
+    cost=0.03,
+    resolution=1e-3,
+    backend="internal headers",
+    where="at the start",
+)
+
+
+def test_plain_words() -> None:
+    assert USAGE.sentence() == (
+        "releases the GIL for 96.0 % of its time; the rest, about 900 µs at the start,"
+        " is held"
+    )
+    assert "thread <Main>: 4.0 %" in str(USAGE)
+    assert "thread &lt;Main&gt;" in USAGE._repr_html_()
+
+
+def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
+    shares = tuple(ThreadShare(f"worker {i}", i, 0.01) for i in range(1, 101))
+    usage = replace(USAGE, by_thread=shares)
+    text = str(usage)
+    assert "thread worker 12: 1.0 %" in text
+    assert "worker 13" not in text
+    assert "  88 other threads: 88 %" in text
+    assert gilx.GilUsage.from_json(usage.to_json()).by_thread == shares
+
+
+@pytest.mark.parametrize(
+    ("locked", "words"),
+    [
+        (
+            0.5,
+            "holds the GIL for 50 % of its time, 22.5 ms; the thread that holds it most",
+        ),
+        (0.999, "holds the GIL for all of its time, 22.5 ms; the thread that holds it"),
+        (0.001, "releases the GIL for all of its time, 22.5 ms\n"),
+    ],
+)
+def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> None:
+    threads = (ThreadShare("<Main>", 7, 0.04), ThreadShare("worker", 8, 0.46))
+    usage = replace(USAGE, program="script.py", locked=locked, by_thread=threads)
+    text = str(usage)
+    assert text.startswith(f"script.py {words}")
+    places = [
+        text.index(f"\n  {row}")
+        for row in (
+            "locked by anyone: ",
+            "thread worker: 46 %\n",
+            "thread <Main>: 4.0 %\n",
+            "main thread, held of the time left by others: 4.0 % (3.0 % to 5.0 %)\n",
+            "main thread, longest hold: ",
+            "time: 22.5 ms, 20 ms of CPU",
+        )
+    ]
+    assert places == sorted(places)
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+def test_time_of_an_unidentified_holder_may_be_the_watched_threads_own() -> None:
+    # Held for a tenth by the watched thread, and for another by one that is not known.
+    own = Ratio(1e8, 9e8, 1e13, 1e13, 9e13, 0.0, 0.0, 0.0)
+    seen = Seen(own, 1e9, unknown=0.0, looks=1000, late=0, unidentified=1e8, prompt=True)
+    assert seen.interval()[1] > 0.2
+    assert seen.bounds(0.99)[1] > 0.2
+    assert seen.interval()[1] > replace(seen, unidentified=0.0).interval()[1] + 0.08
+    assert seen.doubt == ""
+    assert "could not be identified for 30 %" in replace(seen, unidentified=3e8).doubt
+
+
+def test_thread_without_a_name_is_called_thread_once() -> None:
+    usage = replace(USAGE, by_thread=(ThreadShare("thread 9", 9, 0.1),))
+    assert "\n  thread 9: 10 %\n" in str(usage)
+
+
+def test_program_is_conclusive_if_other_threads_hold_the_gil_all_the_time() -> None:
+    own = Ratio(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    seen = Seen(own, 1e9, unknown=0.0, looks=1000, late=0, unidentified=0, prompt=True)
+    assert "other threads held the GIL" in seen.doubt
+    assert seen.doubt_of_program == ""
+    assert replace(seen, looks=3).doubt_of_program.startswith("too short: 3 good looks")
+    assert "could not look in time" in replace(seen, unknown=5e8).doubt_of_program
+
+
+def test_the_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "x.png"
+    USAGE.plot().savefig(path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_and_back() -> None:
+    assert gilx.GilUsage.from_json(USAGE.to_json()) == USAGE
+    unknown = gilx.GilUsage.from_json(
+        USAGE.to_json().replace('"held": 0.04', '"held": null', 1)
+    )
+    assert math.isnan(unknown.held)
+    for text, words in [
+        ("nonsense", "text: expected JSON"),
+        ("[]", "text: expected JSON of the schema"),
+        ('{"schema": "gilx.usage/0"}', "text: expected JSON of the schema gilx.usage/1"),
+        ('{"schema": "gilx.usage/1"}', "text: expected a field 'held', got none"),
+    ]:
+        with pytest.raises(ArgumentError, match=words):
+            gilx.GilUsage.from_json(text)
+
+
+def ratio_of(slices: list[float]) -> Ratio:
+    steps = [b - a for a, b in pairwise(slices)]
+    total, count = sum(slices), float(len(slices))
+    squares = sum(x * x for x in slices)
+    return Ratio(total, count, squares, total, count, sum(d * d for d in steps), 0.0, 0.0)
+
+
+@pytest.mark.parametrize("period", [0.03, 0.7, 1.0, 2.0, 5.3, 17.0])
+def test_the_interval_covers(period: float) -> None:
+    """Looks at a rhythm of that many slices, simulated: the same ones every time."""
+    draw = random.Random(period)
+    count, covered, runs = 800, 0, 0
+    for part in (0.01, 0.1, 0.5, 0.9, 0.99):
+        for _ in range(60):
+            start = draw.random() * period
+            ends = [start + i for i in range(count + 1)]
+            truth = (
+                held_until(ends[-1], period, part) - held_until(start, period, part)
+            ) / count
+            looks = [
+                float((begin + draw.random()) % period < part * period)
+                for begin in ends[:-1]
+            ]
+            low, high = interval(ratio_of(looks))
+            covered += low <= truth <= high
+            runs += 1
+    assert 0.92 <= covered / runs <= 1.0
+
+
+def held_until(moment: float, period: float, part: float) -> float:
+    whole, rest = divmod(moment, period)
+    return whole * part * period + min(rest, part * period)
+
+
+def test_the_interval_widens() -> None:
+    assert interval(ratio_of([])) == (0.0, 1.0)
+    few, many = interval(ratio_of([1.0] * 10)), interval(ratio_of([1.0] * 1000))
+    assert few[0] < many[0] < 1.0
+    assert few[1] == many[1] == 1.0
+    slices = ratio_of([0.0, 1.0] * 500)
+    sure, hidden = interval(slices), interval(slices, unknown=0.1)
+    worse = interval(slices, unknown=0.1, prompt=False)
+    assert worse[0] < hidden[0] < sure[0] < 0.5 < sure[1] < hidden[1] < worse[1]
+    assert worse[0] < 0.4
+
+
+def usage(**changes: Any) -> gilx.GilUsage:
+    """Return what a watch might have found, but for the changes."""
+    found: dict[str, Any] = {
+        "held": 0.25, "held_interval": (0.24, 0.26),
+        "locked": 0.25, "locked_interval": (0.24, 0.26),
+        "longest_hold": (0.0, 0.001), "hold_length": (0.0, 4.0),
+        "release_length": (0.0, 4.0), "held_stretch": 0.001, "by_thread": (),
+        "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
+        "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
+        "cost": 0.03, "resolution": 0.004, "backend": "none",
+    }  # fmt: skip
+    return gilx.GilUsage(**(found | changes))
+
+
+def found(held: float, doubt: str = "", half_width: float = 0.02) -> Check:
+    """Return what a watch said of work that held the GIL for a half of 4 s."""
+    ends = (held - half_width, held + half_width)
+    said = usage(held=held, held_interval=ends, doubt=doubt)
+    return Check(f"said {held}", KnownHold(2.0, 2.0, 4.0), said)
+
+
+@pytest.mark.parametrize(
+    ("checks", "wrong", "untold"),
+    [
+        ([found(0.51), found(0.49)], "", ""),
+        ([found(0.51), found(0.7)], "wrong about: said 0.7", ""),
+        ([found(0.7, "busy")], "", "said 0.7: busy"),
+        ([found(0.7), found(0.6, "busy")], "wrong about: said 0.7", "said 0.6: busy"),
+        # On busy CPUs intervals are wide, and say so.
+        ([found(0.7, half_width=0.25)] * 12, "", ""),
+        ([found(0.7, half_width=0.19)], "wrong about: said 0.7", ""),
+        ([found(0.525)] * 3, "", ""),
+        ([found(0.525)] * 4, "4 of 4 intervals at 95 % miss", ""),
+    ],
+)
+def test_selftests_verdict(checks: list[Check], wrong: str, untold: str) -> None:
+    result = judged(checks)
+    assert wrong in result.wrong
+    assert bool(wrong) == bool(result.wrong)
+    assert result.untold == untold
+    assert result.trusted == (not wrong and not untold)
+    assert result.trouble == (result.wrong or untold)
+
+
+def test_prediction_from_a_usage() -> None:
+    # A call of 4 ms: 1 ms with the GIL, 1 ms of CPU without, 2 ms of waiting.
+    prediction = usage().predict([1, 2, 64], cpus=64, handover=0.0)
+    alone, two, many = prediction.rows
+    assert alone.throughput == pytest.approx(250)
+    assert 250 < two.throughput < 500
+    assert many.throughput == pytest.approx(1000, rel=1e-3)
+    slower = usage().predict([64], cpus=64, handover=0.001)
+    assert slower.rows[0].throughput == pytest.approx(500, rel=0.01)
+    shorter = usage().predict([64], cpus=64, handover=0.001, cycles=4)
+    assert shorter.rows[0].throughput == pytest.approx(200, rel=0.01)
+    counted = usage(hold_length=(0.000125, 0.0005)).predict([64], cpus=64, handover=0.001)
+    assert counted.rows[0].throughput == pytest.approx(shorter.rows[0].throughput)
+
+
+def test_prediction_says_where_the_hand_over_is_estimated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: list[float] = []
+
+    def handover(hold: float) -> float:
+        measured.append(hold)
+        return 3e-5
+
+    monkeypatch.setattr(release_costs, "_handover", handover)
+    monkeypatch.setattr(release_costs, "gil_enabled", lambda: True)
+    # One call of 4 s, which holds the GIL for 1 s.
+    long = usage(repeats=1).predict([1, 2], cpus=2)
+    assert set(measured) == {5e-3}
+    assert (long.handover, long.handover_hold) == (3e-5, 5e-3)
+    assert (
+        "A hand-over of the GIL is estimated to take 30 \u00b5s, as it does after holds of"
+        " 5 ms." in str(long).splitlines()
+    )
+    assert Prediction.from_json(long.to_json()) == long
+    # Many calls of 4 ms, which hold it for 1 ms.
+    measured.clear()
+    short = usage().predict([1, 2], cpus=2)
+    assert set(measured) == {1e-3}
+    assert (short.handover, short.handover_hold) == (3e-5, None)
+    assert "estimated" not in str(short)
+    assert usage(repeats=1).predict([2], handover=1e-5).handover_hold is None
+
+
+def test_prediction_of_bad_usages() -> None:
+    with pytest.raises(ArgumentError, match="usage: expected one that tells, but dark"):
+        usage(doubt="dark").predict([1])
+    with pytest.raises(ArgumentError, match="cycles: expected above 0"):
+        usage().predict([1], cycles=0)
+    with pytest.raises(ArgumentError, match="workers: expected at least 1, got 0"):
+        usage().predict([0], handover=0.0)
+
+
+# What a rhythm was, in nanoseconds of a cycle, and what the sampler made of it in a second:
+# it slows what it reads, here by 0.6 and 0.7 µs a cycle.
+@pytest.mark.parametrize(
+    ("cycle", "seen_ns", "let_go"), [(1_166, 1_480_000, 837), (2_161, 1_352_000, 468)]
+)
+def test_length_of_short_holds_allows_for_what_reading_them_costs(
+    cycle: int, seen_ns: int, let_go: int
+) -> None:
+    totals: Any = SimpleNamespace(
+        begin_ns=0, end_ns=10**9, seen_ns=seen_ns, let_go=let_go
+    )
+    low, high = _mean_length(totals, 0.5)
+    assert low < cycle / 2 * 1e-9 < high < 1.1 * seen_ns / let_go / 2 * 1e-9
+
+
+def test_length_without_a_lower_bound_is_printed_as_at_most_the_upper_one() -> None:
+    assert "mean hold: at most 1.5 µs\n" in str(replace(USAGE, hold_length=(0.0, 1.5e-6)))
+
+
+@pytest.mark.parametrize(
+    ("low", "words"),
+    [
+        (0.0, "not resolved"),
+        (2.55e-10, "not resolved"),
+        (2e-6, "not resolved; at least 2 µs"),
+    ],
+)
+def test_lengths_that_are_not_resolved_have_no_bound_that_says_nothing(
+    low: float, words: str
+) -> None:
+    said = str(replace(USAGE, hold_length=(low, USAGE.wall)))
+    assert f"mean hold: {words}\n" in said

@@ -1,0 +1,199 @@
+"""Verdicts: what they are, how they raise, and what arguments are refused."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import subprocess
+import sys
+import textwrap
+import unittest
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilx import testing
+from gilx.errors import ArgumentError
+from gilx.system.environment import usable_cpus
+from gilx.testing import Failure, Inconclusive, Verdict
+from gilx.testing.checked_call import CheckedCall
+from gilx.testing.release_verdict import nothing_watched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.concurrent_callers
+
+CHECKS = [
+    testing.assert_releases_gil,
+    testing.assert_holds_gil,
+    testing.assert_scales,
+    testing.judge_release,
+    testing.judge_hold,
+    testing.judge_scaling,
+]
+TOO_MANY = usable_cpus() + 1
+
+
+def verdict(outcome: Any) -> Verdict:
+    return Verdict(
+        outcome, "it was so", nothing_watched(0.1, ""), "releases_gil", "f", 0.5, "a bug"
+    )
+
+
+def test_what_passed_is_returned() -> None:
+    assert testing.insist(verdict("pass")) == verdict("pass")
+
+
+def test_a_failure_has_all_of_the_verdict() -> None:
+    with pytest.raises(AssertionError, match=r"f: fail: it was so\n  likely: a bug") as e:
+        testing.insist(verdict("fail"))
+    assert isinstance(e.value, Failure)
+    assert e.value.verdict == verdict("fail")
+
+
+def test_what_can_not_be_told_is_skipped() -> None:
+    with pytest.raises(Inconclusive, match="f: inconclusive: it was so") as e:
+        testing.insist(verdict("inconclusive"))
+    assert isinstance(e.value, unittest.SkipTest)
+    assert e.value.verdict == verdict("inconclusive")
+
+
+@pytest.mark.parametrize("outcome", ["fail", "inconclusive"])
+def test_what_is_raised_can_be_sent(outcome: str) -> None:
+    """As it is by plugins that run tests in other processes."""
+    with pytest.raises((Failure, Inconclusive)) as e:
+        testing.insist(verdict(outcome))
+    again = pickle.loads(pickle.dumps(e.value))
+    assert str(again) == str(e.value)
+    assert again.verdict == verdict(outcome)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        verdict("pass"),
+        testing.judge_scaling(int, workers=TOO_MANY),
+        testing.judge_release(sum, range(10_000), budget=0.1),
+    ],
+)
+def test_json_and_back(found: Verdict) -> None:
+    assert Verdict.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('"pass"', '"perhaps"'),
+        ('"what"', '"which"'),
+        ('"version": 1', '"version": 2'),
+        ('"limit": 0.1', '"limit": "low"'),
+    ],
+)
+def test_other_json_is_refused(change: tuple[str, str]) -> None:
+    text = verdict("pass").to_json().replace(*change)
+    assert text != verdict("pass").to_json()
+    with pytest.raises(ArgumentError, match="text"):
+        Verdict.from_json(text)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"budget": 0}, "budget: expected above 0"),
+        ({"budget": math.nan}, "budget"),
+        ({"budget": "1"}, "budget: expected a number"),
+        ({"setup": 1}, "setup: expected something to call, got 1"),
+        ({"setup": lambda: 1}, "setup: expected it to return a tuple of arguments"),
+    ],
+)
+def test_bad_arguments(
+    check: Callable[..., Verdict], arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        check(int, **arguments)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_can_not_be_called(check: Callable[..., Verdict]) -> None:
+    with pytest.raises(ArgumentError, match="fn: expected something to call, got 3"):
+        check(3)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("share", [0, -0.1, 1.01, math.nan, math.inf, "0.9", True])
+def test_thresholds(check: Callable[..., Verdict], share: Any) -> None:
+    name = "efficiency" if "scal" in check.__name__ else "at_least"
+    with pytest.raises(ArgumentError, match=f"{name}: expected"):
+        check(int, **{name: share})
+
+
+@pytest.mark.parametrize("workers", [1, 0, -2, 1.5, "2", True])
+def test_fewer_than_two_workers(workers: Any) -> None:
+    with pytest.raises(ArgumentError, match="workers: expected"):
+        testing.assert_scales(int, workers=workers)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_it_raises_comes_through(check: Callable[..., Verdict]) -> None:
+    with pytest.raises(ValueError, match="invalid literal") as e:
+        check(int, "x")
+    assert e.value.__notes__ == ["gilx: raised while int was called to be judged"]
+
+
+def test_calls_have_fresh_arguments() -> None:
+    made: list[object] = []
+    numbers = iter(range(100))
+    call = CheckedCall(
+        lambda *given: made.append(given), ("a",), lambda: (next(numbers), "b")
+    )
+    call.prepare(3)
+    call.prepare(2)
+    for _ in range(3):
+        call.make()
+    assert sorted(made, key=str) == [("a", i, "b") for i in range(3)]
+
+
+def test_a_call_with_a_setup_can_be_sent() -> None:
+    call = CheckedCall(divmod, (17,), partial(tuple, [5]))
+    call.prepare(1)
+    make, prepare = pickle.loads(pickle.dumps((call.make, partial(call.prepare, 2))))
+    prepare()
+    assert [make(), make()] == [(3, 2), (3, 2)]
+    with pytest.raises(IndexError):
+        make()
+
+
+def test_more_workers_than_cpus() -> None:
+    found = testing.judge_scaling(sum, range(10), workers=TOO_MANY)
+    assert found.outcome == "inconclusive"
+    assert f"{TOO_MANY} workers need as many CPUs" in found.reason
+
+
+UNITTEST = """
+import unittest
+from gilx.testing import assert_scales
+
+class Test(unittest.TestCase):
+    def test_skipped(self):
+        assert_scales(sum, range(10), workers=100_000)
+
+unittest.main()
+"""
+
+
+def test_unittest_skips_what_is_inconclusive(tmp_path: Path) -> None:
+    script = tmp_path / "case.py"
+    script.write_text(textwrap.dedent(UNITTEST))
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "OK (skipped=1)" in done.stderr
+
+
+def test_the_module_loads_no_numpy() -> None:
+    code = "import gilx.testing, sys; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
