@@ -30,8 +30,8 @@ from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
 from gilx.speedup.losses import NAMES
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.samples import (
-    Calls,
     Sample,
+    calls_of,
     concurrency,
     own_threads,
     take_sample,
@@ -125,7 +125,7 @@ def test_pools_by_name_and_open_ones() -> None:
         )
         found = [(row.pool, row.workers) for row in report.rows]
         assert found == [("threads", 3), ("serial", 1), ("native", 2)]
-        pool.run(Region(Calls(int, "int"), "call", (), 3, "static"))
+        pool.run(Region(calls_of(int, "int"), (), 3, "static"))
 
 
 def test_a_callable_and_its_ceiling_in_processes() -> None:
@@ -172,7 +172,7 @@ def test_a_callable_that_cannot_be_sent() -> None:
 
 def test_every_worker_makes_its_calls_at_once() -> None:
     meet = threading.Barrier(3, timeout=30)
-    region = Region(Calls(meet.wait, "meet"), "call", (), 6, "static")
+    region = Region(calls_of(meet.wait, "meet"), (), 6, "static")
     with ThreadPool(3) as pool:
         sample = take_sample(pool, [region, region])
     assert sample.regions == 2

@@ -7,13 +7,14 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx import ckernels
 from gilx._compat import gil_enabled
 from gilx.demo.chapter import Bar, Chapter, ChapterTable, Effort, Picture
 from gilx.demo.problem_sizes import size_lasting
 from gilx.formatting import duration, percent
+from gilx.kernels.kernel import Variant
 from gilx.pools import ThreadPool
 from gilx.pools.pool import Region
 from gilx.speedup.blocks import time_blocks
@@ -56,22 +57,15 @@ class Additions:
         return 1 - self.kept / self.made
 
 
-class _AdditionWork:
-    """Additions as work that pools can run: an item is a thread's part."""
+def _additions(way: str, times: int) -> Variant:
+    """Return additions as a variant that pools can run: an item is a thread's part."""
+    increment = _WAYS[way]
 
-    def __init__(self, way: str, times: int) -> None:
-        self.name = way
-        self._increment = _WAYS[way]
-        self._times = times
-
-    def function(self, variant: str) -> Callable[..., Any]:
-        """Return what does a part."""
-        del variant
-        return self._add
-
-    def _add(self, cell: bytearray, start: int, stop: int) -> None:
+    def add(cell: bytearray, start: int, stop: int) -> None:
         for _ in range(start, stop):
-            self._increment(cell, self._times)
+            increment(cell, times)
+
+    return Variant(way, "python", add, claims_grains=False)
 
 
 @dataclass(frozen=True)
@@ -103,8 +97,8 @@ class Lock(Chapter):
             def arm(way: str, pool: ThreadPool) -> Callable[[], float]:
                 def add() -> float:
                     cell = bytearray(_CELL)
-                    task = _AdditionWork(way, times)
-                    work = Region(task, "python", (cell,), pool.workers, "static")
+                    task = _additions(way, times)
+                    work = Region(task, (cell,), pool.workers, "static")
                     spent = pool.run(work) / (pool.workers * times)
                     if pool is threads:
                         made[way] += pool.workers * times

@@ -16,7 +16,7 @@ import math
 import random
 from dataclasses import replace
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
 from gilx.errors import ArgumentError, at_least, number_between, one_of
@@ -25,7 +25,7 @@ from gilx.pools.pool import Pool, Region
 from gilx.pools.serial import SerialPool
 from gilx.sampling.release_costs import costs
 from gilx.speedup.blocks import time_blocks
-from gilx.speedup.grain_items import Called, GrainWork, work_of
+from gilx.speedup.grain_items import GrainWork, items_of, work_of
 from gilx.speedup.grain_record import Grain, GrainRow
 from gilx.speedup.statistics import (
     log_ratios,
@@ -39,7 +39,7 @@ from gilx.system.load import between, snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilx.kernels.kernel import Kernel
+    from gilx.kernels.kernel import Kernel, Variant
 
 __all__ = ["grain"]
 
@@ -123,7 +123,7 @@ def grain(
     work = work_of(target, variant, size, items, at_least("seed", seed, 0))
     places = [one for one in pools.names() if one not in _WHOLE_ONLY]
     one_of("pool", pool, places if work.problem is not None else _FOR_CALLABLES)
-    pools.get(pool).check_variant(work.whole.variant)
+    pools.get(pool).check_variant(work.whole.variant.name)
     budget = number_between("budget", budget, 0.1, 3600)
     if work.whole.items < workers:
         raise ArgumentError(
@@ -147,8 +147,8 @@ def grain(
     found = _smallest(rows)
     price = costs(rounds=3)
     return Grain(
-        target=work.whole.kernel.name,
-        variant=None if work.problem is None else work.whole.variant,
+        target=work.whole.variant.target,
+        variant=None if work.problem is None else work.whole.variant.name,
         pool=pool,
         workers=workers,
         grain=None if found is None else found.grain,
@@ -262,23 +262,22 @@ def _smallest(rows: Sequence[GrainRow]) -> GrainRow | None:
     return found
 
 
-def _claim_seconds(variant: str) -> float:
+def _claim_seconds(variant: Variant) -> float:
     """Return what it costs to claim a grain and to start on it.
 
     Items that take next to nothing are claimed one by one, and all at once; what differs
     is due to the claims.
     """
-    if variant in ("python", "numpy"):
-        kernel: Called | Kernel = Called(lambda _start, _stop: None)
-        arguments: tuple[Any, ...] = ()
-        variant = "python"
-    else:
+    if variant.claims_grains:
         kernel = kernels.get("triad")
+        claiming = kernel.variant(variant.name)
         arguments = kernel.problem(_CLAIMS).calls()[0]
+    else:
+        claiming, arguments = items_of(lambda _start, _stop: None), ()
 
     def seconds(size: int) -> float:
         with SerialPool() as alone:
-            return alone.run(Region(kernel, variant, arguments, _CLAIMS, "dynamic", size))
+            return alone.run(Region(claiming, arguments, _CLAIMS, "dynamic", size))
 
     each = [seconds(1) - seconds(_CLAIMS) for _ in range(_ROUNDS)]
     return max(0.0, median(each)) / _CLAIMS
