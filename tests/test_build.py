@@ -25,7 +25,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.once
 @pytest.mark.parametrize(
     "source",
-    [*sorted(CSRC.glob("kernels/*.c")), CSRC / "gil/sampler.c"],
+    [*sorted(CSRC.glob("kernels/*.c")), CSRC / "sampler/sampler.c"],
     ids=lambda p: p.stem,
 )
 def test_kernels_know_nothing_of_python(source: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from . import glue
 
 pytestmark = pytest.mark.once
 
-SOURCES = sorted((Path(__file__).parents[1] / "csrc" / "module").glob("*.c"))
+SOURCES = sorted((Path(__file__).parents[1] / "csrc" / "python").glob("*.c"))
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

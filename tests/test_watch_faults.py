@@ -143,3 +143,34 @@ def test_a_subinterpreter_is_watched_by_itself(isolated: bool) -> None:
         pytest.skip("sub-interpreters share the GIL before 3.12")
     done = python(IN_A_SUBINTERPRETER.format(isolated=isolated, path=sys.path))
     assert done.stdout == "fine 1000\n", done.stdout + done.stderr
+
+
+STARVED_AT_THE_END = """
+import os, time, gilx
+here = os.sched_getaffinity(0)
+cpu = min(here)
+for _ in range(10):
+    with gilx.watch() as watch:
+        time.sleep(0.1)
+        [sampler] = (
+            int(task) for task in os.listdir("/proc/self/task")
+            if open(f"/proc/self/task/{task}/comm").read().strip() == "gilx-watch"
+        )
+        # It runs when nothing else wants its CPU, and this thread does until the end.
+        os.sched_setscheduler(sampler, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setaffinity(sampler, {cpu})
+        os.sched_setaffinity(0, {cpu})
+        end = time.perf_counter() + 0.015
+        while time.perf_counter() < end:
+            pass
+    os.sched_setaffinity(0, here)
+    print(watch.usage.unknown)
+"""
+
+
+@needs_gil
+def test_time_after_the_last_sample_is_unknown() -> None:
+    done = python(STARVED_AT_THE_END)
+    assert done.returncode == 0, done.stderr
+    # 15 ms of 115; three slices of some 1.3 ms may have no sample anyhow.
+    assert min(map(float, done.stdout.split())) > 0.08, done.stdout

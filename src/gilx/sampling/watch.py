@@ -32,6 +32,9 @@ __all__ = ["COST", "Watch", "backend", "watch"]
 COST = 0.03
 _SLOWED = 1e-6  # seconds by which a hold and release take longer while they are read
 _ROOM = 1 << 13  # looks kept: some ten seconds at that cost
+# How many slices may be without a sample although none was late: a part of one at the
+# begin and at the end of a watch, and what they are longer than the last one.
+_EDGES = 3
 
 # Those that run, so that none goes on when the interpreter ends.
 _running: weakref.WeakSet[Watch] = weakref.WeakSet()
@@ -249,9 +252,11 @@ class Watch:
             *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
             *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
         )
+        missed = _missed(totals)
         self._seen = seen = Seen(
             own,
-            *(totals.counted, totals.unknown, totals.wakes, totals.late),
+            *(totals.counted + missed, totals.unknown + missed),
+            *(totals.wakes, totals.late),
             totals.unidentified,
             prompt,
         )
@@ -305,6 +310,16 @@ class Watch:
             others.append(ThreadShare("unknown", None, totals.unidentified / whole))
         others.sort(key=lambda share: (share.held, share.wanted or 0), reverse=True)
         return (own, *(each for each in others if each.held > 0 or each.wanted))
+
+
+def _missed(totals: Totals) -> float:
+    """Return the time of the watch, in nanoseconds, for which there is no sample at all.
+
+    Where the sampler had no CPU at the end, its next sample comes too late to be counted.
+    A part of a slice has none at the begin of any watch, and one at its end.
+    """
+    gap = totals.end_ns - totals.begin_ns - totals.counted
+    return max(0.0, gap - _EDGES * totals.slice_ns)
 
 
 def _own(shares: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
