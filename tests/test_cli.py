@@ -91,7 +91,7 @@ def test_probe_warms_up(tmp_path: Path, *, timeline: bool) -> None:
     options = ["--timeline", str(tmp_path / "trace.json")] if timeline else []
 
     def probed(*words: str) -> gilx.GilUsage:
-        given = ("probe", "--json", *options, "compiled:work", *words)
+        given = ("probe", "--json=-", *options, "compiled:work", *words)
         done = command(*given, PYTHONPATH=str(tmp_path))
         assert done.returncode == 0, done.stderr
         return gilx.GilUsage.from_json(done.stdout)
@@ -199,13 +199,13 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
         (("latency", "json:__name__"), "but json:__name__ is of type str"),
         (("latency", "json:loads", "x+"), "argument 1: expected a Python literal, such"),
         (("latency", "json:loads", "1", "os"), "argument 2: expected a Python literal"),
-        (("latency", "time:time", "--threads", "1,x"), "threads: expected whole numbers"),
+        (("latency", "time:time", "--workers", "1,x"), "workers: expected whole numbers"),
         (
-            ("latency", "time:time", "--threads", "0"),
-            "threads: expected at least 1, got 0",
+            ("latency", "time:time", "--workers", "0"),
+            "workers: expected at least 1, got 0",
         ),
         (("latency", "time:time", "--period", "x"), "period: expected a number, got 'x'"),
-        (("latency", "time:time", "--duration", "0"), "duration: expected above 0"),
+        (("latency", "time:time", "--budget", "0"), "budget: expected above 0"),
         (
             ("run", "histogram", "--pool", "interpreters", "--variant", "numpy"),
             "gilx run: variant: expected one of c-gil, c-nogil on the interpreters pool",
@@ -226,6 +226,11 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
             ("compare", __file__, __file__),
             "test_cli.py: expected JSON of schema gilx.report",
         ),
+        (
+            ("probe", "--json", "script.py", "x"),
+            "json: expected the name of a file for JSON, got 'script.py'; write --json=-",
+        ),
+        (("grain", "--json", "json:loads"), "write --json=- in front of a target"),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),
     ],
@@ -243,7 +248,7 @@ def test_a_wrong_command_line_is_one_line(
 
 
 def test_latency() -> None:
-    done = command("latency", "math:factorial", "500", "--duration", "0.1")
+    done = command("latency", "math:factorial", "500", "--budget", "0.3")
     assert done.returncode == 0, done.stderr
     assert "beside math:factorial(500)" in done.stdout
     assert "On this machine:" in done.stdout
@@ -260,8 +265,8 @@ def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
             *words,
             "latency",
             "--json",
-            "--threads=1,2",
-            "--duration=0.2",
+            "--workers=1,2",
+            "--budget=0.9",
             "mine:A.f",
             "-1",
             "'x'",
@@ -274,7 +279,7 @@ def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = gilx.Latency.from_json(done.stdout)
-    assert [row.threads for row in found.rows] == [0, 1, 2]
+    assert [row.workers for row in found.rows] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -66,11 +66,11 @@ def test_a_kernel(variant: str) -> None:
 def test_a_callable_is_called_for_its_items_only() -> None:
     calls = set()
 
-    def fn(start: int, stop: int) -> None:
+    def fn(count: int, start: int, stop: int) -> None:
         calls.add((start, stop))
-        sum(range(2000))
+        sum(range(count))
 
-    found = gilx.grain(fn, items=50, workers=3, budget=1)
+    found = gilx.grain(fn, 2000, items=50, workers=3, budget=1)
     assert found.variant is None
     assert found.target.endswith("fn")
     assert all(0 <= start < stop <= 50 for start, stop in calls)
@@ -96,7 +96,7 @@ def test_what_a_callable_raises_is_raised() -> None:
 
 def test_progress_is_shown() -> None:
     shown: list[str] = []
-    gilx.grain("collatz", size=100, workers=2, budget=0.5, show=shown.append)
+    gilx.grain("collatz", size=100, workers=2, budget=0.5, progress=shown.append)
     assert shown[0].startswith("block 1 of ")
 
 
@@ -174,6 +174,7 @@ def test_words() -> None:
         (print, {"items": 1}, "items: expected an item for each of 2 workers, got 1"),
         (print, {"items": 9, "size": 3}, "size: expected None for a callable, got 3"),
         (print, {"items": 9, "variant": "x"}, "variant: expected None for a callable"),
+        ("collatz", {"args": (5,)}, "args: expected none for a kernel, got 5"),
         ("collatz", {"items": 9}, "items: expected None for a kernel, whose size says"),
         ("collatz", {"size": 1}, "size: expected an item for each of 2 workers, got 1"),
         ("collatz", {"size": 0}, "size: expected at least 1, got 0"),
@@ -186,8 +187,10 @@ def test_words() -> None:
     ],
 )
 def test_bad_input(target: Any, arguments: dict[str, Any], words: str) -> None:
+    given = {"workers": 2, **arguments}
+    args = given.pop("args", ())
     with pytest.raises(ArgumentError) as caught:
-        gilx.grain(target, **{"workers": 2, **arguments})
+        gilx.grain(target, *args, **given)
     assert words in str(caught.value)
 
 

@@ -142,6 +142,12 @@ def test_a_callable_and_its_ceiling_in_processes() -> None:
     assert row.single_interval[0] <= row.single_speedup <= row.single_interval[1]
 
 
+def test_arguments_follow_the_callable() -> None:
+    row = one(gilx.measure(hashlib.sha256, BYTES, workers=2, blocks=1))
+    assert row.target == "openssl_sha256(...)"
+    assert row.ceiling_kind == "the same calls in processes"
+
+
 def test_a_process_that_fails_late_is_no_ceiling(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,10 +438,11 @@ def test_a_script_is_not_run_again(tmp_path: Any) -> None:
             {"target": 3},
             "target: expected a kernel, its name or something to call; got 3",
         ),
+        ({"args": (5,)}, "args: expected none for a kernel, got 5"),
         ({"workers": 0}, "workers: expected at least 1, got 0"),
         ({"workers": [1, 0]}, "workers: expected at least 1, got 0"),
         ({"workers": "2"}, "workers: expected a whole number"),
-        ({"workers": []}, "workers: expected a whole number"),
+        ({"workers": []}, "workers: expected at least one whole number, got none"),
         ({"budget": 0}, "budget: expected above 0, got 0"),
         ({"budget": math.nan}, "budget: expected a finite number"),
         ({"precision": 0}, "precision: expected 0.001 to 0.5, got 0"),
@@ -462,7 +469,7 @@ def test_a_script_is_not_run_again(tmp_path: Any) -> None:
 def test_bad_arguments(change: dict[str, Any], words: str) -> None:
     arguments: dict[str, Any] = {"target": "triad", "budget": 0.1, **change}
     with pytest.raises(ArgumentError) as caught:
-        gilx.measure(arguments.pop("target"), **arguments)
+        gilx.measure(arguments.pop("target"), *arguments.pop("args", ()), **arguments)
     assert words in str(caught.value)
 
 

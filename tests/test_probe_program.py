@@ -648,7 +648,7 @@ def test_usage_of_program_leads_with_all_threads(tmp_path: Path) -> None:
 
 
 def _json(directory: Path) -> str:
-    return python(*PROBE, "--json", "script.py", cwd=directory).stdout
+    return python(*PROBE, "--json=-", "script.py", cwd=directory).stdout
 
 
 def test_files_are_written_where_the_command_was_started(tmp_path: Path) -> None:

@@ -464,7 +464,7 @@ def test_text_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -
 # ---- claims ------------------------------------------------------------------------------
 
 # How much trouble `gilx demo` takes in full.
-FULL = Effort(quick=False, workers=2, show=lambda _: None)
+FULL = Effort(quick=False, workers=2, progress=lambda _: None)
 alone = pytest.mark.alone
 thorough = pytest.mark.timeout(600)
 

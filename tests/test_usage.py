@@ -151,9 +151,13 @@ def test_json_and_back() -> None:
     assert math.isnan(unknown.held)
     for text, words in [
         ("nonsense", "text: expected JSON"),
-        ("[]", "text: expected JSON of the schema"),
-        ('{"schema": "gilx.usage/0"}', "text: expected JSON of the schema gilx.usage/1"),
-        ('{"schema": "gilx.usage/1"}', "text: expected a field 'held', got none"),
+        ("[]", "text: expected JSON of schema gilx.usage, version 1"),
+        ('{"schema": "gilx.usage", "version": 2}', "version 2; a newer gilx wrote it"),
+        ('{"schema": "gilx.usage", "version": 1}', "text: expected a field 'held', got"),
+        (
+            USAGE.to_json().replace('"result": null', '"result": 3'),
+            "text.result: expected null, got 3",
+        ),
     ]:
         with pytest.raises(ArgumentError, match=words):
             gilx.GilUsage.from_json(text)

@@ -32,8 +32,9 @@ Record = TypeVar("Record")
 _MOST = 2**63 - 1  # what is larger, no float may hold
 _LONGEST = 64_000_000
 
-# JSON has no words for these numbers (RFC 8259, section 6), so they go as text.
-_NO_NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+# JSON has no words for these numbers (RFC 8259, section 6), so they go as text; what is
+# not a number is not known, and that is null.
+_INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 def to_json(
@@ -127,7 +128,7 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
     if isinstance(value, Mapping):
         return {key: encode(one) for key, one in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return None if math.isnan(value) else str(value)
     return value
 
 
@@ -155,8 +156,10 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
 
 def _decode_scalar(kind: Any, found: object, where: str) -> object:  # noqa: ANN401 - a type
     right: Any = {str: str, bool: bool, int: int, float: (int, float)}[kind]
-    if kind is float and isinstance(found, str) and found in _NO_NUMBERS:
-        return _NO_NUMBERS[found]
+    if kind is float and found is None:
+        return math.nan
+    if kind is float and isinstance(found, str) and found in _INFINITE:
+        return _INFINITE[found]
     if not isinstance(found, right) or (isinstance(found, bool) and kind is not bool):
         raise _wrong(where, kind.__name__, found)
     if isinstance(found, str) and not found.isprintable():

@@ -57,7 +57,7 @@ class Effort:
     quick: bool
     workers: int
     """Threads, processes or interpreters, at least 2."""
-    show: Callable[[str], None]
+    progress: Callable[[str], None]
     """Told between measurements how far it is."""
 
     @property

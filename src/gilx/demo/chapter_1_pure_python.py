@@ -70,7 +70,7 @@ class PurePython(Chapter):
             workers=effort.workers,
             budget=effort.seconds(4),
             blocks=effort.blocks,
-            progress=effort.show,
+            progress=effort.progress,
         )
         return cls(
             missing=one_cpu(),

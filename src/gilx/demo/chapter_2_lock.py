@@ -113,7 +113,7 @@ class Lock(Chapter):
                 for pool in (one, threads)
             }
             samples = time_blocks(
-                arms, effort.blocks, between=lambda n: effort.show(f"block {n + 1}")
+                arms, effort.blocks, between=lambda n: effort.progress(f"block {n + 1}")
             )
         both = samples["atomic", _THREADS], samples["GIL held", _THREADS]
         return cls(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, number_between
+from gilx.errors import ArgumentError, number_between, shown
 from gilx.formatting import duration, percent
-from gilx.records import decode, encode, read_object, render
+from gilx.records import from_json, render, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FirstCall", "GilUsage", "ThreadShare", "shares_shown"]
 
-_SCHEMA = "gilx.usage/1"
+_SCHEMA = "gilx.usage"
+_VERSION = 1
 _ALL = 0.995  # a share that is said to be all
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
@@ -166,32 +166,22 @@ class GilUsage:
     result: Any = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> str:
-        """Return everything but the result as JSON."""
-        values = encode(replace(self, result=None))
-        del values["result"]
-        for name in ("held", "locked"):
-            values[name] = None if values[name] == "nan" else values[name]
-        return json.dumps({"schema": _SCHEMA, **values}, allow_nan=False)
+        """Return everything but the result as JSON text, which `from_json` reads."""
+        return to_json(replace(self, result=None), _SCHEMA, _VERSION)
 
     @classmethod
     def from_json(cls, text: str) -> GilUsage:
-        """Return what :meth:`to_json` wrote.
+        """Return what `to_json` wrote; its result is None.
 
         Raises
         ------
         ArgumentError
-            The text is not that.
+            The text is not that, or was written by a newer gilx.
 
         """
-        values = read_object(text, f"text: expected JSON of the schema {_SCHEMA}")
-        if values.pop("schema", None) != _SCHEMA:
-            raise ArgumentError(f"text: expected JSON of the schema {_SCHEMA}")
-        for name in ("held", "locked"):
-            if name in values and values[name] is None:
-                values[name] = "nan"
-        if "result" in values:
-            raise ArgumentError("text: expected no field 'result'")
-        found: GilUsage = decode(cls, {**values, "result": None}, "text")
+        found = from_json(cls, text, _SCHEMA, _VERSION)
+        if found.result is not None:
+            raise ArgumentError(f"text.result: expected null, got {shown(found.result)}")
         if found.repeats < 1:
             raise ArgumentError(f"text.repeats: expected at least 1, got {found.repeats}")
         return found

@@ -16,7 +16,7 @@ import math
 import random
 from dataclasses import replace
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
 from gilx.errors import ArgumentError, at_least, number_between, one_of
@@ -60,8 +60,8 @@ _FOR_CALLABLES = ("threads",)
 
 
 def grain(
-    target: str | Kernel | Callable[[int, int], object],
-    *,
+    target: str | Kernel | Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever target takes
     workers: int | None = None,
     variant: str | None = None,
     pool: str = "threads",
@@ -69,7 +69,7 @@ def grain(
     items: int | None = None,
     budget: float = 5.0,
     seed: int = 0,
-    show: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Grain:
     """Find the smallest grain at which workers beat one thread.
 
@@ -81,8 +81,11 @@ def grain(
     Parameters
     ----------
     target : str, Kernel or callable
-        A kernel or its name; or ``fn(start, stop)``, which computes the items from
-        `start` up to `stop`, wherever they are, and can do so in several threads.
+        A kernel or its name; or ``fn(*args, start, stop)``, which computes the items
+        from `start` up to `stop`, wherever they are, and can do so in several threads.
+    *args
+        What to call it with before these; bind keywords with `functools.partial`. None
+        for a kernel.
     workers : int, optional
         How many workers, at least 2; by default the CPUs that this process may use, or 2.
     variant : str, optional
@@ -100,8 +103,8 @@ def grain(
         more. No call is ended: one that does not return is waited for.
     seed : int
         Seed of the problem and of the blocks' orders.
-    show : callable, optional
-        Told between blocks how far it is, in words.
+    progress : callable, optional
+        Called with a line of text between blocks.
 
     Returns
     -------
@@ -120,7 +123,7 @@ def grain(
     workers = (
         max(2, usable_cpus()) if workers is None else at_least("workers", workers, 2)
     )
-    work = work_of(target, variant, size, items, at_least("seed", seed, 0))
+    work = work_of(target, args, variant, size, items, at_least("seed", seed, 0))
     places = [one for one in pools.names() if one not in _WHOLE_ONLY]
     one_of("pool", pool, places if work.problem is not None else _FOR_CALLABLES)
     pools.get(pool).check_variant(work.whole.variant.name)
@@ -138,7 +141,7 @@ def grain(
         region = median(_settled(started, nothing) for _ in range(_ROUNDS))
         grains = _grains(region / (item * (workers - 1)), work.whole.items // workers)
         blocks, grains = _plan(grains, item, region, workers, budget)
-        samples = _samples(work, alone, started, grains, blocks, seed, show)
+        samples = _samples(work, alone, started, grains, blocks, seed, progress)
         # Before the pool is closed, so that workers elsewhere still count as our own.
         conditions = between(before, snapshot())
     rows = tuple(
@@ -173,7 +176,7 @@ def _samples(
     grains: Sequence[int],
     blocks: int,
     seed: int,
-    show: Callable[[str], None] | None,
+    progress: Callable[[str], None] | None,
 ) -> dict[tuple[str, int], list[float]]:
     """Return the times of each grain on one thread and on all workers."""
     places = random.Random(seed)
@@ -182,8 +185,8 @@ def _samples(
     def begin_block(done: int) -> None:
         nonlocal place
         place = places.random()
-        if show is not None:
-            show(f"block {done + 1} of {blocks}")
+        if progress is not None:
+            progress(f"block {done + 1} of {blocks}")
 
     def arm(pool: Pool, size: int) -> Callable[[], float]:
         return lambda: _settled(pool, work.region(size * started.workers, place))

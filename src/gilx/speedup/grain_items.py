@@ -23,7 +23,7 @@ _ITEM_SECONDS = 2e-3
 _PLACES = 8
 
 
-def items_of(fn: Callable[[int, int], object]) -> Variant:
+def items_of(fn: Callable[..., object]) -> Variant:
     """Return a callable that computes items as a variant that pools can run."""
     return Variant(name_of(fn), "python", fn, claims_grains=False)
 
@@ -88,7 +88,8 @@ def _whole(problem: Problem, variant: Variant) -> Region:
 
 
 def work_of(
-    target: str | Kernel | Callable[[int, int], object],
+    target: str | Kernel | Callable[..., object],
+    args: tuple[object, ...],
     variant: str | None,
     size: int | None,
     items: int | None,
@@ -97,6 +98,8 @@ def work_of(
     """Return what `gilx.grain` was asked to compute, everything about it checked."""
     if isinstance(target, (str, Kernel)):
         kernel = kernels.get(target) if isinstance(target, str) else target
+        if args:
+            raise ArgumentError(f"args: expected none for a kernel, got {args[0]!r}")
         if items is not None:
             raise ArgumentError(
                 f"items: expected None for a kernel, whose size says it; got {items!r}"
@@ -115,4 +118,4 @@ def work_of(
             raise ArgumentError(f"{name}: expected None for a callable, got {given!r}")
     if items is None:
         raise ArgumentError("items: expected how many items the callable has, got None")
-    return GrainWork(Region(items_of(target), (), at_least("items", items, 1)), None)
+    return GrainWork(Region(items_of(target), args, at_least("items", items, 1)), None)
