@@ -24,6 +24,7 @@ from gilx.audit import (
 )
 from gilx.cli import main
 from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
 from gilx.system.environment import Environment
 from tests.pages import ROOT
 
@@ -37,16 +38,14 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def scaling(of_ceiling: float, width: float = 0.01, **changes: Any) -> Scaling:
+def scaling(fraction: float, width: float = 0.01, **changes: Any) -> Scaling:
     made = Scaling(
         workers=2,
         blocks=20,
-        speedup=2 * of_ceiling,
-        speedup_interval=(1.0, 2.0),
-        ceiling=2.0,
+        speedup=Estimate(2 * fraction, 1.0, 2.0),
+        ceiling=Estimate(2.0, 1.9, 2.1),
         ceiling_kind="the same calls in processes",
-        of_ceiling=of_ceiling,
-        of_ceiling_interval=(of_ceiling - width, of_ceiling + width),
+        ceiling_fraction=Estimate(fraction, fraction - width, fraction + width),
         reading="scales",
     )
     return replace(made, **changes)
@@ -57,8 +56,7 @@ def line(held: float, share: float, **changes: Any) -> Line:
         name="f",
         size=None,
         seconds=0.1,
-        held=held,
-        held_interval=(held - 0.01, held + 0.01),
+        held=Estimate(held, held - 0.01, held + 0.01),
         longest_hold=(0.0, 0.1),
         doubt="",
         scaling=(scaling(share),),
@@ -226,7 +224,7 @@ def test_an_audit() -> None:
         assert each.error == ""
         assert [one.workers for one in each.scaling] == [2]
         # Where there is no GIL to watch, the line says so.
-        assert each.doubt or 0 <= each.held_interval[0] <= each.held_interval[1] <= 1
+        assert each.doubt or 0 <= each.held.interval[0] <= each.held.interval[1] <= 1
     assert found.lines[2].error.startswith("ValueError: ")  # Python's own words
     assert "no_such" in found.lines[3].error
     assert not found.complete
@@ -242,7 +240,7 @@ def test_text_that_is_no_audit() -> None:
         Audit.from_json("{}")
     values = json.loads(audit(line(0.1, 0.9)).to_json())
     values["lines"][0]["held"] = "much"
-    with pytest.raises(ArgumentError, match=r"lines\[0\].held: expected float"):
+    with pytest.raises(ArgumentError, match=r"lines\[0\].held: expected an object"):
         Audit.from_json(json.dumps(values))
 
 
@@ -256,8 +254,10 @@ def test_text_that_is_no_audit() -> None:
         (line(0.2, 0.9), line(0.23, 0.87), ("no difference", "no difference")),
         # Much moved, but the intervals overlap.
         (
-            line(0.2, 0.9, held_interval=(0.1, 0.35)),
-            line(0.4, 0.7, held_interval=(0.3, 0.5), scaling=(scaling(0.7, 0.2),)),
+            replace(line(0.2, 0.9), held=Estimate(0.2, 0.1, 0.35)),
+            replace(
+                line(0.4, 0.7, scaling=(scaling(0.7, 0.2),)), held=Estimate(0.4, 0.3, 0.5)
+            ),
             ("no difference", "no difference"),
         ),
         (line(math.nan, 0.9), line(0.9, math.nan), ("unknown", "unknown")),
@@ -332,7 +332,7 @@ def test_first_calls_do_not_count(
     plan = Plan((PlanEntry("f", "compiled_on_first_use:work", budget=1.0),))
     found = perform(plan).lines[0]
     assert not found.error
-    assert found.held_interval[0] < 0.1, found
+    assert found.held.interval[0] < 0.1, found
 
 
 def test_what_looks_worse_is_measured_again() -> None:

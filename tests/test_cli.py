@@ -66,7 +66,7 @@ def test_probe_of_a_callable() -> None:
     assert done.returncode == 0, done.stderr
     usage = gilx.GilUsage.from_json(done.stdout)
     assert usage.repeats == 2
-    assert usage.held_interval[0] < 0.1
+    assert usage.held.interval[0] < 0.1
     assert "in 3 calls" in command("probe", "--repeat", "3", "math:fabs", "-2.5").stdout
 
 
@@ -100,10 +100,10 @@ def test_probe_warms_up(tmp_path: Path, *, timeline: bool) -> None:
     assert warm.repeats == 9
     assert warm.first is not None
     assert warm.first.wall >= 0.3
-    assert warm.held_interval[0] < 0.1
+    assert warm.held.interval[0] < 0.1
     cold = probed("--no-warmup", "--repeat", "1")
     assert cold.first is None
-    assert cold.held_interval[1] > 0.9
+    assert cold.held.interval[1] > 0.9
     only = probed("--budget", "0.2")
     assert only.is_first
     assert only.repeats == 1
@@ -340,9 +340,9 @@ def test_compare(tmp_path: Path) -> None:
 
     values = json.loads(first.read_text())
     # Whatever a busy machine made of so few blocks.
-    values["rows"][0] |= {"of_ceiling": 0.9, "of_ceiling_interval": [0.85, 0.95]}
+    values["rows"][0] |= {"ceiling_fraction": {"value": 0.9, "low": 0.85, "high": 0.95}}
     first.write_text(json.dumps(values))
-    values["rows"][0] |= {"of_ceiling": 0.01, "of_ceiling_interval": [0.01, 0.011]}
+    values["rows"][0] |= {"ceiling_fraction": {"value": 0.01, "low": 0.01, "high": 0.011}}
     worse = tmp_path / "worse.json"
     worse.write_text(json.dumps(values))
     assert command("compare", str(first), str(worse)).returncode == 1

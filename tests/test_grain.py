@@ -13,6 +13,7 @@ import pytest
 
 import gilx
 from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
 from gilx.speedup import grain
 from gilx.speedup.grain_record import Grain, GrainRow
 from gilx.system.environment import Environment
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def row(size: int, low: float) -> GrainRow:
-    return GrainRow(size, 2e-3, 1e-3, low + 0.1, (low, low + 0.2))
+    return GrainRow(size, 2e-3, 1e-3, Estimate(low + 0.1, low, low + 0.2))
 
 
 FOUND = Grain(
@@ -33,8 +34,7 @@ FOUND = Grain(
     workers=2,
     grain=8,
     work=1e-3,
-    region=4e-5,
-    region_interval=(3e-5, 5e-5),
+    region=Estimate(4e-5, 3e-5, 5e-5),
     claim=3e-8,
     release=1e-7,
     handover=None,
@@ -53,10 +53,10 @@ def test_a_kernel(variant: str) -> None:
     assert [one.grain for one in found.rows] == [2**n for n in range(len(found.rows))]
     assert found.rows[-1].grain <= 1000
     for one in found.rows:
-        low, high = one.speedup_interval
-        assert low <= one.speedup <= high
-    low, high = found.region_interval
-    assert 0 < low <= found.region <= high
+        low, high = one.speedup.interval
+        assert low <= one.speedup.value <= high
+    low, high = found.region.interval
+    assert 0 < low <= found.region.value <= high
     assert min(found.item, found.release) > 0
     if found.grain is not None:
         assert all(one.wins for one in found.rows if one.grain >= found.grain)

@@ -73,8 +73,8 @@ def test_losses_of_known_samples(main: str, parallel: Sample, known: KnownCosts)
     speedup = 1.0 / parallel.seconds
     losses = split([ALONE] * 3, [parallel] * 3, 2, speedup, known)
     assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)
-    assert max(losses, key=lambda loss: loss.amount).name == main
-    others = [abs(loss.amount) for loss in losses if loss.name != main]
+    assert max(losses, key=lambda loss: loss.amount).cause == main
+    others = [abs(loss.amount) for loss in losses if loss.cause != main]
     assert max(others) < 0.02
 
 
@@ -112,8 +112,8 @@ def test_imbalance_is_uneven_work_only(
     speedup = alone.seconds / sample.seconds
     known = replace(KNOWN, ceiling=float(workers), control=float(workers))
     losses = split([alone] * 3, [sample] * 3, workers, speedup, known)
-    assert max(losses, key=lambda loss: loss.amount).name == main
-    amounts = {loss.name: loss.amount for loss in losses}
+    assert max(losses, key=lambda loss: loss.amount).cause == main
+    amounts = {loss.cause: loss.amount for loss in losses}
     assert amounts["imbalance"] == pytest.approx(imbalance, abs=1e-3)
     assert amounts["machine"] == pytest.approx(0.0, abs=1e-3)
 

@@ -17,6 +17,7 @@ import pytest
 from gilx import ckernels, testing
 from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError, WatchUnavailableError
+from gilx.estimate import Estimate
 from gilx.system.environment import usable_cpus
 from gilx.testing import Block, ReleaseEvidence, ScalingEvidence, Verdict, release_verdict
 from gilx.testing.release_verdict import nothing_watched
@@ -70,9 +71,7 @@ def judged(
 ) -> Witnesses:
     low = {-1: 0.0, 0: 0.5, 1: 0.9}[side]
     held = {-1: 0.1, 0: 0.625, 1: 1.0}[side]
-    found = replace(
-        nothing_watched(0.625, ""), held=held, held_interval=(low, held + 0.1)
-    )
+    found = replace(nothing_watched(0.625, ""), held=Estimate(held, low, held + 0.1))
     assert found.side == side
     return Witnesses(blocks, 2, efficiency, found)
 
@@ -188,7 +187,7 @@ def test_other_work_as_a_ceiling() -> None:
     slower = replace(one, ceiling_serial=1.6, ceiling=1.0, ceiling_own=None)
     found = judged([slower] * 13)
     assert found.ceiling == 1.6
-    assert found.reached == pytest.approx(2.0 / 1.6)
+    assert found.reached.value == pytest.approx(2.0 / 1.6)
     assert found.decision() == "pass"
 
 
@@ -308,7 +307,7 @@ def test_a_large_budget_is_inconclusive_at_worst(monkeypatch: pytest.MonkeyPatch
     found = judge_scaling(time.sleep, 0.01, budget=240)
     assert found.outcome == "inconclusive"
     assert len(scaling(found).blocks) == MadeUp.made
-    low, high = scaling(found).of_ceiling_interval
+    low, high = scaling(found).ceiling_fraction.interval
     assert 0.98 < low < 1 < high < 1.02
     # Each block is read when it is made, and with nine others: not again with each later.
     assert Read.reads < 150 * MadeUp.made
@@ -406,7 +405,7 @@ def test_a_long_first_call_is_not_what_is_judged() -> None:
     release = scaling(found).release
     assert release is not None
     assert release.watched != release.first_seconds
-    assert release.held_interval[0] < 0.1
+    assert release.held.interval[0] < 0.1
 
 
 @two_cpus

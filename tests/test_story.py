@@ -34,6 +34,7 @@ from gilx.demo.problem_sizes import problem_size, size_lasting
 from gilx.demo.release_proof import meet, runs_beside
 from gilx.demo.saved_directory import draw, new_directory
 from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
 from gilx.speedup.report import Loss, ReportRow
 from gilx.system.environment import Environment
 
@@ -57,16 +58,22 @@ def row(name: str = "a", **changes: Any) -> Speedup:
         "ceiling": 1.95,
         "ceiling_interval": (1.9, 1.98),
         "ceiling_kind": "the same calls in processes",
-        "of_ceiling": 0.51,
+        "fraction": 0.51,
         "held": 1.0,
         "losses": (Loss("GIL", 0.96, "seen"), Loss("dispatch", 0.04, "seen")),
         "notes": (),
     }
-    return Speedup(**fields | changes)
+    fields |= changes
+    return Speedup(
+        speedup=Estimate(fields.pop("speedup"), *fields.pop("interval")),
+        ceiling=Estimate(fields.pop("ceiling"), *fields.pop("ceiling_interval")),
+        ceiling_fraction=Estimate(fields.pop("fraction"), 0.0, 1.0),
+        **fields,
+    )
 
 
 def scaling(name: str = "b") -> Speedup:
-    return row(name, speedup=1.9, interval=(1.85, 1.94), of_ceiling=0.97, held=0.0)
+    return row(name, speedup=1.9, interval=(1.85, 1.94), fraction=0.97, held=0.0)
 
 
 OUTCOMES = {
@@ -90,8 +97,7 @@ def story(**changes: Any) -> Story:
                 Additions("GIL held", 100, 100, 1e-9, 1e-9),
                 Additions("atomic", 100, 100, 5e-9, 9e-9),
             ),
-            price=9.0,
-            price_interval=(8.5, 9.5),
+            price=Estimate(9.0, 8.5, 9.5),
         ),
         "waiting": Waiting(
             missing=(),
@@ -115,9 +121,9 @@ def story(**changes: Any) -> Story:
         "libraries": Libraries(
             missing=("pandas is not installed: pip install pandas.",),
             calls=(
-                Held("NumPy", "sort", 0.01, 0.001, (0.0, 0.01), 1.0, ""),
-                Held("NumPy", "tolist", 0.01, 1.0, (0.99, 1.0), 1.0, ""),
-                Held("NumPy", "x", 0.01, math.nan, (0.0, 1.0), 1.9, "too busy"),
+                Held("NumPy", "sort", 0.01, Estimate(0.001, 0.0, 0.01), 1.0, ""),
+                Held("NumPy", "tolist", 0.01, Estimate(1.0, 0.99, 1.0), 1.0, ""),
+                Held("NumPy", "x", 0.01, Estimate.unknown(), 1.9, "too busy"),
             ),
             blas="kept to one thread",
         ),
@@ -273,9 +279,9 @@ def report_row(repeat: int, **changes: Any) -> ReportRow:
         "repeat": repeat,
         "serial_seconds": 0.01 * repeat,
         "seconds": 0.006 * repeat,
-        "speedup": 10 / 6,
-        "speedup_interval": (1.6, 1.7),
-        "ceiling_interval": (0.0, math.inf),
+        "speedup": Estimate(10 / 6, 1.6, 1.7),
+        "ceiling": Estimate.unknown(),
+        "ceiling_fraction": Estimate.unknown(),
         "ceiling_kind": "processes",
         "losses": (),
         "notes": (),
@@ -431,8 +437,8 @@ def test_shares_of_calls() -> None:
         "holds it",
         "unclear",
     ]
-    assert Held("a", "b", 1.0, 0.5, (0.45, 0.55), 1.0, "").outcome == "in part"
-    assert Held("a", "b", 1.0, 0.5, (0.2, 0.8), 1.0, "").outcome == "unclear"
+    assert Held("a", "b", 1.0, Estimate(0.5, 0.45, 0.55), 1.0, "").outcome == "in part"
+    assert Held("a", "b", 1.0, Estimate(0.5, 0.2, 0.8), 1.0, "").outcome == "unclear"
     assert "Threads of its own had NumPy x." in libraries.sentences()
 
 
@@ -515,7 +521,7 @@ def test_claim_of_the_lock() -> None:
     assert unprotected.lost > 0
     assert (held.lost == 0) == gil_enabled()
     assert atomic.lost == 0
-    assert found.price_interval[0] > 1
+    assert found.price.low > 1
 
 
 @alone

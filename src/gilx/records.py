@@ -23,6 +23,7 @@ from typing import (
 )
 
 from gilx.errors import ArgumentError, shown
+from gilx.estimate import Estimate
 
 __all__ = ["decode", "encode", "from_json", "read_object", "render", "to_json"]
 
@@ -117,6 +118,8 @@ def read_object(text: str, expected: str) -> dict[str, Any]:
 
 def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
     """Return what JSON has for a record, or for what its fields hold."""
+    if isinstance(value, Estimate) and not value.known:
+        return None
     if is_dataclass(value) and not isinstance(value, type):
         return {
             each.name: encode(getattr(value, each.name))
@@ -141,6 +144,8 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
         It is no such value; the message says where.
 
     """
+    if kind is Estimate and found is None:
+        return Estimate.unknown()
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_record(kind, found, where)
     if kind is Any:

@@ -7,7 +7,6 @@ when the command line, the file or the baseline can't be used.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from gilx.audit.comparison import compare
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     import argparse
 
     from gilx.audit.comparison import AuditChange
+    from gilx.estimate import Estimate
 
 __all__ = ["add_arguments", "run"]
 
@@ -87,8 +87,8 @@ def _told(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
             (
                 change.label,
                 change.figure,
-                _figure(change.before, change.before_interval),
-                _figure(change.after, change.after_interval),
+                _figure(change.before),
+                _figure(change.after),
                 change.verdict,
             )
             for change in changed
@@ -113,8 +113,5 @@ def _told(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
     return "\n".join(lines)
 
 
-def _figure(value: float, interval: tuple[float, float]) -> str:
-    if math.isnan(value):
-        return "-"
-    low, high = interval
-    return f"{percent(value)} ({percent(low)} to {percent(high)})"
+def _figure(figure: Estimate) -> str:
+    return figure.text(percent) if figure.known else "-"

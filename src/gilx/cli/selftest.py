@@ -78,8 +78,8 @@ def _row(check: Check) -> tuple[str, ...]:
     return (
         check.name,
         f"{low * 100:.1f} to {high * 100:.1f}",
-        f"{usage.held * 100:.1f}",
-        f"{usage.held_interval[0] * 100:.1f} to {usage.held_interval[1] * 100:.1f}",
+        f"{usage.held.value * 100:.1f}",
+        f"{usage.held.low * 100:.1f} to {usage.held.high * 100:.1f}",
         f"{usage.looks}",
         percent(usage.unknown),
         words if check.covered or not check.right else "right, interval misses",

@@ -98,7 +98,7 @@ class PurePython(Chapter):
             could = ": the machine could have done it" if self._wasted() else ""
             said.append(
                 f"The same calls in {row.workers} processes, at about the same time, came"
-                f" to {times(row.ceiling)}{could}."
+                f" to {times(row.ceiling.value)}{could}."
             )
         held = "" if row.held is None else f" (each call holds it {percent(row.held)})"
         said.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from gilx import ckernels
 from gilx._compat import gil_enabled
 from gilx.demo.chapter import Bar, Chapter, ChapterTable, Effort, Picture
 from gilx.demo.problem_sizes import size_lasting
+from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.kernels.kernel import Variant
 from gilx.pools import ThreadPool
@@ -82,9 +82,8 @@ class Lock(Chapter):
     gil: bool
     additions: tuple[Additions, ...]
     """Unprotected, with the GIL held, atomic."""
-    price: float
+    price: Estimate
     """Time of an atomic addition over one with the GIL held, both threads adding."""
-    price_interval: tuple[float, float]
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -136,8 +135,7 @@ class Lock(Chapter):
                 )
                 for way in _WAYS
             ),
-            price=median_ratio(*both),
-            price_interval=preset_interval(log_ratios(*both)),
+            price=Estimate(median_ratio(*both), *preset_interval(log_ratios(*both))),
         )
 
     def tables(self) -> list[ChapterTable]:
@@ -182,13 +180,13 @@ class Lock(Chapter):
                 f"The call that would hold the GIL lost {_lost(held)}: there is none"
                 " here, so such C code needs a lock of its own."
             )
-        low, high = self.price_interval
-        sure = f" ({low:.2g} to {high:.2g})" if math.isfinite(high) else ""
+        low, high = self.price.interval
+        sure = f" ({low:.2g} to {high:.2g})" if self.price.bounded else ""
         said.append(
             f"Atomic additions lose {'none' if atomic.kept == atomic.made else 'some'},"
-            f" and pay: {duration(atomic.together)} each, {self.price:.2g} times{sure} as"
-            f" long as {_UNDER_THE_GIL if self.gil else 'plain ones'}, while both threads"
-            " want the same memory."
+            f" and pay: {duration(atomic.together)} each, {self.price.value:.2g}"
+            f" times{sure} as long as {_UNDER_THE_GIL if self.gil else 'plain ones'},"
+            " while both threads want the same memory."
         )
         return said
 

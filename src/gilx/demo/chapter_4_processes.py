@@ -190,7 +190,8 @@ class Processes(Chapter):
     def gain(self) -> float | None:
         """Return the best speedup, of those that show a gain; None if none does."""
         return max(
-            (row.speedup for row in self.processes if row.outcome in _GAINS), default=None
+            (row.speedup.value for row in self.processes if row.outcome in _GAINS),
+            default=None,
         )
 
     def picture(self) -> Picture | None:

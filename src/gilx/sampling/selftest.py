@@ -63,13 +63,13 @@ class Check:
     def error(self) -> float:
         """How far outside the band the watch was; 0 inside."""
         low, high = self.truth
-        held = self.usage.held
+        held = self.usage.held.value
         return held - high if held > high else min(0.0, held - low)
 
     @property
     def covered(self) -> bool:
         """Whether the stated interval meets the band."""
-        low, high = self.usage.held_interval
+        low, high = self.usage.held.interval
         return low <= self.truth[1] and self.truth[0] <= high
 
     @property

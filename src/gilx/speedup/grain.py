@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
 from gilx.errors import ArgumentError, at_least, number_between, one_of
+from gilx.estimate import Estimate
 from gilx.formatting import duration
 from gilx.pools.pool import Pool, Region
 from gilx.pools.serial import SerialPool
@@ -156,11 +157,12 @@ def grain(
         workers=workers,
         grain=None if found is None else found.grain,
         work=None if found is None else found.serial / workers,
-        region=_typical(samples["parallel", 0]),
-        region_interval=median_interval(samples["parallel", 0]),
+        region=Estimate(
+            _typical(samples["parallel", 0]), *median_interval(samples["parallel", 0])
+        ),
         claim=_claim_seconds(work.whole.variant),
-        release=price.release,
-        handover=price.handover,
+        release=price.release.value,
+        handover=None if price.handover is None else price.handover.value,
         item=rows[-1].serial / (rows[-1].grain * workers),
         blocks=blocks,
         rows=rows,
@@ -246,8 +248,9 @@ def _row(size: int, serial: Sequence[float], parallel: Sequence[float]) -> Grain
         grain=size,
         serial=median(serial),
         parallel=median(parallel),
-        speedup=median_ratio(serial, parallel),
-        speedup_interval=preset_interval(log_ratios(serial, parallel)),
+        speedup=Estimate(
+            median_ratio(serial, parallel), *preset_interval(log_ratios(serial, parallel))
+        ),
     )
 
 
