@@ -40,12 +40,12 @@ def moving_seconds(call: partial[Any]) -> float:
 def advice(row: ReportRow, moving: float) -> str:
     """Return what to use, as far as the intervals tell."""
     call = row.serial_seconds / (row.repeat * row.workers)
-    if row.ceiling_interval[0] <= PAYS:
+    if row.ceiling.interval[0] <= PAYS:
         return "can't be told: this machine gave less than two CPUs meanwhile"
-    if row.speedup_interval[0] > PAYS and row.of_ceiling_interval[1] > 0.8:
+    if row.speedup.interval[0] > PAYS and row.ceiling_fraction.interval[1] > 0.8:
         return "threads: about as fast as processes, and nothing has to be moved"
-    if row.speedup_interval[1] < row.ceiling_interval[0]:
-        saved = call * (1 - 1 / row.ceiling)
+    if row.speedup.interval[1] < row.ceiling.interval[0]:
+        saved = call * (1 - 1 / row.ceiling.value)
         if moving >= saved:
             return (
                 f"neither: processes save {saved * 1e3:.2f} ms a call, and moving its"

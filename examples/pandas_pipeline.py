@@ -69,8 +69,8 @@ def main() -> None:
         if usage.doubt:
             print(f"{name:<10}{each:>8.2f}  can't be told: {usage.doubt}")
             continue
-        held[name] = usage.held * each
-        low, high = usage.held_interval
+        held[name] = usage.held.value * each
+        low, high = usage.held.interval
         print(
             f"{name:<10}{each:>8.2f}{held[name]:>20.2f}{f'{low:.0%} to {high:.0%}':>18}"
         )

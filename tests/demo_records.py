@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 from gilx.demo.chapter import Chapter, Held, Speedup
@@ -16,6 +15,7 @@ from gilx.demo.chapter_6_extension import Extension, Proof
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
 from gilx.demo.chapters import Story
+from gilx.estimate import Estimate
 from gilx.speedup.report import Loss
 from gilx.system.environment import Environment
 
@@ -33,16 +33,22 @@ def row(name: str = "a", **changes: Any) -> Speedup:
         "ceiling": 1.95,
         "ceiling_interval": (1.9, 1.98),
         "ceiling_kind": "the same calls in processes",
-        "of_ceiling": 0.51,
+        "fraction": 0.51,
         "held": 1.0,
         "losses": (Loss("GIL", 0.96, "seen"), Loss("dispatch", 0.04, "seen")),
         "notes": (),
     }
-    return Speedup(**fields | changes)
+    fields |= changes
+    return Speedup(
+        speedup=Estimate(fields.pop("speedup"), *fields.pop("interval")),
+        ceiling=Estimate(fields.pop("ceiling"), *fields.pop("ceiling_interval")),
+        ceiling_fraction=Estimate(fields.pop("fraction"), 0.0, 1.0),
+        **fields,
+    )
 
 
 def scaling(name: str = "b") -> Speedup:
-    return row(name, speedup=1.9, interval=(1.85, 1.94), of_ceiling=0.97, held=0.0)
+    return row(name, speedup=1.9, interval=(1.85, 1.94), fraction=0.97, held=0.0)
 
 
 OUTCOMES = {
@@ -66,8 +72,7 @@ def story(**changes: Any) -> Story:
                 Additions("GIL held", 100, 100, 1e-9, 1e-9),
                 Additions("atomic", 100, 100, 5e-9, 9e-9),
             ),
-            price=9.0,
-            price_interval=(8.5, 9.5),
+            price=Estimate(9.0, 8.5, 9.5),
         ),
         "waiting": Waiting(
             missing=(),
@@ -91,9 +96,9 @@ def story(**changes: Any) -> Story:
         "libraries": Libraries(
             missing=("pandas is not installed: pip install pandas.",),
             calls=(
-                Held("NumPy", "sort", 0.01, 0.001, (0.0, 0.01), 1.0, ""),
-                Held("NumPy", "tolist", 0.01, 1.0, (0.99, 1.0), 1.0, ""),
-                Held("NumPy", "x", 0.01, math.nan, (0.0, 1.0), 1.9, "too busy"),
+                Held("NumPy", "sort", 0.01, Estimate(0.001, 0.0, 0.01), 1.0, ""),
+                Held("NumPy", "tolist", 0.01, Estimate(1.0, 0.99, 1.0), 1.0, ""),
+                Held("NumPy", "x", 0.01, Estimate.unknown(), 1.9, "too busy"),
             ),
             blas="kept to one thread",
         ),

@@ -75,7 +75,7 @@ def main() -> None:
             report = gilx.measure(
                 call, null=True, blocks=BLOCKS, budget=SECONDS, seed=len(found)
             )
-            found.append([report.rows[0].speedup, *report.rows[0].speedup_interval])
+            found.append([report.rows[0].speedup.value, *report.rows[0].speedup.interval])
     each = (time.perf_counter() - begin) / max(1, options.count)
     if options.file is not None:
         options.file.write_text(json.dumps(found))

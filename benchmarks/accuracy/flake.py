@@ -52,7 +52,7 @@ from flake_trials import (
 import gilx
 from gilx.rendering.text_table import format_table
 from gilx.system.environment import usable_cpus
-from gilx.testing import ScalingEvidence, judge_release, judge_scaling
+from gilx.testing import ReleaseEvidence, ScalingEvidence, judge_release, judge_scaling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,27 +92,29 @@ def try_once(cell: Cell) -> tuple[Trial, Verdict | None]:
         return Trial(outcome, time.perf_counter() - begin, figure=speedup), None
     if cell.check == "releases":
         found = judge_release(work, at_least=RELEASED)
-        held = getattr(found.evidence, "held", None)
+        assert isinstance(found.evidence, ReleaseEvidence)
+        share = found.evidence.held
+        held = share.value if share.known else None
         return Trial(found.outcome, found.seconds, None, held, found.reason), found
     found = judge_scaling(work, workers=2, efficiency=EFFICIENCY)
     assert isinstance(found.evidence, ScalingEvidence)
     blocks = [b.serial + b.parallel + b.ceiling for b in found.evidence.blocks]
     block = median(blocks) if blocks else None
-    share = found.evidence.of_ceiling
-    return Trial(found.outcome, found.seconds, block, share, found.reason), found
+    share = found.evidence.ceiling_fraction
+    figure = share.value if share.known else None
+    return Trial(found.outcome, found.seconds, block, figure, found.reason), found
 
 
 def truth_of(work: Work) -> Truth:
     """Return what a long run says: nothing else may run."""
     work()
     seconds = median(timeit.repeat(work, number=1, repeat=5))
-    held = gilx.probe(work, budget=2).held
+    held = gilx.probe(work, budget=2).held.value
     [row] = gilx.measure(
         work, workers=2, blocks=REFERENCE_BLOCKS, budget=REFERENCE_SECONDS
     ).rows
-    assert row.speedup is not None
-    assert row.of_ceiling is not None
-    return Truth(work.kind, work.length, seconds, held, row.speedup, row.of_ceiling)
+    speedup, share = row.speedup.value, row.ceiling_fraction.value
+    return Truth(work.kind, work.length, seconds, held, speedup, share)
 
 
 class Asking:

@@ -109,13 +109,13 @@ def judged(
     row = report.rows[0]
     losses = sorted(row.losses, key=lambda loss: -loss.amount)
     nothing_lost = losses[0].amount < LITTLE
-    right = nothing_lost if not expected else losses[0].name == expected or nothing_lost
+    right = nothing_lost if not expected else losses[0].cause == expected or nothing_lost
     if least and float(least) >= LITTLE:
-        right = losses[0].name == expected
-    words = ", ".join(f"{loss.name} {loss.amount:.2f}" for loss in losses[:2])
+        right = losses[0].cause == expected
+    words = ", ".join(f"{loss.cause} {loss.amount:.2f}" for loss in losses[:2])
     return (
         name,
-        f"{WORKERS - row.speedup:.2f}",
+        f"{WORKERS - row.speedup.value:.2f}",
         least,
         words,
         expected or "none",

@@ -98,13 +98,14 @@ def predictions(load: Load, counts: tuple[int, ...]) -> tuple[PredictionRow, ...
         hold_scv = delay_scv = 1.0
     else:
         hold_scv, delay_scv = 0.0, sleep_scv(SLEEP * load.hold)
+    price = costs(hold=load.hold, rounds=3).handover
     found = predict(
         counts,
         hold=hold,
         hold_scv=hold_scv,
         waiting=waiting,
         delay_scv=delay_scv,
-        handover=costs(hold=load.hold, rounds=3).handover or 0.0,
+        handover=0.0 if price is None else price.value,
     )
     return found.rows
 

@@ -128,14 +128,14 @@ def measure(
     usage = watch.usage
     low, high = done.held_min_ns / done.wall_ns, done.held_max_ns / done.wall_ns
     middle = (low + high) / 2
-    error = usage.held - middle
+    error = usage.held.value - middle
     allowed = max(0.005, 2.2 * math.sqrt(middle * (1 - middle) / max(1, usage.looks)))
     return Score(
         condition=condition,
         idle=idle,
         truth=(low, high),
         error=error,
-        covered=usage.held_interval[0] <= high and low <= usage.held_interval[1],
+        covered=usage.held.interval[0] <= high and low <= usage.held.interval[1],
         doubtful=bool(usage.doubt),
         within=abs(error) <= allowed + (high - low) / 2,
         wakes=usage.looks,

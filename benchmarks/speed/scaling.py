@@ -59,11 +59,11 @@ def main() -> None:
                     row.name,
                     row.pool,
                     f"{row.speedup:.2f}",
-                    Figure("speedup", row.speedup, *row.speedup_interval).between(),
+                    Figure("speedup", row.speedup.value, *row.speedup.interval).between(),
                     f"{row.ceiling:.2f}",
-                    f"{row.of_ceiling:.3f}",
+                    f"{row.ceiling_fraction:.3f}",
                     ", ".join(
-                        f"{loss.name} {loss.amount:.2f}"
+                        f"{loss.cause} {loss.amount:.2f}"
                         for loss in sorted(row.losses, key=lambda one: -one.amount)[:2]
                     ),
                 )
@@ -94,12 +94,12 @@ def measure(subject: str, *, quick: bool = False) -> Measured:
     figures = (
         Figure(
             "of-ceiling",
-            row.of_ceiling,
-            *row.of_ceiling_interval,
+            row.ceiling_fraction.value,
+            *row.ceiling_fraction.interval,
             note="; ".join(row.notes),
         ),
-        Figure("speedup", row.speedup, *row.speedup_interval),
-        Figure("ceiling", row.ceiling, *row.ceiling_interval),
+        Figure("speedup", row.speedup.value, *row.speedup.interval),
+        Figure("ceiling", row.ceiling.value, *row.ceiling.interval),
     )
     return Measured(figures, samples=row.samples)
 

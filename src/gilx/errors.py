@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, SupportsFloat
 
 from gilx.formatting import printable
@@ -23,6 +24,7 @@ __all__ = [
     "one_of",
     "real_at_least",
     "shown",
+    "whole_numbers",
 ]
 
 
@@ -93,6 +95,22 @@ def at_least(name: str, given: object, least: int) -> int:
     if number < least:
         raise ArgumentError(f"{name}: expected at least {least}, got {number}")
     return number
+
+
+def whole_numbers(name: str, given: object, least: int) -> list[int]:
+    """Return one whole number, or a sequence of some, as a list; each `least` or more.
+
+    Raises
+    ------
+    ArgumentError
+        One is less, or no whole number, or there is none.
+
+    """
+    if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
+        return [at_least(name, given, least)]
+    if not given:
+        raise ArgumentError(f"{name}: expected at least one whole number, got none")
+    return [at_least(name, each, least) for each in given]
 
 
 def real_at_least(name: str, given: object, least: float) -> float:

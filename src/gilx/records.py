@@ -23,6 +23,7 @@ from typing import (
 )
 
 from gilx.errors import ArgumentError, shown
+from gilx.estimate import Estimate
 
 __all__ = ["decode", "encode", "from_json", "read_object", "render", "to_json"]
 
@@ -32,8 +33,9 @@ Record = TypeVar("Record")
 _MOST = 2**63 - 1  # what is larger, no float may hold
 _LONGEST = 64_000_000
 
-# JSON has no words for these numbers (RFC 8259, section 6), so they go as text.
-_NO_NUMBERS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+# JSON has no words for these numbers (RFC 8259, section 6), so they go as text; what is
+# not a number is not known, and that is null.
+_INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 def to_json(
@@ -116,6 +118,8 @@ def read_object(text: str, expected: str) -> dict[str, Any]:
 
 def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
     """Return what JSON has for a record, or for what its fields hold."""
+    if isinstance(value, Estimate) and not value.known:
+        return None
     if is_dataclass(value) and not isinstance(value, type):
         return {
             each.name: encode(getattr(value, each.name))
@@ -127,7 +131,7 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
     if isinstance(value, Mapping):
         return {key: encode(one) for key, one in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return None if math.isnan(value) else str(value)
     return value
 
 
@@ -140,6 +144,8 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
         It is no such value; the message says where.
 
     """
+    if kind is Estimate and found is None:
+        return Estimate.unknown()
     if isinstance(kind, type) and is_dataclass(kind):
         return _decode_record(kind, found, where)
     if kind is Any:
@@ -155,8 +161,10 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
 
 def _decode_scalar(kind: Any, found: object, where: str) -> object:  # noqa: ANN401 - a type
     right: Any = {str: str, bool: bool, int: int, float: (int, float)}[kind]
-    if kind is float and isinstance(found, str) and found in _NO_NUMBERS:
-        return _NO_NUMBERS[found]
+    if kind is float and found is None:
+        return math.nan
+    if kind is float and isinstance(found, str) and found in _INFINITE:
+        return _INFINITE[found]
     if not isinstance(found, right) or (isinstance(found, bool) and kind is not bool):
         raise _wrong(where, kind.__name__, found)
     if isinstance(found, str) and not found.isprintable():

@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from gilx.audit import (
     Audit,
     Line,
@@ -15,13 +17,12 @@ from gilx.audit import (
     perform,
 )
 from gilx.cli import main
+from gilx.estimate import Estimate
 from gilx.system.environment import Environment
 from tests.markers import needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -30,16 +31,14 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def scaling(of_ceiling: float, width: float = 0.01, **changes: Any) -> Scaling:
+def scaling(fraction: float, width: float = 0.01, **changes: Any) -> Scaling:
     made = Scaling(
         workers=2,
         blocks=20,
-        speedup=2 * of_ceiling,
-        speedup_interval=(1.0, 2.0),
-        ceiling=2.0,
+        speedup=Estimate(2 * fraction, 1.0, 2.0),
+        ceiling=Estimate(2.0, 1.9, 2.1),
         ceiling_kind="the same calls in processes",
-        of_ceiling=of_ceiling,
-        of_ceiling_interval=(of_ceiling - width, of_ceiling + width),
+        ceiling_fraction=Estimate(fraction, fraction - width, fraction + width),
         reading="scales",
     )
     return replace(made, **changes)
@@ -50,8 +49,7 @@ def line(held: float, share: float, **changes: Any) -> Line:
         name="f",
         size=None,
         seconds=0.1,
-        held=held,
-        held_interval=(held - 0.01, held + 0.01),
+        held=Estimate(held, held - 0.01, held + 0.01),
         longest_hold=(0.0, 0.1),
         doubt="",
         scaling=(scaling(share),),
@@ -86,7 +84,7 @@ def test_an_audit() -> None:
         assert each.error == ""
         assert [one.workers for one in each.scaling] == [2]
         # Where there is no GIL to watch, the line says so.
-        assert each.doubt or 0 <= each.held_interval[0] <= each.held_interval[1] <= 1
+        assert each.doubt or 0 <= each.held.interval[0] <= each.held.interval[1] <= 1
     assert found.lines[2].error.startswith("ValueError: ")  # Python's own words
     assert "no_such" in found.lines[3].error
     assert not found.complete
@@ -120,7 +118,7 @@ def test_first_calls_do_not_count(
     plan = Plan((PlanEntry("f", "compiled_on_first_use:work", budget=1.0),))
     found = perform(plan).lines[0]
     assert not found.error
-    assert found.held_interval[0] < 0.1, found
+    assert found.held.interval[0] < 0.1, found
 
 
 def test_what_looks_worse_is_measured_again() -> None:
@@ -191,5 +189,6 @@ def test_the_command_with_a_baseline(
         old.write_text(wrong)
         assert main(words) == 2
         assert capsys.readouterr().err.startswith(said)
-    assert main([*words, "--least", "x"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--least", "x"])
     assert "least: expected a number, got 'x'" in capsys.readouterr().err

@@ -63,7 +63,7 @@ def test_probe_of_a_callable() -> None:
     assert done.returncode == 0, done.stderr
     usage = gilx.GilUsage.from_json(done.stdout)
     assert usage.repeats == 2
-    assert usage.held_interval[0] < 0.1
+    assert usage.held.interval[0] < 0.1
     assert "in 3 calls" in command("probe", "--repeat", "3", "math:fabs", "-2.5").stdout
 
 
@@ -88,7 +88,7 @@ def test_probe_warms_up(tmp_path: Path, *, timeline: bool) -> None:
     options = ["--timeline", str(tmp_path / "trace.json")] if timeline else []
 
     def probed(*words: str) -> gilx.GilUsage:
-        given = ("probe", "--json", *options, "compiled:work", *words)
+        given = ("probe", "--json=-", *options, "compiled:work", *words)
         done = command(*given, PYTHONPATH=str(tmp_path))
         assert done.returncode == 0, done.stderr
         return gilx.GilUsage.from_json(done.stdout)
@@ -97,10 +97,10 @@ def test_probe_warms_up(tmp_path: Path, *, timeline: bool) -> None:
     assert warm.repeats == 9
     assert warm.first is not None
     assert warm.first.wall >= 0.3
-    assert warm.held_interval[0] < 0.1
+    assert warm.held.interval[0] < 0.1
     cold = probed("--no-warmup", "--repeat", "1")
     assert cold.first is None
-    assert cold.held_interval[1] > 0.9
+    assert cold.held.interval[1] > 0.9
     only = probed("--budget", "0.2")
     assert only.is_first
     assert only.repeats == 1
@@ -151,7 +151,7 @@ def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> 
 
 
 def test_latency() -> None:
-    done = command("latency", "math:factorial", "500", "--duration", "0.1")
+    done = command("latency", "math:factorial", "500", "--budget", "0.3")
     assert done.returncode == 0, done.stderr
     assert "beside math:factorial(500)" in done.stdout
     assert "On this machine:" in done.stdout
@@ -168,8 +168,8 @@ def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
             *words,
             "latency",
             "--json",
-            "--threads=1,2",
-            "--duration=0.2",
+            "--workers=1,2",
+            "--budget=0.9",
             "mine:A.f",
             "-1",
             "'x'",
@@ -182,7 +182,7 @@ def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = gilx.Latency.from_json(done.stdout)
-    assert [row.threads for row in found.rows] == [0, 1, 2]
+    assert [row.workers for row in found.rows] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     values = json.loads(first.read_text())
     # Whatever a busy machine made of so few blocks.
-    values["rows"][0] |= {"of_ceiling": 0.9, "of_ceiling_interval": [0.85, 0.95]}
+    values["rows"][0] |= {"ceiling_fraction": {"value": 0.9, "low": 0.85, "high": 0.95}}
     first.write_text(json.dumps(values))
-    values["rows"][0] |= {"of_ceiling": 0.01, "of_ceiling_interval": [0.01, 0.011]}
+    values["rows"][0] |= {"ceiling_fraction": {"value": 0.01, "low": 0.01, "high": 0.011}}
     worse = tmp_path / "worse.json"
     worse.write_text(json.dumps(values))
     assert run_here(capsys, "compare", str(first), str(worse)).returncode == 1

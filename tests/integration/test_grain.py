@@ -23,10 +23,10 @@ def test_a_kernel(variant: str) -> None:
     assert [one.grain for one in found.rows] == [2**n for n in range(len(found.rows))]
     assert found.rows[-1].grain <= 1000
     for one in found.rows:
-        low, high = one.speedup_interval
-        assert low <= one.speedup <= high
-    low, high = found.region_interval
-    assert 0 < low <= found.region <= high
+        low, high = one.speedup.interval
+        assert low <= one.speedup.value <= high
+    low, high = found.region.interval
+    assert 0 < low <= found.region.value <= high
     assert min(found.item, found.release) > 0
     if found.grain is not None:
         assert all(one.wins for one in found.rows if one.grain >= found.grain)
@@ -66,7 +66,7 @@ def test_what_a_callable_raises_is_raised() -> None:
 
 def test_progress_is_shown() -> None:
     shown: list[str] = []
-    gilx.grain("collatz", size=100, workers=2, budget=0.5, show=shown.append)
+    gilx.grain("collatz", size=100, workers=2, budget=0.5, progress=shown.append)
     assert shown[0].startswith("block 1 of ")
 
 

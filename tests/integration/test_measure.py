@@ -29,8 +29,8 @@ from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
 from gilx.speedup.losses import NAMES
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.samples import (
-    Calls,
     Sample,
+    calls_of,
     concurrency,
     own_threads,
     take_sample,
@@ -63,13 +63,13 @@ def test_a_kernel() -> None:
         assert row.unit == "cells"
         assert {len(times) for times in row.samples.values()} == {6}
         assert row.interval_kind == "preset"
-        assert row.speedup_interval[0] <= row.speedup <= row.speedup_interval[1]
-        assert row.ceiling_interval[0] <= row.ceiling <= row.ceiling_interval[1]
-        assert row.efficiency == row.speedup / 2
+        assert row.speedup.interval[0] <= row.speedup.value <= row.speedup.interval[1]
+        assert row.ceiling.interval[0] <= row.ceiling.value <= row.ceiling.interval[1]
+        assert row.efficiency.value == row.speedup.value / 2
         assert row.ceiling_kind == "native threads on the same kernel"
         missing = math.fsum(loss.amount for loss in row.losses)
-        assert missing == pytest.approx(2 - row.speedup, abs=1e-12)
-        assert [loss.name for loss in row.losses] == list(NAMES)
+        assert missing == pytest.approx(2 - row.speedup.value, abs=1e-12)
+        assert [loss.cause for loss in row.losses] == list(NAMES)
         assert row.reading
 
 
@@ -78,16 +78,20 @@ def test_more_blocks_than_powers_of_two_that_are_floats() -> None:
     row = one(measure(int, blocks=1100, repeat=1, budget=0.1))
     assert row.blocks == 1100
     assert len(row.samples["parallel"]) == 1100
-    for low, high in (row.speedup_interval, row.ceiling_interval, row.single_interval):
-        assert 0 < low <= high < math.inf or math.isnan(row.single_speedup)
+    for low, high in (
+        row.speedup.interval,
+        row.ceiling.interval,
+        row.single_speedup.interval,
+    ):
+        assert 0 < low <= high < math.inf or math.isnan(row.single_speedup.value)
 
 
 @pytest.mark.parametrize("variant", ["python", "numpy", "cython-nogil"])
 def test_variants_of_a_kernel(variant: str) -> None:
     row = one(measure("triad", variants=[variant], blocks=1))
     assert row.variant == variant
-    assert row.speedup > 0
-    assert row.speedup_interval == NOTHING_KNOWN
+    assert row.speedup.value > 0
+    assert row.speedup.interval == NOTHING_KNOWN
     assert "1 block: too few for an interval" in row.notes
 
 
@@ -99,7 +103,7 @@ def test_who_holds_the_gil_gets_no_faster() -> None:
     for _ in range(5):
         row = one(measure(hold, blocks=12, budget=1))
         # More than 1 is impossible; one interval in twenty is wrong.
-        if row.speedup_interval[0] <= 1:
+        if row.speedup.interval[0] <= 1:
             break
     else:
         pytest.fail(str(row))
@@ -125,7 +129,7 @@ def test_pools_by_name_and_open_ones() -> None:
         )
         found = [(row.pool, row.workers) for row in report.rows]
         assert found == [("threads", 3), ("serial", 1), ("native", 2)]
-        pool.run(Region(Calls(int, "int"), "call", (), 3, "static"))
+        pool.run(Region(calls_of(int, "int"), (), 3, "static"))
 
 
 def test_a_callable_and_its_ceiling_in_processes() -> None:
@@ -139,7 +143,17 @@ def test_a_callable_and_its_ceiling_in_processes() -> None:
         *("single serial", "single parallel", "control serial", "control"),
     }
     assert row.repeat == 3
-    assert row.single_interval[0] <= row.single_speedup <= row.single_interval[1]
+    assert (
+        row.single_speedup.interval[0]
+        <= row.single_speedup.value
+        <= row.single_speedup.interval[1]
+    )
+
+
+def test_arguments_follow_the_callable() -> None:
+    row = one(gilx.measure(hashlib.sha256, BYTES, workers=2, blocks=1))
+    assert row.target == "openssl_sha256(...)"
+    assert row.ceiling_kind == "the same calls in processes"
 
 
 def test_a_process_that_fails_late_is_no_ceiling(
@@ -172,7 +186,7 @@ def test_a_callable_that_cannot_be_sent() -> None:
 
 def test_every_worker_makes_its_calls_at_once() -> None:
     meet = threading.Barrier(3, timeout=30)
-    region = Region(Calls(meet.wait, "meet"), "call", (), 6, "static")
+    region = Region(calls_of(meet.wait, "meet"), (), 6, "static")
     with ThreadPool(3) as pool:
         sample = take_sample(pool, [region, region])
     assert sample.regions == 2
@@ -225,7 +239,7 @@ def test_null_finds_no_difference() -> None:
         assert row.null
         assert row.losses == ()
         # One interval in twenty misses, so five in a row do not.
-        if row.speedup_interval[0] <= 1 <= row.speedup_interval[1]:
+        if row.speedup.interval[0] <= 1 <= row.speedup.interval[1]:
             assert "no difference" in row.reading
             return
     pytest.fail(str(row))
@@ -235,7 +249,7 @@ def test_without_a_number_of_blocks_the_interval_is_right_at_any_time() -> None:
     # It ends long before the budget does, but on a very busy machine.
     row = one(gilx.measure(digest, workers=2, repeat=1, budget=20, precision=0.5))
     assert row.interval_kind == "anytime"
-    low, high = row.speedup_interval
+    low, high = row.speedup.interval
     reached = low > 0 and math.log(high / low) / 2 <= math.log(1.5)
     told = any("the budget ended it" in n or "too few" in n for n in row.notes)
     assert reached != told
@@ -286,7 +300,7 @@ def test_what_it_raises_in_a_worker_comes_through() -> None:
 def test_a_call_longer_than_the_budget() -> None:
     report = gilx.measure(partial(time.sleep, 0.05), workers=2, budget=0.01)
     row = one(report)
-    assert math.isnan(row.speedup)
+    assert math.isnan(row.speedup.value)
     assert row.reading == "nothing could be compared"
     assert "more than the budget" in row.notes[0]
     assert str(Report.from_json(report.to_json())) == str(report)
@@ -432,10 +446,11 @@ def test_a_script_is_not_run_again(tmp_path: Any) -> None:
             {"target": 3},
             "target: expected a kernel, its name or something to call; got 3",
         ),
+        ({"args": (5,)}, "args: expected none for a kernel, got 5"),
         ({"workers": 0}, "workers: expected at least 1, got 0"),
         ({"workers": [1, 0]}, "workers: expected at least 1, got 0"),
         ({"workers": "2"}, "workers: expected a whole number"),
-        ({"workers": []}, "workers: expected a whole number"),
+        ({"workers": []}, "workers: expected at least one whole number, got none"),
         ({"budget": 0}, "budget: expected above 0, got 0"),
         ({"budget": math.nan}, "budget: expected a finite number"),
         ({"precision": 0}, "precision: expected 0.001 to 0.5, got 0"),
@@ -462,7 +477,7 @@ def test_a_script_is_not_run_again(tmp_path: Any) -> None:
 def test_bad_arguments(change: dict[str, Any], words: str) -> None:
     arguments: dict[str, Any] = {"target": "triad", "budget": 0.1, **change}
     with pytest.raises(ArgumentError) as caught:
-        gilx.measure(arguments.pop("target"), **arguments)
+        gilx.measure(arguments.pop("target"), *arguments.pop("args", ()), **arguments)
     assert words in str(caught.value)
 
 
@@ -478,11 +493,13 @@ def test_kernels_on_processes() -> None:
     )
     (row,) = report.rows
     assert row.pool == "processes"
-    assert row.speedup > 0
+    assert row.speedup.value > 0
     assert row.held is None
     # What the workers used is part of it, elsewhere though they are.
     assert row.run_queue_wait is not None or sys.platform != "linux"
-    assert {loss.name: loss.source for loss in row.losses}["dispatch"].startswith("a reg")
+    assert {loss.cause: loss.source for loss in row.losses}["dispatch"].startswith(
+        "a reg"
+    )
 
 
 def test_variants_that_a_pool_can_not_run_are_left_out() -> None:

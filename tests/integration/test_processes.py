@@ -142,7 +142,7 @@ def test_parts_of_placed_arrays_travel_as_they_are(pool: ProcessPool) -> None:
     reverse = replace(region, arguments=(b[::-1], c, scalar, placed.out))
     with pytest.raises(BufferError, match="b: expected a C-contiguous buffer"):
         pool.run(reverse)
-    pool.run(replace(reverse, variant="numpy"))
+    pool.run(replace(reverse, variant=placed.kernel.variant("numpy")))
     assert np.array_equal(placed.out, b[::-1] + scalar * c)
     frozen = placed.out.view()
     frozen.flags.writeable = False
@@ -155,7 +155,7 @@ def test_a_kernel_that_workers_do_not_know(pool: ProcessPool) -> None:
         name = "other"
 
     with pytest.raises(ValueError, match="region: expected one of gilx's kernels"):
-        run_all(pool, regions(pool.place(Other().problem(10))))
+        run_all(pool, regions(pool.place(Other().problem(10)), variant="python"))
 
 
 @pytest.mark.thread_unsafe(reason="counts what the pool keeps")

@@ -11,6 +11,7 @@ import pytest
 
 from gilx import ckernels, testing
 from gilx.errors import NoGilError, WatchUnavailableError
+from gilx.estimate import Estimate
 from gilx.sampling.sample_sums import Seen
 from gilx.sampling.share_interval import Ratio, interval
 from gilx.testing import ReleaseEvidence, release_verdict
@@ -31,7 +32,8 @@ HALF = partial(ckernels.spin, 500_000, 500_000, 20_000_000)
 
 def evidence(held: float | None, low: float, high: float, **more: Any) -> ReleaseEvidence:
     found = nothing_watched(0.1, "")
-    return replace(found, held=held, held_interval=(low, high), **more)
+    figure = Estimate.unknown() if held is None else Estimate(held, low, high)
+    return replace(found, held=figure, **more)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
     assert found.first_seconds >= 0.5
     # Stages are as long as they should be, not one call each: looks are spent on them.
     assert found.calls >= 40 * (found.stages - 1)
-    assert found.held_interval[0] < 0.1
+    assert found.held.interval[0] < 0.1
 
 
 @needs_watch

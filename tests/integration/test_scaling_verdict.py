@@ -113,7 +113,7 @@ def test_a_long_first_call_is_not_what_is_judged() -> None:
     release = scaling(found).release
     assert release is not None
     assert release.watched != release.first_seconds
-    assert release.held_interval[0] < 0.1
+    assert release.held.interval[0] < 0.1
 
 
 @needs_two_cpus

@@ -94,8 +94,8 @@ def busy() -> Iterator[None]:
 @pytest.mark.parametrize("name", HELD)
 def test_held(name: str) -> None:
     usage = told(HELD[name])
-    assert usage.held > 0.95, usage
-    assert usage.held_interval[0] <= usage.held <= usage.held_interval[1]
+    assert usage.held.value > 0.95, usage
+    assert usage.held.interval[0] <= usage.held.value <= usage.held.interval[1]
     assert usage.sentence().startswith("holds the GIL for")
 
 
@@ -103,7 +103,7 @@ def test_held(name: str) -> None:
 @pytest.mark.parametrize("name", RELEASED)
 def test_released(name: str) -> None:
     usage = told(RELEASED[name])
-    assert usage.held < 0.10, usage
+    assert usage.held.value < 0.10, usage
     assert usage.sentence().startswith("releases the GIL for")
 
 
@@ -112,7 +112,7 @@ def test_released(name: str) -> None:
 @pytest.mark.parametrize("name", HELD)
 def test_held_beside_a_busy_thread(name: str) -> None:
     usage = told(HELD[name])
-    assert usage.held_interval[1] > 0.95, usage
+    assert usage.held.interval[1] > 0.95, usage
 
 
 @needs_gil
@@ -120,8 +120,8 @@ def test_held_beside_a_busy_thread(name: str) -> None:
 @pytest.mark.parametrize("name", RELEASED)
 def test_released_beside_a_busy_thread(name: str) -> None:
     usage = told(RELEASED[name])
-    assert usage.held_interval[0] < 0.10, usage
-    assert usage.locked > usage.held
+    assert usage.held.interval[0] < 0.10, usage
+    assert usage.locked.value > usage.held.value
     assert any(share.name == "busy" for share in usage.by_thread)
 
 
@@ -134,7 +134,7 @@ def test_a_known_rhythm(part: float) -> None:
         with gilx.watch() as watch:
             done = ckernels.spin(hold, 1_000_000 - hold, 1_000_000_000)
         usage = watch.usage
-        low, high = usage.held_interval
+        low, high = usage.held.interval
         truth = done.held_min_ns / done.wall_ns, done.held_max_ns / done.wall_ns
         # One in twenty intervals misses, so five in a row do not.
         if low <= truth[1] and truth[0] <= high:
@@ -205,10 +205,10 @@ def test_the_first_call_is_a_figure_of_its_own(repeat: int | None) -> None:
             break
     else:
         pytest.skip(f"this machine is too busy: {usage.doubt}")
-    assert usage.held_interval[0] < 0.1, usage
+    assert usage.held.interval[0] < 0.1, usage
     assert usage.first is not None
     assert usage.first.wall >= 0.2
-    assert usage.first.held_interval[1] > 0.9
+    assert usage.first.held.interval[1] > 0.9
     assert not usage.is_first
     assert "  first call, a warm-up, not counted: " in str(usage)
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
@@ -225,7 +225,7 @@ def test_a_first_call_that_takes_the_budget_is_not_made_twice(
     assert usage.repeats == 1
     assert usage.first is None
     assert usage.is_first
-    assert usage.held_interval[1] > 0.9
+    assert usage.held.interval[1] > 0.9
     assert usage.sentence().endswith("; this was its first call")
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
@@ -235,7 +235,7 @@ def test_without_a_warm_up_the_first_call_counts() -> None:
     fn = CompiledOnFirstUse()
     usage = gilx.probe(fn, repeat=1, warmup=False)
     assert fn.calls == 1
-    assert usage.held_interval[1] > 0.9
+    assert usage.held.interval[1] > 0.9
     assert usage.first is None
     assert not usage.is_first  # for all that is known
 
@@ -253,7 +253,7 @@ def test_without_a_warm_up_calls_go_on_in_the_same_watch() -> None:
     usage = gilx.probe(slow_first, warmup=False, budget=0.6)
     assert usage.repeats == len(calls)
     assert usage.first is None
-    assert usage.held_interval[1] > 0.3, usage
+    assert usage.held.interval[1] > 0.3, usage
 
 
 @needs_gil
@@ -300,7 +300,7 @@ def test_watches_nest() -> None:
             ckernels.spin(1, 0, 50_000_000)
         time.sleep(0.05)
     assert inner.usage.wall < outer.usage.wall
-    assert outer.usage.held_interval[0] < inner.usage.held_interval[1]
+    assert outer.usage.held.interval[0] < inner.usage.held.interval[1]
 
 
 @needs_gil

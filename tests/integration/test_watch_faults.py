@@ -119,7 +119,7 @@ from gilx import ckernels
 with gilx.watch() as watch:
     ckernels.spin(1, 0, 200_000_000)
     time.sleep(0.1)
-low, high = watch.usage.held_interval
+low, high = watch.usage.held.interval
 assert low < 0.9 and high > 0.5, watch.usage
 leaving = gilx.watch()
 leaving.__enter__()

@@ -38,7 +38,7 @@ def _pool(name: str) -> Callable[[], None]:
 def _watch() -> None:
     with gilx.watch() as watching:
         gilx.run("mandelbrot", pool="serial", size=SMALL)
-    assert 0 <= watching.usage.locked <= 1 or watching.usage.doubt
+    assert 0 <= watching.usage.locked.value <= 1 or watching.usage.doubt
 
 
 def _dropped_watch() -> None:

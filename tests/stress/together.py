@@ -101,7 +101,7 @@ def _watch(shared: _Shared, draw: Random) -> None:
             _kernel(shared, draw)
     except WatchUnavailableError:
         return
-    assert watching.usage.doubt or 0 <= watching.usage.locked <= 1.001
+    assert watching.usage.doubt or 0 <= watching.usage.locked.value <= 1.001
     str(watching.timeline)
 
 

@@ -22,6 +22,7 @@ from gilx.audit import (
 )
 from gilx.cli import main
 from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
 from gilx.system.environment import Environment
 from tests.docs.pages import ROOT
 
@@ -35,16 +36,14 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def scaling(of_ceiling: float, width: float = 0.01, **changes: Any) -> Scaling:
+def scaling(fraction: float, width: float = 0.01, **changes: Any) -> Scaling:
     made = Scaling(
         workers=2,
         blocks=20,
-        speedup=2 * of_ceiling,
-        speedup_interval=(1.0, 2.0),
-        ceiling=2.0,
+        speedup=Estimate(2 * fraction, 1.0, 2.0),
+        ceiling=Estimate(2.0, 1.9, 2.1),
         ceiling_kind="the same calls in processes",
-        of_ceiling=of_ceiling,
-        of_ceiling_interval=(of_ceiling - width, of_ceiling + width),
+        ceiling_fraction=Estimate(fraction, fraction - width, fraction + width),
         reading="scales",
     )
     return replace(made, **changes)
@@ -55,8 +54,7 @@ def line(held: float, share: float, **changes: Any) -> Line:
         name="f",
         size=None,
         seconds=0.1,
-        held=held,
-        held_interval=(held - 0.01, held + 0.01),
+        held=Estimate(held, held - 0.01, held + 0.01),
         longest_hold=(0.0, 0.1),
         doubt="",
         scaling=(scaling(share),),
@@ -206,7 +204,7 @@ def test_text_that_is_no_audit() -> None:
         Audit.from_json("{}")
     values = json.loads(audit(line(0.1, 0.9)).to_json())
     values["lines"][0]["held"] = "much"
-    with pytest.raises(ArgumentError, match=r"lines\[0\].held: expected float"):
+    with pytest.raises(ArgumentError, match=r"lines\[0\].held: expected an object"):
         Audit.from_json(json.dumps(values))
 
 
@@ -220,8 +218,10 @@ def test_text_that_is_no_audit() -> None:
         (line(0.2, 0.9), line(0.23, 0.87), ("no difference", "no difference")),
         # Much moved, but the intervals overlap.
         (
-            line(0.2, 0.9, held_interval=(0.1, 0.35)),
-            line(0.4, 0.7, held_interval=(0.3, 0.5), scaling=(scaling(0.7, 0.2),)),
+            replace(line(0.2, 0.9), held=Estimate(0.2, 0.1, 0.35)),
+            replace(
+                line(0.4, 0.7, scaling=(scaling(0.7, 0.2),)), held=Estimate(0.4, 0.3, 0.5)
+            ),
             ("no difference", "no difference"),
         ),
         (line(math.nan, 0.9), line(0.9, math.nan), ("unknown", "unknown")),

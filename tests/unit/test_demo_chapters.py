@@ -19,6 +19,7 @@ from gilx.demo.chapters import CHAPTERS, Story, tell
 from gilx.demo.decision_table import decision_table
 from gilx.demo.problem_sizes import problem_size, size_lasting
 from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
 from gilx.speedup.report import Loss, ReportRow
 from tests.demo_records import OUTCOMES, is_open, row, scaling, story
 
@@ -54,9 +55,9 @@ def report_row(repeat: int, **changes: Any) -> ReportRow:
         "repeat": repeat,
         "serial_seconds": 0.01 * repeat,
         "seconds": 0.006 * repeat,
-        "speedup": 10 / 6,
-        "speedup_interval": (1.6, 1.7),
-        "ceiling_interval": (0.0, math.inf),
+        "speedup": Estimate(10 / 6, 1.6, 1.7),
+        "ceiling": Estimate.unknown(),
+        "ceiling_fraction": Estimate.unknown(),
         "ceiling_kind": "processes",
         "losses": (),
         "notes": (),
@@ -212,8 +213,8 @@ def test_shares_of_calls() -> None:
         "holds it",
         "unclear",
     ]
-    assert Held("a", "b", 1.0, 0.5, (0.45, 0.55), 1.0, "").outcome == "in part"
-    assert Held("a", "b", 1.0, 0.5, (0.2, 0.8), 1.0, "").outcome == "unclear"
+    assert Held("a", "b", 1.0, Estimate(0.5, 0.45, 0.55), 1.0, "").outcome == "in part"
+    assert Held("a", "b", 1.0, Estimate(0.5, 0.2, 0.8), 1.0, "").outcome == "unclear"
     assert "Threads of its own had NumPy x." in libraries.sentences()
 
 

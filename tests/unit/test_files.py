@@ -97,18 +97,25 @@ LATENCY = {
         (
             gilx.Latency,
             LATENCY | {"rows": [dict.fromkeys(ROW, 10**400)]},
-            "text.rows.0..threads: expected a whole number of 64 bits, got 1000",
+            "text.rows.0..workers: expected a whole number of 64 bits, got 1000",
         ),
         (gilx.Latency, LATENCY | {"more": 1}, "text: expected no field 'more'"),
         (
             Timeline,
-            {"schema": "gilx.timeline/1", "lanes": [], "wall": "x", "since": 0},
+            {
+                "schema": "gilx.timeline",
+                "version": 1,
+                "lanes": [],
+                "wall": "x",
+                "since": 0,
+            },
             "text.wall: expected float, got 'x'",
         ),
         (
             Timeline,
             {
-                "schema": "gilx.timeline/1",
+                "schema": "gilx.timeline",
+                "version": 1,
                 "lanes": [{"name": "x", "native_id": 1, "spans": [[0, 1, "nothing"]]}],
                 "wall": 1,
                 "since": 0,

@@ -11,6 +11,7 @@ import pytest
 
 import gilx
 from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
 from gilx.speedup import grain
 from gilx.speedup.grain_record import Grain, GrainRow
 from gilx.system.environment import Environment
@@ -18,7 +19,7 @@ from gilx.system.load import between, snapshot
 
 
 def row(size: int, low: float) -> GrainRow:
-    return GrainRow(size, 2e-3, 1e-3, low + 0.1, (low, low + 0.2))
+    return GrainRow(size, 2e-3, 1e-3, Estimate(low + 0.1, low, low + 0.2))
 
 
 FOUND = Grain(
@@ -28,8 +29,7 @@ FOUND = Grain(
     workers=2,
     grain=8,
     work=1e-3,
-    region=4e-5,
-    region_interval=(3e-5, 5e-5),
+    region=Estimate(4e-5, 3e-5, 5e-5),
     claim=3e-8,
     release=1e-7,
     handover=None,
@@ -115,6 +115,7 @@ def test_words() -> None:
         (print, {"items": 1}, "items: expected an item for each of 2 workers, got 1"),
         (print, {"items": 9, "size": 3}, "size: expected None for a callable, got 3"),
         (print, {"items": 9, "variant": "x"}, "variant: expected None for a callable"),
+        ("collatz", {"args": (5,)}, "args: expected none for a kernel, got 5"),
         ("collatz", {"items": 9}, "items: expected None for a kernel, whose size says"),
         ("collatz", {"size": 1}, "size: expected an item for each of 2 workers, got 1"),
         ("collatz", {"size": 0}, "size: expected at least 1, got 0"),
@@ -127,8 +128,10 @@ def test_words() -> None:
     ],
 )
 def test_bad_input(target: Any, arguments: dict[str, Any], words: str) -> None:
+    given = {"workers": 2, **arguments}
+    args = given.pop("args", ())
     with pytest.raises(ArgumentError) as caught:
-        gilx.grain(target, **{"workers": 2, **arguments})
+        gilx.grain(target, *args, **given)
     assert words in str(caught.value)
 
 

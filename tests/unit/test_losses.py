@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx import ckernels
+from gilx.kernels.kernel import Variant
 from gilx.pools import Region, ThreadPool
 from gilx.pools.worker_usage import Share
 from gilx.speedup.losses import KnownCosts, split
 from gilx.speedup.samples import Sample, concurrency, take_sample, with_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from gilx.ckernels import Counter
@@ -73,8 +73,8 @@ def test_losses_of_known_samples(main: str, parallel: Sample, known: KnownCosts)
     speedup = 1.0 / parallel.seconds
     losses = split([ALONE] * 3, [parallel] * 3, 2, speedup, known)
     assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)
-    assert max(losses, key=lambda loss: loss.amount).name == main
-    others = [abs(loss.amount) for loss in losses if loss.name != main]
+    assert max(losses, key=lambda loss: loss.amount).cause == main
+    others = [abs(loss.amount) for loss in losses if loss.cause != main]
     assert max(others) < 0.02
 
 
@@ -112,29 +112,22 @@ def test_imbalance_is_uneven_work_only(
     speedup = alone.seconds / sample.seconds
     known = replace(KNOWN, ceiling=float(workers), control=float(workers))
     losses = split([alone] * 3, [sample] * 3, workers, speedup, known)
-    assert max(losses, key=lambda loss: loss.amount).name == main
-    amounts = {loss.name: loss.amount for loss in losses}
+    assert max(losses, key=lambda loss: loss.amount).cause == main
+    amounts = {loss.cause: loss.amount for loss in losses}
     assert amounts["imbalance"] == pytest.approx(imbalance, abs=1e-3)
     assert amounts["machine"] == pytest.approx(0.0, abs=1e-3)
 
 
-class Rows:
-    """Work of which each item has a number of its own to compute, under a lock."""
+def rows(lock: AbstractContextManager[object], sizes: list[int]) -> Variant:
+    """Return work of which each item has a number of its own to compute, under a lock."""
 
-    name = "rows"
-
-    def __init__(self, lock: AbstractContextManager[object], sizes: list[int]) -> None:
-        self._lock, self._sizes = lock, sizes
-
-    def function(self, variant: str) -> Callable[..., None]:
-        del variant
-        return self._compute
-
-    def _compute(self, *, take: Counter) -> None:
+    def compute(*, take: Counter) -> None:
         while (claim := take.take()) is not None:
-            for size in self._sizes[claim[0] : claim[1]]:
-                with self._lock:
+            for size in sizes[claim[0] : claim[1]]:
+                with lock:
                     ckernels.collatz_nogil(1, array("i", bytes(4 * size)))
+
+    return Variant("rows", "call", compute, claims_grains=True)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +141,7 @@ class Rows:
 def test_only_uneven_work_uses_uneven_cpu_time(
     sizes: list[int], lock: AbstractContextManager[object], *, uneven: bool
 ) -> None:
-    region = Region(Rows(lock, sizes), "", (), len(sizes), "static")
+    region = Region(rows(lock, sizes), (), len(sizes), "static")
     with ThreadPool(2) as pool:
         samples = [take_sample(pool, [region]) for _ in range(9)]
     parts = [(sample.uneven_cpu or 0) / (sample.worker_cpu or 1) for sample in samples]

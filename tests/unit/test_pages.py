@@ -16,6 +16,7 @@ import pytest
 
 from gilx.demo.chapters import Story
 from gilx.errors import MissingExtraError
+from gilx.estimate import Estimate
 from gilx.rendering import html_page
 from gilx.rendering.html_page import plain
 from gilx.rendering.timeline_page import lanes_table
@@ -60,12 +61,13 @@ def told() -> Story:
 
 def report(*names: str) -> Report:
     """A curve, points that lack this or that, and a row for each name."""
+    even = Estimate(1.0, 0.99, 1.01)
     rows = [
-        replace(ROW, workers=1, speedup=1.0, speedup_interval=(0.99, 1.01), ceiling=1.0),
+        replace(ROW, workers=1, speedup=even, ceiling=even),
         ROW,
-        replace(ROW, workers=4, speedup=1.1, speedup_interval=(0, math.inf)),
-        replace(ROW, pool="processes", ceiling=math.nan),
-        replace(ROW, pool="interpreters", speedup=math.nan),
+        replace(ROW, workers=4, speedup=Estimate(1.1, 0, math.inf)),
+        replace(ROW, pool="processes", ceiling=Estimate.unknown()),
+        replace(ROW, pool="interpreters", speedup=Estimate.unknown()),
         *(replace(ROW, target=name) for name in names),
     ]
     return replace(REPORT, rows=tuple(rows))

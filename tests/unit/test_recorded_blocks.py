@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gilx.estimate import Estimate
 from gilx.testing import Block
 from gilx.testing.release_verdict import nothing_watched
 from tests.unit.recorded_blocks import Outcomes, Recording, Trial, replay
@@ -48,7 +49,7 @@ def test_replay_stops_where_a_check_would(
         for field in fields(Block)
     }
     release = replace(
-        nothing_watched(0.625, ""), held=0.1, held_interval=(0.0, 0.2), call_seconds=0.02
+        nothing_watched(0.625, ""), held=Estimate(0.1, 0.0, 0.2), call_seconds=0.02
     )
     kind = "the same calls in processes"
     trial = Trial("released", 2, 0, kind, release, (columns,))

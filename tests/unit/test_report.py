@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
 from gilx.speedup.report import Loss, Report, ReportRow
 from gilx.system.environment import Environment
 from gilx.system.load import Conditions
@@ -25,17 +26,12 @@ ROW = ReportRow(
     seconds=0.19,
     throughput=31.6,
     unit="calls",
-    speedup=1.05,
-    speedup_interval=(1.04, 1.06),
+    speedup=Estimate(1.05, 1.04, 1.06),
     interval_kind="anytime",
-    single_speedup=0.8,
-    single_interval=(0.7, 0.9),
-    efficiency=0.525,
-    ceiling=1.98,
-    ceiling_interval=(1.96, 1.99),
+    single_speedup=Estimate(0.8, 0.7, 0.9),
+    ceiling=Estimate(1.98, 1.96, 1.99),
     ceiling_kind="the same calls in processes",
-    of_ceiling=0.53,
-    of_ceiling_interval=(0.52, 0.54),
+    ceiling_fraction=Estimate(0.53, 0.52, 0.54),
     control=1.99,
     concurrency=1.01,
     concurrency_doubt="",
@@ -81,20 +77,26 @@ def loses(name: str, **changes: Any) -> ReportRow:
             loses(
                 "more CPU work",
                 ceiling_kind="native threads on the same kernel",
-                of_ceiling=0.99,
+                ceiling_fraction=Estimate(0.99, 0.98, 1.0),
             ),
             "limited by memory bandwidth or caches: native threads do no better",
         ),
         (loses("more CPU work"), "the same work takes more CPU time in parallel"),
-        (loses("machine", of_ceiling=1.0), "limited by the machine and its neighbours"),
+        (
+            loses("machine", ceiling_fraction=Estimate(1.0, 0.99, 1.01)),
+            "limited by the machine and its neighbours",
+        ),
         (loses("machine"), "the machine was busy"),
         (loses("imbalance"), "some workers end long before others"),
         (loses("dispatch"), "too short: much of the time goes into handing the work out"),
         (loses("unexplained"), "does not scale, and not because of the GIL"),
-        (replace(ROW, speedup=1.96), "scales: the workers run side by side"),
-        (replace(ROW, speedup=math.nan), "nothing could be compared"),
-        (loses("GIL", speedup_interval=(0, math.inf)), "too few blocks to tell"),
-        (loses("GIL", speedup_interval=(0.5, 2.0)), "too noisy to tell"),
+        (
+            replace(ROW, speedup=Estimate(1.96, 1.95, 1.97)),
+            "scales: the workers run side by side",
+        ),
+        (replace(ROW, speedup=Estimate.unknown()), "nothing could be compared"),
+        (loses("GIL", speedup=Estimate(1.05, 0, math.inf)), "too few blocks to tell"),
+        (loses("GIL", speedup=Estimate(1.05, 0.5, 2.0)), "too noisy to tell"),
         (replace(ROW, workers=1), "one worker: shows what the pool costs"),
         (replace(ROW, ceiling_kind=""), "compared with itself, it differs: by chance"),
     ],
@@ -104,7 +106,9 @@ def test_plain_words(row: ReportRow, words: str) -> None:
 
 
 def test_processes_are_advised_only_where_they_were_faster() -> None:
-    assert replace(ROW, ceiling=1.01).reading.endswith("threads cannot help")
+    assert replace(ROW, ceiling=Estimate(1.01, 1.0, 1.02)).reading.endswith(
+        "threads cannot help"
+    )
 
 
 def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +140,7 @@ def test_html_shows_names_as_they_are() -> None:
 def test_json_and_back() -> None:
     assert Report.from_json(REPORT.to_json()) == REPORT
     assert Report.from_json(REPORT.to_json(indent=1)) == REPORT
-    few = replace(ROW, speedup_interval=(0.0, math.inf))
+    few = replace(ROW, speedup=Estimate(1.05, 0.0, math.inf))
     report = replace(REPORT, rows=(few,))
     assert Report.from_json(report.to_json()) == report
 
@@ -147,6 +151,11 @@ def changed(**changes: Any) -> str:
 
 def with_row(**changes: Any) -> str:
     return changed(rows=[{**json.loads(REPORT.to_json())["rows"][0], **changes}])
+
+
+def with_speedup(**changes: Any) -> str:
+    speedup = json.loads(REPORT.to_json())["rows"][0]["speedup"]
+    return with_row(speedup={**speedup, **changes})
 
 
 def with_loss(**changes: Any) -> str:
@@ -172,23 +181,23 @@ def with_loss(**changes: Any) -> str:
         (changed(conditions={}), "text.conditions: expected a field 'seconds'"),
         (with_row(workers=2.5), r"rows\[0\].workers: expected int, got 2.5"),
         (with_row(workers=-1), r"rows\[0\].workers: expected at least 1, got -1"),
-        (with_row(speedup=[1]), r"rows\[0\].speedup: expected float"),
-        (with_row(speedup=-1), r"rows\[0\].speedup: expected above 0, got -1"),
-        (with_row(speedup="inf"), r"rows\[0\].speedup: expected above 0, got inf"),
-        (with_row(speedup_interval=[1]), "speedup_interval: expected a list of 2"),
-        (with_row(of_ceiling_interval=[2, 1]), "of_ceiling_interval: expected low and"),
+        (with_row(speedup=[1]), r"rows\[0\].speedup: expected an object"),
+        (with_speedup(value=-1), r"rows\[0\].speedup.value: expected above 0, got -1"),
+        (with_speedup(value="inf"), r"speedup.value: expected above 0, got inf"),
+        (with_speedup(low=[1]), "speedup.low: expected float"),
+        (with_speedup(low=2), "speedup: expected low and high, got 2.0 and 1.06"),
         (with_row(target="\x1b[2J"), r"rows\[0\].target: expected printable text"),
         (with_row(samples={"a": ["x"]}), r"samples.a\[0\]: expected float"),
         (with_row(samples={"\x1b": [1]}), "samples: expected printable text"),
         (with_row(samples=[]), "samples: expected an object"),
-        (with_row(losses=[{"name": "x"}]), r"losses\[0\]: expected a field 'amount'"),
+        (with_row(losses=[{"cause": "x"}]), r"losses\[0\]: expected a field 'amount'"),
         (with_loss(amount="x"), r"losses\[0\].amount: expected float"),
         (
-            REPORT.to_json().replace('"speedup": 1.05', '"speedup": 1e999'),
-            "speedup: expected float, got inf",
+            REPORT.to_json().replace('"value": 1.05', '"value": 1e999'),
+            "speedup.value: expected float, got inf",
         ),
         (
-            REPORT.to_json().replace('"speedup": 1.05', '"speedup": NaN'),
+            REPORT.to_json().replace('"value": 1.05', '"value": NaN'),
             "NaN is no number",
         ),
     ],
@@ -202,7 +211,7 @@ def test_csv_and_pandas() -> None:
     head, line = REPORT.to_csv().splitlines()
     assert head.startswith("target,variant,pool,workers,")
     values = dict(zip(head.split(","), line.split(","), strict=False))
-    assert values["speedup_interval_low"] == "1.04"
+    assert values["speedup_low"] == "1.04"
     assert values["loss_GIL"] == "0.9"
     pandas = pytest.importorskip("pandas")
     frame = REPORT.to_pandas()
@@ -212,9 +221,11 @@ def test_csv_and_pandas() -> None:
 
 def test_the_picture(tmp_path: Any) -> None:
     pytest.importorskip("matplotlib")
-    rows = [replace(ROW, workers=n, speedup=1 + n / 10) for n in (1, 2, 4)]
-    rows += [replace(row, target="g", speedup=row.workers * 0.9) for row in rows]
-    rows.append(replace(ROW, speedup=math.nan))
+    rows = [
+        replace(ROW, workers=n, speedup=Estimate(1 + n / 10, 1, 1.5)) for n in (1, 2, 4)
+    ]
+    rows += [replace(row, target="g", speedup=row.speedup.times(0.9)) for row in rows]
+    rows.append(replace(ROW, speedup=Estimate.unknown()))
     path = tmp_path / "x.png"
     replace(REPORT, rows=tuple(rows)).plot().savefig(path)
     assert path.read_bytes().startswith(b"\x89PNG")

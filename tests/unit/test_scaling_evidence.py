@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx.estimate import Estimate
 from gilx.testing import Block, ScalingEvidence, Verdict
 from gilx.testing.release_verdict import nothing_watched
 from gilx.testing.scaling_evidence import Witnesses, overlap
@@ -52,9 +53,7 @@ def judged(
 ) -> Witnesses:
     low = {-1: 0.0, 0: 0.5, 1: 0.9}[side]
     held = {-1: 0.1, 0: 0.625, 1: 1.0}[side]
-    found = replace(
-        nothing_watched(0.625, ""), held=held, held_interval=(low, held + 0.1)
-    )
+    found = replace(nothing_watched(0.625, ""), held=Estimate(held, low, held + 0.1))
     assert found.side == side
     return Witnesses(blocks, 2, efficiency, found)
 
@@ -170,7 +169,7 @@ def test_other_work_as_a_ceiling() -> None:
     slower = replace(one, ceiling_serial=1.6, ceiling=1.0, ceiling_own=None)
     found = judged([slower] * 13)
     assert found.ceiling == 1.6
-    assert found.reached == pytest.approx(2.0 / 1.6)
+    assert found.reached.value == pytest.approx(2.0 / 1.6)
     assert found.decision() == "pass"
 
 
@@ -290,7 +289,7 @@ def test_a_large_budget_is_inconclusive_at_worst(monkeypatch: pytest.MonkeyPatch
     found = judge_scaling(time.sleep, 0.01, budget=240)
     assert found.outcome == "inconclusive"
     assert len(scaling(found).blocks) == MadeUp.made
-    low, high = scaling(found).of_ceiling_interval
+    low, high = scaling(found).ceiling_fraction.interval
     assert 0.98 < low < 1 < high < 1.02
     # Each block is read when it is made, and with nine others: not again with each later.
     assert Read.reads < 150 * MadeUp.made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 import random
 from dataclasses import replace
 from itertools import pairwise
@@ -13,6 +13,7 @@ import pytest
 
 import gilx
 from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
 from gilx.sampling import release_costs
 from gilx.sampling.prediction import Prediction
 from gilx.sampling.sample_sums import Seen
@@ -33,10 +34,8 @@ pytestmark = [
 
 
 USAGE = gilx.GilUsage(
-    held=0.04,
-    held_interval=(0.03, 0.05),
-    locked=0.5,
-    locked_interval=(0.4, 0.6),
+    held=Estimate(0.04, 0.03, 0.05),
+    locked=Estimate(0.5, 0.4, 0.6),
     longest_hold=(4e-6, 1e-3),
     hold_length=(1e-5, 1e-4),
     release_length=(1e-4, 1e-3),
@@ -90,7 +89,9 @@ def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
 )
 def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> None:
     threads = (ThreadShare("<Main>", 7, 0.04), ThreadShare("worker", 8, 0.46))
-    usage = replace(USAGE, program="script.py", locked=locked, by_thread=threads)
+    usage = replace(
+        USAGE, program="script.py", locked=Estimate(locked, 0, 1), by_thread=threads
+    )
     text = str(usage)
     assert text.startswith(f"script.py {words}")
     places = [
@@ -142,15 +143,18 @@ def test_the_picture(tmp_path: Path) -> None:
 
 def test_json_and_back() -> None:
     assert gilx.GilUsage.from_json(USAGE.to_json()) == USAGE
-    unknown = gilx.GilUsage.from_json(
-        USAGE.to_json().replace('"held": 0.04', '"held": null', 1)
-    )
-    assert math.isnan(unknown.held)
+    unknown = replace(USAGE, held=Estimate.unknown())
+    assert json.loads(unknown.to_json())["held"] is None
+    assert gilx.GilUsage.from_json(unknown.to_json()) == unknown
     for text, words in [
         ("nonsense", "text: expected JSON"),
-        ("[]", "text: expected JSON of the schema"),
-        ('{"schema": "gilx.usage/0"}', "text: expected JSON of the schema gilx.usage/1"),
-        ('{"schema": "gilx.usage/1"}', "text: expected a field 'held', got none"),
+        ("[]", "text: expected JSON of schema gilx.usage, version 1"),
+        ('{"schema": "gilx.usage", "version": 2}', "version 2; a newer gilx wrote it"),
+        ('{"schema": "gilx.usage", "version": 1}', "text: expected a field 'held', got"),
+        (
+            USAGE.to_json().replace('"result": null', '"result": 3'),
+            "text.result: expected null, got 3",
+        ),
     ]:
         with pytest.raises(ArgumentError, match=words):
             gilx.GilUsage.from_json(text)
@@ -205,8 +209,7 @@ def test_the_interval_widens() -> None:
 def usage(**changes: Any) -> gilx.GilUsage:
     """Return what a watch might have found, but for the changes."""
     found: dict[str, Any] = {
-        "held": 0.25, "held_interval": (0.24, 0.26),
-        "locked": 0.25, "locked_interval": (0.24, 0.26),
+        "held": Estimate(0.25, 0.24, 0.26), "locked": Estimate(0.25, 0.24, 0.26),
         "longest_hold": (0.0, 0.001), "hold_length": (0.0, 4.0),
         "release_length": (0.0, 4.0), "held_stretch": 0.001, "by_thread": (),
         "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
@@ -218,8 +221,7 @@ def usage(**changes: Any) -> gilx.GilUsage:
 
 def found(held: float, doubt: str = "", half_width: float = 0.02) -> Check:
     """Return what a watch said of work that held the GIL for a half of 4 s."""
-    ends = (held - half_width, held + half_width)
-    said = usage(held=held, held_interval=ends, doubt=doubt)
+    said = usage(held=Estimate(held, held - half_width, held + half_width), doubt=doubt)
     return Check(f"said {held}", KnownHold(2.0, 2.0, 4.0), said)
 
 

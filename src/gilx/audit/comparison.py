@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilx.errors import ArgumentError, number_between
+from gilx.estimate import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,6 @@ __all__ = ["LEAST", "AuditChange", "compare"]
 
 LEAST = 0.05
 """The smallest difference that counts, where nothing else is said."""
-_NAN = math.nan
-_ANY = (0.0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,8 @@ class AuditChange:
     """The call and its size."""
     figure: str
     """'held', 'of ceiling, N workers', or 'call': whether it can be made at all."""
-    before: float
-    before_interval: tuple[float, float]
-    after: float
-    after_interval: tuple[float, float]
+    before: Estimate
+    after: Estimate
     verdict: str
     """'better', 'worse', 'no difference', or 'unknown' where one of them is not known."""
 
@@ -97,27 +93,23 @@ def _changes(before: Line, after: Line, least: float) -> Iterator[AuditChange]:
             verdict = "worse"
         elif not after.error:
             verdict = "better"
-        yield AuditChange(label, "call", _NAN, _ANY, _NAN, _ANY, verdict)
+        yield AuditChange(label, "call", Estimate.unknown(), Estimate.unknown(), verdict)
         return
-    held = [_NAN if line.doubt else line.held for line in (before, after)]
-    yield _change(
-        (label, "held"),
-        (held[0], before.held_interval),
-        (held[1], after.held_interval),
-        least,
-        good=-1,
+    then, now = (
+        Estimate.unknown() if line.doubt else line.held for line in (before, after)
     )
+    yield _change((label, "held"), then, now, least, good=-1)
     earlier = {scaling.workers: scaling for scaling in before.scaling}
-    for now in after.scaling:
-        then = earlier.get(now.workers)
-        if then is None:
+    for scaling in after.scaling:
+        old = earlier.get(scaling.workers)
+        if old is None:
             continue
-        # Shares of different ceilings say nothing about each other.
-        share = now.of_ceiling if now.ceiling_kind == then.ceiling_kind else _NAN
+        # Fractions of different ceilings say nothing about each other.
+        same = scaling.ceiling_kind == old.ceiling_kind
         yield _change(
-            (label, f"of ceiling, {now.workers} workers"),
-            (then.of_ceiling, then.of_ceiling_interval),
-            (share, now.of_ceiling_interval),
+            (label, f"of ceiling, {scaling.workers} workers"),
+            old.ceiling_fraction,
+            scaling.ceiling_fraction if same else Estimate.unknown(),
             least,
             good=1,
         )
@@ -125,17 +117,16 @@ def _changes(before: Line, after: Line, least: float) -> Iterator[AuditChange]:
 
 def _change(
     names: tuple[str, str],
-    before: tuple[float, tuple[float, float]],
-    after: tuple[float, tuple[float, float]],
+    before: Estimate,
+    after: Estimate,
     least: float,
     *,
     good: int,
 ) -> AuditChange:
-    (then, (then_low, then_high)), (now, (now_low, now_high)) = before, after
-    if math.isnan(then) or math.isnan(now) or math.inf in (then_high, now_high):
+    if not (before.bounded and after.bounded):
         verdict = "unknown"
-    elif abs(now - then) < least or (now_low <= then_high and then_low <= now_high):
+    elif abs(after.value - before.value) < least or before.overlaps(after):
         verdict = "no difference"
     else:
-        verdict = "better" if (now > then) == (good > 0) else "worse"
-    return AuditChange(*names, then, before[1], now, after[1], verdict)
+        verdict = "better" if (after.value > before.value) == (good > 0) else "worse"
+    return AuditChange(*names, before, after, verdict)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gilx.audit.comparison import LEAST, compare
 from gilx.audit.record import Audit, Line, Scaling
 from gilx.errors import WatchUnavailableError
+from gilx.estimate import Estimate
 from gilx.formatting import one_line
 from gilx.sampling.probe import probe_warm
 from gilx.speedup.measure import measure
@@ -104,8 +105,7 @@ def _line(
             name=subject.name,
             size=size,
             seconds=math.nan,
-            held=math.nan,
-            held_interval=(0.0, 1.0),
+            held=Estimate.unknown(),
             longest_hold=_UNKNOWN,
             doubt="",
             scaling=(),
@@ -115,8 +115,7 @@ def _line(
         name=subject.name,
         size=size,
         seconds=math.nan if usage is None else usage.wall / usage.repeats,
-        held=math.nan if usage is None else usage.held,
-        held_interval=(0.0, 1.0) if usage is None else usage.held_interval,
+        held=Estimate.unknown() if usage is None else usage.held,
         longest_hold=_UNKNOWN if usage is None else usage.longest_hold,
         doubt=doubt,
         scaling=scaling,
@@ -143,11 +142,9 @@ def _scaling(
         workers=row.workers,
         blocks=row.blocks,
         speedup=row.speedup,
-        speedup_interval=row.speedup_interval,
         ceiling=row.ceiling,
         ceiling_kind=row.ceiling_kind,
-        of_ceiling=row.of_ceiling,
-        of_ceiling_interval=row.of_ceiling_interval,
+        ceiling_fraction=row.ceiling_fraction,
         reading=row.reading,
         notes=row.notes,
     )

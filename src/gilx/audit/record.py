@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from gilx import records
+from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
 from gilx.formatting import duration, percent
 from gilx.rendering.text_table import format_table
 from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
@@ -27,18 +28,15 @@ _WIDTH = 140
 class Scaling:
     """How much faster several threads made the calls than one.
 
-    Intervals are ``(low, high)`` at 95 %; where too few blocks say nothing they are
-    ``(0, inf)``. What could not be measured is not a number.
+    Where too few blocks say nothing, intervals go from 0 to infinity.
     """
 
     workers: int
     blocks: int
-    speedup: float
-    speedup_interval: tuple[float, float]
-    ceiling: float
+    speedup: Estimate
+    ceiling: Estimate
     ceiling_kind: str
-    of_ceiling: float
-    of_ceiling_interval: tuple[float, float]
+    ceiling_fraction: Estimate
     reading: str
     """What it means, in plain words."""
     notes: tuple[str, ...] = ()
@@ -53,9 +51,8 @@ class Line:
     size: int | None
     seconds: float
     """Wall time of a call on one thread; not a number if there was none."""
-    held: float
-    """Hold fraction of a call alone; not a number where it is not known."""
-    held_interval: tuple[float, float]
+    held: Estimate
+    """Hold fraction of a call alone."""
     longest_hold: tuple[float, float]
     """Bounds of the longest hold."""
     doubt: str
@@ -137,9 +134,11 @@ def _rows(line: Line) -> list[tuple[str, ...]]:
             (
                 *start,
                 str(scaling.workers),
-                _times(scaling.speedup),
-                _times(scaling.ceiling),
-                "-" if math.isnan(scaling.of_ceiling) else percent(scaling.of_ceiling),
+                _times(scaling.speedup.value),
+                _times(scaling.ceiling.value),
+                percent(scaling.ceiling_fraction.value)
+                if scaling.ceiling_fraction.known
+                else "-",
                 scaling.reading,
             )
         )
@@ -151,7 +150,7 @@ def _size(line: Line) -> str:
 
 
 def _held(line: Line) -> str:
-    return "-" if line.doubt or math.isnan(line.held) else percent(line.held)
+    return "-" if line.doubt or not line.held.known else percent(line.held.value)
 
 
 def _longest(line: Line) -> str:

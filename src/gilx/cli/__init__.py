@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -47,10 +48,11 @@ _COMMANDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, in the words of the library's."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
+        message = re.sub(r"^argument --([\w-]+): ", r"\1: ", message)
         self.exit(2, f"{self.prog}: {printable(message)}\n")
 
 

@@ -7,7 +7,6 @@ when the command line, the file or the baseline can't be used.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from gilx.audit.comparison import compare
@@ -15,7 +14,7 @@ from gilx.audit.measurement import perform
 from gilx.audit.plan import read_plan
 from gilx.audit.record import Audit
 from gilx.cli.option_types import number
-from gilx.cli.output_files import read_record, save
+from gilx.cli.output_files import add_json, print_or_save, read_record
 from gilx.cli.progress import show
 from gilx.formatting import percent
 from gilx.rendering.text_table import format_table
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     import argparse
 
     from gilx.audit.comparison import AuditChange
+    from gilx.estimate import Estimate
 
 __all__ = ["add_arguments", "run"]
 
@@ -37,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="only calls with this word in their names; may be given several times",
     )
-    parser.add_argument(
-        "--json", metavar="FILE", help="write JSON too ('-': to the output instead)"
-    )
+    add_json(parser, "the audit")
     parser.add_argument(
         "--baseline",
         metavar="OLD.json",
@@ -48,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--least",
         metavar="SHARE",
-        default="0.05",
+        type=number,
+        default=0.05,
         help="the smallest change that counts (default: 0.05)",
     )
     parser.add_argument(
@@ -61,21 +60,18 @@ def run(options: argparse.Namespace) -> int:
     plan = read_plan(options.plan)
     if options.only:
         plan = plan.only(options.only)
-    least = number("least", options.least)
     baseline = (
         None
         if options.baseline is None
         else read_record(options.baseline, Audit.from_json)
     )
     audit = perform(
-        plan, baseline=baseline, least=least, force=options.force, progress=show
+        plan, baseline=baseline, least=options.least, force=options.force, progress=show
     )
-    print(audit.to_json() if options.json == "-" else audit)
-    if options.json not in (None, "-"):
-        save("json", options.json, audit.to_json() + "\n")
+    print_or_save(str(audit), audit.to_json(), options.json)
     worse = False
     if baseline is not None:
-        changes = compare(baseline, audit, least=least, force=options.force)
+        changes = compare(baseline, audit, least=options.least, force=options.force)
         worse = any(change.verdict == "worse" for change in changes)
         if options.json != "-":
             print(f"\n{_told(baseline, audit, changes)}")
@@ -91,8 +87,8 @@ def _told(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
             (
                 change.label,
                 change.figure,
-                _figure(change.before, change.before_interval),
-                _figure(change.after, change.after_interval),
+                _figure(change.before),
+                _figure(change.after),
                 change.verdict,
             )
             for change in changed
@@ -117,8 +113,5 @@ def _told(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
     return "\n".join(lines)
 
 
-def _figure(value: float, interval: tuple[float, float]) -> str:
-    if math.isnan(value):
-        return "-"
-    low, high = interval
-    return f"{percent(value)} ({percent(low)} to {percent(high)})"
+def _figure(figure: Estimate) -> str:
+    return figure.text(percent) if figure.known else "-"

@@ -18,6 +18,8 @@ from gilx.speedup.report_comparison import compare
 if TYPE_CHECKING:
     import argparse
 
+    from gilx.estimate import Estimate
+
 __all__ = ["add_arguments", "run"]
 
 
@@ -44,10 +46,10 @@ def run(options: argparse.Namespace) -> int:
             change.before.name,
             change.before.pool,
             str(change.before.workers),
-            f"{change.before.speedup:.2f}x",
-            f"{change.after.speedup:.2f}x",
-            _share(change.before.of_ceiling),
-            _share(change.after.of_ceiling),
+            f"{change.before.speedup.value:.2f}x",
+            f"{change.after.speedup.value:.2f}x",
+            _share(change.before.ceiling_fraction),
+            _share(change.after.ceiling_fraction),
             change.verdict,
         )
         for change in changes
@@ -57,5 +59,5 @@ def run(options: argparse.Namespace) -> int:
     return 1 if any(change.verdict == "worse" for change in changes) else 0
 
 
-def _share(value: float) -> str:
-    return "-" if value != value else f"{value * 100:.0f} %"  # noqa: PLR0124 - no number
+def _share(figure: Estimate) -> str:
+    return f"{figure.value * 100:.0f} %" if figure.known else "-"

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from gilx.cli.option_types import whole_number, whole_numbers
-from gilx.cli.output_files import check_page, save
+from gilx.cli.output_files import add_json, check_file, check_page, save
 from gilx.cli.progress import show
 from gilx.demo.chapter_5_libraries import pin_blas
 from gilx.errors import ArgumentError, MissingExtraError
@@ -41,15 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="wider intervals, in under 20 seconds on two idle CPUs (else under 90)",
     )
     parser.add_argument(
-        "--chapter", metavar="N,N...", help="only this chapter, or these (1 to 8)"
+        "--chapter",
+        metavar="N,N...",
+        type=whole_numbers,
+        help="only this chapter, or these (1 to 8)",
     )
     parser.add_argument(
         "--workers",
         metavar="N",
+        type=whole_number,
         help="how many threads, processes or interpreters compute at once, at least 2"
         " (default: the usable CPUs, 2 to 8)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser, "the figures")
     parser.add_argument(
         "--save",
         metavar="DIR",
@@ -65,15 +69,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print chapter by chapter, and save what is asked for."""
-    numbers = whole_numbers("chapter", options.chapter)
-    workers = whole_number("workers", options.workers)
+    if options.json not in (None, "-"):
+        check_file("json", options.json)
     draws = importlib.util.find_spec("matplotlib") is not None
     lines: list[str] = []
     page = options.html is not None and _can_make_page(options.html)
 
     def say(text: str) -> None:
         lines.append(text)
-        if not options.json:
+        if options.json != "-":
             print(text, flush=True)
 
     # Before NumPy is loaded, which is when its BLAS looks.
@@ -88,16 +92,18 @@ def run(options: argparse.Namespace) -> int:
             if not draws:
                 print(f"gilx demo: save: {_NO_PICTURES}", file=sys.stderr)
         story = tell(
-            numbers,
+            options.chapter,
             quick=options.quick,
-            workers=workers,
-            show=show,
+            workers=options.workers,
+            progress=show,
             each=lambda number, chapter: say(_chapter(number, chapter, first=not lines)),
         )
-        if numbers is None:
+        if options.chapter is None:
             say(_end(story))
-        if options.json:
+        if options.json == "-":
             print(story.to_json())
+        elif options.json is not None:
+            save("json", options.json, f"{story.to_json()}\n")
         if directory is not None:
             try:
                 _save(story, "\n".join(lines), directory)

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gilx.cli.option_types import number
+from gilx.cli.output_files import add_json, print_or_save
 from gilx.cli.progress import show
 from gilx.errors import ArgumentError, number_between
 from gilx.formatting import duration, one_line, wrapped
@@ -46,15 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds",
         metavar="S",
-        default="1",
+        type=number,
+        default=1.0,
         help="how long to watch the machine (default: 1)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser, "the findings")
 
 
 def run(options: argparse.Namespace) -> int:
     """Look, print the page, and return 1 if something is doubtful."""
-    seconds = number_between("seconds", number("seconds", options.seconds), 0.1, 3600)
+    seconds = number_between("seconds", options.seconds, 0.1, 3600)
     _import(options.modules or ["numpy"])
     show(f"watching the machine for {duration(seconds)}")
     before = snapshot()
@@ -63,18 +65,16 @@ def run(options: argparse.Namespace) -> int:
     show("")
     environment = Environment.here()
     findings = examine(environment, conditions)
-    if options.json:
-        record = {
-            "schema": _SCHEMA,
-            "version": _VERSION,
-            "doubtful": any(finding.doubtful for finding in findings),
-            "findings": encode(findings),
-            "environment": json.loads(environment.to_json()),
-            "conditions": json.loads(conditions.to_json()),
-        }
-        print(json.dumps(record, indent=2))
-    else:
-        print(_page(environment, conditions, findings))
+    record = {
+        "schema": _SCHEMA,
+        "version": _VERSION,
+        "doubtful": any(finding.doubtful for finding in findings),
+        "findings": encode(findings),
+        "environment": json.loads(environment.to_json()),
+        "conditions": json.loads(conditions.to_json()),
+    }
+    text = _page(environment, conditions, findings)
+    print_or_save(text, json.dumps(record, indent=2), options.json)
     return int(any(finding.doubtful for finding in findings))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
 from gilx.cli.option_types import number, whole_number
+from gilx.cli.output_files import add_json, print_or_save
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
 from gilx.speedup.grain import grain
@@ -25,12 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " computes the items between",
     )
     parser.add_argument(
-        "--items", metavar="N", help="how many items the callable has; it needs this"
+        "--items",
+        metavar="N",
+        type=whole_number,
+        help="how many items the callable has; it needs this",
     )
-    parser.add_argument("--size", metavar="N", help="size of the kernel's problem")
+    parser.add_argument(
+        "--size", metavar="N", type=whole_number, help="size of the kernel's problem"
+    )
     parser.add_argument("--variant", help="the kernel's variant (default: c-nogil)")
     parser.add_argument(
-        "--workers", metavar="N", help="how many workers (default: the usable CPUs)"
+        "--workers",
+        metavar="N",
+        type=whole_number,
+        help="how many workers (default: the usable CPUs)",
     )
     parser.add_argument(
         "--pool", default="threads", help=f"{', '.join(pools.names())} (default: threads)"
@@ -38,10 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget",
         metavar="SECONDS",
-        default="5",
+        type=number,
+        default=5.0,
         help="how long to measure (default: 5)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser, "the figures")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,14 +63,14 @@ def run(options: argparse.Namespace) -> int:
         target.__qualname__ = options.target
     found = grain(
         target,
-        workers=whole_number("workers", options.workers),
+        workers=options.workers,
         variant=options.variant,
         pool=options.pool,
-        size=whole_number("size", options.size),
-        items=whole_number("items", options.items),
-        budget=number("budget", options.budget),
-        show=show,
+        size=options.size,
+        items=options.items,
+        budget=options.budget,
+        progress=show,
     )
     show("")
-    print(found.to_json() if options.json else found)
+    print_or_save(str(found), found.to_json(), options.json)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx.cli.option_types import number, whole_numbers
+from gilx.cli.output_files import add_json, print_or_save
 from gilx.cli.target import add_target, find_target
 from gilx.sampling.latency import latency
 from gilx.sampling.release_costs import costs
@@ -19,38 +20,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; the library checks what they hold."""
     add_target(parser)
     parser.add_argument(
-        "--threads",
+        "--workers",
         metavar="N,N...",
-        default="1",
+        type=whole_numbers,
+        default=[1],
         help="how many threads call it, one or several numbers (default: 1)",
     )
     parser.add_argument(
         "--period",
         metavar="SECONDS",
-        default="0.005",
+        type=number,
+        default=0.005,
         help="mean time between the other thread's wakes (default: 0.005)",
     )
     parser.add_argument(
-        "--duration",
+        "--budget",
         metavar="SECONDS",
-        default="2",
-        help="how long to take delays for each number of threads (default: 2)",
+        type=number,
+        default=4.0,
+        help="how long to measure, all of it (default: 4)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser, "the figures")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print the table, or JSON."""
     call = find_target(options.target, options.arguments)
-    threads = whole_numbers("threads", options.threads) or []
     found = latency(
         call,
-        threads=threads,
-        period=number("period", options.period),
-        duration=number("duration", options.duration),
+        workers=options.workers,
+        period=options.period,
+        budget=options.budget,
     )
-    if options.json:
-        print(found.to_json())
-    else:
-        print(f"{found}\n\nOn this machine:\n{costs()}")
+    text = "" if options.json == "-" else f"{found}\n\nOn this machine:\n{costs()}"
+    print_or_save(text, found.to_json(), options.json)
     return 0

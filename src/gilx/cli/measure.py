@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
-from gilx.cli.option_types import number, whole_number, whole_numbers
-from gilx.cli.output_files import check_page, save, save_figure
+from gilx.cli.option_types import number, whole_number, whole_numbers, words
+from gilx.cli.output_files import add_json, check_page, save, save_figure
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError
@@ -42,36 +42,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variants",
         metavar="V,V...",
+        type=words,
         help="of a kernel: python, numpy, c-gil, c-nogil, cython-gil, cython-nogil"
         " (default: c-gil,c-nogil)",
     )
     parser.add_argument(
         "--pools",
         metavar="P,P...",
-        default="threads",
+        type=words,
+        default=["threads"],
         help=f"{', '.join(pools.names())} (default: threads)",
     )
     parser.add_argument(
         "--workers",
         metavar="N,N...",
+        type=whole_numbers,
         help="how many, one or several numbers (default: the usable CPUs)",
     )
     parser.add_argument(
         "--precision",
         metavar="SHARE",
-        default="0.02",
+        type=number,
+        default=0.02,
         help="half the width of the interval to reach (default: 0.02)",
     )
     parser.add_argument(
         "--budget",
         metavar="S",
-        default="10",
+        type=number,
+        default=10.0,
         help="seconds that all blocks may take (default: 10); no call is ended",
     )
-    parser.add_argument("--blocks", metavar="N", help="make exactly N blocks")
+    parser.add_argument(
+        "--blocks", metavar="N", type=whole_number, help="make exactly N blocks"
+    )
     parser.add_argument(
         "--repeat",
         metavar="M",
+        type=whole_number,
         help="calls in a row that each worker makes in a sample; 1 is what a single use"
         " gives (default: enough to be timed well)",
     )
@@ -80,9 +88,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compare the serial run with itself: there is no difference to find",
     )
-    parser.add_argument("--size", metavar="N", help="size of a kernel's problem")
-    parser.add_argument("--seed", metavar="N", default="0", help="seed (default: 0)")
-    kinds = {"json": "JSON", "csv": "CSV", "plot": "a picture", "html": "a page"}
+    parser.add_argument(
+        "--size", metavar="N", type=whole_number, help="size of a kernel's problem"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=whole_number, default=0, help="seed (default: 0)"
+    )
+    add_json(parser, "the report")
+    kinds = {"csv": "CSV", "plot": "a picture", "html": "a page"}
     for kind, what in kinds.items():
         only = "" if kind in ("plot", "html") else " ('-': to the output)"
         parser.add_argument(f"--{kind}", metavar="FILE", help=f"write {what} too{only}")
@@ -109,17 +122,17 @@ def run(options: argparse.Namespace) -> int:
         check_page("html", options.html)
     report = measure(
         target,
-        variants=None if options.variants is None else options.variants.split(","),
-        pools=options.pools.split(","),
-        workers=whole_numbers("workers", options.workers),
-        precision=number("precision", options.precision),
-        budget=number("budget", options.budget),
-        blocks=whole_number("blocks", options.blocks),
-        repeat=whole_number("repeat", options.repeat),
+        variants=options.variants,
+        pools=options.pools,
+        workers=options.workers,
+        precision=options.precision,
+        budget=options.budget,
+        blocks=options.blocks,
+        repeat=options.repeat,
         null=options.null,
         progress=show,
-        size=whole_number("size", options.size),
-        seed=whole_number("seed", options.seed) or 0,
+        size=options.size,
+        seed=options.seed,
     )
     write(report, options)
     return 0 if any(row.blocks for row in report.rows) else 1

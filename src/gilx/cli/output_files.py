@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import tempfile
 from pathlib import Path
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "add_json",
     "check_file",
     "check_page",
     "check_picture",
+    "print_or_save",
     "read_record",
     "save",
     "save_figure",
@@ -26,6 +29,46 @@ __all__ = [
 _MOST_BYTES = 64_000_000
 
 Record = TypeVar("Record")
+
+
+def add_json(
+    parser: argparse.ArgumentParser, what: str, default: str | None = None
+) -> None:
+    """Declare the option ``--json [FILE]``, whose value `print_or_save` takes."""
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        type=_json_file,
+        default=default,
+        help=f"write {what} as JSON, too; without a file, or with '-', to the output and"
+        " instead of the text",
+    )
+
+
+def _json_file(given: str) -> str:
+    """Return the name of a file for JSON, if it is not rather a command's target."""
+    if ":" in given or given.endswith((".py", ".pyz", ".zip")):
+        raise argparse.ArgumentTypeError(
+            f"expected the name of a file for JSON, got {given!r}; write --json=- in"
+            " front of a target"
+        )
+    return given
+
+
+def print_or_save(text: str, json: str, path: str | None) -> None:
+    """Print a record as text, and write its JSON where the option ``--json`` says.
+
+    Raises
+    ------
+    ArgumentError
+        The file can't be written; the text was printed.
+
+    """
+    print(json if path == "-" else text)
+    if path not in (None, "-"):
+        save("json", path, f"{json}\n")
 
 
 def read_record(path: str, from_json: Callable[[str], Record]) -> Record:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.cli import Parser
 from gilx.cli.option_types import number, whole_number
-from gilx.cli.output_files import check_file, check_page, check_picture, save, save_figure
+from gilx.cli.output_files import (
+    add_json,
+    check_file,
+    check_page,
+    check_picture,
+    save,
+    save_figure,
+)
 from gilx.cli.program import StandardOutput, find_module, find_script, names_script
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError, MissingExtraError, above_zero, at_least
@@ -71,9 +78,7 @@ class _ProbeTarget(argparse.Action):
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     quiet = argparse.SUPPRESS
-    parser.add_argument(
-        "--json", action="store_true", default=quiet, help="print the usage as JSON"
-    )
+    add_json(parser, "the usage", default=quiet)
     parser.add_argument(
         "--timeline",
         metavar="FILE",
@@ -87,7 +92,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--html", metavar="FILE", default=quiet, help="write the same as a page"
     )
     parser.add_argument(
-        "--repeat", metavar="N", default=quiet, help="watch exactly N calls"
+        "--repeat",
+        metavar="N",
+        type=whole_number,
+        default=quiet,
+        help="watch exactly N calls",
     )
     parser.add_argument(
         "--no-warmup",
@@ -98,12 +107,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         metavar="SHARE",
+        type=number,
         default=quiet,
         help="half the width of the interval to reach (default: 0.01)",
     )
     parser.add_argument(
         "--budget",
         metavar="S",
+        type=number,
         default=quiet,
         help="seconds that all calls may take (default: 5); no call is ended",
     )
@@ -131,14 +142,15 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
         find_target(options.target, options.arguments), options
     )
     print(_text(usage, options))
-    if timeline is not None:
-        for save_one in _files(options, timeline):
-            save_one()
+    for save_one in _files(options, usage, timeline):
+        save_one()
     return 0
 
 
 def _check(options: argparse.Namespace) -> None:
     """Learn before anything runs that a file can't be made."""
+    if _json_file(options) is not None:
+        check_file("json", options.json)
     if hasattr(options, "timeline"):
         check_file("timeline", options.timeline)
     if hasattr(options, "plot"):
@@ -148,13 +160,25 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _text(usage: GilUsage, options: argparse.Namespace) -> str:
-    return usage.to_json() if getattr(options, "json", False) else str(usage)
+    return usage.to_json() if getattr(options, "json", None) == "-" else str(usage)
+
+
+def _json_file(options: argparse.Namespace) -> str | None:
+    path = getattr(options, "json", None)
+    return None if path == "-" else path
 
 
 def _files(
-    options: argparse.Namespace, timeline: Timeline, finding: str = ""
+    options: argparse.Namespace,
+    usage: GilUsage,
+    timeline: Timeline | None,
+    finding: str = "",
 ) -> Iterator[Callable[[], None]]:
     """Return functions that each save one file that was asked for."""
+    if (path := _json_file(options)) is not None:
+        yield lambda: save("json", path, f"{usage.to_json()}\n")
+    if timeline is None:
+        return
     if hasattr(options, "timeline"):
         yield lambda: save("timeline", options.timeline, timeline.to_trace())
     if hasattr(options, "plot"):
@@ -173,8 +197,8 @@ def _files(
 def _run_callable(
     call: Callable[[], Any], options: argparse.Namespace
 ) -> tuple[GilUsage, Timeline | None]:
-    repeat = whole_number("repeat", getattr(options, "repeat", None))
-    budget = above_zero("budget", number("budget", getattr(options, "budget", "5")))
+    repeat = getattr(options, "repeat", None)
+    budget = above_zero("budget", getattr(options, "budget", 5.0))
     warmup = not getattr(options, "no_warmup", False)
     if any(hasattr(options, name) for name in ("timeline", "plot", "html")):
         calls = at_least("repeat", 1 if repeat is None else repeat, 1)
@@ -182,7 +206,7 @@ def _run_callable(
     usage = probe(
         call,
         repeat=repeat,
-        precision=number("precision", getattr(options, "precision", "0.01")),
+        precision=getattr(options, "precision", 0.01),
         budget=budget,
         warmup=warmup,
     )
@@ -202,7 +226,8 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
                 " program runs once"
             )
     _check(options)
-    for name in ("timeline", "plot", "html"):
+    names = ("json", "timeline", "plot", "html")
+    for name in names if _json_file(options) is not None else names[1:]:
         if hasattr(options, name):  # the program may change the current directory
             setattr(options, name, str(Path(getattr(options, name)).absolute()))
     watching = watch()
@@ -226,7 +251,7 @@ def _report(
         pass  # the reader of the pipe left, as `head` does
     except OSError as error:
         _complain(f"can't write to standard output: {error.strerror}")
-    for save_one in _files(options, watching.timeline, usage.sentence()):
+    for save_one in _files(options, usage, watching.timeline, usage.sentence()):
         try:
             save_one()
         except (ArgumentError, MissingExtraError) as error:

@@ -20,7 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; the library checks what they hold."""
     parser.add_argument("kernel", metavar="KERNEL", help=", ".join(kernels.names()))
     parser.add_argument(
-        "--workers", metavar="N", help="how many workers (default: the usable CPUs)"
+        "--workers",
+        metavar="N",
+        type=whole_number,
+        help="how many workers (default: the usable CPUs)",
     )
     parser.add_argument(
         "--variant",
@@ -37,20 +40,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="dynamic",
         help=f"{', '.join(SCHEDULES)} (default: dynamic)",
     )
-    parser.add_argument("--size", metavar="N", help="size of the problem")
-    parser.add_argument("--seed", metavar="N", default="0", help="seed of the problem")
+    parser.add_argument(
+        "--size", metavar="N", type=whole_number, help="size of the problem"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=whole_number, default=0, help="seed of the problem"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the kernel and print how long it took and at what rate it worked."""
     result = run_kernel(
         options.kernel,
-        workers=whole_number("workers", options.workers),
+        workers=options.workers,
         pool=options.pool,
         variant=options.variant,
         schedule=options.schedule,
-        size=whole_number("size", options.size),
-        seed=whole_number("seed", options.seed) or 0,
+        size=options.size,
+        seed=options.seed,
     )
     problem = result.problem
     problem.check(problem.out)

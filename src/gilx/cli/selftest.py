@@ -26,12 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " 3 if the CPUs were too busy to tell"
     )
     parser.add_argument(
-        "--seconds", metavar="S", default="1", help="for each rhythm (default: 1)"
+        "--seconds",
+        metavar="S",
+        type=number,
+        default=1.0,
+        help="for each rhythm (default: 1)",
     )
     parser.add_argument(
         "--cost",
         metavar="SHARE",
-        default="0.03",
+        type=number,
+        default=0.03,
         help="of one CPU that the sampler may take (default: 0.03)",
     )
 
@@ -39,9 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Check, print the table, and return 1 if the watch was wrong, 3 if it can't tell."""
     result = selftest(
-        number("seconds", options.seconds),
-        cost=number("cost", options.cost),
-        show=show,
+        options.seconds,
+        cost=options.cost,
+        progress=show,
     )
     show("")
     print("The GIL watch against work that holds the GIL in a known rhythm.\n")
@@ -73,8 +78,8 @@ def _row(check: Check) -> tuple[str, ...]:
     return (
         check.name,
         f"{low * 100:.1f} to {high * 100:.1f}",
-        f"{usage.held * 100:.1f}",
-        f"{usage.held_interval[0] * 100:.1f} to {usage.held_interval[1] * 100:.1f}",
+        f"{usage.held.value * 100:.1f}",
+        f"{usage.held.low * 100:.1f} to {usage.held.high * 100:.1f}",
         f"{usage.looks}",
         percent(usage.unknown),
         words if check.covered or not check.right else "right, interval misses",

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.speedup.report import Loss  # noqa: TC001 - JSON is read by annotations
 from gilx.system.environment import usable_cpus
@@ -57,7 +58,7 @@ class Effort:
     quick: bool
     workers: int
     """Threads, processes or interpreters, at least 2."""
-    show: Callable[[str], None]
+    progress: Callable[[str], None]
     """Told between measurements how far it is."""
 
     @property
@@ -166,14 +167,11 @@ class Speedup:
     """Seconds that a unit takes one worker."""
     seconds: float
     """Seconds that a unit takes all of them."""
-    speedup: float
-    interval: tuple[float, float]
-    """At 95 %; ``(0, inf)`` where nothing is known."""
-    ceiling: float
+    speedup: Estimate
+    ceiling: Estimate
     """The speedup that the machine allowed in the same blocks."""
-    ceiling_interval: tuple[float, float]
     ceiling_kind: str
-    of_ceiling: float
+    ceiling_fraction: Estimate
     held: float | None
     """Hold fraction of a call alone; None where it was not seen."""
     losses: tuple[Loss, ...]
@@ -190,11 +188,9 @@ class Speedup:
             serial=row.serial_seconds / row.repeat,
             seconds=row.seconds / row.repeat,
             speedup=row.speedup,
-            interval=row.speedup_interval,
             ceiling=row.ceiling,
-            ceiling_interval=row.ceiling_interval,
             ceiling_kind=row.ceiling_kind,
-            of_ceiling=row.of_ceiling,
+            ceiling_fraction=row.ceiling_fraction,
             held=row.held,
             losses=row.losses,
             notes=row.notes,
@@ -208,34 +204,35 @@ class Speedup:
         although the machine allowed it; ``no room``: neither was anything else, just
         then; ``unclear``: the intervals do not tell.
         """
-        low, high = self.interval
-        if not math.isfinite(high):
+        speedup, ceiling = self.speedup, self.ceiling
+        if not speedup.bounded:
             return "unclear"
-        if low <= _NO_SPEEDUP:
-            if self.speedup <= _NO_SPEEDUP and self.ceiling <= _NO_SPEEDUP:
+        if speedup.low <= _NO_SPEEDUP:
+            if speedup.value <= _NO_SPEEDUP and ceiling.value <= _NO_SPEEDUP:
                 return "no room"
-            allowed = math.isnan(self.ceiling) or self.ceiling_interval[0] > _NO_SPEEDUP
-            return "no faster" if high <= _NO_SPEEDUP and allowed else "unclear"
+            allowed = not ceiling.known or ceiling.low > _NO_SPEEDUP
+            no_faster = speedup.high <= _NO_SPEEDUP and allowed
+            return "no faster" if no_faster else "unclear"
         # A ceiling that is unknown says nothing; then it is the workers that count.
-        most = self.workers if math.isnan(self.ceiling) else self.ceiling
-        return "scales" if self.speedup >= _ALL_OF_IT * most else "partly"
+        most = ceiling.value if ceiling.known else self.workers
+        return "scales" if speedup.value >= _ALL_OF_IT * most else "partly"
 
     def words(self) -> str:
         """Return the speedup with its interval: ``1.96x (1.90 to 1.99)``."""
-        low, high = self.interval
-        if not math.isfinite(high):
-            return f"{times(self.speedup)} (too few blocks to be sure)"
-        return f"{times(self.speedup)} ({low:.2f} to {high:.2f})"
+        value, low, high = self.speedup.value, *self.speedup.interval
+        if not self.speedup.bounded:
+            return f"{times(value)} (too few blocks to be sure)"
+        return f"{times(value)} ({low:.2f} to {high:.2f})"
 
     def lost(self) -> str:
         """Return a sentence on where missing workers went; empty if few are missing."""
-        left = missing = self.workers - self.speedup
+        left = missing = self.workers - self.speedup.value
         parts = []
         # Where something else was gained, the losses add up to more than is missing.
         for loss in sorted(self.losses, key=lambda loss: -loss.amount):
             amount = min(loss.amount, left)
             if amount >= _LEAST_LOSS * missing:
-                words = _LOST_TO.get(loss.name, f"to {loss.name}")
+                words = _LOST_TO.get(loss.cause, f"to {loss.cause}")
                 parts.append(f"{amount:.2f} {words}")
                 left -= amount
         if self.outcome not in ("partly", "no faster") or not parts:
@@ -247,12 +244,11 @@ class Speedup:
 
     def bar(self) -> Bar:
         """Return the speedup as a bar."""
-        known = math.isfinite(self.interval[1])
         return Bar(
             self.name,
-            self.speedup,
-            self.interval if known else None,
-            None if math.isnan(self.ceiling) else self.ceiling,
+            self.speedup.value,
+            self.speedup.interval if self.speedup.bounded else None,
+            self.ceiling.value if self.ceiling.known else None,
             self.workers,
         )
 
@@ -276,11 +272,11 @@ def speedup_table(rows: Sequence[Speedup], *, what: str, together: str) -> Chapt
                 row.name,
                 duration(row.serial),
                 duration(row.seconds),
-                times(row.speedup),
-                f"{row.interval[0]:.2f} to {row.interval[1]:.2f}"
-                if math.isfinite(row.interval[1])
+                times(row.speedup.value),
+                f"{row.speedup.low:.2f} to {row.speedup.high:.2f}"
+                if row.speedup.bounded
                 else "unknown",
-                times(row.ceiling),
+                times(row.ceiling.value),
                 row.outcome,
             )
             for row in rows
@@ -329,9 +325,8 @@ class Held:
     name: str
     seconds: float
     """Of one call."""
-    held: float
-    """Hold fraction; not a number where nothing could be concluded."""
-    interval: tuple[float, float]
+    held: Estimate
+    """Hold fraction; unknown where nothing could be concluded."""
     cpus: float
     """CPU time over wall time: above 1, the call had threads of its own."""
     doubt: str
@@ -343,8 +338,7 @@ class Held:
             library=library,
             name=name,
             seconds=usage.wall / usage.repeats,
-            held=math.nan if usage.doubt else usage.held,
-            interval=usage.held_interval,
+            held=Estimate.unknown() if usage.doubt else usage.held,
             cpus=usage.cpu / usage.wall,
             doubt=usage.doubt,
         )
@@ -352,8 +346,8 @@ class Held:
     @property
     def outcome(self) -> str:
         """``releases it``, ``holds it``, ``in part``, or ``unclear``."""
-        low, high = self.interval
-        if self.doubt or math.isnan(self.held):
+        low, high = self.held.interval
+        if not self.held.known:
             return "unclear"
         if high <= 0.1:
             return "releases it"
@@ -363,11 +357,11 @@ class Held:
 
     def bar(self) -> Bar:
         """Return the share as a bar, in percent."""
-        low, high = self.interval
+        share = self.held.times(100)
         return Bar(
             f"{self.library} {self.name}",
-            100 * self.held,
-            None if self.doubt else (100 * low, 100 * high),
+            share.value,
+            share.interval if share.known else None,
         )
 
 
@@ -380,8 +374,8 @@ def held_table(rows: Sequence[Held]) -> ChapterTable:
                 row.library,
                 row.name,
                 duration(row.seconds),
-                percent(row.held),
-                f"{100 * row.interval[0]:.0f} to {100 * row.interval[1]:.0f} %",
+                percent(row.held.value),
+                f"{100 * row.held.low:.0f} to {100 * row.held.high:.0f} %",
                 row.outcome,
             )
             for row in rows

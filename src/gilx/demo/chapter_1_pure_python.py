@@ -70,7 +70,7 @@ class PurePython(Chapter):
             workers=effort.workers,
             budget=effort.seconds(4),
             blocks=effort.blocks,
-            progress=effort.show,
+            progress=effort.progress,
         )
         return cls(
             missing=one_cpu(),
@@ -98,7 +98,7 @@ class PurePython(Chapter):
             could = ": the machine could have done it" if self._wasted() else ""
             said.append(
                 f"The same calls in {row.workers} processes, at about the same time, came"
-                f" to {times(row.ceiling)}{could}."
+                f" to {times(row.ceiling.value)}{could}."
             )
         held = "" if row.held is None else f" (each call holds it {percent(row.held)})"
         said.append(

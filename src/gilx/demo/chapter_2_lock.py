@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx import ckernels
 from gilx._compat import gil_enabled
 from gilx.demo.chapter import Bar, Chapter, ChapterTable, Effort, Picture
 from gilx.demo.problem_sizes import size_lasting
+from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
+from gilx.kernels.kernel import Variant
 from gilx.pools import ThreadPool
 from gilx.pools.pool import Region
 from gilx.speedup.blocks import time_blocks
@@ -56,22 +57,15 @@ class Additions:
         return 1 - self.kept / self.made
 
 
-class _AdditionWork:
-    """Additions as work that pools can run: an item is a thread's part."""
+def _additions(way: str, times: int) -> Variant:
+    """Return additions as a variant that pools can run: an item is a thread's part."""
+    increment = _WAYS[way]
 
-    def __init__(self, way: str, times: int) -> None:
-        self.name = way
-        self._increment = _WAYS[way]
-        self._times = times
-
-    def function(self, variant: str) -> Callable[..., Any]:
-        """Return what does a part."""
-        del variant
-        return self._add
-
-    def _add(self, cell: bytearray, start: int, stop: int) -> None:
+    def add(cell: bytearray, start: int, stop: int) -> None:
         for _ in range(start, stop):
-            self._increment(cell, self._times)
+            increment(cell, times)
+
+    return Variant(way, "python", add, claims_grains=False)
 
 
 @dataclass(frozen=True)
@@ -88,9 +82,8 @@ class Lock(Chapter):
     gil: bool
     additions: tuple[Additions, ...]
     """Unprotected, with the GIL held, atomic."""
-    price: float
+    price: Estimate
     """Time of an atomic addition over one with the GIL held, both threads adding."""
-    price_interval: tuple[float, float]
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -103,8 +96,8 @@ class Lock(Chapter):
             def arm(way: str, pool: ThreadPool) -> Callable[[], float]:
                 def add() -> float:
                     cell = bytearray(_CELL)
-                    task = _AdditionWork(way, times)
-                    work = Region(task, "python", (cell,), pool.workers, "static")
+                    task = _additions(way, times)
+                    work = Region(task, (cell,), pool.workers, "static")
                     spent = pool.run(work) / (pool.workers * times)
                     if pool is threads:
                         made[way] += pool.workers * times
@@ -119,7 +112,7 @@ class Lock(Chapter):
                 for pool in (one, threads)
             }
             samples = time_blocks(
-                arms, effort.blocks, between=lambda n: effort.show(f"block {n + 1}")
+                arms, effort.blocks, between=lambda n: effort.progress(f"block {n + 1}")
             )
         both = samples["atomic", _THREADS], samples["GIL held", _THREADS]
         return cls(
@@ -142,8 +135,7 @@ class Lock(Chapter):
                 )
                 for way in _WAYS
             ),
-            price=median_ratio(*both),
-            price_interval=preset_interval(log_ratios(*both)),
+            price=Estimate(median_ratio(*both), *preset_interval(log_ratios(*both))),
         )
 
     def tables(self) -> list[ChapterTable]:
@@ -188,13 +180,13 @@ class Lock(Chapter):
                 f"The call that would hold the GIL lost {_lost(held)}: there is none"
                 " here, so such C code needs a lock of its own."
             )
-        low, high = self.price_interval
-        sure = f" ({low:.2g} to {high:.2g})" if math.isfinite(high) else ""
+        low, high = self.price.interval
+        sure = f" ({low:.2g} to {high:.2g})" if self.price.bounded else ""
         said.append(
             f"Atomic additions lose {'none' if atomic.kept == atomic.made else 'some'},"
-            f" and pay: {duration(atomic.together)} each, {self.price:.2g} times{sure} as"
-            f" long as {_UNDER_THE_GIL if self.gil else 'plain ones'}, while both threads"
-            " want the same memory."
+            f" and pay: {duration(atomic.together)} each, {self.price.value:.2g}"
+            f" times{sure} as long as {_UNDER_THE_GIL if self.gil else 'plain ones'},"
+            " while both threads want the same memory."
         )
         return said
 

@@ -272,14 +272,14 @@ def _measured(call: Callable[[], object], name: str, effort: Effort) -> Speedup:
         workers=_THREADS,
         budget=effort.seconds(4),
         blocks=effort.blocks,
-        progress=lambda text: effort.show(f"{name}: {text}" if text else ""),
+        progress=lambda text: effort.progress(f"{name}: {text}" if text else ""),
     )
     return Speedup.of(report.rows[0], name)
 
 
 def _beside(call: Callable[[], object], name: str, effort: Effort) -> Beside:
-    effort.show(f"delays beside {name}")
-    _, row = latency(call, duration=effort.seconds(1.2)).rows
+    effort.progress(f"delays beside {name}")
+    _, row = latency(call, budget=effort.seconds(3.6)).rows
     return Beside(name=name, delay=row.p50, worst=row.p99, echoes=row.echoes)
 
 

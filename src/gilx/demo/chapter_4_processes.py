@@ -96,7 +96,7 @@ class Processes(Chapter):
         try:
             with start("processes", effort.workers) as pool:
                 for variant, name in _NAMES.items():
-                    effort.show(f"how much {name} computes in a while")
+                    effort.progress(f"how much {name} computes in a while")
                     size = problem_size(kernel, variant, _SECONDS)
                     report = measure(
                         kernel,
@@ -105,11 +105,11 @@ class Processes(Chapter):
                         size=size,
                         budget=effort.seconds(3),
                         blocks=effort.blocks,
-                        progress=effort.show,
+                        progress=effort.progress,
                     )
                     sizes.append(size)
                     rows.append(Speedup.of(report.rows[0], name))
-            effort.show("moving data")
+            effort.progress("moving data")
             moving = _moving()
         except (OSError, BrokenExecutor) as error:
             missing.append(f"Processes can't be used here: {one_line(error)}.")
@@ -190,7 +190,8 @@ class Processes(Chapter):
     def gain(self) -> float | None:
         """Return the best speedup, of those that show a gain; None if none does."""
         return max(
-            (row.speedup for row in self.processes if row.outcome in _GAINS), default=None
+            (row.speedup.value for row in self.processes if row.outcome in _GAINS),
+            default=None,
         )
 
     def picture(self) -> Picture | None:

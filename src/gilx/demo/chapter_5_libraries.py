@@ -146,7 +146,7 @@ class Libraries(Chapter):
             try:
                 for library, those in found.items():
                     for name, call in those.items():
-                        effort.show(f"{library} {name}")
+                        effort.progress(f"{library} {name}")
                         usage = probe(call, precision=0.05, budget=effort.seconds(1))
                         calls.append(Held.of(usage, library, name))
             except WatchUnavailableError as error:

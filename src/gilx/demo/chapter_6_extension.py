@@ -79,7 +79,7 @@ class Extension(Chapter):
     def measure(cls, effort: Effort) -> Self:
         """Measure four variants, and prove who lets others run."""
         kernel = kernels.get(_KERNEL)
-        effort.show("two threads meet, or don't")
+        effort.progress("two threads meet, or don't")
         proofs = tuple(
             Proof(
                 name,
@@ -98,7 +98,7 @@ class Extension(Chapter):
             size=size,
             budget=effort.seconds(10),
             blocks=effort.blocks,
-            progress=effort.show,
+            progress=effort.progress,
         )
         return cls(
             missing=one_cpu(),

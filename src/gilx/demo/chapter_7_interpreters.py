@@ -68,7 +68,7 @@ class Interpreters(Chapter):
                 size=problem_size(kernel, "c-gil", _SECONDS),
                 budget=effort.seconds(4),
                 blocks=effort.blocks,
-                progress=effort.show,
+                progress=effort.progress,
             )
         return cls(
             missing=one_cpu(),

@@ -68,7 +68,7 @@ class FreeThreaded(Chapter):
             workers=effort.workers,
             budget=budget,
             blocks=blocks,
-            progress=effort.show,
+            progress=effort.progress,
         )
         names = {"c-gil": "C, held", "cython-gil": "Cython, held"}
         kernel = kernels.get(_KERNEL)
@@ -79,7 +79,7 @@ class FreeThreaded(Chapter):
             size=problem_size(kernel, "c-gil", _SECONDS),
             budget=2 * budget,
             blocks=blocks,
-            progress=effort.show,
+            progress=effort.progress,
         )
         return cls(
             missing=one_cpu(),

@@ -106,7 +106,7 @@ def tell(
     *,
     quick: bool = False,
     workers: int | None = None,
-    show: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
     each: Callable[[int, Chapter], None] | None = None,
 ) -> Story:
     """Measure chapters of the story.
@@ -121,8 +121,8 @@ def tell(
     workers : int, optional
         How many threads, processes or interpreters compute at once, at least 2; by
         default the usable CPUs, 2 to 8.
-    show : callable, optional
-        Told between measurements how far it is.
+    progress : callable, optional
+        Called with a line of text between measurements.
     each : callable, optional
         Handed the number and the figures of each chapter when it is done.
 
@@ -154,8 +154,8 @@ def tell(
             continue
 
         def said(text: str, number: int = number) -> None:
-            if show is not None:
-                show(f"chapter {number} of {len(CHAPTERS)}: {text}" if text else "")
+            if progress is not None:
+                progress(f"chapter {number} of {len(CHAPTERS)}: {text}" if text else "")
 
         said(kind.title)
         done[name] = kind.measure(Effort(quick, count, said))

@@ -111,4 +111,4 @@ def _list(rows: tuple[Speedup, ...]) -> str:
 def _result(row: Speedup) -> str:
     """Return a speedup, marked where it tells nothing."""
     doubtful = row.outcome in ("unclear", "no room")
-    return f"{times(row.speedup)}{'?' if doubtful else ''}"
+    return f"{times(row.speedup.value)}{'?' if doubtful else ''}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["Kernel", "Problem", "agree", "split_evenly"]
+__all__ = ["Kernel", "Problem", "Variant", "agree", "split_evenly"]
 
 _COMPILED = {
     "c-gil": ("gilx.ckernels", "gil"),
@@ -27,6 +27,26 @@ _COMPILED = {
     "cython-gil": ("gilx.cykernels", "gil"),
     "cython-nogil": ("gilx.cykernels", "nogil"),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A function that computes items, found before anything is timed.
+
+    It is a variant of a kernel (`Kernel.variant`), or a callable of the user's.
+    """
+
+    target: str
+    """Name of the kernel or callable."""
+    name: str
+    """Such as c-nogil; a callable has ``python`` or ``call``."""
+    function: Callable[..., Any]
+    """Takes the inputs and the output, then either start and stop, or ``take=``."""
+    claims_grains: bool
+    """Whether it is called once, with a counter as ``take=``, and claims its grains from
+    that; otherwise it is called once for each grain."""
+    kernel: Kernel | None = None
+    """The kernel; None for a callable, which workers elsewhere do not know by name."""
 
 
 class Kernel(ABC):
@@ -133,6 +153,22 @@ class Kernel(ABC):
             importlib.import_module(module), f"{self.name}_{suffix}"
         )
         return function
+
+    def variant(self, name: str) -> Variant:
+        """Return a variant, ready to run.
+
+        Parameters
+        ----------
+        name : str
+            One of `variants`.
+
+        Raises
+        ------
+        ArgumentError
+            This kernel has no such variant; the message lists those it has.
+
+        """
+        return Variant(self.name, name, self.function(name), name in _COMPILED, self)
 
     def problem(self, size: int | None = None, seed: int = 0) -> Problem:
         """Return a problem of that size; the same size and seed give the same problem.

@@ -94,7 +94,7 @@ class ExecutorPool(Pool):
                 future = self._executor.submit(
                     compute_part,
                     name,
-                    region.variant,
+                    region.variant.name,
                     tuple(inputs),
                     out.shape,
                     out.dtype.str,

@@ -282,8 +282,8 @@ class InterpreterPool(Pool):
         self.start_seconds: float = perf_counter() - begin
 
     def _run(self, region: Region, account: list[Share] | None) -> float:
-        self.check_variant(region.variant)
-        function = region.kernel.function(region.variant).__name__
+        self.check_variant(region.variant.name)
+        function = region.variant.function.__name__
         arguments = tuple(map(_shareable, region.arguments))
         with self._turn():
             # After a second Ctrl-C some may still be at the region before.

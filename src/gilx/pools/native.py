@@ -51,7 +51,7 @@ class NativePool(Pool):
 
     def _run(self, region: Region, account: list[Share] | None) -> float:
         del account  # nobody keeps one in C
-        self.check_variant(region.variant)
+        self.check_variant(region.variant.name)
         if region.first:
             raise ArgumentError(
                 "region: expected all items on the native pool, got those from"
@@ -60,7 +60,7 @@ class NativePool(Pool):
         grain = region.grain if region.schedule == "dynamic" else None
         with self._turn.taken():
             begin = perf_counter()
-            self._team.compute(region.kernel.name, region.arguments, grain)
+            self._team.compute(region.variant.target, region.arguments, grain)
             return perf_counter() - begin
 
     def settle(self) -> None:

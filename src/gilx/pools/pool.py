@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from gilx import kernels
 from gilx.ckernels import Counter
@@ -14,12 +14,12 @@ from gilx.kernels.kernel import split_evenly
 from gilx.pools.worker_usage import accounting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from typing_extensions import Buffer
 
-    from gilx.kernels.kernel import Problem
+    from gilx.kernels.kernel import Problem, Variant
     from gilx.pools.worker_usage import Share
 
 Schedule = Literal["static", "dynamic"]
@@ -27,26 +27,15 @@ Schedule = Literal["static", "dynamic"]
 SCHEDULES: tuple[Schedule, ...] = ("static", "dynamic")
 """static: each worker gets one block, all equal; dynamic: each claims the next grain."""
 
-__all__ = ["SCHEDULES", "Pool", "Region", "Schedule", "Work", "compute"]
-
-
-class Work(Protocol):
-    """What a region computes: a kernel, or what has these in common with one."""
-
-    @property
-    def name(self) -> str:
-        """What to call it."""
-
-    def function(self, variant: str) -> Callable[..., Any]:
-        """Return the function of a variant, see `gilx.kernels.kernel.Kernel.function`."""
+__all__ = ["SCHEDULES", "Pool", "Region", "Schedule", "compute"]
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
     """Work to hand to workers at once, and to wait for: items of one problem."""
 
-    kernel: Work
-    variant: str
+    variant: Variant
+    """What computes them."""
     arguments: tuple[Any, ...]
     """Inputs, then the output."""
     items: int
@@ -84,11 +73,11 @@ class Region:
             They don't: it is not one of gilx's own.
 
         """
-        name = self.kernel.name
-        if name not in kernels.names() or kernels.get(name) is not self.kernel:
+        name, kernel = self.variant.target, self.variant.kernel
+        if name not in kernels.names() or kernels.get(name) is not kernel:
             raise ArgumentError(
                 "region: expected one of gilx's kernels, known to workers by name; got "
-                f"{self.kernel!r}"
+                f"{kernel or name!r}"
             )
         return name
 
@@ -125,13 +114,13 @@ def compute(region: Region, share: Counter, account: list[Share] | None = None) 
 
 
 def _compute(region: Region, share: Counter) -> None:
-    function = region.kernel.function(region.variant)
-    if region.variant in ("python", "numpy"):
-        while (claim := share.take()) is not None:
-            function(*region.arguments, *claim)
-    else:
+    variant = region.variant
+    if variant.claims_grains:
         # One call: it claims its grains without coming back for the GIL.
-        function(*region.arguments, take=share)
+        variant.function(*region.arguments, take=share)
+    else:
+        while (claim := share.take()) is not None:
+            variant.function(*region.arguments, *claim)
 
 
 class Pool(ABC):

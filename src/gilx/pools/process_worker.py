@@ -68,14 +68,12 @@ class _Worker:
 
     def define(self, number: int, message: RegionMessage) -> None:
         """Get ready to run a region, so that running it takes no longer than it must."""
-        region = Region(
-            kernels.get(message.kernel),
-            message.variant,
+        variant = kernels.get(message.kernel).variant(message.variant)
+        self.regions[number] = Region(
+            variant,
             tuple(
-                x.open(
-                    self.segments[x.segment],
-                    as_array=message.variant in ("python", "numpy"),
-                )
+                # References index arrays; compiled code takes any buffer.
+                x.open(self.segments[x.segment], as_array=not variant.claims_grains)
                 if isinstance(x, Handle)
                 else x
                 for x in message.arguments
@@ -85,8 +83,6 @@ class _Worker:
             message.grain,
             message.first,
         )
-        region.kernel.function(region.variant)  # loads the module that it is in
-        self.regions[number] = region
 
     def run(self, number: int) -> None:
         """Compute this worker's share of a region."""

@@ -217,7 +217,7 @@ class ProcessPool(Pool):
                 slot[:] = bytes(len(slot))
             method = "run" if account is None else "run_accounted"
             begin = perf_counter()
-            answers = self._ask(f"in a region of {region.kernel.name}", method, number)
+            answers = self._ask(f"in a region of {region.variant.target}", method, number)
             seconds = perf_counter() - begin
         if account is not None:
             account += map(pickle.loads, answers)
@@ -262,7 +262,7 @@ class ProcessPool(Pool):
         number = self._number()
         message = RegionMessage(
             kernel=name,
-            variant=region.variant,
+            variant=region.variant.name,
             arguments=tuple(map(self._travelling, region.arguments)),
             items=region.items,
             schedule=region.schedule,

@@ -73,7 +73,7 @@ def regions(
         An argument is not as described; the message names it and what is valid.
 
     """
-    one_of("variant", variant, problem.kernel.variants)
+    resolved = problem.kernel.variant(variant)
     one_of("schedule", schedule, SCHEDULES)
     at_least("workers", workers, 1)
     if grain is None:
@@ -81,7 +81,7 @@ def regions(
         grain = max(1, min(share, max(problem.kernel.least_grain, share // 64)))
     grain = at_least("grain", grain, 1)
     return [
-        Region(problem.kernel, variant, arguments, problem.items, schedule, grain)
+        Region(resolved, arguments, problem.items, schedule, grain)
         for arguments in problem.calls(out)
     ]
 

@@ -65,7 +65,7 @@ def _figure(report: Report) -> Figure:
     for row in sorted(
         report.rows, key=lambda row: (lines.index(_line(row)), row.workers)
     ):
-        if math.isfinite(row.speedup):
+        if row.speedup.known:
             shift = _APART * (lines.index(_line(row)) - (len(lines) - 1) / 2)
             points.append({**_point(row), "x": row.workers + shift})
     x: dict[str, Any] = {
@@ -193,16 +193,16 @@ def _line(row: ReportRow) -> str:
 
 
 def _point(row: ReportRow) -> dict[str, Any]:
-    low, high = row.speedup_interval
+    low, high = row.speedup.interval
     known = math.isfinite(high)
     by_title = dict(zip(COLUMNS, cells(row), strict=True))
     return {
         "line": _line(row),
         "workers": row.workers,
-        "value": row.speedup,
+        "value": row.speedup.value,
         "low": low if known else None,
         "high": high if known else None,
-        "ceiling": row.ceiling,
+        "ceiling": row.ceiling.value,
         "speedup": by_title["speedup"],
         "interval": by_title["95 %"],
         "best": by_title["ceiling"],

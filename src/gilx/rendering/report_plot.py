@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from gilx.rendering.figures import new_figure
@@ -22,7 +21,7 @@ def picture_of(report: Report) -> Any:  # noqa: ANN401 - matplotlib is not there
     """Draw a report, see `Report.plot`."""
     figure = new_figure(9, 5)
     axes = figure.subplots()
-    rows = [row for row in report.rows if math.isfinite(row.speedup)]
+    rows = [row for row in report.rows if row.speedup.known]
     lines: dict[str, list[ReportRow]] = {}
     for row in rows:
         lines.setdefault(f"{row.name}, {row.pool}", []).append(row)
@@ -32,7 +31,7 @@ def picture_of(report: Report) -> Any:  # noqa: ANN401 - matplotlib is not there
     if cpus < most:
         words = f"{cpus} usable CPU{'s' if cpus != 1 else ''}"
         axes.axhline(cpus, color=_GREY, linestyle=":", linewidth=1, label=words)
-    if any(math.isfinite(row.ceiling) for row in rows):
+    if any(row.ceiling.known for row in rows):
         # One entry for all of them: each has the colour of its line.
         axes.plot([], [], **_CEILING, color=_GREY, label="ceiling, in its line's colour")
     for number, (name, of_line) in enumerate(lines.items()):
@@ -70,13 +69,12 @@ def _draw(
     places = [row.workers + shift for row in rows]
     sides: list[list[float]] = [[], []]
     for row in rows:
-        low, high = row.speedup_interval
-        known = math.isfinite(high)
-        sides[0].append(max(0.0, row.speedup - low) if known else 0.0)
-        sides[1].append(max(0.0, high - row.speedup) if known else 0.0)
+        speedup, known = row.speedup, row.speedup.bounded
+        sides[0].append(max(0.0, speedup.value - speedup.low) if known else 0.0)
+        sides[1].append(max(0.0, speedup.high - speedup.value) if known else 0.0)
     axes.errorbar(
         places,
-        [row.speedup for row in rows],
+        [row.speedup.value for row in rows],
         yerr=sides,
         marker="o",
         capsize=4,
@@ -84,10 +82,10 @@ def _draw(
         label=name,
     )
     # Hollow: of these nothing is known but the point.
-    unknown = [row for row in rows if not math.isfinite(row.speedup_interval[1])]
+    unknown = [row for row in rows if not row.speedup.bounded]
     axes.plot(
         [row.workers + shift for row in unknown],
-        [row.speedup for row in unknown],
+        [row.speedup.value for row in unknown],
         linestyle="",
         marker="o",
         markerfacecolor="white",
@@ -95,4 +93,4 @@ def _draw(
         markeredgewidth=0,
         zorder=5,
     )
-    axes.plot(places, [row.ceiling for row in rows], **_CEILING, color=colour)
+    axes.plot(places, [row.ceiling.value for row in rows], **_CEILING, color=colour)

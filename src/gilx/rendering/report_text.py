@@ -10,6 +10,7 @@ from gilx.formatting import duration, wrapped
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
+    from gilx.estimate import Estimate
     from gilx.speedup.report import Report, ReportRow
 
 __all__ = [
@@ -43,10 +44,12 @@ def cells(row: ReportRow) -> tuple[str, ...]:
         row.pool,
         str(row.workers),
         "-" if math.isnan(row.seconds) else duration(row.seconds),
-        _times(row.speedup),
-        _interval(row.speedup_interval),
-        _times(row.ceiling),
-        "-" if math.isnan(row.of_ceiling) else f"{row.of_ceiling:.0%}".replace("%", " %"),
+        _times(row.speedup.value),
+        _interval(row.speedup),
+        _times(row.ceiling.value),
+        f"{row.ceiling_fraction.value:.0%}".replace("%", " %")
+        if row.ceiling_fraction.known
+        else "-",
         row.reading,
     )
 
@@ -104,10 +107,10 @@ def doubts_of(report: Report) -> list[str]:
 def remarks_of(row: ReportRow) -> list[str]:
     """Return what a row means, what is missing, how it was measured, and its notes."""
     remarks = [row.reading]
-    if row.losses and row.workers > 1 and not math.isnan(row.speedup):
-        missing = row.workers - row.speedup
+    if row.losses and row.workers > 1 and row.speedup.known:
+        missing = row.workers - row.speedup.value
         parts = [
-            f"{loss.name} {loss.amount:+.2f}"
+            f"{loss.cause} {loss.amount:+.2f}"
             for loss in sorted(row.losses, key=lambda loss: -abs(loss.amount))
             if abs(loss.amount) >= 0.005
         ]
@@ -124,10 +127,10 @@ def _made_of(row: ReportRow) -> str:
     words.append(
         f"CPU {duration(row.cpu_seconds)} (serial {duration(row.serial_cpu_seconds)})"
     )
-    if not math.isnan(row.single_speedup):
+    if row.single_speedup.known:
         words.append(
-            f"single calls {_times(row.single_speedup)}"
-            f" ({_interval(row.single_interval)})"
+            f"single calls {_times(row.single_speedup.value)}"
+            f" ({_interval(row.single_speedup)})"
         )
     if not math.isnan(row.control):
         words.append(f"control {_times(row.control)}")
@@ -150,14 +153,13 @@ def _times(ratio: float) -> str:
     return "-" if math.isnan(ratio) else f"{ratio:.2f}x"
 
 
-def _interval(ends: tuple[float, float]) -> str:
-    low, high = ends
-    return f"{low:.2f} to {high:.2f}" if math.isfinite(high) else "unknown"
+def _interval(figure: Estimate) -> str:
+    return f"{figure.low:.2f} to {figure.high:.2f}" if figure.bounded else "unknown"
 
 
 def reading_of(row: ReportRow) -> str:
     """Return what a row means, in plain words."""
-    if math.isnan(row.speedup):
+    if not row.speedup.known:
         return "nothing could be compared"
     if row.null:
         return _of_null(row)
@@ -167,8 +169,8 @@ def reading_of(row: ReportRow) -> str:
 
 
 def _of_many(row: ReportRow) -> str:
-    low, high = row.speedup_interval
-    if row.held is not None and row.held >= _ALL and row.speedup < _NO_SPEEDUP:
+    low, high = row.speedup.interval
+    if row.held is not None and row.held >= _ALL and row.speedup.value < _NO_SPEEDUP:
         return _of_the_gil(row)  # no number of blocks would show it faster
     if not math.isfinite(high):
         return "too few blocks to tell: a longer budget, or shorter calls, would"
@@ -178,7 +180,7 @@ def _of_many(row: ReportRow) -> str:
 
 
 def _of_null(row: ReportRow) -> str:
-    low, high = row.speedup_interval
+    low, high = row.speedup.interval
     if not math.isfinite(high):
         return "compared with itself: too few blocks to tell"
     if low <= 1 <= high:
@@ -192,22 +194,23 @@ def _of_null(row: ReportRow) -> str:
 def _limit(row: ReportRow) -> str:
     """Return what limits a row of which something can be told."""
     main = max(row.losses, key=lambda loss: loss.amount, default=None)
-    scales = row.workers - row.speedup <= max(_LITTLE, 0.05 * row.workers)
+    scales = row.workers - row.speedup.value <= max(_LITTLE, 0.05 * row.workers)
     if scales or main is None or main.amount < _LITTLE:
         return "scales: the workers run side by side"
-    if main.name == "GIL":
+    if main.cause == "GIL":
         return _of_the_gil(row)
     # The ceiling was as low: then it is not for want of parallel calls.
-    no_better = row.of_ceiling_interval[1] >= _ALL or row.of_ceiling >= _ALL
+    fraction = row.ceiling_fraction
+    no_better = fraction.high >= _ALL or fraction.value >= _ALL
     native = "native threads" if "native" in row.ceiling_kind else "processes"
-    if main.name == "more CPU work":
+    if main.cause == "more CPU work":
         if no_better and "other work" not in row.ceiling_kind:
             return f"limited by memory bandwidth or caches: {native} do no better"
         return (
             "the same work takes more CPU time in parallel: memory, caches, or a lock"
             f" that spins; {native} do better"
         )
-    if no_better and main.name in ("machine", "unexplained"):
+    if no_better and main.cause in ("machine", "unexplained"):
         return f"limited by the machine and its neighbours: {native} do no better"
     return {
         "dispatch": "too short: much of the time goes into handing the work out",
@@ -216,14 +219,16 @@ def _limit(row: ReportRow) -> str:
         "unexplained": "does not scale, and not because of the GIL as far as can be seen:"
         " a lock of its own, or input and output",
         # Read from a file, it may have a name that is not known here.
-    }.get(main.name, f"the largest loss is {main.name}")
+    }.get(main.cause, f"the largest loss is {main.cause}")
 
 
 def _of_the_gil(row: ReportRow) -> str:
     if row.held is None:
         return "workers wait for the GIL"
     if row.held >= _ALL:
-        processes = row.ceiling >= _PROCESSES_PAY and "processes" in row.ceiling_kind
+        processes = (
+            row.ceiling.value >= _PROCESSES_PAY and "processes" in row.ceiling_kind
+        )
         return "holds the GIL all the time: threads cannot help" + (
             ", processes would" if processes else ""
         )

@@ -14,21 +14,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gilx._compat import gil_enabled
-from gilx.errors import ArgumentError, above_zero, at_least
+from gilx.errors import ArgumentError, above_zero, whole_numbers
 from gilx.formatting import duration, name_of
 from gilx.records import from_json, to_json
 from gilx.sampling.background_calls import Load
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Latency", "LatencyRow", "latency"]
 
@@ -42,7 +42,7 @@ _ROUNDS = 5
 class LatencyRow:
     """What one thread met while so many others called the callable."""
 
-    threads: int
+    workers: int
     """How many threads called it; 0: none, the baseline."""
     wakes: int
     """How often the delay was taken."""
@@ -81,7 +81,7 @@ class Latency:
         first, others = self.rows[0], self.rows[1:]
         what = "the GIL" if self.gil else "to run (there is no GIL here)"
         columns = [
-            ("threads", [str(row.threads or "none") for row in self.rows]),
+            ("workers", [str(row.workers or "none") for row in self.rows]),
             ("wakes", [str(row.wakes) for row in self.rows]),
             ("p50", [duration(row.p50) for row in self.rows]),
             ("p99", [duration(row.p99) for row in self.rows]),
@@ -106,7 +106,7 @@ class Latency:
             f" beside {self.target}"
         )
         added = (
-            f"Convoy delay, {worst.threads} thread{'s' if worst.threads != 1 else ''}:"
+            f"Convoy delay, {worst.workers} thread{'s' if worst.workers != 1 else ''}:"
             f" {_beyond(worst.p50, first.p50)} in the median,"
             f" {_beyond(worst.p99, first.p99)} at p99"
         )
@@ -136,11 +136,11 @@ class Latency:
 
 
 def latency(
-    fn: Callable[[], object],
-    *,
-    threads: Sequence[int] = (1,),
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    workers: int | Sequence[int] = (1,),
     period: float = 0.005,
-    duration: float = 2.0,
+    budget: float = 4.0,
     echo: bool = True,
     seed: int = 0,
 ) -> Latency:
@@ -157,16 +157,19 @@ def latency(
     Parameters
     ----------
     fn : callable
-        What to call, without arguments; bind them with `functools.partial`. It should
-        return every now and then: threads end with the call that they are in.
-    threads : sequence of int
+        What to call. It should return every now and then: threads end with the call that
+        they are in.
+    *args
+        What to call it with; bind keywords with `functools.partial`.
+    workers : int or sequence of int
         With how many threads calling it to measure, each at least 1.
     period : float
         Mean time between wakes, in seconds, above 0. Wakes are spread evenly over half
         to one and a half of it, so that they can't fall into step with `fn`.
-    duration : float
-        For how long to take delays for each number of threads, in seconds, above 0; the
-        round trips, and the stops, take half of that each.
+    budget : float
+        Seconds that all of it may take, above 0, the first call left out. The baseline
+        and each number of threads get the same share of it; round trips and stops each
+        get half as much of that share as delays.
     echo : bool
         Whether to measure round trips.
     seed : int
@@ -187,24 +190,22 @@ def latency(
     """
     if not callable(fn):
         raise ArgumentError(f"fn: expected a callable, got {fn!r}")
-    if not isinstance(threads, Sequence) or not threads:
-        raise ArgumentError(
-            f"threads: expected a sequence of whole numbers, got {threads!r}"
-        )
-    counts = [0, *(at_least("threads", count, 1) for count in threads)]
+    counts = [0, *whole_numbers("workers", workers, 1)]
     period = above_zero("period", period)
-    duration = above_zero("duration", duration)
+    budget = above_zero("budget", budget)
+    call = partial(fn, *args) if args else fn
     draw = random.Random(seed)
-    fn()
+    call()
     measured = {count: _Samples() for count in counts}
+    # Round trips and stops are each measured for half as long as delays are taken.
+    parts = 1 + 0.5 * echo + 0.5 * (not gil_enabled())
+    seconds = budget / len(measured) / parts / _ROUNDS
     with _echo_peer(wanted=echo) as peer:
         for _ in range(_ROUNDS):
             for count in draw.sample(list(measured), len(measured)):
-                measured[count].take(
-                    fn, count, period, duration / _ROUNDS, peer=peer, draw=draw
-                )
+                measured[count].take(call, count, period, seconds, peer=peer, draw=draw)
     return Latency(
-        target=name_of(fn),
+        target=name_of(call),
         period=period,
         gil=gil_enabled(),
         environment=describe(),
@@ -227,7 +228,7 @@ class _Samples:
     def take(
         self,
         fn: Callable[[], object],
-        threads: int,
+        workers: int,
         period: float,
         seconds: float,
         *,
@@ -235,7 +236,7 @@ class _Samples:
         draw: random.Random,
     ) -> None:
         """Measure for one round."""
-        with Load(fn, threads) as load:
+        with Load(fn, workers) as load:
             calls, switches, begin = load.calls(), _switches(), time.perf_counter()
             self.delays += _delays(load, period, seconds, draw)
             after = _switches()
@@ -254,11 +255,11 @@ class _Samples:
             if not gil_enabled():
                 self.stalls += _stalls(load, period, seconds / 2)
 
-    def row(self, threads: int) -> LatencyRow:
+    def row(self, workers: int) -> LatencyRow:
         """Return the figures."""
         delays = sorted(self.delays)
         return LatencyRow(
-            threads=threads,
+            workers=workers,
             wakes=len(delays),
             p50=median(delays),
             # The least delay that 99 % of all do not exceed.

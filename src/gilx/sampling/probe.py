@@ -209,7 +209,7 @@ def _noting(watching: Watch) -> Iterator[None]:
 def _looks_needed(usage: GilUsage, precision: float) -> float:
     """Return how many looks make the interval narrow enough, by what a pilot showed."""
     seen = usage.looks - usage.late
-    held = 0.5 if math.isnan(usage.held) else usage.held
+    held = usage.held.value if usage.held.known else 0.5
     # As if two looks of either kind had been seen besides: the pilot may be wrong.
     share = (held * seen + 2) / (seen + 4)
     return max(

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from operator import call
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gilx._compat import gil_enabled
 from gilx.ckernels import spin
 from gilx.errors import above_zero, at_least, real_at_least
+from gilx.estimate import Estimate
 from gilx.formatting import duration
 from gilx.sampling.background_calls import Load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Costs", "costs"]
 
@@ -32,14 +36,12 @@ class Costs:
     An interval holds all rounds; with seven, it holds the true median in 98 % of cases.
     """
 
-    release: float
+    release: Estimate
     """Giving the GIL back and taking it again while nobody else wants it (with the GIL
     off: detaching and attaching), two readings of the clock included."""
-    release_interval: tuple[float, float]
-    handover: float | None
+    handover: Estimate | None
     """How long the GIL stays unused when it goes to a thread that waits for it; None
     with the GIL off."""
-    handover_interval: tuple[float, float] | None
     hold: float
     """How long the GIL was held before each hand-over: a CPU that has been waiting for
     longer takes longer to wake."""
@@ -60,28 +62,30 @@ class Costs:
 
         """
         released = real_at_least("released", released, 0)
-        price = f"letting go and taking back costs {duration(self.release)}"
-        if 0.001 * released <= self.release < released:
-            price += f", {self.release / released:.1%} of it"
+        release = self.release.value
+        price = f"letting go and taking back costs {duration(release)}"
+        if 0.001 * released <= release < released:
+            price += f", {release / released:.1%} of it"
         length = f"a release of {duration(released)}"
-        if released <= self.release:
+        if released <= release:
             return f"{length} is too small to pay: {price}, which is more than it gives"
         if self.handover is None:
             return f"{length} blocks no other thread here, where there is no GIL: {price}"
-        taking = f"a waiting thread takes over in {duration(self.handover)}"
-        if released <= self.handover:
+        handover = self.handover.value
+        taking = f"a waiting thread takes over in {duration(handover)}"
+        if released <= handover:
             return f"{length} is too small to pay: {taking}, and {price}"
-        if released <= 10 * self.handover:
+        if released <= 10 * handover:
             return f"{length} pays only in part: {taking}, and {price}"
         return f"{length} pays: {taking}, and {price}"
 
     def __str__(self) -> str:
         what = "release and re-take" if self.gil else "detach and re-attach"
-        lines = [f"{what}, nobody waiting: {_with(self.release, self.release_interval)}"]
-        if self.handover is not None and self.handover_interval is not None:
+        lines = [f"{what}, nobody waiting: {self.release.text(duration)}"]
+        if self.handover is not None:
             lines.append(
                 f"hand-over to a waiting thread, after holds of {duration(self.hold)}:"
-                f" {_with(self.handover, self.handover_interval)}"
+                f" {self.handover.text(duration)}"
             )
             if self.estimated_for is not None:
                 lines.append(
@@ -89,11 +93,6 @@ class Costs:
                     f" {duration(self.estimated_for)}, which take too long to measure"
                 )
         return "\n".join(lines)
-
-
-def _with(seconds: float, interval: tuple[float, float]) -> str:
-    """Return a length of time with its interval."""
-    return f"{duration(seconds)} ({duration(interval[0])} to {duration(interval[1])})"
 
 
 def costs(*, hold: float = 200e-6, rounds: int = 7, budget: float = 2.0) -> Costs:
@@ -145,15 +144,18 @@ def costs(*, hold: float = 200e-6, rounds: int = 7, budget: float = 2.0) -> Cost
         if gil_enabled():
             handovers.append(_handover(measured))
     return Costs(
-        release=median(releases),
-        release_interval=(min(releases), max(releases)),
-        handover=median(handovers) if handovers else None,
-        handover_interval=(min(handovers), max(handovers)) if handovers else None,
+        release=_all_of(releases),
+        handover=_all_of(handovers) if handovers else None,
         hold=measured,
         gil=gil_enabled(),
         rounds=len(releases),
         estimated_for=hold if handovers and measured < hold else None,
     )
+
+
+def _all_of(rounds: Sequence[float]) -> Estimate:
+    """Return the median of rounds, with an interval that holds them all."""
+    return Estimate(median(rounds), min(rounds), max(rounds))
 
 
 def _handover(hold: float) -> float:

@@ -63,13 +63,13 @@ class Check:
     def error(self) -> float:
         """How far outside the band the watch was; 0 inside."""
         low, high = self.truth
-        held = self.usage.held
+        held = self.usage.held.value
         return held - high if held > high else min(0.0, held - low)
 
     @property
     def covered(self) -> bool:
         """Whether the stated interval meets the band."""
-        low, high = self.usage.held_interval
+        low, high = self.usage.held.interval
         return low <= self.truth[1] and self.truth[0] <= high
 
     @property
@@ -114,7 +114,7 @@ def selftest(
     seconds: float = 1.0,
     *,
     cost: float = COST,
-    show: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> SelfTest:
     """Check the watch on this machine.
 
@@ -124,7 +124,7 @@ def selftest(
         How long each of a dozen rhythms goes on, 0.1 to 60.
     cost : float
         The share of one CPU that the sampler may take, above 0 and at most 0.5.
-    show : callable, optional
+    progress : callable, optional
         Called with the name of each rhythm before it begins.
 
     Raises
@@ -138,8 +138,8 @@ def selftest(
     number_between("seconds", seconds, 0.1, 60)
     checks = []
     for name, run in _rhythms(int(seconds * 1e9)):
-        if show is not None:
-            show(name)
+        if progress is not None:
+            progress(name)
         with watch(cost=cost) as watching:
             known = run()
         checks.append(Check(name, known, watching.usage))

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gilx.errors import ArgumentError
 from gilx.files import save_text
 from gilx.formatting import duration, percent
-from gilx.records import decode, encode, read_object, render
+from gilx.records import from_json, render, to_json
 from gilx.sampling.thread_states import STATES, State
 
 if TYPE_CHECKING:
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Lane", "Span", "Timeline", "lanes_of"]
 
-_SCHEMA = "gilx.timeline/1"
+_SCHEMA = "gilx.timeline"
+_VERSION = 1
 _WATCHED = 0  # the place of the watched thread among the sampler's
 MOST_SHARE = 255  # a whole, as the sampler keeps shares (GILX_MOST_SHARE)
 
@@ -75,24 +75,20 @@ class Timeline:
     since: float
 
     def to_json(self) -> str:
-        """Return all of it as JSON."""
-        return json.dumps({"schema": _SCHEMA, **encode(self)}, allow_nan=False)
+        """Return all of it as JSON text, which `from_json` reads."""
+        return to_json(self, _SCHEMA, _VERSION)
 
     @classmethod
     def from_json(cls, text: str) -> Timeline:
-        """Return what :meth:`to_json` wrote.
+        """Return what `to_json` wrote.
 
         Raises
         ------
         ArgumentError
-            The text is not that.
+            The text is not that, or was written by a newer gilx.
 
         """
-        values = read_object(text, f"text: expected JSON of the schema {_SCHEMA}")
-        if values.pop("schema", None) != _SCHEMA:
-            raise ArgumentError(f"text: expected JSON of the schema {_SCHEMA}")
-        found: Timeline = decode(cls, values, "text")
-        return found
+        return from_json(cls, text, _SCHEMA, _VERSION)
 
     def to_trace(self) -> str:
         """Return it as a trace that Perfetto, chrome://tracing and VizTracer open.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, number_between
+from gilx.errors import ArgumentError, number_between, shown
+from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
 from gilx.formatting import duration, percent
-from gilx.records import decode, encode, read_object, render
+from gilx.records import from_json, render, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FirstCall", "GilUsage", "ThreadShare", "shares_shown"]
 
-_SCHEMA = "gilx.usage/1"
+_SCHEMA = "gilx.usage"
+_VERSION = 1
 _ALL = 0.995  # a share that is said to be all
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
@@ -51,24 +52,19 @@ class ThreadShare:
 class FirstCall:
     """First call of a function, which may compile, import or fill a cache.
 
-    `wall` is in seconds; `held` and its interval are as those of `GilUsage`, None where
-    nothing could be told.
+    `wall` is in seconds; `held` is as that of `GilUsage`.
     """
 
     wall: float
-    held: float | None
-    held_interval: tuple[float, float]
+    held: Estimate
 
     @classmethod
     def of(cls, usage: GilUsage) -> FirstCall:
         """Return the first call by what was seen of it alone."""
-        held = None if math.isnan(usage.held) else usage.held
-        return cls(usage.wall, held, usage.held_interval)
+        return cls(usage.wall, usage.held)
 
     def __str__(self) -> str:
-        held = percent(math.nan if self.held is None else self.held)
-        low, high = map(percent, self.held_interval)
-        return f"{duration(self.wall)}, held {held} ({low} to {high})"
+        return f"{duration(self.wall)}, held {self.held.text(percent)}"
 
 
 @dataclass(frozen=True)
@@ -80,10 +76,10 @@ class GilUsage:
 
     Attributes
     ----------
-    held, held_interval : float, (float, float)
+    held : Estimate
         Of the wall time less the time that other threads held the GIL: the share during
         which the calling thread held it.
-    locked, locked_interval : float, (float, float)
+    locked : Estimate
         Of the wall time: the share during which any thread held it.
     longest_hold : (float, float)
         Bounds: some hold of the calling thread lasted at least that long, and none
@@ -137,10 +133,8 @@ class GilUsage:
 
     """
 
-    held: float
-    held_interval: tuple[float, float]
-    locked: float
-    locked_interval: tuple[float, float]
+    held: Estimate
+    locked: Estimate
     longest_hold: tuple[float, float]
     hold_length: tuple[float, float]
     release_length: tuple[float, float]
@@ -166,32 +160,22 @@ class GilUsage:
     result: Any = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> str:
-        """Return everything but the result as JSON."""
-        values = encode(replace(self, result=None))
-        del values["result"]
-        for name in ("held", "locked"):
-            values[name] = None if values[name] == "nan" else values[name]
-        return json.dumps({"schema": _SCHEMA, **values}, allow_nan=False)
+        """Return everything but the result as JSON text, which `from_json` reads."""
+        return to_json(replace(self, result=None), _SCHEMA, _VERSION)
 
     @classmethod
     def from_json(cls, text: str) -> GilUsage:
-        """Return what :meth:`to_json` wrote.
+        """Return what `to_json` wrote; its result is None.
 
         Raises
         ------
         ArgumentError
-            The text is not that.
+            The text is not that, or was written by a newer gilx.
 
         """
-        values = read_object(text, f"text: expected JSON of the schema {_SCHEMA}")
-        if values.pop("schema", None) != _SCHEMA:
-            raise ArgumentError(f"text: expected JSON of the schema {_SCHEMA}")
-        for name in ("held", "locked"):
-            if name in values and values[name] is None:
-                values[name] = "nan"
-        if "result" in values:
-            raise ArgumentError("text: expected no field 'result'")
-        found: GilUsage = decode(cls, {**values, "result": None}, "text")
+        found = from_json(cls, text, _SCHEMA, _VERSION)
+        if found.result is not None:
+            raise ArgumentError(f"text.result: expected null, got {shown(found.result)}")
         if found.repeats < 1:
             raise ArgumentError(f"text.repeats: expected at least 1, got {found.repeats}")
         return found
@@ -209,25 +193,27 @@ class GilUsage:
         if self.program:
             return self._sentence_of_program()
         each = self.wall / self.repeats
-        if self.held >= _ALL:
+        held = self.held.value
+        if held >= _ALL:
             return f"holds the GIL for all of its time, {duration(each)}"
-        if self.held <= 1 - _ALL:
+        if held <= 1 - _ALL:
             return f"releases the GIL for all of its time, {duration(each)}"
-        if self.held > 0.5:
-            return f"holds the GIL for {percent(self.held)} of its time, {duration(each)}"
+        if held > 0.5:
+            return f"holds the GIL for {percent(held)} of its time, {duration(each)}"
         where = f" {self.where}" if self.where else ""
         return (
-            f"releases the GIL for {percent(1 - self.held)} of its time; the rest,"
-            f" about {duration(self.held * each)}{where}, is held"
+            f"releases the GIL for {percent(1 - held)} of its time; the rest,"
+            f" about {duration(held * each)}{where}, is held"
         )
 
     def _sentence_of_program(self) -> str:
-        if self.locked <= 1 - _ALL:
+        locked = self.locked.value
+        if locked <= 1 - _ALL:
             return (
                 f"{self.program} releases the GIL for all of its time,"
                 f" {duration(self.wall)}"
             )
-        share = "all" if self.locked >= _ALL else percent(self.locked)
+        share = "all" if locked >= _ALL else percent(locked)
         most = _by_share(self)[0]
         return (
             f"{self.program} holds the GIL for {share} of its time,"
@@ -245,8 +231,7 @@ class GilUsage:
         )
 
     def _details(self) -> list[tuple[str, str]]:
-        low, high = self.held_interval
-        held = f"{percent(self.held)} ({percent(low)} to {percent(high)})"
+        held = self.held.text(percent)
         threads = [
             (
                 share.name
@@ -277,9 +262,7 @@ class GilUsage:
         ]
 
     def _locked_row(self) -> tuple[str, str]:
-        low, high = self.locked_interval
-        words = f"{percent(self.locked)} ({percent(low)} to {percent(high)})"
-        return "locked by anyone", words
+        return "locked by anyone", self.locked.text(percent)
 
     def _lengths(self) -> list[tuple[str, str]]:
         longest = self.longest_hold
@@ -361,7 +344,7 @@ class GilUsage:
         if self.doubt:
             raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")
         call = self.wall / self.repeats
-        hold = self.held * call
+        hold = self.held.value * call
         if cycles is None:
             low, high = self.hold_length
             resolved = low > 0 and high <= _FACTOR * low
@@ -372,7 +355,7 @@ class GilUsage:
         if handover is None:
             price = costs(hold=max(hold / cycles, 1e-6))
             # None where this Python has no GIL to hand over, as another one had.
-            handover = price.handover or 0.0
+            handover = 0.0 if price.handover is None else price.handover.value
             handover_hold = None if price.estimated_for is None else price.hold
         found = predict(
             workers,

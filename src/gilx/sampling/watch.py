@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
+from gilx.estimate import Estimate
 from gilx.sampling.sample_sums import Seen
 from gilx.sampling.share_interval import Ratio, interval
 from gilx.sampling.timeline import Timeline, lanes_of
@@ -269,10 +270,8 @@ class Watch:
         # Of all time, not of what others left: this is about lengths of time.
         holding, whole = totals.own_x, max(1.0, totals.counted)
         return GilUsage(
-            held=own.value,
-            held_interval=seen.interval(),
-            locked=locked.value,
-            locked_interval=interval(locked, unknown, prompt=prompt),
+            held=Estimate(own.value, *seen.interval()),
+            locked=Estimate(locked.value, *interval(locked, unknown, prompt=prompt)),
             longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
             hold_length=_mean_length(totals, holding / whole),
             release_length=_mean_length(totals, 1 - holding / whole),

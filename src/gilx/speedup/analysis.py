@@ -8,13 +8,13 @@ import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from gilx.estimate import Estimate
 from gilx.formatting import duration
 from gilx.speedup.losses import KnownCosts, split
 from gilx.speedup.report import Loss, ReportRow
 from gilx.speedup.row_warnings import doubts_of_row
 from gilx.speedup.samples import concurrency
 from gilx.speedup.statistics import (
-    NOTHING_KNOWN,
     anytime_interval,
     log_ratios,
     preset_interval,
@@ -78,33 +78,33 @@ def row_of(found: Found) -> ReportRow:
     samples, subject = found.samples, found.subject
     serial, parallel = samples["serial"], samples["parallel"]
     logs = logs_of(samples, "serial", "parallel")
-    speedup, speedup_interval = _median(logs, found)
+    speedup = _median(logs, found)
     limits: list[float] = []
     if found.ceiling_kind:
         # c-nogil's own serial run is the native team's, too.
         own = "ceiling serial" in samples
         limits = logs_of(samples, "ceiling serial" if own else "serial", "ceiling")
-    ceiling, ceiling_interval = _median(limits, found)
-    share, share_interval = _median(
+    ceiling = _median(limits, found)
+    fraction = _median(
         [a - b for a, b in zip(logs, limits, strict=True)] if limits else [], found
     )
     singles: list[float] = []
     if "single serial" in samples:
         singles = logs_of(samples, "single serial", "single parallel")
-    single, single_interval = _median(singles, found)
+    single = _median(singles, found)
     control = math.nan
     losses: tuple[Loss, ...] = ()
     if found.ceiling_kind:
-        control, _ = _median(logs_of(samples, "control serial", "control"), found)
+        control = _median(logs_of(samples, "control serial", "control"), found).value
         known = KnownCosts(
             found.held,
             found.empty_region,
-            ceiling,
+            ceiling.value,
             found.ceiling_kind,
             control,
             found.own_gils,
         )
-        losses = split(serial, parallel, found.workers, speedup, known)
+        losses = split(serial, parallel, found.workers, speedup.value, known)
     overlap, doubt = _concurrency(found)
     seconds = statistics.median(s.seconds for s in parallel)
     every = [sample for arm in samples.values() for sample in arm]
@@ -115,16 +115,11 @@ def row_of(found: Found) -> ReportRow:
         seconds=seconds,
         throughput=subject.units(found.workers, found.repeat) / seconds,
         speedup=speedup,
-        speedup_interval=speedup_interval,
         interval_kind="preset" if found.preset else "anytime",
         single_speedup=single,
-        single_interval=single_interval,
-        efficiency=speedup / found.workers,
         ceiling=ceiling,
-        ceiling_interval=ceiling_interval,
         ceiling_kind=found.ceiling_kind,
-        of_ceiling=share,
-        of_ceiling_interval=share_interval,
+        ceiling_fraction=fraction,
         control=control,
         concurrency=overlap,
         concurrency_doubt=doubt,
@@ -182,17 +177,12 @@ def _nothing(found: Found) -> ReportRow:
         seconds=nan,
         throughput=nan,
         unit=found.subject.unit,
-        speedup=nan,
-        speedup_interval=NOTHING_KNOWN,
+        speedup=Estimate.unknown(),
         interval_kind="anytime",
-        single_speedup=nan,
-        single_interval=NOTHING_KNOWN,
-        efficiency=nan,
-        ceiling=nan,
-        ceiling_interval=NOTHING_KNOWN,
+        single_speedup=Estimate.unknown(),
+        ceiling=Estimate.unknown(),
         ceiling_kind="",
-        of_ceiling=nan,
-        of_ceiling_interval=NOTHING_KNOWN,
+        ceiling_fraction=Estimate.unknown(),
         control=nan,
         concurrency=None,
         concurrency_doubt="nothing was compared",
@@ -208,21 +198,21 @@ def _nothing(found: Found) -> ReportRow:
     )
 
 
-def _median(logs: Sequence[float], found: Found) -> tuple[float, tuple[float, float]]:
-    """Return the median ratio and its interval, not a number where there is none."""
+def _median(logs: Sequence[float], found: Found) -> Estimate:
+    """Return the median ratio."""
     if not logs:
-        return math.nan, NOTHING_KNOWN
+        return Estimate.unknown()
     interval = preset_interval if found.preset else anytime_interval
-    return math.exp(statistics.median(logs)), interval(logs)
+    return Estimate(math.exp(statistics.median(logs)), *interval(logs))
 
 
 def _width(row: ReportRow, found: Found) -> list[str]:
     """Return what is to be said of how wide the interval is."""
-    low, high = row.speedup_interval
+    low, high = row.speedup.interval
     if not math.isfinite(high):
         blocks = f"{row.blocks} block{'s' if row.blocks != 1 else ''}"
         return [f"{blocks}: too few for an interval"]
-    if found.precision is None or precise(row.speedup_interval, found.precision):
+    if found.precision is None or precise(row.speedup.interval, found.precision):
         return []
     half_width = math.expm1(math.log(high / low) / 2)
     return [

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gilx import kernels
-from gilx.errors import ArgumentError, above_zero, at_least, number_between, one_of
+from gilx.errors import (
+    ArgumentError,
+    above_zero,
+    at_least,
+    number_between,
+    one_of,
+    whole_numbers,
+)
 from gilx.kernels.kernel import Kernel
 from gilx.pools import Pool
 from gilx.pools import get as pool_class
@@ -60,7 +68,8 @@ def measure_options(
 
 
 def targets_of(
-    target: str | Kernel | Callable[[], object],
+    target: str | Kernel | Callable[..., object],
+    args: tuple[object, ...],
     variants: Sequence[str] | None,
     size: int | None,
     settings: MeasureOptions,
@@ -69,6 +78,8 @@ def targets_of(
     if isinstance(target, str):
         target = kernels.get(one_of("target", target, kernels.names()))
     if isinstance(target, Kernel):
+        if args:
+            raise ArgumentError(f"args: expected none for a kernel, got {args[0]!r}")
         names = ("c-gil", "c-nogil") if variants is None else variants
         if isinstance(names, str) or not isinstance(names, Sequence) or not names:
             raise ArgumentError(
@@ -95,7 +106,8 @@ def targets_of(
     for name, given in (("variants", variants), ("size", size)):
         if given is not None:
             raise ArgumentError(f"{name}: expected None, since target is no kernel")
-    return [CallableTarget(target, settings.setup)]
+    fn = partial(target, *args) if args else target
+    return [CallableTarget(fn, settings.setup)]
 
 
 def cases_of(
@@ -142,12 +154,7 @@ def _places(
     """Return pools with numbers of workers, everything checked before one is started."""
     if null:
         return [("serial", 1)]
-    if workers is None:
-        counts = [usable_cpus()]
-    elif isinstance(workers, Sequence) and workers:
-        counts = [at_least("workers", count, 1) for count in workers]
-    else:
-        counts = [at_least("workers", workers, 1)]
+    counts = [usable_cpus()] if workers is None else whole_numbers("workers", workers, 1)
     if isinstance(given, (str, Pool)) or not isinstance(given, Sequence) or not given:
         raise ArgumentError(f"pools: expected a sequence of pools, got {given!r}")
     places: list[tuple[str | Pool, int]] = []

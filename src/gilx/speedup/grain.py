@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
 from gilx.errors import ArgumentError, at_least, number_between, one_of
+from gilx.estimate import Estimate
 from gilx.formatting import duration
 from gilx.pools.pool import Pool, Region
 from gilx.pools.serial import SerialPool
 from gilx.sampling.release_costs import costs
 from gilx.speedup.blocks import time_blocks
-from gilx.speedup.grain_items import Called, GrainWork, work_of
+from gilx.speedup.grain_items import GrainWork, items_of, work_of
 from gilx.speedup.grain_record import Grain, GrainRow
 from gilx.speedup.statistics import (
     log_ratios,
@@ -39,7 +40,7 @@ from gilx.system.load import between, snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gilx.kernels.kernel import Kernel
+    from gilx.kernels.kernel import Kernel, Variant
 
 __all__ = ["grain"]
 
@@ -60,8 +61,8 @@ _FOR_CALLABLES = ("threads",)
 
 
 def grain(
-    target: str | Kernel | Callable[[int, int], object],
-    *,
+    target: str | Kernel | Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever target takes
     workers: int | None = None,
     variant: str | None = None,
     pool: str = "threads",
@@ -69,7 +70,7 @@ def grain(
     items: int | None = None,
     budget: float = 5.0,
     seed: int = 0,
-    show: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Grain:
     """Find the smallest grain at which workers beat one thread.
 
@@ -81,8 +82,11 @@ def grain(
     Parameters
     ----------
     target : str, Kernel or callable
-        A kernel or its name; or ``fn(start, stop)``, which computes the items from
-        `start` up to `stop`, wherever they are, and can do so in several threads.
+        A kernel or its name; or ``fn(*args, start, stop)``, which computes the items
+        from `start` up to `stop`, wherever they are, and can do so in several threads.
+    *args
+        What to call it with before these; bind keywords with `functools.partial`. None
+        for a kernel.
     workers : int, optional
         How many workers, at least 2; by default the CPUs that this process may use, or 2.
     variant : str, optional
@@ -100,8 +104,8 @@ def grain(
         more. No call is ended: one that does not return is waited for.
     seed : int
         Seed of the problem and of the blocks' orders.
-    show : callable, optional
-        Told between blocks how far it is, in words.
+    progress : callable, optional
+        Called with a line of text between blocks.
 
     Returns
     -------
@@ -120,10 +124,10 @@ def grain(
     workers = (
         max(2, usable_cpus()) if workers is None else at_least("workers", workers, 2)
     )
-    work = work_of(target, variant, size, items, at_least("seed", seed, 0))
+    work = work_of(target, args, variant, size, items, at_least("seed", seed, 0))
     places = [one for one in pools.names() if one not in _WHOLE_ONLY]
     one_of("pool", pool, places if work.problem is not None else _FOR_CALLABLES)
-    pools.get(pool).check_variant(work.whole.variant)
+    pools.get(pool).check_variant(work.whole.variant.name)
     budget = number_between("budget", budget, 0.1, 3600)
     if work.whole.items < workers:
         raise ArgumentError(
@@ -138,7 +142,7 @@ def grain(
         region = median(_settled(started, nothing) for _ in range(_ROUNDS))
         grains = _grains(region / (item * (workers - 1)), work.whole.items // workers)
         blocks, grains = _plan(grains, item, region, workers, budget)
-        samples = _samples(work, alone, started, grains, blocks, seed, show)
+        samples = _samples(work, alone, started, grains, blocks, seed, progress)
         # Before the pool is closed, so that workers elsewhere still count as our own.
         conditions = between(before, snapshot())
     rows = tuple(
@@ -147,17 +151,18 @@ def grain(
     found = _smallest(rows)
     price = costs(rounds=3)
     return Grain(
-        target=work.whole.kernel.name,
-        variant=None if work.problem is None else work.whole.variant,
+        target=work.whole.variant.target,
+        variant=None if work.problem is None else work.whole.variant.name,
         pool=pool,
         workers=workers,
         grain=None if found is None else found.grain,
         work=None if found is None else found.serial / workers,
-        region=_typical(samples["parallel", 0]),
-        region_interval=median_interval(samples["parallel", 0]),
+        region=Estimate(
+            _typical(samples["parallel", 0]), *median_interval(samples["parallel", 0])
+        ),
         claim=_claim_seconds(work.whole.variant),
-        release=price.release,
-        handover=price.handover,
+        release=price.release.value,
+        handover=None if price.handover is None else price.handover.value,
         item=rows[-1].serial / (rows[-1].grain * workers),
         blocks=blocks,
         rows=rows,
@@ -173,7 +178,7 @@ def _samples(
     grains: Sequence[int],
     blocks: int,
     seed: int,
-    show: Callable[[str], None] | None,
+    progress: Callable[[str], None] | None,
 ) -> dict[tuple[str, int], list[float]]:
     """Return the times of each grain on one thread and on all workers."""
     places = random.Random(seed)
@@ -182,8 +187,8 @@ def _samples(
     def begin_block(done: int) -> None:
         nonlocal place
         place = places.random()
-        if show is not None:
-            show(f"block {done + 1} of {blocks}")
+        if progress is not None:
+            progress(f"block {done + 1} of {blocks}")
 
     def arm(pool: Pool, size: int) -> Callable[[], float]:
         return lambda: _settled(pool, work.region(size * started.workers, place))
@@ -243,8 +248,9 @@ def _row(size: int, serial: Sequence[float], parallel: Sequence[float]) -> Grain
         grain=size,
         serial=median(serial),
         parallel=median(parallel),
-        speedup=median_ratio(serial, parallel),
-        speedup_interval=preset_interval(log_ratios(serial, parallel)),
+        speedup=Estimate(
+            median_ratio(serial, parallel), *preset_interval(log_ratios(serial, parallel))
+        ),
     )
 
 
@@ -262,23 +268,22 @@ def _smallest(rows: Sequence[GrainRow]) -> GrainRow | None:
     return found
 
 
-def _claim_seconds(variant: str) -> float:
+def _claim_seconds(variant: Variant) -> float:
     """Return what it costs to claim a grain and to start on it.
 
     Items that take next to nothing are claimed one by one, and all at once; what differs
     is due to the claims.
     """
-    if variant in ("python", "numpy"):
-        kernel: Called | Kernel = Called(lambda _start, _stop: None)
-        arguments: tuple[Any, ...] = ()
-        variant = "python"
-    else:
+    if variant.claims_grains:
         kernel = kernels.get("triad")
+        claiming = kernel.variant(variant.name)
         arguments = kernel.problem(_CLAIMS).calls()[0]
+    else:
+        claiming, arguments = items_of(lambda _start, _stop: None), ()
 
     def seconds(size: int) -> float:
         with SerialPool() as alone:
-            return alone.run(Region(kernel, variant, arguments, _CLAIMS, "dynamic", size))
+            return alone.run(Region(claiming, arguments, _CLAIMS, "dynamic", size))
 
     each = [seconds(1) - seconds(_CLAIMS) for _ in range(_ROUNDS)]
     return max(0.0, median(each)) / _CLAIMS

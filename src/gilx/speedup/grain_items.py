@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gilx import kernels
-from gilx.errors import ArgumentError, at_least, one_of
+from gilx.errors import ArgumentError, at_least
 from gilx.formatting import name_of
-from gilx.kernels.kernel import Kernel
+from gilx.kernels.kernel import Kernel, Variant
 from gilx.pools.pool import Region
 
 if TYPE_CHECKING:
@@ -16,24 +16,16 @@ if TYPE_CHECKING:
     from gilx.kernels.kernel import Problem
     from gilx.pools.pool import Pool
 
-__all__ = ["Called", "GrainWork", "work_of"]
+__all__ = ["GrainWork", "items_of", "work_of"]
 
 # For so long items are computed to know what one takes, at so many places.
 _ITEM_SECONDS = 2e-3
 _PLACES = 8
 
 
-class Called:
-    """A callable that computes items, as work that pools can run."""
-
-    def __init__(self, fn: Callable[[int, int], object]) -> None:
-        self.name: str = name_of(fn)
-        self._fn = fn
-
-    def function(self, variant: str) -> Callable[..., Any]:
-        """Return the callable: pools call Python code for each grain."""
-        del variant
-        return self._fn
+def items_of(fn: Callable[..., object]) -> Variant:
+    """Return a callable that computes items as a variant that pools can run."""
+    return Variant(name_of(fn), "python", fn, claims_grains=False)
 
 
 class GrainWork:
@@ -68,9 +60,7 @@ class GrainWork:
         """
         whole = self.whole
         first = round(place * (whole.items - items))
-        return Region(
-            whole.kernel, whole.variant, whole.arguments, items, "static", first=first
-        )
+        return Region(whole.variant, whole.arguments, items, "static", first=first)
 
     def item_seconds(self, alone: Pool) -> float:
         """Return about how long an item takes, on average over all places, above 0."""
@@ -93,12 +83,13 @@ class GrainWork:
             items = min(self.whole.items, 2 * items)
 
 
-def _whole(problem: Problem, variant: str) -> Region:
-    return Region(problem.kernel, variant, problem.calls()[0], problem.items)
+def _whole(problem: Problem, variant: Variant) -> Region:
+    return Region(variant, problem.calls()[0], problem.items)
 
 
 def work_of(
-    target: str | Kernel | Callable[[int, int], object],
+    target: str | Kernel | Callable[..., object],
+    args: tuple[object, ...],
     variant: str | None,
     size: int | None,
     items: int | None,
@@ -107,14 +98,16 @@ def work_of(
     """Return what `gilx.grain` was asked to compute, everything about it checked."""
     if isinstance(target, (str, Kernel)):
         kernel = kernels.get(target) if isinstance(target, str) else target
+        if args:
+            raise ArgumentError(f"args: expected none for a kernel, got {args[0]!r}")
         if items is not None:
             raise ArgumentError(
                 f"items: expected None for a kernel, whose size says it; got {items!r}"
             )
         variant = "c-nogil" if variant is None else variant
-        one_of("variant", variant, kernel.variants)
+        resolved = kernel.variant(variant)
         problem = kernel.problem(size, seed)
-        return GrainWork(_whole(problem, variant), problem)
+        return GrainWork(_whole(problem, resolved), problem)
     if not callable(target):
         raise ArgumentError(
             "target: expected a kernel, its name, or a callable that takes start and"
@@ -125,6 +118,4 @@ def work_of(
             raise ArgumentError(f"{name}: expected None for a callable, got {given!r}")
     if items is None:
         raise ArgumentError("items: expected how many items the callable has, got None")
-    return GrainWork(
-        Region(Called(target), "python", (), at_least("items", items, 1)), None
-    )
+    return GrainWork(Region(items_of(target), args, at_least("items", items, 1)), None)

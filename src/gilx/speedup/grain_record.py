@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from gilx.errors import ArgumentError, at_least
+from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
 from gilx.formatting import duration, wrapped
 from gilx.records import from_json, to_json
 from gilx.system.diagnostics import examine
@@ -28,15 +29,13 @@ class GrainRow:
     """One thread, the grains of all workers in one call."""
     parallel: float
     """All workers, one grain each, handing out and waiting included."""
-    speedup: float
+    speedup: Estimate
     """Median over blocks of serial over parallel."""
-    speedup_interval: tuple[float, float]
-    """Where the true median is, at 95 %."""
 
     @property
     def wins(self) -> bool:
         """Whether the interval of the speedup lies above 1."""
-        return self.speedup_interval[0] > 1
+        return self.speedup.low > 1
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,8 @@ class Grain:
     """The smallest grain tried from which on all of them beat serial; None: none did."""
     work: float | None
     """How long one worker computes on that grain."""
-    region: float
+    region: Estimate
     """What an empty region costs between others: handing out work, waiting for all."""
-    region_interval: tuple[float, float]
     claim: float
     """What claiming a grain costs, and starting on it."""
     release: float
@@ -74,7 +72,7 @@ class Grain:
     def expected(self) -> float:
         """The grain at which both are even, as the costs have it."""
         gain = self.item * (self.workers - 1)
-        return self.region / gain if gain > 0 else math.inf
+        return self.region.value / gain if gain > 0 else math.inf
 
     def __str__(self) -> str:
         what = self.target if self.variant is None else f"{self.target} {self.variant}"
@@ -94,8 +92,7 @@ class Grain:
                 head += "; with one usable CPU they can't"
             elif self.environment.gil and self.expected < largest.grain:
                 head += "; gilx probe tells whether the work holds the GIL"
-        low, high = self.region_interval
-        empty = f"{duration(self.region)} ({duration(low)} to {duration(high)})"
+        empty = self.region.text(duration)
         price = f"letting the GIL go and taking it back: {duration(self.release)}"
         if self.handover is not None:
             price += f"; until a waiting thread has it: {duration(self.handover)}"
@@ -125,10 +122,10 @@ class Grain:
             "     items     one thread        all  speedup",
         ]
         for row in self.rows:
-            low, high = row.speedup_interval
+            low, high = row.speedup.interval
             lines.append(
                 f"{row.grain:>10}  {duration(row.serial):>13}"
-                f"  {duration(row.parallel):>9}  {row.speedup:>6.2f}x"
+                f"  {duration(row.parallel):>9}  {row.speedup.value:>6.2f}x"
                 f"  {low:.2f} to {high:.2f}"
                 f"{'  wins' if row.wins else ''}"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gilx.pools import Pool, start
 from gilx.speedup.arguments import cases_of, measure_options, targets_of
@@ -22,8 +22,8 @@ __all__ = ["measure"]
 
 
 def measure(
-    target: str | Kernel | Callable[[], object],
-    *,
+    target: str | Kernel | Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever target takes
     variants: Sequence[str] | None = None,
     pools: Sequence[str | Pool] = ("threads",),
     workers: int | Sequence[int] | None = None,
@@ -47,8 +47,10 @@ def measure(
     Parameters
     ----------
     target : str, Kernel or callable
-        A kernel, or its name; or anything to call without arguments (bind them with
-        `functools.partial`). It must be safe to call from several threads at once.
+        A kernel, or its name; or anything to call, which must be safe to call from
+        several threads at once.
+    *args
+        What to call it with; bind keywords with `functools.partial`. None for a kernel.
     variants : sequence of str, optional
         Which variants of a kernel; by default c-gil and c-nogil, or those of them that a
         pool can run.
@@ -106,7 +108,7 @@ def measure(
         progress=progress,
         seed=seed,
     )
-    subjects = targets_of(target, variants, size, settings)
+    subjects = targets_of(target, args, variants, size, settings)
     cases = cases_of(subjects, pools, workers, null=null, chosen=variants is not None)
     environment, before = Environment.here(), snapshot()
     rows: list[ReportRow] = []

@@ -7,10 +7,11 @@ import importlib
 import io
 import math
 from collections.abc import Mapping  # noqa: TC003 - JSON is read by annotations
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gilx.errors import ArgumentError, at_least
+from gilx.estimate import Estimate
 from gilx.records import from_json, render, to_json
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
 from gilx.system.load import Conditions  # noqa: TC001 - likewise
@@ -25,7 +26,7 @@ _VERSION = 1
 class Loss:
     """One part of what is missing between the speedup and the number of workers."""
 
-    name: str
+    cause: str
     amount: float
     """In workers; below 0 where it is a gain."""
     source: str
@@ -36,8 +37,8 @@ class Loss:
 class ReportRow:
     """One target, variant, pool and number of workers.
 
-    Intervals are ``(low, high)`` at 95 %; where too few blocks say nothing they are
-    ``(0, inf)``. Numbers that could not be measured are not a number, or None.
+    Where too few blocks say nothing, intervals go from 0 to infinity. Numbers that could
+    not be measured are not a number, or None.
     """
 
     target: str
@@ -57,26 +58,20 @@ class ReportRow:
     throughput: float
     """Units of work a second, in parallel."""
     unit: str
-    speedup: float
+    speedup: Estimate
     """Serial over parallel wall time, the median over the blocks."""
-    speedup_interval: tuple[float, float]
     interval_kind: str
     """'preset': the number of blocks was set beforehand; 'anytime': it was not, and the
     interval is right whenever one stops."""
-    single_speedup: float
+    single_speedup: Estimate
     """The speedup of single calls, which M in a row leave behind: N calls in a row, over
     one call of each worker. Of a callable with M above 1 only; otherwise it is
-    `speedup`, and this is not a number."""
-    single_interval: tuple[float, float]
-    efficiency: float
-    """Speedup over workers."""
-    ceiling: float
+    `speedup`, and this is unknown."""
+    ceiling: Estimate
     """The speedup that the machine allowed in the same blocks."""
-    ceiling_interval: tuple[float, float]
     ceiling_kind: str
-    of_ceiling: float
+    ceiling_fraction: Estimate
     """Speedup over ceiling, the median over the blocks."""
-    of_ceiling_interval: tuple[float, float]
     control: float
     """The speedup of native threads that only compute, in the same blocks: below the
     number of workers it is the machine that has less to give."""
@@ -105,6 +100,11 @@ class ReportRow:
     """What makes the figures doubtful."""
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
     """Wall times in seconds of each arm, in the order of the blocks."""
+
+    @property
+    def efficiency(self) -> Estimate:
+        """Speedup over workers."""
+        return self.speedup.times(1 / self.workers)
 
     @property
     def null(self) -> bool:
@@ -158,7 +158,8 @@ class Report:
     def to_csv(self) -> str:
         """Return the rows as comma-separated values, a line of names first.
 
-        Intervals and losses have a column for each of their parts; samples are left out.
+        An estimate has three columns, for its value and both ends of its interval; losses
+        have one each; samples are left out.
         """
         records = [_flat(row) for row in self.rows]
         names = list(dict.fromkeys(name for record in records for name in record))
@@ -225,29 +226,41 @@ def _check(row: ReportRow, where: str) -> None:
     """Raise an `ArgumentError` if figures that words are made of make no sense."""
     for name, least in (("workers", 1), ("blocks", 0), ("repeat", 1)):
         at_least(f"{where}{name}", getattr(row, name), least)
-    for name in ("speedup", "ceiling", "of_ceiling", "control"):
-        if getattr(row, name) <= 0 or math.isinf(getattr(row, name)):
+    for name in ("speedup", "single_speedup", "ceiling", "ceiling_fraction"):
+        estimate: Estimate = getattr(row, name)
+        _above_zero(f"{where}{name}.value", estimate.value)
+        if estimate.known and not 0 <= estimate.low <= estimate.high:
             raise ArgumentError(
-                f"{where}{name}: expected above 0, got {getattr(row, name)}"
+                f"{where}{name}: expected low and high, got {estimate.low} and"
+                f" {estimate.high}"
             )
-    for name in ("speedup_interval", "ceiling_interval", "of_ceiling_interval"):
-        low, high = getattr(row, name)
-        if not 0 <= low <= high:
-            raise ArgumentError(
-                f"{where}{name}: expected low and high, got {low} and {high}"
-            )
+    _above_zero(f"{where}control", row.control)
+
+
+def _above_zero(name: str, value: float) -> None:
+    if value <= 0 or math.isinf(value):
+        raise ArgumentError(f"{name}: expected above 0, got {value}")
 
 
 def _flat(row: ReportRow) -> dict[str, Any]:
     """Return the figures of a row by name, one value each."""
     flat: dict[str, Any] = {}
-    for name, value in asdict(row).items():
-        if name.endswith("_interval"):
-            flat[f"{name}_low"], flat[f"{name}_high"] = value
+    for field_ in fields(row):
+        name, value = field_.name, getattr(row, field_.name)
+        if isinstance(value, Estimate):
+            flat |= _columns(name, value)
         elif name == "losses":
-            flat |= {f"loss_{loss.name}": loss.amount for loss in row.losses}
+            flat |= {f"loss_{loss.cause}": loss.amount for loss in row.losses}
         elif name == "notes":
             flat[name] = "; ".join(value)
         elif name != "samples":
             flat[name] = value
-    return {**flat, "reading": row.reading}
+    return {**flat, **_columns("efficiency", row.efficiency), "reading": row.reading}
+
+
+def _columns(name: str, estimate: Estimate) -> dict[str, float]:
+    return {
+        name: estimate.value,
+        f"{name}_low": estimate.low,
+        f"{name}_high": estimate.high,
+    }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilx.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from gilx.estimate import Estimate
     from gilx.speedup.report import Report, ReportRow
 
 __all__ = ["RowChange", "compare"]
@@ -29,15 +29,13 @@ class RowChange:
         the speedup where a report has no ceiling. Two intervals at 95 % that do not
         overlap are more than a difference at 95 %.
         """
-        for name in ("of_ceiling", "speedup"):
-            values = [getattr(row, name) for row in (self.before, self.after)]
-            if not any(map(math.isnan, values)):
-                first, second = (
-                    getattr(row, f"{name}_interval") for row in (self.before, self.after)
-                )
-                if second[1] < first[0]:
-                    return "worse"
-                return "better" if second[0] > first[1] else "no difference"
+        for name in ("ceiling_fraction", "speedup"):
+            then: Estimate = getattr(self.before, name)
+            now: Estimate = getattr(self.after, name)
+            if then.known and now.known:
+                if then.overlaps(now):
+                    return "no difference"
+                return "worse" if now.high < then.low else "better"
         return "unknown"
 
 

@@ -295,7 +295,7 @@ class RowMeter:
         if usage.doubt and not usage.doubt.startswith("too short"):
             self._notes.append(f"the GIL could not be watched: {usage.doubt}")
             return None
-        subject.held = None if math.isnan(usage.held) else usage.held
+        subject.held = usage.held.value if usage.held.known else None
         return subject.held
 
     def _empty_region(self) -> float:

@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gilx.kernels.kernel import Variant
 from gilx.pools.worker_usage import difference
 from gilx.system.cgroups import throttling
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from gilx.pools.worker_usage import Share
 
 __all__ = [
-    "Calls",
     "Sample",
+    "calls_of",
     "concurrency",
     "in_a_row",
     "own_threads",
@@ -36,21 +37,14 @@ _MOST_STEAL = 0.05
 _MOST_WAIT = 0.6
 
 
-class Calls:
-    """Calls of a function as work that pools can run: an item is a call."""
+def calls_of(fn: Callable[[], object], name: str) -> Variant:
+    """Return calls of a function as a variant that pools can run: an item is a call."""
 
-    def __init__(self, fn: Callable[[], object], name: str) -> None:
-        self.name = name
-        self._fn = fn
-
-    def function(self, variant: str) -> Callable[..., Any]:
-        """Return what makes the calls that a counter hands out."""
-        del variant
-        return self._make
-
-    def _make(self, *, take: Counter) -> None:
+    def make(*, take: Counter) -> None:
         while (claim := take.take()) is not None:
-            in_a_row(self._fn, claim[1] - claim[0])
+            in_a_row(fn, claim[1] - claim[0])
+
+    return Variant(name, "call", make, claims_grains=True)
 
 
 def in_a_row(fn: Callable[[], object], calls: int) -> float:

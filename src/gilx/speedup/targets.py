@@ -10,7 +10,7 @@ from gilx.pools.run import regions
 from gilx.speedup import ceilings
 from gilx.speedup.blocks import calls_needed
 from gilx.speedup.call_processes import NoProcessesError
-from gilx.speedup.samples import Calls
+from gilx.speedup.samples import calls_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,13 +135,13 @@ class CallableTarget:
         self.held: float | None = None
         self.doubt: str = ""
         self._fn, self._setup = fn, setup
-        self._calls = Calls(fn, self.name)
+        self._calls = calls_of(fn, self.name)
 
     def work(self, workers: int, repeat: int, *, parallel: bool) -> list[Region]:
         """Return the regions of a sample."""
         del parallel
         # Static: each worker makes its own M calls.
-        return [Region(self._calls, "call", (), workers * repeat, "static")]
+        return [Region(self._calls, (), workers * repeat, "static")]
 
     def placed(self, pool: Pool) -> Target:
         """Return itself: threads reach what the callable does."""
@@ -165,7 +165,7 @@ class CallableTarget:
         """
 
         def timed(calls: int) -> float:
-            return serial.run(Region(self._calls, "call", (), calls, "static"))
+            return serial.run(Region(self._calls, (), calls, "static"))
 
         calls, each = calls_needed(timed, seconds, first=first)
         return -(-calls // workers), each * workers

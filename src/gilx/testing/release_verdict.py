@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import WatchUnavailableError, above_zero, number_between
+from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.sampling.watch import watch
 from gilx.speedup.blocks import calls_needed
@@ -152,8 +153,7 @@ def _evidence(
     each = tally.wall / tally.calls
     return ReleaseEvidence(
         limit=limit,
-        held=None if math.isnan(seen.held) else seen.held,
-        held_interval=seen.bounds(level),
+        held=Estimate(seen.held, *seen.bounds(level)),
         level=level,
         longest_hold=tally.longest,
         where=usage.where if tally.calls == 1 else "",
@@ -240,8 +240,7 @@ def nothing_watched(limit: float, why: str) -> ReleaseEvidence:
     """Return the evidence where there is nothing to watch, and why."""
     return ReleaseEvidence(
         limit=limit,
-        held=None,
-        held_interval=(0.0, 1.0),
+        held=Estimate.unknown(),
         level=1.0,
         longest_hold=(0.0, 0.0),
         where="",
@@ -260,12 +259,11 @@ def nothing_watched(limit: float, why: str) -> ReleaseEvidence:
 
 
 def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
-    if found.doubt or found.held is None:
+    if found.doubt or not found.held.known:
         return found.doubt
-    low, high = found.held_interval
-    word, value = "holds", found.held
+    word, share_found = "holds", found.held
     if not holds:
-        word, value, low, high = "releases", 1 - found.held, 1 - high, 1 - low
+        word, share_found = "releases", found.held.complement()
     busy = ""
     if found.side == 0 and found.unknown > _MUCH_UNKNOWN:
         busy = (
@@ -273,15 +271,15 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
             f" {percent(found.unknown)} of the time; it "
         )
     return (
-        f"{busy}{word} the GIL for {percent(value)} of its time"
-        f" ({percent(low)} to {percent(high)}); asked for: at least {percent(share)}"
+        f"{busy}{word} the GIL for {percent(share_found.value)} of its time"
+        f" ({percent(share_found.low)} to {percent(share_found.high)}); asked for: at"
+        f" least {percent(share)}"
     )
 
 
 def why_held(found: ReleaseEvidence) -> str:
     """Say what likely makes a call hold the GIL, and what to look at."""
-    assert found.held is not None  # or it would not have failed
-    if found.held > 0.98:
+    if found.held.value > 0.98:
         cause = (
             "nothing in it releases the GIL: look for Py_BEGIN_ALLOW_THREADS in C,"
             " `with nogil` in Cython (a function marked nogil only may be called without"

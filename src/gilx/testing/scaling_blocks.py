@@ -11,7 +11,7 @@ from gilx.pools.pool import Region
 from gilx.speedup.blocks import time_blocks
 from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
 from gilx.speedup.ceilings import computing
-from gilx.speedup.samples import Calls, Sample, take_sample
+from gilx.speedup.samples import Sample, calls_of, take_sample
 from gilx.testing.checked_call import Limited
 from gilx.testing.verdict import Block
 
@@ -149,9 +149,9 @@ class Arms:
         ceiling: Mapping[str, Callable[[], Sample]],
     ) -> list[Block]:
         call, workers = self._call, self._workers
-        work = Calls(call.make, call.name)
-        alone = [Region(work, "call", (), calls, "static")]
-        together = [Region(work, "call", (), workers * calls, "static")]
+        work = calls_of(call.make, call.name)
+        alone = [Region(work, (), calls, "static")]
+        together = [Region(work, (), workers * calls, "static")]
         made: list[Block] = []
 
         def settle() -> None:

@@ -29,6 +29,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.speedup.statistics import NOTHING_KNOWN, RunningMedian
 
@@ -207,14 +208,14 @@ class Witnesses:
             self._parallel_cpu.add(parallel_cpu)
 
     @property
-    def reached(self) -> float | None:
-        """Median share of the ceiling that threads reached; None without blocks."""
-        return self._reached.median
+    def reached(self) -> Estimate:
+        """Median share of the ceiling that threads reached, right whenever one stops."""
+        return _estimate(self._reached)
 
     @property
-    def unhindered(self) -> float | None:
-        """The same without waits for a CPU; None where these are not known."""
-        return self._unhindered.median
+    def unhindered(self) -> Estimate:
+        """The same without waits for a CPU; unknown where these are not known."""
+        return _estimate(self._unhindered)
 
     @property
     def overlap(self) -> float | None:
@@ -230,16 +231,6 @@ class Witnesses:
     def speedup(self) -> float | None:
         """Median speedup of the threads; None without blocks."""
         return self._speedup.median
-
-    @property
-    def reached_interval(self) -> tuple[float, float]:
-        """Interval of the median share of the ceiling, right whenever one stops."""
-        return _interval(self._reached)
-
-    @property
-    def unhindered_interval(self) -> tuple[float, float]:
-        """The same without waits for a CPU."""
-        return _interval(self._unhindered)
 
     @property
     def own_threads(self) -> bool:
@@ -272,14 +263,15 @@ class Witnesses:
     def decision(self) -> Outcome | None:
         """Return the verdict; None as long as it is open."""
         limit = self._efficiency
-        if self.reached is None or self.own_threads:
+        reached = self._reached.median
+        if reached is None or self.own_threads:
             return None
         if self._missing:
             return None if self._unlike() else "fail"
         hindered = self._unhindered.side(limit, ALPHA) < 0
         if hindered or (self._release is not None and self._release.side >= 0):
             return None
-        if self._overlap.side(limit, ALPHA) > 0 and self.reached >= limit:
+        if self._overlap.side(limit, ALPHA) > 0 and reached >= limit:
             return "pass"
         clear = self.discerning and self._reached.side(self._hurdle(), ALPHA) > 0
         return "pass" if clear and self._likely() else None
@@ -321,17 +313,17 @@ class Witnesses:
 
     def reason(self) -> str:
         """Return what was found, in a sentence."""
-        if self.reached is None:
+        reached = self.reached
+        if not reached.known:
             return "there was no time for a block: give it a larger budget"
         if self.own_threads:
             return (
                 "the call has threads of its own, which share the CPUs with the"
                 " workers: limit them to one, with limit_threads=1 for BLAS and OpenMP"
             )
-        low, high = self.reached_interval
         words = (
-            f"{self._workers} threads reach {percent(self.reached)} of what the machine"
-            f" lets them ({_range(low, high)}), {self.speedup:.2f} times as fast as one;"
+            f"{self._workers} threads reach {percent(reached.value)} of what the machine"
+            f" lets them ({_range(reached)}), {self.speedup:.2f} times as fast as one;"
             f" asked for: at least {percent(self._efficiency)}"
         )
         decided = self.decision()
@@ -341,8 +333,7 @@ class Witnesses:
         """Say why nothing was decided."""
         if self._release is not None and self._release.side >= 0:
             return "how much of the GIL it holds could not be told: " + (
-                self._release.doubt
-                or f"at most {percent(self._release.held_interval[1])}"
+                self._release.doubt or f"at most {percent(self._release.held.high)}"
             )
         if self._missing:
             return self._unlike()
@@ -386,12 +377,15 @@ class Witnesses:
         return ""
 
 
-def _interval(shares: RunningMedian) -> tuple[float, float]:
+def _estimate(shares: RunningMedian) -> Estimate:
+    if shares.median is None:
+        return Estimate.unknown()
     low, high = shares.interval(1 - 2 * ALPHA)
-    return NOTHING_KNOWN if math.isinf(high) else (low, high)
+    ends = NOTHING_KNOWN if math.isinf(high) else (low, high)
+    return Estimate(shares.median, *ends)
 
 
-def _range(low: float, high: float) -> str:
-    if (low, high) == NOTHING_KNOWN:
+def _range(figure: Estimate) -> str:
+    if not figure.bounded:
         return "with too few blocks for bounds"
-    return f"{percent(low)} to {percent(high)}"
+    return f"{percent(figure.low)} to {percent(figure.high)}"

@@ -192,13 +192,13 @@ class _Judge:
         self._release = found
         self._first = found.first_seconds
         self._each = found.call_seconds
-        if found.side <= 0 or found.held is None:
+        if found.side <= 0:
             return None
-        low, _ = found.held_interval
+        low = found.held.low
         return self._end(
             "fail",
-            f"one call alone holds the GIL for {percent(found.held)} of its time, at"
-            f" least {percent(low)}, so that {self._workers} threads are at most"
+            f"one call alone holds the GIL for {percent(found.held.value)} of its time,"
+            f" at least {percent(low)}, so that {self._workers} threads are at most"
             f" {1 / low:.2f} times as fast as one; asked for:"
             f" {self._workers * self._efficiency:g} times",
             why_held(found),
@@ -267,10 +267,8 @@ class _Judge:
             speedup=found.speedup,
             ceiling=found.ceiling,
             ceiling_kind=self._kind,
-            of_ceiling=found.reached,
-            of_ceiling_interval=found.reached_interval,
+            ceiling_fraction=found.reached,
             unhindered=found.unhindered,
-            unhindered_interval=found.unhindered_interval,
             overlap=found.overlap,
             level=1 - 2 * ALPHA,
             release=self._release,

@@ -6,6 +6,7 @@ import unittest
 from dataclasses import dataclass
 from typing import Literal
 
+from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
 from gilx.records import from_json, to_json
 
 __all__ = [
@@ -33,9 +34,8 @@ class ReleaseEvidence:
 
     limit: float
     """The hold fraction that divides pass and fail."""
-    held: float | None
-    """Hold fraction; None where nothing was seen."""
-    held_interval: tuple[float, float]
+    held: Estimate
+    """Hold fraction, with its interval at `level`; unknown where nothing was seen."""
     level: float
     """How surely the hold fraction is in its interval, at this one of several looks."""
     longest_hold: tuple[float, float]
@@ -65,11 +65,11 @@ class ReleaseEvidence:
     @property
     def side(self) -> int:
         """1 if more than the limit was held, -1 if less, 0 if that is open."""
-        if self.doubt or self.held is None:
+        if self.doubt or not self.held.known:
             return 0
-        low, high = self.held_interval
         error = 4 * _ERROR * self.limit * (1 - self.limit)
-        return int(low > self.limit + error) - int(high < self.limit - error)
+        above, below = self.limit + error, self.limit - error
+        return int(self.held.low > above) - int(self.held.high < below)
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,11 @@ class ScalingEvidence:
     """Median over the blocks of what the threads did, over what one did in that time."""
     ceiling: float | None
     ceiling_kind: str
-    of_ceiling: float | None
-    of_ceiling_interval: tuple[float, float]
-    """Right whenever one stops."""
-    unhindered: float | None
+    ceiling_fraction: Estimate
+    """Share of the ceiling that the threads reached, with an interval that is right
+    whenever one stops."""
+    unhindered: Estimate
     """The same with workers' waits for a CPU taken out of both."""
-    unhindered_interval: tuple[float, float]
     overlap: float | None
     """How far the workers' CPU time overlapped while none of them waited for a CPU, as a
     share of the workers: evidence about waiting for each other, no speedup."""

@@ -53,12 +53,12 @@ def test_usage_of_program_leads_with_all_threads(tmp_path: Path) -> None:
     main, *others = usage.by_thread
     assert main.name == "MainThread"
     assert {share.name for share in others[:2]} == {"worker-0", "worker-1"}
-    assert usage.locked > max(share.held for share in others)
+    assert usage.locked.value > max(share.held for share in others)
     assert usage.doubt or "the thread that holds it most is worker-" in usage.sentence()
 
 
 def _json(directory: Path) -> str:
-    return python(*PROBE, "--json", "script.py", cwd=directory).stdout
+    return python(*PROBE, "--json=-", "script.py", cwd=directory).stdout
 
 
 def test_files_are_written_where_the_command_was_started(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""A figure with its interval."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Estimate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A figure and the interval that it lies in, at 95 % unless its record says else.
+
+    A figure that is not known is not a number, and so are the ends of its interval. Where
+    the figure is known and its interval is not, the ends are as far apart as they can be:
+    `low` is the least possible value, `high` the greatest.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def unknown(cls) -> Estimate:
+        """Return the figure of which nothing is known."""
+        return cls(math.nan, math.nan, math.nan)
+
+    @property
+    def known(self) -> bool:
+        """Whether the figure is known."""
+        return not math.isnan(self.value)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The ends of the interval, lower one first."""
+        return self.low, self.high
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the figure is known and its interval has an upper end."""
+        return self.known and math.isfinite(self.high)
+
+    def overlaps(self, other: Estimate) -> bool:
+        """Return whether both intervals have something in common."""
+        return self.low <= other.high and other.low <= self.high
+
+    def times(self, factor: float) -> Estimate:
+        """Return the figure and its interval multiplied by a number above 0."""
+        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+
+    def complement(self) -> Estimate:
+        """Return what is left of 1, for a share."""
+        return Estimate(1 - self.value, 1 - self.high, 1 - self.low)
+
+    def text(self, form: Callable[[float], str]) -> str:
+        """Return it as ``value (low to high)``, with each number in some form."""
+        return f"{form(self.value)} ({form(self.low)} to {form(self.high)})"
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both say the same, which two that are unknown do."""
+        return isinstance(other, Estimate) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[float | None, ...]:
+        ends = (self.value, self.low, self.high)
+        return tuple(None if math.isnan(end) else end for end in ends)
+
+    def __format__(self, spec: str) -> str:
+        """Return the figure alone, formatted as a float, or all of it without a spec."""
+        return format(self.value, spec) if spec else str(self)
+
+    def __str__(self) -> str:
+        return self.text("{:.4g}".format) if self.known else "unknown"

@@ -1,0 +1,48 @@
+"""Figures with their intervals."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import pytest
+
+from gilx.estimate import Estimate
+
+HALF = Estimate(0.5, 0.4, 0.6)
+UNKNOWN = Estimate.unknown()
+OPEN = Estimate(1.5, 0.0, math.inf)
+
+
+def test_an_unknown_figure_equals_another_one() -> None:
+    assert Estimate.unknown() == UNKNOWN
+    assert pickle.loads(pickle.dumps(UNKNOWN)) == UNKNOWN
+    assert len({UNKNOWN, Estimate.unknown(), HALF}) == 2
+    assert UNKNOWN != HALF
+    assert HALF != 0.5
+
+
+@pytest.mark.parametrize(
+    ("figure", "known", "bounded"),
+    [(HALF, True, True), (OPEN, True, False), (UNKNOWN, False, False)],
+)
+def test_what_is_known(figure: Estimate, *, known: bool, bounded: bool) -> None:
+    assert (figure.known, figure.bounded) == (known, bounded)
+
+
+def test_intervals_overlap_if_they_share_a_point() -> None:
+    assert HALF.overlaps(Estimate(0.7, 0.6, 0.8))
+    assert not HALF.overlaps(Estimate(0.7, 0.61, 0.8))
+    assert not HALF.overlaps(UNKNOWN)
+
+
+def test_arithmetic_keeps_the_ends_in_order() -> None:
+    assert HALF.times(2) == Estimate(1.0, 0.8, 1.2)
+    assert Estimate(0.25, 0.125, 0.5).complement() == Estimate(0.75, 0.5, 0.875)
+
+
+def test_text() -> None:
+    assert str(HALF) == f"{HALF}" == "0.5 (0.4 to 0.6)"
+    assert f"{HALF:.2f}" == "0.50"
+    assert HALF.text("{:.0%}".format) == "50% (40% to 60%)"
+    assert str(UNKNOWN) == "unknown"
