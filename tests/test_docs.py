@@ -84,12 +84,6 @@ def test_commands_of_pages_are_taken(line: str) -> None:
         assert callable(find_target(target, options.arguments))
 
 
-def test_api_is_that_of_the_docstrings() -> None:
-    words = [sys.executable, str(ROOT / "docs" / "make_api.py"), "--check"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-
-
 def test_there_are_commands_and_links() -> None:
     assert len(COMMANDS) > 20
     assert sum(len(links(page)) for page in PAGES) > 50

@@ -80,7 +80,7 @@ class Timeline:
 
     @classmethod
     def from_json(cls, text: str) -> Timeline:
-        """Return what :meth:`to_json` wrote.
+        """Return what `to_json` wrote.
 
         Raises
         ------

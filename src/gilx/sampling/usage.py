@@ -175,7 +175,7 @@ class GilUsage:
 
     @classmethod
     def from_json(cls, text: str) -> GilUsage:
-        """Return what :meth:`to_json` wrote.
+        """Return what `to_json` wrote.
 
         Raises
         ------
