@@ -1,4 +1,4 @@
-"""Settings of the documentation site: see "Documentation" in CONTRIBUTING.md.
+"""Settings of the documentation site; CONTRIBUTING.md says how to build it.
 
 The source folder is the repository's root, so that the pages' relative links, which also
 work in the repository's own viewer, can lead to the examples and to CONTRIBUTING.md.
@@ -42,7 +42,8 @@ highlight_language = "text"
 # The compiled modules have the docstrings, their stubs do not.
 os.environ["SPHINX_AUTODOC_IGNORE_NATIVE_MODULE_TYPE_STUBS"] = "1"
 autodoc_default_options = {"members": True}
-autodoc_member_order = "groupwise"
+autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 # Types stand with the arguments, in words.
 autodoc_typehints = "none"
 numpydoc_show_class_members = False

@@ -117,6 +117,12 @@ def test_every_page_and_example_is_reached_from_the_readme() -> None:
     assert {*PAGES, *scripts} <= reached
 
 
+def test_glossary_has_each_term_once_in_alphabetical_order() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    terms = [term.casefold() for term in re.findall("^## (.+)$", text, re.MULTILINE)]
+    assert terms == sorted(set(terms))
+
+
 def test_anchors_are_made_as_github_makes_them() -> None:
     text = (
         "# `gilx doctor`: what's *doubtful*\n\n```sh\n# no heading\n```\n\n## A\n\n## A\n"
