@@ -61,7 +61,7 @@ typedef int gilx_body(const gilx_argument *arguments, int64_t start, int64_t sto
     ARRAY(re, float64, "width", "real part of c for each column")              \
     ARRAY(im, float64, "height", "imaginary part of c for each row")           \
     INTEGER(max_iter, 0, 2147483647, "the count at which a point is given up") \
-    OUT(int32, "height, width", "iterations until |z| > 2, at most max_iter")
+    OUT(int32, "height, width", "iterations until abs(z) > 2, at most max_iter")
 
 /* histogram: item i counts the bytes data[i*block : (i+1)*block]. */
 #define GILX_HISTOGRAM_PARAMETERS(ARRAY, OFFSETS, INTEGER, REAL, OUT)                   \

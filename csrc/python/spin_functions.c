@@ -17,8 +17,8 @@ static int64_t least_of(int64_t a, int64_t b) {
 /* ---- spin ------------------------------------------------------------------------- */
 
 const char gilx_spin_doc[] =
-    "spin($module, hold_ns, release_ns, total_ns, *, rhythm='fixed', released='spin',\n"
-    "     seed=0)\n--\n\n"
+    "spin($module, hold_ns, release_ns, total_ns, *, rhythm='fixed', released='spin', "
+    "seed=0)\n--\n\n"
     "Hold and release the GIL in a known rhythm, and return what was really done.\n\n"
     "The known truth that the GIL watch is certified against. Taking the GIL and giving\n"
     "it back cost some 150 ns a cycle that belong to neither side, so the truth is a\n"

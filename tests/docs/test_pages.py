@@ -84,12 +84,6 @@ def test_commands_of_pages_are_taken(line: str) -> None:
         assert callable(find_target(target, options.arguments))
 
 
-def test_api_is_that_of_the_docstrings() -> None:
-    words = [sys.executable, str(ROOT / "docs" / "make_api.py"), "--check"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-
-
 def test_there_are_commands_and_links() -> None:
     assert len(COMMANDS) > 20
     assert sum(len(links(page)) for page in PAGES) > 50
@@ -121,6 +115,12 @@ def test_every_page_and_example_is_reached_from_the_readme() -> None:
             ahead += [(page.parent / each).resolve() for each in targets if each]
     scripts = [*ROOT.glob("examples/*.*"), *ROOT.glob("docs/pictures/*")]
     assert {*PAGES, *scripts} <= reached
+
+
+def test_glossary_has_each_term_once_in_alphabetical_order() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    terms = [term.casefold() for term in re.findall("^## (.+)$", text, re.MULTILINE)]
+    assert terms == sorted(set(terms))
 
 
 def test_anchors_are_made_as_github_makes_them() -> None:

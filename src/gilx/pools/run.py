@@ -107,13 +107,13 @@ def run(
     Parameters
     ----------
     kernel : str
-        One of ``gilx.kernels.names()``.
+        One of `gilx.kernels.names()`.
     workers : int, optional
         How many workers, at least 1; by default the CPUs that this process may use. A
         pool that was handed in knows its own; an executor that reaches other machines
         does not say, so it should be told here.
     pool : str, Pool or Executor
-        Where to run: one of ``gilx.pools.names()``, started and closed by this call, or
+        Where to run: one of `gilx.pools.names()`, started and closed by this call, or
         a pool that is open, or any ``concurrent.futures.Executor``, which stay so.
     variant : str
         One of the kernel's variants: 'python', 'numpy' where there is one, 'c-gil',

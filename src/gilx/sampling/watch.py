@@ -108,7 +108,7 @@ def watch(*, cost: float = COST, reference: bool = False) -> Watch:
 
 
 class Watch:
-    """One watch; made by :func:`watch`."""
+    """Watch of this process's GIL, made by `gilx.watch`."""
 
     def __init__(self, cost: float, *, reference: bool = False) -> None:
         self._cost = cost

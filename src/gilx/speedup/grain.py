@@ -92,7 +92,7 @@ def grain(
     variant : str, optional
         The kernel's variant, by default c-nogil; None for a callable.
     pool : str
-        Where the workers are: one of ``gilx.pools.names()`` but serial and native, which
+        Where the workers are: one of `gilx.pools.names()` but serial and native, which
         have no part of a kernel to give away; threads for a callable.
     size : int, optional
         The size of the kernel's problem; None for a callable.

@@ -55,7 +55,7 @@ def measure(
         Which variants of a kernel; by default c-gil and c-nogil, or those of them that a
         pool can run.
     pools : sequence of str or Pool
-        Where to run it, see ``gilx.pools.names()``. An open pool stays open.
+        Where to run it, see `gilx.pools.names()`. An open pool stays open.
     workers : int or sequence of int, optional
         How many workers, each at least 1; by default the CPUs that this process may use.
         A pool that was handed in knows its own.
@@ -88,7 +88,7 @@ def measure(
         A row for each variant, pool and number of workers. Its intervals hold at 95 %:
         where the number of blocks was given, or set before the first one since there is
         time for few only, those of that number; otherwise those that are right whenever
-        one stops (see `gilx.speedup.statistics`).
+        one stops (see ``gilx.speedup.statistics``).
 
     Raises
     ------
