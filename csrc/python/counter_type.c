@@ -170,15 +170,17 @@ static PyType_Spec counter_spec = {
 };
 
 PyTypeObject *gilx_counter_type(PyObject *module) {
+    PyObject *size = PyLong_FromSize_t(sizeof(gilx_counter_state));
+    if (size == NULL) {
+        return NULL;
+    }
     PyTypeObject *type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &counter_spec, NULL);
-    PyObject *size = PyLong_FromSize_t(sizeof(gilx_counter_state));
     /* Into the dictionary, since the type itself takes no attributes; nobody has looked
      * anything up in it yet. */
-    if (type == NULL || size == NULL ||
-        PyDict_SetItemString(type->tp_dict, "MEMORY_SIZE", size) < 0) {
+    if (type != NULL && PyDict_SetItemString(type->tp_dict, "MEMORY_SIZE", size) < 0) {
         Py_CLEAR(type);
     }
-    Py_XDECREF(size);
+    Py_DECREF(size);
     return type;
 }

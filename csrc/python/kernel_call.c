@@ -405,10 +405,9 @@ void gilx_call_view(gilx_call *call, const gilx_parameter *parameter, int index,
 }
 
 PyObject *gilx_call_end(gilx_call *call, int status) {
-    const bool raised = call->interrupt.raised;
     const int64_t done = call->share.done;
-    if (raised) {
-        /* Releasing buffers may run code; it must not meet the handler's exception. */
+    if (PyErr_Occurred()) {
+        /* Releasing buffers may run code; it must not meet the exception. */
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
         let_go(call);

@@ -50,9 +50,10 @@ int gilx_call_begin(gilx_call *call, gilx_support *support,
 void gilx_call_view(gilx_call *call, const gilx_parameter *parameter, int index,
                     Py_buffer *view);
 
-/* Let go of the arguments. `status` is what the kernel's body returned.
+/* Release the arguments. `status` is what the kernel's body returned.
  *
- * Returns the number of items computed as an int, or NULL with an exception set. */
+ * Returns the number of items computed as an int, or NULL with an exception set: the one
+ * that was set before, if any. */
 PyObject *gilx_call_end(gilx_call *call, int status);
 
 #endif

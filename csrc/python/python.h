@@ -1,4 +1,4 @@
-/* Python.h as every file of the glue wants it. */
+/* Python.h with the settings that all files of the bindings share. */
 #ifndef GILX_MODULE_PYTHON_H
 #define GILX_MODULE_PYTHON_H
 

@@ -105,22 +105,26 @@ static PyStructSequence_Desc totals_desc = {
     .n_in_sequence = TOTALS_COUNT,
 };
 
+/* Set a field of the result; false if its value could not be made. */
+static bool set_field(PyObject *result, Py_ssize_t index, PyObject *value) {
+    if (value != NULL) {
+        PyStructSequence_SetItem(result, index, value);
+    }
+    return value != NULL;
+}
+
 static PyObject *totals_object(PyTypeObject *type, const gilx_totals *totals) {
-#define INTEGER(name, member, text) PyLong_FromLongLong((long long)totals->member),
-#define REAL(name, member, text) PyFloat_FromDouble(totals->member),
-    PyObject *values[TOTALS_COUNT] = {TOTALS(INTEGER, REAL)};
+    PyObject *result = PyStructSequence_New(type);
+    Py_ssize_t next = 0;
+#define INTEGER(name, member, text) \
+    &&set_field(result, next++, PyLong_FromLongLong((long long)totals->member))
+#define REAL(name, member, text) \
+    &&set_field(result, next++, PyFloat_FromDouble(totals->member))
+    const bool complete = result != NULL TOTALS(INTEGER, REAL);
 #undef INTEGER
 #undef REAL
-    PyObject *result = PyStructSequence_New(type);
-    for (Py_ssize_t i = 0; i < TOTALS_COUNT; ++i) {
-        if (result == NULL || values[i] == NULL) {
-            for (Py_ssize_t k = i; k < TOTALS_COUNT; ++k) {
-                Py_XDECREF(values[k]);
-            }
-            Py_XDECREF(result);
-            return NULL;
-        }
-        PyStructSequence_SetItem(result, i, values[i]);
+    if (!complete) {
+        Py_CLEAR(result);
     }
     return result;
 }
@@ -185,8 +189,14 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     return (PyObject *)self;
 }
 
+static int sampler_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
 static void sampler_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     gilx_sampler_free(((sampler_object *)self)->sampler);
     type->tp_free(self);
     Py_DECREF(type);
@@ -349,11 +359,14 @@ static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     PyObject *list = PyList_New(count);
     for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
         const gilx_look *look = gilx_sampler_look(self->sampler, i);
-        /* "N" hands the references over, and fails where one of them is NULL. */
-        PyObject *item =
-            Py_BuildValue("LONN", (long long)look->at_ns, look->late ? Py_True : Py_False,
-                          shares_object(look->held, look->holders),
-                          shares_object(look->ran, look->clocks));
+        PyObject *held = shares_object(look->held, look->holders), *item = NULL;
+        PyObject *ran = held == NULL ? NULL : shares_object(look->ran, look->clocks);
+        if (ran == NULL) {
+            Py_XDECREF(held);
+        } else { /* "N" hands the references over, whether this succeeds or not */
+            item = Py_BuildValue("LONN", (long long)look->at_ns,
+                                 look->late ? Py_True : Py_False, held, ran);
+        }
         if (item == NULL) {
             Py_CLEAR(list);
         } else {
@@ -372,17 +385,15 @@ static PyMethodDef sampler_methods[] = {
 };
 
 static PyType_Slot sampler_slots[] = {
-    {Py_tp_doc, (void *)sampler_doc},
-    {Py_tp_new, sampler_new},
-    {Py_tp_dealloc, sampler_dealloc},
-    {Py_tp_methods, sampler_methods},
-    {0, NULL},
+    {Py_tp_doc, (void *)sampler_doc}, {Py_tp_new, sampler_new},
+    {Py_tp_dealloc, sampler_dealloc}, {Py_tp_traverse, sampler_traverse},
+    {Py_tp_methods, sampler_methods}, {0, NULL},
 };
 
 static PyType_Spec sampler_spec = {
     .name = "gilx.sampling._sampler.Sampler",
     .basicsize = sizeof(sampler_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = sampler_slots,
 };
 
@@ -400,9 +411,11 @@ static int module_exec(PyObject *module) {
         return -1;
     }
     state->unavailable = PyObject_GetAttrString(errors, "WatchUnavailableError");
-    state->no_gil = PyObject_GetAttrString(errors, "NoGilError");
+    if (state->unavailable != NULL) {
+        state->no_gil = PyObject_GetAttrString(errors, "NoGilError");
+    }
     Py_DECREF(errors);
-    if (state->unavailable == NULL || state->no_gil == NULL) {
+    if (state->no_gil == NULL) {
         return -1;
     }
     state->sampler_type =

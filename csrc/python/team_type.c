@@ -223,14 +223,10 @@ static PyObject *team_compute(PyObject *object, PyObject *const *args, Py_ssize_
     region_init(&it, call.share.stop, grain, self->workers, &call.interrupt);
     it.body = bodies[kernel];
     it.arguments = call.arguments;
-    const int ran = run_region(self, &it);
+    run_region(self, &it); /* the end of the call sees whether it failed */
     give_back(self);
     call.share.done = atomic_load(&it.done);
-    PyObject *result = gilx_call_end(&call, atomic_load(&it.status));
-    if (ran < 0) {
-        Py_CLEAR(result);
-    }
-    return result;
+    return gilx_call_end(&call, atomic_load(&it.status));
 }
 
 /* An address, given as a number; 0, or -1 with TypeError or ValueError set. */
@@ -372,9 +368,15 @@ static PyObject *team_settle(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     Py_RETURN_NONE;
 }
 
+static int team_traverse(PyObject *object, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(object));
+    return 0;
+}
+
 static void team_dealloc(PyObject *object) {
     team_object *self = (team_object *)object;
     PyTypeObject *type = Py_TYPE(object);
+    PyObject_GC_UnTrack(object);
     if (self->team != NULL) {
         /* Idle threads end within microseconds: no reason to let others run. */
         gilx_team_free(self->team);
@@ -450,15 +452,19 @@ static PyGetSetDef team_getset[] = {
 };
 
 static PyType_Slot team_slots[] = {
-    {Py_tp_doc, (void *)team_doc}, {Py_tp_new, team_new},
-    {Py_tp_dealloc, team_dealloc}, {Py_tp_methods, team_methods},
-    {Py_tp_getset, team_getset},   {0, NULL},
+    {Py_tp_doc, (void *)team_doc},
+    {Py_tp_new, team_new},
+    {Py_tp_dealloc, team_dealloc},
+    {Py_tp_traverse, team_traverse},
+    {Py_tp_methods, team_methods},
+    {Py_tp_getset, team_getset},
+    {0, NULL},
 };
 
 static PyType_Spec team_spec = {
     .name = "gilx.ckernels.NativeTeam",
     .basicsize = sizeof(team_object),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = team_slots,
 };
 

@@ -1,0 +1,214 @@
+"""Calls of the sampler; loading, first use and end of the modules."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import threading
+import time
+from contextlib import contextmanager
+from functools import partial
+from operator import truediv
+from typing import TYPE_CHECKING, Any
+
+from .calls import SLOW, BadCall, bad_calls, beside_a_thread, c_function, fails
+from .counting import Case
+from .kernel_cases import good_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .counting import Memory
+
+__all__ = ["modules", "samplers"]
+
+
+def sampled() -> Any:
+    """Return a sampler that was stopped after some samples."""
+    from gilx.sampling._sampler import Sampler
+
+    sampler = Sampler(0.5, reference=True, seed=1, room=50)
+    sampler.start()
+    time.sleep(0.002)
+    sampler.stop()
+    return sampler
+
+
+_BAD_SAMPLERS: list[BadCall] = [
+    ((), {}, TypeError, "cost"),
+    (("1",), {}, TypeError, "cost: expected a float"),
+    ((0,), {}, ValueError, "cost: expected a share"),
+    ((1,), {"seed": -1}, ValueError, "seed: expected 0 to"),
+    ((1,), {"room": 2**30}, ValueError, "room: expected 0 to"),
+]
+
+
+def samplers(_memory: Memory) -> Iterator[Case]:
+    """Yield calls of the sampler's module."""
+    from gilx.sampling import _sampler
+
+    make: Any = _sampler.Sampler
+    yield Case("backend", _sampler.backend)
+
+    def use() -> None:
+        sampler = sampled()
+        sampler.threads()
+        sampler.looks()
+
+    yield Case("use", use)
+    yield Case("use beside a thread", beside_a_thread(use), SLOW)
+
+    def drop() -> None:
+        make(0.5).start()
+
+    yield Case("dropped while it runs", drop)
+    yield from bad_calls("Sampler", make, _BAD_SAMPLERS)
+    fresh = make(0.5)
+    for name in ("stop", "threads", "looks"):
+        call = fails(RuntimeError, "the sampler was not started", getattr(fresh, name))
+        yield Case(f"{name} before the start", call)
+    stopped = sampled()
+    yield Case("threads", stopped.threads)
+    yield Case("looks", stopped.looks)
+    for name in ("start", "stop"):
+        call = fails(RuntimeError, "the sampler was stopped", getattr(stopped, name))
+        yield Case(f"{name} after the stop", call)
+
+
+def load(name: str) -> Any:
+    """Load a module of C once more, as a module of its own."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def replaced(owner: Any, **values: object) -> Iterator[None]:
+    """Replace attributes, for modules that are loaded meanwhile."""
+    before = {name: getattr(owner, name) for name in values}
+    for name, value in values.items():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
+
+
+class Companion:
+    """An object that stands for another one, and knows a module."""
+
+    module: object
+
+    def __call__(self) -> threading.Thread:
+        return threading.main_thread()
+
+
+def modules(memory: Memory) -> Iterator[Case]:
+    """Yield loading, first use and end of the modules."""
+    from gilx import errors
+
+    def use() -> None:
+        module = load("gilx.ckernels")
+        # In cycles with their types, which know the module.
+        module.kept = module.spin(1, 0, 1), module.Counter(0, 3), module.NativeTeam(1)
+        del module
+        gc.collect()
+
+    yield Case("ckernels", use)
+
+    def use_sampler() -> None:
+        module = load("gilx.sampling._sampler")
+        sampler = module.Sampler(0.5)
+        sampler.start()
+        module.kept = sampler, sampler.stop()
+        del module, sampler
+        gc.collect()
+
+    yield Case("_sampler", use_sampler)
+
+    def cycle() -> None:
+        function = Companion()
+        with replaced(threading, main_thread=function):
+            function.module = load("gilx.ckernels")
+        del function
+        gc.collect()
+
+    yield Case("ckernels in a cycle with what it knows", cycle)
+
+    def cycle_of_sampler() -> None:
+        no_gil, unavailable = Companion(), Companion()
+        with replaced(errors, NoGilError=no_gil, WatchUnavailableError=unavailable):
+            no_gil.module = unavailable.module = load("gilx.sampling._sampler")
+        del no_gil, unavailable
+        gc.collect()
+
+    yield Case("_sampler in a cycle with what it knows", cycle_of_sampler)
+
+    def load_wrongly() -> None:
+        os.environ["GILX_ISA"] = "nope"
+        try:
+            load("gilx.ckernels")
+        finally:
+            del os.environ["GILX_ISA"]
+            gc.collect()
+
+    yield Case(
+        "ckernels with a bad GILX_ISA", fails(ImportError, "GILX_ISA", load_wrongly)
+    )
+
+    yield from main_threads(memory)
+
+
+class WithoutIdent:
+    """No thread at all."""
+
+
+class WithWrongIdent:
+    """No thread at all."""
+
+    ident = "x"
+
+
+class NotStarted:
+    """A thread that was not started."""
+
+    ident = None
+
+
+def main_threads(memory: Memory) -> Iterator[Case]:
+    """Yield calls that can't ask Python which thread is the main one."""
+    threads: list[tuple[Callable[[], object], type[BaseException], str]] = [
+        (partial(truediv, 1, 0), ZeroDivisionError, "division by zero"),
+        (WithoutIdent, AttributeError, "ident"),
+        (WithWrongIdent, TypeError, "int"),
+    ]
+    for thread, error, words in threads:
+        with replaced(threading, main_thread=thread):
+            module = load("gilx.ckernels")
+        team = module.NativeTeam(1)
+        cell = memory.of("Q", 1)
+        good = good_arguments("triad", memory)
+        context = memory.of("B", 8)
+        values = (*good.values(),)
+        taking = {**good, "take": module.Counter(0, 9)}
+        for name, call in {
+            "spin": partial(module.spin, 1, 0, 1),
+            "rendezvous": partial(module.rendezvous_nogil, 1, 0),
+            "increment": partial(module.increment_nogil, cell, 1),
+            "kernel": partial(module.triad_nogil, **good),
+            "kernel on a counter": partial(module.triad_gil, **taking),
+            "compute": partial(team.compute, "triad", values),
+            "run": partial(team.run, c_function(), context, 1),
+        }.items():
+            title = f"{name} where the main thread is {thread}"
+            yield Case(title, fails(error, words, call), keeps=True)
+        del module, team, taking, call
+        gc.collect()
+    with replaced(threading, main_thread=NotStarted):
+        module = load("gilx.ckernels")
+    yield Case("spin where the main thread has no ident", partial(module.spin, 1, 0, 1))
