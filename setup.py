@@ -20,8 +20,8 @@ SANITIZE = os.environ.get("GILX_SANITIZE", "")
 COVERAGE = os.environ.get("GILX_COVERAGE", "") == "1"
 WERROR = os.environ.get("GILX_WERROR", "") == "1"
 
-# What both modules need: how calls are checked, and the tables that this follows from.
-GLUE = [
+# Needed by both modules: the checks of calls, and the tables that these follow from.
+BINDINGS = [
     "csrc/python/buffers.c",
     "csrc/python/kernel_call.c",
     "csrc/python/integer_argument.c",
@@ -110,9 +110,9 @@ setup(
                     "csrc/python/increment_functions.c",
                     "csrc/python/instruction_set.c",
                     "csrc/python/spin_functions.c",
-                    "csrc/python/montecarlo_parts.c",
+                    "csrc/python/test_functions.c",
                     "csrc/python/team_type.c",
-                    *GLUE,
+                    *BINDINGS,
                     *sorted(str(path) for path in Path("csrc/kernels").glob("*.c")),
                     *sorted(str(path) for path in Path("csrc/team").glob("*.c")),
                 ],
@@ -122,7 +122,7 @@ setup(
             ),
             Extension(
                 "gilx.cykernels",
-                sources=["src/gilx/cykernels.pyx", *GLUE],
+                sources=["src/gilx/cykernels.pyx", *BINDINGS],
                 depends=[*HEADERS, *sorted(str(p) for p in Path("src").rglob("*.pxi"))],
                 include_dirs=["csrc/python"],
                 extra_compile_args=COMPILE,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gilx.demo.chapters import tell
-from gilx.demo.saved_directory import draw
+from gilx.demo.demo_record import tell
+from gilx.demo.output_directory import draw
 
 PLACE = Path(__file__).with_name("pictures") / "held_and_released.png"
 

@@ -14,7 +14,7 @@ from gilx.demo.chapter_5_libraries import Libraries
 from gilx.demo.chapter_6_extension import Extension, Proof
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
-from gilx.demo.chapters import Story
+from gilx.demo.demo_record import Story
 from gilx.estimate import Estimate
 from gilx.speedup.report import Loss
 from gilx.system.environment import Environment

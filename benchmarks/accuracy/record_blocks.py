@@ -27,8 +27,8 @@ from flake_calls import Kind, Work
 
 from gilx.testing.checked_call import CheckedCall
 from gilx.testing.release_verdict import watched
-from gilx.testing.scaling_blocks import Arms
-from gilx.testing.scaling_evidence import Witnesses
+from gilx.testing.scaling_arms import Arms
+from gilx.testing.scaling_decision import Witnesses
 from gilx.testing.verdict import Block
 
 ROOT = Path(__file__).parents[2]

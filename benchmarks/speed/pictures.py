@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from goals import GOALS
 from parts import PARTS
 
-from gilx.cli.output_files import save_figure
+from gilx.cli.file_options import save_figure
 from gilx.errors import ArgumentError
-from gilx.rendering.figures import new_figure
+from gilx.rendering.matplotlib_figure import new_figure
 
 if TYPE_CHECKING:
     from figures import Figure

@@ -15,8 +15,8 @@ from parts import PARTS
 
 from gilx.errors import ArgumentError, one_of
 from gilx.records import from_json, to_json
+from gilx.system.conditions import Conditions  # noqa: TC001 - JSON is read by annotations
 from gilx.system.environment import Environment
-from gilx.system.load import Conditions  # noqa: TC001 - JSON is read by annotations
 
 __all__ = ["Machine", "Piece", "Results"]
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 from figures import Figure, Measured
 
 import gilx
-from gilx.cli.output_files import save
+from gilx.cli.file_options import save
 from gilx.rendering.text_table import format_table
 from gilx.system.environment import describe, usable_cpus
 

@@ -12,7 +12,7 @@
 #include <immintrin.h>
 #endif
 
-#include "../../csrc/kernels/elementary.h"
+#include "../../csrc/kernels/elementary_functions.h"
 #include "../../csrc/kernels/kernels.h"
 #include "../../csrc/kernels/philox.h"
 

@@ -32,13 +32,13 @@ from performance_page import page
 from pictures import can_draw, draw
 from results import Machine, Piece, Results
 
-from gilx.cli.output_files import read_record, save
+from gilx.cli.file_options import read_record, save
 from gilx.errors import ArgumentError
 from gilx.formatting import duration, one_line
 from gilx.rendering.text_table import format_table
+from gilx.system.conditions import between, snapshot
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment
-from gilx.system.load import between, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

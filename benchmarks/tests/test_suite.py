@@ -33,7 +33,7 @@ from results import Machine, Piece, Results  # noqa: E402
 
 import gilx  # noqa: E402
 from gilx.errors import ArgumentError  # noqa: E402
-from gilx.system.load import between, snapshot  # noqa: E402
+from gilx.system.conditions import between, snapshot  # noqa: E402
 
 KERNELS = gilx.kernels.names()
 

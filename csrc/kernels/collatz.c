@@ -12,7 +12,7 @@
 
 #define GILX_NAME collatz
 #define GILX_FILE "collatz.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

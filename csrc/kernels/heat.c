@@ -13,11 +13,11 @@
 #ifndef GILX_NAME
 #include <string.h>
 
-#include "stream.h"
+#include "nontemporal_stores.h"
 
 #define GILX_NAME heat
 #define GILX_FILE "heat.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

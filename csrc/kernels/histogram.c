@@ -14,7 +14,7 @@
 
 #define GILX_NAME histogram
 #define GILX_FILE "histogram.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

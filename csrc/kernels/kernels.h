@@ -1,8 +1,8 @@
 /* The kernels: their contract and the one list of them.
  *
  * To add a kernel NAME: describe it here (its parameters, its words, a line in
- * GILX_KERNELS), write its body in NAME.c beside this file (each_isa.h says how it is
- * compiled for several instruction sets), write it again in
+ * GILX_KERNELS), write its body in NAME.c beside this file (each_instruction_set.h says
+ * how it is compiled for several instruction sets), write it again in
  * src/gilx/kernels/NAME.pxi for src/gilx/cykernels.pyx, and give it a problem and
  * references in src/gilx/kernels/NAME.py. Wrappers, method tables, argument checks and
  * docstrings follow from the list.
@@ -22,7 +22,7 @@
 
 #include <stdint.h>
 
-#include "control.h"
+#include "polling.h"
 
 /* One argument of a kernel: an array (data, shape) or a number. */
 typedef struct {
@@ -116,7 +116,7 @@ typedef int gilx_body(const gilx_argument *arguments, int64_t start, int64_t sto
  * spread = volatility*sqrt(years), drift = (rate - (0.5*volatility)*volatility)*years,
  * the path pays v = s > strike ? s - strike : 0. Path j of a block adds v to sum j mod 8
  * of eight that start from 0, and v*v likewise; item i is the eight added up in order.
- * exp, log and normal are those of elementary.h. */
+ * exp, log and normal are those of elementary_functions.h. */
 #define GILX_MONTECARLO_PARAMETERS(ARRAY, OFFSETS, INTEGER, REAL, OUT)                  \
     REAL(spot, "price of the asset today")                                              \
     REAL(strike, "price at which the option lets its owner buy")                        \

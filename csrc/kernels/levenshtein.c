@@ -18,7 +18,7 @@
 
 #define GILX_NAME levenshtein
 #define GILX_FILE "levenshtein.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

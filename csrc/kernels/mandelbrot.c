@@ -6,7 +6,7 @@
 #ifndef GILX_NAME
 #define GILX_NAME mandelbrot
 #define GILX_FILE "mandelbrot.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

@@ -6,7 +6,7 @@
  * has one accumulator, so a tile has as many as hide the additions' latency.
  */
 #ifndef GILX_NAME
-#define _POSIX_C_SOURCE 200809L /* for memory.h */
+#define _POSIX_C_SOURCE 200809L /* for aligned_memory.h */
 
 #include <string.h>
 
@@ -14,7 +14,7 @@
 
 #define GILX_NAME matmul
 #define GILX_FILE "matmul.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

@@ -6,14 +6,14 @@
  * work on several turns at once.
  */
 #ifndef GILX_NAME
-#include "elementary.h"
+#include "elementary_functions.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 #define GILX_NAME montecarlo
 #define GILX_FILE "montecarlo.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

@@ -9,7 +9,7 @@
 
 #define GILX_NAME nbody
 #define GILX_FILE "nbody.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

@@ -15,7 +15,7 @@
 
 #define GILX_NAME primes
 #define GILX_FILE "primes.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

@@ -4,11 +4,11 @@
  * read before it is written.
  */
 #ifndef GILX_NAME
-#include "stream.h"
+#include "nontemporal_stores.h"
 
 #define GILX_NAME triad
 #define GILX_FILE "triad.c"
-#include "each_isa.h"
+#include "each_instruction_set.h"
 
 #else
 

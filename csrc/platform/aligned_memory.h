@@ -2,8 +2,8 @@
  *
  * Files that include this define _GNU_SOURCE, or _POSIX_C_SOURCE as 200809L.
  */
-#ifndef GILX_PLATFORM_MEMORY_H
-#define GILX_PLATFORM_MEMORY_H
+#ifndef GILX_PLATFORM_ALIGNED_MEMORY_H
+#define GILX_PLATFORM_ALIGNED_MEMORY_H
 
 #include <stddef.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  * Linux has futexes, and Windows has WaitOnAddress. Elsewhere a waiter naps and looks
  * again, which is slower to wake but right.
  */
-#ifndef GILX_PLATFORM_PARK_H
-#define GILX_PLATFORM_PARK_H
+#ifndef GILX_PLATFORM_WAITS_H
+#define GILX_PLATFORM_WAITS_H
 
 #include <limits.h>
 #include <stdatomic.h>

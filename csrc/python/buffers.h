@@ -1,8 +1,8 @@
 /* Getting memory from Python objects. */
-#ifndef GILX_MODULE_BUFFERS_H
-#define GILX_MODULE_BUFFERS_H
+#ifndef GILX_PYTHON_BUFFERS_H
+#define GILX_PYTHON_BUFFERS_H
 
-#include "python.h"
+#include "python_api.h"
 
 /* Get the buffer of `given`, called `name` in messages, in the form that `flags` ask for.
  *

@@ -3,7 +3,7 @@
 #include "docstrings.h"
 #include "instruction_set.h"
 #include "spin_functions.h"
-#include "montecarlo_parts.h"
+#include "test_functions.h"
 #include "team_type.h"
 
 typedef struct {

@@ -1,8 +1,8 @@
 /* gilx.ckernels.Counter: the work counter as a Python object. */
-#ifndef GILX_MODULE_COUNTER_TYPE_H
-#define GILX_MODULE_COUNTER_TYPE_H
+#ifndef GILX_PYTHON_COUNTER_TYPE_H
+#define GILX_PYTHON_COUNTER_TYPE_H
 
-#include "python.h"
+#include "python_api.h"
 
 #include "../team/counter.h"
 

@@ -1,8 +1,8 @@
 /* The docstrings of the kernels, put together from the list in kernels.h.
  *
  * They are string literals, not built at run time: the method table needs constants. */
-#ifndef GILX_MODULE_DOCSTRINGS_H
-#define GILX_MODULE_DOCSTRINGS_H
+#ifndef GILX_PYTHON_DOCSTRINGS_H
+#define GILX_PYTHON_DOCSTRINGS_H
 
 #include "../kernels/kernels.h"
 

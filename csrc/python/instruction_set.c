@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../kernels/isa.h"
+#include "../kernels/instruction_sets.h"
 
 /* Use the one of that name: 0, or -1 with `error` set, whose message begins with `what`.
  */

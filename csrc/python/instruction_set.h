@@ -1,8 +1,8 @@
 /* Which instruction set the kernels use: chosen at load, forced by those who test. */
-#ifndef GILX_MODULE_INSTRUCTION_SET_H
-#define GILX_MODULE_INSTRUCTION_SET_H
+#ifndef GILX_PYTHON_INSTRUCTION_SET_H
+#define GILX_PYTHON_INSTRUCTION_SET_H
 
-#include "python.h"
+#include "python_api.h"
 
 /* Choose one when the module is loaded: what the environment variable GILX_ISA names,
  * else the best that the machine has. Returns 0, or -1 with ImportError set if the

@@ -1,8 +1,8 @@
 /* Reading a whole number in a known range from a Python object. */
-#ifndef GILX_MODULE_INTEGER_H
-#define GILX_MODULE_INTEGER_H
+#ifndef GILX_PYTHON_INTEGER_ARGUMENT_H
+#define GILX_PYTHON_INTEGER_ARGUMENT_H
 
-#include "python.h"
+#include "python_api.h"
 
 /* Read `given`, called `name` in messages, into *value.
  *

@@ -2,8 +2,8 @@
  *
  * Both compiled modules go through here, which is why their errors use the same words.
  */
-#ifndef GILX_MODULE_CALL_H
-#define GILX_MODULE_CALL_H
+#ifndef GILX_PYTHON_KERNEL_CALL_H
+#define GILX_PYTHON_KERNEL_CALL_H
 
 #include "counter_type.h"
 #include "signals.h"

@@ -1,8 +1,8 @@
 /* Reading a real number that a caller gave. */
-#ifndef GILX_MODULE_REAL_H
-#define GILX_MODULE_REAL_H
+#ifndef GILX_PYTHON_REAL_ARGUMENT_H
+#define GILX_PYTHON_REAL_ARGUMENT_H
 
-#include "python.h"
+#include "python_api.h"
 
 /* Read a real number.
  *

@@ -1,5 +1,5 @@
 /* gilx.sampling._sampler: the sampler, for Python. */
-#include "python.h"
+#include "python_api.h"
 
 #include <structmember.h>
 

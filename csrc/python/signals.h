@@ -1,10 +1,10 @@
 /* Looking for signals during a long call, so that Ctrl-C works in it. */
-#ifndef GILX_MODULE_INTERRUPT_H
-#define GILX_MODULE_INTERRUPT_H
+#ifndef GILX_PYTHON_SIGNALS_H
+#define GILX_PYTHON_SIGNALS_H
 
-#include "python.h"
+#include "python_api.h"
 
-#include "../kernels/control.h"
+#include "../kernels/polling.h"
 
 typedef struct {
     gilx_control control; /* first: a gilx_control * is cast back to this */

@@ -1,6 +1,6 @@
 /* What each kernel takes, as data: made from the list in kernels.h. */
-#ifndef GILX_MODULE_SIGNATURES_H
-#define GILX_MODULE_SIGNATURES_H
+#ifndef GILX_PYTHON_SIGNATURES_H
+#define GILX_PYTHON_SIGNATURES_H
 
 #include "../kernels/kernels.h"
 

@@ -1,6 +1,6 @@
 /* The instruments' own kernels: work whose hold of the GIL is known. */
-#ifndef GILX_MODULE_INSTRUMENTS_H
-#define GILX_MODULE_INSTRUMENTS_H
+#ifndef GILX_PYTHON_SPIN_FUNCTIONS_H
+#define GILX_PYTHON_SPIN_FUNCTIONS_H
 
 #include "signals.h"
 

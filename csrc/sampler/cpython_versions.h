@@ -1,6 +1,6 @@
 /* Whether two releases of CPython lay out their runtime alike. */
-#ifndef GILX_GIL_VERSIONS_H
-#define GILX_GIL_VERSIONS_H
+#ifndef GILX_SAMPLER_CPYTHON_VERSIONS_H
+#define GILX_SAMPLER_CPYTHON_VERSIONS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
 /* Finding the GIL of an interpreter, so that it can be watched without being taken.
  *
- * The one interface; gil.c alone knows how the versions of Python differ.
+ * The one interface; find_gil.c alone knows how the versions of Python differ.
  */
-#ifndef GILX_GIL_GIL_H
-#define GILX_GIL_GIL_H
+#ifndef GILX_SAMPLER_FIND_GIL_H
+#define GILX_SAMPLER_FIND_GIL_H
 
 #include <Python.h>
 

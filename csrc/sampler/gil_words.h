@@ -2,8 +2,8 @@
  *
  * Pure C11: the sampler needs no more of Python than this.
  */
-#ifndef GILX_GIL_WORDS_H
-#define GILX_GIL_WORDS_H
+#ifndef GILX_SAMPLER_GIL_WORDS_H
+#define GILX_SAMPLER_GIL_WORDS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

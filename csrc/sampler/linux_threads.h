@@ -1,7 +1,7 @@
 /* What Linux tells of this process's threads, and what it lets one ask for. Nothing here
  * takes memory but the stack's, or a lock. */
-#ifndef GILX_GIL_THREADS_H
-#define GILX_GIL_THREADS_H
+#ifndef GILX_SAMPLER_LINUX_THREADS_H
+#define GILX_SAMPLER_LINUX_THREADS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* Copying memory of this process that may be gone: a bad address is an error, not a
  * crash. */
-#ifndef GILX_GIL_MEMORY_H
-#define GILX_GIL_MEMORY_H
+#ifndef GILX_SAMPLER_SAFE_MEMORY_H
+#define GILX_SAMPLER_SAFE_MEMORY_H
 
 #include <stdbool.h>
 #include <stddef.h>

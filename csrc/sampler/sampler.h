@@ -5,8 +5,8 @@
  * it can't fall into step with what it watches, and reads the words for a few
  * microseconds.
  */
-#ifndef GILX_GIL_SAMPLER_H
-#define GILX_GIL_SAMPLER_H
+#ifndef GILX_SAMPLER_SAMPLER_H
+#define GILX_SAMPLER_SAMPLER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -6,8 +6,8 @@
  * that it was started at another time.
  * All memory is reserved from the start.
  */
-#ifndef GILX_GIL_THREAD_TABLE_H
-#define GILX_GIL_THREAD_TABLE_H
+#ifndef GILX_SAMPLER_THREAD_TABLE_H
+#define GILX_SAMPLER_THREAD_TABLE_H
 
 #include <stdbool.h>
 #include <stdint.h>

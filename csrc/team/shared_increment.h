@@ -1,12 +1,12 @@
 /* Adding 1 to a counter that several threads share, with protection and without. */
-#ifndef GILX_INSTRUMENTS_INCREMENT_H
-#define GILX_INSTRUMENTS_INCREMENT_H
+#ifndef GILX_TEAM_SHARED_INCREMENT_H
+#define GILX_TEAM_SHARED_INCREMENT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../kernels/control.h"
+#include "../kernels/polling.h"
 
 /* Where the count is kept. */
 typedef _Atomic uint64_t gilx_cell;

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* for syscall() in park.h, and for cpus.h */
+#define _GNU_SOURCE /* for syscall() in waits.h, and for cpus.h */
 
 #include "team.h"
 

@@ -10,7 +10,7 @@
 #ifndef GILX_TEAM_TEAM_H
 #define GILX_TEAM_TEAM_H
 
-#include "../kernels/control.h"
+#include "../kernels/polling.h"
 
 typedef struct gilx_team gilx_team;
 

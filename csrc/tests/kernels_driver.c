@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../kernels/isa.h"
+#include "../kernels/instruction_sets.h"
 #include "../python/signatures.h"
 #include "../platform/clock.h"
 #include "../team/counter.h"

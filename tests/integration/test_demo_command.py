@@ -12,8 +12,8 @@ import pytest
 
 from gilx._compat import gil_enabled
 from gilx.cli import demo
-from gilx.demo.chapters import CHAPTERS, Story
-from gilx.demo.courier_process import Courier
+from gilx.demo.demo_record import CHAPTERS, Story
+from gilx.demo.echo_process import Courier
 from tests.markers import needs_affinity
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gilx.system.conditions import Conditions
 from gilx.system.environment import Environment
-from gilx.system.load import Conditions
 from tests.command import run_here
 from tests.markers import needs_affinity
 

@@ -24,11 +24,12 @@ import pytest
 import gilx
 from gilx.errors import ArgumentError
 from gilx.pools import Region, ThreadPool
-from gilx.pools.worker_usage import Share
+from gilx.pools.resource_usage import Share
 from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
 from gilx.speedup.losses import NAMES
 from gilx.speedup.report import Report, ReportRow
-from gilx.speedup.samples import (
+from gilx.speedup.statistics import NOTHING_KNOWN
+from gilx.speedup.timings import (
     Sample,
     calls_of,
     concurrency,
@@ -36,7 +37,6 @@ from gilx.speedup.samples import (
     take_sample,
     with_shares,
 )
-from gilx.speedup.statistics import NOTHING_KNOWN
 from gilx.system.environment import usable_cpus
 from tests.markers import needs_gil
 

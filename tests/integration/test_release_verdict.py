@@ -12,8 +12,8 @@ import pytest
 from gilx import ckernels, testing
 from gilx.errors import NoGilError, WatchUnavailableError
 from gilx.estimate import Estimate
-from gilx.sampling.sample_sums import Seen
-from gilx.sampling.share_interval import Ratio, interval
+from gilx.sampling.hold_fraction import Seen
+from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.testing import ReleaseEvidence, release_verdict
 from gilx.testing.checked_call import CheckedCall
 from gilx.testing.release_verdict import (

@@ -15,8 +15,8 @@ from gilx.demo.chapter_1_pure_python import PurePython
 from gilx.demo.chapter_4_processes import Moving, Processes, pays_from
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
-from gilx.demo.chapters import CHAPTERS, Story, tell
 from gilx.demo.decision_table import decision_table
+from gilx.demo.demo_record import CHAPTERS, Story, tell
 from gilx.demo.problem_sizes import problem_size, size_lasting
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate

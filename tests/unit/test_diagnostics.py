@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from gilx.system.conditions import Conditions, NativeThreads
 from gilx.system.cpus import Cpus
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment
-from gilx.system.load import Conditions, NativeThreads
 
 CPUS = Cpus(
     model="Z80",

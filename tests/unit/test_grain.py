@@ -14,8 +14,8 @@ from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.speedup import grain
 from gilx.speedup.grain_record import Grain, GrainRow
+from gilx.system.conditions import between, snapshot
 from gilx.system.environment import Environment
-from gilx.system.load import between, snapshot
 
 
 def row(size: int, low: float) -> GrainRow:

@@ -15,9 +15,9 @@ import pytest
 from gilx import ckernels
 from gilx.kernels.kernel import Variant
 from gilx.pools import Region, ThreadPool
-from gilx.pools.worker_usage import Share
+from gilx.pools.resource_usage import Share
 from gilx.speedup.losses import KnownCosts, split
-from gilx.speedup.samples import Sample, concurrency, take_sample, with_shares
+from gilx.speedup.timings import Sample, concurrency, take_sample, with_shares
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx.demo.chapters import Story
+from gilx.demo.demo_record import Story
 from gilx.errors import MissingExtraError
 from gilx.estimate import Estimate
 from gilx.rendering import html_page

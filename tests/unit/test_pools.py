@@ -18,9 +18,16 @@ import pytest
 import gilx
 from gilx.errors import ArgumentError
 from gilx.kernels.kernel import agree, split_evenly
-from gilx.pools import ExecutorPool, NativePool, SerialPool, ThreadPool, start, turns
+from gilx.pools import (
+    ExecutorPool,
+    NativePool,
+    SerialPool,
+    ThreadPool,
+    fork_safe_lock,
+    start,
+)
+from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.run import regions, run_all
-from gilx.pools.turns import Turn
 from tests.implementations import SMALL
 from tests.markers import needs_fork
 
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
     from gilx.kernels.kernel import Problem
     from gilx.pools import Pool, Region
     from gilx.pools.pool import Schedule
-    from gilx.pools.worker_usage import Share
+    from gilx.pools.resource_usage import Share
 
 pytestmark = pytest.mark.concurrent_callers
 
@@ -310,7 +317,7 @@ def test_ctrl_c_at_any_moment_leaves_a_turn_free() -> None:
 
         def trace(frame: FrameType, _event: str, _: object) -> TraceFunction:
             nonlocal left
-            left -= frame.f_code.co_filename == turns.__file__
+            left -= frame.f_code.co_filename == fork_safe_lock.__file__
             if left == 0:
                 raise KeyboardInterrupt
             return trace

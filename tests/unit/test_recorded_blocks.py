@@ -11,7 +11,7 @@ from gilx.estimate import Estimate
 from gilx.testing import Block
 from gilx.testing.release_verdict import nothing_watched
 from tests.unit.recorded_blocks import Outcomes, Recording, Trial, replay
-from tests.unit.test_scaling_evidence import block
+from tests.unit.test_scaling_decision import block
 
 pytestmark = pytest.mark.any_python
 

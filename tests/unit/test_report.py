@@ -12,8 +12,8 @@ import pytest
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.speedup.report import Loss, Report, ReportRow
+from gilx.system.conditions import Conditions
 from gilx.system.environment import Environment
-from gilx.system.load import Conditions
 
 ROW = ReportRow(
     target="f",

@@ -15,10 +15,10 @@ import gilx
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.sampling import release_costs
+from gilx.sampling.hold_fraction import Seen
 from gilx.sampling.prediction import Prediction
-from gilx.sampling.sample_sums import Seen
+from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
-from gilx.sampling.share_interval import Ratio, interval
 from gilx.sampling.usage import ThreadShare
 from gilx.sampling.watch import _mean_length
 from tests.markers import needs_linux

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilx.callables import find_callable
+from gilx.callable_lookup import find_callable
 from gilx.errors import ArgumentError, above_zero, at_least, shown
 from gilx.formatting import one_line
 from gilx.system.environment import usable_cpus

@@ -13,8 +13,8 @@ from gilx.audit.comparison import compare
 from gilx.audit.measurement import perform
 from gilx.audit.plan import read_plan
 from gilx.audit.record import Audit
+from gilx.cli.file_options import add_json, print_or_save, read_record
 from gilx.cli.option_types import number
-from gilx.cli.output_files import add_json, print_or_save, read_record
 from gilx.cli.progress import show
 from gilx.formatting import percent
 from gilx.rendering.text_table import format_table

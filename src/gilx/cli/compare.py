@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.cli.output_files import read_record
+from gilx.cli.file_options import read_record
 from gilx.rendering.text_table import format_table
 from gilx.speedup.report import Report
 from gilx.speedup.report_comparison import compare

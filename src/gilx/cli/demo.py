@@ -11,8 +11,8 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from gilx.cli.file_options import add_json, check_file, check_page, save
 from gilx.cli.option_types import whole_number, whole_numbers
-from gilx.cli.output_files import add_json, check_file, check_page, save
 from gilx.cli.progress import show
 from gilx.demo.chapter_5_libraries import pin_blas
 from gilx.errors import ArgumentError, MissingExtraError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gilx.demo.chapter import Chapter, ChapterTable
-    from gilx.demo.chapters import Story
+    from gilx.demo.demo_record import Story
 
 __all__ = ["add_arguments", "run"]
 
@@ -82,8 +82,8 @@ def run(options: argparse.Namespace) -> int:
 
     # Before NumPy is loaded, which is when its BLAS looks.
     pin_blas()
-    from gilx.demo.chapters import tell  # noqa: PLC0415 - loads NumPy
-    from gilx.demo.saved_directory import new_directory, save_pictures  # noqa: PLC0415 - likewise
+    from gilx.demo.demo_record import tell  # noqa: PLC0415 - loads NumPy
+    from gilx.demo.output_directory import new_directory, save_pictures  # noqa: PLC0415 - likewise
 
     with ExitStack() as stack:
         directory = None

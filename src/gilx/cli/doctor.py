@@ -12,22 +12,22 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from gilx.cli.file_options import add_json, print_or_save
 from gilx.cli.option_types import number
-from gilx.cli.output_files import add_json, print_or_save
 from gilx.cli.progress import show
 from gilx.errors import ArgumentError, number_between
 from gilx.formatting import duration, one_line, wrapped
 from gilx.records import encode
+from gilx.system.conditions import between, noting_gil_warnings, snapshot
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment
-from gilx.system.load import between, noting_gil_warnings, snapshot
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from gilx.system.conditions import Conditions
     from gilx.system.diagnostics import Finding
-    from gilx.system.load import Conditions
 
 __all__ = ["add_arguments", "run"]
 

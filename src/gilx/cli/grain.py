@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
+from gilx.cli.file_options import add_json, print_or_save
 from gilx.cli.option_types import number, whole_number
-from gilx.cli.output_files import add_json, print_or_save
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
 from gilx.speedup.grain import grain

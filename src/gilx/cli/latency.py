@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gilx.cli.file_options import add_json, print_or_save
 from gilx.cli.option_types import number, whole_numbers
-from gilx.cli.output_files import add_json, print_or_save
 from gilx.cli.target import add_target, find_target
 from gilx.sampling.latency import latency
 from gilx.sampling.release_costs import costs

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
+from gilx.cli.file_options import add_json, check_page, save, save_figure
 from gilx.cli.option_types import number, whole_number, whole_numbers, words
-from gilx.cli.output_files import add_json, check_page, save, save_figure
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError

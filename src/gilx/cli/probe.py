@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilx.cli import Parser
-from gilx.cli.option_types import number, whole_number
-from gilx.cli.output_files import (
+from gilx.cli.file_options import (
     add_json,
     check_file,
     check_page,
@@ -18,7 +17,8 @@ from gilx.cli.output_files import (
     save,
     save_figure,
 )
-from gilx.cli.program import StandardOutput, find_module, find_script, names_script
+from gilx.cli.option_types import number, whole_number
+from gilx.cli.program_runner import StandardOutput, find_module, find_script, names_script
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError, MissingExtraError, above_zero, at_least
 from gilx.formatting import printable
@@ -30,7 +30,7 @@ from gilx.sampling.watch import watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gilx.cli.program import Program
+    from gilx.cli.program_runner import Program
     from gilx.sampling.timeline import Timeline
     from gilx.sampling.usage import GilUsage
     from gilx.sampling.watch import Watch

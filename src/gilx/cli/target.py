@@ -6,7 +6,7 @@ import ast
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gilx.callables import find_callable
+from gilx.callable_lookup import find_callable
 from gilx.errors import ArgumentError
 
 if TYPE_CHECKING:

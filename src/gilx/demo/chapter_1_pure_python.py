@@ -23,7 +23,7 @@ from gilx.demo.watched_threads import watched
 from gilx.formatting import percent
 from gilx.sampling.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
 from gilx.speedup.measure import measure
-from gilx.speedup.samples import in_a_row
+from gilx.speedup.timings import in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable

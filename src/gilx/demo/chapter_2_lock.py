@@ -18,8 +18,8 @@ from gilx.kernels.kernel import Variant
 from gilx.pools import ThreadPool
 from gilx.pools.pool import Region
 from gilx.speedup.blocks import time_blocks
-from gilx.speedup.samples import in_a_row
 from gilx.speedup.statistics import log_ratios, median_ratio, preset_interval
+from gilx.speedup.timings import in_a_row
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from gilx.demo.chapter import (
     speedup_table,
     times,
 )
-from gilx.demo.courier_process import Courier
+from gilx.demo.echo_process import Courier
 from gilx.demo.problem_sizes import problem_size
 from gilx.formatting import duration, one_line
 from gilx.pools import start

@@ -15,7 +15,7 @@ from gilx.demo.chapter import Chapter, ChapterTable, Effort, Held, Picture, held
 from gilx.demo.problem_sizes import size_lasting
 from gilx.errors import WatchUnavailableError
 from gilx.sampling.probe import probe
-from gilx.speedup.samples import in_a_row
+from gilx.speedup.timings import in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from gilx.formatting import duration
 
 if TYPE_CHECKING:
     from gilx.demo.chapter import Speedup
-    from gilx.demo.chapters import Story
+    from gilx.demo.demo_record import Story
 
 __all__ = ["HOW", "decision_table"]
 

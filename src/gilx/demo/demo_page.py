@@ -11,7 +11,7 @@ from gilx.rendering.timeline_page import lanes_figure, lanes_table
 
 if TYPE_CHECKING:
     from gilx.demo.chapter import Chapter, ChapterTable
-    from gilx.demo.chapters import Story
+    from gilx.demo.demo_record import Story
     from gilx.rendering.html_page import Element
 
 __all__ = ["document_of"]

@@ -1,7 +1,7 @@
 # montecarlo: what a European call option pays on random paths, step by step for many.
 #
 # exp, log and the normal quantile repeat those of the C kernel, operation by operation,
-# so that both give the same bits; csrc/kernels/elementary.h explains them.
+# so that both give the same bits; csrc/kernels/elementary_functions.h explains them.
 
 cdef union Bits:
     double number

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Array
     from gilx.pools.pool import Region
-    from gilx.pools.worker_usage import Share
+    from gilx.pools.resource_usage import Share
 
 __all__ = ["ExecutorPool"]
 

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 from gilx import ckernels
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
+from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.pool import Pool
+from gilx.pools.resource_usage import Share, accounting
 from gilx.pools.shared_memory import counter_slots
-from gilx.pools.turns import Turn
 from gilx.pools.worker_error import PackedError
-from gilx.pools.worker_usage import Share, accounting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from gilx.ckernels import NativeTeam
 from gilx.errors import ArgumentError
+from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.pool import Pool
-from gilx.pools.turns import Turn
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from gilx.pools.pool import Region
-    from gilx.pools.worker_usage import Share
+    from gilx.pools.resource_usage import Share
 
 __all__ = ["SPIN_NS", "NativePool"]
 

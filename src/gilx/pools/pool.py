@@ -11,7 +11,7 @@ from gilx import kernels
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
 from gilx.kernels.kernel import split_evenly
-from gilx.pools.worker_usage import accounting
+from gilx.pools.resource_usage import accounting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from gilx.kernels.kernel import Problem, Variant
-    from gilx.pools.worker_usage import Share
+    from gilx.pools.resource_usage import Share
 
 Schedule = Literal["static", "dynamic"]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from gilx import kernels
 from gilx.pools.pool import Region, compute
+from gilx.pools.resource_usage import Share
 from gilx.pools.shared_memory import Handle, counter_slots
 from gilx.pools.worker_error import LARGEST, PackedError
-from gilx.pools.worker_usage import Share
 
 if TYPE_CHECKING:
     from gilx.pools.pool import Schedule

@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gilx.ckernels import Counter
 from gilx.errors import ArgumentError
+from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.pool import Pool
 from gilx.pools.process_worker import DONE, MESSAGE_SIZE, RegionMessage
 from gilx.pools.shared_memory import anonymous_file, copy_into, counter_slots, find
-from gilx.pools.turns import Turn
 from gilx.system.child_python import command
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Array, Problem
     from gilx.pools.pool import Region
+    from gilx.pools.resource_usage import Share
     from gilx.pools.worker_error import PackedError
-    from gilx.pools.worker_usage import Share
 
 __all__ = ["ProcessPool"]
 

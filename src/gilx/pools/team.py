@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gilx.ckernels import NativeTeam
 from gilx.errors import ArgumentError, at_least
+from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.native import SPIN_NS
-from gilx.pools.turns import Turn
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from gilx.pools.pool import Pool, compute
 if TYPE_CHECKING:
     from gilx.ckernels import Counter
     from gilx.pools.pool import Region
-    from gilx.pools.worker_usage import Share
+    from gilx.pools.resource_usage import Share
 
 __all__ = ["ThreadPool"]
 

@@ -14,4 +14,4 @@ import pytest
 if getattr(pytest, "version_tuple", (0,)) >= (8,):
     from gilx.pytest_plugin.hooks import *  # noqa: F403 - pytest looks for hooks here
 else:
-    from gilx.pytest_plugin.unsupported import *  # noqa: F403 - likewise
+    from gilx.pytest_plugin.unsupported_pytest import *  # noqa: F403 - likewise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gilx.rendering.figures import new_figure
+from gilx.rendering.matplotlib_figure import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

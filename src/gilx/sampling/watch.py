@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.estimate import Estimate
-from gilx.sampling.sample_sums import Seen
-from gilx.sampling.share_interval import Ratio, interval
+from gilx.sampling.hold_fraction import Seen
+from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.timeline import Timeline, lanes_of
 from gilx.sampling.usage import GilUsage, ThreadShare
 from gilx.system.environment import usable_cpus

@@ -13,19 +13,19 @@ from gilx.formatting import duration
 from gilx.speedup.losses import KnownCosts, split
 from gilx.speedup.report import Loss, ReportRow
 from gilx.speedup.row_warnings import doubts_of_row
-from gilx.speedup.samples import concurrency
 from gilx.speedup.statistics import (
     anytime_interval,
     log_ratios,
     preset_interval,
 )
+from gilx.speedup.timings import concurrency
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gilx.speedup.samples import Sample
     from gilx.speedup.targets import Target
+    from gilx.speedup.timings import Sample
 
 __all__ = ["Found", "logs_of", "nothing_compared", "precise", "row_of"]
 

@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from gilx.formatting import one_line
-from gilx.pools.worker_usage import Share, accounting
-from gilx.speedup.samples import Sample, in_a_row, with_shares
+from gilx.pools.resource_usage import Share, accounting
+from gilx.speedup.timings import Sample, in_a_row, with_shares
 from gilx.system.child_python import command
 
 if TYPE_CHECKING:

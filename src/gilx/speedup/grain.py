@@ -34,8 +34,8 @@ from gilx.speedup.statistics import (
     median_ratio,
     preset_interval,
 )
+from gilx.system.conditions import between, snapshot
 from gilx.system.environment import Environment, usable_cpus
-from gilx.system.load import between, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

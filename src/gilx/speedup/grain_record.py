@@ -9,9 +9,9 @@ from gilx.errors import ArgumentError, at_least
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
 from gilx.formatting import duration, wrapped
 from gilx.records import from_json, to_json
+from gilx.system.conditions import Conditions  # noqa: TC001 - JSON is read by annotations
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
-from gilx.system.load import Conditions  # noqa: TC001 - JSON is read by annotations
 
 __all__ = ["Grain", "GrainRow"]
 

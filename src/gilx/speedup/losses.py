@@ -22,7 +22,7 @@ from gilx.speedup.report import Loss
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilx.speedup.samples import Sample
+    from gilx.speedup.timings import Sample
 
 __all__ = ["NAMES", "KnownCosts", "split"]
 

@@ -7,11 +7,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gilx.pools import Pool, start
-from gilx.speedup.arguments import cases_of, measure_options, targets_of
+from gilx.speedup.measure_options import cases_of, measure_options, targets_of
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.row_measurement import RowMeter
+from gilx.system.conditions import between, snapshot
 from gilx.system.environment import Environment
-from gilx.system.load import between, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,8 +13,8 @@ from typing import Any
 from gilx.errors import ArgumentError, at_least
 from gilx.estimate import Estimate
 from gilx.records import from_json, render, to_json
+from gilx.system.conditions import Conditions  # noqa: TC001 - likewise
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
-from gilx.system.load import Conditions  # noqa: TC001 - likewise
 
 __all__ = ["Loss", "Report", "ReportRow"]
 

@@ -18,15 +18,15 @@ from gilx.speedup.analysis import Found, nothing_compared, precise, row_of
 from gilx.speedup.blocks import time_blocks
 from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.ceilings import computing
-from gilx.speedup.samples import Sample, take_sample
 from gilx.speedup.statistics import RunningMedian
+from gilx.speedup.timings import Sample, take_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gilx.pools import Pool
-    from gilx.speedup.arguments import MeasureOptions
     from gilx.speedup.ceilings import Ceiling
+    from gilx.speedup.measure_options import MeasureOptions
     from gilx.speedup.report import ReportRow
     from gilx.speedup.targets import Target
 

@@ -7,14 +7,14 @@ import statistics
 from typing import TYPE_CHECKING
 
 from gilx.formatting import duration
-from gilx.speedup.samples import own_threads
+from gilx.speedup.timings import own_threads
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gilx.speedup.report import ReportRow
-    from gilx.speedup.samples import Sample
+    from gilx.speedup.timings import Sample
 
 __all__ = ["doubts_of_row"]
 

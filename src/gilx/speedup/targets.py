@@ -10,7 +10,7 @@ from gilx.pools.run import regions
 from gilx.speedup import ceilings
 from gilx.speedup.blocks import calls_needed
 from gilx.speedup.call_processes import NoProcessesError
-from gilx.speedup.samples import calls_of
+from gilx.speedup.timings import calls_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

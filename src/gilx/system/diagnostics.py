@@ -10,8 +10,8 @@ from gilx.formatting import duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gilx.system.conditions import Conditions
     from gilx.system.environment import Environment
-    from gilx.system.load import Conditions
 
 __all__ = ["Finding", "examine"]
 

@@ -1,6 +1,6 @@
 """What machine and what Python this is.
 
-What the machine is doing right now is in `gilx.system.load`.
+What the machine is doing right now is in `gilx.system.conditions`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError
 from gilx.formatting import name_of
-from gilx.speedup.samples import in_a_row
+from gilx.speedup.timings import in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

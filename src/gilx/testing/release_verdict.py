@@ -19,7 +19,7 @@ from gilx.testing.verdict import Outcome, ReleaseEvidence, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.sampling.sample_sums import Seen
+    from gilx.sampling.hold_fraction import Seen
     from gilx.sampling.usage import GilUsage
 
 __all__ = [

@@ -20,8 +20,8 @@ from gilx.speedup.blocks import calls_needed
 from gilx.system.environment import usable_cpus
 from gilx.testing.checked_call import CheckedCall, limits, raising
 from gilx.testing.release_verdict import notes_on_calls, watched, why_held
-from gilx.testing.scaling_blocks import Arms
-from gilx.testing.scaling_evidence import ALPHA, FEWEST_BLOCKS, Witnesses
+from gilx.testing.scaling_arms import Arms
+from gilx.testing.scaling_decision import ALPHA, FEWEST_BLOCKS, Witnesses
 from gilx.testing.verdict import Block, Outcome, ReleaseEvidence, ScalingEvidence, Verdict
 
 if TYPE_CHECKING:

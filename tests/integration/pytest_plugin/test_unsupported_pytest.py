@@ -114,7 +114,7 @@ def test_unsupported_pytest_is_left_alone_when_gilx_is_not_used(
             assert {name for name in sys.modules if name.startswith("gilx.")} == {
                 "gilx.pytest_plugin",
                 "gilx.pytest_plugin.declarations",
-                "gilx.pytest_plugin.unsupported",
+                "gilx.pytest_plugin.unsupported_pytest",
             }
         """
     )

@@ -11,7 +11,7 @@ from gilx.pools.pool import Region
 from gilx.speedup.blocks import time_blocks
 from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
 from gilx.speedup.ceilings import computing
-from gilx.speedup.samples import Sample, calls_of, take_sample
+from gilx.speedup.timings import Sample, calls_of, take_sample
 from gilx.testing.checked_call import Limited
 from gilx.testing.verdict import Block
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Courier"]
 
 _SECONDS_TO_ANSWER = 60
-_CHILD = "from gilx.demo.courier_process import serve; serve({})"
+_CHILD = "from gilx.demo.echo_process import serve; serve({})"
 
 
 class Courier:

@@ -98,7 +98,7 @@ def unhindered(block: Block, workers: int) -> float | None:
 def overlap(block: Block, workers: int) -> float | None:
     """Return how far the workers' CPU time overlapped, as a share of the workers.
 
-    As `gilx.speedup.samples.concurrency`, but of the CPU time that the calls need in
+    As `gilx.speedup.timings.concurrency`, but of the CPU time that the calls need in
     processes (or alone, where the ceiling is other work): what threads use beyond that,
     spinning or for memory that they share, is of no use. Nor can more overlap than they
     used, where calls need more in processes, as with libraries that start threads there.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx.testing.checked_call import CheckedCall, Limited
-from gilx.testing.scaling_blocks import Arms
+from gilx.testing.scaling_arms import Arms
 
 if TYPE_CHECKING:
     from pathlib import Path

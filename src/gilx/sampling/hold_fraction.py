@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gilx.sampling.share_interval import Ratio, interval
+from gilx.sampling.ratio_interval import Ratio, interval
 
 __all__ = ["Seen"]
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.demo.chapter import IDEAL
 from gilx.errors import ArgumentError
-from gilx.rendering.figures import new_figure
+from gilx.rendering.matplotlib_figure import new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gilx.demo.chapter import Picture
-    from gilx.demo.chapters import Story
+    from gilx.demo.demo_record import Story
 
 __all__ = ["draw", "new_directory", "save_pictures"]
 

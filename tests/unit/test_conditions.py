@@ -13,9 +13,9 @@ import pytest
 
 from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError
-from gilx.system import load
+from gilx.system import conditions
 from gilx.system.cgroups import Throttling
-from gilx.system.load import Conditions, Snapshot, Ticks, between, snapshot
+from gilx.system.conditions import Conditions, Snapshot, Ticks, between, snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,17 +123,17 @@ def test_settings_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_why_there_is_a_gil(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "_culprits", [])
+    monkeypatch.setattr(conditions, "_culprits", [])
     words = between(BEFORE, BEFORE).gil
     free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     assert words.startswith("on") == gil_enabled()
     assert ("always" in words) == (not free_threaded)
     monkeypatch.setattr(sysconfig, "get_config_var", lambda _: 1)
-    monkeypatch.setattr(load, "gil_enabled", lambda: True)
+    monkeypatch.setattr(conditions, "gil_enabled", lambda: True)
     monkeypatch.setattr("sys._xoptions", {})
     monkeypatch.delenv("PYTHON_GIL", raising=False)
     assert between(BEFORE, BEFORE).gil.endswith("which one is unknown")
-    with load.noting_gil_warnings() as culprits:
+    with conditions.noting_gil_warnings() as culprits:
         warnings.warn(
             "The global interpreter lock (GIL) has been enabled to load module 'a.b',"
             " which has not declared that it can run safely without the GIL.",
@@ -146,12 +146,12 @@ def test_why_there_is_a_gil(monkeypatch: pytest.MonkeyPatch) -> None:
     assert between(BEFORE, BEFORE).gil == "on: PYTHON_GIL=1 says so"
     monkeypatch.setattr("sys._xoptions", {"gil": "1"})
     assert between(BEFORE, BEFORE).gil == "on: -X gil=1 says so"
-    monkeypatch.setattr(load, "gil_enabled", lambda: False)
+    monkeypatch.setattr(conditions, "gil_enabled", lambda: False)
     assert between(BEFORE, BEFORE).gil == "off"
 
 
 def test_other_warnings_are_shown() -> None:
-    with pytest.warns(UserWarning, match="elsewhere"), load.noting_gil_warnings():
+    with pytest.warns(UserWarning, match="elsewhere"), conditions.noting_gil_warnings():
         warnings.warn("elsewhere", UserWarning, stacklevel=1)
 
 

@@ -6,8 +6,8 @@
  * Cython twin repeats it. Over their whole range they are within 1 unit in the last
  * place of the true value (2 where exp's result is subnormal); the tests hold them to it.
  */
-#ifndef GILX_KERNELS_ELEMENTARY_H
-#define GILX_KERNELS_ELEMENTARY_H
+#ifndef GILX_KERNELS_ELEMENTARY_FUNCTIONS_H
+#define GILX_KERNELS_ELEMENTARY_FUNCTIONS_H
 
 #include <math.h>
 #include <stdbool.h>

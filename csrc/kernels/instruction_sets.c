@@ -1,4 +1,4 @@
-#include "isa.h"
+#include "instruction_sets.h"
 
 #include <stdatomic.h>
 

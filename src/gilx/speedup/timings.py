@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gilx.kernels.kernel import Variant
-from gilx.pools.worker_usage import difference
+from gilx.pools.resource_usage import difference
 from gilx.system.cgroups import throttling
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gilx.ckernels import Counter
     from gilx.pools.pool import Pool, Region
-    from gilx.pools.worker_usage import Share
+    from gilx.pools.resource_usage import Share
 
 __all__ = [
     "Sample",

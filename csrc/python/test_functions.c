@@ -1,8 +1,8 @@
-#include "montecarlo_parts.h"
+#include "test_functions.h"
 
 #include "real_argument.h"
 
-#include "../kernels/elementary.h"
+#include "../kernels/elementary_functions.h"
 #include "../kernels/philox.h"
 
 static PyObject *apply(double (*function)(double), PyObject *given) {

@@ -16,11 +16,11 @@
  * gives -1 where it is true and 0 elsewhere. Loops over arrays become vectors by the
  * compilers' own doing.
  */
-#include "isa.h"
+#include "instruction_sets.h"
 #include "kernels.h"
 
-#ifndef GILX_KERNELS_EACH_ISA_H
-#define GILX_KERNELS_EACH_ISA_H
+#ifndef GILX_KERNELS_EACH_INSTRUCTION_SET_H
+#define GILX_KERNELS_EACH_INSTRUCTION_SET_H
 
 /* NAME_ISA, of what its arguments stand for. */
 #define GILX_JOIN_EXPANDED(left, right) left##_##right

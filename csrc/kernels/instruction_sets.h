@@ -1,10 +1,10 @@
 /* Instruction sets: each kernel is compiled for several, and the widest that the machine
- * has is chosen at load, so that one build runs everywhere. each_isa.h says how a kernel
- * is written. Whatever the set, a kernel's operations and their order are the same, so
- * its results are the same bits; none of the sets has a fused multiply-add.
+ * has is chosen at load, so that one build runs everywhere. each_instruction_set.h says
+ * how a kernel is written. Whatever the set, a kernel's operations and their order are
+ * the same, so its results are the same bits; none of the sets has a fused multiply-add.
  */
-#ifndef GILX_KERNELS_ISA_H
-#define GILX_KERNELS_ISA_H
+#ifndef GILX_KERNELS_INSTRUCTION_SETS_H
+#define GILX_KERNELS_INSTRUCTION_SETS_H
 
 #include <stdbool.h>
 

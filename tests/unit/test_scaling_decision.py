@@ -12,7 +12,7 @@ import pytest
 from gilx.estimate import Estimate
 from gilx.testing import Block, ScalingEvidence, Verdict
 from gilx.testing.release_verdict import nothing_watched
-from gilx.testing.scaling_evidence import Witnesses, overlap
+from gilx.testing.scaling_decision import Witnesses, overlap
 from gilx.testing.scaling_verdict import judge_scaling
 from tests.markers import needs_two_cpus
 

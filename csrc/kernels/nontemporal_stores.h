@@ -1,6 +1,6 @@
 /* Writing past the caches, for outputs that no cache would hold until they are read. */
-#ifndef GILX_KERNELS_STREAM_H
-#define GILX_KERNELS_STREAM_H
+#ifndef GILX_KERNELS_NONTEMPORAL_STORES_H
+#define GILX_KERNELS_NONTEMPORAL_STORES_H
 
 #include <stdbool.h>
 #include <stdint.h>

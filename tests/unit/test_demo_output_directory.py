@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx.demo.saved_directory import draw, new_directory
+from gilx.demo.output_directory import draw, new_directory
 from gilx.errors import ArgumentError
 from tests.demo_records import story
 

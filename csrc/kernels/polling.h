@@ -3,8 +3,8 @@
  * A kernel polls at least once a millisecond of its work, inside long items too, and
  * returns as soon as the answer is yes; what it has written by then is unspecified.
  */
-#ifndef GILX_KERNELS_CONTROL_H
-#define GILX_KERNELS_CONTROL_H
+#ifndef GILX_KERNELS_POLLING_H
+#define GILX_KERNELS_POLLING_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
