@@ -260,7 +260,7 @@ def test_bad_speedups(workers: int, speedup: float) -> None:
         ({"peak_interval": [1]}, "text.peak_interval: expected a list of 2, got [1]"),
         ({"law": "x"}, "text.law: expected one of amdahl, usl; got 'x'"),
         ({"more": 1}, "text: expected no field 'more'"),
-        ({"kappa": None}, "text.kappa: expected float, got None"),
+        ({"kappa": None}, "text.kappa: expected a finite number, at least 0; got nan"),
     ],
 )
 def test_bad_files(change: dict[str, Any], words: str) -> None:
