@@ -156,15 +156,24 @@ def first_that(holds: Callable[[T], bool], make: Callable[[], T]) -> T:
     pytest.fail(f"in none of {TRIES} tries: {record}")
 
 
-def conclusive(make: Callable[[], Any]) -> Any:
-    """Return the first conclusive one of a few usages.
-
-    Skip the test if the CPUs were busy each time, and fail if anything else was in the way.
-    """
+def tried(make: Callable[[], Any]) -> Any:
+    """Return the first conclusive one of a few usages, or else the last."""
     for _ in range(TRIES):
         usage = make()
         if not usage.doubt:
-            return usage
-    if usage.unknown > 0.1:
+            break
+    return usage
+
+
+def insist(usage: Any) -> None:
+    """Skip the test if the CPUs were too busy for a usage; fail if it has another doubt."""
+    if usage.doubt and usage.unknown > 0.1:
         pytest.skip(f"this machine is busy: {usage.doubt}")
-    pytest.fail(f"in none of {TRIES} tries conclusive: {usage.doubt}")
+    assert not usage.doubt
+
+
+def conclusive(make: Callable[[], Any]) -> Any:
+    """Return the first conclusive one of a few usages, or insist on it."""
+    usage = tried(make)
+    insist(usage)
+    return usage

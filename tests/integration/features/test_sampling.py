@@ -25,6 +25,7 @@ from .interface import (
     conclusive,
     first_that,
     gil_enabled,
+    insist,
     latency,
     needs_watch,
     predict,
@@ -121,6 +122,7 @@ def test_nested_watches_report_their_own_parts() -> None:
 
 @needs_watch
 def test_usage_names_the_threads_that_held_the_gil(watched: Watched) -> None:
+    insist(watched)
     shares = {one.name: share_of_thread(one) for one in watched.usage.by_thread}
     assert next(iter(shares)) == "MainThread"
     low, high = bounds(watched.usage, "locked")
@@ -136,13 +138,14 @@ def test_usage_names_the_threads_that_held_the_gil(watched: Watched) -> None:
 @needs_watch
 def test_timeline_has_a_lane_without_gaps_for_each_thread(watched: Watched) -> None:
     lanes = {lane.name: lane for lane in watched.timeline.lanes}
-    assert {"MainThread", "released"} <= lanes.keys()
     for lane in lanes.values():
         assert lane.spans[0].start == watched.timeline.since
         assert lane.spans[-1].end == watched.timeline.wall
         for before, after in itertools.pairwise(lane.spans):
             assert before.end == after.start
             assert before.state != after.state
+    insist(watched)
+    assert {"MainThread", "released"} <= lanes.keys()
     assert lanes["MainThread"].share("holding") > lanes["released"].share("holding")
     assert lanes["released"].share("running") > 0
 
@@ -158,7 +161,7 @@ def test_trace_has_what_perfetto_needs(watched: Watched, tmp_path: Path) -> None
         for event in events
         if event["ph"] == "M" and event["name"] == "thread_name"
     }
-    assert {"MainThread", "released"} <= set(names.values())
+    assert list(names.values()) == [lane.name for lane in watched.timeline.lanes]
     complete = [event for event in events if event["ph"] == "X"]
     assert len(complete) == sum(len(lane.spans) for lane in watched.timeline.lanes)
     assert {event["tid"] for event in complete} == names.keys()
