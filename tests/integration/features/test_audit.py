@@ -58,10 +58,12 @@ def test_audit_has_a_line_for_each_call_and_size(audited: Path) -> None:
     for line in audit.lines:
         assert line.name in printed
         assert not line.error
-        assert line.seconds > 0
+        if gil_enabled():  # else the call is not watched
+            assert line.seconds > 0
         assert [scaling.workers for scaling in line.scaling] == [2]
-        low, high = line.scaling[0].of_ceiling_interval
-        assert low <= line.scaling[0].of_ceiling <= high
+        [scaling] = line.scaling
+        low, high = scaling.of_ceiling_interval
+        assert scaling.blocks == 0 or low <= scaling.of_ceiling <= high
     if gil_enabled():
         total, sleep = audit.lines
         assert total.doubt or total.held_interval[1] > 0.5
