@@ -1,0 +1,179 @@
+"""The parts of gilx's interface that several of these tests use, each in one place.
+
+A name or a signature that changes on purpose changes here, and the tests stay as they are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+import gilx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ROOT = Path(__file__).parents[3]
+T = TypeVar("T")
+
+
+def gil_enabled() -> bool:
+    """Return whether this interpreter runs with a GIL."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs gilx believes it may use."""
+    environment = importlib.import_module("gilx.system.environment")
+    cpus: int = environment.usable_cpus()
+    return cpus
+
+
+needs_watch = pytest.mark.skipif(
+    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
+)
+
+
+def needs(*modules: str) -> pytest.MarkDecorator:
+    """Return a marker that skips a test where one of the modules is not installed."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
+
+
+# ---- records -----------------------------------------------------------------------------
+
+
+def figure(record: object, name: str) -> float:
+    """Return the value of a figure of a record."""
+    value: float = getattr(record, name)
+    return value
+
+
+def bounds(record: object, name: str) -> tuple[float, float]:
+    """Return the interval of a figure of a record."""
+    low, high = getattr(record, f"{name.removesuffix('_speedup')}_interval")
+    return low, high
+
+
+def share_of_thread(thread: object) -> float:
+    """Return the share of the time for which a thread of a usage held the GIL."""
+    share: float = getattr(thread, "held")  # noqa: B009 - the type is not public
+    return share
+
+
+# ---- calls -------------------------------------------------------------------------------
+
+
+def measure(target: Any, *, a_a: bool = False, **options: Any) -> gilx.Report:
+    """Measure two workers with few blocks; `a_a` compares the serial run with itself."""
+    given = {"workers": 2, "blocks": 6, "budget": 0.3, **options}
+    return gilx.measure(target, null=a_a, **given)
+
+
+def latency(
+    fn: Callable[[], object], workers: Sequence[int], seconds: float
+) -> gilx.Latency:
+    """Measure the convoy delay of a callable, and round trips to an echo server."""
+    return gilx.latency(fn, threads=workers, duration=seconds, echo=True)
+
+
+def busy_threads(row: object) -> int:
+    """Return how many threads called the callable in a row of a latency."""
+    threads: int = getattr(row, "threads")  # noqa: B009 - the type is not public
+    return threads
+
+
+def release_costs() -> Any:
+    """Return what a release costs on this machine."""
+    return importlib.import_module("gilx.sampling.release_costs").costs(rounds=2)
+
+
+def predict(workers: Sequence[int], **options: Any) -> Any:
+    """Predict the throughput of many workers from the figures of one."""
+    return importlib.import_module("gilx.sampling.prediction").predict(workers, **options)
+
+
+def prediction_from_json(text: str) -> Any:
+    """Return the prediction that was written as JSON."""
+    module = importlib.import_module("gilx.sampling.prediction")
+    return module.Prediction.from_json(text)
+
+
+def timeline_from_json(text: str) -> Any:
+    """Return the timeline that was written as JSON."""
+    return importlib.import_module("gilx.sampling.timeline").Timeline.from_json(text)
+
+
+def demo_from_json(text: str) -> Any:
+    """Return the demo that was written as JSON."""
+    return importlib.import_module("gilx.demo.chapters").Story.from_json(text)
+
+
+# ---- the command -------------------------------------------------------------------------
+
+DEMO_TEXT, DEMO_JSON = "story.txt", "story.json"
+SELFTEST_SECONDS = DOCTOR_SECONDS = "--seconds"
+LATENCY_SECONDS = "--duration"
+A_A = "--null"
+
+
+def command(
+    *words: str | Path, cwd: Path, timeout: float = 100, one_cpu: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run the command ``gilx`` of the Python that runs the tests."""
+    script = Path(sys.executable).with_name("gilx")
+    gilx_words = [script] if script.exists() else [sys.executable, "-m", "gilx"]
+    first_cpu = str(min(os.sched_getaffinity(0))) if one_cpu else ""
+    pinned = ["taskset", "-c", first_cpu] if one_cpu else []
+    return subprocess.run(
+        [*pinned, *gilx_words, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "100"},
+        timeout=timeout,
+    )
+
+
+# ---- answers of a machine that other processes use, too -----------------------------------
+
+TRIES = 5  # an interval at 95 % misses five times in a row in 3 of 10 million cases
+
+
+def first_that(holds: Callable[[T], bool], make: Callable[[], T]) -> T:
+    """Return the first of a few records for which something holds, or fail."""
+    for _ in range(TRIES):
+        record = make()
+        if holds(record):
+            return record
+    pytest.fail(f"in none of {TRIES} tries: {record}")
+
+
+def tried(make: Callable[[], Any]) -> Any:
+    """Return the first conclusive one of a few usages, or else the last."""
+    for _ in range(TRIES):
+        usage = make()
+        if not usage.doubt:
+            break
+    return usage
+
+
+def insist(usage: Any) -> None:
+    """Skip the test if the CPUs were too busy for a usage; fail if it has another doubt."""
+    if "could not look in time" in usage.doubt:
+        pytest.skip(f"this machine is busy: {usage.doubt}")
+    assert not usage.doubt
+
+
+def conclusive(make: Callable[[], Any]) -> Any:
+    """Return the first conclusive one of a few usages, or insist on it."""
+    usage = tried(make)
+    insist(usage)
+    return usage

@@ -1,0 +1,135 @@
+"""Audits of many calls, with a baseline, and the comparison of two reports."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilx.audit import Audit, compare, read_plan
+
+from .interface import command, gil_enabled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import gilx
+
+PLAN = """
+[defaults]
+workers = 2
+budget = 0.5
+
+[[call]]
+name = "total"
+target = "builtins:sum"
+setup = "numbers = list(range(size))"
+arguments = ["numbers"]
+sizes = [20_000]
+
+[[call]]
+name = "sleep"
+target = "time:sleep"
+arguments = [0.002]
+budget = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a plan and what ``gilx audit`` kept and printed of it."""
+    folder = tmp_path_factory.mktemp("audit")
+    (folder / "audit.toml").write_text(PLAN)
+    done = command("audit", "audit.toml", "--json", "old.json", cwd=folder)
+    assert done.returncode in (0, 1), done.stderr
+    (folder / "printed.txt").write_text(done.stdout)
+    return folder
+
+
+def test_audit_has_a_line_for_each_call_and_size(audited: Path) -> None:
+    assert [one.name for one in read_plan(audited / "audit.toml").subjects] == [
+        "total",
+        "sleep",
+    ]
+    audit = Audit.from_json((audited / "old.json").read_text())
+    assert [line.label for line in audit.lines] == ["total [20000]", "sleep"]
+    printed = (audited / "printed.txt").read_text()
+    for line in audit.lines:
+        assert line.name in printed
+        assert not line.error
+        if gil_enabled():  # else the call is not watched
+            assert line.seconds > 0
+        assert [scaling.workers for scaling in line.scaling] == [2]
+        [scaling] = line.scaling
+        low, high = scaling.of_ceiling_interval
+        assert scaling.blocks == 0 or low <= scaling.of_ceiling <= high
+    if gil_enabled():
+        total, sleep = audit.lines
+        assert total.doubt or total.held_interval[1] > 0.5
+        assert sleep.doubt or sleep.held_interval[0] < 0.5
+        assert not (total.doubt and sleep.doubt)
+
+
+def edited(audit: Path, **figures: Any) -> str:
+    """Return an audit in which every line has such a share of the ceiling."""
+    values = json.loads(audit.read_text())
+    for line in values["lines"]:
+        for scaling in line["scaling"]:
+            scaling.update(figures)
+    return json.dumps(values)
+
+
+def test_audit_calls_worse_what_clearly_fell_behind_the_baseline(audited: Path) -> None:
+    before = edited(
+        audited / "old.json", of_ceiling=0.9, of_ceiling_interval=[0.85, 0.95]
+    )
+    after = edited(audited / "old.json", of_ceiling=0.2, of_ceiling_interval=[0.15, 0.25])
+    good, bad = Audit.from_json(before), Audit.from_json(after)
+
+    def changes(first: Audit, second: Audit) -> set[str]:
+        return {
+            change.verdict for change in compare(first, second) if change.figure != "held"
+        }
+
+    assert changes(good, good) == {"no difference"}
+    assert changes(good, bad) == {"worse"}
+    assert changes(bad, good) == {"better"}
+
+
+def test_audit_with_a_baseline_ends_with_its_answer(audited: Path) -> None:
+    easy = edited(audited / "old.json", of_ceiling=0.01, of_ceiling_interval=[0, 0.02])
+    (audited / "easy.json").write_text(easy)
+    words = ("audit", "audit.toml", "--only", "sleep", "--baseline")
+    done = command(*words, "easy.json", cwd=audited)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "better" in done.stdout
+    hard = edited(audited / "old.json", of_ceiling=50.0, of_ceiling_interval=[49, 51])
+    (audited / "hard.json").write_text(hard)
+    done = command(*words, "hard.json", cwd=audited)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "worse" in done.stdout
+
+
+def test_compare_ends_with_its_answer(report: gilx.Report, tmp_path: Path) -> None:
+    def write(name: str, share: float, model: str = "") -> None:
+        values = json.loads(report.to_json())
+        for row in values["rows"]:
+            interval = [share - 0.01, share + 0.01]
+            row.update(of_ceiling=share, of_ceiling_interval=interval)
+        if model:
+            values["environment"]["cpus"]["model"] = model
+        (tmp_path / name).write_text(json.dumps(values))
+
+    write("good.json", 0.9)
+    write("bad.json", 0.5)
+    write("other.json", 0.9, model="another")
+
+    def status(*words: str) -> int:
+        return command("compare", *words, cwd=tmp_path).returncode
+
+    assert status("good.json", "good.json") == 0
+    assert status("good.json", "bad.json") == 1
+    assert status("bad.json", "good.json") == 0
+    assert status("good.json", "other.json") == 2
+    assert status("--force", "good.json", "other.json") == 0

@@ -1,0 +1,168 @@
+"""The pages on bindings, and the package to start from: what is on them works."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .interface import ROOT, gil_enabled, needs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.once
+
+# What each page needs: modules, and programs.
+NEEDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "cffi": (("cffi", "setuptools"), ("cc",)),
+    "ctypes": ((), ("cc",)),
+    "nanobind": (("nanobind",), ("c++", "cmake", "make")),
+    "numba": (("numba",), ()),
+    "pybind11": (("pybind11", "setuptools"), ("c++",)),
+    "pyo3": ((), ("cargo",)),
+}
+_BLOCK = re.compile(
+    r"(?:`([\w.]+)`:\n\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
+
+
+def test_there_are_six_pages() -> None:
+    pages = {path.stem for path in ROOT.glob("docs/bindings/*.md")} - {"index"}
+    assert pages == NEEDED.keys()
+
+
+def commands(folder: Path) -> dict[str, str]:
+    """Return an environment in which ``python`` and ``gilx`` are those of the tests."""
+    folder.mkdir()
+    for name, words in (("python", ""), ("gilx", "-m gilx")):
+        path = folder / name
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
+        path.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def has_crates(folder: Path) -> bool:
+    """Return whether cargo can build without the network."""
+    words = ["cargo", "fetch", "--offline"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, check=False, timeout=60)
+    return done.returncode == 0
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("page", NEEDED)
+def test_page_on_bindings_leads_to_a_released_gil(page: str, tmp_path: Path) -> None:
+    modules, programs = NEEDED[page]
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"needs {name}")
+    for name in programs:
+        if shutil.which(name) is None:
+            pytest.skip(f"needs {name}")
+    text = (ROOT / "docs" / "bindings" / f"{page}.md").read_text()
+    section = text.split("\n## From an empty folder\n")[1].split("\n## ")[0]
+    environment, folder = commands(tmp_path / "bin"), tmp_path / "folder"
+    folder.mkdir()
+    printed = ""
+    for file, _, block in _BLOCK.findall(section):
+        if file:
+            (folder / file).write_text(block)
+            continue
+        if "cargo build" in block and not has_crates(folder):
+            pytest.skip("needs PyO3's crates: cargo fetch")
+        has_watch = gil_enabled() and sys.platform == "linux"
+        lines = [
+            line
+            for line in block.splitlines()
+            if has_watch or not line.startswith("gilx probe")
+        ]
+        done = subprocess.run(
+            ["sh", "-e", "-c", "\n".join(lines)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            cwd=folder,
+            env=environment,
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        printed += done.stdout
+    if gil_enabled():
+        # Or the sampler had no CPU, as it may happen to a user.
+        words = "releases the GIL for|inconclusive: the sampler could not look in time"
+        assert re.search(words, printed), printed
+    assert re.search(r"\b1 (passed|skipped)", printed)
+
+
+# ---- the package to start from -----------------------------------------------------------
+
+TEMPLATE = ROOT / "examples" / "your_extension"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Return a copy of the package, and an environment in which it is installed."""
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    place = tmp_path_factory.mktemp("template")
+    copy, installed = place / "your_extension", place / "installed"
+    shutil.copytree(TEMPLATE, copy)
+    # Isolated, pip would fetch what it builds with.
+    words = ["pip", "install", "--no-build-isolation", "--no-deps", "--no-index"]
+    done = subprocess.run(
+        [sys.executable, "-m", *words, "--target", installed, copy],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return copy, {**os.environ, "PYTHONPATH": str(installed)}
+
+
+def run_tests(
+    template: tuple[Path, dict[str, str]], *words: str
+) -> tuple[str, dict[str, int]]:
+    copy, environment = template
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=copy,
+        env=environment,
+        timeout=110,
+    )
+    counts = re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout)
+    return done.stdout, {word: int(count) for count, word in counts}
+
+
+@needs("pip", "Cython", "setuptools")
+def test_template_builds_and_its_tests_pass(
+    template: tuple[Path, dict[str, str]],
+) -> None:
+    text, found = run_tests(template, "--gilx-budget=4")
+    # A busy machine may leave checks open, but no function is called bad.
+    assert not found.keys() & {"failed", "error"}, text
+    assert sum(found.values()) == 5, text
+    assert found["passed"] >= 1, text
+    assert "test_mix_releases_the_gil (releases_gil, " in text
+
+
+@needs("pip", "Cython", "setuptools")
+@pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to forget to release")
+def test_template_fails_where_the_release_was_forgotten(
+    template: tuple[Path, dict[str, str]],
+) -> None:
+    text, found = run_tests(template, "tests/wrong.py", "--gilx-budget=20")
+    if "skipped" in found:
+        assert "inconclusive: tests/wrong.py::" in text
+        pytest.skip("this machine is busy")
+    assert found == {"failed": 1}, text
+    assert "mean_distance_wrong: fail: releases the GIL for " in text

@@ -1,0 +1,205 @@
+"""Records as pages, tables, pictures, JSON and in a notebook."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import gilx
+
+from .interface import (
+    ROOT,
+    command,
+    figure,
+    needs,
+    needs_watch,
+    predict,
+    prediction_from_json,
+    timeline_from_json,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Watched
+
+
+class Page(HTMLParser):
+    """The words and the addresses of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.tags: set[str] = set()
+        self.addresses: list[str] = []
+        self._code = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self._code = tag in ("script", "style")
+        self.addresses += [str(value) for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        del tag
+        self._code = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._code:
+            self.words.append(data)
+
+
+def assert_page(text: str, *words: str) -> None:
+    """Assert that a page stands alone, draws something, and has these words."""
+    assert text.startswith("<!doctype html>")
+    page = Page(text)
+    assert {"table", "figure", "script", "style"} <= page.tags
+    assert all(address.startswith(("#", "data:")) for address in page.addresses)
+    shown = " ".join(" ".join(page.words).split())
+    for word in words:
+        assert word in shown
+
+
+# ---- a report ----------------------------------------------------------------------------
+
+
+def test_report_is_the_same_after_json(report: gilx.Report) -> None:
+    text = report.to_json()
+    assert json.loads(text)["schema"] == "gilx.report"
+    again = gilx.Report.from_json(text)
+    assert again.to_json() == text
+    assert str(again) == str(report)
+    assert [row.target for row in again.rows] == [row.target for row in report.rows]
+
+
+def test_report_is_a_table_of_comma_separated_values(report: gilx.Report) -> None:
+    rows = list(csv.DictReader(io.StringIO(report.to_csv())))
+    assert [row["variant"] for row in rows] == ["c-gil", "c-nogil"]
+    for line, row in zip(rows, report.rows, strict=True):
+        assert float(line["speedup"]) == figure(row, "speedup")
+        assert int(line["workers"]) == 2
+        losses = [float(line[name]) for name in line if name.startswith("loss_")]
+        assert losses == [loss.amount for loss in row.losses]
+
+
+@needs("pandas")
+def test_report_is_a_data_frame(report: gilx.Report) -> None:
+    frame = report.to_pandas()
+    assert list(frame["variant"]) == ["c-gil", "c-nogil"]
+    assert list(frame["speedup"]) == [figure(row, "speedup") for row in report.rows]
+
+
+def test_report_shows_itself_as_text_and_in_a_notebook(report: gilx.Report) -> None:
+    table = report._repr_html_()
+    for text in (str(report), table):
+        assert "levenshtein c-gil" in text
+        assert f"{figure(report.rows[0], 'speedup'):.2f}x" in text
+    assert table.count("<tr") >= 3
+    assert "missing" in str(report)
+
+
+@needs("vl_convert")
+def test_report_is_a_page(report: gilx.Report) -> None:
+    assert_page(report.to_html(), "levenshtein c-gil", "levenshtein c-nogil")
+
+
+@needs("matplotlib")
+def test_report_is_a_picture(report: gilx.Report, tmp_path: Path) -> None:
+    report.plot().savefig(tmp_path / "report.png")
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_measure_writes_every_form_that_is_asked_for(tmp_path: Path) -> None:
+    words = ("measure", "collatz", "--size", "2000", "--workers", "1,2", "--blocks", "6")
+    options = ["--json", "a.json", "--csv", "a.csv"]
+    for module, option, file in (
+        ("matplotlib", "--plot", "a.png"),
+        ("vl_convert", "--html", "a.html"),
+    ):
+        if not needs(module).args[0]:
+            options += [option, file]
+    done = command(*words, "--budget", "0.3", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = gilx.Report.from_json((tmp_path / "a.json").read_text())
+    assert done.stdout.split() == str(report).split()  # but for where lines end
+    assert (tmp_path / "a.csv").read_text() == report.to_csv()
+    if "a.png" in options:
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    if "a.html" in options:
+        assert_page((tmp_path / "a.html").read_text(), "collatz c-nogil")
+
+
+# ---- what a watch found ------------------------------------------------------------------
+
+
+@needs_watch
+def test_usage_and_timeline_are_the_same_after_json(watched: Watched) -> None:
+    usage, timeline = watched.usage, watched.timeline
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+    assert timeline_from_json(timeline.to_json()) == timeline
+    assert str(timeline_from_json(timeline.to_json())) == str(timeline)
+
+
+@needs_watch
+def test_usage_and_timeline_show_themselves_in_a_notebook(watched: Watched) -> None:
+    assert "<th>held</th>" in watched.usage._repr_html_()
+    lanes = watched.timeline._repr_html_()
+    assert lanes.count("<tr") == len(watched.timeline.lanes)
+    assert lanes.count("<rect") == sum(len(lane.spans) for lane in watched.timeline.lanes)
+    assert all(lane.name in str(watched.timeline) for lane in watched.timeline.lanes)
+
+
+@needs_watch
+@needs("vl_convert")
+def test_timeline_is_a_page(watched: Watched) -> None:
+    names = [lane.name for lane in watched.timeline.lanes]
+    assert_page(watched.timeline.to_html(), *names)
+
+
+@needs_watch
+@needs("matplotlib")
+def test_usage_and_timeline_are_pictures(watched: Watched, tmp_path: Path) -> None:
+    for record in (watched.usage, watched.timeline):
+        record.plot().savefig(tmp_path / "x.png")
+        assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_prediction_is_the_same_after_json() -> None:
+    found = predict([1, 4], hold=1e-3, waiting=1e-3, cpus=4)
+    again = prediction_from_json(found.to_json())
+    assert again == found
+    assert re.search(r"\d", str(again))
+
+
+# ---- a notebook --------------------------------------------------------------------------
+
+# In a process of its own: Jupyter's packages warn of things that are theirs.
+EXECUTE = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], 4)
+nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+nbformat.write(notebook, sys.argv[2])
+"""
+
+
+@needs("nbclient", "nbformat", "ipykernel", "matplotlib")
+@needs_watch
+def test_notebook_of_the_examples_shows_every_record(tmp_path: Path) -> None:
+    given, executed = ROOT / "examples" / "reports.ipynb", tmp_path / "executed.ipynb"
+    words = [sys.executable, "-c", EXECUTE, str(given), str(executed)]
+    subprocess.run(words, check=True, timeout=110, cwd=tmp_path)
+    shown: dict[str, dict[str, Any]] = {}
+    for cell in json.loads(executed.read_text())["cells"]:
+        for output in cell.get("outputs", ()):
+            if "data" in output:
+                shown["".join(cell["source"]).splitlines()[-1]] = output["data"]
+    assert "<table" in "".join(shown["report"]["text/html"])
+    assert "image/png" in shown["report.plot()"]
+    assert "<th>held</th>" in "".join(shown["usage"]["text/html"])
+    assert "<svg" in "".join(shown["watch.timeline"]["text/html"])

@@ -1,0 +1,111 @@
+"""The native team: every kind of C function on threads that never touch Python."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import gilx
+
+from .interface import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ITEMS, GRAIN = 1000, 7
+# Counts its calls in the first item, and adds 1 to each of the others it is given.
+SOURCE = """
+#include <stdatomic.h>
+#include <stdint.h>
+void add_one(void *context, int64_t start, int64_t stop) {
+    int64_t *items = context;
+    for (int64_t i = start; i < stop; ++i) {
+        ++items[i + 1];
+    }
+    atomic_fetch_add((_Atomic int64_t *)items, 1);
+}
+"""
+SIGNATURE = b"void (void *, int64_t, int64_t)"  # a capsule keeps a pointer to its name
+
+
+@pytest.fixture(scope="module")
+def add_one(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a function of C as ctypes loads it."""
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "library.c").write_text(SOURCE)
+    words = ["cc", "-shared", "-fPIC", "-O1", "library.c", "-o", "library.so"]
+    subprocess.run(words, cwd=folder, check=True)
+    function = ctypes.CDLL(str(folder / "library.so")).add_one
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+    function.restype = None
+    return function
+
+
+@pytest.fixture
+def runs() -> Iterator[Callable[[object], None]]:
+    """Return what runs a function on a team, and asserts that it did every item once."""
+    with gilx.Team(2) as team:
+
+        def run(function: object) -> None:
+            assert team.workers == 2
+            items = np.zeros(ITEMS + 1, np.int64)
+            team.run(function, items, ITEMS, grain=GRAIN)
+            assert (items[1:] == 1).all()
+            assert items[0] == -(-ITEMS // GRAIN)
+
+        yield run
+
+
+def test_team_runs_a_ctypes_function(
+    add_one: Any, runs: Callable[[object], None]
+) -> None:
+    runs(add_one)
+
+
+def test_team_runs_an_address(add_one: Any, runs: Callable[[object], None]) -> None:
+    runs(ctypes.cast(add_one, ctypes.c_void_p).value)
+
+
+def test_team_runs_a_capsule_and_refuses_another_signature(
+    add_one: Any, runs: Callable[[object], None]
+) -> None:
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype = ctypes.py_object
+    new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    address = ctypes.cast(add_one, ctypes.c_void_p)
+    runs(new(address, SIGNATURE, None))
+    wrong = b"int (int)"
+    with pytest.raises((TypeError, ValueError), match="expected a capsule named"):
+        runs(new(address, wrong, None))
+
+
+@needs("scipy")
+def test_team_runs_a_low_level_callable(
+    add_one: Any, runs: Callable[[object], None]
+) -> None:
+    scipy = pytest.importorskip("scipy")
+    runs(scipy.LowLevelCallable(add_one))
+
+
+@needs("numba")
+def test_team_runs_a_cfunc_of_numba() -> None:
+    numba = pytest.importorskip("numba")
+    types = numba.types
+    signature = types.void(types.CPointer(types.int64), types.int64, types.int64)
+
+    def add(context: Any, start: int, stop: int) -> None:
+        items = numba.carray(context, ITEMS)
+        for i in range(start, stop):
+            items[i] += 1
+
+    items = np.zeros(ITEMS, np.int64)
+    with gilx.Team(2) as team:
+        team.run(numba.cfunc(signature)(add), items, ITEMS, grain=GRAIN)
+    assert (items == 1).all()
