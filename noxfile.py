@@ -60,10 +60,16 @@ def only(pattern: str) -> Path:
     return path
 
 
+def empty_folder(session: nox.Session, name: str) -> Path:
+    """Return the path of a folder of this session's that is not there yet."""
+    path = (session.cache_dir / session.name / name).resolve()
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
 def unpack(session: nox.Session) -> Path:
     """Unpack the source archive for this session and return its folder."""
-    parent = Path(session.virtualenv.location, "source")
-    shutil.rmtree(parent, ignore_errors=True)
+    parent = empty_folder(session, "source")
     with tarfile.open(only("*.tar.gz")) as archive:
         archive.extractall(parent, filter="data")
     (folder,) = parent.iterdir()
@@ -72,8 +78,7 @@ def unpack(session: nox.Session) -> Path:
 
 def build_wheel(session: nox.Session, *options: str, **env: str) -> Path:
     """Build a wheel of the source archive for this session's Python; return its path."""
-    folder = Path(session.virtualenv.location, "wheel")
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = empty_folder(session, "wheel")
     source = str(only("*.tar.gz"))
     session.run(
         "uv", "build", "-q", "--wheel", *options, "-o", str(folder), source, env=env
@@ -136,8 +141,7 @@ def c_tests(
     targets: tuple[str, ...] = ("all",),
 ) -> set[str]:
     """Build and run the tests of the C code; return digests of all kernels' results."""
-    folder = session.cache_dir / session.name / name
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = empty_folder(session, name)
     options = (f"-DCMAKE_C_FLAGS={flags}", *options)
     if launcher:
         options += (f"-DCMAKE_TEST_LAUNCHER={launcher.replace(' ', ';')}",)
@@ -169,8 +173,7 @@ def c_tests(
 def python_headers(session: nox.Session) -> Path:
     """Copy the headers of the Python that runs nox, without any of the C library's."""
     headers = Path(sysconfig.get_path("include"))
-    copy = session.cache_dir / session.name / "headers"
-    shutil.rmtree(copy, ignore_errors=True)
+    copy = empty_folder(session, "headers")
     shutil.copytree(headers, copy)
     # Debian's pyconfig.h includes another, from a folder that has glibc's headers, too.
     own = headers.parent / str(sysconfig.get_config_var("MULTIARCH")) / headers.name
@@ -195,8 +198,7 @@ def distributions(session: nox.Session) -> None:
     session.install("-r", "pyproject.toml", "--extra", "lint")
     session.run("twine", "check", "--strict", *map(str, DIST.glob("gilx-*")))
     session.run("check-wheel-contents", str(only("*.whl")))
-    folder = Path(session.virtualenv.location, "wheel")
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = empty_folder(session, "wheel")
     session.run(
         "auditwheel", "repair", "--plat", "auto", "-w", str(folder), str(only("*.whl"))
     )
@@ -345,7 +347,7 @@ def valgrind(session: nox.Session) -> None:
 def cross(session: nox.Session) -> None:
     """Check that other compilers and processors give the same bits."""
     session.install("cmake", "ninja")
-    session.env.update(WINEDEBUG="-all", WINEPREFIX=str(session.cache_dir / "wine"))
+    session.env.update(WINEDEBUG="-all", WINEPREFIX=str(empty_folder(session, "wine")))
     digests = set()
     for name, compiler, flags, system, launcher in [
         ("gcc", "gcc", "", "", ""),
@@ -378,10 +380,10 @@ def musl(session: nox.Session) -> None:
     of a CPython that uses glibc: they differ in pyconfig.h, which gilx does not use.
     """
     session.install("cmake", "cython>=3.1", "ninja", "ziglang==0.17.1")
-    cache = str(session.cache_dir / "zig")
+    cache = str(empty_folder(session, "zig"))
     session.env.update(ZIG_GLOBAL_CACHE_DIR=cache, ZIG_LOCAL_CACHE_DIR=cache)
     headers = python_headers(session)
-    cython = str(session.cache_dir / session.name / "cykernels.c")
+    cython = str(headers.with_name("cykernels.c"))
     session.run("cython", "-3", "src/gilx/cykernels.pyx", "-o", cython)
     digests = c_tests(session, "glibc", "-O3")
     # What processors can do is asked of gcc's library, as on Alpine: zig's says nothing.
@@ -451,15 +453,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def docs(session: nox.Session) -> None:
-    """Build the documentation and check its links."""
+    """Build the documentation site; a link that leads nowhere is an error."""
     session.install(f"{only('*.whl')}[docs]")
+    folder = str(empty_folder(session, "site"))
     session.run(
-        "sphinx-build",
-        "-W",
-        "--keep-going",
-        "-q",
-        "docs",
-        str(session.cache_dir / "docs"),
+        "sphinx-build", "-W", "-n", "--keep-going", "-q", "-c", "docs", ".", folder
     )
 
 
