@@ -28,27 +28,12 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15", "3.14t"]
 
 UNIT = ["tests/unit"]
 INTEGRATION = ["tests/integration"]
-EVERYTHING = ["tests", "benchmarks"]
-# Files whose tests are worth running in several threads at once, beside all unit tests:
-# those of compiled code and of what uses it from threads.
-THREADED = [
-    *UNIT,
-    *(
-        f"tests/integration/test_{name}.py"
-        for name in (
-            "executors",
-            "instruction_sets",
-            "interpreters",
-            "latency",
-            "team",
-            "watch",
-        )
-    ),
-]
-# Tests marked `alone` want an idle machine, which only `idle` gives them. Tests marked
-# `once` find the same on every Python.
-BESIDE_OTHERS = ["-m", "not alone"]
-REPEATED = ["-m", "not alone and not once"]
+EVERYTHING: list[str] = []  # pytest takes the folders that pyproject.toml names
+
+# Only `idle` runs tests that need an idle machine. Tests with the mark `any_python` find the
+# same on every version, so that `tests-3.11` runs them and sessions that repeat tests do not.
+ALL = "not idle_machine"
+REPEATED = f"{ALL} and not any_python"
 
 
 # Helpers
@@ -88,12 +73,17 @@ def build_wheel(session: nox.Session, *options: str, **env: str) -> Path:
 
 
 def run_pytest(
-    session: nox.Session, files: list[str], *options: str, launcher: str = "", **env: str
+    session: nox.Session,
+    files: list[str],
+    marks: str,
+    *options: str,
+    launcher: str = "",
+    **env: str,
 ) -> None:
     """Run tests apart from gilx's sources, so that they meet the installed wheel."""
     folder = unpack(session)
     shutil.rmtree(folder / "src")
-    command = [*launcher.split(), "python", "-m", "pytest", "-q", *options]
+    command = [*launcher.split(), "python", "-m", "pytest", "-q", "-m", marks, *options]
     with session.chdir(folder):
         # CI makes Hypothesis try the same examples in each run.
         env = {"CI": "true", **env}
@@ -103,10 +93,11 @@ def run_pytest(
 
 
 def run_in_threads(session: nox.Session) -> None:
-    """Run each test in four threads at once."""
+    """Run tests of what programs call from several threads in four threads at once."""
     session.install("pytest-run-parallel")
+    marks = f"{REPEATED} and concurrent_callers"
     options = ["--parallel-threads=4", "--skip-thread-unsafe=True"]
-    run_pytest(session, THREADED, *REPEATED, *options)
+    run_pytest(session, EVERYTHING, marks, *options)
 
 
 def use_without_compiler(session: nox.Session) -> None:
@@ -229,7 +220,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests on one Python."""
     session.install("--only-binary=:all:", f"{build_wheel(session)}[test]", "pip")
     first = session.python == PYTHONS[0]
-    run_pytest(session, EVERYTHING, *(BESIDE_OTHERS if first else REPEATED))
+    run_pytest(session, EVERYTHING, ALL if first else REPEATED)
     use_without_compiler(session)
     if str(session.python).endswith("t"):
         run_in_threads(session)
@@ -244,14 +235,14 @@ def oldest(session: nox.Session) -> None:
         "--resolution=lowest-direct", "-r", "pyproject.toml", "--extra", "test"
     )
     session.install("--no-deps", str(build_wheel(session, "--no-build-isolation")))
-    run_pytest(session, UNIT, *REPEATED)
+    run_pytest(session, UNIT, REPEATED)
 
 
 @nox.session(requires=["build"])
 def one_cpu(session: nox.Session) -> None:
     """Run the tests on one CPU."""
     session.install(f"{only('*.whl')}[test]", "pip")
-    run_pytest(session, EVERYTHING, *REPEATED, launcher="taskset -c 0")
+    run_pytest(session, EVERYTHING, REPEATED, launcher="taskset -c 0")
 
 
 @nox.session(requires=["build"])
@@ -261,11 +252,18 @@ def threads(session: nox.Session) -> None:
     run_in_threads(session)
 
 
+@nox.session(requires=["build"])
+def slow(session: nox.Session) -> None:
+    """Run the tests that a plain ``pytest`` leaves out because they take long."""
+    session.install(f"{only('*.whl')}[test]", "pip")
+    run_pytest(session, EVERYTHING, f"{ALL} and slow")
+
+
 @nox.session(requires=["build"], allow_parallel=False)
 def idle(session: nox.Session) -> None:
     """Run the tests that want a machine with little else to do."""
     session.install(f"{only('*.whl')}[test]", "pip")
-    run_pytest(session, EVERYTHING, "-m", "alone")
+    run_pytest(session, EVERYTHING, "idle_machine")
 
 
 # Other packages and programs
@@ -279,11 +277,11 @@ def neighbours(session: nox.Session) -> None:
         "nanobind", "nbclient", "numba", "pandas", "pybind11", "pytest-benchmark",
         "pytest-cov", "pytest-run-parallel", "pytest-xdist",
     )  # fmt: skip
-    files = [
-        "tests/docs",
-        *(f"tests/integration/test_{name}.py" for name in ("executors", "pytest_plugin")),
+    integration = [
+        "tests/integration/test_executors.py",
+        "tests/integration/pytest_plugin",
     ]
-    run_pytest(session, files, *BESIDE_OTHERS)
+    run_pytest(session, ["tests/docs", *integration], ALL)
 
 
 @nox.session(requires=["build"])
@@ -299,7 +297,13 @@ def pages(session: nox.Session) -> None:
     if not shutil.which("google-chrome"):
         is_missing(session, "chromium", "the pages were not opened")
     session.install(f"{only('*.whl')}[test,html]", "playwright")
-    run_pytest(session, ["tests"], "-k", "page")
+    files = [
+        "tests/unit/test_pages.py",
+        "tests/integration/test_page_commands.py",
+        "tests/integration/test_pages_in_browser.py",
+        "tests/docs/test_pages.py",
+    ]
+    run_pytest(session, files, ALL, "-k", "page")
 
 
 # Sanitizers and compilers
@@ -317,7 +321,7 @@ def asan(session: nox.Session) -> None:
     run_pytest(
         session,
         [*UNIT, *INTEGRATION],
-        *REPEATED,
+        f"{REPEATED} and not slow",
         # Python itself leaks at exit by design, so leaks are not looked for.
         ASAN_OPTIONS="detect_leaks=0:handle_segv=0",
         UBSAN_OPTIONS="print_stacktrace=1",
@@ -469,7 +473,7 @@ def coverage(session: nox.Session) -> None:
     Python under a tracer, with which gilx's verdicts are inconclusive and tests fail.
     Processes that end by os._exit count no lines.
     """
-    tests = session.posargs or BESIDE_OTHERS
+    tests = session.posargs or ["-m", ALL]
     with session.chdir(unpack(session)):
         session.install("setuptools>=77.0.3", "Cython>=3.1", "pip")
         session.install("--no-build-isolation", "-e", ".[test,coverage]")
