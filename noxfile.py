@@ -30,8 +30,8 @@ UNIT = ["tests/unit"]
 INTEGRATION = ["tests/integration"]
 EVERYTHING: list[str] = []  # pytest takes the folders that pyproject.toml names
 
-# Only `idle` runs tests that need an idle machine. Tests with the mark `any_python` find the
-# same on every version, so that `tests-3.11` runs them and sessions that repeat tests do not.
+# Only `idle` runs tests that need an idle machine. Tests with the mark `any_python` find
+# the same on every version, so sessions that repeat tests leave them out.
 ALL = "not idle_machine"
 REPEATED = f"{ALL} and not any_python"
 
