@@ -51,13 +51,14 @@ def needs(*modules: str) -> pytest.MarkDecorator:
 
 def figure(record: object, name: str) -> float:
     """Return the value of a figure of a record."""
-    value: float = getattr(record, name)
+    found = getattr(record, name)
+    value: float = getattr(found, "value", found)
     return value
 
 
 def bounds(record: object, name: str) -> tuple[float, float]:
     """Return the interval of a figure of a record."""
-    low, high = getattr(record, f"{name.removesuffix('_speedup')}_interval")
+    low, high = getattr(record, name).interval
     return low, high
 
 
@@ -80,12 +81,12 @@ def latency(
     fn: Callable[[], object], workers: Sequence[int], seconds: float
 ) -> gilx.Latency:
     """Measure the convoy delay of a callable, and round trips to an echo server."""
-    return gilx.latency(fn, threads=workers, duration=seconds, echo=True)
+    return gilx.latency(fn, workers=workers, budget=seconds, echo=True)
 
 
 def busy_threads(row: object) -> int:
     """Return how many threads called the callable in a row of a latency."""
-    threads: int = getattr(row, "threads")  # noqa: B009 - the type is not public
+    threads: int = getattr(row, "workers")  # noqa: B009 - the type is not public
     return threads
 
 
@@ -112,14 +113,14 @@ def timeline_from_json(text: str) -> Any:
 
 def demo_from_json(text: str) -> Any:
     """Return the demo that was written as JSON."""
-    return importlib.import_module("gilx.demo.chapters").Story.from_json(text)
+    return importlib.import_module("gilx.demo.demo_record").Story.from_json(text)
 
 
 # ---- the command -------------------------------------------------------------------------
 
 DEMO_TEXT, DEMO_JSON = "story.txt", "story.json"
 SELFTEST_SECONDS = DOCTOR_SECONDS = "--seconds"
-LATENCY_SECONDS = "--duration"
+LATENCY_SECONDS = "--budget"
 A_A = "--null"
 
 

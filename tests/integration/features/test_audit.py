@@ -62,13 +62,18 @@ def test_audit_has_a_line_for_each_call_and_size(audited: Path) -> None:
             assert line.seconds > 0
         assert [scaling.workers for scaling in line.scaling] == [2]
         [scaling] = line.scaling
-        low, high = scaling.of_ceiling_interval
-        assert scaling.blocks == 0 or low <= scaling.of_ceiling <= high
+        low, high = scaling.ceiling_fraction.interval
+        assert scaling.blocks == 0 or low <= scaling.ceiling_fraction.value <= high
     if gil_enabled():
         total, sleep = audit.lines
-        assert total.doubt or total.held_interval[1] > 0.5
-        assert sleep.doubt or sleep.held_interval[0] < 0.5
+        assert total.doubt or total.held.interval[1] > 0.5
+        assert sleep.doubt or sleep.held.interval[0] < 0.5
         assert not (total.doubt and sleep.doubt)
+
+
+def estimate(value: float, low: float, high: float) -> dict[str, float]:
+    """Return the JSON of a figure with its interval."""
+    return {"value": value, "low": low, "high": high}
 
 
 def edited(audit: Path, **figures: Any) -> str:
@@ -81,10 +86,8 @@ def edited(audit: Path, **figures: Any) -> str:
 
 
 def test_audit_calls_worse_what_clearly_fell_behind_the_baseline(audited: Path) -> None:
-    before = edited(
-        audited / "old.json", of_ceiling=0.9, of_ceiling_interval=[0.85, 0.95]
-    )
-    after = edited(audited / "old.json", of_ceiling=0.2, of_ceiling_interval=[0.15, 0.25])
+    before = edited(audited / "old.json", ceiling_fraction=estimate(0.9, 0.85, 0.95))
+    after = edited(audited / "old.json", ceiling_fraction=estimate(0.2, 0.15, 0.25))
     good, bad = Audit.from_json(before), Audit.from_json(after)
 
     def changes(first: Audit, second: Audit) -> set[str]:
@@ -98,13 +101,13 @@ def test_audit_calls_worse_what_clearly_fell_behind_the_baseline(audited: Path) 
 
 
 def test_audit_with_a_baseline_ends_with_its_answer(audited: Path) -> None:
-    easy = edited(audited / "old.json", of_ceiling=0.01, of_ceiling_interval=[0, 0.02])
+    easy = edited(audited / "old.json", ceiling_fraction=estimate(0.01, 0, 0.02))
     (audited / "easy.json").write_text(easy)
     words = ("audit", "audit.toml", "--only", "sleep", "--baseline")
     done = command(*words, "easy.json", cwd=audited)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "better" in done.stdout
-    hard = edited(audited / "old.json", of_ceiling=50.0, of_ceiling_interval=[49, 51])
+    hard = edited(audited / "old.json", ceiling_fraction=estimate(50.0, 49, 51))
     (audited / "hard.json").write_text(hard)
     done = command(*words, "hard.json", cwd=audited)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -115,8 +118,7 @@ def test_compare_ends_with_its_answer(report: gilx.Report, tmp_path: Path) -> No
     def write(name: str, share: float, model: str = "") -> None:
         values = json.loads(report.to_json())
         for row in values["rows"]:
-            interval = [share - 0.01, share + 0.01]
-            row.update(of_ceiling=share, of_ceiling_interval=interval)
+            row["ceiling_fraction"] = estimate(share, share - 0.01, share + 0.01)
         if model:
             values["environment"]["cpus"]["model"] = model
         (tmp_path / name).write_text(json.dumps(values))

@@ -17,7 +17,7 @@ from .interface import ROOT, gil_enabled, needs
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.any_python
 
 # What each page needs: modules, and programs.
 NEEDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

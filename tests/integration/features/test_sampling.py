@@ -119,7 +119,7 @@ def test_nested_watches_report_their_own_parts() -> None:
 
     found = first_that(tells_apart, lambda: conclusive(Nested))
     assert found.inner.wall < found.outer.wall
-    assert 0.1 < found.outer.held < 0.9
+    assert 0.1 < figure(found.outer, "held") < 0.9
 
 
 @needs_watch
@@ -128,8 +128,8 @@ def test_usage_names_the_threads_that_held_the_gil(watched: Watched) -> None:
     shares = {one.name: share_of_thread(one) for one in watched.usage.by_thread}
     assert next(iter(shares)) == "MainThread"
     low, high = bounds(watched.usage, "locked")
-    assert sum(shares.values()) == pytest.approx(watched.usage.locked, abs=0.02)
-    assert 0 <= low <= watched.usage.locked <= high <= 1
+    assert sum(shares.values()) == pytest.approx(figure(watched.usage, "locked"), abs=0.02)
+    assert 0 <= low <= watched.usage.locked.value <= high <= 1
     assert watched.usage.looks > 100
     assert watched.usage.backend
 
@@ -182,7 +182,7 @@ HOLD = 0.04
 
 def test_latency_has_the_delay_and_the_echoes_beside_a_callable(tmp_path: Path) -> None:
     length = int(HOLD * 1e9)
-    found = latency(partial(ckernels.spin, length, 0, length), (1,), 0.4)
+    found = latency(partial(ckernels.spin, length, 0, length), (1,), 1.2)
     alone, beside = found.rows
     assert (busy_threads(alone), busy_threads(beside)) == (0, 1)
     assert (alone.calls, beside.calls > 0) == (0, True)
@@ -197,7 +197,7 @@ def test_latency_has_the_delay_and_the_echoes_beside_a_callable(tmp_path: Path) 
         assert beside.max > HOLD / 5
     assert alone.echoes is not None, "there is no echo server on the loopback"
 
-    words = ("math:factorial", "500", LATENCY_SECONDS, "0.1", "--json")
+    words = ("math:factorial", "500", LATENCY_SECONDS, "0.3", "--json")
     done = command("latency", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert gilx.Latency.from_json(done.stdout).target == "math:factorial(500)"
@@ -205,12 +205,10 @@ def test_latency_has_the_delay_and_the_echoes_beside_a_callable(tmp_path: Path) 
 
 def test_release_costs_say_which_release_pays() -> None:
     costs = release_costs()
-    assert costs.release > 0
-    low, high = costs.release_interval
-    assert low <= costs.release <= high
+    assert 0 < costs.release.low <= costs.release.value <= costs.release.high
     assert (costs.handover is None) == (not gil_enabled())
     if costs.handover is not None:
-        assert costs.handover > 0
+        assert costs.handover.value > 0
     tiny, long = costs.says_of(1e-9), costs.says_of(10.0)
     assert tiny != long
     assert re.search(r"\d", str(costs))
@@ -240,7 +238,7 @@ def test_usage_predicts_more_threads_from_one() -> None:
     assert one.speedup == pytest.approx(1)
     assert one.speedup <= two.speedup <= many.speedup
     assert many.speedup <= many.bound * (1 + 1e-9)
-    assert many.bound == pytest.approx(1 / usage.held, rel=0.01)
+    assert many.bound == pytest.approx(1 / figure(usage, "held"), rel=0.01)
 
 
 # ---- the machine and the watch itself ----------------------------------------------------

@@ -43,7 +43,7 @@ def test_measure_states_an_interval_for_every_figure(report: gilx.Report) -> Non
     for row in report.rows:
         assert row.blocks == 6
         assert {len(times) for times in row.samples.values()} == {6}
-        for name in ("speedup", "ceiling", "of_ceiling"):
+        for name in ("speedup", "ceiling", "ceiling_fraction"):
             low, high = bounds(row, name)
             assert 0 < low <= figure(row, name) <= high < math.inf
         # From the raw samples of the blocks, as anyone would compute it.
@@ -80,7 +80,7 @@ def test_losses_blame_the_gil_where_it_was_held() -> None:
     held = partial(ckernels.spin, MS, 0, 10 * MS)
 
     def loss(row: Any) -> float:
-        return math.fsum(loss.amount for loss in row.losses if loss.name == "GIL")
+        return math.fsum(loss.amount for loss in row.losses if loss.cause == "GIL")
 
     row = first_that(
         lambda row: loss(row) > 0.2, lambda: only_row(measure(held, budget=0.5))
@@ -137,7 +137,7 @@ def test_grain_is_the_smallest_that_beats_one_thread(tmp_path: Path) -> None:
 
     found = gilx.grain(square, items=len(squares), workers=2, budget=0.3)
     assert [row.grain for row in found.rows] == sorted(row.grain for row in found.rows)
-    assert found.region > 0
+    assert figure(found, "region") > 0
     assert found.expected > 0
     for row in found.rows:
         low, high = bounds(row, "speedup")
