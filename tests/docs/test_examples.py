@@ -26,12 +26,20 @@ NEEDED = {
     "cython": "Cython",
     "pandas": "pandas",
 }
-# Scripts that measure for some seconds do it in less with this.
+# Scripts that measure for some seconds take `--quick`, with which they take less.
 QUICK = {"choose_a_pool", "pandas_pipeline", "image_filter", "server"}
 
 
 @pytest.mark.parametrize(
-    "script", sorted(ROOT.glob("examples/*.py")), ids=lambda path: path.stem
+    "script",
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=[pytest.mark.slow] if path.stem in QUICK else [],
+        )
+        for path in sorted(ROOT.glob("examples/*.py"))
+    ],
 )
 def test_examples(script: Path, tmp_path: Path) -> None:
     for word, module in NEEDED.items():

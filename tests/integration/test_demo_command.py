@@ -115,6 +115,7 @@ def test_chapters_as_json(tmp_path: Path) -> None:
     assert bool(told.free.calls) != gil_enabled()
 
 
+@pytest.mark.slow
 @needs_affinity
 def test_on_one_cpu(tmp_path: Path) -> None:
     cpu = str(min(os.sched_getaffinity(0)))

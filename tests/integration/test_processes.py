@@ -311,7 +311,10 @@ def test_workers_leave_ctrl_c_to_the_caller(pool: ProcessPool) -> None:
 
 
 @pytest.mark.parametrize("variant", ["python", "c-gil", "c-nogil"])
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "signal_number",
+    [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_workers_end_with_their_parent(variant: str, signal_number: int) -> None:
     parent = script(
         "import sys, gilx, numpy as np\n"

@@ -85,7 +85,14 @@ print(json.dumps(watches))
 """
 
 
-@pytest.mark.parametrize("kind", ["thread", "pool", "timer"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "thread",
+        pytest.param("pool", marks=pytest.mark.slow),
+        pytest.param("timer", marks=pytest.mark.slow),
+    ],
+)
 def test_each_of_two_threads_is_credited_with_its_own_holds(kind: str) -> None:
     for number in range(4):
         done = python(ONE_AFTER_ANOTHER, kind, "x" * 300 * number)
