@@ -128,7 +128,9 @@ def test_usage_names_the_threads_that_held_the_gil(watched: Watched) -> None:
     shares = {one.name: share_of_thread(one) for one in watched.usage.by_thread}
     assert next(iter(shares)) == "MainThread"
     low, high = bounds(watched.usage, "locked")
-    assert sum(shares.values()) == pytest.approx(figure(watched.usage, "locked"), abs=0.02)
+    assert sum(shares.values()) == pytest.approx(
+        figure(watched.usage, "locked"), abs=0.02
+    )
     assert 0 <= low <= watched.usage.locked.value <= high <= 1
     assert watched.usage.looks > 100
     assert watched.usage.backend
