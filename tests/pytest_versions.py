@@ -204,7 +204,7 @@ class Environment:
     def install(self, *words: str) -> None:
         """Have pip install something."""
         pip = (sys.executable, "-m", "pip", "--python", str(self._python))
-        options = ("-q", "--disable-pip-version-check")
+        options = ("-qq", "--disable-pip-version-check")
         subprocess.run([*pip, "install", *options, *words], check=True)
 
     def pytest(self, test: str, *options: str, ini: str = "") -> Result:
