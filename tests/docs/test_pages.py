@@ -53,6 +53,7 @@ def links(page: Path) -> list[str]:
     return _LINK.findall(prose(page.read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", BLOCKS)
 def test_code_of_pages(code: str, tmp_path: Path) -> None:
     if not (gil_enabled() and sys.platform == "linux") and re.search(

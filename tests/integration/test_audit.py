@@ -108,6 +108,7 @@ def work():
 """
 
 
+@pytest.mark.slow
 @needs_watch
 def test_first_calls_do_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -133,6 +134,7 @@ def test_what_looks_worse_is_measured_again() -> None:
     assert not any("again: " in text for text in shown)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(
         tmp_path,
@@ -162,6 +164,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "failed: ValueError" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_command_with_a_baseline(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

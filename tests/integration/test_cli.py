@@ -81,6 +81,7 @@ def work():
 """
 
 
+@pytest.mark.slow
 @needs_watch
 @pytest.mark.parametrize("timeline", [False, True])
 def test_probe_warms_up(tmp_path: Path, *, timeline: bool) -> None:
@@ -157,6 +158,7 @@ def test_latency() -> None:
     assert "On this machine:" in done.stdout
 
 
+@pytest.mark.slow
 def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "class A:\n    @staticmethod\n    def f(a, b):\n        assert (a, b) == (-1, 'x')\n"

@@ -105,6 +105,7 @@ def test_the_whole_story(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_chapters_as_json(tmp_path: Path) -> None:
     done = command("--chapter", "2,8", "--workers", "3", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -73,6 +73,7 @@ def test_a_kernel() -> None:
         assert row.reading
 
 
+@pytest.mark.slow
 def test_more_blocks_than_powers_of_two_that_are_floats() -> None:
     """Half as likely with each block, a chance is no float any more after 1,074."""
     row = one(measure(int, blocks=1100, repeat=1, budget=0.1))
@@ -86,6 +87,7 @@ def test_more_blocks_than_powers_of_two_that_are_floats() -> None:
         assert 0 < low <= high < math.inf or math.isnan(row.single_speedup.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["python", "numpy", "cython-nogil"])
 def test_variants_of_a_kernel(variant: str) -> None:
     row = one(measure("triad", variants=[variant], blocks=1))
@@ -95,6 +97,7 @@ def test_variants_of_a_kernel(variant: str) -> None:
     assert "1 block: too few for an interval" in row.notes
 
 
+@pytest.mark.slow
 @needs_gil
 def test_who_holds_the_gil_gets_no_faster() -> None:
     def hold() -> int:
@@ -306,6 +309,7 @@ def test_a_call_longer_than_the_budget() -> None:
     assert str(Report.from_json(report.to_json())) == str(report)
 
 
+@pytest.mark.slow
 def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
     calls: list[int] = []
 

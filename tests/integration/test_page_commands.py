@@ -66,6 +66,7 @@ def test_the_demo_without_the_library_tells_the_rest(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_plot_without_matplotlib_is_one_line(tmp_path: Path) -> None:
     words = ("measure", "time:sleep", "0.001", "--blocks", "1", "--plot", "x.png")
     done = gilx(*words, cwd=tmp_path, blocked="matplotlib matplotlib.figure")

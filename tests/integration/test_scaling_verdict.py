@@ -54,11 +54,13 @@ def in_turns() -> None:
         COMPUTE()
 
 
+@pytest.mark.slow
 @needs_two_cpus
 def test_a_lock_of_its_own_never_passes() -> None:
     assert judge_scaling(in_turns, budget=4).outcome != "pass"
 
 
+@pytest.mark.slow
 @needs_two_cpus
 def test_calls_that_can_not_be_sent_have_another_ceiling() -> None:
     found = judge_scaling(lambda: COMPUTE(), budget=3)  # noqa: PLW0108 - not to be sent
@@ -95,6 +97,7 @@ def data_of_this_process(sizes: list[int] = []) -> None:  # noqa: B006 - that is
         hashlib.sha256(bytes(size))
 
 
+@pytest.mark.slow
 @needs_two_cpus
 @needs_watch
 def test_a_long_first_call_is_not_what_is_judged() -> None:
@@ -116,6 +119,7 @@ def test_a_long_first_call_is_not_what_is_judged() -> None:
     assert release.held.interval[0] < 0.1
 
 
+@pytest.mark.slow
 @needs_two_cpus
 def test_processes_that_do_less(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_of_this_process, "__defaults__", ([3_000_000] * 5,))
@@ -123,6 +127,7 @@ def test_processes_that_do_less(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.outcome != "fail"
 
 
+@pytest.mark.slow
 @needs_two_cpus
 def test_it_starts_threads() -> None:
     def call() -> None:
@@ -199,6 +204,7 @@ def test_scaling_without_a_gil() -> None:
     assert scaling(found).release is None
 
 
+@pytest.mark.slow
 @needs_watch
 @needs_two_cpus
 def test_what_the_watch_saw_is_part_of_it() -> None:

@@ -24,6 +24,7 @@ def test_starts_and_stops_leave_nothing(name: str) -> None:
     assert (growth.threads, growth.files) == (0, 0)
 
 
+@pytest.mark.slow
 def test_many_threads_at_once() -> None:
     assert sum(many_threads(1.0, seed=1).values()) > 0
 

@@ -172,4 +172,4 @@ def test_time_after_the_last_sample_is_unknown() -> None:
     done = python(STARVED_AT_THE_END)
     assert done.returncode == 0, done.stderr
     # 15 ms of 115; three slices of some 1.3 ms may have no sample anyhow.
-    assert min(map(float, done.stdout.split())) > 0.08, done.stdout
+    assert min(map(float, done.stdout.split())) > 0.05, done.stdout

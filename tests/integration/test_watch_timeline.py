@@ -51,6 +51,7 @@ def test_a_thread_that_came_and_hardly_held_has_a_lane() -> None:
     assert lanes["released"].share("running") > lanes["released"].share("holding")
 
 
+@pytest.mark.slow
 @needs_watch
 def test_a_long_watch_keeps_exact_totals_and_a_late_timeline() -> None:
     with gilx.watch(cost=0.5) as watch:

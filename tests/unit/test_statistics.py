@@ -259,6 +259,7 @@ def test_the_interval_for_preset_blocks_misses_at_its_rate(
     assert 0.03 < misses / runs < 0.065
 
 
+@pytest.mark.slow
 def test_stopping_at_a_wanted_width_is_right_with_the_anytime_interval() -> None:
     rng = np.random.default_rng(3)
     missed = {"preset": 0, "anytime": 0}

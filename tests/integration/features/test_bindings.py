@@ -55,6 +55,7 @@ def has_crates(folder: Path) -> bool:
     return done.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", NEEDED)
 def test_page_on_bindings_leads_to_a_released_gil(page: str, tmp_path: Path) -> None:
@@ -143,6 +144,7 @@ def run_tests(
     return done.stdout, {word: int(count) for count, word in counts}
 
 
+@pytest.mark.slow
 @needs("pip", "Cython", "setuptools")
 def test_template_builds_and_its_tests_pass(
     template: tuple[Path, dict[str, str]],
@@ -155,6 +157,7 @@ def test_template_builds_and_its_tests_pass(
     assert "test_mix_releases_the_gil (releases_gil, " in text
 
 
+@pytest.mark.slow
 @needs("pip", "Cython", "setuptools")
 @pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to forget to release")
 def test_template_fails_where_the_release_was_forgotten(

@@ -182,6 +182,7 @@ def test_trace_has_what_perfetto_needs(watched: Watched, tmp_path: Path) -> None
 HOLD = 0.04
 
 
+@pytest.mark.slow
 def test_latency_has_the_delay_and_the_echoes_beside_a_callable(tmp_path: Path) -> None:
     length = int(HOLD * 1e9)
     found = latency(partial(ckernels.spin, length, 0, length), (1,), 1.2)
@@ -265,6 +266,7 @@ def test_doctor_prints_a_page_and_its_status_follows_from_it(tmp_path: Path) -> 
     assert is_fine == (done.returncode == 0)
 
 
+@pytest.mark.slow
 def test_selftest_trusts_the_watch_where_it_is_right(tmp_path: Path) -> None:
     # Of the few samples of so short a time too many may be off by chance, but not twice.
     for _ in range(3):

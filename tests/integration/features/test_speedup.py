@@ -74,6 +74,7 @@ def test_losses_add_up_to_the_missing_speedup(report: gilx.Report) -> None:
         assert missing == pytest.approx(2 - figure(row, "speedup"), abs=1e-9)
 
 
+@pytest.mark.slow
 @needs_watch
 @pytest.mark.skipif(usable_cpus() < 2, reason="threads need CPUs to wait for the GIL")
 def test_losses_blame_the_gil_where_it_was_held() -> None:

@@ -99,6 +99,7 @@ def test_verdict_on_scaling_never_passes_where_threads_take_turns() -> None:
     assert verdict.outcome != "pass"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(usable_cpus() < 2, reason="needs two CPUs")
 def test_verdict_on_scaling_passes_where_threads_wait_side_by_side() -> None:
     # Sleeping takes no CPU that others might need.

@@ -43,6 +43,7 @@ THREADS = """
 """
 
 
+@pytest.mark.slow
 def test_usage_of_program_leads_with_all_threads(tmp_path: Path) -> None:
     write(tmp_path / "script.py", THREADS)
     usage = gilx.GilUsage.from_json(

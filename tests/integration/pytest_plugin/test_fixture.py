@@ -47,6 +47,7 @@ def test_what_fails(pytester: pytest.Pytester) -> None:
     done.stdout.no_fnmatch_line("*checks.py:*")
 
 
+@pytest.mark.slow
 @needs_watch
 def test_real_verdicts(pytester: pytest.Pytester) -> None:
     """Whatever the machine does, no verdict is wrong."""
