@@ -61,6 +61,7 @@ def audit(*lines: Line) -> Audit:
     return Audit(lines, Environment.here())
 
 
+@pytest.mark.slow
 def test_an_audit() -> None:
     plan = Plan(
         (

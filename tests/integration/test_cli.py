@@ -129,6 +129,7 @@ def test_probe_of_a_call_that_raises() -> None:
     assert "gilx: what was seen of the call until then" in done.stderr
 
 
+@pytest.mark.slow
 @needs_watch
 def test_selftest() -> None:
     # On a machine that is busy with other things it may rightly say that it can't tell, and
@@ -198,6 +199,7 @@ def test_a_module_that_fails_is_one_line(code: str, words: str, tmp_path: Path) 
     assert done.stderr == f"gilx latency: target: can't import 'broken': {words}\n"
 
 
+@pytest.mark.slow
 def test_measure_writes_what_is_asked_for(tmp_path: Path) -> None:
     saved, lines = tmp_path / "a.json", tmp_path / "a.csv"
     words = ["measure", "collatz", "--size", "2000", "--workers", "1,2", "--blocks", "6"]

@@ -7,6 +7,7 @@ import pytest
 from tests.fuzz import compiled, run
 
 
+@pytest.mark.slow
 @pytest.mark.thread_unsafe(reason="takes signals")
 @pytest.mark.parametrize(
     ("subject", "calls"), [("compiled", 3000), ("files", 300), ("commands", 10)]

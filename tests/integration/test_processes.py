@@ -256,6 +256,7 @@ def test_ctrl_c_in_a_region(
     usable(pool)
 
 
+@pytest.mark.slow
 @pytest.mark.thread_unsafe(reason="takes signals")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_at_any_moment() -> None:

@@ -15,6 +15,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_starts_and_stops_leave_nothing(name: str) -> None:
     growth = cycle(name, 30)
@@ -29,6 +30,7 @@ def test_many_threads_at_once() -> None:
     assert sum(many_threads(1.0, seed=1).values()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_ends_at_any_moment(way: str) -> None:
     end_once(way, seed=1)

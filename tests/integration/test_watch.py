@@ -107,6 +107,7 @@ def test_released(name: str) -> None:
     assert usage.sentence().startswith("releases the GIL for")
 
 
+@pytest.mark.slow
 @needs_gil
 @pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize("name", HELD)
@@ -115,6 +116,7 @@ def test_held_beside_a_busy_thread(name: str) -> None:
     assert usage.held.interval[1] > 0.95, usage
 
 
+@pytest.mark.slow
 @needs_gil
 @pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize("name", RELEASED)

@@ -120,6 +120,7 @@ def idle() -> Iterator[Callable[[int], None]]:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [30, 100, 1000])
 def test_one_busy_thread_beside_many_idle_ones_is_known(
     count: int, idle: Callable[[int], None]

@@ -110,6 +110,7 @@ def test_primes_of_tiny_segments(implementation: Implementation) -> None:
         ]
 
 
+@pytest.mark.slow
 # The second has primes of all sizes, of which some meet few of the pieces that are sieved
 # at a time, and more than one window.
 @pytest.mark.parametrize(("limit", "segment"), [(2**40, 2**20), (10**10, 25 * 10**6)])

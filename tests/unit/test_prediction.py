@@ -110,6 +110,7 @@ class Simulation:
         self.after(self.waiting(), "ask")
 
 
+@pytest.mark.slow
 @pytest.mark.any_python
 @pytest.mark.parametrize("hold_scv", [0, 1, 4], ids=["fixed", "exponential", "hyper"])
 @pytest.mark.parametrize("delay_scv", [0, 1])

@@ -240,6 +240,7 @@ def test_looking_after_every_block_misleads_no_more_often_than_stated() -> None:
     assert looked_at_often(logs, 2 / 0.001).mean() < 0.001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [6, 7, 12, 21, 50])
 @pytest.mark.parametrize("spread", ["normal", "heavy", "skewed"])
 def test_the_interval_for_preset_blocks_misses_at_its_rate(

@@ -35,6 +35,8 @@ arguments = [0.002]
 budget = 2
 """
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -47,7 +49,6 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_audit_has_a_line_for_each_call_and_size(audited: Path) -> None:
     assert [one.name for one in read_plan(audited / "audit.toml").subjects] == [
         "total",
@@ -101,7 +102,6 @@ def test_audit_calls_worse_what_clearly_fell_behind_the_baseline(audited: Path) 
     assert changes(bad, good) == {"better"}
 
 
-@pytest.mark.slow
 def test_audit_with_a_baseline_ends_with_its_answer(audited: Path) -> None:
     easy = edited(audited / "old.json", ceiling_fraction=estimate(0.01, 0, 0.02))
     (audited / "easy.json").write_text(easy)

@@ -22,6 +22,8 @@ from .interface import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 GIL = gil_enabled()
 DRAWS = {
     name: importlib.util.find_spec(module) is not None
@@ -135,7 +137,6 @@ def assert_free(chapter: dict[str, Any]) -> None:
     assert bool(chapter["missing"]) == GIL
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("number", "name"), list(enumerate(CHAPTERS, 1)), ids=list(CHAPTERS)
@@ -184,7 +185,6 @@ def test_demo_makes_a_page_of_all_chapters(demo: Demo) -> None:
         assert title in " ".join(words.split())
 
 
-@pytest.mark.slow
 def test_demo_prints_chosen_chapters_as_json_only(tmp_path: Path) -> None:
     done = command("demo", "--quick", "--chapter", "2,8", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -52,6 +52,7 @@ def agrees(usage: gilx.GilUsage, spin: ckernels.SpinResult) -> bool:
 # ---- one call and a part of a program ----------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_watch
 @pytest.mark.parametrize(
     ("hold", "release"), [(1, 0), (1, 1), (0, 1)], ids=["held", "half", "released"]

@@ -92,6 +92,7 @@ def test_losses_blame_the_gil_where_it_was_held() -> None:
     assert loss(released) < 0.2
 
 
+@pytest.mark.slow
 def test_concurrency_tells_held_calls_from_released_ones() -> None:
     if usable_cpus() < 2:
         pytest.skip("calls can't overlap on one CPU")

@@ -94,6 +94,7 @@ def take_turns() -> None:
         RELEASES()
 
 
+@pytest.mark.slow
 def test_verdict_on_scaling_never_passes_where_threads_take_turns() -> None:
     verdict = testing.judge_scaling(take_turns, budget=3)
     assert verdict.outcome != "pass"
