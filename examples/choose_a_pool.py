@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import gilx
-from gilx.speedup.report import ReportRow
+from gilx import ReportRow
 
 WORKERS = 2
 RECORDS = [{"name": str(i), "value": i / 7} for i in range(5_000)]

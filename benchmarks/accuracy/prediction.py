@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 from gilx.ckernels import spin
 from gilx.rendering.text_table import format_table
 from gilx.sampling.prediction import predict
-from gilx.sampling.release_costs import costs
+from gilx.sampling.release_costs import release_costs
 from gilx.speedup.statistics import median_interval
 from gilx.system.environment import describe
 
@@ -98,7 +98,7 @@ def predictions(load: Load, counts: tuple[int, ...]) -> tuple[PredictionRow, ...
         hold_scv = delay_scv = 1.0
     else:
         hold_scv, delay_scv = 0.0, sleep_scv(SLEEP * load.hold)
-    price = costs(hold=load.hold, rounds=3).handover
+    price = release_costs(hold=load.hold, rounds=3).handover
     found = predict(
         counts,
         hold=hold,

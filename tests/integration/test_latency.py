@@ -18,7 +18,7 @@ from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.sampling import latency, release_costs
 from gilx.sampling.latency import Latency, LatencyRow
-from gilx.sampling.release_costs import Costs, costs
+from gilx.sampling.release_costs import ReleaseCosts, release_costs
 from tests.markers import needs_gil, needs_no_gil
 
 pytestmark = pytest.mark.concurrent_callers
@@ -159,7 +159,7 @@ def test_bad_arguments(arguments: dict[str, Any], words: str) -> None:
 
 
 def test_costs() -> None:
-    found = costs(rounds=2)
+    found = release_costs(rounds=2)
     assert (
         0 < found.release.interval[0] <= found.release.value <= found.release.interval[1]
     )
@@ -171,11 +171,11 @@ def test_costs() -> None:
     else:
         assert found.handover is None
     with pytest.raises(ArgumentError, match="hold: expected a finite number"):
-        costs(hold=0)
+        release_costs(hold=0)
     with pytest.raises(ArgumentError, match="rounds: expected at least 1"):
-        costs(rounds=0)
+        release_costs(rounds=0)
     with pytest.raises(ArgumentError, match="budget: expected above 0"):
-        costs(budget=0)
+        release_costs(budget=0)
 
 
 class Clock:
@@ -219,7 +219,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Cl
 def test_hand_overs_after_long_holds_are_estimated(
     clock: Clock, hold: float, measured: float, estimated_for: float | None
 ) -> None:
-    found = costs(hold=hold)
+    found = release_costs(hold=hold)
     assert clock.holds == [measured] * 7
     assert found.rounds == 7
     assert (found.hold, found.estimated_for) == (measured, estimated_for)
@@ -230,9 +230,9 @@ def test_hand_overs_after_long_holds_are_estimated(
     ("clock", "rounds"), [(0.15, 7), (0.6, 3), (1.1, 1), (60.0, 1)], indirect=["clock"]
 )
 def test_costs_end_with_their_budget(clock: Clock, rounds: int) -> None:
-    found = costs(hold=1.0)
+    found = release_costs(hold=1.0)
     assert found.rounds == rounds == len(clock.holds)
-    assert costs(budget=1e9, rounds=20).rounds == 20
+    assert release_costs(budget=1e9, rounds=20).rounds == 20
 
 
 @needs_gil
@@ -246,13 +246,13 @@ def test_costs_leave_the_switch_interval_alone(
         raise AssertionError("the switch interval was changed")
 
     monkeypatch.setattr("sys.setswitchinterval", refuse)
-    found = costs(hold=hold, rounds=1)
+    found = release_costs(hold=hold, rounds=1)
     assert found.handover is not None
     assert found.handover.value > 0
 
 
 def test_words_on_a_release() -> None:
-    known = Costs(
+    known = ReleaseCosts(
         Estimate(1e-7, 9e-8, 2e-7), Estimate(2e-5, 1e-5, 3e-5), 2e-4, gil=True, rounds=7
     )
     assert "is too small to pay: letting go and" in known.says_of(0)
@@ -264,7 +264,7 @@ def test_words_on_a_release() -> None:
     )
     assert "pays only in part" in known.says_of(1e-4)
     assert "a release of 1 ms pays: " in known.says_of(1e-3)
-    free = Costs(Estimate(1e-7, 9e-8, 2e-7), None, 2e-4, gil=False, rounds=7)
+    free = ReleaseCosts(Estimate(1e-7, 9e-8, 2e-7), None, 2e-4, gil=False, rounds=7)
     assert "there is no GIL" in free.says_of(1e-3)
     with pytest.raises(ArgumentError, match="released: expected a finite number"):
         known.says_of(-1)

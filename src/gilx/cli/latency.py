@@ -8,7 +8,7 @@ from gilx.cli.file_options import add_json, print_or_save
 from gilx.cli.option_types import number, whole_numbers
 from gilx.cli.target import add_target, find_target
 from gilx.sampling.latency import latency
-from gilx.sampling.release_costs import costs
+from gilx.sampling.release_costs import release_costs
 
 if TYPE_CHECKING:
     import argparse
@@ -52,6 +52,6 @@ def run(options: argparse.Namespace) -> int:
         period=options.period,
         budget=options.budget,
     )
-    text = "" if options.json == "-" else f"{found}\n\nOn this machine:\n{costs()}"
+    text = "" if options.json == "-" else f"{found}\n\nOn this machine:\n{release_costs()}"
     print_or_save(text, found.to_json(), options.json)
     return 0

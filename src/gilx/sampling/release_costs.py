@@ -21,7 +21,7 @@ from gilx.sampling.background_calls import Load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Costs", "costs"]
+__all__ = ["ReleaseCosts", "release_costs"]
 
 # Seconds: the longest hold after which a hand-over is measured. A thread that waits for
 # the GIL wakes up once a switch interval, 5 ms by default, to ask for it. However long a
@@ -30,7 +30,7 @@ _LONGEST_HOLD = 5e-3
 
 
 @dataclass(frozen=True)
-class Costs:
+class ReleaseCosts:
     """What letting the GIL go costs on this machine; medians of rounds, in seconds.
 
     An interval holds all rounds; with seven, it holds the true median in 98 % of cases.
@@ -95,7 +95,7 @@ class Costs:
         return "\n".join(lines)
 
 
-def costs(*, hold: float = 200e-6, rounds: int = 7, budget: float = 2.0) -> Costs:
+def release_costs(*, hold: float = 200e-6, rounds: int = 7, budget: float = 2.0) -> ReleaseCosts:
     """Measure what letting the GIL go costs on this machine.
 
     Uncontended: one thread lets it go and takes it back, over and over. Contended:
@@ -120,7 +120,7 @@ def costs(*, hold: float = 200e-6, rounds: int = 7, budget: float = 2.0) -> Cost
 
     Returns
     -------
-    Costs
+    ReleaseCosts
         Medians and intervals.
 
     Raises
@@ -143,7 +143,7 @@ def costs(*, hold: float = 200e-6, rounds: int = 7, budget: float = 2.0) -> Cost
         releases.append((cycles.held_max_ns - cycles.held_min_ns) * 1e-9 / cycles.cycles)
         if gil_enabled():
             handovers.append(_handover(measured))
-    return Costs(
+    return ReleaseCosts(
         release=_all_of(releases),
         handover=_all_of(handovers) if handovers else None,
         hold=measured,

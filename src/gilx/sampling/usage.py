@@ -339,7 +339,7 @@ class GilUsage:
 
         """
         from gilx.sampling.prediction import predict  # noqa: PLC0415 - loads NumPy
-        from gilx.sampling.release_costs import costs  # noqa: PLC0415 - for this only
+        from gilx.sampling.release_costs import release_costs  # noqa: PLC0415 - for this only
 
         if self.doubt:
             raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")
@@ -353,7 +353,7 @@ class GilUsage:
         release = min(max(0.0, self.cpu / self.repeats - hold), call - hold)
         handover_hold = None
         if handover is None:
-            price = costs(hold=max(hold / cycles, 1e-6))
+            price = release_costs(hold=max(hold / cycles, 1e-6))
             # None where this Python has no GIL to hand over, as another one had.
             handover = 0.0 if price.handover is None else price.handover.value
             handover_hold = None if price.estimated_for is None else price.hold

@@ -24,7 +24,7 @@ from gilx.estimate import Estimate
 from gilx.formatting import duration
 from gilx.pools.pool import Pool, Region
 from gilx.pools.serial import SerialPool
-from gilx.sampling.release_costs import costs
+from gilx.sampling.release_costs import release_costs
 from gilx.speedup.blocks import time_blocks
 from gilx.speedup.grain_items import GrainWork, items_of, work_of
 from gilx.speedup.grain_record import Grain, GrainRow
@@ -149,7 +149,7 @@ def grain(
         _row(size, samples["serial", size], samples["parallel", size]) for size in grains
     )
     found = _smallest(rows)
-    price = costs(rounds=3)
+    price = release_costs(rounds=3)
     return Grain(
         target=work.whole.variant.target,
         variant=None if work.problem is None else work.whole.variant.name,

@@ -92,23 +92,22 @@ def busy_threads(row: object) -> int:
 
 def release_costs() -> Any:
     """Return what a release costs on this machine."""
-    return importlib.import_module("gilx.sampling.release_costs").costs(rounds=2)
+    return gilx.release_costs(rounds=2)
 
 
 def predict(workers: Sequence[int], **options: Any) -> Any:
     """Predict the throughput of many workers from the figures of one."""
-    return importlib.import_module("gilx.sampling.prediction").predict(workers, **options)
+    return gilx.predict(workers, **options)
 
 
 def prediction_from_json(text: str) -> Any:
     """Return the prediction that was written as JSON."""
-    module = importlib.import_module("gilx.sampling.prediction")
-    return module.Prediction.from_json(text)
+    return gilx.Prediction.from_json(text)
 
 
 def timeline_from_json(text: str) -> Any:
     """Return the timeline that was written as JSON."""
-    return importlib.import_module("gilx.sampling.timeline").Timeline.from_json(text)
+    return gilx.Timeline.from_json(text)
 
 
 def demo_from_json(text: str) -> Any:
