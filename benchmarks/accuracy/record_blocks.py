@@ -6,7 +6,7 @@ stop when the answer is known: other rules may need more blocks. The file also h
 verdicts that today's rules reach from the recorded blocks, with what the watch saw and
 without it.
 `tests/unit/recorded_blocks.py` reads the file and replays it. Run this with nothing else
-running::
+running; what the file holds already is kept::
 
     python benchmarks/accuracy/record_blocks.py --minutes 25 FILE
 """
@@ -19,7 +19,7 @@ import random
 import sys
 import time
 from dataclasses import fields
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 from aa_comparison import neighbours
@@ -67,24 +67,15 @@ def record(kind: Kind, length: int, count: int) -> Trial:
     most = max(1, math.ceil(LONG / each))
     with Arms(call, WORKERS, most, None) as arms:
         calls = max(1, math.ceil(SHORT / each))
-        blocks = arms.blocks(
-            calls,
-            seconds=calls * each,
-            budget=SECONDS,
-            enough=lambda blocks: len(blocks) == SHORT_BLOCKS,
-        )
+        timed = arms.blocks(calls, seconds=calls * each, budget=SECONDS)
+        blocks = list(islice(timed, SHORT_BLOCKS))
         made.append(columns(blocks))
         tried = [blocks[i : i + 10] for i in range(0, len(blocks), 10)]
         if not all(
             Witnesses(some, WORKERS, EFFICIENCY, None).promising for some in tried
         ):
-            blocks = arms.blocks(
-                most,
-                seconds=most * each,
-                budget=SECONDS,
-                enough=lambda blocks: len(blocks) == LONG_BLOCKS,
-            )
-            made.append(columns(blocks))
+            timed = arms.blocks(most, seconds=most * each, budget=SECONDS)
+            made.append(columns(list(islice(timed, LONG_BLOCKS))))
         ceiling = arms.kind
     return Trial(kind, length, count, ceiling, release, tuple(made))
 
@@ -97,6 +88,8 @@ def main() -> None:
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     trials: list[Trial] = []
+    if options.file.exists():
+        trials += Recording.read(options.file.read_bytes()).trials
     cells = list(product(KINDS, LENGTHS))
     waiting: dict[int, list[tuple[Kind, int]]] = {count: [] for count in NEIGHBOURS}
     while time.monotonic() < end:

@@ -26,6 +26,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import mean, pstdev, quantiles
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,7 +36,7 @@ from gilx.ckernels import SpinResult, spin
 from gilx.pools import ThreadPool
 from gilx.pools.run import regions, run_all
 from gilx.rendering.text_table import format_table
-from gilx.speedup.blocks import time_blocks
+from gilx.speedup.blocks import interleaved, samples_of
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def slowdown(cost: float, blocks: int) -> str:
         for name, work in works.items():
             arms[name, False] = work
             arms[name, True] = partial(watched, work)
-        samples = time_blocks(arms, blocks)
+        samples = samples_of(islice(interleaved(arms), blocks))
     rows = []
     for name in works:
         ratios = [

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ from gilx import kernels
 from gilx.errors import ArgumentError
 from gilx.pools import SerialPool
 from gilx.pools.run import regions, run_all
-from gilx.speedup.blocks import calls_needed, time_blocks
+from gilx.speedup.blocks import calls_needed, interleaved, samples_of
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def timed(kernel: Kernel, blocks: int, times: int) -> Measured:
             "default": partial(many, count),
             "large": partial(run_all, pool, regions(large)),
         }
-        samples = time_blocks(arms, blocks, warm_up=False)
+        samples = samples_of(islice(interleaved(arms, warm_up=False), blocks))
     each = {
         "default": [seconds / count / units["default"] for seconds in samples["default"]],
         "large": [seconds / units["large"] for seconds in samples["large"]],

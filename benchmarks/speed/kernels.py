@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import one_thread  # noqa: F401 - before NumPy is loaded
@@ -26,7 +27,7 @@ from peers import LIBRARIES, peers
 from gilx import kernels
 from gilx.pools import SerialPool
 from gilx.pools.run import regions, run_all
-from gilx.speedup.blocks import time_blocks
+from gilx.speedup.blocks import interleaved, samples_of
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def timed(
             )
             for variant in variants
         }
-        samples = time_blocks(arms | beside.arms, blocks)
+        samples = samples_of(islice(interleaved(arms | beside.arms), blocks))
     each = {
         arm: [seconds / units[arm] for seconds in times] for arm, times in samples.items()
     }

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
@@ -33,7 +34,7 @@ import gilx
 from gilx import kernels, pools
 from gilx.errors import ArgumentError
 from gilx.pools.run import regions
-from gilx.speedup.blocks import time_blocks
+from gilx.speedup.blocks import interleaved, samples_of
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def timed(blocks: int, count: int) -> Measured:
     with ExitStack() as stack:
         once = gilx_arms(stack, missing) | peer_arms(stack, missing)
         arms = {name: partial(sample, each, count) for name, each in once.items()}
-        samples = time_blocks(arms, blocks)
+        samples = samples_of(islice(interleaved(arms), blocks))
     order = sorted(samples, key=lambda name: median(samples[name]))
     figures = [
         *(

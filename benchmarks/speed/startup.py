@@ -20,13 +20,14 @@ import sys
 import tempfile
 from functools import partial
 from importlib.metadata import entry_points
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from figures import Measured, difference, table
 
-from gilx.speedup.blocks import time_blocks
+from gilx.speedup.blocks import interleaved, samples_of
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def timed(blocks: int) -> Measured:
         arms: dict[str, Callable[[], float]] = {
             name: partial(_run, words, folder) for name, words in commands.items()
         }
-        seconds = time_blocks(arms, blocks)
+        seconds = samples_of(islice(interleaved(arms), blocks))
     above = partial(difference, unit="ms", scale=1e3)
     nothing = seconds["nothing"]
     figures = [

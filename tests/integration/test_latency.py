@@ -16,7 +16,8 @@ from gilx import ckernels
 from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
-from gilx.sampling import latency, release_costs
+from gilx.sampling import latency
+from gilx.sampling import release_costs as release_costs_module
 from gilx.sampling.latency import Latency, LatencyRow
 from gilx.sampling.release_costs import ReleaseCosts, release_costs
 from tests.markers import needs_gil, needs_no_gil
@@ -198,10 +199,10 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Clock:
     made = Clock(getattr(request, "param", 0.15))
-    monkeypatch.setattr(release_costs, "_handover", made.handover)
-    monkeypatch.setattr(release_costs, "gil_enabled", lambda: True)
+    monkeypatch.setattr(release_costs_module, "_handover", made.handover)
+    monkeypatch.setattr(release_costs_module, "gil_enabled", lambda: True)
     monkeypatch.setattr(
-        release_costs, "time", SimpleNamespace(perf_counter=made.perf_counter)
+        release_costs_module, "time", SimpleNamespace(perf_counter=made.perf_counter)
     )
     return made
 

@@ -7,10 +7,12 @@ import importlib
 import os
 import sys
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx.speedup.call_processes import NoProcessesError
 from gilx.testing.checked_call import CheckedCall, Limited
 from gilx.testing.scaling_arms import Arms
 
@@ -51,7 +53,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_block_has_all_arms() -> None:
     with Arms(CheckedCall(COMPUTE, (), None), 2, 3, None) as arms:
-        [one] = arms.blocks(3, seconds=0.01, budget=0.0, enough=lambda _: False)
+        [one] = arms.blocks(3, seconds=0.01, budget=0.0)
     assert arms.kind == "the same calls in processes"
     assert arms.doubt == ""
     assert min(one.serial, one.parallel, one.ceiling) > 0
@@ -71,13 +73,13 @@ def test_a_block_has_all_arms() -> None:
 
 def test_blocks_are_made_until_there_are_enough() -> None:
     with Arms(CheckedCall(COMPUTE, (), None), 2, 1, None) as arms:
-        assert len(arms.blocks(1, **ALL, enough=lambda found: len(found) == 4)) == 4
-        assert len(arms.blocks(1, **ALL, enough=lambda found: len(found) == 2)) == 2
+        assert len(list(islice(arms.blocks(1, **ALL), 4))) == 4
+        assert len(list(islice(arms.blocks(1, **ALL), 2))) == 2
 
 
 def test_what_can_not_be_sent_is_compared_with_other_work() -> None:
     with Arms(CheckedCall(lambda: COMPUTE(), (), None), 2, 1, None) as arms:  # noqa: PLW0108
-        [one] = arms.blocks(1, **ALL, enough=lambda _: True)
+        one = next(arms.blocks(1, **ALL))
     assert arms.kind.startswith("other work: ")
     assert arms.doubt.startswith("it can't be pickled")
     assert one.ceiling_serial is not None
@@ -88,7 +90,9 @@ def test_a_process_that_fails_late(calls: Any, tmp_path: Path) -> None:
     """What was timed until then is lost, and the ceiling is other work."""
     call = partial(calls.fails_elsewhere, os.getpid(), str(tmp_path / "n"))
     with Arms(CheckedCall(call, (), None), 2, 1, None) as arms:
-        found = arms.blocks(1, **ALL, enough=lambda blocks: len(blocks) == 5)
+        with pytest.raises(NoProcessesError):
+            list(arms.blocks(1, **ALL))
+        found = list(islice(arms.blocks(1, **ALL), 5))
     assert len(found) == 5
     assert all(one.ceiling_serial is not None for one in found)
     assert arms.doubt == "in a process it raised ValueError: late"
@@ -97,7 +101,7 @@ def test_a_process_that_fails_late(calls: Any, tmp_path: Path) -> None:
 def test_every_call_has_fresh_arguments(calls: Any) -> None:
     with Arms(CheckedCall(calls.use_up, (), calls.fresh), 2, 3, None) as arms:
         for some in (2, 3):
-            arms.blocks(some, **ALL, enough=lambda found: len(found) == 3)
+            assert len(list(islice(arms.blocks(some, **ALL), 3))) == 3
     assert arms.doubt == ""
     # In here: one block warms up, three count; alone and by two threads.
     assert len(calls.made) == (2 + 3) * 4 * 3

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Mapping, Sequence  # noqa: TC003 - reads records
+from collections.abc import Callable, Iterator, Mapping, Sequence  # noqa: TC003 - reads records
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -101,16 +101,10 @@ class _RecordedArms:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def blocks(
-        self, _calls: int, *, enough: Callable[[Sequence[Block]], bool], **_: float
-    ) -> list[Block]:
-        made: list[Block] = []
+    def blocks(self, _calls: int, **_: float) -> Iterator[Block]:
         for block in self._blocks.pop(0) if self._blocks else ():
-            made.append(block)
             self.count += 1
-            if enough(made):
-                break
-        return made
+            yield block
 
 
 def replay(trial: Trial) -> Outcomes:

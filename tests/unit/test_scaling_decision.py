@@ -17,7 +17,7 @@ from gilx.testing.scaling_verdict import judge_scaling
 from tests.markers import needs_two_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def scaling(verdict: Verdict) -> ScalingEvidence:
@@ -267,17 +267,10 @@ class MadeUp:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def blocks(
-        self, _: int, *, enough: Callable[[Sequence[Block]], bool], **_others: float
-    ) -> list[Block]:
-        found: list[Block] = []
+    def blocks(self, _: int, **_others: float) -> Iterator[Block]:
         for _number in range(self.made):
             reached, unhindered = (self._draw.lognormvariate(0, 0.1) for _ in range(2))
-            one = block(reached, unhindered / 2, 1.8)
-            found.append(Read(*astuple(one)))
-            if enough(found):
-                break
-        return found
+            yield Read(*astuple(block(reached, unhindered / 2, 1.8)))
 
 
 @needs_two_cpus

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import random
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from gilx.speedup import statistics
-from gilx.speedup.blocks import calls_needed, time_blocks
+from gilx.speedup.blocks import calls_needed, interleaved, samples_of
 from gilx.speedup.statistics import (
     NOTHING_KNOWN,
     RunningMedian,
@@ -25,7 +26,7 @@ from gilx.speedup.statistics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -300,19 +301,16 @@ def test_the_interval_is_between_the_right_places() -> None:
 def test_blocks_hold_every_arm_once_in_random_order() -> None:
     order: list[str] = []
     settled: list[int] = []
-    shown: list[int] = []
 
     def arm(name: str) -> float:
         order.append(name)
         return float(len(order))
 
-    samples = time_blocks(
+    timed = interleaved(
         {"a": lambda: arm("a"), "b": lambda: arm("b"), "c": lambda: arm("c")},
-        40,
-        between=shown.append,
         settle=lambda: settled.append(len(order)),
     )
-    assert shown == [0, *range(40)]
+    samples = samples_of(islice(timed, 40))
     assert settled == list(range(3 * 41))
     blocks = [tuple(order[i : i + 3]) for i in range(0, len(order), 3)]
     assert all(sorted(block) == ["a", "b", "c"] for block in blocks)
@@ -320,17 +318,18 @@ def test_blocks_hold_every_arm_once_in_random_order() -> None:
     assert [len(values) for values in samples.values()] == [40, 40, 40]
 
 
-def test_blocks_stop_when_there_are_enough() -> None:
-    def enough(samples: Mapping[str, Sequence[float]]) -> bool:
-        return len(samples["a"]) == 5
-
-    assert len(time_blocks({"a": lambda: 0.0}, 100, enough=enough)["a"]) == 5
+def test_nothing_is_timed_before_the_next_block_is_asked_for() -> None:
+    made: list[int] = []
+    timed = interleaved({"a": lambda: made.append(1) or 0.0}, warm_up=False)  # type: ignore[func-returns-value]
+    for number in range(1, 6):
+        assert next(timed) == {"a": 0.0}
+        assert len(made) == number
 
 
 def test_one_block_is_made_however_small_the_budget() -> None:
     for warm_up in (False, True):
-        samples = time_blocks({"a": lambda: 1.0}, 100, budget=1e-12, warm_up=warm_up)
-        assert samples == {"a": [1.0]}
+        timed = interleaved({"a": lambda: 1.0}, budget=1e-12, warm_up=warm_up)
+        assert samples_of(timed) == {"a": [1.0]}
 
 
 @pytest.mark.parametrize("each", [1e-9, 3e-7, 1e-3, 0.02, 5.0])

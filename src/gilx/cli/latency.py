@@ -52,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
         period=options.period,
         budget=options.budget,
     )
-    text = "" if options.json == "-" else f"{found}\n\nOn this machine:\n{release_costs()}"
+    text = (
+        "" if options.json == "-" else f"{found}\n\nOn this machine:\n{release_costs()}"
+    )
     print_or_save(text, found.to_json(), options.json)
     return 0

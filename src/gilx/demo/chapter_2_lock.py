@@ -17,7 +17,7 @@ from gilx.formatting import duration, percent
 from gilx.kernels.kernel import Variant
 from gilx.pools import ThreadPool
 from gilx.pools.pool import Region
-from gilx.speedup.blocks import time_blocks
+from gilx.speedup.blocks import interleaved, samples_of
 from gilx.speedup.statistics import log_ratios, median_ratio, preset_interval
 from gilx.speedup.timings import in_a_row
 from gilx.system.environment import usable_cpus
@@ -111,9 +111,12 @@ class Lock(Chapter):
                 for way in _WAYS
                 for pool in (one, threads)
             }
-            samples = time_blocks(
-                arms, effort.blocks, between=lambda n: effort.progress(f"block {n + 1}")
-            )
+            blocks = []
+            timed = interleaved(arms)
+            for done in range(effort.blocks):
+                effort.progress(f"block {done + 1}")
+                blocks.append(next(timed))
+            samples = samples_of(blocks)
         both = samples["atomic", _THREADS], samples["GIL held", _THREADS]
         return cls(
             missing=()

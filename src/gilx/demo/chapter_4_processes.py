@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median
 from typing import ClassVar, Self
 
@@ -25,7 +26,7 @@ from gilx.demo.echo_process import Courier
 from gilx.demo.problem_sizes import problem_size
 from gilx.formatting import duration, one_line
 from gilx.pools import start
-from gilx.speedup.blocks import time_blocks
+from gilx.speedup.blocks import interleaved, samples_of
 from gilx.speedup.measure import measure
 
 __all__ = ["Moving", "Processes", "pays_from"]
@@ -202,13 +203,11 @@ class Processes(Chapter):
 def _moving() -> Moving:
     data = bytes(_MEGABYTES << 20)
     with Courier() as courier:
-        samples = time_blocks(
-            {
-                "message": lambda: courier.round_trip(b""),
-                "data": lambda: courier.round_trip(data),
-            },
-            _BLOCKS,
-        )
+        arms = {
+            "message": lambda: courier.round_trip(b""),
+            "data": lambda: courier.round_trip(data),
+        }
+        samples = samples_of(islice(interleaved(arms), _BLOCKS))
         return Moving(
             start=courier.start_seconds,
             message=median(samples["message"]),

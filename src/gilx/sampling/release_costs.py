@@ -95,7 +95,9 @@ class ReleaseCosts:
         return "\n".join(lines)
 
 
-def release_costs(*, hold: float = 200e-6, rounds: int = 7, budget: float = 2.0) -> ReleaseCosts:
+def release_costs(
+    *, hold: float = 200e-6, rounds: int = 7, budget: float = 2.0
+) -> ReleaseCosts:
     """Measure what letting the GIL go costs on this machine.
 
     Uncontended: one thread lets it go and takes it back, over and over. Contended:

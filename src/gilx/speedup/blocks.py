@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
-__all__ = ["calls_needed", "time_blocks"]
+__all__ = ["calls_needed", "interleaved", "samples_of"]
 
 Arm = TypeVar("Arm", bound="Hashable")
 Sample = TypeVar("Sample")
@@ -22,70 +23,67 @@ Sample = TypeVar("Sample")
 _MOST_CALLS = 10_000_000
 
 
-def time_blocks(
+def interleaved(
     arms: Mapping[Arm, Callable[[], Sample]],
-    blocks: int,
     *,
     seed: int = 0,
-    between: Callable[[int], None] | None = None,
     settle: Callable[[], None] | None = None,
-    enough: Callable[[Mapping[Arm, Sequence[Sample]]], bool] | None = None,
     budget: float = math.inf,
     warm_up: bool = True,
-) -> dict[Arm, list[Sample]]:
-    """Time every arm once in each block, in an order drawn anew for each.
+) -> Iterator[dict[Arm, Sample]]:
+    """Yield blocks, in each of which every arm was timed once, in an order drawn anew.
+
+    The caller's loop says when there are enough; what it concludes then must be right
+    whenever one stops (see `gilx.speedup.statistics.anytime_interval`). Nothing is timed
+    while its body runs, so that it is the place to show progress.
 
     Parameters
     ----------
     arms : mapping
         What to time: functions that return their own duration, in seconds, or a sample
         that tells more.
-    blocks : int
-        How many blocks at most, at least 1.
     seed : int
         Seed of the orders.
-    between : callable, optional
-        Called with the number of blocks done before each one, the first one included:
-        the place to show progress, since nothing is being timed.
     settle : callable, optional
         Called before every arm: the place to wait until nothing from the arm before it
         uses a CPU, and to prepare what an arm uses up.
-    enough : callable, optional
-        Called with the samples after each block; true ends it. What is concluded then
-        must be right whenever one stops: see `gilx.speedup.statistics.anytime_interval`.
     budget : float
         Seconds: no block is begun that would be expected to end after them. One block is
         always made.
     warm_up : bool
-        Whether to make one block first that is not counted, to warm caches up.
+        Whether to make one block first that is not yielded, to warm caches up.
 
-    Returns
-    -------
+    Yields
+    ------
     dict
-        For each arm its samples, in the order of the blocks.
+        For each arm its sample.
 
     """
     orders = random.Random(seed)
-    samples: dict[Arm, list[Sample]] = {arm: [] for arm in arms}
-    begin = perf_counter()
-    first = -1 if warm_up else 0
-    for block in range(first, blocks):
-        spent = perf_counter() - begin
-        done = block - first
-        if block > 0 and spent * (done + 1) / done > budget:
-            break
-        if between is not None:
-            between(max(0, block))
-        order = list(arms)
-        orders.shuffle(order)
-        for arm in order:
+    spent = 0.0
+    for done in count():
+        # The warm-up is no block yet, and one is always made.
+        if done > warm_up and spent * (done + 1) / done > budget:
+            return
+        begin = perf_counter()
+        block: dict[Arm, Sample] = {}
+        for arm in orders.sample(list(arms), len(arms)):
             if settle is not None:
                 settle()
-            sample = arms[arm]()
-            if block >= 0:
-                samples[arm].append(sample)
-        if block >= 0 and enough is not None and enough(samples):
-            break
+            block[arm] = arms[arm]()
+        spent += perf_counter() - begin
+        if done >= warm_up:
+            yield block
+
+
+def samples_of(
+    blocks: Iterable[Mapping[Arm, Sample]],
+) -> dict[Arm, list[Sample]]:
+    """Return the samples of each arm, in the order of the blocks."""
+    samples: dict[Arm, list[Sample]] = {}
+    for block in blocks:
+        for arm, sample in block.items():
+            samples.setdefault(arm, []).append(sample)
     return samples
 
 

@@ -25,7 +25,7 @@ from gilx.formatting import duration
 from gilx.pools.pool import Pool, Region
 from gilx.pools.serial import SerialPool
 from gilx.sampling.release_costs import release_costs
-from gilx.speedup.blocks import time_blocks
+from gilx.speedup.blocks import interleaved, samples_of
 from gilx.speedup.grain_items import GrainWork, items_of, work_of
 from gilx.speedup.grain_record import Grain, GrainRow
 from gilx.speedup.statistics import (
@@ -182,13 +182,7 @@ def _samples(
 ) -> dict[tuple[str, int], list[float]]:
     """Return the times of each grain on one thread and on all workers."""
     places = random.Random(seed)
-    place = 0.0
-
-    def begin_block(done: int) -> None:
-        nonlocal place
-        place = places.random()
-        if progress is not None:
-            progress(f"block {done + 1} of {blocks}")
+    place = places.random()
 
     def arm(pool: Pool, size: int) -> Callable[[], float]:
         return lambda: _settled(pool, work.region(size * started.workers, place))
@@ -201,7 +195,14 @@ def _samples(
     # Regions one after the other find everybody awake, and cost less than those that come
     # after something else.
     arms["parallel", 0] = arm(started, 0)
-    return time_blocks(arms, blocks, seed=seed, between=begin_block)
+    made: list[dict[tuple[str, int], float]] = []
+    timed = interleaved(arms, seed=seed)
+    for done in range(blocks):
+        if progress is not None:
+            progress(f"block {done + 1} of {blocks}")
+        made.append(next(timed))
+        place = places.random()
+    return samples_of(made)
 
 
 def _settled(pool: Pool, region: Region) -> float:
@@ -230,7 +231,7 @@ def _plan(
         return sum(2 * workers * size * item + region for size in [0, *given])
 
     chosen = list(grains)
-    # One block more is not counted, see `time_blocks`.
+    # One block more is not counted, see `interleaved`.
     while len(chosen) > 1 and (_LEAST_BLOCKS + 1) * seconds(chosen) > budget:
         chosen.pop()
     needed = (_LEAST_BLOCKS + 1) * seconds(chosen)

@@ -15,7 +15,7 @@ from gilx.errors import WatchUnavailableError
 from gilx.pools import SerialPool
 from gilx.sampling.probe import probe, probe_warm
 from gilx.speedup.analysis import Found, nothing_compared, precise, row_of
-from gilx.speedup.blocks import time_blocks
+from gilx.speedup.blocks import interleaved, samples_of
 from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.ceilings import computing
 from gilx.speedup.statistics import RunningMedian
@@ -206,34 +206,45 @@ class RowMeter:
         budget = max(0.0, budget)
         likely = self._blocks or max(1, min(_MOST_BLOCKS, int(budget / block)))
 
-        def between(done: int) -> None:
-            self._show(f"block {done + 1} of {'' if self._blocks else 'up to '}{likely}")
-
         def settle() -> None:
             self._settle()
             for other in others_settle:
                 other()
 
+        # Who gave the number of blocks gets them. If it was set here and the machine
+        # becomes slow, it ends at twice the budget: then the number was not preset.
+        beyond = math.inf if settings.blocks else 2 * budget
+        timed = interleaved(
+            arms,
+            seed=settings.seed,
+            settle=settle,
+            budget=beyond if self._blocks else budget,
+            warm_up=block < budget / 4,
+        )
+        made: list[dict[str, Sample]] = []
+        logs = RunningMedian()
         try:
-            # Who gave the number of blocks gets them. If it was set here and the machine
-            # becomes slow, it ends at twice the budget: then the number was not preset.
-            beyond = math.inf if settings.blocks else 2 * budget
-            samples = time_blocks(
-                arms,
-                self._blocks or _MOST_BLOCKS,
-                seed=settings.seed,
-                between=between,
-                settle=settle,
-                enough=None if self._blocks else self._precise_enough(),
-                budget=beyond if self._blocks else budget,
-                warm_up=block < budget / 4,
-            )
+            for number in range(1, (self._blocks or _MOST_BLOCKS) + 1):
+                most = "" if self._blocks else "up to "
+                self._show(f"block {number} of {most}{likely}")
+                if (latest := next(timed, None)) is None:
+                    break
+                made.append(latest)
+                serial, parallel = latest["serial"], latest["parallel"]
+                logs.add(math.log(serial.seconds / parallel.seconds))
+                if not self._blocks and self._precise(logs):
+                    break
         except Exception as error:
             error.add_note(f"gilx: raised while {self._subject.name} was measured")
             raise
-        if self._blocks and len(samples["serial"]) < self._blocks:
+        if self._blocks and len(made) < self._blocks:
             self._blocks = None
-        return samples
+        return samples_of(made)
+
+    def _precise(self, logs: RunningMedian) -> bool:
+        """Return whether the interval of the speedup is as narrow as asked for."""
+        low, high = logs.interval()
+        return precise((math.exp(low), math.exp(high)), self._settings.precision)
 
     def _own_arms(self, repeat: int) -> dict[str, Callable[[], Sample]]:
         subject, workers = self._subject, self._workers
@@ -251,18 +262,6 @@ class RowMeter:
         self._pool.settle()
         if self._settings.setup is not None:
             self._settings.setup()
-
-    def _precise_enough(self) -> Callable[[Mapping[str, Sequence[Sample]]], bool]:
-        """Return a function to ask after each block whether there are enough."""
-        logs = RunningMedian()
-
-        def enough(samples: Mapping[str, Sequence[Sample]]) -> bool:
-            serial, parallel = samples["serial"][-1], samples["parallel"][-1]
-            logs.add(math.log(serial.seconds / parallel.seconds))
-            low, high = logs.interval()
-            return precise((math.exp(low), math.exp(high)), self._settings.precision)
-
-        return enough
 
     def _show(self, text: str) -> None:
         if self._settings.progress is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from gilx.pools import SerialPool, start
 from gilx.pools.pool import Region
-from gilx.speedup.blocks import time_blocks
+from gilx.speedup.blocks import interleaved
 from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
 from gilx.speedup.ceilings import computing
 from gilx.speedup.timings import Sample, calls_of, take_sample
@@ -16,7 +17,7 @@ from gilx.testing.checked_call import Limited
 from gilx.testing.verdict import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from types import TracebackType
 
     from gilx.testing.checked_call import CheckedCall
@@ -90,15 +91,8 @@ class Arms:
             raise
         return found
 
-    def blocks(
-        self,
-        calls: int,
-        *,
-        seconds: float,
-        budget: float,
-        enough: Callable[[Sequence[Block]], bool],
-    ) -> list[Block]:
-        """Make blocks until there are enough, or the budget is spent; return them.
+    def blocks(self, calls: int, *, seconds: float, budget: float) -> Generator[Block]:
+        """Yield blocks until the budget is spent; the caller may stop earlier.
 
         Parameters
         ----------
@@ -108,51 +102,42 @@ class Arms:
             How long they take one of them, about.
         budget : float
             Seconds. One block is always made.
-        enough : callable
-            Asked after each block.
+
+        Raises
+        ------
+        NoProcessesError
+            A process found out late that it can't make the calls. Blocks that are made
+            after that are beside another ceiling, and those before do not count.
 
         """
-        if self._processes is not None:
+        with ExitStack() as stack:
+            if self._processes is not None:
+                self.kind = "the same calls in processes"
+                ceiling = {"ceiling": partial(self._processes.take_sample, calls)}
+            else:
+                other = computing(self._workers, seconds)
+                stack.callback(other.close)
+                assert other.serial is not None  # other work has one of its own
+                self.kind = other.kind
+                ceiling = {
+                    "ceiling": partial(_wall, other.parallel, other.settle),
+                    "ceiling serial": partial(_wall, other.serial, other.settle),
+                }
             try:
-                return self._timed(calls, budget, enough, self._in_processes(calls))
+                for samples in self._timed(calls, budget, ceiling):
+                    yield _block(samples)
             except NoProcessesError as error:
-                # What a process can't do it may find out late.
                 self.doubt = str(error)
                 self._processes = None
-        self.kind, ceiling, close = self._other_work(seconds)
-        try:
-            return self._timed(calls, budget, enough, ceiling)
-        finally:
-            close()
-
-    def _in_processes(self, calls: int) -> dict[str, Callable[[], Sample]]:
-        assert self._processes is not None
-        self.kind = "the same calls in processes"
-        return {"ceiling": partial(self._processes.take_sample, calls)}
-
-    def _other_work(
-        self, seconds: float
-    ) -> tuple[str, dict[str, Callable[[], Sample]], Callable[[], None]]:
-        found = computing(self._workers, seconds)
-        assert found.serial is not None  # other work has one of its own
-        arms: dict[str, Callable[[], Sample]] = {
-            "ceiling": partial(_wall, found.parallel, found.settle),
-            "ceiling serial": partial(_wall, found.serial, found.settle),
-        }
-        return found.kind, arms, found.close
+                raise
 
     def _timed(
-        self,
-        calls: int,
-        budget: float,
-        enough: Callable[[Sequence[Block]], bool],
-        ceiling: Mapping[str, Callable[[], Sample]],
-    ) -> list[Block]:
+        self, calls: int, budget: float, ceiling: Mapping[str, Callable[[], Sample]]
+    ) -> Iterator[Mapping[str, Sample]]:
         call, workers = self._call, self._workers
         work = calls_of(call.make, call.name)
         alone = [Region(work, (), calls, "static")]
         together = [Region(work, (), workers * calls, "static")]
-        made: list[Block] = []
 
         def settle() -> None:
             self._threads.settle()
@@ -160,22 +145,12 @@ class Arms:
             if call.has_setup and self._processes is not None:
                 self._processes.prepare()
 
-        def judge(samples: Mapping[str, Sequence[Sample]]) -> bool:
-            made.append(_block({arm: found[-1] for arm, found in samples.items()}))
-            return enough(made)
-
-        time_blocks(
-            {
-                "serial": partial(take_sample, SerialPool(), alone),
-                "parallel": partial(take_sample, self._threads, together),
-                **ceiling,
-            },
-            _MOST_BLOCKS,
-            settle=settle,
-            enough=judge,
-            budget=budget,
-        )
-        return made
+        arms: dict[str, Callable[[], Sample]] = {
+            "serial": partial(take_sample, SerialPool(), alone),
+            "parallel": partial(take_sample, self._threads, together),
+            **ceiling,
+        }
+        return islice(interleaved(arms, settle=settle, budget=budget), _MOST_BLOCKS)
 
 
 def _wall(arm: Callable[[], float], settle: Callable[[], None]) -> Sample:

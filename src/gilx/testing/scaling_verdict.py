@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing, suppress
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from gilx.errors import (
 )
 from gilx.formatting import duration, percent
 from gilx.speedup.blocks import calls_needed
+from gilx.speedup.call_processes import NoProcessesError
 from gilx.system.environment import usable_cpus
 from gilx.testing.checked_call import CheckedCall, limits, raising
 from gilx.testing.release_verdict import notes_on_calls, watched, why_held
@@ -25,7 +27,7 @@ from gilx.testing.scaling_decision import ALPHA, FEWEST_BLOCKS, Witnesses
 from gilx.testing.verdict import Block, Outcome, ReleaseEvidence, ScalingEvidence, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["judge_scaling", "not_scaled"]
 
@@ -119,7 +121,7 @@ class _Judge:
         self._first: float | None = None
         self._kind = ""
         self._release: ReleaseEvidence | None = None
-        self._blocks: Sequence[Block] = ()
+        self._blocks: list[Block] = []
         self._found = self._witnesses(())
         self._longer = False  # whether blocks should be
         self._notes: list[str] = []
@@ -220,30 +222,33 @@ class _Judge:
     def _sample(self, arms: Arms, calls: int, each: float, *, last: bool) -> None:
         """Make blocks until it is clear, or of no use, or the budget is spent.
 
-        What decides is of blocks of one length: those before longer ones don't count. So
-        each witness may be wrong in twice the cases of one sequence, at most.
+        Blocks of one length and beside one ceiling decide: those before do not count. So
+        each witness may be wrong in at most twice the cases of one sequence.
         """
-
-        def enough(blocks: Sequence[Block]) -> bool:
-            if len(blocks) == 1:
-                # Also where calls turn out late not to run in processes, and the blocks
-                # are made anew beside another ceiling.
-                self._found = self._witnesses(())
-            self._blocks, found = blocks, self._found
-            found.add(blocks[-1])
-            if found.decision() is not None:
-                return True
-            if len(blocks) % _TRIED:
-                return False
-            if found.own_threads:
-                return True
-            self._longer = not (last or self._witnesses(blocks[-_TRIED:]).promising)
-            return self._longer
-
         self._calls = calls
-        self._blocks = arms.blocks(
-            calls, seconds=calls * each, budget=max(0.0, self._left()), enough=enough
-        )
+        while True:
+            self._blocks, self._found = [], self._witnesses(())
+            left = max(0.0, self._left())
+            blocks = arms.blocks(calls, seconds=calls * each, budget=left)
+            # Another ceiling is used next if the calls do not run in processes.
+            with suppress(NoProcessesError), closing(blocks):
+                self._judge(blocks, last=last)
+                return
+
+    def _judge(self, blocks: Iterable[Block], *, last: bool) -> None:
+        for block in blocks:
+            self._blocks.append(block)
+            self._found.add(block)
+            if self._found.decision() is not None:
+                return
+            if len(self._blocks) % _TRIED:
+                continue
+            if self._found.own_threads:
+                return
+            tried = self._witnesses(self._blocks[-_TRIED:])
+            self._longer = not (last or tried.promising)
+            if self._longer:
+                return
 
     def _witnesses(self, blocks: Sequence[Block]) -> Witnesses:
         return Witnesses(blocks, self._workers, self._efficiency, self._release)
