@@ -81,13 +81,16 @@ def resolve(
 def check_public_names(_app: Sphinx, env: BuildEnvironment) -> None:
     """Warn of public names that are not on a page."""
     objects = env.domains.python_domain.objects
-    for module in MODULES:
-        public = vars(importlib.import_module(module))
-        for name in public.get("__all__") or (name for name in public if name[0] != "_"):
+    for name in MODULES:
+        module = importlib.import_module(name)
+        names = getattr(module, "__all__", None) or [
+            each for each in vars(module) if each[0] != "_"
+        ]
+        for each in names:
             # Errors are listed where they are defined.
-            home = getattr(public.get(name), "__module__", module)
-            if not objects.keys() & {f"{module}.{name}", f"{home}.{name}"}:
-                _LOGGER.warning("%s.%s is not on a page of docs/api", module, name)
+            home = getattr(getattr(module, each), "__module__", name)
+            if not objects.keys() & {f"{name}.{each}", f"{home}.{each}"}:
+                _LOGGER.warning("%s.%s is not on a page of docs/api", name, each)
 
 
 def setup(app: Sphinx) -> None:

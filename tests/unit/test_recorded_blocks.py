@@ -19,7 +19,6 @@ pytestmark = pytest.mark.any_python
 FILE = Path(__file__).parents[1] / "data" / "recorded_blocks.json.gz"
 
 
-@pytest.mark.skipif(not FILE.exists(), reason=f"{FILE.name} is not recorded yet")
 def test_rules_reach_the_recorded_verdicts() -> None:
     recording = Recording.read(FILE.read_bytes())
     assert len(recording.trials) > 100

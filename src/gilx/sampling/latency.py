@@ -381,6 +381,3 @@ def _beyond(delay: float, baseline: float) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
-
-
-# ---- what letting the GIL go costs -----------------------------------------------------

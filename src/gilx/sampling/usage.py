@@ -329,8 +329,7 @@ class GilUsage:
         Returns
         -------
         Prediction
-            Calls per second for each number of threads, as `gilx.sampling.prediction`
-            has them.
+            Calls per second for each number of threads.
 
         Raises
         ------
