@@ -30,10 +30,11 @@ UNIT = ["tests/unit"]
 INTEGRATION = ["tests/integration"]
 EVERYTHING: list[str] = []  # pytest takes the folders that pyproject.toml names
 
-# Only `idle` runs tests that need an idle machine. Tests with the mark `any_python` find
-# the same on every version, so sessions that repeat tests leave them out.
+# Only `idle` runs tests that need an idle machine. Sessions that repeat tests leave out
+# those with the mark `any_python`, which find the same on every version, and `slow` ones.
 ALL = "not idle_machine"
-REPEATED = f"{ALL} and not any_python"
+REPEATED = f"{ALL} and not any_python and not slow"
+FEATURES = "tests/integration/features"
 
 
 # Helpers
@@ -100,13 +101,13 @@ def run_in_threads(session: nox.Session) -> None:
     run_pytest(session, EVERYTHING, marks, *options)
 
 
-def use_without_compiler(session: nox.Session) -> None:
+def use_without_compiler(session: nox.Session, *chapters: str) -> None:
     """Do what a user of a wheel does first, with no compiler on PATH."""
     path = {"PATH": session.bin}
     # There is nothing to watch without a GIL. Status 3 is that the machine is too busy.
     if not str(session.python).endswith("t"):
         session.run("gilx", "selftest", env=path, success_codes=[0, 3])
-    session.run("gilx", "demo", "--quick", env=path, silent=True)
+    session.run("gilx", "demo", "--quick", *chapters, env=path, silent=True)
     session.run("gilx", "--version", env=path)
 
 
@@ -219,9 +220,12 @@ def distributions(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests on one Python."""
     session.install("--only-binary=:all:", f"{build_wheel(session)}[test]", "pip")
-    first = session.python == PYTHONS[0]
-    run_pytest(session, EVERYTHING, ALL if first else REPEATED)
-    use_without_compiler(session)
+    if session.python == PYTHONS[0]:
+        run_pytest(session, EVERYTHING, ALL)
+    else:
+        run_pytest(session, [*UNIT, *INTEGRATION], REPEATED)
+    # The session `distributions` shows all chapters.
+    use_without_compiler(session, "--chapter=6,7,8")
     if str(session.python).endswith("t"):
         run_in_threads(session)
 
@@ -242,7 +246,8 @@ def oldest(session: nox.Session) -> None:
 def one_cpu(session: nox.Session) -> None:
     """Run the tests on one CPU."""
     session.install(f"{only('*.whl')}[test]", "pip")
-    run_pytest(session, EVERYTHING, REPEATED, launcher="taskset -c 0")
+    options = [f"--ignore={FEATURES}"]
+    run_pytest(session, INTEGRATION, REPEATED, *options, launcher="taskset -c 0")
 
 
 @nox.session(requires=["build"])
@@ -256,7 +261,9 @@ def threads(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests that a plain ``pytest`` leaves out because they take long."""
     session.install(f"{only('*.whl')}[test]", "pip")
-    run_pytest(session, EVERYTHING, f"{ALL} and slow")
+    files = [*UNIT, *INTEGRATION, "benchmarks/tests"]
+    # `neighbours` runs the rest, with more packages.
+    run_pytest(session, files, f"{ALL} and slow", f"--ignore={FEATURES}")
 
 
 @nox.session(requires=["build"], allow_parallel=False)
@@ -280,6 +287,7 @@ def neighbours(session: nox.Session) -> None:
     integration = [
         "tests/integration/test_executors.py",
         "tests/integration/pytest_plugin",
+        FEATURES,
     ]
     run_pytest(session, ["tests/docs", *integration], ALL)
 
@@ -321,7 +329,11 @@ def asan(session: nox.Session) -> None:
     run_pytest(
         session,
         [*UNIT, *INTEGRATION],
-        f"{REPEATED} and not slow",
+        REPEATED,
+        # They use compiled code as other tests do.
+        f"--ignore={FEATURES}",
+        "--ignore=tests/integration/probe_program",
+        "--ignore=tests/integration/pytest_plugin",
         # Python itself leaks at exit by design, so leaks are not looked for.
         ASAN_OPTIONS="detect_leaks=0:handle_segv=0",
         UBSAN_OPTIONS="print_stacktrace=1",
