@@ -19,6 +19,7 @@ import nox
 nox.needs_version = ">=2026.10"  # -j runs sessions side by side
 nox.options.default_venv_backend = "uv"
 nox.options.allow_parallel = True
+nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["tests-3.11", "lint"]
 
@@ -280,16 +281,21 @@ def idle(session: nox.Session) -> None:
 def neighbours(session: nox.Session) -> None:
     """Test what works with packages that are not installed with the rest."""
     session.install(
-        f"{only('*.whl')}[test,dask]", "pip", "cffi", "ipykernel", "loky", "matplotlib",
+        f"{only('*.whl')}[test,dask,html,plot]", "pip", "cffi", "ipykernel", "loky",
         "nanobind", "nbclient", "numba", "pandas", "pybind11", "pytest-benchmark",
         "pytest-cov", "pytest-run-parallel", "pytest-xdist",
     )  # fmt: skip
     integration = [
         "tests/integration/test_executors.py",
-        "tests/integration/pytest_plugin",
+        "tests/integration/pytest_plugin/test_companions.py",
+        "tests/integration/pytest_plugin/test_tracing.py",
         FEATURES,
     ]
-    run_pytest(session, ["tests/docs", *integration], ALL)
+    unit = [
+        f"tests/unit/test_{name}.py"
+        for name in ("audit", "demo_output_directory", "report", "timeline", "usage")
+    ]
+    run_pytest(session, ["tests/docs", *integration, *unit], ALL)
 
 
 @nox.session(requires=["build"])
@@ -309,9 +315,8 @@ def pages(session: nox.Session) -> None:
         "tests/unit/test_pages.py",
         "tests/integration/test_page_commands.py",
         "tests/integration/test_pages_in_browser.py",
-        "tests/docs/test_pages.py",
     ]
-    run_pytest(session, files, ALL, "-k", "page")
+    run_pytest(session, files, ALL)
 
 
 # Sanitizers and compilers

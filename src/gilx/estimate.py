@@ -16,14 +16,18 @@ __all__ = ["Estimate"]
 class Estimate:
     """A figure and the interval that it lies in, at 95 % unless its record says else.
 
-    A figure that is not known is not a number, and so are the ends of its interval. Where
-    the figure is known and its interval is not, the ends are as far apart as they can be:
-    `low` is the least possible value, `high` the greatest.
+    ``e.value`` is the figure as a float, ``f"{e:.2f}"`` the figure as text, and
+    ``str(e)`` the figure with its interval. An unknown figure is NaN, as are both ends.
+    If the figure is known and its interval is not, the ends are as far apart as they can
+    be.
     """
 
     value: float
+    """The figure."""
     low: float
+    """Lower end of the interval."""
     high: float
+    """Upper end of the interval."""
 
     @classmethod
     def unknown(cls) -> Estimate:
@@ -72,9 +76,14 @@ class Estimate:
         ends = (self.value, self.low, self.high)
         return tuple(None if math.isnan(end) else end for end in ends)
 
+    def __float__(self) -> float:
+        """Return the figure alone."""
+        return self.value
+
     def __format__(self, spec: str) -> str:
-        """Return the figure alone, formatted as a float, or all of it without a spec."""
-        return format(self.value, spec) if spec else str(self)
+        """Return the figure alone if a spec says how floats look, else all of it."""
+        of_float = "." in spec or spec[-1:] in tuple("eEfFgGn%")
+        return format(self.value if of_float else str(self), spec)
 
     def __str__(self) -> str:
         return self.text("{:.4g}".format) if self.known else "unknown"

@@ -232,8 +232,8 @@ def _plan(draw: Random) -> None:
             assert len(words) < 2000, f"{len(words)} characters of words"
             assert words.isprintable(), f"not a line that can be printed: {words[:200]!r}"
             return
-    assert plan.subjects
-    assert all(subject.target for subject in plan.subjects)
+    assert plan.entries
+    assert all(subject.target for subject in plan.entries)
 
 
 def fuzz(draw: Random, kinds: list[Any]) -> int:

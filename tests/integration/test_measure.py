@@ -103,13 +103,10 @@ def test_who_holds_the_gil_gets_no_faster() -> None:
     def hold() -> int:
         return sum(range(50_000))
 
-    for _ in range(5):
-        row = one(measure(hold, blocks=12, budget=1))
-        # More than 1 is impossible; one interval in twenty is wrong.
-        if row.speedup.interval[0] <= 1:
-            break
-    else:
-        pytest.fail(str(row))
+    row = one(measure(hold, blocks=12, budget=1))
+    # Threads that take turns use one CPU. They may still look faster than one thread: on a
+    # busy machine, two threads get a larger part of that CPU's time.
+    assert row.cpu_seconds < 1.1 * row.seconds
     assert row.held is None or row.held > 0.8
 
 

@@ -91,14 +91,14 @@ def test_a_plan_is_read(tmp_path: Path) -> None:
             """,
         )
     )
-    first, second = plan.subjects
+    first, second = plan.entries
     assert first.name == "builtins:sorted"
     assert (first.sizes, first.workers, first.budget) == ((3, 5), (2, 4), 2.0)
     assert first.call(3)() == [0, 1, 2]
     assert first.call(5)() == [0, 1, 2, 3, 4]
     assert (second.name, second.sizes, second.budget) == ("a sum", (None,), 1.5)
     assert second.call(None)() == 6
-    assert plan.only(["sum"]).subjects == (second,)
+    assert plan.only(["sum"]).entries == (second,)
     with pytest.raises(ArgumentError, match="only: expected part of one of the names"):
         plan.only(["nope"])
 
@@ -106,8 +106,8 @@ def test_a_plan_is_read(tmp_path: Path) -> None:
 def test_a_call_is_made_anew_where_it_is_sent() -> None:
     # A hash can't be pickled; what makes it can.
     setup = "import hashlib\nhash = hashlib.sha256(b'x' * size)"
-    subject = PlanEntry("a", "operator:methodcaller", setup, ("'digest'",))
-    call = pickle.loads(pickle.dumps(subject.call(3)))
+    entry = PlanEntry("a", "operator:methodcaller", setup, ("'digest'",))
+    call = pickle.loads(pickle.dumps(entry.call(3)))
     assert call.__qualname__ == "a [3]"
     digest = PlanEntry("b", "builtins:getattr", setup, ("hash", "'name'")).call(3)
     assert pickle.loads(pickle.dumps(digest))() == "sha256"
@@ -189,9 +189,9 @@ def test_plans_among_the_examples(path: Path) -> None:
     if "pandas" in path.stem:
         pytest.importorskip("pandas")
     plan = read_plan(path)
-    assert len(plan.subjects) > 5
-    for subject in plan.subjects:
-        subject.call(subject.sizes[0])()
+    assert len(plan.entries) > 5
+    for entry in plan.entries:
+        entry.call(entry.sizes[0])()
 
 
 def test_a_plan_that_is_no_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,6 +87,7 @@ from gilx import cli
             "json: expected the name of a file for JSON, got 'script.py'; write --json=-",
         ),
         (("grain", "--json", "json:loads"), "write --json=- in front of a target"),
+        (("measure", "--json", "collatz"), "write --json=- in front of a target"),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),
     ],

@@ -44,5 +44,8 @@ def test_arithmetic_keeps_the_ends_in_order() -> None:
 def test_text() -> None:
     assert str(HALF) == f"{HALF}" == "0.5 (0.4 to 0.6)"
     assert f"{HALF:.2f}" == "0.50"
+    assert f"{HALF:>18}" == "  0.5 (0.4 to 0.6)"
+    assert f"{HALF:.0%}" == "50%"
+    assert float(HALF) == 0.5
     assert HALF.text("{:.0%}".format) == "50% (40% to 60%)"
     assert str(UNKNOWN) == "unknown"

@@ -66,16 +66,16 @@ def perform(
     if baseline is not None:
         # A baseline that can't be used is refused before minutes were spent.
         compare(baseline, Audit((), environment), least=least, force=force)
-    cases = [(subject, size) for subject in plan.subjects for size in subject.sizes]
+    cases = [(entry, size) for entry in plan.entries for size in entry.sizes]
     lines = []
-    for number, (subject, size) in enumerate(cases, 1):
-        where = f"{number} of {len(cases)}, {subject.name}: "
-        line = _line(subject, size, where, progress)
+    for number, (entry, size) in enumerate(cases, 1):
+        where = f"{number} of {len(cases)}, {entry.name}: "
+        line = _line(entry, size, where, progress)
         if baseline is not None:
             alone = Audit((line,), environment)
             changes = compare(baseline, alone, least=least, force=force)
             if any(change.verdict == "worse" for change in changes):
-                line = _line(subject, size, f"{where}again: ", progress)
+                line = _line(entry, size, f"{where}again: ", progress)
         lines.append(line)
     if progress is not None:
         progress("")
@@ -83,7 +83,7 @@ def perform(
 
 
 def _line(
-    subject: PlanEntry,
+    entry: PlanEntry,
     size: int | None,
     where: str,
     progress: Callable[[str], None] | None,
@@ -94,15 +94,15 @@ def _line(
 
     try:
         show("setup")
-        call = subject.call(size)
+        call = entry.call(size)
         scaling = tuple(
-            _scaling(call, workers, subject.budget, show) for workers in subject.workers
+            _scaling(call, workers, entry.budget, show) for workers in entry.workers
         )
         show("hold fraction")
-        usage, doubt = _usage(call, subject.budget * _PROBE)
+        usage, doubt = _usage(call, entry.budget * _PROBE)
     except Exception as error:
         return Line(
-            name=subject.name,
+            name=entry.name,
             size=size,
             seconds=math.nan,
             held=Estimate.unknown(),
@@ -112,7 +112,7 @@ def _line(
             error=one_line(error),
         )
     return Line(
-        name=subject.name,
+        name=entry.name,
         size=size,
         seconds=math.nan if usage is None else usage.wall / usage.repeats,
         held=Estimate.unknown() if usage is None else usage.held,

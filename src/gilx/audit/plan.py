@@ -68,10 +68,10 @@ class PlanEntry:
 class Plan:
     """What to audit."""
 
-    subjects: tuple[PlanEntry, ...]
+    entries: tuple[PlanEntry, ...]
 
     def only(self, words: Sequence[str]) -> Plan:
-        """Return the plan of the subjects whose names have one of these words in them.
+        """Return the plan of the entries whose names have one of these words in them.
 
         Raises
         ------
@@ -80,12 +80,10 @@ class Plan:
 
         """
         chosen = tuple(
-            subject
-            for subject in self.subjects
-            if any(word in subject.name for word in words)
+            entry for entry in self.entries if any(word in entry.name for word in words)
         )
         if not chosen:
-            names = ", ".join(subject.name for subject in self.subjects)
+            names = ", ".join(entry.name for entry in self.entries)
             raise ArgumentError(
                 f"only: expected part of one of the names {names}; got"
                 f" {', '.join(map(repr, words))}"
@@ -183,18 +181,18 @@ def _plan(found: dict[str, Any]) -> Plan:
     calls = found.get("call", [])
     if not isinstance(calls, list) or not calls:
         raise ArgumentError("call: expected at least one table [[call]]")
-    subjects = tuple(
+    entries = tuple(
         _subject(f"call {number}", table, defaults)
         for number, table in enumerate(calls, 1)
     )
-    names = [subject.name for subject in subjects]
+    names = [entry.name for entry in entries]
     for name in names:
         if names.count(name) > 1:
             raise ArgumentError(
                 f"call: expected one {shown(name)}, got {names.count(name)}:"
                 " give them names"
             )
-    return Plan(subjects)
+    return Plan(entries)
 
 
 def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> PlanEntry:

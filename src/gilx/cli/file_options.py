@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gilx import kernels
 from gilx.errors import ArgumentError, MissingExtraError
 from gilx.files import replacing, save_text
 from gilx.rendering.vega_library import check_library
@@ -49,7 +50,8 @@ def add_json(
 
 def _json_file(given: str) -> str:
     """Return the name of a file for JSON, if it is not rather a command's target."""
-    if ":" in given or given.endswith((".py", ".pyz", ".zip")):
+    targets = given in kernels.names() or ":" in given
+    if targets or given.endswith((".py", ".pyz", ".zip")):
         raise argparse.ArgumentTypeError(
             f"expected the name of a file for JSON, got {given!r}; write --json=- in"
             " front of a target"

@@ -32,8 +32,11 @@ class Span(NamedTuple):
     """A time during which a thread did one thing, in seconds since the watch began."""
 
     start: float
+    """When it began."""
     end: float
+    """When it ended."""
     state: State
+    """What the thread did."""
 
 
 @dataclass(frozen=True)

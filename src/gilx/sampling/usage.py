@@ -71,8 +71,7 @@ class FirstCall:
 class GilUsage:
     """Who held the GIL while something ran, and for how long.
 
-    Intervals are ``(low, high)`` at 95 %; times are in seconds; shares are from 0 to 1,
-    and not a number where nothing could be told.
+    Times are in seconds. Shares are from 0 to 1, or unknown.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ class ReportRow:
     """One target, variant, pool and number of workers.
 
     Where too few blocks say nothing, intervals go from 0 to infinity. Numbers that could
-    not be measured are not a number, or None.
+    not be measured are NaN or None.
     """
 
     target: str
@@ -64,9 +64,9 @@ class ReportRow:
     """'preset': the number of blocks was set beforehand; 'anytime': it was not, and the
     interval is right whenever one stops."""
     single_speedup: Estimate
-    """The speedup of single calls, which M in a row leave behind: N calls in a row, over
-    one call of each worker. Of a callable with M above 1 only; otherwise it is
-    `speedup`, and this is unknown."""
+    """The speedup of single calls, which a sample of M calls in a row does not show: N
+    calls in a row, over one call of each worker. Of a callable with M above 1 only;
+    otherwise it is `speedup`, and this is unknown."""
     ceiling: Estimate
     """The speedup that the machine allowed in the same blocks."""
     ceiling_kind: str

@@ -140,7 +140,7 @@ class Environment:
 
         Returns
         -------
-        Comparison
+        EnvironmentDifference
             True where the machine is the same, as far as it can be told: two of the same
             make can't be told apart.
 

@@ -50,7 +50,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_audit_has_a_line_for_each_call_and_size(audited: Path) -> None:
-    assert [one.name for one in read_plan(audited / "audit.toml").subjects] == [
+    assert [one.name for one in read_plan(audited / "audit.toml").entries] == [
         "total",
         "sleep",
     ]
