@@ -432,8 +432,9 @@ static void note_holders(const sight *seen, gilx_look *look) {
 }
 
 /* Count one look that stands for that much time. A late one counts too, since there is
- * no better one for its time; but how much of the time is of that kind is told. */
-static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double weight) {
+ * no better one for its time; but how much of the time is of that kind is told. Returns
+ * whether it was late. */
+static bool count(gilx_sampler *sampler, const sight *seen, int64_t due, double weight) {
     gilx_totals *totals = &sampler->totals;
     const int64_t lateness = seen->at_ns - due;
     const bool late = lateness > LATE_NS;
@@ -467,6 +468,7 @@ static void count(gilx_sampler *sampler, const sight *seen, int64_t due, double 
         note_holders(seen, &look);
         sampler->looks[sampler->look_count++ % sampler->options.room] = look;
     }
+    return late;
 }
 
 /* ---- the thread ------------------------------------------------------------------- */
@@ -545,8 +547,10 @@ static void run(void *argument) {
         const int64_t missed = passed > slice || reference ? greater_of(passed, 0) : 0;
         if (due >= atomic_load(&sampler->begin_ns) &&
             seen.at_ns <= atomic_load(&sampler->end_ns)) {
-            count(sampler, &seen, due, (double)(slice + missed + paused));
-            if (reference) {
+            const bool late =
+                count(sampler, &seen, due, (double)(slice + missed + paused));
+            /* The spinning sampler itself needs some time between its looks. */
+            if (reference && !late && missed > LATE_NS) {
                 sampler->totals.unknown += (double)missed;
             }
         }

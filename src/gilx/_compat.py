@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import threading
 
-if TYPE_CHECKING:
-    import threading
+__all__ = ["all_threads", "gil_enabled", "interpreter_options", "owns", "x_option"]
 
-__all__ = ["gil_enabled", "interpreter_options", "owns", "x_option"]
+
+def all_threads() -> list[threading.Thread]:
+    """Return the threads whose objects still live, those that have ended included."""
+    # A set is copied at once; the weak set's own iterator fails when another thread is
+    # started meanwhile.
+    known = getattr(getattr(threading, "_dangling", None), "data", ())
+    return [one for reference in list(known) if (one := reference()) is not None]
 
 
 def gil_enabled() -> bool:

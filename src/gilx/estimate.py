@@ -29,6 +29,11 @@ class Estimate:
     high: float
     """Upper end of the interval."""
 
+    def __post_init__(self) -> None:
+        if not self.known:
+            object.__setattr__(self, "low", math.nan)
+            object.__setattr__(self, "high", math.nan)
+
     @classmethod
     def unknown(cls) -> Estimate:
         """Return the figure of which nothing is known."""
@@ -63,6 +68,8 @@ class Estimate:
 
     def text(self, form: Callable[[float], str]) -> str:
         """Return it as ``value (low to high)``, with each number in some form."""
+        if not self.known:
+            return "unknown"
         return f"{form(self.value)} ({form(self.low)} to {form(self.high)})"
 
     def __eq__(self, other: object) -> bool:
@@ -86,4 +93,4 @@ class Estimate:
         return format(self.value if of_float else str(self), spec)
 
     def __str__(self) -> str:
-        return self.text("{:.4g}".format) if self.known else "unknown"
+        return self.text("{:.4g}".format)

@@ -150,6 +150,10 @@ def test_a_thread_that_cannot_start_leaves_nobody_behind(
         ({"workers": [1.5]}, "workers: expected a whole number, got 1.5"),
         ({"period": 0}, "period: expected above 0"),
         ({"period": "x"}, "period: expected a number, got 'x'"),
+        (
+            {"period": 1.0, "echo": False},
+            "budget: expected at least 10 for wakes every 1",
+        ),
         ({"budget": -1}, "budget: expected a finite number, at least 0"),
     ],
 )

@@ -157,6 +157,7 @@ def test_reference_looks_all_the_time() -> None:
     with gilx.watch(reference=True) as watch:
         ckernels.spin(100_000, 100_000, 100_000_000)
     assert watch.usage.looks > 100
+    assert 0 <= watch.usage.unknown <= 1
 
 
 @needs_gil

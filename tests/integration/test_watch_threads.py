@@ -364,3 +364,16 @@ def test_without_a_thread_for_gilx_nothing_is_concluded() -> None:
     assert pool.startswith("3 workers: thread 2 of 3 could not be started:")
     if usable_cpus() > 1:
         assert "inconclusive: 2 workers: thread 2 of 2 could not be started" in scales
+
+
+def test_names_of_threads_can_be_printed_and_read_back() -> None:
+    name = "evil\x1b[31m\nheld: 0 %"
+    thread = threading.Thread(
+        target=ckernels.spin, args=(20_000_000, 0, 20_000_000), name=name
+    )
+    with gilx.watch() as watch:
+        thread.start()
+        thread.join()
+    assert gilx.GilUsage.from_json(watch.usage.to_json()) == watch.usage
+    assert gilx.Timeline.from_json(watch.timeline.to_json()) == watch.timeline
+    assert "\x1b" not in str(watch.usage)

@@ -14,6 +14,11 @@ UNKNOWN = Estimate.unknown()
 OPEN = Estimate(1.5, 0.0, math.inf)
 
 
+def test_an_unknown_figure_has_no_interval() -> None:
+    assert Estimate(math.nan, 0.0, 1.0) == UNKNOWN
+    assert math.isnan(Estimate(math.nan, 0.0, 1.0).high)
+
+
 def test_an_unknown_figure_equals_another_one() -> None:
     assert Estimate.unknown() == UNKNOWN
     assert pickle.loads(pickle.dumps(UNKNOWN)) == UNKNOWN

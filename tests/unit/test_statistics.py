@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gilx.speedup import statistics
-from gilx.speedup.blocks import calls_needed, interleaved, samples_of
+from gilx.speedup.blocks import AsItself, calls_needed, interleaved, samples_of
 from gilx.speedup.statistics import (
     NOTHING_KNOWN,
     RunningMedian,
@@ -324,6 +324,17 @@ def test_nothing_is_timed_before_the_next_block_is_asked_for() -> None:
     for number in range(1, 6):
         assert next(timed) == {"a": 0.0}
         assert len(made) == number
+
+
+def test_an_arm_may_raise_what_ends_iterators() -> None:
+    error = StopIteration("mine")
+
+    def arm() -> float:
+        raise error
+
+    with pytest.raises(StopIteration) as caught, AsItself():
+        next(interleaved({"a": arm}))
+    assert caught.value is error
 
 
 def test_one_block_is_made_however_small_the_budget() -> None:

@@ -13,7 +13,7 @@ from gilx.audit.comparison import compare
 from gilx.audit.measurement import perform
 from gilx.audit.plan import read_plan
 from gilx.audit.record import Audit
-from gilx.cli.file_options import add_json, print_or_save, read_record
+from gilx.cli.file_options import add_json, check_json, print_or_save, read_record
 from gilx.cli.option_types import number
 from gilx.cli.progress import show
 from gilx.formatting import percent
@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Audit, print the tables and write the file."""
+    check_json(options.json)
     plan = read_plan(options.plan)
     if options.only:
         plan = plan.only(options.only)

@@ -11,7 +11,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from gilx.cli.file_options import add_json, check_file, check_page, save
+from gilx.cli.file_options import add_json, check_json, check_page, save
 from gilx.cli.option_types import whole_number, whole_numbers
 from gilx.cli.progress import show
 from gilx.demo.chapter_5_libraries import pin_blas
@@ -69,8 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print chapter by chapter, and save what is asked for."""
-    if options.json not in (None, "-"):
-        check_file("json", options.json)
+    check_json(options.json)
     draws = importlib.util.find_spec("matplotlib") is not None
     lines: list[str] = []
     page = options.html is not None and _can_make_page(options.html)

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from gilx.cli.file_options import add_json, print_or_save
+from gilx.cli.file_options import add_json, check_json, print_or_save
 from gilx.cli.option_types import number
 from gilx.cli.progress import show
 from gilx.errors import ArgumentError, number_between
@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look, print the page, and return 1 if something is doubtful."""
+    check_json(options.json)
     seconds = number_between("seconds", options.seconds, 0.1, 3600)
     _import(options.modules or ["numpy"])
     show(f"watching the machine for {duration(seconds)}")

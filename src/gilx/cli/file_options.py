@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_json",
     "check_file",
+    "check_json",
     "check_page",
     "check_picture",
     "print_or_save",
@@ -124,6 +125,19 @@ def check_file(name: str, path: str) -> None:
                 pass
     except (OSError, ValueError) as error:
         raise _cannot(name, path, error) from None
+
+
+def check_json(path: str | None) -> None:
+    """Do nothing if JSON can be written where the option ``--json`` says, if anywhere.
+
+    Raises
+    ------
+    ArgumentError
+        As for `check_file`.
+
+    """
+    if path not in (None, "-"):
+        check_file("json", path)
 
 
 def check_page(name: str, path: str) -> None:

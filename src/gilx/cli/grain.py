@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
-from gilx.cli.file_options import add_json, print_or_save
+from gilx.cli.file_options import add_json, check_json, print_or_save
 from gilx.cli.option_types import number, whole_number
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print what was found."""
+    check_json(options.json)
     target: Any = options.target
     if ":" in target:
         # Bound to no arguments: the library gives it a start and a stop.

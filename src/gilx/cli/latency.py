@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.cli.file_options import add_json, print_or_save
+from gilx.cli.file_options import add_json, check_json, print_or_save
 from gilx.cli.option_types import number, whole_numbers
 from gilx.cli.target import add_target, find_target
 from gilx.sampling.latency import latency
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print the table, or JSON."""
+    check_json(options.json)
     call = find_target(options.target, options.arguments)
     found = latency(
         call,

@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
-from gilx.cli.file_options import add_json, check_page, save, save_figure
+from gilx.cli.file_options import (
+    add_json,
+    check_file,
+    check_json,
+    check_page,
+    check_picture,
+    save,
+    save_figure,
+)
 from gilx.cli.option_types import number, whole_number, whole_numbers, words
 from gilx.cli.progress import show
 from gilx.cli.target import find_target
@@ -103,6 +111,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print the table and write the files that are asked for."""
+    check_json(options.json)
     target: str | Callable[[], object] = options.target
     if ":" in options.target:
         target = find_target(options.target, options.arguments)
@@ -116,8 +125,12 @@ def run(options: argparse.Namespace) -> int:
             f"argument 1: expected none, since a kernel takes its own; got"
             f" {options.arguments[0]!r}"
         )
-    if options.plot == "-":
-        raise ArgumentError("plot: expected the name of a file, got '-'")
+    if options.json == options.csv == "-":
+        raise ArgumentError("csv: expected a file's name, since --json has the output")
+    if options.csv not in (None, "-"):
+        check_file("csv", options.csv)
+    if options.plot is not None:
+        check_picture("plot", options.plot)
     if options.html is not None:
         check_page("html", options.html)
     report = measure(

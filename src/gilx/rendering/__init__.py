@@ -40,8 +40,16 @@ def render(record: object, form: str) -> Any:  # noqa: ANN401 - as various as th
     object
         Text or a figure of matplotlib's, as the form has it.
 
+    Raises
+    ------
+    TypeError
+        There is no such form of such a record.
+
     """
-    names = [kind.__name__ for kind in type(record).__mro__]
-    place = next(p for name in names if (p := _RENDERERS.get((name, form))) is not None)
-    module, _, function = place.partition(":")
-    return getattr(importlib.import_module(f"{__name__}.{module}"), function)(record)
+    for kind in type(record).__mro__:
+        place = _RENDERERS.get((kind.__name__, form))
+        if place is not None and kind.__module__.startswith("gilx."):
+            module, _, function = place.partition(":")
+            renderer = importlib.import_module(f"{__name__}.{module}")
+            return getattr(renderer, function)(record)
+    raise TypeError(f"{type(record).__name__} has no form {form!r}")

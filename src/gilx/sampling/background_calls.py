@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from gilx.errors import WorkersUnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -53,8 +55,14 @@ class Load:
 
     def __enter__(self) -> Load:
         try:
-            for thread in self._threads:
-                thread.start()
+            for number, thread in enumerate(self._threads, 1):
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    raise WorkersUnavailableError(
+                        f"{len(self._threads)} workers: thread {number} could not be"
+                        f" started: {error}"
+                    ) from error
             self._ready.wait()
         except BaseException:
             # A thread that could not be started, or Ctrl-C: nobody is to be left behind.

@@ -195,11 +195,16 @@ def latency(
     budget = above_zero("budget", budget)
     call = partial(fn, *args) if args else fn
     draw = random.Random(seed)
-    call()
     measured = {count: _Samples() for count in counts}
     # Round trips and stops are each measured for half as long as delays are taken.
     parts = 1 + 0.5 * echo + 0.5 * (not gil_enabled())
     seconds = budget / len(measured) / parts / _ROUNDS
+    if seconds < period:
+        raise ArgumentError(
+            f"budget: expected at least {period * budget / seconds:.2g} for wakes every"
+            f" {period:g} seconds, got {budget:g}"
+        )
+    call()
     with _echo_peer(wanted=echo) as peer:
         for _ in range(_ROUNDS):
             for count in draw.sample(list(measured), len(measured)):

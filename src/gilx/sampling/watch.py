@@ -12,8 +12,10 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gilx._compat import all_threads
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.estimate import Estimate
+from gilx.formatting import printable
 from gilx.sampling.hold_fraction import Seen
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.timeline import Timeline, lanes_of
@@ -413,18 +415,11 @@ def _names_of(threads: Iterable[threading.Thread]) -> dict[int, str]:
     here = threading.get_ident(), threading.get_native_id()
     return {
         # In the child of a fork, a Thread object still has the number that it had before.
-        here[1] if thread.ident == here[0] else thread.native_id: thread.name
+        here[1] if thread.ident == here[0] else thread.native_id: printable(thread.name)
         for thread in threads
         if thread.native_id is not None
     }
 
 
 def _ended_threads() -> list[threading.Thread]:
-    # They are in no list that is public, only in a set of weak references. A set is
-    # copied at once; who iterates over the weak set's own iterator fails when another
-    # thread is started meanwhile.
-    known = getattr(getattr(threading, "_dangling", None), "data", ())
-    threads = [reference() for reference in list(known)]
-    return [
-        one for one in threads if one is not None and one.ident and not one.is_alive()
-    ]
+    return [one for one in all_threads() if one.ident and not one.is_alive()]

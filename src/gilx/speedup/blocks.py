@@ -14,13 +14,35 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from types import TracebackType
 
-__all__ = ["calls_needed", "interleaved", "samples_of"]
+__all__ = ["AsItself", "calls_needed", "interleaved", "samples_of"]
 
 Arm = TypeVar("Arm", bound="Hashable")
 Sample = TypeVar("Sample")
 
 _MOST_CALLS = 10_000_000
+
+
+class _StoppedError(Exception):
+    """Carries a `StopIteration` out of a generator, which would turn it into another."""
+
+
+class AsItself:
+    """Context that raises a `StopIteration` of an arm of `interleaved` as itself."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, _StoppedError):
+            assert error.__cause__ is not None  # as it was raised
+            raise error.__cause__ from None
 
 
 def interleaved(
@@ -58,6 +80,11 @@ def interleaved(
     dict
         For each arm its sample.
 
+    Raises
+    ------
+    BaseException
+        Whatever an arm raises; a `StopIteration` as itself in a context of `AsItself`.
+
     """
     orders = random.Random(seed)
     spent = 0.0
@@ -68,9 +95,12 @@ def interleaved(
         begin = perf_counter()
         block: dict[Arm, Sample] = {}
         for arm in orders.sample(list(arms), len(arms)):
-            if settle is not None:
-                settle()
-            block[arm] = arms[arm]()
+            try:
+                if settle is not None:
+                    settle()
+                block[arm] = arms[arm]()
+            except StopIteration as error:
+                raise _StoppedError from error
         spent += perf_counter() - begin
         if done >= warm_up:
             yield block

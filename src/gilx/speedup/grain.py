@@ -25,7 +25,7 @@ from gilx.formatting import duration
 from gilx.pools.pool import Pool, Region
 from gilx.pools.serial import SerialPool
 from gilx.sampling.release_costs import release_costs
-from gilx.speedup.blocks import interleaved, samples_of
+from gilx.speedup.blocks import AsItself, interleaved, samples_of
 from gilx.speedup.grain_items import GrainWork, items_of, work_of
 from gilx.speedup.grain_record import Grain, GrainRow
 from gilx.speedup.statistics import (
@@ -197,11 +197,12 @@ def _samples(
     arms["parallel", 0] = arm(started, 0)
     made: list[dict[tuple[str, int], float]] = []
     timed = interleaved(arms, seed=seed)
-    for done in range(blocks):
-        if progress is not None:
-            progress(f"block {done + 1} of {blocks}")
-        made.append(next(timed))
-        place = places.random()
+    with AsItself():
+        for done in range(blocks):
+            if progress is not None:
+                progress(f"block {done + 1} of {blocks}")
+            made.append(next(timed))
+            place = places.random()
     return samples_of(made)
 
 

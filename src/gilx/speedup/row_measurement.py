@@ -15,7 +15,7 @@ from gilx.errors import WatchUnavailableError
 from gilx.pools import SerialPool
 from gilx.sampling.probe import probe, probe_warm
 from gilx.speedup.analysis import Found, nothing_compared, precise, row_of
-from gilx.speedup.blocks import interleaved, samples_of
+from gilx.speedup.blocks import AsItself, interleaved, samples_of
 from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.ceilings import computing
 from gilx.speedup.statistics import RunningMedian
@@ -223,17 +223,18 @@ class RowMeter:
         )
         made: list[dict[str, Sample]] = []
         logs = RunningMedian()
+        most = "" if self._blocks else "up to "
         try:
-            for number in range(1, (self._blocks or _MOST_BLOCKS) + 1):
-                most = "" if self._blocks else "up to "
-                self._show(f"block {number} of {most}{likely}")
-                if (latest := next(timed, None)) is None:
-                    break
-                made.append(latest)
-                serial, parallel = latest["serial"], latest["parallel"]
-                logs.add(math.log(serial.seconds / parallel.seconds))
-                if not self._blocks and self._precise(logs):
-                    break
+            with AsItself():
+                for number in range(1, (self._blocks or _MOST_BLOCKS) + 1):
+                    self._show(f"block {number} of {most}{likely}")
+                    if (latest := next(timed, None)) is None:
+                        break
+                    made.append(latest)
+                    serial, parallel = latest["serial"], latest["parallel"]
+                    logs.add(math.log(serial.seconds / parallel.seconds))
+                    if not self._blocks and self._precise(logs):
+                        break
         except Exception as error:
             error.add_note(f"gilx: raised while {self._subject.name} was measured")
             raise

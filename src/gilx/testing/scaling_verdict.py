@@ -17,7 +17,7 @@ from gilx.errors import (
     number_between,
 )
 from gilx.formatting import duration, percent
-from gilx.speedup.blocks import calls_needed
+from gilx.speedup.blocks import AsItself, calls_needed
 from gilx.speedup.call_processes import NoProcessesError
 from gilx.system.environment import usable_cpus
 from gilx.testing.checked_call import CheckedCall, limits, raising
@@ -170,6 +170,7 @@ class _Judge:
             )
         with (
             raising(self._call.name),
+            AsItself(),
             Arms(self._call, workers, more, self._limit_threads) as arms,
         ):
             self._sample(arms, calls, each, last=more == calls)
