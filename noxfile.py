@@ -36,6 +36,11 @@ EVERYTHING: list[str] = []  # pytest takes the folders that pyproject.toml names
 ALL = "not idle_machine"
 REPEATED = f"{ALL} and not any_python and not slow"
 FEATURES = "tests/integration/features"
+# Features that need other packages.
+NEIGHBOURS = [
+    f"{FEATURES}/test_{name}.py"
+    for name in ("bindings", "demo", "output", "pools", "pytest_plugin", "team")
+]
 
 
 # Helpers
@@ -107,7 +112,7 @@ def use_without_compiler(session: nox.Session, *chapters: str) -> None:
     path = {"PATH": session.bin}
     # There is nothing to watch without a GIL. Status 3 is that the machine is too busy.
     if not str(session.python).endswith("t"):
-        session.run("gilx", "selftest", env=path, success_codes=[0, 3])
+        session.run("gilx", "selftest", "--seconds=0.3", env=path, success_codes=[0, 3])
     session.run("gilx", "demo", "--quick", *chapters, env=path, silent=True)
     session.run("gilx", "--version", env=path)
 
@@ -224,7 +229,9 @@ def tests(session: nox.Session) -> None:
     if session.python == PYTHONS[0]:
         run_pytest(session, EVERYTHING, ALL)
     else:
-        run_pytest(session, [*UNIT, *INTEGRATION], REPEATED)
+        # Whole features are tried on the oldest Python and on the newest stable one.
+        options = [] if session.python == "3.14" else [f"--ignore={FEATURES}"]
+        run_pytest(session, [*UNIT, *INTEGRATION], REPEATED, *options)
     # The session `distributions` shows all chapters.
     use_without_compiler(session, "--chapter=6,7,8")
     if str(session.python).endswith("t"):
@@ -264,7 +271,8 @@ def slow(session: nox.Session) -> None:
     session.install(f"{only('*.whl')}[test]", "pip")
     files = [*UNIT, *INTEGRATION, "benchmarks/tests"]
     # `neighbours` runs the rest, with more packages.
-    run_pytest(session, files, f"{ALL} and slow", f"--ignore={FEATURES}")
+    rest = [f"--ignore={path}" for path in NEIGHBOURS]
+    run_pytest(session, files, f"{ALL} and slow", *rest)
 
 
 @nox.session(requires=["build"], allow_parallel=False)
@@ -289,7 +297,7 @@ def neighbours(session: nox.Session) -> None:
         "tests/integration/test_executors.py",
         "tests/integration/pytest_plugin/test_companions.py",
         "tests/integration/pytest_plugin/test_tracing.py",
-        FEATURES,
+        *NEIGHBOURS,
     ]
     unit = [
         f"tests/unit/test_{name}.py"
