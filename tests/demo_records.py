@@ -16,39 +16,33 @@ from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
 from gilx.demo.demo_record import Story
 from gilx.estimate import Estimate
-from gilx.speedup.report import Loss
+from gilx.speedup.losses import Loss
 from gilx.system.environment import Environment
+from tests.made_up_rows import ROW, changed
 
 
 def row(name: str = "a", **changes: Any) -> Speedup:
     """A speedup of two threads that take turns, but for the changes."""
-    fields: dict[str, Any] = {
-        "name": name,
-        "pool": "threads",
-        "workers": 2,
-        "serial": 0.02,
-        "seconds": 0.02,
+    given: dict[str, Any] = {
         "speedup": 1.0,
         "interval": (0.98, 1.02),
         "ceiling": 1.95,
         "ceiling_interval": (1.9, 1.98),
-        "ceiling_kind": "the same calls in processes",
-        "fraction": 0.51,
-        "held": 1.0,
+        "ceiling_fraction": 0.51,
         "losses": (Loss("GIL", 0.96, "seen"), Loss("dispatch", 0.04, "seen")),
+        "serial_seconds": 0.02,
+        "seconds": 0.02,
+        "repeat": 1,
         "notes": (),
+        **changes,
     }
-    fields |= changes
-    return Speedup(
-        speedup=Estimate(fields.pop("speedup"), *fields.pop("interval")),
-        ceiling=Estimate(fields.pop("ceiling"), *fields.pop("ceiling_interval")),
-        ceiling_fraction=Estimate(fields.pop("fraction"), 0.0, 1.0),
-        **fields,
-    )
+    given["speedup"] = Estimate(given["speedup"], *given.pop("interval"))
+    given["ceiling"] = Estimate(given["ceiling"], *given.pop("ceiling_interval"))
+    return Speedup.of(changed(ROW, **given), name)
 
 
 def scaling(name: str = "b") -> Speedup:
-    return row(name, speedup=1.9, interval=(1.85, 1.94), fraction=0.97, held=0.0)
+    return row(name, speedup=1.9, interval=(1.85, 1.94), ceiling_fraction=0.97, held=0.0)
 
 
 OUTCOMES = {

@@ -98,9 +98,15 @@ def try_once(cell: Cell) -> tuple[Trial, Verdict | None]:
         return Trial(found.outcome, found.seconds, None, held, found.reason), found
     found = judge_scaling(work, workers=2, efficiency=EFFICIENCY)
     assert isinstance(found.evidence, ScalingEvidence)
-    blocks = [b.serial + b.parallel + b.ceiling for b in found.evidence.blocks]
+    comparison = found.evidence.comparison
+    # The serial run does a part of the work only.
+    arms = {**comparison.samples, "serial": ()}
+    alone = [seconds / comparison.workers for seconds in comparison.samples["serial"]]
+    blocks = [
+        sum(times) for times in zip(alone, *filter(None, arms.values()), strict=True)
+    ]
     block = median(blocks) if blocks else None
-    share = found.evidence.ceiling_fraction
+    share = comparison.ceiling_fraction
     figure = share.value if share.known else None
     return Trial(found.outcome, found.seconds, block, figure, found.reason), found
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gilx.rendering.text_table import format_table
-from gilx.speedup.statistics import anytime_interval, preset_interval
+from gilx.speedup.statistics import RunningMedian
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +48,12 @@ def bootstrap_misses(logs: NDArray[np.float64]) -> float:
     return misses / len(logs)
 
 
+def misses(logs: list[float], *, preset: bool) -> bool:
+    """Return whether the interval of the median ratio excludes 1."""
+    ratio = RunningMedian(logs).ratio(preset=preset)
+    return not ratio.low <= 1 <= ratio.high
+
+
 def main() -> None:
     """Simulate, and print the shares of intervals that miss."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -58,8 +64,8 @@ def main() -> None:
         for blocks in BLOCKS:
             logs = samples(spread, options.runs, blocks)
             preset, anytime = (
-                sum(not low <= 1 <= high for low, high in map(interval, logs.tolist()))
-                for interval in (preset_interval, anytime_interval)
+                sum(misses(row, preset=kind) for row in logs.tolist())
+                for kind in (True, False)
             )
             lines.append(
                 (

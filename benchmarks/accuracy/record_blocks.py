@@ -18,23 +18,31 @@ import math
 import random
 import sys
 import time
-from dataclasses import fields
 from itertools import islice, product
 from pathlib import Path
 
 from aa_comparison import neighbours
 from flake_calls import Kind, Work
 
-from gilx.testing.checked_call import CheckedCall
+from gilx.pools import start
+from gilx.speedup.arms import Arms
+from gilx.speedup.comparison import Block, RunningComparison
+from gilx.speedup.prepared_call import PreparedCall
+from gilx.speedup.scaling_decision import ScalingDecision
+from gilx.speedup.targets import CallableTarget
 from gilx.testing.release_verdict import watched
-from gilx.testing.scaling_arms import Arms
-from gilx.testing.scaling_decision import Witnesses
-from gilx.testing.verdict import Block
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))  # for the tests' reader of the file
 
-from tests.unit.recorded_blocks import EFFICIENCY, WORKERS, Recording, Trial, replay  # noqa: E402
+from tests.unit.recorded_blocks import (  # noqa: E402
+    EFFICIENCY,
+    WORKERS,
+    Recording,
+    Trial,
+    columns_of,
+    replay,
+)
 
 KINDS: tuple[Kind, ...] = ("released", "held", "half", "memory")
 LENGTHS = (2, 20)
@@ -45,37 +53,31 @@ SHORT_BLOCKS, LONG_BLOCKS = 30, 20
 SECONDS = 5.0  # of blocks of one length, at most
 
 
-def rounded(value: float | None) -> float | None:
-    """Return a time with the digits that matter, so that the file is small."""
-    return None if value is None else float(f"{value:.4g}")
-
-
-def columns(blocks: list[Block]) -> dict[str, tuple[float | None, ...]]:
-    """Return the fields of blocks, each with a value for every block."""
-    return {
-        field.name: tuple(rounded(getattr(block, field.name)) for block in blocks)
-        for field in fields(Block)
-    }
+def promising(blocks: list[Block]) -> bool:
+    """Return whether more of such blocks may show enough."""
+    comparison = RunningComparison(WORKERS)
+    for block in blocks:
+        comparison.add(block)
+    return ScalingDecision(comparison, EFFICIENCY, None).promising
 
 
 def record(kind: Kind, length: int, count: int) -> Trial:
     """Make one trial beside so many neighbours, which run already."""
-    call = CheckedCall(Work(kind, length), (), None)
+    call = PreparedCall(Work(kind, length), (), None)
     release = watched(call, 1 / (WORKERS * EFFICIENCY), 6.0, warmup=15.0)
     each = release.call_seconds
     made: list[dict[str, tuple[float | None, ...]]] = []
-    most = max(1, math.ceil(LONG / each))
-    with Arms(call, WORKERS, most, None) as arms:
-        calls = max(1, math.ceil(SHORT / each))
-        timed = arms.blocks(calls, seconds=calls * each, budget=SECONDS)
-        blocks = list(islice(timed, SHORT_BLOCKS))
-        made.append(columns(blocks))
-        tried = [blocks[i : i + 10] for i in range(0, len(blocks), 10)]
-        if not all(
-            Witnesses(some, WORKERS, EFFICIENCY, None).promising for some in tried
-        ):
-            timed = arms.blocks(most, seconds=most * each, budget=SECONDS)
-            made.append(columns(list(islice(timed, LONG_BLOCKS))))
+    with start("threads", WORKERS) as pool, Arms(CallableTarget(call), pool) as arms:
+
+        def blocks(seconds: float, count: int) -> list[Block]:
+            calls = max(1, math.ceil(seconds / each))
+            timed = arms.blocks(calls, seconds=calls * each, budget=SECONDS)
+            return list(islice(timed, count))
+
+        short = blocks(SHORT, SHORT_BLOCKS)
+        made.append(columns_of(short))
+        if not all(promising(short[i : i + 10]) for i in range(0, len(short), 10)):
+            made.append(columns_of(blocks(LONG, LONG_BLOCKS)))
         ceiling = arms.kind
     return Trial(kind, length, count, ceiling, release, tuple(made))
 

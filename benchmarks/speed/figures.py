@@ -13,12 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from gilx.rendering.text_table import format_table
-from gilx.speedup.statistics import (
-    log_ratios,
-    median_interval,
-    median_ratio,
-    preset_interval,
-)
+from gilx.speedup.statistics import RunningMedian, log_ratios, median_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,8 +80,8 @@ def ratio(
     name: str, numerators: Sequence[float], denominators: Sequence[float]
 ) -> Figure:
     """Return the ratio of two arms within each block, their number set beforehand."""
-    low, high = preset_interval(log_ratios(numerators, denominators))
-    return Figure(name, median_ratio(numerators, denominators), low, high)
+    found = RunningMedian(log_ratios(numerators, denominators)).ratio(preset=True)
+    return Figure(name, found.value, found.low, found.high)
 
 
 def difference(

@@ -89,7 +89,7 @@ def measure(subject: str, *, quick: bool = False) -> Measured:
         precision=PRECISION,
     )
     [row] = report.rows
-    if row.blocks == 0:
+    if row.comparison.blocks == 0:
         return Measured((), {"of-ceiling": "; ".join(row.notes)})
     figures = (
         Figure(
@@ -101,7 +101,7 @@ def measure(subject: str, *, quick: bool = False) -> Measured:
         Figure("speedup", row.speedup.value, *row.speedup.interval),
         Figure("ceiling", row.ceiling.value, *row.ceiling.interval),
     )
-    return Measured(figures, samples=row.samples)
+    return Measured(figures, samples=row.comparison.samples)
 
 
 if __name__ == "__main__":

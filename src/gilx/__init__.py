@@ -42,11 +42,12 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import ThreadShare as ThreadShare
     from gilx.sampling.watch import Watch as Watch
     from gilx.sampling.watch import watch as watch
+    from gilx.speedup.comparison import Comparison as Comparison
     from gilx.speedup.grain import grain as grain
     from gilx.speedup.grain_record import Grain as Grain
     from gilx.speedup.grain_record import GrainRow as GrainRow
+    from gilx.speedup.losses import Loss as Loss
     from gilx.speedup.measure import measure as measure
-    from gilx.speedup.report import Loss as Loss
     from gilx.speedup.report import Report as Report
     from gilx.speedup.report import ReportRow as ReportRow
     from gilx.speedup.report_comparison import RowChange as RowChange
@@ -64,6 +65,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
+    "Comparison",
     "Conditions",
     "Environment",
     "EnvironmentDifference",
@@ -133,7 +135,9 @@ _NAMES = {
     "gilx.speedup.grain": "grain",
     "gilx.speedup.grain_record": "Grain GrainRow",
     "gilx.speedup.measure": "measure",
-    "gilx.speedup.report": "Loss Report ReportRow",
+    "gilx.speedup.comparison": "Comparison",
+    "gilx.speedup.losses": "Loss",
+    "gilx.speedup.report": "Report ReportRow",
     "gilx.speedup.report_comparison": "RowChange compare",
     "gilx.system.conditions": "Conditions Snapshot between snapshot",
     "gilx.system.diagnostics": "Finding examine",

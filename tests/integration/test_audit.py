@@ -3,62 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gilx.audit import (
     Audit,
-    Line,
     Plan,
     PlanEntry,
-    Scaling,
     perform,
 )
 from gilx.cli import main
-from gilx.estimate import Estimate
-from gilx.system.environment import Environment
+from tests.audit_records import audit, line, written
 from tests.markers import needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def written(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "audit.toml"
-    path.write_text(text)
-    return path
-
-
-def scaling(fraction: float, width: float = 0.01, **changes: Any) -> Scaling:
-    made = Scaling(
-        workers=2,
-        blocks=20,
-        speedup=Estimate(2 * fraction, 1.0, 2.0),
-        ceiling=Estimate(2.0, 1.9, 2.1),
-        ceiling_kind="the same calls in processes",
-        ceiling_fraction=Estimate(fraction, fraction - width, fraction + width),
-        reading="scales",
-    )
-    return replace(made, **changes)
-
-
-def line(held: float, share: float, **changes: Any) -> Line:
-    made = Line(
-        name="f",
-        size=None,
-        seconds=0.1,
-        held=Estimate(held, held - 0.01, held + 0.01),
-        longest_hold=(0.0, 0.1),
-        doubt="",
-        scaling=(scaling(share),),
-    )
-    return replace(made, **changes)
-
-
-def audit(*lines: Line) -> Audit:
-    return Audit(lines, Environment.here())
 
 
 @pytest.mark.slow

@@ -212,7 +212,7 @@ def test_measure_writes_what_is_asked_for(tmp_path: Path) -> None:
     assert [row.workers for row in report.rows] == [1, 2]
     assert len(lines.read_text().splitlines()) == 3
     done = command(*words, "--json", "-")
-    assert gilx.Report.from_json(done.stdout).rows[1].blocks == 6
+    assert gilx.Report.from_json(done.stdout).rows[1].comparison.blocks == 6
 
 
 def test_measure_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,9 +247,10 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     values = json.loads(first.read_text())
     # Whatever a busy machine made of so few blocks.
-    values["rows"][0] |= {"ceiling_fraction": {"value": 0.9, "low": 0.85, "high": 0.95}}
+    comparison = values["rows"][0]["comparison"]
+    comparison["ceiling_fraction"] = {"value": 0.9, "low": 0.85, "high": 0.95}
     first.write_text(json.dumps(values))
-    values["rows"][0] |= {"ceiling_fraction": {"value": 0.01, "low": 0.01, "high": 0.011}}
+    comparison["ceiling_fraction"] = {"value": 0.01, "low": 0.01, "high": 0.011}
     worse = tmp_path / "worse.json"
     worse.write_text(json.dumps(values))
     assert run_here(capsys, "compare", str(first), str(worse)).returncode == 1

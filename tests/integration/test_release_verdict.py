@@ -14,8 +14,8 @@ from gilx.errors import NoGilError, WatchUnavailableError
 from gilx.estimate import Estimate
 from gilx.sampling.hold_fraction import Seen
 from gilx.sampling.ratio_interval import Ratio, interval
+from gilx.speedup.prepared_call import PreparedCall
 from gilx.testing import ReleaseEvidence, release_verdict
-from gilx.testing.checked_call import CheckedCall
 from gilx.testing.release_verdict import (
     judge_hold,
     judge_release,
@@ -165,7 +165,7 @@ def test_every_further_look_has_less_error_to_spend(
 ) -> None:
     monkeypatch.setattr(ReleaseEvidence, "side", 0)
     monkeypatch.setattr(release_verdict, "_STAGE", 0.02)
-    found = watched(CheckedCall(time.sleep, (0.001,), None), 0.1, 0.5)
+    found = watched(PreparedCall(time.sleep, (0.001,), None), 0.1, 0.5)
     assert found.stages >= 3
     assert found.level == 1 - 1e-3 / (found.stages * (found.stages + 1))
     spent = sum(1e-3 / (k * (k + 1)) for k in range(1, 100_000))

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx.pools import ThreadPool
+from gilx.speedup.arms import Arms
 from gilx.speedup.call_processes import NoProcessesError
-from gilx.testing.checked_call import CheckedCall, Limited
-from gilx.testing.scaling_arms import Arms
+from gilx.speedup.prepared_call import PreparedCall
+from gilx.speedup.targets import CallableTarget
+from gilx.speedup.thread_limits import Limited
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 COMPUTE = partial(hashlib.pbkdf2_hmac, "sha256", b"password", b"salt", 5_000)
-ALL = {"seconds": 0.01, "budget": 60.0}
+ALL: Any = {"seconds": 0.01, "budget": 60.0}
 
 MODULE = """
 import os
@@ -51,58 +55,83 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("gilx_calls_to_send")
 
 
-def test_a_block_has_all_arms() -> None:
-    with Arms(CheckedCall(COMPUTE, (), None), 2, 3, None) as arms:
-        [one] = arms.blocks(3, seconds=0.01, budget=0.0)
+@pytest.fixture
+def pool() -> Iterator[ThreadPool]:
+    with ThreadPool(2) as threads:
+        yield threads
+
+
+def target(fn: Callable[..., object], setup: Any = None) -> CallableTarget:
+    return CallableTarget(PreparedCall(fn, (), setup))
+
+
+def test_a_block_has_all_arms(pool: ThreadPool) -> None:
+    with Arms(target(COMPUTE), pool) as arms:
+        [one] = arms.blocks(3, seconds=0.01, budget=0.0, control=True, single=True)
     assert arms.kind == "the same calls in processes"
-    assert arms.doubt == ""
-    assert min(one.serial, one.parallel, one.ceiling) > 0
-    assert one.ceiling_serial is None
-    for cpu in (one.serial_cpu, one.parallel_cpu, one.ceiling_cpu):
-        assert cpu is not None
-        assert cpu > 0
-    for own, wall in (
-        (one.serial_own, one.serial),
-        (one.parallel_own, one.parallel),
-        (one.ceiling_own, one.ceiling),
-    ):
-        assert own is not None
+    assert arms.reason == ""
+    own = {"serial", "parallel", "single serial", "single parallel"}
+    assert set(one) == own | {"ceiling", "control", "control serial"}
+    for name in (*own, "ceiling"):
+        sample = one[name]
+        assert sample.worker_cpu is not None
+        assert sample.longest is not None
+        assert sample.worker_cpu > 0
         # What it takes to hand out work is in one of them and not in the other.
-        assert 0 < own < wall + 1
+        assert 0 < sample.longest < sample.seconds + 1
 
 
-def test_blocks_are_made_until_there_are_enough() -> None:
-    with Arms(CheckedCall(COMPUTE, (), None), 2, 1, None) as arms:
+def test_without_a_ceiling_there_are_two_arms(pool: ThreadPool) -> None:
+    with Arms(target(COMPUTE), pool, ceiling=False) as arms:
+        [one] = arms.blocks(3, seconds=0.01, budget=0.0)
+    assert arms.kind == ""
+    assert set(one) == {"serial", "parallel"}
+
+
+def test_the_serial_run_stands_for_the_calls_of_all_workers(pool: ThreadPool) -> None:
+    made: list[int] = []
+
+    def call() -> None:
+        made.append(len(made))
+
+    with Arms(target(call), pool, ceiling=False) as arms:
+        [one] = arms.blocks(5, seconds=0.01, budget=0.0, warm_up=False)
+    assert len(made) == 5 + 2 * 5
+    assert one["serial"].regions == 2 * one["parallel"].regions
+
+
+def test_blocks_are_made_until_there_are_enough(pool: ThreadPool) -> None:
+    with Arms(target(COMPUTE), pool) as arms:
         assert len(list(islice(arms.blocks(1, **ALL), 4))) == 4
         assert len(list(islice(arms.blocks(1, **ALL), 2))) == 2
 
 
-def test_what_can_not_be_sent_is_compared_with_other_work() -> None:
-    with Arms(CheckedCall(lambda: COMPUTE(), (), None), 2, 1, None) as arms:  # noqa: PLW0108
+def test_what_can_not_be_sent_is_compared_with_other_work(pool: ThreadPool) -> None:
+    with Arms(target(lambda: COMPUTE()), pool) as arms:  # noqa: PLW0108
         one = next(arms.blocks(1, **ALL))
     assert arms.kind.startswith("other work: ")
-    assert arms.doubt.startswith("it can't be pickled")
-    assert one.ceiling_serial is not None
-    assert one.ceiling_own is None
+    assert arms.reason.startswith("it can't be pickled")
+    assert "ceiling serial" in one
+    assert one["ceiling"].longest is None
 
 
-def test_a_process_that_fails_late(calls: Any, tmp_path: Path) -> None:
+def test_a_process_that_fails_late(calls: Any, pool: ThreadPool, tmp_path: Path) -> None:
     """What was timed until then is lost, and the ceiling is other work."""
     call = partial(calls.fails_elsewhere, os.getpid(), str(tmp_path / "n"))
-    with Arms(CheckedCall(call, (), None), 2, 1, None) as arms:
+    with Arms(target(call), pool) as arms:
         with pytest.raises(NoProcessesError):
             list(arms.blocks(1, **ALL))
         found = list(islice(arms.blocks(1, **ALL), 5))
     assert len(found) == 5
-    assert all(one.ceiling_serial is not None for one in found)
-    assert arms.doubt == "in a process it raised ValueError: late"
+    assert all("ceiling serial" in one for one in found)
+    assert arms.reason == "in a process it raised ValueError: late"
 
 
-def test_every_call_has_fresh_arguments(calls: Any) -> None:
-    with Arms(CheckedCall(calls.use_up, (), calls.fresh), 2, 3, None) as arms:
+def test_every_call_has_fresh_arguments(calls: Any, pool: ThreadPool) -> None:
+    with Arms(target(calls.use_up, calls.fresh), pool) as arms:
         for some in (2, 3):
             assert len(list(islice(arms.blocks(some, **ALL), 3))) == 3
-    assert arms.doubt == ""
+    assert arms.reason == ""
     # In here: one block warms up, three count; alone and by two threads.
     assert len(calls.made) == (2 + 3) * 4 * 3
 

@@ -30,8 +30,8 @@ def scaling(verdict: Verdict) -> ScalingEvidence:
 def test_what_scales_is_never_said_not_to() -> None:
     found = judge_scaling(COMPUTE, budget=4)
     assert found.outcome != "fail"
-    assert scaling(found).ceiling_kind == "the same calls in processes"
-    assert scaling(found).blocks
+    assert scaling(found).comparison.ceiling_kind == "the same calls in processes"
+    assert scaling(found).comparison.blocks
     assert Verdict.from_json(found.to_json()) == found
 
 
@@ -40,7 +40,7 @@ def test_what_scales_is_never_said_not_to() -> None:
 def test_what_holds_the_gil_never_passes() -> None:
     found = judge_scaling(sum, range(200_000), budget=3)
     assert found.outcome != "pass"
-    if found.outcome == "fail" and not scaling(found).blocks:
+    if found.outcome == "fail" and not scaling(found).comparison.blocks:
         assert "one call alone holds the GIL for" in found.reason
         assert "Py_BEGIN_ALLOW_THREADS" in found.advice
 
@@ -64,7 +64,10 @@ def test_a_lock_of_its_own_never_passes() -> None:
 @needs_two_cpus
 def test_calls_that_can_not_be_sent_have_another_ceiling() -> None:
     found = judge_scaling(lambda: COMPUTE(), budget=3)  # noqa: PLW0108 - not to be sent
-    assert scaling(found).ceiling_kind == "other work: mandelbrot on native threads"
+    assert (
+        scaling(found).comparison.ceiling_kind
+        == "other work: mandelbrot on native threads"
+    )
     assert any(note.startswith("the ceiling is other work") for note in found.notes)
     assert found.outcome != "fail"
 
@@ -138,7 +141,7 @@ def test_it_starts_threads() -> None:
 
     found = judge_scaling(call, budget=2)
     assert found.outcome == "inconclusive"
-    if scaling(found).blocks:
+    if scaling(found).comparison.blocks:
         assert "threads of its own" in found.reason
 
 
@@ -187,7 +190,7 @@ def test_bad_limits(limit: Any) -> None:
 
 @needs_two_cpus
 def test_threads_are_limited() -> None:
-    from gilx.testing.checked_call import limits
+    from gilx.speedup.thread_limits import limits
 
     threadpoolctl = pytest.importorskip("threadpoolctl")
     pytest.importorskip("numpy")
@@ -220,6 +223,6 @@ def test_assert_scales_is_the_same_judge() -> None:
 def test_what_should_not_be_timed_is_not_called() -> None:
     found = not_scaled(int, "x", why="there is a tracer")
     assert (found.outcome, found.reason) == ("inconclusive", "there is a tracer")
-    assert scaling(found).blocks == ()
+    assert scaling(found).comparison.blocks == 0
     with pytest.raises(ArgumentError, match="workers: expected at least 2"):
         not_scaled(int, why="", workers=1)

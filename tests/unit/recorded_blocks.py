@@ -7,20 +7,54 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterator, Mapping, Sequence  # noqa: TC003 - reads records
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from types import ModuleType  # noqa: TC003 - likewise
 from typing import Any, Self
 from unittest import mock
 
+from gilx import measure
 from gilx.records import from_json, to_json
+from gilx.speedup import row_measurement
+from gilx.speedup.comparison import Block  # noqa: TC001 - likewise
+from gilx.speedup.timings import Sample
 from gilx.system.environment import describe
-from gilx.testing import Verdict, scaling_verdict
-from gilx.testing.verdict import Block, ReleaseEvidence
+from gilx.testing import ScalingEvidence, Verdict, scaling_verdict
+from gilx.testing.verdict import ReleaseEvidence  # noqa: TC001 - likewise
 
-__all__ = ["EFFICIENCY", "WORKERS", "Outcomes", "Recording", "Trial", "replay"]
+__all__ = [
+    "COLUMNS",
+    "EFFICIENCY",
+    "WORKERS",
+    "Outcomes",
+    "Recording",
+    "Trial",
+    "columns_of",
+    "replay",
+    "replay_measure",
+]
 
 WORKERS = 2
 EFFICIENCY = 0.8
+COLUMNS = {
+    "serial": ("serial", "seconds"),
+    "parallel": ("parallel", "seconds"),
+    "ceiling": ("ceiling", "seconds"),
+    "ceiling_serial": ("ceiling serial", "seconds"),
+    "serial_cpu": ("serial", "worker_cpu"),
+    "parallel_cpu": ("parallel", "worker_cpu"),
+    "ceiling_cpu": ("ceiling", "worker_cpu"),
+    "serial_own": ("serial", "longest"),
+    "parallel_own": ("parallel", "longest"),
+    "ceiling_own": ("ceiling", "longest"),
+    "serial_wait": ("serial", "wait"),
+    "parallel_wait": ("parallel", "wait"),
+    "ceiling_wait": ("ceiling", "wait"),
+    "process_cpu": ("parallel", "cpu"),
+    "steal": ("parallel", "steal"),
+    "throttled": ("parallel", "throttled"),
+}
+"""For each recorded figure of a block the arm and the field of its sample."""
 _SCHEMA = "gilx.tests.recorded_blocks"
 _VERSION = 1
 
@@ -39,16 +73,19 @@ class Trial:
     ceiling_kind: str
     release: ReleaseEvidence
     columns: tuple[Mapping[str, tuple[float | None, ...]], ...]
-    """Blocks of short and, if those promised nothing, of long rows of calls: each field of
-    `gilx.testing.Block`, with a value for every block."""
+    """Blocks of short and, if those promised nothing, of long rows of calls: each of
+    `COLUMNS`, with a value for every block. Serial figures are those of the calls of one
+    worker."""
 
     def blocks(self) -> list[list[Block]]:
         """Return the blocks of each length."""
-        found = []
-        for columns in self.columns:
-            rows = zip(*columns.values(), strict=True)
-            found.append([Block(**dict(zip(columns, row, strict=True))) for row in rows])
-        return found
+        return [
+            [
+                block_of(dict(zip(columns, row, strict=True)))
+                for row in zip(*columns.values(), strict=True)
+            ]
+            for columns in self.columns
+        ]
 
 
 @dataclass(frozen=True)
@@ -85,15 +122,45 @@ class Recording:
         return from_json(cls, gzip.decompress(packed).decode(), _SCHEMA, _VERSION)
 
 
+def block_of(row: Mapping[str, Any]) -> Block:
+    """Return a recorded block."""
+    arms: dict[str, dict[str, Any]] = {}
+    for column, (arm, field) in COLUMNS.items():
+        if row[column] is not None:
+            arms.setdefault(arm, {})[field] = row[column]
+    block = {arm: Sample(**fields) for arm, fields in arms.items()}
+    return {**block, "serial": block["serial"].times(WORKERS)}
+
+
+def columns_of(blocks: Sequence[Block]) -> dict[str, tuple[float | None, ...]]:
+    """Return blocks as they are recorded, with the digits that matter."""
+
+    def figure(block: Block, arm: str, field: str) -> float | None:
+        value = getattr(block[arm], field) if arm in block else None
+        if value is None:
+            return None
+        return float(f"{value / WORKERS if arm == 'serial' else value:.4g}")
+
+    return {
+        column: tuple(figure(block, *place) for block in blocks)
+        for column, place in COLUMNS.items()
+    }
+
+
 class _RecordedArms:
     """Stands in for the arms of a check: its blocks were made long ago."""
 
-    doubt = ""
+    reason = ""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, most: int | None = None) -> None:
         self.kind = trial.ceiling_kind
         self._blocks = trial.blocks()
+        self._most = most
         self.count = 0
+
+    def take(self, lengths: list[list[Block]]) -> None:
+        """Have other blocks, of each length."""
+        self._blocks = list(lengths)
 
     def __enter__(self) -> Self:
         return self
@@ -101,8 +168,13 @@ class _RecordedArms:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def blocks(self, _calls: int, **_: float) -> Iterator[Block]:
+    def empty_region(self) -> float:
+        return 0.0
+
+    def blocks(self, _calls: int, **_: object) -> Iterator[Block]:
         for block in self._blocks.pop(0) if self._blocks else ():
+            if self.count == self._most:
+                return
             self.count += 1
             yield block
 
@@ -114,26 +186,49 @@ def replay(trial: Trial) -> Outcomes:
     return Outcomes(watched.outcome, without.outcome, blocks)
 
 
+def replay_measure(trial: Trial) -> str | None:
+    """Return the outcome that `gilx.measure` has of the blocks that decided a check."""
+    verdict, made = _judge(trial, gil=False)
+    assert isinstance(verdict.evidence, ScalingEvidence)
+    count = verdict.evidence.comparison.blocks
+    lengths = trial.blocks()
+    # A check that went on with longer blocks forgot the short ones.
+    last = lengths[1:] if len(lengths) > 1 and made > count else lengths
+    arms = _RecordedArms(trial, count)
+    arms.take(last)
+    with _instead(row_measurement, {"Arms": _given(arms), "gil_enabled": _given(False)}):
+        [row] = measure(_nothing, workers=WORKERS, precision=0.001, repeat=1).rows
+    assert row.comparison.blocks == count
+    return row.outcome
+
+
 def _judge(trial: Trial, *, gil: bool) -> tuple[Verdict, int]:
     arms = _RecordedArms(trial)
     release = replace(trial.release)
-
-    def given(value: object) -> Callable[..., Any]:
-        return lambda *_, **__: value
-
-    with ExitStack() as stack:
-        for name, value in {
-            "Arms": given(arms),
-            "watched": given(release),
-            "gil_enabled": given(gil),
-            "usable_cpus": given(WORKERS),
-            "calls_needed": given((1, release.call_seconds)),
-        }.items():
-            stack.enter_context(mock.patch.object(scaling_verdict, name, value))
+    replaced = {
+        "Arms": _given(arms),
+        "watched": _given(release),
+        "gil_enabled": _given(gil),
+        "usable_cpus": _given(WORKERS),
+        "calls_needed": _given((1, release.call_seconds)),
+    }
+    with _instead(scaling_verdict, replaced):
         verdict = scaling_verdict.judge_scaling(
             _nothing, workers=WORKERS, efficiency=EFFICIENCY, budget=1e9
         )
     return verdict, arms.count
+
+
+def _given(value: object) -> Callable[..., Any]:
+    return lambda *_, **__: value
+
+
+@contextmanager
+def _instead(module: ModuleType, replaced: Mapping[str, object]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for name, value in replaced.items():
+            stack.enter_context(mock.patch.object(module, name, value))
+        yield
 
 
 def _nothing() -> None:

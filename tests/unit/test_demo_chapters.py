@@ -20,8 +20,9 @@ from gilx.demo.demo_record import CHAPTERS, Story, tell
 from gilx.demo.problem_sizes import problem_size, size_lasting
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
-from gilx.speedup.report import Loss, ReportRow
+from gilx.speedup.losses import Loss
 from tests.demo_records import OUTCOMES, is_open, row, scaling, story
+from tests.made_up_rows import ROW, changed
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
@@ -42,33 +43,10 @@ def test_no_room_is_said_only_where_the_work_found_none_either() -> None:
     assert lucky.outcome == "unclear"
 
 
-def report_row(repeat: int, **changes: Any) -> ReportRow:
-    """A row of a report whose samples had the work so many times."""
-    fields: dict[str, Any] = {
-        field.name: math.nan for field in dataclasses.fields(ReportRow)
-    }
-    fields |= {
-        "target": "mandelbrot",
-        "variant": "c-gil",
-        "pool": "threads",
-        "workers": 2,
-        "repeat": repeat,
-        "serial_seconds": 0.01 * repeat,
-        "seconds": 0.006 * repeat,
-        "speedup": Estimate(10 / 6, 1.6, 1.7),
-        "ceiling": Estimate.unknown(),
-        "ceiling_fraction": Estimate.unknown(),
-        "ceiling_kind": "processes",
-        "losses": (),
-        "notes": (),
-        "samples": {},
-    }
-    return ReportRow(**fields | changes)
-
-
 @pytest.mark.parametrize("repeat", [1, 3, 11])
 def test_times_are_of_one_unit_of_work(repeat: int) -> None:
-    found = Speedup.of(report_row(repeat), "C, held")
+    times = {"serial_seconds": 0.01 * repeat, "seconds": 0.006 * repeat}
+    found = Speedup.of(changed(ROW, repeat=repeat, **times), "C, held")
     assert found.serial == pytest.approx(0.01)
     assert found.seconds == pytest.approx(0.006)
     [cells] = speedup_table([found], what="mandelbrot", together="2 threads").rows

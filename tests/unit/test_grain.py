@@ -16,10 +16,17 @@ from gilx.speedup import grain
 from gilx.speedup.grain_record import Grain, GrainRow
 from gilx.system.conditions import between, snapshot
 from gilx.system.environment import Environment
+from tests.made_up_rows import COMPARISON
 
 
 def row(size: int, low: float) -> GrainRow:
-    return GrainRow(size, 2e-3, 1e-3, Estimate(low + 0.1, low, low + 0.2))
+    comparison = replace(
+        COMPARISON,
+        serial_seconds=2e-3,
+        seconds=1e-3,
+        speedup=Estimate(low + 0.1, low, low + 0.2),
+    )
+    return GrainRow(size, comparison)
 
 
 FOUND = Grain(

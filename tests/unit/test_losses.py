@@ -1,4 +1,4 @@
-"""Where the missing speedup went, and the concurrency, of samples that are made up."""
+"""Losses and CPU overlap of made-up samples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import threading
 from array import array
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,16 @@ from gilx import ckernels
 from gilx.kernels.kernel import Variant
 from gilx.pools import Region, ThreadPool
 from gilx.pools.resource_usage import Share
-from gilx.speedup.losses import KnownCosts, split
-from gilx.speedup.timings import Sample, concurrency, take_sample, with_shares
+from gilx.speedup.comparison import overlap
+from gilx.speedup.losses import KnownCosts, LossMedians
+from gilx.speedup.timings import Sample, take_sample, with_shares
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from gilx.ckernels import Counter
+    from gilx.speedup.losses import Loss
 
 ALONE = Sample(
     *(1.0, 1.0, 0.0, None, 1),
@@ -36,7 +39,30 @@ ALONE = Sample(
     voluntary=0,
     involuntary=0,
 )
-KNOWN = KnownCosts(0.0, 1e-4, 2.0, "native threads on the same kernel", 2.0)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known besides the samples."""
+
+    held: float | None = 0.0
+    empty_region: float = 1e-4
+    ceiling: float = 2.0
+    control: float = 2.0
+    own_gils: bool = False
+
+
+KNOWN = Known()
+
+
+def split(alone: Sample, parallel: Sample, workers: int, known: Known) -> Sequence[Loss]:
+    """Return the losses of three blocks that are all the same."""
+    costs = KnownCosts(known.held, known.empty_region, known.own_gils)
+    medians = LossMedians(workers, costs)
+    for _ in range(3):
+        medians.add(alone, parallel)
+    speedup, kind = alone.seconds / parallel.seconds, "native threads on the same kernel"
+    return medians.result(speedup, known.ceiling, kind, control=known.control)
 
 
 def together(seconds: float, cpu: float, **changes: Any) -> Sample:
@@ -69,9 +95,9 @@ def together(seconds: float, cpu: float, **changes: Any) -> Sample:
         ("unexplained", together(1.0, 1.0), replace(KNOWN, held=None)),
     ],
 )
-def test_losses_of_known_samples(main: str, parallel: Sample, known: KnownCosts) -> None:
+def test_losses_of_known_samples(main: str, parallel: Sample, known: Known) -> None:
     speedup = 1.0 / parallel.seconds
-    losses = split([ALONE] * 3, [parallel] * 3, 2, speedup, known)
+    losses = split(ALONE, parallel, 2, known)
     assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)
     assert max(losses, key=lambda loss: loss.amount).cause == main
     others = [abs(loss.amount) for loss in losses if loss.cause != main]
@@ -109,9 +135,8 @@ def test_imbalance_is_uneven_work_only(
 ) -> None:
     alone, sample = of_workers(serial), of_workers(*parallel)
     workers = len(parallel)
-    speedup = alone.seconds / sample.seconds
     known = replace(KNOWN, ceiling=float(workers), control=float(workers))
-    losses = split([alone] * 3, [sample] * 3, workers, speedup, known)
+    losses = split(alone, sample, workers, known)
     assert max(losses, key=lambda loss: loss.amount).cause == main
     amounts = {loss.cause: loss.amount for loss in losses}
     assert amounts["imbalance"] == pytest.approx(imbalance, abs=1e-3)
@@ -151,34 +176,26 @@ def test_only_uneven_work_uses_uneven_cpu_time(
 
 def test_with_gils_of_their_own_nobody_waits_for_another() -> None:
     known = replace(KNOWN, held=1.0, own_gils=True)
-    losses = split([ALONE], [together(1.0, 1.0, late=1.0)], 2, 1.0, known)
+    losses = split(ALONE, together(1.0, 1.0, late=1.0), 2, known)
     assert losses[0].amount == 0
     assert losses[0].source == "none: each worker has a GIL of its own"
 
 
-def test_concurrency_takes_out_what_others_took() -> None:
-    # Two calls that overlap, on CPUs of which a neighbour has half.
-    busy = together(2.0, 2.0, wait=2.0, longest=1.0)
-    assert concurrency(ALONE, busy, 2, 2) == (2.0, "")
-    held = together(2.0, 2.0, longest=2.0)
-    assert concurrency(ALONE, held, 2, 2) == (1.0, "")
-
-
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "share"),
     [
-        ({"seconds": 0.02}, "regions shorter than 50 ms"),
-        ({"throttled": 1}, "a control group's quota stopped the process"),
-        ({"steal": 0.3}, "more than 5% of the CPU time stolen"),
-        ({"wait": 1.5}, "workers waited for a CPU for more than 60% of the time"),
-        ({"wait": None}, "workers' CPU time and waits are not known"),
+        # Two calls that overlap, on CPUs of which a neighbour has half; and that do not.
+        ({"seconds": 2.0, "wait": 2.0, "longest": 1.0}, 1.0),
+        ({"seconds": 2.0, "longest": 2.0}, 0.5),
+        ({"throttled": 1}, None),
+        ({"steal": 0.3}, None),
+        ({"longest": None}, None),
+        ({"worker_cpu": None}, None),
     ],
 )
-def test_concurrency_says_why_it_can_not_tell(
-    changes: dict[str, Any], words: str
+def test_overlap_takes_out_what_others_took(
+    changes: dict[str, Any], share: float | None
 ) -> None:
-    assert concurrency(ALONE, replace(ALONE, **changes), 2, 2) == (None, words)
-
-
-def test_more_workers_than_cpus_have_no_concurrency() -> None:
-    assert concurrency(ALONE, ALONE, 3, 2)[1] == "more workers than usable CPUs (2)"
+    parallel = replace(ALONE, **{"cpu": 2.0, "worker_cpu": 2.0, **changes})
+    found = overlap({"serial": ALONE.times(2), "parallel": parallel}, 2)
+    assert found == (None if share is None else pytest.approx(share))

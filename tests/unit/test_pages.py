@@ -23,8 +23,9 @@ from gilx.rendering.timeline_page import lanes_table
 from gilx.rendering.vega_library import library
 from gilx.sampling.timeline import Lane, Span, Timeline
 from tests.demo_records import story
+from tests.made_up_rows import ROW, changed
 from tests.page_parser import Page
-from tests.unit.test_report import REPORT, ROW
+from tests.unit.test_report import REPORT
 from tests.unit.test_timeline import TIMELINE
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ def report(*names: str) -> Report:
     """A curve, points that lack this or that, and a row for each name."""
     even = Estimate(1.0, 0.99, 1.01)
     rows = [
-        replace(ROW, workers=1, speedup=even, ceiling=even),
+        changed(ROW, workers=1, speedup=even, ceiling=even),
         ROW,
-        replace(ROW, workers=4, speedup=Estimate(1.1, 0, math.inf)),
-        replace(ROW, pool="processes", ceiling=Estimate.unknown()),
-        replace(ROW, pool="interpreters", speedup=Estimate.unknown()),
-        *(replace(ROW, target=name) for name in names),
+        changed(ROW, workers=4, speedup=Estimate(1.1, 0, math.inf)),
+        changed(ROW, pool="processes", ceiling=Estimate.unknown()),
+        changed(ROW, pool="interpreters", speedup=Estimate.unknown()),
+        *(changed(ROW, target=name) for name in names),
     ]
     return replace(REPORT, rows=tuple(rows))
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gilx.estimate import Estimate
-from gilx.testing import Block
+from gilx.speedup.comparison import Block  # noqa: TC001 - parametrized by it
 from gilx.testing.release_verdict import nothing_watched
-from tests.unit.recorded_blocks import Outcomes, Recording, Trial, replay
+from tests.unit.recorded_blocks import (
+    Outcomes,
+    Recording,
+    Trial,
+    columns_of,
+    replay,
+    replay_measure,
+)
 from tests.unit.test_scaling_decision import block
 
 pytestmark = pytest.mark.any_python
@@ -43,16 +50,25 @@ def test_rules_reach_the_recorded_verdicts() -> None:
 def test_replay_stops_where_a_check_would(
     blocks: list[Block], outcome: str, count: int
 ) -> None:
-    columns = {
-        field.name: tuple(getattr(one, field.name) for one in blocks)
-        for field in fields(Block)
-    }
+    columns = columns_of(blocks)
     release = replace(
         nothing_watched(0.625, ""), held=Estimate(0.1, 0.0, 0.2), call_seconds=0.02
     )
     kind = "the same calls in processes"
     trial = Trial("released", 2, 0, kind, release, (columns,))
     recording = Recording.read(Recording.judged([trial]).packed())
-    assert recording.trials[0].blocks() == [blocks]
+    [again] = recording.trials[0].blocks()
+    assert columns_of(again) == columns
     assert recording.verdicts == (replay(trial),)
     assert replay(trial) == Outcomes(outcome, outcome, count)
+
+
+def test_measure_says_what_a_check_says() -> None:
+    """Both reach the same outcome from the blocks that a check needed."""
+    trials = Recording.read(FILE.read_bytes()).trials
+    differing = [
+        (number, said, measured)
+        for number, trial in enumerate(trials)
+        if (said := replay(trial)).without_watch != (measured := replay_measure(trial))
+    ]
+    assert differing == []

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import astuple, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilx.estimate import Estimate
-from gilx.testing import Block, ScalingEvidence, Verdict
+from gilx.speedup.comparison import Block, RunningComparison, overlap
+from gilx.speedup.scaling_decision import ScalingDecision
+from gilx.speedup.timings import Sample
+from gilx.testing import ScalingEvidence, Verdict
 from gilx.testing.release_verdict import nothing_watched
-from gilx.testing.scaling_decision import Witnesses, overlap
 from gilx.testing.scaling_verdict import judge_scaling
 from tests.markers import needs_two_cpus
 
@@ -25,37 +27,43 @@ def scaling(verdict: Verdict) -> ScalingEvidence:
     return verdict.evidence
 
 
-def block(reached: float, unhindered: float, ceiling: float = 2.0) -> Block:
+def block(fraction: float, without_waits: float, ceiling: float = 2.0) -> Block:
     """A block of two workers in which a call takes 1 s alone."""
     together = 2 / ceiling
-    return Block(
-        serial=1.0,
-        parallel=together / reached,
-        ceiling=together,
-        ceiling_serial=None,
-        serial_cpu=1.0,
-        parallel_cpu=2.0,
-        ceiling_cpu=2.0,
-        serial_own=1.0,
-        parallel_own=1.0 / unhindered,
-        ceiling_own=1.0,
-        serial_wait=0.0,
-        parallel_wait=0.0,
-        ceiling_wait=0.0,
-        process_cpu=2.0,
+    alone = Sample(1.0, worker_cpu=1.0, longest=1.0, wait=0.0)
+    parallel = Sample(
+        together / fraction,
+        cpu=2.0,
+        worker_cpu=2.0,
+        longest=1.0 / without_waits,
+        wait=0.0,
         steal=0.0,
         throttled=0,
     )
+    best = Sample(together, worker_cpu=2.0, longest=1.0, wait=0.0)
+    return {"serial": alone.times(2), "parallel": parallel, "ceiling": best}
+
+
+def but(one: Block, arm: str = "parallel", **changes: Any) -> Block:
+    """Return a block with another sample of an arm."""
+    return {**one, arm: replace(one[arm], **changes)}
+
+
+def compared(blocks: Sequence[Block]) -> RunningComparison:
+    comparison = RunningComparison(2)
+    for one in blocks:
+        comparison.add(one)
+    return comparison
 
 
 def judged(
     blocks: Sequence[Block], *, efficiency: float = 0.8, side: int = -1
-) -> Witnesses:
+) -> ScalingDecision:
     low = {-1: 0.0, 0: 0.5, 1: 0.9}[side]
     held = {-1: 0.1, 0: 0.625, 1: 1.0}[side]
     found = replace(nothing_watched(0.625, ""), held=Estimate(held, low, held + 0.1))
     assert found.side == side
-    return Witnesses(blocks, 2, efficiency, found)
+    return ScalingDecision(compared(blocks), efficiency, found)
 
 
 @pytest.mark.parametrize(
@@ -80,22 +88,22 @@ def judged(
         ([block(0.89, 0.8, ceiling=1.8)] * 500, None),
         ([block(1.0, 0.8, ceiling=1.24)] * 500, None),
         # CPU time overlaps, of which more is used than in processes: for spinning, say.
-        ([replace(block(1.0, 0.8, 1.0), parallel_cpu=4.0, process_cpu=4.0)] * 500, None),
+        ([but(block(1.0, 0.8, 1.0), worker_cpu=4.0, cpu=4.0)] * 500, None),
         # Half of the time they wait for each other, if a CPU for each were there.
         ([block(1.0, 0.5, ceiling=1.8)] * 5 + [block(1.0, 0.81, ceiling=1.8)] * 4, None),
         ([block(1.0, 0.75, 1.8)] * 8 + [block(1.0, 0.85, 1.8)] * 6, None),
         # More CPU time is needed in processes than threads ever used.
-        ([replace(block(1.0, 0.5, 1.0), ceiling_cpu=4.0)] * 500, None),
+        ([but(block(1.0, 0.5, 1.0), "ceiling", worker_cpu=4.0)] * 500, None),
         # Calls do less there, so that the ceiling is none of theirs.
-        ([replace(block(0.5, 0.5), ceiling_cpu=1.5)] * 500, None),
-        ([replace(block(0.5, 0.5), ceiling_cpu=1.7)] * 13, "fail"),
+        ([but(block(0.5, 0.5), "ceiling", worker_cpu=1.5)] * 500, None),
+        ([but(block(0.5, 0.5), "ceiling", worker_cpu=1.7)] * 13, "fail"),
         # CPUs were taken away: who had the lock then kept the others waiting.
-        ([replace(block(0.5, 0.5), steal=0.3)] * 500, None),
-        ([replace(block(0.5, 0.5), throttled=1)] * 500, None),
-        ([replace(block(0.5, 0.5), steal=0.1)] * 13, "fail"),
-        ([replace(block(0.5, 0.5), steal=0.3)] * 50 + [block(0.5, 0.5)] * 13, "fail"),
-        ([replace(block(1.0, 1.0, 1.0), steal=0.3)] * 500, None),
-        ([replace(block(1.0, 1.0, 1.8), steal=0.3)] * 13, "pass"),
+        ([but(block(0.5, 0.5), steal=0.3)] * 500, None),
+        ([but(block(0.5, 0.5), throttled=1)] * 500, None),
+        ([but(block(0.5, 0.5), steal=0.1)] * 13, "fail"),
+        ([but(block(0.5, 0.5), steal=0.3)] * 50 + [block(0.5, 0.5)] * 13, "fail"),
+        ([but(block(1.0, 1.0, 1.0), steal=0.3)] * 500, None),
+        ([but(block(1.0, 1.0, 1.8), steal=0.3)] * 13, "pass"),
         # The two disagree.
         ([block(1.0, 0.5)] * 500, None),
         ([block(0.5, 1.0)] * 500, None),
@@ -113,8 +121,8 @@ def test_decisions(blocks: list[Block], decision: str | None) -> None:
         ([block(1.0, 0.9, ceiling=1.2)] * 9 + [block(1.0, 0.5, ceiling=1.2)], True),
         ([block(1.0, 0.9, ceiling=1.2)] * 8 + [block(1.0, 0.5, ceiling=1.2)] * 2, False),
         # Of those in which CPUs were taken away nothing is known.
-        ([replace(block(1.0, 0.5, 1.2), steal=0.3), *[block(1.0, 0.9, 1.2)] * 9], True),
-        ([replace(block(1.0, 0.9, 1.2), steal=0.3)] * 10, False),
+        ([but(block(1.0, 0.5, 1.2), steal=0.3), *[block(1.0, 0.9, 1.2)] * 9], True),
+        ([but(block(1.0, 0.9, 1.2), steal=0.3)] * 10, False),
     ],
 )
 def test_when_longer_blocks_are_needed(blocks: list[Block], promising: bool) -> None:
@@ -133,53 +141,50 @@ def test_without_the_watch_s_word_nothing_passes() -> None:
 def test_overlap_knows_of_waits(efficiency: float, waited: float) -> None:
     """Two workers; while one waits for a CPU, the other runs, and loses nothing by it."""
     cpu = 2 * efficiency * (1 - waited) + waited
-    one = replace(
-        block(1.0, 1.0),
-        parallel=1.0,
-        parallel_own=1 - waited / 2,
-        parallel_cpu=cpu,
-        ceiling_cpu=cpu,
-        parallel_wait=waited,
+    one = but(
+        but(block(1.0, 1.0), "ceiling", worker_cpu=cpu),
+        seconds=1.0,
+        longest=1 - waited / 2,
+        worker_cpu=cpu,
+        wait=waited,
     )
     assert overlap(one, 2) == pytest.approx(efficiency)
 
 
 def test_it_says_that_cpus_were_taken_away() -> None:
-    found = judged([replace(block(0.5, 0.5), steal=0.3)] * 20 + [block(0.5, 0.5)] * 4)
+    found = judged([but(block(0.5, 0.5), steal=0.3)] * 20 + [block(0.5, 0.5)] * 4)
     assert found.decision() is None
     words = "a hypervisor or a quota took CPUs away in 20 of 24 blocks; 2 threads reach"
     assert found.reason().startswith(words)
 
 
 def test_threads_of_its_own() -> None:
-    found = judged([replace(block(1.0, 1.0), process_cpu=4.0)] * 100)
+    found = judged([but(block(1.0, 1.0), cpu=4.0)] * 100)
     assert found.decision() is None
     assert "threads of its own" in found.reason()
     assert "limit_threads=1" in found.reason()
 
 
 def test_waits_that_are_not_known() -> None:
-    found = judged([replace(block(0.5, 1.0), parallel_own=None)] * 100)
+    found = judged([but(block(0.5, 1.0), longest=None)] * 100)
     assert found.decision() is None
     assert found.reason().startswith("how long workers wait for a CPU is not known")
 
 
 def test_other_work_as_a_ceiling() -> None:
-    one = block(1.0, 1.0)
-    slower = replace(one, ceiling_serial=1.6, ceiling=1.0, ceiling_own=None)
-    found = judged([slower] * 13)
-    assert found.ceiling == 1.6
-    assert found.reached.value == pytest.approx(2.0 / 1.6)
-    assert found.decision() == "pass"
+    other = {"ceiling serial": Sample(1.6), "ceiling": Sample(1.0)}
+    blocks = [{**block(1.0, 1.0), **other}] * 13
+    figures = compared(blocks).result()
+    assert figures.ceiling.value == pytest.approx(1.6)
+    assert figures.ceiling_fraction.value == pytest.approx(2.0 / 1.6)
+    assert judged(blocks).decision() == "pass"
 
 
 @pytest.mark.parametrize(("cpu", "decision"), [(2.1, "fail"), (2.6, None)])
 def test_memory_may_bind_processes_as_well(cpu: float, decision: str | None) -> None:
-    one = replace(
-        block(0.65, 0.65), ceiling_serial=2.0, ceiling_cpu=None, ceiling_own=None,
-        parallel_cpu=cpu, process_cpu=cpu,
-    )  # fmt: skip
-    found = judged([one] * 13)
+    one = but(block(0.65, 0.65), worker_cpu=cpu, cpu=cpu)
+    other = {"ceiling serial": Sample(2.0), "ceiling": Sample(1.0)}
+    found = judged([{**one, **other}] * 13)
     assert found.decision() == decision
     assert ("threads need 1.30 times the CPU time" in found.reason()) is (
         decision is None
@@ -187,7 +192,7 @@ def test_memory_may_bind_processes_as_well(cpu: float, decision: str | None) -> 
 
 
 def test_it_says_that_processes_do_less() -> None:
-    found = judged([replace(block(0.5, 0.5), ceiling_cpu=0.4)] * 20)
+    found = judged([but(block(0.5, 0.5), "ceiling", worker_cpu=0.4)] * 20)
     assert found.reason().startswith("in processes calls need 20 % of the CPU time")
 
 
@@ -223,16 +228,16 @@ def test_noise_makes_it_longer_not_wrong(decision: str) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"parallel_cpu": 4.0}, "2.0 times the CPU time"),
-        ({"parallel_cpu": 2.0}, "threads wait for each other"),
-        ({"parallel_cpu": 2.0, "parallel_own": 1.0}, "costs too much"),
+        ({"worker_cpu": 4.0}, "2.0 times the CPU time"),
+        ({"worker_cpu": 2.0}, "threads wait for each other"),
+        ({"worker_cpu": 2.0, "longest": 1.0}, "costs too much"),
         # It is not known who waits for whom: no work is said to be uneven.
-        ({"parallel_cpu": 2.0, "steal": 9.0}, "for a lock of the library's own"),
-        ({"parallel_own": None}, "for a lock of the library's own"),
+        ({"worker_cpu": 2.0, "steal": 9.0}, "for a lock of the library's own"),
+        ({"longest": None}, "for a lock of the library's own"),
     ],
 )
 def test_what_likely_makes_it_slow(change: dict[str, Any], words: str) -> None:
-    assert words in judged([replace(block(0.5, 0.5), **change)] * 13).advice()
+    assert words in judged([but(block(0.5, 0.5), **change)] * 13).advice()
 
 
 def test_no_blocks() -> None:
@@ -241,8 +246,8 @@ def test_no_blocks() -> None:
     assert "no time for a block" in found.reason()
 
 
-class Read(Block):
-    """A block that counts how often its figures are read."""
+class Read(Sample):
+    """A sample that counts how often its figures are read."""
 
     reads = 0
 
@@ -252,10 +257,17 @@ class Read(Block):
         return super().__getattribute__(name)
 
 
+def read_counted(block: Block) -> Block:
+    return {
+        arm: Read(**{field.name: getattr(sample, field.name) for field in fields(sample)})
+        for arm, sample in block.items()
+    }
+
+
 class MadeUp:
     """Arms that make blocks in which two of the witnesses contradict each other."""
 
-    kind, doubt = "the same calls in processes", ""
+    kind, reason = "the same calls in processes", ""
     made = 5000
 
     def __init__(self, *_: object) -> None:
@@ -269,8 +281,8 @@ class MadeUp:
 
     def blocks(self, _: int, **_others: float) -> Iterator[Block]:
         for _number in range(self.made):
-            reached, unhindered = (self._draw.lognormvariate(0, 0.1) for _ in range(2))
-            yield Read(*astuple(block(reached, unhindered / 2, 1.8)))
+            fraction, other = (self._draw.lognormvariate(0, 0.1) for _ in range(2))
+            yield read_counted(block(fraction, other / 2, 1.8))
 
 
 @needs_two_cpus
@@ -281,8 +293,8 @@ def test_a_large_budget_is_inconclusive_at_worst(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Read, "reads", 0)
     found = judge_scaling(time.sleep, 0.01, budget=240)
     assert found.outcome == "inconclusive"
-    assert len(scaling(found).blocks) == MadeUp.made
-    low, high = scaling(found).ceiling_fraction.interval
+    assert scaling(found).comparison.blocks == MadeUp.made
+    low, high = scaling(found).comparison.ceiling_fraction.interval
     assert 0.98 < low < 1 < high < 1.02
     # Each block is read when it is made, and with nine others: not again with each later.
-    assert Read.reads < 150 * MadeUp.made
+    assert Read.reads < 300 * MadeUp.made

@@ -16,27 +16,36 @@ from gilx.speedup.blocks import AsItself, calls_needed, interleaved, samples_of
 from gilx.speedup.statistics import (
     NOTHING_KNOWN,
     RunningMedian,
-    anytime_interval,
     blocks_needed,
     log_evidence,
     log_ratios,
     median_interval,
-    median_ratio,
-    preset_interval,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
 pytestmark = pytest.mark.concurrent_callers
 
 
+def preset_interval(logs: Sequence[float]) -> tuple[float, float]:
+    return RunningMedian(logs).ratio(preset=True).interval
+
+
+def anytime_interval(logs: Sequence[float]) -> tuple[float, float]:
+    return RunningMedian(logs).ratio().interval
+
+
 def test_a_ratio_turned_round_is_the_inverse() -> None:
     a, b = [1.0, 2.0, 3.0, 9.0], [2.0, 2.0, 1.0, 1.0]
-    assert median_ratio(a, b) == pytest.approx(math.sqrt(3))
-    assert median_ratio(a, b) * median_ratio(b, a) == pytest.approx(1, abs=1e-15)
+    one, other = (
+        RunningMedian(log_ratios(*pair)).ratio().value for pair in ((a, b), (b, a))
+    )
+    assert one == pytest.approx(math.sqrt(3))
+    assert one * other == pytest.approx(1, abs=1e-15)
+    assert not RunningMedian().ratio().known
     assert log_ratios([math.e], [1.0]) == [1.0]
 
 
@@ -281,7 +290,6 @@ def test_stopping_at_a_wanted_width_is_right_with_the_anytime_interval() -> None
 
 
 def test_too_few_blocks_say_nothing() -> None:
-    assert preset_interval([]) == NOTHING_KNOWN
     assert median_interval([3.0] * 5) == (-math.inf, math.inf)
     assert median_interval([-2.0, *[1.0] * 20]) == (1.0, 1.0)
     assert preset_interval([0.1] * 5) == NOTHING_KNOWN

@@ -15,9 +15,9 @@ import pytest
 
 from gilx import testing
 from gilx.errors import ArgumentError
+from gilx.speedup.prepared_call import PreparedCall
 from gilx.system.environment import usable_cpus
 from gilx.testing import Failure, Inconclusive, Verdict
-from gilx.testing.checked_call import CheckedCall
 from gilx.testing.release_verdict import nothing_watched
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def test_what_it_raises_comes_through(check: Callable[..., Verdict]) -> None:
 def test_calls_have_fresh_arguments() -> None:
     made: list[object] = []
     numbers = iter(range(100))
-    call = CheckedCall(
+    call = PreparedCall(
         lambda *given: made.append(given), ("a",), lambda: (next(numbers), "b")
     )
     call.prepare(3)
@@ -158,7 +158,7 @@ def test_calls_have_fresh_arguments() -> None:
 
 
 def test_a_call_with_a_setup_can_be_sent() -> None:
-    call = CheckedCall(divmod, (17,), partial(tuple, [5]))
+    call = PreparedCall(divmod, (17,), partial(tuple, [5]))
     call.prepare(1)
     make, prepare = pickle.loads(pickle.dumps((call.make, partial(call.prepare, 2))))
     prepare()

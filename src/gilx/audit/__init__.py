@@ -3,7 +3,7 @@
 from gilx.audit.comparison import AuditChange, compare
 from gilx.audit.measurement import perform
 from gilx.audit.plan import Plan, PlanEntry, read_plan
-from gilx.audit.record import Audit, Line, Scaling
+from gilx.audit.record import Audit, Line
 
 __all__ = [
     "Audit",
@@ -11,7 +11,6 @@ __all__ = [
     "Line",
     "Plan",
     "PlanEntry",
-    "Scaling",
     "compare",
     "perform",
     "read_plan",

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gilx.audit.comparison import LEAST, compare
-from gilx.audit.record import Audit, Line, Scaling
+from gilx.audit.record import Audit, Line
 from gilx.errors import WatchUnavailableError
 from gilx.estimate import Estimate
 from gilx.formatting import one_line
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gilx.audit.plan import Plan, PlanEntry, PlannedCall
     from gilx.sampling.usage import GilUsage
+    from gilx.speedup.report import ReportRow
 
 __all__ = ["perform"]
 
@@ -133,18 +134,8 @@ def _usage(call: PlannedCall, budget: float) -> tuple[GilUsage | None, str]:
 
 def _scaling(
     call: PlannedCall, workers: int, budget: float, progress: Callable[[str], None]
-) -> Scaling:
+) -> ReportRow:
     report = measure(
         call, workers=workers, budget=budget * (1 - _PROBE), progress=progress
     )
-    row = report.rows[0]
-    return Scaling(
-        workers=row.workers,
-        blocks=row.blocks,
-        speedup=row.speedup,
-        ceiling=row.ceiling,
-        ceiling_kind=row.ceiling_kind,
-        ceiling_fraction=row.ceiling_fraction,
-        reading=row.reading,
-        notes=row.notes,
-    )
+    return report.rows[0].without_samples()

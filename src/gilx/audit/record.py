@@ -9,9 +9,10 @@ from gilx import records
 from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
 from gilx.formatting import duration, percent
 from gilx.rendering.text_table import format_table
+from gilx.speedup.report import ReportRow  # noqa: TC001 - records are read by it
 from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
 
-__all__ = ["Audit", "Line", "Scaling"]
+__all__ = ["Audit", "Line"]
 
 _SCHEMA = "gilx.audit"
 _VERSION = 1
@@ -22,25 +23,6 @@ _HEAD = (
 )
 _RIGHT = range(1, 9)
 _WIDTH = 140
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """How much faster several threads made the calls than one.
-
-    Where too few blocks say nothing, intervals go from 0 to infinity.
-    """
-
-    workers: int
-    blocks: int
-    speedup: Estimate
-    ceiling: Estimate
-    ceiling_kind: str
-    ceiling_fraction: Estimate
-    reading: str
-    """What it means, in plain words."""
-    notes: tuple[str, ...] = ()
-    """What makes the figures doubtful."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +39,8 @@ class Line:
     """Bounds of the longest hold."""
     doubt: str
     """Why the three above are not known, or not to be trusted; empty if they are."""
-    scaling: tuple[Scaling, ...]
-    """One for each number of workers."""
+    scaling: tuple[ReportRow, ...]
+    """One for each number of workers, without samples."""
     error: str = ""
     """What the setup or the call raised; empty if nothing."""
 
@@ -89,13 +71,17 @@ class Audit:
             The text is no such thing.
 
         """
-        return records.from_json(cls, text, _SCHEMA, _VERSION)
+        audit = records.from_json(cls, text, _SCHEMA, _VERSION)
+        for number, line in enumerate(audit.lines):
+            for place, row in enumerate(line.scaling):
+                row.check(f"text.lines[{number}].scaling[{place}].")
+        return audit
 
     @property
     def complete(self) -> bool:
         """Whether every call could be made, and compared with its ceiling."""
         return all(
-            not line.error and all(scaling.blocks for scaling in line.scaling)
+            not line.error and all(row.comparison.blocks for row in line.scaling)
             for line in self.lines
         )
 
@@ -108,7 +94,7 @@ class Audit:
             for note in dict.fromkeys(
                 [
                     *([f"hold fraction: {line.doubt}"] if line.doubt else []),
-                    *(note for scaling in line.scaling for note in scaling.notes),
+                    *(note for row in line.scaling for note in row.notes),
                 ]
             )
         ]

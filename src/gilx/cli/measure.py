@@ -148,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     write(report, options)
-    return 0 if any(row.blocks for row in report.rows) else 1
+    return 0 if any(row.comparison.blocks for row in report.rows) else 1
 
 
 def write(report: Report, options: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
-from gilx.speedup.report import Loss  # noqa: TC001 - JSON is read by annotations
+from gilx.speedup.report import ReportRow  # noqa: TC001 - JSON is read by annotations
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from gilx.sampling.timeline import Timeline
     from gilx.sampling.usage import GilUsage
-    from gilx.speedup.report import ReportRow
 
 __all__ = [
     "IDEAL",
@@ -154,47 +153,55 @@ class Chapter(ABC):
 
 @dataclass(frozen=True)
 class Speedup:
-    """How much faster so many workers were than one; from a row of `gilx.measure`.
-
-    Times are of one unit of the work: of a kernel's problem, or of as many calls as there
-    are workers. How often it was done for a sample differs from row to row.
-    """
+    """How much faster so many workers were than one: a row of `gilx.measure`."""
 
     name: str
-    pool: str
-    workers: int
-    serial: float
-    """Seconds that a unit takes one worker."""
-    seconds: float
-    """Seconds that a unit takes all of them."""
-    speedup: Estimate
-    ceiling: Estimate
-    """The speedup that the machine allowed in the same blocks."""
-    ceiling_kind: str
-    ceiling_fraction: Estimate
-    held: float | None
-    """Hold fraction of a call alone; None where it was not seen."""
-    losses: tuple[Loss, ...]
-    """Parts of what is missing between the speedup and the number of workers."""
-    notes: tuple[str, ...]
+    """What the row is called here."""
+    row: ReportRow
+    """The row, without samples."""
 
     @classmethod
     def of(cls, row: ReportRow, name: str) -> Self:
-        """Return what the story tells of a row."""
-        return cls(
-            name=name,
-            pool=row.pool,
-            workers=row.workers,
-            serial=row.serial_seconds / row.repeat,
-            seconds=row.seconds / row.repeat,
-            speedup=row.speedup,
-            ceiling=row.ceiling,
-            ceiling_kind=row.ceiling_kind,
-            ceiling_fraction=row.ceiling_fraction,
-            held=row.held,
-            losses=row.losses,
-            notes=row.notes,
-        )
+        """Return a row under another name."""
+        return cls(name, row.without_samples())
+
+    @property
+    def pool(self) -> str:
+        """Where the workers were."""
+        return self.row.pool
+
+    @property
+    def workers(self) -> int:
+        """How many workers there were."""
+        return self.row.workers
+
+    @property
+    def serial(self) -> float:
+        """Seconds that a unit of the work takes one worker.
+
+        A unit is a kernel's problem, or as many calls as there are workers.
+        """
+        return self.row.comparison.serial_seconds / self.row.repeat
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that a unit of the work takes all workers."""
+        return self.row.seconds / self.row.repeat
+
+    @property
+    def speedup(self) -> Estimate:
+        """Serial over parallel wall time."""
+        return self.row.speedup
+
+    @property
+    def ceiling(self) -> Estimate:
+        """The speedup that the machine achieved in the same blocks."""
+        return self.row.ceiling
+
+    @property
+    def ceiling_kind(self) -> str:
+        """What the ceiling was."""
+        return self.row.ceiling_kind
 
     @property
     def outcome(self) -> str:
@@ -229,7 +236,7 @@ class Speedup:
         left = missing = self.workers - self.speedup.value
         parts = []
         # Where something else was gained, the losses add up to more than is missing.
-        for loss in sorted(self.losses, key=lambda loss: -loss.amount):
+        for loss in sorted(self.row.losses, key=lambda loss: -loss.amount):
             amount = min(loss.amount, left)
             if amount >= _LEAST_LOSS * missing:
                 words = _LOST_TO.get(loss.cause, f"to {loss.cause}")

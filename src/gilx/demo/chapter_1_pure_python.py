@@ -100,11 +100,12 @@ class PurePython(Chapter):
                 f"The same calls in {row.workers} processes, at about the same time, came"
                 f" to {times(row.ceiling.value)}{could}."
             )
-        held = "" if row.held is None else f" (each call holds it {percent(row.held)})"
+        held = row.row.held
+        share = f" (each call holds it {percent(held.value)})" if held.known else ""
         said.append(
             {
                 "no faster": "Threads take turns: whoever computes in pure Python holds"
-                f" the GIL{held}."
+                f" the GIL{share}."
                 if self.gil
                 else "There is no GIL here, and still it is no faster.",
                 "scales": "The threads ran side by side"

@@ -12,13 +12,13 @@ from gilx import ckernels
 from gilx._compat import gil_enabled
 from gilx.demo.chapter import Bar, Chapter, ChapterTable, Effort, Picture
 from gilx.demo.problem_sizes import size_lasting
-from gilx.estimate import Estimate
+from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
 from gilx.formatting import duration, percent
 from gilx.kernels.kernel import Variant
 from gilx.pools import ThreadPool
 from gilx.pools.pool import Region
 from gilx.speedup.blocks import interleaved, samples_of
-from gilx.speedup.statistics import log_ratios, median_ratio, preset_interval
+from gilx.speedup.statistics import RunningMedian, log_ratios
 from gilx.speedup.timings import in_a_row
 from gilx.system.environment import usable_cpus
 
@@ -138,7 +138,7 @@ class Lock(Chapter):
                 )
                 for way in _WAYS
             ),
-            price=Estimate(median_ratio(*both), *preset_interval(log_ratios(*both))),
+            price=RunningMedian(log_ratios(*both)).ratio(preset=True),
         )
 
     def tables(self) -> list[ChapterTable]:

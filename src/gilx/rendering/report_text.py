@@ -6,7 +6,7 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration, wrapped
+from gilx.formatting import duration, percent, wrapped
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
@@ -115,37 +115,39 @@ def remarks_of(row: ReportRow) -> list[str]:
             if abs(loss.amount) >= 0.005
         ]
         remarks.append(f"missing {missing:.2f} of {row.workers}: {', '.join(parts)}")
-    if row.blocks:
+    if row.comparison.blocks:
         remarks.append(_made_of(row))
     return remarks + [f"note: {note}" for note in row.notes]
 
 
 def _made_of(row: ReportRow) -> str:
     """Return how a row was measured, and its less important figures."""
-    words = [f"{row.blocks} block{'s' if row.blocks != 1 else ''}, M = {row.repeat}"]
+    made = row.comparison
+    words = [f"{made.blocks} block{'s' if made.blocks != 1 else ''}, M = {row.repeat}"]
     words.append(f"{row.throughput:.3g} {row.unit}/s")
-    words.append(
-        f"CPU {duration(row.cpu_seconds)} (serial {duration(row.serial_cpu_seconds)})"
-    )
-    if row.single_speedup.known:
+    cpu, serial = duration(made.cpu_seconds), duration(made.serial_cpu_seconds)
+    words.append(f"CPU {cpu} (serial {serial})")
+    if made.single_speedup.known:
         words.append(
-            f"single calls {_times(row.single_speedup.value)}"
-            f" ({_interval(row.single_speedup)})"
+            f"single calls {_times(made.single_speedup.value)}"
+            f" ({_interval(made.single_speedup)})"
         )
-    if not math.isnan(row.control):
-        words.append(f"control {_times(row.control)}")
-    if row.concurrency is not None:
-        words.append(f"concurrency {row.concurrency:.2f}")
-    if row.held is not None:
-        words.append(f"held {row.held:.0%}".replace("%", " %"))
-    if row.run_queue_wait is not None:
-        words.append(f"run queue {duration(row.run_queue_wait)}")
-    if row.voluntary_switches is not None and row.involuntary_switches is not None:
+    if not math.isnan(made.control):
+        words.append(f"control {_times(made.control)}")
+    if made.overlap is not None:
+        words.append(f"CPU overlap {percent(made.overlap)}")
+    if row.held.known:
+        words.append(f"held {percent(row.held.value)}")
+    if made.run_queue_wait is not None:
+        words.append(f"run queue {duration(made.run_queue_wait)}")
+    if made.voluntary_switches is not None and made.involuntary_switches is not None:
         words.append(
-            f"switches {row.voluntary_switches:.3g} + {row.involuntary_switches:.3g}"
+            f"switches {made.voluntary_switches:.3g} + {made.involuntary_switches:.3g}"
         )
     if row.ceiling_kind:
         words.append(f"ceiling: {row.ceiling_kind}")
+    if row.outcome is not None:
+        words.append(f"assert_scales: {row.outcome}")
     return "; ".join(words)
 
 
@@ -170,7 +172,7 @@ def reading_of(row: ReportRow) -> str:
 
 def _of_many(row: ReportRow) -> str:
     low, high = row.speedup.interval
-    if row.held is not None and row.held >= _ALL and row.speedup.value < _NO_SPEEDUP:
+    if row.held.known and row.held.value >= _ALL and row.speedup.value < _NO_SPEEDUP:
         return _of_the_gil(row)  # no number of blocks would show it faster
     if not math.isfinite(high):
         return "too few blocks to tell: a longer budget, or shorter calls, would"
@@ -223,21 +225,22 @@ def _limit(row: ReportRow) -> str:
 
 
 def _of_the_gil(row: ReportRow) -> str:
-    if row.held is None:
+    if not row.held.known:
         return "workers wait for the GIL"
-    if row.held >= _ALL:
+    if row.held.value >= _ALL:
         processes = (
             row.ceiling.value >= _PROCESSES_PAY and "processes" in row.ceiling_kind
         )
         return "holds the GIL all the time: threads cannot help" + (
             ", processes would" if processes else ""
         )
-    if row.held * row.workers > 1:
+    held = f"{row.held.value:.0%}".replace("%", " %")
+    if row.held.value * row.workers > 1:
         return (
-            f"holds the GIL for {row.held:.0%} of its time: threads can't make it more"
-            f" than {1 / row.held:.2g} times as fast"
-        ).replace("% of", " % of")
+            f"holds the GIL for {held} of its time: threads can't make it more than"
+            f" {1 / row.held.value:.2g} times as fast"
+        )
     return (
-        f"workers wait for the GIL, although a call holds it for {row.held:.0%} of its"
-        " time only: it is taken often, or at the same moments"
-    ).replace("% of", " % of")
+        f"workers wait for the GIL, although a call holds it for {held} of its time only:"
+        " it is taken often, or at the same moments"
+    )

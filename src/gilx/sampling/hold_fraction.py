@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gilx.estimate import Estimate
 from gilx.sampling.ratio_interval import Ratio, interval
 
-__all__ = ["Seen"]
+__all__ = ["Seen", "hold_side"]
 
+_ERROR = 0.01
 _FEWEST_LOOKS = 10
 _MOST_UNKNOWN = 0.2
 _LEAST_LEFT = 0.02  # of the time, by the other threads
@@ -114,3 +116,11 @@ class Seen:
             "the sampler could not look in time for"
             f" {self.share_unknown * 100:.0f} % of the time, since the CPUs were busy"
         )
+
+
+def hold_side(held: Estimate, limit: float) -> int:
+    """Return 1 if a hold fraction is above a limit, -1 if below, 0 if that is open."""
+    if not held.known:
+        return 0
+    error = 4 * _ERROR * limit * (1 - limit)
+    return int(held.low > limit + error) - int(held.high < limit - error)

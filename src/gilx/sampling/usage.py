@@ -158,6 +158,9 @@ class GilUsage:
     program: str = ""
     result: Any = field(default=None, compare=False, repr=False)
 
+    def bounds(self, level: float) -> Estimate:
+        return self.held
+
     def to_json(self) -> str:
         """Return everything but the result as JSON text, which `from_json` reads."""
         return to_json(replace(self, result=None), _SCHEMA, _VERSION)

@@ -56,7 +56,7 @@ def interleaved(
     """Yield blocks, in each of which every arm was timed once, in an order drawn anew.
 
     The caller's loop says when there are enough; what it concludes then must be right
-    whenever one stops (see `gilx.speedup.statistics.anytime_interval`). Nothing is timed
+    whenever one stops (see `RunningMedian.interval`). Nothing is timed
     while its body runs, so that it is the place to show progress.
 
     Parameters

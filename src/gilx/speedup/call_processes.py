@@ -33,8 +33,8 @@ class NoProcessesError(RuntimeError):
     """The calls can't be made in other processes; the message says why."""
 
 
-def packed(fn: Callable[[], object], setup: Callable[[], object] | None) -> bytes:
-    """Return a callable and its setup as what can be sent to another process.
+def packed(fn: Callable[[], object], prepare: Callable[[int], object] | None) -> bytes:
+    """Return a callable, and what prepares so many calls, as what can be sent.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def packed(fn: Callable[[], object], setup: Callable[[], object] | None) -> byte
 
     """
     try:
-        data = pickle.dumps((fn, setup))
+        data = pickle.dumps((fn, prepare))
     except Exception as error:
         raise NoProcessesError(f"it can't be pickled: {one_line(error)}") from error
     if _needs_main(data):
@@ -110,30 +110,26 @@ class CallProcesses:
                 raise NoProcessesError(words) from error
             raise
 
-    def run(self, calls: int) -> float:
-        """Make so many calls in each process, all at once; return the wall time."""
-        return self.take_sample(calls).seconds
-
     def take_sample(self, calls: int) -> Sample:
         """Make so many calls in each process, all at once; return what that took.
 
         CPU time is that of the calls; steal and throttling are not known.
         """
         begin = time.perf_counter()
-        shares = self._ask(calls)
+        shares = self._ask(calls, prepare=False)
         end = time.perf_counter()
         cpu = sum(share.cpu for share in shares)
         sample = Sample(end - begin, cpu, steal=None, throttled=None, regions=1)
         return with_shares(sample, [(begin, end, end - begin, shares)])
 
-    def prepare(self) -> None:
-        """Call the setup in each process."""
-        self._ask(None)
+    def prepare(self, calls: int) -> None:
+        """Prepare so many calls in each process."""
+        self._ask(calls, prepare=True)
 
-    def _ask(self, what: int | None) -> list[Share]:
+    def _ask(self, calls: int, *, prepare: bool) -> list[Share]:
         try:
             for _, line in self._children:
-                line.send(what)
+                line.send((calls, prepare))
             answers = [_answer(line, None) for _, line in self._children]
         except (OSError, EOFError) as error:
             raise NoProcessesError(f"a process ended: {one_line(error)}") from error
@@ -176,10 +172,10 @@ def serve(line_number: int) -> None:
     """Make calls for the process at the other end of the line, until it hangs up."""
     with Connection(line_number) as line:
         try:
-            fn, setup = _loaded(line, line.recv())
+            fn, prepare = _loaded(line, line.recv())
             while True:
-                calls = line.recv()
-                line.send(_done(fn, setup, calls))
+                calls, first = line.recv()
+                line.send(_done(fn, prepare if first else None, calls))
         except (EOFError, OSError):
             return
 
@@ -195,17 +191,16 @@ def _loaded(line: Connection, data: bytes) -> Any:  # noqa: ANN401 - whatever wa
 
 
 def _done(
-    fn: Callable[[], object], setup: Callable[[], object] | None, calls: int | None
+    fn: Callable[[], object], prepare: Callable[[int], object] | None, calls: int
 ) -> Share | str | None:
-    """Do what was asked for; return what calls took, or what went wrong."""
+    """Prepare or make calls; return what these took, or what went wrong."""
     try:
-        if calls is not None:
-            account: list[Share] = []
-            with accounting(account):
-                in_a_row(fn, calls)
-            return account[0]
-        if setup is not None:
-            setup()
+        if prepare is not None:
+            prepare(calls)
+            return None
+        account: list[Share] = []
+        with accounting(account):
+            in_a_row(fn, calls)
+        return account[0]
     except Exception as error:
         return f"in a process it raised {one_line(error)}"
-    return None

@@ -25,20 +25,17 @@ from gilx.formatting import duration
 from gilx.pools.pool import Pool, Region
 from gilx.pools.serial import SerialPool
 from gilx.sampling.release_costs import release_costs
-from gilx.speedup.blocks import AsItself, interleaved, samples_of
+from gilx.speedup.blocks import AsItself, interleaved
+from gilx.speedup.comparison import RunningComparison
 from gilx.speedup.grain_items import GrainWork, items_of, work_of
 from gilx.speedup.grain_record import Grain, GrainRow
-from gilx.speedup.statistics import (
-    log_ratios,
-    median_interval,
-    median_ratio,
-    preset_interval,
-)
+from gilx.speedup.statistics import median_interval
+from gilx.speedup.timings import Sample
 from gilx.system.conditions import between, snapshot
 from gilx.system.environment import Environment, usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gilx.kernels.kernel import Kernel, Variant
 
@@ -142,12 +139,11 @@ def grain(
         region = median(_settled(started, nothing) for _ in range(_ROUNDS))
         grains = _grains(region / (item * (workers - 1)), work.whole.items // workers)
         blocks, grains = _plan(grains, item, region, workers, budget)
-        samples = _samples(work, alone, started, grains, blocks, seed, progress)
+        made = _blocks(work, alone, started, grains, blocks, seed, progress)
         # Before the pool is closed, so that workers elsewhere still count as our own.
         conditions = between(before, snapshot())
-    rows = tuple(
-        _row(size, samples["serial", size], samples["parallel", size]) for size in grains
-    )
+    rows = tuple(_row(size, made, workers) for size in grains)
+    regions = [block["parallel", 0] for block in made]
     found = _smallest(rows)
     price = release_costs(rounds=3)
     return Grain(
@@ -156,14 +152,12 @@ def grain(
         pool=pool,
         workers=workers,
         grain=None if found is None else found.grain,
-        work=None if found is None else found.serial / workers,
-        region=Estimate(
-            _typical(samples["parallel", 0]), *median_interval(samples["parallel", 0])
-        ),
+        work=None if found is None else found.comparison.serial_seconds / workers,
+        region=Estimate(_typical(regions), *median_interval(regions)),
         claim=_claim_seconds(work.whole.variant),
         release=price.release.value,
         handover=None if price.handover is None else price.handover.value,
-        item=rows[-1].serial / (rows[-1].grain * workers),
+        item=rows[-1].comparison.serial_seconds / (rows[-1].grain * workers),
         blocks=blocks,
         rows=rows,
         environment=Environment.here(),
@@ -171,7 +165,7 @@ def grain(
     )
 
 
-def _samples(
+def _blocks(
     work: GrainWork,
     alone: Pool,
     started: Pool,
@@ -179,8 +173,8 @@ def _samples(
     blocks: int,
     seed: int,
     progress: Callable[[str], None] | None,
-) -> dict[tuple[str, int], list[float]]:
-    """Return the times of each grain on one thread and on all workers."""
+) -> list[dict[tuple[str, int], float]]:
+    """Return blocks: the times of each grain on one thread and on all workers."""
     places = random.Random(seed)
     place = places.random()
 
@@ -203,7 +197,7 @@ def _samples(
                 progress(f"block {done + 1} of {blocks}")
             made.append(next(timed))
             place = places.random()
-    return samples_of(made)
+    return made
 
 
 def _settled(pool: Pool, region: Region) -> float:
@@ -245,15 +239,13 @@ def _plan(
     return min(_MOST_BLOCKS, int(budget / seconds(chosen)) - 1), chosen
 
 
-def _row(size: int, serial: Sequence[float], parallel: Sequence[float]) -> GrainRow:
-    return GrainRow(
-        grain=size,
-        serial=median(serial),
-        parallel=median(parallel),
-        speedup=Estimate(
-            median_ratio(serial, parallel), *preset_interval(log_ratios(serial, parallel))
-        ),
-    )
+def _row(
+    size: int, blocks: Sequence[Mapping[tuple[str, int], float]], workers: int
+) -> GrainRow:
+    comparison = RunningComparison(workers)
+    for block in blocks:
+        comparison.add({arm: Sample(block[arm, size]) for arm in ("serial", "parallel")})
+    return GrainRow(size, comparison.result(preset=True).without_samples())
 
 
 def _typical(seconds: Sequence[float]) -> float:

@@ -9,6 +9,7 @@ from gilx.errors import ArgumentError, at_least
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
 from gilx.formatting import duration, wrapped
 from gilx.records import from_json, to_json
+from gilx.speedup.comparison import Comparison  # noqa: TC001 - likewise
 from gilx.system.conditions import Conditions  # noqa: TC001 - JSON is read by annotations
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
@@ -21,16 +22,17 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class GrainRow:
-    """What was measured for one grain. Times are medians over blocks, in seconds."""
+    """Comparison of one grain for each worker with one thread that computes them all."""
 
     grain: int
     """Items that each worker got."""
-    serial: float
-    """One thread, the grains of all workers in one call."""
-    parallel: float
-    """All workers, one grain each, handing out and waiting included."""
-    speedup: Estimate
-    """Median over blocks of serial over parallel."""
+    comparison: Comparison
+    """Its parallel time includes handing out and waiting."""
+
+    @property
+    def speedup(self) -> Estimate:
+        """Serial over parallel wall time of the same items."""
+        return self.comparison.speedup
 
     @property
     def wins(self) -> bool:
@@ -86,7 +88,7 @@ class Grain:
         else:
             head += (
                 f" they did not beat one thread with up to {_items(largest.grain)} each,"
-                f" {duration(largest.serial / self.workers)} of work"
+                f" {duration(largest.comparison.serial_seconds / self.workers)} of work"
             )
             if self.environment.usable_cpus == 1:
                 head += "; with one usable CPU they can't"
@@ -124,8 +126,8 @@ class Grain:
         for row in self.rows:
             low, high = row.speedup.interval
             lines.append(
-                f"{row.grain:>10}  {duration(row.serial):>13}"
-                f"  {duration(row.parallel):>9}  {row.speedup.value:>6.2f}x"
+                f"{row.grain:>10}  {duration(row.comparison.serial_seconds):>13}"
+                f"  {duration(row.comparison.seconds):>9}  {row.speedup.value:>6.2f}x"
                 f"  {low:.2f} to {high:.2f}"
                 f"{'  wins' if row.wins else ''}"
             )
@@ -149,6 +151,8 @@ class Grain:
         at_least("text.workers", found.workers, 1)
         if not found.rows:
             raise ArgumentError("text.rows: expected at least one row, got none")
+        for number, row in enumerate(found.rows):
+            row.comparison.check(f"text.rows[{number}].comparison.")
         return found
 
 

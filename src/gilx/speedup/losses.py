@@ -14,17 +14,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
-from gilx.speedup.report import Loss
+from gilx.speedup.statistics import RunningMedian
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gilx.speedup.timings import Sample
 
-__all__ = ["NAMES", "KnownCosts", "split"]
+__all__ = ["NAMES", "NO_COSTS", "KnownCosts", "Loss", "LossMedians"]
 
 NAMES = (
     "GIL",
@@ -38,84 +35,146 @@ _HELD_AT_ALL = 0.01  # hold fractions below that make nobody wait
 
 
 @dataclass(frozen=True)
+class Loss:
+    """One part of what is missing between the speedup and the number of workers."""
+
+    cause: str
+    amount: float
+    """In workers; below 0 where it is a gain."""
+    source: str
+    """What it was measured from."""
+
+
+@dataclass(frozen=True)
 class KnownCosts:
-    """What is known besides the samples."""
+    """What is known of a call and of a pool before blocks are compared."""
 
     held: float | None
     """Hold fraction of one call alone; None if not known, or there is no GIL."""
     empty_region: float
     """Seconds that a region without work takes on the pool."""
-    ceiling: float
-    ceiling_kind: str
-    control: float
-    """The speedup of native threads that only compute, not a number if not known."""
     own_gils: bool = False
     """Whether each worker has a GIL of its own, so that none waits for another's."""
 
 
-def split(
-    serial: Sequence[Sample],
-    parallel: Sequence[Sample],
-    workers: int,
-    speedup: float,
-    known: KnownCosts,
-) -> tuple[Loss, ...]:
-    """Split ``workers - speedup`` into parts that add up to it.
+NO_COSTS = KnownCosts(None, 0.0)
+"""Nothing is known."""
 
-    Each part is the median over the blocks. The rest, which medians leave as well, is
-    unexplained; as much of it as the ceiling lacked too is the machine's.
+
+class LossMedians:
+    """Parts of ``workers - speedup``: of each its median over the blocks.
 
     Parameters
     ----------
-    serial, parallel : sequence of Sample
-        Of the same blocks.
     workers : int
         How many workers ran the parallel samples.
-    speedup : float
-        The speedup that was found.
-    known : KnownCosts
-        What is known besides.
-
-    Returns
-    -------
-    tuple of Loss
-        One for each of `NAMES`, in this order, in workers.
+    costs : KnownCosts
+        What is known besides the blocks.
 
     """
-    missing = workers - speedup
-    blocks = [
-        _of_block(alone, together, workers, known)
-        for alone, together in zip(serial, parallel, strict=True)
-    ]
-    amounts = {name: median(block[name] for block in blocks) for name in NAMES[:-1]}
-    # A busy core makes work take more CPU time, memory does so too. What becomes slower
-    # in parallel although it only computes tells them apart: with a control of c, and
-    # memory that makes the same work take m times as long, the speedup is c / m, and
-    # N - c / m = (N - c) + (c - c / m).
-    slowed = min(workers - known.control - amounts["machine"], amounts["more CPU work"])
-    if not math.isnan(known.control) and slowed > 0:
-        amounts["machine"] += slowed
-        amounts["more CPU work"] -= slowed
-    rest = missing - math.fsum(amounts.values())
-    shared = max(0.0, min(rest, workers - known.ceiling - amounts["machine"]))
-    if known.ceiling_kind and shared > 0 and amounts["more CPU work"] < shared:
-        amounts["machine"] += shared
-    amounts["unexplained"] = missing - math.fsum(amounts.values())
-    accounted = all(sample.worker_cpu is not None for sample in parallel)
-    sources = _sources(workers, known, accounted=accounted)
-    return tuple(Loss(name, amounts[name], sources[name]) for name in NAMES)
+
+    def __init__(self, workers: int, costs: KnownCosts) -> None:
+        self._workers, self._costs = workers, costs
+        self._amounts = {name: RunningMedian() for name in NAMES[:-1]}
+        self._accounted = True
+
+    def add(self, serial: Sample, parallel: Sample) -> None:
+        """Add the samples of a block."""
+        parts = _of_block(serial, parallel, self._workers, self._costs)
+        self._accounted = self._accounted and parts is not None
+        for name, amounts in self._amounts.items():
+            amounts.add(0.0 if parts is None else parts[name])
+
+    def result(
+        self, speedup: float, ceiling: float, ceiling_kind: str, *, control: float
+    ) -> tuple[Loss, ...]:
+        """Split ``workers - speedup`` into parts that add up to it.
+
+        The rest, which medians leave as well, is unexplained; as much of it as the
+        ceiling lacked too is the machine's.
+
+        Parameters
+        ----------
+        speedup, ceiling : float
+            Those of the same blocks.
+        ceiling_kind : str
+            What the ceiling is.
+        control : float
+            The speedup of native threads that only compute; NaN if not known.
+
+        Returns
+        -------
+        tuple of Loss
+            One for each of `NAMES`, in this order, in workers; none without blocks.
+
+        """
+        amounts: dict[str, float] = {}
+        for name, values in self._amounts.items():
+            if values.median is None:
+                return ()
+            amounts[name] = values.median
+        workers = self._workers
+        missing = workers - speedup
+        # A busy core makes work take more CPU time, memory does so too. What becomes
+        # slower in parallel although it only computes tells them apart: with a control of
+        # c, and memory that makes the same work take m times as long, the speedup is
+        # c / m, and N - c / m = (N - c) + (c - c / m).
+        slowed = min(workers - control - amounts["machine"], amounts["more CPU work"])
+        if not math.isnan(control) and slowed > 0:
+            amounts["machine"] += slowed
+            amounts["more CPU work"] -= slowed
+        rest = missing - math.fsum(amounts.values())
+        shared = max(0.0, min(rest, workers - ceiling - amounts["machine"]))
+        if ceiling_kind and shared > 0 and amounts["more CPU work"] < shared:
+            amounts["machine"] += shared
+        amounts["unexplained"] = missing - math.fsum(amounts.values())
+        sources = self._sources(ceiling_kind, control)
+        return tuple(Loss(name, amounts[name], sources[name]) for name in NAMES)
+
+    def _sources(self, ceiling_kind: str, control: float) -> dict[str, str]:
+        """Return what each part was measured from."""
+        if not self._accounted:
+            nothing = "not measured: what each worker used is not known on this pool"
+            return {
+                **dict.fromkeys(NAMES, nothing),
+                "machine": f"the ceiling ({ceiling_kind}) below {self._workers} workers",
+                "unexplained": "the rest",
+            }
+        costs = self._costs
+        if costs.own_gils:
+            held = "none: each worker has a GIL of its own"
+        elif costs.held is None:
+            held = "not measured: no GIL here, or one call alone could not be watched"
+        else:
+            held = (
+                f"workers' waits, since one call alone holds the GIL for {costs.held:.0%}"
+                " of its time"
+            )
+        machine = f"; the ceiling ({ceiling_kind})" if ceiling_kind else ""
+        if not math.isnan(control):
+            machine = f"; a control that only computes: {control:.2f}x{machine}"
+        return {
+            "GIL": held,
+            "dispatch": f"a region without work: {costs.empty_region * 1e6:.0f} \u00b5s",
+            "imbalance": "from each worker's end to the last one's, if that one used more"
+            " CPU time",
+            "more CPU work": "CPU time of the workers over that of the serial run",
+            "machine": f"workers' waits for a CPU, and for who waits for one{machine}",
+            "unexplained": "the rest",
+        }
 
 
 def _of_block(
-    serial: Sample, parallel: Sample, workers: int, known: KnownCosts
-) -> dict[str, float]:
-    """Return the parts of one block, but for what is not explained."""
-    parts = dict.fromkeys(NAMES[:-1], 0.0)
+    serial: Sample, parallel: Sample, workers: int, costs: KnownCosts
+) -> dict[str, float] | None:
+    """Return the parts of one block, but for what is not explained.
+
+    None if it is not known what each worker used.
+    """
     if parallel.worker_cpu is None or serial.worker_cpu is None:
-        return parts
-    assert parallel.early is not None  # they are known together
-    assert parallel.uneven is not None
-    assert parallel.uneven_cpu is not None
+        return None
+    if parallel.early is None or parallel.uneven is None or parallel.uneven_cpu is None:
+        return None
     wait, wait_alone = parallel.wait or 0.0, serial.wait or 0.0
     work = parallel.worker_cpu - serial.worker_cpu
     idle = (workers * parallel.seconds - parallel.worker_cpu - wait) - (
@@ -123,23 +182,23 @@ def _of_block(
     )
     # Idle time is given away piece by piece, and no more than there is.
     left = max(0.0, idle)
-    dispatch = min(left, parallel.regions * workers * known.empty_region)
+    dispatch = min(left, parallel.regions * workers * costs.empty_region)
     left -= dispatch
     ended = min(left, parallel.early)
     within = left - ended
     gil = 0.0
-    if known.held is not None and known.held > _HELD_AT_ALL and not known.own_gils:
+    if costs.held is not None and costs.held > _HELD_AT_ALL and not costs.own_gils:
         # The share of the idle ends that the GIL makes for itself: all if it is held all
         # the time, for then one call after the other runs; none if every worker could
         # hold it for what it needs without meeting another.
-        forced = (workers * known.held - 1) / (workers - 1) if workers > 1 else 0.0
+        forced = (workers * costs.held - 1) / (workers - 1) if workers > 1 else 0.0
         forced = max(0.0, min(1.0, forced))
         gil = within + forced * ended
         ended -= forced * ended
         # The work holds the GIL for that share of the serial time, in all; no other
         # worker waits for it any longer. What waits besides, waits for something else:
         # to be woken on a busy CPU, say.
-        gil = min(gil, (workers - 1) * known.held * serial.seconds)
+        gil = min(gil, (workers - 1) * costs.held * serial.seconds)
     # A worker that ended early because the last one waited for a CPU waits for that CPU.
     # If the last one had more work, it used more CPU time; what all of them used beyond
     # the serial run is not work, but a lock that spins, say. If it had not, it slept: for
@@ -153,36 +212,4 @@ def _of_block(
         "imbalance": imbalance / seconds,
         "more CPU work": work / seconds,
         "machine": (wait - wait_alone + ended - apart) / seconds,
-    }
-
-
-def _sources(workers: int, known: KnownCosts, *, accounted: bool) -> dict[str, str]:
-    """Return what each part was measured from."""
-    if not accounted:
-        nothing = "not measured: what each worker used is not known on this pool"
-        return {
-            **dict.fromkeys(NAMES, nothing),
-            "machine": f"the ceiling ({known.ceiling_kind}) below {workers} workers",
-            "unexplained": "the rest",
-        }
-    if known.own_gils:
-        held = "none: each worker has a GIL of its own"
-    elif known.held is None:
-        held = "not measured: no GIL here, or one call alone could not be watched"
-    else:
-        held = (
-            f"workers' waits, since one call alone holds the GIL for {known.held:.0%} of"
-            " its time"
-        )
-    ceiling = f"; the ceiling ({known.ceiling_kind})" if known.ceiling_kind else ""
-    if not math.isnan(known.control):
-        ceiling = f"; a control that only computes: {known.control:.2f}x{ceiling}"
-    return {
-        "GIL": held,
-        "dispatch": f"a region without work: {known.empty_region * 1e6:.0f} \u00b5s",
-        "imbalance": "from each worker's end to the last one's, as far as that one used"
-        " more CPU time",
-        "more CPU work": "CPU time of the workers over that of the serial run",
-        "machine": f"workers' waits for a CPU, and for who waits for one{ceiling}",
-        "unexplained": "the rest",
     }

@@ -39,10 +39,11 @@ def measure(
 ) -> Report:
     """Measure how much faster workers are than one, and what limits them.
 
-    A kernel's problem is computed by one worker and split among several. Of a callable,
-    N workers make the same call, M times in a row, all at once; that is compared with N M
-    calls in a row. Both are timed in blocks in random order, together with a ceiling:
-    what the machine gives at the same time to who needs no GIL.
+    A kernel's problem is computed by one worker and split among several. A callable is
+    called M times in a row by one worker, and as often by each of N workers at once, so
+    that the speedup is N times the ratio of both. They are timed in blocks in random
+    order, together with a ceiling: what the machine achieves at the same time for work
+    that does not need the GIL.
 
     Parameters
     ----------
@@ -72,8 +73,10 @@ def measure(
         M, at least 1; by default as many as make samples well longer than what timing
         and handing out work cost. With 1 it is what a single use gives.
     setup : callable, optional
-        Called before every sample, outside of what is timed: to restore what N M calls
-        use up. In other processes too. M is 1 then, unless given.
+        Called once for each call, outside of what is timed and up to a thousand calls
+        ahead; it returns a tuple, the arguments of that call after `args`, or None. Of a
+        kernel, called before each computation. In other processes too. M is 1 then,
+        unless given.
     null : bool
         Compare the serial run with itself instead: what comes out when there is no
         difference.
@@ -120,7 +123,7 @@ def measure(
                 pool = stack.enter_context(start(pool, count))  # noqa: PLW2901 - opened
             share = max(left, settings.budget / 10) / (len(cases) - number)
             where = f"{number + 1} of {len(cases)}: " if len(cases) > 1 else ""
-            rows.append(RowMeter(subject, pool, count, settings, share, where).measured())
+            rows.append(RowMeter(subject, pool, settings, share, where).measured())
         left -= perf_counter() - begin
     if progress is not None:
         progress("")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from gilx import kernels
 from gilx.errors import (
@@ -19,6 +18,7 @@ from gilx.kernels.kernel import Kernel
 from gilx.pools import Pool
 from gilx.pools import get as pool_class
 from gilx.pools import names as pool_names
+from gilx.speedup.prepared_call import PreparedCall
 from gilx.speedup.targets import CallableTarget, KernelTarget, Target
 from gilx.system.environment import usable_cpus
 
@@ -98,7 +98,9 @@ def targets_of(
             number: target.problem(number, settings.seed)
             for number in dict.fromkeys(sizes.values())
         }
-        return [KernelTarget(problems[sizes[name]], name) for name in names]
+        return [
+            KernelTarget(problems[sizes[name]], name, settings.setup) for name in names
+        ]
     if not callable(target):
         raise ArgumentError(
             f"target: expected a kernel, its name or something to call; got {target!r}"
@@ -106,8 +108,7 @@ def targets_of(
     for name, given in (("variants", variants), ("size", size)):
         if given is not None:
             raise ArgumentError(f"{name}: expected None, since target is no kernel")
-    fn = partial(target, *args) if args else target
-    return [CallableTarget(fn, settings.setup)]
+    return [CallableTarget(PreparedCall(target, args, settings.setup))]
 
 
 def cases_of(

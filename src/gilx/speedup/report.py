@@ -1,114 +1,96 @@
-"""What the speedup meter found, for people and for programs."""
+"""Report of a measurement: a row for each target, variant, pool and number of workers."""
 
 from __future__ import annotations
 
 import csv
 import importlib
 import io
-import math
-from collections.abc import Mapping  # noqa: TC003 - JSON is read by annotations
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from gilx.errors import ArgumentError, at_least
+from gilx.errors import at_least
 from gilx.estimate import Estimate
 from gilx.records import from_json, render, to_json
+from gilx.speedup.comparison import Comparison  # noqa: TC001 - JSON is read by annotations
+from gilx.speedup.losses import Loss  # noqa: TC001 - likewise
+from gilx.speedup.scaling_decision import Outcome  # noqa: TC001 - likewise
 from gilx.system.conditions import Conditions  # noqa: TC001 - likewise
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
 
-__all__ = ["Loss", "Report", "ReportRow"]
+__all__ = ["Report", "ReportRow"]
 
 _SCHEMA = "gilx.report"
 _VERSION = 1
 
 
 @dataclass(frozen=True)
-class Loss:
-    """One part of what is missing between the speedup and the number of workers."""
-
-    cause: str
-    amount: float
-    """In workers; below 0 where it is a gain."""
-    source: str
-    """What it was measured from."""
-
-
-@dataclass(frozen=True)
 class ReportRow:
-    """One target, variant, pool and number of workers.
-
-    Where too few blocks say nothing, intervals go from 0 to infinity. Numbers that could
-    not be measured are NaN or None.
-    """
+    """One target, variant, pool and number of workers."""
 
     target: str
     variant: str | None
     """The kernel's variant; None for a callable."""
     pool: str
-    workers: int
-    blocks: int
-    """How many blocks there were."""
     repeat: int
     """M: how many calls in a row each worker made in a sample; for a kernel, how many
     times the problem was computed."""
-    serial_seconds: float
-    """Median wall time of the serial sample."""
-    seconds: float
-    """Median wall time of the parallel sample: the same work."""
     throughput: float
-    """Units of work a second, in parallel."""
+    """Units of work a second, in parallel; NaN if nothing was compared."""
     unit: str
-    speedup: Estimate
-    """Serial over parallel wall time, the median over the blocks."""
-    interval_kind: str
-    """'preset': the number of blocks was set beforehand; 'anytime': it was not, and the
-    interval is right whenever one stops."""
-    single_speedup: Estimate
-    """The speedup of single calls, which a sample of M calls in a row does not show: N
-    calls in a row, over one call of each worker. Of a callable with M above 1 only;
-    otherwise it is `speedup`, and this is unknown."""
-    ceiling: Estimate
-    """The speedup that the machine allowed in the same blocks."""
-    ceiling_kind: str
-    ceiling_fraction: Estimate
-    """Speedup over ceiling, the median over the blocks."""
-    control: float
-    """The speedup of native threads that only compute, in the same blocks: below the
-    number of workers it is the machine that has less to give."""
-    concurrency: float | None
-    """How far the workers' time on CPU overlapped: evidence about the GIL."""
-    concurrency_doubt: str
-    """Why that can't be told; empty if it can."""
-    serial_cpu_seconds: float
-    """CPU time of the process in the serial sample, the median."""
-    cpu_seconds: float
-    """The same in the parallel sample."""
-    voluntary_switches: float | None
-    """Of all workers in a parallel sample, the mean."""
-    involuntary_switches: float | None
-    run_queue_wait: float | None
-    """Seconds in which workers were ready and had no CPU, of a parallel sample: mean."""
-    steal: float | None
-    """Share of the CPU time that the hypervisor gave to others during all samples."""
-    throttled: int | None
-    """How often a quota stopped the process during all samples."""
-    held: float | None
-    """Hold fraction of one call alone; None where there is no GIL, or it was not seen."""
-    losses: tuple[Loss, ...]
-    """Parts that add up to ``workers - speedup``; empty where nothing was compared."""
+    held: Estimate
+    """Hold fraction of one call alone; unknown if it was not watched."""
+    outcome: Outcome | None
+    """Verdict on whether the workers reach 80 % of the ceiling, by the rules that
+    `gilx.testing.assert_scales` has: 'pass', 'fail' or 'inconclusive'. None for one
+    worker, or for a target that was compared with itself."""
+    comparison: Comparison
+    """What the blocks show."""
     notes: tuple[str, ...] = ()
-    """What makes the figures doubtful."""
-    samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
-    """Wall times in seconds of each arm, in the order of the blocks."""
+    """Warnings."""
+
+    @property
+    def workers(self) -> int:
+        """How many workers there were."""
+        return self.comparison.workers
+
+    @property
+    def seconds(self) -> float:
+        """Median wall time of the parallel sample."""
+        return self.comparison.seconds
+
+    @property
+    def speedup(self) -> Estimate:
+        """Serial over parallel wall time of the same work."""
+        return self.comparison.speedup
 
     @property
     def efficiency(self) -> Estimate:
         """Speedup over workers."""
-        return self.speedup.times(1 / self.workers)
+        return self.comparison.efficiency
+
+    @property
+    def ceiling(self) -> Estimate:
+        """The speedup that the machine achieved in the same blocks."""
+        return self.comparison.ceiling
+
+    @property
+    def ceiling_kind(self) -> str:
+        """What the ceiling was; empty where there was none."""
+        return self.comparison.ceiling_kind
+
+    @property
+    def ceiling_fraction(self) -> Estimate:
+        """Speedup over ceiling."""
+        return self.comparison.ceiling_fraction
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Parts that add up to ``workers - speedup``; empty without a ceiling."""
+        return self.comparison.losses
 
     @property
     def null(self) -> bool:
-        """Whether this is a comparison of a thing with itself."""
+        """Whether the target was compared with itself."""
         return self.ceiling_kind == ""
 
     @property
@@ -121,6 +103,15 @@ class ReportRow:
     def name(self) -> str:
         """What a row is called in tables."""
         return self.target if self.variant is None else f"{self.target} {self.variant}"
+
+    def check(self, where: str) -> None:
+        """Raise an `ArgumentError` if figures that words are made of make no sense."""
+        at_least(f"{where}repeat", self.repeat, 1)
+        self.comparison.check(f"{where}comparison.")
+
+    def without_samples(self) -> ReportRow:
+        """Return the row without the wall times of its samples, which may be many."""
+        return replace(self, comparison=self.comparison.without_samples())
 
 
 @dataclass(frozen=True)
@@ -152,7 +143,7 @@ class Report:
         """
         report = from_json(cls, text, _SCHEMA, _VERSION)
         for number, row in enumerate(report.rows):
-            _check(row, f"text.rows[{number}].")
+            row.check(f"text.rows[{number}].")
         return report
 
     def to_csv(self) -> str:
@@ -222,39 +213,22 @@ class Report:
         return page
 
 
-def _check(row: ReportRow, where: str) -> None:
-    """Raise an `ArgumentError` if figures that words are made of make no sense."""
-    for name, least in (("workers", 1), ("blocks", 0), ("repeat", 1)):
-        at_least(f"{where}{name}", getattr(row, name), least)
-    for name in ("speedup", "single_speedup", "ceiling", "ceiling_fraction"):
-        estimate: Estimate = getattr(row, name)
-        _above_zero(f"{where}{name}.value", estimate.value)
-        if estimate.known and not 0 <= estimate.low <= estimate.high:
-            raise ArgumentError(
-                f"{where}{name}: expected low and high, got {estimate.low} and"
-                f" {estimate.high}"
-            )
-    _above_zero(f"{where}control", row.control)
-
-
-def _above_zero(name: str, value: float) -> None:
-    if value <= 0 or math.isinf(value):
-        raise ArgumentError(f"{name}: expected above 0, got {value}")
-
-
 def _flat(row: ReportRow) -> dict[str, Any]:
     """Return the figures of a row by name, one value each."""
-    flat: dict[str, Any] = {}
-    for field_ in fields(row):
-        name, value = field_.name, getattr(row, field_.name)
-        if isinstance(value, Estimate):
-            flat |= _columns(name, value)
-        elif name == "losses":
-            flat |= {f"loss_{loss.cause}": loss.amount for loss in row.losses}
-        elif name == "notes":
-            flat[name] = "; ".join(value)
-        elif name != "samples":
-            flat[name] = value
+    flat: dict[str, Any] = {
+        name: getattr(row, name) for name in ("target", "variant", "pool", "workers")
+    }
+    for record in (row, row.comparison):
+        for field in fields(record):
+            name, value = field.name, getattr(record, field.name)
+            if isinstance(value, Estimate):
+                flat |= _columns(name, value)
+            elif name == "losses":
+                flat |= {f"loss_{loss.cause}": loss.amount for loss in value}
+            elif name == "notes":
+                flat[name] = "; ".join(value)
+            elif name not in ("samples", "comparison"):
+                flat[name] = value
     return {**flat, **_columns("efficiency", row.efficiency), "reading": row.reading}
 
 

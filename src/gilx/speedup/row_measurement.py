@@ -1,33 +1,38 @@
-"""Measuring one row of a report: calibration, blocks, and who holds the GIL."""
+"""Measuring one row of a report: calibration, the GIL, blocks."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gilx._compat import gil_enabled
 from gilx.errors import WatchUnavailableError
+from gilx.estimate import Estimate
+from gilx.formatting import duration
 from gilx.pools import SerialPool
 from gilx.sampling.probe import probe, probe_warm
-from gilx.speedup.analysis import Found, nothing_compared, precise, row_of
-from gilx.speedup.blocks import AsItself, interleaved, samples_of
+from gilx.speedup.arms import Arms
+from gilx.speedup.blocks import AsItself
 from gilx.speedup.call_processes import NoProcessesError
-from gilx.speedup.ceilings import computing
-from gilx.speedup.statistics import RunningMedian
-from gilx.speedup.timings import Sample, take_sample
+from gilx.speedup.comparison import RunningComparison
+from gilx.speedup.comparison_warnings import (
+    TOO_SHORT,
+    call_warnings,
+    drift_warnings,
+    machine_warnings,
+)
+from gilx.speedup.losses import NO_COSTS, KnownCosts
+from gilx.speedup.report import ReportRow
+from gilx.speedup.scaling_decision import EFFICIENCY, HeldAlone, ScalingDecision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from gilx.pools import Pool
-    from gilx.speedup.ceilings import Ceiling
     from gilx.speedup.measure_options import MeasureOptions
-    from gilx.speedup.report import ReportRow
+    from gilx.speedup.scaling_decision import Outcome
     from gilx.speedup.targets import Target
 
 __all__ = ["RowMeter"]
@@ -38,7 +43,6 @@ _SHORTEST = 2e-3  # seconds of a serial sample
 _LONGEST = 0.06  # seconds for which each worker's part should last, where there is time
 _CONTROL = 0.2  # of the serial sample: how long the control takes
 _PROBE = 0.5  # seconds
-_EMPTY_REGIONS = 15
 _AGAIN = 2  # times: what fits into the budget so often is tried again once it is warm
 
 
@@ -47,13 +51,11 @@ class RowMeter:
 
     Parameters
     ----------
-    subject : Target
+    target : Target
         What to measure.
     pool : Pool
         Where; it stays open.
-    workers : int
-        How many workers it has.
-    settings : MeasureOptions
+    options : MeasureOptions
         How.
     budget : float
         Seconds that the row may take.
@@ -64,256 +66,249 @@ class RowMeter:
 
     def __init__(
         self,
-        subject: Target,
+        target: Target,
         pool: Pool,
-        workers: int,
-        settings: MeasureOptions,
+        options: MeasureOptions,
         budget: float,
         where: str,
     ) -> None:
-        self._subject = subject
+        self._target = target
         self._pool = pool
-        self._workers = workers
-        self._settings = settings
+        self._workers = pool.workers
+        self._options = options
         self._budget = budget
         self._where = where
         self._notes: list[str] = []
         self._serial = SerialPool()
-        self._blocks = settings.blocks  # None: as many as it takes
+        self._blocks = options.blocks  # None: as many as it takes
+        self._repeat = 1
 
     def measured(self) -> ReportRow:
         """Measure, and return the finished row."""
-        settings = self._settings
+        options, target = self._options, self._target
         begin = perf_counter()
         first, repeat, each = self._calibrate()
-        spent = perf_counter() - begin
+        self._repeat = repeat
         sample = each * repeat  # seconds of the serial arm
-        block = self._arms() * sample
-        if not settings.null:
-            # The control runs serially and, at worst, no faster in parallel; single calls
-            # take one call's share of the arms.
-            block += 2 * _CONTROL * sample
-            block += 2 * each if self._subject.variant is None and repeat > 1 else 0.0
-        found = self._found(first, repeat)
-        if settings.blocks is None and block > self._budget:
-            return nothing_compared(found, sample, spent + block, self._budget)
+        spent = perf_counter() - begin
+        block = self._block_seconds(sample, each, repeat)
+        if options.blocks is None and block > self._budget:
+            calls = f"one call takes {duration(each)}"
+            note = (
+                f"{calls}, so that one block takes about {duration(spent + block)}, more"
+                f" than the budget of {duration(self._budget)} has: nothing was compared"
+            )
+            row = self._row(RunningComparison(self._workers), "", [note])
+            serial = sample * target.parts(self._workers)
+            return replace(row, comparison=replace(row.comparison, serial_seconds=serial))
         # A number that is known before anything was compared is one set beforehand, and
         # then fewer blocks make an interval. Where there is time for many, they may stop.
-        budget = self._budget - spent
+        budget = max(0.0, self._budget - spent)
         likely = int(budget / block) - 1
-        if settings.blocks is None and likely < _BLOCKS:
+        if options.blocks is None and likely < _BLOCKS:
             self._blocks = max(1, likely)
-        if settings.null:
-            samples = self._sample(repeat, block, budget, {}, [])
-            return row_of(replace(self._found(first, repeat), samples=samples))
-        ceiling, samples = self._beside_ceilings(repeat, sample, block, budget)
-        accounted = samples["parallel"][0].worker_cpu is not None
-        return row_of(
-            replace(
-                self._found(first, repeat),
-                samples=samples,
-                ceiling_kind=ceiling.kind,
-                held=self._held(repeat),
-                empty_region=self._empty_region() if accounted else 0.0,
-                notes=tuple(self._notes),
-            )
-        )
-
-    def _found(self, first: float, repeat: int) -> Found:
-        settings = self._settings
-        return Found(
-            subject=self._subject,
-            pool=self._pool.name,
-            own_gils=self._pool.own_gils,
-            workers=self._workers,
-            first=first,
-            repeat=repeat,
-            preset=self._blocks is not None,
-            precision=settings.precision if settings.blocks is None else None,
-        )
+        with Arms(target, self._pool, ceiling=not options.null) as arms:
+            costs = NO_COSTS if options.null else self._costs(arms, repeat)
+            while True:
+                comparison = RunningComparison(self._workers, costs)
+                try:
+                    self._compare(arms, comparison, repeat, sample, block, budget)
+                    break
+                except NoProcessesError:
+                    pass  # the next blocks are beside another ceiling
+        if arms.reason:
+            self._notes.append(f"no ceiling by processes: {arms.reason}")
+        return self._row(comparison, arms.kind, self._warnings(comparison, first))
 
     # ---- how much to do ----------------------------------------------------------------
 
-    def _arms(self) -> int:
-        """Return how many serial samples all arms of a block are as long as, at most."""
-        if self._settings.null:
-            return 2
-        return 3 if self._subject.variant in (None, "c-nogil") else 4
+    def _block_seconds(self, sample: float, each: float, repeat: int) -> float:
+        """Return how long a block takes, if workers are no faster than one."""
+        work = sample * self._target.parts(self._workers)
+        if self._options.null:
+            return sample + work
+        block = sample + 2 * work
+        if self._target.variant not in (None, "c-nogil"):
+            block += sample  # the ceiling has a serial run of its own
+        if self._single(repeat):
+            block += each * (1 + self._target.parts(self._workers))
+        return block + 2 * _CONTROL * sample
+
+    def _single(self, repeat: int) -> bool:
+        """Return whether single calls are timed."""
+        return self._target.variant is None and repeat > 1 and not self._options.null
 
     def _calibrate(self) -> tuple[float, int, float]:
         """Return the seconds of the first call, M, and the serial seconds of one M."""
-        settings, workers = self._settings, self._workers
-        sample = self._budget / ((settings.blocks or _BLOCKS) + 1) / self._arms()
-        sample = max(_SHORTEST, min(sample, workers * _LONGEST))
+        options, target = self._options, self._target
+        blocks = (options.blocks or _BLOCKS) + 1
+        sample = self._budget / blocks / self._block_seconds(1.0, 0.0, 1)
+        longest = _LONGEST * self._workers / target.parts(self._workers)
+        sample = max(_SHORTEST, min(sample, longest))
         self._show("calibrating")
         try:
-            self._settle()
-            first = self._subject.once(self._serial)
+            self._pool.settle()
+            first = target.timed(self._serial, 1)
             again = first < self._budget / _AGAIN
-            if again:
-                self._settle()
-            if settings.repeat is None:
-                repeat, each = self._subject.repeats(
-                    self._serial, workers, sample, None if again else first
+            if options.repeat is None:
+                repeat, each = target.repeats(
+                    self._serial, sample, None if again else first
                 )
             else:
-                repeat = settings.repeat
-                each = self._subject.once(self._serial) if again else first
-                each *= 1 if self._subject.variant else workers
+                repeat = options.repeat
+                each = target.timed(self._serial, 1) if again else first
         except Exception as error:
-            error.add_note(f"gilx: raised by {self._subject.name} when called alone")
+            error.add_note(f"gilx: raised by {target.name} when called alone")
             raise
         return first, repeat, each
 
     # ---- blocks ------------------------------------------------------------------------
 
-    def _beside_ceilings(
-        self, repeat: int, sample: float, block: float, budget: float
-    ) -> tuple[Ceiling, Mapping[str, Sequence[Sample]]]:
-        """Return the ceiling that there was, and the samples of all arms."""
-        workers = self._workers
-        with ExitStack() as stack:
-            control = computing(workers, sample * _CONTROL)
-            stack.callback(control.close)
-
-            def beside(ceiling: Ceiling) -> Mapping[str, Sequence[Sample]]:
-                stack.callback(ceiling.close)
-                others = {**_arms_of(ceiling, "ceiling"), **_arms_of(control, "control")}
-                settle = [ceiling.settle, control.settle]
-                return self._sample(repeat, block, budget, others, settle)
-
-            ceiling = self._subject.ceiling(workers, repeat, sample)
-            try:
-                return ceiling, beside(ceiling)
-            except NoProcessesError as error:
-                # What a process can't do it may find out late: what was sampled is lost.
-                ceiling.close()
-                self._subject.doubt = f"no ceiling by processes: {error}"
-                other = computing(workers, sample)
-                return other, beside(other)
-
-    def _sample(
+    def _compare(
         self,
+        arms: Arms,
+        comparison: RunningComparison,
         repeat: int,
+        sample: float,
         block: float,
         budget: float,
-        others: Mapping[str, Callable[[], Sample]],
-        others_settle: Sequence[Callable[[], None]],
-    ) -> Mapping[str, Sequence[Sample]]:
-        """Return the samples of each arm, those of others included."""
-        settings = self._settings
-        arms = self._own_arms(repeat) | dict(others)
-        budget = max(0.0, budget)
+    ) -> None:
+        """Add blocks to a comparison until there are enough."""
+        options = self._options
         likely = self._blocks or max(1, min(_MOST_BLOCKS, int(budget / block)))
-
-        def settle() -> None:
-            self._settle()
-            for other in others_settle:
-                other()
-
         # Who gave the number of blocks gets them. If it was set here and the machine
         # becomes slow, it ends at twice the budget: then the number was not preset.
-        beyond = math.inf if settings.blocks else 2 * budget
-        timed = interleaved(
-            arms,
-            seed=settings.seed,
-            settle=settle,
+        beyond = math.inf if options.blocks else 2 * budget
+        blocks = arms.blocks(
+            repeat,
+            seconds=sample,
             budget=beyond if self._blocks else budget,
+            seed=options.seed,
             warm_up=block < budget / 4,
+            control=not options.null,
+            single=self._single(repeat),
         )
-        made: list[dict[str, Sample]] = []
-        logs = RunningMedian()
         most = "" if self._blocks else "up to "
         try:
-            with AsItself():
+            with AsItself(), closing(blocks):
                 for number in range(1, (self._blocks or _MOST_BLOCKS) + 1):
                     self._show(f"block {number} of {most}{likely}")
-                    if (latest := next(timed, None)) is None:
+                    if (latest := next(blocks, None)) is None:
                         break
-                    made.append(latest)
-                    serial, parallel = latest["serial"], latest["parallel"]
-                    logs.add(math.log(serial.seconds / parallel.seconds))
-                    if not self._blocks and self._precise(logs):
+                    comparison.add(latest)
+                    if not self._blocks and self._precise(comparison.speedup.ratio()):
                         break
-        except Exception as error:
-            error.add_note(f"gilx: raised while {self._subject.name} was measured")
+        except NoProcessesError:
             raise
-        if self._blocks and len(made) < self._blocks:
+        except Exception as error:
+            error.add_note(f"gilx: raised while {self._target.name} was measured")
+            raise
+        if self._blocks and comparison.blocks < self._blocks:
             self._blocks = None
-        return samples_of(made)
 
-    def _precise(self, logs: RunningMedian) -> bool:
+    def _precise(self, speedup: Estimate) -> bool:
         """Return whether the interval of the speedup is as narrow as asked for."""
-        low, high = logs.interval()
-        return precise((math.exp(low), math.exp(high)), self._settings.precision)
-
-    def _own_arms(self, repeat: int) -> dict[str, Callable[[], Sample]]:
-        subject, workers = self._subject, self._workers
-        arms: dict[str, Callable[[], Sample]] = {}
-        placed = subject.placed(self._pool)
-        single = subject.variant is None and repeat > 1 and not self._settings.null
-        for name, calls in {"": repeat, **({"single ": 1} if single else {})}.items():
-            alone = subject.work(workers, calls, parallel=False)
-            together = placed.work(workers, calls, parallel=True)
-            arms[f"{name}serial"] = partial(take_sample, self._serial, alone)
-            arms[f"{name}parallel"] = partial(take_sample, self._pool, together)
-        return arms
-
-    def _settle(self) -> None:
-        self._pool.settle()
-        if self._settings.setup is not None:
-            self._settings.setup()
+        return _half_width(speedup) <= math.log1p(self._options.precision)
 
     def _show(self, text: str) -> None:
-        if self._settings.progress is not None:
-            words = [self._subject.name, self._subject.variant, self._pool.name]
+        if self._options.progress is not None:
+            words = [self._target.name, self._target.variant, self._pool.name]
             name = " ".join(word for word in words if word)
             workers = f"{self._workers} worker{'s' if self._workers != 1 else ''}"
-            self._settings.progress(f"{self._where}{name}, {workers}: {text}")
+            self._options.progress(f"{self._where}{name}, {workers}: {text}")
 
     # ---- what explains losses ----------------------------------------------------------
 
+    def _costs(self, arms: Arms, repeat: int) -> KnownCosts:
+        held = self._held(repeat)
+        return KnownCosts(held, arms.empty_region(), self._pool.own_gils)
+
     def _held(self, repeat: int) -> float | None:
-        """Return the hold fraction of one call alone, if it can be told and matters."""
-        subject = self._subject
+        """Return the hold fraction of one call alone, if it is known and matters."""
+        target, options = self._target, self._options
         if self._pool.own_gils or self._workers == 1 or not gil_enabled():
             return None
-        if subject.held is not None:
-            return subject.held
-        self._show("who holds the GIL?")
-        self._settle()
-        fn, arguments = subject.call()
-        try:
-            if self._settings.setup is None:
-                budget = min(_PROBE, self._budget / 10)
-                usage = probe_warm(fn, arguments, 0.05, budget)
-            else:  # what the setup provides is enough for so many calls
-                usage = probe(fn, *arguments, repeat=repeat, warmup=False)
-        except WatchUnavailableError as error:
-            self._notes.append(f"the GIL could not be watched: {error}")
+        if target.usage is None:
+            self._show("who holds the GIL?")
+            self._pool.settle()
+            fn, arguments = target.call()
+            try:
+                if options.setup is None:
+                    budget = min(_PROBE, self._budget / 10)
+                    target.usage = probe_warm(fn, arguments, 0.05, budget)
+                else:  # what the setup provides is enough for so many calls
+                    target.prepare(repeat)
+                    target.usage = probe(fn, *arguments, repeat=repeat, warmup=False)
+            except WatchUnavailableError as error:
+                self._notes.append(f"the GIL could not be watched: {error}")
+                return None
+        usage = target.usage
+        if usage.doubt:
+            if not usage.doubt.startswith("too short"):
+                self._notes.append(f"the GIL could not be watched: {usage.doubt}")
             return None
-        if usage.doubt and not usage.doubt.startswith("too short"):
-            self._notes.append(f"the GIL could not be watched: {usage.doubt}")
-            return None
-        subject.held = usage.held.value if usage.held.known else None
-        return subject.held
+        return usage.held.value if usage.held.known else None
 
-    def _empty_region(self) -> float:
-        """Return how long a region takes in which nothing is done, in seconds."""
-        work = self._subject.placed(self._pool).work(self._workers, 1, parallel=True)
-        nothing = replace(work[0], items=0)
-        self._settle()
-        return statistics.median(
-            take_sample(self._pool, [nothing]).seconds for _ in range(_EMPTY_REGIONS)
+    # ---- the row -----------------------------------------------------------------------
+
+    def _row(
+        self, comparison: RunningComparison, kind: str, notes: list[str]
+    ) -> ReportRow:
+        target = self._target
+        result = comparison.result(ceiling_kind=kind, preset=self._blocks is not None)
+        usage = target.usage
+        return ReportRow(
+            target=target.name,
+            variant=target.variant,
+            pool=self._pool.name,
+            repeat=self._repeat,
+            throughput=target.units(self._workers) * self._repeat / result.seconds,
+            unit=target.unit,
+            held=usage.held if usage and not usage.doubt else Estimate.unknown(),
+            outcome=self._outcome(comparison),
+            comparison=result,
+            notes=(*self._notes, *notes),
         )
 
+    def _outcome(self, comparison: RunningComparison) -> Outcome | None:
+        """Return the verdict of the rules that `gilx.testing.assert_scales` has."""
+        if self._options.null or self._workers == 1:
+            return None
+        usage = None if self._pool.own_gils else self._target.usage
+        evidence = None
+        if usage is not None:
+            evidence = HeldAlone(usage, 1 / (self._workers * EFFICIENCY))
+            if evidence.side > 0:
+                return "fail"
+        return (
+            ScalingDecision(comparison, EFFICIENCY, evidence).decision() or "inconclusive"
+        )
 
-def _arms_of(ceiling: Ceiling, name: str) -> dict[str, Callable[[], Sample]]:
-    arms: dict[str, Callable[[], Sample]] = {name: partial(_timed, ceiling.parallel)}
-    if ceiling.serial is not None:
-        arms[f"{name} serial"] = partial(_timed, ceiling.serial)
-    return arms
+    def _warnings(self, comparison: RunningComparison, first: float) -> list[str]:
+        warnings = []
+        if self._target.variant is None:
+            later = statistics.median(comparison.samples["serial"])
+            later /= self._repeat * self._target.parts(self._workers)
+            warnings += call_warnings(first, later)
+            if later < TOO_SHORT:
+                warnings.append(
+                    f"too short to judge: a call takes {duration(later)}, hardly more"
+                    " than calling anything does"
+                )
+        warnings += machine_warnings(comparison) + drift_warnings(comparison)
+        speedup = comparison.speedup.ratio(preset=self._blocks is not None)
+        if not speedup.bounded:
+            blocks = f"{comparison.blocks} block{'s' if comparison.blocks != 1 else ''}"
+            warnings.append(f"{blocks}: too few for an interval")
+        elif self._options.blocks is None and not self._precise(speedup):
+            width = math.expm1(_half_width(speedup))
+            warnings.append(
+                f"the budget ended it at \u00b1{width:.1%},"
+                f" not \u00b1{self._options.precision:.1%}"
+            )
+        return warnings
 
 
-def _timed(run: Callable[[], float]) -> Sample:
-    return Sample(seconds=run(), cpu=math.nan, steal=None, throttled=None, regions=1)
+def _half_width(ratio: Estimate) -> float:
+    """Return half the width of a ratio's interval, on its logarithm."""
+    return math.log(ratio.high / ratio.low) / 2 if ratio.low > 0 else math.inf

@@ -12,8 +12,9 @@ import math
 from bisect import bisect_left, bisect_right, insort
 from functools import lru_cache, partial
 from itertools import count
-from statistics import median
 from typing import TYPE_CHECKING
+
+from gilx.estimate import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,13 +22,10 @@ if TYPE_CHECKING:
 __all__ = [
     "NOTHING_KNOWN",
     "RunningMedian",
-    "anytime_interval",
     "blocks_needed",
     "log_evidence",
     "log_ratios",
     "median_interval",
-    "median_ratio",
-    "preset_interval",
 ]
 
 NOTHING_KNOWN = (0.0, math.inf)
@@ -42,14 +40,6 @@ _PRECISION = 1e-14
 def log_ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
     """Return the natural logarithms of the ratios within each block."""
     return [math.log(a / b) for a, b in zip(numerators, denominators, strict=True)]
-
-
-def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
-    """Return the median of the ratios within each block, taken on their logarithms.
-
-    So that the ratio turned round gives exactly the inverse.
-    """
-    return math.exp(median(log_ratios(numerators, denominators)))
 
 
 def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
@@ -77,7 +67,13 @@ def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float
         level (fewer than 6 at 95 %).
 
     """
-    n, ordered = len(values), sorted(values)
+    return RunningMedian(values).preset_interval(level)
+
+
+def _between_order_statistics(
+    ordered: Sequence[float], level: float
+) -> tuple[float, float]:
+    n = len(ordered)
     # The number of places left off at each end. Levels fall from place to place.
     inner = bisect_right(
         range(1, n // 2 + 1), -level, key=lambda place: -_level(n, place)
@@ -94,28 +90,6 @@ def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float
     low += share * (ordered[min(inner, n - 1)] - low)
     high -= share * (high - ordered[max(n - inner - 1, 0)])
     return low, high
-
-
-def preset_interval(logs: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Return the interval of the median ratio, for a number of blocks set beforehand.
-
-    Parameters
-    ----------
-    logs : sequence of float
-        Log ratios, one a block. When sampling was stopped by what they showed, the
-        interval lies; `anytime_interval` does not.
-    level : float
-        Probability that the interval holds the true median ratio, below 1.
-
-    Returns
-    -------
-    (float, float)
-        Low and high, as ratios, see `median_interval`; `NOTHING_KNOWN` if there are too
-        few blocks.
-
-    """
-    low, high = median_interval(logs, level)
-    return math.exp(low), math.exp(high)
 
 
 def _level(n: int, place: int) -> float:
@@ -266,6 +240,40 @@ class RunningMedian:
             return 0
         return int(self.above(limit) >= needed) - int(self.below(limit) >= needed)
 
+    def ratio(self, level: float = 0.95, *, preset: bool = False) -> Estimate:
+        """Return the median ratio with its interval; the values are its logarithms.
+
+        So a ratio turned round gives exactly the inverse.
+
+        Parameters
+        ----------
+        level : float
+            Probability that the interval holds the true median ratio, below 1.
+        preset : bool
+            Whether the number of values was set before the first one. If sampling was
+            stopped by what they showed, such an interval lies.
+
+        Returns
+        -------
+        Estimate
+            Its interval is `NOTHING_KNOWN` if there are too few values; unknown without
+            any.
+
+        """
+        middle = self.median
+        if middle is None:
+            return Estimate.unknown()
+        low, high = self.preset_interval(level) if preset else self.interval(level)
+        ends = NOTHING_KNOWN if math.isinf(high) else (math.exp(low), math.exp(high))
+        return Estimate(math.exp(middle), *ends)
+
+    def preset_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the interval of the true median if the number of values was preset.
+
+        See `median_interval`, which takes all values at once.
+        """
+        return _between_order_statistics(self._ordered, level)
+
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the interval of the true median that is right whenever one stops.
 
@@ -291,27 +299,3 @@ class RunningMedian:
         if needed is None:
             return -math.inf, math.inf
         return self._ordered[n - needed], self._ordered[needed - 1]
-
-
-def anytime_interval(logs: Iterable[float], level: float = 0.95) -> tuple[float, float]:
-    """Return the interval of the median ratio that is right whenever one stops.
-
-    It sorts all values. Where blocks are added and the interval is asked for after each,
-    keep a `RunningMedian`, whose `interval` this is.
-
-    Parameters
-    ----------
-    logs : iterable of float
-        Log ratios, one a block.
-    level : float
-        The probability, below 1.
-
-    Returns
-    -------
-    (float, float)
-        Low and high, as ratios; `NOTHING_KNOWN` if the blocks are too few for the level
-        (fewer than 8 at 95 %).
-
-    """
-    low, high = RunningMedian(logs).interval(level)
-    return math.exp(low), math.exp(high)

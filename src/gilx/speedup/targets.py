@@ -1,15 +1,14 @@
-"""What can be measured: kernels, and calls of anything else, as work for pools."""
+"""Targets of a comparison: kernels, and calls of anything else, as work for pools."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gilx.formatting import name_of
 from gilx.pools.pool import Region
-from gilx.pools.run import regions
-from gilx.speedup import ceilings
+from gilx.pools.run import regions, run_all
 from gilx.speedup.blocks import calls_needed
-from gilx.speedup.call_processes import NoProcessesError
+from gilx.speedup.ceilings import NativeCeiling, ProcessCeiling
 from gilx.speedup.timings import calls_of
 
 if TYPE_CHECKING:
@@ -17,104 +16,145 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Problem
     from gilx.pools import Pool
+    from gilx.sampling.usage import GilUsage
     from gilx.speedup.ceilings import Ceiling
+    from gilx.speedup.prepared_call import PreparedCall
 
 __all__ = ["CallableTarget", "KernelTarget", "Target"]
 
 
 class Target(Protocol):
-    """What is measured, as work for pools."""
+    """Work that one worker and several do, M times."""
 
     name: str
     unit: str
-    held: float | None
-    """Hold fraction of one call alone, once it is known."""
-    doubt: str
-    """Why its ceiling is not the one it should be; empty if it is."""
+    usage: GilUsage | None
+    """What the watch saw of one call alone, once it is known."""
 
     @property
     def variant(self) -> str | None:
         """The kernel's variant; None for a callable."""
 
-    def work(self, workers: int, repeat: int, *, parallel: bool) -> list[Region]:
-        """Return the regions of a sample."""
+    def parts(self, workers: int) -> int:
+        """Return how many times the serial work the parallel work of all workers is."""
+
+    def alone(self, repeat: int) -> list[Region]:
+        """Return the serial work, as regions for one worker."""
+
+    def together(self, workers: int, repeat: int) -> list[Region]:
+        """Return the parallel work."""
 
     def placed(self, pool: Pool) -> Target:
         """Return the same with its data where the pool's workers can reach it."""
 
-    def units(self, workers: int, repeat: int) -> float:
-        """Return the units of work in a sample."""
+    def prepare(self, calls: int) -> None:
+        """Prepare so many calls, or computations of the problem."""
 
-    def once(self, serial: Pool) -> float:
-        """Do it once, for the first time; return how long that takes."""
+    def units(self, workers: int) -> float:
+        """Return the units of work that all workers do for M = 1."""
+
+    def timed(self, serial: Pool, repeat: int) -> float:
+        """Do the serial work M times; return the seconds that takes."""
 
     def repeats(
-        self, serial: Pool, workers: int, seconds: float, first: float | None
+        self, serial: Pool, seconds: float, first: float | None
     ) -> tuple[int, float]:
-        """Return M for a serial sample of so many seconds, and one M's seconds.
+        """Return M for serial work of about so many seconds, and the seconds of one M.
 
         `first` is how long doing it once takes, if there is no time to try again.
         """
 
-    def ceiling(self, workers: int, repeat: int, seconds: float) -> Ceiling:
-        """Return its ceiling."""
+    def ceiling(self, workers: int) -> Ceiling:
+        """Return its ceiling.
+
+        Raises
+        ------
+        NoProcessesError
+            It has none of its own here.
+
+        """
 
     def call(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return one call, whose hold of the GIL is what matters."""
 
 
 class KernelTarget:
-    """One variant of a kernel."""
+    """One variant of a kernel: its problem is computed by one worker, or split.
 
-    def __init__(self, problem: Problem, variant: str) -> None:
+    Parameters
+    ----------
+    problem : Problem
+        What to compute.
+    variant : str
+        The variant.
+    setup : callable, optional
+        Called before each computation, outside of what is timed.
+
+    """
+
+    def __init__(
+        self, problem: Problem, variant: str, setup: Callable[[], object] | None = None
+    ) -> None:
         self.name: str = problem.kernel.name
         self.unit: str = problem.kernel.unit
         self.variant = variant
-        self.held: float | None = None
-        self.doubt: str = ""
-        self._problem = problem
+        self.usage: GilUsage | None = None
+        self._problem, self._setup = problem, setup
 
-    def work(self, workers: int, repeat: int, *, parallel: bool) -> list[Region]:
-        """Return the regions of a sample."""
-        count = workers if parallel else 1
-        return regions(self._problem, variant=self.variant, workers=count) * repeat
+    def parts(self, workers: int) -> int:
+        """Return 1: the problem is the same."""
+        del workers
+        return 1
+
+    def alone(self, repeat: int) -> list[Region]:
+        """Return the problem for one worker, M times."""
+        return self.together(1, repeat)
+
+    def together(self, workers: int, repeat: int) -> list[Region]:
+        """Return the problem for all workers, M times."""
+        return regions(self._problem, variant=self.variant, workers=workers) * repeat
 
     def placed(self, pool: Pool) -> Target:
         """Return the same with its arrays where the pool's workers can reach them."""
-        return KernelTarget(pool.place(self._problem), self.variant)
+        return KernelTarget(pool.place(self._problem), self.variant, self._setup)
 
-    def units(self, workers: int, repeat: int) -> float:
-        """Return the units of work in a sample."""
+    def prepare(self, calls: int) -> None:
+        """Call the setup so many times."""
+        if self._setup is not None:
+            for _ in range(calls):
+                self._setup()
+
+    def units(self, workers: int) -> float:
+        """Return the units of the problem."""
         del workers
-        return self._problem.units * repeat
+        return self._problem.units
 
-    def once(self, serial: Pool) -> float:
-        """Do it once, for the first time; return how long that takes."""
-        return sum(map(serial.run, self.work(1, 1, parallel=False)))
+    def timed(self, serial: Pool, repeat: int) -> float:
+        """Compute it M times on one worker; return the seconds that takes."""
+        self.prepare(repeat)
+        return run_all(serial, self.alone(repeat))
 
     def repeats(
-        self, serial: Pool, workers: int, seconds: float, first: float | None
+        self, serial: Pool, seconds: float, first: float | None
     ) -> tuple[int, float]:
-        """Return M for a serial sample of so many seconds, and one M's seconds.
+        """Return M for serial work of about so many seconds, and the seconds of one M.
 
         `first` is how long doing it once takes, if there is no time to try again.
         """
+        return calls_needed(partial(self.timed, serial), seconds, first=first)
 
-        def timed(repeat: int) -> float:
-            work = self.work(workers, repeat, parallel=False)
-            return sum(map(serial.run, work))
-
-        return calls_needed(timed, seconds, first=first)
-
-    def ceiling(self, workers: int, repeat: int, seconds: float) -> Ceiling:
-        """Return its ceiling."""
-        del seconds
-        kind = "native threads on the same kernel"
-        if self.variant in ("python", "numpy"):
-            problem = self._problem.kernel.problem(seed=self._problem.seed)
-            return ceilings.native(problem, workers, 1, kind=kind, serial=True)
-        own = self.variant != "c-nogil"
-        return ceilings.native(self._problem, workers, repeat, kind=kind, serial=own)
+    def ceiling(self, workers: int) -> Ceiling:
+        """Return the native team on the same kernel, at a size that it takes long for."""
+        slow = self.variant in ("python", "numpy")
+        problem = self._problem
+        return NativeCeiling(
+            problem.kernel.problem(seed=problem.seed) if slow else problem,
+            workers,
+            kind="native threads on the same kernel",
+            # c-nogil's own serial run is the native team's, too.
+            own_serial=self.variant != "c-nogil",
+            once=slow,
+        )
 
     def call(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return one call, whose hold of the GIL is what matters."""
@@ -123,24 +163,27 @@ class KernelTarget:
 
 
 class CallableTarget:
-    """Calls of a function of the user's."""
+    """Calls of a function of the user's: M by one worker, or M by each of several."""
 
     variant = None
+    unit = "calls"
 
-    def __init__(
-        self, fn: Callable[[], object], setup: Callable[[], object] | None
-    ) -> None:
-        self.name: str = name_of(fn)
-        self.unit: str = "calls"
-        self.held: float | None = None
-        self.doubt: str = ""
-        self._fn, self._setup = fn, setup
-        self._calls = calls_of(fn, self.name)
+    def __init__(self, call: PreparedCall, limit_threads: int | None = None) -> None:
+        self.name: str = call.name
+        self.usage: GilUsage | None = None
+        self._call, self._limit_threads = call, limit_threads
+        self._calls = calls_of(call.make, call.name)
 
-    def work(self, workers: int, repeat: int, *, parallel: bool) -> list[Region]:
-        """Return the regions of a sample."""
-        del parallel
-        # Static: each worker makes its own M calls.
+    def parts(self, workers: int) -> int:
+        """Return how many workers there are: each makes as many calls as one alone."""
+        return workers
+
+    def alone(self, repeat: int) -> list[Region]:
+        """Return M calls."""
+        return self.together(1, repeat)
+
+    def together(self, workers: int, repeat: int) -> list[Region]:
+        """Return M calls for each worker."""
         return [Region(self._calls, (), workers * repeat, "static")]
 
     def placed(self, pool: Pool) -> Target:
@@ -148,36 +191,34 @@ class CallableTarget:
         del pool
         return self
 
-    def units(self, workers: int, repeat: int) -> float:
-        """Return the units of work in a sample."""
-        return workers * repeat
+    def prepare(self, calls: int) -> None:
+        """Have arguments ready for so many calls."""
+        self._call.prepare(calls)
 
-    def once(self, serial: Pool) -> float:
-        """Do it once, for the first time; return how long that takes."""
-        return sum(map(serial.run, self.work(1, 1, parallel=False)))
+    def units(self, workers: int) -> float:
+        """Return how many workers there are: each makes one call."""
+        return workers
+
+    def timed(self, serial: Pool, repeat: int) -> float:
+        """Make M calls; return the seconds that takes."""
+        del serial
+        return self._call.timed(repeat)
 
     def repeats(
-        self, serial: Pool, workers: int, seconds: float, first: float | None
+        self, serial: Pool, seconds: float, first: float | None
     ) -> tuple[int, float]:
-        """Return M for a serial sample of so many seconds, and one M's seconds.
+        """Return M for calls in a row of about so many seconds, and those of one call.
 
         `first` is how long doing it once takes, if there is no time to try again.
         """
+        del serial
+        calls, each = calls_needed(self._call.timed, seconds, first=first)
+        return min(self._call.most, calls), each
 
-        def timed(calls: int) -> float:
-            return serial.run(Region(self._calls, (), calls, "static"))
-
-        calls, each = calls_needed(timed, seconds, first=first)
-        return -(-calls // workers), each * workers
-
-    def ceiling(self, workers: int, repeat: int, seconds: float) -> Ceiling:
-        """Return its ceiling."""
-        try:
-            return ceilings.in_processes(self._fn, self._setup, workers, repeat)
-        except NoProcessesError as error:
-            self.doubt = f"no ceiling by processes: {error}"
-            return ceilings.computing(workers, seconds)
+    def ceiling(self, workers: int) -> Ceiling:
+        """Return the same calls in processes."""
+        return ProcessCeiling(self._call, workers, self._limit_threads)
 
     def call(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return one call, whose hold of the GIL is what matters."""
-        return self._fn, ()
+        return self._call.make, ()

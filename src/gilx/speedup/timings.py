@@ -1,10 +1,11 @@
-"""What the workers of a region used: CPU time, waits, and how much of it overlapped."""
+"""Samples: the wall time of regions, and the CPU time and waits of their workers."""
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,18 +24,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Sample",
     "calls_of",
-    "concurrency",
     "in_a_row",
     "own_threads",
     "take_sample",
     "with_shares",
 ]
 
-# Where overlap is judged: see `concurrency`.
-_SHORTEST = 0.05
-_MOST_OTHER_CPU = 0.1
-_MOST_STEAL = 0.05
-_MOST_WAIT = 0.6
+_MOST_OTHER_CPU = 0.1  # of the workers' CPU time: what is above is by other threads
 
 
 def calls_of(fn: Callable[[], object], name: str) -> Variant:
@@ -64,14 +60,14 @@ class Sample:
 
     seconds: float
     """Wall time."""
-    cpu: float
+    cpu: float = math.nan
     """CPU time of the whole process, threads that gilx knows nothing of included, and of
-    workers that are processes of their own."""
-    steal: float | None
+    workers that are processes of their own; NaN if it was not measured."""
+    steal: float | None = None
     """CPU time that the hypervisor gave to others, all CPUs together (proc_stat)."""
-    throttled: int | None
+    throttled: int | None = None
     """How often a control group's quota stopped the process (cpu.stat, nr_throttled)."""
-    regions: int
+    regions: int = 1
     worker_cpu: float | None = None
     """CPU time of the workers."""
     wait: float | None = None
@@ -89,6 +85,15 @@ class Sample:
     None where waits are not known."""
     voluntary: int | None = None
     involuntary: int | None = None
+
+    def times(self, count: int) -> Sample:
+        """Return the sample of so many times the work, each taking as long as this."""
+        known = {
+            field.name: value * count
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
+        return Sample(**known | {"throttled": self.throttled})
 
 
 def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
@@ -172,63 +177,6 @@ def with_shares(
 def _below_the_largest(groups: Sequence[Sequence[float]]) -> float:
     """Return by how much the figures are below the largest of their group, in all."""
     return sum(max(group) - each for group in groups for each in group)
-
-
-def concurrency(
-    serial: Sample, parallel: Sample, workers: int, cpus: int
-) -> tuple[float | None, str]:
-    """Return how far the workers' time on CPU overlapped, if that can be told.
-
-    With a common start t0, worker i's end e_i, its wait for a CPU q_i and its CPU time
-    c_i: sum(c_i) / max(e_i - t0 - q_i), divided by the same figure of the serial run.
-    Time lost to other processes is taken out, so that it says how far calls could overlap
-    if the CPUs were free: evidence about the GIL, no speedup.
-
-    Parameters
-    ----------
-    serial, parallel : Sample
-        Of the same block.
-    workers, cpus : int
-        How many workers there were, and how many CPUs the process may use.
-
-    Returns
-    -------
-    (float or None, str)
-        The concurrency; or None, and which of its conditions does not hold.
-
-    """
-    doubt = _doubt(serial, parallel, workers, cpus)
-    if doubt:
-        return None, doubt
-    assert parallel.worker_cpu is not None  # or there would be a doubt
-    assert parallel.longest is not None
-    assert serial.worker_cpu is not None
-    assert serial.longest is not None
-    alone = serial.worker_cpu / serial.longest
-    return parallel.worker_cpu / parallel.longest / alone, ""
-
-
-def _doubt(serial: Sample, parallel: Sample, workers: int, cpus: int) -> str:
-    """Return why overlap can't be told; empty if it can."""
-    used, wait = parallel.worker_cpu, parallel.wait
-    if used is None or wait is None or not serial.worker_cpu or serial.wait is None:
-        return "workers' CPU time and waits are not known"
-    both = (serial, parallel)
-    doubts = {
-        f"more workers than usable CPUs ({cpus})": workers > cpus,
-        f"regions shorter than {_SHORTEST * 1e3:.0f} ms": (
-            parallel.seconds < _SHORTEST * parallel.regions
-        ),
-        "threads of the callable's own": any(map(own_threads, both)),
-        "a control group's quota stopped the process": any(s.throttled for s in both),
-        f"more than {_MOST_STEAL:.0%} of the CPU time stolen": any(
-            (s.steal or 0.0) > _MOST_STEAL * cpus * s.seconds for s in both
-        ),
-        f"workers waited for a CPU for more than {_MOST_WAIT:.0%} of the time": (
-            wait > _MOST_WAIT * workers * parallel.seconds
-        ),
-    }
-    return next((doubt for doubt, holds in doubts.items() if holds), "")
 
 
 def own_threads(sample: Sample) -> bool:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gilx.speedup.scaling_decision import EFFICIENCY, Outcome
 from gilx.testing.release_verdict import judge_hold, judge_release
 from gilx.testing.scaling_verdict import judge_scaling, not_scaled
 from gilx.testing.verdict import (
-    Block,
     Failure,
     Inconclusive,
-    Outcome,
     ReleaseEvidence,
     ScalingEvidence,
     Verdict,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "Block",
     "Failure",
     "Inconclusive",
     "Outcome",
@@ -114,7 +112,7 @@ def assert_scales(
     fn: Callable[..., object],
     *args: Any,  # noqa: ANN401 - whatever fn takes
     workers: int = 2,
-    efficiency: float = 0.8,
+    efficiency: float = EFFICIENCY,
     budget: float = 30.0,
     setup: Callable[[], object] | None = None,
     limit_threads: int | None = None,

@@ -13,7 +13,8 @@ from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.sampling.watch import watch
 from gilx.speedup.blocks import calls_needed
-from gilx.testing.checked_call import CheckedCall, raising
+from gilx.speedup.comparison_warnings import TOO_SHORT, call_warnings
+from gilx.speedup.prepared_call import PreparedCall, raising
 from gilx.testing.verdict import Outcome, ReleaseEvidence, Verdict
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "judge_hold",
     "judge_release",
-    "notes_on_calls",
     "nothing_watched",
     "watched",
     "why_held",
@@ -34,7 +34,6 @@ __all__ = [
 _ALPHA = 1e-3  # how often, at most, a verdict may be wrong by chance
 _STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 0.9
 _GROWTH = 2.0  # each stage sees as much as all before, about
-_TOO_SHORT = 1e-6  # a call that takes no longer can't be told from calling
 _MUCH_UNKNOWN = 0.03
 _PREPARED = 0.02  # seconds of calls that have their arguments ready at once
 
@@ -62,7 +61,7 @@ class _Tally:
 
 
 def watched(
-    call: CheckedCall,
+    call: PreparedCall,
     limit: float,
     budget: float,
     *,
@@ -81,7 +80,7 @@ def watched(
 
     Parameters
     ----------
-    call : CheckedCall
+    call : PreparedCall
         What to call.
     limit : float
         Hold fraction, 0 to 1.
@@ -127,7 +126,7 @@ def watched(
             stage, seconds = stage + 1, max(_STAGE, tally.wall * (_GROWTH - 1))
 
 
-def _watch(call: CheckedCall, count: int, tally: _Tally) -> None:
+def _watch(call: PreparedCall, count: int, tally: _Tally) -> None:
     """Watch so many calls; with a setup, some at a time."""
     while count > 0:
         some = count
@@ -168,7 +167,7 @@ def _evidence(
         unknown=seen.share_unknown,
         backend=usage.backend,
         doubt=seen.too_little
-        if each >= _TOO_SHORT
+        if each >= TOO_SHORT
         else f"too short: a call takes {duration(each)}, hardly more than calling does",
     )
 
@@ -210,7 +209,7 @@ def _judge(
     setup: Callable[[], object] | None,
 ) -> Verdict:
     begin = perf_counter()
-    call = CheckedCall(fn, args, setup)
+    call = PreparedCall(fn, args, setup)
     number_between("at_least", share, 0, 1, above=True)
     above_zero("budget", budget)
     holds = what == "holds_gil"
@@ -317,14 +316,5 @@ def _notes(found: ReleaseEvidence) -> list[str]:
             " a larger budget leaves time for others"
         )
     elif found.calls:
-        notes += notes_on_calls(found.first_seconds, found.call_seconds)
+        notes += call_warnings(found.first_seconds, found.call_seconds)
     return notes
-
-
-def notes_on_calls(first: float | None, later: float | None) -> list[str]:
-    """Say if the first call took far longer than later ones."""
-    if first is None or later is None or first <= 10 * later + 1e-3:
-        return []
-    words = f"the first call took {duration(first)}, later ones {duration(later)}"
-    advice = "if it keeps its result, give a setup that returns arguments new to it"
-    return [f"{words}: {advice}"]

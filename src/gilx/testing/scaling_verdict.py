@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import closing, suppress
-from statistics import median
+from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,30 @@ from gilx.errors import (
     number_between,
 )
 from gilx.formatting import duration, percent
+from gilx.pools import start
+from gilx.speedup.arms import Arms
 from gilx.speedup.blocks import AsItself, calls_needed
 from gilx.speedup.call_processes import NoProcessesError
+from gilx.speedup.comparison import RunningComparison
+from gilx.speedup.comparison_warnings import TOO_SHORT, call_warnings, drift_warnings
+from gilx.speedup.prepared_call import PreparedCall, raising
+from gilx.speedup.scaling_decision import (
+    ALPHA,
+    EFFICIENCY,
+    FEWEST_BLOCKS,
+    Outcome,
+    ScalingDecision,
+)
+from gilx.speedup.targets import CallableTarget
+from gilx.speedup.thread_limits import limits
 from gilx.system.environment import usable_cpus
-from gilx.testing.checked_call import CheckedCall, limits, raising
-from gilx.testing.release_verdict import notes_on_calls, watched, why_held
-from gilx.testing.scaling_arms import Arms
-from gilx.testing.scaling_decision import ALPHA, FEWEST_BLOCKS, Witnesses
-from gilx.testing.verdict import Block, Outcome, ReleaseEvidence, ScalingEvidence, Verdict
+from gilx.testing.release_verdict import watched, why_held
+from gilx.testing.verdict import ReleaseEvidence, ScalingEvidence, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
+
+    from gilx.speedup.comparison import Block
 
 __all__ = ["judge_scaling", "not_scaled"]
 
@@ -38,15 +51,14 @@ __all__ = ["judge_scaling", "not_scaled"]
 _PART = 0.02
 _LONG_PART = 0.1
 _TRIED = 10  # blocks, after each of which it is seen which of them it is
-_TOO_SHORT = 1e-6  # a call that takes no longer can't be told from calling
-_DRIFT = 1.5
+_MOST_BLOCKS = 10_000
 
 
 def judge_scaling(
     fn: Callable[..., object],
     *args: Any,  # noqa: ANN401 - whatever fn takes
     workers: int = 2,
-    efficiency: float = 0.8,
+    efficiency: float = EFFICIENCY,
     budget: float = 30.0,
     setup: Callable[[], object] | None = None,
     limit_threads: int | None = None,
@@ -68,7 +80,7 @@ def not_scaled(
     *args: Any,  # noqa: ANN401 - whatever fn takes
     why: str,
     workers: int = 2,
-    efficiency: float = 0.8,
+    efficiency: float = EFFICIENCY,
     budget: float = 30.0,
     setup: Callable[[], object] | None = None,
     limit_threads: int | None = None,
@@ -91,7 +103,7 @@ def _judge(
     limit_threads: int | None,
 ) -> _Judge:
     return _Judge(
-        CheckedCall(fn, args, setup),
+        PreparedCall(fn, args, setup),
         at_least("workers", workers, 2),
         number_between("efficiency", efficiency, 0, 1, above=True),
         above_zero("budget", budget),
@@ -104,7 +116,7 @@ class _Judge:
 
     def __init__(
         self,
-        call: CheckedCall,
+        call: PreparedCall,
         workers: int,
         efficiency: float,
         budget: float,
@@ -121,9 +133,7 @@ class _Judge:
         self._first: float | None = None
         self._kind = ""
         self._release: ReleaseEvidence | None = None
-        self._blocks: list[Block] = []
-        self._found = self._witnesses(())
-        self._longer = False  # whether blocks should be
+        self._comparison = RunningComparison(workers)
         self._notes: list[str] = []
 
     def _left(self) -> float:
@@ -148,7 +158,7 @@ class _Judge:
         if (held := self._held()) is not None:
             return held
         each = self._call_seconds()
-        if each < _TOO_SHORT:
+        if each < TOO_SHORT:
             return self._end(
                 "inconclusive",
                 f"too short: a call takes {duration(each)}, hardly more than calling",
@@ -168,17 +178,19 @@ class _Judge:
                 f"too long: a call takes {duration(each)}, and {FEWEST_BLOCKS} blocks at"
                 f" least {duration(need)} (budget: {duration(self._budget)})",
             )
+        target = CallableTarget(self._call, self._limit_threads)
         with (
             raising(self._call.name),
             AsItself(),
-            Arms(self._call, workers, more, self._limit_threads) as arms,
+            start("threads", workers) as pool,
+            Arms(target, pool) as arms,
         ):
-            self._sample(arms, calls, each, last=more == calls)
-            if self._longer and self._left() > 0:
+            longer = self._sample(arms, calls, each, last=more == calls)
+            if longer and self._left() > 0:
                 self._sample(arms, more, each, last=True)
         self._kind = arms.kind
-        if arms.doubt:
-            self._notes.append(f"the ceiling is other work, no processes: {arms.doubt}")
+        if arms.reason:
+            self._notes.append(f"the ceiling is other work, no processes: {arms.reason}")
         return self._decided()
 
     def _held(self) -> Verdict | None:
@@ -220,65 +232,60 @@ class _Judge:
         assert self._each is not None
         return max(1, min(self._call.most, math.ceil(seconds / self._each)))
 
-    def _sample(self, arms: Arms, calls: int, each: float, *, last: bool) -> None:
+    def _sample(self, arms: Arms, calls: int, each: float, *, last: bool) -> bool:
         """Make blocks until it is clear, or of no use, or the budget is spent.
 
-        Blocks of one length and beside one ceiling decide: those before do not count. So
-        each witness may be wrong in at most twice the cases of one sequence.
+        Return whether blocks should be longer. Blocks of one length and beside one
+        ceiling decide: those before do not count. So each witness may be wrong in at most
+        twice the cases of one sequence.
         """
         self._calls = calls
         while True:
-            self._blocks, self._found = [], self._witnesses(())
+            self._comparison = RunningComparison(self._workers)
             left = max(0.0, self._left())
             blocks = arms.blocks(calls, seconds=calls * each, budget=left)
             # Another ceiling is used next if the calls do not run in processes.
             with suppress(NoProcessesError), closing(blocks):
-                self._judge(blocks, last=last)
-                return
+                return self._add(blocks, last=last)
 
-    def _judge(self, blocks: Iterable[Block], *, last: bool) -> None:
-        for block in blocks:
-            self._blocks.append(block)
-            self._found.add(block)
-            if self._found.decision() is not None:
-                return
-            if len(self._blocks) % _TRIED:
+    def _add(self, blocks: Iterable[Block], *, last: bool) -> bool:
+        comparison, decision = self._comparison, self._decision(self._comparison)
+        latest = RunningComparison(self._workers)
+        for block in islice(blocks, _MOST_BLOCKS):
+            comparison.add(block)
+            latest.add(block)
+            if decision.decision() is not None:
+                break
+            if comparison.blocks % _TRIED:
                 continue
-            if self._found.own_threads:
-                return
-            tried = self._witnesses(self._blocks[-_TRIED:])
-            self._longer = not (last or tried.promising)
-            if self._longer:
-                return
+            if decision.own_threads:
+                break
+            if not (last or self._decision(latest).promising):
+                return True
+            latest = RunningComparison(self._workers)
+        return False
 
-    def _witnesses(self, blocks: Sequence[Block]) -> Witnesses:
-        return Witnesses(blocks, self._workers, self._efficiency, self._release)
+    def _decision(self, comparison: RunningComparison) -> ScalingDecision:
+        return ScalingDecision(comparison, self._efficiency, self._release)
 
     def _decided(self) -> Verdict:
-        found = self._found
-        self._notes += notes_on_calls(self._first, self._each)
-        self._notes += _drift(self._blocks)
+        self._notes += call_warnings(self._first, self._each)
+        self._notes += drift_warnings(self._comparison)
+        found = self._decision(self._comparison)
         decision = found.decision()
         advice = found.advice() if decision == "fail" else ""
         return self._end(decision or "inconclusive", found.reason(), advice)
 
     def _end(self, outcome: Outcome, reason: str, advice: str = "") -> Verdict:
-        found = self._found
         evidence = ScalingEvidence(
-            workers=self._workers,
             efficiency=self._efficiency,
             calls=self._calls,
             call_seconds=self._each,
             first_seconds=self._first,
-            speedup=found.speedup,
-            ceiling=found.ceiling,
-            ceiling_kind=self._kind,
-            ceiling_fraction=found.reached,
-            unhindered=found.unhindered,
-            overlap=found.overlap,
-            level=1 - 2 * ALPHA,
             release=self._release,
-            blocks=tuple(self._blocks),
+            comparison=self._comparison.result(
+                ceiling_kind=self._kind, level=1 - 2 * ALPHA
+            ),
         )
         return Verdict(
             outcome,
@@ -290,18 +297,3 @@ class _Judge:
             advice,
             tuple(self._notes),
         )
-
-
-def _drift(blocks: Sequence[Block]) -> list[str]:
-    """Say if calls came to take more time, or less, in terms of CPU time."""
-    cpu = [block.serial_cpu for block in blocks if block.serial_cpu]
-    third = len(cpu) // 3
-    if third < 3:
-        return []
-    change = median(cpu[-third:]) / median(cpu[:third])
-    if 1 / _DRIFT < change < _DRIFT:
-        return []
-    more = f"{change:.2g} times as much CPU time"
-    words = f"calls took {more} at the end as at the beginning"
-    advice = "if they keep something, give a setup that returns arguments new to them"
-    return [f"{words}: {advice}"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import unittest
 from dataclasses import dataclass
-from typing import Literal
 
 from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
 from gilx.records import from_json, to_json
+from gilx.speedup.comparison import Comparison  # noqa: TC001 - records are read by it
+from gilx.speedup.scaling_decision import Outcome
 
 __all__ = [
-    "Block",
     "Failure",
     "Inconclusive",
     "Outcome",
@@ -24,8 +24,6 @@ _VERSION = 1
 
 # What more looks don't make less: the watch's own error, where half of the time is held.
 _ERROR = 0.01
-
-Outcome = Literal["pass", "fail", "inconclusive"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,10 @@ class ReleaseEvidence:
     """Why nothing can be concluded; empty if something can."""
 
     @property
+    def reason(self) -> str:
+        return self.doubt
+
+    @property
     def side(self) -> int:
         """1 if more than the limit was held, -1 if less, 0 if that is open."""
         if self.doubt or not self.held.known:
@@ -73,65 +75,20 @@ class ReleaseEvidence:
 
 
 @dataclass(frozen=True)
-class Block:
-    """One block: each arm once. Times are in seconds.
-
-    Arms make as many calls on each worker: `serial` on one, `parallel` on as many
-    threads as there are workers, `ceiling` in as many processes. `own` is the time until
-    an arm's last worker was done, its wait for a CPU taken out. None: not known.
-    """
-
-    serial: float
-    parallel: float
-    ceiling: float
-    ceiling_serial: float | None
-    """Of the ceiling's own serial run, where the calls could not be sent to processes."""
-    serial_cpu: float | None
-    parallel_cpu: float | None
-    ceiling_cpu: float | None
-    serial_own: float | None
-    parallel_own: float | None
-    ceiling_own: float | None
-    serial_wait: float | None
-    parallel_wait: float | None
-    ceiling_wait: float | None
-    process_cpu: float
-    """CPU time of the whole process in the parallel arm."""
-    steal: float | None
-    throttled: int | None
-
-
-@dataclass(frozen=True)
 class ScalingEvidence:
-    """How far threads were as fast as the machine let them be.
+    """How far threads were as fast as the machine let them be. Times are in seconds."""
 
-    Times are in seconds, shares from 0 to 1; what is not known is None.
-    """
-
-    workers: int
     efficiency: float
+    """The share of the ceiling that was asked for."""
     calls: int
     """In a row, by each worker, in each block."""
     call_seconds: float | None
     first_seconds: float | None
     """Wall time of the first call, which warms up."""
-    speedup: float | None
-    """Median over the blocks of what the threads did, over what one did in that time."""
-    ceiling: float | None
-    ceiling_kind: str
-    ceiling_fraction: Estimate
-    """Share of the ceiling that the threads reached, with an interval that is right
-    whenever one stops."""
-    unhindered: Estimate
-    """The same with workers' waits for a CPU taken out of both."""
-    overlap: float | None
-    """How far the workers' CPU time overlapped while none of them waited for a CPU, as a
-    share of the workers: evidence about waiting for each other, no speedup."""
-    level: float
-    """How surely those are in their intervals."""
     release: ReleaseEvidence | None
     """What the watch saw of calls alone; None where there is nothing to watch."""
-    blocks: tuple[Block, ...]
+    comparison: Comparison
+    """What the blocks show; its intervals are right whenever one stops."""
 
 
 @dataclass(frozen=True)

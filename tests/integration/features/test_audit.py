@@ -65,7 +65,10 @@ def test_audit_has_a_line_for_each_call_and_size(audited: Path) -> None:
         assert [scaling.workers for scaling in line.scaling] == [2]
         [scaling] = line.scaling
         low, high = scaling.ceiling_fraction.interval
-        assert scaling.blocks == 0 or low <= scaling.ceiling_fraction.value <= high
+        assert (
+            scaling.comparison.blocks == 0
+            or low <= scaling.ceiling_fraction.value <= high
+        )
     if gil_enabled():
         total, sleep = audit.lines
         assert total.doubt or total.held.interval[1] > 0.5
@@ -83,7 +86,7 @@ def edited(audit: Path, **figures: Any) -> str:
     values = json.loads(audit.read_text())
     for line in values["lines"]:
         for scaling in line["scaling"]:
-            scaling.update(figures)
+            scaling["comparison"].update(figures)
     return json.dumps(values)
 
 
@@ -120,7 +123,9 @@ def test_compare_ends_with_its_answer(report: gilx.Report, tmp_path: Path) -> No
     def write(name: str, share: float, model: str = "") -> None:
         values = json.loads(report.to_json())
         for row in values["rows"]:
-            row["ceiling_fraction"] = estimate(share, share - 0.01, share + 0.01)
+            row["comparison"]["ceiling_fraction"] = estimate(
+                share, share - 0.01, share + 0.01
+            )
         if model:
             values["environment"]["cpus"]["model"] = model
         (tmp_path / name).write_text(json.dumps(values))

@@ -82,8 +82,9 @@ def proofs_of_release(chapter: dict[str, Any]) -> list[bool]:
 
 
 def assert_pure(chapter: dict[str, Any]) -> None:
-    assert chapter["threads"]["speedup"]["value"] > 0
-    assert chapter["threads"]["workers"] >= 2
+    comparison = chapter["threads"]["row"]["comparison"]
+    assert comparison["speedup"]["value"] > 0
+    assert comparison["workers"] >= 2
 
 
 def assert_lock(chapter: dict[str, Any]) -> None:
@@ -101,7 +102,7 @@ def assert_waiting(chapter: dict[str, Any]) -> None:
 
 
 def assert_processes(chapter: dict[str, Any]) -> None:
-    assert {row["pool"] for row in chapter["processes"]} == {"processes"}
+    assert {each["row"]["pool"] for each in chapter["processes"]} == {"processes"}
     assert chapter["moving"]["start"] > 0
     assert chapter["moving"]["data"] > 0
 

@@ -41,8 +41,8 @@ def only_row(report: gilx.Report) -> Any:
 def test_measure_states_an_interval_for_every_figure(report: gilx.Report) -> None:
     assert [row.variant for row in report.rows] == ["c-gil", "c-nogil"]
     for row in report.rows:
-        assert row.blocks == 6
-        assert {len(times) for times in row.samples.values()} == {6}
+        assert row.comparison.blocks == 6
+        assert {len(times) for times in row.comparison.samples.values()} == {6}
         for name in ("speedup", "ceiling", "ceiling_fraction"):
             low, high = bounds(row, name)
             assert 0 < low <= figure(row, name) <= high < math.inf
@@ -50,7 +50,9 @@ def test_measure_states_an_interval_for_every_figure(report: gilx.Report) -> Non
         ratios = sorted(
             one / two
             for one, two in zip(
-                row.samples["serial"], row.samples["parallel"], strict=True
+                row.comparison.samples["serial"],
+                row.comparison.samples["parallel"],
+                strict=True,
             )
         )
         assert ratios[0] <= figure(row, "speedup") <= ratios[-1]
@@ -86,14 +88,14 @@ def test_losses_blame_the_gil_where_it_was_held() -> None:
     row = first_that(
         lambda row: loss(row) > 0.2, lambda: only_row(measure(held, budget=0.5))
     )
-    assert row.held > 0.5
+    assert row.held.value > 0.5
     assert bounds(row, "speedup")[0] < 1.5
     released = only_row(measure(partial(time.sleep, 0.01), budget=0.5))
     assert loss(released) < 0.2
 
 
 @pytest.mark.slow
-def test_concurrency_tells_held_calls_from_released_ones() -> None:
+def test_cpu_overlap_tells_held_calls_from_released_ones() -> None:
     if usable_cpus() < 2:
         pytest.skip("calls can't overlap on one CPU")
 
@@ -101,17 +103,14 @@ def test_concurrency_tells_held_calls_from_released_ones() -> None:
         call = partial(ckernels.spin, hold, release, 60 * MS)
         return only_row(measure(call, repeat=1, blocks=3, budget=1))
 
-    def is_known(row: Any) -> bool:
-        assert (row.concurrency is None) == bool(row.concurrency_doubt)
-        return row.concurrency is not None
-
     for _ in range(2):
         held, released = measured(MS, 0), measured(0, MS)
-        if not (is_known(held) and is_known(released)):
+        apart, together = held.comparison.overlap, released.comparison.overlap
+        if apart is None or together is None:
             continue
         if gil_enabled():
-            assert held.concurrency < 1.5, held
-        if released.concurrency > 1.5:
+            assert apart < 0.75, held
+        if together > 0.75:
             return
     pytest.skip("this machine is busy: calls that could overlap did not")
 

@@ -108,8 +108,8 @@ def test_verdict_on_scaling_passes_where_threads_wait_side_by_side() -> None:
         "pass", testing.judge_scaling, RELEASES, efficiency=0.6, budget=8
     )
     assert isinstance(verdict.evidence, testing.ScalingEvidence)
-    assert verdict.evidence.ceiling_kind == "the same calls in processes"
-    assert len(verdict.evidence.blocks) >= 13
+    assert verdict.evidence.comparison.ceiling_kind == "the same calls in processes"
+    assert verdict.evidence.comparison.blocks >= 13
 
 
 def test_assertions_are_the_verdicts() -> None:

@@ -1,10 +1,9 @@
-"""The call that is judged: checked, and with fresh arguments where they are used up."""
+"""Call that is measured: checked, and with fresh arguments where it uses them up."""
 
 from __future__ import annotations
 
-import importlib
 import sys
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +14,13 @@ from gilx.speedup.timings import in_a_row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["CheckedCall", "Limited", "limits", "raising"]
-
+__all__ = ["PreparedCall", "raising"]
 
 # Arguments that are kept ready may be large.
 _MOST_PREPARED = 1000
 
 
-class CheckedCall:
+class PreparedCall:
     """A function with its arguments, and what makes more of them for each call.
 
     Parameters
@@ -77,10 +75,7 @@ class CheckedCall:
             self._ready.append(made or ())
 
     def timed(self, count: int) -> float:
-        """Make so many calls in a row, or as many as there may be; return their time.
-
-        Of fewer calls, that of all is what they would have taken.
-        """
+        """Make so many calls in a row, or `most`; return the seconds of so many."""
         some = min(count, self.most)
         self.prepare(some)
         return in_a_row(self.make, some) * (count / some)
@@ -93,55 +88,11 @@ class CheckedCall:
 
 
 @contextmanager
-def raising(name: str) -> Iterator[None]:
-    """Add a note to what the call raises."""
+def raising(name: str, when: str = "called to be judged") -> Iterator[None]:
+    """Add a note to what the call raises: that it was raised while it was called."""
     try:
         yield
     except Exception as error:
         if not isinstance(error, ArgumentError):
-            error.add_note(f"gilx: raised while {name} was called to be judged")
+            error.add_note(f"gilx: raised while {name} was {when}")
         raise
-
-
-def limits(threads: int | None) -> AbstractContextManager[object]:
-    """Return a context in which libraries start no more than so many threads each.
-
-    Parameters
-    ----------
-    threads : int, optional
-        How many; None changes nothing.
-
-    Raises
-    ------
-    ArgumentError
-        threadpoolctl, which does that, is not installed.
-
-    """
-    if threads is None:
-        return nullcontext()
-    try:
-        threadpoolctl = importlib.import_module("threadpoolctl")
-    except ImportError:
-        raise ArgumentError(
-            "limit_threads: expected None, since threadpoolctl is not installed"
-        ) from None
-    found: AbstractContextManager[object] = threadpoolctl.threadpool_limits(threads)
-    return found
-
-
-class Limited:
-    """A call that, once it was sent to another process, limits libraries' threads there.
-
-    They stay limited: the process does nothing else.
-    """
-
-    def __init__(self, make: Callable[[], object], threads: int) -> None:
-        self._make, self._threads = make, threads
-
-    def __call__(self) -> object:
-        """Make the call."""
-        return self._make()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        limits(self._threads).__enter__()

@@ -1,0 +1,165 @@
+"""Arms of a comparison: one worker, several, and the ceiling, timed in blocks."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Self
+
+from gilx.pools import SerialPool
+from gilx.speedup.blocks import interleaved
+from gilx.speedup.call_processes import NoProcessesError
+from gilx.speedup.ceilings import computing
+from gilx.speedup.timings import Sample, take_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+
+    from gilx.pools import Pool
+    from gilx.pools.pool import Region
+    from gilx.speedup.ceilings import Ceiling
+    from gilx.speedup.comparison import Block
+    from gilx.speedup.targets import Target
+
+__all__ = ["Arms"]
+
+_CONTROL = 0.2  # of the serial work: how long the control takes
+_EMPTY_REGIONS = 15
+
+
+class Arms:
+    """Arms of all blocks; a context manager that has the ceiling's workers.
+
+    Parameters
+    ----------
+    target : Target
+        What to do.
+    pool : Pool
+        Where the workers are; it stays open.
+    ceiling : bool
+        Whether there is a ceiling to time.
+
+    """
+
+    def __init__(self, target: Target, pool: Pool, *, ceiling: bool = True) -> None:
+        self.kind: str = ""
+        """What the ceiling is; empty if there is none."""
+        self.reason: str = ""
+        """Why the ceiling is other work; empty if it is not."""
+        self._target, self._placed, self._pool = target, target.placed(pool), pool
+        self._serial = SerialPool()
+        self._has_ceiling = ceiling
+        self._ceiling: Ceiling | None = None
+
+    def __enter__(self) -> Self:
+        if self._has_ceiling:
+            try:
+                self._ceiling = self._target.ceiling(self._pool.workers)
+            except NoProcessesError as error:
+                self.reason = str(error)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._ceiling is not None:
+            self._ceiling.close()
+
+    def blocks(
+        self,
+        repeat: int,
+        *,
+        seconds: float,
+        budget: float,
+        seed: int = 0,
+        warm_up: bool = True,
+        control: bool = False,
+        single: bool = False,
+    ) -> Generator[Block]:
+        """Yield blocks until the budget is spent; the caller may stop earlier.
+
+        Parameters
+        ----------
+        repeat : int
+            M: how many times to do the target's work in a row.
+        seconds : float
+            How long that takes one worker, about.
+        budget, seed, warm_up
+            As `interleaved` has them.
+        control : bool
+            Whether to time threads that only compute, too.
+        single : bool
+            Whether to time single calls, too.
+
+        Raises
+        ------
+        NoProcessesError
+            A process found out late that it can't make the calls. Blocks that are made
+            after that are beside another ceiling, and those before do not count.
+
+        """
+        arms = self._own_arms("", repeat)
+        if single:
+            arms |= self._own_arms("single ", 1)
+        with ExitStack() as stack:
+            others: list[Ceiling] = []
+            if self._has_ceiling:
+                ceiling = self._ceiling
+                if ceiling is None:
+                    ceiling = computing(self._pool.workers, seconds)
+                    stack.callback(ceiling.close)
+                self.kind = ceiling.kind
+                others.append(ceiling)
+                arms |= ceiling.arms("ceiling", repeat)
+            if control:
+                others.append(computing(self._pool.workers, seconds * _CONTROL))
+                stack.callback(others[-1].close)
+                arms |= others[-1].arms("control", 1)
+
+            def settle() -> None:
+                self._pool.settle()
+                for other in others:
+                    other.settle(repeat)
+                self._target.prepare(self._target.parts(self._pool.workers) * repeat)
+
+            try:
+                yield from interleaved(
+                    arms, seed=seed, settle=settle, budget=budget, warm_up=warm_up
+                )
+            except NoProcessesError as error:
+                self.reason = str(error)
+                assert self._ceiling is not None  # it raised that
+                self._ceiling.close()
+                self._ceiling = None
+                raise
+
+    def empty_region(self) -> float:
+        """Return how long a region takes in which nothing is done, in seconds."""
+        nothing = replace(self._placed.together(self._pool.workers, 1)[0], items=0)
+        self._pool.settle()
+        return median(
+            take_sample(self._pool, [nothing]).seconds for _ in range(_EMPTY_REGIONS)
+        )
+
+    def _own_arms(self, name: str, repeat: int) -> dict[str, Callable[[], Sample]]:
+        workers = self._pool.workers
+        alone = self._target.alone(repeat)
+        parts = self._target.parts(workers)
+        return {
+            f"{name}serial": partial(_serial, self._serial, alone, parts),
+            f"{name}parallel": partial(
+                take_sample, self._pool, self._placed.together(workers, repeat)
+            ),
+        }
+
+
+def _serial(pool: Pool, work: list[Region], parts: int) -> Sample:
+    """Return the sample of all the work, of which one of so many parts is done."""
+    sample = take_sample(pool, work)
+    return sample if parts == 1 else sample.times(parts)

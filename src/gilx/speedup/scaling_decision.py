@@ -1,0 +1,292 @@
+"""Verdict on scaling: what blocks and the watch show, and when that is enough.
+
+Each witness is misled by a busy machine in a way of its own. With one process beside two
+threads that only take turns behind a lock, on two CPUs, the measured share of the ceiling
+is 0.95 where 0.5 is right: the machine gives little more than one CPU, and processes are
+no faster either. With each worker's waits for a CPU taken out of that it is 0.6 to 0.8,
+for while one waits for a CPU the other has the lock. Threads that wait for each other and
+scale well, on the other hand, then look worse than they are. So:
+
+* the ceiling fraction is believed for a pass only where the ceiling shows that threads
+  that take turns would have missed, and if it clears the limit by half of what is between
+  that and 1, and what calls just at the limit would reach under that ceiling; and for a
+  failure only if the fraction without waits fails as well.
+* the ceiling fraction without waits for a CPU speaks against a pass, and has to be likely
+  to reach the limit (`without_waits`) for a pass by the measured one. Neither it nor the
+  CPU overlap is believed of a block in which a hypervisor or a quota took CPUs away: the
+  system knows of no wait then, and if that stops a thread that has a lock or the GIL, the
+  others wait as if the call were to blame.
+* the CPU overlap, how far the workers' CPU time overlapped while none waited for a CPU,
+  is believed for a pass: threads that wait for each other have a low one, busy or not.
+* the watch shows what the GIL alone makes impossible, busy or not; nothing passes without
+  it, unless there is no GIL.
+
+`benchmarks/accuracy/flake.py` measures how often the outcome is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from gilx.formatting import duration, percent
+from gilx.sampling.hold_fraction import hold_side
+
+if TYPE_CHECKING:
+    from gilx.estimate import Estimate
+    from gilx.sampling.usage import GilUsage
+    from gilx.speedup.comparison import RunningComparison
+
+__all__ = [
+    "ALPHA",
+    "EFFICIENCY",
+    "FEWEST_BLOCKS",
+    "HeldAlone",
+    "HoldEvidence",
+    "Outcome",
+    "ScalingDecision",
+]
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+
+ALPHA = 1e-3
+"""How often, at most, a witness may be wrong by chance, however often it is asked."""
+
+EFFICIENCY = 0.8
+"""The share of the ceiling that is asked for where nothing else is said."""
+
+FEWEST_BLOCKS = 13
+"""All have to agree, if there are no more."""
+
+_CLEARLY = 0.9
+_MUCH_LESS_CPU = 0.8
+_MORE_CPU = 1.1
+
+
+class HoldEvidence(Protocol):
+    """What the watch saw of calls alone."""
+
+    @property
+    def held(self) -> Estimate:
+        """Hold fraction."""
+
+    @property
+    def side(self) -> int:
+        """1 if it is above the limit that rules scaling out, -1 if below, 0 if open."""
+
+    @property
+    def reason(self) -> str:
+        """Why nothing can be concluded; empty if something can."""
+
+
+@dataclass(frozen=True)
+class HeldAlone:
+    """What a usage shows of calls alone, as evidence about scaling."""
+
+    usage: GilUsage
+    limit: float
+    """The hold fraction that rules scaling out."""
+
+    @property
+    def held(self) -> Estimate:
+        """Hold fraction, with bounds that are wrong as rarely as a witness."""
+        return self.usage.bounds(1 - ALPHA)
+
+    @property
+    def side(self) -> int:
+        """1 if it is above the limit, -1 if below, 0 if open."""
+        return 0 if self.reason else hold_side(self.held, self.limit)
+
+    @property
+    def reason(self) -> str:
+        """Why nothing can be concluded; empty if something can."""
+        return self.usage.doubt
+
+
+class ScalingDecision:
+    """Verdict on a comparison as far as its blocks go.
+
+    Parameters
+    ----------
+    comparison : RunningComparison
+        The blocks so far; more may be added to it.
+    efficiency : float
+        The share of the ceiling that workers have to reach, above 0 and at most 1.
+    release : HoldEvidence, optional
+        What the watch saw, against the limit ``1 / (workers * efficiency)``; None if
+        there is nothing to watch.
+
+    """
+
+    def __init__(
+        self,
+        comparison: RunningComparison,
+        efficiency: float,
+        release: HoldEvidence | None,
+    ) -> None:
+        self._blocks, self._efficiency = comparison, efficiency
+        self._limit = math.log(efficiency)
+        self._release = release
+
+    @property
+    def own_threads(self) -> bool:
+        """Whether the process used clearly more CPU time than the workers did."""
+        return self._blocks.has_own_threads("parallel")
+
+    @property
+    def _ceiling(self) -> float | None:
+        """Median speedup that the machine achieved; None without blocks."""
+        log = self._blocks.ceiling.median
+        return None if log is None else math.exp(log)
+
+    @property
+    def discerning(self) -> bool:
+        """Whether threads that take turns would have missed what is asked for."""
+        return self._ceiling is not None and self._ceiling * self._efficiency >= 1
+
+    @property
+    def promising(self) -> bool:
+        """Whether more of such blocks may show enough.
+
+        They may if the machine allows it, or if enough CPU time overlaps anyhow.
+        """
+        overlap = self._blocks.overlap
+        overlapping = overlap.above(self._efficiency)
+        return self.discerning or overlapping >= _CLEARLY * max(1, len(overlap))
+
+    @property
+    def _missing(self) -> bool:
+        """Whether both figures of the share of the ceiling miss what is asked for."""
+        return (
+            self._blocks.ceiling_fraction_without_waits.side(self._limit, ALPHA) < 0
+            and self._blocks.ceiling_fraction.side(self._limit, ALPHA) < 0
+        )
+
+    def decision(self) -> Outcome | None:
+        """Return the verdict; None as long as it is open."""
+        blocks, limit = self._blocks, self._limit
+        fraction = blocks.ceiling_fraction.median
+        if fraction is None or self.own_threads:
+            return None
+        if self._missing:
+            return None if self._unlike() else "fail"
+        hindered = blocks.ceiling_fraction_without_waits.side(limit, ALPHA) < 0
+        if hindered or (self._release is not None and self._release.side >= 0):
+            return None
+        overlapping = blocks.overlap.side(self._efficiency, ALPHA) > 0
+        if overlapping and fraction >= limit:
+            return "pass"
+        hurdle = math.log(self._hurdle())
+        clear = self.discerning and blocks.ceiling_fraction.side(hurdle, ALPHA) > 0
+        return "pass" if clear and self._likely() else None
+
+    def _likely(self) -> bool:
+        """Return whether waits for a CPU leave it likely that the limit is reached."""
+        share = self._blocks.likely_fraction.median
+        return share is None or share >= self._efficiency
+
+    def _unlike(self) -> str:
+        """Return why the ceiling may be higher than it is for these calls."""
+        inside = self._blocks.ceiling_cpu_ratio.median
+        here = self._blocks.parallel_cpu_ratio.median
+        if inside is not None and inside < _MUCH_LESS_CPU:
+            return (
+                f"in processes calls need {percent(inside)} of the CPU time that"
+                " they need here, so they may do less there: what do they use that was"
+                " set up in this process only?"
+            )
+        if inside is None and here is not None and here > _MORE_CPU:
+            return (
+                f"threads need {here:.2f} times the CPU time that one alone does,"
+                " for memory that binds them, maybe, and what processes would need is not"
+                " known: let the call be one that can be sent to them"
+            )
+        return ""
+
+    def _hurdle(self) -> float:
+        """Return the share of the ceiling that only clearly faster calls reach.
+
+        Calls just at the limit do a part of their work while no other worker can run, and
+        the rest with all of them. A machine that gives ``ceiling`` CPUs is slower at the
+        rest alone, so that the share of the ceiling comes out higher (Amdahl's law, with
+        the ceiling for the processors).
+        """
+        assert self._ceiling is not None  # there are blocks
+        alone = (1 / self._efficiency - 1) / (self._blocks.workers - 1)
+        at_limit = 1 / (1 + alone * (self._ceiling - 1))
+        return max((1 + self._efficiency) / 2, at_limit)
+
+    def reason(self) -> str:
+        """Return what was found, in a sentence."""
+        fraction = self._blocks.ceiling_fraction.ratio(1 - 2 * ALPHA)
+        speedup = self._blocks.speedup.median
+        if not fraction.known or speedup is None:
+            return "there was no time for a block: give it a larger budget"
+        if self.own_threads:
+            return (
+                "the call has threads of its own, which share the CPUs with the"
+                " workers: limit them to one, with limit_threads=1 for BLAS and OpenMP"
+            )
+        words = (
+            f"{self._blocks.workers} threads reach {percent(fraction.value)} of what the"
+            f" machine lets them ({_range(fraction)}), {math.exp(speedup):.2f} times as"
+            " fast as one;"
+            f" asked for: at least {percent(self._efficiency)}"
+        )
+        decided = self.decision()
+        return words if decided else f"{self._open()}; {words}"
+
+    def _open(self) -> str:
+        """Say why nothing was decided."""
+        if self._release is not None and self._release.side >= 0:
+            return "how much of the GIL it holds could not be told: " + (
+                self._release.reason or f"at most {percent(self._release.held.high)}"
+            )
+        if self._missing:
+            return self._unlike()
+        count, deprived = self._blocks.blocks, self._blocks.deprived
+        blocks = f"{count} blocks"
+        if deprived > count / 4:
+            return f"a hypervisor or a quota took CPUs away in {deprived} of {blocks}"
+        if not self._blocks.ceiling_fraction_without_waits:
+            return "how long workers wait for a CPU is not known here"
+        if not self.discerning:
+            return f"the machine is too busy to tell, after {blocks}"
+        return f"blocks differ too much to tell, after {blocks}"
+
+    def advice(self) -> str:
+        """Return what likely makes threads slow although the GIL is released."""
+        serial = self._blocks.serial_cpu.median
+        parallel = self._blocks.parallel_cpu.median
+        overlap = self._blocks.overlap.median
+        if serial and parallel and parallel > 1.25 * serial:
+            return (
+                f"threads use {parallel / serial:.1f} times the CPU time"
+                " that one alone does: look for data that they share and write, locks"
+                " that spin, and memory that each call allocates anew"
+            )
+        if overlap is not None and overlap < _CLEARLY * self._efficiency:
+            return (
+                "threads wait for each other: look for a lock of the library's own, or"
+                " an object that all of them use"
+            )
+        if overlap is None:
+            return (
+                "how far threads run at the same time is not known here: look for a lock"
+                " of the library's own, input and output, or calls that are short"
+            )
+        each = self._blocks.seconds["parallel"].median
+        if serial is not None and each is not None:
+            return (
+                "starting together or being done apart costs too much of"
+                f" {duration(each)}: look for work that is uneven, or calls that are"
+                " short"
+            )
+        return ""
+
+
+def _range(figure: Estimate) -> str:
+    if not figure.bounded:
+        return "with too few blocks for bounds"
+    return f"{percent(figure.low)} to {percent(figure.high)}"
