@@ -5,7 +5,8 @@ compute, are judged again and again by
 
 * ``naive``: "two threads are more than 1.5 times as fast as one", timed once;
 * ``releases``: `gilx.testing.judge_release`, at least 90 % released;
-* ``scales``: `gilx.testing.judge_scaling`, two workers, at least 80 % of the ceiling.
+* ``scales``: `gilx.testing.judge_scaling`, two workers, at least 80 % of the ceiling;
+* ``measures``: the outcome of a row of `gilx.measure`, by the same rules, after 3 s.
 
 What is right comes from a long run of each on the idle machine; what is then within 0.05
 of the threshold is left out. Run it with nothing else running, and again under
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = (0, 1, 2)
 RELEASE_GOAL = 0.5  # seconds
+MEASURED = 3.0  # seconds
 FEWEST = 60  # trials of a cell
 TURN = 20.0  # seconds for which the neighbours stay the same
 REFERENCE_BLOCKS = 40
@@ -96,6 +98,13 @@ def try_once(cell: Cell) -> tuple[Trial, Verdict | None]:
         share = found.evidence.held
         held = share.value if share.known else None
         return Trial(found.outcome, found.seconds, None, held, found.reason), found
+    if cell.check == "measures":
+        [row] = gilx.measure(work, workers=2, budget=MEASURED).rows
+        assert row.outcome is not None
+        share = row.ceiling_fraction
+        figure = share.value if share.known else None
+        seconds = time.perf_counter() - begin
+        return Trial(row.outcome, seconds, figure=figure, reason=row.reading), None
     found = judge_scaling(work, workers=2, efficiency=EFFICIENCY)
     assert isinstance(found.evidence, ScalingEvidence)
     comparison = found.evidence.comparison

@@ -15,7 +15,7 @@ from gilx.system.environment import describe
 
 __all__ = ["CHECKS", "NAIVE", "Cell", "Check", "Found", "Trial", "Truth"]
 
-Check = Literal["naive", "releases", "scales"]
+Check = Literal["naive", "releases", "scales", "measures"]
 CHECKS: tuple[Check, ...] = get_args(Check)
 
 RELEASED = 0.9
@@ -47,7 +47,7 @@ class Trial:
     seconds: float
     """Until the answer."""
     block: float | None = None
-    """Seconds that a block took, of a verdict on scaling."""
+    """Seconds that a block took, of an assertion on scaling."""
     figure: float | None = None
     """The naive speedup, the hold fraction, or the share of the ceiling."""
     reason: str = ""
@@ -88,6 +88,7 @@ class Truth:
             "naive": (self.speedup, NAIVE),
             "releases": (1 - self.held, RELEASED),
             "scales": (self.of_ceiling, EFFICIENCY),
+            "measures": (self.of_ceiling, EFFICIENCY),
         }[check]
         if abs(value - limit) <= _LEFT_OUT:
             return None

@@ -16,7 +16,7 @@ from gilx import ckernels
 from gilx.kernels.kernel import Variant
 from gilx.pools import Region, ThreadPool
 from gilx.pools.resource_usage import Share
-from gilx.speedup.comparison import overlap
+from gilx.speedup.comparison import RunningComparison, overlap
 from gilx.speedup.losses import KnownCosts, LossMedians
 from gilx.speedup.timings import Sample, take_sample, with_shares
 
@@ -199,3 +199,13 @@ def test_overlap_takes_out_what_others_took(
     parallel = replace(ALONE, **{"cpu": 2.0, "worker_cpu": 2.0, **changes})
     found = overlap({"serial": ALONE.times(2), "parallel": parallel}, 2)
     assert found == (None if share is None else pytest.approx(share))
+
+
+@pytest.mark.parametrize(("wait", "known"), [(1.1, True), (1.3, False)])
+def test_no_overlap_is_reported_of_workers_that_waited(
+    *, wait: float, known: bool
+) -> None:
+    comparison = RunningComparison(2)
+    parallel = together(1.0, 1.0, wait=wait, longest=1.0 - wait / 4)
+    comparison.add({"serial": ALONE.times(2), "parallel": parallel})
+    assert (comparison.result().overlap is not None) == known

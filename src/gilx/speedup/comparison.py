@@ -37,6 +37,7 @@ SAME_CALLS = "the same calls in processes"
 """The kind of a ceiling whose CPU time is that of the calls themselves."""
 
 _MOST_STOLEN = 0.05
+_MOST_WAIT = 0.6  # of the workers' time: then little is left to see overlap in
 _MOST_WAITED = 2 / 3
 
 
@@ -80,7 +81,8 @@ class Comparison:
     workers, the machine has less to give."""
     overlap: float | None
     """How far the workers' CPU time overlapped while none of them waited for a CPU, as a
-    share of the workers: evidence about waiting for each other, not a speedup."""
+    share of the workers: evidence about waiting for each other, not a speedup. None if
+    CPU times are not known, or workers waited for a CPU for most of the time."""
     serial_cpu_seconds: float
     """CPU time of the process for the work on one worker."""
     cpu_seconds: float
@@ -285,7 +287,7 @@ class RunningComparison:
             ceiling_fraction=estimate(self.ceiling_fraction),
             ceiling_fraction_without_waits=estimate(self.ceiling_fraction_without_waits),
             control=control,
-            overlap=self.overlap.median,
+            overlap=self._known_overlap(),
             serial_cpu_seconds=_or_nan(self._process_cpu["serial"].median),
             cpu_seconds=_or_nan(self._process_cpu["parallel"].median),
             voluntary_switches=self._sums["voluntary"].mean,
@@ -298,6 +300,13 @@ class RunningComparison:
             ),
             samples={arm: tuple(seconds) for arm, seconds in self.samples.items()},
         )
+
+    def _known_overlap(self) -> float | None:
+        """Return the median overlap, unless workers hardly ever had a CPU."""
+        wait, seconds = self._sums["wait"].mean, self.seconds["parallel"].median
+        if wait is None or seconds is None or wait > _MOST_WAIT * self.workers * seconds:
+            return None
+        return self.overlap.median
 
     def _share_stolen(self) -> float | None:
         if not self._steal.count:
