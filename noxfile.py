@@ -291,7 +291,7 @@ def neighbours(session: nox.Session) -> None:
     session.install(
         f"{only('*.whl')}[test,dask,html,plot]", "pip", "cffi", "ipykernel", "loky",
         "nanobind", "nbclient", "numba", "pandas", "pybind11", "pytest-benchmark",
-        "pytest-cov", "pytest-run-parallel", "pytest-xdist",
+        "pytest-cov", "pytest-run-parallel", "pytest-xdist", "scipy",
     )  # fmt: skip
     integration = [
         "tests/integration/test_executors.py",

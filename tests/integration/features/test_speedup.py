@@ -6,7 +6,6 @@ import hashlib
 import math
 import time
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -152,15 +151,3 @@ def test_grain_is_the_smallest_that_beats_one_thread(tmp_path: Path) -> None:
     done = command("grain", "collatz", "--budget", "0.3", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert gilx.Grain.from_json(done.stdout).target == "collatz"
-
-
-def test_scaling_law_is_found_in_speedups_that_follow_it() -> None:
-    laws = pytest.importorskip("gilx.speedup.scaling_laws")
-    workers = [1, 2, 4, 8, 16, 32]
-    speedups = [n / (1 + 0.03 * (n - 1) + 0.0008 * n * (n - 1)) for n in workers]
-    law = laws.fit(workers, speedups, single=1.0)
-    assert law.sigma == pytest.approx(0.03, rel=1e-3)
-    assert law.kappa == pytest.approx(0.0008, rel=1e-3)
-    predicted = [law.predict(n).value for n in (8, 32, 200)]
-    assert predicted[:2] == pytest.approx([speedups[3], speedups[5]], rel=1e-3)
-    assert max(pairwise(predicted), key=lambda pair: pair[0] - pair[1])[1] < predicted[1]
