@@ -20,7 +20,7 @@ typedef struct {
     _Atomic uintptr_t owner; /* the thread that claimed it, 0 if not known */
 } team_object;
 
-enum { MOST_WORKERS = 4096 };
+enum { MOST_WORKERS = 4096 }; /* as in src/gilx/errors.py */
 
 /* ---- one at a time ---------------------------------------------------------------- */
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "MOST_CALLS",
+    "MOST_WORKERS",
     "ArgumentError",
     "MissingExtraError",
     "NoGilError",
@@ -21,11 +23,19 @@ __all__ = [
     "above_zero",
     "at_least",
     "number_between",
+    "number_of_workers",
+    "numbers_of_workers",
     "one_of",
     "real_at_least",
     "shown",
     "whole_numbers",
 ]
+
+MOST_WORKERS = 4096
+"""No pool starts more; the native one's limit (csrc/python/team_type.c) is the same."""
+
+MOST_CALLS = 2**31 - 1
+"""More calls in a row would not end."""
 
 
 class ArgumentError(ValueError):
@@ -80,37 +90,84 @@ def one_of(name: str, given: object, valid: Iterable[str]) -> str:
     raise ArgumentError(f"{name}: expected one of {', '.join(words)}; got {shown(given)}")
 
 
-def at_least(name: str, given: object, least: int) -> int:
-    """Return the whole number `given` if it is `least` or more.
+def at_least(name: str, given: object, least: int, most: int | None = None) -> int:
+    """Return the whole number `given` if it is `least` or more, and at most `most`.
 
     Raises
     ------
     ArgumentError
-        It is less, or no whole number.
+        It is outside, or not a whole number.
 
     """
     if isinstance(given, bool) or not hasattr(given, "__index__"):
         raise ArgumentError(f"{name}: expected a whole number, got {shown(given)}")
     number = int(given.__index__())
     if number < least:
-        raise ArgumentError(f"{name}: expected at least {least}, got {number}")
+        raise ArgumentError(f"{name}: expected at least {least}, got {shown(number)}")
+    if most is not None and number > most:
+        raise ArgumentError(f"{name}: expected {least} to {most}, got {shown(number)}")
     return number
 
 
-def whole_numbers(name: str, given: object, least: int) -> list[int]:
-    """Return one whole number, or a sequence of some, as a list; each `least` or more.
+def whole_numbers(
+    name: str, given: object, least: int, most: int | None = None
+) -> list[int]:
+    """Return one whole number, or a sequence of some, as a list; each as `at_least` does.
 
     Raises
     ------
     ArgumentError
-        One is less, or no whole number, or there is none.
+        One is outside, or not a whole number, or there is none.
 
     """
     if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
-        return [at_least(name, given, least)]
+        return [at_least(name, given, least, most)]
     if not given:
         raise ArgumentError(f"{name}: expected at least one whole number, got none")
-    return [at_least(name, each, least) for each in given]
+    return [at_least(name, each, least, most) for each in given]
+
+
+def number_of_workers(given: object, least: int = 1) -> int:
+    """Return the number `given` if a pool can have so many workers.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a whole number from `least` to `MOST_WORKERS`.
+
+    """
+    return at_least("workers", given, least, MOST_WORKERS)
+
+
+def numbers_of_workers(given: object, least: int = 1) -> list[int]:
+    """Return one number of workers, or a sequence of some, as a list.
+
+    Raises
+    ------
+    ArgumentError
+        As `number_of_workers`, or there is none.
+
+    """
+    return whole_numbers("workers", given, least, MOST_WORKERS)
+
+
+def _real(name: str, given: object) -> float:
+    """Return a number as a float: of one beyond all floats, an infinity.
+
+    Raises
+    ------
+    ArgumentError
+        It is not a number.
+
+    """
+    if isinstance(given, (str, bytes, bool)) or not isinstance(given, SupportsFloat):
+        raise ArgumentError(f"{name}: expected a number, got {shown(given)}")
+    try:
+        return float(given)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):  # as arrays and signaling NaNs raise them
+        raise ArgumentError(f"{name}: expected a number, got {shown(given)}") from None
 
 
 def real_at_least(name: str, given: object, least: float) -> float:
@@ -119,12 +176,10 @@ def real_at_least(name: str, given: object, least: float) -> float:
     Raises
     ------
     ArgumentError
-        It is less, infinite, NaN, or no number.
+        It is less, infinite, NaN, beyond all floats, or not a number.
 
     """
-    if isinstance(given, (str, bytes, bool)) or not isinstance(given, SupportsFloat):
-        raise ArgumentError(f"{name}: expected a number, got {shown(given)}")
-    number = float(given)
+    number = _real(name, given)
     if not math.isfinite(number) or number < least:
         raise ArgumentError(
             f"{name}: expected a finite number, at least {least:g}; got {shown(given)}"
@@ -138,7 +193,7 @@ def above_zero(name: str, given: object) -> float:
     Raises
     ------
     ArgumentError
-        It is not, or infinite, NaN, or no number.
+        It is not, or infinite, NaN, beyond all floats, or not a number.
 
     """
     number = real_at_least(name, given, 0)
@@ -150,19 +205,21 @@ def above_zero(name: str, given: object) -> float:
 def number_between(
     name: str, given: object, least: float, most: float, *, above: bool = False
 ) -> float:
-    """Return the number `given` if it is from `least` to `most`.
+    """Return the number `given`, as a float, if it is from `least` to `most`.
 
     Raises
     ------
     ArgumentError
-        It is outside (or equal to `least`, if it has to be above that), or no number.
+        It is outside (or equal to `least`, if it has to be above that), NaN, infinite, or
+        not a number.
 
     """
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise ArgumentError(f"{name}: expected a number, got {shown(given)}")
-    if not least <= given <= most or (above and given == least):
+    number = _real(name, given)
+    inside = least <= number <= most and math.isfinite(number)
+    if not inside or (above and number == least):
         words = (
             f"above {least:g} and at most {most:g}" if above else f"{least:g} to {most:g}"
         )
-        raise ArgumentError(f"{name}: expected {words}, got {given:g}")
-    return float(given)
+        said = shown(given) if math.isinf(number) else f"{number:g}"
+        raise ArgumentError(f"{name}: expected {words}, got {said}")
+    return number

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilx import cli
+from gilx.cli import probe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOO_MANY = "to 4096, got 100000000000000000000"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +96,26 @@ from gilx import cli
         ),
         (("grain", "--json", "json:loads"), "write --json=- in front of a target"),
         (("measure", "--json", "collatz"), "write --json=- in front of a target"),
+        (("audit", "--json", "audit.toml"), "write --json=- in front of a target"),
+        (
+            ("doctor", "--json", "numpy"),
+            "got 'numpy'; write --json=- in front of a target, or --json=numpy for a file",
+        ),
+        (("doctor", "--json", "numpy.linalg"), "write --json=- in front of a target"),
+        (("measure", "triad", "--workers", f"1,{10**20}"), TOO_MANY),
+        (("latency", "time:time", "--workers", f"{10**20}"), TOO_MANY),
+        (("grain", "triad", "--workers", f"{10**20}"), TOO_MANY),
+        (("run", "triad", "--workers", f"{10**20}"), TOO_MANY),
+        (("demo", "--workers", f"{10**20}"), "workers: expected 2 to 4096, got 1000"),
+        (("probe", "time:time", "--budget", "inf"), "budget: expected a finite number"),
+        (
+            ("probe", "time:time", "--timeline", "x", "--precision", "nan"),
+            "precision: expected 0.001 to 0.5, got nan",
+        ),
+        (("probe", "time:time", "-m"), "-m: expected before TARGET"),
+        (("probe", "time:time", "--no-such"), "unrecognized arguments: --no-such"),
+        (("probe", "-m"), "the following arguments are required: TARGET"),
+        (("measure", "triad", "--work", "2"), "unrecognized arguments: --work"),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),
     ],
@@ -102,3 +130,55 @@ def test_a_wrong_command_line_is_one_line(
     assert out == ""
     assert words in err
     assert err.count("\n") == 1
+
+
+OF_A_CALL = {"target": "math:pow", "arguments": ["2", "3.0"], "module": False}
+OWN = ("--json", "--", "-m", "--p", "-h")
+OF_A_PROGRAM = {"arguments": [*OWN], "module": False}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ("math:pow", "2", "3.0"),
+            {
+                **OF_A_CALL,
+                **dict.fromkeys(("json", "timeline", "plot", "html", "repeat")),
+                "precision": 0.01,
+                "budget": 5.0,
+                "no_warmup": False,
+            },
+        ),
+        (("--budget", "2", "math:pow", "2", "3.0"), {**OF_A_CALL, "budget": 2.0}),
+        (("math:pow", "2", "--budget", "2", "3.0"), {**OF_A_CALL, "budget": 2.0}),
+        (("math:pow", "2", "3.0", "--json"), {**OF_A_CALL, "json": "-"}),
+        (("math:pow", "--json=x:y", "2", "3.0"), {**OF_A_CALL, "json": "x:y"}),
+        (("--json", "x", "--no-warmup", "math:pow", "2", "3.0"), {"no_warmup": True}),
+        (("math:pow", "-2.5", "--repeat", "3", "--", "-1e1", "-2e1"),
+         {"arguments": ["-2.5", "-1e1", "-2e1"], "repeat": 3}),
+        (("--", "math:pow", "2"), {"target": "math:pow", "arguments": ["2"]}),
+        (("math:pow",), {"target": "math:pow", "arguments": []}),
+        (("math:pow", "--repeat", "3"), {"arguments": [], "repeat": 3}),
+        (("x.py", *OWN), {**OF_A_PROGRAM, "json": None}),
+        (("--", "x.py", *OWN), OF_A_PROGRAM),
+        (("--html", "y", "x.py", *OWN), {**OF_A_PROGRAM, "html": "y"}),
+        (("-m", "x", "--", "-m"), {"target": "x", "arguments": ["--", "-m"], "module": True}),
+        (("-m", "--html", "y", "x", "-m"), {"arguments": ["-m"], "html": "y"}),
+    ],
+)  # fmt: skip
+def test_words_of_probe(words: tuple[str, ...], expected: dict[str, Any]) -> None:
+    parser, commands = cli._parser()
+    probe.add_arguments(commands["probe"])
+    commands["probe"].words = words
+    found = vars(parser.parse_args(["probe", *words]))
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_file_for_json_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("numpy", "a:b.json"):
+        cli.main(["doctor", "--seconds", "0.1", f"--json={name}"])
+    assert sorted(os.listdir(tmp_path)) == ["a:b.json", "numpy"]

@@ -60,7 +60,7 @@ def compare(
         `least` is out of range.
 
     """
-    number_between("least", least, 0, 1)
+    least = number_between("least", least, 0, 1)
     if not force:
         _same_machine(before, after)
     old = {(line.name, line.size): line for line in before.lines}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gilx.audit.comparison import LEAST, compare
 from gilx.audit.record import Audit, Line
-from gilx.errors import WatchUnavailableError
+from gilx.errors import WatchUnavailableError, number_between
 from gilx.estimate import Estimate
 from gilx.formatting import one_line
 from gilx.sampling.probe import probe_warm
@@ -63,6 +63,7 @@ def perform(
         The baseline is of another machine, or `least` is out of range.
 
     """
+    least = number_between("least", least, 0, 1)
     environment = Environment.here()
     if baseline is not None:
         # A baseline that can't be used is refused before minutes were spent.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gilx.callable_lookup import find_callable
-from gilx.errors import ArgumentError, above_zero, at_least, shown
+from gilx.errors import MOST_WORKERS, ArgumentError, above_zero, at_least, shown
 from gilx.formatting import one_line
 from gilx.system.environment import usable_cpus
 
@@ -231,7 +231,9 @@ def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> PlanEntr
             arguments=tuple(arguments),
             keywords=keywords,
             sizes=(None,) if sizes is None else _numbers("sizes", sizes, 0),
-            workers=_numbers("workers", both.get("workers", max(2, usable_cpus())), 2),
+            workers=_numbers(
+                "workers", both.get("workers", max(2, usable_cpus())), 2, MOST_WORKERS
+            ),
             budget=above_zero("budget", both.get("budget", _BUDGET)),
         )
     except ArgumentError as error:
@@ -267,9 +269,11 @@ def _check_code(where: str, code: object, mode: str) -> None:
         ) from None
 
 
-def _numbers(name: str, given: object, least: int) -> tuple[int, ...]:
+def _numbers(
+    name: str, given: object, least: int, most: int | None = None
+) -> tuple[int, ...]:
     if isinstance(given, list):
         if not given:
             raise ArgumentError(f"{name}: expected at least one number, got none")
-        return tuple(dict.fromkeys(at_least(name, one, least) for one in given))
-    return (at_least(name, given, least),)
+        return tuple(dict.fromkeys(at_least(name, one, least, most) for one in given))
+    return (at_least(name, given, least, most),)

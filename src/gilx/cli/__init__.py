@@ -14,9 +14,11 @@ import importlib
 import os
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import gilx
+from gilx.cli.reserved_output import release_output
 from gilx.errors import (
     ArgumentError,
     MissingExtraError,
@@ -50,21 +52,26 @@ _COMMANDS = {
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, in the words of the library's."""
 
+    words: Sequence[str] = ()
+    """The whole command line, for what argparse does not pass on."""
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
         message = re.sub(r"^argument --([\w-]+): ", r"\1: ", message)
         self.exit(2, f"{self.prog}: {printable(message)}\n")
 
 
-def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser = Parser(
         prog="gilx",
         description="Does compiled Python code really run in parallel?",
     )
     parser.add_argument("--version", action="version", version=f"gilx {gilx.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    # Abbreviated options would also be found among the words of a watched program, where
+    # an ambiguous one is an error.
     return parser, {
-        name: commands.add_parser(name, help=text, description=text)
+        name: commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         for name, text in _COMMANDS.items()
     }
 
@@ -86,9 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen in commands:
             module = importlib.import_module(f"gilx.cli.{chosen}")
             module.add_arguments(commands[chosen])
+            commands[chosen].words = given
         options = parser.parse_args(given)
         outcome: int | Callable[[], int] = module.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except ArgumentError as error:
         print(f"gilx {chosen}: {printable(str(error))}", file=sys.stderr)
         return 2
@@ -101,7 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of a pipe left, as `head` does. Python would complain once more when
         # it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(BrokenPipeError):
+            release_output()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    finally:
+        if arguments is not None:  # the process goes on
+            release_output()
     # A program runs out here, since the exceptions it raises are its own.
     return outcome() if callable(outcome) else outcome

@@ -16,6 +16,7 @@ from gilx.audit.record import Audit
 from gilx.cli.file_options import add_json, check_json, print_or_save, read_record
 from gilx.cli.option_types import number
 from gilx.cli.progress import show
+from gilx.cli.reserved_output import output_for
 from gilx.formatting import percent
 from gilx.rendering.text_table import format_table
 
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Audit, print the tables and write the file."""
     check_json(options.json)
+    output = output_for(options.json)
     plan = read_plan(options.plan)
     if options.only:
         plan = plan.only(options.only)
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     audit = perform(
         plan, baseline=baseline, least=options.least, force=options.force, progress=show
     )
-    print_or_save(str(audit), audit.to_json(), options.json)
+    print_or_save(str(audit), audit.to_json(), options.json, output)
     worse = False
     if baseline is not None:
         changes = compare(baseline, audit, least=options.least, force=options.force)

@@ -6,15 +6,17 @@ Exit status: 0 if nothing is doubtful, 1 if something is.
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import json
 import sys
 import time
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
 from gilx.cli.file_options import add_json, check_json, print_or_save
 from gilx.cli.option_types import number
 from gilx.cli.progress import show
+from gilx.cli.reserved_output import output_for
 from gilx.errors import ArgumentError, number_between
 from gilx.formatting import duration, one_line, wrapped
 from gilx.records import encode
@@ -51,12 +53,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="how long to watch the machine (default: 1)",
     )
-    add_json(parser, "the findings")
+    add_json(parser, "the findings", is_target=_is_module)
+
+
+def _is_module(word: str) -> bool:
+    """Return whether a word is the name of a module, of the current directory too."""
+    top = word.partition(".")[0]
+    if not top.isidentifier() or word.endswith(".json"):
+        return False
+    return top in sys.modules or bool(
+        importlib.util.find_spec(top) or PathFinder.find_spec(top, [""])
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Look, print the page, and return 1 if something is doubtful."""
     check_json(options.json)
+    output = output_for(options.json)
     seconds = number_between("seconds", options.seconds, 0.1, 3600)
     _import(options.modules or ["numpy"])
     show(f"watching the machine for {duration(seconds)}")
@@ -75,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
         "conditions": json.loads(conditions.to_json()),
     }
     text = _page(environment, conditions, findings)
-    print_or_save(text, json.dumps(record, indent=2), options.json)
+    print_or_save(text, json.dumps(record, indent=2), options.json, output)
     return int(any(finding.doubtful for finding in findings))
 
 

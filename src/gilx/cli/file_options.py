@@ -6,7 +6,7 @@ import argparse
 import importlib.util
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from gilx import kernels
 from gilx.errors import ArgumentError, MissingExtraError
@@ -34,34 +34,74 @@ Record = TypeVar("Record")
 
 
 def add_json(
-    parser: argparse.ArgumentParser, what: str, default: str | None = None
+    parser: argparse.ArgumentParser,
+    what: str,
+    is_target: Callable[[str], bool] = lambda _: False,
 ) -> None:
-    """Declare the option ``--json [FILE]``, whose value `print_or_save` takes."""
+    """Declare the option ``--json [FILE]``, whose value `print_or_save` takes.
+
+    The file is optional, so that the word after the option may be meant as the command's
+    target. It is refused if it looks like one, or if `is_target` says that it is one.
+    """
     parser.add_argument(
         "--json",
+        action=_JsonFile,
+        is_target=is_target,
         metavar="FILE",
         nargs="?",
         const="-",
-        type=_json_file,
-        default=default,
         help=f"write {what} as JSON, too; without a file, or with '-', to the output and"
         " instead of the text",
     )
 
 
-def _json_file(given: str) -> str:
-    """Return the name of a file for JSON, if it is not rather a command's target."""
-    targets = given in kernels.names() or ":" in given
-    if targets or given.endswith((".py", ".pyz", ".zip")):
-        raise argparse.ArgumentTypeError(
-            f"expected the name of a file for JSON, got {given!r}; write --json=- in"
-            " front of a target"
+class _JsonFile(argparse.Action):
+    """Store the name of a file for JSON, if it is not rather a command's target."""
+
+    def __init__(
+        self,
+        *words: Any,  # noqa: ANN401 - as argparse has them
+        is_target: Callable[[str], bool],
+        **settings: Any,  # noqa: ANN401 - likewise
+    ) -> None:
+        super().__init__(*words, **settings)
+        self._is_target = is_target
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401 - a word
+        option_string: str | None = None,
+    ) -> None:
+        """Store the word that follows the option."""
+        target = (
+            values in kernels.names()
+            or ":" in values
+            or values.endswith((".py", ".pyz", ".zip", ".toml"))
+            or self._is_target(values)
         )
-    return given
+        # argparse does not say whether "=" stood between.
+        if target and f"{option_string}={values}" not in getattr(parser, "words", ()):
+            raise argparse.ArgumentError(
+                self,
+                f"expected the name of a file for JSON, got {values!r}; write --json=- in"
+                f" front of a target, or --json={values} for a file of that name",
+            )
+        setattr(namespace, self.dest, values)
 
 
-def print_or_save(text: str, json: str, path: str | None) -> None:
+def print_or_save(text: str, json: str, path: str | None, output: TextIO) -> None:
     """Print a record as text, and write its JSON where the option ``--json`` says.
+
+    Parameters
+    ----------
+    text, json : str
+        The record in both forms.
+    path : str, optional
+        The option's value.
+    output : text file
+        Standard output, as `gilx.cli.reserved_output.output_for` returns it.
 
     Raises
     ------
@@ -69,7 +109,7 @@ def print_or_save(text: str, json: str, path: str | None) -> None:
         The file can't be written; the text was printed.
 
     """
-    print(json if path == "-" else text)
+    print(json if path == "-" else text, file=output, flush=True)
     if path not in (None, "-"):
         save("json", path, f"{json}\n")
 
@@ -106,8 +146,8 @@ def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
         raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None
 
 
-def check_file(name: str, path: str) -> None:
-    """Do nothing if the file that the option `name` gives can be written.
+def check_file(name: str, path: str | None) -> None:
+    """Do nothing if the file that the option `name` gives, if any, can be written.
 
     An error is reported before the measuring rather than after it.
 
@@ -117,6 +157,8 @@ def check_file(name: str, path: str) -> None:
         The path does not name a file, or nothing can be written there.
 
     """
+    if path is None:
+        return
     if path in ("", "-") or Path(path).is_dir():
         raise ArgumentError(f"{name}: expected the name of a file, got {path!r}")
     try:
@@ -136,12 +178,13 @@ def check_json(path: str | None) -> None:
         As for `check_file`.
 
     """
-    if path not in (None, "-"):
-        check_file("json", path)
+    check_file("json", None if path == "-" else path)
 
 
-def check_page(name: str, path: str) -> None:
+def check_page(name: str, path: str | None) -> None:
     """Do nothing if a page can be made for the file that the option `name` gives.
+
+    There is none to make if it gives none.
 
     Raises
     ------
@@ -152,11 +195,14 @@ def check_page(name: str, path: str) -> None:
 
     """
     check_file(name, path)
-    check_library()
+    if path is not None:
+        check_library()
 
 
-def check_picture(name: str, path: str) -> None:
+def check_picture(name: str, path: str | None) -> None:
     """Do nothing if a picture can be made for the file that the option `name` gives.
+
+    There is none to make if it gives none.
 
     Raises
     ------
@@ -167,7 +213,7 @@ def check_picture(name: str, path: str) -> None:
 
     """
     check_file(name, path)
-    if importlib.util.find_spec("matplotlib") is None:
+    if path is not None and importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError("plot() needs matplotlib: pip install 'gilx[plot]'")
 
 

@@ -8,6 +8,7 @@ from gilx import kernels, pools
 from gilx.cli.file_options import add_json, check_json, print_or_save
 from gilx.cli.option_types import number, whole_number
 from gilx.cli.progress import show
+from gilx.cli.reserved_output import output_for
 from gilx.cli.target import find_target
 from gilx.speedup.grain import grain
 
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure and print what was found."""
     check_json(options.json)
+    output = output_for(options.json)
     target: Any = options.target
     if ":" in target:
         # Bound to no arguments: the library gives it a start and a stop.
@@ -73,5 +75,5 @@ def run(options: argparse.Namespace) -> int:
         progress=show,
     )
     show("")
-    print_or_save(str(found), found.to_json(), options.json)
+    print_or_save(str(found), found.to_json(), options.json, output)
     return 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilx.cli.file_options import add_json, check_json, print_or_save
 from gilx.cli.option_types import number, whole_numbers
+from gilx.cli.reserved_output import output_for
 from gilx.cli.target import add_target, find_target
 from gilx.sampling.latency import latency
 from gilx.sampling.release_costs import release_costs
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure and print the table, or JSON."""
     check_json(options.json)
+    output = output_for(options.json)
     call = find_target(options.target, options.arguments)
     found = latency(
         call,
@@ -56,5 +58,5 @@ def run(options: argparse.Namespace) -> int:
     text = (
         "" if options.json == "-" else f"{found}\n\nOn this machine:\n{release_costs()}"
     )
-    print_or_save(text, found.to_json(), options.json)
+    print_or_save(text, found.to_json(), options.json, output)
     return 0

@@ -21,6 +21,7 @@ from gilx.cli.file_options import (
 )
 from gilx.cli.option_types import number, whole_number, whole_numbers, words
 from gilx.cli.progress import show
+from gilx.cli.reserved_output import output_for
 from gilx.cli.target import find_target
 from gilx.errors import ArgumentError
 from gilx.speedup.measure import measure
@@ -28,6 +29,7 @@ from gilx.speedup.measure import measure
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+    from typing import TextIO
 
     from gilx.speedup.report import Report
 
@@ -111,7 +113,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print the table and write the files that are asked for."""
+    if options.json == options.csv == "-":
+        raise ArgumentError("csv: expected a file's name, since --json has the output")
     check_json(options.json)
+    check_file("csv", None if options.csv == "-" else options.csv)
+    check_picture("plot", options.plot)
+    check_page("html", options.html)
+    output = output_for(options.json, options.csv)
     target: str | Callable[[], object] = options.target
     if ":" in options.target:
         target = find_target(options.target, options.arguments)
@@ -125,14 +133,6 @@ def run(options: argparse.Namespace) -> int:
             f"argument 1: expected none, since a kernel takes its own; got"
             f" {options.arguments[0]!r}"
         )
-    if options.json == options.csv == "-":
-        raise ArgumentError("csv: expected a file's name, since --json has the output")
-    if options.csv not in (None, "-"):
-        check_file("csv", options.csv)
-    if options.plot is not None:
-        check_picture("plot", options.plot)
-    if options.html is not None:
-        check_page("html", options.html)
     report = measure(
         target,
         variants=options.variants,
@@ -147,18 +147,18 @@ def run(options: argparse.Namespace) -> int:
         size=options.size,
         seed=options.seed,
     )
-    write(report, options)
+    write(report, options, output)
     return 0 if any(row.comparison.blocks for row in report.rows) else 1
 
 
-def write(report: Report, options: argparse.Namespace) -> None:
+def write(report: Report, options: argparse.Namespace, output: TextIO) -> None:
     """Print the table, unless the output is taken, and write the files."""
     if "-" not in (options.json, options.csv):
-        print(report)
+        print(report, file=output)
     files = (("json", options.json, report.to_json), ("csv", options.csv, report.to_csv))
     for name, path, text in files:
         if path == "-":
-            print(text().rstrip("\n"))
+            print(text().rstrip("\n"), file=output, flush=True)
         elif path is not None:
             save(name, path, text())
     if options.plot is not None:

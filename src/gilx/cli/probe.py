@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilx.cli import Parser
 from gilx.cli.file_options import (
     add_json,
     check_file,
+    check_json,
     check_page,
     check_picture,
     save,
@@ -19,8 +19,16 @@ from gilx.cli.file_options import (
 )
 from gilx.cli.option_types import number, whole_number
 from gilx.cli.program_runner import StandardOutput, find_module, find_script, names_script
+from gilx.cli.reserved_output import output_for
 from gilx.cli.target import find_target
-from gilx.errors import ArgumentError, MissingExtraError, above_zero, at_least
+from gilx.errors import (
+    MOST_CALLS,
+    ArgumentError,
+    MissingExtraError,
+    above_zero,
+    at_least,
+    number_between,
+)
 from gilx.formatting import printable
 from gilx.rendering.timeline_page import document_of
 from gilx.sampling.probe import probe, probe_with_timeline
@@ -37,10 +45,42 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+# Options for calls only. Each default is an object of its own: an option was given if its
+# value is another object, even an equal one.
+_FOR_CALLS = {"repeat": None, "precision": 0.01, "budget": 5.0, "no_warmup": False}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    _add_options(parser)
+    add_json(parser, "the usage")
+    parser.add_argument(
+        "--timeline",
+        metavar="FILE",
+        help="write who held the GIL when, for Perfetto or chrome://tracing; of one call",
+    )
+    parser.add_argument("--plot", metavar="FILE", help="draw the same as a picture")
+    parser.add_argument("--html", metavar="FILE", help="write the same as a page")
+    parser.add_argument(
+        "--repeat", metavar="N", type=whole_number, help="watch exactly N calls"
+    )
+    parser.add_argument(
+        "--no-warmup",
+        action="store_true",
+        help="count the first call of a callable as any other",
+    )
+    parser.add_argument(
+        "--precision",
+        metavar="SHARE",
+        type=number,
+        help="half the width of the interval to reach (default: 0.01)",
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="S",
+        type=number,
+        help="seconds that all calls may take (default: 5); no call is ended",
+    )
+    parser.set_defaults(**_FOR_CALLS)
     parser.add_argument(
         "-m",
         dest="module",
@@ -49,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "target",
-        action=_ProbeTarget,
+        action=_Target,
         nargs=argparse.PARSER,
         metavar="TARGET",
         help="module:callable and Python literals to call it with; or a program:"
@@ -59,65 +99,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class _ProbeTarget(argparse.Action):
-    """Store ``target`` and ``arguments``.
+class _Target(argparse.Action):
+    """Store ``target``, and the words after it as ``arguments``.
 
-    They are one argument to argparse, which would take a ``--`` out of a second one.
+    argparse ends its options at such an argument, as a program needs it. After a callable
+    the same parser goes on, with options and literals in any order.
     """
 
     def __call__(
         self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002 - as argparse calls it
+        parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
         values: Any,  # noqa: ANN401 - a list of words
         option_string: str | None = None,  # noqa: ARG002 - as argparse calls it
     ) -> None:
-        words = values[1:] if values[0] == "--" else values
+        """Take the words from the target on, or the literals among them."""
+        if self.nargs == argparse.ZERO_OR_MORE:
+            namespace.arguments = values
+            return
+        words = values[1:] if values[0] == "--" else values  # Python 3.13 leaves it out
         namespace.target, namespace.arguments = words[0], words[1:]
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    quiet = argparse.SUPPRESS
-    add_json(parser, "the usage", default=quiet)
-    parser.add_argument(
-        "--timeline",
-        metavar="FILE",
-        default=quiet,
-        help="write who held the GIL when, for Perfetto or chrome://tracing; of one call",
-    )
-    parser.add_argument(
-        "--plot", metavar="FILE", default=quiet, help="draw the same as a picture"
-    )
-    parser.add_argument(
-        "--html", metavar="FILE", default=quiet, help="write the same as a page"
-    )
-    parser.add_argument(
-        "--repeat",
-        metavar="N",
-        type=whole_number,
-        default=quiet,
-        help="watch exactly N calls",
-    )
-    parser.add_argument(
-        "--no-warmup",
-        action="store_true",
-        default=quiet,
-        help="count the first call of a callable as any other",
-    )
-    parser.add_argument(
-        "--precision",
-        metavar="SHARE",
-        type=number,
-        default=quiet,
-        help="half the width of the interval to reach (default: 0.01)",
-    )
-    parser.add_argument(
-        "--budget",
-        metavar="S",
-        type=number,
-        default=quiet,
-        help="seconds that all calls may take (default: 5); no call is ended",
-    )
+        if not (namespace.module or names_script(words[0])):
+            self.nargs, namespace.arguments = argparse.ZERO_OR_MORE, []
+            parser.parse_intermixed_args(words[1:], namespace)
+            if namespace.module:
+                parser.error("-m: expected before TARGET")
 
 
 def run(options: argparse.Namespace) -> int | Callable[[], int]:
@@ -126,22 +132,16 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
         return _watch_program(find_module(options.target, options.arguments), options)
     if names_script(options.target):
         return _watch_program(find_script(options.target, options.arguments), options)
-    # Options may follow a callable's arguments too: those are literals.
-    rest = Parser(prog="gilx probe", add_help=False)
-    _add_options(rest)
-    rest.add_argument("arguments", nargs="*")
-    given = rest.parse_intermixed_args(options.arguments)
-    vars(options).update(vars(given))
     if ":" not in options.target:
         raise ArgumentError(
             "target: expected module:callable, -m module, or a script, directory or zip"
             f" file that exists; got {options.target!r}"
         )
     _check(options)
-    usage, timeline = _run_callable(
-        find_target(options.target, options.arguments), options
-    )
-    print(_text(usage, options))
+    output = output_for(options.json)
+    call = find_target(options.target, options.arguments)
+    usage, timeline = _run_callable(call, options)
+    print(_text(usage, options), file=output, flush=True)
     for save_one in _files(options, usage, timeline):
         save_one()
     return 0
@@ -149,23 +149,14 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
 
 def _check(options: argparse.Namespace) -> None:
     """Learn before anything runs that a file can't be made."""
-    if _json_file(options) is not None:
-        check_file("json", options.json)
-    if hasattr(options, "timeline"):
-        check_file("timeline", options.timeline)
-    if hasattr(options, "plot"):
-        check_picture("plot", options.plot)
-    if hasattr(options, "html"):
-        check_page("html", options.html)
+    check_json(options.json)
+    check_file("timeline", options.timeline)
+    check_picture("plot", options.plot)
+    check_page("html", options.html)
 
 
 def _text(usage: GilUsage, options: argparse.Namespace) -> str:
-    return usage.to_json() if getattr(options, "json", None) == "-" else str(usage)
-
-
-def _json_file(options: argparse.Namespace) -> str | None:
-    path = getattr(options, "json", None)
-    return None if path == "-" else path
+    return usage.to_json() if options.json == "-" else str(usage)
 
 
 def _files(
@@ -174,14 +165,14 @@ def _files(
     timeline: Timeline | None,
     finding: str = "",
 ) -> Iterator[Callable[[], None]]:
-    """Return functions that each save one file that was asked for."""
-    if (path := _json_file(options)) is not None:
-        yield lambda: save("json", path, f"{usage.to_json()}\n")
+    """Yield functions that each save one file that was asked for."""
+    if options.json not in (None, "-"):
+        yield lambda: save("json", options.json, f"{usage.to_json()}\n")
     if timeline is None:
         return
-    if hasattr(options, "timeline"):
+    if options.timeline is not None:
         yield lambda: save("timeline", options.timeline, timeline.to_trace())
-    if hasattr(options, "plot"):
+    if options.plot is not None:
 
         def save_plot() -> None:
             figure = timeline.plot()
@@ -190,25 +181,22 @@ def _files(
             save_figure("plot", options.plot, figure)
 
         yield save_plot
-    if hasattr(options, "html"):
+    if options.html is not None:
         yield lambda: save("html", options.html, document_of(timeline, finding).html())
 
 
 def _run_callable(
     call: Callable[[], Any], options: argparse.Namespace
 ) -> tuple[GilUsage, Timeline | None]:
-    repeat = getattr(options, "repeat", None)
-    budget = above_zero("budget", getattr(options, "budget", 5.0))
-    warmup = not getattr(options, "no_warmup", False)
-    if any(hasattr(options, name) for name in ("timeline", "plot", "html")):
-        calls = at_least("repeat", 1 if repeat is None else repeat, 1)
+    budget = above_zero("budget", options.budget)
+    precision = number_between("precision", options.precision, 0.001, 0.5)
+    warmup = not options.no_warmup
+    if (options.timeline, options.plot, options.html) != (None, None, None):
+        calls = 1 if options.repeat is None else options.repeat
+        calls = at_least("repeat", calls, 1, MOST_CALLS)
         return probe_with_timeline(call, repeat=calls, budget=budget, warmup=warmup)
     usage = probe(
-        call,
-        repeat=repeat,
-        precision=getattr(options, "precision", 0.01),
-        budget=budget,
-        warmup=warmup,
+        call, repeat=options.repeat, precision=precision, budget=budget, warmup=warmup
     )
     return usage, None
 
@@ -217,19 +205,20 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
     """Begin to watch; return a function that runs a program.
 
     The usage is reported when the interpreter ends. By then it has waited for the
-    program's threads, and called what the program registered for the exit.
+    program's threads, and called what the program registered for the exit. What the
+    program prints stays its own, also before a usage as JSON.
     """
-    for name in ("repeat", "precision", "budget", "no_warmup"):
-        if hasattr(options, name):
+    for name, default in _FOR_CALLS.items():
+        if getattr(options, name) is not default:
             raise ArgumentError(
                 f"{name.replace('_', '-')}: expected only with module:callable, since a"
                 " program runs once"
             )
     _check(options)
-    names = ("json", "timeline", "plot", "html")
-    for name in names if _json_file(options) is not None else names[1:]:
-        if hasattr(options, name):  # the program may change the current directory
-            setattr(options, name, str(Path(getattr(options, name)).absolute()))
+    for name in ("json", "timeline", "plot", "html"):
+        path = getattr(options, name)
+        if path not in (None, "-"):  # the program may change the current directory
+            setattr(options, name, str(Path(path).absolute()))
     watching = watch()
     watching.__enter__()
     # What is registered first is called last.

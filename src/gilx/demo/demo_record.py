@@ -15,7 +15,7 @@ from gilx.demo.chapter_5_libraries import Libraries
 from gilx.demo.chapter_6_extension import Extension
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
-from gilx.errors import ArgumentError, at_least
+from gilx.errors import ArgumentError, number_of_workers
 from gilx.records import from_json, to_json
 from gilx.system.environment import Environment, usable_cpus
 
@@ -144,7 +144,7 @@ def tell(
     count = (
         max(2, min(_MOST_WORKERS, usable_cpus()))
         if workers is None
-        else at_least("workers", workers, 2)
+        else number_of_workers(workers, 2)
     )
     begin = perf_counter()
     environment = Environment.here()

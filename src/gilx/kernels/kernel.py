@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gilx.errors import WrongResultError, at_least, one_of
+from gilx.errors import ArgumentError, WrongResultError, at_least, one_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernel", "Problem", "Variant", "agree", "split_evenly"]
 
+_MOST = 2**62  # the C code counts in 64 bits
 _COMPILED = {
     "c-gil": ("gilx.ckernels", "gil"),
     "c-nogil": ("gilx.ckernels", "nogil"),
@@ -184,14 +185,19 @@ class Kernel(ABC):
         Raises
         ------
         ArgumentError
-            The size or the seed is out of range.
+            The size or the seed is out of range, or there is no memory for the arrays.
 
         """
         import numpy as np  # noqa: PLC0415 - see the class docstring
 
-        size = self.default_size if size is None else at_least("size", size, 1)
+        size = self.default_size if size is None else at_least("size", size, 1, _MOST)
         seed = at_least("seed", seed, 0)
-        inputs, out = self.make(size, np.random.default_rng(seed))
+        try:
+            inputs, out = self.make(size, np.random.default_rng(seed))
+        except (MemoryError, OverflowError, ValueError) as error:  # NumPy's
+            raise ArgumentError(
+                f"size: expected one whose arrays fit into memory, got {shown(size)}"
+            ) from error
         return Problem(self, size, seed, inputs, out)
 
     def __repr__(self) -> str:
@@ -337,5 +343,6 @@ def agree(found: Array, right: Array, tolerance: float) -> bool:
 
 def split_evenly(items: int, parts: int) -> list[tuple[int, int]]:
     """Return `parts` ranges that cover the items 0 to `items`, differing by at most 1."""
+    parts = at_least("parts", parts, 1)
     edges = [items * part // parts for part in range(parts + 1)]
     return list(pairwise(edges))

@@ -9,7 +9,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, at_least, one_of
+from gilx.errors import ArgumentError, one_of
 from gilx.pools.pool import Pool, Region
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def start(name: str, workers: int) -> Pool:
     name : str
         One of `names()`.
     workers : int
-        How many calls it runs at once, at least 1; `serial` runs one whatever this says.
+        How many calls it runs at once, 1 to 4096; `serial` runs one whatever this says.
 
     Raises
     ------
@@ -94,4 +94,4 @@ def start(name: str, workers: int) -> Pool:
         There is no such pool, or not on this Python, or no such number of workers.
 
     """
-    return get(name)(at_least("workers", workers, 1))
+    return get(name)(workers)

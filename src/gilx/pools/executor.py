@@ -6,7 +6,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels
-from gilx.errors import at_least
 from gilx.pools.pool import Pool
 
 if TYPE_CHECKING:
@@ -73,13 +72,13 @@ class ExecutorPool(Pool):
     executor : Executor
         Where the tasks run.
     workers : int
-        How many tasks to count on running at once, at least 1: the static schedule makes
+        How many tasks to count on running at once, 1 to 4096: the static schedule makes
         as many, the dynamic one up to four times as many.
 
     """
 
     def __init__(self, executor: Executor, workers: int) -> None:
-        super().__init__(at_least("workers", workers, 1))
+        super().__init__(workers)
         self.name: str = type(executor).__name__
         self._executor = executor
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from gilx import kernels
 from gilx.ckernels import Counter
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, at_least, number_of_workers, one_of
 from gilx.kernels.kernel import split_evenly
 from gilx.pools.resource_usage import accounting
 
@@ -26,6 +26,8 @@ Schedule = Literal["static", "dynamic"]
 
 SCHEDULES: tuple[Schedule, ...] = ("static", "dynamic")
 """static: each worker gets one block, all equal; dynamic: each claims the next grain."""
+
+_MOST_ITEMS = 2**62  # twice as many are still a whole number of 64 bits
 
 __all__ = ["SCHEDULES", "Pool", "Region", "Schedule", "compute"]
 
@@ -45,6 +47,11 @@ class Region:
     """Items in one claim under the dynamic schedule."""
     first: int = 0
     """The first of them."""
+
+    def __post_init__(self) -> None:
+        one_of("schedule", self.schedule, SCHEDULES)
+        for name, least in (("items", 0), ("grain", 1), ("first", 0)):
+            at_least(name, getattr(self, name), least, _MOST_ITEMS)
 
     def blocks(self, parts: int) -> list[tuple[int, int]]:
         """Return the items as so many blocks ``(begin, end)``, about equal."""
@@ -153,7 +160,7 @@ class Pool(ABC):
         """Raise an `ArgumentError` if these workers can't run a variant."""
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        self.workers: int = number_of_workers(workers)
         self._closed = False
         self._process = os.getpid()
 

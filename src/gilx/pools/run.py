@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
-from gilx.errors import ArgumentError, at_least, one_of
+from gilx.errors import ArgumentError, at_least, number_of_workers, one_of
 from gilx.pools.pool import SCHEDULES, Pool, Region
 from gilx.system.environment import usable_cpus
 
@@ -57,7 +57,7 @@ def regions(
     variant : str
         One of the kernel's variants.
     workers : int
-        How many workers it is meant for, at least 1; decides the default grain.
+        How many workers it is meant for, 1 to 4096; decides the default grain.
     schedule : {'dynamic', 'static'}
         Whether workers claim grains as they go, or get one equal block each.
     grain : int, optional
@@ -75,7 +75,7 @@ def regions(
     """
     resolved = problem.kernel.variant(variant)
     one_of("schedule", schedule, SCHEDULES)
-    at_least("workers", workers, 1)
+    number_of_workers(workers)
     if grain is None:
         share = problem.items // workers
         grain = max(1, min(share, max(problem.kernel.least_grain, share // 64)))
@@ -109,7 +109,7 @@ def run(
     kernel : str
         One of `gilx.kernels.names()`.
     workers : int, optional
-        How many workers, at least 1; by default the CPUs that this process may use. A
+        How many workers, 1 to 4096; by default the CPUs that this process may use. A
         pool that was handed in knows its own; an executor that reaches other machines
         does not say, so it should be told here.
     pool : str, Pool or Executor
@@ -146,7 +146,7 @@ def run(
                 f" got {workers}"
             )
         return _run_on(pool, chosen.problem(size, seed), variant, schedule, grain)
-    workers = usable_cpus() if workers is None else at_least("workers", workers, 1)
+    workers = usable_cpus() if workers is None else number_of_workers(workers)
     if isinstance(pool, Executor):
         brought = pools.ExecutorPool(pool, workers)
         return _run_on(brought, chosen.problem(size, seed), variant, schedule, grain)

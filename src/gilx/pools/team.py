@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Self
 
 from gilx.ckernels import NativeTeam
-from gilx.errors import ArgumentError, at_least
+from gilx.errors import ArgumentError, at_least, number_between, number_of_workers
 from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.native import SPIN_NS
 from gilx.system.environment import usable_cpus
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Team"]
 
+_MOST = 2**63 - 1  # as C has it
 _SIGNATURE = "void (void *, int64_t, int64_t)"
 _ARGUMENTS = "argtypes (c_void_p, c_int64, c_int64) and restype None"
 # How compilers and Cython may spell a signed integer of 64 bits.
@@ -123,7 +124,7 @@ class Team:
     Parameters
     ----------
     workers : int, optional
-        How many, the caller included, at least 1; by default the CPUs that this process
+        How many, the caller included, 1 to 4096; by default the CPUs that this process
         may use.
     spin : float, optional
         Seconds for which an idle thread spins before it sleeps, 0 to 1. By default 200
@@ -140,11 +141,10 @@ class Team:
 
     def __init__(self, workers: int | None = None, *, spin: float | None = None) -> None:
         cpus = usable_cpus()
-        self.workers: int = cpus if workers is None else at_least("workers", workers, 1)
+        self.workers: int = cpus if workers is None else number_of_workers(workers)
         if spin is None:
             spin = SPIN_NS * 1e-9 if self.workers <= cpus else 0.0
-        if not 0 <= spin <= 1:
-            raise ArgumentError(f"spin: expected 0 to 1 seconds, got {spin}")
+        spin = number_between("spin", spin, 0, 1)
         self._team = NativeTeam(self.workers, int(spin * 1e9))
         self._turn = Turn("the team")
 
@@ -188,9 +188,9 @@ class Team:
 
         """
         address = _address_of_function(function)
-        at_least("n", n, 0)
+        at_least("n", n, 0, _MOST)
         if grain is not None:
-            at_least("grain", grain, 1)
+            at_least("grain", grain, 1, _MOST)
         with self._turn.taken():
             self._team.run(address, _context(context, function), n, grain)
 

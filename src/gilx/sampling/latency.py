@@ -21,7 +21,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from gilx._compat import gil_enabled
-from gilx.errors import ArgumentError, above_zero, whole_numbers
+from gilx.errors import ArgumentError, above_zero, at_least, numbers_of_workers
 from gilx.formatting import duration, name_of
 from gilx.records import from_json, to_json
 from gilx.sampling.background_calls import Load
@@ -162,7 +162,7 @@ def latency(
     *args
         What to call it with; bind keywords with `functools.partial`.
     workers : int or sequence of int
-        With how many threads calling it to measure, each at least 1.
+        With how many threads calling it to measure, each 1 to 4096.
     period : float
         Mean time between wakes, in seconds, above 0. Wakes are spread evenly over half
         to one and a half of it, so that they can't fall into step with `fn`.
@@ -190,9 +190,10 @@ def latency(
     """
     if not callable(fn):
         raise ArgumentError(f"fn: expected a callable, got {fn!r}")
-    counts = [0, *whole_numbers("workers", workers, 1)]
+    counts = [0, *numbers_of_workers(workers)]
     period = above_zero("period", period)
     budget = above_zero("budget", budget)
+    seed = at_least("seed", seed, 0)
     call = partial(fn, *args) if args else fn
     draw = random.Random(seed)
     measured = {count: _Samples() for count in counts}

@@ -209,11 +209,15 @@ def predict(
     delay_scv = real_at_least("delay_scv", delay_scv, 0)
     retake = real_at_least("retake", retake, 0)
     handover = real_at_least("handover", handover, 0)
-    cpus = usable_cpus() if cpus is None else at_least("cpus", cpus, 1)
+    cpus = usable_cpus() if cpus is None else at_least("cpus", cpus, 1, _MOST_WORKERS)
     cycles = real_at_least("cycles", cycles, 0)
     if cycles == 0:
         raise ArgumentError("cycles: expected above 0, got 0")
     cycle = law.mean + release + waiting + retake
+    if math.isinf(cycle):
+        raise ArgumentError(
+            "hold: expected a finite sum with release, waiting and retake, got inf"
+        )
     if law.mean + release + waiting == 0:
         raise ArgumentError(
             "hold: expected above 0 where release and waiting are 0, got 0"
@@ -302,7 +306,10 @@ def _law(hold: float | Sequence[float], scv: float | None) -> _Law:
         sample = np.array([real_at_least("hold", each, 0) for each in hold])
         if not len(sample):
             raise ArgumentError("hold: expected at least one hold, got none")
-        mean = float(sample.mean())
+        with np.errstate(over="ignore"):
+            mean = float(sample.mean())
+        if math.isinf(mean):
+            raise ArgumentError("hold: expected holds with a finite sum, got inf")
         # The square of a mean in seconds may be too small for a float.
         variation = float((sample / mean).var()) if mean else 0.0
         if len(sample) > _SAMPLE_POINTS:

@@ -9,7 +9,13 @@ from dataclasses import replace
 from itertools import repeat as times
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, at_least, number_between
+from gilx.errors import (
+    MOST_CALLS,
+    ArgumentError,
+    above_zero,
+    at_least,
+    number_between,
+)
 from gilx.sampling.usage import FirstCall
 from gilx.sampling.watch import COST, repeated, watch
 
@@ -85,10 +91,11 @@ def probe(
     """
     if not callable(fn):
         raise ArgumentError(f"fn: expected something to call, got {fn!r}")
-    number_between("precision", precision, 0.001, 0.5)
-    number_between("budget", budget, 0, math.inf, above=True)
+    precision = number_between("precision", precision, 0.001, 0.5)
+    budget = above_zero("budget", budget)
+    cost = number_between("cost", cost, 0, 0.5, above=True)
     if repeat is not None:
-        repeat = at_least("repeat", repeat, 1)
+        repeat = at_least("repeat", repeat, 1, MOST_CALLS)
     first = None
     if warmup:
         usage, _ = _calls(fn, args, 1, cost)

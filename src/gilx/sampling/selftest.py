@@ -135,7 +135,7 @@ def selftest(
         The GIL can't be watched here.
 
     """
-    number_between("seconds", seconds, 0.1, 60)
+    seconds = number_between("seconds", seconds, 0.1, 60)
     checks = []
     for name, run in _rhythms(int(seconds * 1e9)):
         if progress is not None:

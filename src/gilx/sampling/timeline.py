@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gilx.errors import number_between
 from gilx.files import save_text
 from gilx.formatting import duration, percent
 from gilx.records import from_json, render, to_json
@@ -24,6 +25,7 @@ __all__ = ["Lane", "Span", "Timeline", "lanes_of"]
 
 _SCHEMA = "gilx.timeline"
 _VERSION = 1
+_LONGEST = 1e9  # seconds that a timeline may have
 _WATCHED = 0  # the place of the watched thread among the sampler's
 MOST_SHARE = 255  # a whole, as the sampler keeps shares (GILX_MOST_SHARE)
 
@@ -91,7 +93,16 @@ class Timeline:
             The text is not that, or was written by a newer gilx.
 
         """
-        return from_json(cls, text, _SCHEMA, _VERSION)
+        found = from_json(cls, text, _SCHEMA, _VERSION)
+        number_between("text.wall", found.wall, 0, _LONGEST)
+        number_between("text.since", found.since, 0, found.wall)
+        for number, lane in enumerate(found.lanes):
+            last = 0.0
+            for place, span in enumerate(lane.spans):
+                where = f"text.lanes[{number}].spans[{place}]"
+                number_between(f"{where}.start", span.start, last, found.wall)
+                last = number_between(f"{where}.end", span.end, span.start, found.wall)
+        return found
 
     def to_trace(self) -> str:
         """Return it as a trace that Perfetto, chrome://tracing and VizTracer open.

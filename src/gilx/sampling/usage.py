@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, number_between, shown
+from gilx.errors import ArgumentError, above_zero, shown
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
 from gilx.formatting import duration, percent
 from gilx.records import from_json, render, to_json
@@ -350,7 +350,7 @@ class GilUsage:
             low, high = self.hold_length
             resolved = low > 0 and high <= _FACTOR * low
             cycles = max(1.0, hold / math.sqrt(low * high)) if resolved else 1.0
-        number_between("cycles", cycles, 0, math.inf, above=True)
+        cycles = above_zero("cycles", cycles)
         release = min(max(0.0, self.cpu / self.repeats - hold), call - hold)
         handover_hold = None
         if handover is None:

@@ -101,7 +101,7 @@ def watch(*, cost: float = COST, reference: bool = False) -> Watch:
         kind of it, if this Python runs without a GIL.
 
     """
-    number_between("cost", cost, 0, 0.5, above=True)
+    cost = number_between("cost", cost, 0, 0.5, above=True)
     if reference and usable_cpus() < 2:
         raise ArgumentError(
             "reference: expected False where only one CPU may be used, got True"

@@ -12,6 +12,8 @@ from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
+from gilx.errors import real_at_least
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from types import TracebackType
@@ -70,8 +72,8 @@ def interleaved(
         Called before every arm: the place to wait until nothing from the arm before it
         uses a CPU, and to prepare what an arm uses up.
     budget : float
-        Seconds: no block is begun that would be expected to end after them. One block is
-        always made.
+        Seconds, at least 0: no block is begun that would be expected to end after them.
+        One block is always made.
     warm_up : bool
         Whether to make one block first that is not yielded, to warm caches up.
 
@@ -82,10 +84,14 @@ def interleaved(
 
     Raises
     ------
+    ArgumentError
+        The budget is not such a number.
     BaseException
         Whatever an arm raises; a `StopIteration` as itself in a context of `AsItself`.
 
     """
+    if budget != math.inf:
+        budget = real_at_least("budget", budget, 0)
     orders = random.Random(seed)
     spent = 0.0
     for done in count():

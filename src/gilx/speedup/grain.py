@@ -19,7 +19,13 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
-from gilx.errors import ArgumentError, at_least, number_between, one_of
+from gilx.errors import (
+    ArgumentError,
+    at_least,
+    number_between,
+    number_of_workers,
+    one_of,
+)
 from gilx.estimate import Estimate
 from gilx.formatting import duration
 from gilx.pools.pool import Pool, Region
@@ -85,7 +91,7 @@ def grain(
         What to call it with before these; bind keywords with `functools.partial`. None
         for a kernel.
     workers : int, optional
-        How many workers, at least 2; by default the CPUs that this process may use, or 2.
+        How many workers, 2 to 4096; by default the CPUs that this process may use, or 2.
     variant : str, optional
         The kernel's variant, by default c-nogil; None for a callable.
     pool : str
@@ -118,9 +124,7 @@ def grain(
         Whatever the callable raised.
 
     """
-    workers = (
-        max(2, usable_cpus()) if workers is None else at_least("workers", workers, 2)
-    )
+    workers = max(2, usable_cpus()) if workers is None else number_of_workers(workers, 2)
     work = work_of(target, args, variant, size, items, at_least("seed", seed, 0))
     places = [one for one in pools.names() if one not in _WHOLE_ONLY]
     one_of("pool", pool, places if work.problem is not None else _FOR_CALLABLES)

@@ -58,7 +58,7 @@ def measure(
     pools : sequence of str or Pool
         Where to run it, see `gilx.pools.names()`. An open pool stays open.
     workers : int or sequence of int, optional
-        How many workers, each at least 1; by default the CPUs that this process may use.
+        How many workers, each 1 to 4096; by default the CPUs that this process may use.
         A pool that was handed in knows its own.
     precision : float
         Half the width that the interval of the speedup should have, relative: 0.001 to

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from gilx import kernels
 from gilx.errors import (
+    MOST_CALLS,
     ArgumentError,
     above_zero,
     at_least,
     number_between,
+    numbers_of_workers,
     one_of,
-    whole_numbers,
 )
 from gilx.kernels.kernel import Kernel
 from gilx.pools import Pool
@@ -59,7 +60,7 @@ def measure_options(
         precision=number_between("precision", precision, 0.001, 0.5),
         budget=above_zero("budget", budget),
         blocks=None if blocks is None else at_least("blocks", blocks, 1),
-        repeat=None if repeat is None else at_least("repeat", repeat, 1),
+        repeat=None if repeat is None else at_least("repeat", repeat, 1, MOST_CALLS),
         setup=setup,
         null=null,
         progress=progress,
@@ -155,7 +156,7 @@ def _places(
     """Return pools with numbers of workers, everything checked before one is started."""
     if null:
         return [("serial", 1)]
-    counts = [usable_cpus()] if workers is None else whole_numbers("workers", workers, 1)
+    counts = [usable_cpus()] if workers is None else numbers_of_workers(workers)
     if isinstance(given, (str, Pool)) or not isinstance(given, Sequence) or not given:
         raise ArgumentError(f"pools: expected a sequence of pools, got {given!r}")
     places: list[tuple[str | Pool, int]] = []

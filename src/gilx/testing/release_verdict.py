@@ -210,8 +210,8 @@ def _judge(
 ) -> Verdict:
     begin = perf_counter()
     call = PreparedCall(fn, args, setup)
-    number_between("at_least", share, 0, 1, above=True)
-    above_zero("budget", budget)
+    share = number_between("at_least", share, 0, 1, above=True)
+    budget = above_zero("budget", budget)
     holds = what == "holds_gil"
     limit = share if holds else 1 - share
     try:

@@ -371,6 +371,15 @@ def test_script_behaves_as_without_gilx(name: str, tmp_path: Path) -> None:
         assert_one_usage(text)
 
 
+@pytest.mark.parametrize("words", [("script.py",), ("-m", "script")], ids=str)
+def test_program_gets_all_words_after_its_name(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    write(tmp_path / "script.py", "import sys; print(sys.argv)")
+    own = ("--", "--p", "--json=x:y", "--budget", "x", "-m", "--", "-mx", "--p=1", "-1")
+    assert_one_usage(assert_same(tmp_path, *words, *own), words[-1])
+
+
 @pytest.mark.parametrize("name", ["fork", "process", "daemon", "subprocess"])
 def test_fork_is_no_warning_that_python_alone_does_not_give(
     name: str, tmp_path: Path
