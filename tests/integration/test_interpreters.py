@@ -284,41 +284,6 @@ def test_ctrl_c_in_a_region(variant: str, pool: InterpreterPool) -> None:
     assert gilx.run("mandelbrot", size=20, pool=pool).seconds > 0
 
 
-INTERRUPTED = """
-import os, signal, threading, time
-from gilx.pools import InterpreterPool
-
-def ring(*_):
-    raise KeyboardInterrupt
-
-signal.signal(signal.SIGALRM, ring)
-InterpreterPool(2).close()
-before = len(os.listdir("/proc/self/fd"))
-for _ in range(10):
-    pool = InterpreterPool(2)
-    signal.setitimer(signal.ITIMER_REAL, 0.001)
-    try:
-        pool.close()
-        time.sleep(0.1)
-    except KeyboardInterrupt:
-        pass
-    pool.close()
-print(len(os.listdir("/proc/self/fd")) - before, threading.active_count())
-"""
-
-
-@needs_interpreters
-def test_closing_again_after_an_interrupted_close_ends_the_workers() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
-    )
-    assert done.stdout == "0 1\n", done.stderr
-
-
 @needs_interpreters
 @pytest.mark.parametrize("closed", ["pool.close()", "pass"])
 def test_at_exit(closed: str) -> None:
