@@ -285,6 +285,27 @@ def test_ctrl_c_in_a_region(variant: str, pool: InterpreterPool) -> None:
 
 
 @needs_interpreters
+def test_close_works_after_ctrl_c_between_the_ends_of_a_pipe() -> None:
+    class InterruptedOnce:
+        def __init__(self, file: Any) -> None:
+            self.file, self.interrupted = file, False
+
+        def close(self) -> None:
+            self.file.close()
+            if not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+
+    pool = InterpreterPool(1)
+    [worker] = pool._workers
+    worker._bell = InterruptedOnce(worker._bell)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        pool.close()
+    pool.close()
+    assert worker._ringer.closed
+
+
+@needs_interpreters
 @pytest.mark.parametrize("closed", ["pool.close()", "pass"])
 def test_at_exit(closed: str) -> None:
     done = subprocess.run(
