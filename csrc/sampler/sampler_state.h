@@ -31,7 +31,7 @@ struct gilx_sampler {
     pthread_cond_t changed;
     bool running, stopping;
 
-    /* Looks count from begin to end. Both are in the future until they are known. */
+    /* Samples count from begin to end. Both are in the future until they are known. */
     _Atomic int64_t begin_ns, end_ns;
 
     /* The rest belongs to the thread while it runs. */
@@ -61,22 +61,23 @@ void gilx_sampling_thread(void *argument);
 /* Find the threads of the process, and their thread states. */
 void gilx_list_threads(gilx_sampler *sampler);
 
-/* Return the place of the thread to which a thread state belongs that has just been seen
- * to hold the GIL. Addresses are used again, so that it is read anew each time. */
+/* Return the place of the thread to which a thread state belongs that was just read as
+ * the GIL's holder. It is read each time, since addresses of thread states are used
+ * again. */
 int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state);
 
-/* Ask what one thread did since it was asked last: its CPU time, for the timeline, and,
- * where thread states tell, whether it waits for the GIL. A thread that is not asked at
- * each look is taken to have been in between as it is now. */
+/* Read a thread's CPU time since it was last polled, for the timeline, and whether it
+ * waits for the GIL, if thread states say so. A thread that is not polled in each sample
+ * counts as having been in between as it is now. */
 void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look);
 
-/* Poll a thread that held the GIL in this look, and keep polling it. */
+/* Poll a thread that held the GIL in this sample, and keep polling it. */
 void gilx_poll_holder(gilx_sampler *sampler, int place, gilx_look *look);
 
 /* Poll the threads that were active lately, and some others. */
 void gilx_poll_others(gilx_sampler *sampler, gilx_look *look);
 
-/* A part of a whole in GILX_MOST_SHAREths. */
+/* Return a part of a whole in GILX_MOST_SHAREths. */
 uint8_t gilx_share_of(double part, double whole);
 
 #endif

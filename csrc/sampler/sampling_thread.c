@@ -11,17 +11,17 @@
 #include "linux_threads.h"
 
 enum {
-    BURST_NS = 4 * 1000, /* how long a look lasts */
+    BURST_NS = 4 * 1000, /* how long the GIL's words are read for one sample */
     SHORTEST_SLICE_NS = 50 * 1000,
     LONGEST_SLICE_NS = 20 * 1000 * 1000,
     REFERENCE_SLICE_NS = 50 * 1000,
     FIRST_WAKE_COST_NS = 30 * 1000, /* a guess, until it was measured */
     WAKES_BETWEEN_COSTS = 16,
-    /* Looking for new threads may take one part in so many of what the sampler costs. */
+    /* Listing threads may take one part in so many of what the sampler costs. */
     LISTING_PART = 10,
-    HOLDERS_PER_LOOK = 8,
-    /* A look that comes later than this may have waited for what it looks at: on a busy
-     * CPU it comes when the watched thread goes to sleep, and finds the GIL free. */
+    HOLDERS_PER_BURST = 8,
+    /* A sample that comes later than this may depend on what it samples: on a busy CPU it
+     * comes when the watched thread goes to sleep, and finds the GIL free. */
     LATE_NS = 250 * 1000,
     /* Giving the GIL back and taking it again lasts longer than this: between two reads
      * that are closer it was not released unseen. */
@@ -75,9 +75,9 @@ static void bound_holds(gilx_sampler *sampler, int64_t now, bool holds) {
     sampler->read_ns = now;
 }
 
-/* ---- looking ---------------------------------------------------------------------- */
+/* ---- samples ---------------------------------------------------------------------- */
 
-/* A thread state that was seen to hold the GIL in one look. */
+/* A thread state that held the GIL in one sample. */
 typedef struct {
     uintptr_t state;
     int place; /* of its thread in the table, or GILX_UNKNOWN_THREAD */
@@ -85,39 +85,39 @@ typedef struct {
 } holder;
 
 typedef struct {
-    int64_t at_ns, for_ns, reads, locked, own;
-    int64_t let_go; /* reads that found it free, right after one that found it held */
-    holder holders[HOLDERS_PER_LOOK];
+    int64_t at_ns, length_ns, reads, locked, own;
+    int64_t releases; /* reads that found the watched not holding, after one that did */
+    holder holders[HOLDERS_PER_BURST];
     int holder_count;
-    int64_t unidentified; /* reads that found it held by a thread that is not known */
+    int64_t unidentified; /* reads that found the GIL held by an unknown thread */
     bool free_to_run;     /* the watched thread did not wait for a CPU meanwhile */
-} sight;
+} read_counts;
 
-/* Return a holder of this look, which is identified when it is first seen in it. */
-static holder *meet_holder(gilx_sampler *sampler, sight *seen, uintptr_t state) {
-    for (int i = 0; i < seen->holder_count; ++i) {
-        if (seen->holders[i].state == state) {
-            return &seen->holders[i];
+/* Return a holder, which is identified once a sample; NULL if there are too many. */
+static holder *find_holder(gilx_sampler *sampler, read_counts *burst, uintptr_t state) {
+    for (int i = 0; i < burst->holder_count; ++i) {
+        if (burst->holders[i].state == state) {
+            return &burst->holders[i];
         }
     }
-    if (seen->holder_count == HOLDERS_PER_LOOK) {
+    if (burst->holder_count == HOLDERS_PER_BURST) {
         return NULL;
     }
-    holder *new = &seen->holders[seen->holder_count++];
+    holder *new = &burst->holders[burst->holder_count++];
     *new = (holder){.state = state, .place = gilx_place_of_holder(sampler, state)};
     return new;
 }
 
 /* Read the words for a while. Returns the time of the last read. */
-static int64_t read_burst(gilx_sampler *sampler, int64_t length, sight *seen) {
+static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *burst) {
     const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
-    *seen = (sight){.holder_count = 0};
+    *burst = (read_counts){.holder_count = 0};
     /* Identifying a thread state takes longer than many a hold, so the last holder, most
      * likely the next one as well, is identified before. */
     const uintptr_t first = gilx_gil_holder(&sampler->words);
-    holder *last = first == 0 ? NULL : meet_holder(sampler, seen, first);
+    holder *last = first == 0 ? NULL : find_holder(sampler, burst, first);
     int64_t now = gilx_now_ns();
-    seen->at_ns = now;
+    burst->at_ns = now;
     if (sampler->free_ns < begin && now >= begin) {
         sampler->free_ns = sampler->read_ns = begin;
     }
@@ -129,99 +129,101 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, sight *seen) {
         bool own = false;
         if (locked) {
             if (last == NULL || last->state != state) {
-                last = meet_holder(sampler, seen, state);
+                last = find_holder(sampler, burst, state);
             }
             const int place = last == NULL ? GILX_UNKNOWN_THREAD : last->place;
             if (last != NULL) {
                 ++last->reads;
             }
             own = place == GILX_WATCHED;
-            seen->own += own;
-            seen->unidentified += place == GILX_UNKNOWN_THREAD;
-            ++seen->locked;
+            burst->own += own;
+            burst->unidentified += place == GILX_UNKNOWN_THREAD;
+            ++burst->locked;
         }
-        ++seen->reads;
-        seen->let_go += held && !own;
+        ++burst->reads;
+        burst->releases += held && !own;
         held = own;
         if (now >= begin) {
             bound_holds(sampler, now, own);
         }
-    } while (now - seen->at_ns < length);
-    seen->for_ns = now - seen->at_ns;
+    } while (now - burst->at_ns < length);
+    burst->length_ns = now - burst->at_ns;
     return now;
 }
 
 /* Read the words as read_burst() does, and find out whether the watched thread could do
  * something meanwhile. */
-static int64_t read_burst_and_state(gilx_sampler *sampler, int64_t length, sight *seen) {
+static int64_t read_burst_and_state(gilx_sampler *sampler, int64_t length,
+                                    read_counts *burst) {
     const int64_t tid = sampler->options.watched;
     const int64_t before = gilx_cpu_ns_of(tid);
-    const int64_t end = read_burst(sampler, length, seen);
-    const bool ran = gilx_cpu_ns_of(tid) - before > seen->for_ns / 2;
+    const int64_t end = read_burst(sampler, length, burst);
+    const bool ran = gilx_cpu_ns_of(tid) - before > burst->length_ns / 2;
     bool known;
     const bool runnable = gilx_is_runnable(sampler->watched_stat, &known);
-    seen->free_to_run = known && (ran || !runnable);
+    burst->free_to_run = known && (ran || !runnable);
     return end;
 }
 
-/* Add what one look saw of who held the GIL to a look for the timeline. */
-static void note_holders(const sight *seen, gilx_look *look) {
-    const double reads = (double)seen->reads;
-    for (int i = 0; i < seen->holder_count && look->holders < GILX_HOLDERS_KEPT; ++i) {
-        const int place = seen->holders[i].place;
-        if (place != GILX_UNKNOWN_THREAD && seen->holders[i].reads > 0) {
+/* Note in a sample for the timeline which threads held the GIL. */
+static void note_holders(const read_counts *burst, gilx_look *look) {
+    const double reads = (double)burst->reads;
+    for (int i = 0; i < burst->holder_count && look->holders < GILX_HOLDERS_KEPT; ++i) {
+        const int place = burst->holders[i].place;
+        if (place != GILX_UNKNOWN_THREAD && burst->holders[i].reads > 0) {
             look->held[look->holders++] = (gilx_share){
-                (uint16_t)place, gilx_share_of((double)seen->holders[i].reads, reads)};
+                (uint16_t)place, gilx_share_of((double)burst->holders[i].reads, reads)};
         }
     }
-    if (seen->unidentified > 0 && look->holders < GILX_HOLDERS_KEPT) {
+    if (burst->unidentified > 0 && look->holders < GILX_HOLDERS_KEPT) {
         look->held[look->holders++] = (gilx_share){
-            GILX_UNKNOWN_THREAD, gilx_share_of((double)seen->unidentified, reads)};
+            GILX_UNKNOWN_THREAD, gilx_share_of((double)burst->unidentified, reads)};
     }
 }
 
-/* Count one look that stands for that much time. A late one counts too, since there is
- * no better one for its time; but how much of the time is of that kind is told. Returns
- * whether it was late. */
-static bool count(gilx_sampler *sampler, const sight *seen, int64_t due, double weight) {
+/* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
+ * late. A late one counts too, since there is no better one for its time, but that time
+ * is also reported as unknown. */
+static bool count(gilx_sampler *sampler, const read_counts *burst, int64_t due,
+                  double weight) {
     gilx_totals *totals = &sampler->totals;
-    const int64_t lateness = seen->at_ns - due;
+    const int64_t lateness = burst->at_ns - due;
     const bool late = lateness > LATE_NS;
     const bool first = totals->wakes == 0;
     ++totals->wakes;
-    totals->reads += seen->reads;
-    if (seen->free_to_run) {
-        totals->seen_ns += seen->for_ns;
-        totals->let_go += seen->let_go;
+    totals->reads += burst->reads;
+    if (burst->free_to_run) {
+        totals->seen_ns += burst->length_ns;
+        totals->let_go += burst->releases;
     }
     totals->lateness += (double)lateness;
     totals->lateness_max_ns = greater_of(totals->lateness_max_ns, lateness);
-    const double reads = (double)seen->reads;
+    const double reads = (double)burst->reads;
     totals->late += late;
     totals->unknown += late ? weight : 0;
-    totals->unidentified += weight * (double)seen->unidentified / reads;
-    const double others = (double)(seen->locked - seen->own) / reads;
-    add_to_ratio(&totals->own, weight, (double)seen->own / reads, 1 - others, first);
-    add_to_ratio(&totals->locked, weight, (double)seen->locked / reads, 1, first);
+    totals->unidentified += weight * (double)burst->unidentified / reads;
+    const double others = (double)(burst->locked - burst->own) / reads;
+    add_to_ratio(&totals->own, weight, (double)burst->own / reads, 1 - others, first);
+    add_to_ratio(&totals->locked, weight, (double)burst->locked / reads, 1, first);
     totals->counted += weight;
-    for (int i = 0; i < seen->holder_count; ++i) {
-        const holder *one = &seen->holders[i];
+    for (int i = 0; i < burst->holder_count; ++i) {
+        const holder *one = &burst->holders[i];
         if (one->place != GILX_UNKNOWN_THREAD) {
             sampler->table.threads[one->place].held +=
                 weight * (double)one->reads / reads;
         }
     }
-    gilx_look look = {.at_ns = seen->at_ns, .late = late};
+    gilx_look look = {.at_ns = burst->at_ns, .late = late};
     gilx_poll_thread(sampler, GILX_WATCHED, &look);
-    for (int i = 0; i < seen->holder_count; ++i) {
-        const holder *one = &seen->holders[i];
+    for (int i = 0; i < burst->holder_count; ++i) {
+        const holder *one = &burst->holders[i];
         if (one->place != GILX_UNKNOWN_THREAD && one->reads > 0) {
             gilx_poll_holder(sampler, one->place, &look);
         }
     }
     gilx_poll_others(sampler, &look);
     if (sampler->options.room > 0) {
-        note_holders(seen, &look);
+        note_holders(burst, &look);
         sampler->looks[sampler->look_count++ % sampler->options.room] = look;
     }
     return late;
@@ -290,22 +292,22 @@ void gilx_sampling_thread(void *argument) {
     for (int64_t wake = 1;; ++wake) {
         const double draw = reference ? 0 : gilx_uniform(&sampler->random);
         const int64_t due = from + (int64_t)(draw * (double)slice);
-        /* The spinning sampler looks for the stop without sleeping. */
+        /* The spinning sampler checks for the stop without sleeping. */
         if (!sleep_until(sampler, reference ? 0 : due)) {
             break;
         }
-        sight seen;
+        read_counts burst;
         /* The state costs a tenth of a wake, so it is not asked for each time. */
         int64_t now = (wake % 2 == 0 ? read_burst_and_state : read_burst)(
-            sampler, reference ? slice : BURST_NS, &seen);
+            sampler, reference ? slice : BURST_NS, &burst);
         /* Time that was slept through, or for which the CPU was taken away. */
         const int64_t passed = now - from - slice;
         const int64_t missed = passed > slice || reference ? greater_of(passed, 0) : 0;
         if (due >= atomic_load(&sampler->begin_ns) &&
-            seen.at_ns <= atomic_load(&sampler->end_ns)) {
+            burst.at_ns <= atomic_load(&sampler->end_ns)) {
             const bool late =
-                count(sampler, &seen, due, (double)(slice + missed + paused));
-            /* The spinning sampler itself needs some time between its looks. */
+                count(sampler, &burst, due, (double)(slice + missed + paused));
+            /* The spinning sampler itself needs some time between its samples. */
             if (reference && !late && missed > LATE_NS) {
                 sampler->totals.unknown += (double)missed;
             }

@@ -8,11 +8,11 @@
 
 enum {
     MOST_STATES = 1 << 16, /* thread states of one interpreter, in case a list is torn */
-    /* CPU clocks are read at each look of the threads that were active at one of so many
-     * looks before, as many as fit, and of some others in turn. */
-    ACTIVE_LOOKS = 16,
-    OTHERS_PER_LOOK = 2,
-    STEPS_PER_LOOK = 32, /* through the table, for those others */
+    /* Each sample reads the CPU clocks of the threads that were active in one of so many
+     * samples before, as many as fit, and of some others in turn. */
+    ACTIVE_SAMPLES = 16,
+    OTHERS_PER_SAMPLE = 2,
+    STEPS_PER_SAMPLE = 32, /* through the table, for those others */
 };
 
 /* Copy a word of a thread state, which may be gone. */
@@ -30,7 +30,7 @@ static int64_t tid_in(const gilx_sampler *sampler, uintptr_t state) {
                : 0;
 }
 
-/* Poll a thread at the next looks as well, if there is a place for it. */
+/* Poll a thread in the next samples as well, if there is a place for it. */
 static void keep_active(gilx_sampler *sampler, int place) {
     const gilx_watched_thread *threads = sampler->table.threads;
     int idlest = 0;
@@ -45,7 +45,7 @@ static void keep_active(gilx_sampler *sampler, int place) {
     }
     if (sampler->active_count < GILX_MOST_ACTIVE) {
         sampler->active[sampler->active_count++] = place;
-    } else if (threads[sampler->active[idlest]].active + ACTIVE_LOOKS <
+    } else if (threads[sampler->active[idlest]].active + ACTIVE_SAMPLES <
                sampler->totals.wakes) {
         sampler->active[idlest] = place;
     }
@@ -102,7 +102,7 @@ int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state) {
 
 /* Add a thread of the process to the table, and follow it: new threads are active ones.
  */
-static void meet_thread(void *context, int64_t tid) {
+static void add_if_new(void *context, int64_t tid) {
     gilx_sampler *sampler = context;
     const int known = gilx_thread_place(&sampler->table, tid);
     if (tid != sampler->own_tid &&
@@ -115,10 +115,10 @@ static void meet_thread(void *context, int64_t tid) {
     }
 }
 
-/* Find the thread states of threads that have not been seen to hold the GIL: where they
- * say whether they wait for it. The list may change on the way: what is read of it is
- * believed only if it names a thread that is there. */
-static void meet_states(gilx_sampler *sampler) {
+/* Find the thread states of threads that have not held the GIL in any sample, since
+ * thread states say who waits for it. The list may change meanwhile: an entry is believed
+ * only if it names a thread that is there. */
+static void find_states(gilx_sampler *sampler) {
     const gilx_thread_state_layout *layout = &sampler->options.states;
     uintptr_t state;
     if (layout->waits == 0 || layout->first == NULL ||
@@ -139,8 +139,8 @@ static void meet_states(gilx_sampler *sampler) {
 }
 
 void gilx_list_threads(gilx_sampler *sampler) {
-    gilx_each_thread(meet_thread, sampler);
-    meet_states(sampler);
+    gilx_each_thread(add_if_new, sampler);
+    find_states(sampler);
 }
 
 uint8_t gilx_share_of(double part, double whole) {
@@ -174,7 +174,7 @@ void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
     if (sampler->options.states.waits != 0 && thread->state != 0 &&
         tid_in(sampler, thread->state) == thread->tid &&
         read_state(thread->state, sampler->options.states.waits, &waits, sizeof(waits))) {
-        /* How long a thread waited before it was first seen is not known. */
+        /* How long a thread waited before it was first polled is not known. */
         thread->waits = thread->waits || thread->polls > 1;
         thread->waited += waits == 1 ? sampler->totals.counted - thread->asked : 0;
         thread->asked = sampler->totals.counted;
@@ -195,7 +195,7 @@ void gilx_poll_others(gilx_sampler *sampler, gilx_look *look) {
     }
     int polled = 0;
     for (int i = 0;
-         i < STEPS_PER_LOOK && i < sampler->table.count && polled < OTHERS_PER_LOOK;
+         i < STEPS_PER_SAMPLE && i < sampler->table.count && polled < OTHERS_PER_SAMPLE;
          ++i) {
         const int place = sampler->next_other++ % sampler->table.count;
         sampler->next_other %= sampler->table.count;
