@@ -1,10 +1,6 @@
 /* Runs the sampler against GILs that are only three words, for the thread sanitizer.
  *
- *   gcc -std=c11 -g -O1 -fsanitize=thread -pthread csrc/tests/sampler_driver.c \
- *       csrc/sampler/sampler.c csrc/sampler/linux_threads.c csrc/sampler/thread_table.c \
- *       csrc/sampler/safe_memory.c -o driver && ./driver
- *
- * Exit status 0 if all sums are what they must be. What the shares are is not judged: the
+ * The exit status is 0 if all sums are right. The shares are not judged, since the
  * sanitizer slows everything down.
  */
 #define _GNU_SOURCE

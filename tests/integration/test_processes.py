@@ -489,39 +489,3 @@ def test_memory_that_can_not_be_had(
         with pytest.raises(MemoryError, match="no 16384 bytes of memory to share: No sp"):
             pool.place(gilx.kernels.get("triad").problem(2048))
     usable(pool)
-
-
-INTERRUPTED = """
-import os, signal, time
-from gilx.pools import ProcessPool
-
-def ring(*_):
-    raise KeyboardInterrupt
-
-signal.signal(signal.SIGALRM, ring)
-ProcessPool(2).close()
-before = len(os.listdir("/proc/self/fd"))
-for number in range(10):
-    pool = ProcessPool(2)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.001 * number)
-    try:
-        pool.close()
-        time.sleep(0.1)
-    except KeyboardInterrupt:
-        pass
-    pool.close()
-    left = len(pool._workers)
-    del pool
-    print(left, len(os.listdir("/proc/self/fd")) - before)
-"""
-
-
-def test_closing_again_after_an_interrupted_close_ends_the_workers() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.stdout == "0 0\n" * 10, done.stderr

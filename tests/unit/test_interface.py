@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
+import gilx
 from tests.unit.interface import PLACE, interface
 
 
 def test_interface_is_the_one_written_down() -> None:
     # Where they differ: python -m tests.unit.interface
     assert interface().splitlines() == PLACE.read_text().splitlines()
+
+
+def test_stub_imports_each_public_name_from_its_module() -> None:
+    tree = ast.parse(Path(gilx.__file__).with_suffix(".pyi").read_text())
+    modules = {
+        alias.asname: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    # Other public names are modules of the package itself.
+    names = {*vars(gilx)["__all__"]} - {"__version__"}
+    homes: dict[str, str] = vars(gilx)["_HOMES"]
+    assert modules == {name: homes.get(name, "gilx") for name in names}

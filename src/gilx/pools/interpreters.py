@@ -171,8 +171,9 @@ class _Worker:
         """Wait for the end of a worker that was told to end, and let its pipe go."""
         if self._thread.ident is not None:
             self._thread.join()
-        self._bell.close()
+        # In this order: if Ctrl-C comes in between, `end` must not ring any longer.
         self._ringer.close()
+        self._bell.close()
 
 
 def _pipe() -> tuple[FileIO, FileIO]:

@@ -1,4 +1,4 @@
-"""The pages on bindings, and the package to start from: what is on them works."""
+"""The pages on bindings: their commands lead from an empty folder to a released GIL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .interface import ROOT, gil_enabled, needs
+from .interface import ROOT, gil_enabled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,73 +99,3 @@ def test_page_on_bindings_leads_to_a_released_gil(page: str, tmp_path: Path) -> 
         words = "releases the GIL for|inconclusive: the sampler could not look in time"
         assert re.search(words, printed), printed
     assert re.search(r"\b1 (passed|skipped)", printed)
-
-
-# ---- the package to start from -----------------------------------------------------------
-
-TEMPLATE = ROOT / "examples" / "your_extension"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """Return a copy of the package, and an environment in which it is installed."""
-    if shutil.which("cc") is None:
-        pytest.skip("needs a C compiler")
-    place = tmp_path_factory.mktemp("template")
-    copy, installed = place / "your_extension", place / "installed"
-    shutil.copytree(TEMPLATE, copy)
-    # Isolated, pip would fetch what it builds with.
-    words = ["pip", "install", "--no-build-isolation", "--no-deps", "--no-index"]
-    done = subprocess.run(
-        [sys.executable, "-m", *words, "--target", installed, copy],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return copy, {**os.environ, "PYTHONPATH": str(installed)}
-
-
-def run_tests(
-    template: tuple[Path, dict[str, str]], *words: str
-) -> tuple[str, dict[str, int]]:
-    copy, environment = template
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=copy,
-        env=environment,
-        timeout=110,
-    )
-    counts = re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout)
-    return done.stdout, {word: int(count) for count, word in counts}
-
-
-@pytest.mark.slow
-@needs("pip", "Cython", "setuptools")
-def test_template_builds_and_its_tests_pass(
-    template: tuple[Path, dict[str, str]],
-) -> None:
-    text, found = run_tests(template, "--gilx-budget=4")
-    # A busy machine may leave checks open, but no function is called bad.
-    assert not found.keys() & {"failed", "error"}, text
-    assert sum(found.values()) == 5, text
-    assert found["passed"] >= 1, text
-    assert "test_mix_releases_the_gil (releases_gil, " in text
-
-
-@pytest.mark.slow
-@needs("pip", "Cython", "setuptools")
-@pytest.mark.skipif(not gil_enabled(), reason="there is no GIL to forget to release")
-def test_template_fails_where_the_release_was_forgotten(
-    template: tuple[Path, dict[str, str]],
-) -> None:
-    text, found = run_tests(template, "tests/wrong.py", "--gilx-budget=20")
-    if "skipped" in found:
-        assert "inconclusive: tests/wrong.py::" in text
-        pytest.skip("this machine is busy")
-    assert found == {"failed": 1}, text
-    assert "mean_distance_wrong: fail: releases the GIL for " in text

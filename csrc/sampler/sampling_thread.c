@@ -1,0 +1,342 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "sampler_state.h"
+
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../platform/clock.h"
+#include "../platform/random.h"
+#include "linux_threads.h"
+
+enum {
+    BURST_NS = 4 * 1000, /* how long the GIL's words are read for one sample */
+    SHORTEST_SLICE_NS = 50 * 1000,
+    LONGEST_SLICE_NS = 20 * 1000 * 1000,
+    REFERENCE_SLICE_NS = 50 * 1000,
+    FIRST_WAKE_COST_NS = 30 * 1000, /* a guess, until it was measured */
+    WAKES_BETWEEN_COSTS = 16,
+    /* Listing threads may take one part in so many of what the sampler costs. */
+    LISTING_PART = 10,
+    HOLDERS_PER_BURST = 8,
+    /* A sample that comes later than this may depend on what it samples: on a busy CPU it
+     * comes when the watched thread goes to sleep, and finds the GIL free. */
+    LATE_NS = 250 * 1000,
+    /* Giving the GIL back and taking it again lasts longer than this: between two reads
+     * that are closer it was not released unseen. */
+    UNSEEN_RELEASE_NS = 150,
+    TURN_NS = 100 * 1000, /* how long a turn on the CPU the sampler asks for */
+};
+
+static int64_t greater_of(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+/* ---- sums ------------------------------------------------------------------------- */
+
+static void add_to_ratio(gilx_ratio *ratio, double weight, double x, double y,
+                         bool first) {
+    const double square = weight * weight;
+    ratio->x += weight * x;
+    ratio->y += weight * y;
+    ratio->xx += square * x * x;
+    ratio->xy += square * x * y;
+    ratio->yy += square * y * y;
+    if (!first) {
+        const double dx = x - ratio->last_x, dy = y - ratio->last_y;
+        ratio->dxx += square * dx * dx;
+        ratio->dxy += square * dx * dy;
+        ratio->dyy += square * dy * dy;
+    }
+    ratio->last_x = x;
+    ratio->last_y = y;
+}
+
+/* Narrow the bounds of the lengths of holds by one read. A hold can't go on across a read
+ * that found the watched thread without the GIL, and did go on between two that are close
+ * together. */
+static void bound_holds(gilx_sampler *sampler, int64_t now, bool holds) {
+    gilx_totals *totals = &sampler->totals;
+    if (holds) {
+        if (sampler->held_ns == 0) {
+            sampler->held_ns = now;
+        }
+        if (sampler->dense_ns == 0 || now - sampler->read_ns > UNSEEN_RELEASE_NS) {
+            sampler->dense_ns = now;
+        }
+        totals->hold_min_ns = greater_of(totals->hold_min_ns, now - sampler->dense_ns);
+        totals->stretch_ns = greater_of(totals->stretch_ns, now - sampler->held_ns);
+    } else {
+        totals->hold_max_ns = greater_of(totals->hold_max_ns, now - sampler->free_ns);
+        sampler->free_ns = now;
+        sampler->held_ns = sampler->dense_ns = 0;
+    }
+    sampler->read_ns = now;
+}
+
+/* ---- samples ---------------------------------------------------------------------- */
+
+/* A thread state that held the GIL in one sample. */
+typedef struct {
+    uintptr_t state;
+    int place; /* of its thread in the table, or GILX_UNKNOWN_THREAD */
+    int64_t reads;
+} holder;
+
+typedef struct {
+    int64_t at_ns, length_ns, reads, locked, own;
+    int64_t releases; /* reads that found the watched not holding, after one that did */
+    holder holders[HOLDERS_PER_BURST];
+    int holder_count;
+    int64_t unidentified; /* reads that found the GIL held by an unknown thread */
+    bool free_to_run;     /* the watched thread did not wait for a CPU meanwhile */
+} read_counts;
+
+/* Return a holder, which is identified once a sample; NULL if there are too many. */
+static holder *find_holder(gilx_sampler *sampler, read_counts *burst, uintptr_t state) {
+    for (int i = 0; i < burst->holder_count; ++i) {
+        if (burst->holders[i].state == state) {
+            return &burst->holders[i];
+        }
+    }
+    if (burst->holder_count == HOLDERS_PER_BURST) {
+        return NULL;
+    }
+    holder *new = &burst->holders[burst->holder_count++];
+    *new = (holder){.state = state, .place = gilx_place_of_holder(sampler, state)};
+    return new;
+}
+
+/* Read the words for a while. Returns the time of the last read. */
+static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *burst) {
+    const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
+    *burst = (read_counts){.holder_count = 0};
+    /* Identifying a thread state takes longer than many a hold, so the last holder, most
+     * likely the next one as well, is identified before. */
+    const uintptr_t first = gilx_gil_holder(&sampler->words);
+    holder *last = first == 0 ? NULL : find_holder(sampler, burst, first);
+    int64_t now = gilx_now_ns();
+    burst->at_ns = now;
+    if (sampler->free_ns < begin && now >= begin) {
+        sampler->free_ns = sampler->read_ns = begin;
+    }
+    bool held = false;
+    do {
+        const bool locked = gilx_gil_locked(&sampler->words);
+        const uintptr_t state = gilx_gil_holder(&sampler->words);
+        now = gilx_now_ns();
+        bool own = false;
+        if (locked) {
+            if (last == NULL || last->state != state) {
+                last = find_holder(sampler, burst, state);
+            }
+            const int place = last == NULL ? GILX_UNKNOWN_THREAD : last->place;
+            if (last != NULL) {
+                ++last->reads;
+            }
+            own = place == GILX_WATCHED;
+            burst->own += own;
+            burst->unidentified += place == GILX_UNKNOWN_THREAD;
+            ++burst->locked;
+        }
+        ++burst->reads;
+        burst->releases += held && !own;
+        held = own;
+        if (now >= begin) {
+            bound_holds(sampler, now, own);
+        }
+    } while (now - burst->at_ns < length);
+    burst->length_ns = now - burst->at_ns;
+    return now;
+}
+
+/* Read the words as read_burst() does, and find out whether the watched thread could do
+ * something meanwhile. */
+static int64_t read_burst_and_state(gilx_sampler *sampler, int64_t length,
+                                    read_counts *burst) {
+    const int64_t tid = sampler->options.watched;
+    const int64_t before = gilx_cpu_ns_of(tid);
+    const int64_t end = read_burst(sampler, length, burst);
+    const bool ran = gilx_cpu_ns_of(tid) - before > burst->length_ns / 2;
+    bool known;
+    const bool runnable = gilx_is_runnable(sampler->watched_stat, &known);
+    burst->free_to_run = known && (ran || !runnable);
+    return end;
+}
+
+/* Note in a sample for the timeline which threads held the GIL. */
+static void note_holders(const read_counts *burst, gilx_look *look) {
+    const double reads = (double)burst->reads;
+    for (int i = 0; i < burst->holder_count && look->holders < GILX_HOLDERS_KEPT; ++i) {
+        const int place = burst->holders[i].place;
+        if (place != GILX_UNKNOWN_THREAD && burst->holders[i].reads > 0) {
+            look->held[look->holders++] = (gilx_share){
+                (uint16_t)place, gilx_share_of((double)burst->holders[i].reads, reads)};
+        }
+    }
+    if (burst->unidentified > 0 && look->holders < GILX_HOLDERS_KEPT) {
+        look->held[look->holders++] = (gilx_share){
+            GILX_UNKNOWN_THREAD, gilx_share_of((double)burst->unidentified, reads)};
+    }
+}
+
+/* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
+ * late. A late one counts too, since there is no better one for its time, but that time
+ * is also reported as unknown. */
+static bool count(gilx_sampler *sampler, const read_counts *burst, int64_t due,
+                  double weight) {
+    gilx_totals *totals = &sampler->totals;
+    const int64_t lateness = burst->at_ns - due;
+    const bool late = lateness > LATE_NS;
+    const bool first = totals->wakes == 0;
+    ++totals->wakes;
+    totals->reads += burst->reads;
+    if (burst->free_to_run) {
+        totals->seen_ns += burst->length_ns;
+        totals->let_go += burst->releases;
+    }
+    totals->lateness += (double)lateness;
+    totals->lateness_max_ns = greater_of(totals->lateness_max_ns, lateness);
+    const double reads = (double)burst->reads;
+    totals->late += late;
+    totals->unknown += late ? weight : 0;
+    totals->unidentified += weight * (double)burst->unidentified / reads;
+    const double others = (double)(burst->locked - burst->own) / reads;
+    add_to_ratio(&totals->own, weight, (double)burst->own / reads, 1 - others, first);
+    add_to_ratio(&totals->locked, weight, (double)burst->locked / reads, 1, first);
+    totals->counted += weight;
+    for (int i = 0; i < burst->holder_count; ++i) {
+        const holder *one = &burst->holders[i];
+        if (one->place != GILX_UNKNOWN_THREAD) {
+            sampler->table.threads[one->place].held +=
+                weight * (double)one->reads / reads;
+        }
+    }
+    gilx_look look = {.at_ns = burst->at_ns, .late = late};
+    gilx_poll_thread(sampler, GILX_WATCHED, &look);
+    for (int i = 0; i < burst->holder_count; ++i) {
+        const holder *one = &burst->holders[i];
+        if (one->place != GILX_UNKNOWN_THREAD && one->reads > 0) {
+            gilx_poll_holder(sampler, one->place, &look);
+        }
+    }
+    gilx_poll_others(sampler, &look);
+    if (sampler->options.room > 0) {
+        note_holders(burst, &look);
+        sampler->looks[sampler->look_count++ % sampler->options.room] = look;
+    }
+    return late;
+}
+
+/* ---- the thread ------------------------------------------------------------------- */
+
+/* Sleep until the clock says `until`; false when it is time to stop. */
+static bool sleep_until(gilx_sampler *sampler, int64_t until) {
+    struct timespec time = {.tv_sec = (time_t)(until / 1000000000),
+                            .tv_nsec = (long)(until % 1000000000)};
+    int status = 0;
+    pthread_mutex_lock(&sampler->mutex);
+    while (!sampler->stopping && status == 0) {
+        status = pthread_cond_timedwait(&sampler->changed, &sampler->mutex, &time);
+    }
+    const bool going = !sampler->stopping;
+    pthread_mutex_unlock(&sampler->mutex);
+    return going;
+}
+
+/* The length of the next slices, so that the cost stays what it may be: by the cost of
+ * the latest wakes, and more or less if all of them together cost too much or little. */
+static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int64_t cost,
+                                 int64_t all_cost, int64_t passed) {
+    const double share = sampler->options.cost;
+    double correction = (double)all_cost / (share * (double)passed);
+    correction = correction < 0.5 ? 0.5 : correction > 2 ? 2 : correction;
+    double fit = (double)cost / (double)WAKES_BETWEEN_COSTS / share * correction;
+    const double most = 2.0 * (double)LONGEST_SLICE_NS;
+    if (!(fit < most)) { /* it may be out of an integer's range */
+        fit = most;
+    }
+    /* Half way: one expensive wake must not decide. */
+    const int64_t next = (slice + (int64_t)fit) / 2;
+    return next < SHORTEST_SLICE_NS  ? SHORTEST_SLICE_NS
+           : next > LONGEST_SLICE_NS ? LONGEST_SLICE_NS
+                                     : next;
+}
+
+void gilx_sampling_thread(void *argument) {
+    gilx_sampler *sampler = argument;
+    gilx_totals *totals = &sampler->totals;
+    const bool reference = sampler->options.reference;
+    gilx_name_thread("gilx-watch");
+    totals->slack = gilx_refuse_slack();
+    totals->short_turns = gilx_ask_for_turns(TURN_NS);
+    sampler->watched_stat = gilx_stat_open(sampler->options.watched);
+    sampler->own_tid = gilx_own_tid();
+    gilx_list_threads(sampler);
+
+    pthread_mutex_lock(&sampler->mutex);
+    sampler->running = true;
+    pthread_cond_broadcast(&sampler->changed);
+    pthread_mutex_unlock(&sampler->mutex);
+
+    const int64_t start = gilx_now_ns(), start_cost = gilx_own_cpu_ns();
+    const double first = (double)FIRST_WAKE_COST_NS / sampler->options.cost;
+    int64_t slice = reference ? REFERENCE_SLICE_NS
+                    : first > (double)LONGEST_SLICE_NS
+                        ? LONGEST_SLICE_NS
+                        : greater_of((int64_t)first, SHORTEST_SLICE_NS);
+    int64_t from = start, cost = start_cost;
+    int64_t listed = start_cost, listing = 0; /* CPU time at the last listing; its cost */
+    int64_t paused = 0;                       /* time that a listing took off a slice */
+    for (int64_t wake = 1;; ++wake) {
+        const double draw = reference ? 0 : gilx_uniform(&sampler->random);
+        const int64_t due = from + (int64_t)(draw * (double)slice);
+        /* The spinning sampler checks for the stop without sleeping. */
+        if (!sleep_until(sampler, reference ? 0 : due)) {
+            break;
+        }
+        read_counts burst;
+        /* The state costs a tenth of a wake, so it is not asked for each time. */
+        int64_t now = (wake % 2 == 0 ? read_burst_and_state : read_burst)(
+            sampler, reference ? slice : BURST_NS, &burst);
+        /* Time that was slept through, or for which the CPU was taken away. */
+        const int64_t passed = now - from - slice;
+        const int64_t missed = passed > slice || reference ? greater_of(passed, 0) : 0;
+        if (due >= atomic_load(&sampler->begin_ns) &&
+            burst.at_ns <= atomic_load(&sampler->end_ns)) {
+            const bool late =
+                count(sampler, &burst, due, (double)(slice + missed + paused));
+            /* The spinning sampler itself needs some time between its samples. */
+            if (reference && !late && missed > LATE_NS) {
+                sampler->totals.unknown += (double)missed;
+            }
+        }
+        paused = 0;
+        from += slice + missed;
+        if (wake % WAKES_BETWEEN_COSTS != 0) {
+            continue;
+        }
+        int64_t spent = gilx_own_cpu_ns();
+        if (!reference) {
+            slice = slice_within_cost(sampler, slice, spent - cost, spent - start_cost,
+                                      now - start);
+        }
+        if (spent - listed >= LISTING_PART * listing) {
+            gilx_list_threads(sampler);
+            listed = gilx_own_cpu_ns();
+            listing = listed - spent;
+            spent = listed;
+            now = gilx_now_ns();
+            paused = greater_of(now - from, 0);
+            from += paused;
+        }
+        cost = spent;
+    }
+    totals->slice_ns = slice;
+    totals->cost_ns = gilx_own_cpu_ns() - start_cost;
+    if (sampler->watched_stat >= 0) {
+        close(sampler->watched_stat);
+        sampler->watched_stat = -1;
+    }
+}

@@ -1,0 +1,210 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "sampler_state.h"
+
+#include "../platform/clock.h"
+#include "linux_threads.h"
+#include "safe_memory.h"
+
+enum {
+    MOST_STATES = 1 << 16, /* thread states of one interpreter, in case a list is torn */
+    /* Each sample reads the CPU clocks of the threads that were active in one of so many
+     * samples before, as many as fit, and of some others in turn. */
+    ACTIVE_SAMPLES = 16,
+    OTHERS_PER_SAMPLE = 2,
+    STEPS_PER_SAMPLE = 32, /* through the table, for those others */
+};
+
+/* Copy a word of a thread state, which may be gone. */
+static bool read_state(uintptr_t state, int64_t offset, void *to, size_t size) {
+    return offset != 0 &&
+           gilx_read_memory((const void *)(state + (uintptr_t)offset), to, size);
+}
+
+/* Return the native id that a thread state gives, 0 if it can't be read. */
+static int64_t tid_in(const gilx_sampler *sampler, uintptr_t state) {
+    unsigned long tid;
+    return read_state(state, sampler->options.states.tid, &tid, sizeof(tid)) &&
+                   tid <= INT32_MAX
+               ? (int64_t)tid
+               : 0;
+}
+
+/* Poll a thread in the next samples as well, if there is a place for it. */
+static void keep_active(gilx_sampler *sampler, int place) {
+    const gilx_watched_thread *threads = sampler->table.threads;
+    int idlest = 0;
+    for (int i = 0; i < sampler->active_count; ++i) {
+        if (sampler->active[i] == place) {
+            return;
+        }
+        if (threads[sampler->active[i]].active <
+            threads[sampler->active[idlest]].active) {
+            idlest = i;
+        }
+    }
+    if (sampler->active_count < GILX_MOST_ACTIVE) {
+        sampler->active[sampler->active_count++] = place;
+    } else if (threads[sampler->active[idlest]].active + ACTIVE_SAMPLES <
+               sampler->totals.wakes) {
+        sampler->active[idlest] = place;
+    }
+}
+
+/* Add a thread that is there; return its place, or GILX_UNKNOWN_THREAD. */
+static int add_thread(gilx_sampler *sampler, int64_t tid, bool holds) {
+    const int64_t cpu = gilx_cpu_ns_of(tid);
+    const int place =
+        cpu < 0 ? GILX_UNKNOWN_THREAD : gilx_thread_add(&sampler->table, tid, holds);
+    if (place != GILX_UNKNOWN_THREAD) {
+        gilx_watched_thread *thread = &sampler->table.threads[place];
+        thread->started = gilx_start_of(tid);
+        thread->asked = sampler->totals.counted;
+        thread->cpu_ns = cpu;
+        thread->read_ns = gilx_now_ns();
+    }
+    return place;
+}
+
+/* Return the place of a thread that is there, which is added if it is new: if its native
+ * id is, or if a thread that was started at another time had it before. */
+static int place_of(gilx_sampler *sampler, int64_t tid, bool holds) {
+    const int place = gilx_thread_place(&sampler->table, tid);
+    if (place != GILX_UNKNOWN_THREAD) {
+        gilx_watched_thread *thread = &sampler->table.threads[place];
+        const int64_t started = gilx_start_of(tid);
+        if (started == thread->started || started == 0 || thread->started == 0) {
+            thread->ended = false;
+            return place;
+        }
+        gilx_thread_forget(&sampler->table, tid);
+    }
+    return add_thread(sampler, tid, holds);
+}
+
+int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state) {
+    const int64_t tid = tid_in(sampler, state);
+    uint64_t id;
+    if (tid == 0 || !read_state(state, sampler->options.states.id, &id, sizeof(id))) {
+        return GILX_UNKNOWN_THREAD;
+    }
+    int place = gilx_thread_place(&sampler->table, tid);
+    if (place == GILX_UNKNOWN_THREAD || sampler->table.threads[place].state != state ||
+        sampler->table.threads[place].state_id != id) {
+        place = place_of(sampler, tid, true);
+    }
+    if (place != GILX_UNKNOWN_THREAD) {
+        sampler->table.threads[place].state = state;
+        sampler->table.threads[place].state_id = id;
+    }
+    return place;
+}
+
+/* Add a thread of the process to the table, and follow it: new threads are active ones.
+ */
+static void add_if_new(void *context, int64_t tid) {
+    gilx_sampler *sampler = context;
+    const int known = gilx_thread_place(&sampler->table, tid);
+    if (tid != sampler->own_tid &&
+        (known == GILX_UNKNOWN_THREAD || sampler->table.threads[known].ended)) {
+        const int place = place_of(sampler, tid, false);
+        if (place != GILX_UNKNOWN_THREAD && sampler->totals.wakes > 0) {
+            sampler->table.threads[place].active = sampler->totals.wakes;
+            keep_active(sampler, place);
+        }
+    }
+}
+
+/* Find the thread states of threads that have not held the GIL in any sample, since
+ * thread states say who waits for it. The list may change meanwhile: an entry is believed
+ * only if it names a thread that is there. */
+static void find_states(gilx_sampler *sampler) {
+    const gilx_thread_state_layout *layout = &sampler->options.states;
+    uintptr_t state;
+    if (layout->waits == 0 || layout->first == NULL ||
+        !gilx_read_memory(layout->first, &state, sizeof(state))) {
+        return;
+    }
+    for (int i = 0; i < MOST_STATES && state != 0; ++i) {
+        const int64_t tid = tid_in(sampler, state);
+        const int place = gilx_thread_place(&sampler->table, tid);
+        if (tid != 0 && place != GILX_UNKNOWN_THREAD &&
+            sampler->table.threads[place].state == 0) {
+            sampler->table.threads[place].state = state;
+        }
+        if (!read_state(state, layout->next, &state, sizeof(state))) {
+            return;
+        }
+    }
+}
+
+void gilx_list_threads(gilx_sampler *sampler) {
+    gilx_each_thread(add_if_new, sampler);
+    find_states(sampler);
+}
+
+uint8_t gilx_share_of(double part, double whole) {
+    const double share = whole > 0 ? part / whole : 0, most = GILX_MOST_SHARE;
+    return (uint8_t)(most * (share < 0 ? 0 : share > 1 ? 1 : share) + 0.5);
+}
+
+void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
+    gilx_watched_thread *thread = &sampler->table.threads[place];
+    const int64_t number = sampler->totals.wakes;
+    if (thread->polled == number || thread->ended || look->clocks == GILX_CLOCKS_KEPT) {
+        return;
+    }
+    thread->polled = number;
+    const int64_t cpu = gilx_cpu_ns_of(thread->tid);
+    if (cpu < thread->cpu_ns) { /* it has gone, and another one may have its native id */
+        thread->ended = true;
+        return;
+    }
+    const uint8_t share = gilx_share_of((double)(cpu - thread->cpu_ns),
+                                        (double)(look->at_ns - thread->read_ns));
+    if (share > GILX_MOST_SHARE / 20) {
+        thread->active = number;
+    }
+    look->ran[look->clocks++] = (gilx_share){(uint16_t)place, share};
+    thread->cpu_ns = cpu;
+    thread->read_ns = look->at_ns;
+
+    int waits;
+    ++thread->polls;
+    if (sampler->options.states.waits != 0 && thread->state != 0 &&
+        tid_in(sampler, thread->state) == thread->tid &&
+        read_state(thread->state, sampler->options.states.waits, &waits, sizeof(waits))) {
+        /* How long a thread waited before it was first polled is not known. */
+        thread->waits = thread->waits || thread->polls > 1;
+        thread->waited += waits == 1 ? sampler->totals.counted - thread->asked : 0;
+        thread->asked = sampler->totals.counted;
+    }
+}
+
+void gilx_poll_holder(gilx_sampler *sampler, int place, gilx_look *look) {
+    gilx_poll_thread(sampler, place, look);
+    sampler->table.threads[place].active = sampler->totals.wakes;
+    keep_active(sampler, place);
+}
+
+void gilx_poll_others(gilx_sampler *sampler, gilx_look *look) {
+    const gilx_watched_thread *threads = sampler->table.threads;
+    const int64_t number = sampler->totals.wakes;
+    for (int i = 0; i < sampler->active_count; ++i) {
+        gilx_poll_thread(sampler, sampler->active[i], look);
+    }
+    int polled = 0;
+    for (int i = 0;
+         i < STEPS_PER_SAMPLE && i < sampler->table.count && polled < OTHERS_PER_SAMPLE;
+         ++i) {
+        const int place = sampler->next_other++ % sampler->table.count;
+        sampler->next_other %= sampler->table.count;
+        if (threads[place].polled != number && !threads[place].ended) {
+            gilx_poll_thread(sampler, place, look);
+            ++polled;
+            if (threads[place].active == number) {
+                keep_active(sampler, place);
+            }
+        }
+    }
+}
