@@ -34,7 +34,14 @@ from gilx.testing.verdict import Block
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))  # for the tests' reader of the file
 
-from tests.unit.recorded_blocks import EFFICIENCY, WORKERS, Recording, Trial, replay  # noqa: E402
+from tests.unit.recorded_blocks import (  # noqa: E402
+    EFFICIENCY,
+    WORKERS,
+    RecordedRelease,
+    Recording,
+    Trial,
+    replay,
+)
 
 KINDS: tuple[Kind, ...] = ("released", "held", "half", "memory")
 LENGTHS = (2, 20)
@@ -77,7 +84,8 @@ def record(kind: Kind, length: int, count: int) -> Trial:
             timed = arms.blocks(most, seconds=most * each, budget=SECONDS)
             made.append(columns(list(islice(timed, LONG_BLOCKS))))
         ceiling = arms.kind
-    return Trial(kind, length, count, ceiling, release, tuple(made))
+    recorded = RecordedRelease.of(release)
+    return Trial(kind, length, count, ceiling, recorded, tuple(made))
 
 
 def main() -> None:

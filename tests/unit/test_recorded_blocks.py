@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from gilx.estimate import Estimate
 from gilx.testing import Block
-from gilx.testing.release_verdict import nothing_watched
-from tests.unit.recorded_blocks import Outcomes, Recording, Trial, replay
+from tests.unit.recorded_blocks import (
+    Outcomes,
+    RecordedRelease,
+    Recording,
+    Trial,
+    replay,
+)
 from tests.unit.test_scaling_decision import block
 
 pytestmark = pytest.mark.any_python
@@ -47,9 +52,7 @@ def test_replay_stops_where_a_check_would(
         field.name: tuple(getattr(one, field.name) for one in blocks)
         for field in fields(Block)
     }
-    release = replace(
-        nothing_watched(0.625, ""), held=Estimate(0.1, 0.0, 0.2), call_seconds=0.02
-    )
+    release = RecordedRelease(0.625, Estimate(0.1, 0.0, 0.2), call_seconds=0.02)
     kind = "the same calls in processes"
     trial = Trial("released", 2, 0, kind, release, (columns,))
     recording = Recording.read(Recording.judged([trial]).packed())

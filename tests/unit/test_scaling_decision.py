@@ -11,10 +11,10 @@ import pytest
 
 from gilx.estimate import Estimate
 from gilx.testing import Block, ScalingEvidence, Verdict
-from gilx.testing.release_verdict import nothing_watched
 from gilx.testing.scaling_decision import Witnesses, overlap
 from gilx.testing.scaling_verdict import judge_scaling
 from tests.markers import needs_two_cpus
+from tests.unit.recorded_blocks import RecordedRelease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ def judged(
 ) -> Witnesses:
     low = {-1: 0.0, 0: 0.5, 1: 0.9}[side]
     held = {-1: 0.1, 0: 0.625, 1: 1.0}[side]
-    found = replace(nothing_watched(0.625, ""), held=Estimate(held, low, held + 0.1))
+    found: Any = RecordedRelease(0.625, Estimate(held, low, held + 0.1))
     assert found.side == side
     return Witnesses(blocks, 2, efficiency, found)
 

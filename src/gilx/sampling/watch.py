@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import math
 import os
 import sys
 import threading
@@ -14,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from gilx._compat import all_threads
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
-from gilx.estimate import Estimate
 from gilx.formatting import printable
-from gilx.sampling.hold_fraction import Seen
-from gilx.sampling.ratio_interval import Ratio, interval
+from gilx.sampling.hold_fraction import HoldSums
+from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.timeline import Timeline, lanes_of
-from gilx.sampling.usage import GilUsage, ThreadShare
+from gilx.sampling.usage import GilUsage, ThreadShare, in_order
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ __all__ = ["COST", "Watch", "backend", "watch"]
 
 # The share of one CPU that the sampler takes if nothing else is said.
 COST = 0.03
-_SLOWED = 1e-6  # seconds by which a hold and release take longer while they are read
 _ROOM = 1 << 13  # looks kept: some ten seconds at that cost
 # How many slices may be without a sample although none was late: a part of one at the
 # begin and at the end of a watch, and what they are longer than the last one.
@@ -119,7 +116,6 @@ class Watch:
         self._usage: GilUsage | None = None
         self._timeline: Timeline | None = None
         self._looks: list[Look] = []
-        self._seen: Seen | None = None
         self._process = os.getpid()
         self._stopping = threading.RLock()
 
@@ -216,20 +212,6 @@ class Watch:
             self._timeline = self._lanes(self._looks)
         return self._timeline
 
-    @property
-    def seen(self) -> Seen:
-        """What `usage.held` was made of, to be added to that of other watches.
-
-        Raises
-        ------
-        RuntimeError
-            As for the usage.
-
-        """
-        if self._seen is None:
-            raise self._nothing_yet("usage")
-        return self._seen
-
     def _lanes(self, looks: list[Look]) -> Timeline:
         threads = [(name, native_id) for name, native_id, _, _ in self._threads]
         totals = self._totals
@@ -249,50 +231,19 @@ class Watch:
 
     def _summary(self, totals: Totals) -> GilUsage:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
-        wall = max(1, totals.end_ns - totals.begin_ns)
-        prompt = bool(totals.short_turns)
-        own = Ratio(
-            *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
-            *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
-        )
-        missed = _missed(totals)
-        self._seen = seen = Seen(
-            own,
-            *(totals.counted + missed, totals.unknown + missed),
-            *(totals.wakes, totals.late),
-            totals.unidentified,
-            prompt,
-        )
-        unknown = seen.share_unknown
-        locked = Ratio(
-            *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
-            *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
-        )
-        looks = totals.wakes
-        # Of all time, not of what others left: this is about lengths of time.
-        holding, whole = totals.own_x, max(1.0, totals.counted)
+        sums = _sums(totals)
         return GilUsage(
-            held=Estimate(own.value, *seen.interval()),
-            locked=Estimate(locked.value, *interval(locked, unknown, prompt=prompt)),
+            **sums.figures(),
             longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
-            hold_length=_mean_length(totals, holding / whole),
-            release_length=_mean_length(totals, 1 - holding / whole),
             held_stretch=totals.stretch_ns / 1e9,
             by_thread=self._shares(totals),
-            wall=wall / 1e9,
             cpu=max(0.0, cpu),
             repeats=1,
-            switches_per_second=totals.switches / wall * 1e9,
-            looks=looks,
-            late=totals.late,
-            unknown=unknown,
-            lateness=totals.lateness / max(1, looks) / 1e9,
             lateness_max=totals.lateness_max_ns / 1e9,
-            cost=totals.cost_ns / wall,
-            resolution=wall / max(1, looks) / 1e9,
             backend=self._backend,
+            sums=sums,
             where=_place(self._own_lane()),
-            doubt=seen.doubt,
+            doubt=sums.reason,
         )
 
     def _shares(self, totals: Totals) -> tuple[ThreadShare, ...]:
@@ -301,16 +252,44 @@ class Watch:
         Threads that could not be identified are one.
         """
         whole = max(totals.counted, 1.0)
-        own, *others = (
+        shares = [
             ThreadShare(
                 name, native_id, held / whole, waited / whole if waited >= 0 else None
             )
             for name, native_id, held, waited in self._threads
-        )
+        ]
         if totals.unidentified > 0:
-            others.append(ThreadShare("unknown", None, totals.unidentified / whole))
-        others.sort(key=lambda share: (share.held, share.wanted or 0), reverse=True)
-        return (own, *(each for each in others if each.held > 0 or each.wanted))
+            shares.append(ThreadShare("unknown", None, totals.unidentified / whole))
+        return in_order(shares)
+
+
+def _sums(totals: Totals) -> HoldSums:
+    """Return the sums of one watch."""
+    own = Ratio(
+        *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
+        *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
+    )
+    locked = Ratio(
+        *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
+        *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
+    )
+    return HoldSums(
+        own=own,
+        locked=locked,
+        wall=max(1, totals.end_ns - totals.begin_ns),
+        counted=totals.counted,
+        unknown=totals.unknown,
+        missed=_missed(totals),
+        unidentified=totals.unidentified,
+        read=totals.seen_ns,
+        released=totals.let_go,
+        switches=totals.switches,
+        samples=totals.wakes,
+        late=totals.late,
+        lateness=totals.lateness,
+        cost=totals.cost_ns,
+        prompt=bool(totals.short_turns),
+    )
 
 
 def _missed(totals: Totals) -> float:
@@ -331,32 +310,6 @@ def repeated(usage: GilUsage, repeats: int, result: object) -> GilUsage:
     """Return the usage as that of so many calls in a row, the last with that result."""
     where = usage.where if repeats == 1 else ""
     return replace(usage, repeats=repeats, result=result, where=where)
-
-
-def _mean_length(totals: Totals, share: float) -> tuple[float, float]:
-    """Return bounds, at 95 %, of the mean length of holds, or of releases, in seconds.
-
-    Holds end at some rate; the mean length is the share of the time over that rate. How
-    many ends fall into the time that was read is taken to be Poisson distributed, whose
-    square root has a standard deviation of about 1/2 (Bartlett, The Square Root
-    Transformation in Analysis of Variance, J. R. Stat. Soc. Suppl. 3, 1936).
-
-    The reads take the words' cache line from the CPU that holds and releases, so that
-    cycles of both are longer while they are read: by 0.1 to 0.8 µs on the machines where
-    that was measured (benchmarks/accuracy/hold_lengths.py). The lower bounds allow for
-    it.
-
-    Where no look is known to have had the watched thread running, which needs /proc, and
-    where the thread was never found in that state, any length is possible.
-    """
-    wall = max(1, totals.end_ns - totals.begin_ns) / 1e9
-    if totals.seen_ns == 0 or share <= 0:
-        return 0.0, wall
-    most = (math.sqrt(totals.let_go + 1) + 0.98) ** 2
-    least = max(0.0, math.sqrt(totals.let_go) - 0.98) ** 2
-    seen = totals.seen_ns / 1e9
-    low = min(wall, share * max(0.0, seen / most - _SLOWED))
-    return low, min(wall, share * seen / least) if least > 0 else wall
 
 
 def _place(timeline: Timeline) -> str:
