@@ -127,6 +127,7 @@ def test_released_beside_a_busy_thread(name: str) -> None:
     assert any(share.name == "busy" for share in usage.by_thread)
 
 
+@pytest.mark.thread_unsafe(reason="one thread uses the GIL")
 @needs_gil
 def test_usages_of_two_halves_add_up_to_that_of_a_watch_of_both() -> None:
     parts = []

@@ -16,12 +16,12 @@ from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.formatting import printable
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.ratio_interval import Ratio
-from gilx.sampling.timeline import Timeline, lanes_of
+from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
 from gilx.sampling.usage import GilUsage, ThreadShare, in_order
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from gilx.sampling._sampler import Sampler, Totals
@@ -32,6 +32,7 @@ __all__ = ["COST", "Watch", "backend", "watch"]
 # The share of one CPU that the sampler takes if nothing else is said.
 COST = 0.03
 _ROOM = 1 << 13  # looks kept: some ten seconds at that cost
+_FEW = 1 << 9  # samples that take far less memory than the sampler that has them
 # How many slices may be without a sample although none was late: a part of one at the
 # begin and at the end of a watch, and what they are longer than the last one.
 _EDGES = 3
@@ -113,14 +114,16 @@ class Watch:
         self._cost = cost
         self._reference = reference
         self._sampler: Sampler | None = None
+        self._figures: GilUsage | None = None  # the usage without a place
         self._usage: GilUsage | None = None
         self._timeline: Timeline | None = None
-        self._looks: list[Look] = []
+        self._stopped: Sampler | None = None  # until its samples are asked for
+        self._samples: list[Look] = []
         self._process = os.getpid()
         self._stopping = threading.RLock()
 
     def __enter__(self) -> Watch:
-        if self._sampler is not None or self._usage is not None:
+        if self._sampler is not None or self._figures is not None:
             raise RuntimeError("a watch can be entered once only")
         module = _module()
         sampler: Sampler = module.Sampler(
@@ -166,7 +169,9 @@ class Watch:
         if totals is None:
             return
         self._names.update()
-        self._looks = sampler.looks()
+        self._stopped = sampler
+        if totals.wakes <= _FEW:
+            self._looks()
         threads = sampler.threads()
         names = self._names.of([tid for tid, _, _ in threads])
         self._threads = [
@@ -174,16 +179,16 @@ class Watch:
             for name, (tid, held, waited) in zip(names, threads, strict=True)
         ]
         self._totals = totals
-        self._usage = self._summary(totals)
+        self._figures = self._summary(totals)
 
     @property
     def ended(self) -> bool:
         """Whether there is a usage."""
-        return self._usage is not None
+        return self._figures is not None
 
     @property
     def usage(self) -> GilUsage:
-        """What was seen.
+        """Usage of the GIL while the body ran.
 
         Raises
         ------
@@ -191,13 +196,18 @@ class Watch:
             The watch has not ended, or this is the child of a fork, which is not watched.
 
         """
-        if self._usage is None:
+        if self._figures is None:
             raise self._nothing_yet("usage")
+        if self._usage is None:
+            self._usage = replace(
+                self._figures, where=place_of_hold(self._looks(), self._totals)
+            )
         return self._usage
 
-    @property
-    def timeline(self) -> Timeline:
-        """Who held the GIL when; of a long watch, the last part.
+    def usage_of_calls(self, count: int, result: object = None) -> GilUsage:
+        """Return the usage as that of so many calls, the last with that result.
+
+        Only the usage of a single call says where in it the GIL was held.
 
         Raises
         ------
@@ -205,24 +215,38 @@ class Watch:
             As for the usage.
 
         """
-        if self._usage is None:
+        if self._figures is None:
+            raise self._nothing_yet("usage")
+        usage = self.usage if count == 1 else self._figures
+        return replace(usage, repeats=count, result=result)
+
+    @property
+    def timeline(self) -> Timeline:
+        """Lanes of the threads; of a long watch, of its last part.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._figures is None:
             raise self._nothing_yet("timeline")
         if self._timeline is None:
-            # The looks stay, since several threads may be here at once.
-            self._timeline = self._lanes(self._looks)
+            looks, totals = self._looks(), self._totals
+            threads = [(name, native_id) for name, native_id, _, _ in self._threads]
+            begin, end = totals.begin_ns, totals.end_ns
+            cut = len(looks) < totals.wakes
+            self._timeline = lanes_of(looks, threads, begin, end, cut=cut)
         return self._timeline
 
-    def _lanes(self, looks: list[Look]) -> Timeline:
-        threads = [(name, native_id) for name, native_id, _, _ in self._threads]
-        totals = self._totals
-        cut = len(looks) < totals.wakes
-        return lanes_of(looks, threads, totals.begin_ns, totals.end_ns, cut=cut)
-
-    def _own_lane(self) -> Timeline:
-        """Return the timeline with the lane of the watched thread alone."""
-        return self._lanes(
-            [(at, late, _own(held), _own(ran)) for at, late, held, ran in self._looks]
-        )
+    def _looks(self) -> list[Look]:
+        """Return the samples that were kept. Several threads may be here at once."""
+        sampler = self._stopped
+        if sampler is not None:
+            self._samples = sampler.looks()
+            self._stopped = None  # after the samples are there
+        return self._samples
 
     def _nothing_yet(self, what: str) -> RuntimeError:
         if os.getpid() != self._process:
@@ -242,7 +266,6 @@ class Watch:
             lateness_max=totals.lateness_max_ns / 1e9,
             backend=self._backend,
             sums=sums,
-            where=_place(self._own_lane()),
             doubt=sums.reason,
         )
 
@@ -302,29 +325,29 @@ def _missed(totals: Totals) -> float:
     return max(0.0, gap - _EDGES * totals.slice_ns)
 
 
-def _own(shares: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    return tuple(one for one in shares if one[0] == 0)
+def place_of_hold(looks: Sequence[Look], totals: Totals) -> str:
+    """Return where the watched thread held the GIL, if it was in one place.
 
-
-def repeated(usage: GilUsage, repeats: int, result: object) -> GilUsage:
-    """Return the usage as that of so many calls in a row, the last with that result."""
-    where = usage.where if repeats == 1 else ""
-    return replace(usage, repeats=repeats, result=result, where=where)
-
-
-def _place(timeline: Timeline) -> str:
-    """Say where the watched thread held the GIL, if it was in one place of the call."""
-    if timeline.since > 0 or not timeline.lanes:
+    It is found without a timeline, which takes longer to make.
+    """
+    holding = [
+        number
+        for number, (_, _, held, _) in enumerate(looks)
+        if any(place == WATCHED and share > MOST_SHARE / 2 for place, share in held)
+    ]
+    if not holding or len(holding) == len(looks) or len(looks) < totals.wakes:
         return ""
-    spans = timeline.lanes[0].spans
-    held = [span for span in spans if span.state == "holding"]
-    if len(held) != 1 or len(spans) == 1:
+    first, last = holding[0], holding[-1]
+    if last - first >= len(holding):
         return ""
-    if held[0] is spans[0]:
+    if first == 0:
         return "at the start"
-    if held[0] is spans[-1]:
+    if last == len(looks) - 1:
         return "at the end"
-    return f"in one go after {held[0].start / timeline.wall * 100:.0f} % of it"
+    begin = (looks[first - 1][0] + looks[first][0]) // 2 - totals.begin_ns
+    return (
+        f"in one go after {begin / (totals.end_ns - totals.begin_ns) * 100:.0f} % of it"
+    )
 
 
 class _Names:

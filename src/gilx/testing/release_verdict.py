@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import WatchUnavailableError, above_zero, number_between
 from gilx.formatting import duration, percent
-from gilx.sampling.watch import repeated, watch
+from gilx.sampling.watch import watch
 from gilx.speedup.blocks import calls_needed
 from gilx.testing.checked_call import CheckedCall, raising
 from gilx.testing.verdict import Outcome, ReleaseEvidence, Verdict
@@ -117,7 +117,7 @@ def _watch(call: CheckedCall, count: int, before: GilUsage | None = None) -> Gil
         with watch() as watching:
             for _ in repeat(None, some):
                 make()
-        found = repeated(watching.usage, some, None)
+        found = watching.usage_of_calls(some)
         usage = found if usage is None else usage + found
         count -= some
     assert usage is not None  # something was watched
