@@ -38,6 +38,7 @@ sys.path.append(str(ROOT))  # for the tests' reader of the file
 from tests.unit.recorded_blocks import (  # noqa: E402
     EFFICIENCY,
     WORKERS,
+    RecordedRelease,
     Recording,
     Trial,
     columns_of,
@@ -79,7 +80,8 @@ def record(kind: Kind, length: int, count: int) -> Trial:
         if not all(promising(short[i : i + 10]) for i in range(0, len(short), 10)):
             made.append(columns_of(blocks(LONG, LONG_BLOCKS)))
         ceiling = arms.kind
-    return Trial(kind, length, count, ceiling, release, tuple(made))
+    recorded = RecordedRelease.of(release)
+    return Trial(kind, length, count, ceiling, recorded, tuple(made))
 
 
 def main() -> None:

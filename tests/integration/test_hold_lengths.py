@@ -6,40 +6,17 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Any
 
 import pytest
 
 import gilx
 from gilx import ckernels
-from gilx.sampling.selftest import Check, KnownHold
 from tests.markers import needs_gil, needs_linux
 
 pytestmark = [
     pytest.mark.concurrent_callers,
     needs_linux,
 ]
-
-
-def usage(**changes: Any) -> gilx.GilUsage:
-    """Return what a watch might have found, but for the changes."""
-    found: dict[str, Any] = {
-        "held": 0.25, "held_interval": (0.24, 0.26),
-        "locked": 0.25, "locked_interval": (0.24, 0.26),
-        "longest_hold": (0.0, 0.001), "hold_length": (0.0, 4.0),
-        "release_length": (0.0, 4.0), "held_stretch": 0.001, "by_thread": (),
-        "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
-        "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
-        "cost": 0.03, "resolution": 0.004, "backend": "none",
-    }  # fmt: skip
-    return gilx.GilUsage(**(found | changes))
-
-
-def found(held: float, doubt: str = "", half_width: float = 0.02) -> Check:
-    """Return what a watch said of work that held the GIL for a half of 4 s."""
-    ends = (held - half_width, held + half_width)
-    said = usage(held=held, held_interval=ends, doubt=doubt)
-    return Check(f"said {held}", KnownHold(2.0, 2.0, 4.0), said)
 
 
 @needs_gil

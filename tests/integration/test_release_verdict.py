@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
 import pytest
 
+import gilx
 from gilx import ckernels, testing
 from gilx.errors import NoGilError, WatchUnavailableError
 from gilx.estimate import Estimate
-from gilx.sampling.hold_fraction import Seen
-from gilx.sampling.ratio_interval import Ratio, interval
+from gilx.sampling.hold_fraction import hold_side
 from gilx.speedup.prepared_call import PreparedCall
 from gilx.testing import ReleaseEvidence, release_verdict
 from gilx.testing.release_verdict import (
@@ -23,6 +24,7 @@ from gilx.testing.release_verdict import (
     watched,
 )
 from tests.markers import needs_no_gil, needs_watch
+from tests.unit.hold_sums import sums, usage_of
 
 HOLDS = partial(ckernels.spin, 1_000_000, 0, 20_000_000)
 SLEEPS = partial(time.sleep, 0.02)
@@ -30,26 +32,30 @@ RELEASES = partial(ckernels.spin, 0, 1_000_000, 20_000_000)
 HALF = partial(ckernels.spin, 500_000, 500_000, 20_000_000)
 
 
-def evidence(held: float | None, low: float, high: float, **more: Any) -> ReleaseEvidence:
-    found = nothing_watched(0.1, "")
-    figure = Estimate.unknown() if held is None else Estimate(held, low, high)
-    return replace(found, held=figure, **more)
-
-
 @pytest.mark.parametrize(
-    ("found", "side"),
+    ("held", "limit", "side"),
     [
-        (evidence(0.02, 0.0, 0.05), -1),
-        (evidence(0.5, 0.45, 0.55), 1),
-        (evidence(0.09, 0.05, 0.12), 0),
-        (evidence(0.09, 0.08, 0.099), 0),  # the watch itself errs by more than that
-        (evidence(0.02, 0.0, 0.05, doubt="too short"), 0),
-        (evidence(None, 0.0, 0.05), 0),
-        (evidence(1.0, 0.96, 1.0, limit=1.0), 0),
+        (Estimate(0.02, 0.0, 0.05), 0.1, -1),
+        (Estimate(0.5, 0.45, 0.55), 0.1, 1),
+        (Estimate(0.09, 0.05, 0.12), 0.1, 0),
+        (Estimate(0.09, 0.08, 0.099), 0.1, 0),  # the watch itself errs by more than that
+        (Estimate.unknown(), 0.1, 0),
+        (Estimate(1.0, 0.96, 1.0), 1.0, 0),
     ],
 )
-def test_sides_of_a_limit(found: ReleaseEvidence, side: int) -> None:
-    assert found.side == side
+def test_sides_of_a_limit(held: Estimate, limit: float, side: int) -> None:
+    assert hold_side(held, limit) == side
+
+
+def test_evidence_has_the_bounds_of_its_usage_at_its_level() -> None:
+    usage = usage_of(sums(held=20, free=980))
+    found = replace(nothing_watched(0.1, ""), usage=usage, level=0.999)
+    assert found.held == usage.bounds(0.999)
+    assert found.held.high > usage.bounds(0.95).high
+    assert found.side == -1
+    assert replace(found, reason="too short").side == 0
+    assert replace(found, limit=0.001).side == 1
+    assert nothing_watched(0.1, "").side == 0
 
 
 @needs_watch
@@ -101,7 +107,8 @@ def test_a_call_that_takes_the_whole_budget_is_made_once() -> None:
     found = judge_release(slow, budget=0.05)
     assert made == [0]
     assert isinstance(found.evidence, ReleaseEvidence)
-    assert found.evidence.calls == 1
+    assert found.evidence.usage is not None
+    assert found.evidence.usage.repeats == 1
     assert found.outcome != "fail"
     assert found.notes[-1].startswith("only the first call was watched")
 
@@ -121,7 +128,8 @@ def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
     assert isinstance(found, ReleaseEvidence)
     assert found.first_seconds >= 0.5
     # Stages are as long as they should be, not one call each: looks are spent on them.
-    assert found.calls >= 40 * (found.stages - 1)
+    assert found.usage is not None
+    assert found.usage.repeats >= 40 * (found.stages - 1)
     assert found.held.interval[0] < 0.1
 
 
@@ -160,6 +168,27 @@ def test_fresh_arguments_for_every_call(seconds: float) -> None:
 
 
 @needs_watch
+def test_evidence_is_of_all_watches_after_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[gilx.Watch] = []
+
+    def recorded() -> gilx.Watch:
+        made.append(gilx.watch())
+        return made[-1]
+
+    monkeypatch.setattr(release_verdict, "watch", recorded)
+    call = PreparedCall(time.sleep, (0.0002,), lambda: ())
+    found = watched(call, 0.1, 5.0)
+    assert found.usage is not None
+    first, *others = (watch.usage for watch in made)
+    assert len(others) > 1
+    assert found.first_seconds == first.wall
+    assert found.usage.sums == reduce(add, (usage.sums for usage in others))
+    assert found.call_seconds == found.usage.wall / found.usage.repeats
+
+
+@needs_watch
 def test_every_further_look_has_less_error_to_spend(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -190,40 +219,3 @@ def test_without_a_watch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> N
 @needs_no_gil
 def test_a_build_without_a_gil() -> None:
     assert judge_release(time.sleep, 0.001).outcome == "inconclusive"
-
-
-def looks(held: int, free: int) -> Seen:
-    n = held + free
-    own = Ratio(held, n, held, held, n, min(held, free), 0, 0)
-    return Seen(own, float(n), 0.0, n, 0, 0.0, prompt=True)
-
-
-def test_what_several_watches_saw_adds_up() -> None:
-    both = looks(30, 70) + looks(10, 190)
-    assert both.held == 40 / 300
-    assert both.looks == 300
-    assert both.doubt == ""
-    low, high = both.interval()
-    assert low < both.held < high
-    alone = looks(30, 70).interval()
-    assert high - low < alone[1] - alone[0]
-
-
-def test_bounds_hold_whatever_late_looks_missed() -> None:
-    seen = looks(100, 900)
-    low, high = seen.bounds(0.999)
-    late = replace(seen, unknown=300.0, late=300)
-    assert late.doubt.startswith("the sampler could not look in time for 30 %")
-    assert late.too_little == ""
-    assert late.bounds(0.999) == (0.0, high + 0.3)
-    assert low > 0
-    assert replace(seen, late=995).too_little.startswith("too short: 5 good looks")
-
-
-def test_surer_intervals_are_wider() -> None:
-    own = looks(30, 70).own
-    levels = (0.5, 0.95, 0.999, 0.999999)
-    ends = [interval(own, 0.02, level=level) for level in levels]
-    widths = [high - low for low, high in ends]
-    assert widths == sorted(widths)
-    assert widths[0] < widths[-1]

@@ -118,7 +118,8 @@ def test_a_long_first_call_is_not_what_is_judged() -> None:
     assert found.outcome != "fail", found
     release = scaling(found).release
     assert release is not None
-    assert release.watched != release.first_seconds
+    assert release.usage is not None
+    assert release.usage.wall != release.first_seconds
     assert release.held.interval[0] < 0.1
 
 

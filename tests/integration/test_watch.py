@@ -129,6 +129,33 @@ def test_released_beside_a_busy_thread(name: str) -> None:
 
 @pytest.mark.thread_unsafe(reason="one thread uses the GIL")
 @needs_gil
+def test_usages_of_two_halves_add_up_to_that_of_a_watch_of_both() -> None:
+    parts = []
+    with gilx.watch() as outer:
+        for hold in (200_000, 800_000):
+            with gilx.watch() as inner:
+                ckernels.spin(hold, 1_000_000 - hold, 400_000_000)
+            parts.append(inner.usage)
+    whole, total = outer.usage, parts[0] + parts[1]
+    assert total.wall == pytest.approx(parts[0].wall + parts[1].wall)
+    assert total.wall <= whole.wall
+    assert total.looks == parts[0].looks + parts[1].looks
+    # The holds of both parts are among those of the whole.
+    assert total.longest_hold[0] <= whole.longest_hold[1]
+    assert [share.native_id for share in total.by_thread[:1]] == [
+        threading.get_native_id()
+    ]
+    if total.doubt or whole.doubt:
+        pytest.skip(f"this machine is too busy: {total.doubt or whole.doubt}")
+    # Each misses in one of a million cases; between the parts, anything may be held.
+    between = 1 - total.wall / whole.wall
+    a, b = total.bounds(0.999999), whole.bounds(0.999999)
+    assert a.low - between <= b.high
+    assert b.low <= a.high + between
+
+
+@pytest.mark.thread_unsafe(reason="one thread uses the GIL")
+@needs_gil
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
 def test_a_known_rhythm(part: float) -> None:
     hold = int(1_000_000 * part)

@@ -9,8 +9,10 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from gilx.sampling import watch as watch_module
 from gilx.sampling.thread_states import STATES
 from tests.markers import needs_watch
+from tests.unit.test_timeline import place_in
 
 pytestmark = pytest.mark.concurrent_callers
 
@@ -49,6 +51,47 @@ def test_a_thread_that_came_and_hardly_held_has_a_lane() -> None:
         thread.join()
     lanes = {lane.name: lane for lane in watch.timeline.lanes}
     assert lanes["released"].share("running") > lanes["released"].share("holding")
+
+
+@pytest.mark.parametrize("held", ["start", "middle", "end"])
+@needs_watch
+def test_place_of_a_hold_is_that_of_the_timeline(held: str) -> None:
+    with gilx.watch() as watch:
+        for part in ("start", "middle", "end"):
+            hold = 50_000_000 if part == held else 0
+            ckernels.spin(hold, 50_000_000 - hold, 50_000_000)
+    if held == "middle":  # in either order
+        assert watch.timeline.lanes
+    assert watch.usage.where == place_in(watch.timeline)
+    assert watch.usage_of_calls(1).where == watch.usage.where
+
+
+@needs_watch
+def test_timeline_and_place_are_made_only_if_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+    for name in ("lanes_of", "place_of_hold"):
+        monkeypatch.setattr(
+            watch_module, name, lambda *_, name=name, **__: made.append(name)
+        )
+    with gilx.watch() as watch:
+        time.sleep(0.01)
+    assert gilx.probe(time.sleep, 0.001, repeat=5, warmup=False).where == ""
+    assert watch.usage_of_calls(5).where == ""
+    assert made == []
+    assert watch.usage
+    assert not watch.timeline
+    assert made == ["place_of_hold", "lanes_of"]
+
+
+@needs_watch
+def test_short_watches_keep_no_sampler() -> None:
+    with gilx.watch() as watch:
+        time.sleep(0.001)
+    kept = {type(value).__name__ for value in vars(watch).values()}
+    assert "Totals" in kept
+    assert "Sampler" not in kept
 
 
 @pytest.mark.slow

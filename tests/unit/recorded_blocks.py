@@ -14,19 +14,21 @@ from typing import Any, Self
 from unittest import mock
 
 from gilx import measure
+from gilx.estimate import Estimate  # noqa: TC001 - likewise
 from gilx.records import from_json, to_json
+from gilx.sampling.hold_fraction import hold_side
 from gilx.speedup import row_measurement
 from gilx.speedup.comparison import Block  # noqa: TC001 - likewise
 from gilx.speedup.timings import Sample
 from gilx.system.environment import describe
-from gilx.testing import ScalingEvidence, Verdict, scaling_verdict
-from gilx.testing.verdict import ReleaseEvidence  # noqa: TC001 - likewise
+from gilx.testing import ReleaseEvidence, ScalingEvidence, Verdict, scaling_verdict
 
 __all__ = [
     "COLUMNS",
     "EFFICIENCY",
     "WORKERS",
     "Outcomes",
+    "RecordedRelease",
     "Recording",
     "Trial",
     "columns_of",
@@ -60,6 +62,61 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
+class RecordedRelease:
+    """Evidence about the hold fraction in the layout of the file.
+
+    It stands in for `gilx.testing.ReleaseEvidence`.
+    """
+
+    limit: float
+    held: Estimate
+    level: float = 1.0
+    longest_hold: tuple[float, float] = (0.0, 0.0)
+    where: str = ""
+    calls: int = 0
+    call_seconds: float = 0.0
+    first_seconds: float = 0.0
+    watched: float = 0.0
+    cpu: float = 0.0
+    stages: int = 0
+    looks: int = 0
+    late: int = 0
+    unknown: float = 1.0
+    backend: str = ""
+    doubt: str = ""
+
+    @classmethod
+    def of(cls, release: ReleaseEvidence) -> Self:
+        """Return evidence from a watch in the layout of the file."""
+        usage = release.usage
+        assert usage is not None
+        of_release = ("limit", "held", "level", "longest_hold", "where", "call_seconds")
+        return cls(
+            **{name: getattr(release, name) for name in of_release},
+            calls=usage.repeats,
+            first_seconds=release.first_seconds,
+            watched=usage.wall,
+            cpu=usage.cpu,
+            stages=release.stages,
+            looks=usage.looks,
+            late=usage.late,
+            unknown=usage.unknown,
+            backend=usage.backend,
+            doubt=release.reason,
+        )
+
+    @property
+    def reason(self) -> str:
+        """Reason that nothing can be concluded from `held`."""
+        return self.doubt
+
+    @property
+    def side(self) -> int:
+        """1 if more than the limit was held, -1 if less, 0 if that is open."""
+        return 0 if self.doubt else hold_side(self.held, self.limit)
+
+
+@dataclass(frozen=True)
 class Trial:
     """What was recorded of one call."""
 
@@ -71,7 +128,7 @@ class Trial:
     neighbours: int
     """Processes beside it that only compute."""
     ceiling_kind: str
-    release: ReleaseEvidence
+    release: RecordedRelease
     columns: tuple[Mapping[str, tuple[float | None, ...]], ...]
     """Blocks of short and, if those promised nothing, of long rows of calls: each of
     `COLUMNS`, with a value for every block. Serial figures are those of the calls of one

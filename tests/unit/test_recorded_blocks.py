@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gilx.estimate import Estimate
 from gilx.speedup.comparison import Block  # noqa: TC001 - parametrized by it
-from gilx.testing.release_verdict import nothing_watched
 from tests.unit.recorded_blocks import (
     Outcomes,
+    RecordedRelease,
     Recording,
     Trial,
     columns_of,
@@ -51,9 +50,7 @@ def test_replay_stops_where_a_check_would(
     blocks: list[Block], outcome: str, count: int
 ) -> None:
     columns = columns_of(blocks)
-    release = replace(
-        nothing_watched(0.625, ""), held=Estimate(0.1, 0.0, 0.2), call_seconds=0.02
-    )
+    release = RecordedRelease(0.625, Estimate(0.1, 0.0, 0.2), call_seconds=0.02)
     kind = "the same calls in processes"
     trial = Trial("released", 2, 0, kind, release, (columns,))
     recording = Recording.read(Recording.judged([trial]).packed())

@@ -14,9 +14,9 @@ from gilx.speedup.comparison import Block, RunningComparison, overlap
 from gilx.speedup.scaling_decision import ScalingDecision
 from gilx.speedup.timings import Sample
 from gilx.testing import ScalingEvidence, Verdict
-from gilx.testing.release_verdict import nothing_watched
 from gilx.testing.scaling_verdict import judge_scaling
 from tests.markers import needs_two_cpus
+from tests.unit.recorded_blocks import RecordedRelease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ def judged(
 ) -> ScalingDecision:
     low = {-1: 0.0, 0: 0.5, 1: 0.9}[side]
     held = {-1: 0.1, 0: 0.625, 1: 1.0}[side]
-    found = replace(nothing_watched(0.625, ""), held=Estimate(held, low, held + 0.1))
+    found: Any = RecordedRelease(0.625, Estimate(held, low, held + 0.1))
     assert found.side == side
     return ScalingDecision(compared(blocks), efficiency, found)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from random import Random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilx.errors import ArgumentError
 from gilx.sampling.timeline import MOST_SHARE, Lane, Span, Timeline, lanes_of
+from gilx.sampling.watch import place_of_hold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +106,68 @@ def test_a_cut_timeline_says_so() -> None:
     assert cut.since == 0.01
     assert cut.lanes[0].spans[0].start == 0.01
     assert "60 ms of 70 ms" in str(cut)
+
+
+def place_in(timeline: Timeline) -> str:
+    """Return where the first lane's thread held the GIL, if that was in one place."""
+    spans = timeline.lanes[0].spans
+    held = [span for span in spans if span.state == "holding"]
+    if timeline.since > 0 or len(held) != 1 or len(spans) == 1:
+        return ""
+    if held[0] is spans[0]:
+        return "at the start"
+    if held[0] is spans[-1]:
+        return "at the end"
+    return f"in one go after {held[0].start / timeline.wall * 100:.0f} % of it"
+
+
+def place(looks: list[Look], end: int, samples: int) -> str:
+    totals: Any = SimpleNamespace(begin_ns=0, end_ns=end, wakes=samples)
+    return place_of_hold(looks, totals)
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ("", ""),
+        ("....", ""),
+        ("####", ""),
+        ("##..", "at the start"),
+        ("..##", "at the end"),
+        (".#..", "in one go after 30 % of it"),
+        (".##.", "in one go after 30 % of it"),
+        ("#.#.", ""),
+        (".#.#", ""),
+    ],
+)
+def test_place_of_a_hold(held: str, words: str) -> None:
+    looks: list[Look] = [
+        ((i + 1) * NS, False, ((0, ALL),) if one == "#" else ((1, ALL),), ())
+        for i, one in enumerate(held)
+    ]
+    assert place(looks, 5 * NS, len(looks)) == words
+    assert place(looks, 5 * NS, len(looks) + 1) == ""
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_place_of_a_hold_is_that_of_the_lane(seed: int) -> None:
+    draw = Random(seed)
+    count = draw.randrange(1, 7)
+    looks: list[Look] = [
+        (
+            at * NS,
+            False,
+            tuple(
+                (draw.choice((-1, 0, 0, 1)), draw.choice((0, 120, 130, ALL)))
+                for _ in "ab"
+            ),
+            ((0, draw.choice((-1, 0, ALL))),) if draw.random() < 0.5 else (),
+        )
+        for at in sorted(draw.sample(range(1, 100), count))
+    ]
+    cut = draw.random() < 0.1
+    lanes = lanes_of(looks, [("main", 7), ("free", 8)], 0, 100 * NS, cut=cut)
+    assert place(looks, 100 * NS, count + cut) == place_in(lanes)
 
 
 def test_the_trace_is_what_viewers_expect(tmp_path: Path) -> None:

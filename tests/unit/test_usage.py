@@ -6,7 +6,6 @@ import json
 import random
 from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,13 +14,12 @@ import gilx
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.sampling import release_costs
-from gilx.sampling.hold_fraction import Seen
 from gilx.sampling.prediction import Prediction
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
 from gilx.sampling.usage import ThreadShare
-from gilx.sampling.watch import _mean_length
 from tests.markers import needs_linux
+from tests.unit.hold_sums import sums
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +51,7 @@ USAGE = gilx.GilUsage(
     cost=0.03,
     resolution=1e-3,
     backend="internal headers",
+    sums=sums(40, 960),
     where="at the start",
 )
 
@@ -109,29 +108,9 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
 
-def test_time_of_an_unidentified_holder_may_be_the_watched_threads_own() -> None:
-    # Held for a tenth by the watched thread, and for another by one that is not known.
-    own = Ratio(1e8, 9e8, 1e13, 1e13, 9e13, 0.0, 0.0, 0.0)
-    seen = Seen(own, 1e9, unknown=0.0, looks=1000, late=0, unidentified=1e8, prompt=True)
-    assert seen.interval()[1] > 0.2
-    assert seen.bounds(0.99)[1] > 0.2
-    assert seen.interval()[1] > replace(seen, unidentified=0.0).interval()[1] + 0.08
-    assert seen.doubt == ""
-    assert "could not be identified for 30 %" in replace(seen, unidentified=3e8).doubt
-
-
 def test_thread_without_a_name_is_called_thread_once() -> None:
     usage = replace(USAGE, by_thread=(ThreadShare("thread 9", 9, 0.1),))
     assert "\n  thread 9: 10 %\n" in str(usage)
-
-
-def test_program_is_conclusive_if_other_threads_hold_the_gil_all_the_time() -> None:
-    own = Ratio(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    seen = Seen(own, 1e9, unknown=0.0, looks=1000, late=0, unidentified=0, prompt=True)
-    assert "other threads held the GIL" in seen.doubt
-    assert seen.doubt_of_program == ""
-    assert replace(seen, looks=3).doubt_of_program.startswith("too short: 3 good looks")
-    assert "could not look in time" in replace(seen, unknown=5e8).doubt_of_program
 
 
 def test_the_picture(tmp_path: Path) -> None:
@@ -215,6 +194,7 @@ def usage(**changes: Any) -> gilx.GilUsage:
         "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
         "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
         "cost": 0.03, "resolution": 0.004, "backend": "none",
+        "sums": sums(250, 750),
     }  # fmt: skip
     return gilx.GilUsage(**(found | changes))
 
@@ -299,21 +279,6 @@ def test_prediction_of_bad_usages() -> None:
         usage().predict([1], cycles=0)
     with pytest.raises(ArgumentError, match="workers: expected at least 1, got 0"):
         usage().predict([0], handover=0.0)
-
-
-# What a rhythm was, in nanoseconds of a cycle, and what the sampler made of it in a second:
-# it slows what it reads, here by 0.6 and 0.7 µs a cycle.
-@pytest.mark.parametrize(
-    ("cycle", "seen_ns", "let_go"), [(1_166, 1_480_000, 837), (2_161, 1_352_000, 468)]
-)
-def test_length_of_short_holds_allows_for_what_reading_them_costs(
-    cycle: int, seen_ns: int, let_go: int
-) -> None:
-    totals: Any = SimpleNamespace(
-        begin_ns=0, end_ns=10**9, seen_ns=seen_ns, let_go=let_go
-    )
-    low, high = _mean_length(totals, 0.5)
-    assert low < cycle / 2 * 1e-9 < high < 1.1 * seen_ns / let_go / 2 * 1e-9
 
 
 def test_length_without_a_lower_bound_is_printed_as_at_most_the_upper_one() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import unittest
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from gilx import testing
 from gilx.errors import ArgumentError
 from gilx.speedup.prepared_call import PreparedCall
 from gilx.system.environment import usable_cpus
-from gilx.testing import Failure, Inconclusive, Verdict
+from gilx.testing import Failure, Inconclusive, ScalingEvidence, Verdict
 from gilx.testing.release_verdict import nothing_watched
+from tests.unit.hold_sums import sums, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +98,23 @@ def test_other_json_is_refused(change: tuple[str, str]) -> None:
     text = verdict("pass").to_json().replace(*change)
     assert text != verdict("pass").to_json()
     with pytest.raises(ArgumentError, match="text"):
+        Verdict.from_json(text)
+
+
+@pytest.mark.parametrize("scaling", [False, True])
+def test_evidence_with_a_usage_of_no_calls_is_refused(*, scaling: bool) -> None:
+    evidence = replace(nothing_watched(0.1, ""), level=0.999, usage=usage_of(sums(5, 95)))
+    found = replace(verdict("pass"), evidence=evidence)
+    where = "text.evidence"
+    if scaling:
+        of_threads = testing.judge_scaling(int, workers=TOO_MANY).evidence
+        assert isinstance(of_threads, ScalingEvidence)
+        found = replace(found, evidence=replace(of_threads, release=evidence))
+        where = "text.evidence.release"
+    text = found.to_json()
+    assert Verdict.from_json(text) == found
+    text = text.replace('"repeats": 1', '"repeats": 0')
+    with pytest.raises(ArgumentError, match=rf"{where}\.usage\.repeats: .* got 0"):
         Verdict.from_json(text)
 
 

@@ -17,7 +17,7 @@ from gilx.errors import (
     number_between,
 )
 from gilx.sampling.usage import FirstCall
-from gilx.sampling.watch import COST, repeated, watch
+from gilx.sampling.watch import COST, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,7 +168,7 @@ def _all_calls(
         while time.perf_counter() < until:
             result = fn(*args)
             count += 1
-    return repeated(watching.usage, count, result)
+    return watching.usage_of_calls(count, result)
 
 
 def probe_with_timeline(
@@ -198,7 +198,7 @@ def _calls(
     with _noting(watching), watching:
         for _ in times(None, count):
             result = fn(*args)
-    return repeated(watching.usage, count, result), watching
+    return watching.usage_of_calls(count, result), watching
 
 
 @contextmanager

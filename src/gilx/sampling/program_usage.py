@@ -31,9 +31,7 @@ def usage_of_program(watching: Watch, name: str) -> GilUsage:
         cannot be determined because other threads held the GIL all the time.
 
     """
+    usage = watching.usage
     return replace(
-        watching.usage,
-        program=printable(name),
-        doubt=watching.seen.doubt_of_program,
-        where="",
+        usage, program=printable(name), doubt=usage.sums.reason_of_program, where=""
     )

@@ -44,8 +44,8 @@ class Ratio:
 
     @property
     def value(self) -> float:
-        """The ratio, from 0 to 1; not a number where nothing is known."""
-        return self.x / self.y if self.y > 0 else math.nan
+        """The ratio, from 0 to 1; not a number if nothing is known."""
+        return min(1.0, self.x / self.y) if self.y > 0 else math.nan
 
     def spread(self) -> float:
         """Return the variance of the ratio, relative to that of as many looks at random.

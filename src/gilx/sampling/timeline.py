@@ -26,7 +26,7 @@ __all__ = ["Lane", "Span", "Timeline", "lanes_of"]
 _SCHEMA = "gilx.timeline"
 _VERSION = 1
 _LONGEST = 1e9  # seconds that a timeline may have
-_WATCHED = 0  # the place of the watched thread among the sampler's
+WATCHED = 0  # the place of the watched thread among the sampler's
 MOST_SHARE = 255  # a whole, as the sampler keeps shares (GILX_MOST_SHARE)
 
 
@@ -233,7 +233,7 @@ def lanes_of(
     times = [look[0] for look in looks]
     whole = (end - begin) / 1e9
     if not looks:
-        nothing = Lane(*threads[_WATCHED], (Span(0.0, whole, "unknown"),))
+        nothing = Lane(*threads[WATCHED], (Span(0.0, whole, "unknown"),))
         return Timeline((nothing,), whole, 0.0)
     # A look stands for the time until half way to its neighbours.
     edges = [
@@ -242,7 +242,7 @@ def lanes_of(
         end,
     ]
     seconds = [(edge - begin) / 1e9 for edge in edges]
-    holds: dict[int, list[int]] = {_WATCHED: []}
+    holds: dict[int, list[int]] = {WATCHED: []}
     clocks: dict[int, list[tuple[int, int]]] = {}
     for number, (_, _, held, ran) in enumerate(looks):
         for place, share in held:

@@ -1,4 +1,4 @@
-"""What a watch found out."""
+"""Usage of the GIL, as a watch reports it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, above_zero, shown
-from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
+from gilx.errors import ArgumentError, above_zero, number_between, shown
+from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.records import from_json, render, to_json
+from gilx.sampling.hold_fraction import HoldSums  # noqa: TC001 - JSON is read by annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gilx.sampling.prediction import Prediction
 
-__all__ = ["FirstCall", "GilUsage", "ThreadShare", "shares_shown"]
+__all__ = [
+    "FirstCall",
+    "GilUsage",
+    "ThreadShare",
+    "check_usage",
+    "in_order",
+    "shares_shown",
+]
 
 _SCHEMA = "gilx.usage"
 _VERSION = 1
@@ -69,9 +77,16 @@ class FirstCall:
 
 @dataclass(frozen=True)
 class GilUsage:
-    """Who held the GIL while something ran, and for how long.
+    """Usage of the GIL while something ran: which threads held it, and for how long.
 
     Times are in seconds. Shares are from 0 to 1, or unknown.
+
+    Usages add up: ``a + b`` is the usage of both watches together, as if one watch had
+    seen both. Figures and intervals follow from the samples of both; the bounds of
+    `longest_hold`, `held_stretch` and `lateness_max` are the larger ones; `first` is that
+    of `a`, `result` is that of `b`, and `where` is empty. Usages from different backends
+    do not add up, nor do those of a program and of something else: that is an
+    `ArgumentError`.
 
     Attributes
     ----------
@@ -114,6 +129,8 @@ class GilUsage:
         Mean time between looks: what is shorter is known by its share alone.
     backend : str
         How the GIL was found.
+    sums : HoldSums
+        Sums over the samples, from which most other figures follow.
     where : str
         Where in the call it was held, if that was in one place.
     doubt : str
@@ -151,15 +168,13 @@ class GilUsage:
     cost: float
     resolution: float
     backend: str
+    sums: HoldSums = field(repr=False)
     where: str = ""
     doubt: str = ""
     first: FirstCall | None = None
     is_first: bool = False
     program: str = ""
     result: Any = field(default=None, compare=False, repr=False)
-
-    def bounds(self, level: float) -> Estimate:
-        return self.held
 
     def to_json(self) -> str:
         """Return everything but the result as JSON text, which `from_json` reads."""
@@ -176,11 +191,65 @@ class GilUsage:
 
         """
         found = from_json(cls, text, _SCHEMA, _VERSION)
-        if found.result is not None:
-            raise ArgumentError(f"text.result: expected null, got {shown(found.result)}")
-        if found.repeats < 1:
-            raise ArgumentError(f"text.repeats: expected at least 1, got {found.repeats}")
+        check_usage(found, "text")
         return found
+
+    def __add__(self, other: GilUsage) -> GilUsage:
+        if not isinstance(other, GilUsage):
+            return NotImplemented
+        if self.program != other.program:
+            raise ArgumentError(
+                f"cannot add the usage of {_subject(other)} to that of {_subject(self)}:"
+                " only usages of calls, or of one program, add up"
+            )
+        if self.backend != other.backend:
+            raise ArgumentError(
+                "cannot add usages from different backends:"
+                f" {self.backend!r} and {other.backend!r}"
+            )
+        sums = self.sums + other.sums
+        shortest, longest = zip(self.longest_hold, other.longest_hold, strict=True)
+        return replace(
+            self,
+            **sums.figures(),
+            longest_hold=(max(shortest), max(longest)),
+            held_stretch=max(self.held_stretch, other.held_stretch),
+            by_thread=_threads_of(self, other),
+            cpu=self.cpu + other.cpu,
+            repeats=self.repeats + other.repeats,
+            lateness_max=max(self.lateness_max, other.lateness_max),
+            sums=sums,
+            where="",
+            doubt=(
+                _reason_beyond_samples(self)
+                or _reason_beyond_samples(other)
+                or (sums.reason_of_program if self.program else sums.reason)
+            ),
+            is_first=False,
+            result=other.result,
+        )
+
+    def bounds(self, level: float) -> Estimate:
+        """Return the hold fraction with bounds that hold whatever late samples missed.
+
+        The bounds are wider than the interval of `held`, which takes all that may have
+        happened when samples were late as equally likely.
+
+        Parameters
+        ----------
+        level : float
+            How surely the hold fraction is within the bounds, above 0 and below 1.
+
+        Raises
+        ------
+        ArgumentError
+            The level is not as described.
+
+        """
+        number_between("level", level, 0, 1, above=True)
+        if level == 1:
+            raise ArgumentError("level: expected above 0 and below 1, got 1")
+        return Estimate(self.sums.own.value, *self.sums.bounds(level))
 
     def __str__(self) -> str:
         return "\n".join([self.sentence(), *(f"  {a}: {b}" for a, b in self._details())])
@@ -387,6 +456,69 @@ class GilUsage:
             for a, b in self._details()
         )
         return f"<p>{html.escape(self.sentence())}</p><table>{rows}</table>"
+
+
+def check_usage(usage: GilUsage, where: str) -> None:
+    """Check a usage that was read.
+
+    Parameters
+    ----------
+    usage : GilUsage
+        The usage; each field has the right type.
+    where : str
+        Name of the usage in messages.
+
+    Raises
+    ------
+    ArgumentError
+        A field has a value that no watch reports.
+
+    """
+    if usage.result is not None:
+        raise ArgumentError(f"{where}.result: expected null, got {shown(usage.result)}")
+    if usage.repeats < 1:
+        raise ArgumentError(f"{where}.repeats: expected at least 1, got {usage.repeats}")
+    if not usage.sums.valid:
+        raise ArgumentError(
+            f"{where}.sums: expected finite numbers from 0, a wall above 0, and no part"
+            " larger than its whole"
+        )
+
+
+def in_order(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
+    """Return the first share, and those of other threads that used the GIL, by size."""
+    own, *others = shares
+    others.sort(key=lambda share: (share.held, share.wanted or 0), reverse=True)
+    return (own, *(share for share in others if share.held > 0 or share.wanted))
+
+
+def _threads_of(left: GilUsage, right: GilUsage) -> tuple[ThreadShare, ...]:
+    """Return each thread's share of the time of two watches together."""
+    whole = max(1.0, left.sums.counted + right.sums.counted)
+    shares: dict[tuple[str, int | None], ThreadShare] = {}
+    for usage in (left, right):
+        weight = usage.sums.counted / whole
+        for share in usage.by_thread:
+            key = share.name, share.native_id
+            before = shares.get(key, ThreadShare(*key, 0.0, 0.0))
+            wanted = (
+                None
+                if before.wanted is None or share.wanted is None
+                else before.wanted + weight * share.wanted
+            )
+            shares[key] = ThreadShare(*key, before.held + weight * share.held, wanted)
+    return in_order(shares.values()) if shares else ()
+
+
+def _reason_beyond_samples(usage: GilUsage) -> str:
+    """Return the reason that a usage is inconclusive, if it is not in its samples."""
+    sums = usage.sums
+    known = usage.doubt in (sums.reason, sums.reason_of_program)
+    return "" if known else usage.doubt
+
+
+def _subject(usage: GilUsage) -> str:
+    return f"the program {usage.program}" if usage.program else "a call"
 
 
 def _by_share(usage: GilUsage) -> list[ThreadShare]:

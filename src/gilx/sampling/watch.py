@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import math
 import os
 import sys
 import threading
@@ -14,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from gilx._compat import all_threads
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
-from gilx.estimate import Estimate
 from gilx.formatting import printable
-from gilx.sampling.hold_fraction import Seen
-from gilx.sampling.ratio_interval import Ratio, interval
-from gilx.sampling.timeline import Timeline, lanes_of
-from gilx.sampling.usage import GilUsage, ThreadShare
+from gilx.sampling.hold_fraction import HoldSums
+from gilx.sampling.ratio_interval import Ratio
+from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
+from gilx.sampling.usage import GilUsage, ThreadShare, in_order
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from gilx.sampling._sampler import Sampler, Totals
@@ -33,8 +31,8 @@ __all__ = ["COST", "Watch", "backend", "watch"]
 
 # The share of one CPU that the sampler takes if nothing else is said.
 COST = 0.03
-_SLOWED = 1e-6  # seconds by which a hold and release take longer while they are read
 _ROOM = 1 << 13  # looks kept: some ten seconds at that cost
+_FEW = 1 << 9  # samples that take far less memory than the sampler that has them
 # How many slices may be without a sample although none was late: a part of one at the
 # begin and at the end of a watch, and what they are longer than the last one.
 _EDGES = 3
@@ -116,15 +114,16 @@ class Watch:
         self._cost = cost
         self._reference = reference
         self._sampler: Sampler | None = None
+        self._figures: GilUsage | None = None  # the usage without a place
         self._usage: GilUsage | None = None
         self._timeline: Timeline | None = None
-        self._looks: list[Look] = []
-        self._seen: Seen | None = None
+        self._stopped: Sampler | None = None  # until its samples are asked for
+        self._samples: list[Look] = []
         self._process = os.getpid()
         self._stopping = threading.RLock()
 
     def __enter__(self) -> Watch:
-        if self._sampler is not None or self._usage is not None:
+        if self._sampler is not None or self._figures is not None:
             raise RuntimeError("a watch can be entered once only")
         module = _module()
         sampler: Sampler = module.Sampler(
@@ -170,7 +169,9 @@ class Watch:
         if totals is None:
             return
         self._names.update()
-        self._looks = sampler.looks()
+        self._stopped = sampler
+        if totals.wakes <= _FEW:
+            self._looks()
         threads = sampler.threads()
         names = self._names.of([tid for tid, _, _ in threads])
         self._threads = [
@@ -178,16 +179,16 @@ class Watch:
             for name, (tid, held, waited) in zip(names, threads, strict=True)
         ]
         self._totals = totals
-        self._usage = self._summary(totals)
+        self._figures = self._summary(totals)
 
     @property
     def ended(self) -> bool:
         """Whether there is a usage."""
-        return self._usage is not None
+        return self._figures is not None
 
     @property
     def usage(self) -> GilUsage:
-        """What was seen.
+        """Usage of the GIL while the body ran.
 
         Raises
         ------
@@ -195,13 +196,33 @@ class Watch:
             The watch has not ended, or this is the child of a fork, which is not watched.
 
         """
-        if self._usage is None:
+        if self._figures is None:
             raise self._nothing_yet("usage")
+        if self._usage is None:
+            self._usage = replace(
+                self._figures, where=place_of_hold(self._looks(), self._totals)
+            )
         return self._usage
+
+    def usage_of_calls(self, count: int, result: object = None) -> GilUsage:
+        """Return the usage as that of so many calls, the last with that result.
+
+        Only the usage of a single call says where in it the GIL was held.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._figures is None:
+            raise self._nothing_yet("usage")
+        usage = self.usage if count == 1 else self._figures
+        return replace(usage, repeats=count, result=result)
 
     @property
     def timeline(self) -> Timeline:
-        """Who held the GIL when; of a long watch, the last part.
+        """Lanes of the threads; of a long watch, of its last part.
 
         Raises
         ------
@@ -209,38 +230,23 @@ class Watch:
             As for the usage.
 
         """
-        if self._usage is None:
+        if self._figures is None:
             raise self._nothing_yet("timeline")
         if self._timeline is None:
-            # The looks stay, since several threads may be here at once.
-            self._timeline = self._lanes(self._looks)
+            looks, totals = self._looks(), self._totals
+            threads = [(name, native_id) for name, native_id, _, _ in self._threads]
+            begin, end = totals.begin_ns, totals.end_ns
+            cut = len(looks) < totals.wakes
+            self._timeline = lanes_of(looks, threads, begin, end, cut=cut)
         return self._timeline
 
-    @property
-    def seen(self) -> Seen:
-        """What `usage.held` was made of, to be added to that of other watches.
-
-        Raises
-        ------
-        RuntimeError
-            As for the usage.
-
-        """
-        if self._seen is None:
-            raise self._nothing_yet("usage")
-        return self._seen
-
-    def _lanes(self, looks: list[Look]) -> Timeline:
-        threads = [(name, native_id) for name, native_id, _, _ in self._threads]
-        totals = self._totals
-        cut = len(looks) < totals.wakes
-        return lanes_of(looks, threads, totals.begin_ns, totals.end_ns, cut=cut)
-
-    def _own_lane(self) -> Timeline:
-        """Return the timeline with the lane of the watched thread alone."""
-        return self._lanes(
-            [(at, late, _own(held), _own(ran)) for at, late, held, ran in self._looks]
-        )
+    def _looks(self) -> list[Look]:
+        """Return the samples that were kept. Several threads may be here at once."""
+        sampler = self._stopped
+        if sampler is not None:
+            self._samples = sampler.looks()
+            self._stopped = None  # after the samples are there
+        return self._samples
 
     def _nothing_yet(self, what: str) -> RuntimeError:
         if os.getpid() != self._process:
@@ -249,50 +255,18 @@ class Watch:
 
     def _summary(self, totals: Totals) -> GilUsage:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
-        wall = max(1, totals.end_ns - totals.begin_ns)
-        prompt = bool(totals.short_turns)
-        own = Ratio(
-            *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
-            *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
-        )
-        missed = _missed(totals)
-        self._seen = seen = Seen(
-            own,
-            *(totals.counted + missed, totals.unknown + missed),
-            *(totals.wakes, totals.late),
-            totals.unidentified,
-            prompt,
-        )
-        unknown = seen.share_unknown
-        locked = Ratio(
-            *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
-            *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
-        )
-        looks = totals.wakes
-        # Of all time, not of what others left: this is about lengths of time.
-        holding, whole = totals.own_x, max(1.0, totals.counted)
+        sums = _sums(totals)
         return GilUsage(
-            held=Estimate(own.value, *seen.interval()),
-            locked=Estimate(locked.value, *interval(locked, unknown, prompt=prompt)),
+            **sums.figures(),
             longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
-            hold_length=_mean_length(totals, holding / whole),
-            release_length=_mean_length(totals, 1 - holding / whole),
             held_stretch=totals.stretch_ns / 1e9,
             by_thread=self._shares(totals),
-            wall=wall / 1e9,
             cpu=max(0.0, cpu),
             repeats=1,
-            switches_per_second=totals.switches / wall * 1e9,
-            looks=looks,
-            late=totals.late,
-            unknown=unknown,
-            lateness=totals.lateness / max(1, looks) / 1e9,
             lateness_max=totals.lateness_max_ns / 1e9,
-            cost=totals.cost_ns / wall,
-            resolution=wall / max(1, looks) / 1e9,
             backend=self._backend,
-            where=_place(self._own_lane()),
-            doubt=seen.doubt,
+            sums=sums,
+            doubt=sums.reason,
         )
 
     def _shares(self, totals: Totals) -> tuple[ThreadShare, ...]:
@@ -301,16 +275,44 @@ class Watch:
         Threads that could not be identified are one.
         """
         whole = max(totals.counted, 1.0)
-        own, *others = (
+        shares = [
             ThreadShare(
                 name, native_id, held / whole, waited / whole if waited >= 0 else None
             )
             for name, native_id, held, waited in self._threads
-        )
+        ]
         if totals.unidentified > 0:
-            others.append(ThreadShare("unknown", None, totals.unidentified / whole))
-        others.sort(key=lambda share: (share.held, share.wanted or 0), reverse=True)
-        return (own, *(each for each in others if each.held > 0 or each.wanted))
+            shares.append(ThreadShare("unknown", None, totals.unidentified / whole))
+        return in_order(shares)
+
+
+def _sums(totals: Totals) -> HoldSums:
+    """Return the sums of one watch."""
+    own = Ratio(
+        *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
+        *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
+    )
+    locked = Ratio(
+        *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
+        *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
+    )
+    return HoldSums(
+        own=own,
+        locked=locked,
+        wall=max(1, totals.end_ns - totals.begin_ns),
+        counted=totals.counted,
+        unknown=totals.unknown,
+        missed=_missed(totals),
+        unidentified=totals.unidentified,
+        read=totals.seen_ns,
+        released=totals.let_go,
+        switches=totals.switches,
+        samples=totals.wakes,
+        late=totals.late,
+        lateness=totals.lateness,
+        cost=totals.cost_ns,
+        prompt=bool(totals.short_turns),
+    )
 
 
 def _missed(totals: Totals) -> float:
@@ -323,55 +325,29 @@ def _missed(totals: Totals) -> float:
     return max(0.0, gap - _EDGES * totals.slice_ns)
 
 
-def _own(shares: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    return tuple(one for one in shares if one[0] == 0)
+def place_of_hold(looks: Sequence[Look], totals: Totals) -> str:
+    """Return where the watched thread held the GIL, if it was in one place.
 
-
-def repeated(usage: GilUsage, repeats: int, result: object) -> GilUsage:
-    """Return the usage as that of so many calls in a row, the last with that result."""
-    where = usage.where if repeats == 1 else ""
-    return replace(usage, repeats=repeats, result=result, where=where)
-
-
-def _mean_length(totals: Totals, share: float) -> tuple[float, float]:
-    """Return bounds, at 95 %, of the mean length of holds, or of releases, in seconds.
-
-    Holds end at some rate; the mean length is the share of the time over that rate. How
-    many ends fall into the time that was read is taken to be Poisson distributed, whose
-    square root has a standard deviation of about 1/2 (Bartlett, The Square Root
-    Transformation in Analysis of Variance, J. R. Stat. Soc. Suppl. 3, 1936).
-
-    The reads take the words' cache line from the CPU that holds and releases, so that
-    cycles of both are longer while they are read: by 0.1 to 0.8 µs on the machines where
-    that was measured (benchmarks/accuracy/hold_lengths.py). The lower bounds allow for
-    it.
-
-    Where no look is known to have had the watched thread running, which needs /proc, and
-    where the thread was never found in that state, any length is possible.
+    It is found without a timeline, which takes longer to make.
     """
-    wall = max(1, totals.end_ns - totals.begin_ns) / 1e9
-    if totals.seen_ns == 0 or share <= 0:
-        return 0.0, wall
-    most = (math.sqrt(totals.let_go + 1) + 0.98) ** 2
-    least = max(0.0, math.sqrt(totals.let_go) - 0.98) ** 2
-    seen = totals.seen_ns / 1e9
-    low = min(wall, share * max(0.0, seen / most - _SLOWED))
-    return low, min(wall, share * seen / least) if least > 0 else wall
-
-
-def _place(timeline: Timeline) -> str:
-    """Say where the watched thread held the GIL, if it was in one place of the call."""
-    if timeline.since > 0 or not timeline.lanes:
+    holding = [
+        number
+        for number, (_, _, held, _) in enumerate(looks)
+        if any(place == WATCHED and share > MOST_SHARE / 2 for place, share in held)
+    ]
+    if not holding or len(holding) == len(looks) or len(looks) < totals.wakes:
         return ""
-    spans = timeline.lanes[0].spans
-    held = [span for span in spans if span.state == "holding"]
-    if len(held) != 1 or len(spans) == 1:
+    first, last = holding[0], holding[-1]
+    if last - first >= len(holding):
         return ""
-    if held[0] is spans[0]:
+    if first == 0:
         return "at the start"
-    if held[0] is spans[-1]:
+    if last == len(looks) - 1:
         return "at the end"
-    return f"in one go after {held[0].start / timeline.wall * 100:.0f} % of it"
+    begin = (looks[first - 1][0] + looks[first][0]) // 2 - totals.begin_ns
+    return (
+        f"in one go after {begin / (totals.end_ns - totals.begin_ns) * 100:.0f} % of it"
+    )
 
 
 class _Names:

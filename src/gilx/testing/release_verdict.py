@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import WatchUnavailableError, above_zero, number_between
-from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.sampling.watch import watch
 from gilx.speedup.blocks import calls_needed
@@ -20,7 +18,6 @@ from gilx.testing.verdict import Outcome, ReleaseEvidence, Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.sampling.hold_fraction import Seen
     from gilx.sampling.usage import GilUsage
 
 __all__ = [
@@ -36,28 +33,6 @@ _STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 
 _GROWTH = 2.0  # each stage sees as much as all before, about
 _MUCH_UNKNOWN = 0.03
 _PREPARED = 0.02  # seconds of calls that have their arguments ready at once
-
-
-@dataclass
-class _Tally:
-    """What was watched so far."""
-
-    seen: Seen | None = None
-    usage: GilUsage | None = None
-    """Of the last watch."""
-    calls: int = 0
-    wall: float = 0.0
-    cpu: float = 0.0
-    longest: tuple[float, float] = (0.0, 0.0)
-
-    def add(self, seen: Seen, usage: GilUsage, calls: int) -> None:
-        self.seen = seen if self.seen is None else self.seen + seen
-        self.usage = usage
-        self.calls += calls
-        self.wall += usage.wall
-        self.cpu += usage.cpu
-        low, high = usage.longest_hold
-        self.longest = max(self.longest[0], low), max(self.longest[1], high)
 
 
 def watched(
@@ -99,10 +74,9 @@ def watched(
 
     """
     begin = perf_counter()
-    tally = _Tally()
+    usage: GilUsage | None = None
     with raising(call.name):
-        first = _Tally()
-        _watch(call, 1, first)
+        first = _watch(call, 1)
         if first.wall > (budget / 2 if warmup is None else warmup):
             return _evidence(first, limit, 1, alpha, first.wall)
         if warmup is not None:
@@ -117,56 +91,49 @@ def watched(
         stage, seconds = 1, _STAGE
         while True:
             left = budget - (perf_counter() - begin)
-            _watch(call, max(1, math.ceil(min(seconds, left) / each)), tally)
-            each = tally.wall / tally.calls  # so far it may have been the first call's
-            found = _evidence(tally, limit, stage, alpha, first.wall)
+            usage = _watch(call, max(1, math.ceil(min(seconds, left) / each)), usage)
+            each = usage.wall / usage.repeats  # so far it may have been the first call's
+            found = _evidence(usage, limit, stage, alpha, first.wall)
             spent = perf_counter() - begin
             if found.side or each > budget - spent or spent >= 0.95 * budget:
                 return found
-            stage, seconds = stage + 1, max(_STAGE, tally.wall * (_GROWTH - 1))
+            stage, seconds = stage + 1, max(_STAGE, usage.wall * (_GROWTH - 1))
 
 
-def _watch(call: PreparedCall, count: int, tally: _Tally) -> None:
-    """Watch so many calls; with a setup, some at a time."""
+def _watch(call: PreparedCall, count: int, before: GilUsage | None = None) -> GilUsage:
+    """Watch so many calls; with a setup, some at a time.
+
+    Return their usage, together with that of the calls before.
+    """
+    usage = before
     while count > 0:
         some = count
         if call.has_setup and count > 1:
-            each = tally.wall / tally.calls if tally.calls else _PREPARED
+            each = usage.wall / usage.repeats if usage else _PREPARED
             some = min(count, call.most, max(1, math.ceil(_PREPARED / each)))
         call.prepare(some)
         make = call.make
         with watch() as watching:
             for _ in repeat(None, some):
                 make()
-        tally.add(watching.seen, watching.usage, some)
+        found = watching.usage_of_calls(some)
+        usage = found if usage is None else usage + found
         count -= some
+    assert usage is not None  # something was watched
+    return usage
 
 
 def _evidence(
-    tally: _Tally, limit: float, stage: int, alpha: float, first: float
+    usage: GilUsage, limit: float, stage: int, alpha: float, first: float
 ) -> ReleaseEvidence:
-    seen, usage = tally.seen, tally.usage
-    assert seen is not None  # something was watched
-    assert usage is not None
-    level = 1 - alpha / (stage * (stage + 1))
-    each = tally.wall / tally.calls
+    each = usage.wall / usage.repeats
     return ReleaseEvidence(
         limit=limit,
-        held=Estimate(seen.held, *seen.bounds(level)),
-        level=level,
-        longest_hold=tally.longest,
-        where=usage.where if tally.calls == 1 else "",
-        calls=tally.calls,
-        call_seconds=each,
-        first_seconds=first,
-        watched=tally.wall,
-        cpu=tally.cpu,
+        level=1 - alpha / (stage * (stage + 1)),
         stages=stage,
-        looks=seen.looks,
-        late=seen.late,
-        unknown=seen.share_unknown,
-        backend=usage.backend,
-        doubt=seen.too_little
+        first_seconds=first,
+        usage=usage,
+        reason=usage.sums.shortage
         if each >= TOO_SHORT
         else f"too short: a call takes {duration(each)}, hardly more than calling does",
     )
@@ -236,38 +203,23 @@ def _judge(
 
 
 def nothing_watched(limit: float, why: str) -> ReleaseEvidence:
-    """Return the evidence where there is nothing to watch, and why."""
+    """Return the evidence if there is nothing to watch, and why."""
     return ReleaseEvidence(
-        limit=limit,
-        held=Estimate.unknown(),
-        level=1.0,
-        longest_hold=(0.0, 0.0),
-        where="",
-        calls=0,
-        call_seconds=0.0,
-        first_seconds=0.0,
-        watched=0.0,
-        cpu=0.0,
-        stages=0,
-        looks=0,
-        late=0,
-        unknown=1.0,
-        backend="",
-        doubt=why,
+        limit=limit, level=1.0, stages=0, first_seconds=0.0, usage=None, reason=why
     )
 
 
 def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
-    if found.doubt or not found.held.known:
-        return found.doubt
+    if found.reason or found.usage is None:
+        return found.reason
     word, share_found = "holds", found.held
     if not holds:
         word, share_found = "releases", found.held.complement()
     busy = ""
-    if found.side == 0 and found.unknown > _MUCH_UNKNOWN:
+    if found.side == 0 and found.usage.unknown > _MUCH_UNKNOWN:
         busy = (
             "the machine is too busy to tell: the watch could not look in time for"
-            f" {percent(found.unknown)} of the time; it "
+            f" {percent(found.usage.unknown)} of the time; it "
         )
     return (
         f"{busy}{word} the GIL for {percent(share_found.value)} of its time"
@@ -304,17 +256,20 @@ def why_held(found: ReleaseEvidence) -> str:
 
 
 def _notes(found: ReleaseEvidence) -> list[str]:
+    usage = found.usage
+    if usage is None:
+        return []
     notes = []
-    if found.watched > 0.05 and found.cpu > 1.2 * found.watched:
+    if usage.wall > 0.05 and usage.cpu > 1.2 * usage.wall:
         notes.append(
-            f"the process used {found.cpu / found.watched:.1f} CPUs: the call has threads"
+            f"the process used {usage.cpu / usage.wall:.1f} CPUs: the call has threads"
             " of its own, or others run; only the calling thread is judged"
         )
-    if found.calls == 1 and found.watched == found.first_seconds:
+    if usage.repeats == 1 and usage.wall == found.first_seconds:
         notes.append(
             "only the first call was watched, which may compile, import or fill a cache:"
             " a larger budget leaves time for others"
         )
-    elif found.calls:
+    else:
         notes += call_warnings(found.first_seconds, found.call_seconds)
     return notes

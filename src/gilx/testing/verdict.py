@@ -5,8 +5,10 @@ from __future__ import annotations
 import unittest
 from dataclasses import dataclass
 
-from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
+from gilx.estimate import Estimate
 from gilx.records import from_json, to_json
+from gilx.sampling.hold_fraction import hold_side
+from gilx.sampling.usage import GilUsage, check_usage
 from gilx.speedup.comparison import Comparison  # noqa: TC001 - records are read by it
 from gilx.speedup.scaling_decision import Outcome
 
@@ -22,56 +24,48 @@ __all__ = [
 _SCHEMA = "gilx.verdict"
 _VERSION = 1
 
-# What more looks don't make less: the watch's own error, where half of the time is held.
-_ERROR = 0.01
-
 
 @dataclass(frozen=True)
 class ReleaseEvidence:
-    """What was seen of the GIL. Times are in seconds, shares from 0 to 1."""
+    """Evidence about the hold fraction of a call. Times are in seconds."""
 
     limit: float
     """The hold fraction that divides pass and fail."""
-    held: Estimate
-    """Hold fraction, with its interval at `level`; unknown where nothing was seen."""
     level: float
-    """How surely the hold fraction is in its interval, at this one of several looks."""
-    longest_hold: tuple[float, float]
-    """Bounds of the longest hold."""
-    where: str
-    """Where in a call the GIL was held, if that was in one place."""
-    calls: int
-    call_seconds: float
-    """Wall time of one call."""
+    """How surely the hold fraction is in its interval, at this stage of several."""
+    stages: int
+    """Number of times that it was decided whether to go on."""
     first_seconds: float
     """Wall time of the first call, which warms up."""
-    watched: float
-    """Wall time of all calls that were watched."""
-    cpu: float
-    """CPU time of the process, the sampler's left out, while they were."""
-    stages: int
-    """How often it was decided whether to go on."""
-    looks: int
-    late: int
-    unknown: float
-    """Share of the time for which there is no good look."""
-    backend: str
-    """How the GIL was found; empty where it was not."""
-    doubt: str
-    """Why nothing can be concluded; empty if something can."""
+    usage: GilUsage | None
+    """Usage of the GIL by the calls that count; None if there is nothing to watch."""
+    reason: str
+    """Reason that nothing can be concluded from `held`; empty if something can."""
 
     @property
-    def reason(self) -> str:
-        return self.doubt
+    def held(self) -> Estimate:
+        """Hold fraction, with its bounds at `level`; unknown without a usage."""
+        return Estimate.unknown() if self.usage is None else self.usage.bounds(self.level)
 
     @property
     def side(self) -> int:
         """1 if more than the limit was held, -1 if less, 0 if that is open."""
-        if self.doubt or not self.held.known:
-            return 0
-        error = 4 * _ERROR * self.limit * (1 - self.limit)
-        above, below = self.limit + error, self.limit - error
-        return int(self.held.low > above) - int(self.held.high < below)
+        return 0 if self.reason else hold_side(self.held, self.limit)
+
+    @property
+    def call_seconds(self) -> float:
+        """Wall time of one call; 0 without a usage."""
+        return 0.0 if self.usage is None else self.usage.wall / self.usage.repeats
+
+    @property
+    def longest_hold(self) -> tuple[float, float]:
+        """Bounds of the longest hold."""
+        return (0.0, 0.0) if self.usage is None else self.usage.longest_hold
+
+    @property
+    def where(self) -> str:
+        """Where in a single call the GIL was held, if that was in one place."""
+        return "" if self.usage is None else self.usage.where
 
 
 @dataclass(frozen=True)
@@ -124,7 +118,15 @@ class Verdict:
             The text is no such thing, or was written by a gilx too new for this one.
 
         """
-        return from_json(cls, text, _SCHEMA, _VERSION)
+        found = from_json(cls, text, _SCHEMA, _VERSION)
+        evidence, where = found.evidence, "text.evidence"
+        if isinstance(evidence, ReleaseEvidence):
+            release: ReleaseEvidence | None = evidence
+        else:
+            release, where = evidence.release, f"{where}.release"
+        if release is not None and release.usage is not None:
+            check_usage(release.usage, f"{where}.usage")
+        return found
 
     def __str__(self) -> str:
         lines = [f"{self.target}: {self.outcome}: {self.reason}"]

@@ -1,0 +1,337 @@
+"""Sums of watches: the figures that follow from them, and usages that add up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gilx
+from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
+from gilx.sampling.ratio_interval import interval
+from gilx.sampling.usage import FirstCall, ThreadShare
+from tests.unit.hold_sums import SLICE, sums, usage_of
+
+if TYPE_CHECKING:
+    from gilx.sampling.hold_fraction import HoldSums
+
+pytestmark = [pytest.mark.concurrent_callers, pytest.mark.any_python]
+
+
+# ---- figures of one watch -----------------------------------------------------------------
+
+
+def test_time_of_an_unidentified_holder_may_be_the_watched_threads_own() -> None:
+    # Held for a tenth by the watched thread, and for another by one that is not known.
+    made = sums(100, 800, counted=1e9, wall=10**9, samples=1000, unidentified=1e8)
+    known = replace(made, unidentified=0.0)
+    assert made.interval()[1] > 0.2
+    assert made.bounds(0.99)[1] > 0.2
+    assert made.interval()[1] > known.interval()[1] + 0.08
+    assert made.reason == ""
+    assert "could not be identified for 30 %" in replace(made, unidentified=3e8).reason
+
+
+def test_program_is_conclusive_if_other_threads_hold_the_gil_all_the_time() -> None:
+    made = sums(0, 1000, own=sums(0, 0).own)
+    assert "other threads held the GIL" in made.reason
+    assert made.reason_of_program == ""
+    assert replace(made, samples=3).reason_of_program.startswith(
+        "too short: 3 good looks"
+    )
+    assert "could not look in time" in replace(made, unknown=5e8).reason_of_program
+
+
+def test_bounds_hold_whatever_late_samples_missed() -> None:
+    made = sums(100, 900)
+    low, high = made.bounds(0.999)
+    late = replace(made, unknown=300.0 * SLICE, late=300)
+    assert late.reason.startswith("the sampler could not look in time for 30 %")
+    assert late.shortage == ""
+    assert late.bounds(0.999) == (0.0, high + 0.3)
+    assert low > 0
+    assert replace(made, late=995).shortage.startswith("too short: 5 good looks")
+
+
+def test_time_without_samples_is_unknown() -> None:
+    made = sums(100, 900, missed=1000.0 * SLICE)
+    assert made.unknown_share == 0.5
+    assert made.bounds(0.999) == (0.0, sums(100, 900).bounds(0.999)[1] + 0.5)
+    # Shares are of the time that has samples.
+    assert usage_of(made).held.value == 0.1
+
+
+def test_surer_intervals_are_wider() -> None:
+    own = sums(30, 70).own
+    levels = (0.5, 0.95, 0.999, 0.999999)
+    ends = [interval(own, 0.02, level=level) for level in levels]
+    widths = [high - low for low, high in ends]
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1]
+
+
+# What a rhythm was, in nanoseconds of a cycle, and what the sampler made of it in a second:
+# it slows what it reads, here by 0.6 and 0.7 µs a cycle.
+@pytest.mark.parametrize(
+    ("cycle", "read", "released"), [(1_166, 1_480_000, 837), (2_161, 1_352_000, 468)]
+)
+def test_length_of_short_holds_allows_for_what_reading_them_costs(
+    cycle: int, read: int, released: int
+) -> None:
+    made = sums(500, 500, read=read, released=released)
+    low, high = made.figures()["hold_length"]
+    assert low < cycle / 2 * 1e-9 < high < 1.1 * read / released / 2 * 1e-9
+
+
+def test_holds_and_releases_share_a_cycle() -> None:
+    usage = usage_of(sums(250, 750, read=10**6, released=100))
+    (_, hold), (_, release) = usage.hold_length, usage.release_length
+    assert release == pytest.approx(3 * hold)
+    assert hold < usage.wall
+
+
+def test_bounds_at_a_level() -> None:
+    usage = usage_of(sums(100, 900))
+    assert usage.bounds(0.999) == Estimate(0.1, *usage.sums.bounds(0.999))
+    assert usage.bounds(0.95).low > usage.bounds(0.999).low
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.5, 1.5, float("nan"), "0.9", True])
+def test_bounds_need_a_level_below_1(level: Any) -> None:
+    with pytest.raises(ArgumentError, match="level: expected"):
+        usage_of(sums(100, 900)).bounds(level)
+
+
+# ---- usages that add up -------------------------------------------------------------------
+
+
+def made_up(draw: Random) -> gilx.GilUsage:
+    """Return the usage of a watch that saw anything."""
+    held, free = draw.randrange(1, 300), draw.randrange(1, 300)
+    whole = float((held + free) * SLICE)
+    made = sums(
+        held,
+        free,
+        wall=int(whole * draw.uniform(1, 1.2)),
+        locked=sums(held + free // 2, free - free // 2).own,
+        unknown=whole * draw.random() / 2,
+        missed=whole * draw.random() / 10,
+        unidentified=whole * draw.random() / 3,
+        read=draw.randrange(10**6),
+        released=draw.randrange(1000),
+        switches=draw.randrange(1000),
+        late=draw.randrange(held + free),
+        lateness=whole * draw.random() / 10,
+        cost=draw.randrange(int(whole)),
+        prompt=draw.random() < 0.7,
+    )
+    threads = [
+        ThreadShare(f"thread {i}", i, draw.random(), draw.choice([None, draw.random()]))
+        for i in draw.sample(range(2, 8), 3)
+    ]
+    usage = usage_of(
+        made,
+        longest_hold=(draw.random(), 1 + draw.random()),
+        held_stretch=draw.random(),
+        by_thread=(ThreadShare("main", 1, held / (held + free)), *threads),
+        cpu=draw.random(),
+        repeats=draw.randrange(1, 1000),
+        lateness_max=draw.random(),
+        where=draw.choice(["", "at the start"]),
+        is_first=draw.random() < 0.5,
+        result=draw.random(),
+    )
+    return replace(usage, doubt=draw.choice([usage.doubt, "too short: a call of 3 ns"]))
+
+
+def flat(usage: gilx.GilUsage) -> dict[str, Any]:
+    """Return all figures of a usage by name, in no order."""
+    found: dict[str, Any] = {"result": usage.result}
+
+    def add_all(name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, one in value.items():
+                add_all(f"{name}.{key}", one)
+        elif isinstance(value, list):
+            for number, one in enumerate(value):
+                known = isinstance(one, dict) and "native_id" in one
+                add_all(f"{name}.{one['name'] if known else number}", one)
+        else:
+            found[name] = value
+
+    add_all("", json.loads(usage.to_json()))
+    return found
+
+
+def assert_alike(usage: gilx.GilUsage, other: gilx.GilUsage) -> None:
+    figures, others = flat(usage), flat(other)
+    assert figures.keys() == others.keys()
+    for name, value in figures.items():
+        if isinstance(value, float):
+            value = pytest.approx(value, rel=1e-9, abs=1e-12)  # noqa: PLW2901
+        assert others[name] == value, name
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_addition_is_associative_up_to_rounding(seed: int) -> None:
+    draw = Random(seed)
+    a, b, c = made_up(draw), made_up(draw), made_up(draw)
+    assert_alike((a + b) + c, a + (b + c))
+
+
+def parts_and_whole() -> tuple[list[HoldSums], HoldSums]:
+    """Return sums of three watches, and of one that has all of their samples."""
+    first: dict[str, Any] = {
+        "read": 5000,
+        "released": 40,
+        "switches": 10,
+        "lateness": 4e5,
+        "cost": 3000,
+    }
+    more: dict[str, Any] = {"unidentified": 5e6, "unknown": 4e6, "missed": 1e6, "late": 4}
+    more |= {"wall": 250 * SLICE, "prompt": False}
+    parts = [sums(30, 70, **first), sums(10, 190, **more), sums(20, 280, read=1000)]
+    return parts, sums(60, 540, **(first | more | {"read": 6000, "wall": 650 * SLICE}))
+
+
+def test_sum_is_the_usage_of_one_watch_with_all_samples() -> None:
+    parts, whole = parts_and_whole()
+    total = reduce(add, map(usage_of, parts))
+    assert_alike(total, usage_of(whole, repeats=3))
+    assert total.held.value == 0.1
+    assert total.unknown == pytest.approx(5 / 601)
+    assert total.wall == pytest.approx(0.65)
+
+
+def test_interval_of_a_sum_is_narrower_than_those_of_its_parts() -> None:
+    parts = [usage_of(sums(30, 70)), usage_of(sums(20, 80))]
+    total = parts[0] + parts[1]
+    low, high = total.held.interval
+    assert low < total.held.value == 0.25 < high
+    assert all(high - low < part.held.high - part.held.low for part in parts)
+
+
+def test_short_usages_are_conclusive_together() -> None:
+    short = usage_of(sums(3, 3))
+    assert short.doubt.startswith("too short: 6 good looks")
+    assert (short + short).doubt == ""
+
+
+def test_longest_figures_of_a_sum_are_the_longer_ones() -> None:
+    a = usage_of(sums(5, 5), longest_hold=(1.0, 3.0), held_stretch=2.0, lateness_max=0.1)
+    b = usage_of(sums(5, 5), longest_hold=(2.0, 2.5), held_stretch=1.0, lateness_max=0.2)
+    for total in (a + b, b + a):
+        assert total.longest_hold == (2.0, 3.0)
+        assert (total.held_stretch, total.lateness_max) == (2.0, 0.2)
+
+
+def test_shares_of_threads_are_weighted_by_time() -> None:
+    near: Any = pytest.approx
+    worker, other = ThreadShare("worker", 2, 0.5, 0.1), ThreadShare("worker", 3, 0.9)
+    unknown = ThreadShare("unknown", None, 0.2, 0.0)
+    a = usage_of(sums(30, 70), by_thread=(ThreadShare("main", 1, 0.3), worker))
+    b = usage_of(
+        sums(30, 270), by_thread=(ThreadShare("main", 1, 0.1, 0.4), other, unknown)
+    )
+    assert (a + b).by_thread == (
+        ThreadShare("main", 1, near(0.15), None),
+        ThreadShare("worker", 3, near(0.675), None),
+        ThreadShare("unknown", None, near(0.15), 0.0),
+        ThreadShare("worker", 2, near(0.125), near(0.025)),
+    )
+
+
+def test_sum_has_the_first_call_of_the_left_and_the_result_of_the_right() -> None:
+    first = FirstCall(1.0, Estimate(0.5, 0.4, 0.6))
+    a = usage_of(sums(5, 5), first=first, result=1, where="at the start", is_first=True)
+    b = usage_of(sums(5, 5), result=2, where="at the end", repeats=2, cpu=0.5)
+    total = a + b
+    assert (total.first, total.result, total.where) == (first, 2, "")
+    assert (total.is_first, total.repeats, total.cpu) == (False, 3, a.cpu + 0.5)
+
+
+def test_reason_that_is_not_in_the_samples_stays() -> None:
+    good = usage_of(sums(50, 50))
+    fast = replace(good, doubt="too short: a call takes 30 ns")
+    assert (good + fast).doubt == (fast + good).doubt == fast.doubt
+    assert (good + good).doubt == ""
+
+
+def test_usages_of_one_program_add_up() -> None:
+    other = sums(0, 1000, own=sums(0, 0).own)
+    program = usage_of(other, program="x.py", doubt=other.reason_of_program)
+    assert (program + program).doubt == ""
+    assert (program + program).program == "x.py"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        (
+            {"program": "x.py"},
+            {},
+            "cannot add the usage of a call to that of the program x.py",
+        ),
+        (
+            {},
+            {"program": "x.py"},
+            "cannot add the usage of the program x.py to that of a call",
+        ),
+        (
+            {"program": "x.py"},
+            {"program": "y.py"},
+            "cannot add the usage of the program y.py to that of the program x.py",
+        ),
+        (
+            {"backend": "a"},
+            {"backend": "b"},
+            "cannot add usages from different backends: 'a' and 'b'",
+        ),
+    ],
+)
+def test_usages_that_do_not_add_up(
+    left: dict[str, str], right: dict[str, str], words: str
+) -> None:
+    made = sums(50, 50)
+    with pytest.raises(ArgumentError, match=words):
+        usage_of(made, **left) + usage_of(made, **right)
+
+
+def test_usage_and_number_do_not_add_up() -> None:
+    usage: Any = usage_of(sums(50, 50))
+    with pytest.raises(TypeError, match="unsupported operand"):
+        usage + 1
+
+
+# ---- JSON ---------------------------------------------------------------------------------
+
+
+def test_sums_are_in_the_json() -> None:
+    usage = usage_of(sums(30, 70, unidentified=5e6, switches=3))
+    again = gilx.GilUsage.from_json(usage.to_json())
+    assert again.sums == usage.sums
+    assert again + again == usage + usage
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("wall", 0), ("released", -1), ("counted", "inf"), ("lateness", None)),
+        *(("unknown", 1e9), ("unidentified", 1e9), ("late", 101)),
+    ],
+)
+def test_sums_of_no_watch_are_refused(name: str, value: Any) -> None:
+    usage = json.loads(usage_of(sums(30, 70)).to_json())
+    usage["sums"][name] = value
+    with pytest.raises(ArgumentError, match=r"text\.sums: expected finite numbers"):
+        gilx.GilUsage.from_json(json.dumps(usage))
+    usage["sums"][name] = 1
+    usage["sums"]["own"]["yy"] = -1.0
+    with pytest.raises(ArgumentError, match=r"text\.sums: expected finite numbers"):
+        gilx.GilUsage.from_json(json.dumps(usage))
