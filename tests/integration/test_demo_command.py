@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,11 +25,11 @@ DEADLINE = 60
 
 
 def test_a_courier_brings_back_what_it_is_given() -> None:
-    with Courier() as courier:
+    with closing(Courier()) as courier:
         assert courier.start_seconds > 0
         assert courier.round_trip(bytes(1 << 20)) > 0
-        courier._child.kill()
-        courier._child.wait()
+        [child] = courier._children.children
+        child.process.kill()
         with pytest.raises(OSError, match=r"ended|reset|[Bb]roken"):
             courier.round_trip(b"")
 

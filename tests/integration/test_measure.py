@@ -360,6 +360,25 @@ def test_processes_make_calls() -> None:
     processes.close()
 
 
+def test_killed_process_is_reported() -> None:
+    processes = CallProcesses(packed(partial(time.sleep, 100), None), 2)
+    [_, child] = processes._children.children
+    killer = threading.Timer(0.3, child.process.kill)
+    killer.start()
+    with pytest.raises(NoProcessesError, match=r"worker 1 .* was killed by signal 9"):
+        processes.take_sample(1)
+    killer.join(30)
+    assert not processes._children.children
+    processes.close()
+
+
+def test_exit_of_callable_in_process_is_reported() -> None:
+    processes = CallProcesses(packed(partial(sys.exit, 3), None), 1)
+    with pytest.raises(NoProcessesError, match="in a process it raised SystemExit"):
+        processes.take_sample(1)
+    processes.close()
+
+
 def test_what_cannot_be_sent_is_said() -> None:
     with pytest.raises(NoProcessesError, match="it can't be pickled"):
         packed(lambda: None, None)

@@ -69,7 +69,7 @@ def gone(pid: int, seconds: float = 5.0) -> bool:
 
 
 def pids(pool: ProcessPool) -> list[int]:
-    return [worker.process.pid for worker in pool._workers]
+    return [child.process.pid for child in pool._workers.children]
 
 
 def later(action: Callable[[], object], seconds: float = 0.3) -> threading.Timer:
@@ -236,7 +236,7 @@ def test_ctrl_c_in_a_region(
     variant: str, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # On a busy machine, workers may need longer to stop than a user should wait.
-    monkeypatch.setattr("gilx.pools.processes._STOP_SECONDS", 30.0)
+    monkeypatch.setattr("gilx.system.child_processes._STOP_SECONDS", 30.0)
     region = forever(pool, variant)
     sent: list[float] = []
 
@@ -358,7 +358,7 @@ def test_a_forked_child_can_not_use_the_pool_nor_keep_it_alive() -> None:
         "    sys.exit(1)\n"
         "assert os.waitpid(pid, 0)[1] == 0\n"
         "assert gilx.run('mandelbrot', size=20, pool=pool).seconds > 0\n"
-        "print(*[worker.process.pid for worker in pool._workers], flush=True)\n"
+        "print(*[child.process.pid for child in pool._workers.children], flush=True)\n"
         "if os.fork() == 0:\n"
         "    time.sleep(10)\n"
         "    os._exit(0)\n"

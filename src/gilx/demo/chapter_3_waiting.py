@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,10 +27,11 @@ from gilx.demo.chapter_1_pure_python import count_down_for
 from gilx.formatting import duration, one_line
 from gilx.sampling.latency import latency
 from gilx.speedup.measure import measure
+from gilx.system.child_python import local_server
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["Beside", "Waiting", "read_file", "read_reply"]
 
@@ -44,8 +43,6 @@ _PIECE = 1 << 20
 _CALL_NS = 20_000_000
 _SLOW = 1e-3  # seconds: a delay of that much is due to the GIL
 
-# Another process, so that it does not take the GIL itself. It ends when its standard
-# input does, as it does with this process.
 _SERVER = f"""
 import asyncio, sys
 async def answer(reader, writer):
@@ -62,33 +59,6 @@ async def main():
     await done
 asyncio.run(main())
 """
-
-
-@contextmanager
-def _server() -> Iterator[int]:
-    """Yield the port of a server on the loopback.
-
-    Raises
-    ------
-    OSError
-        There is none: no process, or no loopback.
-
-    """
-    with subprocess.Popen(  # noqa: S603 - our own text, given to this interpreter
-        [sys.executable, "-I", "-S", "-c", _SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        try:
-            port = process.stdout.readline()
-            if not port:
-                raise OSError("the server did not start")
-            yield int(port)
-        finally:
-            process.stdin.close()
 
 
 def read_reply(port: int) -> int:
@@ -162,7 +132,9 @@ class Waiting(Chapter):
         missing: list[str] = []
         waits = [_measured(partial(time.sleep, _WAIT), "sleep", effort)]
         try:
-            with _server() as port:
+            with local_server(_SERVER) as port:
+                if port is None:
+                    raise OSError("the server did not start")
                 waits.append(
                     _measured(partial(read_reply, port), "read a socket", effort)
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import BrokenExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
@@ -202,7 +203,7 @@ class Processes(Chapter):
 
 def _moving() -> Moving:
     data = bytes(_MEGABYTES << 20)
-    with Courier() as courier:
+    with closing(Courier()) as courier:
         arms = {
             "message": lambda: courier.round_trip(b""),
             "data": lambda: courier.round_trip(data),

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from socket import socketpair
+from threading import Thread
 from time import perf_counter
-from typing import TYPE_CHECKING
-
-from gilx.system.child_python import command
-
-if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
 
 __all__ = ["Courier"]
 
 _SECONDS_TO_ANSWER = 60
-_CHILD = "from gilx.demo.echo_process import serve; serve({})"
 
 
 class Courier:
@@ -27,22 +20,26 @@ class Courier:
 
     Raises
     ------
-    OSError
+    OSError, BrokenExecutor
         The process did not start.
 
     """
 
     def __init__(self) -> None:
+        # The child, which loads this module, needs less.
+        from gilx.system.child_processes import ChildProcesses  # noqa: PLC0415
+
         begin = perf_counter()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._child = subprocess.Popen(  # noqa: S603 - this Python, and code of ours
-                command(_CHILD.format(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
+        self._children = ChildProcesses(
+            "the echo process", 1, "gilx.demo.echo_process:Echo"
+        )
+        ours, theirs = socketpair()
         self._line = Connection(ours.detach())
         try:
+            with theirs:
+                self._children.ask(
+                    "while it started", "connect", descriptor=theirs.fileno()
+                )
             self.round_trip(b"")
         except BaseException:
             self.close()
@@ -64,26 +61,22 @@ class Courier:
     def close(self) -> None:
         """End the process; it has nothing to put in order."""
         self._line.close()
-        self._child.kill()
-        self._child.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._children.close()
 
 
-def serve(line_number: int) -> None:
-    """Send back what comes, until the other end hangs up."""
-    with Connection(line_number) as line:
-        try:
-            while True:
-                line.send(line.recv())
-        except (EOFError, OSError):
-            return
+class Echo:
+    """State of the child process."""
+
+    def __init__(self, index: int) -> None:
+        del index
+
+    def connect(self, descriptor: int) -> None:
+        """Send back from now on what comes on a socket."""
+        line = Connection(descriptor)
+        Thread(target=_send_back, args=(line,), daemon=True).start()
+
+
+def _send_back(line: Connection) -> None:
+    with line, suppress(EOFError, OSError):  # when the other end hangs up
+        while True:
+            line.send(line.recv())

@@ -25,7 +25,7 @@ from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.pool import Pool
 from gilx.pools.resource_usage import Share, accounting
 from gilx.pools.shared_memory import counter_slots
-from gilx.pools.worker_error import PackedError
+from gilx.system.packed_error import PackedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

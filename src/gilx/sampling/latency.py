@@ -11,7 +11,6 @@ import gc
 import math
 import random
 import socket
-import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from gilx.errors import ArgumentError, above_zero, at_least, numbers_of_workers
 from gilx.formatting import duration, name_of
 from gilx.records import from_json, to_json
 from gilx.sampling.background_calls import Load
+from gilx.system.child_python import local_server
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
@@ -319,8 +319,6 @@ def _switches() -> int | None:
     return usage.ru_nvcsw + usage.ru_nivcsw
 
 
-# The echo server is another process, so that it is not held up itself. It ends with this
-# process: then its standard input does.
 _ECHO_SERVER = """
 import select, socket, sys
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -341,24 +339,15 @@ def _echo_peer(*, wanted: bool) -> Iterator[socket.socket | None]:
     if not wanted or not sys.executable:
         yield None
         return
-    with subprocess.Popen(  # noqa: S603 - our own text, given to this interpreter
-        [sys.executable, "-I", "-S", "-c", _ECHO_SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        try:
-            port = process.stdout.readline()
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-                if port:
-                    client.connect(("127.0.0.1", int(port)))
-                    yield client
-                else:
-                    yield None
-        finally:
-            process.stdin.close()
+    with (
+        local_server(_ECHO_SERVER) as port,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        if port is None:
+            yield None
+        else:
+            client.connect(("127.0.0.1", port))
+            yield client
 
 
 def _echoes(load: Load, peer: socket.socket, seconds: float) -> int:

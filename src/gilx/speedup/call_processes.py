@@ -6,27 +6,29 @@ The processes are new ones that load the callable's module, not forks, and not t
 
 from __future__ import annotations
 
+import os
 import pickle
 import pickletools
-import socket
-import subprocess
+import signal
 import time
-from multiprocessing.connection import Connection
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
 from gilx.formatting import one_line
 from gilx.pools.resource_usage import Share, accounting
+from gilx.pools.shared_memory import anonymous_file
 from gilx.speedup.timings import Sample, in_a_row, with_shares
-from gilx.system.child_python import command
+from gilx.system.child_processes import ChildProcesses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["CallProcesses", "NoProcessesError", "packed"]
 
-_SECONDS_TO_START = 60
+_SECONDS_TO_LOAD = 60
 _GETS = ("BINGET", "LONG_BINGET")
-_CHILD = "from gilx.speedup.call_processes import serve; serve({})"
 
 
 class NoProcessesError(RuntimeError):
@@ -95,19 +97,27 @@ class CallProcesses:
     """
 
     def __init__(self, data: bytes, workers: int) -> None:
-        self._children: list[tuple[subprocess.Popen[bytes], Connection]] = []
         try:
-            for _ in range(workers):
-                self._children.append(_start())
-            for _, line in self._children:
-                line.send(data)
-            for _, line in self._children:
-                _answer(line, _SECONDS_TO_START)
-        except BaseException as error:
+            self._children = ChildProcesses(
+                "the pool of processes",
+                workers,
+                "gilx.speedup.call_processes:Calls",
+                quiet=True,  # the other arms print what the callable prints
+            )
+        except (OSError, BrokenExecutor) as error:
+            words = f"a process did not start: {one_line(error)}"
+            raise NoProcessesError(words) from error
+        try:
+            with anonymous_file(len(data)) as file:
+                file.write(data)
+                self._ask(
+                    "while it loaded the callable",
+                    "load",
+                    descriptor=file.fileno(),
+                    seconds=_SECONDS_TO_LOAD,
+                )
+        except BaseException:
             self.close()
-            if isinstance(error, (OSError, EOFError)):
-                words = f"a process did not start: {one_line(error)}"
-                raise NoProcessesError(words) from error
             raise
 
     def take_sample(self, calls: int) -> Sample:
@@ -116,91 +126,61 @@ class CallProcesses:
         CPU time is that of the calls; steal and throttling are not known.
         """
         begin = time.perf_counter()
-        shares = self._ask(calls, prepare=False)
+        answers = self._ask("in its calls", "call", calls)
         end = time.perf_counter()
+        shares: list[Share] = list(map(pickle.loads, answers))
         cpu = sum(share.cpu for share in shares)
         sample = Sample(end - begin, cpu, steal=None, throttled=None, regions=1)
         return with_shares(sample, [(begin, end, end - begin, shares)])
 
     def prepare(self, calls: int) -> None:
         """Prepare so many calls in each process."""
-        self._ask(calls, prepare=True)
+        self._ask("while it prepared calls", "prepare", calls)
 
-    def _ask(self, calls: int, *, prepare: bool) -> list[Share]:
+    def _ask(self, when: str, *message: object, **options: Any) -> list[bytes]:  # noqa: ANN401
         try:
-            for _, line in self._children:
-                line.send((calls, prepare))
-            answers = [_answer(line, None) for _, line in self._children]
-        except (OSError, EOFError) as error:
-            raise NoProcessesError(f"a process ended: {one_line(error)}") from error
-        return [share for share in answers if share is not None]
+            return self._children.ask(when, *message, **options)
+        except BrokenExecutor as error:
+            raise NoProcessesError(f"a process ended: {error}") from error
 
     def close(self) -> None:
-        """End the processes: what they are doing is of no use any more."""
-        for child, line in self._children:
-            line.close()
-            child.kill()
-            child.wait()
-        self._children.clear()
+        """End the processes: what they are doing is not needed any more."""
+        self._children.close()
 
 
-def _start() -> tuple[subprocess.Popen[bytes], Connection]:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        # What the callable prints there is printed by the other arms already.
-        child = subprocess.Popen(  # noqa: S603 - this Python, and code of ours
-            command(_CHILD.format(theirs.fileno())),
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-    return child, Connection(ours.detach())
+class Calls:
+    """State of a child process. Its parent calls the methods."""
 
+    def __init__(self, index: int) -> None:
+        del index
+        # Not ignored, as programs that the callable starts would ignore it, too.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        self._fn: Callable[[], object]
+        self._prepare: Callable[[int], object]
 
-def _answer(line: Connection, seconds: float | None) -> Share | None:
-    """Wait for a process to be done; return what that took, where it made calls."""
-    if not line.poll(seconds):
-        raise NoProcessesError(f"a process did not answer within {seconds:.0f} s")
-    answer: Share | str | None = line.recv()
-    if isinstance(answer, str):
-        raise NoProcessesError(answer)
-    return answer
+    def load(self, descriptor: int) -> None:
+        """Load the callable from a file."""
+        with mmap(descriptor, 0) as data, _reported("a process can't load it: "):
+            os.close(descriptor)
+            self._fn, self._prepare = pickle.loads(data)  # noqa: S301 - from our parent
 
+    def prepare(self, calls: int) -> None:
+        """Prepare so many calls."""
+        with _reported("in a process it raised "):
+            self._prepare(calls)
 
-def serve(line_number: int) -> None:
-    """Make calls for the process at the other end of the line, until it hangs up."""
-    with Connection(line_number) as line:
-        try:
-            fn, prepare = _loaded(line, line.recv())
-            while True:
-                calls, first = line.recv()
-                line.send(_done(fn, prepare if first else None, calls))
-        except (EOFError, OSError):
-            return
-
-
-def _loaded(line: Connection, data: bytes) -> Any:  # noqa: ANN401 - whatever was sent
-    try:
-        found = pickle.loads(data)  # noqa: S301 - from the process that started us
-    except Exception as error:
-        line.send(f"a process can't load it: {one_line(error)}")
-        raise EOFError from error
-    line.send(None)
-    return found
-
-
-def _done(
-    fn: Callable[[], object], prepare: Callable[[int], object] | None, calls: int
-) -> Share | str | None:
-    """Prepare or make calls; return what these took, or what went wrong."""
-    try:
-        if prepare is not None:
-            prepare(calls)
-            return None
+    def call(self, calls: int) -> Share:
+        """Make so many calls, and return what that took."""
         account: list[Share] = []
-        with accounting(account):
-            in_a_row(fn, calls)
+        with _reported("in a process it raised "), accounting(account):
+            in_a_row(self._fn, calls)
         return account[0]
-    except Exception as error:
-        return f"in a process it raised {one_line(error)}"
+
+
+@contextmanager
+def _reported(words: str) -> Iterator[None]:
+    """Have an exception travel as its text: its type may not be one to be sent."""
+    try:
+        yield
+    except BaseException as error:
+        raise NoProcessesError(f"{words}{one_line(error)}") from None

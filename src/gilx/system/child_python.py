@@ -1,14 +1,20 @@
-"""How a Python process is started that finds what this one finds."""
+"""Commands of new Python processes, and servers in processes of their own."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from contextlib import contextmanager
 from multiprocessing.spawn import get_executable
+from typing import TYPE_CHECKING
 
 from gilx._compat import interpreter_options
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["command", "local_server"]
 
 
 def command(code: str) -> list[str]:
@@ -25,3 +31,21 @@ def command(code: str) -> list[str]:
         "-c",
         f"import sys; sys.path[:] = {path!r}; {code}",
     ]
+
+
+@contextmanager
+def local_server(code: str) -> Iterator[int | None]:
+    """Yield the port that a server prints, None if it prints nothing: it did not start.
+
+    The server is another process, so that it takes no GIL of this one. It has to end when
+    its standard input does, as it does with this process.
+    """
+    with subprocess.Popen(  # noqa: S603 - our own text, given to this interpreter
+        [sys.executable, "-I", "-S", "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline()
+        yield int(port) if port else None

@@ -1,9 +1,9 @@
-"""A worker's exception, as it travels to the caller."""
+"""Exceptions of workers, packed to travel to the caller."""
 
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["LARGEST", "PackedError"]
 
@@ -11,8 +11,7 @@ LARGEST = 1 << 16
 """Bytes that a packed failure has at most."""
 
 
-@dataclass(frozen=True)
-class PackedError:
+class PackedError(NamedTuple):
     """An exception, and the worker's traceback of it."""
 
     error: BaseException
