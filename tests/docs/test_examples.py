@@ -63,7 +63,7 @@ nbformat.write(notebook, sys.argv[2])
 
 
 def test_notebook_shows_reports_and_timelines(tmp_path: Path) -> None:
-    for module in ("nbclient", "nbformat", "ipykernel", "matplotlib"):
+    for module in ("nbclient", "nbformat", "ipykernel", "vl_convert"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"needs {module}")
     if not (gil_enabled() and sys.platform == "linux"):

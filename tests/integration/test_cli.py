@@ -216,7 +216,7 @@ def test_measure_writes_what_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_measure_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("vl_convert")
     path = tmp_path / "a.png"
     words = ("measure", "zlib:crc32", f"{bytes(5_000)!r}", "--blocks", "1")
     done = run_here(capsys, *words, "--budget", "0.5", "--plot", str(path))

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,10 +22,6 @@ from gilx.sampling.selftest import Check, KnownHold, judged
 from gilx.sampling.usage import ThreadShare
 from gilx.sampling.watch import _mean_length
 from tests.markers import needs_linux
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 pytestmark = [
     pytest.mark.concurrent_callers,
@@ -132,13 +128,6 @@ def test_program_is_conclusive_if_other_threads_hold_the_gil_all_the_time() -> N
     assert seen.doubt_of_program == ""
     assert replace(seen, looks=3).doubt_of_program.startswith("too short: 3 good looks")
     assert "could not look in time" in replace(seen, unknown=5e8).doubt_of_program
-
-
-def test_the_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "x.png"
-    USAGE.plot().savefig(path)
-    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_json_and_back() -> None:

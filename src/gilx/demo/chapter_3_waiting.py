@@ -19,7 +19,6 @@ from gilx.demo.chapter import (
     Chapter,
     ChapterTable,
     Effort,
-    Picture,
     Speedup,
     grouped,
     speedup_picture,
@@ -33,6 +32,8 @@ from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from gilx.rendering.bar_chart import BarChart
 
 __all__ = ["Beside", "Waiting", "read_file", "read_reply"]
 
@@ -261,7 +262,7 @@ class Waiting(Chapter):
             )
         return said
 
-    def picture(self) -> Picture:
+    def picture(self) -> BarChart:
         """Return the speedups."""
         return speedup_picture(self.waits)
 

@@ -15,6 +15,7 @@ from gilx.records import from_json, render, to_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gilx.rendering.picture import Picture
     from gilx.sampling.prediction import Prediction
 
 __all__ = ["FirstCall", "GilUsage", "ThreadShare", "shares_shown"]
@@ -370,16 +371,17 @@ class GilUsage:
         )
         return replace(found, handover_hold=handover_hold)
 
-    def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
-        """Draw each thread's share of the time, and return matplotlib's Figure.
+    def plot(self) -> Picture:
+        """Return a picture of each thread's share of the time.
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed; the extra ``plot`` has it.
+        MissingExtraError
+            The extra ``plot`` is not installed.
 
         """
-        return render(self, "plot")
+        picture: Picture = render(self, "plot")
+        return picture
 
     def _repr_html_(self) -> str:
         rows = "".join(

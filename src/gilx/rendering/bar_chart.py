@@ -1,44 +1,92 @@
-"""A chapter's picture on a page: bars with their intervals and marks."""
+"""Chart of bars with their intervals and marks."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from gilx.demo.chapter import IDEAL, shown
 from gilx.rendering.html_page import Figure
-from gilx.rendering.vega_lite import above, colours, data, lane, tooltip
+from gilx.rendering.picture import Picture
+from gilx.rendering.vega_lite import LANE, above, colours, data, lane, tooltip
 
-if TYPE_CHECKING:
-    from gilx.demo.chapter import Bar, Picture
-
-__all__ = ["bars_figure"]
-
-_LANE = 56  # pixels, with the name above it
+__all__ = ["Bar", "BarChart", "bars_figure", "bars_picture"]
 
 
-def bars_figure(picture: Picture, caption: str) -> Figure:
+@dataclass(frozen=True)
+class Bar:
+    """Bar with its name. A value that is not finite is not drawn."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    mark: float | None = None
+    """Drawn across the bar: the ceiling."""
+    ideal: float | None = None
+    """Drawn likewise: as many times as fast as there are workers."""
+
+    @property
+    def label(self) -> str:
+        """The name and the value, which a bar of no length does not show."""
+        return f"{self.name}: {shown(self.value)}"
+
+
+def shown(value: float) -> str:
+    """Return a bar's value for people, with zeros at the end: 1.00 beside 1.96."""
+    if not math.isfinite(value):
+        return "unknown"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}"
+
+
+IDEAL = "ideal: as many times as there are workers"
+"""Meaning of `Bar.ideal`, for people."""
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Bars that share an axis."""
+
+    unit: str
+    bars: tuple[Bar, ...]
+    mark: str = ""
+    """Meaning of the bars' marks."""
+
+
+def bars_picture(chart: BarChart, title: str) -> Picture:
+    """Return bars as a picture.
+
+    Raises
+    ------
+    MissingExtraError
+        The extra ``plot`` is not installed.
+
+    """
+    labels = "; ".join(bar.label for bar in chart.bars)
+    return Picture.of(bars_figure(chart, f"{chart.unit}: {labels}"), title)
+
+
+def bars_figure(chart: BarChart, caption: str) -> Figure:
     """Return bars, one below the other, as a figure of a page.
 
     Parameters
     ----------
-    picture : Picture
+    chart : BarChart
         At least one bar.
     caption : str
         What it shows.
 
     """
-    rows = [_row(place, bar) for place, bar in enumerate(picture.bars)]
-    meanings = {"bar": picture.unit}
-    if any(bar.interval is not None for bar in picture.bars):
+    rows = [_row(place, bar) for place, bar in enumerate(chart.bars)]
+    meanings = {"bar": chart.unit}
+    if any(bar.interval is not None for bar in chart.bars):
         meanings["ink"] = "interval at 95 %"
-    if any(bar.mark is not None for bar in picture.bars):
-        meanings["ceiling"] = picture.mark
-    if any(bar.ideal is not None for bar in picture.bars):
+    if any(bar.mark is not None for bar in chart.bars):
+        meanings["ceiling"] = chart.mark
+    if any(bar.ideal is not None for bar in chart.bars):
         meanings["ideal"] = IDEAL
-    tips = tooltip(label=picture.unit, interval="95 %")
+    tips = tooltip(label=chart.unit, interval="95 %")
     if "ceiling" in meanings:
-        tips += tooltip(best=picture.mark)
+        tips += tooltip(best=chart.mark)
     numbers = [
         number
         for row in rows
@@ -67,7 +115,7 @@ def bars_figure(picture: Picture, caption: str) -> Figure:
                 "x": {
                     "field": field,
                     "type": "quantitative",
-                    "title": picture.unit,
+                    "title": chart.unit,
                     "scale": {"domain": [0, most], "nice": True},
                     "axis": {"tickCount": {"expr": "width / 70"}},
                 },
@@ -85,7 +133,7 @@ def bars_figure(picture: Picture, caption: str) -> Figure:
         if any(row[field] is not None for row in rows)
     ]
     layers.append({"data": data(rows), **above("label", "lane")})
-    spec = {"width": "container", "height": _LANE * len(rows), "layer": layers}
+    spec = {"width": "container", "height": LANE * len(rows), "layer": layers}
     return Figure(caption, spec)
 
 
