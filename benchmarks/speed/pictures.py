@@ -14,7 +14,7 @@ from gilx.errors import ArgumentError, MissingExtraError
 from gilx.rendering import html_page
 from gilx.rendering.picture import Picture
 from gilx.rendering.vega_library import check_library
-from gilx.rendering.vega_lite import data
+from gilx.rendering.vega_lite import layer, number
 
 if TYPE_CHECKING:
     from figures import Figure
@@ -90,16 +90,11 @@ def _picture(results: Results, part: str) -> Picture | None:
 
 def _panel(part: str, name: str, lines: dict[str, Figure]) -> dict[str, Any]:
     """Return figures below each other, with what is wanted of them."""
-    rows = [
-        {
-            "line": line,
-            "value": figure.value,
-            # Without an interval: the point alone.
-            "low": figure.low if math.isfinite(figure.high - figure.low) else None,
-            "high": figure.high if math.isfinite(figure.high - figure.low) else None,
-        }
-        for line, figure in lines.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for line, figure in lines.items():
+        known_ends = math.isfinite(figure.high - figure.low)
+        low, high = (figure.low, figure.high) if known_ends else (None, None)
+        rows.append({"line": line, "value": figure.value, "low": low, "high": high})
     goals = [
         {"line": line, "value": goal.wanted}
         for line, figure in lines.items()
@@ -114,59 +109,28 @@ def _panel(part: str, name: str, lines: dict[str, Figure]) -> dict[str, Any]:
     ratios = name in ("ratio", *(figure.name for figure in lines.values()))
     one = [{"value": 1}] if ratios else []
     colour = f"$line{_COLOURS.get(part, 5)}"
-    x = {
-        "type": "quantitative",
-        "title": None,
-        "scale": {
-            "type": "log" if wide else "linear",
-            "zero": False,
-            "nice": False,
-            "padding": 14,
-        },
-        "axis": {"tickCount": 6},
-    }
-    y: dict[str, Any] = {
-        "field": "line",
-        "type": "nominal",
-        "sort": list(lines),
-        "title": None,
-    }
-    y["axis"] = {"labelLimit": 0}  # names in full
-    hollow = {"condition": {"test": "datum.high === null", "value": "$paper"}}
-    parts: list[tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]] = [
-        (one, {"type": "rule", "color": "$ideal", "strokeDash": [2, 3]}, {}),
-        (
-            [row for row in rows if row["high"] is not None],
-            {
-                "type": "errorbar",
-                "color": colour,
-                "ticks": {"size": 8},
-                "rule": {"size": 2},
-            },
-            {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}},
-        ),
-        (
-            goals,
-            {"type": "tick", "color": "$ink", "thickness": 2, "height": 16, "opacity": 1},
-            {"y": y},
-        ),
-        (
-            rows,
-            {"type": "point", "size": 40, "color": colour, "opacity": 1},
-            {"y": y, "fill": {**hollow, "value": colour}},
-        ),
+    scale: dict[str, Any] = {"type": "log" if wide else "linear", "zero": False}
+    scale |= {"nice": False, "padding": 14}
+    names = {"field": "line", "type": "nominal", "sort": list(lines), "title": None}
+    y = {**names, "axis": {"labelLimit": 0}}  # names in full
+    x, begin = (
+        number(each, None, {"tickCount": 6}, **scale) for each in ("value", "low")
+    )
+    hollow = {"test": "datum.high === null", "value": "$paper"}
+    fill = {"condition": hollow, "value": colour}
+    ends = {"x": begin, "x2": {"field": "high"}, "y": y}
+    known = [row for row in rows if row["high"] is not None]
+    goal_look = {"color": "$ink", "thickness": 2, "height": 16, "opacity": 1}
+    point_look = {"color": colour, "size": 40, "opacity": 1}
+    parts = [
+        layer(one, "rule", {"x": x}, color="$ideal", strokeDash=[2, 3]),
+        layer(known, "errorbar", ends, color=colour, ticks={"size": 8}, rule={"size": 2}),
+        layer(goals, "tick", {"x": x, "y": y}, **goal_look),
+        layer(rows, "point", {"x": x, "y": y, "fill": fill}, **point_look),
     ]
     return {
         "title": {"text": name, "fontSize": 12, "offset": 6},
         "width": 520,
         "height": 22 * len(lines),
-        "layer": [
-            {
-                "data": data(values),
-                "mark": mark,
-                "encoding": {"x": {**x, "field": "value"}, **encoding},
-            }
-            for values, mark, encoding in parts
-            if values
-        ],
+        "layer": [part for part in parts if part["data"]["values"]],
     }

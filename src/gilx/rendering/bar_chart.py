@@ -8,7 +8,7 @@ from typing import Any
 
 from gilx.rendering.html_page import Figure
 from gilx.rendering.picture import Picture
-from gilx.rendering.vega_lite import LANE, above, colours, data, lane, tooltip
+from gilx.rendering.vega_lite import LANE, above, colours, lane, layer, number, tooltip
 
 __all__ = ["Bar", "BarChart", "bars_figure", "bars_picture"]
 
@@ -84,55 +84,35 @@ def bars_figure(chart: BarChart, caption: str) -> Figure:
         meanings["ceiling"] = chart.mark
     if any(bar.ideal is not None for bar in chart.bars):
         meanings["ideal"] = IDEAL
-    tips = tooltip(label=chart.unit, interval="95 %")
+    titles = {"label": chart.unit, "interval": "95 %"}
     if "ceiling" in meanings:
-        tips += tooltip(best=chart.mark)
-    numbers = [
-        number
-        for row in rows
-        for field in ("value", "high", "mark", "ideal")
-        if (number := row[field]) is not None
-    ]
+        titles["best"] = chart.mark
+    fields = ("value", "high", "mark", "ideal")
+    numbers = [row[field] for row in rows for field in fields if row[field] is not None]
     most = max(numbers, default=0) or 1  # where all are 0 there is an axis nonetheless
+    ticks = {"tickCount": {"expr": "width / 70"}}
     below = {"yOffset": 8}  # the name
-    across = {"type": "tick", "orient": "vertical", "size": 30, "opacity": 1, **below}
-    parts: tuple[tuple[dict[str, Any], str, str, dict[str, Any]], ...] = (
-        ({"type": "bar", "height": 22, **below}, "bar", "value", {}),
-        ({**across, "thickness": 2}, "ideal", "ideal", {}),
-        ({**across, "thickness": 4}, "ceiling", "mark", {}),
-        (
-            {"type": "rule", "strokeWidth": 2, "y2Offset": 8, **below},
-            "ink",
-            "low",
-            {"x2": {"field": "high"}},
-        ),
+    across = {"orient": "vertical", "size": 30, "opacity": 1, **below}
+    parts: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+        ("bar", "bar", "value", {"height": 22, **below}),
+        ("tick", "ideal", "ideal", {"thickness": 2, **across}),
+        ("tick", "ceiling", "mark", {"thickness": 4, **across}),
+        ("rule", "ink", "low", {"strokeWidth": 2, "y2Offset": 8, **below}),
     )
-    layers: list[dict[str, Any]] = [
-        {
-            "data": data([row for row in rows if row[field] is not None]),
-            "mark": mark,
-            "encoding": {
-                "x": {
-                    "field": field,
-                    "type": "quantitative",
-                    "title": chart.unit,
-                    "scale": {"domain": [0, most], "nice": True},
-                    "axis": {"tickCount": {"expr": "width / 70"}},
-                },
-                **more,
-                "y": lane("lane"),
-                "color": {
-                    "datum": meanings[colour],
-                    "type": "nominal",
-                    "scale": colours(**meanings),
-                },
-                "tooltip": tips,
-            },
+    layers = []
+    for mark, colour, field, look in parts:
+        drawn = [row for row in rows if row[field] is not None]
+        if not drawn:
+            continue
+        encoding = {
+            "x": number(field, chart.unit, ticks, domain=[0, most], nice=True),
+            **({"x2": {"field": "high"}} if field == "low" else {}),
+            "y": lane(),
+            "color": {"datum": meanings[colour], "scale": colours(meanings)},
+            "tooltip": tooltip(titles),
         }
-        for mark, colour, field, more in parts
-        if any(row[field] is not None for row in rows)
-    ]
-    layers.append({"data": data(rows), **above("label", "lane")})
+        layers.append(layer(drawn, mark, encoding, **look))
+    layers.append(above(rows, "label"))
     spec = {"width": "container", "height": LANE * len(rows), "layer": layers}
     return Figure(caption, spec)
 

@@ -19,7 +19,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from gilx.rendering.vega_library import library
-from gilx.rendering.vega_lite import CONFIG
+from gilx.rendering.vega_lite import LOOK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -134,7 +134,7 @@ class Figure:
 
     def drawing(self) -> dict[str, Any]:
         """Return the specification with the look of all charts."""
-        return {**self.spec, "config": CONFIG}
+        return {**self.spec, "config": LOOK}
 
     def html(self, numbers: Iterator[int]) -> str:
         """Return it as HTML."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gilx.rendering.html_page import Figure
 from gilx.rendering.picture import Picture
 from gilx.rendering.report_text import COLUMNS, cells
-from gilx.rendering.vega_lite import data, tooltip
+from gilx.rendering.vega_lite import layer, number, tooltip
 
 if TYPE_CHECKING:
     from gilx.speedup.report import Report, ReportRow
@@ -37,123 +37,67 @@ def figure_of(report: Report) -> Figure:
         if row.speedup.known:
             shift = _APART * (lines.index(line_of(row)) - (len(lines) - 1) / 2)
             points.append({**_point(row), "x": row.workers + shift})
-    x: dict[str, Any] = {
-        "field": "x",
-        "type": "quantitative",
-        "title": "workers",
-        "scale": {"domain": [0.8, most + 0.3], "nice": False, "zero": False},
-        "axis": {
-            "values": sorted({1, *(row.workers for row in report.rows)}),
-            "format": "d",
-            "grid": False,
-        },
-    }
+    values = sorted({1, *(row.workers for row in report.rows)})
+    axis = {"values": values, "format": "d", "grid": False}
+    ends = [0.8, most + 0.3]
+    x = number("x", "workers", axis, domain=ends, nice=False, zero=False)
     words = (
         "Speedup against workers. Bars: intervals at 95 %; hollow points have none."
         " Dashed, in the same colour: the ceiling. Grey: the ideal"
     )
-    straight = [_straight((1, most), (1, most), x, dash=[])]
+    straight = [_straight([(1, 1), (most, most)], x, dash=[])]
     cpus = report.environment.usable_cpus
     if cpus < most:
         words += f", and dotted the {cpus} usable CPU{'s' if cpus != 1 else ''}"
-        straight.append(_straight((0.8, most + 0.3), (cpus, cpus), x, dash=[2, 3]))
+        straight.append(_straight([(end, cpus) for end in ends], x, dash=[2, 3]))
     layers = straight + (_layers(points, x) if points else [])
     return Figure(f"{words}.", {"width": "container", "height": 360, "layer": layers})
 
 
 def _straight(
-    x_ends: tuple[float, float],
-    y_ends: tuple[float, float],
-    x: dict[str, Any],
-    dash: list[int],
+    ends: list[tuple[float, float]], x: dict[str, Any], dash: list[int]
 ) -> dict[str, Any]:
     """Return a layer with a grey line."""
-    ends = [{"x": at, "y": up} for at, up in zip(x_ends, y_ends, strict=True)]
-    return {
-        "data": data(ends),
-        "mark": {
-            "type": "line",
-            "color": "$ideal",
-            "strokeWidth": 1.5,
-            "strokeDash": dash,
-        },
-        "encoding": {"x": x, "y": _up("y")},
-    }
+    look = {"color": "$ideal", "strokeWidth": 1.5, "strokeDash": dash}
+    rows = [{"x": at, "y": up} for at, up in ends]
+    return layer(rows, "line", {"x": x, "y": _up("y")}, **look)
 
 
 def _layers(points: list[dict[str, Any]], x: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the layers of all targets, variants and pools: ceilings below speedups."""
     # Their names stand in the data only, in which no text has a meaning.
     line = {"field": "line", "type": "nominal", "sort": None}
-    colour = {
-        **line,
-        "scale": {"range": [f"$line{number}" for number in range(1, _COLOURS + 1)]},
-    }
-    shape = {**line, "scale": {"range": _SHAPES}}
-    shared = {"x": x, "color": colour}
-    tips = {
-        "tooltip": tooltip(
-            line="of",
-            workers="workers",
-            speedup="speedup",
-            interval="95 %",
-            best="ceiling",
-            reading="reading",
-        )
+    colours = [f"$line{number}" for number in range(1, _COLOURS + 1)]
+    colour: dict[str, Any] = {**line, "scale": {"range": colours}}
+    # Hollow: of these nothing is known but the point.
+    hollow = {"test": "datum.high === null", "value": "$paper"}
+    titles = {"line": "of", "workers": "workers", "speedup": "speedup"}
+    titles |= {"interval": "95 %", "best": "ceiling", "reading": "reading"}
+    tips = {"tooltip": tooltip(titles)}
+    value: dict[str, Any] = {"x": x, "color": colour, "y": _up("value")}
+    ceiling = {**value, "y": _up("ceiling")}
+    interval = {**value, "y": _up("low"), "y2": {"field": "high"}}
+    point = {
+        **value,
+        "shape": {**line, "scale": {"range": _SHAPES}},
+        "fill": {**colour, "condition": hollow, "legend": None},
+        **tips,
     }
     known = [point for point in points if point["high"] is not None]
-    parts: list[tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]] = [
-        (
-            points,
-            {"type": "line", "strokeDash": [6, 4], "strokeWidth": 1.5, "opacity": 0.8},
-            {"y": _up("ceiling")},
-        ),
-        (
-            points,
-            {"type": "tick", "orient": "horizontal", "size": 22, "thickness": 2},
-            {"y": _up("ceiling"), **tips},
-        ),
-        (points, {"type": "line", "strokeWidth": 2}, {"y": _up("value")}),
-        (
-            known,
-            {"type": "errorbar", "ticks": {"size": 10}, "rule": {"size": 2}},
-            {"y": _up("low"), "y2": {"field": "high"}},
-        ),
-        (
-            points,
-            {
-                "type": "point",
-                "size": 90,
-                "strokeWidth": 2,
-                "opacity": 1,
-                "filled": False,
-            },
-            {
-                "y": _up("value"),
-                "shape": shape,
-                # Hollow: of these nothing is known but the point.
-                "fill": {
-                    "condition": {"test": "datum.high === null", "value": "$paper"},
-                    **{key: colour[key] for key in ("field", "type", "sort", "scale")},
-                    "legend": None,
-                },
-                **tips,
-            },
-        ),
-    ]
+    dashed = {"strokeDash": [6, 4], "strokeWidth": 1.5, "opacity": 0.8}
+    across = {"orient": "horizontal", "size": 22, "thickness": 2}
+    dot = {"size": 90, "strokeWidth": 2, "opacity": 1, "filled": False}
     return [
-        {"data": data(rows), "mark": mark, "encoding": {**shared, **encoding}}
-        for rows, mark, encoding in parts
+        layer(points, "line", ceiling, **dashed),
+        layer(points, "tick", {**ceiling, **tips}, **across),
+        layer(points, "line", value, strokeWidth=2),
+        layer(known, "errorbar", interval, ticks={"size": 10}, rule={"size": 2}),
+        layer(points, "point", point, **dot),
     ]
 
 
 def _up(field: str) -> dict[str, Any]:
-    return {
-        "field": field,
-        "type": "quantitative",
-        "title": "speedup (serial time / parallel time)",
-        "scale": {"zero": True},
-    }
+    return number(field, "speedup (serial time / parallel time)", zero=True)
 
 
 def line_of(row: ReportRow) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilx.rendering.html_page import Figure
 from gilx.rendering.picture import Picture
-from gilx.rendering.vega_lite import LANE, above, colours, data, lane
+from gilx.rendering.vega_lite import LANE, above, colours, lane, layer, number, tooltip
 from gilx.sampling.thread_states import STATES
 
 if TYPE_CHECKING:
@@ -59,49 +59,32 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
         for span in one.spans
     ]
     whole = timeline.since / size, max(timeline.wall, timeline.since + 1e-9) / size
-    meanings = {name: STATES[name][0] for name in states_of(timeline)}
+    meanings: dict[str, str] = {name: STATES[name][0] for name in states_of(timeline)}
+    seen = [{"expr": "shown[0]"}, {"expr": "shown[1]"}]
+    axis = {"grid": False, "tickCount": {"expr": "width / 90"}}
+    titles = {"name": "thread", "state": "was", "at": "from", "length": "for"}
+    encoding = {
+        "x": number("begin", f"time ({unit})", axis, domain=seen, nice=False, zero=False),
+        "x2": {"field": "end"},
+        "y": lane(),
+        "color": {
+            "field": "state",
+            "type": "nominal",
+            "scale": colours(meanings),
+            "legend": {} if meanings else None,
+        },
+        "tooltip": tooltip(titles),
+    }
+    bars = layer(spans, "rect", encoding, height=24, yOffset=8, clip=True)
+    bars["transform"] = [
+        _words("at", "format(datum.begin, '.6~r')", unit),
+        _words("length", "format(datum.end - datum.begin, '.3~r')", unit),
+    ]
     spec = {
         "width": "container",
         "height": LANE * max(1, len(timeline.lanes)),
         "params": [{"name": "shown", "value": list(whole)}],
-        "layer": [
-            {
-                "data": data(spans),
-                "mark": {"type": "rect", "height": 24, "yOffset": 8, "clip": True},
-                "transform": [
-                    _words("at", "format(datum.begin, '.6~r')", unit),
-                    _words("length", "format(datum.end - datum.begin, '.3~r')", unit),
-                ],
-                "encoding": {
-                    "x": {
-                        "field": "begin",
-                        "type": "quantitative",
-                        "title": f"time ({unit})",
-                        "scale": {
-                            "domain": [{"expr": "shown[0]"}, {"expr": "shown[1]"}],
-                            "nice": False,
-                            "zero": False,
-                        },
-                        "axis": {"grid": False, "tickCount": {"expr": "width / 90"}},
-                    },
-                    "x2": {"field": "end"},
-                    "y": lane("lane"),
-                    "color": {
-                        "field": "state",
-                        "type": "nominal",
-                        "scale": colours(**meanings),
-                        "legend": {} if meanings else None,
-                    },
-                    "tooltip": [
-                        {"field": "name", "title": "thread"},
-                        {"field": "state", "title": "was"},
-                        {"field": "at", "title": "from"},
-                        {"field": "length", "title": "for"},
-                    ],
-                },
-            },
-            {"data": data(names), **above("name", "lane")},
-        ],
+        "layer": [bars, above(names, "name")],
     }
     return Figure(caption, spec, whole, unit)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gilx.formatting import percent
 from gilx.rendering.html_page import Figure
 from gilx.rendering.picture import Picture
-from gilx.rendering.vega_lite import LANE, above, data, lane
+from gilx.rendering.vega_lite import LANE, above, lane, layer, number
 from gilx.sampling.usage import shares_shown
 
 if TYPE_CHECKING:
@@ -28,32 +28,17 @@ def _figure(usage: GilUsage) -> Figure:
         {"lane": place, "label": f"{name}: {percent(held)}", "held": 100 * held}
         for place, (name, held) in enumerate(shares)
     ]
-    bars = {
-        "mark": {"type": "bar", "height": 22, "yOffset": 8},
-        "encoding": {
-            "x": {
-                "field": "held",
-                "type": "quantitative",
-                "title": "% of the time, holding the GIL",
-                "scale": {"domain": [0, 100]},
-                "axis": {"tickCount": {"expr": "width / 70"}},
-            },
-            "y": lane("lane"),
-            "color": {
-                "condition": {
-                    "test": f"datum.lane == {len(rows) - 1}",
-                    "value": "$waiting",
-                },
-                "value": "$holding",
-            },
-        },
+    nobody = {"test": f"datum.lane == {len(rows) - 1}", "value": "$waiting"}
+    ticks = {"tickCount": {"expr": "width / 70"}}
+    encoding = {
+        "x": number("held", "% of the time, holding the GIL", ticks, domain=[0, 100]),
+        "y": lane(),
+        "color": {"condition": nobody, "value": "$holding"},
     }
+    bars = layer(rows, "bar", encoding, height=22, yOffset=8)
+    spec = {"width": "container", "height": LANE * len(rows)}
+    labels = "; ".join(str(row["label"]) for row in rows)
     return Figure(
-        f"Time holding the GIL: {'; '.join(str(row['label']) for row in rows)}",
-        {
-            "width": "container",
-            "height": LANE * len(rows),
-            "data": data(rows),
-            "layer": [bars, above("label", "lane")],
-        },
+        f"Time holding the GIL: {labels}",
+        {**spec, "layer": [bars, above(rows, "label")]},
     )
