@@ -301,7 +301,7 @@ def neighbours(session: nox.Session) -> None:
     ]
     unit = [
         f"tests/unit/test_{name}.py"
-        for name in ("audit", "demo_output_directory", "report", "timeline", "usage")
+        for name in ("audit", "demo_output_directory", "pictures", "report")
     ]
     run_pytest(session, ["tests/docs", *integration, *unit], ALL)
 

@@ -1,6 +1,6 @@
 """Draw the README's picture from a run on this machine: python docs/make_pictures.py.
 
-It takes some seconds, wants a machine with nothing else to do, and needs matplotlib.
+It takes some seconds on a machine with nothing else to do, and needs the extra ``plot``.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gilx.demo.demo_record import tell
-from gilx.demo.output_directory import draw
+from gilx.rendering.bar_chart import bars_picture
 
 PLACE = Path(__file__).with_name("pictures") / "held_and_released.png"
 
@@ -19,7 +19,7 @@ def main() -> None:
     assert chapter is not None
     PLACE.parent.mkdir(exist_ok=True)
     title = "A kernel on two threads, holding the GIL and releasing it"
-    draw(chapter.picture(), title).savefig(PLACE, dpi=100)
+    bars_picture(chapter.picture(), title).save(PLACE)
 
 
 if __name__ == "__main__":

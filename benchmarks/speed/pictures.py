@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 from goals import GOALS
 from parts import PARTS
 
-from gilx.cli.file_options import save_figure
-from gilx.errors import ArgumentError
-from gilx.rendering.matplotlib_figure import new_figure
+from gilx.cli.file_options import save_picture
+from gilx.errors import ArgumentError, MissingExtraError
+from gilx.rendering import html_page
+from gilx.rendering.picture import Picture
+from gilx.rendering.vega_library import check_library
+from gilx.rendering.vega_lite import layer, number
 
 if TYPE_CHECKING:
     from figures import Figure
@@ -19,17 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["can_draw", "draw"]
 
-_COLOURS = {"kernels": "C0", "growth": "C1", "scaling": "C2", "startup": "C3"}
+_COLOURS = {"kernels": 1, "growth": 2, "scaling": 3, "startup": 4}
+_CAPTION = (
+    "Medians with intervals at 95 %; hollow points have none. Upright strokes: goals."
+)
 
 
 def can_draw() -> None:
     """Raise an `ArgumentError` if there is nothing to draw with: before any measuring."""
     try:
-        new_figure(1, 1)
-    except ImportError:
-        raise ArgumentError(
-            "--pictures: expected matplotlib to be installed (the extra plot has it)"
-        ) from None
+        check_library("plot")
+    except MissingExtraError as error:
+        raise ArgumentError(f"--pictures: {error}") from None
 
 
 def draw(results: Results, folder: str) -> list[Path]:
@@ -38,7 +42,7 @@ def draw(results: Results, folder: str) -> list[Path]:
     Raises
     ------
     ArgumentError
-        matplotlib is not installed, or a file can't be written.
+        The library that draws is not installed, or a file can't be written.
 
     """
     can_draw()
@@ -53,12 +57,12 @@ def draw(results: Results, folder: str) -> list[Path]:
         picture = _picture(results, name)
         if picture is not None:
             path = Path(folder, f"{name}.png")
-            save_figure("--pictures", str(path), picture)
+            save_picture("--pictures", str(path), picture)
             drawn.append(path)
     return drawn
 
 
-def _picture(results: Results, part: str) -> Any | None:  # noqa: ANN401 - matplotlib's
+def _picture(results: Results, part: str) -> Picture | None:
     """Return the picture of a part, one panel for each figure; None if it has none."""
     panels: dict[str, dict[str, Figure]] = {}
     for piece in results.pieces:
@@ -76,56 +80,57 @@ def _picture(results: Results, part: str) -> Any | None:  # noqa: ANN401 - matpl
             panels.setdefault(panel, {})[line] = figure
     if not panels:
         return None
-    heights = [len(lines) + 2 for lines in panels.values()]
-    drawing = new_figure(8, 0.22 * sum(heights) + 0.6)
-    all_axes = drawing.subplots(
-        len(panels), squeeze=False, gridspec_kw={"height_ratios": heights}
-    )[:, 0]
-    for axes, (name, lines) in zip(all_axes, panels.items(), strict=True):
-        _panel(axes, part, name, lines)
-    drawing.suptitle(
-        f"{PARTS[part].title}. {results.machine.environment.summary()}",
-        fontsize="x-small",
-        color="0.4",
+    spec = {"vconcat": [_panel(part, name, lines) for name, lines in panels.items()]}
+    return Picture.of(
+        html_page.Figure(_CAPTION, spec),
+        PARTS[part].title,
+        f"{_CAPTION} {results.machine.environment.summary()}",
     )
-    return drawing
 
 
-def _panel(
-    axes: Any,  # noqa: ANN401 - matplotlib's
-    part: str,
-    name: str,
-    lines: dict[str, Figure],
-) -> None:
-    """Draw figures below each other, with what is wanted of them."""
-    for place, (line, figure) in enumerate(lines.items()):
-        known = math.isfinite(figure.low) and math.isfinite(figure.high)
-        sides = [[figure.value - figure.low], [figure.high - figure.value]]
-        axes.errorbar(
-            [figure.value],
-            [place],
-            xerr=sides if known else None,
-            marker="o",
-            markersize=4,
-            capsize=3,
-            color=_COLOURS.get(part, "C4"),
-            markerfacecolor=None if known else "white",
-        )
-        for goal in GOALS:
-            asked = goal.part == part and not goal.mean
-            if (
-                asked
-                and goal.figure == figure.name
-                and (line in goal.subjects or goal.subjects == ("",))
-            ):
-                axes.plot([goal.wanted], [place], marker="|", markersize=12, color="0.4")
-    axes.set_yticks(range(len(lines)), list(lines), fontsize="x-small")
-    axes.set_ylim(len(lines) - 0.5, -0.5)
+def _panel(part: str, name: str, lines: dict[str, Figure]) -> dict[str, Any]:
+    """Return figures below each other, with what is wanted of them."""
+    rows: list[dict[str, Any]] = []
+    for line, figure in lines.items():
+        known_ends = math.isfinite(figure.high - figure.low)
+        low, high = (figure.low, figure.high) if known_ends else (None, None)
+        rows.append({"line": line, "value": figure.value, "low": low, "high": high})
+    goals = [
+        {"line": line, "value": goal.wanted}
+        for line, figure in lines.items()
+        for goal in GOALS
+        if goal.part == part
+        and not goal.mean
+        and goal.figure == figure.name
+        and (line in goal.subjects or goal.subjects == ("",))
+    ]
     values = [figure.value for figure in lines.values()]
-    if min(values) > 0 and max(values) / min(values) > 5:
-        axes.set_xscale("log")
-    if name in ("ratio", *(f.name for f in lines.values())):
-        axes.axvline(1, color="0.8", linewidth=1, zorder=0)
-    axes.set_title(name, fontsize="small", loc="left")
-    axes.tick_params(axis="x", labelsize="x-small")
-    axes.grid(visible=True, axis="x", color="0.92")
+    wide = min(values) > 0 and max(values) / min(values) > 5
+    ratios = name in ("ratio", *(figure.name for figure in lines.values()))
+    one = [{"value": 1}] if ratios else []
+    colour = f"$line{_COLOURS.get(part, 5)}"
+    scale: dict[str, Any] = {"type": "log" if wide else "linear", "zero": False}
+    scale |= {"nice": False, "padding": 14}
+    names = {"field": "line", "type": "nominal", "sort": list(lines), "title": None}
+    y = {**names, "axis": {"labelLimit": 0}}  # names in full
+    x, begin = (
+        number(each, None, {"tickCount": 6}, **scale) for each in ("value", "low")
+    )
+    hollow = {"test": "datum.high === null", "value": "$paper"}
+    fill = {"condition": hollow, "value": colour}
+    ends = {"x": begin, "x2": {"field": "high"}, "y": y}
+    known = [row for row in rows if row["high"] is not None]
+    goal_look = {"color": "$ink", "thickness": 2, "height": 16, "opacity": 1}
+    point_look = {"color": colour, "size": 40, "opacity": 1}
+    parts = [
+        layer(one, "rule", {"x": x}, color="$ideal", strokeDash=[2, 3]),
+        layer(known, "errorbar", ends, color=colour, ticks={"size": 8}, rule={"size": 2}),
+        layer(goals, "tick", {"x": x, "y": y}, **goal_look),
+        layer(rows, "point", {"x": x, "y": y, "fill": fill}, **point_look),
+    ]
+    return {
+        "title": {"text": name, "fontSize": 12, "offset": 6},
+        "width": 520,
+        "height": 22 * len(lines),
+        "layer": [part for part in parts if part["data"]["values"]],
+    }

@@ -322,7 +322,7 @@ def test_the_page_is_made_of_a_file(
 
 
 def test_pictures(full: Results, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("vl_convert")
     drawn = pictures.draw(full, str(tmp_path / "pictures"))
     assert {path.stem for path in drawn} == {*parts.PARTS} - {"region"}  # has no goals
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in drawn)

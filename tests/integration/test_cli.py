@@ -215,15 +215,6 @@ def test_measure_writes_what_is_asked_for(tmp_path: Path) -> None:
     assert gilx.Report.from_json(done.stdout).rows[1].comparison.blocks == 6
 
 
-def test_measure_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "a.png"
-    words = ("measure", "zlib:crc32", f"{bytes(5_000)!r}", "--blocks", "1")
-    done = run_here(capsys, *words, "--budget", "0.5", "--plot", str(path))
-    assert done.returncode == 0, done.stderr
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
 def test_measure_of_too_much_for_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
     done = run_here(capsys, "measure", "time:sleep", "0.1", "--budget", "0.01")
     assert done.returncode == 1

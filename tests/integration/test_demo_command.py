@@ -71,7 +71,7 @@ def command(
 @pytest.mark.timeout(300)
 def test_the_whole_story(tmp_path: Path) -> None:
     done = command("--save", "new", cwd=tmp_path, timeout=280, COLUMNS="80")
-    if importlib.util.find_spec("matplotlib") is None:
+    if importlib.util.find_spec("vl_convert") is None:
         assert done.returncode == 1
         assert done.stderr == f"gilx demo: save: {demo._NO_PICTURES}\n"
         pictures = []
@@ -146,10 +146,10 @@ def test_on_one_cpu(tmp_path: Path) -> None:
     assert "that makes it rare, not safe" in words
 
 
-def test_without_pandas_and_matplotlib(tmp_path: Path) -> None:
+def test_without_pandas_and_vl_convert(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
-        "for name in ('pandas', 'matplotlib', 'threadpoolctl'):\n"
+        "for name in ('pandas', 'vl_convert', 'threadpoolctl'):\n"
         "    sys.modules[name] = None\n"
     )
     words = ("--chapter", "5", "--save", "new")

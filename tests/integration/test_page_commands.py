@@ -67,12 +67,12 @@ def test_the_demo_without_the_library_tells_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_plot_without_matplotlib_is_one_line(tmp_path: Path) -> None:
+def test_a_picture_without_the_library_is_one_line(tmp_path: Path) -> None:
     words = ("measure", "time:sleep", "0.001", "--blocks", "1", "--plot", "x.png")
-    done = gilx(*words, cwd=tmp_path, blocked="matplotlib matplotlib.figure")
+    done = gilx(*words, cwd=tmp_path, blocked="vl_convert")
     assert done.returncode == 1
     assert done.stderr == (
-        "gilx measure: plot() needs matplotlib: pip install 'gilx[plot]'\n"
+        "gilx measure: no picture without vl-convert: pip install 'gilx[plot]'\n"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -200,15 +200,3 @@ def test_csv_and_pandas() -> None:
     frame = REPORT.to_pandas()
     assert isinstance(frame, pandas.DataFrame)
     assert frame.loc[0, "speedup"] == 1.05
-
-
-def test_the_picture(tmp_path: Any) -> None:
-    pytest.importorskip("matplotlib")
-    rows = [
-        changed(ROW, workers=n, speedup=Estimate(1 + n / 10, 1, 1.5)) for n in (1, 2, 4)
-    ]
-    rows += [changed(row, target="g", speedup=row.speedup.times(0.9)) for row in rows]
-    rows.append(changed(ROW, speedup=Estimate.unknown()))
-    path = tmp_path / "x.png"
-    replace(REPORT, rows=tuple(rows)).plot().savefig(path)
-    assert path.read_bytes().startswith(b"\x89PNG")

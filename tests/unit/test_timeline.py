@@ -194,10 +194,3 @@ def test_the_page_has_every_lane() -> None:
     page = TIMELINE._repr_html_()
     assert page.count("<tr>") == 3
     assert page.count("<rect") == 10
-
-
-def test_the_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "x.png"
-    TIMELINE.plot().savefig(path)
-    assert path.read_bytes().startswith(b"\x89PNG")

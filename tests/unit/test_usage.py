@@ -6,7 +6,7 @@ import json
 import random
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,10 +20,6 @@ from gilx.sampling.selftest import Check, KnownHold, judged
 from gilx.sampling.usage import ThreadShare
 from tests.markers import needs_linux
 from tests.unit.hold_sums import sums
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 pytestmark = [
     pytest.mark.concurrent_callers,
@@ -111,13 +107,6 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
 def test_thread_without_a_name_is_called_thread_once() -> None:
     usage = replace(USAGE, by_thread=(ThreadShare("thread 9", 9, 0.1),))
     assert "\n  thread 9: 10 %\n" in str(usage)
-
-
-def test_the_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "x.png"
-    USAGE.plot().savefig(path)
-    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_json_and_back() -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_NO_PICTURES = "no pictures without matplotlib: pip install 'gilx[plot]'"
+_NO_PICTURES = "no pictures without vl-convert: pip install 'gilx[plot]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save",
         metavar="DIR",
-        help="write text, JSON and, with matplotlib, a picture of each chapter into a"
+        help="write text, JSON and, with vl-convert, a picture of each chapter into a"
         " new directory",
     )
     parser.add_argument(
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print chapter by chapter, and save what is asked for."""
     check_json(options.json)
-    draws = importlib.util.find_spec("matplotlib") is not None
+    draws = importlib.util.find_spec("vl_convert") is not None
     lines: list[str] = []
     page = options.html is not None and _can_make_page(options.html)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from gilx import kernels
-from gilx.errors import ArgumentError, MissingExtraError
-from gilx.files import replacing, save_text
+from gilx.errors import ArgumentError
+from gilx.files import save_text
+from gilx.rendering.picture import picture_suffix
 from gilx.rendering.vega_library import check_library
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gilx.rendering.picture import Picture
 
 __all__ = [
     "add_json",
@@ -25,7 +27,7 @@ __all__ = [
     "print_or_save",
     "read_record",
     "save",
-    "save_figure",
+    "save_picture",
 ]
 
 _MOST_BYTES = 64_000_000
@@ -60,9 +62,9 @@ class _JsonFile(argparse.Action):
 
     def __init__(
         self,
-        *words: Any,  # noqa: ANN401 - as argparse has them
+        *words: Any,
         is_target: Callable[[str], bool],
-        **settings: Any,  # noqa: ANN401 - likewise
+        **settings: Any,
     ) -> None:
         super().__init__(*words, **settings)
         self._is_target = is_target
@@ -71,7 +73,7 @@ class _JsonFile(argparse.Action):
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: Any,  # noqa: ANN401 - a word
+        values: Any,
         option_string: str | None = None,
     ) -> None:
         """Store the word that follows the option."""
@@ -196,7 +198,7 @@ def check_page(name: str, path: str | None) -> None:
     """
     check_file(name, path)
     if path is not None:
-        check_library()
+        check_library("html")
 
 
 def check_picture(name: str, path: str | None) -> None:
@@ -207,14 +209,15 @@ def check_picture(name: str, path: str | None) -> None:
     Raises
     ------
     ArgumentError
-        As for `check_file`.
+        As for `check_file`; or the name does not end as one of a picture does.
     MissingExtraError
         The library that draws pictures is not installed.
 
     """
     check_file(name, path)
-    if path is not None and importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtraError("plot() needs matplotlib: pip install 'gilx[plot]'")
+    if path is not None:
+        picture_suffix(path, name)
+        check_library("plot")
 
 
 def save(name: str, path: str, text: str) -> None:
@@ -229,11 +232,7 @@ def save(name: str, path: str, text: str) -> None:
     _save(name, path, lambda: save_text(path, text))
 
 
-def save_figure(
-    name: str,
-    path: str,
-    figure: Any,  # noqa: ANN401 - matplotlib is not there for everyone
-) -> None:
+def save_picture(name: str, path: str, picture: Picture) -> None:
     """Write a picture to the file that the option `name` gives; its ending says how.
 
     Raises
@@ -242,12 +241,7 @@ def save_figure(
         It can't be written; what was there before still is.
 
     """
-
-    def write() -> None:
-        with replacing(path) as fresh:
-            figure.savefig(fresh, dpi=150)
-
-    _save(name, path, write)
+    _save(name, path, lambda: picture.save(path))
 
 
 def _save(name: str, path: str, write: Callable[[], None]) -> None:

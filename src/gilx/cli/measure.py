@@ -17,7 +17,7 @@ from gilx.cli.file_options import (
     check_page,
     check_picture,
     save,
-    save_figure,
+    save_picture,
 )
 from gilx.cli.option_types import number, whole_number, whole_numbers, words
 from gilx.cli.progress import show
@@ -162,6 +162,6 @@ def write(report: Report, options: argparse.Namespace, output: TextIO) -> None:
         elif path is not None:
             save(name, path, text())
     if options.plot is not None:
-        save_figure("plot", options.plot, report.plot())
+        save_picture("plot", options.plot, report.plot())
     if options.html is not None:
         save("html", options.html, report.to_html())

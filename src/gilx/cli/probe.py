@@ -15,7 +15,7 @@ from gilx.cli.file_options import (
     check_page,
     check_picture,
     save,
-    save_figure,
+    save_picture,
 )
 from gilx.cli.option_types import number, whole_number
 from gilx.cli.program_runner import StandardOutput, find_module, find_script, names_script
@@ -30,6 +30,7 @@ from gilx.errors import (
     number_between,
 )
 from gilx.formatting import printable
+from gilx.rendering.timeline_chart import picture_of
 from gilx.rendering.timeline_page import document_of
 from gilx.sampling.probe import probe, probe_with_timeline
 from gilx.sampling.program_usage import usage_of_program
@@ -173,14 +174,7 @@ def _files(
     if options.timeline is not None:
         yield lambda: save("timeline", options.timeline, timeline.to_trace())
     if options.plot is not None:
-
-        def save_plot() -> None:
-            figure = timeline.plot()
-            if finding:
-                figure.suptitle(finding, fontsize="medium", wrap=True)
-            save_figure("plot", options.plot, figure)
-
-        yield save_plot
+        yield lambda: save_picture("plot", options.plot, picture_of(timeline, finding))
     if options.html is not None:
         yield lambda: save("html", options.html, document_of(timeline, finding).html())
 

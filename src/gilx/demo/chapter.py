@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
+from gilx.rendering.bar_chart import Bar, BarChart
 from gilx.speedup.report import ReportRow  # noqa: TC001 - JSON is read by annotations
 from gilx.system.environment import usable_cpus
 
@@ -19,18 +20,14 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
 
 __all__ = [
-    "IDEAL",
-    "Bar",
     "Chapter",
     "ChapterTable",
     "Effort",
     "Held",
-    "Picture",
     "Speedup",
     "grouped",
     "held_table",
     "one_cpu",
-    "shown",
     "speedup_picture",
     "speedup_table",
     "times",
@@ -80,45 +77,6 @@ class ChapterTable:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A bar of a picture. A value that is not finite has none."""
-
-    name: str
-    value: float
-    interval: tuple[float, float] | None = None
-    mark: float | None = None
-    """Drawn across the bar: the ceiling."""
-    ideal: float | None = None
-    """Drawn likewise: as many times as fast as there are workers."""
-
-    @property
-    def label(self) -> str:
-        """The name and the value, which a bar of no length does not show."""
-        return f"{self.name}: {shown(self.value)}"
-
-
-def shown(value: float) -> str:
-    """Return a bar's value for people, with zeros at the end: 1.00 beside 1.96."""
-    if not math.isfinite(value):
-        return "unknown"
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}"
-
-
-IDEAL = "ideal: as many times as there are workers"
-"""What `Bar.ideal` is, for people."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What to draw of a chapter."""
-
-    unit: str
-    bars: tuple[Bar, ...]
-    mark: str = ""
-    """What the bars' marks are."""
-
-
-@dataclass(frozen=True)
 class Chapter(ABC):
     """A claim and the figures that bear on it. The words follow from the figures."""
 
@@ -147,7 +105,7 @@ class Chapter(ABC):
         return []
 
     @abstractmethod
-    def picture(self) -> Picture | None:
+    def picture(self) -> BarChart | None:
         """Return what to draw; None where nothing was measured."""
 
 
@@ -317,9 +275,9 @@ def grouped(rows: Sequence[Speedup], words: Mapping[str, str]) -> list[str]:
     return said + [lost for row in rows if (lost := row.lost())]
 
 
-def speedup_picture(rows: Sequence[Speedup]) -> Picture:
+def speedup_picture(rows: Sequence[Speedup]) -> BarChart:
     """Return speedups as a picture."""
-    return Picture(
+    return BarChart(
         "speedup", tuple(row.bar() for row in rows), "what the machine could give"
     )
 

@@ -11,7 +11,6 @@ from gilx.demo.chapter import (
     Chapter,
     ChapterTable,
     Effort,
-    Picture,
     Speedup,
     one_cpu,
     speedup_picture,
@@ -27,6 +26,8 @@ from gilx.speedup.timings import in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gilx.rendering.bar_chart import BarChart
 
 __all__ = ["PurePython", "count_down", "count_down_for"]
 
@@ -126,6 +127,6 @@ class PurePython(Chapter):
         """Return who held the GIL while threads did this."""
         return [] if self.lanes is None else [("pure Python in threads", self.lanes)]
 
-    def picture(self) -> Picture:
+    def picture(self) -> BarChart:
         """Return the speedup."""
         return speedup_picture([self.threads])

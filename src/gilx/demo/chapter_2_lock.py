@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx import ckernels
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import Bar, Chapter, ChapterTable, Effort, Picture
+from gilx.demo.chapter import Chapter, ChapterTable, Effort
 from gilx.demo.problem_sizes import size_lasting
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
 from gilx.formatting import duration, percent
 from gilx.kernels.kernel import Variant
 from gilx.pools import ThreadPool
 from gilx.pools.pool import Region
+from gilx.rendering.bar_chart import Bar, BarChart
 from gilx.speedup.blocks import interleaved, samples_of
 from gilx.speedup.statistics import RunningMedian, log_ratios
 from gilx.speedup.timings import in_a_row
@@ -193,9 +194,9 @@ class Lock(Chapter):
         )
         return said
 
-    def picture(self) -> Picture:
+    def picture(self) -> BarChart:
         """Return the shares that were lost."""
-        return Picture(
+        return BarChart(
             "additions lost, %",
             tuple(Bar(self._name(row), 100 * row.lost) for row in self.additions),
         )

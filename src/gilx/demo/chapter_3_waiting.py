@@ -17,7 +17,6 @@ from gilx.demo.chapter import (
     Chapter,
     ChapterTable,
     Effort,
-    Picture,
     Speedup,
     grouped,
     speedup_picture,
@@ -32,6 +31,8 @@ from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gilx.rendering.bar_chart import BarChart
 
 __all__ = ["Beside", "Waiting", "read_file", "read_reply"]
 
@@ -233,7 +234,7 @@ class Waiting(Chapter):
             )
         return said
 
-    def picture(self) -> Picture:
+    def picture(self) -> BarChart:
         """Return the speedups."""
         return speedup_picture(self.waits)
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx import kernels
 from gilx._compat import gil_enabled
@@ -15,7 +15,6 @@ from gilx.demo.chapter import (
     Chapter,
     ChapterTable,
     Effort,
-    Picture,
     Speedup,
     grouped,
     one_cpu,
@@ -29,6 +28,9 @@ from gilx.formatting import duration, one_line
 from gilx.pools import start
 from gilx.speedup.blocks import interleaved, samples_of
 from gilx.speedup.measure import measure
+
+if TYPE_CHECKING:
+    from gilx.rendering.bar_chart import BarChart
 
 __all__ = ["Moving", "Processes", "pays_from"]
 
@@ -196,7 +198,7 @@ class Processes(Chapter):
             default=None,
         )
 
-    def picture(self) -> Picture | None:
+    def picture(self) -> BarChart | None:
         """Return the speedups."""
         return speedup_picture(self.processes) if self.processes else None
 

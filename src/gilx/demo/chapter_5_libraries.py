@@ -11,9 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import Chapter, ChapterTable, Effort, Held, Picture, held_table
+from gilx.demo.chapter import Chapter, ChapterTable, Effort, Held, held_table
 from gilx.demo.problem_sizes import size_lasting
 from gilx.errors import WatchUnavailableError
+from gilx.rendering.bar_chart import BarChart
 from gilx.sampling.probe import probe
 from gilx.speedup.timings import in_a_row
 
@@ -177,8 +178,8 @@ class Libraries(Chapter):
             said.append(f"BLAS, which is behind @, was {self.blas}.")
         return said
 
-    def picture(self) -> Picture | None:
+    def picture(self) -> BarChart | None:
         """Return the shares."""
         if not self.calls:
             return None
-        return Picture("GIL held, % of a call", tuple(call.bar() for call in self.calls))
+        return BarChart("GIL held, % of a call", tuple(call.bar() for call in self.calls))

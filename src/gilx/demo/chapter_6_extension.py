@@ -12,7 +12,6 @@ from gilx.demo.chapter import (
     Chapter,
     ChapterTable,
     Effort,
-    Picture,
     Speedup,
     grouped,
     one_cpu,
@@ -27,6 +26,8 @@ from gilx.speedup.measure import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gilx.rendering.bar_chart import BarChart
 
 __all__ = ["Extension", "Proof"]
 
@@ -151,7 +152,7 @@ class Extension(Chapter):
         }
         return [(name, lanes) for name, lanes in both.items() if lanes is not None]
 
-    def picture(self) -> Picture:
+    def picture(self) -> BarChart:
         """Return the speedups."""
         return speedup_picture(self.variants)
 

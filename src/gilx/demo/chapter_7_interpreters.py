@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx import kernels
 from gilx._compat import gil_enabled
@@ -12,7 +12,6 @@ from gilx.demo.chapter import (
     Chapter,
     ChapterTable,
     Effort,
-    Picture,
     Speedup,
     grouped,
     one_cpu,
@@ -24,6 +23,9 @@ from gilx.errors import ArgumentError
 from gilx.formatting import duration
 from gilx.pools import start
 from gilx.speedup.measure import measure
+
+if TYPE_CHECKING:
+    from gilx.rendering.bar_chart import BarChart
 
 __all__ = ["Interpreters"]
 
@@ -109,6 +111,6 @@ class Interpreters(Chapter):
             ),
         ]
 
-    def picture(self) -> Picture | None:
+    def picture(self) -> BarChart | None:
         """Return the speedup, if there is one."""
         return None if self.held is None else speedup_picture([self.held])

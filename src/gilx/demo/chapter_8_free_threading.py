@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx import kernels
 from gilx._compat import gil_enabled
@@ -12,7 +12,6 @@ from gilx.demo.chapter import (
     Chapter,
     ChapterTable,
     Effort,
-    Picture,
     Speedup,
     grouped,
     one_cpu,
@@ -22,6 +21,9 @@ from gilx.demo.chapter import (
 from gilx.demo.chapter_1_pure_python import count_down_for
 from gilx.demo.problem_sizes import problem_size
 from gilx.speedup.measure import measure
+
+if TYPE_CHECKING:
+    from gilx.rendering.bar_chart import BarChart
 
 __all__ = ["FreeThreaded"]
 
@@ -108,6 +110,6 @@ class FreeThreaded(Chapter):
             },
         )
 
-    def picture(self) -> Picture | None:
+    def picture(self) -> BarChart | None:
         """Return the speedups, if there are any."""
         return speedup_picture(self.calls) if self.calls else None

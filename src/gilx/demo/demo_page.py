@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.demo.bar_chart import bars_figure
 from gilx.demo.decision_table import HOW, decision_table
+from gilx.rendering.bar_chart import bars_figure
 from gilx.rendering.html_page import Document, Notes, Section, Table, Text
-from gilx.rendering.timeline_page import lanes_figure, lanes_table
+from gilx.rendering.timeline_chart import lanes_figure
+from gilx.rendering.timeline_page import lanes_table
 
 if TYPE_CHECKING:
     from gilx.demo.chapter import Chapter, ChapterTable
@@ -52,9 +53,9 @@ def _blocks(chapter: Chapter) -> list[Element]:
         blocks.append(Text(" ".join(said)))
     if chapter.missing:
         blocks.append(Notes("What could not be shown:", chapter.missing))
-    picture = chapter.picture()
-    if picture is not None:
-        blocks.append(bars_figure(picture, f"{chapter.title}: {picture.unit}"))
+    chart = chapter.picture()
+    if chart is not None:
+        blocks.append(bars_figure(chart, f"{chapter.title}: {chart.unit}"))
     caption = f"{chapter.title}, in figures"
     blocks += [_table(table, caption) for table in chapter.tables()]
     for name, timeline in chapter.timelines():

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gilx.demo.chapter import IDEAL
 from gilx.errors import ArgumentError
-from gilx.rendering.matplotlib_figure import new_figure
+from gilx.rendering.bar_chart import bars_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilx.demo.chapter import Picture
     from gilx.demo.demo_record import Story
 
-__all__ = ["draw", "new_directory", "save_pictures"]
+__all__ = ["new_directory", "save_pictures"]
 
 
 @contextmanager
@@ -64,54 +61,14 @@ def save_pictures(story: Story, directory: Path) -> list[Path]:
 
     Raises
     ------
-    ImportError
-        matplotlib is not installed; the extra ``plot`` has it.
+    MissingExtraError
+        The extra ``plot`` is not installed.
 
     """
-    found = []
+    paths = []
     for number, name, chapter in story.chapters():
-        picture = chapter.picture()
-        if picture is not None:
-            path = directory / f"{number}-{name}.png"
-            draw(picture, f"{number}. {chapter.title}").savefig(path, dpi=150)
-            found.append(path)
-    return found
-
-
-def draw(picture: Picture, title: str) -> Any:  # noqa: ANN401 - matplotlib may be missing
-    """Return a figure of matplotlib's: bars with their intervals, and marks across them.
-
-    Raises
-    ------
-    ImportError
-        matplotlib is not installed; the extra ``plot`` has it.
-
-    """
-    bars = picture.bars
-    figure = new_figure(8, 1.2 + 0.5 * len(bars))
-    axes = figure.subplots()
-    places = range(len(bars))
-    lengths = [bar.value if math.isfinite(bar.value) else 0.0 for bar in bars]
-    axes.barh(places, lengths, color="#4c78a8", height=0.6)
-    for place, bar in zip(places, bars, strict=True):
-        if bar.interval is not None:
-            axes.plot(bar.interval, [place, place], color="black", linewidth=1.5)
-        ends = [place - 0.4, place + 0.4]
-        if bar.ideal is not None:
-            axes.plot([bar.ideal] * 2, ends, color="0.5", linewidth=1)
-        if bar.mark is not None:
-            axes.plot([bar.mark] * 2, ends, color="#d65f00", linewidth=2.5)
-    if picture.mark and any(bar.mark is not None for bar in bars):
-        axes.plot([], [], color="#d65f00", linewidth=2.5, label=picture.mark)
-    if any(bar.ideal is not None for bar in bars):
-        axes.plot([], [], color="0.5", linewidth=1, label=IDEAL)
-    if any(bar.interval is not None for bar in bars):
-        axes.plot([], [], color="black", linewidth=1.5, label="interval at 95 %")
-    axes.set_yticks(places, [bar.label for bar in bars])
-    axes.invert_yaxis()
-    axes.set_xlim(left=0)
-    axes.set_xlabel(picture.unit)
-    axes.set_title(title)
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    return figure
+        chart = chapter.picture()
+        if chart is not None:
+            paths.append(directory / f"{number}-{name}.png")
+            bars_picture(chart, f"{number}. {chapter.title}").save(paths[-1])
+    return paths

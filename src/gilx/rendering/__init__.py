@@ -1,7 +1,8 @@
-"""Records as text, plots, pages and traces.
+"""Records as text, pictures, pages and traces.
 
 A record knows nothing of how it is shown: it asks `gilx.records.render`, which asks
-`render` here. Pages are made of the parts in `gilx.rendering.html_page`.
+`render` here. Pages are made of the parts in `gilx.rendering.html_page`; their charts
+and pictures are made of the same Vega-Lite specifications.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from typing import Any
 
 __all__ = ["render"]
 
-# What makes each form of each record, loaded when it is asked for: a plot needs other
-# packages than a table.
+# What makes each form of each record, loaded when it is asked for: a picture needs a
+# package that a table does not.
 _RENDERERS = {
-    ("GilUsage", "plot"): "usage_plot:picture_of",
+    ("GilUsage", "plot"): "usage_chart:picture_of",
     ("Report", "html table"): "report_text:html_table_of",
     ("Report", "page"): "report_page:page_of",
-    ("Report", "plot"): "report_plot:picture_of",
+    ("Report", "plot"): "report_chart:picture_of",
     ("Report", "text"): "report_text:text_of",
     ("ReportRow", "reading"): "report_text:reading_of",
     ("Timeline", "page"): "timeline_page:page_of",
-    ("Timeline", "plot"): "timeline_plot:picture_of",
+    ("Timeline", "plot"): "timeline_chart:picture_of",
 }
 
 
@@ -38,7 +39,7 @@ def render(record: object, form: str) -> Any:  # noqa: ANN401 - as various as th
     Returns
     -------
     object
-        Text or a figure of matplotlib's, as the form has it.
+        Text or a `Picture`, as the form has it.
 
     Raises
     ------

@@ -19,11 +19,22 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from gilx.rendering.vega_library import library
+from gilx.rendering.vega_lite import LOOK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Document", "Element", "Figure", "Notes", "Section", "Table", "Text", "plain"]
+__all__ = [
+    "Document",
+    "Element",
+    "Figure",
+    "Notes",
+    "Section",
+    "Table",
+    "Text",
+    "drawable",
+    "plain",
+]
 
 
 def plain(text: str) -> str:
@@ -100,16 +111,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture that the browser draws.
+    """A chart that the browser draws; `gilx.rendering.picture` makes a file of it.
 
     Parameters
     ----------
     caption : str
         What it shows, and how to read it.
     spec : mapping
-        As Vega-Lite has it. A text ``$name`` outside of ``values`` stands for the colour
-        of that name in `page.css`. One that zooms has a parameter ``shown``: the begin
-        and the end of what is seen.
+        Vega-Lite specification, with colours as `gilx.rendering.vega_lite` names them.
+        One that zooms has a parameter ``shown``: the begin and the end of what is seen.
     whole : (float, float), optional
         Begin and end of all there is to see, in `unit`: it zooms.
     unit : str
@@ -121,6 +131,10 @@ class Figure:
     spec: Mapping[str, Any]
     whole: tuple[float, float] | None = None
     unit: str = ""
+
+    def drawing(self) -> dict[str, Any]:
+        """Return the specification with the look of all charts."""
+        return {**self.spec, "config": LOOK}
 
     def html(self, numbers: Iterator[int]) -> str:
         """Return it as HTML."""
@@ -134,7 +148,7 @@ class Figure:
             else f'role="group" tabindex="0" aria-labelledby="{name}-caption"'
             f' aria-describedby="{name}-keys" aria-roledescription="picture that zooms"'
         )
-        data = {"spec": self.spec, "whole": self.whole, "unit": self.unit}
+        data = {"spec": self.drawing(), "whole": self.whole, "unit": self.unit}
         return (
             f'<figure id="{name}"><figcaption id="{name}-caption">'
             f"{_escaped(self.caption)}</figcaption>"
@@ -287,11 +301,11 @@ def _marked(text: str) -> str:
 
 def _json(value: object) -> str:
     """Return JSON that may stand inside a script element, whatever its texts are."""
-    text = json.dumps(_drawn(value), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(drawable(value), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _drawn(value: object) -> object:
+def drawable(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Return a value as JSON can have it, with texts of which nothing is hidden.
 
     A number that is not finite is not drawn.
@@ -301,7 +315,7 @@ def _drawn(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _drawn(one) for key, one in value.items()}
+        return {key: drawable(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_drawn(one) for one in value]
+        return [drawable(one) for one in value]
     return value

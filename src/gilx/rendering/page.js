@@ -17,18 +17,6 @@
     return part;
   };
 
-  const text = { labelColor: "$ink", titleColor: "$ink", labelFontSize: 13, titleFontSize: 13 };
-  const config = {
-    background: "transparent",
-    font: "system-ui, sans-serif",
-    text: { fill: "$ink", fontSize: 13 },
-    view: { stroke: null },
-    axis: { ...text, titleFontWeight: "normal", gridColor: "$grid", domainColor: "$line",
-      tickColor: "$line" },
-    legend: { ...text, orient: "bottom", direction: "vertical", labelLimit: 340, title: null,
-      symbolSize: 120 },
-  };
-
   // What is seen of a picture that zooms: a begin and an end, inside of all there is.
   class Window {
     constructor(figure, whole, unit) {
@@ -149,7 +137,7 @@
     const draw = async () => {
       if (drawn !== null) drawn.finalize();
       const renderer = seen === null ? "svg" : "canvas"; // which can draw very many bars
-      drawn = await vegaEmbed(place, paint({ ...spec, config }), { ...options, renderer });
+      drawn = await vegaEmbed(place, paint(spec), { ...options, renderer });
       if (seen !== null) {
         seen.view = drawn.view;
         await drawn.view.signal("shown", seen.shown).runAsync();

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gilx.rendering.html_page import Document, Figure, Notes, Section, Table
+from gilx.rendering.html_page import Document, Notes, Section, Table
+from gilx.rendering.report_chart import figure_of, line_of
 from gilx.rendering.report_text import COLUMNS, cells, doubts_of, remarks_of
-from gilx.rendering.vega_lite import data, tooltip
 
 if TYPE_CHECKING:
     from gilx.rendering.html_page import Element
-    from gilx.speedup.report import Report, ReportRow
+    from gilx.speedup.report import Report
 
 __all__ = ["document_of", "page_of"]
-
-_APART = 0.04  # workers: points at the same number are set apart, so that none hides
-_COLOURS = 8  # as page.css has them
-_SHAPES = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross"]
 
 
 def page_of(report: Report) -> str:
@@ -30,7 +25,7 @@ def document_of(report: Report) -> Document:
     doubts = doubts_of(report)
     blocks: list[Element] = [
         *([Notes("What makes these figures doubtful:", tuple(doubts))] if doubts else []),
-        _figure(report),
+        figure_of(report),
         Table(
             "Speedups, medians of blocks; intervals at 95 %",
             COLUMNS,
@@ -40,7 +35,7 @@ def document_of(report: Report) -> Document:
     ]
     details = tuple(
         Notes(
-            f"{_line(row)}, {row.workers} worker{'s' if row.workers != 1 else ''}",
+            f"{line_of(row)}, {row.workers} worker{'s' if row.workers != 1 else ''}",
             tuple(remarks_of(row)),
         )
         for row in report.rows
@@ -56,155 +51,3 @@ def document_of(report: Report) -> Document:
         ),
         made=report.environment.summary(),
     )
-
-
-def _figure(report: Report) -> Figure:
-    lines = list(dict.fromkeys(_line(row) for row in report.rows))
-    most = max([2, *(row.workers for row in report.rows)])
-    points = []
-    for row in sorted(
-        report.rows, key=lambda row: (lines.index(_line(row)), row.workers)
-    ):
-        if row.speedup.known:
-            shift = _APART * (lines.index(_line(row)) - (len(lines) - 1) / 2)
-            points.append({**_point(row), "x": row.workers + shift})
-    x: dict[str, Any] = {
-        "field": "x",
-        "type": "quantitative",
-        "title": "workers",
-        "scale": {"domain": [0.8, most + 0.3], "nice": False, "zero": False},
-        "axis": {
-            "values": sorted({1, *(row.workers for row in report.rows)}),
-            "format": "d",
-            "grid": False,
-        },
-    }
-    words = (
-        "Speedup against workers. Bars: intervals at 95 %; hollow points have none."
-        " Dashed, in the same colour: the ceiling. Grey: the ideal"
-    )
-    straight = [_straight((1, most), (1, most), x, dash=[])]
-    cpus = report.environment.usable_cpus
-    if cpus < most:
-        words += f", and dotted the {cpus} usable CPU{'s' if cpus != 1 else ''}"
-        straight.append(_straight((0.8, most + 0.3), (cpus, cpus), x, dash=[2, 3]))
-    layers = straight + _layers(points, x)
-    return Figure(f"{words}.", {"width": "container", "height": 360, "layer": layers})
-
-
-def _straight(
-    x_ends: tuple[float, float],
-    y_ends: tuple[float, float],
-    x: dict[str, Any],
-    dash: list[int],
-) -> dict[str, Any]:
-    """Return a layer with a grey line."""
-    ends = [{"x": at, "y": up} for at, up in zip(x_ends, y_ends, strict=True)]
-    return {
-        "data": data(ends),
-        "mark": {
-            "type": "line",
-            "color": "$ideal",
-            "strokeWidth": 1.5,
-            "strokeDash": dash,
-        },
-        "encoding": {"x": x, "y": _up("y")},
-    }
-
-
-def _layers(points: list[dict[str, Any]], x: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the layers of all targets, variants and pools: ceilings below speedups."""
-    # Their names stand in the data only, in which no text has a meaning.
-    line = {"field": "line", "type": "nominal", "sort": None}
-    colour = {
-        **line,
-        "scale": {"range": [f"$line{number}" for number in range(1, _COLOURS + 1)]},
-        "legend": {"symbolType": "circle", "symbolFillColor": "$paper"},
-    }
-    shape = {**line, "scale": {"range": _SHAPES}, "legend": None}
-    shared = {"x": x, "color": colour}
-    tips = {
-        "tooltip": tooltip(
-            line="of",
-            workers="workers",
-            speedup="speedup",
-            interval="95 %",
-            best="ceiling",
-            reading="reading",
-        )
-    }
-    known = [point for point in points if point["high"] is not None]
-    parts: list[tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]] = [
-        (
-            points,
-            {"type": "line", "strokeDash": [6, 4], "strokeWidth": 1.5, "opacity": 0.8},
-            {"y": _up("ceiling")},
-        ),
-        (
-            points,
-            {"type": "tick", "orient": "horizontal", "size": 22, "thickness": 2},
-            {"y": _up("ceiling"), **tips},
-        ),
-        (points, {"type": "line", "strokeWidth": 2}, {"y": _up("value")}),
-        (
-            known,
-            {"type": "errorbar", "ticks": {"size": 10}, "rule": {"size": 2}},
-            {"y": _up("low"), "y2": {"field": "high"}},
-        ),
-        (
-            points,
-            {
-                "type": "point",
-                "size": 90,
-                "strokeWidth": 2,
-                "opacity": 1,
-                "filled": False,
-            },
-            {
-                "y": _up("value"),
-                "shape": shape,
-                # Hollow: of these nothing is known but the point.
-                "fill": {
-                    "condition": {"test": "datum.high === null", "value": "$paper"},
-                    **{key: colour[key] for key in ("field", "type", "sort", "scale")},
-                    "legend": None,
-                },
-                **tips,
-            },
-        ),
-    ]
-    return [
-        {"data": data(rows), "mark": mark, "encoding": {**shared, **encoding}}
-        for rows, mark, encoding in parts
-    ]
-
-
-def _up(field: str) -> dict[str, Any]:
-    return {
-        "field": field,
-        "type": "quantitative",
-        "title": "speedup",
-        "scale": {"zero": True},
-    }
-
-
-def _line(row: ReportRow) -> str:
-    return f"{row.name}, {row.pool}"
-
-
-def _point(row: ReportRow) -> dict[str, Any]:
-    low, high = row.speedup.interval
-    known = math.isfinite(high)
-    by_title = dict(zip(COLUMNS, cells(row), strict=True))
-    return {
-        "line": _line(row),
-        "workers": row.workers,
-        "value": row.speedup.value,
-        "low": low if known else None,
-        "high": high if known else None,
-        "ceiling": row.ceiling.value,
-        "speedup": by_title["speedup"],
-        "interval": by_title["95 %"],
-        "best": by_title["ceiling"],
-        "reading": by_title["reading"],
-    }

@@ -1,9 +1,9 @@
-"""The library that draws in the browser: Vega, with Vega-Lite and Vega-Embed.
+"""Library that draws: Vega, with Vega-Lite and Vega-Embed, from vl-convert-python.
 
-It was chosen because it draws under a policy that allows no evaluated code and no inline
+vl-convert draws picture files, and a page embeds the same library for the browser. It
+was chosen because it draws under a policy that allows no evaluated code and no inline
 styles (its expressions are interpreted, see `page.js`), takes every text for text, and
-adds 0.9 MB to a page. The extra ``html`` has it in vl-convert-python, from the same
-project.
+adds 0.9 MB to a page. The extras ``html`` and ``plot`` both install it.
 """
 
 from __future__ import annotations
@@ -11,25 +11,54 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from functools import cache
+from typing import Any
 
 from gilx.errors import MissingExtraError
 
-__all__ = ["check_library", "library"]
+__all__ = ["check_library", "library", "load_library"]
 
-_WORDS = "no page without vl-convert: pip install 'gilx[html]'"
+_WORDS = {
+    "html": "no page without vl-convert: pip install 'gilx[html]'",
+    "plot": "no picture without vl-convert: pip install 'gilx[plot]'",
+}
 
 
-def check_library() -> None:
-    """Do nothing if pages can be made.
+def check_library(extra: str) -> None:
+    """Do nothing if the library is installed.
+
+    Parameters
+    ----------
+    extra : str
+        The extra that the message advises: ``html`` or ``plot``.
 
     Raises
     ------
     MissingExtraError
-        The library is not installed; the extra ``html`` has it.
+        The library is not installed.
 
     """
     if importlib.util.find_spec("vl_convert") is None:
-        raise MissingExtraError(_WORDS)
+        raise MissingExtraError(_WORDS[extra])
+
+
+def load_library(extra: str) -> Any:  # noqa: ANN401 - may be missing
+    """Return the module ``vl_convert``.
+
+    Parameters
+    ----------
+    extra : str
+        The extra that the message advises: ``html`` or ``plot``.
+
+    Raises
+    ------
+    MissingExtraError
+        The library is not installed, or can't be loaded.
+
+    """
+    try:
+        return importlib.import_module("vl_convert")
+    except ImportError as error:
+        raise MissingExtraError(_WORDS[extra]) from error
 
 
 @cache
@@ -39,13 +68,8 @@ def library() -> str:
     Raises
     ------
     MissingExtraError
-        It is not installed, or can't be loaded.
+        The library is not installed, or can't be loaded.
 
     """
-    check_library()
-    try:
-        bundle = importlib.import_module("vl_convert").javascript_bundle
-    except ImportError as error:
-        raise MissingExtraError(_WORDS) from error
-    text: str = bundle("window.vegaEmbed = vegaEmbed;")
+    text: str = load_library("html").javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return text

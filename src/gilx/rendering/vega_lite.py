@@ -1,58 +1,116 @@
-"""What the pictures of a page have in common, as Vega-Lite has it."""
+"""What all charts have in common, as Vega-Lite has it.
+
+A text ``$name`` outside of ``values`` stands for the colour of that name in `page.css`.
+"""
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["above", "colours", "data", "lane", "tooltip"]
+__all__ = [
+    "LANE",
+    "LOOK",
+    "above",
+    "colours",
+    "lane",
+    "layer",
+    "number",
+    "painted",
+    "tooltip",
+]
+
+LANE = 56  # pixels, with the text above it
+LOOK = json.loads(files("gilx.rendering").joinpath("look.json").read_text("utf-8"))
+"""Vega-Lite's ``config`` of all charts: fonts, sizes and colours."""
 
 
-def data(rows: Sequence[Mapping[str, object]]) -> dict[str, Any]:
-    """Return rows of values as a picture's data."""
-    return {"values": list(rows)}
+def painted(part: Any, by_name: Mapping[str, str], key: str = "") -> Any:  # noqa: ANN401 - JSON
+    """Return a part of a specification with colours in place of their names.
+
+    Values are left alone: they hold names of threads that may look like a colour's.
+    `page.js` does the same in the browser.
+    """
+    if key == "values":
+        return part
+    if isinstance(part, str) and part.startswith("$"):
+        return by_name[part[1:]]
+    if isinstance(part, dict):
+        return {name: painted(one, by_name, name) for name, one in part.items()}
+    if isinstance(part, list):
+        return [painted(one, by_name) for one in part]
+    return part
 
 
-def tooltip(**titles: str) -> list[dict[str, str]]:
-    """Return what is shown of the thing under the pointer: fields, and what they are."""
-    return [{"field": field, "title": title} for field, title in titles.items()]
-
-
-def colours(**meanings: str) -> dict[str, Any]:
-    """Return a scale that says in the legend what colours stand for.
+def layer(
+    rows: Iterable[Mapping[str, Any]],
+    mark: str,
+    encoding: Mapping[str, Any],
+    **look: object,
+) -> dict[str, Any]:
+    """Return a layer with a mark for each row.
 
     Parameters
     ----------
-    **meanings : str
-        By the name of the colour.
+    rows : iterable of mapping
+        Values by the name of their field.
+    mark : str
+        Kind of mark.
+    encoding : mapping
+        What the fields stand for.
+    **look : object
+        Properties of the mark.
 
     """
+    mark_of = {"type": mark, **look}
+    return {"data": {"values": list(rows)}, "mark": mark_of, "encoding": encoding}
+
+
+def number(
+    field: str, title: str | None, axis: Mapping[str, Any] | None = None, **scale: object
+) -> dict[str, Any]:
+    """Return the place of a thing on an axis for numbers.
+
+    Parameters
+    ----------
+    field : str
+        Field with the number.
+    title : str, optional
+        Title of the axis.
+    axis : mapping, optional
+        Properties of the axis.
+    **scale : object
+        Properties of the scale.
+
+    """
+    place = {"field": field, "type": "quantitative", "title": title, "scale": scale}
+    return place if axis is None else {**place, "axis": axis}
+
+
+def colours(meanings: Mapping[str, str]) -> dict[str, Any]:
+    """Return a scale that says in the legend what colours stand for, by their names."""
     return {"domain": list(meanings.values()), "range": [f"${name}" for name in meanings]}
 
 
-def lane(field: str) -> dict[str, Any]:
-    """Return where a thing is: one below the other, without an axis."""
-    return {"field": field, "type": "ordinal", "axis": None, "scale": {"padding": 0}}
+def tooltip(titles: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the fields that are shown of the thing under the pointer, with titles."""
+    return [{"field": field, "title": title} for field, title in titles.items()]
 
 
-def above(field: str, lane_field: str) -> dict[str, Any]:
-    """Return a layer that writes a text above each lane, as wide as the picture is.
+def lane() -> dict[str, Any]:
+    """Return the vertical place of a row: one below the other, without an axis."""
+    return {"field": "lane", "type": "ordinal", "axis": None, "scale": {"padding": 0}}
 
-    So a long name takes no room from what is drawn beside it, as an axis would.
+
+def above(rows: Iterable[Mapping[str, Any]], field: str) -> dict[str, Any]:
+    """Return a layer that writes a text above each lane, as wide as the chart is.
+
+    So a long name takes no space from what is drawn beside it, as an axis would.
     """
-    return {
-        "mark": {
-            "type": "text",
-            "align": "left",
-            "baseline": "bottom",
-            "dy": -11,
-            "limit": {"expr": "width"},
-        },
-        "encoding": {
-            "x": {"value": 0},
-            "y": lane(lane_field),
-            "text": {"field": field, "type": "nominal"},
-        },
-    }
+    text = {"x": {"value": 0}, "y": lane(), "text": {"field": field, "type": "nominal"}}
+    look = {"align": "left", "baseline": "bottom", "dy": -11, "limit": {"expr": "width"}}
+    return layer(rows, "text", text, **look)

@@ -8,7 +8,7 @@ __all__ = ["STATES", "State"]
 
 State = Literal["holding", "running", "waiting", "unknown"]
 
-# What a thread can be doing, with the colours of the picture and of trace viewers.
+# What a thread can be doing, with the colours of notebooks and of trace viewers.
 STATES: dict[State, tuple[str, str, str]] = {
     "holding": ("holding the GIL", "#c0392b", "terrible"),
     "running": ("running without the GIL", "#27ae60", "good"),

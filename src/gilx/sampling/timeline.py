@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from gilx.rendering.picture import Picture
+
     Look = tuple[int, bool, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 
 __all__ = ["Lane", "Span", "Timeline", "lanes_of"]
@@ -147,16 +149,17 @@ class Timeline:
             events.append({**cut, "ts": self.since * 1e6, "pid": 1, "tid": 0})
         return {"traceEvents": events, "displayTimeUnit": "ms"}
 
-    def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
-        """Draw it, one lane above the other, and return matplotlib's Figure.
+    def plot(self) -> Picture:
+        """Return a picture: a lane for each thread, one below the other.
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed; the extra ``plot`` has it.
+        MissingExtraError
+            The extra ``plot`` is not installed.
 
         """
-        return render(self, "plot")
+        picture: Picture = render(self, "plot")
+        return picture
 
     def to_html(self) -> str:
         """Return a page with the lanes, which zoom, and each thread's shares.

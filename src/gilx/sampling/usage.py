@@ -16,6 +16,7 @@ from gilx.sampling.hold_fraction import HoldSums  # noqa: TC001 - JSON is read b
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gilx.rendering.picture import Picture
     from gilx.sampling.prediction import Prediction
 
 __all__ = [
@@ -439,16 +440,17 @@ class GilUsage:
         )
         return replace(found, handover_hold=handover_hold)
 
-    def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
-        """Draw each thread's share of the time, and return matplotlib's Figure.
+    def plot(self) -> Picture:
+        """Return a picture of each thread's share of the time.
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed; the extra ``plot`` has it.
+        MissingExtraError
+            The extra ``plot`` is not installed.
 
         """
-        return render(self, "plot")
+        picture: Picture = render(self, "plot")
+        return picture
 
     def _repr_html_(self) -> str:
         rows = "".join(

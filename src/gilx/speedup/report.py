@@ -6,7 +6,7 @@ import csv
 import importlib
 import io
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gilx.errors import at_least
 from gilx.estimate import Estimate
@@ -16,6 +16,9 @@ from gilx.speedup.losses import Loss  # noqa: TC001 - likewise
 from gilx.speedup.scaling_decision import Outcome  # noqa: TC001 - likewise
 from gilx.system.conditions import Conditions  # noqa: TC001 - likewise
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
+
+if TYPE_CHECKING:
+    from gilx.rendering.picture import Picture
 
 __all__ = ["Report", "ReportRow"]
 
@@ -183,8 +186,8 @@ class Report:
         table: str = render(self, "html table")
         return table
 
-    def plot(self) -> Any:  # noqa: ANN401 - matplotlib is not there for everyone
-        """Draw speedup against workers, and return matplotlib's Figure.
+    def plot(self) -> Picture:
+        """Return a picture of speedup against workers.
 
         Points with their intervals for each target, variant and pool, hollow where the
         interval is not known; its ceiling in the same colour, dashed; the ideal, and the
@@ -192,11 +195,12 @@ class Report:
 
         Raises
         ------
-        ImportError
-            matplotlib is not installed; the extra ``plot`` has it.
+        MissingExtraError
+            The extra ``plot`` is not installed.
 
         """
-        return render(self, "plot")
+        picture: Picture = render(self, "plot")
+        return picture
 
     def to_html(self) -> str:
         """Return a page with the same picture, the table, and what each row means.

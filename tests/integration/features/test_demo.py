@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 GIL = gil_enabled()
 DRAWS = {
     name: importlib.util.find_spec(module) is not None
-    for name, module in (("pictures", "matplotlib"), ("page", "vl_convert"))
+    for name, module in (("pictures", "vl_convert"), ("page", "vl_convert"))
 }
 # The name of each chapter in the JSON, in order.
 CHAPTERS = (
@@ -167,7 +167,7 @@ def test_demo_saves_what_it_prints_and_reads_its_json(demo: Demo) -> None:
     assert demo.status == (0 if all(DRAWS.values()) else 1)
 
 
-@needs("matplotlib")
+@needs("vl_convert")
 @pytest.mark.timeout(300)
 def test_demo_draws_a_picture_of_chapters_with_figures(demo: Demo) -> None:
     pictures = sorted(demo.directory.glob("*.png"))

@@ -77,6 +77,10 @@ def test_package_that_sets_its_path_is_asked_for_its_modules(tmp_path: Path) -> 
         (("--timeline", "no/x", "script.py"), "timeline: can't write 'no/x': No such"),
         (("--html", "empty", "script.py"), "html: expected the name of a file, got"),
         (("--plot", "", "script.py"), "plot: expected the name of a file, got ''"),
+        (
+            ("--plot", "x.pdf", "script.py"),
+            "plot: expected a name that ends with .png or .svg, got 'x.pdf'",
+        ),
     ],
     ids=str,
 )

@@ -1,0 +1,44 @@
+"""Chart of a usage: each thread's share of the time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilx.formatting import percent
+from gilx.rendering.html_page import Figure
+from gilx.rendering.picture import Picture
+from gilx.rendering.vega_lite import LANE, above, lane, layer, number
+from gilx.sampling.usage import shares_shown
+
+if TYPE_CHECKING:
+    from gilx.sampling.usage import GilUsage
+
+__all__ = ["picture_of"]
+
+
+def picture_of(usage: GilUsage) -> Picture:
+    """Return a usage as a picture, see `GilUsage.plot`."""
+    return Picture.of(_figure(usage), usage.sentence())
+
+
+def _figure(usage: GilUsage) -> Figure:
+    free = max(0.0, 1 - sum(share.held for share in usage.by_thread))
+    shares = [*((t.name, t.held) for t in shares_shown(usage)), ("nobody", free)]
+    rows = [
+        {"lane": place, "label": f"{name}: {percent(held)}", "held": 100 * held}
+        for place, (name, held) in enumerate(shares)
+    ]
+    nobody = {"test": f"datum.lane == {len(rows) - 1}", "value": "$waiting"}
+    ticks = {"tickCount": {"expr": "width / 70"}}
+    encoding = {
+        "x": number("held", "% of the time, holding the GIL", ticks, domain=[0, 100]),
+        "y": lane(),
+        "color": {"condition": nobody, "value": "$holding"},
+    }
+    bars = layer(rows, "bar", encoding, height=22, yOffset=8)
+    spec = {"width": "container", "height": LANE * len(rows)}
+    labels = "; ".join(str(row["label"]) for row in rows)
+    return Figure(
+        f"Time holding the GIL: {labels}",
+        {**spec, "layer": [bars, above(rows, "label")]},
+    )
