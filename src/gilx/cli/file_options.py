@@ -62,9 +62,9 @@ class _JsonFile(argparse.Action):
 
     def __init__(
         self,
-        *words: Any,
+        *words: Any,  # noqa: ANN401 - as argparse has them
         is_target: Callable[[str], bool],
-        **settings: Any,
+        **settings: Any,  # noqa: ANN401 - likewise
     ) -> None:
         super().__init__(*words, **settings)
         self._is_target = is_target
@@ -73,7 +73,7 @@ class _JsonFile(argparse.Action):
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: Any,
+        values: Any,  # noqa: ANN401 - a word
         option_string: str | None = None,
     ) -> None:
         """Store the word that follows the option."""
