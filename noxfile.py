@@ -243,7 +243,7 @@ def tests(session: nox.Session) -> None:
         run_in_threads(session)
 
 
-# The places of the GIL that a wheel has compiled in serve all releases of a minor version.
+# A wheel has the GIL's places compiled in, which serve all releases of a minor version.
 @nox.session(python=SYSTEM_PYTHON, requires=["build"])
 def micro_release(session: nox.Session) -> None:
     """Test the watch of a wheel on another micro release than it was built on."""
