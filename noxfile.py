@@ -7,8 +7,10 @@ If an interpreter or a tool is missing, the session says so and skips what needs
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
+import sys
 import sysconfig
 import tarfile
 import tempfile
@@ -26,6 +28,9 @@ nox.options.sessions = ["tests-3.11", "lint"]
 ROOT = Path(__file__).parent
 DIST = ROOT / ".nox" / "dist"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15", "3.14t"]
+
+# The same minor version as that which runs nox, and often another micro release.
+SYSTEM_PYTHON = "/usr/bin/python{}.{}".format(*sys.version_info)
 
 UNIT = ["tests/unit"]
 INTEGRATION = ["tests/integration"]
@@ -236,6 +241,21 @@ def tests(session: nox.Session) -> None:
     use_without_compiler(session, "--chapter=6,7,8")
     if str(session.python).endswith("t"):
         run_in_threads(session)
+
+
+# A wheel has the GIL's places compiled in, which serve all releases of a minor version.
+@nox.session(python=SYSTEM_PYTHON, requires=["build"])
+def micro_release(session: nox.Session) -> None:
+    """Test the watch of a wheel on another micro release than it was built on."""
+    version = ask(
+        session, "python", "-c", "import platform as p; print(p.python_version())"
+    )
+    if version == platform.python_version():
+        session.skip(f"it is {version} that the wheel was built on")
+    session.install("--only-binary=:all:", f"{only('*.whl')}[test]")
+    names = ("watch", "watch_anywhere", "watch_faults", "watch_threads")
+    files = [f"tests/integration/test_{name}.py" for name in names]
+    run_pytest(session, files, f"{ALL} and not slow")
 
 
 @nox.session(python=PYTHONS[0], requires=["build"])

@@ -1,6 +1,9 @@
 /* gilx.sampling._sampler: the sampler, for Python. */
 #include "python_api.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <structmember.h>
 
 #include "../sampler/find_gil.h"
@@ -13,7 +16,8 @@ typedef struct {
     PyTypeObject *sampler_type;
     PyTypeObject *totals_type;
     PyObject *unavailable, *no_gil; /* gilx.errors: WatchUnavailableError, NoGilError */
-    bool certified;                 /* this interpreter's GIL words were found right */
+    bool found;                     /* whether the next one is known */
+    gilx_gil gil;                   /* of this interpreter */
 } module_state;
 
 static module_state *state_of(PyObject *module) {
@@ -22,33 +26,54 @@ static module_state *state_of(PyObject *module) {
 
 /* ---- the GIL ---------------------------------------------------------------------- */
 
-/* Find the GIL, and certify it once. Returns 0, or -1 with an exception set. */
-static int open_gil(module_state *state, gilx_gil *gil) {
-    gilx_gil_status status = gilx_gil_find(gil);
-    if (status == GILX_GIL_FOUND && !state->certified) {
-        status = gilx_gil_certify(gil);
-        state->certified = status == GILX_GIL_FOUND;
+/* Open this process's memory. Returns 0, or -1 with an exception set. */
+static int open_memory(module_state *state, gilx_memory *memory) {
+    if (gilx_memory_open(memory, getenv("GILX_MEMORY"))) {
+        return 0;
     }
+    PyErr_Format(state->unavailable,
+                 "no way that is safe reads this process's memory here: %s",
+                 strerror(errno));
+    return -1;
+}
+
+/* Find the GIL, once. Returns 0, or -1 with an exception set. */
+static int open_gil(module_state *state, gilx_memory *memory) {
+    if (state->found) {
+        return 0;
+    }
+    const char *how = getenv("GILX_FIND_GIL");
+    const bool search_only = how != NULL && strcmp(how, "search") == 0;
+    gilx_gil gil; /* other threads may be here, too, while the GIL is released */
+    const gilx_gil_status status = gilx_gil_find(&gil, memory, search_only);
     if (status == GILX_GIL_FOUND) {
+        state->gil = gil;
+        state->found = true;
         return 0;
     }
     PyErr_SetString(status == GILX_GIL_NONE ? state->no_gil : state->unavailable,
-                    gil->trouble);
+                    gil.trouble);
     return -1;
 }
 
 PyDoc_STRVAR(backend_doc,
              "backend($module, /)\n--\n\n"
              "Find the GIL of this interpreter and certify what is read of it.\n\n"
-             "Returns\n-------\nstr\n"
-             "    How it was found.\n\n"
+             "Returns\n-------\n(str, str)\n"
+             "    How it was found, and how memory is read.\n\n"
              "Raises\n------\nWatchUnavailableError\n"
              "    It can't be watched; NoGilError if there is none.");
 
 static PyObject *backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
-    gilx_gil gil;
-    return open_gil(state_of(module), &gil) < 0 ? NULL
-                                                : PyUnicode_FromString(gil.backend);
+    module_state *state = state_of(module);
+    gilx_memory memory;
+    if (open_memory(state, &memory) < 0) {
+        return NULL;
+    }
+    const char *reader = gilx_memory_names[memory.way];
+    const int status = open_gil(state, &memory);
+    gilx_memory_close(&memory);
+    return status < 0 ? NULL : Py_BuildValue("(ss)", state->gil.backend, reader);
 }
 
 /* ---- totals ----------------------------------------------------------------------- */
@@ -224,12 +249,17 @@ PyDoc_STRVAR(start_doc, "start($self, /)\n--\n\n"
 static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
     PyObject *module = PyType_GetModule(Py_TYPE(object));
-    gilx_gil gil;
+    gilx_memory memory;
     if (module == NULL || !in_phase(self, FRESH)) {
         return NULL;
     }
+    module_state *state = state_of(module);
+    if (open_memory(state, &memory) < 0) {
+        return NULL;
+    }
     self->phase = BUSY; /* finding and starting let other threads run */
-    if (open_gil(state_of(module), &gil) < 0) {
+    if (open_gil(state, &memory) < 0) {
+        gilx_memory_close(&memory);
         self->phase = FRESH;
         return NULL;
     }
@@ -239,10 +269,11 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .reference = self->reference,
         .seed = (uint64_t)self->seed,
         .room = self->room,
-        .states = gil.states,
+        .states = state->gil.states,
     };
-    gilx_sampler *sampler = gilx_sampler_new(&gil.words, &options);
+    gilx_sampler *sampler = gilx_sampler_new(&state->gil.words, &options, &memory);
     if (sampler == NULL) {
+        gilx_memory_close(&memory);
         self->phase = FRESH;
         return PyErr_NoMemory();
     }
@@ -253,7 +284,7 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     if (status != 0) {
         gilx_sampler_free(sampler);
         self->phase = FRESH;
-        PyErr_Format(state_of(module)->unavailable,
+        PyErr_Format(state->unavailable,
                      "the GIL watch needs a thread, which could not be started: %s",
                      strerror(status));
         return NULL;

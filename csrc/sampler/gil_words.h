@@ -15,6 +15,7 @@ typedef struct {
     const void *locked;   /* int: 1 while anyone holds the GIL */
     const void *holder;   /* pointer: the thread state that holds it, or held it last */
     const void *switches; /* unsigned long: how often it went to another thread state */
+    const void *interval; /* unsigned long: the switch interval, in microseconds */
 } gilx_gil_words;
 
 /* Relaxed is enough: a look asks what is so now, and follows no pointer. */

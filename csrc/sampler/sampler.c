@@ -14,8 +14,10 @@
 /* How long to wait for the new thread: it needs a CPU for a moment, nothing else. */
 static const int64_t START_TIMEOUT_NS = 10000000000;
 
+static const gilx_memory CLOSED = {.way = GILX_MEMORY_WAYS, .file = -1, .other = -1};
+
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
-                               const gilx_sampler_options *options) {
+                               const gilx_sampler_options *options, gilx_memory *memory) {
     gilx_sampler *sampler = calloc(1, sizeof(*sampler));
     if (sampler == NULL) {
         return NULL;
@@ -34,6 +36,11 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
         }
         /* Touched now, so that no page has to be found while it looks. */
         memset(sampler->looks, 1, (size_t)options->room * sizeof(*sampler->looks));
+    }
+    sampler->memory = CLOSED;
+    if (memory != NULL) {
+        sampler->memory = *memory;
+        *memory = CLOSED;
     }
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -137,6 +144,7 @@ void gilx_sampler_free(gilx_sampler *sampler) {
     } else if (sampler->watched_stat >= 0) {
         close(sampler->watched_stat);
     }
+    gilx_memory_close(&sampler->memory);
     free(sampler->looks);
     free(sampler);
 }

@@ -13,6 +13,7 @@
 
 #include "thread_table.h"
 #include "gil_words.h"
+#include "safe_memory.h"
 
 /* Sums over slices for a ratio x / y, both from 0 to 1 in each slice, of weight w (its
  * length): what the ratio and its interval need, however long the watch is. */
@@ -90,9 +91,10 @@ typedef struct {
 
 typedef struct gilx_sampler gilx_sampler;
 
-/* A sampler that does not run yet, or NULL if there is no memory for it. */
+/* A sampler that does not run yet, or NULL if there is no room for it. It takes over the
+ * open `memory` through which it reads thread states, if that is not NULL. */
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
-                               const gilx_sampler_options *options);
+                               const gilx_sampler_options *options, gilx_memory *memory);
 
 /* Start the thread and wait until it runs. Returns 0 or an errno. */
 int gilx_sampler_start(gilx_sampler *sampler);

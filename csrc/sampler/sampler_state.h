@@ -23,6 +23,7 @@ enum {
 struct gilx_sampler {
     gilx_gil_words words;
     gilx_sampler_options options;
+    gilx_memory memory; /* closed if thread states are not to be read */
     pid_t process;
     gilx_thread thread;
     bool started;

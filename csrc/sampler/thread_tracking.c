@@ -16,15 +16,16 @@ enum {
 };
 
 /* Copy a word of a thread state, which may be gone. */
-static bool read_state(uintptr_t state, int64_t offset, void *to, size_t size) {
-    return offset != 0 &&
-           gilx_read_memory((const void *)(state + (uintptr_t)offset), to, size);
+static bool read_state(gilx_sampler *sampler, uintptr_t state, int64_t offset, void *to,
+                       size_t size) {
+    const void *from = (const void *)(state + (uintptr_t)offset);
+    return offset != 0 && gilx_memory_read(&sampler->memory, from, to, size);
 }
 
 /* Return the native id that a thread state gives, 0 if it can't be read. */
-static int64_t tid_in(const gilx_sampler *sampler, uintptr_t state) {
+static int64_t tid_in(gilx_sampler *sampler, uintptr_t state) {
     unsigned long tid;
-    return read_state(state, sampler->options.states.tid, &tid, sizeof(tid)) &&
+    return read_state(sampler, state, sampler->options.states.tid, &tid, sizeof(tid)) &&
                    tid <= INT32_MAX
                ? (int64_t)tid
                : 0;
@@ -83,13 +84,15 @@ static int place_of(gilx_sampler *sampler, int64_t tid, bool holds) {
 }
 
 int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state) {
-    const int64_t tid = tid_in(sampler, state);
-    uint64_t id;
-    if (tid == 0 || !read_state(state, sampler->options.states.id, &id, sizeof(id))) {
+    const int64_t tid = tid_in(sampler, state), where = sampler->options.states.id;
+    uint64_t id = 0;
+    if (tid == 0 || (where != 0 && !read_state(sampler, state, where, &id, sizeof(id)))) {
         return GILX_UNKNOWN_THREAD;
     }
     int place = gilx_thread_place(&sampler->table, tid);
-    if (place == GILX_UNKNOWN_THREAD || sampler->table.threads[place].state != state ||
+    /* Without the id, only the thread itself shows whether it is another one. */
+    if (where == 0 || place == GILX_UNKNOWN_THREAD ||
+        sampler->table.threads[place].state != state ||
         sampler->table.threads[place].state_id != id) {
         place = place_of(sampler, tid, true);
     }
@@ -122,7 +125,7 @@ static void find_states(gilx_sampler *sampler) {
     const gilx_thread_state_layout *layout = &sampler->options.states;
     uintptr_t state;
     if (layout->waits == 0 || layout->first == NULL ||
-        !gilx_read_memory(layout->first, &state, sizeof(state))) {
+        !gilx_memory_read(&sampler->memory, layout->first, &state, sizeof(state))) {
         return;
     }
     for (int i = 0; i < MOST_STATES && state != 0; ++i) {
@@ -132,7 +135,7 @@ static void find_states(gilx_sampler *sampler) {
             sampler->table.threads[place].state == 0) {
             sampler->table.threads[place].state = state;
         }
-        if (!read_state(state, layout->next, &state, sizeof(state))) {
+        if (!read_state(sampler, state, layout->next, &state, sizeof(state))) {
             return;
         }
     }
@@ -173,7 +176,8 @@ void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
     ++thread->polls;
     if (sampler->options.states.waits != 0 && thread->state != 0 &&
         tid_in(sampler, thread->state) == thread->tid &&
-        read_state(thread->state, sampler->options.states.waits, &waits, sizeof(waits))) {
+        read_state(sampler, thread->state, sampler->options.states.waits, &waits,
+                   sizeof(waits))) {
         /* How long a thread waited before it was first polled is not known. */
         thread->waits = thread->waits || thread->polls > 1;
         thread->waited += waits == 1 ? sampler->totals.counted - thread->asked : 0;

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +66,48 @@ static void expect(bool truth, const char *what) {
     }
 }
 
+static gilx_memory *opened(gilx_memory *memory) {
+    expect(gilx_memory_open(memory, NULL), "memory can be read");
+    return memory;
+}
+
+/* Each way reads what is there, fails where nothing is, and goes on after that. */
+static void memory_is_read_safely(void) {
+    for (int way = 0; way < GILX_MEMORY_WAYS; ++way) {
+        gilx_memory memory;
+        if (!gilx_memory_open(&memory, gilx_memory_names[way])) {
+            (void)printf("not here: %s\n", gilx_memory_names[way]);
+            continue;
+        }
+        expect((int)memory.way == way, "it is the way that was named");
+        static const char known[GILX_MOST_READ] = "known";
+        static char copy[GILX_MOST_READ];
+        for (int round = 0; round < 100; ++round) {
+            memset(copy, 0, sizeof(copy));
+            expect(gilx_memory_read(&memory, known, copy, sizeof(known)), "it is read");
+            expect(memcmp(known, copy, sizeof(known)) == 0, "as it is");
+            const uintptr_t bad[] = {0,
+                                     8,
+                                     4095,
+                                     UINTPTR_MAX - 7,
+                                     UINTPTR_MAX / 2 - 7,
+                                     0x7ffffffff000,
+                                     0x800000000000};
+            for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); ++i) {
+                expect(!gilx_memory_read(&memory, (const void *)bad[i], copy, 8),
+                       "nothing is there");
+            }
+            expect(!gilx_memory_read(&memory, known, copy, GILX_MOST_READ + 1),
+                   "no more than there is room for");
+        }
+        gilx_memory_close(&memory);
+        expect(!gilx_memory_read(&memory, known, copy, 8), "it is closed");
+        gilx_memory_close(&memory);
+    }
+    gilx_memory memory;
+    expect(!gilx_memory_open(&memory, "no such way"), "there is no such way");
+}
+
 static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
     const gilx_sampler_options options = {
         .watched = gilx_own_tid(),
@@ -76,7 +119,8 @@ static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
                    .id = offsetof(fake_thread, id),
                    .waits = offsetof(fake_thread, waits)},
     };
-    gilx_sampler *sampler = gilx_sampler_new(words, &options);
+    gilx_memory memory;
+    gilx_sampler *sampler = gilx_sampler_new(words, &options, opened(&memory));
     expect(sampler != NULL, "there is memory for a sampler");
     expect(gilx_sampler_start(sampler) == 0, "it starts");
     gilx_sampler_begin(sampler);
@@ -109,7 +153,8 @@ static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
 static void fork_while_watched(const gilx_gil_words *words) {
     const gilx_sampler_options options = {
         .watched = gilx_own_tid(), .cost = 0.2, .room = 16};
-    gilx_sampler *sampler = gilx_sampler_new(words, &options);
+    gilx_memory memory;
+    gilx_sampler *sampler = gilx_sampler_new(words, &options, opened(&memory));
     expect(sampler != NULL && gilx_sampler_start(sampler) == 0, "it starts");
     gilx_sampler_begin(sampler);
     const pid_t child = fork();
@@ -165,6 +210,7 @@ static void offsets_agree_between_final_releases_only(void) {
 int main(void) {
     tables_hold_what_they_say();
     offsets_agree_between_final_releases_only();
+    memory_is_read_safely();
     fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
     const gilx_gil_words words = {&gil.locked, &gil.holder, &gil.switches};
     pthread_t handles[THREADS];

@@ -17,9 +17,10 @@ from gilx.cli.file_options import add_json, check_json, print_or_save
 from gilx.cli.option_types import number
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import output_for
-from gilx.errors import ArgumentError, number_between
+from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.formatting import duration, one_line, wrapped
 from gilx.records import encode
+from gilx.sampling.watch import backend
 from gilx.system.conditions import between, noting_gil_warnings, snapshot
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment
@@ -84,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
         "version": _VERSION,
         "doubtful": any(finding.doubtful for finding in findings),
         "findings": encode(findings),
+        "watch": _watch(),
         "environment": json.loads(environment.to_json()),
         "conditions": json.loads(conditions.to_json()),
     }
@@ -138,6 +140,7 @@ def _now(conditions: Conditions) -> str:
     source = conditions.clock_source or "source unknown"
     lines = [
         ("GIL", conditions.gil),
+        ("GIL watch", _watch()),
         ("load", _or_unknown(conditions.load, ".2f")),
         (f"over {duration(conditions.seconds)}", seen),
         ("clock", f"{source}, steps of {duration(conditions.clock_step)}"),
@@ -145,6 +148,15 @@ def _now(conditions: Conditions) -> str:
         ("own threads", owners),
     ]
     return "\n".join(f"{name:<13}{text}" for name, text in lines)
+
+
+def _watch() -> str:
+    """Return how the GIL is found and read here, or why it is not."""
+    try:
+        found_by, read_by = backend()
+    except WatchUnavailableError as error:
+        return f"not available: {error}"
+    return f"found by {found_by}, memory read by {read_by}"
 
 
 def _or_unknown(value: float | None, form: str) -> str:

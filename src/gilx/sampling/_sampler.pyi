@@ -6,7 +6,7 @@ _Shares: TypeAlias = tuple[tuple[int, int], ...]
 
 MOST_SHARE: int
 
-def backend() -> str: ...
+def backend() -> tuple[str, str]: ...
 
 @final
 class Sampler:

@@ -55,8 +55,13 @@ def _module() -> Any:  # noqa: ANN401 - the module, where there is one
     return _sampler
 
 
-def backend() -> str:
-    """Return how this interpreter's GIL is found.
+def backend() -> tuple[str, str]:
+    """Return how this interpreter's GIL is found, and how memory is read.
+
+    Environment variables choose other ways, for tests: ``GILX_FIND_GIL=search`` ignores
+    the places that CPython's headers or its table of offsets give, and ``GILX_MEMORY``
+    names the way of reading: ``memory file``, ``pipe``, ``process_vm_readv`` or
+    ``/proc/self/mem``.
 
     Raises
     ------
@@ -66,8 +71,8 @@ def backend() -> str:
         There is none.
 
     """
-    name: str = _module().backend()
-    return name
+    ways: tuple[str, str] = _module().backend()
+    return ways
 
 
 def watch(*, cost: float = COST, reference: bool = False) -> Watch:
@@ -132,7 +137,7 @@ class Watch:
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
         )
-        self._backend = module.backend()
+        self._backend, _ = module.backend()
         self._names = _Names()
         self._process = os.getpid()
         self._cpu = time.process_time()
