@@ -39,7 +39,7 @@ def moving_seconds(call: partial[Any]) -> float:
 
 def advice(row: ReportRow, moving: float) -> str:
     """Return what to use, as far as the intervals tell."""
-    call = row.comparison.serial_seconds / (row.repeat * row.workers)
+    call = (row.comparison.part_seconds or 0.0) / row.repeat
     if row.ceiling.interval[0] <= PAYS:
         return "can't be told: this machine gave less than two CPUs meanwhile"
     if row.speedup.interval[0] > PAYS and row.ceiling_fraction.interval[1] > 0.8:

@@ -279,6 +279,9 @@ class MadeUp:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def empty_region(self) -> float:
+        return 0.0
+
     def blocks(self, _: int, **_others: float) -> Iterator[Block]:
         for _number in range(self.made):
             fraction, other = (self._draw.lognormvariate(0, 0.1) for _ in range(2))

@@ -139,12 +139,14 @@ class Speedup:
 
         A unit is a kernel's problem, or as many calls as there are workers.
         """
-        return self.row.comparison.serial_seconds / self.row.repeat
+        seconds = self.row.comparison.serial_seconds
+        return math.nan if seconds is None else seconds / self.row.repeat
 
     @property
     def seconds(self) -> float:
         """Seconds that a unit of the work takes all workers."""
-        return self.row.seconds / self.row.repeat
+        seconds = self.row.seconds
+        return math.nan if seconds is None else seconds / self.row.repeat
 
     @property
     def speedup(self) -> Estimate:
@@ -340,7 +342,9 @@ def held_table(rows: Sequence[Held]) -> ChapterTable:
                 row.name,
                 duration(row.seconds),
                 percent(row.held.value),
-                f"{100 * row.held.low:.0f} to {100 * row.held.high:.0f} %",
+                f"{100 * row.held.low:.0f} to {100 * row.held.high:.0f} %"
+                if row.held.known
+                else "-",
                 row.outcome,
             )
             for row in rows

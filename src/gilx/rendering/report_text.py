@@ -43,7 +43,7 @@ def cells(row: ReportRow) -> tuple[str, ...]:
         row.name,
         row.pool,
         str(row.workers),
-        "-" if math.isnan(row.seconds) else duration(row.seconds),
+        duration(row.seconds),
         _times(row.speedup.value),
         _interval(row.speedup),
         _times(row.ceiling.value),
@@ -124,7 +124,8 @@ def _made_of(row: ReportRow) -> str:
     """Return how a row was measured, and its less important figures."""
     made = row.comparison
     words = [f"{made.blocks} block{'s' if made.blocks != 1 else ''}, M = {row.repeat}"]
-    words.append(f"{row.throughput:.3g} {row.unit}/s")
+    if row.throughput is not None:
+        words.append(f"{row.throughput:.3g} {row.unit}/s")
     cpu, serial = duration(made.cpu_seconds), duration(made.serial_cpu_seconds)
     words.append(f"CPU {cpu} (serial {serial})")
     if made.single_speedup.known:
@@ -132,7 +133,7 @@ def _made_of(row: ReportRow) -> str:
             f"single calls {_times(made.single_speedup.value)}"
             f" ({_interval(made.single_speedup)})"
         )
-    if not math.isnan(made.control):
+    if made.control is not None:
         words.append(f"control {_times(made.control)}")
     if made.overlap is not None:
         words.append(f"CPU overlap {percent(made.overlap)}")

@@ -142,6 +142,8 @@ def release_costs(
         if done and (time.perf_counter() - begin) * (done + 1) / done > budget:
             break
         cycles = spin(1000, 1000, 3_000_000)
+        while cycles.cycles == 0:  # the machine gave the thread no CPU in that time
+            cycles = spin(1000, 1000, 3_000_000)
         releases.append((cycles.held_max_ns - cycles.held_min_ns) * 1e-9 / cycles.cycles)
         if gil_enabled():
             handovers.append(_handover(measured))

@@ -230,6 +230,10 @@ class GilUsage:
             result=other.result,
         )
 
+    def __radd__(self, other: object) -> GilUsage:
+        """Return this usage if the other is 0, with which `sum` begins."""
+        return self if other == 0 else NotImplemented
+
     def bounds(self, level: float) -> Estimate:
         """Return the hold fraction with bounds that hold whatever late samples missed.
 

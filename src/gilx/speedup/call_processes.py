@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CallProcesses", "NoProcessesError", "packed"]
 
+_PATIENCE, _SLOWER = 30.0, 20.0  # seconds, and times of those expected
 _SECONDS_TO_LOAD = 60
 _GETS = ("BINGET", "LONG_BINGET")
 
@@ -88,15 +89,20 @@ class CallProcesses:
         What `packed` returned.
     workers : int
         How many processes.
+    expected : float
+        Seconds that a call takes in this process. A call may never return in another,
+        as one that waits for a thread that was started here.
 
     Raises
     ------
     NoProcessesError
-        A process did not start, or could not load the callable.
+        A process did not start, or could not load the callable. So do the methods if one
+        does not answer in many times as long as expected.
 
     """
 
-    def __init__(self, data: bytes, workers: int) -> None:
+    def __init__(self, data: bytes, workers: int, expected: float = 0.0) -> None:
+        self._expected = expected
         try:
             self._children = ChildProcesses(
                 "the pool of processes",
@@ -126,7 +132,8 @@ class CallProcesses:
         CPU time is that of the calls; steal and throttling are not known.
         """
         begin = time.perf_counter()
-        answers = self._ask("in its calls", "call", calls)
+        limit = _PATIENCE + _SLOWER * calls * self._expected
+        answers = self._ask("in its calls", "call", calls, seconds=limit)
         end = time.perf_counter()
         shares: list[Share] = list(map(pickle.loads, answers))
         cpu = sum(share.cpu for share in shares)

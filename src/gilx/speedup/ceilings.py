@@ -119,7 +119,7 @@ class ProcessCeiling:
             make = Limited(make, limit_threads)
         setup = call.prepare if call.has_setup else None
         self._has_setup = call.has_setup
-        self._processes = CallProcesses(packed(make, setup), workers)
+        self._processes = CallProcesses(packed(make, setup), workers, call.longest)
         try:
             # The first calls warm up, and may fail.
             self.settle(1)

@@ -46,7 +46,7 @@ class Comparison:
     """How much faster several workers were than one, and what the machine achieved.
 
     Times are in seconds, of the median block. Where blocks are too few for an interval,
-    it goes from 0 to infinity; figures that could not be measured are unknown, NaN or
+    it goes from 0 to infinity; figures that could not be measured are unknown or
     None.
     """
 
@@ -58,9 +58,9 @@ class Comparison:
     interval_kind: Literal["preset", "anytime"]
     """'preset': the number of blocks was set beforehand; 'anytime': it was not, and the
     intervals are right whenever one stops."""
-    serial_seconds: float
+    serial_seconds: float | None
     """Wall time of the work on one worker."""
-    seconds: float
+    seconds: float | None
     """Wall time of the same work on all workers."""
     speedup: Estimate
     """Serial over parallel wall time."""
@@ -76,16 +76,16 @@ class Comparison:
     """Speedup over ceiling."""
     ceiling_fraction_without_waits: Estimate
     """The same with workers' waits for a CPU taken out of both."""
-    control: float
+    control: float | None
     """The speedup of native threads that only compute: if it is below the number of
     workers, the machine has less to give."""
     overlap: float | None
     """How far the workers' CPU time overlapped while none of them waited for a CPU, as a
     share of the workers: evidence about waiting for each other, not a speedup. None if
     CPU times are not known, or workers waited for a CPU for most of the time."""
-    serial_cpu_seconds: float
+    serial_cpu_seconds: float | None
     """CPU time of the process for the work on one worker."""
-    cpu_seconds: float
+    cpu_seconds: float | None
     """CPU time of the process for the same work on all workers."""
     voluntary_switches: float | None
     """Context switches of all workers in a parallel sample: the mean."""
@@ -106,6 +106,11 @@ class Comparison:
     def efficiency(self) -> Estimate:
         """Speedup over workers."""
         return self.speedup.times(1 / self.workers)
+
+    @property
+    def part_seconds(self) -> float | None:
+        """Wall time of one worker's part of the work on one worker."""
+        return None if self.serial_seconds is None else self.serial_seconds / self.workers
 
     def without_samples(self) -> Comparison:
         """Return the comparison without the wall times of its many samples."""
@@ -130,7 +135,8 @@ class Comparison:
                     f"{where}{name}: expected low and high, got {estimate.low} and"
                     f" {estimate.high}"
                 )
-        _above_zero(f"{where}control", self.control)
+        if self.control is not None:
+            _above_zero(f"{where}control", self.control)
 
 
 def _above_zero(name: str, value: float) -> None:
@@ -195,7 +201,8 @@ class RunningComparison:
                 self._steal_seconds.add(sample.seconds)
         for arm in ("serial", "parallel"):
             self.seconds[arm].add(block[arm].seconds)
-            self._process_cpu[arm].add(block[arm].cpu)
+            if (cpu := block[arm].cpu) is not None:
+                self._process_cpu[arm].add(cpu)
             self._own_threads[arm] += own_threads(block[arm])
         for name, total in self._sums.items():
             total.add(getattr(parallel, name))
@@ -272,14 +279,14 @@ class RunningComparison:
             return logs.ratio(level, preset=preset)
 
         speedup, limit = estimate(self.speedup), estimate(self.ceiling)
-        control = estimate(self.control).value
+        control = estimate(self.control).value if self.control else None
         return Comparison(
             workers=self.workers,
             blocks=self.blocks,
             level=level,
             interval_kind="preset" if preset else "anytime",
-            serial_seconds=_or_nan(self.seconds["serial"].median),
-            seconds=_or_nan(self.seconds["parallel"].median),
+            serial_seconds=self.seconds["serial"].median,
+            seconds=self.seconds["parallel"].median,
             speedup=speedup,
             single_speedup=estimate(self.single_speedup),
             ceiling=limit,
@@ -288,8 +295,8 @@ class RunningComparison:
             ceiling_fraction_without_waits=estimate(self.ceiling_fraction_without_waits),
             control=control,
             overlap=self._known_overlap(),
-            serial_cpu_seconds=_or_nan(self._process_cpu["serial"].median),
-            cpu_seconds=_or_nan(self._process_cpu["parallel"].median),
+            serial_cpu_seconds=self._process_cpu["serial"].median,
+            cpu_seconds=self._process_cpu["parallel"].median,
             voluntary_switches=self._sums["voluntary"].mean,
             involuntary_switches=self._sums["involuntary"].mean,
             run_queue_wait=self._sums["wait"].mean,
@@ -330,10 +337,6 @@ class _Sum:
     @property
     def mean(self) -> float | None:
         return self.total / self.count if self.count else None
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 # ---- figures of one block --------------------------------------------------------------

@@ -88,7 +88,7 @@ class Grain:
         else:
             head += (
                 f" they did not beat one thread with up to {_items(largest.grain)} each,"
-                f" {duration(largest.comparison.serial_seconds / self.workers)} of work"
+                f" {duration(largest.comparison.part_seconds)} of work"
             )
             if self.environment.usable_cpus == 1:
                 head += "; with one usable CPU they can't"

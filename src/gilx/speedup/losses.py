@@ -86,7 +86,7 @@ class LossMedians:
             amounts.add(0.0 if parts is None else parts[name])
 
     def result(
-        self, speedup: float, ceiling: float, ceiling_kind: str, *, control: float
+        self, speedup: float, ceiling: float, ceiling_kind: str, *, control: float | None
     ) -> tuple[Loss, ...]:
         """Split ``workers - speedup`` into parts that add up to it.
 
@@ -99,8 +99,8 @@ class LossMedians:
             Those of the same blocks.
         ceiling_kind : str
             What the ceiling is.
-        control : float
-            The speedup of native threads that only compute; NaN if not known.
+        control : float, optional
+            The speedup of native threads that only compute.
 
         Returns
         -------
@@ -119,8 +119,11 @@ class LossMedians:
         # slower in parallel although it only computes tells them apart: with a control of
         # c, and memory that makes the same work take m times as long, the speedup is
         # c / m, and N - c / m = (N - c) + (c - c / m).
-        slowed = min(workers - control - amounts["machine"], amounts["more CPU work"])
-        if not math.isnan(control) and slowed > 0:
+        slowed = 0.0
+        if control is not None:
+            slowed = workers - control - amounts["machine"]
+            slowed = min(slowed, amounts["more CPU work"])
+        if slowed > 0:
             amounts["machine"] += slowed
             amounts["more CPU work"] -= slowed
         rest = missing - math.fsum(amounts.values())
@@ -131,7 +134,7 @@ class LossMedians:
         sources = self._sources(ceiling_kind, control)
         return tuple(Loss(name, amounts[name], sources[name]) for name in NAMES)
 
-    def _sources(self, ceiling_kind: str, control: float) -> dict[str, str]:
+    def _sources(self, ceiling_kind: str, control: float | None) -> dict[str, str]:
         """Return what each part was measured from."""
         if not self._accounted:
             nothing = "not measured: what each worker used is not known on this pool"
@@ -151,7 +154,7 @@ class LossMedians:
                 " of its time"
             )
         machine = f"; the ceiling ({ceiling_kind})" if ceiling_kind else ""
-        if not math.isnan(control):
+        if control is not None:
             machine = f"; a control that only computes: {control:.2f}x{machine}"
         return {
             "GIL": held,

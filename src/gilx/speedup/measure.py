@@ -75,7 +75,7 @@ def measure(
     setup : callable, optional
         Called once for each call, outside of what is timed and up to a thousand calls
         ahead; it returns a tuple, the arguments of that call after `args`, or None. Of a
-        kernel, called before each computation. In other processes too. M is 1 then,
+        kernel, called before each sample. In other processes too. M is 1 then,
         unless given.
     null : bool
         Compare the serial run with itself instead: what comes out when there is no

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -54,8 +55,10 @@ class PreparedCall:
         self.has_setup: bool = setup is not None
         self.most: int = sys.maxsize if setup is None else _MOST_PREPARED
         """How many calls there may be in a row."""
+        self.longest: float = 0.0
+        """Seconds of a call in the row in which calls took longest so far."""
         self._fn, self._args, self._setup = fn, args, setup
-        self._ready: list[tuple[Any, ...]] = []
+        self._ready: deque[tuple[Any, ...]] = deque()
         # Without a setup nothing of ours stands between the watch and the function.
         self.make: Callable[[], object] = (
             self._fresh if setup else partial(fn, *args) if args else fn
@@ -78,13 +81,15 @@ class PreparedCall:
         """Make so many calls in a row, or `most`; return the seconds of so many."""
         some = min(count, self.most)
         self.prepare(some)
-        return in_a_row(self.make, some) * (count / some)
+        seconds = in_a_row(self.make, some)
+        self.longest = max(self.longest, seconds / some)
+        return seconds * (count / some)
 
     def _fresh(self) -> object:
-        return self._fn(*self._args, *self._ready.pop())
+        return self._fn(*self._args, *self._ready.popleft())
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_ready": []}
+        return self.__dict__ | {"_ready": deque()}
 
 
 @contextmanager

@@ -37,8 +37,8 @@ class ReportRow:
     repeat: int
     """M: how many calls in a row each worker made in a sample; for a kernel, how many
     times the problem was computed."""
-    throughput: float
-    """Units of work a second, in parallel; NaN if nothing was compared."""
+    throughput: float | None
+    """Units of work a second, in parallel; None if nothing was compared."""
     unit: str
     held: Estimate
     """Hold fraction of one call alone; unknown if it was not watched."""
@@ -57,7 +57,7 @@ class ReportRow:
         return self.comparison.workers
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> float | None:
         """Median wall time of the parallel sample."""
         return self.comparison.seconds
 
@@ -94,7 +94,7 @@ class ReportRow:
     @property
     def null(self) -> bool:
         """Whether the target was compared with itself."""
-        return self.ceiling_kind == ""
+        return self.ceiling_kind == "" and self.comparison.blocks > 0
 
     @property
     def reading(self) -> str:

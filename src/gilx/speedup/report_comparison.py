@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from gilx.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from gilx.estimate import Estimate
     from gilx.speedup.report import Report, ReportRow
 
 __all__ = ["RowChange", "compare"]
@@ -23,20 +22,24 @@ class RowChange:
 
     @property
     def verdict(self) -> str:
-        """'better', 'worse' or 'no difference'; 'unknown' where nothing was compared.
+        """'better', 'worse' or 'no difference'; 'unknown' if an interval is unknown.
 
         Judged by the share of the ceiling, since machines have better and worse days; by
-        the speedup where a report has no ceiling. Two intervals at 95 % that do not
-        overlap are more than a difference at 95 %.
+        the speedup if a report has no ceiling. Fractions of different ceilings say nothing
+        about each other, and are unknown. Two intervals at 95 % that do not overlap are
+        more than a difference at 95 %.
         """
-        for name in ("ceiling_fraction", "speedup"):
-            then: Estimate = getattr(self.before, name)
-            now: Estimate = getattr(self.after, name)
-            if then.known and now.known:
-                if then.overlaps(now):
-                    return "no difference"
-                return "worse" if now.high < then.low else "better"
-        return "unknown"
+        before, after = self.before, self.after
+        if before.ceiling_kind != after.ceiling_kind:
+            return "unknown"
+        then, now = before.ceiling_fraction, after.ceiling_fraction
+        if not before.ceiling_kind:
+            then, now = before.speedup, after.speedup
+        if not (then.bounded and now.bounded):
+            return "unknown"
+        if then.overlaps(now):
+            return "no difference"
+        return "worse" if now.high < then.low else "better"
 
 
 def compare(before: Report, after: Report, *, force: bool = False) -> list[RowChange]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from contextlib import closing
 from dataclasses import replace
 from time import perf_counter
@@ -28,6 +27,7 @@ from gilx.speedup.comparison_warnings import (
 from gilx.speedup.losses import NO_COSTS, KnownCosts
 from gilx.speedup.report import ReportRow
 from gilx.speedup.scaling_decision import EFFICIENCY, HeldAlone, ScalingDecision
+from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from gilx.pools import Pool
@@ -104,15 +104,17 @@ class RowMeter:
         # A number that is known before anything was compared is one set beforehand, and
         # then fewer blocks make an interval. Where there is time for many, they may stop.
         budget = max(0.0, self._budget - spent)
-        likely = int(budget / block) - 1
+        likely = int(min(_MOST_BLOCKS, budget / block)) - 1
         if options.blocks is None and likely < _BLOCKS:
             self._blocks = max(1, likely)
         with Arms(target, self._pool, ceiling=not options.null) as arms:
             costs = NO_COSTS if options.null else self._costs(arms, repeat)
+            begin = perf_counter()
             while True:
                 comparison = RunningComparison(self._workers, costs)
+                left = max(0.0, budget - (perf_counter() - begin))
                 try:
-                    self._compare(arms, comparison, repeat, sample, block, budget)
+                    self._compare(arms, comparison, repeat, sample, block, left)
                     break
                 except NoProcessesError:
                     pass  # the next blocks are beside another ceiling
@@ -175,7 +177,7 @@ class RowMeter:
     ) -> None:
         """Add blocks to a comparison until there are enough."""
         options = self._options
-        likely = self._blocks or max(1, min(_MOST_BLOCKS, int(budget / block)))
+        likely = self._blocks or max(1, int(min(_MOST_BLOCKS, budget / block)))
         # Who gave the number of blocks gets them. If it was set here and the machine
         # becomes slow, it ends at twice the budget: then the number was not preset.
         beyond = math.inf if options.blocks else 2 * budget
@@ -262,9 +264,13 @@ class RowMeter:
             variant=target.variant,
             pool=self._pool.name,
             repeat=self._repeat,
-            throughput=target.units(self._workers) * self._repeat / result.seconds,
+            throughput=None
+            if result.seconds is None
+            else target.units(self._workers) * self._repeat / result.seconds,
             unit=target.unit,
-            held=usage.held if usage and not usage.doubt else Estimate.unknown(),
+            held=Estimate.unknown()
+            if usage is None or usage.doubt or self._pool.own_gils
+            else usage.held,
             outcome=self._outcome(comparison),
             comparison=result,
             notes=(*self._notes, *notes),
@@ -274,6 +280,9 @@ class RowMeter:
         """Return the verdict of the rules that `gilx.testing.assert_scales` has."""
         if self._options.null or self._workers == 1:
             return None
+        # Where a check would not judge, neither is it judged here.
+        if self._workers > usable_cpus() or self._call_seconds(comparison) < TOO_SHORT:
+            return "inconclusive"
         usage = None if self._pool.own_gils else self._target.usage
         evidence = None
         if usage is not None:
@@ -284,11 +293,16 @@ class RowMeter:
             ScalingDecision(comparison, EFFICIENCY, evidence).decision() or "inconclusive"
         )
 
+    def _call_seconds(self, comparison: RunningComparison) -> float:
+        """Return how long a call takes on one worker; infinity if none was timed."""
+        seconds = comparison.seconds["serial"].median
+        parts = self._repeat * self._target.parts(self._workers)
+        return math.inf if seconds is None else seconds / parts
+
     def _warnings(self, comparison: RunningComparison, first: float) -> list[str]:
         warnings = []
         if self._target.variant is None:
-            later = statistics.median(comparison.samples["serial"])
-            later /= self._repeat * self._target.parts(self._workers)
+            later = self._call_seconds(comparison)
             warnings += call_warnings(first, later)
             if later < TOO_SHORT:
                 warnings.append(

@@ -101,7 +101,7 @@ class HeldAlone:
     @property
     def reason(self) -> str:
         """Why nothing can be concluded; empty if something can."""
-        return self.usage.doubt
+        return self.usage.sums.shortage
 
 
 class ScalingDecision:
@@ -246,7 +246,7 @@ class ScalingDecision:
         if self._missing:
             return self._unlike()
         count, deprived = self._blocks.blocks, self._blocks.deprived
-        blocks = f"{count} blocks"
+        blocks = f"{count} block{'s' if count != 1 else ''}"
         if deprived > count / 4:
             return f"a hypervisor or a quota took CPUs away in {deprived} of {blocks}"
         if not self._blocks.ceiling_fraction_without_waits:

@@ -88,7 +88,7 @@ class KernelTarget:
     variant : str
         The variant.
     setup : callable, optional
-        Called before each computation, outside of what is timed.
+        Called before each sample, outside of what is timed.
 
     """
 
@@ -119,10 +119,10 @@ class KernelTarget:
         return KernelTarget(pool.place(self._problem), self.variant, self._setup)
 
     def prepare(self, calls: int) -> None:
-        """Call the setup so many times."""
+        """Call the setup once, before a sample."""
+        del calls
         if self._setup is not None:
-            for _ in range(calls):
-                self._setup()
+            self._setup()
 
     def units(self, workers: int) -> float:
         """Return the units of the problem."""

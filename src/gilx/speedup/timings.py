@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from dataclasses import dataclass, fields, replace
@@ -60,9 +59,9 @@ class Sample:
 
     seconds: float
     """Wall time."""
-    cpu: float = math.nan
+    cpu: float | None = None
     """CPU time of the whole process, threads that gilx knows nothing of included, and of
-    workers that are processes of their own; NaN if it was not measured."""
+    workers that are processes of their own; None if it was not measured."""
     steal: float | None = None
     """CPU time that the hypervisor gave to others, all CPUs together (proc_stat)."""
     throttled: int | None = None
@@ -128,8 +127,7 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
         return sample
     sample = with_shares(sample, runs)
     if pool.own_processes:
-        assert sample.worker_cpu is not None  # the shares were there
-        sample = replace(sample, cpu=sample.cpu + sample.worker_cpu)
+        sample = replace(sample, cpu=(sample.cpu or 0.0) + (sample.worker_cpu or 0.0))
     return sample
 
 
@@ -181,7 +179,7 @@ def _below_the_largest(groups: Sequence[Sequence[float]]) -> float:
 
 def own_threads(sample: Sample) -> bool:
     """Return whether the process used clearly more CPU time than the workers did."""
-    if sample.worker_cpu is None:
+    if sample.worker_cpu is None or sample.cpu is None:
         return False
     other = sample.cpu - sample.worker_cpu
     return other > _MOST_OTHER_CPU * sample.worker_cpu + 1e-3 * sample.regions

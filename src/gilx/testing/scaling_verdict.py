@@ -23,6 +23,7 @@ from gilx.speedup.blocks import AsItself, calls_needed
 from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.comparison import RunningComparison
 from gilx.speedup.comparison_warnings import TOO_SHORT, call_warnings, drift_warnings
+from gilx.speedup.losses import KnownCosts
 from gilx.speedup.prepared_call import PreparedCall, raising
 from gilx.speedup.scaling_decision import (
     ALPHA,
@@ -176,7 +177,8 @@ class _Judge:
             return self._end(
                 "inconclusive",
                 f"too long: a call takes {duration(each)}, and {FEWEST_BLOCKS} blocks at"
-                f" least {duration(need)} (budget: {duration(self._budget)})",
+                f" least {duration(need)}; {duration(self._left())} of the budget of"
+                f" {duration(self._budget)} are left",
             )
         target = CallableTarget(self._call, self._limit_threads)
         with (
@@ -241,7 +243,11 @@ class _Judge:
         """
         self._calls = calls
         while True:
-            self._comparison = RunningComparison(self._workers)
+            held = self._release.held.value if self._release is not None else math.nan
+            costs = KnownCosts(
+                None if math.isnan(held) else held, arms.empty_region(), own_gils=False
+            )
+            self._comparison = RunningComparison(self._workers, costs)
             left = max(0.0, self._left())
             blocks = arms.blocks(calls, seconds=calls * each, budget=left)
             # Another ceiling is used next if the calls do not run in processes.

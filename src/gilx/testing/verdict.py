@@ -5,6 +5,7 @@ from __future__ import annotations
 import unittest
 from dataclasses import dataclass
 
+from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.records import from_json, to_json
 from gilx.sampling.hold_fraction import hold_side
@@ -123,8 +124,13 @@ class Verdict:
         if isinstance(evidence, ReleaseEvidence):
             release: ReleaseEvidence | None = evidence
         else:
+            evidence.comparison.check(f"{where}.comparison.")
             release, where = evidence.release, f"{where}.release"
         if release is not None and release.usage is not None:
+            if not 0 < release.level < 1:
+                raise ArgumentError(
+                    f"{where}.level: expected above 0 and below 1, got {release.level}"
+                )
             check_usage(release.usage, f"{where}.usage")
         return found
 
