@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gilx._compat import gil_enabled
+from tests.command import run_program, run_python
 from tests.docs.pages import ROOT
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def test_examples(script: Path, tmp_path: Path) -> None:
     if "team_with_c" in script.stem and shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
     words = ["--quick"] if script.stem in QUICK else []
-    subprocess.run(
-        [sys.executable, script, *words], check=True, timeout=100, cwd=tmp_path
-    )
+    run_python(script, *words, check=True, cwd=tmp_path)
 
 
 # In a process of its own: Jupyter's packages warn of things that are theirs.
@@ -70,7 +68,7 @@ def test_notebook_shows_reports_and_timelines(tmp_path: Path) -> None:
         pytest.skip("there is no GIL to watch")
     given, executed = ROOT / "examples" / "reports.ipynb", tmp_path / "executed.ipynb"
     words = [sys.executable, "-c", EXECUTE, str(given), str(executed)]
-    subprocess.run(words, check=True, timeout=110, cwd=tmp_path)
+    run_program(*words, check=True, timeout=110, cwd=tmp_path)
     shown = {
         "".join(cell["source"]).splitlines()[-1]: output["data"]
         for cell in json.loads(executed.read_text())["cells"]

@@ -6,13 +6,13 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from gilx._compat import gil_enabled
+from tests.command import run_program
 from tests.docs.pages import ROOT, blocks
 
 if TYPE_CHECKING:
@@ -97,14 +97,8 @@ def test_who_types_what_is_shown_releases_the_gil(way: Way, tmp_path: Path) -> N
             pytest.skip("needs PyO3's crates: cargo fetch")
         if not (gil_enabled() and sys.platform == "linux"):
             block = re.sub("^gilx probe .*", "", block, flags=re.MULTILINE)  # noqa: PLW2901
-        done = subprocess.run(
-            ["sh", "-e", "-c", block],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            cwd=folder,
-            env={**os.environ, **path},
+        done = run_program(
+            "sh", "-e", "-c", block, timeout=300, cwd=folder, env={**os.environ, **path}
         )
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         ran.append(done.stdout)
@@ -114,5 +108,5 @@ def test_who_types_what_is_shown_releases_the_gil(way: Way, tmp_path: Path) -> N
 def crates_are_here(folder: Path) -> bool:
     """Return whether cargo can build without the network, as tests must."""
     words = ["cargo", "fetch", "--offline"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, check=False, timeout=60)
+    done = run_program(*words, cwd=folder, timeout=60)
     return done.returncode == 0

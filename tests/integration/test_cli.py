@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import gilx
-from tests.command import run_here
+from tests.command import CompletedProcess, run_gilx, run_here, run_program
 from tests.markers import needs_no_gil, needs_watch
 
 
-def command(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gilx", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **changes},
-        timeout=100,
-    )
+def command(*arguments: str, **changes: str) -> CompletedProcess:
+    return run_gilx(*arguments, env=os.environ | changes)
 
 
 def test_version() -> None:
@@ -165,24 +157,9 @@ def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
         "class A:\n    @staticmethod\n    def f(a, b):\n        assert (a, b) == (-1, 'x')\n"
     )
     script = Path(sys.executable).with_name("gilx")
-    words = [script] if script.exists() else [sys.executable, "-m", "gilx"]
-    done = subprocess.run(
-        [
-            *words,
-            "latency",
-            "--json",
-            "--workers=1,2",
-            "--budget=0.9",
-            "mine:A.f",
-            "-1",
-            "'x'",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=100,
-    )
+    gilx_words = [script] if script.exists() else [sys.executable, "-m", "gilx"]
+    words = ("--workers=1,2", "--budget=0.9", "mine:A.f", "-1", "'x'")
+    done = run_program(*gilx_words, "latency", "--json", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = gilx.Latency.from_json(done.stdout)
     assert [row.workers for row in found.rows] == [0, 1, 2]

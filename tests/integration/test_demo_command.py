@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from gilx._compat import gil_enabled
 from gilx.cli import demo
 from gilx.demo.demo_record import CHAPTERS, Story
 from gilx.demo.echo_process import Courier
+from tests.command import CompletedProcess, run_gilx, run_python
 from tests.markers import needs_affinity
 
 if TYPE_CHECKING:
@@ -41,35 +41,20 @@ def test_blas_is_pinned_before_numpy_is_loaded_only() -> None:
         "print(before, pin_blas())"
     )
     clean = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=clean,
-        timeout=DEADLINE,
-    )
+    done = run_python("-c", code, check=True, env=clean, timeout=DEADLINE)
     assert done.stdout == "(True, '1') False\n"
 
 
-def command(
-    *arguments: str, cwd: Path, timeout: float = 100, **changes: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gilx", "demo", "--quick", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **changes},
-        timeout=timeout,
-        cwd=cwd,
-    )
+def command(*arguments: str, **options: Any) -> CompletedProcess:
+    return run_gilx("demo", "--quick", *arguments, **options)
 
 
 @pytest.mark.idle_machine
 @pytest.mark.timeout(300)
 def test_the_whole_story(tmp_path: Path) -> None:
-    done = command("--save", "new", cwd=tmp_path, timeout=280, COLUMNS="80")
+    done = command(
+        "--save", "new", cwd=tmp_path, timeout=280, env=os.environ | {"COLUMNS": "80"}
+    )
     if importlib.util.find_spec("matplotlib") is None:
         assert done.returncode == 1
         assert done.stderr == f"gilx demo: save: {demo._NO_PICTURES}\n"
@@ -120,25 +105,8 @@ def test_chapters_as_json(tmp_path: Path) -> None:
 @needs_affinity
 def test_on_one_cpu(tmp_path: Path) -> None:
     cpu = str(min(os.sched_getaffinity(0)))
-    done = subprocess.run(
-        [
-            "taskset",
-            "-c",
-            cpu,
-            sys.executable,
-            "-m",
-            "gilx",
-            "demo",
-            "--quick",
-            "--chapter",
-            "1,2",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-        cwd=tmp_path,
-    )
+    before = ("taskset", "-c", cpu)
+    done = command("--chapter", "1,2", before=before, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
     assert "no speedup can be seen here" in words
@@ -152,7 +120,7 @@ def test_without_pandas_and_matplotlib(tmp_path: Path) -> None:
         "    sys.modules[name] = None\n"
     )
     words = ("--chapter", "5", "--save", "new")
-    done = command(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    done = command(*words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 1
     assert done.stderr == f"gilx demo: save: {demo._NO_PICTURES}\n"
     said = " ".join(done.stdout.split())

@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import sysconfig
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilx.system.conditions import Conditions
 from gilx.system.environment import Environment
-from tests.command import run_here
+from tests.command import CompletedProcess, run_gilx, run_here
 from tests.markers import needs_affinity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def doctor(
-    *arguments: str, before: tuple[str, ...] = (), **changes: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*before, sys.executable, "-m", "gilx", "doctor", "--seconds=0.1", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **changes},
-        timeout=60,
-    )
+def doctor(*arguments: str, **options: Any) -> CompletedProcess:
+    return run_gilx("doctor", "--seconds=0.1", *arguments, **options)
 
 
 def test_the_page() -> None:
@@ -71,7 +60,7 @@ def test_one_cpu() -> None:
     reason="needs a free-threaded build",
 )
 def test_the_gil_turned_on() -> None:
-    done = doctor(PYTHON_GIL="1")
+    done = doctor(env=os.environ | {"PYTHON_GIL": "1"})
     assert done.returncode == 1, done.stderr
     assert (
         "* a free-threaded build with the GIL on, as PYTHON_GIL=1 says so: "
@@ -98,13 +87,6 @@ def test_a_wrong_command_line_is_one_line(
 
 def test_modules_of_the_current_directory(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("print('imported')\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "gilx", "doctor", "--seconds=0.1", "mine"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=60,
-    )
+    done = doctor("mine", cwd=tmp_path)
     assert done.stderr == "imported\n"
     assert done.stdout.startswith("Python ")

@@ -11,7 +11,6 @@ import importlib
 import math
 import os
 import pickle
-import subprocess
 import sys
 import threading
 import time
@@ -37,6 +36,7 @@ from gilx.speedup.timings import (
     with_shares,
 )
 from gilx.system.environment import usable_cpus
+from tests.command import run_python
 from tests.markers import needs_gil
 
 BYTES = bytes(300_000)
@@ -428,9 +428,7 @@ def test_a_script_is_not_run_again(tmp_path: Any) -> None:
         "import gilx\nprint('once')\ndef f():\n    sum(range(1000))\n"
         "print(gilx.measure(f, blocks=1, budget=0.2, workers=2).rows[0].notes)\n"
     )
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=100, check=False
-    )
+    done = run_python(script)
     assert done.stdout.count("once") == 1, done.stderr
     assert "it is defined in the main script" in done.stdout
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import gilx
+from tests.command import CompletedProcess, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,17 +125,16 @@ A_A = "--null"
 
 def command(
     *words: str | Path, cwd: Path, timeout: float = 100, one_cpu: bool = False
-) -> subprocess.CompletedProcess[str]:
+) -> CompletedProcess:
     """Run the command ``gilx`` of the Python that runs the tests."""
     script = Path(sys.executable).with_name("gilx")
     gilx_words = [script] if script.exists() else [sys.executable, "-m", "gilx"]
     first_cpu = str(min(os.sched_getaffinity(0))) if one_cpu else ""
     pinned = ["taskset", "-c", first_cpu] if one_cpu else []
-    return subprocess.run(
-        [*pinned, *gilx_words, *words],
-        capture_output=True,
-        text=True,
-        check=False,
+    return run_program(
+        *pinned,
+        *gilx_words,
+        *words,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "100"},
         timeout=timeout,

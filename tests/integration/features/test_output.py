@@ -6,12 +6,12 @@ import csv
 import io
 import json
 import re
-import subprocess
 import sys
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import gilx
+from tests.command import run_program
 
 from .interface import (
     ROOT,
@@ -193,7 +193,7 @@ nbformat.write(notebook, sys.argv[2])
 def test_notebook_of_the_examples_shows_every_record(tmp_path: Path) -> None:
     given, executed = ROOT / "examples" / "reports.ipynb", tmp_path / "executed.ipynb"
     words = [sys.executable, "-c", EXECUTE, str(given), str(executed)]
-    subprocess.run(words, check=True, timeout=110, cwd=tmp_path)
+    run_program(*words, check=True, timeout=110, cwd=tmp_path)
     shown: dict[str, dict[str, Any]] = {}
     for cell in json.loads(executed.read_text())["cells"]:
         for output in cell.get("outputs", ()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
 import sys
 import types
 from functools import partial
@@ -14,6 +13,7 @@ import pytest
 
 from gilx import cykernels
 from gilx.pytest_plugin.tracing import is_python, tracing
+from tests.command import run_python
 from tests.markers import needs_watch
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ print(json.dumps(said))
 
 
 def test_who_traces() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", TRACERS], capture_output=True, text=True, check=True
-    )
+    done = run_python("-c", TRACERS, check=True)
     expected = ["", *["__main__ traces Python code"] * 3]
     if sys.version_info >= (3, 12):
         expected.append("mine traces Python code")
