@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sysconfig
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.system.conditions import Conditions
-from gilx.system.environment import Environment
 from tests.command import CompletedProcess, run_gilx, run_here
-from tests.markers import needs_affinity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,39 +16,6 @@ if TYPE_CHECKING:
 
 def doctor(*arguments: str, **options: Any) -> CompletedProcess:
     return run_gilx("doctor", "--seconds=0.1", *arguments, **options)
-
-
-def test_the_page() -> None:
-    done = doctor()
-    assert done.returncode in (0, 1), done.stderr
-    assert done.stderr == ""
-    assert done.stdout.startswith("Python       ")
-    assert ("Nothing makes measuring here doubtful." in done.stdout) == (
-        done.returncode == 0
-    )
-    assert ("\nWhat makes measuring here doubtful:\n* " in done.stdout) == (
-        done.returncode == 1
-    )
-
-
-def test_json() -> None:
-    done = doctor("--json")
-    found = json.loads(done.stdout)
-    assert (found["schema"], found["version"]) == ("gilx.doctor", 1)
-    assert done.returncode == int(found["doubtful"])
-    assert found["doubtful"] == any(one["doubtful"] for one in found["findings"])
-    environment = Environment.from_json(json.dumps(found["environment"]))
-    assert environment.same_machine(Environment.here())
-    conditions = Conditions.from_json(json.dumps(found["conditions"]))
-    assert conditions.seconds >= 0.1
-
-
-@needs_affinity
-def test_one_cpu() -> None:
-    cpu = str(min(os.sched_getaffinity(0)))
-    done = doctor(before=("taskset", "-c", cpu))
-    assert done.returncode == 1, done.stderr
-    assert "* one usable CPU (1 of " in done.stdout
 
 
 @pytest.mark.skipif(

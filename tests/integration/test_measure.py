@@ -25,7 +25,6 @@ from gilx.errors import ArgumentError
 from gilx.pools import Region, ThreadPool
 from gilx.pools.resource_usage import Share
 from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
-from gilx.speedup.losses import NAMES
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.statistics import NOTHING_KNOWN
 from gilx.speedup.timings import (
@@ -50,26 +49,6 @@ def one(report: Report) -> ReportRow:
 
 
 # What is measured ------------------------------------------------------------------------
-
-
-def test_a_kernel() -> None:
-    report = measure("levenshtein", size=60)
-    assert [row.variant for row in report.rows] == ["c-gil", "c-nogil"]
-    # Not a number is not equal to itself, so the text is compared.
-    assert Report.from_json(report.to_json()).to_json() == report.to_json()
-    for row in report.rows:
-        assert (row.target, row.pool, row.workers) == ("levenshtein", "threads", 2)
-        assert row.unit == "cells"
-        assert {len(times) for times in row.comparison.samples.values()} == {6}
-        assert row.comparison.interval_kind == "preset"
-        assert row.speedup.interval[0] <= row.speedup.value <= row.speedup.interval[1]
-        assert row.ceiling.interval[0] <= row.ceiling.value <= row.ceiling.interval[1]
-        assert row.efficiency.value == row.speedup.value / 2
-        assert row.ceiling_kind == "native threads on the same kernel"
-        missing = math.fsum(loss.amount for loss in row.losses)
-        assert missing == pytest.approx(2 - row.speedup.value, abs=1e-12)
-        assert [loss.cause for loss in row.losses] == list(NAMES)
-        assert row.reading
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ A name or a signature that changes on purpose changes here, and the tests stay a
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -21,30 +21,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 T = TypeVar("T")
-
-
-def gil_enabled() -> bool:
-    """Return whether this interpreter runs with a GIL."""
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs gilx believes it may use."""
-    environment = importlib.import_module("gilx.system.environment")
-    cpus: int = environment.usable_cpus()
-    return cpus
-
-
-needs_watch = pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
-
-
-def needs(*modules: str) -> pytest.MarkDecorator:
-    """Return a marker that skips a test where one of the modules is not installed."""
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
-
 
 # ---- records -----------------------------------------------------------------------------
 

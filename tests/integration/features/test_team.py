@@ -11,8 +11,7 @@ import pytest
 
 import gilx
 from tests.command import run_program
-
-from .interface import needs
+from tests.markers import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,6 +14,7 @@ import pytest
 from gilx import cykernels
 from gilx.pytest_plugin.tracing import is_python, tracing
 from tests.command import run_python
+from tests.integration.pytest_plugin.plugin_runs import assert_judged_by_the_watch
 from tests.markers import needs_watch
 
 if TYPE_CHECKING:
@@ -46,13 +47,6 @@ OUT = np.zeros(20_000, np.int32)
 def test_cython(gil):
     gil.releases(collatz_gil, 1, OUT, 0, len(OUT))
 """
-
-
-def assert_judged_by_the_watch(done: pytest.RunResult, tests: int) -> None:
-    """Assert that no tracer was in the way of a failure; a busy machine may have been."""
-    outcomes = done.parseoutcomes()
-    assert outcomes.get("failed", 0) + outcomes.get("skipped", 0) == tests
-    done.stdout.no_fnmatch_line("*traces Python code*")
 
 
 @needs_watch
