@@ -36,7 +36,7 @@ def run_program(
 def run_python(
     *words: str | Path, before: Sequence[str] = (), **options: Any
 ) -> CompletedProcess:
-    """Run the Python that runs the tests, `before` which there may be ``taskset``."""
+    """Run the Python of the tests; words such as ``taskset -c 0`` go `before` it."""
     return run_program(*before, sys.executable, *words, **options)
 
 
