@@ -36,7 +36,7 @@ needs_c_compiler = pytest.mark.skipif(
 )
 
 
-def needs_module(name: str) -> pytest.MarkDecorator:
-    """Skip a test where a module is not installed."""
-    missing = importlib.util.find_spec(name) is None
-    return pytest.mark.skipif(missing, reason=f"needs {name}")
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skip a test if one of the modules is not installed."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")

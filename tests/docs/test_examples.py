@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.command import run_python
 from tests.docs.pages import ROOT
 
 if TYPE_CHECKING:
@@ -46,6 +45,4 @@ def test_examples(script: Path, tmp_path: Path) -> None:
     if "team_with_c" in script.stem and shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
     words = ["--quick"] if script.stem in QUICK else []
-    subprocess.run(
-        [sys.executable, script, *words], check=True, timeout=100, cwd=tmp_path
-    )
+    run_python(script, *words, check=True, cwd=tmp_path)

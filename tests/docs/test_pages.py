@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import pytest
 from gilx import cli
 from gilx._compat import gil_enabled
 from gilx.cli.target import find_target
+from tests.command import run_python
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, prose
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_code_of_pages(code: str, tmp_path: Path) -> None:
     if "def test_" in code:
         (tmp_path / "test_block.py").write_text(code)
         words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--gilx-budget=3"]
-    subprocess.run([sys.executable, *words], check=True, timeout=100, cwd=tmp_path)
+    run_python(*words, check=True, cwd=tmp_path)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -33,7 +33,7 @@ from gilx.speedup.report import Report
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["fuzz", "records"]
+__all__ = ["fuzz", "make", "records"]
 
 _NUMBERS = (0.0, 1.0, 0.5, 1e-9, 2.5, 100.0)
 _ODD: tuple[Any, ...] = (
@@ -81,22 +81,22 @@ def _vocabulary(module: str) -> list[str]:
     return found
 
 
-def _make(draw: Random, kind: Any, module: str) -> Any:
+def make(draw: Random, kind: Any, module: str) -> Any:
     """Return a value of a type that a record's field has."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         names = [each.name for each in dataclasses.fields(kind) if each.init]
         hints = _hints(kind)
-        found = {name: _make(draw, hints[name], kind.__module__) for name in names}
+        found = {name: make(draw, hints[name], kind.__module__) for name in names}
         return kind(**found)
     if origin in (typing.Union, types.UnionType):
-        return _make(draw, draw.choice(inner), module)
+        return make(draw, draw.choice(inner), module)
     if origin is tuple:
         several = (inner[0],) * draw.randrange(4) if inner[-1] is ... else inner
-        return tuple(_make(draw, each, module) for each in several)
+        return tuple(make(draw, each, module) for each in several)
     if origin in (dict, collections.abc.Mapping):
         keys = draw.sample(_vocabulary(module), 2)
-        return {key: _make(draw, inner[1], module) for key in keys}
+        return {key: make(draw, inner[1], module) for key in keys}
     simple: dict[Any, Any] = {
         float: lambda: draw.choice(_NUMBERS),
         int: lambda: draw.randrange(1, 9),
@@ -146,7 +146,7 @@ def _damage_text(draw: Random, text: str) -> str:
 
 def _text(draw: Random, kind: Any) -> str:
     """Return the JSON of a record, damaged or not."""
-    text = str(_make(draw, kind, kind.__module__).to_json())
+    text = str(make(draw, kind, kind.__module__).to_json())
     way = draw.random()
     if way < 0.75:
         value = json.loads(text)

@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import gilx
-from tests.command import run_here
-from tests.markers import needs_no_gil, needs_watch
+from tests.command import CompletedProcess, run_gilx, run_here, run_program
+from tests.markers import needs_watch
 
 
-def command(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gilx", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **changes},
-        timeout=100,
-    )
+def command(*arguments: str, **changes: str) -> CompletedProcess:
+    return run_gilx(*arguments, env=os.environ | changes)
 
 
 def test_version() -> None:
     assert command("--version").stdout == f"gilx {gilx.__version__}\n"
-
-
-def test_kernels_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    done = run_here(capsys, "kernels")
-    assert done.returncode == 0
-    for name in gilx.kernels.names():
-        assert f"\n{name} " in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -55,16 +40,6 @@ def test_run(name: str, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{name} c-nogil, size 50: ")
     assert "result checked" in done.stdout
-
-
-@needs_watch
-def test_probe_of_a_callable() -> None:
-    done = command("probe", "time:sleep", "0.2", "--repeat", "2", "--json")
-    assert done.returncode == 0, done.stderr
-    usage = gilx.GilUsage.from_json(done.stdout)
-    assert usage.repeats == 2
-    assert usage.held.interval[0] < 0.1
-    assert "in 3 calls" in command("probe", "--repeat", "3", "math:fabs", "-2.5").stdout
 
 
 COMPILED_ON_FIRST_USE = """
@@ -108,20 +83,6 @@ def test_probe_warms_up(tmp_path: Path, *, timeline: bool) -> None:
 
 
 @needs_watch
-def test_probe_of_a_script(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import sys, time\ntime.sleep(0.1)\nprint(__name__, sys.argv[1:])\nsys.exit(3)\n"
-    )
-    trace = tmp_path / "x.json"
-    done = command("probe", "--timeline", str(trace), str(script), "a", "--json")
-    assert done.returncode == 3, done.stderr
-    assert done.stdout.startswith("__main__ ['a', '--json']\n")
-    assert "locked by anyone" in done.stdout
-    assert json.loads(trace.read_text())["traceEvents"]
-
-
-@needs_watch
 def test_probe_of_a_call_that_raises() -> None:
     done = command("probe", "json:loads", "'[1'")
     assert done.returncode == 1
@@ -130,59 +91,14 @@ def test_probe_of_a_call_that_raises() -> None:
 
 
 @pytest.mark.slow
-@needs_watch
-def test_selftest() -> None:
-    # On a machine that is busy with other things it may rightly say that it can't tell, and
-    # of the few looks of so short a time too many may be off by chance: not again and again.
-    for _ in range(3):
-        done = command("selftest", "--seconds", "0.2")
-        if done.returncode != 1:
-            break
-    assert done.returncode in (0, 3), done.stdout
-    assert ("The watch can be trusted here." in done.stdout) == (done.returncode == 0)
-    assert "always held" in done.stdout
-
-
-@needs_no_gil
-@pytest.mark.parametrize("arguments", [("selftest",), ("probe", "time:sleep", "0.1")])
-def test_without_a_gil_there_is_nothing_to_watch(arguments: tuple[str, ...]) -> None:
-    done = command(*arguments)
-    assert done.returncode == 1
-    assert "runs without a GIL" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def test_latency() -> None:
-    done = command("latency", "math:factorial", "500", "--budget", "0.3")
-    assert done.returncode == 0, done.stderr
-    assert "beside math:factorial(500)" in done.stdout
-    assert "On this machine:" in done.stdout
-
-
-@pytest.mark.slow
 def test_latency_of_a_method_in_the_current_directory(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "class A:\n    @staticmethod\n    def f(a, b):\n        assert (a, b) == (-1, 'x')\n"
     )
     script = Path(sys.executable).with_name("gilx")
-    words = [script] if script.exists() else [sys.executable, "-m", "gilx"]
-    done = subprocess.run(
-        [
-            *words,
-            "latency",
-            "--json",
-            "--workers=1,2",
-            "--budget=0.9",
-            "mine:A.f",
-            "-1",
-            "'x'",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=100,
-    )
+    gilx_words = [script] if script.exists() else [sys.executable, "-m", "gilx"]
+    words = ("--workers=1,2", "--budget=0.9", "mine:A.f", "-1", "'x'")
+    done = run_program(*gilx_words, "latency", "--json", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = gilx.Latency.from_json(done.stdout)
     assert [row.workers for row in found.rows] == [0, 1, 2]
@@ -199,33 +115,10 @@ def test_a_module_that_fails_is_one_line(code: str, words: str, tmp_path: Path) 
     assert done.stderr == f"gilx latency: target: can't import 'broken': {words}\n"
 
 
-@pytest.mark.slow
-def test_measure_writes_what_is_asked_for(tmp_path: Path) -> None:
-    saved, lines = tmp_path / "a.json", tmp_path / "a.csv"
-    words = ["measure", "collatz", "--size", "2000", "--workers", "1,2", "--blocks", "6"]
-    words += ["--budget", "0.5", "--variants", "c-nogil"]
-    done = command(*words, "--json", str(saved), "--csv", str(lines))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    report = gilx.Report.from_json(saved.read_text())
-    assert done.stdout == f"{report}\n"
-    assert [row.workers for row in report.rows] == [1, 2]
-    assert len(lines.read_text().splitlines()) == 3
-    done = command(*words, "--json", "-")
-    assert gilx.Report.from_json(done.stdout).rows[1].comparison.blocks == 6
-
-
 def test_measure_of_too_much_for_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
     done = run_here(capsys, "measure", "time:sleep", "0.1", "--budget", "0.01")
     assert done.returncode == 1
     assert "nothing could be compared" in done.stdout
-
-
-def test_measure_null(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("measure", "zlib:crc32", f"{bytes(5_000)!r}", "--null")
-    done = run_here(capsys, *words, "--blocks", "7", "--budget", "0.3")
-    assert done.returncode == 0, done.stderr
-    assert "compared with itself" in done.stdout
 
 
 def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

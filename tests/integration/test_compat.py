@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import sysconfig
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gilx import _compat
+from tests.command import run_python
 
 
 def answer(code: str, *options: str) -> str:
     """Return what a new Python prints of what a name of the module returns."""
-    return subprocess.run(
-        [sys.executable, *options, "-c", f"from gilx._compat import *; print({code})"],
-        capture_output=True,
-        text=True,
-        check=True,
+    return run_python(
+        *options, "-c", f"from gilx._compat import *; print({code})", check=True
     ).stdout.strip()
 
 

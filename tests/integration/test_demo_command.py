@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import subprocess
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilx._compat import gil_enabled
 from gilx.cli import demo
-from gilx.demo.demo_record import CHAPTERS, Story
 from gilx.demo.echo_process import Courier
+from tests.command import CompletedProcess, run_gilx, run_python
 from tests.markers import needs_affinity
 
 if TYPE_CHECKING:
@@ -42,104 +40,20 @@ def test_blas_is_pinned_before_numpy_is_loaded_only() -> None:
         "print(before, pin_blas())"
     )
     clean = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=clean,
-        timeout=DEADLINE,
-    )
+    done = run_python("-c", code, check=True, env=clean, timeout=DEADLINE)
     assert done.stdout == "(True, '1') False\n"
 
 
-def command(
-    *arguments: str, cwd: Path, timeout: float = 100, **changes: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gilx", "demo", "--quick", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **changes},
-        timeout=timeout,
-        cwd=cwd,
-    )
-
-
-@pytest.mark.idle_machine
-@pytest.mark.timeout(300)
-def test_the_whole_story(tmp_path: Path) -> None:
-    done = command("--save", "new", cwd=tmp_path, timeout=280, COLUMNS="80")
-    if importlib.util.find_spec("vl_convert") is None:
-        assert done.returncode == 1
-        assert done.stderr == f"gilx demo: save: {demo._NO_PICTURES}\n"
-        pictures = []
-    else:
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        pictures = ["1-pure.png", "2-lock.png"]
-    for number, kind in enumerate(CHAPTERS.values(), 1):
-        assert f"\n{number}. {kind.title}\n" in done.stdout
-    assert "\nWhat should I use?\n" in done.stdout
-    assert "\x1b" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 84
-    new = tmp_path / "new"
-    names = {path.name for path in new.iterdir()}
-    assert names >= {"story.txt", "story.json", *pictures}
-    assert (new / "story.txt").read_text() == done.stdout
-    told = Story.from_json((new / "story.json").read_text())
-    assert len(told.chapters()) == 8
-    lock, extension = told.lock, told.extension
-    assert lock is not None
-    assert extension is not None
-    assert lock.additions[2].lost == 0
-    assert extension.met_released == 2
-    if gil_enabled():
-        assert lock.additions[1].lost == 0
-        assert extension.met_held == 1
-        assert [proof.runs_beside for proof in extension.proofs] == [
-            False,
-            True,
-            False,
-            True,
-        ]
-
-
-@pytest.mark.slow
-def test_chapters_as_json(tmp_path: Path) -> None:
-    done = command("--chapter", "2,8", "--workers", "3", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    told = Story.from_json(done.stdout)
-    assert [number for number, _, _ in told.chapters()] == [2, 8]
-    assert told.workers == 3
-    assert told.free is not None
-    assert bool(told.free.calls) != gil_enabled()
+def command(*arguments: str, **options: Any) -> CompletedProcess:
+    return run_gilx("demo", "--quick", *arguments, **options)
 
 
 @pytest.mark.slow
 @needs_affinity
 def test_on_one_cpu(tmp_path: Path) -> None:
     cpu = str(min(os.sched_getaffinity(0)))
-    done = subprocess.run(
-        [
-            "taskset",
-            "-c",
-            cpu,
-            sys.executable,
-            "-m",
-            "gilx",
-            "demo",
-            "--quick",
-            "--chapter",
-            "1,2",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-        cwd=tmp_path,
-    )
+    before = ("taskset", "-c", cpu)
+    done = command("--chapter", "1,2", before=before, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
     assert "no speedup can be seen here" in words
@@ -153,7 +67,7 @@ def test_without_pandas_and_vl_convert(tmp_path: Path) -> None:
         "    sys.modules[name] = None\n"
     )
     words = ("--chapter", "5", "--save", "new")
-    done = command(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    done = command(*words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 1
     assert done.stderr == f"gilx demo: save: {demo._NO_PICTURES}\n"
     said = " ".join(done.stdout.split())

@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import sysconfig
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.system.conditions import Conditions
-from gilx.system.environment import Environment
-from tests.command import run_here
-from tests.markers import needs_affinity
+from tests.command import CompletedProcess, run_gilx, run_here
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def doctor(
-    *arguments: str, before: tuple[str, ...] = (), **changes: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*before, sys.executable, "-m", "gilx", "doctor", "--seconds=0.1", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **changes},
-        timeout=60,
-    )
-
-
-def test_the_page() -> None:
-    done = doctor()
-    assert done.returncode in (0, 1), done.stderr
-    assert done.stderr == ""
-    assert done.stdout.startswith("Python       ")
-    assert ("Nothing makes measuring here doubtful." in done.stdout) == (
-        done.returncode == 0
-    )
-    assert ("\nWhat makes measuring here doubtful:\n* " in done.stdout) == (
-        done.returncode == 1
-    )
-
-
-def test_json() -> None:
-    done = doctor("--json")
-    found = json.loads(done.stdout)
-    assert (found["schema"], found["version"]) == ("gilx.doctor", 1)
-    assert done.returncode == int(found["doubtful"])
-    assert found["doubtful"] == any(one["doubtful"] for one in found["findings"])
-    environment = Environment.from_json(json.dumps(found["environment"]))
-    assert environment.same_machine(Environment.here())
-    conditions = Conditions.from_json(json.dumps(found["conditions"]))
-    assert conditions.seconds >= 0.1
-
-
-@needs_affinity
-def test_one_cpu() -> None:
-    cpu = str(min(os.sched_getaffinity(0)))
-    done = doctor(before=("taskset", "-c", cpu))
-    assert done.returncode == 1, done.stderr
-    assert "* one usable CPU (1 of " in done.stdout
+def doctor(*arguments: str, **options: Any) -> CompletedProcess:
+    return run_gilx("doctor", "--seconds=0.1", *arguments, **options)
 
 
 @pytest.mark.skipif(
@@ -71,7 +23,7 @@ def test_one_cpu() -> None:
     reason="needs a free-threaded build",
 )
 def test_the_gil_turned_on() -> None:
-    done = doctor(PYTHON_GIL="1")
+    done = doctor(env=os.environ | {"PYTHON_GIL": "1"})
     assert done.returncode == 1, done.stderr
     assert (
         "* a free-threaded build with the GIL on, as PYTHON_GIL=1 says so: "
@@ -98,13 +50,6 @@ def test_a_wrong_command_line_is_one_line(
 
 def test_modules_of_the_current_directory(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("print('imported')\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "gilx", "doctor", "--seconds=0.1", "mine"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        timeout=60,
-    )
+    done = doctor("mine", cwd=tmp_path)
     assert done.stderr == "imported\n"
     assert done.stdout.startswith("Python ")

@@ -3,69 +3,24 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 import gilx
 from gilx import ckernels
+from gilx.demo.release_proof import runs_beside
 from tests.markers import needs_fork, needs_gil, needs_no_gil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Literal
 
     from gilx.kernels.kernel import Problem
     from tests.implementations import Implementation
 
 DEADLINE = 30
-
-
-@pytest.fixture
-def patient_threads() -> Iterator[None]:
-    """No thread asks another for the GIL: it runs only when the GIL is let go."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1000)
-    yield
-    sys.setswitchinterval(before)
-
-
-def runs_meanwhile(implementation: Implementation, problem: Problem) -> bool:
-    """Whether another thread gets to run between the begin and the end of a call.
-
-    The other thread waits for a lock and then says that it has run. The caller lets the
-    lock go, which wakes the other thread but leaves the caller the GIL; it makes the
-    call and looks at once.
-    """
-    gate = threading.Lock()
-    gate.acquire()
-    ready = threading.Event()
-    ran: list[bool] = []
-    seen: list[bool] = []
-
-    def other() -> None:
-        ready.set()
-        with gate:
-            ran.append(True)
-
-    def caller() -> None:
-        call = implementation[problem.kernel.name]
-        gate.release()
-        call(*problem.inputs, problem.out)
-        seen.append(bool(ran))
-
-    waiting = threading.Thread(target=other)
-    waiting.start()
-    assert ready.wait(DEADLINE)
-    calling = threading.Thread(target=caller)
-    calling.start()
-    calling.join(DEADLINE)
-    waiting.join(DEADLINE)
-    assert not calling.is_alive()
-    assert not waiting.is_alive()
-    return seen[0]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +31,6 @@ def problems() -> dict[str, Problem]:
 
 @pytest.mark.thread_unsafe(reason="changes the switch interval")
 @needs_gil
-@pytest.mark.usefixtures("patient_threads")
 def test_another_thread_runs_only_inside_a_released_call(
     implementation: Implementation,
     kernel: gilx.kernels.Kernel,
@@ -87,9 +41,9 @@ def test_another_thread_runs_only_inside_a_released_call(
     if kernel.name not in problems:
         problems[kernel.name] = kernel.problem()
     problem = problems[kernel.name]
+    call = partial(implementation[kernel.name], *problem.inputs, problem.out)
     released = implementation.variant == "nogil"
-    tries = 5 if released else 1
-    assert any(runs_meanwhile(implementation, problem) for _ in range(tries)) == released
+    assert runs_beside(call, tries=5 if released else 1) == released
 
 
 def meet(function_name: str, timeout: float, parties: int = 2) -> list[int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 
 import gilx
 from gilx import ckernels
+from tests.command import CompletedProcess, run_python
 from tests.implementations import SMALL
 
 if TYPE_CHECKING:
@@ -123,13 +122,13 @@ def test_a_set_that_is_not_there(wrong: str) -> None:
         ckernels._instruction_set(3)  # type: ignore[arg-type]
 
 
-def loaded(isa: str) -> subprocess.CompletedProcess[str]:
+def loaded(isa: str) -> CompletedProcess:
     """Load the module with GILX_ISA set."""
-    return subprocess.run(
-        [sys.executable, "-c",
-         "from gilx import ckernels; print(ckernels._instruction_set())"],
-        env={**os.environ, "GILX_ISA": isa}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return run_python(
+        "-c",
+        "from gilx import ckernels; print(ckernels._instruction_set())",
+        env={**os.environ, "GILX_ISA": isa},
+    )
 
 
 @pytest.mark.parametrize("isa", SETS)

@@ -7,8 +7,6 @@ import importlib
 import importlib.util
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +20,7 @@ import gilx
 from gilx.kernels.kernel import agree
 from gilx.pools import InterpreterPool
 from gilx.pools.run import regions, run_all
+from tests.command import run_python
 from tests.implementations import SMALL
 from tests.markers import HAS_INTERPRETERS, needs_interpreters
 
@@ -308,22 +307,17 @@ def test_close_works_after_ctrl_c_between_the_ends_of_a_pipe() -> None:
 @needs_interpreters
 @pytest.mark.parametrize("closed", ["pool.close()", "pass"])
 def test_at_exit(closed: str) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import atexit, gilx\n"
-            "def at_exit():\n"
-            "    try:\n"
-            "        gilx.run('mandelbrot', size=20, pool=pool)\n"
-            "    except RuntimeError:\n"
-            "        print('fine')\n"
-            "atexit.register(at_exit)\n"
-            "pool = gilx.pools.InterpreterPool(2)\n"
-            "gilx.run('mandelbrot', size=20, pool=pool)\n" + closed,
-        ],
-        capture_output=True,
-        text=True,
+    done = run_python(
+        "-c",
+        "import atexit, gilx\n"
+        "def at_exit():\n"
+        "    try:\n"
+        "        gilx.run('mandelbrot', size=20, pool=pool)\n"
+        "    except RuntimeError:\n"
+        "        print('fine')\n"
+        "atexit.register(at_exit)\n"
+        "pool = gilx.pools.InterpreterPool(2)\n"
+        "gilx.run('mandelbrot', size=20, pool=pool)\n" + closed,
         check=True,
         timeout=60,
     )

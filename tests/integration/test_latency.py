@@ -50,8 +50,6 @@ def test_the_shape_of_what_is_found() -> None:
         assert (row.calls == 0) == (row.workers == 0)
         assert (row.stall_p50 is None) == gil_enabled()
     assert Latency.from_json(found.to_json()) == found
-    with pytest.raises(ArgumentError, match=r"text: expected JSON of schema gilx\.lat"):
-        Latency.from_json("{}")
 
 
 @needs_gil

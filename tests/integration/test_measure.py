@@ -11,7 +11,6 @@ import importlib
 import math
 import os
 import pickle
-import subprocess
 import sys
 import threading
 import time
@@ -26,7 +25,6 @@ from gilx.errors import ArgumentError
 from gilx.pools import Region, ThreadPool
 from gilx.pools.resource_usage import Share
 from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
-from gilx.speedup.losses import NAMES
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.statistics import NOTHING_KNOWN
 from gilx.speedup.timings import (
@@ -37,6 +35,7 @@ from gilx.speedup.timings import (
     with_shares,
 )
 from gilx.system.environment import usable_cpus
+from tests.command import run_python
 from tests.markers import needs_gil
 
 BYTES = bytes(300_000)
@@ -50,26 +49,6 @@ def one(report: Report) -> ReportRow:
 
 
 # What is measured ------------------------------------------------------------------------
-
-
-def test_a_kernel() -> None:
-    report = measure("levenshtein", size=60)
-    assert [row.variant for row in report.rows] == ["c-gil", "c-nogil"]
-    # Not a number is not equal to itself, so the text is compared.
-    assert Report.from_json(report.to_json()).to_json() == report.to_json()
-    for row in report.rows:
-        assert (row.target, row.pool, row.workers) == ("levenshtein", "threads", 2)
-        assert row.unit == "cells"
-        assert {len(times) for times in row.comparison.samples.values()} == {6}
-        assert row.comparison.interval_kind == "preset"
-        assert row.speedup.interval[0] <= row.speedup.value <= row.speedup.interval[1]
-        assert row.ceiling.interval[0] <= row.ceiling.value <= row.ceiling.interval[1]
-        assert row.efficiency.value == row.speedup.value / 2
-        assert row.ceiling_kind == "native threads on the same kernel"
-        missing = math.fsum(loss.amount for loss in row.losses)
-        assert missing == pytest.approx(2 - row.speedup.value, abs=1e-12)
-        assert [loss.cause for loss in row.losses] == list(NAMES)
-        assert row.reading
 
 
 @pytest.mark.slow
@@ -447,9 +426,7 @@ def test_a_script_is_not_run_again(tmp_path: Any) -> None:
         "import gilx\nprint('once')\ndef f():\n    sum(range(1000))\n"
         "print(gilx.measure(f, blocks=1, budget=0.2, workers=2).rows[0].notes)\n"
     )
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=100, check=False
-    )
+    done = run_python(script)
     assert done.stdout.count("once") == 1, done.stderr
     assert "it is defined in the main script" in done.stdout
 

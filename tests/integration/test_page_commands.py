@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gilx._compat import gil_enabled
-from tests.command import run_here
+from tests.command import CompletedProcess, run_here, run_python
 from tests.page_parser import Page
 
 if TYPE_CHECKING:
@@ -20,21 +19,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.any_python
 
 
-def gilx(
-    *arguments: str, cwd: Path, blocked: str = ""
-) -> subprocess.CompletedProcess[str]:
+def gilx(*arguments: str, cwd: Path, blocked: str = "") -> CompletedProcess:
     code = (
         f"import sys\nfor name in {blocked.split()!r}: sys.modules[name] = None\n"
         "from gilx.cli import main\nsys.exit(main())"
     )
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-        cwd=cwd,
-    )
+    return run_python("-c", code, *arguments, cwd=cwd)
 
 
 MISSING = "no page without vl-convert: pip install 'gilx[html]'"

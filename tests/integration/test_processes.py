@@ -24,6 +24,7 @@ from gilx.kernels.kernel import agree
 from gilx.pools import ProcessPool, Region
 from gilx.pools.run import regions, run_all
 from gilx.system.environment import usable_cpus
+from tests.command import run_python
 from tests.implementations import SMALL
 
 if TYPE_CHECKING:
@@ -380,26 +381,19 @@ def test_a_forked_child_can_not_use_the_pool_nor_keep_it_alive() -> None:
 
 @pytest.mark.parametrize("closed", ["pool.close()", "pass"])
 def test_at_exit_it_works_or_says_that_it_was_closed(closed: str) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error",
-            "-c",
-            "import atexit, gilx\n"
-            "pool = None\n"
-            "def at_exit():\n"
-            "    try:\n"
-            "        gilx.run('mandelbrot', size=20, pool=pool)\n"
-            "    except RuntimeError as error:\n"
-            "        assert str(error) == 'the processes pool was closed'\n"
-            "    print('fine')\n"
-            "atexit.register(at_exit)\n"
-            "pool = gilx.pools.ProcessPool(2)\n"
-            "gilx.run('mandelbrot', size=20, pool=pool)\n" + closed,
-        ],
-        capture_output=True,
-        text=True,
+    done = run_python(
+        *("-W", "error", "-c"),
+        "import atexit, gilx\n"
+        "pool = None\n"
+        "def at_exit():\n"
+        "    try:\n"
+        "        gilx.run('mandelbrot', size=20, pool=pool)\n"
+        "    except RuntimeError as error:\n"
+        "        assert str(error) == 'the processes pool was closed'\n"
+        "    print('fine')\n"
+        "atexit.register(at_exit)\n"
+        "pool = gilx.pools.ProcessPool(2)\n"
+        "gilx.run('mandelbrot', size=20, pool=pool)\n" + closed,
         check=True,
         timeout=60,
     )
@@ -435,9 +429,7 @@ def test_scripts_need_no_main_guard(tmp_path: Path) -> None:
         "print('once')\n"
         "gilx.run('mandelbrot', size=20, workers=2, pool='processes')\n"
     )
-    done = subprocess.run(
-        [sys.executable, path], capture_output=True, text=True, check=True, timeout=60
-    )
+    done = run_python(path, check=True, timeout=60)
     assert (done.stdout, done.stderr) == ("once\n", "")
 
 

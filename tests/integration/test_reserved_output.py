@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.command import run_here
+from tests.command import run_here, run_program
 from tests.integration.probe_program.program_runs import PROBE, python, write
 from tests.markers import needs_watch
 
@@ -109,9 +108,7 @@ def test_output_is_as_before_in_a_process_that_goes_on(
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_closed_descriptor(closed: str, tmp_path: Path) -> None:
     words = f"{sys.executable} -m gilx probe builtins:print 1 --repeat 1 --json {closed}"
-    done = subprocess.run(
-        ["bash", "-c", words], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = run_program("bash", "-c", words, cwd=tmp_path)
     assert done.returncode == 0
     if closed == "2>&-":
         assert json.loads(done.stdout)["repeats"] == 1
@@ -122,7 +119,5 @@ def test_closed_descriptor(closed: str, tmp_path: Path) -> None:
 @needs_watch
 def test_reader_of_json_may_leave(tmp_path: Path) -> None:
     words = f"{sys.executable} -m gilx probe time:sleep 0.1 --json | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", words], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = run_program("bash", "-c", words, cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("0\n", "")

@@ -6,7 +6,6 @@ import ctypes
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ import gilx
 from gilx.ckernels import NativeTeam
 from gilx.pools import NativePool
 from gilx.pools.run import regions, run_all
+from tests.command import run_program, run_python
 from tests.implementations import SMALL
 from tests.markers import needs_fork, needs_gcc, needs_linux
 
@@ -67,11 +67,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         pytest.skip("needs a C compiler")
     folder = tmp_path_factory.mktemp("library")
     (folder / "functions.c").write_text(SOURCE)
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-O1", "functions.c", "-o", "functions.so"],
-        cwd=folder,
-        check=True,
-    )
+    words = ("gcc", "-shared", "-fPIC", "-O1", "functions.c", "-o", "functions.so")
+    run_program(*words, cwd=folder, check=True)
     library = ctypes.CDLL(str(folder / "functions.so"))
     for function in (library.add_one, library.forever, library.nap):
         function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
@@ -426,10 +423,9 @@ print(naps[0])
 def test_what_a_signal_handler_does_amid_a_region(
     library: ctypes.CDLL, handler: str, said: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", HANDLED, library._name, handler],
-        capture_output=True, text=True, timeout=DEADLINE, check=False,
-    )  # fmt: skip
+    done = run_python(
+        "-W", "ignore", "-c", HANDLED, library._name, handler, timeout=DEADLINE
+    )
     first, last = done.stdout.splitlines()
     assert first.startswith(said), done
     assert last == "32", done
@@ -454,9 +450,7 @@ def test_memory_that_one_worker_lacks_is_an_error_of_all() -> None:
         "except MemoryError:\n"
         "    print('no memory')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = run_python("-c", code)
     assert done.stdout == "no memory\n", done
 
 
@@ -477,9 +471,7 @@ def test_refused_threads_are_an_error() -> None:
     del resource
     if "asan" in os.environ.get("LD_PRELOAD", ""):
         pytest.skip("the sanitizer needs more memory than is left here")
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = run_python("-c", code)
     assert done.stdout.startswith("can't start a team of 4096 workers: "), done.stderr
     assert done.stdout.endswith("\n2\n")
 
@@ -487,27 +479,20 @@ def test_refused_threads_are_an_error() -> None:
 def test_exit_with_a_team_alive() -> None:
     for ending in ("", "import os; os._exit(0)", "raise SystemExit"):
         code = f"import gilx\nteam = gilx.Team(4)\n{ending}"
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            check=False,
-            timeout=DEADLINE,
-        )
+        done = run_python("-c", code, timeout=DEADLINE)
         assert done.returncode == 0
-        assert done.stderr == b""
+        assert done.stderr == ""
 
 
 @needs_gcc
 def test_the_team_by_itself(tmp_path: Path) -> None:
     """A C driver without Python; the sanitizers run it too."""
     driver = tmp_path / "driver"
-    subprocess.run(
-        ["gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror",
-         "-pthread", CSRC / "tests/team_driver.c", CSRC / "team/team.c",
-         CSRC / "platform/forks.c", "-o", driver],
-        check=True,
-    )  # fmt: skip
-    done = subprocess.run([driver], capture_output=True, check=False, timeout=60)
+    words = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pthread")
+    sources = ("tests/team_driver.c", "team/team.c", "platform/forks.c")
+    files = [CSRC / source for source in sources]
+    run_program("gcc", *words, *files, "-o", driver, check=True)
+    done = run_program(driver, timeout=60)
     assert done.returncode == 0, done.stderr
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from typing import Any
 
 import pytest
 
+from tests.command import CompletedProcess, run_python
 from tests.markers import needs_gil, needs_linux
 
 pytestmark = [
@@ -15,15 +15,8 @@ pytestmark = [
 ]
 
 
-def python(code: str, **keywords: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        **keywords,
-    )
+def python(code: str, **keywords: Any) -> CompletedProcess:
+    return run_python("-W", "ignore", "-c", code, timeout=60, **keywords)
 
 
 @needs_gil

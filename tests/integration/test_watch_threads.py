@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ import gilx
 from gilx import ckernels
 from gilx.sampling.timeline import MOST_SHARE
 from gilx.system.environment import usable_cpus
+from tests.command import CompletedProcess, run_program, run_python
 from tests.markers import needs_gil, needs_linux
 
 if TYPE_CHECKING:
@@ -30,14 +30,8 @@ pytestmark = [
 ]
 
 
-def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def python(code: str, *arguments: str) -> CompletedProcess:
+    return run_python("-W", "ignore", "-c", code, *arguments, timeout=60)
 
 
 # In many a process the thread state of one thread is often where that of the one before
@@ -346,14 +340,9 @@ tried(assert_scales, time.sleep, 0.01)
 
 def test_without_a_thread_for_gilx_nothing_is_concluded() -> None:
     # No thread gets a stack of 16 TiB, as none is to be had where a container limits them.
-    done = subprocess.run(
-        [
-            *("sh", "-c", 'ulimit -s 17179869184 || exit 77; exec "$@"', "sh"),
-            *(sys.executable, "-W", "ignore", "-c", NO_THREADS),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_program(
+        *("sh", "-c", 'ulimit -s 17179869184 || exit 77; exec "$@"', "sh"),
+        *(sys.executable, "-W", "ignore", "-c", NO_THREADS),
         timeout=60,
     )
     if done.returncode == 77:

@@ -157,7 +157,5 @@ def test_other_warnings_are_shown() -> None:
 
 def test_bad_files() -> None:
     text = between(BEFORE, BEFORE).to_json()
-    with pytest.raises(ArgumentError, match="got other text"):
-        Conditions.from_json(text[:-5])
     with pytest.raises(ArgumentError, match=r"text\.steal: expected float, got 'x'"):
         Conditions.from_json(text.replace('"steal": null', '"steal": "x"'))

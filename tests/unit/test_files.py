@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import stat
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,8 +18,8 @@ from gilx.cli import main
 from gilx.errors import ArgumentError, one_of
 from gilx.files import replacing, save_text
 from gilx.sampling.latency import LatencyRow
-from gilx.sampling.prediction import Prediction
 from gilx.sampling.timeline import Timeline
+from tests.fuzz.files import make, records
 
 pytestmark = pytest.mark.concurrent_callers
 
@@ -129,11 +132,39 @@ def test_damaged_records_are_refused(kind: type, fields: object, words: str) -> 
         kind.from_json(json.dumps(fields))  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, "9" * 5000])
-def test_what_json_chokes_on_is_refused(text: str) -> None:
-    for kind in (gilx.GilUsage, gilx.Latency, Prediction, gilx.Report, Timeline):
-        with pytest.raises(ArgumentError, match=r"^text: expected"):
-            kind.from_json(text)
+@pytest.mark.parametrize("kind", records(), ids=lambda kind: kind.__name__)
+def test_every_record_refuses_other_text(kind: Any) -> None:
+    text = make(Random(1), kind, kind.__module__).to_json()
+    values = json.loads(text)
+    schema, version = values["schema"], values["version"]
+
+    def edited(**changes: object) -> str:
+        return json.dumps(values | changes)
+
+    refused = {
+        **dict.fromkeys(
+            ("", "nonsense", text[:-1], text[: len(text) // 2]), "other text"
+        ),
+        **dict.fromkeys(("[" * 100_000, '{"a":' * 50_000, "9" * 5000), "other text"),
+        text.replace(f'"version": {version}', '"version": NaN'): "other text (NaN is no",
+        "[1]": "no JSON object",
+        "{}": "None, version None",
+        edited(schema="x"): f"x, version {version}",
+        edited(version=True): f"{schema}, version True",
+        edited(version=99): f"{schema}, version 99; a newer gilx wrote it",
+    }
+    expected = f"text: expected JSON of schema {schema}, version {version}; got "
+    for other, words in refused.items():
+        with pytest.raises(ArgumentError, match=f"^{re.escape(expected + words)}"):
+            kind.from_json(other)
+    with pytest.raises(ArgumentError, match=r"^text: expected no field 'more'"):
+        kind.from_json(edited(more=1))
+    for name in values.keys() - {"schema", "version"}:
+        less = {key: value for key, value in values.items() if key != name}
+        with pytest.raises(ArgumentError, match=rf"^text: expected a field '{name}'"):
+            kind.from_json(json.dumps(less))
+        with pytest.raises(ArgumentError, match=r"^text\."):
+            kind.from_json(edited(**{name: [[[]]]}))
 
 
 def test_wrong_words_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

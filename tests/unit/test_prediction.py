@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 import random
 from collections import deque
 from dataclasses import dataclass, field
@@ -257,10 +256,6 @@ def test_json_and_text() -> None:
     assert len(lines) == 3 + len(made.rows)
     assert "holds the GIL for 1 ms" in lines[0]
     assert max(map(len, lines)) <= 120
-    newer = json.loads(made.to_json()) | {"version": 99}
-    for text in ("", "[]", "{}", json.dumps(newer)):
-        with pytest.raises(ArgumentError, match=r"text: expected JSON of schema gilx\."):
-            Prediction.from_json(text)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx.errors import ArgumentError
 from gilx.sampling.timeline import MOST_SHARE, Lane, Span, Timeline, lanes_of
 from gilx.sampling.watch import place_of_hold
 
@@ -181,16 +180,3 @@ def test_the_trace_is_what_viewers_expect(tmp_path: Path) -> None:
     assert complete[0]["name"] == "holding the GIL"
     assert complete[0]["ts"] == 0
     assert complete[0]["dur"] == pytest.approx(25_000)
-
-
-def test_json_and_back() -> None:
-    assert Timeline.from_json(TIMELINE.to_json()) == TIMELINE
-    for text in ("nonsense", "[]", "{}", '{"schema": "gilx.timeline/0"}'):
-        with pytest.raises(ArgumentError, match="text: expected"):
-            Timeline.from_json(text)
-
-
-def test_the_page_has_every_lane() -> None:
-    page = TIMELINE._repr_html_()
-    assert page.count("<tr>") == 3
-    assert page.count("<rect") == 10

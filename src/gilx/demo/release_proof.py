@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 __all__ = ["meet", "runs_beside"]
 
 _DEADLINE = 60.0  # seconds: only a broken machine needs them
-_TRIES = 3
 _PATIENT = 1000.0
 
 
@@ -37,20 +36,22 @@ def meet(call: Callable[[int, int], int], timeout: float) -> int:
     return max(found, default=0)
 
 
-def runs_beside(call: Callable[[], object]) -> bool:
+def runs_beside(call: Callable[[], object], *, tries: int = 3) -> bool:
     """Return whether another thread gets to run Python while a call runs.
 
     Meanwhile nobody asks for the GIL, so that another thread runs only if the call lets
-    the GIL go. It is tried a few times, since a thread takes a moment to wake up.
+    the GIL go.
 
     Parameters
     ----------
     call : callable
         What to call; a released call should take some milliseconds.
+    tries : int
+        How often to try at most, since a thread takes a moment to wake up.
 
     """
     with _nobody_asks():
-        return any(_runs_beside_once(call) for _ in range(_TRIES))
+        return any(_runs_beside_once(call) for _ in range(tries))
 
 
 def _runs_beside_once(call: Callable[[], object]) -> bool:

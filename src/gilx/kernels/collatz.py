@@ -22,7 +22,6 @@ class Collatz(Kernel):
     bottleneck = "integers and branches, uneven"
     item = "number"
     unit = "steps"
-    size_is = "numbers"
     default_size = 2_300_000
     python_size = 10_000
 

@@ -22,7 +22,6 @@ class Heat(Kernel):
     bottleneck = "memory bandwidth, a region each sweep"
     item = "row"
     unit = "cells"
-    size_is = "rows and columns of the grid"
     default_size = 3200
     python_size = 200
     sweeps = 12

@@ -23,7 +23,6 @@ class Histogram(Kernel):
     bottleneck = "scattered increments, then a merge"
     item = "block"
     unit = "bytes"
-    size_is = "bytes to count"
     default_size = 3 << 26
     python_size = 3 << 20
 

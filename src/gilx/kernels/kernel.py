@@ -71,8 +71,6 @@ class Kernel(ABC):
     """What one item is."""
     unit: ClassVar[str]
     """What one unit of work is, in the plural."""
-    size_is: ClassVar[str]
-    """What the size of a problem counts."""
     default_size: ClassVar[int]
     """A size that takes the C variant 50 to 100 ms on one core with wide vectors."""
     python_size: ClassVar[int]
@@ -177,7 +175,7 @@ class Kernel(ABC):
         Parameters
         ----------
         size : int, optional
-            How much work, counted as `size_is` says; at least 1. By default some 50 to
+            How much work, as the kernel counts it; at least 1. By default some 50 to
             100 ms of one core in C.
         seed : int
             Seed of the inputs' random part, at least 0.

@@ -22,7 +22,6 @@ class Levenshtein(Kernel):
     bottleneck = "dynamic programming, pairs of uneven cost"
     item = "pair"
     unit = "cells"
-    size_is = "pairs of strings"
     default_size = 52_000
     python_size = 10
 

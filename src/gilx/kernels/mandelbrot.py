@@ -22,7 +22,6 @@ class Mandelbrot(Kernel):
     bottleneck = "floating point, rows of uneven cost"
     item = "row"
     unit = "iterations"
-    size_is = "rows and columns of the grid"
     default_size = 1700
     python_size = 96
 

@@ -20,7 +20,6 @@ class MatMul(Kernel):
     bottleneck = "floating point and caches"
     item = "row"
     unit = "flops"
-    size_is = "rows and columns of each matrix"
     default_size = 1100
     python_size = 96
     least_grain = 80  # each call packs all of b, which few rows would not be worth

@@ -50,7 +50,6 @@ class MonteCarlo(Kernel):
     bottleneck = "random numbers, exp and log"
     item = "block"
     unit = "paths"
-    size_is = "paths"
     default_size = 16_000_000
     python_size = 8192
     # The reference takes exp, log and the normal quantile from elsewhere.

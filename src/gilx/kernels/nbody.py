@@ -23,7 +23,6 @@ class NBody(Kernel):
     bottleneck = "square root and division, even"
     item = "body"
     unit = "interactions"
-    size_is = "bodies"
     default_size = 9000
     python_size = 500
     tolerance: ClassVar[float] = 1e-12

@@ -26,7 +26,6 @@ class Primes(Kernel):
     bottleneck = "integers in the first-level cache"
     item = "segment"
     unit = "numbers"
-    size_is = "numbers from 0 on"
     default_size = 7 << 25
     python_size = 1 << 19
 

@@ -22,7 +22,6 @@ class Triad(Kernel):
     bottleneck = "memory bandwidth"
     item = "element"
     unit = "bytes"
-    size_is = "elements of each array"
     default_size = 1 << 23
     python_size = 1 << 16
     sweeps = 12

@@ -161,7 +161,7 @@ class RunningComparison:
 
     def __init__(self, workers: int, costs: KnownCosts = NO_COSTS) -> None:
         self.workers = workers
-        self.blocks = self.deprived = self.with_own_threads = 0
+        self.blocks = self.deprived = 0
         self.samples: dict[str, list[float]] = {}
         # Logarithms of ratios.
         self.speedup = RunningMedian()

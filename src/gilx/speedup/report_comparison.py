@@ -22,12 +22,12 @@ class RowChange:
 
     @property
     def verdict(self) -> str:
-        """'better', 'worse' or 'no difference'; 'unknown' if an interval is unknown.
+        """'better', 'worse' or 'no difference'; 'unknown' if an interval is not known.
 
         Judged by the share of the ceiling, since machines have better and worse days; by
-        the speedup if a report has no ceiling. Fractions of different ceilings say nothing
-        about each other, and are unknown. Two intervals at 95 % that do not overlap are
-        more than a difference at 95 %.
+        the speedup if a report has no ceiling. Fractions of different ceilings say
+        nothing about each other, and are unknown. Two intervals at 95 % that do not
+        overlap are more than a difference at 95 %.
         """
         before, after = self.before, self.after
         if before.ceiling_kind != after.ceiling_kind:

@@ -177,8 +177,8 @@ class _Judge:
             return self._end(
                 "inconclusive",
                 f"too long: a call takes {duration(each)}, and {FEWEST_BLOCKS} blocks at"
-                f" least {duration(need)}; {duration(self._left())} of the budget of"
-                f" {duration(self._budget)} are left",
+                f" least {duration(need)} (budget: {duration(self._budget)}, of which"
+                f" {duration(self._left())} are left)",
             )
         target = CallableTarget(self._call, self._limit_threads)
         with (

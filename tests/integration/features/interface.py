@@ -5,9 +5,8 @@ A name or a signature that changes on purpose changes here, and the tests stay a
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,36 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import gilx
+from tests.command import CompletedProcess, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[3]
 T = TypeVar("T")
-
-
-def gil_enabled() -> bool:
-    """Return whether this interpreter runs with a GIL."""
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs gilx believes it may use."""
-    environment = importlib.import_module("gilx.system.environment")
-    cpus: int = environment.usable_cpus()
-    return cpus
-
-
-needs_watch = pytest.mark.skipif(
-    not gil_enabled() or sys.platform != "linux", reason="there is no GIL to watch"
-)
-
-
-def needs(*modules: str) -> pytest.MarkDecorator:
-    """Return a marker that skips a test where one of the modules is not installed."""
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
-
 
 # ---- records -----------------------------------------------------------------------------
 
@@ -125,17 +101,16 @@ A_A = "--null"
 
 def command(
     *words: str | Path, cwd: Path, timeout: float = 100, one_cpu: bool = False
-) -> subprocess.CompletedProcess[str]:
+) -> CompletedProcess:
     """Run the command ``gilx`` of the Python that runs the tests."""
     script = Path(sys.executable).with_name("gilx")
     gilx_words = [script] if script.exists() else [sys.executable, "-m", "gilx"]
     first_cpu = str(min(os.sched_getaffinity(0))) if one_cpu else ""
     pinned = ["taskset", "-c", first_cpu] if one_cpu else []
-    return subprocess.run(
-        [*pinned, *gilx_words, *words],
-        capture_output=True,
-        text=True,
-        check=False,
+    return run_program(
+        *pinned,
+        *gilx_words,
+        *words,
         cwd=cwd,
         env={**os.environ, "COLUMNS": "100"},
         timeout=timeout,

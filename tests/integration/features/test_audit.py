@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx._compat import gil_enabled
 from gilx.audit import Audit, compare, read_plan
 
-from .interface import command, gil_enabled
+from .interface import command
 
 if TYPE_CHECKING:
     from pathlib import Path

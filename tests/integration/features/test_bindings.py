@@ -12,30 +12,38 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .interface import ROOT, gil_enabled
+from gilx._compat import gil_enabled
+
+from .interface import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.any_python
 
-# What each page needs: modules, and programs.
-NEEDED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "cffi": (("cffi", "setuptools"), ("cc",)),
-    "ctypes": ((), ("cc",)),
-    "nanobind": (("nanobind",), ("c++", "cmake", "make")),
-    "numba": (("numba",), ()),
-    "pybind11": (("pybind11", "setuptools"), ("c++",)),
-    "pyo3": ((), ("cargo",)),
+BINDINGS = "From an empty folder"
+# Modules and programs that the sections of pages need.
+NEEDED: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
+    ("releasing", "C"): (("setuptools",), ("cc",)),
+    ("releasing", "Cython"): (("Cython", "setuptools"), ("cc",)),
+    ("bindings/cffi", BINDINGS): (("cffi", "setuptools"), ("cc",)),
+    ("bindings/ctypes", BINDINGS): ((), ("cc",)),
+    ("bindings/nanobind", BINDINGS): (("nanobind",), ("c++", "cmake", "make")),
+    ("bindings/numba", BINDINGS): (("numba",), ()),
+    ("bindings/pybind11", BINDINGS): (("pybind11", "setuptools"), ("c++",)),
+    ("bindings/pyo3", BINDINGS): ((), ("cargo",)),
 }
 _BLOCK = re.compile(
     r"(?:`([\w.]+)`:\n\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE
 )
 
 
-def test_there_are_six_pages() -> None:
+def test_there_are_six_pages_on_bindings() -> None:
     pages = {path.stem for path in ROOT.glob("docs/bindings/*.md")} - {"index"}
-    assert pages == NEEDED.keys()
+    assert {f"bindings/{page}" for page in pages} | {"releasing"} == {
+        page for page, _ in NEEDED
+    }
+    assert len(pages) == 6
 
 
 def commands(folder: Path) -> dict[str, str]:
@@ -57,24 +65,27 @@ def has_crates(folder: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("page", NEEDED)
-def test_page_on_bindings_leads_to_a_released_gil(page: str, tmp_path: Path) -> None:
-    modules, programs = NEEDED[page]
+@pytest.mark.parametrize(("page", "title"), NEEDED)
+def test_page_on_bindings_leads_to_a_released_gil(
+    page: str, title: str, tmp_path: Path
+) -> None:
+    modules, programs = NEEDED[page, title]
     for name in modules:
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"needs {name}")
     for name in programs:
         if shutil.which(name) is None:
             pytest.skip(f"needs {name}")
-    text = (ROOT / "docs" / "bindings" / f"{page}.md").read_text()
-    section = text.split("\n## From an empty folder\n")[1].split("\n## ")[0]
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    section = text.split(f"\n## {title}\n")[1].split("\n## ")[0]
     environment, folder = commands(tmp_path / "bin"), tmp_path / "folder"
     folder.mkdir()
     printed = ""
-    for file, _, block in _BLOCK.findall(section):
+    for file, language, block in _BLOCK.findall(section):
         if file:
             (folder / file).write_text(block)
             continue
+        assert language == "sh"
         if "cargo build" in block and not has_crates(folder):
             pytest.skip("needs PyO3's crates: cargo fetch")
         has_watch = gil_enabled() and sys.platform == "linux"
@@ -98,4 +109,4 @@ def test_page_on_bindings_leads_to_a_released_gil(page: str, tmp_path: Path) -> 
         # Or the sampler had no CPU, as it may happen to a user.
         words = "releases the GIL for|inconclusive: the sampler could not look in time"
         assert re.search(words, printed), printed
-    assert re.search(r"\b1 (passed|skipped)", printed)
+    assert re.search(r"\b[12] (passed|skipped)", printed)

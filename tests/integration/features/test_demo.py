@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from .interface import (
-    DEMO_JSON,
-    DEMO_TEXT,
-    command,
-    demo_from_json,
-    gil_enabled,
-    needs,
-)
+from gilx._compat import gil_enabled
+from tests.markers import needs
+
+from .interface import DEMO_JSON, DEMO_TEXT, command, demo_from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,6 +157,8 @@ def test_demo_shows_every_chapter_as_text_and_json(
 def test_demo_saves_what_it_prints_and_reads_its_json(demo: Demo) -> None:
     assert demo.saved[DEMO_TEXT] == demo.text
     assert "What should I use?" in demo.text
+    assert "\x1b" not in demo.text
+    assert max(map(len, demo.text.splitlines())) <= 104
     text = demo.saved[DEMO_JSON]
     assert demo_from_json(text).to_json() == text.strip()
     # What can't be drawn is not passed over in silence.
@@ -187,8 +185,10 @@ def test_demo_makes_a_page_of_all_chapters(demo: Demo) -> None:
 
 
 def test_demo_prints_chosen_chapters_as_json_only(tmp_path: Path) -> None:
-    done = command("demo", "--quick", "--chapter", "2,8", "--json", cwd=tmp_path)
+    words = ("demo", "--quick", "--chapter", "2,8", "--workers", "3", "--json")
+    done = command(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
+    assert record["workers"] == 3
     measured = [name for name in CHAPTERS if record[name] is not None]
     assert measured == ["lock", "free"]

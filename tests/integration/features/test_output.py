@@ -6,19 +6,18 @@ import csv
 import io
 import json
 import re
-import subprocess
 import sys
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import gilx
+from tests.command import run_program
+from tests.markers import needs, needs_watch
 
 from .interface import (
     ROOT,
     command,
     figure,
-    needs,
-    needs_watch,
     predict,
     prediction_from_json,
     timeline_from_json,
@@ -125,8 +124,9 @@ def test_measure_writes_every_form_that_is_asked_for(tmp_path: Path) -> None:
         if not needs(module).args[0]:
             options += [option, file]
     done = command(*words, "--budget", "0.3", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     report = gilx.Report.from_json((tmp_path / "a.json").read_text())
+    assert [row.workers for row in report.rows if row.variant == "c-nogil"] == [1, 2]
     assert done.stdout.split() == str(report).split()  # but for where lines end
     assert (tmp_path / "a.csv").read_text() == report.to_csv()
     if "a.png" in options:
@@ -193,7 +193,7 @@ nbformat.write(notebook, sys.argv[2])
 def test_notebook_of_the_examples_shows_every_record(tmp_path: Path) -> None:
     given, executed = ROOT / "examples" / "reports.ipynb", tmp_path / "executed.ipynb"
     words = [sys.executable, "-c", EXECUTE, str(given), str(executed)]
-    subprocess.run(words, check=True, timeout=110, cwd=tmp_path)
+    run_program(*words, check=True, timeout=110, cwd=tmp_path)
     shown: dict[str, dict[str, Any]] = {}
     for cell in json.loads(executed.read_text())["cells"]:
         for output in cell.get("outputs", ()):

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from gilx.system.environment import usable_cpus
 from gilx.testing import Verdict
-
-from .interface import needs, needs_watch, usable_cpus
+from tests.markers import needs, needs_watch
 
 pytest_plugins = ["pytester"]
 
@@ -108,13 +108,21 @@ def test_fixture_and_marker_pass_and_fail(pytester: pytest.Pytester) -> None:
 def test_inconclusive_verdict_skips_fails_or_warns(pytester: pytest.Pytester) -> None:
     done = run(pytester, OPEN)
     done.assert_outcomes(skipped=2)
-    done.stdout.fnmatch_lines(["SKIPPED*inconclusive*workers need as many CPUs*"])
+    (file,) = pytester.path.glob("test_*.py")
+    lines = file.read_text().splitlines()
+    for check in ("    gil.scales(RELEASES, ", "@pytest.mark.scales("):
+        place = f"{file.name}:{lines.index(f'{check}workers=TOO_MANY)') + 1}"
+        done.stdout.fnmatch_lines(
+            [f"SKIPPED [[]1] {place}: gilx: *: inconclusive: *workers need as many CPUs*"]
+        )
     done.stdout.fnmatch_lines(["*= gilx: 2 inconclusive =*"])
     done = run(pytester, OPEN, "--gilx-inconclusive=fail")
     done.assert_outcomes(failed=2)
+    done.stdout.fnmatch_lines(["*gilx: *: inconclusive: *workers need as many CPUs*"])
     done = run(pytester, OPEN, "--gilx-inconclusive=warn", "-Wdefault")
     done.assert_outcomes(passed=2)
     assert str(done.stdout).count("InconclusiveWarning: gilx: ") == 2
+    done.stdout.fnmatch_lines(["*= gilx: 2 inconclusive =*"])
 
 
 def test_settings_stand_in_a_file_and_options_go_first(
@@ -140,7 +148,7 @@ def test_budget_of_the_option_is_that_of_tests_without_one(
         pytest.skip("needs two CPUs")
     done = run(pytester, text, "--gilx-budget=0.5")
     done.assert_outcomes(skipped=1)
-    done.stdout.fnmatch_lines(["SKIPPED*(budget: 500 ms)*"])
+    done.stdout.fnmatch_lines(["SKIPPED*(budget: 500 ms, *"])
 
 
 def test_misspelt_marker_is_an_error_of_the_collection(
@@ -256,6 +264,7 @@ def test_other():
     )
     done = run(pytester, text, "--parallel-threads=3", "--strict-markers", apart=True)
     done.assert_outcomes(passed=3)
+    done.stdout.fnmatch_lines(["*= gilx: 2 passed =*"])
 
 
 def test_plugin_can_be_left_out(pytester: pytest.Pytester) -> None:

@@ -13,6 +13,9 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from gilx._compat import gil_enabled
+from gilx.system.conditions import Conditions
+from tests.markers import needs_watch
 
 from .conftest import MS, Watched
 from .interface import (
@@ -25,10 +28,8 @@ from .interface import (
     conclusive,
     figure,
     first_that,
-    gil_enabled,
     insist,
     latency,
-    needs_watch,
     predict,
     release_costs,
     share_of_thread,
@@ -81,14 +82,16 @@ def test_probe_of_the_command_reports_a_call_and_a_program(tmp_path: Path) -> No
     usage = gilx.GilUsage.from_json(done.stdout)
     assert usage.repeats == 2
     assert bounds(usage, "held")[0] < 0.1
+    done = command("probe", "--repeat", "3", "math:fabs", "-2.5", cwd=tmp_path)
+    assert "in 3 calls" in done.stdout
 
     (tmp_path / "program.py").write_text(
-        "import sys, time\nprint(sys.argv[1:])\ntime.sleep(0.2)\nsys.exit(5)\n"
+        "import sys, time\nprint(__name__, sys.argv[1:])\ntime.sleep(0.2)\nsys.exit(5)\n"
     )
-    words = ("probe", "--timeline", "trace.json", "program.py", "--own", "1")
+    words = ("probe", "--timeline", "trace.json", "program.py", "a", "--json")
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 5, done.stderr
-    assert done.stdout.startswith("['--own', '1']\n")
+    assert done.stdout.startswith("__main__ ['a', '--json']\n")
     assert "locked by anyone" in done.stdout
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
 
@@ -201,10 +204,13 @@ def test_latency_has_the_delay_and_the_echoes_beside_a_callable(tmp_path: Path) 
         assert beside.max > HOLD / 5
     assert alone.echoes is not None, "there is no echo server on the loopback"
 
-    words = ("math:factorial", "500", LATENCY_SECONDS, "0.3", "--json")
+    words = ("math:factorial", "500", LATENCY_SECONDS, "0.3", "--json", "a.json")
     done = command("latency", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert gilx.Latency.from_json(done.stdout).target == "math:factorial(500)"
+    assert "beside math:factorial(500)" in done.stdout
+    assert "On this machine:" in done.stdout
+    found = gilx.Latency.from_json((tmp_path / "a.json").read_text())
+    assert found.target == "math:factorial(500)"
 
 
 def test_release_costs_say_which_release_pays() -> None:
@@ -249,35 +255,44 @@ def test_usage_predicts_more_threads_from_one() -> None:
 
 
 def test_doctor_finds_that_there_is_one_cpu_only(tmp_path: Path) -> None:
-    words = ("doctor", DOCTOR_SECONDS, "0.1", "--json")
+    words = ("doctor", DOCTOR_SECONDS, "0.1", "--json", "a.json")
     done = command(*words, cwd=tmp_path, one_cpu=True)
     assert done.returncode == 1, done.stderr
-    record = json.loads(done.stdout)
+    assert "* one usable CPU (1 of " in done.stdout
+    record = json.loads((tmp_path / "a.json").read_text())
+    assert (record["schema"], record["version"]) == ("gilx.doctor", 1)
     assert record["doubtful"] is True
     findings = {finding["name"]: finding for finding in record["findings"]}
     assert findings["one-cpu"]["doubtful"]
     assert findings["one-cpu"]["remedy"]
-    assert record["environment"]["usable_cpus"] == 1
+    environment = gilx.Environment.from_json(json.dumps(record["environment"]))
+    assert environment.usable_cpus == 1
+    here = gilx.Environment.here()
+    assert environment.cpus.model == here.cpus.model
+    assert not environment.same_machine(here).software
+    conditions = Conditions.from_json(json.dumps(record["conditions"]))
+    assert conditions.seconds >= 0.1
 
 
 def test_doctor_prints_a_page_and_its_status_follows_from_it(tmp_path: Path) -> None:
     done = command("doctor", DOCTOR_SECONDS, "0.1", "json", cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
+    assert done.stderr == ""
+    assert done.stdout.startswith("Python       ")
     is_fine = "Nothing makes measuring here doubtful." in done.stdout
     assert is_fine == (done.returncode == 0)
+    is_doubtful = "\nWhat makes measuring here doubtful:\n* " in done.stdout
+    assert is_doubtful == (done.returncode == 1)
 
 
 @pytest.mark.slow
+@needs_watch
 def test_selftest_trusts_the_watch_where_it_is_right(tmp_path: Path) -> None:
     # Of the few samples of so short a time too many may be off by chance, but not twice.
     for _ in range(3):
         done = command("selftest", SELFTEST_SECONDS, "0.2", cwd=tmp_path)
-        if done.returncode != 1 or not gil_enabled():
+        if done.returncode != 1:
             break
-    if not gil_enabled():
-        assert done.returncode == 1
-        assert "runs without a GIL" in done.stderr
-        return
     assert done.returncode in (0, 3), done.stdout
     assert ("The watch can be trusted here." in done.stdout) == (done.returncode == 0)
     assert "always held" in done.stdout
@@ -285,7 +300,12 @@ def test_selftest_trusts_the_watch_where_it_is_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build without the GIL")
-def test_watching_without_a_gil_is_refused() -> None:
+def test_watching_without_a_gil_is_refused(tmp_path: Path) -> None:
     errors = pytest.importorskip("gilx.errors")
     with pytest.raises(errors.NoGilError):
         gilx.probe(time.sleep, 0.01)
+    for words in (("selftest",), ("probe", "time:sleep", "0.1")):
+        done = command(*words, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "runs without a GIL" in done.stderr
+        assert done.stderr.count("\n") == 1

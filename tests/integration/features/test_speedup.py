@@ -12,19 +12,13 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from gilx._compat import gil_enabled
+from gilx.speedup.losses import NAMES
+from gilx.system.environment import usable_cpus
+from tests.markers import needs_watch
 
 from .conftest import MS
-from .interface import (
-    A_A,
-    bounds,
-    command,
-    figure,
-    first_that,
-    gil_enabled,
-    measure,
-    needs_watch,
-    usable_cpus,
-)
+from .interface import A_A, bounds, command, figure, first_that, measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +34,10 @@ def only_row(report: gilx.Report) -> Any:
 def test_measure_states_an_interval_for_every_figure(report: gilx.Report) -> None:
     assert [row.variant for row in report.rows] == ["c-gil", "c-nogil"]
     for row in report.rows:
+        assert (row.target, row.pool, row.workers) == ("levenshtein", "threads", 2)
+        assert row.unit == "cells"
+        assert row.reading
+        assert row.comparison.interval_kind == "preset"
         assert row.comparison.blocks == 6
         assert {len(times) for times in row.comparison.samples.values()} == {6}
         for name in ("speedup", "ceiling", "ceiling_fraction"):
@@ -69,7 +67,7 @@ def test_measure_states_what_the_machine_achieved(report: gilx.Report) -> None:
 
 def test_losses_add_up_to_the_missing_speedup(report: gilx.Report) -> None:
     for row in report.rows:
-        assert len(row.losses) == 6
+        assert [loss.cause for loss in row.losses] == list(NAMES)
         assert all(loss.source for loss in row.losses)
         missing = math.fsum(loss.amount for loss in row.losses)
         assert missing == pytest.approx(2 - figure(row, "speedup"), abs=1e-9)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import gilx
-
-from .interface import needs
+from tests.command import run_program
+from tests.markers import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +40,7 @@ def add_one(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("library")
     (folder / "library.c").write_text(SOURCE)
     words = ["cc", "-shared", "-fPIC", "-O1", "library.c", "-o", "library.so"]
-    subprocess.run(words, cwd=folder, check=True)
+    run_program(*words, cwd=folder, check=True)
     function = ctypes.CDLL(str(folder / "library.so")).add_one
     function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     function.restype = None

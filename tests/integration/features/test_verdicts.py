@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx import ckernels, testing
+from gilx._compat import gil_enabled
+from gilx.system.environment import usable_cpus
+from tests.markers import needs_watch
 
 from .conftest import MS
-from .interface import TRIES, gil_enabled, needs_watch, usable_cpus
+from .interface import TRIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

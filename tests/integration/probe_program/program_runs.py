@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import textwrap
 from typing import TYPE_CHECKING
+
+from tests.command import CompletedProcess, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,20 +19,11 @@ PROBE = ("-m", "gilx", "probe")
 
 def python(
     *words: str, cwd: Path, stdin: str | None = None, flags: Sequence[str] = ()
-) -> subprocess.CompletedProcess[str]:
+) -> CompletedProcess:
     """Run Python with its own environment variables only, and a sanitizer's."""
     names = ("PATH", "HOME", "LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS")
     kept = {name: os.environ[name] for name in names if name in os.environ}
-    return subprocess.run(
-        [sys.executable, *flags, *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        input=stdin,
-        cwd=cwd,
-        env=kept,
-        timeout=100,
-    )
+    return run_python(*flags, *words, input=stdin, cwd=cwd, env=kept)
 
 
 def assert_same(

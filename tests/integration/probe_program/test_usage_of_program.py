@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 import json
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 import gilx
+from tests.command import run_program
 from tests.integration.probe_program.program_runs import (
     PROBE,
     assert_one_usage,
@@ -116,7 +116,5 @@ def test_usage_is_not_written_to_files_of_the_program(
 def test_reader_of_the_usage_may_leave(tmp_path: Path) -> None:
     write(tmp_path / "script.py", "import sys; sys.exit(4)")
     shell = f"{sys.executable} -m gilx probe script.py | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", shell], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = run_program("bash", "-c", shell, cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("4\n", "")

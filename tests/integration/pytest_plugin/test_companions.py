@@ -6,8 +6,12 @@ import json
 
 import pytest
 
-from tests.integration.pytest_plugin.plugin_runs import CONFTEST, FIXTURE, run
-from tests.markers import needs_module, needs_watch
+from tests.integration.pytest_plugin.plugin_runs import (
+    CONFTEST,
+    FIXTURE,
+    assert_judged_by_the_watch,
+)
+from tests.markers import needs, needs_watch
 
 pytest_plugins = ["pytester"]
 
@@ -15,7 +19,7 @@ pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.thread_unsafe(reason="pytest runs in this process, too")
 
 
-@needs_module("xdist")
+@needs("xdist")
 def test_xdist(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(FIXTURE.format(outcome="pass"))
@@ -37,7 +41,7 @@ def test_xdist(pytester: pytest.Pytester) -> None:
     done.assert_outcomes(passed=3)
 
 
-@needs_module("xdist")
+@needs("xdist")
 def test_wrong_markers_under_xdist(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         "import pytest\n@pytest.mark.scales(x=1)\ndef test_it(): raise SystemExit\n"
@@ -47,7 +51,7 @@ def test_wrong_markers_under_xdist(pytester: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(["gilx: test_it: scales: expected keywords among*'x'"])
 
 
-@needs_module("pytest_cov")
+@needs("pytest_cov")
 def test_coverage(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(FIXTURE.format(outcome="pass"))
@@ -93,16 +97,9 @@ def test_numba(gil):
 """
 
 
-def assert_judged_by_the_watch(done: pytest.RunResult, tests: int) -> None:
-    """Assert that no tracer was in the way of a failure; a busy machine may have been."""
-    outcomes = done.parseoutcomes()
-    assert outcomes.get("failed", 0) + outcomes.get("skipped", 0) == tests
-    done.stdout.no_fnmatch_line("*traces Python code*")
-
-
 @needs_watch
-@needs_module("pytest_cov")
-@needs_module("numba")
+@needs("pytest_cov")
+@needs("numba")
 def test_compiled_functions_that_hold_fail_under_coverage(
     pytester: pytest.Pytester,
 ) -> None:
@@ -111,61 +108,19 @@ def test_compiled_functions_that_hold_fail_under_coverage(
     assert_judged_by_the_watch(done, 2)
 
 
-@needs_module("pytest_benchmark")
-@pytest.mark.usefixtures("made_up")
-def test_benchmark(pytester: pytest.Pytester) -> None:
-    done = run(
-        pytester,
-        """
-        def test_it(benchmark, gil):
-            assert benchmark(int) == 0
-            gil.releases(str, "pass")
-        """,
-        "-p",
-        "no:xdist",
-    )
-    done.assert_outcomes(passed=1)
-    pytester.makepyfile(
-        """
-        import pytest
-
-        @pytest.mark.releases_gil
-        def test_it(benchmark):
-            benchmark(int)
-        """
-    )
-    done = pytester.runpytest()
-    done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(
-        ["gilx: test_it: releases_gil: expected no fixture 'bench*"]
-    )
-
-
-@needs_module("pytest_run_parallel")
-def test_run_parallel(pytester: pytest.Pytester) -> None:
+@needs("pytest_run_parallel")
+def test_body_that_is_iterated_by_a_thread_is_judged(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(
         """
         import threading
         import pytest
 
-        def here():
-            return "pass" if threading.current_thread() is threading.main_thread() else "fail"
-
-        def test_fixture(gil):
-            gil.releases(here)
-
         @pytest.mark.releases_gil
         def test_marker():
-            return here()
-
-        def test_other():
-            assert here() == "fail"
+            main = threading.current_thread() is threading.main_thread()
+            return "pass" if main else "fail"
         """
     )
-    done = pytester.runpytest_subprocess("--parallel-threads=3", "--strict-markers")
-    done.assert_outcomes(passed=3)
-    done.stdout.fnmatch_lines(["*= gilx: 2 passed =*"])
-    # Repeated by a thread that is waited for: what is judged is the body all the same.
-    done = pytester.runpytest_subprocess("--iterations=3", "-k", "marker")
+    done = pytester.runpytest_subprocess("--iterations=3", "--strict-markers")
     done.assert_outcomes(passed=1)

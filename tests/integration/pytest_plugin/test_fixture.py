@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.pytest_plugin.plugin_runs import FIXTURE, run
-from tests.markers import needs_watch
 
 pytest_plugins = ["pytester"]
 
@@ -45,46 +44,3 @@ def test_what_fails(pytester: pytest.Pytester) -> None:
     )
     # What is shown of the stack is the test's own.
     done.stdout.no_fnmatch_line("*checks.py:*")
-
-
-@pytest.mark.slow
-@needs_watch
-def test_real_verdicts(pytester: pytest.Pytester) -> None:
-    """Whatever the machine does, no verdict is wrong."""
-    done = run(
-        pytester,
-        """
-        import functools
-        import pytest
-        from gilx.ckernels import spin
-
-        released = functools.partial(spin, 0, 2_000_000, 20_000_000)
-        held = functools.partial(spin, 2_000_000, 0, 20_000_000)
-
-        def test_released(gil):
-            assert gil.releases(released).outcome == "pass"
-
-        @pytest.mark.releases_gil
-        def test_released_by_marker():
-            released()
-
-        def test_held(gil):
-            assert gil.holds(held).outcome == "pass"
-
-        @pytest.mark.xfail(raises=AssertionError, strict=True)
-        def test_wrong(gil):
-            gil.releases(held)
-
-        @pytest.mark.releases_gil
-        @pytest.mark.xfail(strict=True)
-        def test_wrong_by_marker():
-            held()
-
-        @pytest.mark.xfail(raises=AssertionError, strict=True)
-        def test_wrong_scaling(gil):
-            gil.scales(held, budget=3)
-        """,
-        "--gilx-budget=2",
-    )
-    found = done.parseoutcomes()
-    assert found.keys() <= {"passed", "xfailed", "skipped", "warnings", "warning"}

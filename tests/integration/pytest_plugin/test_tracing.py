@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
 import sys
 import types
 from functools import partial
@@ -14,6 +13,8 @@ import pytest
 
 from gilx import cykernels
 from gilx.pytest_plugin.tracing import is_python, tracing
+from tests.command import run_python
+from tests.integration.pytest_plugin.plugin_runs import assert_judged_by_the_watch
 from tests.markers import needs_watch
 
 if TYPE_CHECKING:
@@ -48,13 +49,6 @@ def test_cython(gil):
 """
 
 
-def assert_judged_by_the_watch(done: pytest.RunResult, tests: int) -> None:
-    """Assert that no tracer was in the way of a failure; a busy machine may have been."""
-    outcomes = done.parseoutcomes()
-    assert outcomes.get("failed", 0) + outcomes.get("skipped", 0) == tests
-    done.stdout.no_fnmatch_line("*traces Python code*")
-
-
 @needs_watch
 def test_compiled_function_that_holds_fails_under_a_tracer(
     pytester: pytest.Pytester,
@@ -81,9 +75,7 @@ print(json.dumps(said))
 
 
 def test_who_traces() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", TRACERS], capture_output=True, text=True, check=True
-    )
+    done = run_python("-c", TRACERS, check=True)
     expected = ["", *["__main__ traces Python code"] * 3]
     if sys.version_info >= (3, 12):
         expected.append("mine traces Python code")
