@@ -16,6 +16,7 @@ import threading
 import time
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -515,3 +516,32 @@ def test_a_pool_that_is_not_there_is_found_out_first() -> None:
     with pytest.raises(ArgumentError, match=r"interpreters needs Python 3\.14"):
         measure("collatz", pools=["threads", "interpreters"], progress=shown.append)
     assert shown == []
+
+
+def test_more_workers_than_cpus_are_not_judged() -> None:
+    row = one(measure(partial(time.sleep, 0.002), workers=usable_cpus() + 1, blocks=15))
+    assert row.outcome == "inconclusive"
+
+
+def test_calls_that_never_return_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ceiling is other work then, within the limit for processes to answer."""
+    monkeypatch.setattr("gilx.speedup.call_processes._PATIENCE", 0.5)
+    code = f"import os, time\nif os.getpid() != {os.getpid()}: time.sleep(1000)"
+    row = one(measure(partial(exec, code), repeat=1, blocks=2))
+    assert row.ceiling_kind.startswith("other work")
+    assert any("did not answer" in note for note in row.notes), row.notes
+
+
+def test_setup_gives_arguments_in_their_order() -> None:
+    made: list[int] = []
+    numbers = count()
+    one(
+        measure(
+            made.append,
+            setup=lambda: (next(numbers),),
+            null=True,
+            blocks=3,
+            repeat=4,
+        )
+    )
+    assert made == sorted(made)

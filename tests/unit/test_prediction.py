@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 from statistics import median
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gilx.errors import ArgumentError
+from gilx.sampling import release_costs
 from gilx.sampling.prediction import Prediction, predict
 
 if TYPE_CHECKING:
@@ -282,3 +284,17 @@ def test_bad_arguments(arguments: dict[str, Any], words: str) -> None:
     good: dict[str, Any] = {"workers": [1], "hold": 1.0}
     with pytest.raises(ArgumentError, match=words):
         predict(**(good | arguments))
+
+
+def test_release_costs_of_a_thread_that_had_no_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A spin whose time was up before its first cycle ended is made again."""
+    made = iter([0, 0, 5])
+
+    def spin(*_: int) -> SimpleNamespace:
+        cycles = next(made, 5)
+        return SimpleNamespace(cycles=cycles, held_max_ns=50, held_min_ns=0)
+
+    monkeypatch.setattr(release_costs, "spin", spin)
+    assert release_costs.release_costs(rounds=1).release.value == pytest.approx(1e-8)

@@ -13,6 +13,7 @@ from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.speedup.losses import Loss
 from gilx.speedup.report import Report, ReportRow
+from gilx.speedup.report_comparison import compare
 from gilx.system.conditions import Conditions
 from gilx.system.environment import Environment
 from tests.made_up_rows import ROW, changed
@@ -200,3 +201,35 @@ def test_csv_and_pandas() -> None:
     frame = REPORT.to_pandas()
     assert isinstance(frame, pandas.DataFrame)
     assert frame.loc[0, "speedup"] == 1.05
+
+
+def test_nothing_compared_is_not_a_comparison_with_itself() -> None:
+    row = changed(
+        ROW, blocks=0, ceiling_kind="", speedup=Estimate.unknown(), serial_seconds=None
+    )
+    assert not row.null
+    assert changed(ROW, ceiling_kind="").null
+    report = replace(REPORT, rows=(row,))
+    assert Report.from_json(report.to_json()) == report
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "no difference"),
+        ({"ceiling_fraction": Estimate(0.3, 0.2, 0.4)}, "worse"),
+        ({"ceiling_fraction": Estimate(0.9, 0.8, 1.0)}, "better"),
+        ({"ceiling_fraction": Estimate(0.3, 0.0, math.inf)}, "unknown"),
+        # Fractions of different ceilings say nothing about each other.
+        (
+            {"ceiling_fraction": Estimate(0.3, 0.2, 0.4), "ceiling_kind": "other work"},
+            "unknown",
+        ),
+    ],
+)
+def test_rows_are_compared_by_the_same_ceiling(
+    changes: dict[str, Any], verdict: str
+) -> None:
+    after = replace(REPORT, rows=(changed(ROW, **changes),))
+    [change] = compare(REPORT, after)
+    assert change.verdict == verdict

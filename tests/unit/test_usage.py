@@ -287,3 +287,9 @@ def test_lengths_that_are_not_resolved_have_no_bound_that_says_nothing(
 ) -> None:
     said = str(replace(USAGE, hold_length=(low, USAGE.wall)))
     assert f"mean hold: {words}\n" in said
+
+
+def test_usages_can_be_summed() -> None:
+    assert sum([USAGE, USAGE]) == USAGE + USAGE
+    with pytest.raises(TypeError):
+        1 + USAGE
