@@ -26,7 +26,7 @@ import gilx
 from gilx import ckernels
 from gilx.errors import ArgumentError, NoGilError
 from gilx.system.environment import usable_cpus
-from tests.markers import needs_gil, needs_linux, needs_no_gil
+from tests.markers import SHOWS_WAITS, needs_gil, needs_linux, needs_no_gil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -451,7 +451,7 @@ def test_who_waits_is_told_where_python_tells() -> None:
         ckernels.spin(1, 0, 300_000_000)
         thread.join()
     wanted = {share.name: share.wanted for share in watch.usage.by_thread}
-    if sys.version_info >= (3, 15):
+    if SHOWS_WAITS:
         assert (wanted["waiter"] or 0) > 0, watch.usage
         assert "waiting for it" in str(watch.usage)
     else:

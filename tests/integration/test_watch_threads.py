@@ -18,7 +18,7 @@ from gilx import ckernels
 from gilx.sampling.timeline import MOST_SHARE
 from gilx.system.environment import usable_cpus
 from tests.command import CompletedProcess, run_program, run_python
-from tests.markers import needs_gil, needs_linux
+from tests.markers import needs_gil, needs_linux, needs_waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -293,9 +293,7 @@ def test_holds_in_an_interpreter_that_shares_the_gil_are_the_calling_threads() -
     assert done.stdout.startswith("True "), done.stdout + done.stderr
 
 
-@pytest.mark.skipif(
-    sys.version_info < (3, 15), reason="thread states do not say who waits"
-)
+@needs_waits
 def test_a_thread_that_waits_and_never_holds_is_waiting() -> None:
     begun = threading.Event()
 
