@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilx import cli
 from gilx.cli import probe
+from gilx.cli.file_options import save, save_and_print
+from gilx.errors import ArgumentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,12 +99,15 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         ),
         (("grain", "--json", "json:loads"), "write --json=- in front of a target"),
         (("measure", "--json", "collatz"), "write --json=- in front of a target"),
-        (("audit", "--json", "audit.toml"), "write --json=- in front of a target"),
+        (
+            ("audit", "--json", "audit.toml"),
+            "write --json=- in front of the audit's file, or --json=audit.toml for a file",
+        ),
         (
             ("doctor", "--json", "numpy"),
-            "got 'numpy'; write --json=- in front of a target, or --json=numpy for a file",
+            "got 'numpy'; write --json=- in front of a module, or --json=numpy for a file",
         ),
-        (("doctor", "--json", "numpy.linalg"), "write --json=- in front of a target"),
+        (("doctor", "--json", "numpy.linalg"), "write --json=- in front of a module"),
         (("measure", "triad", "--workers", f"1,{10**20}"), TOO_MANY),
         (("latency", "time:time", "--workers", f"{10**20}"), TOO_MANY),
         (("grain", "triad", "--workers", f"{10**20}"), TOO_MANY),
@@ -115,6 +121,13 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         (("probe", "time:time", "-m"), "-m: expected before TARGET"),
         (("probe", "time:time", "--no-such"), "unrecognized arguments: --no-such"),
         (("probe", "-m"), "the following arguments are required: TARGET"),
+        (("probe", "-mno.such", "x"), "-m: there is no module 'no'"),
+        (("probe", "time:time", "--", "--json"), "argument 1: expected a Python literal"),
+        (
+            ("measure", "--null"),
+            "measure: the following arguments are required: TARGET\n",
+        ),
+        (("latency",), "the following arguments are required: MODULE:CALLABLE\n"),
         (("measure", "triad", "--work", "2"), "unrecognized arguments: --work"),
         (("nope",), "gilx: argument COMMAND: invalid choice: 'nope'"),
         ((), "gilx: the following arguments are required: COMMAND"),
@@ -165,6 +178,12 @@ OF_A_PROGRAM = {"arguments": [*OWN], "module": False}
         (("--html", "y", "x.py", *OWN), {**OF_A_PROGRAM, "html": "y"}),
         (("-m", "x", "--", "-m"), {"target": "x", "arguments": ["--", "-m"], "module": True}),
         (("-m", "--html", "y", "x", "-m"), {"arguments": ["-m"], "html": "y"}),
+        (("math:pow", "--", "--json", "--"), {"arguments": ["--json", "--"], "json": None}),
+        (("math:pow", "--json", "--", "-m"), {"arguments": ["-m"], "json": "-"}),
+        (("-mx.y", "-mz"), {"target": "x.y", "arguments": ["-mz"], "module": True}),
+        (("--html", "y", "--json", "-mx"), {"target": "x", "html": "y", "json": "-"}),
+        (("--json", "y", "--no-warmup", "-mx"), {"target": "x", "json": "y", "no_warmup": True}),
+        (("x.py", "-my"), {"target": "x.py", "arguments": ["-my"], "module": False}),
     ],
 )  # fmt: skip
 def test_words_of_probe(words: tuple[str, ...], expected: dict[str, Any]) -> None:
@@ -182,3 +201,32 @@ def test_file_for_json_may_have_any_name(
     for name in ("numpy", "a:b.json"):
         cli.main(["doctor", "--seconds", "0.1", f"--json={name}"])
     assert sorted(os.listdir(tmp_path)) == ["a:b.json", "numpy"]
+
+
+def test_each_problem_with_a_file_is_reported_and_the_text_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    missing, there = tmp_path / "missing" / "x", tmp_path / "x"
+    paths = [missing, there, missing]
+    files = [partial(save, "json", str(path), "{}") for path in paths]
+    with pytest.raises(ArgumentError) as caught:
+        save_and_print(files, "text", sys.stdout)
+    why = f"json: can't write '{missing}': No such file or directory"
+    assert str(caught.value) == f"{why}; {why}"
+    assert there.read_text() == "{}"
+    assert capsys.readouterr().out == "text\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("probe", "exit status: of a callable, 0 if the usage was printed,"),
+        ("grain", "exit status: 0 if it was measured, whether or not a grain pays,"),
+    ],
+)
+def test_help_has_the_exit_status(
+    command: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    assert words in " ".join(capsys.readouterr().out.split())

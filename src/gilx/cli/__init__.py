@@ -1,10 +1,11 @@
 """The command ``gilx``.
 
-Exit status: 0 when all went well, 1 when the GIL can't be watched or the watch can't be
-trusted, when measuring here is doubtful, nothing could be measured, a report or an audit
-is worse than another, or what draws a picture or a page is not installed, 2 when the
-command line is wrong (one line on standard error says why), 130 after Ctrl-C. The exit
-status of a program that ``gilx probe`` watches is the command's.
+Exit status: 0 when all went well or the reader of standard output left, 1 when the GIL
+can't be watched or the watch can't be trusted, when measuring here is doubtful, nothing
+could be measured, a report or an audit is worse than another, what draws a picture or a
+page is not installed, or standard output can't be written to, 2 when the command line is
+wrong (one line on standard error says why), 130 after Ctrl-C. The exit status of a
+program that ``gilx probe`` watches is the command's.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import os
 import re
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import gilx
-from gilx.cli.reserved_output import release_output
+from gilx.cli.reserved_output import OutputError, release_output
 from gilx.errors import (
     ArgumentError,
     MissingExtraError,
@@ -60,6 +61,36 @@ class Parser(argparse.ArgumentParser):
         message = re.sub(r"^argument --([\w-]+): ", r"\1: ", message)
         self.exit(2, f"{self.prog}: {printable(message)}\n")
 
+    def parse_known_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        namespace: Any = None,  # noqa: ANN401 - as argparse has it
+    ) -> tuple[Any, list[str]]:
+        """Parse words, of which ``-mNAME`` means ``-m NAME`` as for Python."""
+        words = list(sys.argv[1:] if args is None else args)
+        if "-m" in self._option_string_actions:
+            words = self._with_module_apart(words)
+        return super().parse_known_args(words, namespace)
+
+    def _with_module_apart(self, words: list[str]) -> list[str]:
+        """Return words with ``-m NAME`` for ``-mNAME``, which argparse does not know.
+
+        The search ends at the first word that is neither an option nor an option's value.
+        """
+        index = 0
+        while (
+            index < len(words) and words[index].startswith("-") and words[index] != "--"
+        ):
+            word = words[index]
+            if word.startswith("-m") and word != "-m":
+                return [*words[:index], "-m", word[2:], *words[index + 1 :]]
+            option = self._option_string_actions.get(word)
+            index += 1
+            if option is not None and index < len(words):
+                takes_next = option.nargs == "?" and not words[index].startswith("-")
+                index += option.nargs is None or takes_next
+        return words
+
 
 def _parser() -> tuple[Parser, dict[str, Parser]]:
     parser = Parser(
@@ -96,26 +127,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             commands[chosen].words = given
         options = parser.parse_args(given)
         outcome: int | Callable[[], int] = module.run(options)
-        if sys.stdout is not None:
-            sys.stdout.flush()
     except ArgumentError as error:
-        print(f"gilx {chosen}: {printable(str(error))}", file=sys.stderr)
+        _complain(chosen, printable(str(error)))
         return 2
     except (MissingExtraError, WatchUnavailableError, WorkersUnavailableError) as error:
-        print(f"gilx {chosen}: {error}", file=sys.stderr)
+        _complain(chosen, str(error))
         return 1
     except KeyboardInterrupt:
-        print(f"gilx {chosen}: interrupted", file=sys.stderr)
+        _complain(chosen, "interrupted")
         return 130
-    except BrokenPipeError:
-        # The reader of a pipe left, as `head` does. Python would complain once more when
-        # it flushes at exit.
-        with suppress(BrokenPipeError):
+    except OutputError as error:
+        # Python would complain once more when it flushes at exit.
+        with suppress(OSError):
             release_output()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
+        if error.reader_left:  # of a pipe, as `head` does
+            return 0
+        _complain(chosen, str(error))
+        return 1
     finally:
         if arguments is not None:  # the process goes on
             release_output()
     # A program runs out here, since the exceptions it raises are its own.
     return outcome() if callable(outcome) else outcome
+
+
+def _complain(command: str | None, words: str) -> None:
+    if sys.stderr is not None:  # print() would take standard output instead
+        print(f"gilx {command}: {words}", file=sys.stderr)

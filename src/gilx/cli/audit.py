@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="only calls with this word in their names; may be given several times",
     )
-    add_json(parser, "the audit")
+    add_json(parser, "the audit", target="the audit's file")
     parser.add_argument(
         "--baseline",
         metavar="OLD.json",
@@ -71,13 +71,13 @@ def run(options: argparse.Namespace) -> int:
     audit = perform(
         plan, baseline=baseline, least=options.least, force=options.force, progress=show
     )
-    print_or_save(str(audit), audit.to_json(), options.json, output)
+    text = str(audit)
     worse = False
     if baseline is not None:
         changes = compare(baseline, audit, least=options.least, force=options.force)
         worse = any(change.verdict == "worse" for change in changes)
-        if options.json != "-":
-            print(f"\n{_told(baseline, audit, changes)}")
+        text += f"\n\n{_told(baseline, audit, changes)}"
+    print_or_save(text, audit.to_json(), options.json, output)
     return 0 if audit.complete and not worse else 1
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx.cli.file_options import read_record
+from gilx.cli.reserved_output import print_text
 from gilx.rendering.text_table import format_table
 from gilx.speedup.report import Report
 from gilx.speedup.report_comparison import compare
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     changes = compare(before, after, force=options.force)
     names = [(options.before, before), (options.after, after)]
     for (path, report), letter in zip(names, "AB", strict=True):
-        print(f"{letter}: {path}: {report.environment.summary()}")
+        print_text(f"{letter}: {path}: {report.environment.summary()}")
     rows = [
         (
             change.before.name,
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         for change in changes
     ]
     head = ("target", "pool", "workers", "A", "B", "A of ceiling", "B of ceiling", "")
-    print(f"\n{format_table(head, rows, right=range(2, 7))}")
+    print_text(f"\n{format_table(head, rows, right=range(2, 7))}")
     return 1 if any(change.verdict == "worse" for change in changes) else 0
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gilx.cli.file_options import add_json, check_json, check_page, save
 from gilx.cli.option_types import whole_number, whole_numbers
 from gilx.cli.progress import show
+from gilx.cli.reserved_output import OutputError, print_text
 from gilx.demo.chapter_5_libraries import pin_blas
 from gilx.errors import ArgumentError, MissingExtraError
 from gilx.formatting import wrapped
@@ -73,18 +74,25 @@ def run(options: argparse.Namespace) -> int:
     draws = importlib.util.find_spec("vl_convert") is not None
     lines: list[str] = []
     page = options.html is not None and _can_make_page(options.html)
+    unprinted: list[OutputError] = []
 
     def say(text: str) -> None:
         lines.append(text)
-        if options.json != "-":
-            print(text, flush=True)
+        if options.json == "-" or unprinted:
+            return
+        try:
+            print_text(text)
+        except OutputError as error:
+            unprinted.append(error)
+            if not (options.json or options.save or page):
+                raise  # nothing else would come of the rest
 
     # Before NumPy is loaded, which is when its BLAS looks.
     pin_blas()
     from gilx.demo.demo_record import tell  # noqa: PLC0415 - loads NumPy
     from gilx.demo.output_directory import new_directory, save_pictures  # noqa: PLC0415 - likewise
 
-    with ExitStack() as stack:
+    with ExitStack() as last, ExitStack() as stack:
         directory = None
         if options.save is not None:
             directory = stack.enter_context(new_directory(options.save))
@@ -99,8 +107,8 @@ def run(options: argparse.Namespace) -> int:
         )
         if options.chapter is None:
             say(_end(story))
-        if options.json == "-":
-            print(story.to_json())
+        if options.json == "-":  # printed after the files, even if one can't be written
+            last.callback(print_text, story.to_json())
         elif options.json is not None:
             save("json", options.json, f"{story.to_json()}\n")
         if directory is not None:
@@ -113,6 +121,8 @@ def run(options: argparse.Namespace) -> int:
                 raise ArgumentError(words) from None
         if page:
             save("html", options.html, story.to_html())
+    if unprinted:
+        raise unprinted[0]
     missed = (
         options.save is not None and not draws,
         options.html is not None and not page,

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1.0,
         help="how long to watch the machine (default: 1)",
     )
-    add_json(parser, "the findings", is_target=_is_module)
+    add_json(parser, "the findings", is_target=_is_module, target="a module")
 
 
 def _is_module(word: str) -> bool:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from gilx import kernels
-from gilx.errors import ArgumentError
+from gilx.cli.reserved_output import OutputError, print_text
+from gilx.errors import ArgumentError, MissingExtraError
 from gilx.files import save_text
 from gilx.rendering.picture import picture_suffix
 from gilx.rendering.vega_library import check_library
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gilx.rendering.picture import Picture
 
@@ -27,6 +28,7 @@ __all__ = [
     "print_or_save",
     "read_record",
     "save",
+    "save_and_print",
     "save_picture",
 ]
 
@@ -39,16 +41,19 @@ def add_json(
     parser: argparse.ArgumentParser,
     what: str,
     is_target: Callable[[str], bool] = lambda _: False,
+    target: str = "a target",
 ) -> None:
     """Declare the option ``--json [FILE]``, whose value `print_or_save` takes.
 
     The file is optional, so that the word after the option may be meant as the command's
-    target. It is refused if it looks like one, or if `is_target` says that it is one.
+    target. It is refused if it looks like one, or if `is_target` says that it is one;
+    the message calls it `target`.
     """
     parser.add_argument(
         "--json",
         action=_JsonFile,
         is_target=is_target,
+        target=target,
         metavar="FILE",
         nargs="?",
         const="-",
@@ -64,10 +69,12 @@ class _JsonFile(argparse.Action):
         self,
         *words: Any,  # noqa: ANN401 - as argparse has them
         is_target: Callable[[str], bool],
+        target: str,
         **settings: Any,  # noqa: ANN401 - likewise
     ) -> None:
         super().__init__(*words, **settings)
         self._is_target = is_target
+        self._target = target
 
     def __call__(
         self,
@@ -77,24 +84,25 @@ class _JsonFile(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         """Store the word that follows the option."""
-        target = (
+        looks_like_target = (
             values in kernels.names()
             or ":" in values
             or values.endswith((".py", ".pyz", ".zip", ".toml"))
             or self._is_target(values)
         )
         # argparse does not say whether "=" stood between.
-        if target and f"{option_string}={values}" not in getattr(parser, "words", ()):
+        words = getattr(parser, "words", ())
+        if looks_like_target and f"{option_string}={values}" not in words:
             raise argparse.ArgumentError(
                 self,
                 f"expected the name of a file for JSON, got {values!r}; write --json=- in"
-                f" front of a target, or --json={values} for a file of that name",
+                f" front of {self._target}, or --json={values} for a file of that name",
             )
         setattr(namespace, self.dest, values)
 
 
 def print_or_save(text: str, json: str, path: str | None, output: TextIO) -> None:
-    """Print a record as text, and write its JSON where the option ``--json`` says.
+    """Write a record's JSON where the option ``--json`` says, and print it as text.
 
     Parameters
     ----------
@@ -107,13 +115,57 @@ def print_or_save(text: str, json: str, path: str | None, output: TextIO) -> Non
 
     Raises
     ------
-    ArgumentError
-        The file can't be written; the text was printed.
+    ArgumentError, OutputError
+        As for `save_and_print`.
 
     """
-    print(json if path == "-" else text, file=output, flush=True)
-    if path not in (None, "-"):
-        save("json", path, f"{json}\n")
+    if path is None or path == "-":
+        print_text(json if path == "-" else text, output)
+    else:
+        save_and_print([lambda: save("json", path, f"{json}\n")], text, output)
+
+
+def save_and_print(
+    files: Iterable[Callable[[], None]], text: str, output: TextIO | None
+) -> None:
+    """Save files, then print a text.
+
+    Neither a file that can't be written nor a reader that left costs the rest.
+
+    Parameters
+    ----------
+    files : iterable of callable
+        Each saves one file.
+    text : str
+        The text.
+    output : text file
+        As `gilx.cli.reserved_output.output_for` returns it.
+
+    Raises
+    ------
+    ArgumentError
+        Files can't be written; the message has a part for each. The text was printed.
+    OutputError
+        Standard output can't be written to; all files were saved.
+
+    """
+    problems: list[Exception] = []
+    try:
+        for save_one in files:
+            try:
+                save_one()
+            except (ArgumentError, MissingExtraError) as error:
+                problems.append(error)
+    finally:  # also after Ctrl-C, since pictures take their time
+        try:
+            print_text(text, output)
+        except OutputError as error:
+            problems.append(error)
+    if not problems:
+        return
+    if isinstance(problems[0], OutputError):
+        raise problems[0]
+    raise ArgumentError("; ".join(map(str, problems)))
 
 
 def read_record(path: str, from_json: Callable[[str], Record]) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels
+from gilx.cli.reserved_output import print_text
 from gilx.rendering.text_table import format_table
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
         (kernel.name, kernel.item, kernel.unit, f"{kernel.summary} ({kernel.bottleneck})")
         for kernel in map(kernels.get, kernels.names())
     ]
-    print(
+    print_text(
         format_table(("kernel", "item", "unit of work", "what it does (its limit)"), rows)
     )
     return 0

@@ -17,6 +17,7 @@ from gilx.cli.file_options import (
     check_page,
     check_picture,
     save,
+    save_and_print,
     save_picture,
 )
 from gilx.cli.option_types import number, whole_number, whole_numbers, words
@@ -28,7 +29,7 @@ from gilx.speedup.measure import measure
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import TextIO
 
     from gilx.speedup.report import Report
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "arguments",
         metavar="ARGUMENT",
         nargs="*",
+        default=[],  # else argparse calls it required, too
         help="what to call a callable with, as Python literals, such as 10 or '\"text\"'",
     )
     parser.add_argument(
@@ -152,16 +154,23 @@ def run(options: argparse.Namespace) -> int:
 
 
 def write(report: Report, options: argparse.Namespace, output: TextIO) -> None:
-    """Print the table, unless the output is taken, and write the files."""
-    if "-" not in (options.json, options.csv):
-        print(report, file=output)
-    files = (("json", options.json, report.to_json), ("csv", options.csv, report.to_csv))
-    for name, path, text in files:
-        if path == "-":
-            print(text().rstrip("\n"), file=output, flush=True)
-        elif path is not None:
-            save(name, path, text())
+    """Write the files, and print the table unless the output is taken."""
+    if options.json == "-":
+        text = report.to_json()
+    elif options.csv == "-":
+        text = report.to_csv()
+    else:
+        text = str(report)
+    save_and_print(_files(report, options), text.rstrip("\n"), output)
+
+
+def _files(report: Report, options: argparse.Namespace) -> Iterator[Callable[[], None]]:
+    """Yield functions that each save one file that was asked for."""
+    if options.json not in (None, "-"):
+        yield lambda: save("json", options.json, report.to_json())
+    if options.csv not in (None, "-"):
+        yield lambda: save("csv", options.csv, report.to_csv())
     if options.plot is not None:
-        save_picture("plot", options.plot, report.plot())
+        yield lambda: save_picture("plot", options.plot, report.plot())
     if options.html is not None:
-        save("html", options.html, report.to_html())
+        yield lambda: save("html", options.html, report.to_html())

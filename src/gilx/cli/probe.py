@@ -15,11 +15,12 @@ from gilx.cli.file_options import (
     check_page,
     check_picture,
     save,
+    save_and_print,
     save_picture,
 )
 from gilx.cli.option_types import number, whole_number
 from gilx.cli.program_runner import StandardOutput, find_module, find_script, names_script
-from gilx.cli.reserved_output import output_for
+from gilx.cli.reserved_output import OutputError, output_for
 from gilx.cli.target import find_target
 from gilx.errors import (
     MOST_CALLS,
@@ -53,6 +54,11 @@ _FOR_CALLS = {"repeat": None, "precision": 0.01, "budget": 5.0, "no_warmup": Fal
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.epilog = (
+        "exit status: of a callable, 0 if the usage was printed, 1 if the GIL can't be"
+        " watched or the callable raised, 2 if the command line is wrong; of a program,"
+        " its own"
+    )
     add_json(parser, "the usage")
     parser.add_argument(
         "--timeline",
@@ -122,7 +128,10 @@ class _Target(argparse.Action):
         namespace.target, namespace.arguments = words[0], words[1:]
         if not (namespace.module or names_script(words[0])):
             self.nargs, namespace.arguments = argparse.ZERO_OR_MORE, []
-            parser.parse_intermixed_args(words[1:], namespace)
+            # What follows "--" is kept from argparse, which would lose a leading one.
+            end = words.index("--") if "--" in words else len(words)
+            parser.parse_intermixed_args(words[1:end], namespace)
+            namespace.arguments = [*namespace.arguments, *words[end + 1 :]]
             if namespace.module:
                 parser.error("-m: expected before TARGET")
 
@@ -142,9 +151,7 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
     output = output_for(options.json)
     call = find_target(options.target, options.arguments)
     usage, timeline = _run_callable(call, options)
-    print(_text(usage, options), file=output, flush=True)
-    for save_one in _files(options, usage, timeline):
-        save_one()
+    save_and_print(_files(options, usage, timeline), _text(usage, options), output)
     return 0
 
 
@@ -228,19 +235,20 @@ def _report(
     if not watching.ended:
         return  # in the child of a fork, which is not watched
     usage = usage_of_program(watching, name)
-    try:
-        output.print(_text(usage, options))
-    except BrokenPipeError:
-        pass  # the reader of the pipe left, as `head` does
-    except OSError as error:
-        _complain(f"can't write to standard output: {error.strerror}")
     for save_one in _files(options, usage, watching.timeline, usage.sentence()):
         try:
             save_one()
         except (ArgumentError, MissingExtraError) as error:
             _complain(str(error))
+    try:
+        output.print(_text(usage, options))
+    except OSError as error:
+        problem = OutputError(error)
+        if not problem.reader_left:
+            _complain(str(problem))
 
 
 def _complain(words: str) -> None:
     # The program may have replaced sys.stderr.
-    print(f"gilx probe: {printable(words)}", file=sys.__stderr__)
+    if sys.__stderr__ is not None:  # print() would take standard output instead
+        print(f"gilx probe: {printable(words)}", file=sys.__stderr__)

@@ -10,7 +10,7 @@ __all__ = ["show"]
 
 def show(text: str) -> None:
     """Show progress on a terminal, in place of what was shown before."""
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         # A longer line would go on below, and stay there.
         room = shutil.get_terminal_size().columns - 1
         sys.stderr.write(f"\r\x1b[K{text[:room]}")

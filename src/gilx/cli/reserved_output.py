@@ -1,4 +1,4 @@
-"""Standard output that is reserved for figures, as by ``--json -``."""
+"""Standard output: printing to it, and reserving it for figures, as by ``--json -``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,35 @@ import sys
 from contextlib import ExitStack, redirect_stdout
 from typing import TextIO
 
-__all__ = ["output_for", "release_output"]
+__all__ = ["OutputError", "output_for", "print_text", "release_output"]
 
 _reserved = ExitStack()
+
+
+class OutputError(Exception):
+    """Standard output can't be written to.
+
+    An exception of its own tells it from an OSError that a measured callable raises.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"can't write to standard output: {error.strerror}")
+        self.reader_left = isinstance(error, BrokenPipeError)
+
+
+def print_text(text: str, output: TextIO | None = None) -> None:
+    """Print a text to standard output, or to what `output_for` returned.
+
+    Raises
+    ------
+    OutputError
+        It can't be written.
+
+    """
+    try:
+        print(text, file=output, flush=True)
+    except OSError as error:
+        raise OutputError(error) from None
 
 
 def output_for(*paths: str | None) -> TextIO:

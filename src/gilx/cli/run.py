@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
 from gilx.cli.option_types import whole_number
+from gilx.cli.reserved_output import print_text
 from gilx.pools.pool import SCHEDULES
 from gilx.pools.run import run as run_kernel
 from gilx.system.environment import describe
@@ -62,13 +63,15 @@ def run(options: argparse.Namespace) -> int:
     problem = result.problem
     problem.check(problem.out)
     rate = problem.units / result.seconds
-    print(
+    print_text(
         f"{problem.kernel.name} {result.variant}, size {problem.size}: {result.workers}"
         f" worker{'s' if result.workers != 1 else ''} ({result.pool}, {result.schedule}),"
         f" {result.seconds * 1e3:.1f} ms, {rate / 1e6:.3g} million"
         f" {problem.kernel.unit} per second, result checked"
     )
     if result.start_seconds:
-        print(f"starting the workers took {result.start_seconds * 1e3:.0f} ms besides")
-    print(describe())
+        print_text(
+            f"starting the workers took another {result.start_seconds * 1e3:.0f} ms"
+        )
+    print_text(describe())
     return 0

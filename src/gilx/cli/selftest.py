@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilx.cli.option_types import number
 from gilx.cli.progress import show
+from gilx.cli.reserved_output import print_text
 from gilx.formatting import duration, percent
 from gilx.rendering.text_table import format_table
 from gilx.sampling.selftest import selftest
@@ -49,14 +50,14 @@ def run(options: argparse.Namespace) -> int:
         progress=show,
     )
     show("")
-    print("The GIL watch against work that holds the GIL in a known rhythm.\n")
-    print(f"{describe()}\n")
+    print_text("The GIL watch against work that holds the GIL in a known rhythm.\n")
+    print_text(f"{describe()}\n")
     head = ("rhythm", "truth", "held", "interval", "looks", "unknown", "")
-    print(format_table(head, [_row(c) for c in result.checks], right=range(1, 6)))
+    print_text(format_table(head, [_row(c) for c in result.checks], right=range(1, 6)))
     usages = [check.usage for check in result.checks]
     covered = sum(check.covered for check in result.checks)
     mean_error = sum(abs(c.error) for c in result.checks) / len(usages)
-    print(
+    print_text(
         f"\nFound by {usages[0].backend}; one look in"
         f" {duration(sum(u.resolution for u in usages) / len(usages))},"
         f" {duration(sum(u.lateness for u in usages) / len(usages))} late on average,"
@@ -65,9 +66,9 @@ def run(options: argparse.Namespace) -> int:
         f" {covered} of {len(usages)} intervals hold the truth."
     )
     if result.trusted:
-        print("The watch can be trusted here.")
+        print_text("The watch can be trusted here.")
         return 0
-    print(f"The watch can't be trusted here and now: {result.trouble}.")
+    print_text(f"The watch can't be trusted here and now: {result.trouble}.")
     return 1 if result.wrong else 3
 
 

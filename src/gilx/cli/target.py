@@ -25,6 +25,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         "arguments",
         metavar="ARGUMENT",
         nargs="*",
+        default=[],  # else argparse calls it required, too
         help="what to call it with, as Python literals, such as 10 or '\"text\"'",
     )
 
