@@ -20,7 +20,7 @@ class OutputError(Exception):
 
     def __init__(self, error: OSError) -> None:
         super().__init__(f"can't write to standard output: {error.strerror}")
-        self.reader_left = isinstance(error, BrokenPipeError)
+        self.reader_left: bool = isinstance(error, BrokenPipeError)
 
 
 def print_text(text: str, output: TextIO | None = None) -> None:

@@ -64,7 +64,8 @@ class NativeCeiling:
     def __init__(
         self, problem: Problem, workers: int, *, kind: str, own_serial: bool, once: bool
     ) -> None:
-        self.kind, self._own_serial, self._once = kind, own_serial, once
+        self.kind: str = kind
+        self._own_serial, self._once = own_serial, once
         self._team, self._alone = NativePool(workers), SerialPool()
         self._together = regions(problem, workers=workers)
         self._one_by_one = regions(problem, workers=1)
@@ -109,7 +110,7 @@ class ProcessCeiling:
 
     """
 
-    kind = SAME_CALLS
+    kind: str = SAME_CALLS
 
     def __init__(
         self, call: PreparedCall, workers: int, limit_threads: int | None = None

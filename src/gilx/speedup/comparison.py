@@ -160,29 +160,36 @@ class RunningComparison:
     """
 
     def __init__(self, workers: int, costs: KnownCosts = NO_COSTS) -> None:
-        self.workers = workers
-        self.blocks = self.deprived = 0
+        self.workers: int = workers
+        self.blocks: int = 0
+        self.deprived: int = 0
         self.samples: dict[str, list[float]] = {}
         # Logarithms of ratios.
-        self.speedup = RunningMedian()
-        self.ceiling = RunningMedian()
-        self.ceiling_fraction = RunningMedian()
-        self.ceiling_fraction_without_waits = RunningMedian()
-        self.single_speedup = RunningMedian()
-        self.control = RunningMedian()
+        self.speedup: RunningMedian = RunningMedian()
+        self.ceiling: RunningMedian = RunningMedian()
+        self.ceiling_fraction: RunningMedian = RunningMedian()
+        self.ceiling_fraction_without_waits: RunningMedian = RunningMedian()
+        self.single_speedup: RunningMedian = RunningMedian()
+        self.control: RunningMedian = RunningMedian()
         # Shares.
-        self.likely_fraction = RunningMedian()
+        self.likely_fraction: RunningMedian = RunningMedian()
         """The ceiling fraction, had no worker waited for a CPU, see `without_waits`."""
-        self.overlap = RunningMedian()
+        self.overlap: RunningMedian = RunningMedian()
         # CPU times of the workers: in seconds, and over those of the serial run.
-        self.serial_cpu = RunningMedian()
-        self.parallel_cpu = RunningMedian()
-        self.ceiling_cpu_ratio = RunningMedian()
-        self.parallel_cpu_ratio = RunningMedian()
+        self.serial_cpu: RunningMedian = RunningMedian()
+        self.parallel_cpu: RunningMedian = RunningMedian()
+        self.ceiling_cpu_ratio: RunningMedian = RunningMedian()
+        self.parallel_cpu_ratio: RunningMedian = RunningMedian()
         self.cpu_by_block: list[float | None] = []
         """CPU time of the worker of each serial sample."""
-        self.seconds = {"serial": RunningMedian(), "parallel": RunningMedian()}
-        self._process_cpu = {"serial": RunningMedian(), "parallel": RunningMedian()}
+        self.seconds: dict[str, RunningMedian] = {
+            "serial": RunningMedian(),
+            "parallel": RunningMedian(),
+        }
+        self._process_cpu: dict[str, RunningMedian] = {
+            "serial": RunningMedian(),
+            "parallel": RunningMedian(),
+        }
         self._own_threads = {"serial": 0, "parallel": 0}
         self._with_cpu = 0
         self._sums = {name: _Sum() for name in ("voluntary", "involuntary", "wait")}
