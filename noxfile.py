@@ -255,7 +255,7 @@ def micro_release(session: nox.Session) -> None:
     session.install("--only-binary=:all:", f"{only('*.whl')}[test]")
     names = ("watch", "watch_anywhere", "watch_faults", "watch_threads")
     files = [f"tests/integration/test_{name}.py" for name in names]
-    run_pytest(session, files, f"{ALL} and not slow")
+    run_pytest(session, files, ALL)
 
 
 @nox.session(python=PYTHONS[0], requires=["build"])

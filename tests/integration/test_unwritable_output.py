@@ -14,6 +14,8 @@ import pytest
 from tests.integration.probe_program.program_runs import write
 from tests.markers import needs_watch
 
+pytestmark = pytest.mark.any_python
+
 TARGET = """
     import errno, os
     def call(start=0, stop=1): sum(range(10_000))
@@ -33,7 +35,10 @@ COMMANDS = [
     ["latency", "target:call", "--budget=0.2", "--json=a.json"],
     ["audit", "audit.toml", "--json=a.json"],
     ["doctor", "--seconds=0.1", "--json=a.json"],
-    ["demo", "--quick", "--chapter=3", "--workers=2", "--json=a.json"],
+    pytest.param(
+        ["demo", "--quick", "--chapter=3", "--workers=2", "--json=a.json"],
+        marks=pytest.mark.slow,
+    ),
 ]
 needs_full_device = pytest.mark.skipif(
     not Path("/dev/full").exists(), reason="needs /dev/full"
@@ -111,7 +116,9 @@ def test_files_are_saved_if_the_disk_is_full(words: list[str], directory: Path) 
         [*MEASURE, "--json=-"],
         pytest.param([*PROBE, "--json=-"], marks=needs_watch),
         pytest.param(["selftest", "--seconds=0.1"], marks=needs_watch),
-        ["demo", "--quick", "--chapter=3", "--workers=2"],
+        pytest.param(
+            ["demo", "--quick", "--chapter=3", "--workers=2"], marks=pytest.mark.slow
+        ),
     ],
     ids=" ".join,
 )

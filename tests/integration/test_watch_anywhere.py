@@ -122,6 +122,7 @@ def assert_right(found: Any, *, reader: str = "", backend: str = "") -> None:
     assert not backend or ways[0] == backend
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reader", ["memory file", "pipe", "process_vm_readv", "/proc/self/mem"]
 )
@@ -133,17 +134,23 @@ def test_each_way_of_finding_and_reading_is_right(find: str, reader: str) -> Non
     assert_right(found, reader=reader, backend=find)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("errno", [EPERM, ENOSYS])
 def test_forbidden_process_vm_readv_changes_nothing(errno: int) -> None:
     assert_right(watched(numbers("process_vm_readv"), errno), reader="memory file")
 
 
-@pytest.mark.parametrize("errno", [EPERM, ENOSYS])
+@pytest.mark.parametrize("errno", [EPERM, pytest.param(ENOSYS, marks=pytest.mark.slow)])
 def test_readers_give_way_to_the_next(errno: int) -> None:
     names = ["process_vm_readv", "memfd_create"]
     assert_right(watched(numbers(*names), errno), reader="pipe")
     names.append("pipe2")
     assert_right(watched(numbers(*names), errno), reader="/proc/self/mem")
+
+
+def test_search_with_another_reader_is_right() -> None:
+    found = watched(GILX_MEMORY="pipe", GILX_FIND_GIL="search")
+    assert_right(found, reader="pipe", backend="search")
 
 
 def test_without_any_reader_the_watch_refuses() -> None:
@@ -155,14 +162,17 @@ def test_without_any_reader_the_watch_refuses() -> None:
     assert ways is None
 
 
+@pytest.mark.slow
 def test_undumpable_process() -> None:
     assert_right(watched(undumpable=True))
 
 
+@pytest.mark.slow
 def test_forbidden_short_turns() -> None:
     assert_right(watched(numbers("sched_setattr")))
 
 
+@pytest.mark.slow
 def test_without_proc() -> None:
     if shutil.which("unshare") is None:
         pytest.skip("needs unshare")
