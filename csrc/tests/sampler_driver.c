@@ -212,7 +212,8 @@ int main(void) {
     offsets_agree_between_final_releases_only();
     memory_is_read_safely();
     fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    const gilx_gil_words words = {&gil.locked, &gil.holder, &gil.switches};
+    const gilx_gil_words words = {
+        .locked = &gil.locked, .holder = &gil.holder, .switches = &gil.switches};
     pthread_t handles[THREADS];
     fake_thread threads[THREADS];
     for (int i = 0; i < THREADS; ++i) {
