@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Prints in every way and at every time that there is.
+pytestmark = pytest.mark.any_python
+
 NOISY = """
     import atexit, ctypes, os, subprocess, sys, threading, time
     libc = ctypes.CDLL(None)

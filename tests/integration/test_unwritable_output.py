@@ -95,6 +95,7 @@ def test_files_are_saved_if_the_reader_left(words: list[str], directory: Path) -
     assert_files(words, directory)
 
 
+@pytest.mark.slow
 @needs_full_device
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_files_are_saved_if_the_disk_is_full(words: list[str], directory: Path) -> None:

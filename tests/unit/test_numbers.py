@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.any_python
+
 HUGE = 10**400
 NOT_FINITE = [math.nan, math.inf, -math.inf, HUGE, -HUGE, Decimal("inf"), Decimal("sNaN")]
 NOT_NUMBERS: list[object] = ["1", b"1", None, 1j, True, {}, np.zeros(3)]
