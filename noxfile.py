@@ -397,7 +397,8 @@ def valgrind(session: nox.Session) -> None:
     if shutil.which("valgrind") is None:
         session.skip("no valgrind here")
     session.install("cmake", "ninja")
-    launcher = "valgrind -q --error-exitcode=1 --leak-check=full"
+    known = ROOT / "csrc/tests/valgrind.supp"
+    launcher = f"valgrind -q --error-exitcode=1 --leak-check=full --suppressions={known}"
     c_tests(session, "valgrind", "-O1", launcher=launcher)
 
 
