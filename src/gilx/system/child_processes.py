@@ -6,6 +6,7 @@ to 300 microseconds in it, 40 to 90 here, and it needs the ``if __name__`` guard
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import select
@@ -13,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import weakref
 from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
@@ -91,12 +93,31 @@ def _let_go(children: list[_Child]) -> None:
         child.channel.close()
         child.life.close()
     for child in children:
-        try:
-            child.process.wait(_DEATH_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not _has_ended(child.process, _DEATH_SECONDS):
             child.process.kill()
-            child.process.wait()
+            _has_ended(child.process, math.inf)
     children.clear()
+
+
+def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Return whether a process ends within so many seconds, and collect its status.
+
+    `Popen.wait` takes a lock, which Ctrl-C may leave locked: then nothing ever gets it.
+    """
+    end = time.monotonic() + seconds
+    while process.returncode is None:
+        try:
+            pid, status = os.waitpid(process.pid, os.WNOHANG)
+        except ChildProcessError:  # an interrupted call collected it
+            process.returncode = 0
+            break
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+        elif time.monotonic() > end:
+            return False
+        else:
+            time.sleep(0.0005)
+    return True
 
 
 class ChildProcesses:
@@ -310,11 +331,9 @@ class ChildProcesses:
 
     def _died(self, child: _Child, when: str) -> NoReturn:
         """Raise an error that says how a child ended."""
-        try:
-            status = child.process.wait(_DEATH_SECONDS)
-        except subprocess.TimeoutExpired:
-            how = "closed its channel"
-        else:
+        how = "closed its channel"
+        if _has_ended(child.process, _DEATH_SECONDS):
+            status = child.process.returncode
             how = f"ended with exit status {status}"
             if status < 0:
                 how = f"was killed by signal {-status} ({signal.strsignal(-status)})"
