@@ -110,7 +110,9 @@ def try_once(cell: Cell) -> tuple[Trial, Verdict | None]:
     comparison = found.evidence.comparison
     # The serial run does a part of the work only.
     arms = {**comparison.samples, "serial": ()}
-    alone = [seconds / comparison.workers for seconds in comparison.samples["serial"]]
+    alone = [
+        seconds / comparison.workers for seconds in comparison.samples.get("serial", ())
+    ]
     blocks = [
         sum(times) for times in zip(alone, *filter(None, arms.values()), strict=True)
     ]
