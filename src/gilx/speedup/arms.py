@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from gilx.speedup.comparison import Block
     from gilx.speedup.targets import Target
 
-__all__ = ["Arms"]
+__all__ = ["CONTROL", "Arms"]
 
-_CONTROL = 0.2  # of the serial work: how long the control takes
+CONTROL = 0.2
+"""Length of the control, as a share of the serial work."""
 _EMPTY_REGIONS = 15
 
 
@@ -118,7 +119,7 @@ class Arms:
                 others.append(ceiling)
                 arms |= ceiling.arms("ceiling", repeat)
             if control:
-                others.append(computing(self._pool.workers, seconds * _CONTROL))
+                others.append(computing(self._pool.workers, seconds * CONTROL))
                 stack.callback(others[-1].close)
                 arms |= others[-1].arms("control", 1)
 

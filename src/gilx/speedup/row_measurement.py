@@ -14,7 +14,7 @@ from gilx.estimate import Estimate
 from gilx.formatting import duration
 from gilx.pools import SerialPool
 from gilx.sampling.probe import probe, probe_warm
-from gilx.speedup.arms import Arms
+from gilx.speedup.arms import CONTROL, Arms
 from gilx.speedup.blocks import AsItself
 from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.comparison import RunningComparison
@@ -41,7 +41,6 @@ _BLOCKS = 20  # as many are aimed at where nothing says how many
 _MOST_BLOCKS = 10_000
 _SHORTEST = 2e-3  # seconds of a serial sample
 _LONGEST = 0.06  # seconds for which each worker's part should last, where there is time
-_CONTROL = 0.2  # of the serial sample: how long the control takes
 _PROBE = 0.5  # seconds
 _AGAIN = 2  # times: what fits into the budget so often is tried again once it is warm
 
@@ -134,7 +133,7 @@ class RowMeter:
             block += sample  # the ceiling has a serial run of its own
         if self._single(repeat):
             block += each * (1 + self._target.parts(self._workers))
-        return block + 2 * _CONTROL * sample
+        return block + 2 * CONTROL * sample
 
     def _single(self, repeat: int) -> bool:
         """Return whether single calls are timed."""
