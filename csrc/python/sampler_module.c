@@ -44,6 +44,11 @@ static int open_gil(module_state *state, gilx_memory *memory) {
     }
     const char *how = getenv("GILX_FIND_GIL");
     const bool search_only = how != NULL && strcmp(how, "search") == 0;
+    if (how != NULL && how[0] != '\0' && !search_only) {
+        PyErr_Format(state->unavailable, "GILX_FIND_GIL: expected search, got %.40s",
+                     how);
+        return -1;
+    }
     gilx_gil gil; /* other threads may be here, too, while the GIL is released */
     const gilx_gil_status status = gilx_gil_find(&gil, memory, search_only);
     if (status == GILX_GIL_FOUND) {

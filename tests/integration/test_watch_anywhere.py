@@ -160,6 +160,8 @@ def test_without_any_reader_the_watch_refuses() -> None:
     assert words.startswith("no way that is safe reads this process's memory here: ")
     ways, words = watched(GILX_MEMORY="no such way")
     assert ways is None
+    ways, words = watched(GILX_FIND_GIL="serach")
+    assert (ways, words) == (None, "GILX_FIND_GIL: expected search, got serach")
 
 
 @pytest.mark.slow

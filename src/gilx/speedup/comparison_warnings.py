@@ -12,7 +12,7 @@ from gilx.system.environment import usable_cpus
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gilx.speedup.comparison import RunningComparison
+    from gilx.speedup.comparison import Comparison, RunningComparison
 
 __all__ = ["TOO_SHORT", "call_warnings", "drift_warnings", "machine_warnings"]
 
@@ -43,11 +43,19 @@ def call_warnings(first: float | None, later: float | None) -> list[str]:
     return [f"{words}: if it keeps its result, give a setup that returns new arguments"]
 
 
-def machine_warnings(comparison: RunningComparison) -> list[str]:
-    """Return warnings about threads and CPUs, a sentence each."""
+def machine_warnings(comparison: RunningComparison, figures: Comparison) -> list[str]:
+    """Return warnings about threads and CPUs, a sentence each.
+
+    Parameters
+    ----------
+    comparison : RunningComparison
+        The blocks.
+    figures : Comparison
+        Their result.
+
+    """
     warnings = []
     workers, cpus = comparison.workers, usable_cpus()
-    figures = comparison.result()
     if comparison.has_own_threads("serial", "parallel"):
         warnings.append(
             "the process used more CPU time than the workers did: the target has threads"

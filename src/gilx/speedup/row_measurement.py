@@ -31,6 +31,7 @@ from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from gilx.pools import Pool
+    from gilx.speedup.comparison import Comparison
     from gilx.speedup.measure_options import MeasureOptions
     from gilx.speedup.scaling_decision import Outcome
     from gilx.speedup.targets import Target
@@ -97,7 +98,8 @@ class RowMeter:
                 f"{calls}, so that one block takes about {duration(spent + block)}, more"
                 f" than the budget of {duration(self._budget)} has: nothing was compared"
             )
-            row = self._row(RunningComparison(self._workers), "", [note])
+            self._notes.append(note)
+            row = self._row(RunningComparison(self._workers), "")
             serial = sample * target.parts(self._workers)
             return replace(row, comparison=replace(row.comparison, serial_seconds=serial))
         # A number that is known before anything was compared is one set beforehand, and
@@ -119,7 +121,7 @@ class RowMeter:
                     pass  # the next blocks are beside another ceiling
         if arms.reason:
             self._notes.append(f"no ceiling by processes: {arms.reason}")
-        return self._row(comparison, arms.kind, self._warnings(comparison, first))
+        return self._row(comparison, arms.kind, first)
 
     # ---- how much to do ----------------------------------------------------------------
 
@@ -253,10 +255,12 @@ class RowMeter:
     # ---- the row -----------------------------------------------------------------------
 
     def _row(
-        self, comparison: RunningComparison, kind: str, notes: list[str]
+        self, comparison: RunningComparison, kind: str, first: float | None = None
     ) -> ReportRow:
         target = self._target
         result = comparison.result(ceiling_kind=kind, preset=self._blocks is not None)
+        if first is not None:
+            self._notes += self._warnings(comparison, result, first)
         usage = target.usage
         return ReportRow(
             target=target.name,
@@ -272,7 +276,7 @@ class RowMeter:
             else usage.held,
             outcome=self._outcome(comparison),
             comparison=result,
-            notes=(*self._notes, *notes),
+            notes=tuple(self._notes),
         )
 
     def _outcome(self, comparison: RunningComparison) -> Outcome | None:
@@ -298,7 +302,9 @@ class RowMeter:
         parts = self._repeat * self._target.parts(self._workers)
         return math.inf if seconds is None else seconds / parts
 
-    def _warnings(self, comparison: RunningComparison, first: float) -> list[str]:
+    def _warnings(
+        self, comparison: RunningComparison, figures: Comparison, first: float
+    ) -> list[str]:
         warnings = []
         if self._target.variant is None:
             later = self._call_seconds(comparison)
@@ -308,8 +314,8 @@ class RowMeter:
                     f"too short to judge: a call takes {duration(later)}, hardly more"
                     " than calling anything does"
                 )
-        warnings += machine_warnings(comparison) + drift_warnings(comparison)
-        speedup = comparison.speedup.ratio(preset=self._blocks is not None)
+        warnings += machine_warnings(comparison, figures) + drift_warnings(comparison)
+        speedup = figures.speedup
         if not speedup.bounded:
             blocks = f"{comparison.blocks} block{'s' if comparison.blocks != 1 else ''}"
             warnings.append(f"{blocks}: too few for an interval")
