@@ -12,6 +12,7 @@ import pytest
 import gilx
 from gilx import ckernels
 from gilx.demo.release_proof import runs_beside
+from tests.implementations import IMPLEMENTATIONS
 from tests.markers import needs_fork, needs_gil, needs_no_gil
 
 if TYPE_CHECKING:
@@ -29,8 +30,23 @@ def problems() -> dict[str, Problem]:
     return {}
 
 
+# One function releases the GIL for all kernels in C; each in Cython does so itself.
 @pytest.mark.thread_unsafe(reason="changes the switch interval")
 @needs_gil
+@pytest.mark.parametrize(
+    ("implementation", "kernel"),
+    [
+        pytest.param(
+            implementation,
+            gilx.kernels.get(name),
+            marks=[pytest.mark.slow]
+            * (implementation.language == "c" and name != "heat"),
+            id=f"{implementation}-{name}",
+        )
+        for implementation in IMPLEMENTATIONS
+        for name in gilx.kernels.names()
+    ],
+)
 def test_another_thread_runs_only_inside_a_released_call(
     implementation: Implementation,
     kernel: gilx.kernels.Kernel,

@@ -29,7 +29,7 @@ NOISY = """
     noise("import")
     standard_output = sys.stdout
     atexit.register(noise, "exit")
-    threading.Thread(target=lambda: (time.sleep(0.5), noise("thread"))).start()
+    threading.Thread(target=lambda: (time.sleep(0.1), noise("thread"))).start()
     def call(start=0, stop=1):
         if not noisy:
             noise("call")

@@ -23,6 +23,7 @@ TARGET = """
     """
 PLAN = "[[call]]\ntarget = 'target:call'\nbudget = 0.2\n"
 MEASURE = ["measure", "target:call", "--blocks=1", "--workers=1", "--budget=0.2"]
+GRAIN = ["grain", "target:call", "--items=8", "--workers=2", "--budget=0.4"]
 PROBE = ["probe", "target:call", "--repeat=1"]
 
 # Each with the files that it writes.
@@ -30,14 +31,16 @@ COMMANDS = [
     pytest.param([*PROBE, "--json=a.json", "--timeline=b.json"], marks=needs_watch),
     pytest.param(["probe", "--json=a.json", "program.py"], marks=needs_watch),
     [*MEASURE, "--json=a.json", "--csv=b.csv"],
-    [*MEASURE, "--csv=-", "--json=a.json"],
-    ["grain", "target:call", "--items=8", "--workers=2", "--budget=0.4", "--json=a.json"],
-    ["latency", "target:call", "--budget=0.2", "--json=a.json"],
-    ["audit", "audit.toml", "--json=a.json"],
-    ["doctor", "--seconds=0.1", "--json=a.json"],
-    pytest.param(
-        ["demo", "--quick", "--chapter=3", "--workers=2", "--json=a.json"],
-        marks=pytest.mark.slow,
+    *(
+        pytest.param(words, marks=pytest.mark.slow)
+        for words in (
+            [*MEASURE, "--csv=-", "--json=a.json"],
+            [*GRAIN, "--json=a.json"],
+            ["latency", "target:call", "--budget=0.2", "--json=a.json"],
+            ["audit", "audit.toml", "--json=a.json"],
+            ["doctor", "--seconds=0.1", "--json=a.json"],
+            ["demo", "--quick", "--chapter=3", "--workers=2", "--json=a.json"],
+        )
     ),
 ]
 needs_full_device = pytest.mark.skipif(
@@ -116,7 +119,9 @@ def test_files_are_saved_if_the_disk_is_full(words: list[str], directory: Path) 
         ["run", "primes", "--size=50"],
         [*MEASURE, "--json=-"],
         pytest.param([*PROBE, "--json=-"], marks=needs_watch),
-        pytest.param(["selftest", "--seconds=0.1"], marks=needs_watch),
+        pytest.param(
+            ["selftest", "--seconds=0.1"], marks=[needs_watch, pytest.mark.slow]
+        ),
         pytest.param(
             ["demo", "--quick", "--chapter=3", "--workers=2"], marks=pytest.mark.slow
         ),
@@ -144,9 +149,9 @@ def test_callable_that_meets_a_broken_pipe_is_not_a_reader_that_left(
     "words",
     [
         MEASURE,
-        ["grain", "target:call", "--items=8", "--workers=2", "--budget=0.4"],
+        pytest.param(GRAIN, marks=pytest.mark.slow),
         ["audit", "audit.toml"],
-        ["doctor", "--seconds=0.1"],
+        pytest.param(["doctor", "--seconds=0.1"], marks=pytest.mark.slow),
     ],
     ids=lambda words: words[0],
 )

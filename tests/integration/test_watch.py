@@ -156,7 +156,14 @@ def test_usages_of_two_halves_add_up_to_that_of_a_watch_of_both() -> None:
 
 @pytest.mark.thread_unsafe(reason="one thread uses the GIL")
 @needs_gil
-@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "part",
+    [
+        pytest.param(0.1, marks=pytest.mark.slow),
+        0.5,
+        pytest.param(0.9, marks=pytest.mark.slow),
+    ],
+)
 def test_a_known_rhythm(part: float) -> None:
     hold = int(1_000_000 * part)
     for _ in range(5):

@@ -140,7 +140,8 @@ def test_forbidden_process_vm_readv_changes_nothing(errno: int) -> None:
     assert_right(watched(numbers("process_vm_readv"), errno), reader="memory file")
 
 
-@pytest.mark.parametrize("errno", [EPERM, pytest.param(ENOSYS, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("errno", [EPERM, ENOSYS])
 def test_readers_give_way_to_the_next(errno: int) -> None:
     names = ["process_vm_readv", "memfd_create"]
     assert_right(watched(numbers(*names), errno), reader="pipe")

@@ -340,6 +340,9 @@ def test_array_and_memoryview_arguments(implementation: Implementation) -> None:
     assert sum(out) == 5
 
 
+@pytest.mark.thread_unsafe(
+    reason="ast of 3.11.7 counts its depth for all threads: python/cpython#106905"
+)
 def test_twins_have_the_same_docstring(kernel: gilx.kernels.Kernel) -> None:
     import inspect
 
