@@ -25,8 +25,6 @@ from typing import (
 from gilx.errors import ArgumentError, shown
 from gilx.estimate import Estimate
 
-__all__ = ["decode", "encode", "from_json", "read_object", "render", "to_json"]
-
 Record = TypeVar("Record")
 
 # Characters of a text that is read: more is none of ours.

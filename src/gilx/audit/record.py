@@ -12,8 +12,6 @@ from gilx.rendering.text_table import format_table
 from gilx.speedup.report import ReportRow  # noqa: TC001 - records are read by it
 from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
 
-__all__ = ["Audit", "Line"]
-
 _SCHEMA = "gilx.audit"
 _VERSION = 1
 

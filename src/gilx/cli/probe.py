@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
     from gilx.sampling.watch import Watch
 
-__all__ = ["add_arguments", "run"]
-
 # Options for calls only. Each default is an object of its own: an option was given if its
 # value is another object, even an equal one.
 _FOR_CALLS = {"repeat": None, "precision": 0.01, "budget": 5.0, "no_warmup": False}

@@ -22,8 +22,6 @@ from gilx.system.environment import Environment, usable_cpus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["CHAPTERS", "Story", "tell"]
-
 _SCHEMA = "gilx.story"
 _VERSION = 1
 CHAPTERS: dict[str, type[Chapter]] = {

@@ -30,8 +30,6 @@ from gilx.system.environment import describe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Latency", "LatencyRow", "latency"]
-
 _SCHEMA = "gilx.latency"
 _VERSION = 1
 # Enough that no thread count has the machine's good or bad moments to itself.

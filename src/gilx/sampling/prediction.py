@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
     Reals: TypeAlias = npt.NDArray[np.float64]
 
-__all__ = ["Prediction", "PredictionRow", "predict"]
-
 _SCHEMA = "gilx.prediction"
 _VERSION = 1
 # Enough points of a sample of holds to know its transform to a fraction of a per cent.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Look = tuple[int, bool, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 
-__all__ = ["Lane", "Span", "Timeline", "lanes_of"]
-
 _SCHEMA = "gilx.timeline"
 _VERSION = 1
 _LONGEST = 1e9  # seconds that a timeline may have

@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from gilx.rendering.picture import Picture
     from gilx.sampling.prediction import Prediction
 
-__all__ = [
-    "FirstCall",
-    "GilUsage",
-    "ThreadShare",
-    "check_usage",
-    "in_order",
-    "shares_shown",
-]
-
 _SCHEMA = "gilx.usage"
 _VERSION = 1
 _ALL = 0.995  # a share that is said to be all

@@ -14,19 +14,6 @@ from gilx.speedup.losses import NO_COSTS, KnownCosts, Loss, LossMedians
 from gilx.speedup.statistics import RunningMedian
 from gilx.speedup.timings import Sample, own_threads
 
-__all__ = [
-    "SAME_CALLS",
-    "Block",
-    "Comparison",
-    "RunningComparison",
-    "ceiling",
-    "ceiling_fraction",
-    "ceiling_fraction_without_waits",
-    "deprived",
-    "overlap",
-    "without_waits",
-]
-
 Block = Mapping[str, Sample]
 """One sample of each arm, taken close together: of "serial" and "parallel", which do the
 same work; if they are timed, of "ceiling" and "control", which can have a serial run of

@@ -14,8 +14,6 @@ from gilx.system.conditions import Conditions  # noqa: TC001 - JSON is read by a
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
 
-__all__ = ["Grain", "GrainRow"]
-
 _SCHEMA = "gilx.grain"
 _VERSION = 1
 

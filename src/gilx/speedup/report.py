@@ -20,8 +20,6 @@ from gilx.system.environment import Environment  # noqa: TC001 - likewise
 if TYPE_CHECKING:
     from gilx.rendering.picture import Picture
 
-__all__ = ["Report", "ReportRow"]
-
 _SCHEMA = "gilx.report"
 _VERSION = 1
 

@@ -27,15 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-__all__ = [
-    "Conditions",
-    "NativeThreads",
-    "Snapshot",
-    "between",
-    "noting_gil_warnings",
-    "snapshot",
-]
-
 _SCHEMA = "gilx.conditions"
 _VERSION = 1
 

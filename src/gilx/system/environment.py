@@ -16,19 +16,10 @@ import gilx
 from gilx._compat import gil_enabled
 from gilx.records import from_json, to_json
 from gilx.system.cgroups import cgroup_cpus
-from gilx.system.cpus import Cpus, cpu_model, cpus_here
+from gilx.system.cpus import Cpus, cpus_here
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = [
-    "Environment",
-    "EnvironmentDifference",
-    "cgroup_cpus",
-    "cpu_model",
-    "describe",
-    "usable_cpus",
-]
 
 _SCHEMA = "gilx.environment"
 _VERSION = 1

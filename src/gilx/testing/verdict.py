@@ -11,16 +11,7 @@ from gilx.records import from_json, to_json
 from gilx.sampling.hold_fraction import hold_side
 from gilx.sampling.usage import GilUsage, check_usage
 from gilx.speedup.comparison import Comparison  # noqa: TC001 - records are read by it
-from gilx.speedup.scaling_decision import Outcome
-
-__all__ = [
-    "Failure",
-    "Inconclusive",
-    "Outcome",
-    "ReleaseEvidence",
-    "ScalingEvidence",
-    "Verdict",
-]
+from gilx.speedup.scaling_decision import Outcome  # noqa: TC001 - likewise
 
 _SCHEMA = "gilx.verdict"
 _VERSION = 1
