@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, above_zero, number_between, shown
+from gilx.errors import ArgumentError, above_zero, at_least, number_between, shown
 from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
-from gilx.records import from_json, render, to_json
+from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums  # noqa: TC001 - JSON is read by annotations
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from gilx.rendering.picture import Picture
     from gilx.sampling.prediction import Prediction
 
-_SCHEMA = "gilx.usage"
-_VERSION = 1
 _ALL = 0.995  # a share that is said to be all
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
@@ -68,7 +66,7 @@ class FirstCall:
 
 
 @dataclass(frozen=True)
-class GilUsage:
+class GilUsage(Record, schema="gilx.usage"):
     """Usage of the GIL while something ran: which threads held it, and for how long.
 
     Times are in seconds. Shares are from 0 to 1, or unknown.
@@ -168,23 +166,21 @@ class GilUsage:
     program: str = ""
     result: Any = field(default=None, compare=False, repr=False)
 
-    def to_json(self) -> str:
+    def to_json(self, *, indent: int | None = None) -> str:
         """Return everything but the result as JSON text, which `from_json` reads."""
-        return to_json(replace(self, result=None), _SCHEMA, _VERSION)
+        return Record.to_json(replace(self, result=None), indent=indent)
 
-    @classmethod
-    def from_json(cls, text: str) -> GilUsage:
-        """Return what `to_json` wrote; its result is None.
-
-        Raises
-        ------
-        ArgumentError
-            The text is not that, or was written by a newer gilx.
-
-        """
-        found = from_json(cls, text, _SCHEMA, _VERSION)
-        check_usage(found, "text")
-        return found
+    def _check(self, where: str) -> None:
+        if self.result is not None:
+            raise ArgumentError(
+                f"{where}.result: expected null, got {shown(self.result)}"
+            )
+        at_least(f"{where}.repeats", self.repeats, 1)
+        if not self.sums.valid:
+            raise ArgumentError(
+                f"{where}.sums: expected finite numbers from 0, a wall above 0, and no"
+                " part larger than its whole"
+            )
 
     def __add__(self, other: GilUsage) -> GilUsage:
         if not isinstance(other, GilUsage):
@@ -453,33 +449,6 @@ class GilUsage:
             for a, b in self._details()
         )
         return f"<p>{html.escape(self.sentence())}</p><table>{rows}</table>"
-
-
-def check_usage(usage: GilUsage, where: str) -> None:
-    """Check a usage that was read.
-
-    Parameters
-    ----------
-    usage : GilUsage
-        The usage; each field has the right type.
-    where : str
-        Name of the usage in messages.
-
-    Raises
-    ------
-    ArgumentError
-        A field has a value that no watch reports.
-
-    """
-    if usage.result is not None:
-        raise ArgumentError(f"{where}.result: expected null, got {shown(usage.result)}")
-    if usage.repeats < 1:
-        raise ArgumentError(f"{where}.repeats: expected at least 1, got {usage.repeats}")
-    if not usage.sums.valid:
-        raise ArgumentError(
-            f"{where}.sums: expected finite numbers from 0, a wall above 0, and no part"
-            " larger than its whole"
-        )
 
 
 def in_order(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
