@@ -19,7 +19,7 @@ from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
 from gilx.sampling.usage import ThreadShare
 from tests.markers import needs_linux
-from tests.unit.hold_sums import sums
+from tests.unit.hold_sums import sums, usage_of
 
 pytestmark = [
     pytest.mark.concurrent_callers,
@@ -68,6 +68,7 @@ def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
     assert "thread worker 12: 1.0 %" in text
     assert "worker 13" not in text
     assert "  88 other threads: 88 %" in text
+    usage = usage_of(sums(40, 960), by_thread=shares)
     assert gilx.GilUsage.from_json(usage.to_json()).by_thread == shares
 
 
@@ -101,6 +102,7 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
         )
     ]
     assert places == sorted(places)
+    usage = usage_of(sums(40, 960), program="script.py", by_thread=threads)
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
 
@@ -110,8 +112,9 @@ def test_thread_without_a_name_is_called_thread_once() -> None:
 
 
 def test_json_and_back() -> None:
-    assert gilx.GilUsage.from_json(USAGE.to_json()) == USAGE
-    unknown = replace(USAGE, held=Estimate.unknown())
+    usage = usage_of(sums(40, 960), where="at the start")
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+    unknown = usage_of(sums(40, 960, own=Ratio(*[0.0] * 8)))
     assert json.loads(unknown.to_json())["held"] is None
     assert gilx.GilUsage.from_json(unknown.to_json()) == unknown
     for text, words in [
@@ -120,7 +123,7 @@ def test_json_and_back() -> None:
         ('{"schema": "gilx.usage", "version": 2}', "version 2; a newer gilx wrote it"),
         ('{"schema": "gilx.usage", "version": 1}', "text: expected a field 'held', got"),
         (
-            USAGE.to_json().replace('"result": null', '"result": 3'),
+            usage.to_json().replace('"result": null', '"result": 3'),
             "text.result: expected null, got 3",
         ),
     ]:

@@ -181,6 +181,13 @@ class GilUsage(Record, schema="gilx.usage"):
                 f"{where}.sums: expected finite numbers from 0, a wall above 0, and no"
                 " part larger than its whole"
             )
+        for name, figure in self.sums.figures().items():
+            given = getattr(self, name)
+            if not _agree(given, figure):
+                raise ArgumentError(
+                    f"{where}.{name}: expected {shown(figure)}, as its sums have it, got"
+                    f" {shown(given)}"
+                )
 
     def __add__(self, other: GilUsage) -> GilUsage:
         if not isinstance(other, GilUsage):
@@ -449,6 +456,21 @@ class GilUsage(Record, schema="gilx.usage"):
             for a, b in self._details()
         )
         return f"<p>{html.escape(self.sentence())}</p><table>{rows}</table>"
+
+
+def _agree(given: object, figure: object) -> bool:
+    """Return whether two figures are the same, but for rounding."""
+    return all(
+        math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+        or (math.isnan(one) and math.isnan(other))
+        for one, other in zip(_ends(given), _ends(figure), strict=True)
+    )
+
+
+def _ends(figure: Any) -> tuple[float, ...]:  # noqa: ANN401 - a figure of any kind
+    if isinstance(figure, Estimate):
+        return (figure.value, *figure.interval)
+    return figure if isinstance(figure, tuple) else (figure,)
 
 
 def in_order(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:

@@ -34,6 +34,9 @@ class GrainRow:
         """Whether the interval of the speedup lies above 1."""
         return self.speedup.low > 1
 
+    def _check(self, where: str) -> None:
+        at_least(f"{where}.grain", self.grain, 1)
+
 
 @dataclass(frozen=True)
 class Grain(Record, schema="gilx.grain"):
@@ -129,7 +132,8 @@ class Grain(Record, schema="gilx.grain"):
         return lines
 
     def _check(self, where: str) -> None:
-        at_least(f"{where}.workers", self.workers, 1)
+        for name in ("workers", "blocks", *(["grain"] if self.grain is not None else [])):
+            at_least(f"{where}.{name}", getattr(self, name), 1)
         if not self.rows:
             raise ArgumentError(f"{where}.rows: expected at least one row, got none")
 
