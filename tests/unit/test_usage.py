@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import gilx
+from gilx import cli
+from gilx.cli import probe
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.sampling import release_costs
@@ -233,6 +235,24 @@ def test_prediction_from_a_usage() -> None:
     assert shorter.rows[0].throughput == pytest.approx(200, rel=0.01)
     counted = usage(hold_length=(0.000125, 0.0005)).predict([64], cpus=64, handover=0.001)
     assert counted.rows[0].throughput == pytest.approx(shorter.rows[0].throughput)
+
+
+@pytest.mark.parametrize("doubt", ["", "too short"])
+def test_probe_prints_prediction_below_usage(
+    doubt: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = usage(hold_length=(2e-4, 5e-4), doubt=doubt)
+    monkeypatch.setattr(probe, "probe", lambda *_, **__: found)
+    monkeypatch.setattr(release_costs, "_handover", lambda _: 3e-5)
+    assert cli.main(["probe", "time:sleep", "0", "--predict", "2,4"]) == 0
+    report, _, prediction = capsys.readouterr().out.partition("\n\n")
+    assert report == str(found)
+    if doubt:
+        assert prediction == "No prediction, since the usage is inconclusive.\n"
+    else:
+        assert "Prediction from one worker" in prediction
+        counts = [line.split()[0] for line in prediction.splitlines()[-2:]]
+        assert counts == ["2", "4"]
 
 
 def test_prediction_says_where_the_hand_over_is_estimated(
