@@ -237,6 +237,20 @@ def test_prediction_from_a_usage() -> None:
     assert counted.rows[0].throughput == pytest.approx(shorter.rows[0].throughput)
 
 
+def test_prediction_takes_short_calls_for_one_hold_if_they_are_one() -> None:
+    # 10,000 calls of 1 us which hold the GIL all the time, for at least 100 us in a row.
+    short = usage(
+        held=Estimate(1.0, 1.0, 1.0),
+        hold_length=(1e-4, 0.01),
+        wall=0.01,
+        cpu=0.01,
+        repeats=10_000,
+    )
+    found = short.predict([4], handover=1e-5)
+    assert found.cycles == pytest.approx(0.01)
+    assert found.rows[0].speedup == pytest.approx(1 / 1.1)
+
+
 @pytest.mark.parametrize("doubt", ["", "too short"])
 def test_probe_prints_prediction_below_usage(
     doubt: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -388,7 +388,8 @@ class GilUsage(Record, schema="gilx.usage"):
             How many CPUs they have; by default those that this process may use.
         cycles : float, optional
             How often a call takes the GIL, above 0. By default as often as the mean
-            length of a hold says, where that is resolved to a factor of 4, else once.
+            length of a hold says, where that is resolved to a factor of 4, else once, or
+            less often if a hold is known to last for several calls.
         hold_scv : float
             Squared coefficient of variation of the holds: 0 if all last as long.
         handover : float, optional
@@ -417,7 +418,9 @@ class GilUsage(Record, schema="gilx.usage"):
         if cycles is None:
             low, high = self.hold_length
             resolved = low > 0 and high <= _FACTOR * low
-            cycles = max(1.0, hold / math.sqrt(low * high)) if resolved else 1.0
+            # Short calls may all be made in one hold, which lasts `low` at least.
+            most = hold / low if low > 0 else math.inf
+            cycles = hold / math.sqrt(low * high) if resolved else min(1.0, most)
         cycles = above_zero("cycles", cycles)
         release = min(max(0.0, self.cpu / self.repeats - hold), call - hold)
         handover_hold = None
