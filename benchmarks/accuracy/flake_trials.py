@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from flake_calls import Kind  # noqa: TC002 - the same
 
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.system.environment import describe
 
 __all__ = ["CHECKS", "NAIVE", "Cell", "Check", "Found", "Trial", "Truth"]
@@ -23,9 +23,6 @@ EFFICIENCY = 0.8
 NAIVE = 1.5
 _LEFT_OUT = 0.05
 _AS_LONG = 0.3  # how far a call's length may be from what it is called
-
-_SCHEMA = "gilx.benchmarks.flake"
-_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class Found:
         """
         if not path.exists():
             return cls()
-        stored = from_json(_Stored, path.read_text(), _SCHEMA, _VERSION)
+        stored = _Stored.from_json(path.read_text())
         if _machine(stored.machine) != _machine(describe()):
             raise ValueError(f"{path} is of another machine: {stored.machine}")
         return cls(
@@ -133,7 +130,7 @@ class Found:
             tuple(_Columns.of(cell, trials) for cell, trials in self.trials.items()),
         )
         new = path.with_suffix(".new")
-        new.write_text(to_json(stored, _SCHEMA, _VERSION) + "\n")
+        new.write_text(stored.to_json() + "\n")
         new.replace(path)
 
     def answer(self, cell: Cell) -> str | None:
@@ -176,7 +173,7 @@ class _Columns:
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _Stored(Record, schema="gilx.benchmarks.flake", version=2):
     machine: str
     truths: tuple[Truth, ...]
     trials: tuple[_Columns, ...]

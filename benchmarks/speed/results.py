@@ -14,14 +14,12 @@ from memory import cache_sizes
 from parts import PARTS
 
 from gilx.errors import ArgumentError, one_of
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.system.conditions import Conditions  # noqa: TC001 - JSON is read by annotations
 from gilx.system.environment import Environment
 
 __all__ = ["Machine", "Piece", "Results"]
 
-_SCHEMA = "gilx.benchmarks"
-_VERSION = 1
 _LIBRARIES = ("numba", "rapidfuzz", "joblib", "pytest", "cython")
 
 
@@ -114,7 +112,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Record, schema="gilx.benchmarks"):
     """All pieces of a machine, in the order of the suite."""
 
     machine: Machine
@@ -147,29 +145,14 @@ class Results:
                 return one
         return piece.measured.missing.get(name, "not measured")
 
-    def to_json(self) -> str:
-        """Return everything as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Results:
-        """Return what `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or has pieces that the suite has not.
-
-        """
-        results = from_json(cls, text, _SCHEMA, _VERSION)
-        for number, piece in enumerate(results.pieces):
-            where = f"text.pieces[{number}]"
-            part = PARTS[one_of(f"{where}.part", piece.part, PARTS)]
-            one_of(f"{where}.subject", piece.subject, part.subjects)
+    def _check(self, where: str) -> None:
+        for number, piece in enumerate(self.pieces):
+            place = f"{where}.pieces[{number}]"
+            part = PARTS[one_of(f"{place}.part", piece.part, PARTS)]
+            one_of(f"{place}.subject", piece.subject, part.subjects)
             for figure in piece.measured.figures:
                 if not figure.low <= figure.value <= figure.high:
                     raise ArgumentError(
-                        f"{where}: expected {figure.name} in its interval, got"
+                        f"{place}: expected {figure.name} in its interval, got"
                         f" {figure.value} in {figure.low} to {figure.high}"
                     )
-        return results

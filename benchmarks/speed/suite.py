@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"took {duration(perf_counter() - begin)}\n", flush=True)
         results = results.with_piece(piece)
         if options.json is not None:
-            save("--json", options.json, results.to_json())
+            save("--json", options.json, f"{results.to_json()}\n")
     return _finish(results, options.pictures, failed=failed)
 
 
@@ -147,7 +147,8 @@ def _begun(options: argparse.Namespace) -> Results:
     if options.json is None:
         return fresh
     if not Path(options.json).exists():
-        save("--json", options.json, fresh.to_json())  # or hear of it before measuring
+        # A file that can't be written is refused before anything is measured.
+        save("--json", options.json, f"{fresh.to_json()}\n")
         return fresh
     found = read_record(options.json, Results.from_json)
     if not found.pieces:

@@ -10,8 +10,6 @@ import subprocess
 import sys
 import threading
 
-__all__ = ["all_threads", "gil_enabled", "interpreter_options", "owns", "x_option"]
-
 
 def all_threads() -> list[threading.Thread]:
     """Return the threads whose objects still live, those that have ended included."""

@@ -12,8 +12,6 @@ from gilx.formatting import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["find_callable"]
-
 
 def find_callable(target: str) -> Callable[..., Any]:
     """Return what ``module:callable`` names.

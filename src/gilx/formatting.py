@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["duration", "name_of", "one_line", "percent", "printable", "wrapped"]
-
 _WIDEST = 100  # characters: longer lines are hard to read
 _LONGEST_NAME = 40
 

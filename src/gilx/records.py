@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import (
     Any,
+    ClassVar,
     Literal,
-    TypeVar,
+    Self,
     Union,
     get_args,
     get_origin,
@@ -24,10 +25,6 @@ from typing import (
 
 from gilx.errors import ArgumentError, shown
 from gilx.estimate import Estimate
-
-__all__ = ["decode", "encode", "from_json", "read_object", "render", "to_json"]
-
-Record = TypeVar("Record")
 
 # Characters of a text that is read: more is none of ours.
 _MOST = 2**63 - 1  # what is larger, no float may hold
@@ -38,46 +35,51 @@ _LONGEST = 64_000_000
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
-def to_json(
-    record: object, schema: str, version: int, *, indent: int | None = None
-) -> str:
-    """Return a frozen dataclass as JSON text, which `from_json` reads."""
-    values = {"schema": schema, "version": version, **encode(record)}
-    return json.dumps(values, allow_nan=False, indent=indent)
+class Record:
+    """Base of frozen dataclasses that are kept as JSON text.
 
-
-def from_json(kind: type[Record], text: str, schema: str, version: int) -> Record:
-    """Return the record that `to_json` wrote.
-
-    Parameters
-    ----------
-    kind : type
-        A dataclass; its annotations can be resolved when the program runs.
-    text : str
-        JSON text.
-    schema, version : str, int
-        What the text has to say that it is.
-
-    Raises
-    ------
-    ArgumentError
-        The text is no JSON object, is of another schema or version, or a field is
-        missing, unknown, or not of the type that the record declares.
-
+    Their annotations can be resolved when the program runs. A record that is read, and
+    each record in it, is asked by its method ``_check`` whether its values make sense.
     """
-    expected = f"text: expected JSON of schema {schema}, version {version}"
-    found = read_object(text, expected)
-    which = found.pop("schema", None), found.pop("version", None)
-    if which != (schema, version) or isinstance(which[1], bool):
-        newer = (
-            "; a newer gilx wrote it"
-            if which[0] == schema and isinstance(which[1], int) and which[1] > version
-            else ""
-        )
-        name = shown(which[0]).strip("'")
-        raise ArgumentError(f"{expected}; got {name}, version {shown(which[1])}{newer}")
-    record: Record = decode(kind, found, "text")
-    return record
+
+    _schema: ClassVar[str]
+    _version: ClassVar[int]
+
+    def __init_subclass__(cls, schema: str = "", version: int = 1) -> None:
+        if schema:
+            cls._schema, cls._version = schema, version
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the record as JSON text, which `from_json` reads."""
+        names = {"schema": self._schema, "version": self._version}
+        return json.dumps({**names, **encode(self)}, allow_nan=False, indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the record that `to_json` wrote.
+
+        Raises
+        ------
+        ArgumentError
+            The text is not such a record, was written by a newer gilx, or has a field
+            that is missing, unknown, of another type, or has a value that makes no sense.
+
+        """
+        schema, version = cls._schema, cls._version
+        expected = f"text: expected JSON of schema {schema}, version {version}"
+        found = read_object(text, expected)
+        which = found.pop("schema", None), found.pop("version", None)
+        if which != (schema, version) or isinstance(which[1], bool):
+            newer = (
+                "; a newer gilx wrote it"
+                if which[0] == schema and isinstance(which[1], int) and which[1] > version
+                else ""
+            )
+            name = shown(which[0]).strip("'")
+            got = f"{name}, version {shown(which[1])}{newer}"
+            raise ArgumentError(f"{expected}; got {got}")
+        record: Self = decode(cls, found, "text")
+        return record
 
 
 def render(record: object, form: str) -> Any:  # noqa: ANN401 - text or a figure
@@ -191,20 +193,30 @@ def _decode_record(
     if not isinstance(found, dict):
         raise _wrong(where, "an object", found)
     hints = get_type_hints(kind)
-    names = [each.name for each in fields(kind) if each.init]
+    names = _names(kind)
     if unknown := sorted(set(found) - set(names)):
         raise ArgumentError(f"{where}: expected no field {shown(unknown[0])}")
     if missing := [name for name in names if name not in found]:
         raise ArgumentError(f"{where}: expected a field {missing[0]!r}, got none")
-    return kind(
+    record = kind(
         **{name: decode(hints[name], found[name], f"{where}.{name}") for name in names}
     )
+    if (check := getattr(record, "_check", None)) is not None:
+        check(where)
+    return record
+
+
+def _names(kind: Any) -> list[str]:  # noqa: ANN401 - any dataclass
+    """Return the names of the fields that JSON has."""
+    return [each.name for each in fields(kind) if each.init]
 
 
 def _decode_union(kinds: tuple[Any, ...], found: object, where: str) -> object:
     if found is None and type(None) in kinds:
         return None
     rest = [kind for kind in kinds if kind is not type(None)]
+    if isinstance(found, dict):  # a message is about the record that has these fields
+        rest.sort(key=lambda kind: is_dataclass(kind) and {*_names(kind)} == {*found})
     for kind in rest[:-1]:
         try:
             return decode(kind, found, where)

@@ -28,6 +28,7 @@ import gilx
 from gilx.audit import read_plan
 from gilx.cli import main
 from gilx.errors import ArgumentError
+from gilx.sampling.usage import GilUsage
 from gilx.speedup.report import Report
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def make(draw: Random, kind: Any, module: str) -> Any:
         names = [each.name for each in dataclasses.fields(kind) if each.init]
         hints = _hints(kind)
         found = {name: make(draw, hints[name], kind.__module__) for name in names}
+        if kind is GilUsage and found["sums"].valid:  # others are refused
+            found |= found["sums"].figures()
         return kind(**found)
     if origin in (typing.Union, types.UnionType):
         return make(draw, draw.choice(inner), module)

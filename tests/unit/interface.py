@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_origin
 
 import gilx
 from gilx import cli
+from gilx.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,9 @@ def names(module: ModuleType) -> Iterator[str]:
         value = getattr(module, name)
         yield f"{name}{signature(value)}"
         if inspect.isclass(value):
-            for each, member in sorted(vars(value).items()):
+            shared = vars(Record) if issubclass(value, Record) else {}
+            members: dict[str, Any] = {**shared, **vars(value)}
+            for each, member in sorted(members.items()):
                 if not each.startswith(("_", "n_")):
                     yield f"    {each}{signature(member)}"
 
@@ -102,7 +105,9 @@ def records() -> Iterator[str]:
         waiting += [
             value
             for value in vars(importlib.import_module(info.name)).values()
-            if inspect.isclass(value) and "to_json" in vars(value)
+            if inspect.isclass(value)
+            and issubclass(value, Record)
+            and value is not Record
         ]
     done: set[type[Any]] = set()
     for record in sorted(set(waiting), key=lambda record: record.__name__):
@@ -115,7 +120,7 @@ def _fields(record: type[Any], done: set[type[Any]]) -> Iterator[str]:
     done.add(record)
     inner: list[type[Any]] = []
     module = vars(importlib.import_module(record.__module__))
-    schema = f" ({module['_SCHEMA']})" if "to_json" in vars(record) else ""
+    schema = f" ({record._schema})" if issubclass(record, Record) else ""
     yield f"{record.__name__}{schema}"
     for field in _members(record):
         name, kind = field

@@ -15,7 +15,7 @@ from unittest import mock
 
 from gilx import measure
 from gilx.estimate import Estimate  # noqa: TC001 - likewise
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.sampling.hold_fraction import hold_side
 from gilx.speedup import row_measurement
 from gilx.speedup.comparison import Block  # noqa: TC001 - likewise
@@ -57,8 +57,6 @@ COLUMNS = {
     "throttled": ("parallel", "throttled"),
 }
 """For each recorded figure of a block the arm and the field of its sample."""
-_SCHEMA = "gilx.tests.recorded_blocks"
-_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Recording:
+class Recording(Record, schema="gilx.tests.recorded_blocks"):
     """All trials, with their verdicts when they were recorded."""
 
     machine: str
@@ -171,12 +169,12 @@ class Recording:
 
     def packed(self) -> bytes:
         """Return the bytes of a file, which `read` takes."""
-        return gzip.compress(to_json(self, _SCHEMA, _VERSION).encode(), 9, mtime=0)
+        return gzip.compress(self.to_json().encode(), 9, mtime=0)
 
     @classmethod
     def read(cls, packed: bytes) -> Self:
         """Return what `packed` made."""
-        return from_json(cls, gzip.decompress(packed).decode(), _SCHEMA, _VERSION)
+        return cls.from_json(gzip.decompress(packed).decode())
 
 
 def block_of(row: Mapping[str, Any]) -> Block:

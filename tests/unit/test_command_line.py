@@ -34,6 +34,19 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         (("probe", "math:pi"), "target: expected a callable, but math:pi is of"),
         (("probe", "time:sleep", "--budget", "x"), "budget: expected a number, got 'x'"),
         (("probe", "--repeat", "0", "time:time"), "repeat: expected at least 1, got 0"),
+        (("probe", "time:time", "--predict", "0"), "predict: expected at least 1, got 0"),
+        (
+            ("probe", "time:time", "--predict", "x"),
+            "predict: expected whole numbers with",
+        ),
+        (
+            ("probe", "time:time", "--predict", "2", "--json=-"),
+            "predict: expected no --json on standard output beside it",
+        ),
+        (
+            ("probe", "--predict", "2", __file__),
+            "predict: expected only with module:callable, since a program runs once",
+        ),
         (("selftest", "--seconds", "0"), "seconds: expected 0.1 to 60, got 0"),
         (("run", "nope"), "gilx run: kernel: expected one of mandelbrot, "),
         (("run", "histogram", "--variant", "x"), "gilx run: variant: expected one of "),

@@ -11,7 +11,7 @@ import pytest
 
 from gilx._compat import gil_enabled
 from gilx.system import environment
-from gilx.system.cgroups import Throttling, throttling
+from gilx.system.cgroups import Throttling, cgroup_cpus, throttling
 from gilx.system.cpus import cpus_here
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def test_cgroup_quota(
     expected: float | None,
 ) -> None:
     root = machine(tmp_path, mounts, groups, files)
-    assert environment.cgroup_cpus(root) == expected
+    assert cgroup_cpus(root) == expected
 
 
 def test_no_control_groups(tmp_path: Path) -> None:
-    assert environment.cgroup_cpus(tmp_path) is None
+    assert cgroup_cpus(tmp_path) is None
 
 
 @pytest.mark.parametrize(("quota", "cpus"), [(None, None), (0.5, 1), (1.9, 1)])

@@ -147,6 +147,12 @@ def test_bad_files() -> None:
     for change, words in (
         ({"rows": []}, "text.rows: expected at least one row"),
         ({"workers": 0}, "text.workers: expected at least 1"),
+        ({"blocks": 0}, "text.blocks: expected at least 1, got 0"),
+        ({"grain": -1}, "text.grain: expected at least 1, got -1"),
+        (
+            {"rows": [{**fields["rows"][0], "grain": -1}]},
+            "text.rows[0].grain: expected at least 1, got -1",
+        ),
         ({"environment": None}, "text.environment: expected an object, got None"),
         ({"rows": [{}]}, "text.rows[0]: expected a field 'grain', got none"),
     ):

@@ -319,6 +319,25 @@ def test_sums_are_in_the_json() -> None:
     assert again + again == usage + usage
 
 
+FIGURES = usage_of(sums(30, 70)).sums.figures()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_that_contradicts_the_sums_is_refused(name: str) -> None:
+    usage = json.loads(usage_of(sums(30, 70)).to_json())
+    figure = usage[name]
+    if isinstance(figure, dict):
+        figure["low"] += 1e-3
+    elif isinstance(figure, list):
+        figure[1] += 1e-3
+    else:
+        usage[name] += 1
+    with pytest.raises(
+        ArgumentError, match=rf"text\.{name}: expected .* as its sums have"
+    ):
+        gilx.GilUsage.from_json(json.dumps(usage))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import gilx
+from gilx import cli
+from gilx.cli import probe
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.sampling import release_costs
@@ -19,7 +21,7 @@ from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
 from gilx.sampling.usage import ThreadShare
 from tests.markers import needs_linux
-from tests.unit.hold_sums import sums
+from tests.unit.hold_sums import sums, usage_of
 
 pytestmark = [
     pytest.mark.concurrent_callers,
@@ -68,6 +70,7 @@ def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
     assert "thread worker 12: 1.0 %" in text
     assert "worker 13" not in text
     assert "  88 other threads: 88 %" in text
+    usage = usage_of(sums(40, 960), by_thread=shares)
     assert gilx.GilUsage.from_json(usage.to_json()).by_thread == shares
 
 
@@ -101,6 +104,7 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
         )
     ]
     assert places == sorted(places)
+    usage = usage_of(sums(40, 960), program="script.py", by_thread=threads)
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
 
@@ -110,8 +114,9 @@ def test_thread_without_a_name_is_called_thread_once() -> None:
 
 
 def test_json_and_back() -> None:
-    assert gilx.GilUsage.from_json(USAGE.to_json()) == USAGE
-    unknown = replace(USAGE, held=Estimate.unknown())
+    usage = usage_of(sums(40, 960), where="at the start")
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+    unknown = usage_of(sums(40, 960, own=Ratio(*[0.0] * 8)))
     assert json.loads(unknown.to_json())["held"] is None
     assert gilx.GilUsage.from_json(unknown.to_json()) == unknown
     for text, words in [
@@ -120,7 +125,7 @@ def test_json_and_back() -> None:
         ('{"schema": "gilx.usage", "version": 2}', "version 2; a newer gilx wrote it"),
         ('{"schema": "gilx.usage", "version": 1}', "text: expected a field 'held', got"),
         (
-            USAGE.to_json().replace('"result": null', '"result": 3'),
+            usage.to_json().replace('"result": null', '"result": 3'),
             "text.result: expected null, got 3",
         ),
     ]:
@@ -230,6 +235,38 @@ def test_prediction_from_a_usage() -> None:
     assert shorter.rows[0].throughput == pytest.approx(200, rel=0.01)
     counted = usage(hold_length=(0.000125, 0.0005)).predict([64], cpus=64, handover=0.001)
     assert counted.rows[0].throughput == pytest.approx(shorter.rows[0].throughput)
+
+
+def test_prediction_takes_short_calls_for_one_hold_if_they_are_one() -> None:
+    # 10,000 calls of 1 us which hold the GIL all the time, for at least 100 us in a row.
+    short = usage(
+        held=Estimate(1.0, 1.0, 1.0),
+        hold_length=(1e-4, 0.01),
+        wall=0.01,
+        cpu=0.01,
+        repeats=10_000,
+    )
+    found = short.predict([4], handover=1e-5)
+    assert found.cycles == pytest.approx(0.01)
+    assert found.rows[0].speedup == pytest.approx(1 / 1.1)
+
+
+@pytest.mark.parametrize("doubt", ["", "too short"])
+def test_probe_prints_prediction_below_usage(
+    doubt: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = usage(hold_length=(2e-4, 5e-4), doubt=doubt)
+    monkeypatch.setattr(probe, "probe", lambda *_, **__: found)
+    monkeypatch.setattr(release_costs, "_handover", lambda _: 3e-5)
+    assert cli.main(["probe", "time:sleep", "0", "--predict", "2,4"]) == 0
+    report, _, prediction = capsys.readouterr().out.partition("\n\n")
+    assert report == str(found)
+    if doubt:
+        assert prediction == "No prediction, since the usage is inconclusive.\n"
+    else:
+        assert "Prediction from one worker" in prediction
+        counts = [line.split()[0] for line in prediction.splitlines()[-2:]]
+        assert counts == ["2", "4"]
 
 
 def test_prediction_says_where_the_hand_over_is_estimated(

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from gilx.audit.record import Audit, Line
 
-__all__ = ["LEAST", "AuditChange", "compare"]
-
 LEAST = 0.05
 """The smallest difference that counts, where nothing else is said."""
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
     from gilx.speedup.report import ReportRow
 
-__all__ = ["perform"]
-
 _PRECISION = 0.01  # of the hold fraction
 _PROBE = 0.25  # of the budget that goes into the hold fraction
 _UNKNOWN = (0.0, math.inf)

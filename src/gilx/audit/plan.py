@@ -15,8 +15,6 @@ from gilx.system.environment import usable_cpus
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Plan", "PlanEntry", "PlannedCall", "read_plan"]
-
 _BUDGET = 10.0
 _SHARED = ("workers", "budget", "setup")  # what [defaults] may say, too
 _OWN = ("target", "name", "arguments", "keywords", "sizes")

@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gilx import records
 from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
 from gilx.formatting import duration, percent
+from gilx.records import Record
 from gilx.rendering.text_table import format_table
 from gilx.speedup.report import ReportRow  # noqa: TC001 - records are read by it
 from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
-
-__all__ = ["Audit", "Line"]
-
-_SCHEMA = "gilx.audit"
-_VERSION = 1
 
 _HEAD = (
     *("call", "size", "time", "held", "longest hold"),
@@ -51,31 +46,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Record, schema="gilx.audit"):
     """All lines, and where they were measured."""
 
     lines: tuple[Line, ...]
     environment: Environment
-
-    def to_json(self) -> str:
-        """Return everything as JSON, which `from_json` reads."""
-        return records.to_json(self, _SCHEMA, _VERSION)
-
-    @classmethod
-    def from_json(cls, text: str) -> Audit:
-        """Return what `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing.
-
-        """
-        audit = records.from_json(cls, text, _SCHEMA, _VERSION)
-        for number, line in enumerate(audit.lines):
-            for place, row in enumerate(line.scaling):
-                row.check(f"text.lines[{number}].scaling[{place}].")
-        return audit
 
     @property
     def complete(self) -> bool:

@@ -31,8 +31,6 @@ from gilx.formatting import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Parser", "main"]
-
 # Each command is a module of this package with the functions add_arguments(parser) and
 # run(options), which returns the exit status, or a function that runs a program and does.
 _COMMANDS = {

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from gilx.audit.comparison import AuditChange
     from gilx.estimate import Estimate
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

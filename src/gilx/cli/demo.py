@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from gilx.demo.chapter import Chapter, ChapterTable
     from gilx.demo.demo_record import Story
 
-__all__ = ["add_arguments", "run"]
-
 _NO_PICTURES = "no pictures without vl-convert: pip install 'gilx[plot]'"
 
 

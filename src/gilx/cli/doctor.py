@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from gilx.system.conditions import Conditions
     from gilx.system.diagnostics import Finding
 
-__all__ = ["add_arguments", "run"]
-
 _SCHEMA = "gilx.doctor"
 _VERSION = 1
 

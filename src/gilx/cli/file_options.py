@@ -19,19 +19,6 @@ if TYPE_CHECKING:
 
     from gilx.rendering.picture import Picture
 
-__all__ = [
-    "add_json",
-    "check_file",
-    "check_json",
-    "check_page",
-    "check_picture",
-    "print_or_save",
-    "read_record",
-    "save",
-    "save_and_print",
-    "save_picture",
-]
-
 _MOST_BYTES = 64_000_000
 
 Record = TypeVar("Record")

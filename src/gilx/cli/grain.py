@@ -15,8 +15,6 @@ from gilx.speedup.grain import grain
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; the library checks what they hold."""

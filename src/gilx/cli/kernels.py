@@ -11,8 +11,6 @@ from gilx.rendering.text_table import format_table
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments: it has none."""

@@ -14,8 +14,6 @@ from gilx.sampling.release_costs import release_costs
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; the library checks what they hold."""

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from gilx.speedup.report import Report
 
-__all__ = ["add_arguments", "run", "write"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; the library checks what they hold."""

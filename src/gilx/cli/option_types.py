@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 
-__all__ = ["number", "whole_number", "whole_numbers", "words"]
-
 
 def number(given: str) -> float:
     """Return the number that a word stands for."""

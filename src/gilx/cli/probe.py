@@ -18,7 +18,7 @@ from gilx.cli.file_options import (
     save_and_print,
     save_picture,
 )
-from gilx.cli.option_types import number, whole_number
+from gilx.cli.option_types import number, whole_number, whole_numbers
 from gilx.cli.program_runner import StandardOutput, find_module, find_script, names_script
 from gilx.cli.reserved_output import OutputError, output_for
 from gilx.cli.target import find_target
@@ -45,11 +45,15 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
     from gilx.sampling.watch import Watch
 
-__all__ = ["add_arguments", "run"]
-
 # Options for calls only. Each default is an object of its own: an option was given if its
 # value is another object, even an equal one.
-_FOR_CALLS = {"repeat": None, "precision": 0.01, "budget": 5.0, "no_warmup": False}
+_FOR_CALLS = {
+    "repeat": None,
+    "predict": None,
+    "precision": 0.01,
+    "budget": 5.0,
+    "no_warmup": False,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         type=number,
         help="seconds that all calls may take (default: 5); no call is ended",
+    )
+    parser.add_argument(
+        "--predict",
+        metavar="N,N...",
+        type=whole_numbers,
+        help="predict the calls a second of so many threads, from those of one",
     )
     parser.set_defaults(**_FOR_CALLS)
     parser.add_argument(
@@ -151,7 +161,10 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
     output = output_for(options.json)
     call = find_target(options.target, options.arguments)
     usage, timeline = _run_callable(call, options)
-    save_and_print(_files(options, usage, timeline), _text(usage, options), output)
+    text = _text(usage, options)
+    if options.predict is not None:
+        text += f"\n\n{_predicted(usage, options.predict)}"
+    save_and_print(_files(options, usage, timeline), text, output)
     return 0
 
 
@@ -161,6 +174,19 @@ def _check(options: argparse.Namespace) -> None:
     check_file("timeline", options.timeline)
     check_picture("plot", options.plot)
     check_page("html", options.html)
+    for count in options.predict or ():
+        at_least("predict", count, 1)
+    if options.predict is not None and options.json == "-":
+        raise ArgumentError(
+            "predict: expected no --json on standard output beside it: the usage that is"
+            " printed there makes the prediction, by GilUsage.predict"
+        )
+
+
+def _predicted(usage: GilUsage, workers: list[int]) -> str:
+    if usage.doubt:
+        return "No prediction, since the usage is inconclusive."
+    return str(usage.predict(workers))
 
 
 def _text(usage: GilUsage, options: argparse.Namespace) -> str:

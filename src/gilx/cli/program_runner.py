@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
 
-__all__ = ["Program", "StandardOutput", "find_module", "find_script", "names_script"]
-
 _ZIP_ENDINGS = (".zip", ".pyz", ".pyzw")
 _ZIP_START = b"PK\x03\x04"
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 
-__all__ = ["show"]
-
 
 def show(text: str) -> None:
     """Show progress on a terminal, in place of what was shown before."""

@@ -7,8 +7,6 @@ import sys
 from contextlib import ExitStack, redirect_stdout
 from typing import TextIO
 
-__all__ = ["OutputError", "output_for", "print_text", "release_output"]
-
 _reserved = ExitStack()
 
 

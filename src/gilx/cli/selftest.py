@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from gilx.sampling.selftest import Check
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
-__all__ = ["add_target", "find_target"]
-
 
 def add_target(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments ``target`` and ``arguments``, which `find_target` takes."""

@@ -19,20 +19,6 @@ if TYPE_CHECKING:
     from gilx.sampling.timeline import Timeline
     from gilx.sampling.usage import GilUsage
 
-__all__ = [
-    "Chapter",
-    "ChapterTable",
-    "Effort",
-    "Held",
-    "Speedup",
-    "grouped",
-    "held_table",
-    "one_cpu",
-    "speedup_picture",
-    "speedup_table",
-    "times",
-]
-
 # An interval up to here is no speedup; a ceiling up to here leaves room for none.
 _NO_SPEEDUP = 1.2
 # From this share of what could be had it is all of it, for people.

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from gilx.rendering.bar_chart import BarChart
 
-__all__ = ["PurePython", "count_down", "count_down_for"]
-
 _SECONDS = 0.01  # that a call lasts
 
 

@@ -26,8 +26,6 @@ from gilx.system.environment import usable_cpus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Additions", "Lock"]
-
 _UNDER_THE_GIL = "under the GIL, which a call takes once for all of its additions"
 
 _SECONDS = 0.003  # that the unprotected additions of one thread take it

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from gilx.rendering.bar_chart import BarChart
 
-__all__ = ["Beside", "Waiting", "read_file", "read_reply"]
-
 _THREADS = 4  # more than CPUs, often: who waits needs none
 _WAIT = 0.02  # seconds that a sleep, or a server's answer, takes
 _REPLY = 65_536  # bytes

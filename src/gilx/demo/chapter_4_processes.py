@@ -32,8 +32,6 @@ from gilx.speedup.measure import measure
 if TYPE_CHECKING:
     from gilx.rendering.bar_chart import BarChart
 
-__all__ = ["Moving", "Processes", "pays_from"]
-
 _KERNEL = "collatz"
 _SECONDS = 0.03  # that a problem takes one worker
 _NAMES = {"python": "pure Python", "c-gil": "C, held"}

@@ -21,8 +21,6 @@ from gilx.speedup.timings import in_a_row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Libraries", "pin_blas"]
-
 _SECONDS = 0.002  # that np.sin of a column, or a product of matrices, takes
 _OWN_THREADS = 1.3  # CPU time over wall time that one thread can't come to
 _PINS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")

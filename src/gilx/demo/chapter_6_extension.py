@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from gilx.rendering.bar_chart import BarChart
 
-__all__ = ["Extension", "Proof"]
-
 _KERNEL = "mandelbrot"
 _SECONDS = 0.006  # that the problem takes in C; in Cython it takes several times as long
 _PROVED = 0.02  # seconds of a call: time for another thread to wake up

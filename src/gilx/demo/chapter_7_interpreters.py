@@ -27,8 +27,6 @@ from gilx.speedup.measure import measure
 if TYPE_CHECKING:
     from gilx.rendering.bar_chart import BarChart
 
-__all__ = ["Interpreters"]
-
 _KERNEL = "mandelbrot"
 _SECONDS = 0.03  # that the problem takes one worker
 

@@ -25,8 +25,6 @@ from gilx.speedup.measure import measure
 if TYPE_CHECKING:
     from gilx.rendering.bar_chart import BarChart
 
-__all__ = ["FreeThreaded"]
-
 _KERNEL = "mandelbrot"
 _SECONDS = 0.006  # that a call, or the problem in C, takes one worker
 _HOW = (

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from gilx.demo.chapter import Speedup
     from gilx.demo.demo_record import Story
 
-__all__ = ["HOW", "decision_table"]
-
 HOW = (
     "Speedups are medians of blocks, each with the serial run, the parallel one and the"
     " ceiling, which is what the machine could give at that moment, in random order;"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gilx.demo.demo_record import Story
     from gilx.rendering.html_page import Element
 
-__all__ = ["document_of"]
-
 
 def document_of(story: Story, *, whole: bool) -> Document:
     """Return the story as a page, see `Story.to_html`.

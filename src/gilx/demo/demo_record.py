@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from gilx.demo.chapter import Chapter, Effort
 from gilx.demo.chapter_1_pure_python import PurePython
@@ -16,16 +16,12 @@ from gilx.demo.chapter_6_extension import Extension
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
 from gilx.errors import ArgumentError, number_of_workers
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.system.environment import Environment, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["CHAPTERS", "Story", "tell"]
-
-_SCHEMA = "gilx.story"
-_VERSION = 1
 CHAPTERS: dict[str, type[Chapter]] = {
     "pure": PurePython,
     "lock": Lock,
@@ -42,7 +38,7 @@ _MOST_WORKERS = 8  # by default: enough to see it, and soon started
 
 
 @dataclass(frozen=True)
-class Story:
+class Story(Record, schema="gilx.story"):
     """The chapters that were measured; None in the place of those that were not."""
 
     environment: Environment
@@ -68,10 +64,6 @@ class Story:
             if (chapter := getattr(self, name)) is not None
         ]
 
-    def to_json(self) -> str:
-        """Return the figures as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION)
-
     def to_html(self) -> str:
         """Return the story as a page: its chapters, with pictures that the browser draws.
 
@@ -87,18 +79,6 @@ class Story:
 
         whole = len(self.chapters()) == len(CHAPTERS)
         return document_of(self, whole=whole).html()
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Return what `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or was written by a gilx too new for this one.
-
-        """
-        return from_json(cls, text, _SCHEMA, _VERSION)
 
 
 def tell(

@@ -8,8 +8,6 @@ from socket import socketpair
 from threading import Thread
 from time import perf_counter
 
-__all__ = ["Courier"]
-
 _SECONDS_TO_ANSWER = 60
 
 

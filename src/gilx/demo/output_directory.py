@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from gilx.demo.demo_record import Story
 
-__all__ = ["new_directory", "save_pictures"]
-
 
 @contextmanager
 def new_directory(name: str) -> Iterator[Path]:

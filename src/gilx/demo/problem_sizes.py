@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Kernel
 
-__all__ = ["problem_size", "size_lasting"]
-
 _LARGEST = 1 << 40
 _TRIES = 5  # the quickest counts: others were held up
 _DIGITS = 2  # significant ones: a size is for people, too

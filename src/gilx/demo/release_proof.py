@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["meet", "runs_beside"]
-
 _DEADLINE = 60.0  # seconds: only a broken machine needs them
 _PATIENT = 1000.0
 

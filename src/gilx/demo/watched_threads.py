@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from gilx.sampling.timeline import Timeline
 
-__all__ = ["watched"]
-
 _SECONDS = 0.08  # several turns of each thread at the usual switch interval
 _COST = 0.2  # of a CPU: it is short, and its lanes should be sharp
 

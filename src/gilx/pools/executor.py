@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gilx.pools.pool import Region
     from gilx.pools.resource_usage import Share
 
-__all__ = ["ExecutorPool"]
-
 _TASKS_PER_WORKER = 4
 """Under the dynamic schedule. Each task carries the inputs: more tasks even out uneven
 items better, and cost more."""

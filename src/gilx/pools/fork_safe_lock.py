@@ -12,8 +12,6 @@ from gilx._compat import owns
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["Turn"]
-
 
 class Turn:
     """What one thread uses at a time.

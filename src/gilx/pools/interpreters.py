@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from gilx.pools.pool import Region
 
-__all__ = ["InterpreterPool"]
-
 _VARIANTS = ("c-gil", "c-nogil")
 _MODULE = "concurrent.interpreters"  # new in Python 3.14
 _RING = b"\0"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gilx.pools.pool import Region
     from gilx.pools.resource_usage import Share
 
-__all__ = ["SPIN_NS", "NativePool"]
-
 SPIN_NS = 200_000
 """How long an idle thread spins before it sleeps: about as long as it takes to wake one
 on a CPU of a virtual machine that has gone idle, so that waiting costs at most twice what

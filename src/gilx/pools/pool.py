@@ -29,8 +29,6 @@ SCHEDULES: tuple[Schedule, ...] = ("static", "dynamic")
 
 _MOST_ITEMS = 2**62  # twice as many are still a whole number of 64 bits
 
-__all__ = ["SCHEDULES", "Pool", "Region", "Schedule", "compute"]
-
 
 @dataclass(frozen=True, eq=False)
 class Region:

@@ -12,8 +12,6 @@ from gilx.pools.pool import Region, compute
 from gilx.pools.resource_usage import Share
 from gilx.pools.shared_memory import Handle, counter_slots
 
-__all__ = ["Worker"]
-
 
 @dataclass
 class Worker:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from gilx.pools.pool import Region
     from gilx.pools.resource_usage import Share
 
-__all__ = ["ProcessPool"]
-
 _GONE_AT_ONCE = 1000
 """How many arrays or regions are named in one message, which must not grow too long."""
 

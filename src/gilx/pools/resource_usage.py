@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 if sys.platform == "linux":
     import resource
 
-__all__ = ["Share", "accounting", "difference"]
-
 Number = TypeVar("Number", int, float)
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gilx.kernels.kernel import Array, Problem
     from gilx.pools.pool import Schedule
 
-__all__ = ["RunResult", "regions", "run", "run_all"]
-
 
 @dataclass(frozen=True, eq=False)
 class RunResult:

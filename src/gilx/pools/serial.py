@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from gilx.pools.pool import Region
     from gilx.pools.resource_usage import Share
 
-__all__ = ["SerialPool"]
-
 
 class SerialPool(Pool):
     """One worker, the calling thread."""

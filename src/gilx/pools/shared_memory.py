@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Array
 
-__all__ = ["Handle", "anonymous_file", "copy_into", "counter_slots", "find"]
-
 # Item types that a memoryview can stand for, so that workers need NumPy for references
 # only: loading it takes longer than all the rest of their start.
 _PLAIN = "Bilqd"

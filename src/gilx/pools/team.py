@@ -15,8 +15,6 @@ from gilx.system.environment import usable_cpus
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Team"]
-
 _MOST = 2**63 - 1  # as C has it
 _SIGNATURE = "void (void *, int64_t, int64_t)"
 _ARGUMENTS = "argtypes (c_void_p, c_int64, c_int64) and restype None"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from gilx.pools.pool import Region
     from gilx.pools.resource_usage import Share
 
-__all__ = ["ThreadPool"]
-
 
 class _Task:
     """One worker's call, and its end.

@@ -10,8 +10,6 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["render"]
-
 # What makes each form of each record, loaded when it is asked for: a picture needs a
 # package that a table does not.
 _RENDERERS = {

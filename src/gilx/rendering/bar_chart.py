@@ -10,8 +10,6 @@ from gilx.rendering.html_page import Figure
 from gilx.rendering.picture import Picture
 from gilx.rendering.vega_lite import LANE, above, colours, lane, layer, number, tooltip
 
-__all__ = ["Bar", "BarChart", "bars_figure", "bars_picture"]
-
 
 @dataclass(frozen=True)
 class Bar:

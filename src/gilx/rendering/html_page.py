@@ -24,18 +24,6 @@ from gilx.rendering.vega_lite import LOOK
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = [
-    "Document",
-    "Element",
-    "Figure",
-    "Notes",
-    "Section",
-    "Table",
-    "Text",
-    "drawable",
-    "plain",
-]
-
 
 def plain(text: str) -> str:
     r"""Return text of which nothing is hidden: what is not printable becomes ``\x..``.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from gilx.rendering.html_page import Figure
 
-__all__ = ["Picture", "picture_suffix"]
-
 _WIDTH = 640  # pixels of what is inside the axes
 _SCALE = 2  # pixels of a file for each of those: sharp at the width of a README
 _LINE, _SMALL_LINE = 92, 110  # characters of a title and of a note that fit above

@@ -13,8 +13,6 @@ from gilx.rendering.vega_lite import layer, number, tooltip
 if TYPE_CHECKING:
     from gilx.speedup.report import Report, ReportRow
 
-__all__ = ["figure_of", "line_of", "picture_of"]
-
 _APART = 0.04  # workers: points at the same number are set apart, so that none hides
 _COLOURS = 8  # as page.css has them
 _SHAPES = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross"]

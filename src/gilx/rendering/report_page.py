@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from gilx.rendering.html_page import Element
     from gilx.speedup.report import Report
 
-__all__ = ["document_of", "page_of"]
-
 
 def page_of(report: Report) -> str:
     """Return a report as a page, see `Report.to_html`."""

@@ -13,16 +13,6 @@ if TYPE_CHECKING:
     from gilx.estimate import Estimate
     from gilx.speedup.report import Report, ReportRow
 
-__all__ = [
-    "COLUMNS",
-    "cells",
-    "doubts_of",
-    "html_table_of",
-    "reading_of",
-    "remarks_of",
-    "text_of",
-]
-
 COLUMNS = (
     *("target", "pool", "workers", "time", "speedup", "95 %", "ceiling", "of ceiling"),
     "reading",

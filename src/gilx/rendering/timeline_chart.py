@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from gilx.sampling.thread_states import State
     from gilx.sampling.timeline import Timeline
 
-__all__ = ["lanes_figure", "picture_of", "states_of"]
-
 
 def picture_of(timeline: Timeline, finding: str = "") -> Picture:
     """Return a timeline as a picture, see `Timeline.plot`.

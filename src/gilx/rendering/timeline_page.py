@@ -12,8 +12,6 @@ from gilx.sampling.thread_states import STATES
 if TYPE_CHECKING:
     from gilx.sampling.timeline import Lane, Timeline
 
-__all__ = ["document_of", "lanes_table", "page_of"]
-
 
 def page_of(timeline: Timeline) -> str:
     """Return a timeline as a page, see `Timeline.to_html`."""

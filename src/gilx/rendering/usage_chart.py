@@ -13,8 +13,6 @@ from gilx.sampling.usage import shares_shown
 if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
 
-__all__ = ["picture_of"]
-
 
 def picture_of(usage: GilUsage) -> Picture:
     """Return a usage as a picture, see `GilUsage.plot`."""

@@ -15,8 +15,6 @@ from typing import Any
 
 from gilx.errors import MissingExtraError
 
-__all__ = ["check_library", "library", "load_library"]
-
 _WORDS = {
     "html": "no page without vl-convert: pip install 'gilx[html]'",
     "plot": "no picture without vl-convert: pip install 'gilx[plot]'",

@@ -12,18 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = [
-    "LANE",
-    "LOOK",
-    "above",
-    "colours",
-    "lane",
-    "layer",
-    "number",
-    "painted",
-    "tooltip",
-]
-
 LANE = 56  # pixels, with the text above it
 LOOK = json.loads(files("gilx.rendering").joinpath("look.json").read_text("utf-8"))
 """Vega-Lite's ``config`` of all charts: fonts, sizes and colours."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-__all__ = ["Load"]
-
 
 class Load:
     """Threads that call a function in a loop, from entering the context to leaving it."""

@@ -9,8 +9,6 @@ from typing import Any
 from gilx.estimate import Estimate
 from gilx.sampling.ratio_interval import Ratio, interval
 
-__all__ = ["HoldSums", "hold_side"]
-
 _FEWEST_SAMPLES = 10
 _MOST_UNKNOWN = 0.2
 _LEAST_LEFT = 0.02  # of the time, by the other threads

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError, above_zero, at_least, numbers_of_workers
 from gilx.formatting import duration, name_of
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.sampling.background_calls import Load
 from gilx.system.child_python import local_server
 from gilx.system.environment import describe
@@ -30,10 +30,6 @@ from gilx.system.environment import describe
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Latency", "LatencyRow", "latency"]
-
-_SCHEMA = "gilx.latency"
-_VERSION = 1
 # Enough that no thread count has the machine's good or bad moments to itself.
 _ROUNDS = 5
 
@@ -66,7 +62,7 @@ class LatencyRow:
 
 
 @dataclass(frozen=True)
-class Latency:
+class Latency(Record, schema="gilx.latency"):
     """The delays that a callable puts on a thread that wants to run now and then."""
 
     target: str
@@ -112,27 +108,12 @@ class Latency:
         )
         return "\n".join([said, self.environment, "", *lines, "", added])
 
-    def to_json(self) -> str:
-        """Return the figures as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION)
-
-    @classmethod
-    def from_json(cls, text: str) -> Latency:
-        """Return what `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or was written by a gilx too new for this one.
-
-        """
-        found = from_json(cls, text, _SCHEMA, _VERSION)
-        if len(found.rows) < 2:
+    def _check(self, where: str) -> None:
+        if len(self.rows) < 2:
             raise ArgumentError(
-                f"text.rows: expected the baseline and at least one more row, got"
-                f" {len(found.rows)}"
+                f"{where}.rows: expected the baseline and at least one more row, got"
+                f" {len(self.rows)}"
             )
-        return found
 
 
 def latency(

@@ -41,7 +41,7 @@ import numpy as np
 
 from gilx.errors import ArgumentError, at_least, real_at_least
 from gilx.formatting import duration
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -51,10 +51,6 @@ if TYPE_CHECKING:
 
     Reals: TypeAlias = npt.NDArray[np.float64]
 
-__all__ = ["Prediction", "PredictionRow", "predict"]
-
-_SCHEMA = "gilx.prediction"
-_VERSION = 1
 # Enough points of a sample of holds to know its transform to a fraction of a per cent.
 _SAMPLE_POINTS = 100
 _NOTHING = 1e-12
@@ -80,7 +76,7 @@ class PredictionRow:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Record, schema="gilx.prediction"):
     """Throughput for several numbers of workers, and the figures it was made from.
 
     Times are means over cycles of one worker that runs alone, in seconds.
@@ -121,22 +117,6 @@ class Prediction:
             for row in self.rows
         ]
         return "\n".join(lines)
-
-    def to_json(self) -> str:
-        """Return the prediction as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION)
-
-    @classmethod
-    def from_json(cls, text: str) -> Prediction:
-        """Return the prediction that `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or was written by a gilx too new for this one.
-
-        """
-        return from_json(cls, text, _SCHEMA, _VERSION)
 
 
 def predict(

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
     from gilx.sampling.watch import Watch
 
-__all__ = ["probe", "probe_warm", "probe_with_timeline"]
-
 # A call costs Python some tens of nanoseconds, with the GIL held. A function that takes
 # no longer than this can't be told from that.
 _TOO_SHORT = 1e-6

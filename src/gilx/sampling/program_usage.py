@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
     from gilx.sampling.watch import Watch
 
-__all__ = ["usage_of_program"]
-
 
 def usage_of_program(watching: Watch, name: str) -> GilUsage:
     """Return the usage of a watch that began and ended with a program.

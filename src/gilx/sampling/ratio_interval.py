@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass, fields
 from statistics import NormalDist
 
-__all__ = ["Ratio", "interval"]
-
 # What is known of the spread before the first look, in looks of either kind: that they
 # are as if drawn at random. It keeps a handful of looks from claiming more.
 _PRIOR = 2.0

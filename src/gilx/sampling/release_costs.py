@@ -21,8 +21,6 @@ from gilx.sampling.background_calls import Load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ReleaseCosts", "release_costs"]
-
 # Seconds: the longest hold after which a hand-over is measured. A thread that waits for
 # the GIL wakes up once a switch interval, 5 ms by default, to ask for it. However long a
 # hold is, its CPU has then not been asleep for longer than that when the GIL comes.

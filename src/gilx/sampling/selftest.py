@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from gilx.sampling.usage import GilUsage
 
-__all__ = ["Check", "KnownHold", "SelfTest", "judged", "selftest"]
-
 # (held share, period in ns, what it does while it has let go)
 _RHYTHMS = (
     *((held, 20_000, "spin") for held in (0.1, 0.5, 0.9)),

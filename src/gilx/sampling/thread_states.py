@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["STATES", "State"]
-
 State = Literal["holding", "running", "waiting", "unknown"]
 
 # What a thread can be doing, with the colours of notebooks and of trace viewers.

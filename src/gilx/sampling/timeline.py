@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gilx.errors import number_between
 from gilx.files import save_text
 from gilx.formatting import duration, percent
-from gilx.records import from_json, render, to_json
+from gilx.records import Record, render
 from gilx.sampling.thread_states import STATES, State
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
     Look = tuple[int, bool, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
 
-__all__ = ["Lane", "Span", "Timeline", "lanes_of"]
-
-_SCHEMA = "gilx.timeline"
-_VERSION = 1
 _LONGEST = 1e9  # seconds that a timeline may have
 WATCHED = 0  # the place of the watched thread among the sampler's
 MOST_SHARE = 255  # a whole, as the sampler keeps shares (GILX_MOST_SHARE)
@@ -59,7 +55,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class Timeline(Record, schema="gilx.timeline"):
     """Who held the GIL when, as far as looks at random times show it.
 
     What happened between two looks is not in it.
@@ -81,30 +77,15 @@ class Timeline:
     wall: float
     since: float
 
-    def to_json(self) -> str:
-        """Return all of it as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION)
-
-    @classmethod
-    def from_json(cls, text: str) -> Timeline:
-        """Return what `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is not that, or was written by a newer gilx.
-
-        """
-        found = from_json(cls, text, _SCHEMA, _VERSION)
-        number_between("text.wall", found.wall, 0, _LONGEST)
-        number_between("text.since", found.since, 0, found.wall)
-        for number, lane in enumerate(found.lanes):
+    def _check(self, where: str) -> None:
+        number_between(f"{where}.wall", self.wall, 0, _LONGEST)
+        number_between(f"{where}.since", self.since, 0, self.wall)
+        for number, lane in enumerate(self.lanes):
             last = 0.0
             for place, span in enumerate(lane.spans):
-                where = f"text.lanes[{number}].spans[{place}]"
-                number_between(f"{where}.start", span.start, last, found.wall)
-                last = number_between(f"{where}.end", span.end, span.start, found.wall)
-        return found
+                name = f"{where}.lanes[{number}].spans[{place}]"
+                number_between(f"{name}.start", span.start, last, self.wall)
+                last = number_between(f"{name}.end", span.end, span.start, self.wall)
 
     def to_trace(self) -> str:
         """Return it as a trace that Perfetto, chrome://tracing and VizTracer open.

@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import ArgumentError, above_zero, number_between, shown
+from gilx.errors import ArgumentError, above_zero, at_least, number_between, shown
 from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
-from gilx.records import from_json, render, to_json
+from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums  # noqa: TC001 - JSON is read by annotations
 
 if TYPE_CHECKING:
@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from gilx.rendering.picture import Picture
     from gilx.sampling.prediction import Prediction
 
-__all__ = [
-    "FirstCall",
-    "GilUsage",
-    "ThreadShare",
-    "check_usage",
-    "in_order",
-    "shares_shown",
-]
-
-_SCHEMA = "gilx.usage"
-_VERSION = 1
 _ALL = 0.995  # a share that is said to be all
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
@@ -77,7 +66,7 @@ class FirstCall:
 
 
 @dataclass(frozen=True)
-class GilUsage:
+class GilUsage(Record, schema="gilx.usage"):
     """Usage of the GIL while something ran: which threads held it, and for how long.
 
     Times are in seconds. Shares are from 0 to 1, or unknown.
@@ -177,23 +166,28 @@ class GilUsage:
     program: str = ""
     result: Any = field(default=None, compare=False, repr=False)
 
-    def to_json(self) -> str:
+    def to_json(self, *, indent: int | None = None) -> str:
         """Return everything but the result as JSON text, which `from_json` reads."""
-        return to_json(replace(self, result=None), _SCHEMA, _VERSION)
+        return Record.to_json(replace(self, result=None), indent=indent)
 
-    @classmethod
-    def from_json(cls, text: str) -> GilUsage:
-        """Return what `to_json` wrote; its result is None.
-
-        Raises
-        ------
-        ArgumentError
-            The text is not that, or was written by a newer gilx.
-
-        """
-        found = from_json(cls, text, _SCHEMA, _VERSION)
-        check_usage(found, "text")
-        return found
+    def _check(self, where: str) -> None:
+        if self.result is not None:
+            raise ArgumentError(
+                f"{where}.result: expected null, got {shown(self.result)}"
+            )
+        at_least(f"{where}.repeats", self.repeats, 1)
+        if not self.sums.valid:
+            raise ArgumentError(
+                f"{where}.sums: expected finite numbers from 0, a wall above 0, and no"
+                " part larger than its whole"
+            )
+        for name, figure in self.sums.figures().items():
+            given = getattr(self, name)
+            if not _agree(given, figure):
+                raise ArgumentError(
+                    f"{where}.{name}: expected {shown(figure)}, as its sums have it, got"
+                    f" {shown(given)}"
+                )
 
     def __add__(self, other: GilUsage) -> GilUsage:
         if not isinstance(other, GilUsage):
@@ -394,7 +388,8 @@ class GilUsage:
             How many CPUs they have; by default those that this process may use.
         cycles : float, optional
             How often a call takes the GIL, above 0. By default as often as the mean
-            length of a hold says, where that is resolved to a factor of 4, else once.
+            length of a hold says, where that is resolved to a factor of 4, else once, or
+            less often if a hold is known to last for several calls.
         hold_scv : float
             Squared coefficient of variation of the holds: 0 if all last as long.
         handover : float, optional
@@ -423,7 +418,9 @@ class GilUsage:
         if cycles is None:
             low, high = self.hold_length
             resolved = low > 0 and high <= _FACTOR * low
-            cycles = max(1.0, hold / math.sqrt(low * high)) if resolved else 1.0
+            # Short calls may all be made in one hold, which lasts `low` at least.
+            most = hold / low if low > 0 else math.inf
+            cycles = hold / math.sqrt(low * high) if resolved else min(1.0, most)
         cycles = above_zero("cycles", cycles)
         release = min(max(0.0, self.cpu / self.repeats - hold), call - hold)
         handover_hold = None
@@ -464,31 +461,19 @@ class GilUsage:
         return f"<p>{html.escape(self.sentence())}</p><table>{rows}</table>"
 
 
-def check_usage(usage: GilUsage, where: str) -> None:
-    """Check a usage that was read.
+def _agree(given: object, figure: object) -> bool:
+    """Return whether two figures are the same, but for rounding."""
+    return all(
+        math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+        or (math.isnan(one) and math.isnan(other))
+        for one, other in zip(_ends(given), _ends(figure), strict=True)
+    )
 
-    Parameters
-    ----------
-    usage : GilUsage
-        The usage; each field has the right type.
-    where : str
-        Name of the usage in messages.
 
-    Raises
-    ------
-    ArgumentError
-        A field has a value that no watch reports.
-
-    """
-    if usage.result is not None:
-        raise ArgumentError(f"{where}.result: expected null, got {shown(usage.result)}")
-    if usage.repeats < 1:
-        raise ArgumentError(f"{where}.repeats: expected at least 1, got {usage.repeats}")
-    if not usage.sums.valid:
-        raise ArgumentError(
-            f"{where}.sums: expected finite numbers from 0, a wall above 0, and no part"
-            " larger than its whole"
-        )
+def _ends(figure: Any) -> tuple[float, ...]:  # noqa: ANN401 - a figure of any kind
+    if isinstance(figure, Estimate):
+        return (figure.value, *figure.interval)
+    return figure if isinstance(figure, tuple) else (figure,)
 
 
 def in_order(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:

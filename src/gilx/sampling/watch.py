@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from gilx.sampling._sampler import Sampler, Totals
     from gilx.sampling.timeline import Look
 
-__all__ = ["COST", "Watch", "backend", "watch"]
-
 # The share of one CPU that the sampler takes if nothing else is said.
 COST = 0.03
 _ROOM = 1 << 13  # looks kept: some ten seconds at that cost

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from gilx.speedup.comparison import Block
     from gilx.speedup.targets import Target
 
-__all__ = ["CONTROL", "Arms"]
-
 CONTROL = 0.2
 """Length of the control, as a share of the serial work."""
 _EMPTY_REGIONS = 15

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
     from types import TracebackType
 
-__all__ = ["AsItself", "calls_needed", "interleaved", "samples_of"]
-
 Arm = TypeVar("Arm", bound="Hashable")
 Sample = TypeVar("Sample")
 

@@ -25,8 +25,6 @@ from gilx.system.child_processes import ChildProcesses
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["CallProcesses", "NoProcessesError", "packed"]
-
 _PATIENCE, _SLOWER = 30.0, 20.0  # seconds, and times of those expected
 _SECONDS_TO_LOAD = 60
 _GETS = ("BINGET", "LONG_BINGET")

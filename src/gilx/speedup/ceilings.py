@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gilx.pools import Pool, Region
     from gilx.speedup.prepared_call import PreparedCall
 
-__all__ = ["Ceiling", "NativeCeiling", "ProcessCeiling", "computing"]
-
 _COMPUTING = "mandelbrot"  # bound by computing alone
 
 

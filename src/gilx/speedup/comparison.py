@@ -14,19 +14,6 @@ from gilx.speedup.losses import NO_COSTS, KnownCosts, Loss, LossMedians
 from gilx.speedup.statistics import RunningMedian
 from gilx.speedup.timings import Sample, own_threads
 
-__all__ = [
-    "SAME_CALLS",
-    "Block",
-    "Comparison",
-    "RunningComparison",
-    "ceiling",
-    "ceiling_fraction",
-    "ceiling_fraction_without_waits",
-    "deprived",
-    "overlap",
-    "without_waits",
-]
-
 Block = Mapping[str, Sample]
 """One sample of each arm, taken close together: of "serial" and "parallel", which do the
 same work; if they are timed, of "ceiling" and "control", which can have a serial run of
@@ -116,27 +103,19 @@ class Comparison:
         """Return the comparison without the wall times of its many samples."""
         return replace(self, samples={})
 
-    def check(self, where: str) -> None:
-        """Raise an `ArgumentError` if figures that words are made of make no sense.
-
-        Parameters
-        ----------
-        where : str
-            What to put before the names of fields, as ``text.rows[0].``.
-
-        """
+    def _check(self, where: str) -> None:
         for name, least in (("workers", 1), ("blocks", 0)):
-            at_least(f"{where}{name}", getattr(self, name), least)
+            at_least(f"{where}.{name}", getattr(self, name), least)
         for name in ("speedup", "single_speedup", "ceiling", "ceiling_fraction"):
             estimate: Estimate = getattr(self, name)
-            _above_zero(f"{where}{name}.value", estimate.value)
+            _above_zero(f"{where}.{name}.value", estimate.value)
             if estimate.known and not 0 <= estimate.low <= estimate.high:
                 raise ArgumentError(
-                    f"{where}{name}: expected low and high, got {estimate.low} and"
+                    f"{where}.{name}: expected low and high, got {estimate.low} and"
                     f" {estimate.high}"
                 )
         if self.control is not None:
-            _above_zero(f"{where}control", self.control)
+            _above_zero(f"{where}.control", self.control)
 
 
 def _above_zero(name: str, value: float) -> None:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from gilx.speedup.comparison import Comparison, RunningComparison
 
-__all__ = ["TOO_SHORT", "call_warnings", "drift_warnings", "machine_warnings"]
-
 TOO_SHORT = 1e-6
 """Seconds: a call that takes no longer can't be told apart from making a call."""
 

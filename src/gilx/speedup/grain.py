@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Kernel, Variant
 
-__all__ = ["grain"]
-
 # So many blocks have an interval of the median that spans neither the least nor the
 # largest of them; more than the most make it narrower than anybody needs.
 _LEAST_BLOCKS = 9

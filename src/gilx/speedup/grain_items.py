@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from gilx.kernels.kernel import Problem
     from gilx.pools.pool import Pool
 
-__all__ = ["GrainWork", "items_of", "work_of"]
-
 # For so long items are computed to know what one takes, at so many places.
 _ITEM_SECONDS = 2e-3
 _PLACES = 8

@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from gilx.errors import ArgumentError, at_least
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
 from gilx.formatting import duration, wrapped
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.speedup.comparison import Comparison  # noqa: TC001 - likewise
 from gilx.system.conditions import Conditions  # noqa: TC001 - JSON is read by annotations
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
-
-__all__ = ["Grain", "GrainRow"]
-
-_SCHEMA = "gilx.grain"
-_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -39,9 +34,12 @@ class GrainRow:
         """Whether the interval of the speedup lies above 1."""
         return self.speedup.low > 1
 
+    def _check(self, where: str) -> None:
+        at_least(f"{where}.grain", self.grain, 1)
+
 
 @dataclass(frozen=True)
-class Grain:
+class Grain(Record, schema="gilx.grain"):
     """The smallest grain that pays, and the costs behind it. Times are in seconds."""
 
     target: str
@@ -133,27 +131,11 @@ class Grain:
             )
         return lines
 
-    def to_json(self) -> str:
-        """Return the figures as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION)
-
-    @classmethod
-    def from_json(cls, text: str) -> Grain:
-        """Return what `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or was written by a gilx too new for this one.
-
-        """
-        found = from_json(cls, text, _SCHEMA, _VERSION)
-        at_least("text.workers", found.workers, 1)
-        if not found.rows:
-            raise ArgumentError("text.rows: expected at least one row, got none")
-        for number, row in enumerate(found.rows):
-            row.comparison.check(f"text.rows[{number}].comparison.")
-        return found
+    def _check(self, where: str) -> None:
+        for name in ("workers", "blocks", *(["grain"] if self.grain is not None else [])):
+            at_least(f"{where}.{name}", getattr(self, name), 1)
+        if not self.rows:
+            raise ArgumentError(f"{where}.rows: expected at least one row, got none")
 
 
 def _items(number: int) -> str:

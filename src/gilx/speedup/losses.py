@@ -21,8 +21,6 @@ from gilx.speedup.statistics import RunningMedian
 if TYPE_CHECKING:
     from gilx.speedup.timings import Sample
 
-__all__ = ["NAMES", "NO_COSTS", "KnownCosts", "Loss", "LossMedians"]
-
 NAMES = (
     "GIL",
     "dispatch",

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Kernel
 
-__all__ = ["measure"]
-
 
 def measure(
     target: str | Kernel | Callable[..., object],

@@ -23,8 +23,6 @@ from gilx.speedup.prepared_call import PreparedCall
 from gilx.speedup.targets import CallableTarget, KernelTarget, Target
 from gilx.system.environment import usable_cpus
 
-__all__ = ["MeasureOptions", "cases_of", "measure_options", "targets_of"]
-
 
 @dataclass(frozen=True)
 class MeasureOptions:

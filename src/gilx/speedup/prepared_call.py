@@ -15,8 +15,6 @@ from gilx.speedup.timings import in_a_row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["PreparedCall", "raising"]
-
 # Arguments that are kept ready may be large.
 _MOST_PREPARED = 1000
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import at_least
 from gilx.estimate import Estimate
-from gilx.records import from_json, render, to_json
+from gilx.records import Record, render
 from gilx.speedup.comparison import Comparison  # noqa: TC001 - JSON is read by annotations
 from gilx.speedup.losses import Loss  # noqa: TC001 - likewise
 from gilx.speedup.scaling_decision import Outcome  # noqa: TC001 - likewise
@@ -19,11 +19,6 @@ from gilx.system.environment import Environment  # noqa: TC001 - likewise
 
 if TYPE_CHECKING:
     from gilx.rendering.picture import Picture
-
-__all__ = ["Report", "ReportRow"]
-
-_SCHEMA = "gilx.report"
-_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -107,10 +102,8 @@ class ReportRow:
         """What a row is called in tables."""
         return self.target if self.variant is None else f"{self.target} {self.variant}"
 
-    def check(self, where: str) -> None:
-        """Raise an `ArgumentError` if figures that words are made of make no sense."""
-        at_least(f"{where}repeat", self.repeat, 1)
-        self.comparison.check(f"{where}comparison.")
+    def _check(self, where: str) -> None:
+        at_least(f"{where}.repeat", self.repeat, 1)
 
     def without_samples(self) -> ReportRow:
         """Return the row without the wall times of its samples, which may be many."""
@@ -118,7 +111,7 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Record, schema="gilx.report"):
     """Speedups with all that is needed to judge them."""
 
     rows: tuple[ReportRow, ...]
@@ -129,25 +122,6 @@ class Report:
     """Half the width that the interval of the speedup should have had, relative."""
     budget: float
     """Seconds that all blocks together might take."""
-
-    def to_json(self, *, indent: int | None = None) -> str:
-        """Return everything as JSON, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION, indent=indent)
-
-    @classmethod
-    def from_json(cls, text: str) -> Report:
-        """Return what `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or was written by a gilx too new for this one.
-
-        """
-        report = from_json(cls, text, _SCHEMA, _VERSION)
-        for number, row in enumerate(report.rows):
-            row.check(f"text.rows[{number}].")
-        return report
 
     def to_csv(self) -> str:
         """Return the rows as comma-separated values, a line of names first.

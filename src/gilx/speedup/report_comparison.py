@@ -10,8 +10,6 @@ from gilx.errors import ArgumentError
 if TYPE_CHECKING:
     from gilx.speedup.report import Report, ReportRow
 
-__all__ = ["RowChange", "compare"]
-
 
 @dataclass(frozen=True)
 class RowChange:

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from gilx.speedup.scaling_decision import Outcome
     from gilx.speedup.targets import Target
 
-__all__ = ["RowMeter"]
-
 _BLOCKS = 20  # as many are aimed at where nothing says how many
 _MOST_BLOCKS = 10_000
 _SHORTEST = 2e-3  # seconds of a serial sample

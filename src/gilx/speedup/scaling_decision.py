@@ -38,16 +38,6 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
     from gilx.speedup.comparison import RunningComparison
 
-__all__ = [
-    "ALPHA",
-    "EFFICIENCY",
-    "FEWEST_BLOCKS",
-    "HeldAlone",
-    "HoldEvidence",
-    "Outcome",
-    "ScalingDecision",
-]
-
 Outcome = Literal["pass", "fail", "inconclusive"]
 
 ALPHA = 1e-3

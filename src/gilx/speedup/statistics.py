@@ -19,15 +19,6 @@ from gilx.estimate import Estimate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "NOTHING_KNOWN",
-    "RunningMedian",
-    "blocks_needed",
-    "log_evidence",
-    "log_ratios",
-    "median_interval",
-]
-
 NOTHING_KNOWN = (0.0, math.inf)
 """The interval of a ratio of which too few blocks tell nothing."""
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from gilx.speedup.ceilings import Ceiling
     from gilx.speedup.prepared_call import PreparedCall
 
-__all__ = ["CallableTarget", "KernelTarget", "Target"]
-
 
 class Target(Protocol):
     """Work that one worker and several do, M times."""

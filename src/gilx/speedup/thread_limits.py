@@ -11,8 +11,6 @@ from gilx.errors import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Limited", "limits"]
-
 
 def limits(threads: int | None) -> AbstractContextManager[object]:
     """Return a context in which libraries start no more than so many threads each.

@@ -20,15 +20,6 @@ if TYPE_CHECKING:
     from gilx.pools.pool import Pool, Region
     from gilx.pools.resource_usage import Share
 
-__all__ = [
-    "Sample",
-    "calls_of",
-    "in_a_row",
-    "own_threads",
-    "take_sample",
-    "with_shares",
-]
-
 _MOST_OTHER_CPU = 0.1  # of the workers' CPU time: what is above is by other threads
 
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Throttling", "cgroup_cpus", "throttling"]
-
 
 def cgroup_cpus(root: Path = Path("/")) -> float | None:
     """Return the CPUs' worth of time that the process's control groups allow.

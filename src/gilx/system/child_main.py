@@ -11,8 +11,6 @@ from importlib import import_module
 
 from gilx.system.packed_error import LARGEST, PackedError
 
-__all__ = ["DONE", "MESSAGE_SIZE", "main"]
-
 DONE = b"\0"
 """First byte of the answer to a message that was obeyed; a pickled result may follow. Any
 other answer is a pickled `PackedError`, which starts with a different byte."""

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from gilx.system.packed_error import PackedError
 
-__all__ = ["ChildProcesses"]
-
 _START_SECONDS = 60.0
 """How long a child may take to start; far more than it ever needs."""
 

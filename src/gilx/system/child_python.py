@@ -14,8 +14,6 @@ from gilx._compat import interpreter_options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["command", "local_server"]
-
 
 def command(code: str) -> list[str]:
     """Return the command of a new interpreter that runs a text of gilx's own.

@@ -20,24 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gilx._compat import gil_enabled, x_option
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.system.cgroups import Throttling, throttling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-__all__ = [
-    "Conditions",
-    "NativeThreads",
-    "Snapshot",
-    "between",
-    "noting_gil_warnings",
-    "snapshot",
-]
-
-_SCHEMA = "gilx.conditions"
-_VERSION = 1
 
 _ROOT = Path("/")
 # What libraries read to find out how many threads of their own to start.
@@ -84,7 +73,7 @@ class NativeThreads:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class Conditions(Record, schema="gilx.conditions"):
     """What went on over an interval, and how Python and the clock were set."""
 
     seconds: float
@@ -109,22 +98,6 @@ class Conditions:
     """Loaded libraries with threads of their own; None without ``threadpoolctl``."""
     thread_settings: tuple[str, ...]
     """Environment variables that such libraries heed, as NAME=VALUE."""
-
-    def to_json(self) -> str:
-        """Return the conditions as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION)
-
-    @classmethod
-    def from_json(cls, text: str) -> Conditions:
-        """Return the conditions that `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or was written by a gilx too new for this one.
-
-        """
-        return from_json(cls, text, _SCHEMA, _VERSION)
 
 
 def snapshot(root: Path = _ROOT) -> Snapshot:

@@ -11,8 +11,6 @@ from pathlib import Path
 from gilx._compat import x_option
 from gilx.system.cgroups import cgroup_cpus
 
-__all__ = ["Cpus", "cpu_model", "cpus_here"]
-
 
 @dataclass(frozen=True)
 class Cpus:

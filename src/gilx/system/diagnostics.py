@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from gilx.system.conditions import Conditions
     from gilx.system.environment import Environment
 
-__all__ = ["Finding", "examine"]
-
 # What is taken to spoil a measurement. A neighbour with a tenth of a CPU, and a hundredth
 # of the time stolen, move a speedup by more than the precision that gilx aims at, 2 %.
 _OTHERS = 0.1

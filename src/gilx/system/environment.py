@@ -14,24 +14,12 @@ from typing import TYPE_CHECKING
 
 import gilx
 from gilx._compat import gil_enabled
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.system.cgroups import cgroup_cpus
-from gilx.system.cpus import Cpus, cpu_model, cpus_here
+from gilx.system.cpus import Cpus, cpus_here
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = [
-    "Environment",
-    "EnvironmentDifference",
-    "cgroup_cpus",
-    "cpu_model",
-    "describe",
-    "usable_cpus",
-]
-
-_SCHEMA = "gilx.environment"
-_VERSION = 1
 
 
 def usable_cpus() -> int:
@@ -74,7 +62,7 @@ class EnvironmentDifference:
 
 
 @dataclass(frozen=True)
-class Environment:
+class Environment(Record, schema="gilx.environment"):
     """A machine, a Python and the libraries that matter."""
 
     implementation: str
@@ -220,22 +208,6 @@ class Environment:
             f" {'on' if self.gil else 'off'}; {self.cpus.model}, {cpus}; {self.system}"
             f" {self.architecture}; gilx {self.gilx}{numpy}"
         )
-
-    def to_json(self) -> str:
-        """Return the environment as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION)
-
-    @classmethod
-    def from_json(cls, text: str) -> Environment:
-        """Return the environment that `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or was written by a gilx too new for this one.
-
-        """
-        return from_json(cls, text, _SCHEMA, _VERSION)
 
 
 def _differences(ours: dict[str, object], theirs: dict[str, object]) -> tuple[str, ...]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pickle
 from typing import NamedTuple
 
-__all__ = ["LARGEST", "PackedError"]
-
 LARGEST = 1 << 16
 """Bytes that a packed failure has at most."""
 

@@ -13,20 +13,13 @@ from gilx.sampling.watch import watch
 from gilx.speedup.blocks import calls_needed
 from gilx.speedup.comparison_warnings import TOO_SHORT, call_warnings
 from gilx.speedup.prepared_call import PreparedCall, raising
-from gilx.testing.verdict import Outcome, ReleaseEvidence, Verdict
+from gilx.testing.verdict import ReleaseEvidence, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilx.sampling.usage import GilUsage
-
-__all__ = [
-    "judge_hold",
-    "judge_release",
-    "nothing_watched",
-    "watched",
-    "why_held",
-]
+    from gilx.speedup.scaling_decision import Outcome
 
 _ALPHA = 1e-3  # how often, at most, a verdict may be wrong by chance
 _STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 0.9

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
     from gilx.speedup.comparison import Block
 
-__all__ = ["judge_scaling", "not_scaled"]
-
 # Seconds that each worker's calls should last in a block, at least. Where the machine
 # gives a CPU to each worker, short blocks tell as much as long ones, and more of them fit
 # into the time. Where it does not, only overlap can tell; that needs longer ones, since

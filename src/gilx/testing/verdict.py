@@ -7,23 +7,11 @@ from dataclasses import dataclass
 
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
-from gilx.records import from_json, to_json
+from gilx.records import Record
 from gilx.sampling.hold_fraction import hold_side
-from gilx.sampling.usage import GilUsage, check_usage
+from gilx.sampling.usage import GilUsage  # noqa: TC001 - records are read by it
 from gilx.speedup.comparison import Comparison  # noqa: TC001 - records are read by it
-from gilx.speedup.scaling_decision import Outcome
-
-__all__ = [
-    "Failure",
-    "Inconclusive",
-    "Outcome",
-    "ReleaseEvidence",
-    "ScalingEvidence",
-    "Verdict",
-]
-
-_SCHEMA = "gilx.verdict"
-_VERSION = 1
+from gilx.speedup.scaling_decision import Outcome  # noqa: TC001 - likewise
 
 
 @dataclass(frozen=True)
@@ -68,6 +56,12 @@ class ReleaseEvidence:
         """Where in a single call the GIL was held, if that was in one place."""
         return "" if self.usage is None else self.usage.where
 
+    def _check(self, where: str) -> None:
+        if self.usage is not None and not 0 < self.level < 1:
+            raise ArgumentError(
+                f"{where}.level: expected above 0 and below 1, got {self.level}"
+            )
+
 
 @dataclass(frozen=True)
 class ScalingEvidence:
@@ -87,7 +81,7 @@ class ScalingEvidence:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Record, schema="gilx.verdict"):
     """What a check found."""
 
     outcome: Outcome
@@ -104,35 +98,6 @@ class Verdict:
     """What likely causes a failure, and what to look at."""
     notes: tuple[str, ...] = ()
     """What else should be known of the call or the machine."""
-
-    def to_json(self) -> str:
-        """Return the verdict as JSON text, which `from_json` reads."""
-        return to_json(self, _SCHEMA, _VERSION)
-
-    @classmethod
-    def from_json(cls, text: str) -> Verdict:
-        """Return the verdict that `to_json` wrote.
-
-        Raises
-        ------
-        ArgumentError
-            The text is no such thing, or was written by a gilx too new for this one.
-
-        """
-        found = from_json(cls, text, _SCHEMA, _VERSION)
-        evidence, where = found.evidence, "text.evidence"
-        if isinstance(evidence, ReleaseEvidence):
-            release: ReleaseEvidence | None = evidence
-        else:
-            evidence.comparison.check(f"{where}.comparison.")
-            release, where = evidence.release, f"{where}.release"
-        if release is not None and release.usage is not None:
-            if not 0 < release.level < 1:
-                raise ArgumentError(
-                    f"{where}.level: expected above 0 and below 1, got {release.level}"
-                )
-            check_usage(release.usage, f"{where}.usage")
-        return found
 
     def __str__(self) -> str:
         lines = [f"{self.target}: {self.outcome}: {self.reason}"]
