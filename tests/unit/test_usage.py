@@ -114,18 +114,9 @@ def test_json_and_back() -> None:
     unknown = replace(USAGE, held=Estimate.unknown())
     assert json.loads(unknown.to_json())["held"] is None
     assert gilx.GilUsage.from_json(unknown.to_json()) == unknown
-    for text, words in [
-        ("nonsense", "text: expected JSON"),
-        ("[]", "text: expected JSON of schema gilx.usage, version 1"),
-        ('{"schema": "gilx.usage", "version": 2}', "version 2; a newer gilx wrote it"),
-        ('{"schema": "gilx.usage", "version": 1}', "text: expected a field 'held', got"),
-        (
-            USAGE.to_json().replace('"result": null', '"result": 3'),
-            "text.result: expected null, got 3",
-        ),
-    ]:
-        with pytest.raises(ArgumentError, match=words):
-            gilx.GilUsage.from_json(text)
+    text = USAGE.to_json().replace('"result": null', '"result": 3')
+    with pytest.raises(ArgumentError, match=r"text\.result: expected null, got 3"):
+        gilx.GilUsage.from_json(text)
 
 
 def ratio_of(slices: list[float]) -> Ratio:
