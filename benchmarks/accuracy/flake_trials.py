@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping  # noqa: TC003 - JSON is read by annotations
 from dataclasses import dataclass, field
-from pathlib import Path  # noqa: TC003 - the same
-from typing import Literal, get_args
+from pathlib import Path  # noqa: TC003 - for annotations alone
+from typing import Literal, NamedTuple, get_args
 
-from flake_calls import Kind  # noqa: TC002 - the same
+from flake_calls import Kind  # noqa: TC002 - JSON is read by annotations
 
 from gilx.records import Record
 from gilx.system.environment import describe
@@ -36,9 +35,8 @@ class Cell:
     cpus: int
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One answer."""
+class Trial(NamedTuple):
+    """One answer, which is a list in the file."""
 
     outcome: str
     seconds: float
@@ -48,6 +46,14 @@ class Trial:
     figure: float | None = None
     """The naive speedup, the hold fraction, or the share of the ceiling."""
     reason: str = ""
+
+    def kept(self) -> Trial:
+        """Return what is kept of it in a file: the digits and the words that matter."""
+        block, figure = (
+            None if each is None else round(each, 4) for each in (self.block, self.figure)
+        )
+        reason = self.reason if self.outcome == "inconclusive" else ""
+        return Trial(self.outcome, round(self.seconds, 3), block, figure, reason)
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ class Found:
         return cls(
             stored.machine,
             {(truth.kind, truth.length): truth for truth in stored.truths},
-            {columns.cell: list(columns.trials()) for columns in stored.trials},
+            {cell: list(trials) for cell, trials in stored.trials},
         )
 
     def write(self, path: Path) -> None:
@@ -127,7 +133,10 @@ class Found:
         stored = _Stored(
             self.machine,
             tuple(self.truths.values()),
-            tuple(_Columns.of(cell, trials) for cell, trials in self.trials.items()),
+            tuple(
+                (cell, tuple(trial.kept() for trial in trials))
+                for cell, trials in self.trials.items()
+            ),
         )
         new = path.with_suffix(".new")
         new.write_text(stored.to_json() + "\n")
@@ -140,49 +149,12 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """The trials of a cell, by columns, which are a fourth of the size."""
-
-    cell: Cell
-    outcomes: tuple[str, ...]
-    seconds: tuple[float, ...]
-    block: tuple[float | None, ...]
-    figures: tuple[float | None, ...]
-    reasons: Mapping[str, str]
-    """Of those that are inconclusive, by their place."""
-
-    @classmethod
-    def of(cls, cell: Cell, trials: list[Trial]) -> _Columns:
-        return cls(
-            cell,
-            tuple(trial.outcome for trial in trials),
-            tuple(round(trial.seconds, 3) for trial in trials),
-            tuple(_rounded(trial.block) for trial in trials),
-            tuple(_rounded(trial.figure) for trial in trials),
-            {
-                str(i): trial.reason
-                for i, trial in enumerate(trials)
-                if trial.outcome == "inconclusive"
-            },
-        )
-
-    def trials(self) -> Iterator[Trial]:
-        columns = zip(self.outcomes, self.seconds, self.block, self.figures, strict=True)
-        for i, values in enumerate(columns):
-            yield Trial(*values, self.reasons.get(str(i), ""))
-
-
-@dataclass(frozen=True)
-class _Stored(Record, schema="gilx.benchmarks.flake", version=2):
+class _Stored(Record, schema="gilx.benchmarks.flake", version=3):
     machine: str
     truths: tuple[Truth, ...]
-    trials: tuple[_Columns, ...]
+    trials: tuple[tuple[Cell, tuple[Trial, ...]], ...]
 
 
 def _machine(described: str) -> str:
     """Return what has to be the same for answers to be pooled: not the CPUs in use."""
     return re.sub(r"\d+ usable CPUs?", "", described)
-
-
-def _rounded(figure: float | None) -> float | None:
-    return None if figure is None else round(figure, 4)

@@ -106,41 +106,27 @@ def region(soak: Soak, pool: Pool) -> None:
 # ---- faults ---------------------------------------------------------------------------
 
 
-def _children() -> list[int]:
-    found: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
-    return found
-
-
 def kill_a_worker(soak: Soak) -> None:
     """Kill a process of a pool: it must say so, or have been done before."""
     pool = soak.pools.get("processes") or gilx.pools.start("processes", 2)
     soak.pools["processes"] = pool
     gilx.run("triad", pool=pool, size=7)
-    victims = _children()
+    tasks = Path("/proc/self/task").glob("*/children")
+    victims = [int(pid) for task in tasks for pid in task.read_text().split()]
     if not victims:
         return
-    killer = threading.Timer(
-        soak.draw.random() * 0.01,
-        os.kill,
-        (soak.draw.choice(victims), signal.SIGKILL),
-    )
+    victim = soak.draw.choice(victims)
+    delay = soak.draw.random() * 0.01
+    killer = threading.Timer(delay, os.kill, (victim, signal.SIGKILL))
     killer.start()
-    reported = False
-    for _ in range(200):
-        try:
+    try:
+        for _ in range(200):
             region(soak, pool)
-        except BrokenExecutor:
-            reported = True
-            break
-    killer.join()
-    if not reported:
-        try:
-            region(soak, pool)
-            soak.losses.append("a killed worker was not reported")
-        except BrokenExecutor:
-            pass
+        killer.join()
+        region(soak, pool)
+        soak.losses.append("a killed worker was not reported")
+    except BrokenExecutor:
+        killer.join()
     soak.forget(pool)
 
 

@@ -6,6 +6,7 @@ as JSON and shown in the docs alike.
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Mapping  # noqa: TC003 - JSON is read by annotations
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 from gilx.rendering.text_table import format_table
 from gilx.speedup.statistics import RunningMedian, log_ratios, median_interval
+from gilx.system.environment import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "Figure",
@@ -26,7 +28,7 @@ __all__ = [
     "geometric_mean",
     "judged",
     "ratio",
-    "table",
+    "run_script",
     "typical",
 ]
 
@@ -74,6 +76,13 @@ class Measured:
     """Of each figure that can't be had here, why."""
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
     """Seconds of each arm, in the order of the blocks."""
+
+    def text(self) -> str:
+        """Return the figures as a table, and the reasons for those that are missing."""
+        cells = [(one.name, one.text(), one.between(), one.note) for one in self.figures]
+        lines = [format_table(("figure", "median", "interval", ""), cells, right=(1,))]
+        lines += [f"not measured: {what}: {why}" for what, why in self.missing.items()]
+        return "\n".join(lines)
 
 
 def ratio(
@@ -143,10 +152,33 @@ def judged(figure: Figure, wanted: float, *, at_most: bool) -> Outcome:
     return "not met" if high < wanted else "can't tell"
 
 
-def table(figures: Iterable[Figure]) -> str:
-    """Return figures as a table for a terminal."""
-    return format_table(
-        ("figure", "median", "interval", ""),
-        [(one.name, one.text(), one.between(), one.note) for one in figures],
-        right=(1,),
-    )
+def run_script(
+    doc: str,
+    measure: Callable[..., Measured],
+    kernels: Sequence[str] = (),
+    **options: int,
+) -> None:
+    """Measure as the command line says, and print it.
+
+    Parameters
+    ----------
+    doc : str
+        The script's docstring.
+    measure : callable
+        Function that takes the name of a kernel, or an empty one, and the options.
+    kernels : sequence of str
+        Kernels to measure, unless the command line names others.
+    **options : int
+        Options with their defaults.
+
+    """
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    if kernels:
+        parser.add_argument("kernels", nargs="*", default=kernels)
+    for name, default in options.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    words = vars(parser.parse_args())
+    print(describe())
+    for subject in words.pop("kernels", ("",)):
+        print(f"\n{subject}" if subject else "")
+        print(measure(subject, **words).text(), flush=True)

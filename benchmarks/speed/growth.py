@@ -13,14 +13,13 @@ times.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from figures import Figure, Measured, ratio, table
+from figures import Measured, ratio, run_script
 from memory import free_memory
 
 from gilx import kernels
@@ -28,7 +27,6 @@ from gilx.errors import ArgumentError
 from gilx.pools import SerialPool
 from gilx.pools.run import regions, run_all
 from gilx.speedup.blocks import calls_needed, interleaved, samples_of
-from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["in_memory", "largest_size", "measure"]
 
 TIMES = 100
-BLOCKS, QUICK = 6, 1  # six are what an interval needs
+FULL, QUICK = 6, 1  # blocks: six are what an interval needs
 # How the work grows with the size, and how what is in memory does, where not as 1.
 _WORK = {"mandelbrot": 2, "nbody": 2, "matmul": 3, "heat": 2}
 _MEMORY = {"mandelbrot": 2, "matmul": 2, "heat": 2}
@@ -49,28 +47,9 @@ _MAKING = 2.0
 _SECONDS = 0.15
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("kernels", nargs="*", default=list(kernels.names()))
-    parser.add_argument("--blocks", type=int, default=BLOCKS)
-    parser.add_argument("--times", type=int, default=TIMES)
-    options = parser.parse_args()
-    print(describe(), "\n")
-    figures: list[Figure] = []
-    for name in options.kernels:
-        measured = timed(kernels.get(name), options.blocks, options.times)
-        figures += [replace(f, name=f"{name}: {f.name}") for f in measured.figures]
-    print(table(figures))
-
-
-def measure(subject: str, *, quick: bool = False) -> Measured:
-    """Measure a kernel for the suite."""
-    return timed(kernels.get(subject), QUICK if quick else BLOCKS, TIMES)
-
-
-def timed(kernel: Kernel, blocks: int, times: int) -> Measured:
+def measure(subject: str, blocks: int, times: int = TIMES) -> Measured:
     """Compare a problem of so many times the work with the default."""
+    kernel = kernels.get(subject)
     free = free_memory()
     if free is None:
         why = "the system does not say how much memory is free"
@@ -167,4 +146,4 @@ def _bytes(count: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(__doc__, measure, kernels.names(), blocks=FULL, times=TIMES)

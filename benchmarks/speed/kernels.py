@@ -15,29 +15,25 @@ another instruction set than the best.
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import one_thread  # noqa: F401 - before NumPy is loaded
-from figures import Measured, ratio, table, typical
+from figures import Measured, ratio, run_script, typical
 from peers import LIBRARIES, peers
 
 from gilx import kernels
 from gilx.pools import SerialPool
 from gilx.pools.run import regions, run_all
 from gilx.speedup.blocks import interleaved, samples_of
-from gilx.system.environment import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from gilx.kernels.kernel import Kernel
+    from collections.abc import Callable
 
 __all__ = ["measure"]
 
-BLOCKS, QUICK = 21, 7
+FULL, QUICK = 21, 7  # blocks
 # What the references work on: bound by memory, they must meet the same arrays.
 _REFERENCES = {"histogram": ("python",), "triad": ("python",), "heat": ("python",)}
 _LIBRARIES = tuple(library for library, _ in LIBRARIES.values())
@@ -52,40 +48,14 @@ _VARIANTS = (
 )
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("kernels", nargs="*", default=list(kernels.names()))
-    parser.add_argument("--blocks", type=int, default=BLOCKS)
-    options = parser.parse_args()
-    print(describe(), "\n")
-    for name in options.kernels:
-        kernel = kernels.get(name)
-        measured = timed(kernel, kernel.variants, (*_PEERS, *_VARIANTS), options.blocks)
-        print(f"{name}, one thread")
-        print(table(measured.figures))
-        for what, why in measured.missing.items():
-            print(f"{what}: {why}")
-        print()
-
-
-def measure(subject: str, *, quick: bool = False) -> Measured:
-    """Measure a kernel for the suite: what releases the GIL, and the peers."""
-    variants = ("c-nogil", "cython-nogil")
-    blocks = QUICK if quick else BLOCKS
-    return timed(kernels.get(subject), variants, _PEERS, blocks)
-
-
-def timed(
-    kernel: Kernel,
-    variants: Sequence[str],
-    pairs: Sequence[tuple[str, str]],
-    blocks: int,
-) -> Measured:
+def measure(subject: str, blocks: int, *, every_variant: bool = False) -> Measured:
     """Time variants of a kernel and its peers in one run of so many blocks.
 
-    Of the pairs, those are compared whose first and second were timed.
+    The variants are those that release the GIL, or all of them.
     """
+    kernel = kernels.get(subject)
+    variants = kernel.variants if every_variant else ("c-nogil", "cython-nogil")
+    pairs = [*_PEERS, *(_VARIANTS if every_variant else ())]
     large = kernel.problem()
     # The references are slow: they work on a small problem, and rates are compared.
     slow = _REFERENCES.get(kernel.name, ("python", "numpy"))
@@ -127,4 +97,6 @@ def timed(
 
 
 if __name__ == "__main__":
-    main()
+    run_script(
+        __doc__, partial(measure, every_variant=True), kernels.names(), blocks=FULL
+    )

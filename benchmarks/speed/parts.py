@@ -22,7 +22,8 @@ class Part:
     """One kind of comparison. A piece of it is measured in a process of its own."""
 
     module: str
-    """Its script, whose ``measure(subject, quick=...)`` measures a piece."""
+    """Its script, whose ``measure(subject, FULL)`` or ``measure(subject, QUICK)``
+    measures a piece."""
     title: str
     what: str
     """What is compared."""
@@ -139,7 +140,6 @@ def chosen_pieces(words: Iterable[str] | None) -> list[tuple[str, str]]:
 
 def measure(part: str, subject: str, *, quick: bool) -> Measured:
     """Measure a piece, here and now."""
-    found: Measured = importlib.import_module(PARTS[part].module).measure(
-        subject, quick=quick
-    )
-    return found
+    script = importlib.import_module(PARTS[part].module)
+    measured: Measured = script.measure(subject, script.QUICK if quick else script.FULL)
+    return measured

@@ -11,7 +11,7 @@ from parts import PARTS
 from gilx.formatting import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from figures import Figure
     from parts import Part
@@ -69,8 +69,17 @@ def page(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _filled(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, break_on_hyphens=False, break_long_words=False)
+def _filled(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        *(text, _WIDTH),
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def _bullets(texts: Iterable[str]) -> str:
+    return "\n".join(_filled(f"* {text}", "  ") for text in texts)
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -95,23 +104,11 @@ def _machine(results: Results) -> str:
     doubts = sorted({doubt for piece in results.pieces for doubt in piece.doubts})
     text = _table(("", ""), lines)
     if doubts:
-        text += "\n\nWhat makes figures doubtful:\n\n" + "\n".join(
-            textwrap.fill(
-                f"* {doubt} ({', '.join(_pieces_with(results, doubt))})",
-                _WIDTH,
-                subsequent_indent="  ",
-            )
+        text += "\n\nWhat makes figures doubtful:\n\n" + _bullets(
+            f"{doubt} ({', '.join(p.name for p in results.pieces if doubt in p.doubts)})"
             for doubt in doubts
         )
     return text
-
-
-def _pieces_with(results: Results, doubt: str) -> list[str]:
-    return [
-        ":".join(word for word in (piece.part, piece.subject) if word)
-        for piece in results.pieces
-        if doubt in piece.doubts
-    ]
 
 
 def _goals(results: Results) -> str:
@@ -122,13 +119,8 @@ def _ahead(results: Results) -> str:
     found = ahead(results)
     if not found:
         return "Nowhere, as far as was measured."
-    return "\n".join(
-        textwrap.fill(
-            f"* {one.what}, {one.figure.text()} ({one.figure.between()}). {one.reason}",
-            _WIDTH,
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-        )
+    return _bullets(
+        f"{one.what}, {one.figure.text()} ({one.figure.between()}). {one.reason}"
         for one in found
     )
 

@@ -13,7 +13,6 @@ least.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import shutil
 import subprocess
@@ -28,14 +27,13 @@ from statistics import median
 from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
-from figures import Figure, Measured, ratio, table, typical
+from figures import Figure, Measured, ratio, run_script, typical
 
 import gilx
 from gilx import kernels, pools
 from gilx.errors import ArgumentError
 from gilx.pools.run import regions
 from gilx.speedup.blocks import interleaved, samples_of
-from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["measure"]
 
-BLOCKS, QUICK = 41, 7
+FULL, QUICK = 41, 7  # blocks
 REGIONS = 200
 WORKERS = 2
 PEER = "ThreadPoolExecutor"
@@ -54,31 +52,12 @@ _NOWHERE = 1
 _PARK_SECONDS = 0.02
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--blocks", type=int, default=BLOCKS)
-    parser.add_argument("--regions", type=int, default=REGIONS)
-    options = parser.parse_args()
-    print(describe(), "\n")
-    measured = timed(options.blocks, options.regions)
-    print(table(measured.figures))
-    for name, why in measured.missing.items():
-        print(f"not timed: {name}: {why}")
-
-
-def measure(subject: str = "", *, quick: bool = False) -> Measured:
-    """Measure for the suite; there is one subject."""
-    del subject
-    return timed(QUICK if quick else BLOCKS, REGIONS)
-
-
-def timed(blocks: int, count: int) -> Measured:
+def measure(_subject: str, blocks: int, regions: int = REGIONS) -> Measured:
     """Time so many regions of each kind in each of so many blocks, then those in C."""
     missing: dict[str, str] = {}
     with ExitStack() as stack:
         once = gilx_arms(stack, missing) | peer_arms(stack, missing)
-        arms = {name: partial(sample, each, count) for name, each in once.items()}
+        arms = {name: partial(sample, each, regions) for name, each in once.items()}
         samples = samples_of(islice(interleaved(arms), blocks))
     order = sorted(samples, key=lambda name: median(samples[name]))
     figures = [
@@ -215,4 +194,4 @@ def peer_arms(
 
 
 if __name__ == "__main__":
-    main()
+    run_script(__doc__, measure, blocks=FULL, regions=REGIONS)

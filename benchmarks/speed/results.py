@@ -110,6 +110,11 @@ class Piece:
     doubts: tuple[str, ...] = ()
     """What the conditions make doubtful, in words."""
 
+    @property
+    def name(self) -> str:
+        """What `--only` calls it."""
+        return f"{self.part}:{self.subject}".removesuffix(":")
+
 
 @dataclass(frozen=True)
 class Results(Record, schema="gilx.benchmarks"):

@@ -13,7 +13,6 @@ pytest is loaded.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import subprocess
 import sys
@@ -25,37 +24,21 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from figures import Measured, difference, table
+from figures import Measured, difference, run_script
 
 from gilx.speedup.blocks import interleaved, samples_of
-from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["measure"]
 
-BLOCKS, QUICK = 41, 9
+FULL, QUICK = 41, 9  # blocks
 _NOTHING = ("-c", "pass")
 _TESTS = "def test_nothing():\n    pass\n"
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--blocks", type=int, default=BLOCKS)
-    options = parser.parse_args()
-    print(describe(), "\n")
-    print(table(timed(options.blocks).figures))
-
-
-def measure(subject: str = "", *, quick: bool = False) -> Measured:
-    """Measure for the suite; there is one subject."""
-    del subject
-    return timed(QUICK if quick else BLOCKS)
-
-
-def timed(blocks: int) -> Measured:
+def measure(_subject: str, blocks: int) -> Measured:
     """Time everything in one run of so many blocks."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "test_nothing.py").write_text(_TESTS, "utf-8")
@@ -106,4 +89,4 @@ def _run(words: tuple[str, ...], folder: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(__doc__, measure, blocks=FULL)

@@ -25,7 +25,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from figures import table
 from goals import HEAD, rows, status
 from parts import PARTS, chosen_pieces, measure
 from performance_page import page
@@ -128,9 +127,7 @@ def _run(options: argparse.Namespace) -> int:
             failed = True
             print(f"{name}: not measured: {one_line(error)}", file=sys.stderr)
             continue
-        print(table(piece.measured.figures))
-        for what, why in piece.measured.missing.items():
-            print(f"not measured: {what}: {why}")
+        print(piece.measured.text())
         for doubt in piece.doubts:
             print(f"doubtful: {doubt}")
         print(f"took {duration(perf_counter() - begin)}\n", flush=True)

@@ -96,30 +96,29 @@ def vandalize(thing: Any, draw: Random) -> None:
             thing.cancel()
 
 
-class Index:
+class Conversion:
+    """What a conversion to a number does, and gives or raises."""
+
+    def __init__(self, result: object, around: Surroundings) -> None:
+        self.result, self.around = result, around
+
+    def convert(self) -> Any:
+        self.around.act()
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+class Index(Conversion):
     """An object with `__index__`."""
 
-    def __init__(self, result: object, around: Surroundings) -> None:
-        self.result, self.around = result, around
-
-    def __index__(self) -> Any:
-        self.around.act()
-        if isinstance(self.result, BaseException):
-            raise self.result
-        return self.result
+    __index__ = Conversion.convert
 
 
-class Float:
+class Float(Conversion):
     """An object with `__float__`."""
 
-    def __init__(self, result: object, around: Surroundings) -> None:
-        self.result, self.around = result, around
-
-    def __float__(self) -> Any:
-        self.around.act()
-        if isinstance(self.result, BaseException):
-            raise self.result
-        return self.result
+    __float__ = Conversion.convert
 
 
 class Pretender:
@@ -180,37 +179,28 @@ _EDGES = [
 
 def integer(draw: Random, good: int, around: Surroundings) -> Any:
     """Return something in the place of a whole number."""
-    near: Any = good + draw.choice((0, 0, 1, -1, 7))
-    choices: list[Callable[[], Any]] = [
-        lambda: near,
-        lambda: draw.choice(_EDGES),
-        lambda: draw.choice(_EDGES),
-        lambda: Index(near, around),
-        lambda: Index(draw.choice(_EDGES), around),
-        lambda: Index(draw.choice([None, 1.5, "1", HostileError()]), around),
-        lambda: np.int64(max(-(2**63), min(near, 2**63 - 1))),
-        lambda: np.array(7),
-        lambda: Number(1),
-        lambda: float(draw.choice((0, 1, math.nan, math.inf))),
-        lambda: bool(near),
+    near = good + draw.choice((0, 0, 1, -1, 7))
+    edge = draw.choice(_EDGES)
+    bad = draw.choice([None, 1.5, "1", HostileError()])
+    choices: list[Any] = [
+        *(near, edge, edge, Index(near, around), Index(edge, around), Index(bad, around)),
+        *(np.int64(max(-(2**63), min(near, 2**63 - 1))), np.array(7), Number(1)),
+        *(float(draw.choice((0, 1, math.nan, math.inf))), bool(near)),
     ]
-    return draw.choice(choices)()
+    return draw.choice(choices)
 
 
 def real(draw: Random, good: float, around: Surroundings) -> Any:
     """Return something in the place of a real number."""
     edges = (0.0, -0.0, math.nan, math.inf, -math.inf, 5e-324, -1e308, 1e308, 2.0**63)
-    choices: list[Callable[[], Any]] = [
-        lambda: good,
-        lambda: draw.choice(edges),
-        lambda: draw.choice(edges),
-        lambda: draw.choice(_EDGES),
-        lambda: np.float32(0.5),
-        lambda: Float(draw.choice([good, math.nan, None, "1", HostileError()]), around),
-        lambda: Index(draw.choice([1, 10**400, HostileError()]), around),
-        lambda: draw.choice([1j, "1", b"1", None]),
+    edge = draw.choice(edges)
+    choices: list[Any] = [
+        *(good, edge, edge, draw.choice(_EDGES), np.float32(0.5)),
+        Float(draw.choice([good, math.nan, None, "1", HostileError()]), around),
+        Index(draw.choice([1, 10**400, HostileError()]), around),
+        draw.choice([1j, "1", b"1", None]),
     ]
-    return draw.choice(choices)()
+    return draw.choice(choices)
 
 
 def is_array(given: object) -> TypeGuard[Array]:
@@ -411,19 +401,12 @@ _BUFFERS: list[Callable[[Random, Array, Surroundings], Any]] = [
 
 def any_value(draw: Random, around: Surroundings) -> Any:
     """Return something that nobody should pass here."""
-    choices: list[Callable[[], Any]] = [
-        lambda: None,
-        lambda: draw.choice(_EDGES),
-        lambda: draw.choice(("", "start", "\0", "\ud800", "x" * 1000, b"", b"\xff")),
-        list,
-        lambda: [1.0, 2.0],
-        lambda: draw.choice((int, type, object, sys, len, ...)),
-        lambda: Pretender(draw.choice((np.ndarray, int, bytes, type(None)))),
-        lambda: Index(1, around),
-        lambda: Float(1.0, around),
-        lambda: math.nan,
-        lambda: (1, 2, 3),
-        lambda: {"a": 1},
-        lambda: np.zeros(3),
+    choices: list[Any] = [
+        *(None, [], [1.0, 2.0], math.nan, (1, 2, 3), {"a": 1}, np.zeros(3)),
+        draw.choice(_EDGES),
+        draw.choice(("", "start", "\0", "\ud800", "x" * 1000, b"", b"\xff")),
+        draw.choice((int, type, object, sys, len, ...)),
+        Pretender(draw.choice((np.ndarray, int, bytes, type(None)))),
+        *(Index(1, around), Float(1.0, around)),
     ]
-    return draw.choice(choices)()
+    return draw.choice(choices)

@@ -21,7 +21,7 @@ def test_nothing_is_found(subject: str, calls: int) -> None:
 def test_every_compiled_kernel_is_fuzzed() -> None:
     import gilx
 
-    names = {point.name for point in compiled.entry_points()}
+    names = {point.__name__ for point in compiled.entry_points()}
     for kernel in gilx.kernels.names():
         assert {f"{kernel}_gil", f"{kernel}_nogil"} <= names
     assert {

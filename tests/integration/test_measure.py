@@ -214,18 +214,6 @@ def test_setup_comes_before_every_sample() -> None:
     assert row.comparison.blocks == 3
 
 
-def test_null_finds_no_difference() -> None:
-    for _ in range(5):
-        row = one(measure(digest, null=True, blocks=9))
-        assert row.null
-        assert row.losses == ()
-        # One interval in twenty misses, so five in a row do not.
-        if row.speedup.interval[0] <= 1 <= row.speedup.interval[1]:
-            assert "no difference" in row.reading
-            return
-    pytest.fail(str(row))
-
-
 def test_without_a_number_of_blocks_the_interval_is_right_at_any_time() -> None:
     # It ends long before the budget does, but on a very busy machine.
     row = one(gilx.measure(digest, workers=2, repeat=1, budget=20, precision=0.5))

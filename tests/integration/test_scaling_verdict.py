@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from gilx import ckernels, testing
+from gilx import ckernels
 from gilx.errors import ArgumentError, WatchUnavailableError
-from gilx.system.environment import usable_cpus
-from gilx.testing import ReleaseEvidence, ScalingEvidence, Verdict, release_verdict
+from gilx.testing import ScalingEvidence, Verdict, release_verdict
 from gilx.testing.scaling_verdict import judge_scaling, not_scaled
 from tests.markers import needs_no_gil, needs_two_cpus, needs_watch
 
@@ -43,21 +42,6 @@ def test_what_holds_the_gil_never_passes() -> None:
     if found.outcome == "fail" and not scaling(found).comparison.blocks:
         assert "one call alone holds the GIL for" in found.reason
         assert "Py_BEGIN_ALLOW_THREADS" in found.advice
-
-
-_lock = threading.Lock()
-
-
-def in_turns() -> None:
-    """Release the GIL, one thread at a time."""
-    with _lock:
-        COMPUTE()
-
-
-@pytest.mark.slow
-@needs_two_cpus
-def test_a_lock_of_its_own_never_passes() -> None:
-    assert judge_scaling(in_turns, budget=4).outcome != "pass"
 
 
 @pytest.mark.slow
@@ -206,19 +190,6 @@ def test_scaling_without_a_gil() -> None:
     found = judge_scaling(partial(ckernels.spin, 1_000_000, 0, 20_000_000), budget=6)
     assert found.outcome != "fail"
     assert scaling(found).release is None
-
-
-@pytest.mark.slow
-@needs_watch
-@needs_two_cpus
-def test_what_the_watch_saw_is_part_of_it() -> None:
-    found = judge_scaling(time.sleep, 0.01, budget=3)
-    assert isinstance(scaling(found).release, ReleaseEvidence)
-
-
-def test_assert_scales_is_the_same_judge() -> None:
-    with pytest.raises(testing.Inconclusive, match="workers need as many CPUs"):
-        testing.assert_scales(COMPUTE, workers=usable_cpus() + 1)
 
 
 def test_what_should_not_be_timed_is_not_called() -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx._compat import gil_enabled
-from gilx.errors import ArgumentError
 from gilx.system import conditions
 from gilx.system.cgroups import Throttling
 from gilx.system.conditions import Conditions, Snapshot, Ticks, between, snapshot
@@ -153,9 +152,3 @@ def test_why_there_is_a_gil(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_warnings_are_shown() -> None:
     with pytest.warns(UserWarning, match="elsewhere"), conditions.noting_gil_warnings():
         warnings.warn("elsewhere", UserWarning, stacklevel=1)
-
-
-def test_bad_files() -> None:
-    text = between(BEFORE, BEFORE).to_json()
-    with pytest.raises(ArgumentError, match=r"text\.steal: expected float, got 'x'"):
-        Conditions.from_json(text.replace('"steal": null', '"steal": "x"'))

@@ -13,6 +13,7 @@ from gilx._compat import gil_enabled
 from gilx.system import environment
 from gilx.system.cgroups import Throttling, cgroup_cpus, throttling
 from gilx.system.cpus import cpus_here
+from tests.unit.test_conditions import tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +23,8 @@ V1 = "31 1 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
 
 
 def machine(root: Path, mounts: str, groups: str, files: dict[str, str]) -> Path:
-    (root / "proc/self").mkdir(parents=True)
-    (root / "proc/self/mountinfo").write_text(mounts)
-    (root / "proc/self/cgroup").write_text(groups)
-    for name, text in files.items():
-        path = root / "sys/fs/cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    tree(root / "proc/self", {"mountinfo": mounts, "cgroup": groups})
+    tree(root / "sys/fs/cgroup", files)
     return root
 
 
@@ -76,14 +72,6 @@ def test_describe_is_one_line() -> None:
     assert "\n" not in text
     assert "CPython" in text
     assert "GIL o" in text
-
-
-def tree(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
 
 
 def test_an_environment_comes_back_from_json() -> None:

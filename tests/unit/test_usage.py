@@ -119,18 +119,9 @@ def test_json_and_back() -> None:
     unknown = usage_of(sums(40, 960, own=Ratio(*[0.0] * 8)))
     assert json.loads(unknown.to_json())["held"] is None
     assert gilx.GilUsage.from_json(unknown.to_json()) == unknown
-    for text, words in [
-        ("nonsense", "text: expected JSON"),
-        ("[]", "text: expected JSON of schema gilx.usage, version 1"),
-        ('{"schema": "gilx.usage", "version": 2}', "version 2; a newer gilx wrote it"),
-        ('{"schema": "gilx.usage", "version": 1}', "text: expected a field 'held', got"),
-        (
-            usage.to_json().replace('"result": null', '"result": 3'),
-            "text.result: expected null, got 3",
-        ),
-    ]:
-        with pytest.raises(ArgumentError, match=words):
-            gilx.GilUsage.from_json(text)
+    text = usage.to_json().replace('"result": null', '"result": 3')
+    with pytest.raises(ArgumentError, match=r"text\.result: expected null, got 3"):
+        gilx.GilUsage.from_json(text)
 
 
 def ratio_of(slices: list[float]) -> Ratio:

@@ -7,12 +7,12 @@ import io
 import json
 import re
 import sys
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import gilx
 from tests.command import run_program
 from tests.markers import needs, needs_watch
+from tests.page_parser import Page
 
 from .interface import (
     ROOT,
@@ -29,38 +29,14 @@ if TYPE_CHECKING:
     from .conftest import Watched
 
 
-class Page(HTMLParser):
-    """The words and the addresses of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self.tags: set[str] = set()
-        self.addresses: list[str] = []
-        self._code = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self._code = tag in ("script", "style")
-        self.addresses += [str(value) for name, value in attrs if name in ("src", "href")]
-
-    def handle_endtag(self, tag: str) -> None:
-        del tag
-        self._code = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._code:
-            self.words.append(data)
-
-
 def assert_page(text: str, *words: str) -> None:
     """Assert that a page stands alone, draws something, and has these words."""
     assert text.startswith("<!doctype html>")
     page = Page(text)
-    assert {"table", "figure", "script", "style"} <= page.tags
-    assert all(address.startswith(("#", "data:")) for address in page.addresses)
-    shown = " ".join(" ".join(page.words).split())
+    assert all(map(page.tags, ("table", "figure", "script", "style")))
+    addresses = page.values("src") + page.values("href")
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    shown = " ".join(page.words.split())
     for word in words:
         assert word in shown
 
