@@ -234,10 +234,7 @@ class _Listener:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show them."""
-        told = self._config.stash[_told]
-        if told:
-            from gilx.pytest_plugin.summary import lines, title  # noqa: PLC0415 - likewise
+        if told := self._config.stash[_told]:
+            from gilx.pytest_plugin.summary import show  # noqa: PLC0415 - likewise
 
-            terminalreporter.section(title(told))
-            for line in lines(told):
-                terminalreporter.write_line(line)
+            show(terminalreporter, told)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gilx.files import save_text
 from gilx.formatting import duration
+from gilx.pytest_plugin.declarations import setting
 from gilx.records import encode
 from gilx.system.environment import Environment
 from gilx.testing import Verdict
@@ -19,36 +21,46 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["lines", "save", "title"]
+__all__ = ["save", "show"]
 
 _SCHEMA = "gilx.verdicts"
 _VERSION = 1
 _WIDTH = 90
 
 
-def title(told: Sequence[tuple[str, str]]) -> str:
-    """Return the section's title: how many there are of which outcome."""
-    outcomes = [Verdict.from_json(text).outcome for _, text in told]
-    parts = [
-        f"{outcomes.count(outcome)} {word}"
+def show(reporter: pytest.TerminalReporter, told: Sequence[tuple[str, str]]) -> None:
+    """Write each test's verdict with its figures, and a warning if none is conclusive."""
+    verdicts = [(test, Verdict.from_json(text)) for test, text in told]
+    counts: Counter[str] = Counter(verdict.outcome for _, verdict in verdicts)
+    title = ", ".join(
+        f"{counts[outcome]} {word}"
         for outcome, word in (
             ("fail", "failed"),
             ("inconclusive", "inconclusive"),
             ("pass", "passed"),
         )
-        if outcome in outcomes
-    ]
-    return f"gilx: {', '.join(parts)}"
+        if outcome in counts
+    )
+    reporter.section(f"gilx: {title}")
+    for test, verdict in verdicts:
+        for line in _lines(test, verdict):
+            reporter.write_line(line)
+    if set(counts) == {"inconclusive"}:
+        every = (
+            "the only verdict is" if len(told) == 1 else f"all {len(told)} verdicts are"
+        )
+        reporter.section(
+            f"gilx: nothing was checked: {every} inconclusive", red=True, bold=True
+        )
+        if setting(reporter.config, "inconclusive") != "fail":
+            reporter.write_line("--gilx-inconclusive=fail makes such tests fail.")
 
 
-def lines(told: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """Return each test's verdict with its figures, as lines."""
-    for test, text in told:
-        verdict = Verdict.from_json(text)
-        yield f"{verdict.outcome}: {test} ({verdict.what}, {duration(verdict.seconds)})"
-        yield from _wrapped(f"{verdict.target}: {verdict.reason}")
-        for note in verdict.notes:
-            yield from _wrapped(f"note: {note}")
+def _lines(test: str, verdict: Verdict) -> Iterator[str]:
+    yield f"{verdict.outcome}: {test} ({verdict.what}, {duration(verdict.seconds)})"
+    yield from _wrapped(f"{verdict.target}: {verdict.reason}")
+    for note in verdict.notes:
+        yield from _wrapped(f"note: {note}")
 
 
 def _wrapped(words: str) -> Iterator[str]:

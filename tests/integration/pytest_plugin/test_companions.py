@@ -42,6 +42,20 @@ def test_xdist(pytester: pytest.Pytester) -> None:
 
 
 @needs("xdist")
+def test_run_without_a_conclusive_verdict_says_so_once_under_xdist(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(FIXTURE.format(outcome="inconclusive"))
+    done = pytester.runpytest_subprocess("-n2", "-q")
+    done.assert_outcomes(skipped=3)
+    done.stdout.fnmatch_lines(
+        ["*= gilx: nothing was checked: all 3 verdicts are inconclusive =*"]
+    )
+    assert str(done.stdout).count("nothing was checked") == 1
+
+
+@needs("xdist")
 def test_wrong_markers_under_xdist(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         "import pytest\n@pytest.mark.scales(x=1)\ndef test_it(): raise SystemExit\n"
