@@ -1,6 +1,9 @@
 """The extension modules; everything else about the package is in pyproject.toml.
 
-Three switches, all environment variables, for those who work on gilx itself:
+``GILX_PURE=1``, an environment variable, leaves them all out: the wheel is then one for
+every system (``py3-none-any``), and neither a compiler nor Cython is needed.
+
+Three others are for those who work on gilx itself:
 
 * ``GILX_SANITIZE=address,undefined``: build with these sanitizers (gcc, clang);
 * ``GILX_WERROR=1``: treat compiler warnings in gilx's own C as errors;
@@ -12,10 +15,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+PURE = os.environ.get("GILX_PURE", "") == "1"
 SANITIZE = os.environ.get("GILX_SANITIZE", "")
 COVERAGE = os.environ.get("GILX_COVERAGE", "") == "1"
 WERROR = os.environ.get("GILX_WERROR", "") == "1"
@@ -72,7 +75,10 @@ class ClangBuild(build_ext):
         if sys.platform == "win32":
             clang = shutil.which("clang-cl")
             if clang is None:
-                raise SystemExit("gilx is built by clang-cl on Windows: none is on PATH")
+                raise SystemExit(
+                    "gilx is built by clang-cl on Windows: none is on PATH; GILX_PURE=1"
+                    " leaves out what is compiled"
+                )
             self.compiler.initialize()
             self.compiler.cc = clang
         super().build_extensions()
@@ -83,56 +89,65 @@ WARN = [] if sys.platform == "win32" else ["-Wall", "-Wextra", "-Wconversion"]
 if WERROR:
     WARN += ["-Werror"]
 
-# The watch reads the GIL's state in ways that were tried on Linux only.
-WATCH = [
-    Extension(
-        "gilx.sampling._sampler",
-        sources=[
-            "csrc/python/sampler_module.c",
-            "csrc/python/integer_argument.c",
-            "csrc/python/real_argument.c",
-            *sorted(str(path) for path in Path("csrc/sampler").glob("*.c")),
-        ],
-        depends=HEADERS,
-        extra_compile_args=COMPILE + WARN,
-        extra_link_args=LINK,
-    )
-]
 
-setup(
-    ext_modules=cythonize(  # type: ignore[no-untyped-call] # Cython is untyped
-        [
+def extensions() -> list[Extension]:
+    """Return the modules to compile."""
+    from Cython.Build import cythonize  # noqa: PLC0415 - not needed for a pure wheel
+
+    modules = [
+        Extension(
+            "gilx.ckernels",
+            sources=[
+                "csrc/python/ckernels_module.c",
+                "csrc/python/counter_type.c",
+                "csrc/python/increment_functions.c",
+                "csrc/python/instruction_set.c",
+                "csrc/python/spin_functions.c",
+                "csrc/python/test_functions.c",
+                "csrc/python/team_type.c",
+                *BINDINGS,
+                *sorted(str(path) for path in Path("csrc/kernels").glob("*.c")),
+                *sorted(str(path) for path in Path("csrc/team").glob("*.c")),
+            ],
+            depends=HEADERS,
+            extra_compile_args=COMPILE + WARN,
+            extra_link_args=LINK,
+        ),
+        Extension(
+            "gilx.cykernels",
+            sources=["src/gilx/cykernels.pyx", *BINDINGS],
+            depends=[*HEADERS, *sorted(str(p) for p in Path("src").rglob("*.pxi"))],
+            include_dirs=["csrc/python"],
+            extra_compile_args=COMPILE,
+            extra_link_args=LINK,
+        ),
+    ]
+    if sys.platform == "linux":
+        # The watch reads the GIL's state in ways that were tried on Linux only.
+        modules.append(
             Extension(
-                "gilx.ckernels",
+                "gilx.sampling._sampler",
                 sources=[
-                    "csrc/python/ckernels_module.c",
-                    "csrc/python/counter_type.c",
-                    "csrc/python/increment_functions.c",
-                    "csrc/python/instruction_set.c",
-                    "csrc/python/spin_functions.c",
-                    "csrc/python/test_functions.c",
-                    "csrc/python/team_type.c",
-                    *BINDINGS,
-                    *sorted(str(path) for path in Path("csrc/kernels").glob("*.c")),
-                    *sorted(str(path) for path in Path("csrc/team").glob("*.c")),
+                    "csrc/python/sampler_module.c",
+                    "csrc/python/integer_argument.c",
+                    "csrc/python/real_argument.c",
+                    *sorted(str(path) for path in Path("csrc/sampler").glob("*.c")),
                 ],
                 depends=HEADERS,
                 extra_compile_args=COMPILE + WARN,
                 extra_link_args=LINK,
-            ),
-            Extension(
-                "gilx.cykernels",
-                sources=["src/gilx/cykernels.pyx", *BINDINGS],
-                depends=[*HEADERS, *sorted(str(p) for p in Path("src").rglob("*.pxi"))],
-                include_dirs=["csrc/python"],
-                extra_compile_args=COMPILE,
-                extra_link_args=LINK,
-            ),
-            *(WATCH if sys.platform == "linux" else []),
-        ],
+            )
+        )
+    compiled: list[Extension] = cythonize(  # type: ignore[no-untyped-call] # untyped
+        modules,
         build_dir="build",
         emit_linenums=COVERAGE,  # so that counts are of lines of Cython
         force=COVERAGE,  # what was made without them would do, to its eyes
-    ),
+    )
+    return compiled
+
+
+setup(
+    ext_modules=[] if PURE else extensions(),
     cmdclass={"build_ext": ClangBuild},
 )

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 # gilx itself does not read the stub, since tools that bundle programs leave stubs out.
 _NAMES = {
     "gilx.errors": (
-        "ArgumentError MissingExtraError NoGilError"
+        "ArgumentError MissingExtraError NoGilError NotCompiledError"
         " WatchUnavailableError WorkersUnavailableError WrongResultError"
     ),
     "gilx.estimate": "Estimate",

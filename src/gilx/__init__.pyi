@@ -5,6 +5,7 @@ from gilx import testing as testing
 from gilx.errors import ArgumentError as ArgumentError
 from gilx.errors import MissingExtraError as MissingExtraError
 from gilx.errors import NoGilError as NoGilError
+from gilx.errors import NotCompiledError as NotCompiledError
 from gilx.errors import WatchUnavailableError as WatchUnavailableError
 from gilx.errors import WorkersUnavailableError as WorkersUnavailableError
 from gilx.errors import WrongResultError as WrongResultError

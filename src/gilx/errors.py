@@ -17,6 +17,7 @@ __all__ = [
     "ArgumentError",
     "MissingExtraError",
     "NoGilError",
+    "NotCompiledError",
     "WatchUnavailableError",
     "WorkersUnavailableError",
     "WrongResultError",
@@ -64,6 +65,19 @@ class WorkersUnavailableError(RuntimeError):
 
 class NoGilError(WatchUnavailableError):
     """The interpreter runs without a GIL, so that there is nothing to watch."""
+
+
+class NotCompiledError(WatchUnavailableError, ImportError):
+    """The compiled parts of gilx are needed, and are not installed.
+
+    They are missing where gilx was installed from its pure-Python wheel.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "gilx's compiled parts, which this needs, are not installed here: its wheels"
+            " for CPython on Linux have them"
+        )
 
 
 def shown(given: object) -> str:

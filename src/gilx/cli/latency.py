@@ -8,6 +8,7 @@ from gilx.cli.file_options import add_json, check_json, print_or_save
 from gilx.cli.option_types import number, whole_numbers
 from gilx.cli.reserved_output import output_for
 from gilx.cli.target import add_target, find_target
+from gilx.errors import NotCompiledError
 from gilx.sampling.latency import latency
 from gilx.sampling.release_costs import release_costs
 
@@ -53,8 +54,14 @@ def run(options: argparse.Namespace) -> int:
         period=options.period,
         budget=options.budget,
     )
-    text = (
-        "" if options.json == "-" else f"{found}\n\nOn this machine:\n{release_costs()}"
-    )
+    text = "" if options.json == "-" else f"{found}\n\n{_costs()}"
     print_or_save(text, found.to_json(), options.json, output)
     return 0
+
+
+def _costs() -> str:
+    """Return what a release costs on this machine, or why that is not known."""
+    try:
+        return f"On this machine:\n{release_costs()}"
+    except NotCompiledError as error:
+        return f"The costs of a release are unknown: {error}."

@@ -118,7 +118,10 @@ class Kernel(ABC):
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The names of its variants, references first."""
+        """The names of its variants, references first.
+
+        Compiled ones are among them even where they are not installed.
+        """
         return ("python", *(("numpy",) if self.numpy else ()), *_COMPILED)
 
     def function(self, variant: str) -> Callable[..., Any]:
@@ -139,6 +142,8 @@ class Kernel(ABC):
         ------
         ArgumentError
             This kernel has no such variant; the message lists those it has.
+        NotCompiledError
+            It is a compiled one, and gilx was installed without its compiled parts.
 
         """
         one_of("variant", variant, self.variants)
@@ -165,6 +170,8 @@ class Kernel(ABC):
         ------
         ArgumentError
             This kernel has no such variant; the message lists those it has.
+        NotCompiledError
+            It is a compiled one, and gilx was installed without its compiled parts.
 
         """
         return Variant(self.name, name, self.function(name), name in _COMPILED, self)

@@ -69,6 +69,8 @@ def get(name: str) -> type[Pool]:
     ------
     ArgumentError
         There is none, or not on this system; the message says which there are.
+    NotCompiledError
+        It needs compiled parts of gilx that are not installed.
 
     """
     home = one_of("pool", name, _POOLS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from gilx.ckernels import NativeTeam
 from gilx.errors import ArgumentError
 from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.pool import Pool
@@ -34,6 +33,8 @@ class NativePool(Pool):
     survives_fork = True
 
     def __init__(self, workers: int) -> None:
+        from gilx.ckernels import NativeTeam  # noqa: PLC0415 - not in every installation
+
         super().__init__(workers)
         # Who spins where there are too few CPUs takes one from who works.
         self._team = NativeTeam(workers, SPIN_NS if workers <= usable_cpus() else 0)

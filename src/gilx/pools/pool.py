@@ -8,10 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from gilx import kernels
-from gilx.ckernels import Counter
-from gilx.errors import ArgumentError, at_least, number_of_workers, one_of
+from gilx.errors import (
+    ArgumentError,
+    NotCompiledError,
+    at_least,
+    number_of_workers,
+    one_of,
+)
 from gilx.kernels.kernel import split_evenly
 from gilx.pools.resource_usage import accounting
+
+try:
+    from gilx.ckernels import Counter
+except NotCompiledError:  # pools that run without it have no memory to share
+    from gilx.pools.python_counter import (  # type: ignore[assignment]
+        PythonCounter as Counter,
+    )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -132,6 +132,9 @@ def run(
     ------
     ArgumentError
         An argument is not as described; the message names it and what is valid.
+    NotCompiledError
+        The variant or the pool is compiled, and gilx was installed without its compiled
+        parts.
     RuntimeError
         The pool was closed.
 
@@ -149,7 +152,8 @@ def run(
         brought = pools.ExecutorPool(pool, workers)
         return _run_on(brought, chosen.problem(size, seed), variant, schedule, grain)
     # Everything is checked before any worker is started.
-    pools.get(pool).check_variant(one_of("variant", variant, chosen.variants))
+    chosen.function(variant)
+    pools.get(pool).check_variant(variant)
     one_of("schedule", schedule, SCHEDULES)
     problem = chosen.problem(size, seed)
     with pools.start(pool, workers) as started:

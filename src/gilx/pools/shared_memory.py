@@ -8,8 +8,6 @@ from io import FileIO
 from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
-from gilx.ckernels import Counter
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -85,6 +83,8 @@ def counter_slots(descriptor: int, workers: int) -> list[memoryview]:
 
     The descriptor may be -1, for memory that only this process sees.
     """
+    from gilx.ckernels import Counter  # noqa: PLC0415 - not in every installation
+
     memory = memoryview(mmap(descriptor, workers * Counter.MEMORY_SIZE))
     return [
         memory[worker * Counter.MEMORY_SIZE :][: Counter.MEMORY_SIZE]

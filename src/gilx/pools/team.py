@@ -6,7 +6,6 @@ import ctypes
 import re
 from typing import TYPE_CHECKING, Any, Self
 
-from gilx.ckernels import NativeTeam
 from gilx.errors import ArgumentError, at_least, number_between, number_of_workers
 from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.native import SPIN_NS
@@ -134,10 +133,14 @@ class Team:
         An argument is not as described; the message names it.
     OSError
         The system refused a thread; none is left running.
+    NotCompiledError
+        gilx was installed without its compiled parts.
 
     """
 
     def __init__(self, workers: int | None = None, *, spin: float | None = None) -> None:
+        from gilx.ckernels import NativeTeam  # noqa: PLC0415 - not in every installation
+
         cpus = usable_cpus()
         self.workers: int = cpus if workers is None else number_of_workers(workers)
         if spin is None:

@@ -24,6 +24,7 @@ _ALL = 0.95  # a hold fraction, or a share of the ceiling, that is said to be al
 _LITTLE = 0.1  # of a worker: losses below that are not spoken of
 _NO_SPEEDUP = 1.2
 _PROCESSES_PAY = 1.2  # the speedup of processes from which on they are advised
+_SCALES = "scales: the workers run side by side"
 _WIDE = 0.25  # half-widths of intervals, relative, above which nothing is said
 
 
@@ -169,7 +170,15 @@ def _of_many(row: ReportRow) -> str:
         return "too few blocks to tell: a longer budget, or shorter calls, would"
     if math.log(max(high, 1e-9) / max(low, 1e-9)) / 2 > _WIDE:
         return "too noisy to tell: the machine's speed changes by more than is compared"
+    if not row.losses:
+        unknown = "does not fully scale; the reason is unknown without a ceiling"
+        return _SCALES if _scales(row) else unknown
     return _limit(row)
+
+
+def _scales(row: ReportRow) -> bool:
+    """Return whether hardly anything is missing to the number of workers."""
+    return row.workers - row.speedup.value <= max(_LITTLE, 0.05 * row.workers)
 
 
 def _of_null(row: ReportRow) -> str:
@@ -186,10 +195,9 @@ def _of_null(row: ReportRow) -> str:
 
 def _limit(row: ReportRow) -> str:
     """Return what limits a row of which something can be told."""
-    main = max(row.losses, key=lambda loss: loss.amount, default=None)
-    scales = row.workers - row.speedup.value <= max(_LITTLE, 0.05 * row.workers)
-    if scales or main is None or main.amount < _LITTLE:
-        return "scales: the workers run side by side"
+    main = max(row.losses, key=lambda loss: loss.amount)
+    if _scales(row) or main.amount < _LITTLE:
+        return _SCALES
     if main.cause == "GIL":
         return _of_the_gil(row)
     # The ceiling was as low: then it is not for want of parallel calls.

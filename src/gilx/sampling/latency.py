@@ -54,7 +54,7 @@ class LatencyRow:
     on how often the GIL changed hands. None where the system does not tell."""
     echoes: float | None
     """Datagrams sent to an echo server on the loopback and received back, a second. None
-    where there is no loopback, or it was not asked for."""
+    where there is no loopback, on Windows, or if it was not asked for."""
     stall_p50: float | None
     """Median time that a stop of all threads took (a garbage collection), in seconds, on
     a free-threaded build with the GIL off; None with a GIL."""
@@ -317,7 +317,8 @@ while True:
 @contextmanager
 def _echo_peer(*, wanted: bool) -> Iterator[socket.socket | None]:
     """Yield a socket whose datagrams come back; None where there can't be one."""
-    if not wanted or not sys.executable:
+    # On Windows the server can't wait for its standard input and a socket at once.
+    if not wanted or not sys.executable or sys.platform == "win32":
         yield None
         return
     with (

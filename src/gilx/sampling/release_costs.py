@@ -12,7 +12,6 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from gilx._compat import gil_enabled
-from gilx.ckernels import spin
 from gilx.errors import above_zero, at_least, real_at_least
 from gilx.estimate import Estimate
 from gilx.formatting import duration
@@ -127,8 +126,12 @@ def release_costs(
     ------
     ArgumentError
         An argument is not as described; the message names it.
+    NotCompiledError
+        gilx was installed without its compiled parts.
 
     """
+    from gilx.ckernels import spin  # noqa: PLC0415 - not in every installation
+
     hold = real_at_least("hold", hold, 1e-6)
     rounds = at_least("rounds", rounds, 1)
     budget = above_zero("budget", budget)
@@ -162,6 +165,8 @@ def _all_of(rounds: Sequence[float]) -> Estimate:
 
 def _handover(hold: float) -> float:
     """Return how long the GIL stays unused between holds, on average."""
+    from gilx.ckernels import spin  # noqa: PLC0415 - not in every installation
+
     # The shortest sleep lasts some 60 us, with a late wake 100: while one thread holds
     # and one waits, so many others may be asleep.
     threads = 2 + min(30, math.ceil(100e-6 / hold))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from gilx.ckernels import spin
 from gilx.errors import number_between
 from gilx.sampling.watch import COST, watch
 
@@ -145,6 +144,8 @@ def selftest(
 
 
 def _rhythms(total: int) -> list[tuple[str, Callable[[], KnownHold]]]:
+    from gilx.ckernels import spin  # noqa: PLC0415 - not in every installation
+
     def spinning(hold: int, release: int, released: str) -> KnownHold:
         done = spin(
             hold, release, total, released="sleep" if released == "sleep" else "spin"

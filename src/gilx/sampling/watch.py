@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import time
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gilx._compat import all_threads
-from gilx.errors import ArgumentError, WatchUnavailableError, number_between
+from gilx.errors import ArgumentError, number_between
 from gilx.formatting import printable
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.ratio_interval import Ratio
@@ -45,14 +44,6 @@ def _stop_all() -> None:
         one.stop()
 
 
-def _module() -> Any:  # noqa: ANN401 - the module, where there is one
-    if sys.platform != "linux":
-        raise WatchUnavailableError("the GIL watch works on Linux only")
-    from gilx.sampling import _sampler  # noqa: PLC0415 - not built elsewhere
-
-    return _sampler
-
-
 def backend() -> tuple[str, str]:
     """Return how this interpreter's GIL is found, and how memory is read.
 
@@ -69,8 +60,9 @@ def backend() -> tuple[str, str]:
         There is none.
 
     """
-    ways: tuple[str, str] = _module().backend()
-    return ways
+    from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
+
+    return _sampler.backend()
 
 
 def watch(*, cost: float = COST, reference: bool = False) -> Watch:
@@ -99,7 +91,8 @@ def watch(*, cost: float = COST, reference: bool = False) -> Watch:
         An argument is not as described.
     WatchUnavailableError
         On entry: the GIL can't be watched here; the message says why. NoGilError, one
-        kind of it, if this Python runs without a GIL.
+        kind of it, if this Python runs without a GIL; NotCompiledError, another, if gilx
+        was installed without its compiled parts.
 
     """
     cost = number_between("cost", cost, 0, 0.5, above=True)
@@ -128,14 +121,15 @@ class Watch:
     def __enter__(self) -> Watch:
         if self._sampler is not None or self._figures is not None:
             raise RuntimeError("a watch can be entered once only")
-        module = _module()
-        sampler: Sampler = module.Sampler(
+        from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
+
+        sampler = _sampler.Sampler(
             self._cost,
             reference=self._reference,
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
         )
-        self._backend, _ = module.backend()
+        self._backend, _ = _sampler.backend()
         self._names = _Names()
         self._process = os.getpid()
         self._cpu = time.process_time()

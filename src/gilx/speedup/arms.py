@@ -8,10 +8,12 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Self
 
+from gilx.errors import NotCompiledError
 from gilx.pools import SerialPool
 from gilx.speedup.blocks import interleaved
 from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.ceilings import computing
+from gilx.speedup.comparison import NO_CEILING
 from gilx.speedup.timings import Sample, take_sample
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class Arms:
         """What the ceiling is; empty if there is none."""
         self.reason: str = ""
         """Why the ceiling is other work; empty if it is not."""
+        self.missing: str = ""
+        """Why there are no native threads to compare with; empty if there are."""
         self._target, self._placed, self._pool = target, target.placed(pool), pool
         self._serial = SerialPool()
         self._has_ceiling = ceiling
@@ -59,6 +63,8 @@ class Arms:
                 self._ceiling = self._target.ceiling(self._pool.workers)
             except NoProcessesError as error:
                 self.reason = str(error)
+            except NotCompiledError as error:
+                self.missing = str(error)
         return self
 
     def __exit__(
@@ -109,17 +115,14 @@ class Arms:
         with ExitStack() as stack:
             others: list[Ceiling] = []
             if self._has_ceiling:
-                ceiling = self._ceiling
-                if ceiling is None:
-                    ceiling = computing(self._pool.workers, seconds)
-                    stack.callback(ceiling.close)
-                self.kind = ceiling.kind
-                others.append(ceiling)
-                arms |= ceiling.arms("ceiling", repeat)
-            if control:
-                others.append(computing(self._pool.workers, seconds * CONTROL))
-                stack.callback(others[-1].close)
-                arms |= others[-1].arms("control", 1)
+                self.kind = NO_CEILING
+                if ceiling := self._ceiling or self._computing(stack, seconds):
+                    self.kind = ceiling.kind
+                    others.append(ceiling)
+                    arms |= ceiling.arms("ceiling", repeat)
+            if control and (other := self._computing(stack, seconds * CONTROL)):
+                others.append(other)
+                arms |= other.arms("control", 1)
 
             def settle() -> None:
                 self._pool.settle()
@@ -137,6 +140,16 @@ class Arms:
                 self._ceiling.close()
                 self._ceiling = None
                 raise
+
+    def _computing(self, stack: ExitStack, seconds: float) -> Ceiling | None:
+        """Return threads that only compute, None if they are not installed."""
+        try:
+            threads = computing(self._pool.workers, seconds)
+        except NotCompiledError as error:
+            self.missing = str(error)
+            return None
+        stack.callback(threads.close)
+        return threads
 
     def empty_region(self) -> float:
         """Return how long a region takes in which nothing is done, in seconds."""

@@ -57,6 +57,11 @@ class NativeCeiling:
     once : bool
         Whether to compute it once, whatever M is.
 
+    Raises
+    ------
+    NotCompiledError
+        gilx was installed without its compiled parts.
+
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from gilx.speedup.losses import NO_COSTS, KnownCosts, Loss, LossMedians
 from gilx.speedup.statistics import RunningMedian
 from gilx.speedup.timings import Sample, own_threads
 
-Block = Mapping[str, Sample]
+lock = Mapping[str, Sample]
 """One sample of each arm, taken close together: of "serial" and "parallel", which do the
 same work; if they are timed, of "ceiling" and "control", which can have a serial run of
 their own ("ceiling serial", "control serial"); and of single calls ("single serial",
@@ -22,6 +22,9 @@ their own ("ceiling serial", "control serial"); and of single calls ("single ser
 
 SAME_CALLS = "the same calls in processes"
 """The kind of a ceiling whose CPU time is that of the calls themselves."""
+
+NO_CEILING = "none"
+"""Instead of the kind of a ceiling where nothing that could be one was available."""
 
 _MOST_STOLEN = 0.05
 _MOST_WAIT = 0.6  # of the workers' time: then little is left to see overlap in
@@ -58,7 +61,8 @@ class Comparison:
     ceiling: Estimate
     """The speedup that the machine achieved in the same blocks."""
     ceiling_kind: str
-    """What the ceiling was; empty where there was none."""
+    """What the ceiling was, ``none`` if nothing that could be one was available; empty
+    where no ceiling was wanted."""
     ceiling_fraction: Estimate
     """Speedup over ceiling."""
     ceiling_fraction_without_waits: Estimate

@@ -118,6 +118,8 @@ def grain(
     ArgumentError
         An argument is not as described, or an item takes so long that the budget is too
         small; the message says what would do.
+    NotCompiledError
+        gilx was installed without its compiled parts.
     BaseException
         Whatever the callable raised.
 
@@ -133,6 +135,7 @@ def grain(
             f"{'items' if work.problem is None else 'size'}: expected an item for each"
             f" of {workers} workers, got {work.whole.items}"
         )
+    price = release_costs(rounds=3)
     before = snapshot()
     with pools.start(pool, workers) as started, SerialPool() as alone:
         work = work.placed(started)
@@ -147,7 +150,6 @@ def grain(
     rows = tuple(_row(size, made, workers) for size in grains)
     regions = [block["parallel", 0] for block in made]
     found = _smallest(rows)
-    price = release_costs(rounds=3)
     return Grain(
         target=work.whole.variant.target,
         variant=None if work.problem is None else work.whole.variant.name,

@@ -86,7 +86,7 @@ def targets_of(
                 f" {names!r}"
             )
         for name in names:
-            one_of("variants", name, target.variants)
+            target.function(one_of("variants", name, target.variants))
         sizes = {
             name: target.python_size if name == "python" and size is None else size
             for name in names

@@ -73,7 +73,7 @@ class ReportRow:
 
     @property
     def ceiling_kind(self) -> str:
-        """What the ceiling was; empty where there was none."""
+        """What the ceiling was; see `Comparison.ceiling_kind`."""
         return self.comparison.ceiling_kind
 
     @property

@@ -31,7 +31,7 @@ class RowChange:
         if before.ceiling_kind != after.ceiling_kind:
             return "unknown"
         then, now = before.ceiling_fraction, after.ceiling_fraction
-        if not before.ceiling_kind:
+        if not then.known:
             then, now = before.speedup, after.speedup
         if not (then.bounded and now.bounded):
             return "unknown"

@@ -78,6 +78,7 @@ class RowMeter:
         self._where = where
         self._notes: list[str] = []
         self._serial = SerialPool()
+        self._without_native = False
         self._blocks = options.blocks  # None: as many as it takes
         self._repeat = 1
 
@@ -119,6 +120,9 @@ class RowMeter:
                     pass  # the next blocks are beside another ceiling
         if arms.reason:
             self._notes.append(f"no ceiling by processes: {arms.reason}")
+        if arms.missing:
+            self._notes.append(f"no native threads to compare with: {arms.missing}")
+            self._without_native = True
         return self._row(comparison, arms.kind, first)
 
     # ---- how much to do ----------------------------------------------------------------
@@ -281,6 +285,8 @@ class RowMeter:
         """Return the verdict of the rules that `gilx.testing.assert_scales` has."""
         if self._options.null or self._workers == 1:
             return None
+        if self._without_native:
+            return "inconclusive"
         # Where a check would not judge, neither is it judged here.
         if self._workers > usable_cpus() or self._call_seconds(comparison) < TOO_SHORT:
             return "inconclusive"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from contextlib import closing, suppress
 from itertools import islice
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx._compat import gil_enabled
 from gilx.errors import (
+    NotCompiledError,
     WatchUnavailableError,
     WorkersUnavailableError,
     above_zero,
@@ -144,16 +146,11 @@ class _Judge:
 
     def verdict(self) -> Verdict:
         """Judge it."""
-        workers, cpus = self._workers, usable_cpus()
-        if workers > cpus:
+        if obstacle := self._obstacle():
             # What is wrong with the call is not hidden by a skip.
             with raising(self._call.name):
                 self._first = self._call.timed(1)
-            return self._end(
-                "inconclusive",
-                f"{workers} workers need as many CPUs, and this process may use"
-                f" {cpus} only",
-            )
+            return self._end("inconclusive", obstacle)
         if (held := self._held()) is not None:
             return held
         each = self._call_seconds()
@@ -182,7 +179,7 @@ class _Judge:
         with (
             raising(self._call.name),
             AsItself(),
-            start("threads", workers) as pool,
+            start("threads", self._workers) as pool,
             Arms(target, pool) as arms,
         ):
             longer = self._sample(arms, calls, each, last=more == calls)
@@ -192,6 +189,20 @@ class _Judge:
         if arms.reason:
             self._notes.append(f"the ceiling is other work, no processes: {arms.reason}")
         return self._decided()
+
+    def _obstacle(self) -> str:
+        """Return why nothing can be judged here; empty if something can."""
+        cpus = usable_cpus()
+        if self._workers > cpus:
+            return (
+                f"{self._workers} workers need as many CPUs, and this process may use"
+                f" {cpus} only"
+            )
+        try:
+            importlib.import_module("gilx.ckernels")
+        except NotCompiledError as error:
+            return str(error)
+        return ""
 
     def _held(self) -> Verdict | None:
         """Watch calls alone; return a verdict if they hold the GIL for too long."""

@@ -1,0 +1,8 @@
+"""Stand-in for the kernels in Cython.
+
+Python loads it only if the compiled module of this name is not installed.
+"""
+
+from gilx.errors import NotCompiledError
+
+raise NotCompiledError

@@ -1,0 +1,50 @@
+"""A `sitecustomize` by which Python looks like that of another operating system.
+
+Tests copy this file under that name. ``GILX_TEST_SYSTEM`` is what `sys.platform` says; of
+the standard library, most of what that system lacks is removed. It still has ``/proc``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+# Their code for another system would need modules that are not there.
+LOADED_BEFORE = (
+    *("multiprocessing.connection", "multiprocessing.spawn", "numpy", "selectors"),
+    *("socket", "subprocess", "tempfile"),
+)
+NOT_ON_MACOS = {
+    "os": ("sched_getaffinity", "sched_setaffinity", "memfd_create", "posix_fallocate"),
+    "resource": ("RUSAGE_THREAD",),
+}
+NOT_ON_WINDOWS = {
+    "os": (
+        *NOT_ON_MACOS["os"],
+        *("fork", "getloadavg", "pread", "register_at_fork", "sysconf", "O_ASYNC"),
+    ),
+    "select": ("poll",),
+    "signal": ("pthread_sigmask", "SIG_BLOCK", "SIG_SETMASK", "SIG_UNBLOCK"),
+    "socket": ("AF_UNIX", "recv_fds", "send_fds"),
+}
+NO_MODULES_ON_WINDOWS = ("fcntl", "grp", "pwd", "resource", "termios")
+
+
+def become(system: str) -> None:
+    """Make the running interpreter look like that of another system."""
+    for name in LOADED_BEFORE:
+        importlib.import_module(name)
+    windows = system == "win32"
+    for name, missing in (NOT_ON_WINDOWS if windows else NOT_ON_MACOS).items():
+        module = importlib.import_module(name)
+        for attribute in missing:
+            if hasattr(module, attribute):
+                delattr(module, attribute)
+    for name in NO_MODULES_ON_WINDOWS if windows else ():
+        sys.modules[name] = None  # type: ignore[assignment] # which makes it an ImportError
+    sys.platform = system
+
+
+if __name__ == "sitecustomize" and "GILX_TEST_SYSTEM" in os.environ:
+    become(os.environ["GILX_TEST_SYSTEM"])
