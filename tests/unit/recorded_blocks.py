@@ -206,6 +206,7 @@ class _RecordedArms:
     """Stands in for the arms of a check: its blocks were made long ago."""
 
     reason = ""
+    missing = ""
 
     def __init__(self, trial: Trial, most: int | None = None) -> None:
         self.kind = trial.ceiling_kind

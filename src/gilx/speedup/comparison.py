@@ -14,7 +14,7 @@ from gilx.speedup.losses import NO_COSTS, KnownCosts, Loss, LossMedians
 from gilx.speedup.statistics import RunningMedian
 from gilx.speedup.timings import Sample, own_threads
 
-lock = Mapping[str, Sample]
+Block = Mapping[str, Sample]
 """One sample of each arm, taken close together: of "serial" and "parallel", which do the
 same work; if they are timed, of "ceiling" and "control", which can have a serial run of
 their own ("ceiling serial", "control serial"); and of single calls ("single serial",
