@@ -222,6 +222,40 @@ def distributions(session: nox.Session) -> None:
         if ".debug_" in ask(session, "readelf", "-S", str(module)):
             session.error(f"{module} has debug information")
     use_without_compiler(session)
+    check_pure_wheel(session, wheel)
+
+
+def check_pure_wheel(session: nox.Session, compiled: Path) -> None:
+    """Build the wheel for systems without compiled parts, and test what it installs."""
+    session.install("pip", "setuptools>=77.0.3")
+    # Neither a compiler nor Cython is needed.
+    session.run("uv", "pip", "uninstall", "-q", "Cython")
+    folder = empty_folder(session, "wheels")
+    session.run(
+        "python", "-m", "build", "-q", "--wheel", "--no-isolation", "-x",
+        "-o", str(folder), str(unpack(session)),
+        env={"GILX_PURE": "1", "PATH": session.bin},
+    )  # fmt: skip
+    (pure,) = folder.glob("gilx-*-py3-none-any.whl")
+    session.run("twine", "check", "--strict", str(pure))
+    session.run("check-wheel-contents", str(pure))
+    shutil.copy(compiled, folder)
+    for expected, options in [
+        (compiled, []),
+        (pure, ["--platform=macosx_14_0_arm64"]),
+        (pure, ["--platform=win_amd64"]),
+        (pure, ["--python-version=3.99"]),
+    ]:
+        chosen = empty_folder(session, "chosen")
+        session.run(
+            "pip", "download", "-q", "--no-index", "--no-deps", "--only-binary=:all:",
+            "-f", str(folder), "-d", str(chosen), *options, "gilx",
+        )  # fmt: skip
+        if [path.name for path in chosen.iterdir()] != [expected.name]:
+            session.error(f"expected {expected.name} for {options}")
+    session.run("uv", "pip", "uninstall", "-q", "gilx")
+    session.install("--only-binary=:all:", f"{pure}[test]")
+    run_pytest(session, ["tests/integration/test_without_compiled_parts.py"], ALL)
 
 
 # Tests on the Pythons that gilx supports

@@ -39,6 +39,12 @@ MOST_CALLS = 2**31 - 1
 """More calls in a row would not end."""
 
 
+_NOT_COMPILED = (
+    "gilx's compiled parts, which this needs, are not installed here: its wheels for"
+    " CPython on Linux have them"
+)
+
+
 class ArgumentError(ValueError):
     """An argument of a gilx function is not one that it can use.
 
@@ -73,11 +79,8 @@ class NotCompiledError(WatchUnavailableError, ImportError):
     They are missing where gilx was installed from its pure-Python wheel.
     """
 
-    def __init__(self) -> None:
-        super().__init__(
-            "gilx's compiled parts, which this needs, are not installed here: its wheels"
-            " for CPython on Linux have them"
-        )
+    def __init__(self, message: str = _NOT_COMPILED) -> None:
+        super().__init__(message)
 
 
 def shown(given: object) -> str:

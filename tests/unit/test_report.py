@@ -11,6 +11,7 @@ import pytest
 
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
+from gilx.speedup.comparison import NO_CEILING
 from gilx.speedup.losses import Loss
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.report_comparison import compare
@@ -36,6 +37,13 @@ CONDITIONS = Conditions(
     native_threads=(),
     thread_settings=(),
 )
+WITHOUT_CEILING: dict[str, Any] = {
+    "ceiling_kind": NO_CEILING,
+    "ceiling": Estimate.unknown(),
+    "ceiling_fraction": Estimate.unknown(),
+    "losses": (),
+    "held": 0.0,
+}
 REPORT = Report((ROW,), Environment.here(), CONDITIONS, 0.02, 10.0)
 
 
@@ -75,6 +83,14 @@ def loses(name: str, **changes: Any) -> ReportRow:
         (loses("GIL", speedup=Estimate(1.05, 0.5, 2.0)), "too noisy to tell"),
         (changed(ROW, workers=1), "one worker: shows what the pool costs"),
         (changed(ROW, ceiling_kind=""), "compared with itself, it differs: by chance"),
+        (
+            changed(ROW, **WITHOUT_CEILING),
+            "does not fully scale; the reason is unknown without a ceiling",
+        ),
+        (
+            changed(ROW, **WITHOUT_CEILING, speedup=Estimate(1.96, 1.95, 1.97)),
+            "scales: the workers run side by side",
+        ),
     ],
 )
 def test_plain_words(row: ReportRow, words: str) -> None:
@@ -224,4 +240,22 @@ def test_rows_are_compared_by_the_same_ceiling(
 ) -> None:
     after = replace(REPORT, rows=(changed(ROW, **changes),))
     [change] = compare(REPORT, after)
+    assert change.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("speedup", "verdict"),
+    [
+        (Estimate(1.05, 1.04, 1.06), "no difference"),
+        (Estimate(1.5, 1.4, 1.6), "better"),
+        (Estimate(0.5, 0.4, 0.6), "worse"),
+    ],
+)
+def test_rows_without_a_ceiling_are_compared_by_their_speedups(
+    speedup: Estimate, verdict: str
+) -> None:
+    before = replace(REPORT, rows=(changed(ROW, **WITHOUT_CEILING),))
+    after = replace(REPORT, rows=(changed(ROW, **WITHOUT_CEILING, speedup=speedup),))
+    assert not before.rows[0].null
+    [change] = compare(before, after)
     assert change.verdict == verdict
