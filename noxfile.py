@@ -348,7 +348,7 @@ def neighbours(session: nox.Session) -> None:
         "pytest-cov", "pytest-run-parallel", "pytest-xdist", "scipy",
     )  # fmt: skip
     integration = [
-        "tests/integration/test_executors.py",
+        "tests/integration/test_every_pool.py",
         "tests/integration/pytest_plugin/test_companions.py",
         "tests/integration/pytest_plugin/test_tracing.py",
         *NEIGHBOURS,

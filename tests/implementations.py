@@ -1,14 +1,20 @@
-"""Compiled implementations of the kernels, and problems that are small enough for all."""
+"""Compiled implementations of the kernels, and problems that are small or endless."""
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+import gilx
+from gilx.pools.run import regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
+
+    from gilx.pools import Pool, Region
 
 
 @dataclass(frozen=True)
@@ -51,3 +57,21 @@ SMALL = {
     "heat": 23,
     "levenshtein": 9,
 }
+
+
+@cache
+def one_worker(kernel: str) -> gilx.RunResult:
+    """Return a small run by one worker, whose result was checked."""
+    result = gilx.run(kernel, pool="serial", size=SMALL[kernel])
+    assert result.workers == 1
+    result.problem.check(result.problem.out)
+    return result
+
+
+def endless(pool: Pool, variant: str = "c-nogil", most: int = 2**31 - 1) -> Region:
+    """Return a region of two items, each of which would take many seconds."""
+    problem = pool.place(gilx.kernels.get("mandelbrot").problem(2))
+    re, im, _ = problem.inputs
+    re[:] = im[:] = 0
+    [region] = regions(replace(problem, inputs=(re, im, most)), variant=variant)
+    return region

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ import startup  # noqa: E402
 import suite  # noqa: E402
 from performance_page import page  # noqa: E402
 from results import Machine, Piece, Results  # noqa: E402
+from tests.command import run_python  # noqa: E402
 
 import gilx  # noqa: E402
 from gilx.errors import ArgumentError  # noqa: E402
@@ -352,18 +352,13 @@ def test_bad_arguments(
 
 
 def test_a_file_of_other_figures_is_not_gone_on_with(
-    full: Results,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    full: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "results.json"
     values = json.loads(full.to_json())
     values["machine"]["compiler"] = "another one"
     file.write_text(json.dumps(values))
-    for words, message in (
-        (["--quick"], "expected a quick run"),
-        ([], "compiler: "),
-    ):
+    for words, message in ((["--quick"], "expected a quick run"), ([], "compiler: ")):
         with pytest.raises(SystemExit):
             suite.main(["--json", str(file), *words])
         assert message in capsys.readouterr().err
@@ -422,13 +417,7 @@ def test_a_piece_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "results.json"
     script = ROOT / "benchmarks" / "speed" / "suite.py"
     chosen = ("--quick", "--only", "scaling:montecarlo")
-    done = subprocess.run(
-        [sys.executable, script, *chosen, "--json", file],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    done = run_python(script, *chosen, "--json", file)
     # Of nine kernels nothing is known.
     assert done.returncode & 8, done.stdout + done.stderr
     [piece] = Results.from_json(file.read_text()).pieces
@@ -453,12 +442,7 @@ def test_growth_of_a_problem() -> None:
 def test_the_command_loads_no_numpy() -> None:
     """Or parts could not say any more how many threads its libraries have."""
     code = "import suite, sys; sys.exit('numpy' in sys.modules)"
-    subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT / "benchmarks" / "speed",
-        check=True,
-        timeout=60,
-    )
+    run_python("-c", code, cwd=ROOT / "benchmarks" / "speed", check=True)
 
 
 # ---- parts -----------------------------------------------------------------------------

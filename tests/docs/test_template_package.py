@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
 
+from tests.command import run_python
 from tests.markers import needs_c_compiler
 
 TEMPLATE = Path(__file__).parents[2] / "examples" / "your_extension"
@@ -44,14 +43,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     copy, installed = place / "your_extension", place / "installed"
     shutil.copytree(TEMPLATE, copy)
     words = ["pip", "install", "--no-build-isolation", "--no-deps", "--no-index"]
-    done = subprocess.run(
-        [sys.executable, "-m", *words, "--target", installed, copy],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_python("-m", *words, "--target", installed, copy, check=True)
     return copy, {**os.environ, "PYTHONPATH": str(installed)}
 
 
@@ -60,15 +52,8 @@ def run_tests(
 ) -> tuple[str, dict[str, int]]:
     """Return the output of the package's tests, and the number of each outcome."""
     copy, environment = template
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=copy,
-        env=environment,
-        timeout=110,
-    )
+    options = ("-m", "pytest", "-p", "no:cacheprovider")
+    done = run_python(*options, *words, cwd=copy, env=environment, timeout=110)
     counts = re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout)
     return done.stdout, {word: int(count) for count, word in counts}
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import gilx
+from tests.command import run_program, run_python
 from tests.markers import needs_gcc
 
 CSRC = Path(__file__).parents[2] / "csrc"
@@ -19,25 +19,14 @@ WITHOUT_PYTHON = [
 ]
 
 
-def python(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-
-
 @needs_gcc
 @pytest.mark.any_python
 @pytest.mark.parametrize("source", WITHOUT_PYTHON, ids=lambda path: path.stem)
 def test_kernels_and_sampler_do_not_use_python(source: Path, tmp_path: Path) -> None:
     compiled = tmp_path / "compiled.o"
-    subprocess.run(
-        ["gcc", "-std=c11", "-O0", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-c",
-         source, "-o", compiled],
-        check=True,
-    )  # fmt: skip
-    names = subprocess.run(
-        ["nm", compiled], capture_output=True, text=True, check=True
-    ).stdout.split()
+    words = ("-std=c11", "-O0", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-c")
+    run_program("gcc", *words, source, "-o", compiled, check=True)
+    names = run_program("nm", compiled, check=True).stdout.split()
     assert any(name.startswith("gilx_") for name in names)
     assert not [name for name in names if name.lstrip("_").startswith("Py")]
 
@@ -48,10 +37,11 @@ def test_every_kernel_has_a_source_file() -> None:
 
 
 def test_importing_gilx_loads_nothing_heavy() -> None:
-    done = python(
+    done = run_python(
+        "-c",
         "import sys, gilx; print(sorted(m for m in sys.modules"
         " if m.partition('.')[0] in ('numpy', 'concurrent', 'argparse', 'threading', 'typing')"
-        " or m.startswith('gilx.')))"
+        " or m.startswith('gilx.')))",
     )
     assert done.stdout.strip() == "[]", done.stderr
 
@@ -104,16 +94,19 @@ def test_ckernels_works_in_a_subinterpreter() -> None:
         "assert histogram_nogil(b'aab', 3, out, take=Counter(0, 1)) == 1\n"
         "assert out[0, 97] == 2"
     )
-    done = python(IN_A_SUBINTERPRETER.format(module="ckernels", path=sys.path, code=code))
+    done = run_python(
+        "-c", IN_A_SUBINTERPRETER.format(module="ckernels", path=sys.path, code=code)
+    )
     assert done.stdout.strip() == "fine", done.stdout + done.stderr
 
 
 @needs_own_gil
 def test_cykernels_refuses_a_subinterpreter() -> None:
-    done = python(
+    done = run_python(
+        "-c",
         IN_A_SUBINTERPRETER.format(
             module="ckernels", path=sys.path, code="import gilx.cykernels"
-        )
+        ),
     )
     assert done.stdout.startswith("FAILED"), done.stdout + done.stderr
     assert "ImportError" in done.stdout
@@ -124,11 +117,12 @@ def test_cykernels_refuses_a_subinterpreter() -> None:
     not hasattr(sys, "_is_gil_enabled"), reason="needs Python 3.13 or newer"
 )
 def test_the_gil_stays_as_it_was() -> None:
-    done = python(
+    done = run_python(
+        "-c",
         "import sys; before = sys._is_gil_enabled();"
         "import gilx.ckernels, gilx.cykernels;"
         "import gilx.sampling.watch, gilx.sampling._sampler;"
-        "print(before == sys._is_gil_enabled())"
+        "print(before == sys._is_gil_enabled())",
     )
     assert done.stdout.strip() == "True", done.stderr
 

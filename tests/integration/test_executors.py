@@ -6,104 +6,20 @@ import os
 import signal
 import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import gilx
-from gilx.kernels.kernel import agree
 from gilx.pools import ExecutorPool
-from gilx.pools.run import regions, run_all
-from tests.implementations import SMALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
 
     from gilx.pools.pool import Schedule
 
 pytestmark = pytest.mark.concurrent_callers
-
-
-@contextmanager
-def loky() -> Iterator[Executor]:
-    module = pytest.importorskip("loky")
-    with module.ProcessPoolExecutor(2, timeout=60) as executor:
-        yield executor
-
-
-@contextmanager
-def dask() -> Iterator[Executor]:
-    module = pytest.importorskip("distributed")
-    with (
-        module.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-        ) as cluster,
-        module.Client(cluster) as client,
-        client.get_executor() as executor,
-    ):
-        yield executor
-
-
-EXECUTORS: dict[str, Callable[[], AbstractContextManager[Executor]]] = {
-    "ThreadPoolExecutor": partial(ThreadPoolExecutor, 2),
-    "ProcessPoolExecutor": partial(
-        ProcessPoolExecutor, 2, mp_context=get_context("spawn")
-    ),
-    "loky": loky,
-    "dask": dask,
-}
-
-
-@pytest.fixture(scope="module", params=EXECUTORS)
-def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    with EXECUTORS[request.param]() as started:
-        yield started
-
-
-@pytest.mark.parametrize("schedule", ["static", "dynamic"])
-def test_same_bits_as_serial(
-    kernel: gilx.kernels.Kernel, schedule: Schedule, executor: Executor
-) -> None:
-    size = SMALL[kernel.name]
-    for variant in kernel.variants[1:]:  # pure Python is slow, and no different here
-        options: dict[str, Any] = {"variant": variant, "schedule": schedule, "size": size}
-        result = gilx.run(kernel.name, pool=executor, workers=2, **options)
-        right = gilx.run(kernel.name, pool="serial", **options)
-        # References add in an order that may depend on how the items are split.
-        tolerance = kernel.tolerance if variant in ("python", "numpy") else 0
-        assert agree(result.value, right.value, tolerance), variant
-        assert result.pool == type(executor).__name__
-
-
-def test_no_items_and_fewer_than_workers(executor: Executor) -> None:
-    problem = gilx.kernels.get("histogram").problem(100)
-    data, block = problem.inputs
-    nothing = replace(problem, inputs=(data[:0], block), out=problem.out[:0])
-    with ExecutorPool(executor, 64) as pool:
-        assert run_all(pool, regions(nothing)) > 0
-        result = gilx.run("collatz", pool=pool, size=3)
-        result.problem.check(result.value, range(3))
-
-
-def test_an_exception_reaches_the_caller(executor: Executor) -> None:
-    problem = gilx.kernels.get("mandelbrot").problem(20)
-    [good] = regions(problem)
-    bad = replace(good, arguments=(*problem.inputs, problem.out[:, :5]))
-    pool = ExecutorPool(executor, 2)
-    for _ in range(2):
-        with pytest.raises(ValueError, match="out: expected shape"):
-            pool.run(bad)
-        assert pool.run(good) > 0
-    problem.check(problem.out)
 
 
 class Counting(Executor):

@@ -8,7 +8,7 @@ import pytest
 
 import gilx
 from gilx.speedup.grain_record import Grain
-from tests.command import CompletedProcess, run_gilx, run_here
+from tests.command import CompletedProcess, run_gilx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,21 +82,3 @@ def test_the_command(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert Grain.from_json(done.stdout).target == "mine:work"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("nope",), "gilx grain: kernel: expected one of mandelbrot"),
-        (("no.such:x",), "gilx grain: target: can't import 'no.such'"),
-        (("math:gcd",), "gilx grain: items: expected how many items"),
-        (("collatz", "--budget", "x"), "gilx grain: budget: expected a number, got 'x'"),
-    ],
-)
-def test_a_wrong_command_line_is_one_line(
-    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    done = run_here(capsys, "grain", *arguments)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert done.stderr.count("\n") == 1

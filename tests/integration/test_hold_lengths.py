@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import time
 
 import pytest
 
 import gilx
 from gilx import ckernels
+from tests.command import run_python
 from tests.markers import needs_gil, needs_linux
 
-pytestmark = [
-    pytest.mark.concurrent_callers,
-    needs_linux,
-]
+pytestmark = [pytest.mark.concurrent_callers, needs_linux]
 
 
 @needs_gil
@@ -65,15 +61,8 @@ print(usage.hold_length == usage.release_length == (0.0, usage.wall))
 print(str(usage).count("not resolved\\n"))
 """
     hidden = 'mount -t tmpfs none /proc && exec "$@"'
-    done = subprocess.run(
-        [
-            *("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", hidden),
-            *("sh", sys.executable, "-c", program),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    alone = ("unshare", "--user", "--map-root-user", "--mount")
+    done = run_python("-c", program, before=(*alone, "sh", "-c", hidden, "sh"))
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip(f"/proc can't be hidden: {done.stderr}")
     assert done.stdout == "True\n2\n", done.stderr

@@ -6,10 +6,8 @@ import gc
 import importlib
 import importlib.util
 import os
-import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +15,14 @@ import numpy as np
 import pytest
 
 import gilx
-from gilx.kernels.kernel import agree
 from gilx.pools import InterpreterPool
 from gilx.pools.run import regions, run_all
-from tests.command import run_python
-from tests.implementations import SMALL
+from tests.implementations import endless
 from tests.markers import HAS_INTERPRETERS, needs_interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilx.pools.pool import Schedule
 
 pytestmark = pytest.mark.concurrent_callers
 
@@ -66,38 +61,6 @@ def test_variants_that_can_not_run_there(variant: str) -> None:
     )
     with pytest.raises(ValueError, match=words):
         gilx.run("mandelbrot", size=20, pool="interpreters", variant=variant)
-
-
-@needs_interpreters
-@pytest.mark.parametrize("schedule", ["static", "dynamic"])
-def test_same_bits_as_serial(
-    kernel: gilx.kernels.Kernel, schedule: Schedule, pool: InterpreterPool
-) -> None:
-    size = SMALL[kernel.name]
-    for variant in VARIANTS:
-        options: dict[str, Any] = {"variant": variant, "schedule": schedule, "size": size}
-        result = gilx.run(kernel.name, pool=pool, **options)
-        right = gilx.run(kernel.name, pool="serial", **options)
-        assert agree(result.value, right.value, 0), variant
-        assert result.start_seconds == pool.start_seconds > 0
-
-
-@pytest.mark.thread_unsafe(reason="one process has no room for more interpreters")
-@needs_interpreters
-def test_more_workers_than_items_and_than_cpus() -> None:
-    with InterpreterPool(64) as pool:
-        for schedule in ("static", "dynamic"):
-            result = gilx.run("collatz", pool=pool, size=40, schedule=schedule)
-            result.problem.check(result.value, range(40))
-
-
-@needs_interpreters
-def test_no_items(pool: InterpreterPool) -> None:
-    problem = gilx.kernels.get("histogram").problem(100)
-    data, block = problem.inputs
-    nothing = replace(problem, inputs=(data[:0], block), out=problem.out[:0])
-    for schedule in ("static", "dynamic"):
-        assert run_all(pool, regions(nothing, schedule=schedule)) > 0
 
 
 @needs_interpreters
@@ -185,9 +148,7 @@ def test_a_worker_keeps_no_arrays_between_regions(pool: InterpreterPool) -> None
 @needs_interpreters
 def test_a_region_after_one_that_nobody_waited_for(pool: InterpreterPool) -> None:
     # As a second Ctrl-C may leave it: handed out and never waited for.
-    problem = gilx.kernels.get("mandelbrot").problem(2)
-    forever = replace(problem, inputs=(np.zeros(2), np.zeros(2), 2**31 - 1))
-    [region] = regions(forever)
+    region = endless(pool)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(InterpreterPool, "_wait", _give_up)
         patch.setattr(InterpreterPool, "_stop", InterpreterPool._cancel)
@@ -214,40 +175,6 @@ def test_a_worker_that_ends_is_an_error() -> None:
 
 
 @needs_interpreters
-def test_an_exception_reaches_the_caller(pool: InterpreterPool) -> None:
-    problem = gilx.kernels.get("mandelbrot").problem(20)
-    [good] = regions(problem)
-    bad = replace(good, arguments=(*problem.inputs, problem.out[:5]))
-    for _ in range(2):
-        with pytest.raises(ValueError, match="out: expected shape") as caught:
-            pool.run(bad)
-        [note] = caught.value.__notes__
-        assert note.startswith("In worker ")
-        assert "of the interpreters pool:\nTraceback" in note
-        assert pool.run(good) > 0
-    problem.check(problem.out)
-
-
-@needs_interpreters
-def test_used_from_two_threads(pool: InterpreterPool) -> None:
-    def use(seed: int) -> None:
-        result = gilx.run("mandelbrot", size=60, seed=seed, pool=pool)
-        result.problem.check(result.problem.out)
-
-    with ThreadPoolExecutor(2) as callers:
-        list(callers.map(use, range(10), timeout=60))
-
-
-@needs_interpreters
-def test_closed() -> None:
-    pool = InterpreterPool(1)
-    pool.close()
-    pool.close()
-    with pytest.raises(RuntimeError, match="the interpreters pool was closed"):
-        gilx.run("mandelbrot", size=20, pool=pool)
-
-
-@needs_interpreters
 def test_a_forked_child_can_not_use_the_pool(
     pool: InterpreterPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,32 +182,6 @@ def test_a_forked_child_can_not_use_the_pool(
     monkeypatch.setattr(pool, "_process", pool._process + 1)
     with pytest.raises(RuntimeError, match="from which this one was forked"):
         gilx.run("mandelbrot", size=20, pool=pool)
-
-
-@pytest.mark.thread_unsafe(reason="takes signals")
-@needs_interpreters
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_ctrl_c_in_a_region(variant: str, pool: InterpreterPool) -> None:
-    problem = gilx.kernels.get("mandelbrot").problem(2)
-    forever = replace(problem, inputs=(np.zeros(2), np.zeros(2), 2**31 - 1))
-    [region] = regions(forever, variant=variant)
-    sent: list[float] = []
-
-    def interrupt() -> None:
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        timer = threading.Timer(0.3, interrupt)
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            pool.run(region)
-        assert time.monotonic() - sent[0] < 5
-    finally:
-        timer.join(30)
-        signal.signal(signal.SIGINT, before)
-    assert gilx.run("mandelbrot", size=20, pool=pool).seconds > 0
 
 
 @needs_interpreters
@@ -302,23 +203,3 @@ def test_close_works_after_ctrl_c_between_the_ends_of_a_pipe() -> None:
         pool.close()
     pool.close()
     assert worker._ringer.closed
-
-
-@needs_interpreters
-@pytest.mark.parametrize("closed", ["pool.close()", "pass"])
-def test_at_exit(closed: str) -> None:
-    done = run_python(
-        "-c",
-        "import atexit, gilx\n"
-        "def at_exit():\n"
-        "    try:\n"
-        "        gilx.run('mandelbrot', size=20, pool=pool)\n"
-        "    except RuntimeError:\n"
-        "        print('fine')\n"
-        "atexit.register(at_exit)\n"
-        "pool = gilx.pools.InterpreterPool(2)\n"
-        "gilx.run('mandelbrot', size=20, pool=pool)\n" + closed,
-        check=True,
-        timeout=60,
-    )
-    assert done.stdout == "fine\n"

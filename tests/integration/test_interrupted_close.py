@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
+from tests.command import run_python
 from tests.markers import needs_interpreters, needs_linux
 
 SCRIPT = """
@@ -50,11 +48,5 @@ for number in range(10):
     ],
 )
 def test_closing_again_after_an_interrupted_close_ends_the_workers(pool: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, pool],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
+    done = run_python("-c", SCRIPT, pool)
     assert done.stdout == "0 1 False\n" * 10, done.stderr

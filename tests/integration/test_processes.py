@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,35 +20,19 @@ import numpy as np
 import pytest
 
 import gilx
-from gilx.kernels.kernel import agree
-from gilx.pools import ProcessPool, Region
+from gilx.pools import ProcessPool
 from gilx.pools.run import regions, run_all
-from gilx.system.environment import usable_cpus
 from tests.command import run_python
-from tests.implementations import SMALL
+from tests.implementations import endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from gilx.pools.pool import Schedule
 
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPool]:
     with ProcessPool(2) as started:
         yield started
-
-
-def forever(
-    pool: ProcessPool, variant: str = "c-nogil", limit: int = 2**31 - 1
-) -> Region:
-    """Return a region of two items, each of which would take many seconds."""
-    kernel = gilx.kernels.get("mandelbrot")
-    problem = pool.place(kernel.problem(2))
-    re, im, _ = problem.inputs
-    re[:] = im[:] = 0
-    [region] = regions(replace(problem, inputs=(re, im, limit)), variant=variant)
-    return region
 
 
 def usable(pool: ProcessPool) -> None:
@@ -87,41 +71,6 @@ def script(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         text=True,
         **options,
     )
-
-
-@pytest.mark.parametrize("schedule", ["static", "dynamic"])
-def test_same_bits_as_serial(
-    kernel: gilx.kernels.Kernel, schedule: Schedule, pool: ProcessPool
-) -> None:
-    size = SMALL[kernel.name]
-    for variant in kernel.variants:
-        options: dict[str, Any] = {"variant": variant, "schedule": schedule, "size": size}
-        result = gilx.run(kernel.name, pool=pool, **options)
-        right = gilx.run(kernel.name, pool="serial", **options)
-        # References add in an order that may depend on how the items are split.
-        tolerance = kernel.tolerance if variant in ("python", "numpy") else 0
-        assert agree(result.value, right.value, tolerance), variant
-        assert result.pool == "processes"
-        assert result.start_seconds == pool.start_seconds > 0
-
-
-def test_more_workers_than_items_and_than_cpus() -> None:
-    workers = usable_cpus() + 3
-    items = workers - 1
-    with ProcessPool(workers) as pool:
-        for schedule in ("static", "dynamic"):
-            result = gilx.run("collatz", pool=pool, size=items, schedule=schedule)
-            result.problem.check(result.value, range(items))
-
-
-@pytest.mark.parametrize("variant", ["python", "numpy", "c-nogil", "cython-gil"])
-def test_no_items(variant: str, pool: ProcessPool) -> None:
-    problem = gilx.kernels.get("histogram").problem(100)
-    data, block = problem.inputs
-    nothing = replace(problem, inputs=(data[:0], block), out=problem.out[:0])
-    for schedule in ("static", "dynamic"):
-        work = regions(pool.place(nothing), variant=variant, schedule=schedule)
-        assert run_all(pool, work) > 0
 
 
 def test_arrays_must_be_placed(pool: ProcessPool) -> None:
@@ -177,33 +126,10 @@ def test_results_outlive_the_pool() -> None:
     result.problem.check(result.value)
 
 
-def test_a_workers_exception_comes_with_its_traceback(pool: ProcessPool) -> None:
-    placed = pool.place(gilx.kernels.get("mandelbrot").problem(20))
-    [good] = regions(placed)
-    bad = replace(good, arguments=(*placed.inputs, placed.out[:5]))
-    for _ in range(2):
-        with pytest.raises(ValueError, match="out: expected shape") as caught:
-            pool.run(bad)
-        [note] = caught.value.__notes__
-        assert note.startswith("In worker ")
-        assert "Traceback (most recent call last)" in note
-        assert pool.run(good) > 0
-    placed.check(placed.out)
-
-
-def test_used_from_two_threads(pool: ProcessPool) -> None:
-    def use(seed: int) -> None:
-        result = gilx.run("mandelbrot", size=60, seed=seed, pool=pool)
-        result.problem.check(result.problem.out)
-
-    with ThreadPoolExecutor(2) as callers:
-        list(callers.map(use, range(10), timeout=60))
-
-
 @pytest.mark.parametrize("variant", ["c-gil", "c-nogil", "cython-nogil"])
 def test_a_killed_worker_is_reported(variant: str) -> None:
     with ProcessPool(2) as pool:
-        region = forever(pool, variant)
+        region = endless(pool, variant)
         workers = pids(pool)
         killer = later(lambda: os.kill(workers[1], signal.SIGKILL))
         begin = time.monotonic()
@@ -229,32 +155,6 @@ def test_a_worker_killed_between_regions_is_reported() -> None:
         with pytest.raises(BrokenExecutor, match=r"worker 0 .* was killed by signal 9"):
             usable(pool)
         assert all(map(gone, workers))
-
-
-@pytest.mark.thread_unsafe(reason="takes signals")
-@pytest.mark.parametrize("variant", ["c-gil", "c-nogil", "cython-gil", "cython-nogil"])
-def test_ctrl_c_in_a_region(
-    variant: str, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # On a busy machine, workers may need longer to stop than a user should wait.
-    monkeypatch.setattr("gilx.system.child_processes._STOP_SECONDS", 30.0)
-    region = forever(pool, variant)
-    sent: list[float] = []
-
-    def interrupt() -> None:
-        sent.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        timer = later(interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            pool.run(region)
-        assert time.monotonic() - sent[0] < 5
-    finally:
-        timer.join(30)
-        signal.signal(signal.SIGINT, before)
-    usable(pool)
 
 
 @pytest.mark.slow
@@ -288,7 +188,7 @@ def test_ctrl_c_at_any_moment() -> None:
 def test_ctrl_c_when_a_worker_does_not_stop() -> None:
     with ProcessPool(2) as pool:
         gilx.run("mandelbrot", pool=pool, variant="python", size=5)  # loads NumPy there
-        region = forever(pool, "python", 200_000_000)
+        region = endless(pool, "python", 200_000_000)
         workers = pids(pool)
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -319,10 +219,10 @@ def test_workers_leave_ctrl_c_to_the_caller(pool: ProcessPool) -> None:
 )
 def test_workers_end_with_their_parent(variant: str, signal_number: int) -> None:
     parent = script(
-        "import sys, gilx, numpy as np\n"
-        "from tests.integration.test_processes import ProcessPool, forever, pids\n"
+        "import sys\n"
+        "from tests.integration.test_processes import ProcessPool, endless, pids\n"
         "pool = ProcessPool(2)\n"
-        "region = forever(pool, sys.argv[1], 200_000_000)\n"
+        "region = endless(pool, sys.argv[1], 200_000_000)\n"
         "print(*pids(pool), flush=True)\n"
         "pool.run(region)\n",
         variant,
@@ -377,27 +277,6 @@ def test_a_forked_child_can_not_use_the_pool_nor_keep_it_alive() -> None:
         finally:
             done.stdout.close()
             done.stderr.close()
-
-
-@pytest.mark.parametrize("closed", ["pool.close()", "pass"])
-def test_at_exit_it_works_or_says_that_it_was_closed(closed: str) -> None:
-    done = run_python(
-        *("-W", "error", "-c"),
-        "import atexit, gilx\n"
-        "pool = None\n"
-        "def at_exit():\n"
-        "    try:\n"
-        "        gilx.run('mandelbrot', size=20, pool=pool)\n"
-        "    except RuntimeError as error:\n"
-        "        assert str(error) == 'the processes pool was closed'\n"
-        "    print('fine')\n"
-        "atexit.register(at_exit)\n"
-        "pool = gilx.pools.ProcessPool(2)\n"
-        "gilx.run('mandelbrot', size=20, pool=pool)\n" + closed,
-        check=True,
-        timeout=60,
-    )
-    assert (done.stdout, done.stderr) == ("fine\n", "")
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.04, 0.06, 0.1])

@@ -17,10 +17,7 @@ import pytest
 
 import gilx
 from gilx.ckernels import NativeTeam
-from gilx.pools import NativePool
-from gilx.pools.run import regions, run_all
 from tests.command import run_program, run_python
-from tests.implementations import SMALL
 from tests.markers import needs_fork, needs_gcc, needs_linux
 
 if TYPE_CHECKING:
@@ -136,33 +133,6 @@ def test_every_kind_of_context(library: ctypes.CDLL) -> None:
         for context in contexts:
             team.run(library.add_one, context, 10)
     assert list(items[1:]) == [len(contexts)] * 10
-
-
-def test_scipys_low_level_callable(library: ctypes.CDLL) -> None:
-    scipy = pytest.importorskip("scipy")
-    items = np.zeros(11, np.int64)
-    plain = scipy.LowLevelCallable(library.add_one)
-    own = scipy.LowLevelCallable(library.add_one, items.ctypes.data_as(ctypes.c_void_p))
-    with gilx.Team(2) as team:
-        team.run(plain, items, 10)
-        team.run(own, None, 10)
-    assert (items[1:] == 2).all()
-
-
-def test_numbas_cfunc() -> None:
-    numba = pytest.importorskip("numba")
-
-    def triple(context: Any, start: int, stop: int) -> None:
-        items = numba.carray(context, (stop,), np.int64)
-        for i in range(start, stop):
-            items[i] = 3 * i
-
-    types = numba.types
-    compiled = numba.cfunc(types.void(types.voidptr, types.int64, types.int64))(triple)
-    items = np.zeros(100, np.int64)
-    with gilx.Team(2) as team:
-        team.run(compiled, items, 100, grain=10)
-    assert items.tolist() == [3 * i for i in range(100)]
 
 
 @pytest.mark.parametrize(
@@ -290,18 +260,6 @@ def test_ctrl_c_stops_somebodys_function(library: ctypes.CDLL) -> None:
         more = np.zeros(11, np.int64)
         team.run(library.add_one, more, 10)
         assert (more[1:] == 1).all()
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_kernels_on_the_native_pool(kernel: gilx.kernels.Kernel, workers: int) -> None:
-    serial = gilx.run(kernel.name, pool="serial", size=SMALL[kernel.name])
-    problem = kernel.problem(SMALL[kernel.name])
-    with NativePool(workers) as pool:
-        for schedule in ("static", "dynamic"):
-            problem.out[...] = 0
-            run_all(pool, regions(problem, workers=workers, schedule=schedule))
-            assert problem.out.tobytes() == serial.problem.out.tobytes()
-        pool.settle()
 
 
 # Warnings about a fork in a process with threads are what this is about.

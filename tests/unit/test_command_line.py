@@ -67,10 +67,7 @@ TOO_MANY = "to 4096, got 100000000000000000000"
             ("demo", "--save", "nope/x"),
             "save: can't make the directory 'nope/x': No such",
         ),
-        (
-            ("demo", "--save", f"{__file__}/x"),
-            "test_command_line.py/x': Not a directory",
-        ),
+        (("demo", "--save", f"{__file__}/x"), "test_command_line.py/x': Not a directory"),
         (("latency", "json"), "target: expected module:callable, got 'json'"),
         (("latency", "json:"), "target: expected module:callable, got 'json:'"),
         (("latency", "no.such:x"), "target: can't import 'no.such': ModuleNotFoundError"),
@@ -110,6 +107,10 @@ TOO_MANY = "to 4096, got 100000000000000000000"
             ("probe", "--json", "script.py", "x"),
             "json: expected the name of a file for JSON, got 'script.py'; write --json=-",
         ),
+        (("grain", "nope"), "gilx grain: kernel: expected one of mandelbrot"),
+        (("grain", "no.such:x"), "gilx grain: target: can't import 'no.such'"),
+        (("grain", "math:gcd"), "gilx grain: items: expected how many items"),
+        (("grain", "collatz", "--budget", "x"), "budget: expected a number, got 'x'"),
         (("grain", "--json", "json:loads"), "write --json=- in front of a target"),
         (("measure", "--json", "collatz"), "write --json=- in front of a target"),
         (

@@ -6,11 +6,7 @@ import os
 import signal
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import cache
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,16 +15,13 @@ import gilx
 from gilx.errors import ArgumentError
 from gilx.kernels.kernel import agree, split_evenly
 from gilx.pools import (
-    ExecutorPool,
-    NativePool,
-    SerialPool,
     ThreadPool,
     fork_safe_lock,
     start,
 )
 from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.run import regions, run_all
-from tests.implementations import SMALL
+from tests.implementations import SMALL, one_worker
 from tests.markers import needs_fork
 
 if TYPE_CHECKING:
@@ -36,32 +29,18 @@ if TYPE_CHECKING:
 
     from _typeshed import TraceFunction
 
-    from gilx.kernels.kernel import Problem
-    from gilx.pools import Pool, Region
     from gilx.pools.pool import Schedule
-    from gilx.pools.resource_usage import Share
 
 pytestmark = pytest.mark.concurrent_callers
 
 
-@cache
-def serial_run(name: str) -> gilx.RunResult:
-    """Return a run by one worker, whose result was checked."""
-    serial = gilx.run(name, pool="serial", size=SMALL[name])
-    assert serial.workers == 1
-    serial.problem.check(serial.problem.out)
-    return serial
-
-
-@pytest.mark.parametrize("workers", [1, 2, 5, 64])
+@pytest.mark.parametrize("workers", [1, 5, 64])
 @pytest.mark.parametrize("schedule", ["static", "dynamic"])
 def test_same_result_however_it_is_run(
     kernel: gilx.kernels.Kernel, workers: int, schedule: Schedule
 ) -> None:
-    serial = serial_run(kernel.name)
     # The references are slow; how many threads they are run by makes little difference.
-    slow = () if workers == 2 else ("python", "numpy")
-    for variant in set(kernel.variants).difference(slow):
+    for variant in set(kernel.variants).difference(("python", "numpy")):
         threads = gilx.run(
             kernel.name,
             workers=workers,
@@ -71,8 +50,7 @@ def test_same_result_however_it_is_run(
         )
         assert threads.workers == workers
         assert threads.seconds > 0
-        tolerance = kernel.tolerance if variant in ("python", "numpy") else 0
-        assert agree(threads.value, serial.value, tolerance), variant
+        assert agree(threads.value, one_worker(kernel.name).value, 0), variant
 
 
 def test_histogram_is_merged() -> None:
@@ -84,46 +62,11 @@ def test_histogram_is_merged() -> None:
     )
 
 
-@pytest.mark.parametrize("pool_type", [SerialPool, ThreadPool])
-def test_a_workers_exception_reaches_the_caller(
-    pool_type: type[SerialPool | ThreadPool],
-) -> None:
-    problem = gilx.kernels.get("mandelbrot").problem(20)
-    [good] = regions(problem)
-    bad = replace(good, arguments=(*problem.inputs, problem.out[:5]))
-    with pool_type(2) as pool:
-        for _ in range(2):
-            with pytest.raises(ValueError, match="out: expected shape"):
-                pool.run(bad)
-            assert pool.run(good) > 0
-    problem.check(problem.out)
-
-
-@pytest.mark.parametrize("pool_type", [SerialPool, ThreadPool])
-def test_a_closed_pool_says_so(pool_type: type[SerialPool | ThreadPool]) -> None:
-    pool = pool_type(2)
-    pool.close()
-    pool.close()
-    with pytest.raises(RuntimeError, match=f"the {pool.name} pool was closed"):
-        gilx.run("mandelbrot", size=20, pool=pool)
-
-
 def test_a_pool_knows_its_workers() -> None:
     with ThreadPool(3) as pool:
         assert gilx.run("mandelbrot", size=20, pool=pool).workers == 3
         with pytest.raises(ValueError, match="workers: expected 3, as the threads pool"):
             gilx.run("mandelbrot", size=20, pool=pool, workers=2)
-
-
-def test_one_pool_used_from_two_threads() -> None:
-    with ThreadPool(2) as pool, ThreadPoolExecutor(2) as callers:
-
-        def use(seed: int) -> Any:
-            result = gilx.run("mandelbrot", size=60, seed=seed, pool=pool)
-            result.problem.check(result.problem.out)
-            return result
-
-        assert len(list(callers.map(use, range(6)))) == 6
 
 
 @pytest.mark.parametrize("items", [0, 1, 7, 100])
@@ -155,98 +98,6 @@ def test_a_run_of_several_sweeps_can_be_repeated() -> None:
             problem.check(problem.out, range(problem.items))
     assert np.array_equal(problem.inputs[0], before)
     assert len(problem.calls()) == problem.sweeps > 1
-
-
-def there(name: str) -> bool:
-    try:
-        gilx.pools.get(name).check_available()
-    except ArgumentError:
-        return False
-    return True
-
-
-ACCOUNTING = [
-    name for name in ("serial", "threads", "processes", "interpreters") if there(name)
-]
-
-
-@pytest.mark.parametrize("name", ACCOUNTING)
-@pytest.mark.parametrize("schedule", ["static", "dynamic"])
-def test_what_each_worker_used(name: str, schedule: Schedule) -> None:
-    with start(name, 2) as pool:
-        problem = pool.place(gilx.kernels.get("collatz").problem(2000))
-        [region] = regions(problem, workers=2, schedule=schedule)
-        pool.run(region)
-        for _ in range(3):
-            account: list[Share] = []
-            begin = perf_counter()
-            seconds = pool.run(region, account)
-            end = perf_counter()
-            assert len(account) == pool.workers
-            for share in account:
-                # All workers have the caller's clock.
-                assert begin <= share.begin <= share.end <= end
-                assert 0 < share.cpu <= share.end - share.begin + 1e-3
-                assert share.wait is None or share.wait >= 0
-                assert share.voluntary is None or share.voluntary >= 0
-            assert 0 < seconds <= end - begin
-        problem.check(problem.out)
-
-
-def test_what_is_not_known_is_left_out() -> None:
-    [region] = regions(gilx.kernels.get("collatz").problem(200))
-    account: list[Share] = []
-    with NativePool(2) as pool:
-        pool.run(region, account)
-    with ThreadPoolExecutor(1) as executor:
-        ExecutorPool(executor, 2).run(region, account)
-    assert account == []
-
-
-def test_a_failure_accounts_for_nothing() -> None:
-    for name in ACCOUNTING:
-        with start(name, 2) as pool:
-            problem = pool.place(gilx.kernels.get("mandelbrot").problem(20))
-            [good] = regions(problem)
-            bad = replace(good, arguments=(*good.arguments[:-1], problem.inputs[0]))
-            with pytest.raises((ValueError, TypeError, ArgumentError)):
-                pool.run(bad, [])
-            account: list[Share] = []
-            pool.run(good, account)
-            assert len(account) == pool.workers
-
-
-@pytest.mark.parametrize("name", ACCOUNTING)
-@pytest.mark.parametrize("schedule", ["static", "dynamic"])
-def test_items_from_the_middle(name: str, schedule: Schedule) -> None:
-    with start(name, 2) as pool:
-        problem = pool.place(gilx.kernels.get("collatz").problem(100))
-        check_the_middle(pool, regions(problem, schedule=schedule)[0], problem)
-
-
-def check_the_middle(pool: Pool, region: Region, problem: Problem) -> None:
-    whole = gilx.run("collatz", size=100, pool="serial").value
-    problem.out[:] = 0
-    pool.run(replace(region, items=30, first=17))
-    assert np.array_equal(problem.out[17:47], whole[17:47])
-    assert not problem.out[:17].any()
-    assert not problem.out[47:].any()
-    pool.run(replace(region, items=0, first=17))
-
-
-def test_items_from_the_middle_by_tasks() -> None:
-    problem = gilx.kernels.get("collatz").problem(100)
-    with ThreadPoolExecutor(2) as executor:
-        check_the_middle(ExecutorPool(executor, 2), regions(problem)[0], problem)
-
-
-def test_the_native_pool_runs_whole_problems() -> None:
-    [region] = regions(gilx.kernels.get("collatz").problem(100))
-    with (
-        NativePool(2) as pool,
-        pytest.raises(ArgumentError, match=r"region: expected all items .* from 17"),
-    ):
-        pool.run(replace(region, items=30, first=17))
 
 
 @pytest.mark.parametrize(

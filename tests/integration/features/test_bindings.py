@@ -6,15 +6,14 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gilx._compat import gil_enabled
-
-from .interface import ROOT
+from tests.command import run_program
+from tests.docs.pages import ROOT, blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +32,6 @@ NEEDED: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
     ("bindings/pybind11", BINDINGS): (("pybind11", "setuptools"), ("c++",)),
     ("bindings/pyo3", BINDINGS): ((), ("cargo",)),
 }
-_BLOCK = re.compile(
-    r"(?:`([\w.]+)`:\n\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE
-)
 
 
 def test_there_are_six_pages_on_bindings() -> None:
@@ -58,9 +54,7 @@ def commands(folder: Path) -> dict[str, str]:
 
 def has_crates(folder: Path) -> bool:
     """Return whether cargo can build without the network."""
-    words = ["cargo", "fetch", "--offline"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, check=False, timeout=60)
-    return done.returncode == 0
+    return run_program("cargo", "fetch", "--offline", cwd=folder).returncode == 0
 
 
 @pytest.mark.slow
@@ -81,7 +75,7 @@ def test_page_on_bindings_leads_to_a_released_gil(
     environment, folder = commands(tmp_path / "bin"), tmp_path / "folder"
     folder.mkdir()
     printed = ""
-    for file, language, block in _BLOCK.findall(section):
+    for file, language, block in blocks(section):
         if file:
             (folder / file).write_text(block)
             continue
@@ -94,16 +88,8 @@ def test_page_on_bindings_leads_to_a_released_gil(
             for line in block.splitlines()
             if has_watch or not line.startswith("gilx probe")
         ]
-        done = subprocess.run(
-            ["sh", "-e", "-c", "\n".join(lines)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            cwd=folder,
-            env=environment,
-        )
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        shell = ("sh", "-e", "-c", "\n".join(lines))
+        done = run_program(*shell, check=True, timeout=300, cwd=folder, env=environment)
         printed += done.stdout
     if gil_enabled():
         # Or the sampler had no CPU, as it may happen to a user.

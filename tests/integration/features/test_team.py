@@ -91,6 +91,11 @@ def test_team_runs_a_low_level_callable(
 ) -> None:
     scipy = pytest.importorskip("scipy")
     runs(scipy.LowLevelCallable(add_one))
+    items = np.zeros(ITEMS + 1, np.int64)
+    own = scipy.LowLevelCallable(add_one, items.ctypes.data_as(ctypes.c_void_p))
+    with gilx.Team(2) as team:
+        team.run(own, None, ITEMS)
+    assert (items[1:] == 1).all()
 
 
 @needs("numba")
