@@ -188,6 +188,36 @@ def python_headers(session: nox.Session) -> Path:
 # The package
 
 
+def check_names_of_wheels(session: nox.Session) -> None:
+    """Compare the wheels that a release builds with the classifiers in pyproject.toml."""
+    workflow = (ROOT / ".github/workflows/release.yml").read_text("utf-8")
+    versions = set(re.findall(r"cibuildwheel@[0-9a-f]+ # v([\d.]+)\n", workflow))
+    if len(versions) != 1:
+        session.error(f"expected one version of cibuildwheel, got {sorted(versions)}")
+    session.install(f"cibuildwheel=={versions.pop()}")
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    classifiers = "\n".join(project["classifiers"])
+    minors = re.findall(
+        r"^Programming .* :: Python :: 3\.(\d+)$", classifiers, re.MULTILINE
+    )
+    # CPython supports free-threaded builds from 3.14 on.
+    pythons = [*minors, *(f"{minor}t" for minor in minors if int(minor) >= 14)]
+    for system, kinds in (
+        (
+            "linux",
+            "manylinux_x86_64 manylinux_aarch64 musllinux_x86_64 musllinux_aarch64",
+        ),
+        ("macos", "macosx_x86_64 macosx_arm64"),
+        ("windows", "win_amd64"),
+    ):
+        program = f"{session.bin}/cibuildwheel"
+        names = ask(session, program, "--print-build-identifiers", "--platform", system)
+        expected = {f"cp3{python}-{kind}" for python in pythons for kind in kinds.split()}
+        if wrong := expected ^ set(names.split()):
+            session.error(f"wheels missing or unexpected on {system}: {sorted(wrong)}")
+        session.log(f"{len(expected)} wheels on {system}: {' '.join(sorted(expected))}")
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the source archive, and a wheel from it, for the sessions that follow."""
@@ -199,6 +229,7 @@ def build(session: nox.Session) -> None:
 def distributions(session: nox.Session) -> None:
     """Check names, contents, size and libraries of what is published."""
     session.install("-r", "pyproject.toml", "--extra", "lint")
+    check_names_of_wheels(session)
     session.run("twine", "check", "--strict", *map(str, DIST.glob("gilx-*")))
     session.run("check-wheel-contents", str(only("*.whl")))
     folder = empty_folder(session, "wheel")
