@@ -122,10 +122,3 @@ def test_glossary_has_each_term_once_in_alphabetical_order() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text()
     terms = [term.casefold() for term in re.findall("^## (.+)$", text, re.MULTILINE)]
     assert terms == sorted(set(terms))
-
-
-def test_anchors_are_made_as_github_makes_them() -> None:
-    text = (
-        "# `gilx doctor`: what's *doubtful*\n\n```sh\n# no heading\n```\n\n## A\n\n## A\n"
-    )
-    assert anchors(text) == {"gilx-doctor-whats-doubtful", "a", "a-1"}

@@ -8,12 +8,9 @@ which must end alike: the same result, bit for bit, or the same words of the sam
 from __future__ import annotations
 
 import ctypes
-import importlib
-import importlib.util
 import inspect
 import operator
 import pickle
-import pkgutil
 import re
 import sys
 from dataclasses import dataclass
@@ -29,6 +26,7 @@ from gilx.ckernels import Counter
 from gilx.errors import WatchUnavailableError
 
 from .deadline import TooLongError, deadline
+from .files import modules
 from .values import (
     HostileError,
     Surroundings,
@@ -78,22 +76,16 @@ def _kernel_of(name: str) -> str | None:
 
 def entry_points() -> list[Any]:
     """Return what the compiled modules of gilx offer, whether it is public or not."""
-    found: list[Any] = []
-    for info in pkgutil.walk_packages(gilx.__path__, "gilx."):
-        spec = importlib.util.find_spec(info.name)
-        if spec is None or not (spec.origin or "").endswith((".so", ".pyd")):
-            continue
-        module = importlib.import_module(info.name)
-        found += [
-            value
-            for name, value in sorted(vars(module).items())
-            if not name.startswith("__")
-            and callable(value)
-            and getattr(value, "__module__", None) in (info.name, None)
-            # The constructors of named tuples are Python's own.
-            and not (isinstance(value, type) and issubclass(value, tuple))
-        ]
-    return found
+    return [
+        value
+        for module in modules(".so", ".pyd")
+        for name, value in sorted(vars(module).items())
+        if not name.startswith("__")
+        and callable(value)
+        and getattr(value, "__module__", None) in (module.__name__, None)
+        # The constructors of named tuples are Python's own.
+        and not (isinstance(value, type) and issubclass(value, tuple))
+    ]
 
 
 # ---- what a kernel is given -----------------------------------------------------------

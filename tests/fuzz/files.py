@@ -32,9 +32,10 @@ from gilx.sampling.usage import GilUsage
 from gilx.speedup.report import Report
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from random import Random
 
-__all__ = ["fuzz", "make", "records"]
+__all__ = ["fuzz", "make", "modules", "records"]
 
 _NUMBERS = (0.0, 1.0, 0.5, 1e-9, 2.5, 100.0)
 _ODD: tuple[Any, ...] = (
@@ -43,27 +44,27 @@ _ODD: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+def modules(*endings: str) -> Iterator[types.ModuleType]:
+    """Yield the modules of gilx whose files' names end so."""
+    for info in pkgutil.walk_packages(gilx.__path__, "gilx."):
+        spec = importlib.util.find_spec(info.name)
+        assert spec is not None
+        if (spec.origin or "").endswith(endings) and info.name != "gilx.__main__":
+            yield importlib.import_module(info.name)
+
+
 @cache
 def records() -> list[Any]:
     """Return the classes of gilx that have ``from_json``."""
-    found = []
-    for info in pkgutil.walk_packages(gilx.__path__, "gilx."):
-        if info.name.endswith("__main__") or not _is_python(info.name):
-            continue
-        found += [
-            value
-            for value in vars(importlib.import_module(info.name)).values()
-            if isinstance(value, type)
-            and dataclasses.is_dataclass(value)
-            and hasattr(value, "from_json")
-            and value.__module__ == info.name
-        ]
-    return found
-
-
-def _is_python(name: str) -> bool:
-    spec = importlib.util.find_spec(name)
-    return spec is not None and (spec.origin or "").endswith(".py")
+    return [
+        value
+        for module in modules(".py")
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and dataclasses.is_dataclass(value)
+        and hasattr(value, "from_json")
+        and value.__module__ == module.__name__
+    ]
 
 
 @cache

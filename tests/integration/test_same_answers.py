@@ -109,7 +109,3 @@ def test_measure_and_assertion_say_the_same(kind: str) -> None:
         assert not row.reading.startswith("scales"), row
     if "pass" in decided:
         assert "holds the GIL all the time" not in row.reading, row
-
-
-def test_there_are_twenty_calls() -> None:
-    assert len(CALLS) == 20

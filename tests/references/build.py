@@ -9,24 +9,18 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from setuptools import Extension  # noqa: TC002 - it provides distutils from 3.12 on
 
 __all__ = ["Build", "DebugPython", "find_debug_python"]
 
 ROOT = Path(__file__).parents[2]
 COMPILER = "gcc"
 
-# setup.py is the one place that lists sources.
-_EXTENSIONS = """
-import json, setuptools
-from distutils.core import run_setup
-print(json.dumps([
-    {"name": e.name, "sources": e.sources, "include": e.include_dirs,
-     "compile": e.extra_compile_args, "link": e.extra_link_args}
-    for e in run_setup("setup.py", stop_after="init").ext_modules
-]))
-"""
 _ABOUT = """
 import json, sys, sysconfig
 print(json.dumps([
@@ -68,15 +62,6 @@ def find_debug_python() -> str | None:
     return shutil.which(max(names)[1]) if names else shutil.which("python3-dbg")
 
 
-@dataclass(frozen=True)
-class _Extension:
-    name: str
-    sources: list[str]
-    include: list[str]
-    compile: list[str]
-    link: list[str]
-
-
 class Build:
     """The package in a directory of its own, with modules built for a debug build."""
 
@@ -93,13 +78,11 @@ class Build:
             )
         for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self._source)
-        described = subprocess.run(
-            [sys.executable, "-c", _EXTENSIONS],
-            cwd=self._source, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        self._extensions = [
-            _Extension(**each) for each in json.loads(described.stdout.splitlines()[-1])
-        ]
+        from distutils.core import run_setup
+
+        with chdir(self._source):  # setup.py is the one place that lists sources
+            found: Any = run_setup("setup.py", stop_after="init")
+        self._extensions: list[Extension] = found.ext_modules
         shutil.copytree(self._source / "src", self.package)
         units = {
             self._object(self._objects, source): (extension, source)
@@ -107,12 +90,7 @@ class Build:
             for source in extension.sources
         }
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            done = [
-                pool.submit(self._compile, extension, source, made)
-                for made, (extension, source) in units.items()
-            ]
-        for each in done:
-            each.result()
+            list(pool.map(self._compile, units.values(), units))
         for extension in self._extensions:
             self._link(extension, self.package, {})
 
@@ -129,7 +107,7 @@ class Build:
         copy.write_text(text)
         users = [each for each in self._extensions if source in each.sources]
         made = self._object(directory / "objects", source)
-        self._compile(users[0], str(copy.relative_to(self._source)), made)
+        self._compile((users[0], str(copy.relative_to(self._source))), made)
         for extension in users:
             self._link(extension, package, {source: made})
         return package
@@ -138,24 +116,27 @@ class Build:
     def _object(directory: Path, source: str) -> Path:
         return directory / f"{source}.o"
 
-    def _compile(self, extension: _Extension, source: str, made: Path) -> None:
+    def _compile(self, unit: tuple[Extension, str], made: Path) -> None:
+        extension, source = unit
         made.parent.mkdir(parents=True, exist_ok=True)
-        include = [f"-I{path}" for path in (*extension.include, self.python.include)]
+        include = [f"-I{path}" for path in (*extension.include_dirs, self.python.include)]
         self._run(
-            [COMPILER, *extension.compile, "-O0", "-w", "-fPIC", *include,
+            [COMPILER, *extension.extra_compile_args, "-O0", "-w", "-fPIC", *include,
              "-c", source, "-o", str(made)]
         )  # fmt: skip
 
     def _link(
-        self, extension: _Extension, package: Path, changed: dict[str, Path]
+        self, extension: Extension, package: Path, changed: dict[str, Path]
     ) -> None:
         objects = [
-            str(changed.get(source) or self._object(self._objects, source))
+            str(changed.get(str(source)) or self._object(self._objects, str(source)))
             for source in extension.sources
         ]
         module = package / (extension.name.replace(".", "/") + self.python.suffix)
         module.unlink(missing_ok=True)
-        self._run([COMPILER, "-shared", *objects, "-o", str(module), *extension.link])
+        self._run(
+            [COMPILER, "-shared", *objects, "-o", str(module), *extension.extra_link_args]
+        )
 
     def _run(self, command: list[str]) -> None:
         done = subprocess.run(

@@ -9,6 +9,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gilx.kernels import names
+
 from .calls import (
     SLOW,
     BadCall,
@@ -31,10 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KERNELS", "bad_arguments", "endless_arguments", "good_arguments", "kernels"]
 
-KERNELS = (
-    "mandelbrot", "nbody", "matmul", "collatz", "primes", "montecarlo", "histogram",
-    "triad", "heat", "levenshtein",
-)  # fmt: skip
+KERNELS = names()
 
 
 def good_arguments(kernel: str, memory: Memory) -> dict[str, Any]:

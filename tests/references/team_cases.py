@@ -139,29 +139,17 @@ def without_threads(memory: Memory) -> Iterator[Case]:
     from gilx.ckernels import NativeTeam, levenshtein_nogil
     from gilx.sampling._sampler import Sampler
 
-    def make() -> None:
-        with no_threads():
-            NativeTeam(2)
-
+    make = no_threads()(partial(NativeTeam, 2))
     yield Case("team", fails(OSError, "can't start a team", make))
-
-    def start() -> None:
-        with no_threads():
-            Sampler(0.5).start()
-
-    words = "could not be started"
-    yield Case("sampler", fails(RuntimeError, words, start))
+    start = no_threads()(lambda: Sampler(0.5).start())
+    yield Case("sampler", fails(RuntimeError, "could not be started", start))
 
     # Strings so long that their edges have to be kept somewhere.
     long = mmap.mmap(-1, 2**28)
     offsets = memory.of("q", 2)
     offsets[1] = len(long)
     out = memory.of("i", 1)
-
-    def compare() -> None:
-        with no_threads():
-            levenshtein_nogil(long, offsets, long, offsets, out)
-
+    compare = no_threads()(partial(levenshtein_nogil, long, offsets, long, offsets, out))
     yield Case("levenshtein", fails(MemoryError, "", compare))
 
 
@@ -183,16 +171,7 @@ def after_fork(memory: Memory) -> Iterator[Case]:
         os._exit(code)
     assert sampler.stop() is None
     arguments = (*good_arguments("triad", memory).values(),)
-
-    def compute() -> None:
-        with no_threads():
-            team.compute("triad", arguments, 1)
-
+    compute = no_threads()(partial(team.compute, "triad", arguments, 1))
     yield Case("compute", fails(OSError, "", compute))
-    context = memory.of("B", 8)
-
-    def run() -> None:
-        with no_threads():
-            team.run(FUNCTION, context, 10, 1)
-
+    run = no_threads()(partial(team.run, FUNCTION, memory.of("B", 8), 10, 1))
     yield Case("run", fails(OSError, "", run))

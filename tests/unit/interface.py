@@ -10,14 +10,12 @@ import argparse
 import dataclasses
 import importlib
 import inspect
-import pkgutil
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
-import gilx
 from gilx import cli
-from gilx.records import Record
+from tests.fuzz.files import records as fuzzed_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,19 +96,8 @@ def options() -> Iterator[str]:
 
 def records() -> Iterator[str]:
     """Yield the JSON fields of every class that has ``to_json``, and their types."""
-    waiting: list[type[Any]] = []
-    for info in pkgutil.walk_packages(gilx.__path__, "gilx."):
-        if info.name == "gilx.__main__":
-            continue
-        waiting += [
-            value
-            for value in vars(importlib.import_module(info.name)).values()
-            if inspect.isclass(value)
-            and issubclass(value, Record)
-            and value is not Record
-        ]
     done: set[type[Any]] = set()
-    for record in sorted(set(waiting), key=lambda record: record.__name__):
+    for record in sorted(fuzzed_records(), key=lambda record: str(record.__name__)):
         yield from _fields(record, done)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ from gilx.demo.problem_sizes import problem_size, size_lasting
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.speedup.losses import Loss
-from tests.demo_records import OUTCOMES, is_open, row, scaling, story
+from tests.demo_records import OUTCOMES, row, scaling, story
 from tests.made_up_rows import ROW, changed
 
 
@@ -51,16 +50,6 @@ def test_times_are_of_one_unit_of_work(repeat: int) -> None:
     assert found.seconds == pytest.approx(0.006)
     [cells] = speedup_table([found], what="mandelbrot", together="2 threads").rows
     assert cells[1:3] == ("10 ms", "6 ms")
-
-
-def test_open_chapters_are_known() -> None:
-    chapters: dict[str, Any] = {name: chapter for _, name, chapter in story().chapters()}
-    assert not is_open(chapters["extension"])
-    assert is_open(chapters["libraries"])  # a call of which nothing is known
-    open_row = row("C, held", speedup=1.3, interval=(1.1, 1.5), ceiling=2.0)
-    assert open_row.outcome == "unclear"
-    changed = dataclasses.replace(chapters["extension"], variants=(open_row,))
-    assert is_open(changed)
 
 
 def test_more_round_trips_than_their_delay_allows_are_marked() -> None:

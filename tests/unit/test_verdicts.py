@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 import textwrap
 import unittest
@@ -120,8 +119,6 @@ def test_evidence_with_a_usage_of_no_calls_is_refused(*, scaling: bool) -> None:
     ("arguments", "message"),
     [
         ({"budget": 0}, "budget: expected above 0"),
-        ({"budget": math.nan}, "budget"),
-        ({"budget": "1"}, "budget: expected a number"),
         ({"setup": 1}, "setup: expected something to call, got 1"),
         ({"setup": lambda: 1}, "setup: expected it to return a tuple of arguments"),
     ],
@@ -140,7 +137,7 @@ def test_what_can_not_be_called(check: Callable[..., Verdict]) -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("share", [0, -0.1, 1.01, math.nan, math.inf, "0.9", True])
+@pytest.mark.parametrize("share", [0, -0.1, 1.01])
 def test_thresholds(check: Callable[..., Verdict], share: Any) -> None:
     name = "efficiency" if "scal" in check.__name__ else "at_least"
     with pytest.raises(ArgumentError, match=f"{name}: expected"):
