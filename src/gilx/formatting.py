@@ -33,6 +33,16 @@ def percent(share: float) -> str:
     return f"{share * 100:.{digits}f} %"
 
 
+def times(ratio: float) -> str:
+    """Return a ratio in words: ``1.96x``; ``-`` if it is not known."""
+    return "-" if math.isnan(ratio) else f"{ratio:.2f}x"
+
+
+def between(low: float, high: float) -> str:
+    """Return an interval in words: ``1.90 to 1.99``; ``unknown`` if it has no end."""
+    return f"{low:.2f} to {high:.2f}" if math.isfinite(high) else "unknown"
+
+
 def printable(text: str) -> str:
     """Return text on one line; what could make a terminal do things is escaped."""
     return "".join(

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gilx.demo.chapter import Chapter, ChapterTable
+    from gilx.demo.chapter import Chapter
     from gilx.demo.demo_record import Story
+    from gilx.rendering.html_page import Table
 
 _NO_PICTURES = "no pictures without vl-convert: pip install 'gilx[plot]'"
 
@@ -171,7 +172,7 @@ def _end(story: Story) -> str:
     )
 
 
-def _table(table: ChapterTable) -> str:
+def _table(table: Table) -> str:
     return format_table(table.head, table.rows, right=table.right)
 
 

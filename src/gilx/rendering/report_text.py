@@ -6,11 +6,10 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration, percent, wrapped
+from gilx.formatting import between, duration, percent, times, wrapped
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
-    from gilx.estimate import Estimate
     from gilx.speedup.report import Report, ReportRow
 
 COLUMNS = (
@@ -34,9 +33,9 @@ def cells(row: ReportRow) -> tuple[str, ...]:
         row.pool,
         str(row.workers),
         duration(row.seconds),
-        _times(row.speedup.value),
-        _interval(row.speedup),
-        _times(row.ceiling.value),
+        times(row.speedup.value),
+        between(*row.speedup.interval),
+        times(row.ceiling.value),
         f"{row.ceiling_fraction.value:.0%}".replace("%", " %")
         if row.ceiling_fraction.known
         else "-",
@@ -120,11 +119,11 @@ def _made_of(row: ReportRow) -> str:
     words.append(f"CPU {cpu} (serial {serial})")
     if made.single_speedup.known:
         words.append(
-            f"single calls {_times(made.single_speedup.value)}"
-            f" ({_interval(made.single_speedup)})"
+            f"single calls {times(made.single_speedup.value)}"
+            f" ({between(*made.single_speedup.interval)})"
         )
     if made.control is not None:
-        words.append(f"control {_times(made.control)}")
+        words.append(f"control {times(made.control)}")
     if made.overlap is not None:
         words.append(f"CPU overlap {percent(made.overlap)}")
     if row.held.known:
@@ -140,14 +139,6 @@ def _made_of(row: ReportRow) -> str:
     if row.outcome is not None:
         words.append(f"assert_scales: {row.outcome}")
     return "; ".join(words)
-
-
-def _times(ratio: float) -> str:
-    return "-" if math.isnan(ratio) else f"{ratio:.2f}x"
-
-
-def _interval(figure: Estimate) -> str:
-    return f"{figure.low:.2f} to {figure.high:.2f}" if figure.bounded else "unknown"
 
 
 def reading_of(row: ReportRow) -> str:
