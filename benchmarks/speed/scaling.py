@@ -18,7 +18,7 @@ from figures import Figure, Measured
 
 import gilx
 from gilx.cli.file_options import save
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 from gilx.system.environment import describe, usable_cpus
 
 __all__ = ["measure"]

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
-from gilx.formatting import duration, percent, times
+from gilx.formatting import duration, format_table, percent, times
 from gilx.records import Record
-from gilx.rendering.text_table import format_table
 from gilx.speedup.report import ReportRow  # noqa: TC001 - records are read by it
 from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
 

@@ -17,8 +17,7 @@ from gilx.cli.progress import show
 from gilx.cli.reserved_output import OutputError, print_text
 from gilx.demo.chapter_5_libraries import pin_blas
 from gilx.errors import ArgumentError, MissingExtraError
-from gilx.formatting import wrapped
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table, wrapped
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from gilx.formatting import between, duration, percent, times, wrapped
+from gilx.formatting import between, duration, format_table, percent, times, wrapped
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ COLUMNS = (
     *("target", "pool", "workers", "time", "speedup", "95 %", "ceiling", "of ceiling"),
     "reading",
 )
-_LEFT = (0, 1)
 _NAME = 24  # characters: longer names have a line of their own
 
 _ALL = 0.95  # a hold fraction, or a share of the ceiling, that is said to be all
@@ -45,26 +44,16 @@ def cells(row: ReportRow) -> tuple[str, ...]:
 
 def text_of(report: Report) -> str:
     """Return a report as a plain table, each row followed by what it means."""
-    table = [list(COLUMNS[:-1]), *(list(cells(row)[:-1]) for row in report.rows)]
+    rows = [cells(row)[:-1] for row in report.rows]
     apart = any(len(row.name) > _NAME for row in report.rows)
     if apart:
-        for line in table[1:]:
-            line[0] = ""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = wrapped(report.environment.summary())
-    lines.append("")
-    for number, line in enumerate(table):
-        if apart and number > 0:
-            lines.append(report.rows[number - 1].name)
-        lines.append(
-            "  ".join(
-                f"{cell:<{width}}" if place in _LEFT else f"{cell:>{width}}"
-                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-        )
-        if number > 0:
-            for text in remarks_of(report.rows[number - 1]):
-                lines += wrapped(text, "  ", "    ")
+        rows = [("", *row[1:]) for row in rows]
+    head, *table = format_table(COLUMNS[:-1], rows, right=range(2, 8)).splitlines()
+    lines = [*wrapped(report.environment.summary()), "", head]
+    for row, line in zip(report.rows, table, strict=True):
+        lines += [row.name, line] if apart else [line]
+        for text in remarks_of(row):
+            lines += wrapped(text, "  ", "    ")
     doubts = doubts_of(report)
     if doubts:
         lines += ["", "What makes these figures doubtful:"]
