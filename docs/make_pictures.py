@@ -17,9 +17,11 @@ def main() -> None:
     """Measure held and released kernels as chapter 6 of the demo does, and draw them."""
     chapter = tell([6]).extension
     assert chapter is not None
+    chart = chapter.picture()
+    assert chart is not None
     PLACE.parent.mkdir(exist_ok=True)
     title = "A kernel on two threads, holding the GIL and releasing it"
-    bars_picture(chapter.picture(), title).save(PLACE)
+    bars_picture(chart, title).save(PLACE)
 
 
 if __name__ == "__main__":

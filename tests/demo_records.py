@@ -5,23 +5,24 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gilx.demo.chapter import Chapter, Held, Speedup
+from gilx.demo.chapter import Chapter, outcome_of
 from gilx.demo.chapter_1_pure_python import PurePython
 from gilx.demo.chapter_2_lock import Additions, Lock
 from gilx.demo.chapter_3_waiting import Beside, Waiting
 from gilx.demo.chapter_4_processes import Moving, Processes
-from gilx.demo.chapter_5_libraries import Libraries
+from gilx.demo.chapter_5_libraries import Held, Libraries
 from gilx.demo.chapter_6_extension import Extension, Proof
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
 from gilx.demo.demo_record import Story
 from gilx.estimate import Estimate
 from gilx.speedup.losses import Loss
+from gilx.speedup.report import ReportRow
 from gilx.system.environment import Environment
 from tests.made_up_rows import ROW, changed
 
 
-def row(name: str = "a", **changes: Any) -> Speedup:
+def row(name: str = "a", **changes: Any) -> ReportRow:
     """A speedup of two threads that take turns, but for the changes."""
     given: dict[str, Any] = {
         "speedup": 1.0,
@@ -38,10 +39,10 @@ def row(name: str = "a", **changes: Any) -> Speedup:
     }
     given["speedup"] = Estimate(given["speedup"], *given.pop("interval"))
     given["ceiling"] = Estimate(given["ceiling"], *given.pop("ceiling_interval"))
-    return Speedup.of(changed(ROW, **given), name)
+    return changed(ROW, **given, target=name)
 
 
-def scaling(name: str = "b") -> Speedup:
+def scaling(name: str = "b") -> ReportRow:
     return row(name, speedup=1.9, interval=(1.85, 1.94), ceiling_fraction=0.97, held=0.0)
 
 
@@ -123,7 +124,12 @@ def is_open(chapter: Chapter) -> bool:
     for field in dataclasses.fields(chapter):
         value = getattr(chapter, field.name)
         for row in value if isinstance(value, tuple) else (value,):
-            if getattr(row, "outcome", "") in ("unclear", "no room"):
+            outcome = (
+                outcome_of(row)
+                if isinstance(row, ReportRow)
+                else getattr(row, "outcome", "")
+            )
+            if outcome in ("unclear", "no room"):
                 return True
             if getattr(row, "restless", False):
                 return True

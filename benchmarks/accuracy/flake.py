@@ -51,7 +51,7 @@ from flake_trials import (
 )
 
 import gilx
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 from gilx.system.environment import usable_cpus
 from gilx.testing import ReleaseEvidence, ScalingEvidence, judge_release, judge_scaling
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import gilx
 from gilx.ckernels import spin
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:

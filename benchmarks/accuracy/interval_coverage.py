@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 from gilx.speedup.statistics import RunningMedian
 
 if TYPE_CHECKING:

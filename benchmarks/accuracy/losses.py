@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import gilx
 from gilx.ckernels import spin
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 from gilx.system.environment import describe
 
 WORKERS = 2

@@ -22,7 +22,7 @@ from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Literal
 
 from gilx.ckernels import spin
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 from gilx.sampling.prediction import predict
 from gilx.sampling.release_costs import release_costs
 from gilx.speedup.statistics import median_interval

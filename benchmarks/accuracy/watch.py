@@ -33,9 +33,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import gilx
 from gilx.ckernels import SpinResult, spin
+from gilx.formatting import format_table
 from gilx.pools import ThreadPool
 from gilx.pools.run import regions, run_all
-from gilx.rendering.text_table import format_table
 from gilx.speedup.blocks import interleaved, samples_of
 from gilx.system.environment import describe
 

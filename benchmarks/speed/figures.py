@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 from gilx.speedup.statistics import RunningMedian, log_ratios, median_interval
 from gilx.system.environment import describe
 

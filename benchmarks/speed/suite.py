@@ -33,8 +33,7 @@ from results import Machine, Piece, Results
 
 from gilx.cli.file_options import read_record, save
 from gilx.errors import ArgumentError
-from gilx.formatting import duration, one_line
-from gilx.rendering.text_table import format_table
+from gilx.formatting import duration, format_table, one_line
 from gilx.system.conditions import between, snapshot
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment

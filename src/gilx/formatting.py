@@ -1,4 +1,4 @@
-"""Words that the parts share."""
+"""Numbers with their units, text that fits the terminal, and tables."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
 _WIDEST = 100  # characters: longer lines are hard to read
 _LONGEST_NAME = 40
+_NARROWEST = 24  # characters of the last column of a table
 
 
 def duration(seconds: float | None) -> str:
@@ -31,6 +32,16 @@ def percent(share: float) -> str:
         return "unknown"
     digits = 0 if share in (0, 1) or 0.1 <= share <= 0.9 else 1
     return f"{share * 100:.{digits}f} %"
+
+
+def times(ratio: float) -> str:
+    """Return a ratio in words: ``1.96x``; ``-`` if it is not known."""
+    return "-" if math.isnan(ratio) else f"{ratio:.2f}x"
+
+
+def between(low: float, high: float) -> str:
+    """Return an interval in words: ``1.90 to 1.99``; ``unknown`` if it has no end."""
+    return f"{low:.2f} to {high:.2f}" if math.isfinite(high) else "unknown"
 
 
 def printable(text: str) -> str:
@@ -77,3 +88,42 @@ def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
         subsequent_indent=rest,
         break_on_hyphens=False,
     )
+
+
+def format_table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[int] = (),
+    width: int | None = None,
+) -> str:
+    """Return a table as lines of text, two spaces between columns.
+
+    Parameters
+    ----------
+    head : sequence of str
+        The columns' titles.
+    rows : sequence of sequences of str
+        The cells. Those of the last column are wrapped to the width, unless they are
+        aligned to the right.
+    right : collection of int
+        Which columns are aligned to the right.
+    width : int, optional
+        Width in characters; by default the terminal's (80 where there is none).
+
+    """
+    width = shutil.get_terminal_size().columns if width is None else width
+    columns = len(head) - ((len(head) - 1) not in right)
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(columns)]
+    room = max(_NARROWEST, width - sum(widths) - 2 * columns)
+    lines = []
+    for row in [head, *rows]:
+        start = "".join(
+            f"{cell:>{widths[i]}}  " if i in right else f"{cell:<{widths[i]}}  "
+            for i, cell in enumerate(row[:columns])
+        )
+        for number, part in enumerate(
+            textwrap.wrap("".join(row[columns:]), room) or [""]
+        ):
+            lines.append(((start if number == 0 else " " * len(start)) + part).rstrip())
+    return "\n".join(lines)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import Chapter, Effort, Speedup
+from gilx.demo.chapter import Chapter, Effort, outcome_of
 from gilx.demo.chapter_1_pure_python import PurePython
 from gilx.demo.chapter_2_lock import Lock
 from gilx.demo.chapter_3_waiting import Waiting
@@ -18,6 +18,9 @@ from gilx.demo.chapter_6_extension import Extension
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
 from tests.demo_records import is_open
+
+if TYPE_CHECKING:
+    from gilx.speedup.report import ReportRow
 
 # How much trouble `gilx demo` takes in full.
 FULL = Effort(quick=False, workers=2, progress=lambda _: None)
@@ -37,15 +40,15 @@ def measured(chapter: type[C]) -> C:
     return chapter.measure(FULL)
 
 
-def outcomes(rows: tuple[Speedup, ...]) -> dict[str, str]:
-    return {one.name: one.outcome for one in rows}
+def outcomes(rows: tuple[ReportRow, ...]) -> dict[str, str]:
+    return {one.target: outcome_of(one) for one in rows}
 
 
 def test_claim_of_pure_python() -> None:
     found = measured(PurePython)
     assert found.missing == ()
     expected = "no faster" if gil_enabled() else "scales"
-    assert found.threads.outcome == expected, found.sentences()
+    assert outcome_of(found.threads) == expected, found.sentences()
 
 
 def test_claim_of_the_lock() -> None:
@@ -131,7 +134,7 @@ def test_claim_of_interpreters() -> None:
         return
     assert found.missing == ()
     assert found.held is not None
-    assert found.held.outcome == "scales", found.sentences()
+    assert outcome_of(found.held) == "scales", found.sentences()
 
 
 def test_claim_of_free_threading() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
 
 from gilx import cli
+from gilx.records import Record
 from tests.fuzz.files import records as fuzzed_records
 
 if TYPE_CHECKING:

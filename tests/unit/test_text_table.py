@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 
 
 def test_tables_fit_their_width() -> None:

@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 
 from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
-from gilx.formatting import duration, percent
+from gilx.formatting import duration, format_table, percent, times
 from gilx.records import Record
-from gilx.rendering.text_table import format_table
 from gilx.speedup.report import ReportRow  # noqa: TC001 - records are read by it
 from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
 
@@ -95,8 +94,8 @@ def _rows(line: Line) -> list[tuple[str, ...]]:
             (
                 *start,
                 str(scaling.workers),
-                _times(scaling.speedup.value),
-                _times(scaling.ceiling.value),
+                times(scaling.speedup.value),
+                times(scaling.ceiling.value),
                 percent(scaling.ceiling_fraction.value)
                 if scaling.ceiling_fraction.known
                 else "-",
@@ -119,7 +118,3 @@ def _longest(line: Line) -> str:
     if line.doubt or not math.isfinite(high):
         return "-"
     return f"{duration(low)} to {duration(high)}"
-
-
-def _times(ratio: float) -> str:
-    return "-" if math.isnan(ratio) else f"{ratio:.2f}x"

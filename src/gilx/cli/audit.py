@@ -17,8 +17,7 @@ from gilx.cli.file_options import add_json, check_json, print_or_save, read_reco
 from gilx.cli.option_types import number
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import output_for
-from gilx.formatting import percent
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table, percent
 
 if TYPE_CHECKING:
     import argparse

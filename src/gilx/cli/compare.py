@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gilx.cli.file_options import read_record
 from gilx.cli.reserved_output import print_text
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 from gilx.speedup.report import Report
 from gilx.speedup.report_comparison import compare
 

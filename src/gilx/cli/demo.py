@@ -17,8 +17,7 @@ from gilx.cli.progress import show
 from gilx.cli.reserved_output import OutputError, print_text
 from gilx.demo.chapter_5_libraries import pin_blas
 from gilx.errors import ArgumentError, MissingExtraError
-from gilx.formatting import wrapped
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table, wrapped
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gilx.demo.chapter import Chapter, ChapterTable
+    from gilx.demo.chapter import Chapter
     from gilx.demo.demo_record import Story
+    from gilx.rendering.html_page import Table
 
 _NO_PICTURES = "no pictures without vl-convert: pip install 'gilx[plot]'"
 
@@ -171,7 +171,7 @@ def _end(story: Story) -> str:
     )
 
 
-def _table(table: ChapterTable) -> str:
+def _table(table: Table) -> str:
     return format_table(table.head, table.rows, right=table.right)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilx import kernels
 from gilx.cli.reserved_output import print_text
-from gilx.rendering.text_table import format_table
+from gilx.formatting import format_table
 
 if TYPE_CHECKING:
     import argparse

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from gilx.cli.option_types import number
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import print_text
-from gilx.formatting import duration, percent
-from gilx.rendering.text_table import format_table
+from gilx.formatting import duration, format_table, percent
 from gilx.sampling.selftest import selftest
 from gilx.system.environment import describe
 

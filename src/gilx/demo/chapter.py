@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from gilx.estimate import Estimate
-from gilx.formatting import duration, percent
+from gilx.formatting import between, duration, times
 from gilx.rendering.bar_chart import Bar, BarChart
+from gilx.rendering.html_page import Table
+from gilx.speedup.measure import measure
 from gilx.speedup.report import ReportRow  # noqa: TC001 - JSON is read by annotations
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from gilx.kernels.kernel import Kernel
     from gilx.sampling.timeline import Timeline
-    from gilx.sampling.usage import GilUsage
 
 # An interval up to here is no speedup; a ceiling up to here leaves room for none.
 _NO_SPEEDUP = 1.2
@@ -52,14 +52,28 @@ class Effort:
         """Return how long something may take that may take so long in a full run."""
         return full * _QUICK if self.quick else full
 
+    def speedups(
+        self,
+        target: Kernel | Callable[..., object],
+        names: Iterable[str],
+        seconds: float,
+        **options: Any,  # noqa: ANN401 - those of `measure`
+    ) -> tuple[ReportRow, ...]:
+        """Measure, and return the rows under these names, without samples.
 
-@dataclass(frozen=True)
-class ChapterTable:
-    """Figures for people: titles, rows of cells, and the columns aligned to the right."""
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    right: tuple[int, ...]
+        `seconds` is the budget of a full run.
+        """
+        report = measure(
+            target,
+            budget=self.seconds(seconds),
+            blocks=self.blocks,
+            progress=self.progress,
+            **options,
+        )
+        return tuple(
+            replace(row.without_samples(), target=name, variant=None)
+            for row, name in zip(report.rows, names, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,9 @@ class Chapter(ABC):
     title: ClassVar[str]
     depends: ClassVar[str]
     """What the answer depends on, in a sentence."""
+    work: ClassVar[str] = ""
+    """What is computed: the title of the first column."""
+    workers_are: ClassVar[str] = "threads"
 
     missing: tuple[str, ...]
     """What could not be shown here, and why; sentences."""
@@ -78,9 +95,30 @@ class Chapter(ABC):
     def measure(cls, effort: Effort) -> Self:
         """Measure, and return the figures."""
 
-    @abstractmethod
-    def tables(self) -> list[ChapterTable]:
-        """Return the figures as tables; none where there are none."""
+    def speedups(self) -> Sequence[ReportRow]:
+        """Return the speedups that were measured, if any."""
+        return ()
+
+    def tables(self) -> list[Table]:
+        """Return the figures as tables; none without figures."""
+        rows = self.speedups()
+        if not rows:
+            return []
+        together = f"{rows[0].workers} {self.workers_are}"
+        cells = [
+            (
+                row.target,
+                duration(_unit_seconds(row, row.comparison.serial_seconds)),
+                duration(_unit_seconds(row, row.seconds)),
+                times(row.speedup.value),
+                between(*row.speedup.interval),
+                times(row.ceiling.value),
+                outcome_of(row),
+            )
+            for row in rows
+        ]
+        head = (self.work, "one", together, "speedup", "95 %", "ceiling", "")
+        return [Table(head, cells, right=(1, 2, 3, 4, 5))]
 
     @abstractmethod
     def sentences(self) -> list[str]:
@@ -90,152 +128,67 @@ class Chapter(ABC):
         """Return who held the GIL when, and what ran; none where nothing was watched."""
         return []
 
-    @abstractmethod
     def picture(self) -> BarChart | None:
-        """Return what to draw; None where nothing was measured."""
-
-
-@dataclass(frozen=True)
-class Speedup:
-    """How much faster so many workers were than one: a row of `gilx.measure`."""
-
-    name: str
-    """What the row is called here."""
-    row: ReportRow
-    """The row, without samples."""
-
-    @classmethod
-    def of(cls, row: ReportRow, name: str) -> Self:
-        """Return a row under another name."""
-        return cls(name, row.without_samples())
-
-    @property
-    def pool(self) -> str:
-        """Where the workers were."""
-        return self.row.pool
-
-    @property
-    def workers(self) -> int:
-        """How many workers there were."""
-        return self.row.workers
-
-    @property
-    def serial(self) -> float:
-        """Seconds that a unit of the work takes one worker.
-
-        A unit is a kernel's problem, or as many calls as there are workers.
-        """
-        seconds = self.row.comparison.serial_seconds
-        return math.nan if seconds is None else seconds / self.row.repeat
-
-    @property
-    def seconds(self) -> float:
-        """Seconds that a unit of the work takes all workers."""
-        seconds = self.row.seconds
-        return math.nan if seconds is None else seconds / self.row.repeat
-
-    @property
-    def speedup(self) -> Estimate:
-        """Serial over parallel wall time."""
-        return self.row.speedup
-
-    @property
-    def ceiling(self) -> Estimate:
-        """The speedup that the machine achieved in the same blocks."""
-        return self.row.ceiling
-
-    @property
-    def ceiling_kind(self) -> str:
-        """What the ceiling was."""
-        return self.row.ceiling_kind
-
-    @property
-    def outcome(self) -> str:
-        """What it comes to.
-
-        ``scales``: all, or nearly all, of what could be had; ``partly``; ``no faster``,
-        although the machine allowed it; ``no room``: neither was anything else, just
-        then; ``unclear``: the intervals do not tell.
-        """
-        speedup, ceiling = self.speedup, self.ceiling
-        if not speedup.bounded:
-            return "unclear"
-        if speedup.low <= _NO_SPEEDUP:
-            if speedup.value <= _NO_SPEEDUP and ceiling.value <= _NO_SPEEDUP:
-                return "no room"
-            allowed = not ceiling.known or ceiling.low > _NO_SPEEDUP
-            no_faster = speedup.high <= _NO_SPEEDUP and allowed
-            return "no faster" if no_faster else "unclear"
-        # A ceiling that is unknown says nothing; then it is the workers that count.
-        most = ceiling.value if ceiling.known else self.workers
-        return "scales" if speedup.value >= _ALL_OF_IT * most else "partly"
-
-    def words(self) -> str:
-        """Return the speedup with its interval: ``1.96x (1.90 to 1.99)``."""
-        value, low, high = self.speedup.value, *self.speedup.interval
-        if not self.speedup.bounded:
-            return f"{times(value)} (too few blocks to be sure)"
-        return f"{times(value)} ({low:.2f} to {high:.2f})"
-
-    def lost(self) -> str:
-        """Return a sentence on where missing workers went; empty if few are missing."""
-        left = missing = self.workers - self.speedup.value
-        parts = []
-        # Where something else was gained, the losses add up to more than is missing.
-        for loss in sorted(self.row.losses, key=lambda loss: -loss.amount):
-            amount = min(loss.amount, left)
-            if amount >= _LEAST_LOSS * missing:
-                words = _LOST_TO.get(loss.cause, f"to {loss.cause}")
-                parts.append(f"{amount:.2f} {words}")
-                left -= amount
-        if self.outcome not in ("partly", "no faster") or not parts:
-            return ""
-        return (
-            f"Of the {self.workers} workers of {self.name}, {missing:.2f} are lost:"
-            f" {', '.join(parts)}."
+        """Return the figures as bars; None without figures."""
+        bars = tuple(
+            Bar(row.target, row.speedup, row.ceiling, row.workers)
+            for row in self.speedups()
         )
-
-    def bar(self) -> Bar:
-        """Return the speedup as a bar."""
-        return Bar(
-            self.name,
-            self.speedup.value,
-            self.speedup.interval if self.speedup.bounded else None,
-            self.ceiling.value if self.ceiling.known else None,
-            self.workers,
-        )
+        return BarChart("speedup", bars, "what the machine could give") if bars else None
 
 
-def speedup_table(rows: Sequence[Speedup], *, what: str, together: str) -> ChapterTable:
-    """Return speedups as a table.
+def _unit_seconds(row: ReportRow, seconds: float | None) -> float | None:
+    """Return the seconds of a unit of the work, of those of a sample.
 
-    Parameters
-    ----------
-    rows : sequence of Speedup
-        At least one.
-    what, together : str
-        Titles of the first column, and of that of the time that a unit of work takes all
-        workers.
-
+    A unit is a kernel's problem, or as many calls as there are workers.
     """
-    return ChapterTable(
-        (what, "one", together, "speedup", "95 %", "ceiling", ""),
-        tuple(
-            (
-                row.name,
-                duration(row.serial),
-                duration(row.seconds),
-                times(row.speedup.value),
-                f"{row.speedup.low:.2f} to {row.speedup.high:.2f}"
-                if row.speedup.bounded
-                else "unknown",
-                times(row.ceiling.value),
-                row.outcome,
-            )
-            for row in rows
-        ),
-        right=(1, 2, 3, 4, 5),
-    )
+    return None if seconds is None else seconds / row.repeat
+
+
+def outcome_of(row: ReportRow) -> str:
+    """Return what a row comes to.
+
+    ``scales``: all, or nearly all, of what could be had; ``partly``; ``no faster``,
+    although the machine allowed it; ``no room``: neither was anything else, just then;
+    ``unclear``: the intervals do not tell.
+    """
+    speedup, ceiling = row.speedup, row.ceiling
+    if not speedup.bounded:
+        return "unclear"
+    if speedup.low <= _NO_SPEEDUP:
+        if speedup.value <= _NO_SPEEDUP and ceiling.value <= _NO_SPEEDUP:
+            return "no room"
+        allowed = not ceiling.known or ceiling.low > _NO_SPEEDUP
+        no_faster = speedup.high <= _NO_SPEEDUP and allowed
+        return "no faster" if no_faster else "unclear"
+    # A ceiling that is unknown says nothing; then it is the workers that count.
+    most = ceiling.value if ceiling.known else row.workers
+    return "scales" if speedup.value >= _ALL_OF_IT * most else "partly"
+
+
+def words_of(row: ReportRow) -> str:
+    """Return a row's speedup with its interval: ``1.96x (1.90 to 1.99)``."""
+    interval = between(*row.speedup.interval)
+    if not row.speedup.bounded:
+        interval = "too few blocks to be sure"
+    return f"{times(row.speedup.value)} ({interval})"
+
+
+def losses_of(row: ReportRow) -> list[str]:
+    """Return a sentence on where missing workers went; none if few are missing."""
+    left = missing = row.workers - row.speedup.value
+    parts = []
+    # Where something else was gained, the losses add up to more than is missing.
+    for loss in sorted(row.losses, key=lambda loss: -loss.amount):
+        amount = min(loss.amount, left)
+        if amount >= _LEAST_LOSS * missing:
+            words = _LOST_TO.get(loss.cause, f"to {loss.cause}")
+            parts.append(f"{amount:.2f} {words}")
+            left -= amount
+    if outcome_of(row) not in ("partly", "no faster") or not parts:
+        return []
+    lost = f"Of the {row.workers} workers of {row.target}, {missing:.2f} are lost"
+    return [f"{lost}: {', '.join(parts)}."]
 
 
 _DOUBT = {
@@ -244,12 +197,12 @@ _DOUBT = {
 }
 
 
-def grouped(rows: Sequence[Speedup], words: Mapping[str, str]) -> list[str]:
+def grouped(rows: Sequence[ReportRow], words: Mapping[str, str]) -> list[str]:
     """Return a sentence for each outcome with the rows that have it, and on their losses.
 
     Parameters
     ----------
-    rows : sequence of Speedup
+    rows : sequence of ReportRow
         Any number.
     words : mapping
         What ``scales``, ``partly`` and ``no faster`` mean for these.
@@ -257,91 +210,10 @@ def grouped(rows: Sequence[Speedup], words: Mapping[str, str]) -> list[str]:
     """
     said = []
     for outcome, begin in {**words, **_DOUBT}.items():
-        those = [f"{row.name} {row.words()}" for row in rows if row.outcome == outcome]
+        those = [f"{r.target} {words_of(r)}" for r in rows if outcome_of(r) == outcome]
         if those:
             said.append(f"{begin}: {'; '.join(those)}.")
-    return said + [lost for row in rows if (lost := row.lost())]
-
-
-def speedup_picture(rows: Sequence[Speedup]) -> BarChart:
-    """Return speedups as a picture."""
-    return BarChart(
-        "speedup", tuple(row.bar() for row in rows), "what the machine could give"
-    )
-
-
-@dataclass(frozen=True)
-class Held:
-    """How much of a call holds the GIL; from `gilx.probe`."""
-
-    library: str
-    name: str
-    seconds: float
-    """Of one call."""
-    held: Estimate
-    """Hold fraction; unknown where nothing could be concluded."""
-    cpus: float
-    """CPU time over wall time: above 1, the call had threads of its own."""
-    doubt: str
-
-    @classmethod
-    def of(cls, usage: GilUsage, library: str, name: str) -> Self:
-        """Return what the story tells of a probe."""
-        return cls(
-            library=library,
-            name=name,
-            seconds=usage.wall / usage.repeats,
-            held=Estimate.unknown() if usage.doubt else usage.held,
-            cpus=usage.cpu / usage.wall,
-            doubt=usage.doubt,
-        )
-
-    @property
-    def outcome(self) -> str:
-        """``releases it``, ``holds it``, ``in part``, or ``unclear``."""
-        low, high = self.held.interval
-        if not self.held.known:
-            return "unclear"
-        if high <= 0.1:
-            return "releases it"
-        if low >= 0.9:
-            return "holds it"
-        return "in part" if high - low < 0.3 else "unclear"
-
-    def bar(self) -> Bar:
-        """Return the share as a bar, in percent."""
-        share = self.held.times(100)
-        return Bar(
-            f"{self.library} {self.name}",
-            share.value,
-            share.interval if share.known else None,
-        )
-
-
-def held_table(rows: Sequence[Held]) -> ChapterTable:
-    """Return shares as a table."""
-    return ChapterTable(
-        ("", "call", "a call", "GIL held", "95 %", ""),
-        tuple(
-            (
-                row.library,
-                row.name,
-                duration(row.seconds),
-                percent(row.held.value),
-                f"{100 * row.held.low:.0f} to {100 * row.held.high:.0f} %"
-                if row.held.known
-                else "-",
-                row.outcome,
-            )
-            for row in rows
-        ),
-        right=(2, 3, 4),
-    )
-
-
-def times(ratio: float) -> str:
-    """Return a ratio in words: ``1.96x``; ``-`` where there is none."""
-    return "-" if math.isnan(ratio) else f"{ratio:.2f}x"
+    return said + [words for row in rows for words in losses_of(row)]
 
 
 def one_cpu() -> tuple[str, ...]:

@@ -7,27 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import (
-    Chapter,
-    ChapterTable,
-    Effort,
-    Speedup,
-    one_cpu,
-    speedup_picture,
-    speedup_table,
-    times,
-)
+from gilx.demo.chapter import Chapter, Effort, losses_of, one_cpu, outcome_of, words_of
 from gilx.demo.problem_sizes import size_lasting
 from gilx.demo.watched_threads import watched
-from gilx.formatting import percent
+from gilx.formatting import percent, times
 from gilx.sampling.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
-from gilx.speedup.measure import measure
+from gilx.speedup.report import ReportRow  # noqa: TC001 - likewise
 from gilx.speedup.timings import in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from gilx.rendering.bar_chart import BarChart
 
 _SECONDS = 0.01  # that a call lasts
 
@@ -55,8 +44,10 @@ class PurePython(Chapter):
         " code where there is no GIL (chapter 8)."
     )
 
+    work: ClassVar[str] = "pure Python"
+
     gil: bool
-    threads: Speedup
+    threads: ReportRow
     lanes: Timeline | None = None
     """Who held the GIL while threads did this; None where it can't be watched."""
 
@@ -64,42 +55,31 @@ class PurePython(Chapter):
     def measure(cls, effort: Effort) -> Self:
         """Measure a loop that counts down, in threads."""
         call = count_down_for(_SECONDS)
-        report = measure(
-            call,
-            workers=effort.workers,
-            budget=effort.seconds(4),
-            blocks=effort.blocks,
-            progress=effort.progress,
-        )
+        [threads] = effort.speedups(call, ["count down"], 4, workers=effort.workers)
         return cls(
             missing=one_cpu(),
             gil=gil_enabled(),
-            threads=Speedup.of(report.rows[0], "count down"),
+            threads=threads,
             lanes=watched(call, effort.workers),
         )
 
-    def tables(self) -> list[ChapterTable]:
+    def speedups(self) -> tuple[ReportRow, ...]:
         """Return the one row."""
-        return [
-            speedup_table(
-                [self.threads],
-                what="pure Python",
-                together=f"{self.threads.workers} threads",
-            )
-        ]
+        return (self.threads,)
 
     def sentences(self) -> list[str]:
         """Say what threads gained, and what processes did."""
         row = self.threads
         who = f"{row.workers} threads"
-        said = [f"A loop that counts down, by {who} at once: {row.words()}."]
+        said = [f"A loop that counts down, by {who} at once: {words_of(row)}."]
         if row.ceiling_kind == "the same calls in processes":
-            could = ": the machine could have done it" if self._wasted() else ""
+            wasted = outcome_of(row) == "no faster"
+            could = ": the machine could have done it" if wasted else ""
             said.append(
                 f"The same calls in {row.workers} processes, at about the same time, came"
                 f" to {times(row.ceiling.value)}{could}."
             )
-        held = row.row.held
+        held = row.held
         share = f" (each call holds it {percent(held.value)})" if held.known else ""
         said.append(
             {
@@ -113,18 +93,10 @@ class PurePython(Chapter):
                 "no room": "The machine gave no more to anything just now, so this shows"
                 f" nothing about {'the GIL' if self.gil else 'threads without a GIL'}.",
                 "unclear": "The machine was too restless to tell.",
-            }[row.outcome]
+            }[outcome_of(row)]
         )
-        return [*said, lost] if (lost := row.lost()) else said
-
-    def _wasted(self) -> bool:
-        """Whether processes were clearly faster."""
-        return self.threads.outcome == "no faster"
+        return said + losses_of(row)
 
     def timelines(self) -> list[tuple[str, Timeline]]:
         """Return who held the GIL while threads did this."""
         return [] if self.lanes is None else [("pure Python in threads", self.lanes)]
-
-    def picture(self) -> BarChart:
-        """Return the speedup."""
-        return speedup_picture([self.threads])

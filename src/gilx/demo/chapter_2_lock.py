@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -10,14 +11,15 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx import ckernels
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import Chapter, ChapterTable, Effort
+from gilx.demo.chapter import Chapter, Effort
 from gilx.demo.problem_sizes import size_lasting
-from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
+from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.kernels.kernel import Variant
 from gilx.pools import ThreadPool
 from gilx.pools.pool import Region
 from gilx.rendering.bar_chart import Bar, BarChart
+from gilx.rendering.html_page import Table
 from gilx.speedup.blocks import interleaved, samples_of
 from gilx.speedup.statistics import RunningMedian, log_ratios
 from gilx.speedup.timings import in_a_row
@@ -140,12 +142,12 @@ class Lock(Chapter):
             price=RunningMedian(log_ratios(*both)).ratio(preset=True),
         )
 
-    def tables(self) -> list[ChapterTable]:
+    def tables(self) -> list[Table]:
         """Return what was kept and what it cost."""
         return [
-            ChapterTable(
+            Table(
                 ("way", "made", "kept", "lost", "1 thread", f"{_THREADS} threads"),
-                tuple(
+                [
                     (
                         self._name(row),
                         f"{row.made:,}",
@@ -155,7 +157,7 @@ class Lock(Chapter):
                         duration(row.together),
                     )
                     for row in self.additions
-                ),
+                ],
                 right=(1, 2, 3, 4),
             )
         ]
@@ -196,7 +198,10 @@ class Lock(Chapter):
         """Return the shares that were lost."""
         return BarChart(
             "additions lost, %",
-            tuple(Bar(self._name(row), 100 * row.lost) for row in self.additions),
+            tuple(
+                Bar(self._name(row), Estimate(100 * row.lost, 0.0, math.inf))
+                for row in self.additions
+            ),
         )
 
     def _name(self, row: Additions) -> str:

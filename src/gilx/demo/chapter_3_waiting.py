@@ -6,33 +6,24 @@ import socket
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx._compat import gil_enabled
 from gilx.ckernels import spin
-from gilx.demo.chapter import (
-    Chapter,
-    ChapterTable,
-    Effort,
-    Speedup,
-    grouped,
-    speedup_picture,
-    speedup_table,
-)
+from gilx.demo.chapter import Chapter, Effort, grouped
 from gilx.demo.chapter_1_pure_python import count_down_for
 from gilx.formatting import duration, one_line
+from gilx.rendering.html_page import Table
 from gilx.sampling.latency import latency
-from gilx.speedup.measure import measure
+from gilx.speedup.report import ReportRow  # noqa: TC001 - JSON is read by annotations
 from gilx.system.child_python import local_server
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from gilx.rendering.bar_chart import BarChart
 
 _THREADS = 4  # more than CPUs, often: who waits needs none
 _WAIT = 0.02  # seconds that a sleep, or a server's answer, takes
@@ -114,12 +105,14 @@ class Waiting(Chapter):
         " makes it wait for that."
     )
 
+    work: ClassVar[str] = "what"
+
     gil: bool
     switch_interval: float
     """Seconds after which a thread is asked to let the GIL go."""
     cpus: int
     """How many the process may use."""
-    waits: tuple[Speedup, ...]
+    waits: tuple[ReportRow, ...]
     beside: tuple[Beside, ...]
     """Beside a thread that computes without the GIL, which the others are compared with:
     beside none at all a CPU would fall asleep after each message, and wake up late. Then
@@ -162,11 +155,15 @@ class Waiting(Chapter):
             beside=tuple(_beside(call, name, effort) for name, call in computing.items()),
         )
 
-    def tables(self) -> list[ChapterTable]:
+    def speedups(self) -> tuple[ReportRow, ...]:
+        """Return those of threads that wait."""
+        return self.waits
+
+    def tables(self) -> list[Table]:
         """Return the speedups and the delays."""
         return [
-            speedup_table(self.waits, what="what", together=f"{_THREADS} threads"),
-            ChapterTable(
+            *super().tables(),
+            Table(
                 ("beside a thread in", "delay", "p99", "echoes/s"),
                 tuple(
                     (
@@ -193,7 +190,7 @@ class Waiting(Chapter):
                 "no faster": "No faster",
             },
         )
-        if any(row.name == "read a file" for row in self.waits):
+        if any(row.target == "read a file" for row in self.waits):
             said.append(
                 "The file is in the system's cache, so that reading it is copying memory,"
                 f" which {self.cpus} CPU{'s' if self.cpus > 1 else ''} share; a slow disk"
@@ -232,20 +229,13 @@ class Waiting(Chapter):
             )
         return said
 
-    def picture(self) -> BarChart:
-        """Return the speedups."""
-        return speedup_picture(self.waits)
 
+def _measured(call: Callable[[], object], name: str, effort: Effort) -> ReportRow:
+    def progress(text: str) -> None:
+        effort.progress(f"{name}: {text}" if text else "")
 
-def _measured(call: Callable[[], object], name: str, effort: Effort) -> Speedup:
-    report = measure(
-        call,
-        workers=_THREADS,
-        budget=effort.seconds(4),
-        blocks=effort.blocks,
-        progress=lambda text: effort.progress(f"{name}: {text}" if text else ""),
-    )
-    return Speedup.of(report.rows[0], name)
+    named = replace(effort, progress=progress)
+    return named.speedups(call, [name], 4, workers=_THREADS)[0]
 
 
 def _beside(call: Callable[[], object], name: str, effort: Effort) -> Beside:

@@ -7,30 +7,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from gilx import kernels
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import (
-    Chapter,
-    ChapterTable,
-    Effort,
-    Speedup,
-    grouped,
-    one_cpu,
-    speedup_picture,
-    speedup_table,
-    times,
-)
+from gilx.demo.chapter import Chapter, Effort, grouped, one_cpu, outcome_of
 from gilx.demo.echo_process import Courier
 from gilx.demo.problem_sizes import problem_size
-from gilx.formatting import duration, one_line
+from gilx.formatting import duration, one_line, times
 from gilx.pools import start
+from gilx.rendering.html_page import Table
 from gilx.speedup.blocks import interleaved, samples_of
-from gilx.speedup.measure import measure
-
-if TYPE_CHECKING:
-    from gilx.rendering.bar_chart import BarChart
+from gilx.speedup.report import ReportRow  # noqa: TC001 - JSON is read by annotations
 
 _KERNEL = "collatz"
 _SECONDS = 0.03  # that a problem takes one worker
@@ -80,8 +68,11 @@ class Processes(Chapter):
         " shared memory need not be sent; what is pickled is copied, twice each way."
     )
 
+    work: ClassVar[str] = _KERNEL
+    workers_are: ClassVar[str] = "processes"
+
     gil: bool
-    processes: tuple[Speedup, ...]
+    processes: tuple[ReportRow, ...]
     sizes: tuple[int, ...]
     """Of the problem of each of them: what takes one worker some 30 ms."""
     moving: Moving | None
@@ -92,7 +83,7 @@ class Processes(Chapter):
         """Measure two kernels in processes, and what starting and moving costs."""
         missing = list(one_cpu())
         kernel = kernels.get(_KERNEL)
-        rows: list[Speedup] = []
+        rows: list[ReportRow] = []
         sizes: list[int] = []
         moving = None
         try:
@@ -100,17 +91,11 @@ class Processes(Chapter):
                 for variant, name in _NAMES.items():
                     effort.progress(f"how much {name} computes in a while")
                     size = problem_size(kernel, variant, _SECONDS)
-                    report = measure(
-                        kernel,
-                        variants=[variant],
-                        pools=[pool],
-                        size=size,
-                        budget=effort.seconds(3),
-                        blocks=effort.blocks,
-                        progress=effort.progress,
-                    )
                     sizes.append(size)
-                    rows.append(Speedup.of(report.rows[0], name))
+                    options: dict[str, Any] = {"pools": [pool], "size": size}
+                    rows += effort.speedups(
+                        kernel, [name], 3, variants=[variant], **options
+                    )
             effort.progress("moving data")
             moving = _moving()
         except (OSError, BrokenExecutor) as error:
@@ -123,33 +108,20 @@ class Processes(Chapter):
             moving=moving,
         )
 
-    def tables(self) -> list[ChapterTable]:
+    def speedups(self) -> tuple[ReportRow, ...]:
+        """Return those of the kernels."""
+        return self.processes
+
+    def tables(self) -> list[Table]:
         """Return the speedups and the costs."""
-        found = []
-        if self.processes:
-            workers = self.processes[0].workers
-            found.append(
-                speedup_table(
-                    self.processes, what=_KERNEL, together=f"{workers} processes"
-                )
-            )
-        if self.moving is not None:
-            moving = self.moving
-            found.append(
-                ChapterTable(
-                    ("what a process costs", ""),
-                    (
-                        ("starting it, until it answers", duration(moving.start)),
-                        ("a message there and back", duration(moving.message)),
-                        (
-                            f"{moving.megabytes} MB there and back, pickled",
-                            duration(moving.data),
-                        ),
-                    ),
-                    right=(),
-                )
-            )
-        return found
+        if (moving := self.moving) is None:
+            return super().tables()
+        costs = (
+            ("starting it, until it answers", duration(moving.start)),
+            ("a message there and back", duration(moving.message)),
+            (f"{moving.megabytes} MB there and back, pickled", duration(moving.data)),
+        )
+        return [*super().tables(), Table(("what a process costs", ""), costs)]
 
     def sentences(self) -> list[str]:
         """Say how they scale, what they cost and from when on that pays."""
@@ -165,7 +137,7 @@ class Processes(Chapter):
         )
         if len({*self.sizes}) > 1:
             each = [
-                f"{size:,} in {row.name}"
+                f"{size:,} in {row.target}"
                 for row, size in zip(self.processes, self.sizes, strict=True)
             ]
             said.append(
@@ -192,13 +164,9 @@ class Processes(Chapter):
     def gain(self) -> float | None:
         """Return the best speedup, of those that show a gain; None if none does."""
         return max(
-            (row.speedup.value for row in self.processes if row.outcome in _GAINS),
+            (row.speedup.value for row in self.processes if outcome_of(row) in _GAINS),
             default=None,
         )
-
-    def picture(self) -> BarChart | None:
-        """Return the speedups."""
-        return speedup_picture(self.processes) if self.processes else None
 
 
 def _moving() -> Moving:

@@ -11,15 +11,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import Chapter, ChapterTable, Effort, Held, held_table
+from gilx.demo.chapter import Chapter, Effort
 from gilx.demo.problem_sizes import size_lasting
 from gilx.errors import WatchUnavailableError
-from gilx.rendering.bar_chart import BarChart
+from gilx.estimate import Estimate
+from gilx.formatting import duration, percent
+from gilx.rendering.bar_chart import Bar, BarChart
+from gilx.rendering.html_page import Table
 from gilx.sampling.probe import probe
 from gilx.speedup.timings import in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from gilx.sampling.usage import GilUsage
 
 _SECONDS = 0.002  # that np.sin of a column, or a product of matrices, takes
 _OWN_THREADS = 1.3  # CPU time over wall time that one thread can't come to
@@ -116,6 +121,45 @@ def _half(value: float) -> float:
 
 
 @dataclass(frozen=True)
+class Held:
+    """How much of a call holds the GIL; from `gilx.probe`."""
+
+    library: str
+    name: str
+    seconds: float
+    """Of one call."""
+    held: Estimate
+    """Hold fraction; unknown where nothing could be concluded."""
+    cpus: float
+    """CPU time over wall time: above 1, the call had threads of its own."""
+    doubt: str
+
+    @classmethod
+    def of(cls, usage: GilUsage, library: str, name: str) -> Self:
+        """Return what the story tells of a probe."""
+        return cls(
+            library=library,
+            name=name,
+            seconds=usage.wall / usage.repeats,
+            held=Estimate.unknown() if usage.doubt else usage.held,
+            cpus=usage.cpu / usage.wall,
+            doubt=usage.doubt,
+        )
+
+    @property
+    def outcome(self) -> str:
+        """``releases it``, ``holds it``, ``in part``, or ``unclear``."""
+        low, high = self.held.interval
+        if not self.held.known:
+            return "unclear"
+        if high <= 0.1:
+            return "releases it"
+        if low >= 0.9:
+            return "holds it"
+        return "in part" if high - low < 0.3 else "unclear"
+
+
+@dataclass(frozen=True)
 class Libraries(Chapter):
     """How much of some calls of NumPy and pandas holds the GIL."""
 
@@ -153,9 +197,23 @@ class Libraries(Chapter):
                 missing.insert(0, f"There is nothing to watch: {why}.")
         return cls(missing=tuple(missing), calls=tuple(calls), blas=blas)
 
-    def tables(self) -> list[ChapterTable]:
+    def tables(self) -> list[Table]:
         """Return the shares."""
-        return [held_table(self.calls)] if self.calls else []
+        rows = [
+            (
+                call.library,
+                call.name,
+                duration(call.seconds),
+                percent(call.held.value),
+                f"{100 * call.held.low:.0f} to {100 * call.held.high:.0f} %"
+                if call.held.known
+                else "-",
+                call.outcome,
+            )
+            for call in self.calls
+        ]
+        head = ("", "call", "a call", "GIL held", "95 %", "")
+        return [Table(head, rows, right=(2, 3, 4))] if rows else []
 
     def sentences(self) -> list[str]:
         """Say which calls release it, which don't, and what is doubtful."""
@@ -178,6 +236,8 @@ class Libraries(Chapter):
 
     def picture(self) -> BarChart | None:
         """Return the shares."""
-        if not self.calls:
-            return None
-        return BarChart("GIL held, % of a call", tuple(call.bar() for call in self.calls))
+        bars = tuple(
+            Bar(f"{call.library} {call.name}", call.held.times(100))
+            for call in self.calls
+        )
+        return BarChart("GIL held, % of a call", bars) if bars else None

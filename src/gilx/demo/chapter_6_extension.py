@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from gilx import ckernels, kernels
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import (
-    Chapter,
-    ChapterTable,
-    Effort,
-    Speedup,
-    grouped,
-    one_cpu,
-    speedup_picture,
-    speedup_table,
-)
+from gilx.demo.chapter import Chapter, Effort, grouped, one_cpu
 from gilx.demo.problem_sizes import problem_size
 from gilx.demo.release_proof import meet, runs_beside
 from gilx.demo.watched_threads import watched
 from gilx.sampling.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
-from gilx.speedup.measure import measure
+from gilx.speedup.report import ReportRow  # noqa: TC001 - likewise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from gilx.rendering.bar_chart import BarChart
 
 _KERNEL = "mandelbrot"
 _SECONDS = 0.006  # that the problem takes in C; in Cython it takes several times as long
@@ -61,8 +50,10 @@ class Extension(Chapter):
         " (`gilx measure triad`)."
     )
 
+    work: ClassVar[str] = _KERNEL
+
     gil: bool
-    variants: tuple[Speedup, ...]
+    variants: tuple[ReportRow, ...]
     proofs: tuple[Proof, ...]
     met_held: int
     """How many of two threads were inside a C call at once, the GIL held."""
@@ -90,21 +81,14 @@ class Extension(Chapter):
         met_held = meet(ckernels.rendezvous_gil, wait)
         met_released = meet(ckernels.rendezvous_nogil, _MEETING)
         size = problem_size(kernel, "c-nogil", _SECONDS)
-        report = measure(
-            kernel,
-            variants=list(_VARIANTS),
-            workers=effort.workers,
-            size=size,
-            budget=effort.seconds(10),
-            blocks=effort.blocks,
-            progress=effort.progress,
+        options: dict[str, Any] = {"variants": list(_VARIANTS), "size": size}
+        variants = effort.speedups(
+            kernel, _VARIANTS.values(), 10, workers=effort.workers, **options
         )
         return cls(
             missing=one_cpu(),
             gil=gil_enabled(),
-            variants=tuple(
-                Speedup.of(row, _VARIANTS[row.variant or ""]) for row in report.rows
-            ),
+            variants=variants,
             proofs=proofs,
             met_held=met_held,
             met_released=met_released,
@@ -112,10 +96,9 @@ class Extension(Chapter):
             lanes_released=watched(_call("c-nogil", size), effort.workers),
         )
 
-    def tables(self) -> list[ChapterTable]:
-        """Return the speedups."""
-        threads = f"{self.variants[0].workers} threads"
-        return [speedup_table(self.variants, what=_KERNEL, together=threads)]
+    def speedups(self) -> tuple[ReportRow, ...]:
+        """Return those of the four variants."""
+        return self.variants
 
     def sentences(self) -> list[str]:
         """Say what is proved, and what was gained."""
@@ -149,10 +132,6 @@ class Extension(Chapter):
             "C that releases it, in threads": self.lanes_released,
         }
         return [(name, lanes) for name, lanes in both.items() if lanes is not None]
-
-    def picture(self) -> BarChart:
-        """Return the speedups."""
-        return speedup_picture(self.variants)
 
 
 _WHY_C_IS_FASTER = (

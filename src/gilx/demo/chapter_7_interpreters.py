@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from gilx import kernels
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import (
-    Chapter,
-    ChapterTable,
-    Effort,
-    Speedup,
-    grouped,
-    one_cpu,
-    speedup_picture,
-    speedup_table,
-)
+from gilx.demo.chapter import Chapter, Effort, grouped, one_cpu
 from gilx.demo.problem_sizes import problem_size
 from gilx.errors import ArgumentError
 from gilx.formatting import duration
 from gilx.pools import start
-from gilx.speedup.measure import measure
-
-if TYPE_CHECKING:
-    from gilx.rendering.bar_chart import BarChart
+from gilx.speedup.report import ReportRow  # noqa: TC001 - JSON is read by annotations
 
 _KERNEL = "mandelbrot"
 _SECONDS = 0.03  # that the problem takes one worker
@@ -41,8 +29,11 @@ class Interpreters(Chapter):
         " state of its own in C), and NumPy is not, so far."
     )
 
+    work: ClassVar[str] = _KERNEL
+    workers_are: ClassVar[str] = "interp."
+
     gil: bool
-    held: Speedup | None
+    held: ReportRow | None
     """None where there are none to use."""
     start_seconds: float | None
     """What starting all of them took."""
@@ -61,28 +52,19 @@ class Interpreters(Chapter):
             return cls(missing=(why,), gil=gil_enabled(), held=None, start_seconds=None)
         kernel = kernels.get(_KERNEL)
         with pool:
-            report = measure(
-                kernel,
-                variants=["c-gil"],
-                pools=[pool],
-                size=problem_size(kernel, "c-gil", _SECONDS),
-                budget=effort.seconds(4),
-                blocks=effort.blocks,
-                progress=effort.progress,
-            )
+            size = problem_size(kernel, "c-gil", _SECONDS)
+            options: dict[str, Any] = {"variants": ["c-gil"], "size": size}
+            [held] = effort.speedups(kernel, ["C, held"], 4, pools=[pool], **options)
         return cls(
             missing=one_cpu(),
             gil=gil_enabled(),
-            held=Speedup.of(report.rows[0], "C, held"),
+            held=held,
             start_seconds=pool.start_seconds,
         )
 
-    def tables(self) -> list[ChapterTable]:
+    def speedups(self) -> tuple[ReportRow, ...]:
         """Return the one row, if there is one."""
-        if self.held is None:
-            return []
-        together = f"{self.held.workers} interp."
-        return [speedup_table([self.held], what=_KERNEL, together=together)]
+        return () if self.held is None else (self.held,)
 
     def sentences(self) -> list[str]:
         """Say whether code that holds the GIL scales in them."""
@@ -108,7 +90,3 @@ class Interpreters(Chapter):
                 },
             ),
         ]
-
-    def picture(self) -> BarChart | None:
-        """Return the speedup, if there is one."""
-        return None if self.held is None else speedup_picture([self.held])

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 import sysconfig
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from gilx import kernels
 from gilx._compat import gil_enabled
-from gilx.demo.chapter import (
-    Chapter,
-    ChapterTable,
-    Effort,
-    Speedup,
-    grouped,
-    one_cpu,
-    speedup_picture,
-    speedup_table,
-)
+from gilx.demo.chapter import Chapter, Effort, grouped, one_cpu
 from gilx.demo.chapter_1_pure_python import count_down_for
 from gilx.demo.problem_sizes import problem_size
-from gilx.speedup.measure import measure
-
-if TYPE_CHECKING:
-    from gilx.rendering.bar_chart import BarChart
+from gilx.speedup.report import ReportRow  # noqa: TC001 - JSON is read by annotations
 
 _KERNEL = "mandelbrot"
 _SECONDS = 0.006  # that a call, or the problem in C, takes one worker
@@ -45,9 +33,11 @@ class FreeThreaded(Chapter):
         " (chapter 2), and one thread alone is somewhat slower."
     )
 
+    work: ClassVar[str] = "without a GIL"
+
     free_threaded: bool
     """Whether this Python was built to run without a GIL."""
-    calls: tuple[Speedup, ...]
+    calls: tuple[ReportRow, ...]
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -62,40 +52,19 @@ class FreeThreaded(Chapter):
                 else f"This Python has a GIL. {_HOW}"
             )
             return cls(missing=(why,), free_threaded=free_threaded, calls=())
-        budget, blocks = effort.seconds(4), effort.blocks
-        first = measure(
-            count_down_for(_SECONDS),
-            workers=effort.workers,
-            budget=budget,
-            blocks=blocks,
-            progress=effort.progress,
-        )
+        call, kernel = count_down_for(_SECONDS), kernels.get(_KERNEL)
+        size, workers = problem_size(kernel, "c-gil", _SECONDS), effort.workers
         names = {"c-gil": "C, held", "cython-gil": "Cython, held"}
-        kernel = kernels.get(_KERNEL)
-        second = measure(
-            kernel,
-            variants=list(names),
-            workers=effort.workers,
-            size=problem_size(kernel, "c-gil", _SECONDS),
-            budget=2 * budget,
-            blocks=blocks,
-            progress=effort.progress,
+        options: dict[str, Any] = {"variants": list(names), "size": size}
+        calls = (
+            *effort.speedups(call, ["pure Python"], 4, workers=workers),
+            *effort.speedups(kernel, names.values(), 8, workers=workers, **options),
         )
-        return cls(
-            missing=one_cpu(),
-            free_threaded=free_threaded,
-            calls=(
-                Speedup.of(first.rows[0], "pure Python"),
-                *(Speedup.of(row, names[row.variant or ""]) for row in second.rows),
-            ),
-        )
+        return cls(missing=one_cpu(), free_threaded=free_threaded, calls=calls)
 
-    def tables(self) -> list[ChapterTable]:
-        """Return the speedups, if there are any."""
-        if not self.calls:
-            return []
-        together = f"{self.calls[0].workers} threads"
-        return [speedup_table(self.calls, what="without a GIL", together=together)]
+    def speedups(self) -> tuple[ReportRow, ...]:
+        """Return those that were measured, if there is no GIL."""
+        return self.calls
 
     def sentences(self) -> list[str]:
         """Say which of them scale."""
@@ -107,7 +76,3 @@ class FreeThreaded(Chapter):
                 "no faster": "No faster, and not for a GIL",
             },
         )
-
-    def picture(self) -> BarChart | None:
-        """Return the speedups, if there are any."""
-        return speedup_picture(self.calls) if self.calls else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.demo.chapter import ChapterTable, times
+from gilx.demo.chapter import outcome_of
 from gilx.demo.chapter_4_processes import pays_from
-from gilx.formatting import duration
+from gilx.formatting import duration, times
+from gilx.rendering.html_page import Table
 
 if TYPE_CHECKING:
-    from gilx.demo.chapter import Speedup
     from gilx.demo.demo_record import Story
+    from gilx.speedup.report import ReportRow
 
 HOW = (
     "Speedups are medians of blocks, each with the serial run, the parallel one and the"
@@ -21,13 +22,13 @@ HOW = (
 """How to read the table."""
 
 
-def decision_table(story: Story) -> ChapterTable:
+def decision_table(story: Story) -> Table:
     """Return what to use for what, with what this machine showed of it.
 
     A chapter that was not measured, or could not show its point, leaves its row without
     a figure.
     """
-    return ChapterTable(
+    return Table(
         ("you have", "use", "here"),
         (
             ("code that waits", "threads, or asyncio", _of_waiting(story)),
@@ -38,7 +39,6 @@ def decision_table(story: Story) -> ChapterTable:
             ("C that can't release", "interpreters, processes", _of_interpreters(story)),
             ("a Python without GIL", "threads, and locks", _of_free(story)),
         ),
-        right=(),
     )
 
 
@@ -102,11 +102,11 @@ def _of_free(story: Story) -> str:
     return _list(story.free.calls)
 
 
-def _list(rows: tuple[Speedup, ...]) -> str:
-    return "; ".join(f"{row.name} {_result(row)}" for row in rows)
+def _list(rows: tuple[ReportRow, ...]) -> str:
+    return "; ".join(f"{row.target} {_result(row)}" for row in rows)
 
 
-def _result(row: Speedup) -> str:
+def _result(row: ReportRow) -> str:
     """Return a speedup, marked where it tells nothing."""
-    doubtful = row.outcome in ("unclear", "no room")
+    doubtful = outcome_of(row) in ("unclear", "no room")
     return f"{times(row.speedup.value)}{'?' if doubtful else ''}"

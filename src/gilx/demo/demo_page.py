@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gilx.demo.decision_table import HOW, decision_table
 from gilx.rendering.bar_chart import bars_figure
-from gilx.rendering.html_page import Document, Notes, Section, Table, Text
+from gilx.rendering.html_page import Document, Notes, Section, Text
 from gilx.rendering.timeline_chart import lanes_figure
 from gilx.rendering.timeline_page import lanes_table
 
 if TYPE_CHECKING:
-    from gilx.demo.chapter import Chapter, ChapterTable
+    from gilx.demo.chapter import Chapter
     from gilx.demo.demo_record import Story
     from gilx.rendering.html_page import Element
 
@@ -33,7 +34,7 @@ def document_of(story: Story, *, whole: bool) -> Document:
     ]
     if whole:
         caption = "What to use for what, with what this machine showed of it"
-        blocks = (_table(decision_table(story), caption), Text(HOW))
+        blocks = (replace(decision_table(story), caption=caption), Text(HOW))
         sections.append(Section("What should I use?", blocks))
     return Document(
         title="What the GIL does, and what to do about it",
@@ -55,13 +56,9 @@ def _blocks(chapter: Chapter) -> list[Element]:
     if chart is not None:
         blocks.append(bars_figure(chart, f"{chapter.title}: {chart.unit}"))
     caption = f"{chapter.title}, in figures"
-    blocks += [_table(table, caption) for table in chapter.tables()]
+    blocks += [replace(table, caption=caption) for table in chapter.tables()]
     for name, timeline in chapter.timelines():
         blocks.append(lanes_figure(timeline, f"Who held the GIL when: {name}"))
         blocks.append(lanes_table(timeline, f"Of this time each thread was: {name}"))
     blocks.append(Text(f"It depends on {chapter.depends}"))
     return blocks
-
-
-def _table(table: ChapterTable, caption: str) -> Table:
-    return Table(caption, table.head, table.rows, table.right)

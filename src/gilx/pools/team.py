@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import re
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from gilx.errors import ArgumentError, at_least, number_between, number_of_workers
 from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.native import SPIN_NS
 from gilx.system.environment import usable_cpus
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _MOST = 2**63 - 1  # as C has it
 _SIGNATURE = "void (void *, int64_t, int64_t)"
@@ -208,10 +205,5 @@ class Team:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

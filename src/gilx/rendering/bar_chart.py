@@ -6,27 +6,29 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from gilx.estimate import Estimate
 from gilx.rendering.html_page import Figure
 from gilx.rendering.picture import Picture
 from gilx.rendering.vega_lite import LANE, above, colours, lane, layer, number, tooltip
 
+UNKNOWN = Estimate.unknown()
+
 
 @dataclass(frozen=True)
 class Bar:
-    """Bar with its name. A value that is not finite is not drawn."""
+    """Bar with its name. What is unknown is not drawn."""
 
     name: str
-    value: float
-    interval: tuple[float, float] | None = None
-    mark: float | None = None
-    """Drawn across the bar: the ceiling."""
-    ideal: float | None = None
+    figure: Estimate
+    ceiling: Estimate = UNKNOWN
+    """Its value is drawn across the bar."""
+    ideal: int | None = None
     """Drawn likewise: as many times as fast as there are workers."""
 
     @property
     def label(self) -> str:
         """The name and the value, which a bar of no length does not show."""
-        return f"{self.name}: {shown(self.value)}"
+        return f"{self.name}: {shown(self.figure.value)}"
 
 
 def shown(value: float) -> str:
@@ -76,9 +78,9 @@ def bars_figure(chart: BarChart, caption: str) -> Figure:
     """
     rows = [_row(place, bar) for place, bar in enumerate(chart.bars)]
     meanings = {"bar": chart.unit}
-    if any(bar.interval is not None for bar in chart.bars):
+    if any(bar.figure.bounded for bar in chart.bars):
         meanings["ink"] = "interval at 95 %"
-    if any(bar.mark is not None for bar in chart.bars):
+    if any(bar.ceiling.known for bar in chart.bars):
         meanings["ceiling"] = chart.mark
     if any(bar.ideal is not None for bar in chart.bars):
         meanings["ideal"] = IDEAL
@@ -116,16 +118,17 @@ def bars_figure(chart: BarChart, caption: str) -> Figure:
 
 
 def _row(place: int, bar: Bar) -> dict[str, Any]:
-    low, high = bar.interval or (None, None)
-    between = " to ".join(shown(end) for end in bar.interval or ())
+    figure, ceiling = bar.figure, bar.ceiling
+    ends = figure.interval if figure.bounded else ()
+    low, high = ends or (None, None)
     return {
         "lane": place,
         "label": bar.label,
-        "value": bar.value if math.isfinite(bar.value) else None,
+        "value": figure.value if math.isfinite(figure.value) else None,
         "low": low,
         "high": high,
-        "interval": between or "unknown",
-        "mark": bar.mark,
-        "best": "unknown" if bar.mark is None else shown(bar.mark),
+        "interval": " to ".join(map(shown, ends)) or "unknown",
+        "mark": ceiling.value if ceiling.known else None,
+        "best": shown(ceiling.value),
         "ideal": bar.ideal,
     }

@@ -64,10 +64,10 @@ class Notes:
 class Table:
     """Figures: titles, rows of cells, and the columns aligned to the right."""
 
-    caption: str
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     right: tuple[int, ...] = ()
+    caption: str = ""
 
     def html(self, _: Iterator[int]) -> str:
         """Return it as HTML; it scrolls by itself where it is wider than the page."""

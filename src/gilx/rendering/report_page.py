@@ -25,10 +25,10 @@ def document_of(report: Report) -> Document:
         *([Notes("What makes these figures doubtful:", tuple(doubts))] if doubts else []),
         figure_of(report),
         Table(
-            "Speedups, medians of blocks; intervals at 95 %",
             COLUMNS,
             [cells(row) for row in report.rows],
             right=tuple(range(2, len(COLUMNS) - 1)),
+            caption="Speedups, medians of blocks; intervals at 95 %",
         ),
     ]
     details = tuple(

@@ -6,18 +6,16 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration, percent, wrapped
+from gilx.formatting import between, duration, format_table, percent, times, wrapped
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
-    from gilx.estimate import Estimate
     from gilx.speedup.report import Report, ReportRow
 
 COLUMNS = (
     *("target", "pool", "workers", "time", "speedup", "95 %", "ceiling", "of ceiling"),
     "reading",
 )
-_LEFT = (0, 1)
 _NAME = 24  # characters: longer names have a line of their own
 
 _ALL = 0.95  # a hold fraction, or a share of the ceiling, that is said to be all
@@ -35,9 +33,9 @@ def cells(row: ReportRow) -> tuple[str, ...]:
         row.pool,
         str(row.workers),
         duration(row.seconds),
-        _times(row.speedup.value),
-        _interval(row.speedup),
-        _times(row.ceiling.value),
+        times(row.speedup.value),
+        between(*row.speedup.interval),
+        times(row.ceiling.value),
         f"{row.ceiling_fraction.value:.0%}".replace("%", " %")
         if row.ceiling_fraction.known
         else "-",
@@ -47,26 +45,16 @@ def cells(row: ReportRow) -> tuple[str, ...]:
 
 def text_of(report: Report) -> str:
     """Return a report as a plain table, each row followed by what it means."""
-    table = [list(COLUMNS[:-1]), *(list(cells(row)[:-1]) for row in report.rows)]
+    rows = [cells(row)[:-1] for row in report.rows]
     apart = any(len(row.name) > _NAME for row in report.rows)
     if apart:
-        for line in table[1:]:
-            line[0] = ""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = wrapped(report.environment.summary())
-    lines.append("")
-    for number, line in enumerate(table):
-        if apart and number > 0:
-            lines.append(report.rows[number - 1].name)
-        lines.append(
-            "  ".join(
-                f"{cell:<{width}}" if place in _LEFT else f"{cell:>{width}}"
-                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-        )
-        if number > 0:
-            for text in remarks_of(report.rows[number - 1]):
-                lines += wrapped(text, "  ", "    ")
+        rows = [("", *row[1:]) for row in rows]
+    head, *table = format_table(COLUMNS[:-1], rows, right=range(2, 8)).splitlines()
+    lines = [*wrapped(report.environment.summary()), "", head]
+    for row, line in zip(report.rows, table, strict=True):
+        lines += [row.name, line] if apart else [line]
+        for text in remarks_of(row):
+            lines += wrapped(text, "  ", "    ")
     doubts = doubts_of(report)
     if doubts:
         lines += ["", "What makes these figures doubtful:"]
@@ -121,11 +109,11 @@ def _made_of(row: ReportRow) -> str:
     words.append(f"CPU {cpu} (serial {serial})")
     if made.single_speedup.known:
         words.append(
-            f"single calls {_times(made.single_speedup.value)}"
-            f" ({_interval(made.single_speedup)})"
+            f"single calls {times(made.single_speedup.value)}"
+            f" ({between(*made.single_speedup.interval)})"
         )
     if made.control is not None:
-        words.append(f"control {_times(made.control)}")
+        words.append(f"control {times(made.control)}")
     if made.overlap is not None:
         words.append(f"CPU overlap {percent(made.overlap)}")
     if row.held.known:
@@ -141,14 +129,6 @@ def _made_of(row: ReportRow) -> str:
     if row.outcome is not None:
         words.append(f"assert_scales: {row.outcome}")
     return "; ".join(words)
-
-
-def _times(ratio: float) -> str:
-    return "-" if math.isnan(ratio) else f"{ratio:.2f}x"
-
-
-def _interval(figure: Estimate) -> str:
-    return f"{figure.low:.2f} to {figure.high:.2f}" if figure.bounded else "unknown"
 
 
 def reading_of(row: ReportRow) -> str:

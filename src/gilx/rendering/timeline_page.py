@@ -64,13 +64,13 @@ def lanes_table(timeline: Timeline, caption: str) -> Table:
     """
     states = states_of(timeline)
     return Table(
-        caption,
         ("thread", *(STATES[state][0] for state in states), "longest stretch of holding"),
         [
             (lane.name, *(percent(lane.share(state)) for state in states), _longest(lane))
             for lane in timeline.lanes
         ],
         right=tuple(range(1, len(states) + 2)),
+        caption=caption,
     )
 
 

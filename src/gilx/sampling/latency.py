@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx._compat import gil_enabled
 from gilx.errors import ArgumentError, above_zero, at_least, numbers_of_workers
-from gilx.formatting import duration, name_of
+from gilx.formatting import duration, format_table, name_of
 from gilx.records import Record
 from gilx.sampling.background_calls import Load
 from gilx.system.child_python import local_server
@@ -76,26 +76,29 @@ class Latency(Record, schema="gilx.latency"):
     def __str__(self) -> str:
         first, others = self.rows[0], self.rows[1:]
         what = "the GIL" if self.gil else "to run (there is no GIL here)"
-        columns = [
-            ("workers", [str(row.workers or "none") for row in self.rows]),
-            ("wakes", [str(row.wakes) for row in self.rows]),
-            ("p50", [duration(row.p50) for row in self.rows]),
-            ("p99", [duration(row.p99) for row in self.rows]),
-            ("max", [duration(row.max) for row in self.rows]),
-            ("calls/s", [f"{row.calls:.4g}" for row in self.rows]),
-            ("switches/s", [_number(row.switches) for row in self.rows]),
-            ("echoes/s", [_number(row.echoes) for row in self.rows]),
+        head = [
+            "workers",
+            "wakes",
+            "p50",
+            "p99",
+            "max",
+            "calls/s",
+            "switches/s",
+            "echoes/s",
+        ]
+        cells = [
+            [
+                *(str(row.workers or "none"), str(row.wakes)),
+                *map(duration, (row.p50, row.p99, row.max)),
+                *map(_number, (row.calls, row.switches, row.echoes)),
+                *map(duration, (row.stall_p50, row.stall_max)),
+            ]
+            for row in self.rows
         ]
         if not self.gil:
-            columns.append(("stop p50", [duration(row.stall_p50) for row in self.rows]))
-            columns.append(("stop max", [duration(row.stall_max) for row in self.rows]))
-        widths = [max(map(len, [head, *cells])) for head, cells in columns]
-        lines = [
-            "  ".join(
-                f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)
-            )
-            for line in zip(*([head, *cells] for head, cells in columns), strict=True)
-        ]
+            head += ["stop p50", "stop max"]
+        places = range(len(head))
+        table = format_table(head, [row[: len(head)] for row in cells], right=places)
         worst = max(others, key=lambda row: row.p99)
         said = (
             f"Delay of a thread that wants {what} every {duration(self.period)},"
@@ -106,7 +109,7 @@ class Latency(Record, schema="gilx.latency"):
             f" {_beyond(worst.p50, first.p50)} in the median,"
             f" {_beyond(worst.p99, first.p99)} at p99"
         )
-        return "\n".join([said, self.environment, "", *lines, "", added])
+        return "\n".join([said, self.environment, "", table, "", added])
 
     def _check(self, where: str) -> None:
         if len(self.rows) < 2:

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from gilx.errors import ArgumentError, at_least, real_at_least
-from gilx.formatting import duration
+from gilx.formatting import duration, format_table, percent, times
 from gilx.records import Record
 from gilx.system.environment import usable_cpus
 
@@ -104,19 +104,22 @@ class Prediction(Record, schema="gilx.prediction"):
             f" waits {duration(self.waiting)};"
             f" {self.cpus} CPU{'s' if self.cpus != 1 else ''}"
         )
-        lines = [head, "", "workers      calls/s  speedup  at most  GIL held"]
+        lines = [head, ""]
         if self.handover_hold is not None:
             lines.insert(
                 1,
                 f"A hand-over of the GIL is estimated to take {duration(self.handover)},"
                 f" as it does after holds of {duration(self.handover_hold)}.",
             )
-        lines += [
-            f"{row.workers:>7}  {row.throughput:>11.6g}  {row.speedup:>6.2f}x"
-            f"  {row.bound:>6.2f}x  {row.locked:>8.0%}"
+        rows = [
+            (
+                *(str(row.workers), f"{row.throughput:.6g}"),
+                *(times(row.speedup), times(row.bound), percent(row.locked)),
+            )
             for row in self.rows
         ]
-        return "\n".join(lines)
+        columns = ("workers", "calls/s", "speedup", "at most", "GIL held")
+        return "\n".join([*lines, format_table(columns, rows, right=range(5))])
 
 
 def predict(

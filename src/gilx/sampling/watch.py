@@ -21,7 +21,6 @@ from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import TracebackType
 
     from gilx.sampling._sampler import Sampler, Totals
     from gilx.sampling.timeline import Look
@@ -138,12 +137,7 @@ class Watch:
         _running.add(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:

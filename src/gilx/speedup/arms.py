@@ -18,7 +18,6 @@ from gilx.speedup.timings import Sample, take_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from types import TracebackType
 
     from gilx.pools import Pool
     from gilx.pools.pool import Region
@@ -67,12 +66,7 @@ class Arms:
                 self.missing = str(error)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._ceiling is not None:
             self._ceiling.close()
 

@@ -16,7 +16,6 @@ from gilx.errors import real_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-    from types import TracebackType
 
 Arm = TypeVar("Arm", bound="Hashable")
 Sample = TypeVar("Sample")
@@ -34,12 +33,7 @@ class AsItself:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if isinstance(error, _StoppedError):
             assert error.__cause__ is not None  # as it was raised
             raise error.__cause__ from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gilx.errors import ArgumentError, at_least
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
-from gilx.formatting import duration, wrapped
+from gilx.formatting import between, duration, format_table, times, wrapped
 from gilx.records import Record
 from gilx.speedup.comparison import Comparison  # noqa: TC001 - likewise
 from gilx.system.conditions import Conditions  # noqa: TC001 - JSON is read by annotations
@@ -107,7 +107,7 @@ class Grain(Record, schema="gilx.grain"):
         if math.isfinite(self.expected):
             even = _items(max(1, math.ceil(self.expected)))
             lines.append(f"so both should be even at {even} each")
-        lines += ["", *self._table()]
+        lines += ["", "Grains at places drawn at random; medians:", self._table()]
         found = examine(self.environment, self.conditions)
         doubtful = [str(finding) for finding in found if finding.doubtful]
         if doubtful:
@@ -116,20 +116,18 @@ class Grain(Record, schema="gilx.grain"):
                 lines += wrapped(words, "* ", "  ")
         return "\n".join(lines)
 
-    def _table(self) -> list[str]:
-        lines = [
-            "Grains at places drawn at random; medians, intervals at 95 %:",
-            "     items     one thread        all  speedup",
-        ]
-        for row in self.rows:
-            low, high = row.speedup.interval
-            lines.append(
-                f"{row.grain:>10}  {duration(row.comparison.serial_seconds):>13}"
-                f"  {duration(row.comparison.seconds):>9}  {row.speedup.value:>6.2f}x"
-                f"  {low:.2f} to {high:.2f}"
-                f"{'  wins' if row.wins else ''}"
+    def _table(self) -> str:
+        rows = [
+            (
+                str(row.grain),
+                *map(duration, (row.comparison.serial_seconds, row.comparison.seconds)),
+                *(times(row.speedup.value), between(*row.speedup.interval)),
+                "wins" if row.wins else "",
             )
-        return lines
+            for row in self.rows
+        ]
+        head = ("items", "one thread", "all", "speedup", "95 %", "")
+        return format_table(head, rows, right=range(5))
 
     def _check(self, where: str) -> None:
         for name in ("workers", "blocks", *(["grain"] if self.grain is not None else [])):

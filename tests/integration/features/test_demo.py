@@ -78,7 +78,7 @@ def proofs_of_release(chapter: dict[str, Any]) -> list[bool]:
 
 
 def assert_pure(chapter: dict[str, Any]) -> None:
-    comparison = chapter["threads"]["row"]["comparison"]
+    comparison = chapter["threads"]["comparison"]
     assert comparison["speedup"]["value"] > 0
     assert comparison["workers"] >= 2
 
@@ -92,13 +92,13 @@ def assert_lock(chapter: dict[str, Any]) -> None:
 
 
 def assert_waiting(chapter: dict[str, Any]) -> None:
-    assert {row["name"] for row in chapter["waits"]} >= {"sleep", "read a socket"}
+    assert {row["target"] for row in chapter["waits"]} >= {"sleep", "read a socket"}
     assert len(chapter["beside"]) == 3
     assert all(row["delay"] >= 0 for row in chapter["beside"])
 
 
 def assert_processes(chapter: dict[str, Any]) -> None:
-    assert {each["row"]["pool"] for each in chapter["processes"]} == {"processes"}
+    assert {each["pool"] for each in chapter["processes"]} == {"processes"}
     assert chapter["moving"]["start"] > 0
     assert chapter["moving"]["data"] > 0
 
