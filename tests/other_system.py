@@ -55,6 +55,8 @@ def become(system: str) -> None:
                 delattr(module, attribute)
     for name in NO_MODULES_ON_WINDOWS if windows else ():
         sys.modules[name] = None  # type: ignore[assignment] # which makes it an ImportError
+    if hasattr(os, "process_cpu_count"):  # from Python 3.13 on, it uses what is removed
+        os.process_cpu_count = os.cpu_count
     sys.addaudithook(hide_linux)
     sys.platform = system
 
