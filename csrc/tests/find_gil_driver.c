@@ -111,13 +111,18 @@ static bool lies_in(const void *words, const char *start, const char *end) {
     return place + sizeof(gilx_gil_struct) > start && place < end;
 }
 
-/* Return a place for a GIL, apart from the real one. */
+/* Return a place for a GIL, apart from all others: two of them in one place might do,
+ * each in part, all that a GIL does. */
 static gilx_gil_struct *any_place(const region *within) {
-    const char *real = (const char *)world.real;
+    const size_t length = (size_t)(within->end - within->start) - RESERVED - 64;
     for (;;) {
-        const size_t length = (size_t)(within->end - within->start) - RESERVED - 64;
         char *place = within->start + RESERVED + 16 + draw(length / 8) * 8;
-        if (real == NULL || place + 64 <= real || place >= real + 64) {
+        const char *end = place + sizeof(gilx_gil_struct);
+        bool apart = world.real == NULL || !lies_in(world.real, place - 32, end + 32);
+        for (int i = 0; i < world.count; ++i) {
+            apart = apart && !lies_in(world.decoys[i].words, place, end);
+        }
+        if (apart) {
             return (gilx_gil_struct *)place;
         }
     }
@@ -186,10 +191,14 @@ static void move(gilx_gil_struct **words) {
     }
 }
 
-static void tear(gilx_gil_struct *words) {
-    const size_t first = draw(sizeof(*words));
-    for (size_t i = first; i < sizeof(*words) && i < first + 1 + draw(8); ++i) {
-        ((unsigned char *)words)[i] = (unsigned char)draw(256);
+/* Overwrite some bytes, but not the count of one that counts backwards: that might end
+ * higher than it began. */
+static void tear(const decoy *one) {
+    const size_t size = one->conduct == BACKWARDS ? offsetof(gilx_gil_struct, switches)
+                                                  : sizeof(*one->words);
+    const size_t first = draw(size), last = first + draw(8);
+    for (size_t i = first; i < size && i <= last; ++i) {
+        ((unsigned char *)one->words)[i] = (unsigned char)draw(256);
     }
 }
 
@@ -217,7 +226,7 @@ static bool read_after_change(gilx_memory *memory, const void *from, void *to,
             break;
         default:
             if (any != NULL) {
-                tear(any->words);
+                tear(any);
             }
         }
     }
