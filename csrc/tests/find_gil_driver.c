@@ -3,10 +3,11 @@
  *     find_gil_driver [PLACEMENTS [SEED]]
  *
  * Each round lays out the memory of an interpreter of some version, with or without a
- * real GIL, and places up to 40 decoys in it. Some follow the switch interval for a
- * while, in part or too late; some do all that a GIL does but for one thing. Between any
- * two reads they may be moved, torn, unmapped or freed, and so may the GIL. Exit status 0
- * if no decoy was ever believed, and each GIL was found that nothing had been done to.
+ * real GIL, and places up to 41 decoys in it. Some follow the switch interval for a
+ * while, in part or too late; others do all that a GIL does but for one thing. Between
+ * any two reads they may be moved, torn, unmapped or freed, and so may the GIL. Exit
+ * status 0 if no decoy was ever believed, and each GIL was found that nothing had been
+ * done to.
  */
 #define _GNU_SOURCE
 
@@ -169,8 +170,8 @@ static void free_interpreter(void) {
     }
 }
 
+/* Whether words can be written to a place. Its own reads change nothing. */
 static bool is_mapped(const void *place) {
-    /* A read of one's own, which changes nothing. */
     static gilx_memory memory = {.way = GILX_MEMORY_WAYS};
     char copy[sizeof(gilx_gil_struct)];
     if (memory.way == GILX_MEMORY_WAYS && !gilx_memory_open(&memory, NULL)) {
@@ -342,8 +343,8 @@ static void lay_out_regions(void) {
     }
 }
 
-/* Write what a version says of where its GIL is: at some words. Returns whether a part of
- * it is wrong. */
+/* Write down where a version has its GIL, as if that were at `words`. Returns whether a
+ * part of it is wrong. */
 static bool write_places(const gilx_layout *layout, gilx_gil_struct *words) {
     enum { POINTER = 16, OWN = 7752, TID = 160 };
     char *runtime = world.runtime.start, *interpreter = world.interpreter.start;
