@@ -3,10 +3,11 @@
  *     find_gil_driver [PLACEMENTS [SEED]]
  *
  * Each round lays out the memory of an interpreter of some version, with or without a
- * real GIL, and places up to 40 decoys in it. Some follow the switch interval for a
- * while, in part or too late; some do all that a GIL does but for one thing. Between any
- * two reads they may be moved, torn, unmapped or freed, and so may the GIL. Exit status 0
- * if no decoy was ever believed, and each GIL was found that nothing had been done to.
+ * real GIL, and places up to 41 decoys in it. Some follow the switch interval for a
+ * while, in part or too late; others do all that a GIL does but for one thing. Between
+ * any two reads they may be moved, torn, unmapped or freed, and so may the GIL. Exit
+ * status 0 if no decoy was ever believed, and each GIL was found that nothing had been
+ * done to.
  */
 #define _GNU_SOURCE
 
@@ -111,13 +112,18 @@ static bool lies_in(const void *words, const char *start, const char *end) {
     return place + sizeof(gilx_gil_struct) > start && place < end;
 }
 
-/* Return a place for a GIL, apart from the real one. */
+/* Return a place for a GIL, apart from all others: two of them in one place might do,
+ * each in part, all that a GIL does. */
 static gilx_gil_struct *any_place(const region *within) {
-    const char *real = (const char *)world.real;
+    const size_t length = (size_t)(within->end - within->start) - RESERVED - 64;
     for (;;) {
-        const size_t length = (size_t)(within->end - within->start) - RESERVED - 64;
         char *place = within->start + RESERVED + 16 + draw(length / 8) * 8;
-        if (real == NULL || place + 64 <= real || place >= real + 64) {
+        const char *end = place + sizeof(gilx_gil_struct);
+        bool apart = world.real == NULL || !lies_in(world.real, place - 32, end + 32);
+        for (int i = 0; i < world.count; ++i) {
+            apart = apart && !lies_in(world.decoys[i].words, place, end);
+        }
+        if (apart) {
             return (gilx_gil_struct *)place;
         }
     }
@@ -164,8 +170,8 @@ static void free_interpreter(void) {
     }
 }
 
+/* Whether words can be written to a place. Its own reads change nothing. */
 static bool is_mapped(const void *place) {
-    /* A read of one's own, which changes nothing. */
     static gilx_memory memory = {.way = GILX_MEMORY_WAYS};
     char copy[sizeof(gilx_gil_struct)];
     if (memory.way == GILX_MEMORY_WAYS && !gilx_memory_open(&memory, NULL)) {
@@ -186,10 +192,14 @@ static void move(gilx_gil_struct **words) {
     }
 }
 
-static void tear(gilx_gil_struct *words) {
-    const size_t first = draw(sizeof(*words));
-    for (size_t i = first; i < sizeof(*words) && i < first + 1 + draw(8); ++i) {
-        ((unsigned char *)words)[i] = (unsigned char)draw(256);
+/* Overwrite some bytes, but not the count of one that counts backwards: that might end
+ * higher than it began. */
+static void tear(const decoy *one) {
+    const size_t size = one->conduct == BACKWARDS ? offsetof(gilx_gil_struct, switches)
+                                                  : sizeof(*one->words);
+    const size_t first = draw(size), last = first + draw(8);
+    for (size_t i = first; i < size && i <= last; ++i) {
+        ((unsigned char *)one->words)[i] = (unsigned char)draw(256);
     }
 }
 
@@ -217,7 +227,7 @@ static bool read_after_change(gilx_memory *memory, const void *from, void *to,
             break;
         default:
             if (any != NULL) {
-                tear(any->words);
+                tear(any);
             }
         }
     }
@@ -333,8 +343,8 @@ static void lay_out_regions(void) {
     }
 }
 
-/* Write what a version says of where its GIL is: at some words. Returns whether a part of
- * it is wrong. */
+/* Write down where a version has its GIL, as if that were at `words`. Returns whether a
+ * part of it is wrong. */
 static bool write_places(const gilx_layout *layout, gilx_gil_struct *words) {
     enum { POINTER = 16, OWN = 7752, TID = 160 };
     char *runtime = world.runtime.start, *interpreter = world.interpreter.start;
