@@ -94,12 +94,7 @@ def ratio(
 
 
 def difference(
-    name: str,
-    first: Sequence[float],
-    second: Sequence[float],
-    *,
-    unit: str,
-    scale: float,
+    name: str, first: Sequence[float], second: Sequence[float], *, unit: str, scale: float
 ) -> Figure:
     """Return the difference first - second within each block, in units of 1 / scale."""
     return typical(
@@ -156,7 +151,7 @@ def run_script(
     doc: str,
     measure: Callable[..., Measured],
     kernels: Sequence[str] = (),
-    **options: int,
+    **options: float,
 ) -> None:
     """Measure as the command line says, and print it.
 
@@ -168,7 +163,7 @@ def run_script(
         Function that takes the name of a kernel, or an empty one, and the options.
     kernels : sequence of str
         Kernels to measure, unless the command line names others.
-    **options : int
+    **options : int or float
         Options with their defaults.
 
     """
@@ -176,7 +171,7 @@ def run_script(
     if kernels:
         parser.add_argument("kernels", nargs="*", default=kernels)
     for name, default in options.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
+        parser.add_argument(f"--{name}", type=type(default), default=default)
     words = vars(parser.parse_args())
     print(describe())
     for subject in words.pop("kernels", ("",)):

@@ -19,7 +19,7 @@ from gilx.system.environment import usable_cpus
 __all__ = ["measure"]
 
 WORKERS = 2
-FULL, QUICK = 12, 2.5  # seconds for each kernel
+FULL, QUICK = 12.0, 2.5  # seconds for each kernel
 # Relative: what is wanted of the kernels lies a few times as far from what they reach.
 PRECISION = 0.004
 
@@ -30,11 +30,7 @@ def measure(subject: str, budget: float) -> Measured:
         why = f"needs {WORKERS} CPUs that this process may use"
         return Measured((), {"of-ceiling": why})
     report = gilx.measure(
-        subject,
-        variants=["c-nogil"],
-        workers=WORKERS,
-        budget=budget,
-        precision=PRECISION,
+        subject, variants=["c-nogil"], workers=WORKERS, budget=budget, precision=PRECISION
     )
     [row] = report.rows
     if row.comparison.blocks == 0:

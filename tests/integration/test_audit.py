@@ -56,28 +56,11 @@ def test_an_audit() -> None:
     assert Audit.from_json(found.to_json()).to_json() == found.to_json()
 
 
-COMPILED_ON_FIRST_USE = """
-import time
-from gilx import ckernels
-calls = []
-def work():
-    calls.append(1)
-    if len(calls) == 1:
-        ckernels.spin(1, 0, 300_000_000)
-    else:
-        time.sleep(0.01)
-"""
-
-
 @pytest.mark.slow
 @needs_watch
-def test_first_calls_do_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "compiled_on_first_use.py").write_text(COMPILED_ON_FIRST_USE)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_first_calls_do_not_count() -> None:
     # A quarter of the budget is for the hold fraction: less than the first call takes.
-    plan = Plan((PlanEntry("f", "compiled_on_first_use:work", budget=1.0),))
+    plan = Plan((PlanEntry("f", "tests.first_call:work", budget=1.0),))
     found = perform(plan).lines[0]
     assert not found.error
     assert found.held.interval[0] < 0.1, found

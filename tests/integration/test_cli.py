@@ -11,6 +11,7 @@ import pytest
 
 import gilx
 from tests.command import CompletedProcess, run_gilx, run_here, run_program
+from tests.docs.pages import ROOT
 from tests.markers import needs_watch
 
 
@@ -42,30 +43,15 @@ def test_run(name: str, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "result checked" in done.stdout
 
 
-COMPILED_ON_FIRST_USE = """
-from gilx import ckernels
-import time
-calls = 0
-def work():
-    global calls
-    calls += 1
-    if calls == 1:
-        ckernels.spin(1, 0, 300_000_000)
-    else:
-        time.sleep(0.02)
-"""
-
-
 @pytest.mark.slow
 @needs_watch
 @pytest.mark.parametrize("timeline", [False, True])
 def test_probe_warms_up(tmp_path: Path, *, timeline: bool) -> None:
-    (tmp_path / "compiled.py").write_text(COMPILED_ON_FIRST_USE)
     options = ["--timeline", str(tmp_path / "trace.json")] if timeline else []
 
     def probed(*words: str) -> gilx.GilUsage:
-        given = ("probe", "--json=-", *options, "compiled:work", *words)
-        done = command(*given, PYTHONPATH=str(tmp_path))
+        given = ("probe", "--json=-", *options, "tests.first_call:work", *words)
+        done = command(*given, PYTHONPATH=str(ROOT))
         assert done.returncode == 0, done.stderr
         return gilx.GilUsage.from_json(done.stdout)
 

@@ -54,7 +54,7 @@ def dask() -> Iterator[Executor]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address=":0",  # any port that is free
         ) as cluster,
         module.Client(cluster) as client,
         client.get_executor() as executor,
@@ -122,14 +122,11 @@ def test_result_has_the_bits_of_one_worker(
     kernel: gilx.kernels.Kernel, schedule: Schedule, pool: Pool
 ) -> None:
     right = one_worker(kernel.name).value
+    run = partial(gilx.run, kernel.name, pool=pool, size=SMALL[kernel.name])
     for variant in variants(kernel, pool):
-        result = gilx.run(
-            *(kernel.name,),
-            pool=pool,
-            variant=variant,
-            schedule=schedule,
-            size=SMALL[kernel.name],
-        )
+        if (variant, schedule) == ("python", "static"):
+            continue  # slow, and no different from numpy's blocks
+        result = run(variant=variant, schedule=schedule)
         # References add in an order that may depend on how the items are split.
         tolerance = kernel.tolerance if variant in ("python", "numpy") else 0
         assert agree(result.value, right, tolerance), variant

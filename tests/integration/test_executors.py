@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import pytest
 
 import gilx
 from gilx.pools import ExecutorPool
+from tests.integration.test_interrupt import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,15 +77,7 @@ def test_ctrl_c_comes_back_at_once_and_cancels_what_has_not_begun() -> None:
             futures.append(Future())
             return futures[-1]
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        with pytest.raises(KeyboardInterrupt):
-            gilx.run("collatz", pool=Never(), workers=2, size=10)
-    finally:
-        timer.join(30)
-        signal.signal(signal.SIGINT, before)
+    interrupted(lambda: gilx.run("collatz", pool=Never(), workers=2, size=10))
     assert len(futures) == 8
     assert all(future.cancelled() for future in futures)
 

@@ -55,19 +55,20 @@ LONG: dict[str, Callable[[], tuple[Any, ...]]] = {
 }
 
 
-def interrupted(call: Callable[[], object]) -> None:
-    """Make the call; a helper sends SIGINT to this process while it runs."""
+def interrupted(call: Callable[[], object]) -> KeyboardInterrupt:
+    """Make a call that ends by SIGINT, which a helper sends to this process meanwhile."""
     done = threading.Event()
     # The signal must come from outside: a held call lets no other thread here run.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     helper = subprocess.Popen(["sh", "-c", f"sleep 0.1; kill -INT {os.getpid()}"])
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as caught:
             call()
             done.wait(30)  # the call was over before the signal came: fail, but cleanly
     finally:
         signal.signal(signal.SIGINT, before)
         helper.wait()
+    return caught.value
 
 
 @pytest.mark.parametrize("name", LONG)

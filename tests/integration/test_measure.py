@@ -7,7 +7,6 @@ is asserted is asserted of the interval that the meter itself states, several ti
 from __future__ import annotations
 
 import hashlib
-import importlib
 import math
 import os
 import pickle
@@ -28,15 +27,10 @@ from gilx.pools.resource_usage import Share
 from gilx.speedup.call_processes import CallProcesses, NoProcessesError, packed
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.statistics import NOTHING_KNOWN
-from gilx.speedup.timings import (
-    Sample,
-    calls_of,
-    own_threads,
-    take_sample,
-    with_shares,
-)
+from gilx.speedup.timings import Sample, calls_of, own_threads, take_sample, with_shares
 from gilx.system.environment import usable_cpus
 from tests.command import run_python
+from tests.first_call import compiled_on_first_use
 from tests.markers import needs_gil
 
 BYTES = bytes(300_000)
@@ -135,28 +129,6 @@ def test_arguments_follow_the_callable() -> None:
     row = one(gilx.measure(hashlib.sha256, BYTES, workers=2, blocks=1))
     assert row.target == "openssl_sha256"
     assert row.ceiling_kind == "the same calls in processes"
-
-
-def test_a_process_that_fails_late_is_no_ceiling(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # In a module of its own: the tests' may be where other processes don't look.
-    (tmp_path / "ends_elsewhere.py").write_text(
-        "import os\n"
-        "def end_elsewhere(here, path):\n"
-        "    'End the process after some calls, unless it is this one.'\n"
-        "    if os.getpid() != here:\n"
-        "        with open(path, 'a+') as file:\n"
-        "            file.write('x')\n"
-        "        if os.path.getsize(path) > 5:\n"
-        "            os._exit(1)\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    ends = importlib.import_module("ends_elsewhere")
-    call = partial(ends.end_elsewhere, os.getpid(), str(tmp_path / "n"))
-    row = one(measure(call, repeat=1))
-    assert row.comparison.blocks == 6
-    assert any("no ceiling by processes: a process ended" in n for n in row.notes), row
 
 
 def test_a_callable_that_cannot_be_sent() -> None:
@@ -277,13 +249,7 @@ def test_a_call_longer_than_the_budget() -> None:
 
 @pytest.mark.slow
 def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
-    calls: list[int] = []
-
-    def compiled_on_first_use() -> None:
-        calls.append(1)
-        time.sleep(0.6 if len(calls) == 1 else 0.01)
-
-    row = one(gilx.measure(compiled_on_first_use, workers=2, budget=2))
+    row = one(gilx.measure(compiled_on_first_use(0.6, 0.01), workers=2, budget=2))
     assert row.comparison.blocks > 0
     assert any("the first call took" in note for note in row.notes), row
 
@@ -437,7 +403,6 @@ def test_a_script_is_not_run_again(tmp_path: Any) -> None:
         ({"workers": "2"}, "workers: expected a whole number"),
         ({"workers": []}, "workers: expected at least one whole number, got none"),
         ({"budget": 0}, "budget: expected above 0, got 0"),
-        ({"budget": math.nan}, "budget: expected a finite number"),
         ({"precision": 0}, "precision: expected 0.001 to 0.5, got 0"),
         ({"precision": -1}, "precision: expected 0.001 to 0.5, got -1"),
         ({"blocks": 0}, "blocks: expected at least 1, got 0"),
@@ -525,11 +490,7 @@ def test_setup_gives_arguments_in_their_order() -> None:
     numbers = count()
     one(
         measure(
-            made.append,
-            setup=lambda: (next(numbers),),
-            null=True,
-            blocks=3,
-            repeat=4,
+            made.append, setup=lambda: (next(numbers),), null=True, blocks=3, repeat=4
         )
     )
     assert made == sorted(made)

@@ -24,9 +24,10 @@ from gilx.pools import ProcessPool
 from gilx.pools.run import regions, run_all
 from tests.command import run_python
 from tests.implementations import endless
+from tests.integration.test_interrupt import interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +56,6 @@ def gone(pid: int, seconds: float = 5.0) -> bool:
 
 def pids(pool: ProcessPool) -> list[int]:
     return [child.process.pid for child in pool._workers.children]
-
-
-def later(action: Callable[[], object], seconds: float = 0.3) -> threading.Timer:
-    timer = threading.Timer(seconds, action)
-    timer.start()
-    return timer
 
 
 def script(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
@@ -131,7 +126,8 @@ def test_a_killed_worker_is_reported(variant: str) -> None:
     with ProcessPool(2) as pool:
         region = endless(pool, variant)
         workers = pids(pool)
-        killer = later(lambda: os.kill(workers[1], signal.SIGKILL))
+        killer = threading.Timer(0.3, os.kill, (workers[1], signal.SIGKILL))
+        killer.start()
         begin = time.monotonic()
         with pytest.raises(
             BrokenExecutor,
@@ -190,15 +186,8 @@ def test_ctrl_c_when_a_worker_does_not_stop() -> None:
         gilx.run("mandelbrot", pool=pool, variant="python", size=5)  # loads NumPy there
         region = endless(pool, "python", 200_000_000)
         workers = pids(pool)
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            timer = later(lambda: os.kill(os.getpid(), signal.SIGINT))
-            with pytest.raises(KeyboardInterrupt) as caught:
-                pool.run(region)
-        finally:
-            timer.join(30)
-            signal.signal(signal.SIGINT, before)
-        assert "The processes pool was closed" in caught.value.__notes__[0]
+        caught = interrupted(lambda: pool.run(region))
+        assert "The processes pool was closed" in caught.__notes__[0]
         assert all(map(gone, workers))
         with pytest.raises(RuntimeError, match="the processes pool was closed"):
             pool.run(region)
@@ -220,10 +209,11 @@ def test_workers_leave_ctrl_c_to_the_caller(pool: ProcessPool) -> None:
 def test_workers_end_with_their_parent(variant: str, signal_number: int) -> None:
     parent = script(
         "import sys\n"
-        "from tests.integration.test_processes import ProcessPool, endless, pids\n"
+        "from gilx.pools import ProcessPool\n"
+        "from tests.implementations import endless\n"
         "pool = ProcessPool(2)\n"
         "region = endless(pool, sys.argv[1], 200_000_000)\n"
-        "print(*pids(pool), flush=True)\n"
+        "print(*[child.process.pid for child in pool._workers.children], flush=True)\n"
         "pool.run(region)\n",
         variant,
         cwd=Path(__file__).parents[2],

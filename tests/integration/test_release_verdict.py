@@ -23,6 +23,7 @@ from gilx.testing.release_verdict import (
     nothing_watched,
     watched,
 )
+from tests.first_call import compiled_on_first_use
 from tests.markers import needs_no_gil, needs_watch
 from tests.unit.hold_sums import sums, usage_of
 
@@ -108,16 +109,7 @@ def test_a_call_that_takes_the_whole_budget_is_made_once() -> None:
 
 @needs_watch
 def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
-    calls: list[int] = []
-
-    def compiled_on_first_use() -> None:
-        calls.append(1)
-        if len(calls) == 1:
-            ckernels.spin(1, 0, 500_000_000)
-        else:
-            time.sleep(0.002)
-
-    found = judge_release(compiled_on_first_use, budget=3).evidence
+    found = judge_release(compiled_on_first_use(0.5, 0.002), budget=3).evidence
     assert isinstance(found, ReleaseEvidence)
     assert found.first_seconds >= 0.5
     # Stages are as long as they should be, not one call each: looks are spent on them.

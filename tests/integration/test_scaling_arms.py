@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import gilx
 from gilx.pools import ThreadPool
 from gilx.speedup.arms import Arms
 from gilx.speedup.call_processes import NoProcessesError
@@ -125,6 +126,14 @@ def test_a_process_that_fails_late(calls: Any, pool: ThreadPool, tmp_path: Path)
     assert len(found) == 5
     assert all("ceiling serial" in one for one in found)
     assert arms.reason == "in a process it raised ValueError: late"
+
+
+def test_measure_begins_again_if_a_process_fails_late(calls: Any, tmp_path: Path) -> None:
+    call = partial(calls.fails_elsewhere, os.getpid(), str(tmp_path / "n"))
+    [row] = gilx.measure(call, workers=2, repeat=1, blocks=6, budget=0.3).rows
+    assert row.comparison.blocks == 6
+    note = "no ceiling by processes: in a process it raised ValueError: late"
+    assert any(each.startswith(note) for each in row.notes), row
 
 
 def test_every_call_has_fresh_arguments(calls: Any, pool: ThreadPool) -> None:

@@ -15,6 +15,7 @@ from gilx import ckernels
 from gilx.errors import ArgumentError, WatchUnavailableError
 from gilx.testing import ScalingEvidence, Verdict, release_verdict
 from gilx.testing.scaling_verdict import judge_scaling, not_scaled
+from tests.first_call import compiled_on_first_use
 from tests.markers import needs_no_gil, needs_two_cpus, needs_watch
 
 COMPUTE = partial(hashlib.pbkdf2_hmac, "sha256", b"password", b"salt", 10_000)
@@ -88,17 +89,8 @@ def data_of_this_process(sizes: list[int] = []) -> None:  # noqa: B006 - that is
 @needs_two_cpus
 @needs_watch
 def test_a_long_first_call_is_not_what_is_judged() -> None:
-    calls: list[int] = []
-
-    def compiled_on_first_use() -> None:
-        calls.append(1)
-        if len(calls) == 1:
-            ckernels.spin(1, 0, 500_000_000)
-        else:
-            time.sleep(0.02)
-
     # More than a fifth of the budget, which is for the hold fraction.
-    found = judge_scaling(compiled_on_first_use, budget=2)
+    found = judge_scaling(compiled_on_first_use(0.5, 0.02), budget=2)
     assert found.outcome != "fail", found
     release = scaling(found).release
     assert release is not None

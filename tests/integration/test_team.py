@@ -58,11 +58,10 @@ WRONG = b"int (int)"
 FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def compiled(folder: Path) -> ctypes.CDLL:
+    """Return the functions of `SOURCE`, as ctypes loads them."""
     if shutil.which("gcc") is None:
         pytest.skip("needs a C compiler")
-    folder = tmp_path_factory.mktemp("library")
     (folder / "functions.c").write_text(SOURCE)
     words = ("gcc", "-shared", "-fPIC", "-O1", "functions.c", "-o", "functions.so")
     run_program(*words, cwd=folder, check=True)
@@ -71,6 +70,11 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
         function.restype = None
     return library
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return compiled(tmp_path_factory.mktemp("library"))
 
 
 def capsule(function: Any, name: bytes) -> object:

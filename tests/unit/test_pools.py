@@ -14,11 +14,7 @@ import pytest
 import gilx
 from gilx.errors import ArgumentError
 from gilx.kernels.kernel import agree, split_evenly
-from gilx.pools import (
-    ThreadPool,
-    fork_safe_lock,
-    start,
-)
+from gilx.pools import ThreadPool, fork_safe_lock, start
 from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.run import regions, run_all
 from tests.implementations import SMALL, one_worker

@@ -15,27 +15,14 @@ from gilx.speedup.comparison import NO_CEILING
 from gilx.speedup.losses import Loss
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.report_comparison import compare
-from gilx.system.conditions import Conditions
 from gilx.system.environment import Environment
 from tests.made_up_rows import ROW, changed
+from tests.unit.test_diagnostics import CONDITIONS
 
 ROW = changed(
     ROW,
     single_speedup=Estimate(0.8, 0.7, 0.9),
     samples={"serial": (0.2, 0.21), "parallel": (0.19, 0.2)},
-)
-CONDITIONS = Conditions(
-    seconds=10.0,
-    load=0.1,
-    others=0.0,
-    steal=0.0,
-    throttled=0.0,
-    governors=("performance",),
-    clock_source="tsc",
-    clock_step=1e-7,
-    gil="on",
-    native_threads=(),
-    thread_settings=(),
 )
 WITHOUT_CEILING: dict[str, Any] = {
     "ceiling_kind": NO_CEILING,
@@ -188,10 +175,7 @@ def with_loss(**changes: Any) -> str:
             REPORT.to_json().replace('"value": 1.05', '"value": 1e999'),
             "speedup.value: expected float, got inf",
         ),
-        (
-            REPORT.to_json().replace('"value": 1.05', '"value": NaN'),
-            "NaN is no number",
-        ),
+        (REPORT.to_json().replace('"value": 1.05', '"value": NaN'), "NaN is no number"),
     ],
 )
 def test_other_text_is_refused(text: str, words: str) -> None:

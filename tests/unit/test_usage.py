@@ -23,10 +23,7 @@ from gilx.sampling.usage import ThreadShare
 from tests.markers import needs_linux
 from tests.unit.hold_sums import sums, usage_of
 
-pytestmark = [
-    pytest.mark.concurrent_callers,
-    needs_linux,
-]
+pytestmark = [pytest.mark.concurrent_callers, needs_linux]
 
 
 USAGE = gilx.GilUsage(

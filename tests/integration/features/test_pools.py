@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import gilx
+from tests.integration.test_every_pool import EXECUTORS
 
 from .interface import command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
 # A reduction, and a kernel that needs the last sweep's results from all workers.
@@ -59,29 +54,6 @@ def test_pool_computes_what_one_worker_does(serial: dict[str, bytes], pool: str)
     result = assert_same_bits(serial, pool=pool, workers=workers)
     assert (result.pool, result.workers) == (pool, workers)
     assert result.start_seconds >= 0
-
-
-@contextmanager
-def dask() -> Iterator[Executor]:
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address=None,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-        client.get_executor() as executor,
-    ):
-        yield executor
-
-
-EXECUTORS: dict[str, Callable[[], AbstractContextManager[Executor]]] = {
-    "threads": partial(ThreadPoolExecutor, 2),
-    "processes": partial(ProcessPoolExecutor, 2, mp_context=get_context("spawn")),
-    "dask": dask,
-}
 
 
 @pytest.mark.parametrize("kind", EXECUTORS)

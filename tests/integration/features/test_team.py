@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import gilx
-from tests.command import run_program
+from tests.integration.test_team import NAME, WRONG, capsule, compiled
 from tests.markers import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ITEMS, GRAIN = 1000, 7
-# Counts its calls in the first item, and adds 1 to each of the others it is given.
-SOURCE = """
-#include <stdatomic.h>
-#include <stdint.h>
-void add_one(void *context, int64_t start, int64_t stop) {
-    int64_t *items = context;
-    for (int64_t i = start; i < stop; ++i) {
-        ++items[i + 1];
-    }
-    atomic_fetch_add((_Atomic int64_t *)items, 1);
-}
-"""
-SIGNATURE = b"void (void *, int64_t, int64_t)"  # a capsule keeps a pointer to its name
 
 
 @pytest.fixture(scope="module")
 def add_one(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Return a function of C as ctypes loads it."""
-    if shutil.which("cc") is None:
-        pytest.skip("needs a C compiler")
-    folder = tmp_path_factory.mktemp("library")
-    (folder / "library.c").write_text(SOURCE)
-    words = ["cc", "-shared", "-fPIC", "-O1", "library.c", "-o", "library.so"]
-    run_program(*words, cwd=folder, check=True)
-    function = ctypes.CDLL(str(folder / "library.so")).add_one
-    function.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
-    function.restype = None
-    return function
+    """Return a C function that adds 1 to its items, and counts its calls in front of them."""
+    return compiled(tmp_path_factory.mktemp("library")).add_one
 
 
 @pytest.fixture
@@ -75,14 +52,9 @@ def test_team_runs_an_address(add_one: Any, runs: Callable[[object], None]) -> N
 def test_team_runs_a_capsule_and_refuses_another_signature(
     add_one: Any, runs: Callable[[object], None]
 ) -> None:
-    new = ctypes.pythonapi.PyCapsule_New
-    new.restype = ctypes.py_object
-    new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-    address = ctypes.cast(add_one, ctypes.c_void_p)
-    runs(new(address, SIGNATURE, None))
-    wrong = b"int (int)"
+    runs(capsule(add_one, NAME))
     with pytest.raises((TypeError, ValueError), match="expected a capsule named"):
-        runs(new(address, wrong, None))
+        runs(capsule(add_one, WRONG))
 
 
 @needs("scipy")
