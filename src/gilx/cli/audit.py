@@ -14,7 +14,7 @@ from gilx.audit.measurement import perform
 from gilx.audit.plan import read_plan
 from gilx.audit.record import Audit
 from gilx.cli.file_options import add_json, check_json, print_or_save, read_record
-from gilx.cli.option_types import number
+from gilx.cli.option_types import add_options
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import output_for
 from gilx.formatting import format_table, percent
@@ -36,20 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only calls with this word in their names; may be given several times",
     )
     add_json(parser, "the audit", target="the audit's file")
-    parser.add_argument(
-        "--baseline",
-        metavar="OLD.json",
-        help="an earlier audit's JSON: tell what got better or worse since",
-    )
-    parser.add_argument(
-        "--least",
-        metavar="SHARE",
-        type=number,
-        default=0.05,
-        help="the smallest change that counts (default: 0.05)",
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="compare even if the machines differ"
+    add_options(
+        parser,
+        {
+            "--baseline OLD.json": "an earlier audit's JSON: tell what got better or"
+            " worse since",
+            "--least SHARE 0.05": "the smallest change that counts (default: 0.05)",
+            "--force": "compare even if the machines differ",
+        },
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from gilx.cli.file_options import add_json, check_json, check_page, save
-from gilx.cli.option_types import whole_number, whole_numbers
+from gilx.cli.option_types import add_options
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import OutputError, print_text
 from gilx.demo.chapter_5_libraries import pin_blas
@@ -34,35 +34,24 @@ _NO_PICTURES = "no pictures without vl-convert: pip install 'gilx[plot]'"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; the library checks what they hold."""
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="wider intervals, in under 20 seconds on two idle CPUs (else under 90)",
-    )
-    parser.add_argument(
-        "--chapter",
-        metavar="N,N...",
-        type=whole_numbers,
-        help="only this chapter, or these (1 to 8)",
-    )
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        type=whole_number,
-        help="how many threads, processes or interpreters compute at once, at least 2"
-        " (default: the usable CPUs, 2 to 8)",
+    add_options(
+        parser,
+        {
+            "--quick": "wider intervals, in under 20 seconds on two idle CPUs (else under"
+            " 90)",
+            "--chapter N,N...": "only this chapter, or these (1 to 8)",
+            "--workers N": "how many threads, processes or interpreters compute at once,"
+            " at least 2 (default: the usable CPUs, 2 to 8)",
+        },
     )
     add_json(parser, "the figures")
-    parser.add_argument(
-        "--save",
-        metavar="DIR",
-        help="write text, JSON and, with vl-convert, a picture of each chapter into a"
-        " new directory",
-    )
-    parser.add_argument(
-        "--html",
-        metavar="FILE",
-        help="write a page with pictures that needs nothing else",
+    add_options(
+        parser,
+        {
+            "--save DIR": "write text, JSON and, with vl-convert, a picture of each"
+            " chapter into a new directory",
+            "--html FILE": "write a page with pictures that needs nothing else",
+        },
     )
 
 

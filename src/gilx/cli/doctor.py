@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
 from gilx.cli.file_options import add_json, check_json, print_or_save
-from gilx.cli.option_types import number
+from gilx.cli.option_types import add_options
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import output_for
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
@@ -45,13 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         help="import these, as your program does, before looking (default: numpy)",
     )
-    parser.add_argument(
-        "--seconds",
-        metavar="S",
-        type=number,
-        default=1.0,
-        help="how long to watch the machine (default: 1)",
-    )
+    add_options(parser, {"--seconds S 1": "how long to watch the machine (default: 1)"})
     add_json(parser, "the findings", is_target=_is_module, target="a module")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx import kernels, pools
 from gilx.cli.file_options import add_json, check_json, print_or_save
-from gilx.cli.option_types import number, whole_number
+from gilx.cli.option_types import add_options
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import output_for
 from gilx.cli.target import find_target
@@ -28,31 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(kernels.names())}; or a callable that takes start and stop, and"
         " computes the items between",
     )
-    parser.add_argument(
-        "--items",
-        metavar="N",
-        type=whole_number,
-        help="how many items the callable has; it needs this",
-    )
-    parser.add_argument(
-        "--size", metavar="N", type=whole_number, help="size of the kernel's problem"
-    )
-    parser.add_argument("--variant", help="the kernel's variant (default: c-nogil)")
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        type=whole_number,
-        help="how many workers (default: the usable CPUs)",
-    )
-    parser.add_argument(
-        "--pool", default="threads", help=f"{', '.join(pools.names())} (default: threads)"
-    )
-    parser.add_argument(
-        "--budget",
-        metavar="SECONDS",
-        type=number,
-        default=5.0,
-        help="how long to measure (default: 5)",
+    add_options(
+        parser,
+        {
+            "--items N": "how many items the callable has; it needs this",
+            "--size N": "size of the kernel's problem",
+            "--variant VARIANT": "the kernel's variant (default: c-nogil)",
+            "--workers N": "how many workers (default: the usable CPUs)",
+            "--pool POOL threads": f"{', '.join(pools.names())} (default: threads)",
+            "--budget SECONDS 5": "how long to measure (default: 5)",
+        },
     )
     add_json(parser, "the figures")
 

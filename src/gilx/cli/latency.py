@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx.cli.file_options import add_json, check_json, print_or_save
-from gilx.cli.option_types import number, whole_numbers
+from gilx.cli.option_types import add_options
 from gilx.cli.reserved_output import output_for
 from gilx.cli.target import add_target, find_target
 from gilx.errors import NotCompiledError
@@ -19,26 +19,15 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; the library checks what they hold."""
     add_target(parser)
-    parser.add_argument(
-        "--workers",
-        metavar="N,N...",
-        type=whole_numbers,
-        default=[1],
-        help="how many threads call it, one or several numbers (default: 1)",
-    )
-    parser.add_argument(
-        "--period",
-        metavar="SECONDS",
-        type=number,
-        default=0.005,
-        help="mean time between the other thread's wakes (default: 0.005)",
-    )
-    parser.add_argument(
-        "--budget",
-        metavar="SECONDS",
-        type=number,
-        default=4.0,
-        help="how long to measure, all of it (default: 4)",
+    add_options(
+        parser,
+        {
+            "--workers N,N... 1": "how many threads call it, one or several numbers"
+            " (default: 1)",
+            "--period SECONDS 0.005": "mean time between the other thread's wakes"
+            " (default: 0.005)",
+            "--budget SECONDS 4": "how long to measure, all of it (default: 4)",
+        },
     )
     add_json(parser, "the figures")
 

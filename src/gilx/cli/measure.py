@@ -20,7 +20,7 @@ from gilx.cli.file_options import (
     save_and_print,
     save_picture,
 )
-from gilx.cli.option_types import number, whole_number, whole_numbers, words
+from gilx.cli.option_types import add_options
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import output_for
 from gilx.cli.target import find_target
@@ -49,66 +49,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],  # else argparse calls it required, too
         help="what to call a callable with, as Python literals, such as 10 or '\"text\"'",
     )
-    parser.add_argument(
-        "--variants",
-        metavar="V,V...",
-        type=words,
-        help="of a kernel: python, numpy, c-gil, c-nogil, cython-gil, cython-nogil"
-        " (default: c-gil,c-nogil)",
-    )
-    parser.add_argument(
-        "--pools",
-        metavar="P,P...",
-        type=words,
-        default=["threads"],
-        help=f"{', '.join(pools.names())} (default: threads)",
-    )
-    parser.add_argument(
-        "--workers",
-        metavar="N,N...",
-        type=whole_numbers,
-        help="how many, one or several numbers (default: the usable CPUs)",
-    )
-    parser.add_argument(
-        "--precision",
-        metavar="SHARE",
-        type=number,
-        default=0.02,
-        help="half the width of the interval to reach (default: 0.02)",
-    )
-    parser.add_argument(
-        "--budget",
-        metavar="S",
-        type=number,
-        default=10.0,
-        help="seconds that all blocks may take (default: 10); no call is ended",
-    )
-    parser.add_argument(
-        "--blocks", metavar="N", type=whole_number, help="make exactly N blocks"
-    )
-    parser.add_argument(
-        "--repeat",
-        metavar="M",
-        type=whole_number,
-        help="calls in a row that each worker makes in a sample; 1 is what a single use"
-        " gives (default: enough to be timed well)",
-    )
-    parser.add_argument(
-        "--null",
-        action="store_true",
-        help="compare the serial run with itself: there is no difference to find",
-    )
-    parser.add_argument(
-        "--size", metavar="N", type=whole_number, help="size of a kernel's problem"
-    )
-    parser.add_argument(
-        "--seed", metavar="N", type=whole_number, default=0, help="seed (default: 0)"
+    add_options(
+        parser,
+        {
+            "--variants V,V...": "of a kernel: python, numpy, c-gil, c-nogil, cython-gil,"
+            " cython-nogil (default: c-gil,c-nogil)",
+            "--pools P,P... threads": f"{', '.join(pools.names())} (default: threads)",
+            "--workers N,N...": "how many, one or several numbers (default: the usable"
+            " CPUs)",
+            "--precision SHARE 0.02": "half the width of the interval to reach (default:"
+            " 0.02)",
+            "--budget S 10": "seconds that all blocks may take (default: 10); no call is"
+            " ended",
+            "--blocks N": "make exactly N blocks",
+            "--repeat M": "calls in a row that each worker makes in a sample; 1 is what a"
+            " single use gives (default: enough to be timed well)",
+            "--null": "compare the serial run with itself: there is no difference to"
+            " find",
+            "--size N": "size of a kernel's problem",
+            "--seed N 0": "seed (default: 0)",
+        },
     )
     add_json(parser, "the report")
-    kinds = {"csv": "CSV", "plot": "a picture", "html": "a page"}
-    for kind, what in kinds.items():
-        only = "" if kind in ("plot", "html") else " ('-': to the output)"
-        parser.add_argument(f"--{kind}", metavar="FILE", help=f"write {what} too{only}")
+    add_options(
+        parser,
+        {
+            "--csv FILE": "write CSV too ('-': to the output)",
+            "--plot FILE": "write a picture too",
+            "--html FILE": "write a page too",
+        },
+    )
 
 
 def run(options: argparse.Namespace) -> int:

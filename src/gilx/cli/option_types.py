@@ -1,8 +1,13 @@
-"""Types of options, for argparse."""
+"""Options and their types, for argparse."""
 
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+    from collections.abc import Callable, Mapping
 
 
 def number(given: str) -> float:
@@ -34,3 +39,35 @@ def whole_numbers(given: str) -> list[int]:
 def words(given: str) -> list[str]:
     """Return the words in one that has commas between them."""
     return given.split(",")
+
+
+_TYPES: dict[str, Callable[[str], object]] = {
+    **dict.fromkeys(("S", "SECONDS", "SHARE"), number),
+    "N": whole_number,
+    "M": whole_number,
+    "N,N...": whole_numbers,
+    **dict.fromkeys(("P,P...", "V,V..."), words),
+}
+"""The type of a value, by the word for it; others are text."""
+
+
+def add_options(parser: ArgumentParser, options: Mapping[str, str]) -> None:
+    """Declare options.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The command's parser.
+    options : mapping
+        Help on each option, by the option's name, the word for its value, and its
+        default, as far as it has these: ``--budget S 5``.
+
+    """
+    for declared, does in options.items():
+        name, *rest = declared.split()
+        if not rest:
+            parser.add_argument(name, action="store_true", help=does)
+            continue
+        kind = _TYPES.get(rest[0], str)
+        default = kind(rest[1]) if rest[1:] else None
+        parser.add_argument(name, metavar=rest[0], type=kind, default=default, help=does)

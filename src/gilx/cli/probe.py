@@ -18,7 +18,7 @@ from gilx.cli.file_options import (
     save_and_print,
     save_picture,
 )
-from gilx.cli.option_types import number, whole_number, whole_numbers
+from gilx.cli.option_types import add_options
 from gilx.cli.program_runner import StandardOutput, find_module, find_script, names_script
 from gilx.cli.reserved_output import OutputError, output_for
 from gilx.cli.target import find_target
@@ -64,38 +64,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " its own"
     )
     add_json(parser, "the usage")
-    parser.add_argument(
-        "--timeline",
-        metavar="FILE",
-        help="write who held the GIL when, for Perfetto or chrome://tracing; of one call",
-    )
-    parser.add_argument("--plot", metavar="FILE", help="draw the same as a picture")
-    parser.add_argument("--html", metavar="FILE", help="write the same as a page")
-    parser.add_argument(
-        "--repeat", metavar="N", type=whole_number, help="watch exactly N calls"
-    )
-    parser.add_argument(
-        "--no-warmup",
-        action="store_true",
-        help="count the first call of a callable as any other",
-    )
-    parser.add_argument(
-        "--precision",
-        metavar="SHARE",
-        type=number,
-        help="half the width of the interval to reach (default: 0.01)",
-    )
-    parser.add_argument(
-        "--budget",
-        metavar="S",
-        type=number,
-        help="seconds that all calls may take (default: 5); no call is ended",
-    )
-    parser.add_argument(
-        "--predict",
-        metavar="N,N...",
-        type=whole_numbers,
-        help="predict the calls a second of so many threads, from those of one",
+    add_options(
+        parser,
+        {
+            "--timeline FILE": "write who held the GIL when, for Perfetto or"
+            " chrome://tracing; of one call",
+            "--plot FILE": "draw the same as a picture",
+            "--html FILE": "write the same as a page",
+            "--repeat N": "watch exactly N calls",
+            "--no-warmup": "count the first call of a callable as any other",
+            "--precision SHARE": "half the width of the interval to reach (default:"
+            " 0.01)",
+            "--budget S": "seconds that all calls may take (default: 5); no call is"
+            " ended",
+            "--predict N,N...": "predict the calls a second of so many threads, from"
+            " those of one",
+        },
     )
     parser.set_defaults(**_FOR_CALLS)
     parser.add_argument(

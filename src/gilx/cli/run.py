@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels, pools
-from gilx.cli.option_types import whole_number
+from gilx.cli.option_types import add_options
 from gilx.cli.reserved_output import print_text
 from gilx.pools.pool import SCHEDULES
 from gilx.pools.run import run as run_kernel
@@ -18,32 +18,17 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; the library checks what they hold."""
     parser.add_argument("kernel", metavar="KERNEL", help=", ".join(kernels.names()))
-    parser.add_argument(
-        "--workers",
-        metavar="N",
-        type=whole_number,
-        help="how many workers (default: the usable CPUs)",
-    )
-    parser.add_argument(
-        "--variant",
-        default="c-nogil",
-        help="python, numpy, c-gil, c-nogil, cython-gil, cython-nogil (default: c-nogil)",
-    )
-    parser.add_argument(
-        "--pool",
-        default="threads",
-        help=f"{', '.join(pools.names())} (default: threads)",
-    )
-    parser.add_argument(
-        "--schedule",
-        default="dynamic",
-        help=f"{', '.join(SCHEDULES)} (default: dynamic)",
-    )
-    parser.add_argument(
-        "--size", metavar="N", type=whole_number, help="size of the problem"
-    )
-    parser.add_argument(
-        "--seed", metavar="N", type=whole_number, default=0, help="seed of the problem"
+    add_options(
+        parser,
+        {
+            "--workers N": "how many workers (default: the usable CPUs)",
+            "--variant VARIANT c-nogil": "python, numpy, c-gil, c-nogil, cython-gil,"
+            " cython-nogil (default: c-nogil)",
+            "--pool POOL threads": f"{', '.join(pools.names())} (default: threads)",
+            "--schedule SCHEDULE dynamic": f"{', '.join(SCHEDULES)} (default: dynamic)",
+            "--size N": "size of the problem",
+            "--seed N 0": "seed of the problem",
+        },
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.cli.option_types import number
+from gilx.cli.option_types import add_options
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import print_text
 from gilx.formatting import duration, format_table, percent
@@ -23,19 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "exit status: 0 if the watch can be trusted, 1 if it was wrong,"
         " 3 if the CPUs were too busy to tell"
     )
-    parser.add_argument(
-        "--seconds",
-        metavar="S",
-        type=number,
-        default=1.0,
-        help="for each rhythm (default: 1)",
-    )
-    parser.add_argument(
-        "--cost",
-        metavar="SHARE",
-        type=number,
-        default=0.03,
-        help="of one CPU that the sampler may take (default: 0.03)",
+    add_options(
+        parser,
+        {
+            "--seconds S 1": "for each rhythm (default: 1)",
+            "--cost SHARE 0.03": "of one CPU that the sampler may take (default: 0.03)",
+        },
     )
 
 
