@@ -511,6 +511,8 @@ def musl(session: nox.Session) -> None:
     session.env.update(ZIG_GLOBAL_CACHE_DIR=cache, ZIG_LOCAL_CACHE_DIR=cache)
     headers = python_headers(session)
     cython = str(headers.with_name("cykernels.c"))
+    generated = str(headers.with_name("generated"))
+    session.run("python", "csrc/generate.py", generated)
     session.run("cython", "-3", "src/gilx/cykernels.pyx", "-o", cython)
     digests = c_tests(session, "glibc", "-O3")
     # What processors can do is asked of gcc's library, as on Alpine: zig's says nothing.
@@ -534,7 +536,8 @@ def musl(session: nox.Session) -> None:
         )
         session.run(
             "python-zig", "cc", *target.split(), "-std=c11", "-O3", "-fPIC", "-isystem",
-            str(headers), "-Icsrc/python", "-c", cython, "-o", f"{cython}.o",
+            str(headers), "-Icsrc/python", f"-I{generated}", "-c", cython,
+            "-o", f"{cython}.o",
         )  # fmt: skip
     if len(digests) != 1:
         session.error(f"expected the same digest everywhere, got {sorted(digests)}")

@@ -12,6 +12,7 @@ Three others are for those who work on gilx itself:
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,7 +34,12 @@ BINDINGS = [
     "csrc/python/signatures.c",
     "csrc/platform/forks.c",
 ]
-HEADERS = sorted(str(path) for path in Path("csrc").rglob("*.h"))
+# What follows from the kernels' descriptions.
+GENERATED = "build/generated"
+subprocess.run([sys.executable, "csrc/generate.py", GENERATED], check=True)  # noqa: S603
+HEADERS = sorted(
+    str(path) for folder in ("csrc", GENERATED) for path in Path(folder).rglob("*.h")
+)
 
 
 def flags() -> tuple[list[str], list[str]]:
@@ -110,6 +116,7 @@ def extensions() -> list[Extension]:
                 *sorted(str(path) for path in Path("csrc/team").glob("*.c")),
             ],
             depends=HEADERS,
+            include_dirs=[GENERATED],
             extra_compile_args=COMPILE + WARN,
             extra_link_args=LINK,
         ),
@@ -117,7 +124,7 @@ def extensions() -> list[Extension]:
             "gilx.cykernels",
             sources=["src/gilx/cykernels.pyx", *BINDINGS],
             depends=[*HEADERS, *sorted(str(p) for p in Path("src").rglob("*.pxi"))],
-            include_dirs=["csrc/python"],
+            include_dirs=["csrc/python", GENERATED],
             extra_compile_args=COMPILE,
             extra_link_args=LINK,
         ),

@@ -1,6 +1,5 @@
 /* gilx.ckernels: the kernels in plain C, for Python. Module setup and nothing else. */
 #include "kernel_call.h"
-#include "docstrings.h"
 #include "instruction_set.h"
 #include "spin_functions.h"
 #include "test_functions.h"
@@ -100,7 +99,7 @@ static PyObject *run_kernel(PyObject *module, int kernel, gilx_body *body, bool 
     return gilx_call_end(&call, status);
 }
 
-#define WRAPPERS(name, ...)                                                            \
+#define WRAPPERS(name)                                                                 \
     static PyObject *name##_gil(PyObject *module, PyObject *const *args,               \
                                 Py_ssize_t given, PyObject *keywords) {                \
         return run_kernel(module, GILX_KERNEL_##name, gilx_##name, false, args, given, \
@@ -148,11 +147,11 @@ static PyObject *increment_atomic(PyObject *module, PyObject *args, PyObject *kw
 /* The detour through void (*)(void) is how C casts between function types in peace. */
 #define WITH_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
 
-#define METHODS(name, PARAMETERS, ...)                                               \
+#define METHODS(name)                                                                \
     {#name "_gil", WITH_KEYWORDS(name##_gil), METH_FASTCALL | METH_KEYWORDS,         \
-     GILX_DOC(name, gil, PARAMETERS, __VA_ARGS__)},                                  \
+     GILX_DOC_##name##_gil},                                                         \
         {#name "_nogil", WITH_KEYWORDS(name##_nogil), METH_FASTCALL | METH_KEYWORDS, \
-         GILX_DOC(name, nogil, PARAMETERS, __VA_ARGS__)},
+         GILX_DOC_##name##_nogil},
 
 static PyMethodDef methods[] = {
     GILX_KERNELS(METHODS){"spin", WITH_KEYWORDS(spin), METH_VARARGS | METH_KEYWORDS,

@@ -7,82 +7,6 @@
 #include <stdalign.h>
 #include <string.h>
 
-/* ---- sizes by name ---------------------------------------------------------------- */
-
-/* Sizes known so far: from shapes of earlier arrays, and from whole numbers. */
-typedef struct {
-    struct {
-        const char *name; /* points into the signature, not terminated */
-        size_t length;
-        int64_t size;
-    } known[2 * GILX_MAX_PARAMETERS];
-    int count;
-} sizes;
-
-static bool find_size(const sizes *all, const char *name, size_t length, int64_t *size) {
-    for (int i = 0; i < all->count; ++i) {
-        if (all->known[i].length == length &&
-            memcmp(all->known[i].name, name, length) == 0) {
-            *size = all->known[i].size;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void add_size(sizes *all, const char *name, size_t length, int64_t size) {
-    all->known[all->count].name = name;
-    all->known[all->count].length = length;
-    all->known[all->count].size = size;
-    ++all->count;
-}
-
-/* One size of a shape, as written in the signature: text[0:length]. */
-typedef struct {
-    const char *text;
-    size_t length;
-} axis;
-
-/* Cut the shape "height, width" into its axes; returns how many. */
-static int split_shape(const char *shape, axis *axes) {
-    int count = 0;
-    for (const char *at = shape; *at != '\0';) {
-        size_t length = strcspn(at, ",");
-        axes[count++] = (axis){at, length};
-        at += length;
-        at += strspn(at, ", ");
-    }
-    return count;
-}
-
-/* What size an axis must have: 1 and *size, or 0 if its name is not bound yet; then
- * *name is that name and *extra what is added to it. */
-static int expected_size(const sizes *all, axis wanted, int64_t *size, axis *name,
-                         int64_t *extra) {
-    const char *text = wanted.text;
-    if (text[0] >= '0' && text[0] <= '9') {
-        *size = strtoll(text, NULL, 10);
-        return 1;
-    }
-    if (wanted.length > 5 && memcmp(text, "ceil(", 5) == 0) {
-        /* Both names are bound by then: kernels.h lists parameters in that order. */
-        const char *slash = memchr(text, '/', wanted.length);
-        int64_t whole = 0, part = 1;
-        find_size(all, text + 5, (size_t)(slash - text) - 5, &whole);
-        find_size(all, slash + 1, (size_t)(text + wanted.length - slash) - 2, &part);
-        *size = whole / part + (whole % part != 0);
-        return 1;
-    }
-    const char *plus = memchr(text, '+', wanted.length);
-    *extra = plus == NULL ? 0 : strtoll(plus + 1, NULL, 10);
-    *name = (axis){text, plus == NULL ? wanted.length : (size_t)(plus - text)};
-    if (!find_size(all, name->text, name->length, size)) {
-        return 0;
-    }
-    *size += *extra;
-    return 1;
-}
-
 /* ---- one array -------------------------------------------------------------------- */
 
 static const struct {
@@ -142,10 +66,10 @@ static int shape_error(const gilx_parameter *parameter, const Py_buffer *view,
     return -1;
 }
 
+/* `sizes` are those known so far, -1 for the others. */
 static int check_shape(const gilx_parameter *parameter, const Py_buffer *view,
-                       gilx_argument *argument, sizes *all) {
-    axis axes[2];
-    int dimensions = split_shape(parameter->shape, axes);
+                       gilx_argument *argument, int64_t *sizes) {
+    const int dimensions = parameter->dimensions;
     if (view->ndim != dimensions) {
         PyErr_Format(PyExc_ValueError, "%s: expected %d dimension%s (%s), got %d",
                      parameter->name, dimensions, dimensions == 1 ? "" : "s",
@@ -155,19 +79,19 @@ static int check_shape(const gilx_parameter *parameter, const Py_buffer *view,
     int64_t expected[2];
     bool fits = true;
     for (int i = 0; i < dimensions; ++i) {
-        axis name;
-        int64_t extra = 0;
+        const gilx_axis *axis = &parameter->axes[i];
         argument->shape[i] = view->shape[i];
-        if (expected_size(all, axes[i], &expected[i], &name, &extra)) {
-            fits = fits && view->shape[i] == expected[i];
-        } else if (view->shape[i] < extra) {
-            PyErr_Format(PyExc_ValueError, "%s: expected at least %lld items, got %zd",
-                         parameter->name, (long long)extra, view->shape[i]);
-            return -1;
-        } else {
-            expected[i] = view->shape[i];
-            add_size(all, name.text, name.length, view->shape[i] - extra);
+        if (axis->size >= 0 && sizes[axis->size] < 0) {
+            if (view->shape[i] < axis->more) {
+                PyErr_Format(PyExc_ValueError,
+                             "%s: expected at least %lld items, got %zd", parameter->name,
+                             (long long)axis->more, view->shape[i]);
+                return -1;
+            }
+            sizes[axis->size] = view->shape[i] - axis->more;
         }
+        expected[i] = gilx_axis_length(axis, sizes);
+        fits = fits && view->shape[i] == expected[i];
     }
     return fits ? 0 : shape_error(parameter, view, expected, dimensions);
 }
@@ -180,9 +104,9 @@ static int get_buffer(const gilx_parameter *parameter, PyObject *given, Py_buffe
 }
 
 static int check_array(const gilx_parameter *parameter, const Py_buffer *view,
-                       gilx_argument *argument, sizes *all) {
+                       gilx_argument *argument, int64_t *sizes) {
     if (check_items(parameter, view) < 0 ||
-        check_shape(parameter, view, argument, all) < 0) {
+        check_shape(parameter, view, argument, sizes) < 0) {
         return -1;
     }
     if (!PyBuffer_IsContiguous(view, 'C')) {
@@ -190,7 +114,7 @@ static int check_array(const gilx_parameter *parameter, const Py_buffer *view,
                      parameter->name);
         return -1;
     }
-    if (parameter->kind == GILX_OUT && view->readonly) {
+    if (parameter->kind == GILX_OUTPUT && view->readonly) {
         PyErr_Format(PyExc_BufferError,
                      "%s: expected a writable buffer, got a read-only one",
                      parameter->name);
@@ -255,14 +179,14 @@ static bool overlap(const Py_buffer *view, const void *memory, size_t size) {
 }
 
 static int check_arrays(gilx_call *call, const gilx_signature *signature) {
-    sizes all = {.count = 0};
+    int64_t sizes[GILX_MAX_SIZES];
+    memset(sizes, -1, sizeof sizes);
     for (int i = 0; i < signature->count; ++i) {
         const gilx_parameter *parameter = &signature->parameters[i];
         if (parameter->kind == GILX_INTEGER) {
-            add_size(&all, parameter->name, strlen(parameter->name),
-                     call->arguments[i].integer);
+            sizes[i] = call->arguments[i].integer;
         } else if (call->viewed[i] && check_array(parameter, &call->views[i],
-                                                  &call->arguments[i], &all) < 0) {
+                                                  &call->arguments[i], sizes) < 0) {
             return -1;
         }
     }
@@ -345,8 +269,7 @@ static int check_offsets(const gilx_call *call, const gilx_signature *signature)
             continue;
         }
         const int64_t *offsets = call->arguments[i].data;
-        /* By the order of parameters in kernels.h, the array cut is the one before. */
-        const int64_t size = call->arguments[i - 1].shape[0];
+        const int64_t size = call->arguments[i - 1].shape[0]; /* of what they cut */
         int64_t least = 0;
         for (int64_t at = start; at <= stop; ++at) {
             const int64_t offset = offsets[at];
@@ -354,7 +277,7 @@ static int check_offsets(const gilx_call *call, const gilx_signature *signature)
                 PyErr_Format(PyExc_IndexError,
                              "%s: expected offsets that rise from 0 to the size of %s "
                              "(%lld), got %lld at index %lld",
-                             parameter->name, parameter->of, (long long)size,
+                             parameter->name, parameter[-1].name, (long long)size,
                              (long long)offset, (long long)at);
                 return -1;
             }

@@ -159,7 +159,7 @@ static int run_region(team_object *self, region *it) {
 }
 
 static gilx_body *const bodies[] = {
-#define BODY(name, ...) gilx_##name,
+#define BODY(name) gilx_##name,
     GILX_KERNELS(BODY)
 #undef BODY
 };

@@ -25,53 +25,16 @@ static void fail(const char *kernel, const char *what) {
 
 /* ---- arguments from a signature --------------------------------------------------- */
 
-/* How many a name in a shape stands for; the same for all shapes it is in. */
-static int64_t size_of(const gilx_argument *arguments, const gilx_signature *signature,
-                       const char *name, size_t length, int64_t size) {
-    for (int i = 0; i < signature->count; ++i) {
-        if (strlen(signature->parameters[i].name) == length &&
-            memcmp(signature->parameters[i].name, name, length) == 0) {
-            return arguments[i].integer;
-        }
-    }
-    /* Strings, end to end, are LENGTH times as long as there are of them. */
-    return length > 2 && strncmp(name + 1, "_size", 5) == 0 ? size * LENGTH : size;
-}
-
-static int64_t axis_of(const gilx_argument *arguments, const gilx_signature *signature,
-                       const char *text, size_t length, int64_t size) {
-    const char *slash = memchr(text, '/', length), *plus = memchr(text, '+', length);
-    if (text[0] >= '0' && text[0] <= '9') {
-        return strtoll(text, NULL, 10);
-    }
-    if (slash != NULL) { /* ceil(whole/part) */
-        const int64_t whole =
-            size_of(arguments, signature, text + 5, (size_t)(slash - text) - 5, size);
-        const int64_t part = size_of(arguments, signature, slash + 1,
-                                     (size_t)(text + length - slash) - 2, size);
-        return (whole + part - 1) / part;
-    }
-    if (plus != NULL) {
-        return size_of(arguments, signature, text, (size_t)(plus - text), size) +
-               strtoll(plus + 1, NULL, 10);
-    }
-    return size_of(arguments, signature, text, length, size);
-}
-
 static const size_t item_sizes[] = {
     [GILX_uint8] = 1, [GILX_int32] = 4, [GILX_int64] = 8, [GILX_float64] = 8};
 
 /* Memory of an array, filled so that any kernel can use it. Returns its bytes. */
-static size_t make_array(gilx_argument *it, const gilx_argument *arguments,
-                         const gilx_signature *signature, const gilx_parameter *parameter,
-                         int64_t size) {
+static size_t make_array(gilx_argument *it, const gilx_signature *signature,
+                         const gilx_parameter *parameter, const int64_t *sizes) {
     int64_t items = 1;
-    int dimension = 0;
-    for (const char *at = parameter->shape; *at != '\0'; at += strspn(at, ", ")) {
-        const size_t length = strcspn(at, ",");
-        it->shape[dimension] = axis_of(arguments, signature, at, length, size);
-        items *= it->shape[dimension++];
-        at += length;
+    for (int i = 0; i < parameter->dimensions; ++i) {
+        it->shape[i] = gilx_axis_length(&parameter->axes[i], sizes);
+        items *= it->shape[i];
     }
     const size_t bytes = (size_t)items * item_sizes[parameter->type];
     it->data = malloc(bytes);
@@ -105,15 +68,24 @@ static int64_t number_for(const gilx_parameter *parameter, int64_t size) {
 static size_t make_arguments(gilx_argument *arguments, const gilx_signature *signature,
                              int64_t size) {
     size_t bytes = 0;
+    int64_t sizes[GILX_MAX_SIZES];
     memset(arguments, 0, GILX_MAX_PARAMETERS * sizeof *arguments);
+    for (int i = 0; i < GILX_MAX_SIZES; ++i) {
+        sizes[i] = size;
+    }
     for (int i = 0; i < signature->count; ++i) {
-        arguments[i].integer = number_for(&signature->parameters[i], size);
+        const gilx_parameter *parameter = &signature->parameters[i];
+        arguments[i].integer = sizes[i] = number_for(parameter, size);
         arguments[i].real = 0.125;
+        if (parameter->kind == GILX_OFFSETS) {
+            sizes[parameter[-1].axes[0].size] =
+                size * LENGTH; /* of strings, end to end */
+        }
     }
     for (int i = 0; i < signature->count; ++i) {
         const gilx_parameter *parameter = &signature->parameters[i];
         if (parameter->kind != GILX_INTEGER && parameter->kind != GILX_REAL) {
-            bytes = make_array(&arguments[i], arguments, signature, parameter, size);
+            bytes = make_array(&arguments[i], signature, parameter, sizes);
         }
     }
     return bytes;
@@ -247,7 +219,7 @@ static void stop_early(const gilx_signature *signature, gilx_body *body) {
 
 int main(void) {
     static gilx_body *const bodies[] = {
-#define BODY(name, ...) gilx_##name,
+#define BODY(name) gilx_##name,
         GILX_KERNELS(BODY)
 #undef BODY
     };

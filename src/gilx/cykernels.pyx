@@ -7,23 +7,21 @@ memoryviews and C numbers in a `noexcept nogil` function that serves both varian
 `with nogil` around the call of it in one of them. Argument checks, and so the words of
 every error, are the C module's.
 
-Each kernel has a file in kernels/, beside its references, with three pieces:
-
-* NAME_items, the computation, which touches no Python object;
-* NAME, which checks the arguments, takes views of the arrays and runs the computation
-  with the GIL or without;
-* NAME_gil and NAME_nogil, which are what a user calls. Their docstrings come from the
-  list of kernels in C, by _describe() below.
+Each kernel has a file in kernels/, beside its description and its references, with
+NAME_items, the computation, which touches no Python object. NAME_gil and NAME_nogil, which
+check the arguments, take views of the arrays and run it, follow from the description: the
+build makes kernel_functions.pxi by csrc/generate.py.
 """
 
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
-from libc.math cimport INFINITY, NAN, fabs, sqrt
+# The kernels use these. The linter does not follow them.
+from libc.math cimport INFINITY, NAN, fabs, sqrt  # no-cython-lint
 from libc.stdint cimport (
-    INT32_MAX, UINT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+    INT32_MAX, UINT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t  # no-cython-lint
 )
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free, malloc, realloc  # no-cython-lint
+from libc.string cimport memset  # no-cython-lint
 
 import threading
 
@@ -35,16 +33,6 @@ cdef extern from "kernel_call.h" nogil:
     enum: GILX_STOPPED
     enum: GILX_NO_MEMORY
     enum: GILX_KERNEL_COUNT
-    enum: GILX_KERNEL_mandelbrot
-    enum: GILX_KERNEL_nbody
-    enum: GILX_KERNEL_matmul
-    enum: GILX_KERNEL_collatz
-    enum: GILX_KERNEL_primes
-    enum: GILX_KERNEL_montecarlo
-    enum: GILX_KERNEL_histogram
-    enum: GILX_KERNEL_triad
-    enum: GILX_KERNEL_heat
-    enum: GILX_KERNEL_levenshtein
     enum: GILX_MAX_VALUES
 
     ctypedef struct gilx_control:
@@ -68,11 +56,8 @@ cdef extern from "kernel_call.h" nogil:
     ctypedef struct gilx_parameter:
         pass
     ctypedef struct gilx_signature:
-        const char *name
         int count
         const gilx_parameter parameters[1]
-        const char *doc_gil
-        const char *doc_nogil
     const gilx_signature gilx_signatures[]
 
     ctypedef struct gilx_main_thread:
@@ -144,27 +129,4 @@ cdef class Call:
             gilx_call_end(&self.call, GILX_STOPPED)
 
 
-include "kernels/mandelbrot.pxi"
-include "kernels/nbody.pxi"
-include "kernels/matmul.pxi"
-include "kernels/collatz.pxi"
-include "kernels/primes.pxi"
-include "kernels/montecarlo.pxi"
-include "kernels/histogram.pxi"
-include "kernels/triad.pxi"
-include "kernels/heat.pxi"
-include "kernels/levenshtein.pxi"
-
-
-def _describe():
-    """Give the functions the docstrings of their C twins, without the signature line."""
-    cdef int kernel
-    for kernel in range(GILX_KERNEL_COUNT):
-        name = gilx_signatures[kernel].name.decode()
-        for variant, text in (("gil", gilx_signatures[kernel].doc_gil.decode()),
-                              ("nogil", gilx_signatures[kernel].doc_nogil.decode())):
-            globals()[f"{name}_{variant}"].__doc__ = text.partition("--\n\n")[2]
-
-
-_describe()
-del _describe
+include "kernel_functions.pxi"

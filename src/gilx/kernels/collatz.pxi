@@ -27,26 +27,3 @@ cdef int collatz_items(
             if gilx_poll_stops(&poll, 64 + steps):
                 return GILX_STOPPED
     return GILX_DONE
-
-
-cdef object collatz(bint released, first, out, start, stop, take):
-    cdef Call call = Call(GILX_KERNEL_collatz, released, (first, out, start, stop, take))
-    cdef int32_t[::1] out_view = call.array(1)
-    cdef uint64_t number = <uint64_t>call.call.arguments[0].integer
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = collatz_items(number, out_view, share, control)
-    else:
-        status = collatz_items(number, out_view, share, control)
-    return call.end(status)
-
-
-def collatz_gil(first, out, start=0, stop=None, *, take=None):
-    return collatz(False, first, out, start, stop, take)
-
-
-def collatz_nogil(first, out, start=0, stop=None, *, take=None):
-    return collatz(True, first, out, start, stop, take)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Integer, Output, Parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,19 @@ class Collatz(Kernel):
     unit = "steps"
     default_size = 2_300_000
     python_size = 10_000
+    # Item i: n is halved if even, else becomes 3n + 1; at 1 the count ends.
+    parameters: ClassVar[Parameters] = (
+        Integer("first", 1, 2**62, "the number that item 0 starts from"),
+        Output(
+            "int32",
+            "numbers",
+            "steps from first + i until 1; -1 if a number exceeds unsigned 64 bits",
+        ),
+    )
+    source = (
+        "Lagarias, The 3x+1 Problem and Its Generalizations, Amer. Math. Monthly 92 "
+        "(1985)."
+    )
 
     @staticmethod
     def python(first: int, out: Array, start: int, stop: int) -> None:

@@ -72,27 +72,3 @@ cdef int heat_items(
                     out[i, width - 1] = u[i, width - 1]
             row += rows
     return GILX_DONE
-
-
-cdef object heat(bint released, u, rate, out, start, stop, take):
-    cdef Call call = Call(GILX_KERNEL_heat, released, (u, rate, out, start, stop, take))
-    cdef const double[:, ::1] u_view = call.array(0)
-    cdef double[:, ::1] out_view = call.array(2)
-    cdef double factor = call.call.arguments[1].real
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = heat_items(u_view, factor, out_view, share, control)
-    else:
-        status = heat_items(u_view, factor, out_view, share, control)
-    return call.end(status)
-
-
-def heat_gil(u, rate, out, start=0, stop=None, *, take=None):
-    return heat(False, u, rate, out, start, stop, take)
-
-
-def heat_nogil(u, rate, out, start=0, stop=None, *, take=None):
-    return heat(True, u, rate, out, start, stop, take)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Buffer, Output, Parameters, Real
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,7 @@ class Heat(Kernel):
     """Explicit steps of the heat equation on a grid; a call does one."""
 
     name = "heat"
-    summary = "Steps of the heat equation on a grid"
+    summary = "One explicit step of the heat equation on a grid"
     bottleneck = "memory bandwidth, a region each sweep"
     item = "row"
     unit = "cells"
@@ -26,6 +27,19 @@ class Heat(Kernel):
     python_size = 200
     sweeps = 12
     least_grain = 48  # rows are computed eight together
+    # Order of operations: u + rate*(((above + below) + (left + right)) - 4*u) inside,
+    # u on the border.
+    parameters: ClassVar[Parameters] = (
+        Buffer("u", "float64", "height, width", "temperatures before the step"),
+        Real("rate", "diffusivity * time step / spacing squared; stable from 0 to 0.25"),
+        Output(
+            "float64", "height, width", "temperatures after it; the border keeps its own"
+        ),
+    )
+    source = (
+        "The five-point scheme: LeVeque, Finite Difference Methods for Ordinary and "
+        "Partial Differential Equations, SIAM (2007), section 9."
+    )
 
     @staticmethod
     def python(u: Array, rate: float, out: Array, start: int, stop: int) -> None:

@@ -35,28 +35,3 @@ cdef int histogram_items(
             if gilx_poll_stops(&poll, 512):
                 return GILX_STOPPED
     return GILX_DONE
-
-
-cdef object histogram(bint released, data, block, out, start, stop, take):
-    cdef Call call = Call(
-        GILX_KERNEL_histogram, released, (data, block, out, start, stop, take))
-    cdef const uint8_t[::1] data_view = call.array(0)
-    cdef int64_t[:, ::1] out_view = call.array(2)
-    cdef int64_t length = call.call.arguments[1].integer
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = histogram_items(data_view, length, out_view, share, control)
-    else:
-        status = histogram_items(data_view, length, out_view, share, control)
-    return call.end(status)
-
-
-def histogram_gil(data, block, out, start=0, stop=None, *, take=None):
-    return histogram(False, data, block, out, start, stop, take)
-
-
-def histogram_nogil(data, block, out, start=0, stop=None, *, take=None):
-    return histogram(True, data, block, out, start, stop, take)

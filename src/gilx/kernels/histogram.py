@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Buffer, Integer, Output, Parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,12 +20,23 @@ class Histogram(Kernel):
     """How often each byte value occurs in blocks of data."""
 
     name = "histogram"
-    summary = "Count byte values, block by block, and add the counts up"
+    summary = "Count byte values, block by block"
     bottleneck = "scattered increments, then a merge"
     item = "block"
     unit = "bytes"
     default_size = 3 << 26
     python_size = 3 << 20
+    # Item i counts the bytes data[i*block : (i+1)*block].
+    parameters: ClassVar[Parameters] = (
+        Buffer("data", "uint8", "size", "the bytes to count"),
+        Integer("block", 1, 2**63 - 1, "bytes in a block; the last may be shorter"),
+        Output(
+            "int64",
+            "ceil(size/block), 256",
+            "how often each byte value occurs in each block; their sum is the histogram",
+        ),
+    )
+    source = "Partial histograms are merged by adding them in item order."
 
     @staticmethod
     def python(data: Array, block: int, out: Array, start: int, stop: int) -> None:

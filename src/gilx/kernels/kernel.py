@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gilx.kernels.parameters import Parameters
+
     Array = NDArray[Any]
 
 __all__ = ["Kernel", "Problem", "Variant", "agree", "split_evenly"]
@@ -90,6 +92,10 @@ class Kernel(ABC):
     least_grain: ClassVar[int] = 1
     """Items that a claim should have, if there are so many: where each call prepares
     something, fewer would not be worth it."""
+    parameters: ClassVar[Parameters]
+    """What a call takes before start and stop."""
+    source: ClassVar[str]
+    """Where the algorithm comes from."""
 
     @staticmethod
     @abstractmethod

@@ -132,33 +132,3 @@ cdef int levenshtein_items(
                 break
     free(edge)
     return status
-
-
-cdef object levenshtein(bint released, a, a_offsets, b, b_offsets, out, start, stop, take):
-    cdef Call call = Call(
-        GILX_KERNEL_levenshtein, released,
-        (a, a_offsets, b, b_offsets, out, start, stop, take))
-    cdef const uint8_t[::1] a_view = call.array(0)
-    cdef const int64_t[::1] a_cuts = call.array(1)
-    cdef const uint8_t[::1] b_view = call.array(2)
-    cdef const int64_t[::1] b_cuts = call.array(3)
-    cdef int32_t[::1] out_view = call.array(4)
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = levenshtein_items(
-                a_view, a_cuts, b_view, b_cuts, out_view, share, control)
-    else:
-        status = levenshtein_items(
-            a_view, a_cuts, b_view, b_cuts, out_view, share, control)
-    return call.end(status)
-
-
-def levenshtein_gil(a, a_offsets, b, b_offsets, out, start=0, stop=None, *, take=None):
-    return levenshtein(False, a, a_offsets, b, b_offsets, out, start, stop, take)
-
-
-def levenshtein_nogil(a, a_offsets, b, b_offsets, out, start=0, stop=None, *, take=None):
-    return levenshtein(True, a, a_offsets, b, b_offsets, out, start, stop, take)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Buffer, Offsets, Output, Parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,24 @@ class Levenshtein(Kernel):
     unit = "cells"
     default_size = 52_000
     python_size = 10
+    # Item i compares a[a_offsets[i]:a_offsets[i+1]] with the i-th string of b.
+    parameters: ClassVar[Parameters] = (
+        Buffer("a", "uint8", "a_size", "the first strings of all pairs, end to end"),
+        Offsets(
+            "a_offsets", "pairs+1", "a", "where each first string starts, and the end"
+        ),
+        Buffer("b", "uint8", "b_size", "the second strings of all pairs, end to end"),
+        Offsets(
+            "b_offsets", "pairs+1", "b", "where each second string starts, and the end"
+        ),
+        Output("int32", "pairs", "the edit distance of each pair, in bytes"),
+    )
+    source = (
+        "The recurrence of Wagner and Fischer, The String-to-String Correction Problem, "
+        "J. ACM 21 (1974): insertion, deletion and substitution cost 1 each. Computed a "
+        "word of bits at a time: Myers, A fast bit-vector algorithm for approximate "
+        "string matching based on dynamic programming, J. ACM 46 (1999)."
+    )
 
     @staticmethod
     def python(

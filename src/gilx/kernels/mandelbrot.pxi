@@ -31,29 +31,3 @@ cdef int mandelbrot_items(
                 if gilx_poll_stops(&poll, 4 + (count & 65535)):
                     return GILX_STOPPED
     return GILX_DONE
-
-
-cdef object mandelbrot(bint released, re, im, max_iter, out, start, stop, take):
-    cdef Call call = Call(
-        GILX_KERNEL_mandelbrot, released, (re, im, max_iter, out, start, stop, take))
-    cdef const double[::1] re_view = call.array(0)
-    cdef const double[::1] im_view = call.array(1)
-    cdef int32_t[:, ::1] out_view = call.array(3)
-    cdef int32_t limit = <int32_t>call.call.arguments[2].integer
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = mandelbrot_items(re_view, im_view, limit, out_view, share, control)
-    else:
-        status = mandelbrot_items(re_view, im_view, limit, out_view, share, control)
-    return call.end(status)
-
-
-def mandelbrot_gil(re, im, max_iter, out, start=0, stop=None, *, take=None):
-    return mandelbrot(False, re, im, max_iter, out, start, stop, take)
-
-
-def mandelbrot_nogil(re, im, max_iter, out, start=0, stop=None, *, take=None):
-    return mandelbrot(True, re, im, max_iter, out, start, stop, take)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Buffer, Integer, Output, Parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,19 @@ class Mandelbrot(Kernel):
     unit = "iterations"
     default_size = 1700
     python_size = 96
+    # Order of operations: z = 0; count = 0; while count < max_iter and
+    # zr*zr + zi*zi <= 4: (zr, zi) = ((zr*zr - zi*zi) + re, 2*(zr*zi) + im), count += 1.
+    parameters: ClassVar[Parameters] = (
+        Buffer("re", "float64", "width", "real part of c for each column"),
+        Buffer("im", "float64", "height", "imaginary part of c for each row"),
+        Integer("max_iter", 0, 2**31 - 1, "the count at which a point is given up"),
+        Output("int32", "height, width", "iterations until abs(z) > 2, at most max_iter"),
+    )
+    source = (
+        "The escape-time algorithm, the iteration z = z*z + c with bailout radius 2: "
+        "Peitgen and Saupe, The Science of Fractal Images, Springer (1988), chapter 4. "
+        "In double precision without fused multiply-add."
+    )
 
     @staticmethod
     def python(

@@ -26,27 +26,3 @@ cdef int matmul_items(
                     if gilx_poll_stops(&poll, right - left + 8):
                         return GILX_STOPPED
     return GILX_DONE
-
-
-cdef object matmul(bint released, a, b, out, start, stop, take):
-    cdef Call call = Call(GILX_KERNEL_matmul, released, (a, b, out, start, stop, take))
-    cdef const double[:, ::1] a_view = call.array(0)
-    cdef const double[:, ::1] b_view = call.array(1)
-    cdef double[:, ::1] out_view = call.array(2)
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = matmul_items(a_view, b_view, out_view, share, control)
-    else:
-        status = matmul_items(a_view, b_view, out_view, share, control)
-    return call.end(status)
-
-
-def matmul_gil(a, b, out, start=0, stop=None, *, take=None):
-    return matmul(False, a, b, out, start, stop, take)
-
-
-def matmul_nogil(a, b, out, start=0, stop=None, *, take=None):
-    return matmul(True, a, b, out, start, stop, take)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Buffer, Output, Parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,18 @@ class MatMul(Kernel):
     python_size = 96
     least_grain = 80  # each call packs all of b, which few rows would not be worth
     tolerance: ClassVar[float] = 1e-12
+    # Order of operations: each element is a sum that starts from 0 and adds
+    # a[i, k]*b[k, j], k ascending.
+    parameters: ClassVar[Parameters] = (
+        Buffer("a", "float64", "rows, inner", "the left-hand matrix"),
+        Buffer("b", "float64", "inner, columns", "the right-hand matrix"),
+        Output("float64", "rows, columns", "the product of the two matrices"),
+    )
+    source = (
+        "The definition, computed in blocks that stay in the caches, after Goto and van "
+        "de Geijn, Anatomy of High-Performance Matrix Multiplication, ACM TOMS 34 "
+        "(2008). Each element has one accumulator; no fused multiply-add."
+    )
 
     @staticmethod
     def python(a: Array, b: Array, out: Array, start: int, stop: int) -> None:

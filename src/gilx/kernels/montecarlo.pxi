@@ -224,51 +224,6 @@ cdef int montecarlo_items(
     return GILX_DONE
 
 
-cdef object montecarlo(
-    bint released, spot, strike, rate, volatility, years, paths, block, seed, out,
-    start, stop, take,
-):
-    cdef Call call = Call(
-        GILX_KERNEL_montecarlo, released,
-        (spot, strike, rate, volatility, years, paths, block, seed, out,
-         start, stop, take))
-    cdef double[:, ::1] out_view = call.array(8)
-    cdef gilx_argument *given = call.call.arguments
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = montecarlo_items(
-                given[0].real, given[1].real, given[2].real, given[3].real,
-                given[4].real, given[5].integer, given[6].integer,
-                <uint64_t>given[7].integer, out_view, share, control)
-    else:
-        status = montecarlo_items(
-            given[0].real, given[1].real, given[2].real, given[3].real,
-            given[4].real, given[5].integer, given[6].integer,
-            <uint64_t>given[7].integer, out_view, share, control)
-    return call.end(status)
-
-
-def montecarlo_gil(
-    spot, strike, rate, volatility, years, paths, block, seed, out,
-    start=0, stop=None, *, take=None,
-):
-    return montecarlo(
-        False, spot, strike, rate, volatility, years, paths, block, seed, out,
-        start, stop, take)
-
-
-def montecarlo_nogil(
-    spot, strike, rate, volatility, years, paths, block, seed, out,
-    start=0, stop=None, *, take=None,
-):
-    return montecarlo(
-        True, spot, strike, rate, volatility, years, paths, block, seed, out,
-        start, stop, take)
-
-
 # What montecarlo is made of, for the tests.
 
 def _exp(double x):

@@ -7,6 +7,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Integer, Output, Parameters, Real
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ class MonteCarlo(Kernel):
     """Price of a European call option, from what it pays on random paths."""
 
     name = "montecarlo"
-    summary = "Price of an option by simulation"
+    summary = "Price of a European call option by simulation"
     bottleneck = "random numbers, exp and log"
     item = "block"
     unit = "paths"
@@ -54,6 +55,38 @@ class MonteCarlo(Kernel):
     python_size = 8192
     # The reference takes exp, log and the normal quantile from elsewhere.
     tolerance: ClassVar[float] = 1e-12
+    # Order of operations: path p takes 64 bits of Philox4x32-10 with the counter p/2 (its
+    # low and high word, 0, 0) and the key seed (low, high): words 0 and 1 if p is even, 2
+    # and 3 if odd, the first of them low. With w those bits,
+    # u = ((w >> 12) + 0.5) * 2**-52, z = normal(u), spread = volatility*sqrt(years),
+    # drift = (rate - (0.5*volatility)*volatility)*years and
+    # s = spot*exp(drift + spread*z), the path pays v = s > strike ? s - strike : 0.
+    # Path j of a block adds v to sum j mod 8 of eight that start from 0, and v*v
+    # likewise; item i is the eight added up in order. exp, log and normal are those of
+    # elementary_functions.h.
+    parameters: ClassVar[Parameters] = (
+        Real("spot", "price of the asset today"),
+        Real("strike", "price at which the option lets its owner buy"),
+        Real("rate", "riskless interest, per year, compounded all the time"),
+        Real("volatility", "standard deviation of the price's logarithm after one year"),
+        Real("years", "time until the option ends"),
+        Integer("paths", 0, 2**62, "how many paths to draw"),
+        Integer("block", 1, 2**63 - 1, "paths in a block; the last may be shorter"),
+        Integer("seed", 0, 2**63 - 1, "key of the random numbers"),
+        Output(
+            "float64",
+            "ceil(paths/block), 2",
+            "for each block the sum of what its paths pay, and of the squares of that",
+        ),
+    )
+    source = (
+        "Paths of geometric Brownian motion: Glasserman, Monte Carlo Methods in "
+        "Financial Engineering, Springer (2003), section 1.1. Random numbers: "
+        "Philox4x32-10, Salmon et al., Parallel random numbers: as easy as 1, 2, 3, "
+        "SC'11. Normal deviates by inversion: Wichura, Algorithm AS 241, Appl. Statist. "
+        "37 (1988). The price is exp(-rate*years) times the sum of all blocks over "
+        "paths."
+    )
 
     @staticmethod
     def python(

@@ -33,33 +33,3 @@ cdef int nbody_items(
             out[i, 1] = ay
             out[i, 2] = az
     return GILX_DONE
-
-
-cdef object nbody(bint released, x, y, z, mass, softening, out, start, stop, take):
-    cdef Call call = Call(
-        GILX_KERNEL_nbody, released, (x, y, z, mass, softening, out, start, stop, take))
-    cdef const double[::1] x_view = call.array(0)
-    cdef const double[::1] y_view = call.array(1)
-    cdef const double[::1] z_view = call.array(2)
-    cdef const double[::1] mass_view = call.array(3)
-    cdef double[:, ::1] out_view = call.array(5)
-    cdef double length = call.call.arguments[4].real
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = nbody_items(
-                x_view, y_view, z_view, mass_view, length, out_view, share, control)
-    else:
-        status = nbody_items(
-            x_view, y_view, z_view, mass_view, length, out_view, share, control)
-    return call.end(status)
-
-
-def nbody_gil(x, y, z, mass, softening, out, start=0, stop=None, *, take=None):
-    return nbody(False, x, y, z, mass, softening, out, start, stop, take)
-
-
-def nbody_nogil(x, y, z, mass, softening, out, start=0, stop=None, *, take=None):
-    return nbody(True, x, y, z, mass, softening, out, start, stop, take)

@@ -6,6 +6,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Buffer, Output, Parameters, Real
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,25 @@ class NBody(Kernel):
     default_size = 9000
     python_size = 500
     tolerance: ClassVar[float] = 1e-12
+    # Order of operations: over all j in ascending order, with d = r[j] - r[i] and
+    # q = ((dx*dx + dy*dy) + dz*dz) + softening*softening, each component adds
+    # d * (q > 0 ? mass[j] / (q * sqrt(q)) : 0) to a sum that starts from 0.
+    parameters: ClassVar[Parameters] = (
+        Buffer("x", "float64", "bodies", "positions, first coordinate"),
+        Buffer("y", "float64", "bodies", "positions, second coordinate"),
+        Buffer("z", "float64", "bodies", "positions, third coordinate"),
+        Buffer("mass", "float64", "bodies", "masses, in units in which G is 1"),
+        Real("softening", "length added to every distance, as a right angle's"),
+        Output(
+            "float64",
+            "bodies, 3",
+            "accelerations; bodies at distance 0 do not attract one another",
+        ),
+    )
+    source = (
+        "Direct summation with Plummer softening: Aarseth, Gravitational N-Body "
+        "Simulations, Cambridge (2003), section 1.2."
+    )
 
     @staticmethod
     def python(

@@ -99,28 +99,3 @@ cdef int primes_items(
     free(sieve.primes)
     free(sieve.multiples)
     return status
-
-
-cdef object primes(bint released, limit, segment, out, start, stop, take):
-    cdef Call call = Call(
-        GILX_KERNEL_primes, released, (limit, segment, out, start, stop, take))
-    cdef int64_t[::1] out_view = call.array(2)
-    cdef int64_t last = call.call.arguments[0].integer
-    cdef int64_t length = call.call.arguments[1].integer
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = primes_items(last, length, out_view, share, control)
-    else:
-        status = primes_items(last, length, out_view, share, control)
-    return call.end(status)
-
-
-def primes_gil(limit, segment, out, start=0, stop=None, *, take=None):
-    return primes(False, limit, segment, out, start, stop, take)
-
-
-def primes_nogil(limit, segment, out, start=0, stop=None, *, take=None):
-    return primes(True, limit, segment, out, start, stop, take)

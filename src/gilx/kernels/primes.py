@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from math import isqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Integer, Output, Parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,12 +23,23 @@ class Primes(Kernel):
     """How many primes lie below a limit."""
 
     name = "primes"
-    summary = "Count primes by a segmented sieve"
+    summary = "Count primes, segment by segment"
     bottleneck = "integers in the first-level cache"
     item = "segment"
     unit = "numbers"
     default_size = 7 << 25
     python_size = 1 << 19
+    # Item i counts the primes p with i*segment <= p < min((i+1)*segment, limit).
+    parameters: ClassVar[Parameters] = (
+        Integer("limit", 0, 2**48, "where to stop: primes below it"),
+        Integer("segment", 1, 2**48, "numbers in a segment"),
+        Output("int64", "ceil(limit/segment)", "how many primes lie in each segment"),
+    )
+    source = (
+        "The sieve of Eratosthenes in segments that stay in the first-level cache, "
+        "after Bays and Hudson, The segmented sieve of Eratosthenes and primes in "
+        "arithmetic progressions to 10**12, BIT 17 (1977)."
+    )
 
     @staticmethod
     def python(limit: int, segment: int, out: Array, start: int, stop: int) -> None:

@@ -17,29 +17,3 @@ cdef int triad_items(
                 return GILX_STOPPED
             begin = end
     return GILX_DONE
-
-
-cdef object triad(bint released, b, c, scalar, out, start, stop, take):
-    cdef Call call = Call(
-        GILX_KERNEL_triad, released, (b, c, scalar, out, start, stop, take))
-    cdef const double[::1] b_view = call.array(0)
-    cdef const double[::1] c_view = call.array(1)
-    cdef double[::1] out_view = call.array(3)
-    cdef double factor = call.call.arguments[2].real
-    cdef gilx_share *share = &call.call.share
-    cdef gilx_control *control = &call.call.interrupt.control
-    cdef int status
-    if released:
-        with nogil:
-            status = triad_items(b_view, c_view, factor, out_view, share, control)
-    else:
-        status = triad_items(b_view, c_view, factor, out_view, share, control)
-    return call.end(status)
-
-
-def triad_gil(b, c, scalar, out, start=0, stop=None, *, take=None):
-    return triad(False, b, c, scalar, out, start, stop, take)
-
-
-def triad_nogil(b, c, scalar, out, start=0, stop=None, *, take=None):
-    return triad(True, b, c, scalar, out, start, stop, take)

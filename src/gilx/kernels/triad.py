@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gilx.kernels.kernel import Kernel, Problem
+from gilx.kernels.parameters import Buffer, Output, Parameters, Real
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,17 @@ class Triad(Kernel):
     default_size = 1 << 23
     python_size = 1 << 16
     sweeps = 12
+    # Order of operations: out[i] = b[i] + scalar*c[i].
+    parameters: ClassVar[Parameters] = (
+        Buffer("b", "float64", "size", "the numbers to add to"),
+        Buffer("c", "float64", "size", "the numbers to multiply"),
+        Real("scalar", "the factor"),
+        Output("float64", "size", "b + scalar*c"),
+    )
+    source = (
+        "The triad of McCalpin, Memory Bandwidth and Machine Balance in Current High "
+        "Performance Computers, IEEE TCCA Newsletter (1995)."
+    )
 
     @staticmethod
     def python(
