@@ -19,8 +19,8 @@ typedef struct {
 } gilx_gil_words;
 
 /* Relaxed loads, as CPython's stores are: an order here would not make up for the order
- * that they lack. The words may be of two moments, nanoseconds apart: at a hand-over a read
- * may find the GIL held by the thread that has just released it. */
+ * that they lack. The words may be of two moments, nanoseconds apart: at a hand-over a
+ * read may find the GIL held by the thread that has just released it. */
 static inline bool gilx_gil_locked(const gilx_gil_words *words) {
     return atomic_load_explicit((const _Atomic(int) *)words->locked,
                                 memory_order_relaxed) == 1;

@@ -9,13 +9,15 @@ from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gilx.kernels.kernel import Array
 
 # Item types that a memoryview can stand for, so that workers need NumPy for references
 # only: loading it takes longer than all the rest of their start.
 _PLAIN = "Bilqd"
+
+_CLOSE_ON_EXEC = 1  # MFD_CLOEXEC, see memfd_create(2)
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,10 @@ def anonymous_file(size: int) -> FileIO:
         There is not as much memory to share.
 
     """
-    # In one step of C code: no Ctrl-C may come while the descriptor is but a number.
-    file = next(map(FileIO, map(os.memfd_create, ("gilx",)), ("r+",)))
+    if create := getattr(os, "memfd_create", None):
+        file = _opened(create)
+    else:
+        file = _opened_by_c_library()
     try:
         # All of it now: a page that the system can't find later kills whoever touches it.
         os.posix_fallocate(file.fileno(), 0, max(1, size))
@@ -76,6 +80,26 @@ def anonymous_file(size: int) -> FileIO:
         file.close()
         raise
     return file
+
+
+def _opened(create: Callable[[bytes, int], int]) -> FileIO:
+    # In one step of C code: no Ctrl-C may come while the descriptor is but a number.
+    return next(map(FileIO, map(create, (b"gilx",), (_CLOSE_ON_EXEC,)), ("r+",)))
+
+
+def _opened_by_c_library() -> FileIO:
+    """Return a file in memory from a CPython that was built without `os.memfd_create`.
+
+    Builds that run with old C libraries lack it, among them python-build-standalone's,
+    which uv installs.
+    """
+    import ctypes  # noqa: PLC0415 - most builds do without
+
+    try:
+        return _opened(ctypes.CDLL(None, use_errno=True).memfd_create)
+    except ValueError:  # it returned -1
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error)) from None
 
 
 def counter_slots(descriptor: int, workers: int) -> list[memoryview]:
