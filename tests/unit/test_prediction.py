@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gilx import ckernels
 from gilx.errors import ArgumentError
 from gilx.sampling import release_costs
 from gilx.sampling.prediction import Prediction, predict
@@ -296,5 +297,5 @@ def test_release_costs_of_a_thread_that_had_no_cpu(
         cycles = next(made, 5)
         return SimpleNamespace(cycles=cycles, held_max_ns=50, held_min_ns=0)
 
-    monkeypatch.setattr(release_costs, "spin", spin)
+    monkeypatch.setattr(ckernels, "spin", spin)
     assert release_costs.release_costs(rounds=1).release.value == pytest.approx(1e-8)
