@@ -205,8 +205,7 @@ def columns_of(blocks: Sequence[Block]) -> dict[str, tuple[float | None, ...]]:
 class _RecordedArms:
     """Stands in for the arms of a check: its blocks were made long ago."""
 
-    reason = ""
-    missing = ""
+    reason = missing = ""
 
     def __init__(self, trial: Trial, most: int | None = None) -> None:
         self.kind = trial.ceiling_kind
