@@ -90,6 +90,7 @@ WATCH = [
         sources=[
             "csrc/python/sampler_module.c",
             "csrc/python/integer_argument.c",
+            "csrc/python/own_interpreter.c",
             "csrc/python/real_argument.c",
             *sorted(str(path) for path in Path("csrc/sampler").glob("*.c")),
         ],

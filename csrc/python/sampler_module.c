@@ -6,10 +6,10 @@
 #include <string.h>
 #include <structmember.h>
 
-#include "../sampler/find_gil.h"
 #include "../sampler/sampler.h"
 #include "../sampler/linux_threads.h"
 #include "integer_argument.h"
+#include "own_interpreter.h"
 #include "real_argument.h"
 
 typedef struct {
@@ -50,7 +50,7 @@ static int open_gil(module_state *state, gilx_memory *memory) {
         return -1;
     }
     gilx_gil gil; /* other threads may be here, too, while the GIL is released */
-    const gilx_gil_status status = gilx_gil_find(&gil, memory, search_only);
+    const gilx_gil_status status = gilx_find_own_gil(&gil, memory, search_only);
     if (status == GILX_GIL_FOUND) {
         state->gil = gil;
         state->found = true;

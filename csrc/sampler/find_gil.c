@@ -1,8 +1,6 @@
-#define Py_BUILD_CORE 1 /* for the internal headers, in this file alone */
+#define _POSIX_C_SOURCE 200809L
 
 #include "find_gil.h"
-
-#include "cpython_internals.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,8 +9,9 @@
 #include <string.h>
 
 #include "../platform/clock.h"
+#include "../platform/random.h"
+#include "layouts.h"
 #include "safe_memory.h"
-#include "cpython_versions.h"
 
 static gilx_gil_status refuse(gilx_gil *gil, const char *format, ...) {
     va_list values;
@@ -22,69 +21,86 @@ static gilx_gil_status refuse(gilx_gil *gil, const char *format, ...) {
     return GILX_GIL_UNAVAILABLE;
 }
 
-/* ---- where each version keeps it -------------------------------------------------- */
-
-typedef struct _gil_runtime_state gil_state;
-
-#if PY_VERSION_HEX >= 0x03100000
-
-static gilx_gil_status locate(gilx_gil *gil, gilx_memory *memory) {
-    (void)memory;
-    return refuse(gil, "the places of CPython %d.%d are not known", PY_MAJOR_VERSION,
-                  PY_MINOR_VERSION);
+/* Return the place at an offset, which may be wrong by any amount. */
+static const void *at(const void *start, uint64_t offset) {
+    return (const void *)((uintptr_t)start + (uintptr_t)offset);
 }
 
-#elif PY_VERSION_HEX >= 0x030d0000
+/* ---- places of each version ------------------------------------------------------- */
 
-/* At its very start, the runtime has a table of offsets for tools like this one. */
-static gilx_gil_status locate(gilx_gil *gil, gilx_memory *memory) {
-    _Py_DebugOffsets offsets;
-    if (!gilx_memory_read(memory, &_PyRuntime, &offsets, sizeof(offsets))) {
-        return refuse(gil, "reading this process's own memory failed: %s",
-                      strerror(errno));
+/* Set the places of the words of a GIL that starts with its interval. */
+static void set_words(gilx_gil *gil, const void *start) {
+    gil->words = (gilx_gil_words){
+        .interval = at(start, offsetof(gilx_gil_struct, interval)),
+        .holder = at(start, offsetof(gilx_gil_struct, holder)),
+        .locked = at(start, offsetof(gilx_gil_struct, locked)),
+        .switches = at(start, offsetof(gilx_gil_struct, switches)),
+    };
+}
+
+/* Take the places that CPython's headers give. */
+static gilx_gil_status locate_by_headers(gilx_gil *gil, gilx_memory *memory,
+                                         const gilx_interpreter *interpreter,
+                                         const gilx_layout *layout) {
+    const void *state = at(interpreter->runtime, (uint64_t)layout->runtime_gil);
+    if (layout->interpreter_gil != 0 &&
+        !gilx_memory_read(memory,
+                          at(interpreter->interpreter, (uint64_t)layout->interpreter_gil),
+                          &state, sizeof(state))) {
+        return refuse(gil, "the interpreter does not say where its GIL is");
     }
-    if (memcmp(offsets.cookie, _Py_Debug_Cookie, sizeof(offsets.cookie)) != 0) {
+    set_words(gil, state);
+    gil->states = (gilx_thread_state_layout){.tid = layout->tid, .id = layout->id};
+    gil->backend = "internal headers";
+    return GILX_GIL_FOUND;
+}
+
+/* Take the places that the runtime's table of offsets gives. */
+static gilx_gil_status locate_by_table(gilx_gil *gil, gilx_memory *memory,
+                                       const gilx_interpreter *interpreter,
+                                       const gilx_layout *layout) {
+    uint64_t table[GILX_TABLE_WORDS];
+    if (!gilx_memory_read(memory, interpreter->runtime, table, sizeof(table))) {
+        return refuse(gil, "the runtime can't be read: %s", strerror(errno));
+    }
+    if (memcmp(&table[GILX_TABLE_COOKIE], "xdebugpy", sizeof(*table)) != 0) {
         return refuse(gil, "the runtime does not begin with a table of offsets");
     }
-    if (!gilx_same_offsets(PY_VERSION_HEX, offsets.version)) {
-        return refuse(gil,
-                      "gilx was built for CPython " PY_VERSION " and this one has the "
-                      "table of offsets of version %#llx",
-                      (unsigned long long)offsets.version);
+    if (table[GILX_TABLE_VERSION] != interpreter->version) {
+        return refuse(
+            gil,
+            "this is version %#llx of CPython, and its table of offsets that of "
+            "version %#llx",
+            (unsigned long long)interpreter->version,
+            (unsigned long long)table[GILX_TABLE_VERSION]);
     }
-    const char *interpreter = (const char *)PyInterpreterState_Get();
-    const char *state;
-    if (!gilx_memory_read(memory, interpreter + offsets.interpreter_state.ceval_gil,
+    const void *state;
+    if (!gilx_memory_read(memory, at(interpreter->interpreter, table[layout->table_gil]),
                           &state, sizeof(state))) {
         return refuse(gil, "the interpreter does not say where its GIL is");
     }
     /* The other offsets are for an interpreter that uses the GIL it contains. One that
      * shares another's has its pointer alone, and the places within that. */
-    const uint64_t base = offsets.interpreter_state.gil_runtime_state;
-    gil->words.locked =
-        state + (offsets.interpreter_state.gil_runtime_state_locked - base);
-    gil->words.holder =
-        state + (offsets.interpreter_state.gil_runtime_state_holder - base);
-    /* The table does not have this one; it has always been beside its neighbour. */
-    gil->words.switches = (const char *)gil->words.locked +
-                          offsetof(gil_state, switch_number) -
-                          offsetof(gil_state, locked);
-    gil->words.interval = (const char *)gil->words.holder -
-                          offsetof(gil_state, last_holder) +
-                          offsetof(gil_state, interval);
-    gil->states.tid = (int64_t)offsets.thread_state.native_thread_id;
-    gil->states.id = offsetof(PyThreadState, id);
-#if PY_VERSION_HEX >= 0x030f0000
-    gil->states.waits = (int64_t)offsets.thread_state.gil_requested;
-    gil->states.next = (int64_t)offsets.thread_state.next;
-    gil->states.first = interpreter + offsets.interpreter_state.threads_head;
-#endif
+    const uint64_t start =
+        table[layout->table_holder] - offsetof(gilx_gil_struct, holder);
+    if (table[layout->table_locked] - start != offsetof(gilx_gil_struct, locked)) {
+        return refuse(gil, "the table of offsets has the GIL's words in another order");
+    }
+    set_words(gil, at(state, start - table[layout->table_own_gil]));
+    gil->states = (gilx_thread_state_layout){
+        .tid = (int64_t)table[layout->table_tid],
+        .id = layout->id,
+        .next = (int64_t)table[layout->table_next],
+        .first = at(interpreter->interpreter, table[layout->table_threads]),
+    };
+    if (layout->table_waits != 0) {
+        gil->states.waits = (int64_t)table[layout->table_waits];
+    }
     gil->backend = "debug offsets";
     int enabled = 1;
-    if (offsets.free_threaded &&
-        (!gilx_memory_read(memory,
-                           state + offsets.interpreter_state.gil_runtime_state_enabled,
-                           &enabled, sizeof(enabled)))) {
+    if (table[GILX_TABLE_FREE_THREADED] != 0 &&
+        !gilx_memory_read(memory, at(state, table[layout->table_enabled]), &enabled,
+                          sizeof(enabled))) {
         return refuse(gil, "the interpreter does not say whether its GIL is on");
     }
     if (!enabled) {
@@ -95,96 +111,38 @@ static gilx_gil_status locate(gilx_gil *gil, gilx_memory *memory) {
     return GILX_GIL_FOUND;
 }
 
-#else
-
-/* Offsets are those of the headers that gilx was built with. */
-static gilx_gil_status locate(gilx_gil *gil, gilx_memory *memory) {
-    (void)memory;
-    /* None of these places has moved in the releases of 3.11, or of 3.12. */
-    if (!gilx_same_offsets(PY_VERSION_HEX, Py_Version)) {
-        return refuse(gil, "gilx was built for CPython " PY_VERSION ", and this is %.40s",
-                      Py_GetVersion());
+static gilx_gil_status locate(gilx_gil *gil, gilx_memory *memory,
+                              const gilx_interpreter *interpreter) {
+    enum { MAJOR_SHIFT = 24, MINOR_SHIFT = 16, MASK = 0xff };
+    const uint64_t version = interpreter->version;
+    const gilx_layout *layout = gilx_layout_of(version);
+    if (layout == NULL) {
+        return refuse(gil, "the places of CPython %d.%d (%#llx) are not known",
+                      (int)(version >> MAJOR_SHIFT & MASK),
+                      (int)(version >> MINOR_SHIFT & MASK), (unsigned long long)version);
     }
-#if PY_VERSION_HEX >= 0x030c0000
-    const gil_state *state = PyInterpreterState_Get()->ceval.gil;
-#else
-    const gil_state *state = &_PyRuntime.ceval.gil;
-#endif
-    gil->words.locked = &state->locked;
-    gil->words.holder = &state->last_holder;
-    gil->words.switches = &state->switch_number;
-    gil->words.interval = &state->interval;
-    gil->states.tid = offsetof(PyThreadState, native_thread_id);
-    gil->states.id = offsetof(PyThreadState, id);
-    gil->backend = "internal headers";
-    return GILX_GIL_FOUND;
+    return (layout->table_gil != 0 ? locate_by_table
+                                   : locate_by_headers)(gil, memory, interpreter, layout);
 }
 
-#endif
-
-/* ---- the switch interval as a dye ---------------------------------------------------
- */
+/* ---- the switch interval as a dye ------------------------------------------------- */
 
 enum { DYES = 4 }; /* each has some 20 bits that are random */
 
-/* The functions of sys for the switch interval. */
-typedef struct {
-    PyObject *get, *set; /* borrowed */
-    unsigned long before;
-    uint64_t random;
-} dye;
-
-static bool open_dye(dye *dye) {
-    dye->get = PySys_GetObject("getswitchinterval");
-    dye->set = PySys_GetObject("setswitchinterval");
-    /* Those that a program put in their place may do anything. */
-    if (dye->get == NULL || dye->set == NULL || !PyCFunction_Check(dye->get) ||
-        !PyCFunction_Check(dye->set)) {
-        return false;
-    }
-    PyObject *seconds = PyObject_CallNoArgs(dye->get);
-    const double before = seconds == NULL ? -1 : PyFloat_AsDouble(seconds);
-    Py_XDECREF(seconds);
-    if (before < 0) {
-        PyErr_Clear();
-        return false;
-    }
-    dye->before = (unsigned long)(before * 1e6 + 0.5);
-    dye->random = (uint64_t)gilx_now_ns() | 1;
-    return true;
-}
-
-/* Set the interval; Python truncates, hence the half. */
-static bool set_interval(const dye *dye, unsigned long microseconds) {
-    PyObject *done =
-        PyObject_CallFunction(dye->set, "d", ((double)microseconds + 0.5) * 1e-6);
-    if (done == NULL) {
-        PyErr_Clear();
-        return false;
-    }
-    Py_DECREF(done);
-    return true;
-}
-
-/* Return a random interval of 1 ms to 1 s. */
-static unsigned long next_interval(dye *dye) {
-    dye->random ^= dye->random << 13;
-    dye->random ^= dye->random >> 7;
-    dye->random ^= dye->random << 17;
-    return 1000 + (unsigned long)(dye->random % 1000000);
-}
-
 /* Of places that may be those of the interval, keep those that follow it; how many are
  * left, or -1 if it can't be set. The interval is as before then. */
-static int follow_interval(gilx_memory *memory, const char **places, int count) {
-    dye dye;
-    if (!open_dye(&dye)) {
+static int follow_interval(gilx_interpreter *interpreter, gilx_memory *memory,
+                           const void **places, int count) {
+    if (interpreter->set_interval == NULL) {
         return -1;
     }
+    uint64_t random = (uint64_t)gilx_now_ns();
     bool set = true;
     for (int round = 0; round < DYES && set; ++round) {
-        const unsigned long interval = next_interval(&dye);
-        set = set_interval(&dye, interval);
+        /* 1 ms to 1 s. */
+        const unsigned long interval =
+            1000 + (unsigned long)(gilx_split_mix(&random) % 1000000);
+        set = interpreter->set_interval(interpreter, interval);
         int left = 0;
         for (int i = 0; i < count; ++i) {
             unsigned long word;
@@ -195,11 +153,11 @@ static int follow_interval(gilx_memory *memory, const char **places, int count) 
         }
         count = left;
     }
-    return set_interval(&dye, dye.before) && set ? count : -1;
+    return interpreter->set_interval(interpreter, interpreter->interval) && set ? count
+                                                                                : -1;
 }
 
-/* ---- certification ------------------------------------------------------------------
- */
+/* ---- certification ---------------------------------------------------------------- */
 
 typedef struct {
     int locked;
@@ -231,32 +189,41 @@ static bool seen_released(const gilx_gil *gil, gilx_memory *memory, uintptr_t ca
     return false;
 }
 
-static gilx_gil_status certify(gilx_gil *gil, gilx_memory *memory) {
-    PyThreadState *const own = PyThreadState_Get();
-    const uintptr_t caller = (uintptr_t)own;
+/* Whether the caller's thread state has its native id and its number in their places. */
+static bool knows_caller(const gilx_gil *gil, gilx_memory *memory,
+                         const gilx_interpreter *interpreter) {
     unsigned long tid;
-    uint64_t id = PyThreadState_GetID(own);
-    if (!gilx_memory_read(memory, (const char *)own + gil->states.tid, &tid,
-                          sizeof(tid)) ||
-        (gil->states.id != 0 &&
-         !gilx_memory_read(memory, (const char *)own + gil->states.id, &id,
-                           sizeof(id))) ||
-        tid != PyThread_get_thread_native_id() || id != PyThreadState_GetID(own)) {
+    uint64_t id = interpreter->id;
+    const gilx_thread_state_layout *states = &gil->states;
+    return gilx_memory_read(memory, at(interpreter->state, (uint64_t)states->tid), &tid,
+                            sizeof(tid)) &&
+           (states->id == 0 ||
+            gilx_memory_read(memory, at(interpreter->state, (uint64_t)states->id), &id,
+                             sizeof(id))) &&
+           tid == interpreter->tid && id == interpreter->id;
+}
+
+static gilx_gil_status certify(gilx_gil *gil, gilx_memory *memory,
+                               gilx_interpreter *interpreter) {
+    if (!knows_caller(gil, memory, interpreter)) {
         return refuse(gil,
                       "the thread state does not say which thread it is of (found by %s)",
                       gil->backend);
     }
-    const char *interval = gil->words.interval;
-    const int followed = follow_interval(memory, &interval, 1);
-    /* Without the functions of sys, the rest has to do. */
+    const void *interval = gil->words.interval;
+    const int followed = follow_interval(interpreter, memory, &interval, 1);
     if (followed == 0) {
         return refuse(gil,
                       "the word taken for the switch interval does not follow it (found "
                       "by %s)",
                       gil->backend);
     }
+    /* Beside threads that compute, taking the GIL again lasts a few switch intervals. If
+     * the interval can't be set, what happens at releases has to do as proof. */
+    const int enough = followed > 0 ? 1 : 3;
+    const uintptr_t caller = (uintptr_t)interpreter->state;
     unsigned long switches = 0;
-    for (int round = 0; round < 3; ++round) {
+    for (int releases = 0;; ++releases) {
         reading now;
         if (!read_words(gil, memory, &now)) {
             return refuse(gil, "the GIL's words can't be read: %s", strerror(errno));
@@ -272,10 +239,14 @@ static gilx_gil_status certify(gilx_gil *gil, gilx_memory *memory) {
                           gil->backend);
         }
         switches = now.switches;
-        bool released;
-        Py_BEGIN_ALLOW_THREADS
-        released = seen_released(gil, memory, caller);
-        Py_END_ALLOW_THREADS
+        /* What is seen last is a hold, since words that moved meanwhile may have left a
+         * copy that says `released`. */
+        if (releases == enough) {
+            return GILX_GIL_FOUND;
+        }
+        interpreter->release(interpreter);
+        const bool released = seen_released(gil, memory, caller);
+        interpreter->take(interpreter);
         if (!released) {
             return refuse(gil,
                           "the words taken for the GIL's do not change when it is "
@@ -283,19 +254,9 @@ static gilx_gil_status certify(gilx_gil *gil, gilx_memory *memory) {
                           gil->backend);
         }
     }
-    return GILX_GIL_FOUND;
 }
 
-/* ---- search -------------------------------------------------------------------------
- */
-
-/* In all versions so far the GIL's words lie side by side in this order. */
-typedef struct {
-    unsigned long interval;
-    uintptr_t holder;
-    int locked;
-    unsigned long switches;
-} words_in_order;
+/* ---- search ----------------------------------------------------------------------- */
 
 enum {
     MOST_SEARCHED = 1 << 20, /* bytes of the runtime, and of an interpreter */
@@ -303,21 +264,22 @@ enum {
     MOST_OF_A_STATE = 512, /* bytes of a thread state in which its native id is */
 };
 
-/* Add places that look as the GIL's words do while the caller holds it: those of the
+/* Add places that look as the interval does while the caller holds the GIL: those of the
  * word before its thread state's address. How many there are then. */
-static int add_places(gilx_memory *memory, const char *start, uintptr_t caller,
-                      const char **places, int count) {
-    static const size_t BEFORE = offsetof(words_in_order, holder);
+static int add_places(gilx_memory *memory, const void *start, uintptr_t caller,
+                      const void **places, int count) {
+    static const size_t BEFORE = offsetof(gilx_gil_struct, holder);
     uintptr_t page[GILX_MOST_READ / sizeof(uintptr_t)];
-    for (const char *at = start; at < start + MOST_SEARCHED;) {
+    for (size_t searched = 0; searched < MOST_SEARCHED;) {
+        const void *from = at(start, searched);
         /* Up to the end of the page, since the next one may not be there. */
-        const size_t size = GILX_MOST_READ - (uintptr_t)at % GILX_MOST_READ;
-        if (!gilx_memory_read(memory, at, page, size)) {
+        const size_t size = GILX_MOST_READ - (uintptr_t)from % GILX_MOST_READ;
+        if (!gilx_memory_read(memory, from, page, size)) {
             break;
         }
         for (size_t i = 0; i < size / sizeof(*page); ++i) {
-            const char *place = at + i * sizeof(*page) - BEFORE;
-            words_in_order words;
+            const void *place = at(from, i * sizeof(*page) - BEFORE);
+            gilx_gil_struct words;
             if (page[i] != caller ||
                 !gilx_memory_read(memory, place, &words, sizeof(words)) ||
                 words.locked != 1) {
@@ -331,20 +293,20 @@ static int add_places(gilx_memory *memory, const char *start, uintptr_t caller,
                 places[count++] = place;
             }
         }
-        at += size;
+        searched += size;
     }
     return count;
 }
 
 /* Return where a thread state has its native id; 0 if that is not in one place alone. */
-static int64_t find_tid(gilx_memory *memory, const char *state) {
+static int64_t find_tid(gilx_memory *memory, const gilx_interpreter *interpreter) {
     unsigned long words[MOST_OF_A_STATE / sizeof(unsigned long)];
     int64_t found = 0;
-    if (!gilx_memory_read(memory, state, words, sizeof(words))) {
+    if (!gilx_memory_read(memory, interpreter->state, words, sizeof(words))) {
         return 0;
     }
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); ++i) {
-        if (words[i] == PyThread_get_thread_native_id()) {
+        if (words[i] == interpreter->tid) {
             if (found != 0) {
                 return 0;
             }
@@ -354,54 +316,44 @@ static int64_t find_tid(gilx_memory *memory, const char *state) {
     return found;
 }
 
-static gilx_gil_status search(gilx_gil *gil, gilx_memory *memory) {
-    const char *places[MOST_PLACES];
-    const uintptr_t caller = (uintptr_t)PyThreadState_Get();
-    int count = add_places(memory, (const char *)&_PyRuntime, caller, places, 0);
-    count =
-        add_places(memory, (const char *)PyInterpreterState_Get(), caller, places, count);
-    const int found = follow_interval(memory, places, count);
+static gilx_gil_status search(gilx_gil *gil, gilx_memory *memory,
+                              gilx_interpreter *interpreter) {
+    const void *places[MOST_PLACES];
+    const uintptr_t caller = (uintptr_t)interpreter->state;
+    int count = add_places(memory, interpreter->runtime, caller, places, 0);
+    count = add_places(memory, interpreter->interpreter, caller, places, count);
+    const int found = follow_interval(interpreter, memory, places, count);
     if (found != 1) {
         return refuse(gil,
                       "in %d places that may be the GIL's, %d follow the switch "
                       "interval",
                       count, found < 0 ? 0 : found);
     }
-    const char *place = places[0];
-    gil->words.interval = place + offsetof(words_in_order, interval);
-    gil->words.holder = place + offsetof(words_in_order, holder);
-    gil->words.locked = place + offsetof(words_in_order, locked);
-    gil->words.switches = place + offsetof(words_in_order, switches);
-    gil->states = (gilx_thread_state_layout){
-        .tid = find_tid(memory, (const char *)caller),
-    };
+    set_words(gil, places[0]);
+    gil->states = (gilx_thread_state_layout){.tid = find_tid(memory, interpreter)};
     gil->backend = "search";
     return GILX_GIL_FOUND;
 }
 
-gilx_gil_status gilx_gil_find(gilx_gil *gil, gilx_memory *memory, bool search_only) {
+gilx_gil_status gilx_gil_find(gilx_gil *gil, gilx_memory *memory,
+                              gilx_interpreter *interpreter, bool search_only) {
     *gil = (gilx_gil){.backend = NULL};
-#if !defined(__linux__)
-    (void)memory, (void)search_only;
-    return refuse(gil, "the GIL watch works on Linux only");
-#else
-    gilx_gil_status status = locate(gil, memory);
+    gilx_gil_status status = locate(gil, memory, interpreter);
     if (status == GILX_GIL_FOUND && !search_only) {
-        status = certify(gil, memory);
+        status = certify(gil, memory, interpreter);
     }
     if (status == GILX_GIL_NONE || (status == GILX_GIL_FOUND && !search_only)) {
         return status;
     }
     const gilx_gil first = *gil;
     *gil = (gilx_gil){.backend = NULL};
-    status = search(gil, memory);
+    status = search(gil, memory, interpreter);
     if (status == GILX_GIL_FOUND) {
-        status = certify(gil, memory);
+        status = certify(gil, memory, interpreter);
     }
     if (status != GILX_GIL_FOUND && first.trouble[0] != '\0') {
         const gilx_gil second = *gil;
         return refuse(gil, "%.140s; %.140s", first.trouble, second.trouble);
     }
     return status;
-#endif
 }

@@ -16,7 +16,7 @@
 
 #include "../sampler/sampler.h"
 #include "../sampler/linux_threads.h"
-#include "../sampler/cpython_versions.h"
+#include "../sampler/layouts.h"
 #include "../platform/clock.h"
 
 enum { THREADS = 3, ROUNDS = 8 };
@@ -197,19 +197,18 @@ static void tables_hold_what_they_say(void) {
     free(table);
 }
 
-static void offsets_agree_between_final_releases_only(void) {
-    expect(gilx_same_offsets(0x030e07f0, 0x030e0af0), "3.14.7 and 3.14.10 agree");
-    expect(!gilx_same_offsets(0x030e07f0, 0x030f00f0), "3.14 and 3.15 do not");
-    expect(gilx_same_offsets(0x030f00b2, 0x030f00b2), "a beta agrees with itself");
-    expect(!gilx_same_offsets(0x030f00b2, 0x030f00b3), "but not with the next one");
-    expect(!gilx_same_offsets(0x030f00c1, 0x030f00f0), "nor a candidate with a release");
-    expect(!gilx_same_offsets(0x030f00f0, 0x030f01a0),
-           "nor a release with a later alpha");
+static void places_agree_between_final_releases_only(void) {
+    expect(gilx_same_places(0x030e07f0, 0x030e0af0), "3.14.7 and 3.14.10 agree");
+    expect(!gilx_same_places(0x030e07f0, 0x030f00f0), "3.14 and 3.15 do not");
+    expect(gilx_same_places(0x030f00b2, 0x030f00b2), "a beta agrees with itself");
+    expect(!gilx_same_places(0x030f00b2, 0x030f00b3), "but not with the next one");
+    expect(!gilx_same_places(0x030f00c1, 0x030f00f0), "nor a candidate with a release");
+    expect(!gilx_same_places(0x030f00f0, 0x030f01a0), "nor a release with a later alpha");
 }
 
 int main(void) {
     tables_hold_what_they_say();
-    offsets_agree_between_final_releases_only();
+    places_agree_between_final_releases_only();
     memory_is_read_safely();
     fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
     const gilx_gil_words words = {

@@ -15,7 +15,7 @@ from tests.markers import needs_gcc
 CSRC = Path(__file__).parents[2] / "csrc"
 WITHOUT_PYTHON = [
     *sorted(CSRC.glob("kernels/*.c")),
-    *sorted(set(CSRC.glob("sampler/*.c")) - {CSRC / "sampler" / "find_gil.c"}),
+    *sorted(CSRC.glob("sampler/*.c")),
 ]
 
 

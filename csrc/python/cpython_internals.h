@@ -1,7 +1,7 @@
 /* CPython's own headers, which tell where it keeps the GIL. They are no part of its
  * interface and do not compile without warnings, hence the pragma. */
-#ifndef GILX_SAMPLER_CPYTHON_INTERNALS_H
-#define GILX_SAMPLER_CPYTHON_INTERNALS_H
+#ifndef GILX_PYTHON_CPYTHON_INTERNALS_H
+#define GILX_PYTHON_CPYTHON_INTERNALS_H
 
 #if defined(__GNUC__)
 #pragma GCC system_header

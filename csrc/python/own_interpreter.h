@@ -1,0 +1,11 @@
+/* The calling thread's interpreter, as the search for its GIL knows it. */
+#ifndef GILX_PYTHON_OWN_INTERPRETER_H
+#define GILX_PYTHON_OWN_INTERPRETER_H
+
+#include "../sampler/find_gil.h"
+
+/* Find the GIL of the calling thread's interpreter, and certify it, as gilx_gil_find()
+ * does. The caller holds it; it is released meanwhile. */
+gilx_gil_status gilx_find_own_gil(gilx_gil *gil, gilx_memory *memory, bool search_only);
+
+#endif
