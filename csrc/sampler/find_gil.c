@@ -28,17 +28,13 @@ static const void *at(const void *start, uint64_t offset) {
 
 /* ---- places of each version ------------------------------------------------------- */
 
-/* Set the places of the words by those of two of them, and by their order. */
-static void set_words(gilx_gil *gil, const void *holder, const void *locked) {
-    enum {
-        BEFORE = offsetof(gilx_gil_struct, holder) - offsetof(gilx_gil_struct, interval),
-        AFTER = offsetof(gilx_gil_struct, switches) - offsetof(gilx_gil_struct, locked),
-    };
+/* Set the places of the words of a GIL that starts with its interval. */
+static void set_words(gilx_gil *gil, const void *start) {
     gil->words = (gilx_gil_words){
-        .interval = at(holder, (uint64_t)-BEFORE),
-        .holder = holder,
-        .locked = locked,
-        .switches = at(locked, AFTER),
+        .interval = at(start, offsetof(gilx_gil_struct, interval)),
+        .holder = at(start, offsetof(gilx_gil_struct, holder)),
+        .locked = at(start, offsetof(gilx_gil_struct, locked)),
+        .switches = at(start, offsetof(gilx_gil_struct, switches)),
     };
 }
 
@@ -53,8 +49,7 @@ static gilx_gil_status locate_by_headers(gilx_gil *gil, gilx_memory *memory,
                           &state, sizeof(state))) {
         return refuse(gil, "the interpreter does not say where its GIL is");
     }
-    set_words(gil, at(state, offsetof(gilx_gil_struct, holder)),
-              at(state, offsetof(gilx_gil_struct, locked)));
+    set_words(gil, state);
     gil->states = (gilx_thread_state_layout){.tid = layout->tid, .id = layout->id};
     gil->backend = "internal headers";
     return GILX_GIL_FOUND;
@@ -86,9 +81,12 @@ static gilx_gil_status locate_by_table(gilx_gil *gil, gilx_memory *memory,
     }
     /* The other offsets are for an interpreter that uses the GIL it contains. One that
      * shares another's has its pointer alone, and the places within that. */
-    const uint64_t own = table[layout->table_own_gil];
-    set_words(gil, at(state, table[layout->table_holder] - own),
-              at(state, table[layout->table_locked] - own));
+    const uint64_t start =
+        table[layout->table_holder] - offsetof(gilx_gil_struct, holder);
+    if (table[layout->table_locked] - start != offsetof(gilx_gil_struct, locked)) {
+        return refuse(gil, "the table of offsets has the GIL's words in another order");
+    }
+    set_words(gil, at(state, start - table[layout->table_own_gil]));
     gil->states = (gilx_thread_state_layout){
         .tid = (int64_t)table[layout->table_tid],
         .id = layout->id,
@@ -331,8 +329,7 @@ static gilx_gil_status search(gilx_gil *gil, gilx_memory *memory,
                       "interval",
                       count, found < 0 ? 0 : found);
     }
-    set_words(gil, at(places[0], offsetof(gilx_gil_struct, holder)),
-              at(places[0], offsetof(gilx_gil_struct, locked)));
+    set_words(gil, places[0]);
     gil->states = (gilx_thread_state_layout){.tid = find_tid(memory, interpreter)};
     gil->backend = "search";
     return GILX_GIL_FOUND;

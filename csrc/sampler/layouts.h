@@ -41,7 +41,9 @@ enum {
     GILX_TABLE_WORDS = 36, /* no word that is used comes later */
 };
 
-/* The GIL's words, which lie side by side in this order in all versions so far. */
+/* The GIL's words, which lie side by side in this order in all versions so far. Those
+ * that do not are not believed: the order binds all of them to the one that follows the
+ * switch interval. */
 typedef struct {
     unsigned long interval;
     uintptr_t holder;
