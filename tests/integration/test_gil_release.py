@@ -30,7 +30,7 @@ def problems() -> dict[str, Problem]:
     return {}
 
 
-# One function releases the GIL for all kernels in C; each in Cython does so itself.
+# One function in C releases the GIL for all kernels, one template makes those in Cython.
 @pytest.mark.thread_unsafe(reason="changes the switch interval")
 @needs_gil
 @pytest.mark.parametrize(
@@ -39,8 +39,7 @@ def problems() -> dict[str, Problem]:
         pytest.param(
             implementation,
             gilx.kernels.get(name),
-            marks=[pytest.mark.slow]
-            * (implementation.language == "c" and name != "heat"),
+            marks=[] if name in ("heat", "primes") else [pytest.mark.slow],
             id=f"{implementation}-{name}",
         )
         for implementation in IMPLEMENTATIONS
