@@ -24,7 +24,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from figures import Figure, judged, table, typical
+from figures import Measured, judged, typical
 
 from gilx.errors import WatchUnavailableError
 from gilx.speedup.blocks import interleaved, samples_of
@@ -75,19 +75,20 @@ def main() -> None:
     print(describe(), "\n")
     for threads in map(int, options.beside.split(",")):
         print(f"beside {threads} threads that compute")
-        print(table(timed(options.blocks, threads)), "\n")
+        print(timed(options.blocks, threads).text(), "\n")
 
 
-def timed(blocks: int, threads: int) -> list[Figure]:
+def timed(blocks: int, threads: int) -> Measured:
     """Return the times of each step by each way and reader that work here."""
     arms: dict[tuple[str, str], Callable[[], list[float]]] = {}
+    missing: dict[str, str] = {}
     for way, find in _WAYS.items():
         for reader in _READERS:
             arm = partial(_steps, find, reader, threads)
             try:
                 arm()
             except WatchUnavailableError as error:
-                print(f"{reader}: {error}")
+                missing[f"{way}, {reader}"] = str(error)
             else:
                 arms[way, reader] = arm
     samples = samples_of(islice(interleaved(arms, warm_up=False), blocks))
@@ -100,7 +101,7 @@ def timed(blocks: int, threads: int) -> list[Figure]:
                 note = judged(figure, GOAL, at_most=True)
                 figure = replace(figure, note=f"{GOAL:g} ms: {note}")
             figures.append(figure)
-    return figures
+    return Measured(tuple(figures), missing)
 
 
 def _steps(find: str, reader: str, threads: int) -> list[float]:
