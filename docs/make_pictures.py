@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gilx.demo.demo_record import tell
+import gilx
 from gilx.rendering.bar_chart import bars_picture
 
 PLACE = Path(__file__).with_name("pictures") / "held_and_released.png"
@@ -15,7 +15,7 @@ PLACE = Path(__file__).with_name("pictures") / "held_and_released.png"
 
 def main() -> None:
     """Measure held and released kernels as chapter 6 of the demo does, and draw them."""
-    chapter = tell([6]).extension
+    chapter = gilx.tell_story([6]).extension
     assert chapter is not None
     chart = chapter.picture()
     assert chart is not None

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 # Type checkers read the same names in __init__.pyi; a test compares it with this table.
 # gilx itself does not read the stub, since tools that bundle programs leave stubs out.
 _NAMES = {
+    "gilx.demo.demo_record": "Story tell_story",
     "gilx.errors": (
         "ArgumentError MissingExtraError NoGilError NotCompiledError"
         " WatchUnavailableError WorkersUnavailableError WrongResultError"
@@ -18,6 +19,9 @@ _NAMES = {
     "gilx.estimate": "Estimate",
     "gilx.pools.run": "RunResult run",
     "gilx.pools.team": "Team",
+    "gilx.records": "Record",
+    "gilx.rendering.picture": "Picture",
+    "gilx.sampling.hold_fraction": "HoldSums",
     "gilx.sampling.latency": "Latency LatencyRow latency",
     "gilx.sampling.prediction": "Prediction PredictionRow predict",
     "gilx.sampling.probe": "probe",

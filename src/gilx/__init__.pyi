@@ -2,6 +2,8 @@ from gilx import audit as audit
 from gilx import kernels as kernels
 from gilx import pools as pools
 from gilx import testing as testing
+from gilx.demo.demo_record import Story as Story
+from gilx.demo.demo_record import tell_story as tell_story
 from gilx.errors import ArgumentError as ArgumentError
 from gilx.errors import MissingExtraError as MissingExtraError
 from gilx.errors import NoGilError as NoGilError
@@ -13,6 +15,9 @@ from gilx.estimate import Estimate as Estimate
 from gilx.pools.run import RunResult as RunResult
 from gilx.pools.run import run as run
 from gilx.pools.team import Team as Team
+from gilx.records import Record as Record
+from gilx.rendering.picture import Picture as Picture
+from gilx.sampling.hold_fraction import HoldSums as HoldSums
 from gilx.sampling.latency import Latency as Latency
 from gilx.sampling.latency import LatencyRow as LatencyRow
 from gilx.sampling.latency import latency as latency

@@ -29,13 +29,6 @@ MISSING = (
 NEED_COMPILED_PARTS = {
     *("gilx.ckernels", "gilx.cykernels", "gilx.sampling._sampler"),
     *("gilx.pools.interpreters", "gilx.pools.processes"),
-    *(
-        f"gilx.demo.{name}"
-        for name in (
-            *("chapter_2_lock", "chapter_3_waiting", "chapter_6_extension"),
-            "demo_record",
-        )
-    ),
 }
 
 

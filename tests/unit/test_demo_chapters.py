@@ -16,7 +16,7 @@ from gilx.demo.chapter_5_libraries import Held
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
 from gilx.demo.decision_table import decision_table
-from gilx.demo.demo_record import CHAPTERS, Story, tell
+from gilx.demo.demo_record import CHAPTERS, Story, tell_story
 from gilx.demo.problem_sizes import problem_size, size_lasting
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
@@ -226,7 +226,7 @@ def test_json_brings_everything_back() -> None:
 @pytest.mark.parametrize("number", [0, 9, -1])
 def test_chapters_that_are_none(number: int) -> None:
     with pytest.raises(ArgumentError, match=f"chapter: expected 1 to 8, got {number}"):
-        tell([number])
+        tell_story([number])
 
 
 def test_efforts() -> None:

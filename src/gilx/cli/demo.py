@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
     # Before NumPy is loaded, which is when its BLAS looks.
     pin_blas()
-    from gilx.demo.demo_record import tell  # noqa: PLC0415 - loads NumPy
+    from gilx.demo.demo_record import tell_story  # noqa: PLC0415 - loads NumPy
     from gilx.demo.output_directory import new_directory, save_pictures  # noqa: PLC0415 - likewise
 
     with ExitStack() as last, ExitStack() as stack:
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             directory = stack.enter_context(new_directory(options.save))
             if not draws:
                 print(f"gilx demo: save: {_NO_PICTURES}", file=sys.stderr)
-        story = tell(
+        story = tell_story(
             options.chapter,
             quick=options.quick,
             workers=options.workers,

@@ -9,7 +9,6 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from gilx import ckernels
 from gilx._compat import gil_enabled
 from gilx.demo.chapter import Chapter, Effort
 from gilx.demo.problem_sizes import size_lasting
@@ -34,9 +33,9 @@ _SECONDS = 0.003  # that the unprotected additions of one thread take it
 _CELL = 8  # bytes
 _THREADS = 2
 _WAYS = {
-    "unprotected": ckernels.increment_nogil,
-    "GIL held": ckernels.increment_gil,
-    "atomic": ckernels.increment_atomic,
+    "unprotected": "increment_nogil",
+    "GIL held": "increment_gil",
+    "atomic": "increment_atomic",
 }
 
 
@@ -60,7 +59,9 @@ class Additions:
 
 def _additions(way: str, times: int) -> Variant:
     """Return additions as a variant that pools can run: an item is a thread's part."""
-    increment = _WAYS[way]
+    from gilx import ckernels  # noqa: PLC0415 - not in every installation
+
+    increment = getattr(ckernels, _WAYS[way])
 
     def add(cell: bytearray, start: int, stop: int) -> None:
         for _ in range(start, stop):
@@ -211,7 +212,9 @@ class Lock(Chapter):
 
 def _alone(times: int) -> float:
     """Return how long it takes one thread to add so often, unprotected."""
-    return in_a_row(partial(ckernels.increment_nogil, bytearray(_CELL), times), 1)
+    from gilx.ckernels import increment_nogil  # noqa: PLC0415 - not in every installation
+
+    return in_a_row(partial(increment_nogil, bytearray(_CELL), times), 1)
 
 
 def _lost(row: Additions) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx._compat import gil_enabled
-from gilx.ckernels import spin
 from gilx.demo.chapter import Chapter, Effort, grouped
 from gilx.demo.chapter_1_pure_python import count_down_for
 from gilx.formatting import duration, one_line
@@ -140,6 +139,8 @@ class Waiting(Chapter):
                 waits.append(_measured(call, "read a file", effort))
         except OSError as error:
             missing.append(f"Reading files can't be shown: {one_line(error)}.")
+        from gilx.ckernels import spin  # noqa: PLC0415 - not in every installation
+
         # Work in C of a known length, holding the GIL and not.
         computing: dict[str, Callable[[], object]] = {
             "released C": partial(spin, 0, _CALL_NS, _CALL_NS),

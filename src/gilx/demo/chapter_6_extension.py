@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from gilx import ckernels, kernels
+from gilx import kernels
 from gilx._compat import gil_enabled
 from gilx.demo.chapter import Chapter, Effort, grouped, one_cpu
 from gilx.demo.problem_sizes import problem_size
@@ -68,6 +68,8 @@ class Extension(Chapter):
     @classmethod
     def measure(cls, effort: Effort) -> Self:
         """Measure four variants, and prove who lets others run."""
+        from gilx import ckernels  # noqa: PLC0415 - not in every installation
+
         kernel = kernels.get(_KERNEL)
         effort.progress("two threads meet, or don't")
         proofs = tuple(
