@@ -42,8 +42,12 @@ from concurrent.futures import ThreadPoolExecutor
 import gilx
 from gilx.ckernels import spin
 
+lengths = {}
+
 def hold():
-    spin(20_000_000, 0, 20_000_000)
+    # On a busy machine it takes longer, and holds the GIL all the while.
+    done = spin(20_000_000, 0, 20_000_000)
+    lengths[threading.get_native_id()] = done.held_min_ns
     return threading.get_native_id()
 
 def thread():
@@ -73,7 +77,7 @@ while len(watches) < 10:
         if event["name"] == "holding the GIL":
             traced[event["tid"]] += event["dur"]
     watches.append([watch.usage.unknown, *(
-        [found.get(one, 0) for one in ids] for found in (held, lanes, traced)
+        [found.get(one, 0) for one in ids] for found in (lengths, held, lanes, traced)
     )])
 print(json.dumps(watches))
 """
@@ -90,10 +94,10 @@ print(json.dumps(watches))
 def test_each_of_two_threads_is_credited_with_its_own_holds(kind: str) -> None:
     for number in range(4):
         done = python(ONE_AFTER_ANOTHER, kind, "x" * 300 * number)
-        for unknown, *founds in json.loads(done.stdout):
-            for first, second in founds if unknown < 0.2 else ():
-                # Each held for half of the time that both did.
-                assert 0.2 < first / (first + second) < 0.8, done.stdout
+        for unknown, *lengths in json.loads(done.stdout):
+            truth, *shares = (first / (first + second) for first, second in lengths)
+            for share in shares if unknown < 0.2 else ():
+                assert abs(share - truth) < 0.3, done.stdout
 
 
 @pytest.fixture
