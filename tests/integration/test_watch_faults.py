@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from statistics import median
 from typing import Any
 
 import pytest
@@ -164,5 +165,6 @@ for _ in range(10):
 def test_time_after_the_last_sample_is_unknown() -> None:
     done = python(STARVED_AT_THE_END)
     assert done.returncode == 0, done.stderr
-    # 15 ms of 115; three slices of some 1.3 ms may have no sample anyhow.
-    assert min(map(float, done.stdout.split())) > 0.05, done.stdout
+    # 15 ms of 115; three slices of some 1.3 ms may have no sample anyhow. If another
+    # process takes this thread's CPU away, the sampler may have its turn after all.
+    assert median(map(float, done.stdout.split())) > 0.05, done.stdout
