@@ -28,7 +28,19 @@ static module_state *state_of(PyObject *module) {
 
 /* Open this process's memory. Returns 0, or -1 with an exception set. */
 static int open_memory(module_state *state, gilx_memory *memory) {
-    if (gilx_memory_open(memory, getenv("GILX_MEMORY"))) {
+    const char *name = getenv("GILX_MEMORY");
+    bool known = name == NULL || name[0] == '\0';
+    for (int way = 0; way < GILX_MEMORY_WAYS; ++way) {
+        known = known || strcmp(name, gilx_memory_names[way]) == 0;
+    }
+    if (!known) {
+        PyErr_Format(state->unavailable,
+                     "GILX_MEMORY: expected memory file, pipe, process_vm_readv or "
+                     "/proc/self/mem, got %.40s",
+                     name);
+        return -1;
+    }
+    if (gilx_memory_open(memory, name != NULL && name[0] != '\0' ? name : NULL)) {
         return 0;
     }
     PyErr_Format(state->unavailable,

@@ -201,6 +201,18 @@ def test_without_a_watch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> N
         testing.assert_holds_gil(time.sleep, 0.001)
 
 
+def test_what_a_call_raises_without_a_watch_is_all_that_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise WatchUnavailableError("an unknown version")
+
+    monkeypatch.setattr(release_verdict, "watch", refuse)
+    with pytest.raises(ZeroDivisionError) as raised:
+        judge_release(divmod, 1, 0)
+    assert raised.value.__context__ is None
+
+
 @needs_no_gil
 def test_a_build_without_a_gil() -> None:
     assert judge_release(time.sleep, 0.001).outcome == "inconclusive"

@@ -159,10 +159,11 @@ def test_without_any_reader_the_watch_refuses() -> None:
     ways, words = watched(numbers(*names), undumpable=True, GILX_MEMORY="pipe")
     assert ways is None
     assert words.startswith("no way that is safe reads this process's memory here: ")
-    ways, words = watched(GILX_MEMORY="no such way")
-    assert ways is None
     ways, words = watched(GILX_FIND_GIL="serach")
     assert (ways, words) == (None, "GILX_FIND_GIL: expected search, got serach")
+    ways, words = watched(GILX_MEMORY="pip")
+    assert ways is None
+    assert words.startswith("GILX_MEMORY: expected memory file, pipe, ")
 
 
 @pytest.mark.slow

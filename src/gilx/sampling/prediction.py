@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 _SAMPLE_POINTS = 100
 _NOTHING = 1e-12
 # The solution keeps several arrays of as many numbers, 80 MB each at that.
-_MOST_WORKERS = 10**7
+MOST_WORKERS = 10**7
 
 
 @dataclass(frozen=True)
@@ -181,18 +181,14 @@ def predict(
         raise ArgumentError(
             f"workers: expected a sequence of whole numbers, got {workers!r}"
         )
-    counts = [at_least("workers", count, 1) for count in workers]
-    if max(counts) > _MOST_WORKERS:
-        raise ArgumentError(
-            f"workers: expected at most {_MOST_WORKERS}, got more than that"
-        )
+    counts = [at_least("workers", count, 1, MOST_WORKERS) for count in workers]
     law = _law(hold, hold_scv)
     release = real_at_least("release", release, 0)
     waiting = real_at_least("waiting", waiting, 0)
     delay_scv = real_at_least("delay_scv", delay_scv, 0)
     retake = real_at_least("retake", retake, 0)
     handover = real_at_least("handover", handover, 0)
-    cpus = usable_cpus() if cpus is None else at_least("cpus", cpus, 1, _MOST_WORKERS)
+    cpus = usable_cpus() if cpus is None else at_least("cpus", cpus, 1, MOST_WORKERS)
     cycles = real_at_least("cycles", cycles, 0)
     if cycles == 0:
         raise ArgumentError("cycles: expected above 0, got 0")

@@ -174,13 +174,16 @@ def _judge(
     budget = above_zero("budget", budget)
     holds = what == "holds_gil"
     limit = share if holds else 1 - share
+    refusal = None
     try:
         found = watched(call, limit, budget)
     except WatchUnavailableError as error:
+        refusal = str(error)
+    if refusal is not None:
+        found = nothing_watched(limit, refusal)
         # What is wrong with the call is not hidden by a skip.
         with raising(call.name):
             call.timed(1)
-        found = nothing_watched(limit, str(error))
     side = found.side if holds else -found.side
     outcome: Outcome = "pass" if side > 0 else "fail" if side < 0 else "inconclusive"
     return Verdict(
