@@ -33,7 +33,6 @@ from gilx.errors import (
 from gilx.formatting import printable
 from gilx.rendering.timeline_chart import picture_of
 from gilx.rendering.timeline_page import document_of
-from gilx.sampling.prediction import MOST_WORKERS
 from gilx.sampling.probe import probe, probe_with_timeline
 from gilx.sampling.program_usage import usage_of_program
 from gilx.sampling.watch import watch
@@ -159,9 +158,13 @@ def _check(options: argparse.Namespace) -> None:
     check_file("timeline", options.timeline)
     check_picture("plot", options.plot)
     check_page("html", options.html)
-    for count in options.predict or ():
+    if options.predict is None:
+        return
+    from gilx.sampling.prediction import MOST_WORKERS  # noqa: PLC0415 - loads NumPy
+
+    for count in options.predict:
         at_least("predict", count, 1, MOST_WORKERS)
-    if options.predict is not None and options.json == "-":
+    if options.json == "-":
         raise ArgumentError(
             "predict: expected no --json on standard output beside it: the usage that is"
             " printed there makes the prediction, by GilUsage.predict"
