@@ -280,12 +280,17 @@ static bool set_interval(gilx_interpreter *interpreter, unsigned long microsecon
     return true;
 }
 
+/* Whether a decoy does what the GIL does when it is released and taken. */
+static bool follows_holds(decoy *one) {
+    return one->conduct >= UNDYED && one->conduct != HELD && reacts(one);
+}
+
 static void release(gilx_interpreter *interpreter) {
     (void)interpreter;
     ++world.calls;
     for (int i = 0; i < world.count; ++i) {
         decoy *one = &world.decoys[i];
-        if (one->conduct >= UNDYED && one->conduct != HELD && reacts(one)) {
+        if (follows_holds(one)) {
             release_words(one->words);
         }
     }
@@ -299,7 +304,7 @@ static void take(gilx_interpreter *interpreter) {
     ++world.calls;
     for (int i = 0; i < world.count; ++i) {
         decoy *one = &world.decoys[i];
-        if (one->conduct >= UNDYED && one->conduct != HELD && reacts(one)) {
+        if (follows_holds(one)) {
             const unsigned long before = one->words->switches;
             take_words(one->words);
             if (one->conduct == OTHERS) {

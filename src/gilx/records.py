@@ -26,9 +26,8 @@ from typing import (
 from gilx.errors import ArgumentError, shown
 from gilx.estimate import Estimate
 
-# Characters of a text that is read: more is none of ours.
 _MOST = 2**63 - 1  # what is larger, no float may hold
-_LONGEST = 64_000_000
+_LONGEST = 64_000_000  # characters of a text that is read: more is none of ours
 
 # JSON has no words for these numbers (RFC 8259, section 6), so they go as text; what is
 # not a number is not known, and that is null.
@@ -107,6 +106,8 @@ def read_object(text: str, expected: str) -> dict[str, Any]:
         The text is something else, or very long.
 
     """
+    if not isinstance(text, str):
+        raise ArgumentError(f"{expected}; got {shown(text)}")
     if len(text) > _LONGEST:
         raise ArgumentError(f"text: expected at most {_LONGEST} characters of JSON")
     try:

@@ -141,7 +141,9 @@ def test_every_record_refuses_other_text(kind: Any) -> None:
     def edited(**changes: object) -> str:
         return json.dumps(values | changes)
 
-    refused = {
+    refused: dict[Any, str] = {
+        None: "None",
+        3: "3",
         **dict.fromkeys(
             ("", "nonsense", text[:-1], text[: len(text) // 2]), "other text"
         ),
