@@ -61,9 +61,9 @@ static PyObject *frames_list(const reading *own, PyObject *unavailable) {
             PyErr_Format(unavailable, "the code of frame %d can't be read", i);
             return NULL;
         }
-        const gilx_spot *spot = gilx_code_spot_number(own->codes, own->spots[i]);
+        const gilx_spot *spot = gilx_spot_at(own->codes, own->spots[i]);
         PyObject *item =
-            spot_object(gilx_code_function(own->codes, spot->function), spot);
+            spot_object(gilx_function_at(own->codes, spot->function), spot);
         if (item == NULL) {
             Py_CLEAR(list);
         } else {

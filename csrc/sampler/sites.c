@@ -27,7 +27,7 @@ struct gilx_sites {
     int64_t outside_ns; /* the last time that belongs to no open stretch */
     gilx_stretches stretches[2];
     /* First those that are not lines, by their kinds, then a site for each spot. */
-    gilx_site all[GILX_SITE_KINDS + GILX_MOST_SPOTS];
+    gilx_site all[GILX_SITE_KINDS + GILX_SPOTS];
 };
 
 gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout *layout,
@@ -224,7 +224,7 @@ double gilx_sites_squares(const gilx_sites *sites) {
 }
 
 int gilx_sites_number(const gilx_sites *sites) {
-    return GILX_SITE_KINDS + gilx_code_spots(sites->codes);
+    return GILX_SITE_KINDS + gilx_spot_count(sites->codes);
 }
 
 const gilx_site *gilx_sites_site(const gilx_sites *sites, int number,
@@ -234,8 +234,8 @@ const gilx_site *gilx_sites_site(const gilx_sites *sites, int number,
     *spot = NULL;
     *function = NULL;
     if (number >= GILX_SITE_KINDS) {
-        *spot = gilx_code_spot_number(sites->codes, number - GILX_SITE_KINDS);
-        *function = gilx_code_function(sites->codes, (*spot)->function);
+        *spot = gilx_spot_at(sites->codes, number - GILX_SITE_KINDS);
+        *function = gilx_function_at(sites->codes, (*spot)->function);
     }
     return &sites->all[number];
 }
