@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../platform/threads.h"
 #include "../sampler/code_table.h"
 #include "../sampler/stack_reader.h"
 #include "../sampler/thread_table.h"
@@ -38,8 +37,7 @@ typedef struct {
     int spots[GILX_MOST_FRAMES];
 } reading;
 
-static void read_stack(void *argument) {
-    reading *own = argument;
+static void read_stack(reading *own) {
     gilx_stack_read(own->reader, own->memory, &own->stack);
     for (int i = 0; i < own->stack.count; ++i) {
         const gilx_frame *frame = &own->stack.frames[i];
@@ -87,15 +85,8 @@ PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *l
     if (own->reader == NULL || own->codes == NULL) {
         PyErr_NoMemory();
     } else {
-        gilx_thread thread;
-        const int status = gilx_thread_start(&thread, read_stack, own);
-        if (status == 0) {
-            gilx_thread_join(&thread); /* with the GIL held, which it reads */
-            list = frames_list(own, unavailable);
-        } else {
-            PyErr_Format(unavailable, "a thread could not be started: %s",
-                         strerror(status));
-        }
+        read_stack(own);
+        list = frames_list(own, unavailable);
     }
     gilx_stack_reader_free(own->reader);
     gilx_code_table_free(own->codes);

@@ -139,10 +139,12 @@ def _step_of_coroutine() -> bool:
 
 
 def _in_class_body() -> bool:
-    class Body:
-        found = _reads_own_stack()
+    found: list[bool] = []
 
-    return Body.found
+    class _Body:
+        found.append(_reads_own_stack())
+
+    return found == [True]
 
 
 def _recursion(depth: int) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 _LARGEST = 1 << 24  # bytes of a source file
 _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\(")
-_DESCRIPTORS = (
+_DESCRIPTORS: tuple[type, ...] = (
     types.MethodDescriptorType,
     types.WrapperDescriptorType,
     types.ClassMethodDescriptorType,
