@@ -6,6 +6,7 @@
 #include <string.h>
 #include <structmember.h>
 
+#include "../sampler/line_table.h"
 #include "../sampler/sampler.h"
 #include "../sampler/linux_threads.h"
 #include "integer_argument.h"
@@ -447,8 +448,43 @@ static PyType_Spec sampler_spec = {
 
 /* ---- the module ------------------------------------------------------------------- */
 
+PyDoc_STRVAR(locate_doc,
+             "_locate(linetable, first_line, unit, /)\n--\n\n"
+             "Find the position of an instruction, for tests.\n\n"
+             "Parameters\n----------\n"
+             "linetable : bytes\n"
+             "    The attribute co_linetable of a code object.\n"
+             "first_line : int\n"
+             "    Its co_firstlineno.\n"
+             "unit : int\n"
+             "    The instruction's place, in units of two bytes.\n\n"
+             "Returns\n-------\n(int, int, int, int) or None\n"
+             "    Its line, end line, column and end column: lines from 1, or 0 if not\n"
+             "    known; columns in bytes, or -1 if not known. None if the table has\n"
+             "    no such unit, or is no such table.");
+
+static PyObject *locate(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *bytes;
+    int first_line, unit;
+    if (!PyArg_ParseTuple(args, "Sii:_locate", &bytes, &first_line, &unit)) {
+        return NULL;
+    }
+    gilx_line_search search = {.line = first_line, .unit = unit};
+    gilx_position position;
+    size_t used;
+    const gilx_line_status status =
+        gilx_line_find(&search, (const unsigned char *)PyBytes_AS_STRING(bytes),
+                       (size_t)PyBytes_GET_SIZE(bytes), true, &used, &position);
+    if (status != GILX_LINE_FOUND) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("(iiii)", (int)position.line, (int)position.end_line,
+                         (int)position.column, (int)position.end_column);
+}
+
 static PyMethodDef methods[] = {
     {"backend", backend, METH_NOARGS, backend_doc},
+    {"_locate", locate, METH_VARARGS, locate_doc},
     {NULL, NULL, 0, NULL},
 };
 

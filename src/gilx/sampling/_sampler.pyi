@@ -7,6 +7,9 @@ _Shares: TypeAlias = tuple[tuple[int, int], ...]
 MOST_SHARE: int
 
 def backend() -> tuple[str, str]: ...
+def _locate(
+    linetable: bytes, first_line: int, unit: int, /
+) -> tuple[int, int, int, int] | None: ...
 
 @final
 class Sampler:
