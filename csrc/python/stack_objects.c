@@ -48,7 +48,8 @@ static void read_stack(reading *own) {
 
 static PyObject *frames_list(const reading *own, PyObject *unavailable) {
     const gilx_stack *stack = &own->stack;
-    if (stack->state != GILX_STACK_KNOWN || stack->holder != (uintptr_t)PyThreadState_Get()) {
+    if (stack->state != GILX_STACK_KNOWN ||
+        stack->holder != (uintptr_t)PyThreadState_Get()) {
         PyErr_SetString(unavailable, "the Python stack of this thread can't be read");
         return NULL;
     }
@@ -60,8 +61,7 @@ static PyObject *frames_list(const reading *own, PyObject *unavailable) {
             return NULL;
         }
         const gilx_spot *spot = gilx_spot_at(own->codes, own->spots[i]);
-        PyObject *item =
-            spot_object(gilx_function_at(own->codes, spot->function), spot);
+        PyObject *item = spot_object(gilx_function_at(own->codes, spot->function), spot);
         if (item == NULL) {
             Py_CLEAR(list);
         } else {
@@ -111,10 +111,10 @@ static PyObject *site_object(const gilx_sites *sites, int number) {
     }
     const bool one = !site->several && site->place != GILX_UNKNOWN_THREAD;
     PyObject *first = Py_BuildValue("(i)", (int)kind);
-    PyObject *rest = Py_BuildValue("(iddddLLL)", one ? site->place : -1, site->held,
-                                   site->squares, site->steps, site->below,
-                                   (long long)site->samples, (long long)site->low,
-                                   (long long)site->high);
+    PyObject *rest =
+        Py_BuildValue("(iddddLLL)", one ? site->place : -1, site->held, site->squares,
+                      site->steps, site->below, (long long)site->samples,
+                      (long long)site->low, (long long)site->high);
     PyObject *head = first == NULL ? NULL : PySequence_Concat(first, where);
     PyObject *whole = head == NULL || rest == NULL ? NULL : PySequence_Concat(head, rest);
     Py_XDECREF(first);

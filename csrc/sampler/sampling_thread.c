@@ -89,7 +89,7 @@ typedef struct {
     int64_t releases; /* reads that found the watched not holding, after one that did */
     holder holders[HOLDERS_PER_BURST];
     int holder_count;
-    int64_t unidentified; /* reads that found the GIL held by an unknown thread */
+    int64_t unidentified;  /* reads that found the GIL held by an unknown thread */
     gilx_site_sample site; /* only if stacks are read */
     bool free_to_run;      /* the watched thread did not wait for a CPU meanwhile */
 } read_counts;
@@ -205,8 +205,7 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
 /* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
  * late. A late one counts too, since there is no better one for its time, but that time
  * is also reported as unknown. */
-static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due,
-                  double weight) {
+static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double weight) {
     gilx_totals *totals = &sampler->totals;
     const int64_t lateness = burst->at_ns - due;
     const bool late = lateness > LATE_NS;

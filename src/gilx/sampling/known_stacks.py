@@ -140,10 +140,7 @@ def _step_of_coroutine() -> bool:
 
 def _in_class_body() -> bool:
     found: list[bool] = []
-
-    class _Body:
-        found.append(_reads_own_stack())
-
+    exec("class Body: note()", {"note": lambda: found.append(_reads_own_stack())})  # noqa: S102 - its own code
     return found == [True]
 
 
