@@ -419,7 +419,11 @@ def pages(session: nox.Session) -> None:
 def asan(session: nox.Session) -> None:
     """Run the tests of compiled code under AddressSanitizer and UBSan."""
     session.install("cmake", "ninja")
-    options = ["-DGILX_SANITIZE=address,undefined", "-DGILX_PLACEMENTS=1000000"]
+    options = [
+        "-DGILX_SANITIZE=address,undefined",
+        "-DGILX_PLACEMENTS=1000000",
+        "-DGILX_SAMPLES=1000",
+    ]
     c_tests(session, "c", "-O1 -fno-omit-frame-pointer", *options)
     wheel = build_wheel(session, GILX_WERROR="1", GILX_SANITIZE="address,undefined")
     session.install(f"{wheel}[test]")
