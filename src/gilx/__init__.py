@@ -29,6 +29,7 @@ _NAMES = {
     "gilx.sampling.sites": "Site SiteSums",
     "gilx.sampling.timeline": "Lane Span Timeline",
     "gilx.sampling.usage": "FirstCall GilUsage ThreadShare",
+    "gilx.sampling.usage_comparison": "SiteChange compare_usages",
     "gilx.sampling.watch": "Watch watch",
     "gilx.speedup.grain": "grain",
     "gilx.speedup.grain_record": "Grain GrainRow",

@@ -35,6 +35,8 @@ from gilx.sampling.timeline import Timeline as Timeline
 from gilx.sampling.usage import FirstCall as FirstCall
 from gilx.sampling.usage import GilUsage as GilUsage
 from gilx.sampling.usage import ThreadShare as ThreadShare
+from gilx.sampling.usage_comparison import SiteChange as SiteChange
+from gilx.sampling.usage_comparison import compare_usages as compare_usages
 from gilx.sampling.watch import Watch as Watch
 from gilx.sampling.watch import watch as watch
 from gilx.speedup.comparison import Comparison as Comparison

@@ -230,3 +230,14 @@ def test_audits_of_other_machines() -> None:
     # It is refused before anything is measured.
     with pytest.raises(ArgumentError, match=r"usable CPUs: .* here, 99 there"):
         perform(Plan((PlanEntry("f", "no:such"),)), baseline=other)
+
+
+def test_line_names_the_line_of_code_that_holds_the_gil() -> None:
+    head, row = str(audit(line(0.5, 0.9))).splitlines()[2:4]
+    assert row[head.index("where") :].startswith("features.py:41 `row.tolist()`  ")
+    assert row[: head.index("where")].endswith("100 ms  ")
+    long = str(audit(line(0.5, 0.9, where="features.py:41 `f(" + "x" * 80)))
+    assert "features.py:41 `f(xxxxxxxxxxx...  " in long
+    for unknown in (line(0.5, 0.9, where=""), line(0.5, 0.9, doubt="too short")):
+        row = str(audit(unknown)).splitlines()[3]
+        assert row[head.index("where") :].startswith("-  ")

@@ -101,7 +101,7 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         (("audit", "a\nb\x1b[m"), "gilx audit: a b\\x1b[m: can't be read: No such file"),
         (
             ("compare", __file__, __file__),
-            "test_command_line.py: expected JSON of schema gilx.report",
+            "test_command_line.py: expected JSON of a report or usage; got other text",
         ),
         (
             ("probe", "--json", "script.py", "x"),

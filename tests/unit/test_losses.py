@@ -19,6 +19,7 @@ from gilx.pools.resource_usage import Share
 from gilx.speedup.comparison import RunningComparison, overlap
 from gilx.speedup.losses import KnownCosts, LossMedians
 from gilx.speedup.timings import Sample, take_sample, with_shares
+from tests.unit.made_up_sites import found, usage_with
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,3 +210,12 @@ def test_no_overlap_is_reported_of_workers_that_waited(
     parallel = together(1.0, 1.0, wait=wait, longest=1.0 - wait / 4)
     comparison.add({"serial": ALONE.times(2), "parallel": parallel})
     assert (comparison.result().overlap is not None) == known
+
+
+def test_loss_by_the_gil_has_the_lines_that_hold_it() -> None:
+    lines = usage_with(*(found(50 - n, line=n + 1) for n in range(8))).lines()
+    medians = LossMedians(2, KnownCosts(0.5, 0.0, sites=lines))
+    medians.add(ALONE, ALONE)
+    losses = {loss.cause: loss for loss in medians.result(1.0, 2.0, "", control=None)}
+    assert losses["GIL"].sites == lines[:5]
+    assert not any(loss.sites for loss in losses.values() if loss.cause != "GIL")

@@ -18,13 +18,15 @@ from gilx.demo.demo_record import Story
 from gilx.errors import MissingExtraError
 from gilx.estimate import Estimate
 from gilx.rendering import html_page
-from gilx.rendering.html_page import plain
-from gilx.rendering.timeline_page import lanes_table
+from gilx.rendering.html_page import Document, plain
+from gilx.rendering.sites_table import sites_table
+from gilx.rendering.timeline_page import document_of, lanes_table
 from gilx.rendering.vega_library import library
 from gilx.sampling.timeline import Lane, Span, Timeline
 from tests.demo_records import story
 from tests.made_up_rows import ROW, changed
 from tests.page_parser import Page
+from tests.unit.made_up_sites import found, usage_with
 from tests.unit.test_report import REPORT
 from tests.unit.test_timeline import TIMELINE
 
@@ -79,10 +81,16 @@ def timeline(*names: str) -> Timeline:
     return replace(TIMELINE, lanes=(*TIMELINE.lanes, *lanes))
 
 
+def places(name: str = "extract") -> Document:
+    usage = usage_with(found(9, function=name), texts={41: f"{name}(row)"})
+    return document_of(TIMELINE, "It holds", sites_table(usage))
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "story": lambda: told().to_html(),
     "report": lambda: report().to_html(),
     "timeline": TIMELINE.to_html,
+    "places": lambda: places().html(),
 }
 
 

@@ -17,6 +17,7 @@ from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.report_comparison import compare
 from gilx.system.environment import Environment
 from tests.made_up_rows import ROW, changed
+from tests.unit.made_up_sites import found, usage_with
 from tests.unit.test_diagnostics import CONDITIONS
 
 ROW = changed(
@@ -243,3 +244,23 @@ def test_rows_without_a_ceiling_are_compared_by_their_speedups(
     assert not before.rows[0].null
     [change] = compare(before, after)
     assert change.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (900, ", nearly all of it in nowhere/features.py:41 `row.tolist()`: threads"),
+        (600, ", most of it in nowhere/features.py:41 `row.tolist()`: threads cannot"),
+        (400, "holds the GIL all the time: threads cannot"),
+    ],
+)
+def test_reading_names_the_line_that_holds_the_gil(samples: int, words: str) -> None:
+    usage = usage_with(
+        found(samples), found(1, line=50), held=990, free=10, texts={41: "row.tolist()"}
+    )
+    loss = Loss("GIL", 0.95, "", usage.lines())
+    assert words in loses("GIL", losses=(loss,), held=0.99).reading
+    partly = loses("GIL", losses=(loss,), held=0.8).reading
+    assert partly.startswith("holds the GIL for 80 % of its time, ") == (samples >= 400)
+    report = replace(REPORT, rows=(loses("GIL", losses=(loss,)),))
+    assert Report.from_json(report.to_json()) == report

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import gilx
+from gilx import cli
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
+from gilx.rendering.sites_table import sites_text
 from gilx.sampling.sites import short_path
 from tests.unit.hold_sums import SLICE, sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
@@ -248,3 +250,43 @@ def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
     monkeypatch.setattr(os, "getcwd", gone)
     assert short_path(f"{tmp_path}/src/features.py") == "src/features.py"
+
+
+# ---- tables -------------------------------------------------------------------------------
+
+
+def test_table_has_every_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    library = "/site-packages/quick.so"
+    usage = usage_with(
+        found(380, hold_low=34_000_000, hold_high=36_000_000),
+        *(found(1, line=n, end_line=n, place=-1) for n in range(1, 9)),
+        texts=TEXTS,
+    )
+    usage = replace(
+        usage, sites=(replace(usage.sites[0], library=library), *usage.sites[1:])
+    )
+    head, first, *rest = sites_text(usage).splitlines()
+    assert head.split() == [
+        *("held", "95", "%", "longest", "hold", "samples", "thread", "place"),
+        *("function", "source", "text"),
+    ]
+    assert first.endswith(f"  row.tolist() [{library}]")
+    assert "       35 ms      380  main     nowhere/features.py:41  extract " in first
+    assert len(rest) == 8
+    assert "     -        1  several  nowhere/features.py:1   extract" in rest[0]
+    assert sites_text(usage_with()) == "No place in the code was found to hold the GIL."
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_probe_lists_all_sites_if_asked(
+    verbose: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usage = usage_with(found(380), texts=TEXTS)
+    monkeypatch.setattr("gilx.cli.probe.probe", lambda *_, **__: usage)
+    arguments = ["probe", "time:sleep", "0", *["--verbose"] * verbose]
+    assert cli.main(arguments) == 0
+    table = f"\n\n{sites_text(usage)}" * verbose
+    assert capsys.readouterr().out == f"{usage}{table}\n"
+    assert cli.main([*arguments, "--json", "-"]) == 0
+    assert capsys.readouterr().out == f"{usage.to_json()}\n"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pickle
 import textwrap
+import time
 import unittest
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +18,17 @@ from gilx import testing
 from gilx.errors import ArgumentError
 from gilx.speedup.prepared_call import PreparedCall
 from gilx.system.environment import usable_cpus
-from gilx.testing import Failure, Inconclusive, ScalingEvidence, Verdict
+from gilx.testing import (
+    Failure,
+    Inconclusive,
+    ScalingEvidence,
+    Verdict,
+    release_verdict,
+)
 from gilx.testing.release_verdict import nothing_watched
 from tests.command import run_python
 from tests.unit.hold_sums import sums, usage_of
+from tests.unit.made_up_sites import found, usage_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,3 +218,22 @@ def test_unittest_skips_what_is_inconclusive(tmp_path: Path) -> None:
 def test_the_module_loads_no_numpy() -> None:
     code = "import gilx.testing, sys; sys.exit('numpy' in sys.modules)"
     run_python("-c", code, check=True, timeout=60)
+
+
+@pytest.mark.thread_unsafe(reason="replaces the watch")
+def test_failure_names_the_line_that_holds_the_gil(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usage = usage_with(found(900), held=900, free=100, texts={41: "row.tolist()"})
+    watching = SimpleNamespace(usage_of_calls=lambda count: replace(usage, repeats=count))
+    monkeypatch.setattr(release_verdict, "watch", lambda: nullcontext(watching))
+    verdict = testing.judge_release(time.sleep, 0.001, budget=0.2)
+    assert verdict.outcome == "fail"
+    assert verdict.reason.endswith(
+        "; asked for: at least 90 %; nearly all of the time that it holds it is in"
+        " nowhere/features.py:41 `row.tolist()`"
+    )
+    assert Verdict.from_json(verdict.to_json()) == verdict
+    held = testing.judge_hold(time.sleep, 0.001, budget=0.2, at_least=0.95)
+    assert held.outcome == "fail"
+    assert "features.py" not in held.reason

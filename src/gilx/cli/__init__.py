@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # run(options), which returns the exit status, or a function that runs a program and does.
 _COMMANDS = {
     "audit": "tell for many callables what holds the GIL and what scales",
-    "compare": "what changed between two reports",
+    "compare": "show what changed between two reports, or two usages of the GIL",
     "demo": "show on this machine which code runs in parallel, and which does not",
     "doctor": "tell what makes measuring here doubtful, and what to do about it",
     "grain": "find how much work a task needs before threads pay",

@@ -1,9 +1,12 @@
-"""``gilx compare``: what changed between two reports of ``gilx measure --json``.
+"""``gilx compare``: what changed between two reports, or two usages of the GIL.
 
-Exit status: 0 when nothing became worse, 1 when a row did: its of-ceiling (its speedup,
-where there is no ceiling) fell, and the intervals do not overlap; 2 when a file is no
-report, when the reports are from different machines (unless ``--force`` is given), or
-when they have no row in common.
+Reports are those of ``gilx measure --json``, usages those of ``gilx probe --json``.
+
+Exit status: 0 when nothing became worse; 1 when something did: a row's fraction of its
+ceiling (its speedup, if there is no ceiling) fell, or the share of the time during which
+the GIL was held rose, and the intervals do not overlap; 2 when a file is neither, when
+the reports are from different machines (unless ``--force`` is given), or when the two
+have nothing in common.
 """
 
 from __future__ import annotations
@@ -12,7 +15,11 @@ from typing import TYPE_CHECKING
 
 from gilx.cli.file_options import read_record
 from gilx.cli.reserved_output import print_text
-from gilx.formatting import format_table
+from gilx.errors import ArgumentError
+from gilx.formatting import format_table, percent
+from gilx.records import read_object
+from gilx.sampling.usage import GilUsage
+from gilx.sampling.usage_comparison import compare_usages
 from gilx.speedup.report import Report
 from gilx.speedup.report_comparison import compare
 
@@ -24,8 +31,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("before", metavar="A.json", help="the report to compare with")
-    parser.add_argument("after", metavar="B.json", help="the report that is judged")
+    parser.add_argument(
+        "before", metavar="A.json", help="the report or usage to compare with"
+    )
+    parser.add_argument(
+        "after", metavar="B.json", help="the report or usage that is judged"
+    )
     parser.add_argument(
         "--force", action="store_true", help="compare even if the machines differ"
     )
@@ -34,11 +45,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare and print the table."""
     before, after = (
-        read_record(path, Report.from_json) for path in (options.before, options.after)
+        read_record(path, _record) for path in (options.before, options.after)
     )
-    changes = compare(before, after, force=options.force)
-    names = [(options.before, before), (options.after, after)]
-    for (path, report), letter in zip(names, "AB", strict=True):
+    paths = options.before, options.after
+    if isinstance(before, Report) and isinstance(after, Report):
+        return _compare_reports(before, after, paths, force=options.force)
+    if isinstance(before, GilUsage) and isinstance(after, GilUsage):
+        return _compare_usages(before, after, paths)
+    kinds = ["report" if isinstance(one, Report) else "usage" for one in (before, after)]
+    raise ArgumentError(f"after: expected a {kinds[0]}, got a {kinds[1]}")
+
+
+def _record(text: str) -> Report | GilUsage:
+    found = read_object(text, "text: expected JSON of a report or usage")
+    kind = GilUsage if found.get("schema") == "gilx.usage" else Report
+    record: Report | GilUsage = kind.from_json(text)
+    return record
+
+
+def _compare_usages(before: GilUsage, after: GilUsage, paths: tuple[str, str]) -> int:
+    for path, usage, letter in zip(paths, (before, after), "AB", strict=True):
+        print_text(f"{letter}: {path}: {usage.sentence()}")
+    changes = compare_usages(before, after)
+    rows = [
+        (
+            percent(change.before.value),
+            percent(change.after.value),
+            change.verdict,
+            f"{change.place} {change.function}".rstrip(),
+            change.text,
+        )
+        for change in changes
+    ]
+    head = ("A", "B", "B holds the GIL", "where", "")
+    print_text(f"\n{format_table(head, rows, right=range(2))}")
+    for usage, letter in zip((before, after), "AB", strict=True):
+        if usage.sites_missing:
+            print_text(f"{letter}: lines are unknown, since {usage.sites_missing}")
+    return 1 if changes[0].verdict == "more" else 0
+
+
+def _compare_reports(
+    before: Report, after: Report, paths: tuple[str, str], *, force: bool
+) -> int:
+    changes = compare(before, after, force=force)
+    for path, report, letter in zip(paths, (before, after), "AB", strict=True):
         print_text(f"{letter}: {path}: {report.environment.summary()}")
     rows = [
         (

@@ -31,6 +31,7 @@ from gilx.errors import (
     number_between,
 )
 from gilx.formatting import printable
+from gilx.rendering.sites_table import sites_table, sites_text
 from gilx.rendering.timeline_chart import picture_of
 from gilx.rendering.timeline_page import document_of
 from gilx.sampling.probe import probe, probe_with_timeline
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " chrome://tracing; of one call",
             "--plot FILE": "draw the same as a picture",
             "--html FILE": "write the same as a page",
+            "--verbose": "list all places in the code that hold the GIL",
             "--repeat N": "watch exactly N calls",
             "--no-warmup": "count the first call of a callable as any other",
             "--precision SHARE": "half the width of the interval to reach (default:"
@@ -177,7 +179,9 @@ def _predicted(usage: GilUsage, workers: list[int]) -> str:
 
 
 def _text(usage: GilUsage, options: argparse.Namespace) -> str:
-    return usage.to_json() if options.json == "-" else str(usage)
+    if options.json == "-":
+        return usage.to_json()
+    return f"{usage}\n\n{sites_text(usage)}" if options.verbose else str(usage)
 
 
 def _files(
@@ -196,7 +200,8 @@ def _files(
     if options.plot is not None:
         yield lambda: save_picture("plot", options.plot, picture_of(timeline, finding))
     if options.html is not None:
-        yield lambda: save("html", options.html, document_of(timeline, finding).html())
+        page = document_of(timeline, finding, sites_table(usage))
+        yield lambda: save("html", options.html, page.html())
 
 
 def _run_callable(

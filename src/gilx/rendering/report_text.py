@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gilx.formatting import between, duration, format_table, percent, times, wrapped
+from gilx.sampling.sites import part_in_words
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
@@ -210,16 +211,25 @@ def _of_the_gil(row: ReportRow) -> str:
         processes = (
             row.ceiling.value >= _PROCESSES_PAY and "processes" in row.ceiling_kind
         )
-        return "holds the GIL all the time: threads cannot help" + (
+        return f"holds the GIL all the time{_place(row)}: threads cannot help" + (
             ", processes would" if processes else ""
         )
     held = f"{row.held.value:.0%}".replace("%", " %")
     if row.held.value * row.workers > 1:
         return (
-            f"holds the GIL for {held} of its time: threads can't make it more than"
-            f" {1 / row.held.value:.2g} times as fast"
+            f"holds the GIL for {held} of its time{_place(row)}: threads can't make it"
+            f" more than {1 / row.held.value:.2g} times as fast"
         )
     return (
         f"workers wait for the GIL, although a call holds it for {held} of its time only:"
         " it is taken often, or at the same moments"
     )
+
+
+def _place(row: ReportRow) -> str:
+    """Return the line that holds the GIL for most of the held time, in words, or ''."""
+    lines = [line for loss in row.losses for line in loss.sites]
+    if not lines or lines[0].kind != "line" or not row.held.value > 0:
+        return ""
+    part = part_in_words(lines[0].held.value / row.held.value)
+    return f", {part} of it in {lines[0].label}" if part else ""

@@ -18,7 +18,9 @@ def page_of(timeline: Timeline) -> str:
     return document_of(timeline).html()
 
 
-def document_of(timeline: Timeline, finding: str = "") -> Document:
+def document_of(
+    timeline: Timeline, finding: str = "", sites: Table | None = None
+) -> Document:
     """Return a timeline as a page, see `Timeline.to_html`.
 
     Parameters
@@ -27,16 +29,21 @@ def document_of(timeline: Timeline, finding: str = "") -> Document:
         Timeline of a watch.
     finding : str
         Sentence that the page leads with, if there is one.
+    sites : Table, optional
+        Places in the code that held the GIL.
 
     """
     blocks = (
         lanes_figure(timeline, "What each thread did"),
         lanes_table(timeline, "Of this time, each thread was"),
     )
+    sections = [Section("Threads", blocks)]
+    if sites is not None and sites.rows:
+        sections.append(Section("Places in the code", (sites,)))
     return Document(
         title="Who held the GIL when",
         lead=f"{finding}. {_lead(timeline)}" if finding else _lead(timeline),
-        sections=(Section("Threads", blocks),),
+        sections=tuple(sections),
         made="Seen by gilx from a thread that needs no GIL, at random moments: what"
         " happened between two of them is not shown.",
     )

@@ -322,9 +322,13 @@ def main_line(lines: Sequence[Site], thread: str = "") -> tuple[str, str]:
         return "", ""
     if thread and first.thread != thread:  # other threads held there, too
         return "", ""
-    share = first.sums.held / sum(line.sums.held for line in lines)
-    part = "nearly all" if share >= _NEARLY_ALL else "most" if share >= _MOST else ""
+    part = part_in_words(first.sums.held / sum(line.sums.held for line in lines))
     return (part, first.label) if part else ("", "")
+
+
+def part_in_words(share: float) -> str:
+    """Return what part of the held time a share is; '' if it is less than half."""
+    return "nearly all" if share >= _NEARLY_ALL else "most" if share >= _MOST else ""
 
 
 def one_line(text: str) -> str:

@@ -39,7 +39,7 @@ class GrainRow:
 
 
 @dataclass(frozen=True)
-class Grain(Record, schema="gilx.grain"):
+class Grain(Record, schema="gilx.grain", version=2):
     """The smallest grain that pays, and the costs behind it. Times are in seconds."""
 
     target: str

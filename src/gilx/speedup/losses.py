@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gilx.sampling.sites import Site  # noqa: TC001 - JSON is read by annotations
 from gilx.speedup.statistics import RunningMedian
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ NAMES = (
     "machine",
     "unexplained",
 )
+_MOST_SITES = 5
 _HELD_AT_ALL = 0.01  # hold fractions below that make nobody wait
 
 
@@ -41,6 +43,9 @@ class Loss:
     """In workers; below 0 where it is a gain."""
     source: str
     """What it was measured from."""
+    sites: tuple[Site, ...] = ()
+    """For the GIL: the lines of one call alone that hold it most, at most five; shares
+    are of the call's time."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class KnownCosts:
     """Seconds that a region without work takes on the pool."""
     own_gils: bool = False
     """Whether each worker has a GIL of its own, so that none waits for another's."""
+    sites: tuple[Site, ...] = ()
+    """Lines of one call alone that hold the GIL, the one that holds it most first."""
 
 
 NO_COSTS = KnownCosts(None, 0.0)
@@ -130,7 +137,11 @@ class LossMedians:
             amounts["machine"] += shared
         amounts["unexplained"] = missing - math.fsum(amounts.values())
         sources = self._sources(ceiling_kind, control)
-        return tuple(Loss(name, amounts[name], sources[name]) for name in NAMES)
+        sites = {"GIL": self._costs.sites[:_MOST_SITES]}
+        return tuple(
+            Loss(name, amounts[name], sources[name], sites.get(name, ()))
+            for name in NAMES
+        )
 
     def _sources(self, ceiling_kind: str, control: float | None) -> dict[str, str]:
         """Return what each part was measured from."""

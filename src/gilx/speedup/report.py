@@ -111,7 +111,7 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
-class Report(Record, schema="gilx.report"):
+class Report(Record, schema="gilx.report", version=2):
     """Speedups with all that is needed to judge them."""
 
     rows: tuple[ReportRow, ...]

@@ -226,7 +226,9 @@ class RowMeter:
 
     def _costs(self, arms: Arms, repeat: int) -> KnownCosts:
         held = self._held(repeat)
-        return KnownCosts(held, arms.empty_region(), self._pool.own_gils)
+        usage = None if held is None else self._target.usage
+        lines = () if usage is None else usage.lines()
+        return KnownCosts(held, arms.empty_region(), self._pool.own_gils, lines)
 
     def _held(self, repeat: int) -> float | None:
         """Return the hold fraction of one call alone, if it is known and matters."""

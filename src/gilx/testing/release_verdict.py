@@ -208,9 +208,12 @@ def nothing_watched(limit: float, why: str) -> ReleaseEvidence:
 def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
     if found.reason or found.usage is None:
         return found.reason
-    word, share_found = "holds", found.held
+    word, share_found, where = "holds", found.held, ""
     if not holds:
         word, share_found = "releases", found.held.complement()
+        part, line = found.usage.main_line()
+        if found.side > 0 and part:
+            where = f"; {part} of the time that it holds it is in {line}"
     busy = ""
     if found.side == 0 and found.usage.unknown > _MUCH_UNKNOWN:
         busy = (
@@ -220,7 +223,7 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
     return (
         f"{busy}{word} the GIL for {percent(share_found.value)} of its time"
         f" ({percent(share_found.low)} to {percent(share_found.high)}); asked for: at"
-        f" least {percent(share)}"
+        f" least {percent(share)}{where}"
     )
 
 

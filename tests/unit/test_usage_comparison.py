@@ -1,0 +1,122 @@
+"""Usages beside each other, and `gilx compare` of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import gilx
+from gilx import Report, cli
+from gilx.errors import ArgumentError
+from tests.unit.hold_sums import sums, usage_of
+from tests.unit.made_up_sites import found, usage_with
+from tests.unit.test_report import REPORT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.any_python
+
+SLOW = usage_with(
+    found(380), found(20, line=50, function="load"), texts={41: "row.tolist()"}
+)
+# The same program, in which a line was added above and one call was made to release.
+FAST = usage_with(
+    found(30, line=44, end_line=44),
+    found(25, line=50, function="load"),
+    held=55,
+    free=945,
+    texts={44: "row.tolist()"},
+)
+
+
+def test_places_are_the_same_if_their_texts_are() -> None:
+    whole, tolist, load = gilx.compare_usages(SLOW, FAST)
+    assert (whole.place, whole.before, whole.after) == ("all", SLOW.held, FAST.held)
+    assert (tolist.place, tolist.text) == ("nowhere/features.py:44", "row.tolist()")
+    assert (tolist.before.value, tolist.after.value) == (0.38, 0.03)
+    assert (load.place, load.function) == ("nowhere/features.py:50", "load")
+    assert [each.verdict for each in (whole, tolist, load)] == [
+        *("less", "less", "no difference")
+    ]
+    again = gilx.compare_usages(FAST, SLOW)
+    assert [each.verdict for each in again] == ["more", "more", "no difference"]
+
+
+def test_place_that_only_one_usage_has_is_compared_with_none() -> None:
+    gone = usage_with(found(25, line=50, function="load"), held=25, free=975)
+    tolist = gilx.compare_usages(SLOW, gone)[1]
+    assert tolist.after.value == 0
+    assert 0 < tolist.after.high < 0.01
+    assert tolist.verdict == "less"
+    few = usage_with(found(1, line=9), held=25, free=975)
+    assert gilx.compare_usages(gone, few)[2].verdict == "no difference"
+
+
+def test_sites_of_the_same_text_count_together() -> None:
+    texts = {7: "f(x)", 9: "f(x)"}
+    both = usage_with(found(100, line=7), found(100, line=9), texts=texts)
+    one = usage_with(found(200, line=7), texts=texts)
+    _, change = gilx.compare_usages(both, one)
+    assert change.before.value == change.after.value == 0.2
+
+
+def test_usages_without_stacks_are_compared_as_a_whole() -> None:
+    without = usage_of(sums(400, 600, stacks=0.0, stacks_squares=0.0))
+    assert [each.place for each in gilx.compare_usages(without, FAST)] == ["all"]
+
+
+def test_program_is_not_compared_with_calls() -> None:
+    program = usage_with(found(1), program="script.py")
+    with pytest.raises(
+        ArgumentError, match="after: expected the usage of calls, got that of a program"
+    ):
+        gilx.compare_usages(SLOW, program)
+    whole = gilx.compare_usages(program, program)[0]
+    assert whole.before == program.locked
+
+
+def written(folder: Path, **records: gilx.GilUsage | Report) -> list[str]:
+    paths = [folder / f"{name}.json" for name in records]
+    for path, record in zip(paths, records.values(), strict=True):
+        path.write_text(record.to_json())
+    return list(map(str, paths))
+
+
+def test_command_shows_whether_a_change_helped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = written(tmp_path, before=SLOW, after=FAST)
+    assert cli.main(["compare", before, after]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"A: {before}: {SLOW.sentence()}"
+    assert [line.split()[:5] for line in lines[4:]] == [
+        ["40", "%", "5.5", "%", "less"],
+        ["38", "%", "3.0", "%", "less"],
+        ["2.0", "%", "2.5", "%", "no"],
+    ]
+    assert lines[5].endswith("  nowhere/features.py:44 extract  row.tolist()")
+    assert cli.main(["compare", after, before]) == 1
+    assert cli.main(["compare", after, after]) == 0
+
+
+def test_command_says_why_lines_are_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = sums(400, 600, stacks=0.0, stacks_squares=0.0)
+    paths = written(tmp_path, a=usage_of(made, sites_missing="stacks are off"), b=FAST)
+    assert cli.main(["compare", *paths]) == 0
+    assert capsys.readouterr().out.endswith(
+        "\nA: lines are unknown, since stacks are off\n"
+    )
+
+
+def test_command_refuses_a_usage_beside_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = written(tmp_path, a=SLOW, b=REPORT)
+    assert cli.main(["compare", *paths]) == 2
+    assert "after: expected a usage, got a report" in capsys.readouterr().err
+    assert cli.main(["compare", *paths[::-1]]) == 2
+    assert "after: expected a report, got a usage" in capsys.readouterr().err
