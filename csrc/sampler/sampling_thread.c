@@ -9,6 +9,7 @@
 #include "../platform/clock.h"
 #include "../platform/random.h"
 #include "linux_threads.h"
+#include "safe_memory.h"
 
 enum {
     BURST_NS = 4 * 1000, /* how long the GIL's words are read for one sample */
@@ -294,7 +295,8 @@ void gilx_sampling_thread(void *argument) {
     gilx_name_thread("gilx-watch");
     totals->slack = gilx_refuse_slack();
     totals->short_turns = gilx_ask_for_turns(TURN_NS);
-    sampler->watched_stat = gilx_stat_open(sampler->options.watched);
+    sampler->watched_stat =
+        gilx_high_descriptor(gilx_stat_open(sampler->options.watched));
     sampler->own_tid = gilx_own_tid();
     gilx_list_threads(sampler);
 
