@@ -68,6 +68,7 @@ static inline void fake_make_function(const gilx_stack_layout *layout,
     fake_string(layout, function->file, FAKE_FILE);
     fake_store(function->line_table, layout->size, sizeof(table));
     memcpy(function->line_table + layout->bytes, table, sizeof(table));
+    fake_store(function->code, 0, 1); /* its count of references */
     fake_store(function->code, layout->type, (uintptr_t)fake_code_type);
     fake_store(function->code, layout->size, FAKE_UNITS);
     fake_store(function->code, layout->name, (uintptr_t)function->name);
