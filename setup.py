@@ -139,6 +139,7 @@ def extensions() -> list[Extension]:
                     "csrc/python/integer_argument.c",
                     "csrc/python/own_interpreter.c",
                     "csrc/python/real_argument.c",
+                    "csrc/python/stack_objects.c",
                     *sorted(str(path) for path in Path("csrc/sampler").glob("*.c")),
                 ],
                 depends=HEADERS,

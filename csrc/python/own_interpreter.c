@@ -3,6 +3,7 @@
 #include "python_api.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "cpython_internals.h"
 #include "own_interpreter.h"
@@ -28,10 +29,65 @@ typedef struct _gil_runtime_state gil_state;
 #define HEADER_table_tid TABLE(thread_state.native_thread_id)
 #define HEADER_table_waits TABLE(thread_state.gil_requested)
 
+/* The words of Python stacks. */
+typedef struct _PyInterpreterFrame frame;
+#if PY_MINOR_VERSION >= 13
+#define HEADER_state_frame offsetof(PyThreadState, current_frame)
+#define HEADER_cframe_frame (-1)
+#define HEADER_code offsetof(frame, f_executable)
+#define HEADER_instr offsetof(frame, instr_ptr)
+#else
+#define HEADER_state_frame offsetof(PyThreadState, cframe)
+#define HEADER_cframe_frame offsetof(_PyCFrame, current_frame)
+#define HEADER_code offsetof(frame, f_code)
+#define HEADER_instr offsetof(frame, prev_instr)
+#endif
+#if PY_MINOR_VERSION >= 14
+#define HEADER_tag Py_TAG_BITS
+#define HEADER_end_owner FRAME_OWNED_BY_INTERPRETER
+#elif PY_MINOR_VERSION >= 12
+#define HEADER_tag 0
+#define HEADER_end_owner FRAME_OWNED_BY_CSTACK
+#else
+#define HEADER_tag 0
+#define HEADER_end_owner FRAME_OWNED_BY_THREAD
+#endif
+#if PY_MINOR_VERSION >= 12
+#define HEADER_version offsetof(PyCodeObject, co_version)
+#else
+#define HEADER_version (-1)
+#endif
+#define HEADER_chunk offsetof(PyThreadState, datastack_chunk)
+#define HEADER_top offsetof(PyThreadState, datastack_top)
+#define HEADER_limit offsetof(PyThreadState, datastack_limit)
+#define HEADER_previous offsetof(frame, previous)
+#define HEADER_owner offsetof(frame, owner)
+#define HEADER_locals offsetof(frame, localsplus)
+#define HEADER_type offsetof(PyObject, ob_type)
+#define HEADER_size offsetof(PyVarObject, ob_size)
+#define HEADER_instructions offsetof(PyCodeObject, co_code_adaptive)
+#define HEADER_first_line offsetof(PyCodeObject, co_firstlineno)
+#define HEADER_file offsetof(PyCodeObject, co_filename)
+#define HEADER_name offsetof(PyCodeObject, co_qualname)
+#define HEADER_line_table offsetof(PyCodeObject, co_linetable)
+#define HEADER_consts offsetof(PyCodeObject, co_consts)
+#define HEADER_names offsetof(PyCodeObject, co_names)
+#define HEADER_bytes offsetof(PyBytesObject, ob_sval)
+#define HEADER_string_length offsetof(PyASCIIObject, length)
+#define HEADER_string_state offsetof(PyASCIIObject, state)
+#define HEADER_string_ascii sizeof(PyASCIIObject)
+#define HEADER_string_compact sizeof(PyCompactUnicodeObject)
+
 #define AS_IN_HEADER(name, place)                                                  \
     _Static_assert((place) == HEADER_##name || sizeof(void *) != sizeof(uint64_t), \
                    "layouts.h: " #name                                             \
                    " is elsewhere in the headers of CPython " PY_VERSION);
+/* Builds without a GIL have other places, and so have those with longer objects. */
+#if defined(Py_GIL_DISABLED) || defined(Py_TRACE_REFS)
+#define STACK_PLACES(minor)
+#else
+#define STACK_PLACES(minor) GILX_STACK_PLACES_##minor(AS_IN_HEADER)
+#endif
 #define IN_ORDER(first, own_first, second, own_second)                         \
     _Static_assert(offsetof(gil_state, second) - offsetof(gil_state, first) == \
                        offsetof(gilx_gil_struct, own_second) -                 \
@@ -52,14 +108,19 @@ _Static_assert(TABLE(cookie) == GILX_TABLE_COOKIE &&
 #endif
 #if PY_MINOR_VERSION == 11
 GILX_PLACES_11(AS_IN_HEADER)
+STACK_PLACES(11)
 #elif PY_MINOR_VERSION == 12
 GILX_PLACES_12(AS_IN_HEADER)
+STACK_PLACES(12)
 #elif PY_MINOR_VERSION == 13
 GILX_PLACES_13(AS_IN_HEADER)
+STACK_PLACES(13)
 #elif PY_MINOR_VERSION == 14
 GILX_PLACES_14(AS_IN_HEADER)
+STACK_PLACES(14)
 #elif PY_MINOR_VERSION == 15
 GILX_PLACES_15(AS_IN_HEADER)
+STACK_PLACES(15)
 #endif
 #endif
 
@@ -130,4 +191,46 @@ gilx_gil_status gilx_find_own_gil(gilx_gil *gil, gilx_memory *memory, bool searc
     };
     open_interval(&own);
     return gilx_gil_find(gil, memory, &own.base, search_only);
+}
+
+/* ---- the places of Python stacks -------------------------------------------------- */
+
+/* Return whether a string that consists of one character is stored as the places say. */
+static bool is_stored_so(const gilx_stack_layout *places, Py_UCS4 character,
+                         unsigned bytes) {
+    enum { KIND = 7, LAST_ASCII = 127 };
+    PyObject *string = PyUnicode_FromOrdinal((int)character);
+    if (string == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    const char *const start = (const char *)string;
+    const bool ascii = character <= LAST_ASCII;
+    uint32_t state, stored = 0;
+    Py_ssize_t length;
+    memcpy(&state, start + places->string_state, sizeof(state));
+    memcpy(&length, start + places->string_length, sizeof(length));
+    /* The lowest byte comes first in both. */
+    memcpy(&stored, start + (ascii ? places->string_ascii : places->string_compact),
+           bytes);
+    const bool so = (state >> places->string_kind & KIND) == bytes &&
+                    (state >> places->string_is_compact & 1) == 1 &&
+                    (state >> places->string_is_ascii & 1) == (ascii ? 1 : 0) &&
+                    length == 1 && stored == character;
+    Py_DECREF(string);
+    return so;
+}
+
+const gilx_stack_layout *gilx_own_stack_layout(void) {
+#ifdef Py_GIL_DISABLED
+    const bool free_threaded = true;
+#else
+    const bool free_threaded = false;
+#endif
+    const gilx_stack_layout *places =
+        gilx_stack_layout_of(gilx_layout_of(Py_Version), free_threaded);
+    const bool known = places != NULL && is_stored_so(places, 'a', 1) &&
+                       is_stored_so(places, 0xe9, 1) && is_stored_so(places, 0x4e00, 2) &&
+                       is_stored_so(places, 0x1f600, 4);
+    return known ? places : NULL;
 }

@@ -3,9 +3,14 @@
 #define GILX_PYTHON_OWN_INTERPRETER_H
 
 #include "../sampler/find_gil.h"
+#include "../sampler/layouts.h"
 
 /* Find the GIL of the calling thread's interpreter, and certify it, as gilx_gil_find()
  * does. The caller holds it; it is released meanwhile. */
 gilx_gil_status gilx_find_own_gil(gilx_gil *gil, gilx_memory *memory, bool search_only);
+
+/* Return the places of Python stacks in this interpreter, or NULL if they are not known:
+ * in a free-threaded build, or if strings are not stored as they are known to be. */
+const gilx_stack_layout *gilx_own_stack_layout(void);
 
 #endif

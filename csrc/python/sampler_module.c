@@ -11,6 +11,7 @@
 #include "integer_argument.h"
 #include "own_interpreter.h"
 #include "real_argument.h"
+#include "stack_objects.h"
 
 typedef struct {
     PyTypeObject *sampler_type;
@@ -93,6 +94,34 @@ static PyObject *backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     return status < 0 ? NULL : Py_BuildValue("(ss)", state->gil.backend, reader);
 }
 
+PyDoc_STRVAR(own_stack_doc,
+             "own_stack($module, /)\n--\n\n"
+             "Read the Python stack of the calling thread as the sampler does.\n\n"
+             "Returns\n-------\nlist[tuple[str, str, int, int, int, int, int]]\n"
+             "    For each frame its function, file, first line, line, end line, column\n"
+             "    and end column (in bytes of UTF-8). The innermost one comes first.\n\n"
+             "Raises\n------\nWatchUnavailableError\n"
+             "    It can't be read.");
+
+static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+    module_state *state = state_of(module);
+    const gilx_stack_layout *layout = gilx_own_stack_layout();
+    if (layout == NULL) {
+        PyErr_SetString(state->unavailable,
+                        "where this Python keeps its stacks is not known");
+        return NULL;
+    }
+    gilx_memory memory;
+    if (open_memory(state, &memory) < 0) {
+        return NULL;
+    }
+    if (open_gil(state, &memory) < 0) {
+        gilx_memory_close(&memory);
+        return NULL;
+    }
+    return gilx_own_stack(&state->gil.words, layout, &memory, state->unavailable);
+}
+
 /* ---- totals ----------------------------------------------------------------------- */
 
 /* Fields of the result, from the C struct: name, how it is made, what it is. */
@@ -131,6 +160,8 @@ static PyObject *backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     INTEGER(stretch_ns, stretch_ns, "longest time in which each read found it held") \
     INTEGER(seen_ns, seen_ns, "length of looks in which the watched could run")      \
     INTEGER(let_go, let_go, "ends of holds that were seen in that time")             \
+    REAL(stacks_counted, stacks_counted, "sum of the weights of all samples of stacks")  \
+    REAL(stacks_squares, stacks_squares, "and of their squares")                     \
     INTEGER(slack, slack, "whether it is woken without timer slack")                 \
     INTEGER(short_turns, short_turns, "whether Linux gives it short turns")
 
@@ -179,12 +210,12 @@ typedef struct {
     PyObject_HEAD gilx_sampler *sampler;
     phase phase;
     double cost;
-    bool reference;
+    bool reference, stacks;
     int64_t seed, room;
 } sampler_object;
 
 PyDoc_STRVAR(sampler_doc,
-             "Sampler(cost, *, reference=False, seed=0, room=0)\n--\n\n"
+             "Sampler(cost, *, reference=False, seed=0, room=0, stacks=False)\n--\n\n"
              "Looks at the GIL from a thread of its own, without ever taking it.\n\n"
              "Parameters\n----------\n"
              "cost : float\n"
@@ -194,17 +225,20 @@ PyDoc_STRVAR(sampler_doc,
              "seed : int, 0 to 2**63 - 1\n"
              "    Seed of the times at which it looks.\n"
              "room : int, 0 to 2**24\n"
-             "    How many looks to keep for a timeline.\n\n"
+             "    How many looks to keep for a timeline.\n"
+             "stacks : bool\n"
+             "    Read where the GIL is held as well. Only if own_stack() returns the\n"
+             "    stacks that are there.\n\n"
              "Raises\n------\nTypeError, ValueError\n"
              "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"cost", "reference", "seed", "room", NULL};
+    static char *names[] = {"cost", "reference", "seed", "room", "stacks", NULL};
     double cost;
-    int reference = 0;
+    int reference = 0, stacks = 0;
     PyObject *cost_given, *seed_given = NULL, *room_given = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOO:Sampler", names, &cost_given,
-                                     &reference, &seed_given, &room_given)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOp:Sampler", names, &cost_given,
+                                     &reference, &seed_given, &room_given, &stacks)) {
         return NULL;
     }
     int64_t seed = 0, room = 0;
@@ -225,6 +259,7 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self->phase = FRESH;
         self->cost = cost;
         self->reference = reference;
+        self->stacks = stacks && !reference;
         self->seed = seed;
         self->room = room;
     }
@@ -287,6 +322,8 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .seed = (uint64_t)self->seed,
         .room = self->room,
         .states = state->gil.states,
+        .stacks = self->stacks ? gilx_own_stack_layout() : NULL,
+        .code_type = (uintptr_t)&PyCode_Type,
     };
     gilx_sampler *sampler = gilx_sampler_new(&state->gil.words, &options, &memory);
     if (sampler == NULL) {
@@ -424,11 +461,48 @@ static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     return list;
 }
 
+PyDoc_STRVAR(sites_doc,
+             "sites($self, /)\n--\n\n"
+             "Return the places of the program where the GIL was held, after the stop.\n\n"
+             "Returns\n-------\nlist[tuple]\n"
+             "    For each, its kind (0: a line; 1: a thread that ran no Python code; 2:\n"
+             "    not known; 3: lines for which there was no capacity), function, file,\n"
+             "    first line of the function, line, end line, column and end column (in\n"
+             "    bytes of UTF-8), place in threads() of the only thread that held it\n"
+             "    there (-1: several), for how many nanoseconds it was held, the sum of\n"
+             "    the squares of the samples' lengths, that of the steps between samples,\n"
+             "    the part of the time in which it was that line or one that it called,\n"
+             "    the number of samples, and bounds of the longest stretch in\n"
+             "    nanoseconds.");
+
+static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return in_phase(self, STOPPED) ? gilx_sites_list(gilx_sampler_sites(self->sampler))
+                                   : NULL;
+}
+
+PyDoc_STRVAR(longest_holds_doc,
+             "longest_holds($self, /)\n--\n\n"
+             "Return the longest stretches in which a thread stayed at one instruction\n"
+             "and was never seen without the GIL, after the stop.\n\n"
+             "Returns\n-------\nlist[tuple[int, int, int]]\n"
+             "    For each the thread's place in threads() (-1: not known), and bounds of\n"
+             "    its length in nanoseconds. Those of the watched thread come first.");
+
+static PyObject *sampler_longest_holds(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return in_phase(self, STOPPED)
+               ? gilx_longest_holds_list(gilx_sampler_sites(self->sampler))
+               : NULL;
+}
+
 static PyMethodDef sampler_methods[] = {
     {"start", sampler_start, METH_NOARGS, start_doc},
     {"stop", sampler_stop, METH_NOARGS, stop_doc},
     {"threads", sampler_threads, METH_NOARGS, threads_doc},
     {"looks", sampler_looks, METH_NOARGS, looks_doc},
+    {"sites", sampler_sites, METH_NOARGS, sites_doc},
+    {"longest_holds", sampler_longest_holds, METH_NOARGS, longest_holds_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -449,6 +523,7 @@ static PyType_Spec sampler_spec = {
 
 static PyMethodDef methods[] = {
     {"backend", backend, METH_NOARGS, backend_doc},
+    {"own_stack", own_stack, METH_NOARGS, own_stack_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -3,13 +3,15 @@
 #include <stddef.h>
 
 #define MEMBER(name, place) .name = (place),
+/* clang-format off */
+#define PLACES(release, minor)                                                   \
+    {.version = (release), GILX_PLACES_##minor(MEMBER)                           \
+     .stack = {GILX_STACK_PLACES_##minor(MEMBER) GILX_STRING_BITS(MEMBER)}}
+/* clang-format on */
 
 static const gilx_layout LAYOUTS[] = {
-    {.version = 0x030b07f0, GILX_PLACES_11(MEMBER)},
-    {.version = 0x030c01f0, GILX_PLACES_12(MEMBER)},
-    {.version = 0x030d00f0, GILX_PLACES_13(MEMBER)},
-    {.version = 0x030e07f0, GILX_PLACES_14(MEMBER)},
-    {.version = 0x030f02f0, GILX_PLACES_15(MEMBER)},
+    PLACES(0x030b07f0, 11), PLACES(0x030c01f0, 12), PLACES(0x030d00f0, 13),
+    PLACES(0x030e07f0, 14), PLACES(0x030f02f0, 15),
 };
 
 bool gilx_same_places(uint64_t one, uint64_t other) {
@@ -27,4 +29,9 @@ const gilx_layout *gilx_layout_of(uint64_t version) {
         }
     }
     return NULL;
+}
+
+const gilx_stack_layout *gilx_stack_layout_of(const gilx_layout *layout,
+                                              bool free_threaded) {
+    return layout == NULL || free_threaded ? NULL : &layout->stack;
 }

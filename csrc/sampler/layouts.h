@@ -31,6 +31,50 @@
     PLACE(table_threads, 9) PLACE(table_gil, 15) PLACE(table_own_gil, 16)             \
     PLACE(table_enabled, 17) PLACE(table_locked, 18) PLACE(table_holder, 19)          \
     PLACE(table_next, 24) PLACE(table_tid, 31) PLACE(table_waits, 35) PLACE(id, 248)
+
+/* Members of gilx_stack_layout: those that are the same in all versions, since 3.12, and
+ * since 3.13, and all of them. */
+#define GILX_STACK_PLACES(PLACE)                                                      \
+    PLACE(type, 8) PLACE(size, 16) PLACE(file, 112) PLACE(name, 128)                  \
+    PLACE(line_table, 136) PLACE(consts, 24) PLACE(names, 32) PLACE(bytes, 32)        \
+    PLACE(string_length, 16) PLACE(string_state, 32)
+#define GILX_STACK_PLACES_SINCE_12(PLACE)                                             \
+    GILX_STACK_PLACES(PLACE)                                                          \
+    PLACE(code, 0) PLACE(previous, 8) PLACE(instr, 56) PLACE(end_owner, 3)            \
+    PLACE(first_line, 68) PLACE(version, 92)                                          \
+    PLACE(string_ascii, 40) PLACE(string_compact, 56)
+#define GILX_STACK_PLACES_SINCE_13(PLACE)                                             \
+    GILX_STACK_PLACES_SINCE_12(PLACE)                                                 \
+    PLACE(state_frame, 72) PLACE(cframe_frame, -1)
+#define GILX_STACK_PLACES_11(PLACE)                                                   \
+    GILX_STACK_PLACES(PLACE)                                                          \
+    PLACE(state_frame, 56) PLACE(cframe_frame, 8)                                     \
+    PLACE(chunk, 296) PLACE(top, 304) PLACE(limit, 312)                               \
+    PLACE(code, 32) PLACE(previous, 48) PLACE(instr, 56) PLACE(owner, 69)             \
+    PLACE(locals, 72) PLACE(tag, 0) PLACE(end_owner, 0)                               \
+    PLACE(instructions, 184) PLACE(first_line, 72) PLACE(version, -1)                 \
+    PLACE(string_ascii, 48) PLACE(string_compact, 72)
+#define GILX_STACK_PLACES_12(PLACE)                                                   \
+    GILX_STACK_PLACES_SINCE_12(PLACE)                                                 \
+    PLACE(state_frame, 56) PLACE(cframe_frame, 0)                                     \
+    PLACE(chunk, 232) PLACE(top, 240) PLACE(limit, 248)                               \
+    PLACE(owner, 70) PLACE(locals, 72) PLACE(tag, 0) PLACE(instructions, 192)
+#define GILX_STACK_PLACES_13(PLACE)                                                   \
+    GILX_STACK_PLACES_SINCE_13(PLACE)                                                 \
+    PLACE(chunk, 232) PLACE(top, 240) PLACE(limit, 248)                               \
+    PLACE(owner, 70) PLACE(locals, 72) PLACE(tag, 0) PLACE(instructions, 200)
+#define GILX_STACK_PLACES_14(PLACE)                                                   \
+    GILX_STACK_PLACES_SINCE_13(PLACE)                                                 \
+    PLACE(chunk, 232) PLACE(top, 240) PLACE(limit, 248)                               \
+    PLACE(owner, 74) PLACE(locals, 80) PLACE(tag, 3) PLACE(instructions, 208)
+#define GILX_STACK_PLACES_15(PLACE)                                                   \
+    GILX_STACK_PLACES_SINCE_13(PLACE)                                                 \
+    PLACE(chunk, 256) PLACE(top, 264) PLACE(limit, 272)                               \
+    PLACE(owner, 74) PLACE(locals, 80) PLACE(tag, 3) PLACE(instructions, 208)
+
+/* Numbers of bits, which no header tells. */
+#define GILX_STRING_BITS(BIT)                                                         \
+    BIT(string_kind, 2) BIT(string_is_compact, 5) BIT(string_is_ascii, 6)
 /* clang-format on */
 
 enum {
@@ -51,6 +95,38 @@ typedef struct {
     unsigned long switches;
 } gilx_gil_struct;
 
+/* Places of what makes up a Python stack, in builds with a GIL only. They are offsets in
+ * bytes, -1 where there is none, unless another thing is said. */
+typedef struct {
+    int state_frame;       /* of a thread state: the innermost frame, or the cframe, a
+                              structure on the C stack, that points to it */
+    int cframe_frame;      /* of a cframe: the innermost frame; -1 if thread states point
+                              to it themselves */
+    int chunk, top, limit; /* of a thread state: the newest chunk of memory for frames,
+                              the first free place in it, and its end */
+    int code, previous;    /* of a frame: its code object, the frame that called it, */
+    int instr, owner;      /* its current instruction, what it is part of (one byte), */
+    int locals;            /* and the end of its header */
+    int tag;               /* bits of a frame's `code` that are no part of an address */
+    int end_owner;         /* the owner of the frame in which a stack ends */
+    int type, size;        /* of an object: its type; of a code object or bytes: length */
+    int instructions;      /* of a code object: the first instruction, */
+    int first_line;        /* the first line (int), */
+    int file, name;        /* the file and the qualified name, which are strings, */
+    int line_table;     /* the places of instructions in the source, which are bytes, */
+    int version;        /* a number that changes with the code (32 bits), */
+    int consts, names;  /* and what the instructions refer to */
+    int bytes;          /* of bytes: the first one */
+    int string_length;  /* of a string: its length, */
+    int string_state;   /* bits that say how it is stored (32 of them), */
+    int string_ascii;   /* the first character if all are ASCII, */
+    int string_compact; /* and if not */
+    int string_kind;    /* numbers of bits in string_state: three that say how many
+                           bytes a character has, */
+    int string_is_compact; /* one that is set if characters follow the string's header, */
+    int string_is_ascii;   /* and one that is set if all are ASCII */
+} gilx_stack_layout;
+
 /* Places in one minor version, 0 where there is none. */
 typedef struct {
     uint64_t version;    /* a release with these places, as in PY_VERSION_HEX */
@@ -67,10 +143,16 @@ typedef struct {
     int table_next;      /* of a thread state the next one, */
     int table_tid;       /* its native id, */
     int table_waits;     /* and whether it wants the GIL */
+    gilx_stack_layout stack;
 } gilx_layout;
 
 /* Return the places in a version, as in PY_VERSION_HEX, or NULL if they are not known. */
 const gilx_layout *gilx_layout_of(uint64_t version);
+
+/* Return the places of Python stacks, or NULL if they are not known, as in free-threaded
+ * builds, whether or not they run with a GIL. */
+const gilx_stack_layout *gilx_stack_layout_of(const gilx_layout *layout,
+                                              bool free_threaded);
 
 /* Return whether places are the same in two versions. They stay as they are within a
  * minor version once it is final: between pre-releases, and from the last of these to the

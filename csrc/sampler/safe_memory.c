@@ -26,9 +26,13 @@ const char *const gilx_memory_names[GILX_MEMORY_WAYS] = {
 #define MFD_NOEXEC_SEAL 8U /* since Linux 6.3, which logs files without it */
 #endif
 
-/* Beyond the half of the address space that programs have, a write fails as a whole even
- * if only one of several ranges lies there; so such addresses are refused here. */
-static const uintptr_t MOST_ADDRESS = UINTPTR_MAX >> 1;
+/* Programs have no memory from here on, unless they ask for it. Linux refuses a call as a
+ * whole, without a look at the other ranges, if one of them lies there. */
+#if defined(__x86_64__)
+static const uintptr_t USER_END = 0x7ffffffff000;
+#else
+static const uintptr_t USER_END = UINTPTR_MAX / 2 + 1;
+#endif
 
 /* System calls are made by number: sanitizers take the functions of the C library for
  * accesses of the program's own, and report memory that may well be freed by now. */
@@ -43,11 +47,11 @@ static int open_file(gilx_memory *memory) {
         return -1;
     }
     memory->file = (int)file;
-    if (ftruncate(memory->file, GILX_MOST_READ) != 0) {
+    if (ftruncate(memory->file, GILX_MOST_COPIED) != 0) {
         return -1;
     }
-    void *map =
-        mmap(NULL, GILX_MOST_READ, PROT_READ, MAP_SHARED | MAP_POPULATE, memory->file, 0);
+    void *map = mmap(NULL, GILX_MOST_COPIED, PROT_READ, MAP_SHARED | MAP_POPULATE,
+                     memory->file, 0);
     if (map == MAP_FAILED) {
         return -1;
     }
@@ -81,55 +85,114 @@ static int open_way(gilx_memory *memory) {
     return 0;
 }
 
-/* Leave nothing in the pipe that the next read would take for its own. */
-static void empty_pipe(gilx_memory *memory) {
-    char waste[256];
-    while (read(memory->file, waste, sizeof(waste)) > 0) {
-    }
-}
-
-bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t size) {
-    const uintptr_t address = (uintptr_t)from;
-    if (size > GILX_MOST_READ || address > MOST_ADDRESS - size) {
-        errno = EFAULT;
-        return false;
-    }
-    const long count = (long)size;
-    const struct iovec local = {.iov_base = to, .iov_len = size};
-    const struct iovec remote = {.iov_base = (void *)address, .iov_len = size};
+/* Copy ranges, `size` bytes in all, in one system call. Returns how many bytes arrived;
+ * at most 0, with errno set, if that is none. */
+static long copy_at_once(gilx_memory *memory, const struct iovec *ranges, long count,
+                         char *to, size_t size) {
     switch (memory->way) {
-    case GILX_MEMORY_FILE:
-        if (syscall(SYS_pwrite64, memory->file, from, size, (off_t)0) != count) {
-            return false;
+    case GILX_MEMORY_FILE: {
+        const long got = syscall(SYS_pwritev, memory->file, ranges, count, 0L, 0L);
+        if (got > 0) {
+            memcpy(to, memory->map, (size_t)got);
         }
-        memcpy(to, memory->map, size);
-        return true;
-    case GILX_PIPE: {
-        const long written = syscall(SYS_write, memory->other, from, size);
-        if (written == count && syscall(SYS_read, memory->file, to, size) == count) {
-            return true;
-        }
-        const int error = written < 0 ? errno : EFAULT;
-        empty_pipe(memory);
-        errno = error;
-        return false;
+        return got;
     }
-    case GILX_PROCESS_VM_READV:
-        return syscall(SYS_process_vm_readv, (long)getpid(), &local, 1UL, &remote, 1UL,
-                       0UL) == count;
-    case GILX_PROC_SELF_MEM:
-        return syscall(SYS_pread64, memory->file, to, size, (off_t)address) == count;
+    case GILX_PIPE: {
+        /* What was written is read at once, so that the pipe is always empty here. */
+        const long written = syscall(SYS_writev, memory->other, ranges, count);
+        return written > 0 ? syscall(SYS_read, memory->file, to, (size_t)written)
+                           : written;
+    }
+    case GILX_PROCESS_VM_READV: {
+        const struct iovec local = {.iov_base = to, .iov_len = size};
+        return syscall(SYS_process_vm_readv, (long)getpid(), &local, 1UL, ranges,
+                       (unsigned long)count, 0UL);
+    }
+    case GILX_PROC_SELF_MEM: /* the first range alone */
+        return syscall(SYS_pread64, memory->file, to, ranges->iov_len,
+                       (off_t)ranges->iov_base);
     case GILX_MEMORY_WAYS:
         break;
     }
     errno = EBADF;
-    return false;
+    return -1;
+}
+
+size_t gilx_memory_copy(gilx_memory *memory, const gilx_range *ranges, int count,
+                        void *to) {
+    struct iovec left[GILX_MOST_RANGES];
+    long first = 0, end = 0; /* of what is left */
+    size_t asked = 0, size = 0, done = 0;
+    int error = 0;
+    if (count > GILX_MOST_RANGES) {
+        errno = EINVAL;
+        return 0;
+    }
+    for (int i = 0; i < count; ++i) {
+        const uintptr_t from = ranges[i].from;
+        const size_t bytes = ranges[i].size;
+        if (bytes > GILX_MOST_COPIED - asked) {
+            errno = EINVAL;
+            return 0;
+        }
+        asked += bytes;
+        if (bytes == 0 || error != 0) {
+            continue;
+        }
+        if (from > USER_END - bytes) {
+            error = EFAULT;
+            continue;
+        }
+        left[end++] = (struct iovec){.iov_base = (void *)from, .iov_len = bytes};
+        size += bytes;
+    }
+    bool one_by_one = memory->way == GILX_PROC_SELF_MEM;
+    while (first < end) {
+        const size_t tried = one_by_one ? left[first].iov_len : size - done;
+        const long got = copy_at_once(memory, &left[first], one_by_one ? 1 : end - first,
+                                      (char *)to + done, tried);
+        if (got <= 0 && !one_by_one && end - first > 1) {
+            one_by_one = true; /* the one to blame may be a later one */
+            continue;
+        }
+        if (got <= 0) {
+            error = got < 0 ? errno : EFAULT;
+            break;
+        }
+        done += (size_t)got;
+        if ((size_t)got < tried && memory->way != GILX_PIPE) {
+            error = EFAULT;
+            break;
+        }
+        /* A pipe may have room for less than all. */
+        size_t passed = (size_t)got;
+        for (; first < end && passed >= left[first].iov_len; ++first) {
+            passed -= left[first].iov_len;
+        }
+        if (passed > 0) {
+            left[first].iov_base = (char *)left[first].iov_base + passed;
+            left[first].iov_len -= passed;
+        }
+    }
+    if (error != 0) {
+        errno = error;
+    }
+    return done;
+}
+
+bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t size) {
+    const gilx_range range = {.from = (uintptr_t)from, .size = size};
+    if (size > GILX_MOST_READ) {
+        errno = EFAULT;
+        return false;
+    }
+    return gilx_memory_copy(memory, &range, 1, to) == size;
 }
 
 void gilx_memory_close(gilx_memory *memory) {
     const int error = errno;
     if (memory->map != NULL) {
-        munmap(memory->map, GILX_MOST_READ);
+        munmap(memory->map, GILX_MOST_COPIED);
     }
     if (memory->file >= 0) {
         close(memory->file);
@@ -141,28 +204,40 @@ void gilx_memory_close(gilx_memory *memory) {
     errno = error;
 }
 
-/* Whether a way reads known bytes as they are, and fails where nothing is mapped. */
+/* Whether a way reads known bytes as they are, range after range, and fails where nothing
+ * is mapped. */
 static bool certified(gilx_memory *memory) {
-    unsigned char known[64], copy[sizeof(known)];
+    enum { HALF = 32, RANGES = 4 };
+    unsigned char known[2 * HALF], copy[RANGES * HALF];
     for (size_t i = 0; i < sizeof(known); ++i) {
         known[i] = (unsigned char)(i * 37 + 11);
     }
-    memset(copy, 0, sizeof(copy));
-    if (!gilx_memory_read(memory, known, copy, sizeof(known))) {
-        return false;
-    }
-    if (memcmp(known, copy, sizeof(known)) != 0) {
-        errno = EIO;
-        return false;
-    }
+    const uintptr_t one = (uintptr_t)known, other = one + HALF;
+    const gilx_range good[RANGES] = {
+        {other, HALF}, {one, HALF}, {one, HALF}, {other, HALF}};
     /* Nothing is ever mapped at 0. A failure must leave nothing behind, either. */
-    if (gilx_memory_read(memory, NULL, copy, sizeof(copy))) {
-        errno = EIO;
-        return false;
+    const gilx_range bad[RANGES] = {{one, HALF}, {other, HALF}, {0, HALF}, {one, HALF}};
+    const gilx_range none[1] = {{0, HALF}};
+    for (int round = 0; round < 2; ++round) {
+        memset(copy, 0, sizeof(copy));
+        if (gilx_memory_copy(memory, good, RANGES, copy) != sizeof(copy)) {
+            return false;
+        }
+        if (memcmp(copy, known + HALF, HALF) != 0 ||
+            memcmp(copy + HALF, known, HALF) != 0 ||
+            memcmp(copy + 2 * HALF, known, sizeof(known)) != 0) {
+            errno = EIO;
+            return false;
+        }
+        memset(copy, 0, sizeof(copy));
+        if (gilx_memory_copy(memory, bad, RANGES, copy) != sizeof(known) ||
+            memcmp(copy, known, sizeof(known)) != 0 ||
+            gilx_memory_copy(memory, none, 1, copy) != 0) {
+            errno = EIO;
+            return false;
+        }
     }
-    memset(copy, 0, sizeof(copy));
-    return gilx_memory_read(memory, known, copy, sizeof(known)) &&
-           memcmp(known, copy, sizeof(known)) == 0;
+    return true;
 }
 
 bool gilx_memory_open(gilx_memory *memory, const char *name) {
@@ -190,6 +265,13 @@ bool gilx_memory_open(gilx_memory *memory, const char *name) {
     *memory = (gilx_memory){.way = GILX_MEMORY_WAYS, .file = -1, .other = -1};
     errno = ENOSYS;
     return false;
+}
+
+size_t gilx_memory_copy(gilx_memory *memory, const gilx_range *ranges, int count,
+                        void *to) {
+    (void)memory, (void)ranges, (void)count, (void)to;
+    errno = ENOSYS;
+    return 0;
 }
 
 bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t size) {

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* In the order in which they are tried, the quickest first. */
 typedef enum {
@@ -22,12 +23,31 @@ typedef struct {
     void *map;
 } gilx_memory;
 
+typedef struct {
+    uintptr_t from;
+    size_t size;
+} gilx_range;
+
+/* Of one call. */
+enum { GILX_MOST_RANGES = 256, GILX_MOST_COPIED = 1 << 16 };
+
 /* Open memory for reading by one thread at a time, by the first way that works, or by the
  * one that is named (see gilx_memory_names), if name is not NULL. A way is certified: it
- * reads known bytes as they are, and fails at an address that is not mapped. Returns
- * false, with errno set and the memory closed, if none works or there is none so named.
+ * reads known bytes as they are, and fails at an address that is not mapped, also in the
+ * middle of several ranges. Returns false, with errno set and the memory closed, if none
+ * works or there is none so named.
  */
 bool gilx_memory_open(gilx_memory *memory, const char *name);
+
+/* Copy ranges of memory to `to`, one after another, in their order and, by all ways but
+ * the last, in one system call: a range that is named twice is read at two moments.
+ *
+ * Return how many bytes arrived, with errno set if these are not all of them: those of
+ * the first ranges, up to one that can't be read, which may be there in part. Nothing is
+ * copied, and 0 returned, if there are more ranges or bytes than the limits. A range of
+ * no bytes can be read wherever it is. */
+size_t gilx_memory_copy(gilx_memory *memory, const gilx_range *ranges, int count,
+                        void *to);
 
 /* Copy at most GILX_MOST_READ bytes; whether all of them could be read. */
 bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t size);

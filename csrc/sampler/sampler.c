@@ -37,6 +37,14 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
         /* Touched now, so that no page has to be found while it looks. */
         memset(sampler->looks, 1, (size_t)options->room * sizeof(*sampler->looks));
     }
+    if (options->stacks != NULL) {
+        sampler->sites = gilx_sites_new(words, options->stacks, options->code_type);
+        if (sampler->sites == NULL) {
+            free(sampler->looks);
+            free(sampler);
+            return NULL;
+        }
+    }
     sampler->memory = CLOSED;
     if (memory != NULL) {
         sampler->memory = *memory;
@@ -109,6 +117,11 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     if (totals->hold_max_ns < totals->end_ns - from) {
         totals->hold_max_ns = totals->end_ns - from;
     }
+    if (sampler->sites != NULL) {
+        gilx_sites_finish(sampler->sites, totals->end_ns);
+        totals->stacks_counted = gilx_sites_counted(sampler->sites);
+        totals->stacks_squares = gilx_sites_squares(sampler->sites);
+    }
 }
 
 const gilx_totals *gilx_sampler_totals(const gilx_sampler *sampler) {
@@ -131,6 +144,10 @@ const gilx_look *gilx_sampler_look(const gilx_sampler *sampler, int64_t i) {
     return &sampler->looks[(first + i) % sampler->options.room];
 }
 
+const gilx_sites *gilx_sampler_sites(const gilx_sampler *sampler) {
+    return sampler->sites;
+}
+
 void gilx_sampler_free(gilx_sampler *sampler) {
     if (sampler == NULL) {
         return;
@@ -145,6 +162,7 @@ void gilx_sampler_free(gilx_sampler *sampler) {
         close(sampler->watched_stat);
     }
     gilx_memory_close(&sampler->memory);
+    gilx_sites_free(sampler->sites);
     free(sampler->looks);
     free(sampler);
 }

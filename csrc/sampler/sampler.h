@@ -14,6 +14,7 @@
 #include "thread_table.h"
 #include "gil_words.h"
 #include "safe_memory.h"
+#include "sites.h"
 
 /* Sums over slices for a ratio x / y, both from 0 to 1 in each slice, of weight w (its
  * length): what the ratio and its interval need, however long the watch is. */
@@ -45,6 +46,8 @@ typedef struct {
     int64_t stretch_ns;  /* longest time in which each read found it holding */
     int64_t seen_ns;     /* length of those looks in which the watched could run */
     int64_t let_go;      /* ends of holds of the watched that were seen in that time */
+    double stacks_counted; /* sum of the weights of all samples of stacks, */
+    double stacks_squares; /* and of their squares */
     bool slack;          /* Linux wakes it without timer slack */
     bool short_turns;    /* and gives it short turns on the CPU, so more often at once */
 } gilx_totals;
@@ -87,6 +90,8 @@ typedef struct {
     uint64_t seed;   /* of the times drawn */
     int64_t room;    /* looks that are kept for the timeline; 0: none */
     gilx_thread_state_layout states;
+    const gilx_stack_layout *stacks; /* NULL: where it is held is not read */
+    uintptr_t code_type;             /* address of the type of code objects */
 } gilx_sampler_options;
 
 typedef struct gilx_sampler gilx_sampler;
@@ -123,6 +128,9 @@ int gilx_sampler_threads(const gilx_sampler *sampler,
  * is room for. Look number i, from 0; how many there are is returned by _looks. */
 int64_t gilx_sampler_looks(const gilx_sampler *sampler);
 const gilx_look *gilx_sampler_look(const gilx_sampler *sampler, int64_t i);
+
+/* After the stop: where the GIL was held, NULL if that was not read. */
+const gilx_sites *gilx_sampler_sites(const gilx_sampler *sampler);
 
 /* Stop it if it runs, and free it. */
 void gilx_sampler_free(gilx_sampler *sampler);

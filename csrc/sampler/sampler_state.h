@@ -44,7 +44,8 @@ struct gilx_sampler {
     int64_t read_ns;          /* the last read */
     gilx_look *looks;
     int64_t look_count;
-    int watched_stat; /* of the watched thread, see gilx_stat_open(), or -1 */
+    gilx_sites *sites; /* NULL if stacks are not read */
+    int watched_stat;  /* of the watched thread, see gilx_stat_open(), or -1 */
     int64_t own_tid;
     int active[GILX_MOST_ACTIVE]; /* places of threads that were active lately */
     int active_count;

@@ -90,7 +90,8 @@ typedef struct {
     holder holders[HOLDERS_PER_BURST];
     int holder_count;
     int64_t unidentified; /* reads that found the GIL held by an unknown thread */
-    bool free_to_run;     /* the watched thread did not wait for a CPU meanwhile */
+    gilx_site_sample site; /* only if stacks are read */
+    bool free_to_run;      /* the watched thread did not wait for a CPU meanwhile */
 } read_counts;
 
 /* Return a holder, which is identified once a sample; NULL if there are too many. */
@@ -112,6 +113,9 @@ static holder *find_holder(gilx_sampler *sampler, read_counts *burst, uintptr_t 
 static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *burst) {
     const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
     *burst = (read_counts){.holder_count = 0};
+    if (sampler->sites != NULL) {
+        gilx_sites_sample(sampler->sites, &sampler->memory, &burst->site);
+    }
     /* Identifying a thread state takes longer than many a hold, so the last holder, most
      * likely the next one as well, is identified before. */
     const uintptr_t first = gilx_gil_holder(&sampler->words);
@@ -148,6 +152,9 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *bu
         }
     } while (now - burst->at_ns < length);
     burst->length_ns = now - burst->at_ns;
+    if (sampler->sites != NULL && burst->site.held && burst->locked == burst->reads) {
+        gilx_sites_check(sampler->sites, &sampler->memory, &burst->site);
+    }
     return now;
 }
 
@@ -181,10 +188,24 @@ static void note_holders(const read_counts *burst, gilx_look *look) {
     }
 }
 
+/* Add where the GIL was held to the sums of the sites. */
+static void count_site(gilx_sampler *sampler, read_counts *burst, double weight) {
+    gilx_site_sample *sample = &burst->site;
+    int place = GILX_UNKNOWN_THREAD;
+    if (sample->held) {
+        holder *one = find_holder(sampler, burst, gilx_sites_holder(sampler->sites));
+        place = one == NULL ? GILX_UNKNOWN_THREAD : one->place;
+        sample->intact = sample->intact && one != NULL && one->reads == burst->reads;
+    }
+    gilx_sites_count(sampler->sites, sample, weight, place,
+                     atomic_load_explicit(&sampler->begin_ns, memory_order_relaxed),
+                     burst->at_ns + burst->length_ns);
+}
+
 /* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
  * late. A late one counts too, since there is no better one for its time, but that time
  * is also reported as unknown. */
-static bool count(gilx_sampler *sampler, const read_counts *burst, int64_t due,
+static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due,
                   double weight) {
     gilx_totals *totals = &sampler->totals;
     const int64_t lateness = burst->at_ns - due;
@@ -206,6 +227,9 @@ static bool count(gilx_sampler *sampler, const read_counts *burst, int64_t due,
     add_to_ratio(&totals->own, weight, (double)burst->own / reads, 1 - others, first);
     add_to_ratio(&totals->locked, weight, (double)burst->locked / reads, 1, first);
     totals->counted += weight;
+    if (sampler->sites != NULL) {
+        count_site(sampler, burst, weight);
+    }
     for (int i = 0; i < burst->holder_count; ++i) {
         const holder *one = &burst->holders[i];
         if (one->place != GILX_UNKNOWN_THREAD) {

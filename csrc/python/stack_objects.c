@@ -1,0 +1,171 @@
+#include "python_api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../platform/threads.h"
+#include "../sampler/code_table.h"
+#include "../sampler/stack_reader.h"
+#include "../sampler/thread_table.h"
+#include "stack_objects.h"
+
+/* Names are UTF-8, but lone surrogates may be in them, as in any string of Python. */
+static PyObject *text_object(const char *text) {
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "surrogatepass");
+}
+
+/* Return the tuple (function, file, first line, line, end line, column, end column). */
+static PyObject *spot_object(const gilx_function *function, const gilx_spot *spot) {
+    PyObject *name = text_object(function->name);
+    PyObject *file = name == NULL ? NULL : text_object(function->file);
+    if (file == NULL) {
+        Py_XDECREF(name);
+        return NULL;
+    }
+    /* "N" hands the references over, whether this succeeds or not. */
+    return Py_BuildValue("(NNiiiii)", name, file, (int)function->first_line,
+                         (int)spot->line, (int)spot->end_line, (int)spot->column,
+                         (int)spot->end_column);
+}
+
+/* ---- own stack -------------------------------------------------------------------- */
+
+typedef struct {
+    gilx_stack_reader *reader;
+    gilx_code_table *codes;
+    gilx_memory *memory;
+    gilx_stack stack;
+    int spots[GILX_MOST_FRAMES];
+} reading;
+
+static void read_stack(void *argument) {
+    reading *own = argument;
+    gilx_stack_read(own->reader, own->memory, &own->stack);
+    for (int i = 0; i < own->stack.count; ++i) {
+        const gilx_frame *frame = &own->stack.frames[i];
+        own->spots[i] =
+            gilx_code_spot(own->codes, own->memory, frame->code, frame->instruction);
+    }
+}
+
+static PyObject *frames_list(const reading *own, PyObject *unavailable) {
+    const gilx_stack *stack = &own->stack;
+    if (stack->state != GILX_STACK_KNOWN || stack->holder != (uintptr_t)PyThreadState_Get()) {
+        PyErr_SetString(unavailable, "the Python stack of this thread can't be read");
+        return NULL;
+    }
+    PyObject *list = PyList_New(stack->count);
+    for (int i = 0; list != NULL && i < stack->count; ++i) {
+        if (own->spots[i] < 0) {
+            Py_CLEAR(list);
+            PyErr_Format(unavailable, "the code of frame %d can't be read", i);
+            return NULL;
+        }
+        const gilx_spot *spot = gilx_spot_at(own->codes, own->spots[i]);
+        PyObject *item =
+            spot_object(gilx_function_at(own->codes, spot->function), spot);
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, item);
+        }
+    }
+    return list;
+}
+
+PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *layout,
+                         gilx_memory *memory, PyObject *unavailable) {
+    PyObject *list = NULL;
+    reading *own = calloc(1, sizeof(*own));
+    if (own == NULL) {
+        gilx_memory_close(memory);
+        return PyErr_NoMemory();
+    }
+    own->memory = memory;
+    own->reader = gilx_stack_reader_new(words, layout);
+    own->codes = gilx_code_table_new(layout, (uintptr_t)&PyCode_Type);
+    if (own->reader == NULL || own->codes == NULL) {
+        PyErr_NoMemory();
+    } else {
+        gilx_thread thread;
+        const int status = gilx_thread_start(&thread, read_stack, own);
+        if (status == 0) {
+            gilx_thread_join(&thread); /* with the GIL held, which it reads */
+            list = frames_list(own, unavailable);
+        } else {
+            PyErr_Format(unavailable, "a thread could not be started: %s",
+                         strerror(status));
+        }
+    }
+    gilx_stack_reader_free(own->reader);
+    gilx_code_table_free(own->codes);
+    free(own);
+    gilx_memory_close(memory);
+    return list;
+}
+
+/* ---- sites ------------------------------------------------------------------------ */
+
+static PyObject *site_object(const gilx_sites *sites, int number) {
+    static const gilx_function no_function = {.name = "", .file = ""};
+    static const gilx_spot no_spot = {.column = -1, .end_column = -1};
+    gilx_site_kind kind;
+    const gilx_spot *spot;
+    const gilx_function *function;
+    const gilx_site *site = gilx_sites_site(sites, number, &kind, &spot, &function);
+    PyObject *where = spot_object(function == NULL ? &no_function : function,
+                                  spot == NULL ? &no_spot : spot);
+    if (where == NULL) {
+        return NULL;
+    }
+    const bool one = !site->several && site->place != GILX_UNKNOWN_THREAD;
+    PyObject *first = Py_BuildValue("(i)", (int)kind);
+    PyObject *rest = Py_BuildValue("(iddddLLL)", one ? site->place : -1, site->held,
+                                   site->squares, site->steps, site->below,
+                                   (long long)site->samples, (long long)site->low,
+                                   (long long)site->high);
+    PyObject *head = first == NULL ? NULL : PySequence_Concat(first, where);
+    PyObject *whole = head == NULL || rest == NULL ? NULL : PySequence_Concat(head, rest);
+    Py_XDECREF(first);
+    Py_XDECREF(rest);
+    Py_XDECREF(head);
+    Py_DECREF(where);
+    return whole;
+}
+
+PyObject *gilx_sites_list(const gilx_sites *sites) {
+    PyObject *list = PyList_New(0);
+    const int count = sites == NULL ? 0 : gilx_sites_number(sites);
+    for (int i = 0; list != NULL && i < count; ++i) {
+        gilx_site_kind kind;
+        const gilx_spot *spot;
+        const gilx_function *function;
+        if (gilx_sites_site(sites, i, &kind, &spot, &function)->samples == 0) {
+            continue;
+        }
+        PyObject *item = site_object(sites, i);
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
+    }
+    return list;
+}
+
+PyObject *gilx_longest_holds_list(const gilx_sites *sites) {
+    PyObject *list = PyList_New(0);
+    for (int watched = 1; sites != NULL && watched >= 0; --watched) {
+        const gilx_stretches *stretches = gilx_sites_stretches(sites, watched == 1);
+        for (int i = 0; list != NULL && i < stretches->count; ++i) {
+            const gilx_stretch *one = &stretches->longest[i];
+            PyObject *item =
+                Py_BuildValue("iLL", one->place == GILX_UNKNOWN_THREAD ? -1 : one->place,
+                              (long long)one->low, (long long)one->high);
+            if (item == NULL || PyList_Append(list, item) < 0) {
+                Py_CLEAR(list);
+            }
+            Py_XDECREF(item);
+        }
+    }
+    return list;
+}

@@ -1,0 +1,25 @@
+/* Stacks and sites of the sampler, as Python objects. */
+#ifndef GILX_PYTHON_STACK_OBJECTS_H
+#define GILX_PYTHON_STACK_OBJECTS_H
+
+#include "python_api.h"
+
+#include "../sampler/find_gil.h"
+#include "../sampler/sampler.h"
+
+/* Read the calling thread's Python stack, as the sampler would, by a native thread for
+ * which the caller waits and holds the GIL.
+ *
+ * Takes over the memory. Returns a list of tuples (function, file, first line, line, end
+ * line, column, end column), the innermost frame first, or NULL with an exception set:
+ * `unavailable` if the stack can't be read. */
+PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *layout,
+                         gilx_memory *memory, PyObject *unavailable);
+
+/* Return the sites that have samples, as Sampler.sites() does. `sites` may be NULL. */
+PyObject *gilx_sites_list(const gilx_sites *sites);
+
+/* Return the longest stretches, as Sampler.longest_holds() does. `sites` may be NULL. */
+PyObject *gilx_longest_holds_list(const gilx_sites *sites);
+
+#endif

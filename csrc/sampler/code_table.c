@@ -1,0 +1,542 @@
+#include "code_table.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "line_table.h"
+
+enum {
+    MOST_OF_AN_OBJECT = 256,    /* bytes of an object's header that are read */
+    MOST_UNITS = 1 << 28,       /* of a code object: more is taken for garbage */
+    MOST_CHARACTERS = 1 << 24,  /* of a string: likewise */
+    MOST_OF_A_CHARACTER = 4,    /* bytes */
+    BYTES_OF_UNIT = 2,          /* of the instructions */
+    ALIGNMENT = sizeof(void *), /* of all objects */
+    PIECE = 1 << 14,            /* of a line table, read at once */
+    TEXTS = 2 * GILX_FUNCTIONS, /* a name and a file for each */
+    ELLIPSIS_BYTES = 3,
+};
+
+static const char ELLIPSIS[] = "\xe2\x80\xa6"; /* U+2026 */
+
+/* What tells a code object from others that were at its address. Words that a version of
+ * CPython doesn't have are 0. */
+typedef struct {
+    uintptr_t file, name, line_table, consts, names;
+    int64_t units; /* how many its instructions take up */
+    int32_t first_line;
+    uint32_t version;
+} fingerprint;
+
+/* The spot of an instruction that was met before. */
+typedef struct {
+    uintptr_t code; /* 0: none */
+    fingerprint fingerprint;
+    int32_t unit;
+    int32_t spot;
+} known_code;
+
+/* A string of Python's. */
+typedef struct {
+    uintptr_t characters;
+    int64_t length;
+    int kind; /* bytes of a character */
+    bool ascii;
+} text;
+
+/* Words of an object, a copy of its memory. */
+typedef struct {
+    int from, to; /* the places of those that are read */
+    unsigned char bytes[MOST_OF_AN_OBJECT];
+} header;
+
+struct gilx_code_table {
+    const gilx_stack_layout *layout;
+    uintptr_t code_type;
+    header code, name, file, line_table;
+    int texts_kept, functions, spots;
+    uint32_t text_bytes;
+    gilx_function function_at[GILX_FUNCTIONS];
+    gilx_spot spot_at[GILX_SPOTS];
+    /* Hashes of the contents: number + 1, or 0; of texts, where they begin. */
+    uint16_t function_slots[2 * GILX_FUNCTIONS];
+    uint16_t spot_slots[2 * GILX_SPOTS];
+    uint32_t text_slots[2 * TEXTS];
+    known_code known[GILX_KNOWN_CODES];
+    unsigned char copied[MOST_OF_A_CHARACTER * (GILX_LONGEST_NAME + GILX_LONGEST_FILE) +
+                         PIECE + MOST_OF_AN_OBJECT];
+    char texts[GILX_TEXT_BYTES];
+};
+
+/* ---- words of objects ------------------------------------------------------------- */
+
+/* Let a header take in a word; -1 is none. */
+static void take_in(header *words, int place, size_t size) {
+    if (place >= 0) {
+        words->from = place < words->from ? place : words->from;
+        words->to = place + (int)size > words->to ? place + (int)size : words->to;
+    }
+}
+
+static bool is_readable(const header *words) {
+    return words->from >= 0 && words->to - words->from <= MOST_OF_AN_OBJECT;
+}
+
+/* Return the range of memory to read, given the address of the object. */
+static gilx_range range_of(const header *words, uintptr_t object) {
+    return (gilx_range){object + (uintptr_t)words->from,
+                        (size_t)(words->to - words->from)};
+}
+
+/* Get a word out of a header, 0 if the version of CPython doesn't have it. */
+static void get(const header *words, int place, void *word, size_t size) {
+    memset(word, 0, size);
+    if (place >= 0) {
+        memcpy(word, words->bytes + (place - words->from), size);
+    }
+}
+
+static uintptr_t get_address(const header *words, int place) {
+    uintptr_t address;
+    get(words, place, &address, sizeof(address));
+    return address;
+}
+
+static int64_t get_length(const header *words, int place) {
+    int64_t length;
+    get(words, place, &length, sizeof(length));
+    return length;
+}
+
+static bool may_be_object(uintptr_t address) {
+    return address != 0 && address % ALIGNMENT == 0;
+}
+
+/* ---- what is read of a code object ------------------------------------------------ */
+
+/* Whether the header is that of a code object, whose fingerprint is set. */
+static bool get_fingerprint(const gilx_code_table *table, fingerprint *print) {
+    const gilx_stack_layout *layout = table->layout;
+    const header *code = &table->code;
+    *print = (fingerprint){
+        .file = get_address(code, layout->file),
+        .name = get_address(code, layout->name),
+        .line_table = get_address(code, layout->line_table),
+        .consts = get_address(code, layout->consts),
+        .names = get_address(code, layout->names),
+        .units = get_length(code, layout->size),
+    };
+    get(code, layout->first_line, &print->first_line, sizeof(print->first_line));
+    get(code, layout->version, &print->version, sizeof(print->version));
+    return get_address(code, layout->type) == table->code_type && print->units > 0 &&
+           print->units <= MOST_UNITS && may_be_object(print->file) &&
+           may_be_object(print->name) && may_be_object(print->line_table);
+}
+
+static bool are_equal(const fingerprint *one, const fingerprint *other) {
+    return one->file == other->file && one->name == other->name &&
+           one->line_table == other->line_table && one->consts == other->consts &&
+           one->names == other->names && one->units == other->units &&
+           one->first_line == other->first_line && one->version == other->version;
+}
+
+/* Whether all ranges can be read. */
+static bool copy_all(gilx_memory *memory, const gilx_range *ranges, int count, void *to) {
+    size_t size = 0;
+    for (int i = 0; i < count; ++i) {
+        size += ranges[i].size;
+    }
+    return gilx_memory_copy(memory, ranges, count, to) == size;
+}
+
+static bool read_fingerprint(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
+                             fingerprint *print) {
+    const gilx_range range = range_of(&table->code, code);
+    return may_be_object(code) && copy_all(memory, &range, 1, table->code.bytes) &&
+           get_fingerprint(table, print);
+}
+
+/* Whether the header is that of a string that can be read. */
+static bool get_text(const gilx_stack_layout *layout, const header *words,
+                     uintptr_t object, text *string) {
+    enum { KIND_MASK = 7 };
+    uint32_t state;
+    get(words, layout->string_state, &state, sizeof(state));
+    string->length = get_length(words, layout->string_length);
+    string->kind = (int)(state >> layout->string_kind & KIND_MASK);
+    string->ascii = (state >> layout->string_is_ascii & 1) != 0;
+    string->characters = object + (uintptr_t)(string->ascii ? layout->string_ascii
+                                                            : layout->string_compact);
+    return (state >> layout->string_is_compact & 1) != 0 && string->length >= 0 &&
+           string->length <= MOST_CHARACTERS &&
+           (string->kind == 1 ||
+            (!string->ascii && (string->kind == 2 || string->kind == 4)));
+}
+
+/* Read which texts a code object refers to, and how long its line table is. */
+static bool read_texts(gilx_code_table *table, gilx_memory *memory,
+                       const fingerprint *print, text *name, text *file,
+                       int64_t *line_bytes) {
+    const gilx_stack_layout *layout = table->layout;
+    unsigned char *const bytes = table->copied;
+    header *const headers[] = {&table->name, &table->file, &table->line_table};
+    const gilx_range ranges[] = {range_of(headers[0], print->name),
+                                 range_of(headers[1], print->file),
+                                 range_of(headers[2], print->line_table)};
+    if (!copy_all(memory, ranges, 3, bytes)) {
+        return false;
+    }
+    size_t before = 0;
+    for (int i = 0; i < 3; ++i) {
+        memcpy(headers[i]->bytes, bytes + before, ranges[i].size);
+        before += ranges[i].size;
+    }
+    *line_bytes = get_length(&table->line_table, layout->size);
+    return get_text(layout, &table->name, print->name, name) &&
+           get_text(layout, &table->file, print->file, file) && *line_bytes >= 0;
+}
+
+/* ---- UTF-8 ------------------------------------------------------------------------ */
+
+/* Write a character as UTF-8; return how many bytes that takes, 0 if there is no such
+ * character. Surrogates, which have no UTF-8, are written like others. */
+static int encode(uint32_t character, unsigned char bytes[MOST_OF_A_CHARACTER]) {
+    static const unsigned char starts[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    enum { NUL_SIGN = 0x2400, LAST = 0x10ffff, FOLLOWS = 0x80, BITS = 6, MASK = 0x3f };
+    if (character == 0) {
+        character = NUL_SIGN;
+    }
+    if (character > LAST) {
+        return 0;
+    }
+    const int count =
+        1 + (character >= 0x80) + (character >= 0x800) + (character >= 0x10000);
+    for (int i = count - 1; i > 0; --i) {
+        bytes[i] = (unsigned char)(FOLLOWS | (character & MASK));
+        character >>= BITS;
+    }
+    bytes[0] = (unsigned char)(starts[count == 1 ? 0 : count] | character);
+    return count;
+}
+
+/* Encode a character of a string; return as encode() does. */
+static int encode_from(const unsigned char *characters, int64_t index, const text *string,
+                       unsigned char bytes[MOST_OF_A_CHARACTER]) {
+    const unsigned char *const from = characters + index * string->kind;
+    uint16_t two;
+    uint32_t character = *from;
+    if (string->kind == 2) {
+        memcpy(&two, from, sizeof(two));
+        character = two;
+    } else if (string->kind == 4) {
+        memcpy(&character, from, sizeof(character));
+    }
+    return string->ascii && character >= 0x80 ? 0 : encode(character, bytes);
+}
+
+/* Encode the first `count` characters of a string. Returns how many of `capacity` bytes
+ * are used, -1 if something is no character. */
+static int encode_name(const unsigned char *characters, int64_t count, const text *string,
+                       char *to, int capacity) {
+    int used = 0, cut = 0; /* bytes; and how many of them if there is an ellipsis */
+    bool complete = count == string->length;
+    for (int64_t i = 0; i < count; ++i) {
+        unsigned char bytes[MOST_OF_A_CHARACTER];
+        const int size = encode_from(characters, i, string, bytes);
+        if (size == 0) {
+            return -1;
+        }
+        if (used + size > capacity) {
+            complete = false;
+            break;
+        }
+        memcpy(to + used, bytes, (size_t)size);
+        used += size;
+        if (used <= capacity - ELLIPSIS_BYTES) {
+            cut = used;
+        }
+    }
+    if (!complete) {
+        memcpy(to + cut, ELLIPSIS, ELLIPSIS_BYTES);
+        used = cut + ELLIPSIS_BYTES;
+    }
+    return used;
+}
+
+/* Encode the last `count` characters of a string, to the end of `capacity` bytes. Returns
+ * as encode_name() does. */
+static int encode_file(const unsigned char *characters, int64_t count, const text *string,
+                       char *to, int capacity) {
+    int used = 0, cut = 0;
+    bool complete = count == string->length;
+    for (int64_t i = count - 1; i >= 0; --i) {
+        unsigned char bytes[MOST_OF_A_CHARACTER];
+        const int size = encode_from(characters, i, string, bytes);
+        if (size == 0) {
+            return -1;
+        }
+        if (used + size > capacity) {
+            complete = false;
+            break;
+        }
+        used += size;
+        memcpy(to + capacity - used, bytes, (size_t)size);
+        if (used <= capacity - ELLIPSIS_BYTES) {
+            cut = used;
+        }
+    }
+    if (!complete) {
+        used = cut + ELLIPSIS_BYTES;
+        memcpy(to + capacity - used, ELLIPSIS, ELLIPSIS_BYTES);
+    }
+    return used;
+}
+
+/* ---- what is known ---------------------------------------------------------------- */
+
+/* FNV-1a, see RFC 9923. */
+static uint64_t hash_of(const void *bytes, size_t size) {
+    const unsigned char *next = bytes;
+    uint64_t hash = 0xcbf29ce484222325U;
+    for (size_t i = 0; i < size; ++i) {
+        hash = (hash ^ next[i]) * 0x100000001b3U;
+    }
+    return hash ^ hash >> 32;
+}
+
+/* Return the copy of a text that the table keeps, NULL if it is full. Its slots are at
+ * most half full, as all others are, so that there is always an empty one. */
+static const char *intern_text(gilx_code_table *table, const char *bytes, size_t size) {
+    size_t slot = hash_of(bytes, size) % (2 * TEXTS);
+    for (; table->text_slots[slot] != 0; slot = (slot + 1) % (2 * TEXTS)) {
+        const char *text = table->texts + table->text_slots[slot] - 1;
+        if (strlen(text) == size && memcmp(text, bytes, size) == 0) {
+            return text;
+        }
+    }
+    if (table->texts_kept == TEXTS || size >= GILX_TEXT_BYTES - table->text_bytes) {
+        return NULL;
+    }
+    char *const copy = table->texts + table->text_bytes;
+    memcpy(copy, bytes, size);
+    copy[size] = '\0';
+    table->text_slots[slot] = table->text_bytes + 1;
+    table->text_bytes += (uint32_t)size + 1;
+    ++table->texts_kept;
+    return copy;
+}
+
+static int intern_function(gilx_code_table *table, const char *name, const char *file,
+                           int32_t first_line) {
+    enum { SLOTS = 2 * GILX_FUNCTIONS };
+    const uintptr_t content[] = {(uintptr_t)name, (uintptr_t)file, (uintptr_t)first_line};
+    size_t slot = hash_of(content, sizeof(content)) % SLOTS;
+    for (; table->function_slots[slot] != 0; slot = (slot + 1) % SLOTS) {
+        const int number = table->function_slots[slot] - 1;
+        const gilx_function *function = &table->function_at[number];
+        if (function->name == name && function->file == file &&
+            function->first_line == first_line) {
+            return number;
+        }
+    }
+    if (table->functions == GILX_FUNCTIONS) {
+        return GILX_SPOT_OTHER;
+    }
+    table->function_at[table->functions] = (gilx_function){name, file, first_line};
+    table->function_slots[slot] = (uint16_t)(table->functions + 1);
+    return table->functions++;
+}
+
+static int intern_spot(gilx_code_table *table, const gilx_spot *spot) {
+    enum { SLOTS = 2 * GILX_SPOTS };
+    size_t slot = hash_of(spot, sizeof(*spot)) % SLOTS;
+    for (; table->spot_slots[slot] != 0; slot = (slot + 1) % SLOTS) {
+        const int number = table->spot_slots[slot] - 1;
+        if (memcmp(&table->spot_at[number], spot, sizeof(*spot)) == 0) {
+            return number;
+        }
+    }
+    if (table->spots == GILX_SPOTS) {
+        return GILX_SPOT_OTHER;
+    }
+    table->spot_at[table->spots] = *spot;
+    table->spot_slots[slot] = (uint16_t)(table->spots + 1);
+    return table->spots++;
+}
+
+/* ---- spots ------------------------------------------------------------------------ */
+
+/* Find the number of a unit among the instructions of a code object, -1 if the address is
+ * elsewhere. Before the first instruction, CPython 3.11 and 3.12 have the address of the
+ * unit before it. */
+static int32_t unit_of(const gilx_code_table *table, uintptr_t code,
+                       const fingerprint *print, uintptr_t instr) {
+    const uintptr_t start = code + (uintptr_t)table->layout->instructions;
+    if (instr == start - BYTES_OF_UNIT) {
+        return 0;
+    }
+    const uintptr_t place = instr - start; /* huge if it is before the start */
+    return place % BYTES_OF_UNIT == 0 && place / BYTES_OF_UNIT < (uintptr_t)print->units
+               ? (int32_t)(place / BYTES_OF_UNIT)
+               : -1;
+}
+
+/* Read a code object's texts and the position of a unit, and find the number of the spot.
+ */
+static int read_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
+                     const fingerprint *print, int32_t unit) {
+    text name, file;
+    int64_t line_bytes;
+    if (!read_texts(table, memory, print, &name, &file, &line_bytes)) {
+        return GILX_SPOT_UNKNOWN;
+    }
+    const int64_t name_count =
+        name.length < GILX_LONGEST_NAME ? name.length : GILX_LONGEST_NAME;
+    const int64_t file_count =
+        file.length < GILX_LONGEST_FILE ? file.length : GILX_LONGEST_FILE;
+    const uintptr_t file_start =
+        file.characters + (uintptr_t)((file.length - file_count) * file.kind);
+    gilx_range ranges[] = {
+        {name.characters, (size_t)(name_count * name.kind)},
+        {file_start, (size_t)(file_count * file.kind)},
+        {print->line_table + (uintptr_t)table->layout->bytes, 0},
+        range_of(&table->code, code),
+    };
+    gilx_range *const name_range = &ranges[0], *const file_range = &ranges[1],
+                      *const piece = &ranges[2], *const again = &ranges[3];
+    char name_bytes[GILX_LONGEST_NAME], file_bytes[GILX_LONGEST_FILE];
+    int name_size = 0, file_size = 0;
+    gilx_line_search search = {.line = print->first_line, .unit = unit};
+    gilx_position position;
+    gilx_line_status status;
+    size_t left =
+        line_bytes <= GILX_LONGEST_LINE_TABLE ? (size_t)line_bytes : 0; /* of the table */
+    do {
+        piece->size = left < PIECE ? left : PIECE;
+        if (!copy_all(memory, ranges, 4, table->copied)) {
+            return GILX_SPOT_UNKNOWN;
+        }
+        const unsigned char *bytes = table->copied;
+        if (name_range->size > 0) {
+            name_size =
+                encode_name(bytes, name_count, &name, name_bytes, GILX_LONGEST_NAME);
+        }
+        bytes += name_range->size;
+        if (file_range->size > 0) {
+            file_size =
+                encode_file(bytes, file_count, &file, file_bytes, GILX_LONGEST_FILE);
+        }
+        bytes += file_range->size;
+        size_t used;
+        status = gilx_line_find(&search, bytes, piece->size, piece->size == left, &used,
+                                &position);
+        bytes += piece->size;
+        fingerprint now;
+        memcpy(table->code.bytes, bytes, again->size);
+        if (name_size < 0 || file_size < 0 || !get_fingerprint(table, &now) ||
+            !are_equal(&now, print)) {
+            return GILX_SPOT_UNKNOWN;
+        }
+        name_range->size = file_range->size = 0; /* they are known now */
+        piece->from += used;
+        left -= used;
+    } while (status == GILX_LINE_BEYOND);
+
+    const char *const name_text = intern_text(table, name_bytes, (size_t)name_size);
+    const char *const file_text =
+        intern_text(table, file_bytes + GILX_LONGEST_FILE - file_size, (size_t)file_size);
+    if (name_text == NULL || file_text == NULL) {
+        return GILX_SPOT_OTHER;
+    }
+    const int function = intern_function(table, name_text, file_text, print->first_line);
+    if (function < 0) {
+        return function;
+    }
+    gilx_spot spot = {function, 0, 0, -1, -1};
+    if (position.line > 0) {
+        spot.line = position.line;
+        spot.end_line = position.end_line;
+        spot.column = position.column;
+        spot.end_column = position.end_column;
+    }
+    return intern_spot(table, &spot);
+}
+
+int gilx_code_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
+                   uintptr_t instr) {
+    fingerprint print;
+    code &= ~(uintptr_t)table->layout->tag;
+    if (!read_fingerprint(table, memory, code, &print)) {
+        return GILX_SPOT_UNKNOWN;
+    }
+    const int32_t unit = unit_of(table, code, &print, instr);
+    if (unit < 0) {
+        return GILX_SPOT_UNKNOWN;
+    }
+    const uintptr_t key[] = {code, (uintptr_t)unit};
+    known_code *const known = &table->known[hash_of(key, sizeof(key)) % GILX_KNOWN_CODES];
+    if (known->code == code && known->unit == unit &&
+        are_equal(&known->fingerprint, &print)) {
+        return known->spot;
+    }
+    const int spot = read_spot(table, memory, code, &print, unit);
+    if (spot != GILX_SPOT_UNKNOWN) {
+        *known = (known_code){code, print, unit, spot};
+    }
+    return spot;
+}
+
+/* ---- the table -------------------------------------------------------------------- */
+
+gilx_code_table *gilx_code_table_new(const gilx_stack_layout *layout,
+                                     uintptr_t code_type) {
+    gilx_code_table *table = calloc(1, sizeof(*table));
+    if (table == NULL) {
+        return NULL;
+    }
+    table->layout = layout;
+    table->code_type = code_type;
+    header *const code = &table->code, *const string = &table->name,
+                  *const line_table = &table->line_table;
+    code->from = string->from = line_table->from = MOST_OF_AN_OBJECT;
+    const int addresses[] = {layout->type,      layout->size,   layout->file,
+                             layout->name,      layout->consts, layout->names,
+                             layout->line_table};
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); ++i) {
+        take_in(code, addresses[i], sizeof(uintptr_t));
+    }
+    take_in(code, layout->first_line, sizeof(int32_t));
+    take_in(code, layout->version, sizeof(uint32_t));
+    take_in(string, layout->string_length, sizeof(int64_t));
+    take_in(string, layout->string_state, sizeof(uint32_t));
+    take_in(line_table, layout->size, sizeof(int64_t));
+    table->file = *string;
+    if (!is_readable(code) || !is_readable(string) || !is_readable(line_table)) {
+        free(table);
+        errno = EINVAL;
+        return NULL;
+    }
+    return table;
+}
+
+void gilx_code_table_free(gilx_code_table *table) {
+    free(table);
+}
+
+int gilx_spot_count(const gilx_code_table *table) {
+    return table->spots;
+}
+
+int gilx_function_count(const gilx_code_table *table) {
+    return table->functions;
+}
+
+const gilx_spot *gilx_spot_at(const gilx_code_table *table, int number) {
+    return &table->spot_at[number];
+}
+
+const gilx_function *gilx_function_at(const gilx_code_table *table, int number) {
+    return &table->function_at[number];
+}

@@ -1,0 +1,245 @@
+#include "sites.h"
+
+#include <stdlib.h>
+
+#include "thread_table.h"
+
+enum { NOWHERE = -1, WATCHED = 0 };
+
+/* A stretch that goes on. */
+typedef struct {
+    bool active;
+    uintptr_t holder, frame, instruction;
+    uint64_t content;
+    unsigned long switches;
+    int site, place;
+    int64_t before_ns; /* the last time at which it had not begun */
+    int64_t first_ns, last_ns;
+} open_stretch;
+
+struct gilx_sites {
+    gilx_stack_reader *reader;
+    gilx_code_table *codes;
+    gilx_stack stack; /* of the last sample */
+    double counted, squares;
+    int last; /* site of the sample before */
+    open_stretch open;
+    int64_t outside_ns; /* the last time that belongs to no open stretch */
+    gilx_stretches stretches[2];
+    /* First those that are not lines, by their kinds, then a site for each spot. */
+    gilx_site all[GILX_SITE_KINDS + GILX_SPOTS];
+};
+
+gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout *layout,
+                           uintptr_t code_type) {
+    gilx_sites *sites = calloc(1, sizeof(*sites));
+    if (sites == NULL) {
+        return NULL;
+    }
+    sites->last = NOWHERE;
+    sites->reader = gilx_stack_reader_new(words, layout);
+    sites->codes = gilx_code_table_new(layout, code_type);
+    if (sites->reader == NULL || sites->codes == NULL) {
+        gilx_sites_free(sites);
+        return NULL;
+    }
+    return sites;
+}
+
+void gilx_sites_free(gilx_sites *sites) {
+    if (sites != NULL) {
+        gilx_stack_reader_free(sites->reader);
+        gilx_code_table_free(sites->codes);
+        free(sites);
+    }
+}
+
+/* ---- samples ---------------------------------------------------------------------- */
+
+/* Return the site of a frame, by the number of its spot. */
+static int site_of(gilx_sites *sites, gilx_memory *memory, const gilx_frame *frame) {
+    const int spot =
+        gilx_code_spot(sites->codes, memory, frame->code, frame->instruction);
+    return spot == GILX_SPOT_UNKNOWN ? GILX_SITE_UNKNOWN
+           : spot == GILX_SPOT_OTHER ? GILX_SITE_OTHER
+                                     : GILX_SITE_KINDS + spot;
+}
+
+void gilx_sites_sample(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample) {
+    gilx_stack *stack = &sites->stack;
+    gilx_stack_read(sites->reader, memory, stack);
+    *sample = (gilx_site_sample){
+        .held = stack->state != GILX_STACK_FREE,
+        .below = stack->state == GILX_STACK_BELOW,
+    };
+    switch (stack->state) {
+    case GILX_STACK_FREE:
+        sample->site = NOWHERE;
+        break;
+    case GILX_STACK_EMPTY:
+        sample->site = GILX_SITE_EMPTY;
+        break;
+    case GILX_STACK_UNKNOWN:
+        sample->site = GILX_SITE_UNKNOWN;
+        break;
+    case GILX_STACK_KNOWN:
+    case GILX_STACK_BELOW:
+        sample->site = site_of(sites, memory, &stack->frames[0]);
+        if (sample->site == GILX_SITE_UNKNOWN && stack->count > 1) {
+            /* The innermost frame was being made or left: its caller is as certain as
+             * before. */
+            sample->site = site_of(sites, memory, &stack->frames[1]);
+            sample->below = true;
+        }
+        break;
+    }
+}
+
+uintptr_t gilx_sites_holder(const gilx_sites *sites) {
+    return sites->stack.holder;
+}
+
+void gilx_sites_check(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample) {
+    sample->intact = sample->site >= GILX_SITE_KINDS && !sample->below &&
+                     gilx_stack_stands(sites->reader, memory, &sites->stack);
+}
+
+/* ---- stretches -------------------------------------------------------------------- */
+
+static void insert(gilx_stretches *stretches, gilx_stretch new) {
+    int place = stretches->count;
+    if (place == GILX_STRETCHES) {
+        if (stretches->longest[--place].low >= new.low) {
+            return;
+        }
+    } else {
+        ++stretches->count;
+    }
+    for (; place > 0 && stretches->longest[place - 1].low < new.low; --place) {
+        stretches->longest[place] = stretches->longest[place - 1];
+    }
+    stretches->longest[place] = new;
+}
+
+/* End the stretch that goes on: at this time it had ended. */
+static void end_stretch(gilx_sites *sites, int64_t now) {
+    open_stretch *open = &sites->open;
+    if (!open->active) {
+        return;
+    }
+    open->active = false;
+    const gilx_stretch new = {
+        .place = open->place,
+        .low = open->last_ns - open->first_ns,
+        .high = now - open->before_ns,
+    };
+    insert(&sites->stretches[open->place == WATCHED], new);
+    gilx_site *site = &sites->all[open->site];
+    if (new.low > site->low || site->high == 0) {
+        site->low = new.low;
+        site->high = new.high;
+    }
+}
+
+static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, int place,
+                           int64_t end_ns) {
+    open_stretch *open = &sites->open;
+    const gilx_stack *stack = &sites->stack;
+    const gilx_frame *frame = &stack->frames[0];
+    const bool known = sample->site >= GILX_SITE_KINDS && !sample->below;
+    if (open->active &&
+        !(known && open->holder == stack->holder && open->frame == frame->address &&
+          open->instruction == frame->instruction && open->content == stack->content &&
+          open->switches == stack->switches && open->site == sample->site)) {
+        const int64_t last = open->last_ns;
+        end_stretch(sites, stack->at_ns);
+        sites->outside_ns = known ? last : stack->at_ns;
+    }
+    if (!known) {
+        sites->outside_ns = end_ns;
+        return;
+    }
+    if (!open->active) {
+        *open = (open_stretch){
+            .active = true,
+            .holder = stack->holder,
+            .frame = frame->address,
+            .instruction = frame->instruction,
+            .content = stack->content,
+            .switches = stack->switches,
+            .site = sample->site,
+            .place = place,
+            .before_ns = sites->outside_ns,
+            .first_ns = stack->at_ns,
+        };
+    }
+    open->last_ns = sample->intact ? end_ns : stack->at_ns;
+    if (!sample->intact) {
+        end_stretch(sites, end_ns);
+        sites->outside_ns = end_ns;
+    }
+}
+
+void gilx_sites_finish(gilx_sites *sites, int64_t end_ns) {
+    end_stretch(sites, end_ns > sites->open.last_ns ? end_ns : sites->open.last_ns);
+}
+
+/* ---- sums ------------------------------------------------------------------------- */
+
+void gilx_sites_count(gilx_sites *sites, const gilx_site_sample *sample, double weight,
+                      int place, int64_t begin_ns, int64_t end_ns) {
+    const double square = weight * weight;
+    if (sites->counted == 0) {
+        sites->outside_ns = begin_ns;
+    } else if (sample->site != sites->last) {
+        if (sample->site != NOWHERE) {
+            sites->all[sample->site].steps += square;
+        }
+        if (sites->last != NOWHERE) {
+            sites->all[sites->last].steps += square;
+        }
+    }
+    sites->last = sample->site;
+    sites->counted += weight;
+    sites->squares += square;
+    if (sample->site != NOWHERE) {
+        gilx_site *site = &sites->all[sample->site];
+        site->held += weight;
+        site->squares += square;
+        site->below += sample->below ? weight : 0;
+        if (site->samples++ == 0) {
+            site->place = place;
+        }
+        site->several = site->several || site->place != place;
+    }
+    follow_stretch(sites, sample, place, end_ns);
+}
+
+double gilx_sites_counted(const gilx_sites *sites) {
+    return sites->counted;
+}
+
+double gilx_sites_squares(const gilx_sites *sites) {
+    return sites->squares;
+}
+
+int gilx_sites_number(const gilx_sites *sites) {
+    return GILX_SITE_KINDS + gilx_spot_count(sites->codes);
+}
+
+const gilx_site *gilx_sites_site(const gilx_sites *sites, int number,
+                                 gilx_site_kind *kind, const gilx_spot **spot,
+                                 const gilx_function **function) {
+    *kind = number < GILX_SITE_KINDS ? (gilx_site_kind)number : GILX_SITE_LINE;
+    *spot = NULL;
+    *function = NULL;
+    if (number >= GILX_SITE_KINDS) {
+        *spot = gilx_spot_at(sites->codes, number - GILX_SITE_KINDS);
+        *function = gilx_function_at(sites->codes, (*spot)->function);
+    }
+    return &sites->all[number];
+}
+
+const gilx_stretches *gilx_sites_stretches(const gilx_sites *sites, bool watched) {
+    return &sites->stretches[watched];
+}

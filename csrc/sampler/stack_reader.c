@@ -1,0 +1,547 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "stack_reader.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../platform/clock.h"
+
+enum {
+    TRIES = 4,        /* for one stack; each but the last may only find out where it lies */
+    FOOTPRINTS = 32,  /* threads of which is remembered where their stacks lie */
+    MOST_AREAS = 48,  /* of memory in which the frames of one thread lie */
+    MOST_CFRAMES = 4, /* 3.11 and 3.12: these move when C code calls Python code */
+    GAP = 256,        /* areas that are closer together are read as one */
+    PAGE = 4096,
+    /* Read above the innermost frame: new frames go there. */
+    ABOVE = 1024,
+    HALF = GILX_MOST_COPIED / 2, /* for each of the two copies */
+    /* Bytes of a frame's variables and operands that are compared. On a thread's own
+     * stack what lies above a frame is the thread's as well: if it changes, Python code
+     * ran. Behind a generator's frame lie other objects. */
+    CONTENT = 256,
+    CONTENT_OF_GENERATOR = 64,
+};
+
+/* Owners of frames: 0 and 1 in all versions; frames between C and Python code have 3 or
+ * more, which 3.11 does not use. */
+enum { OWNED_BY_THREAD, OWNED_BY_GENERATOR, OWNED_BY_FRAME_OBJECT, OWNED_BY_C };
+
+/* Memory from one address up to another. */
+typedef struct {
+    uintptr_t from, to;
+} area;
+
+/* Memory in which a thread's stack lay when it was last read. */
+typedef struct {
+    uintptr_t state; /* the thread state, 0 if this is free */
+    int64_t used;    /* number of the read that used it last */
+    uintptr_t cframes[MOST_CFRAMES];
+    int cframe_count;
+    area areas[MOST_AREAS];
+    int area_count;
+} footprint;
+
+typedef enum {
+    AT_END,     /* where a stack ends */
+    TRUNCATED,  /* there are more frames than are read */
+    NO_END,     /* not where a stack ends: a generator is being entered or left */
+    NOT_COPIED, /* the next frame is not in the copy */
+} walk_end;
+
+typedef struct {
+    int count;
+    walk_end end;
+    gilx_frame frames[GILX_MOST_FRAMES];
+} walk;
+
+struct gilx_stack_reader {
+    const void *words; /* of the GIL, see gilx_gil_struct */
+    gilx_gil_words holder;
+    gilx_stack_layout layout;
+    int64_t reads;
+    footprint footprints[FOOTPRINTS];
+    gilx_range ranges[GILX_MOST_RANGES];
+    size_t offsets[MOST_AREAS]; /* of the areas within one copy */
+    size_t areas_start, copy_size;
+    int copy_ranges; /* ranges of one copy */
+    walk first, second;
+    unsigned char page[PAGE];
+    unsigned char copies[GILX_MOST_COPIED];
+};
+
+gilx_stack_reader *gilx_stack_reader_new(const gilx_gil_words *words,
+                                         const gilx_stack_layout *layout) {
+    gilx_stack_reader *reader = calloc(1, sizeof(*reader));
+    if (reader != NULL) {
+        reader->words = words->interval;
+        reader->holder = *words;
+        reader->layout = *layout;
+    }
+    return reader;
+}
+
+void gilx_stack_reader_free(gilx_stack_reader *reader) {
+    free(reader);
+}
+
+/* ---- where a stack lies ----------------------------------------------------------- */
+
+/* Return the footprint of a thread, which replaces the one that was not used for the
+ * longest time if it is new. */
+static footprint *footprint_of(gilx_stack_reader *reader, uintptr_t state) {
+    footprint *oldest = &reader->footprints[0];
+    for (int i = 0; i < FOOTPRINTS; ++i) {
+        footprint *one = &reader->footprints[i];
+        if (one->state == state) {
+            one->used = reader->reads;
+            return one;
+        }
+        if (one->used < oldest->used) {
+            oldest = one;
+        }
+    }
+    *oldest = (footprint){.state = state, .used = reader->reads};
+    return oldest;
+}
+
+static size_t size_of(const footprint *thread) {
+    size_t size = 0;
+    for (int i = 0; i < thread->area_count; ++i) {
+        size += thread->areas[i].to - thread->areas[i].from;
+    }
+    return size;
+}
+
+/* Remember an area. Returns false if there is no capacity for it. */
+static bool add_area(footprint *thread, uintptr_t from, uintptr_t to) {
+    for (int i = 0; i < thread->area_count; ++i) {
+        area *one = &thread->areas[i];
+        if (from <= one->to + GAP && one->from <= to + GAP) {
+            const uintptr_t low = from < one->from ? from : one->from;
+            const uintptr_t high = to > one->to ? to : one->to;
+            const size_t growth = (high - low) - (one->to - one->from);
+            if (size_of(thread) + growth > HALF - PAGE) {
+                return false;
+            }
+            *one = (area){low, high};
+            return true;
+        }
+    }
+    if (thread->area_count == MOST_AREAS ||
+        size_of(thread) + (to - from) > HALF - PAGE) {
+        return false;
+    }
+    thread->areas[thread->area_count++] = (area){from, to};
+    return true;
+}
+
+/* Return the word at an offset of a struct that was copied. */
+static uintptr_t word_at(const unsigned char *copy, int offset) {
+    uintptr_t word;
+    memcpy(&word, copy + offset, sizeof(word));
+    return word;
+}
+
+static gilx_frame frame_in(const gilx_stack_layout *layout, uintptr_t address,
+                           const unsigned char *copy) {
+    return (gilx_frame){
+        .address = address,
+        .code = word_at(copy, layout->code) & ~(uintptr_t)layout->tag,
+        .instruction = word_at(copy, layout->instr),
+        .previous = word_at(copy, layout->previous),
+        .owner = copy[layout->owner],
+    };
+}
+
+static bool read_word(gilx_memory *memory, uintptr_t address, int offset,
+                      uintptr_t *word) {
+    return gilx_memory_read(memory, (const void *)(address + (uintptr_t)offset), word,
+                            sizeof(*word));
+}
+
+/* Return the end of what may be read from an innermost frame on. */
+static uintptr_t end_above(uintptr_t frame, uintptr_t from, uintptr_t chunk,
+                           uintptr_t limit) {
+    const uintptr_t wanted = from + ABOVE;
+    const bool on_stack = chunk != 0 && frame > chunk && frame < limit;
+    const uintptr_t page_end = (from | (PAGE - 1)) + 1;
+    const uintptr_t end = on_stack ? limit : page_end;
+    return wanted < end ? wanted : end;
+}
+
+/* Find out where the frames of a thread lie, by following them from the innermost one.
+ * They may change meanwhile, so that this is no stack: only the addresses are used. */
+static void learn(gilx_stack_reader *reader, gilx_memory *memory, footprint *thread) {
+    const gilx_stack_layout *layout = &reader->layout;
+    uintptr_t frame, chunk = 0, limit = 0;
+    if (!read_word(memory, thread->state, layout->state_frame, &frame)) {
+        return;
+    }
+    if (layout->cframe_frame >= 0) {
+        /* The latest one comes first. */
+        for (int i = MOST_CFRAMES - 1; i > 0; --i) {
+            thread->cframes[i] = thread->cframes[i - 1];
+        }
+        thread->cframes[0] = frame;
+        thread->cframe_count += thread->cframe_count < MOST_CFRAMES;
+        if (!read_word(memory, frame, layout->cframe_frame, &frame)) {
+            return;
+        }
+    }
+    (void)read_word(memory, thread->state, layout->chunk, &chunk);
+    (void)read_word(memory, thread->state, layout->limit, &limit);
+    const size_t header = (size_t)layout->locals;
+    uintptr_t page = 0, page_end = 0;
+    for (int depth = 0; depth < GILX_MOST_FRAMES && frame != 0; ++depth) {
+        if (frame % sizeof(uintptr_t) != 0) {
+            return;
+        }
+        if (page == 0 || frame < page || frame + header > page_end) {
+            /* Callers are often on the same page. */
+            page = frame;
+            page_end = (frame | (PAGE - 1)) + 1;
+            page_end = page_end < frame + header ? frame + header : page_end;
+            if (!gilx_memory_read(memory, (const void *)page, reader->page,
+                                  page_end - page)) {
+                return;
+            }
+        }
+        const gilx_frame one = frame_in(layout, frame, reader->page + (frame - page));
+        const uintptr_t end = frame + header;
+        if (!add_area(thread, frame,
+                      depth == 0 ? end_above(frame, end, chunk, limit) : end)) {
+            return;
+        }
+        frame = one.previous;
+    }
+}
+
+/* ---- copies ----------------------------------------------------------------------- */
+
+/* Copy the GIL's words, the thread state and its stack, twice. Returns false if that is
+ * not all there any more; what is not there is forgotten. */
+static bool copy_twice(gilx_stack_reader *reader, gilx_memory *memory,
+                       footprint *thread) {
+    const gilx_stack_layout *layout = &reader->layout;
+    gilx_range *ranges = reader->ranges;
+    int count = 0;
+    ranges[count++] = (gilx_range){(uintptr_t)reader->words, sizeof(gilx_gil_struct)};
+    reader->areas_start = sizeof(gilx_gil_struct);
+    int first_area = count;
+    if (thread != NULL) {
+        ranges[count++] = (gilx_range){thread->state + (uintptr_t)layout->state_frame,
+                                       sizeof(uintptr_t)};
+        for (int i = 0; i < thread->cframe_count; ++i) {
+            ranges[count++] =
+                (gilx_range){thread->cframes[i] + (uintptr_t)layout->cframe_frame,
+                             sizeof(uintptr_t)};
+        }
+        reader->areas_start += (size_t)(count - 1) * sizeof(uintptr_t);
+        first_area = count;
+        size_t offset = reader->areas_start;
+        for (int i = 0; i < thread->area_count; ++i) {
+            const area *one = &thread->areas[i];
+            ranges[count++] = (gilx_range){one->from, one->to - one->from};
+            reader->offsets[i] = offset;
+            offset += one->to - one->from;
+        }
+        reader->copy_size = offset;
+    } else {
+        reader->copy_size = reader->areas_start;
+    }
+    reader->copy_ranges = count;
+    for (int i = 0; i < count; ++i) {
+        ranges[count + i] = ranges[i];
+    }
+    const size_t arrived =
+        gilx_memory_copy(memory, ranges, 2 * count, reader->copies);
+    if (arrived == 2 * reader->copy_size) {
+        return true;
+    }
+    if (thread == NULL) {
+        return false;
+    }
+    /* Find the range that is gone. */
+    size_t before = 0;
+    int gone = 0;
+    while (gone < 2 * count && before + ranges[gone].size <= arrived) {
+        before += ranges[gone++].size;
+    }
+    gone %= count;
+    if (gone >= first_area) {
+        thread->areas[gone - first_area] = thread->areas[--thread->area_count];
+    } else if (gone > 1) {
+        thread->cframes[gone - 2] = thread->cframes[--thread->cframe_count];
+    } else {
+        *thread = (footprint){.state = 0};
+    }
+    return false;
+}
+
+/* Return the GIL's words in a copy, 0 or 1. */
+static gilx_gil_struct words_in(const gilx_stack_reader *reader, int copy) {
+    gilx_gil_struct words;
+    memcpy(&words, reader->copies + (size_t)copy * reader->copy_size, sizeof(words));
+    return words;
+}
+
+/* Return where a copy has memory of this size, NULL if it has not. */
+static const unsigned char *find_in_copy(const gilx_stack_reader *reader,
+                                         const footprint *thread, int copy,
+                                         uintptr_t address, size_t size, int *hint) {
+    for (int i = 0; i < thread->area_count; ++i) {
+        const int number = (*hint + i) % thread->area_count;
+        const area *one = &thread->areas[number];
+        if (address >= one->from && address < one->to && one->to - address >= size) {
+            *hint = number;
+            return reader->copies + (size_t)copy * reader->copy_size +
+                   reader->offsets[number] + (address - one->from);
+        }
+    }
+    return NULL;
+}
+
+/* Follow the frames in a copy, from the innermost one. */
+static void follow(const gilx_stack_reader *reader, const footprint *thread, int copy,
+                   walk *stack) {
+    const gilx_stack_layout *layout = &reader->layout;
+    const unsigned char *start =
+        reader->copies + (size_t)copy * reader->copy_size + sizeof(gilx_gil_struct);
+    uintptr_t frame = word_at(start, 0);
+    stack->count = 0;
+    stack->end = NOT_COPIED;
+    if (layout->cframe_frame >= 0) {
+        int found = -1;
+        for (int i = 0; i < thread->cframe_count && found < 0; ++i) {
+            found = thread->cframes[i] == frame ? i : -1;
+        }
+        if (found < 0) {
+            return;
+        }
+        frame = word_at(start, (found + 1) * (int)sizeof(uintptr_t));
+    }
+    int hint = 0, owner = layout->end_owner;
+    while (frame != 0) {
+        if (stack->count == GILX_MOST_FRAMES) {
+            stack->end = TRUNCATED;
+            return;
+        }
+        const unsigned char *place = find_in_copy(reader, thread, copy, frame,
+                                                  (size_t)layout->locals, &hint);
+        if (place == NULL) {
+            /* There may be no capacity for where the outer frames lie. */
+            stack->end =
+                size_of(thread) > HALF / 2 && stack->count > 0 ? TRUNCATED : NOT_COPIED;
+            return;
+        }
+        const gilx_frame one = frame_in(layout, frame, place);
+        stack->frames[stack->count++] = one;
+        frame = one.previous;
+        owner = one.owner;
+    }
+    const bool ends = layout->end_owner == OWNED_BY_THREAD ? owner == OWNED_BY_THREAD
+                                                           : owner >= layout->end_owner;
+    stack->end = ends ? AT_END : NO_END;
+}
+
+/* ---- what is certain -------------------------------------------------------------- */
+
+/* Return whether two frames are the same; an innermost one's instruction moves on. */
+static bool same_frame(const gilx_frame *one, const gilx_frame *other, bool innermost) {
+    return one->address == other->address && one->code == other->code &&
+           one->previous == other->previous &&
+           (innermost || one->instruction == other->instruction);
+}
+
+/* Return how much deeper the second stack is than the first, in *deeper. False if the
+ * two have nothing in common. */
+static bool compare_depths(const walk *first, const walk *second, int *deeper) {
+    if (first->end == AT_END && second->end == AT_END) {
+        *deeper = second->count - first->count;
+        return true;
+    }
+    /* Not both reach to the outer end: look for a frame that both have. */
+    for (int i = first->count / 2; i < first->count; ++i) {
+        for (int j = 0; j < second->count; ++j) {
+            if (same_frame(&first->frames[i], &second->frames[j], i == 0 || j == 0)) {
+                *deeper = j - i;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Return the place of the innermost frame of the first stack that is certain, -1 if
+ * there is none.
+ *
+ * Where both copies agree, or only calls or only returns came between them, or one frame
+ * has changed, the first copy is what it was at one moment. Else it is believed from the
+ * innermost frame on that called one that both have in common. */
+static int certain_from(const walk *first, const walk *second, bool *below) {
+    int deeper;
+    *below = false;
+    if (!compare_depths(first, second, &deeper)) {
+        return -1;
+    }
+    /* Frames of the first that the second does not have, and the other way round. */
+    int changed = 0;
+    while (changed < first->count) {
+        const int other = changed + deeper;
+        if (other >= 0 && other < second->count &&
+            same_frame(&first->frames[changed], &second->frames[other],
+                       changed == 0 || other == 0)) {
+            break;
+        }
+        ++changed;
+    }
+    const int new = changed + deeper;
+    if (changed == first->count && first->end == AT_END) {
+        /* Not even the outermost frame is the same. */
+        return first->count <= 1 ? 0 : -1;
+    }
+    if (changed <= 1 || new <= 0) {
+        return 0;
+    }
+    *below = true;
+    return changed - 1;
+}
+
+/* Hash words, by FNV-1a in steps of eight bytes (Fowler, Noll, Vo). */
+static uint64_t hash_of(const unsigned char *bytes, size_t size) {
+    uint64_t hash = 0xcbf29ce484222325U;
+    for (size_t i = 0; i + sizeof(uint64_t) <= size; i += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, bytes + i, sizeof(word));
+        hash = (hash ^ word) * 0x100000001b3U;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
+/* Return how many bytes of a frame's variables and operands are compared. */
+static size_t content_size(const gilx_frame *frame) {
+    return frame->owner == OWNED_BY_THREAD ? CONTENT : CONTENT_OF_GENERATOR;
+}
+
+/* Keep the frames of the first copy that run Python code, from one of them on. */
+static void keep_frames(const gilx_stack_reader *reader, const footprint *thread,
+                        int from, bool below, gilx_stack *stack) {
+    const walk *first = &reader->first;
+    stack->complete = first->end == AT_END;
+    for (int i = from; i < first->count; ++i) {
+        const gilx_frame *one = &first->frames[i];
+        /* One that is just being left has no code any more, from 3.14 on. */
+        if (one->owner < OWNED_BY_C && one->code != 0) {
+            stack->frames[stack->count++] = *one;
+        }
+    }
+    if (stack->count == 0) {
+        stack->state = first->end == AT_END ? GILX_STACK_EMPTY : GILX_STACK_UNKNOWN;
+        return;
+    }
+    const gilx_frame *innermost = &stack->frames[0];
+    if (innermost->owner > OWNED_BY_GENERATOR) {
+        stack->state = GILX_STACK_UNKNOWN;
+        return;
+    }
+    stack->state = below ? GILX_STACK_BELOW : GILX_STACK_KNOWN;
+    int hint = 0;
+    const size_t size = content_size(innermost);
+    const unsigned char *content =
+        find_in_copy(reader, thread, 0,
+                     innermost->address + (uintptr_t)reader->layout.locals, size, &hint);
+    stack->content = content == NULL ? 0 : hash_of(content, size);
+}
+
+/* ---- the two together ------------------------------------------------------------- */
+
+static bool same_hold(const gilx_gil_struct *words, const gilx_stack *stack) {
+    return words->locked == 1 && words->holder == stack->holder &&
+           words->switches == stack->switches;
+}
+
+void gilx_stack_read(gilx_stack_reader *reader, gilx_memory *memory, gilx_stack *stack) {
+    stack->state = GILX_STACK_UNKNOWN;
+    stack->count = 0;
+    stack->complete = false;
+    stack->content = 0;
+    ++reader->reads;
+    /* Most likely the holder is the last one. */
+    uintptr_t state = gilx_gil_holder(&reader->holder);
+    bool known = false; /* whether it is known that the GIL was held, and by which thread */
+    for (int i = 0; i < TRIES; ++i) {
+        footprint *thread = state == 0 ? NULL : footprint_of(reader, state);
+        if (!known) {
+            stack->at_ns = gilx_now_ns();
+        }
+        if (!copy_twice(reader, memory, thread)) {
+            continue;
+        }
+        const gilx_gil_struct words = words_in(reader, 0);
+        if (!known) {
+            stack->holder = words.holder;
+            stack->switches = words.switches;
+            if (words.locked != 1) {
+                stack->state = GILX_STACK_FREE;
+                return;
+            }
+            known = true;
+        } else if (!same_hold(&words, stack)) {
+            return;
+        }
+        if (words.holder != state) {
+            state = words.holder;
+            continue;
+        }
+        if (thread == NULL) {
+            return;
+        }
+        follow(reader, thread, 0, &reader->first);
+        follow(reader, thread, 1, &reader->second);
+        const walk_end end = reader->first.end, second_end = reader->second.end;
+        if (end == NOT_COPIED || second_end == NOT_COPIED) {
+            if (thread->area_count == MOST_AREAS || size_of(thread) > HALF / 2) {
+                *thread = (footprint){.state = state, .used = reader->reads};
+            }
+            learn(reader, memory, thread);
+            continue;
+        }
+        if ((end == NO_END || second_end == NO_END) && i + 1 < TRIES) {
+            continue;
+        }
+        bool below;
+        const int from = certain_from(&reader->first, &reader->second, &below);
+        if (from >= 0) {
+            keep_frames(reader, thread, from, below, stack);
+        }
+        return;
+    }
+}
+
+bool gilx_stack_stands(gilx_stack_reader *reader, gilx_memory *memory,
+                       const gilx_stack *stack) {
+    const gilx_stack_layout *layout = &reader->layout;
+    if (stack->count == 0 || stack->content == 0) {
+        return false;
+    }
+    const gilx_frame *innermost = &stack->frames[0];
+    const size_t size = content_size(innermost), header = (size_t)layout->locals;
+    const gilx_range ranges[] = {
+        {(uintptr_t)reader->words, sizeof(gilx_gil_struct)},
+        {innermost->address, header + size},
+    };
+    unsigned char *copy = reader->copies;
+    if (gilx_memory_copy(memory, ranges, 2, copy) != ranges[0].size + ranges[1].size) {
+        return false;
+    }
+    gilx_gil_struct words;
+    memcpy(&words, copy, sizeof(words));
+    copy += sizeof(words);
+    const gilx_frame now = frame_in(layout, innermost->address, copy);
+    return same_hold(&words, stack) && same_frame(&now, innermost, false) &&
+           hash_of(copy + header, size) == stack->content;
+}
