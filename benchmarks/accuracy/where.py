@@ -45,7 +45,6 @@ import where_programs as programs
 from gilx.sampling.sites import SiteSums
 
 import gilx
-from gilx.ckernels import spin
 from gilx.formatting import format_table
 from gilx.speedup.statistics import median_interval
 from gilx.system.environment import describe
@@ -62,6 +61,7 @@ POINTS = 100
 Z = 1.96
 NO_SUMS = SiteSums(0.0, 0.0, 0.0, 0.0)
 MOST_PEER_RUNS = 5
+MOST_AROUND = 0.0005
 FIRST_RATE = 1000.0
 LENGTHS = (0.005, 0.035, 0.2)
 
@@ -196,7 +196,9 @@ def under_py_spy(
             text=True,
             check=False,
         )
-        lines = [line for line in done.stdout.splitlines() if line[:1] in "{0123456789"]
+        lines = [
+            line for line in done.stdout.splitlines() if line and line[0] in "{0123456789"
+        ]
         if done.returncode or not lines or not file.exists():
             print(f"py-spy failed: {done.stderr.strip()[-200:]}")
             return None
@@ -255,8 +257,9 @@ def calls(options: Options) -> bool:
     for function, around, site in wrong:
         kind = "around it" if around else "WRONG"
         print(f"  {kind}: {function}: {site.samples} in {site.function} {site.label}")
-    inner = {call.function for call in programs.calls()}
-    return not any(not around or site.function in inner for _, around, site in wrong)
+    # Python code around a call runs for some microseconds of each tenth of a second.
+    strays = sum(site.samples for _, around, site in wrong if around)
+    return all(around for _, around, _ in wrong) and strays <= 1 + MOST_AROUND * whole
 
 
 # ---- attribution -----------------------------------------------------------------------
@@ -351,10 +354,8 @@ def alternating(options: Options) -> bool:
             with options.watch() as watch:
                 work.run(options.seconds)
             held, released = (
-                share_of(
-                    watch.usage, in_functions(watch.usage, [f"{kind.__name__}.{each}"])
-                )
-                for each in ("hold", "release")
+                share_of(watch.usage, in_functions(watch.usage, [each.__qualname__]))
+                for each in (kind.hold, kind.release)
             )
             weight = released.value / (held.value + released.value)
             least, most = work.weight
@@ -450,13 +451,14 @@ def one_longest(
     length: float, options: Options, *, probe: bool
 ) -> tuple[Estimate, float]:
     """Return the longest hold that was found, and the true one, in seconds."""
+    holds = programs.Holds(length)
     if probe:
-        hold = round(length * 1e9)
-        usage = gilx.probe(spin, hold, 0, hold, budget=options.seconds)
-        return usage.longest_hold, usage.result.wall_ns / 1e9
-    with options.watch() as watch:
-        true = programs.hold_often(length, options.seconds)
-    return watch.usage.longest_hold, true
+        usage = gilx.probe(holds.hold, budget=options.seconds, cost=options.cost)
+    else:
+        with options.watch() as watch:
+            holds.hold_often(options.seconds)
+        usage = watch.usage
+    return usage.longest_hold, holds.longest
 
 
 # ---- the command -----------------------------------------------------------------------

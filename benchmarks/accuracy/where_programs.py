@@ -150,7 +150,7 @@ def run_parts(seconds: float) -> Truth:
 
 # ---- calls -----------------------------------------------------------------------------
 
-HOLD = 20 * MS
+HOLD = 100 * MS
 # A length of 0 makes a call that returns at once. Lines and texts below are those that a
 # watch must find.
 
@@ -214,7 +214,7 @@ def calls() -> list[Call]:
     for run, name, lines, texts in (
         (two_on_a_line, "", (2, 2), ("spin(HOLD, 0, one)", "spin(HOLD, 0, other)")),
         (Method().hold, "", (2, 7), ("spin(", "spin(HOLD, 0, other)")),
-        (nested, ".<locals>.inner", (4, 7), ("spin(HOLD, 0, length)",) * 2),
+        (nested, ".<locals>.inner", (4, 9), ("spin(HOLD, 0, length)",) * 2),
         (
             generator,
             ".<locals>.<genexpr>",
@@ -432,15 +432,25 @@ ALTERNATIONS = {"spin": Spins, "zlib.crc32": Checksums}
 # ---- the longest hold ------------------------------------------------------------------
 
 
-def hold_often(length: float, seconds: float) -> float:
-    """Hold the GIL for that long, several times, and return how long the longest was."""
-    longest = 0
-    end = time.perf_counter() + seconds
-    while True:
-        longest = max(longest, spin(round(length * 1e9), 0, round(length * 1e9)).wall_ns)
-        if time.perf_counter() > end:
-            return longest / 1e9
-        time.sleep(length / 5)
+class Holds:
+    """Holds of one length, and how long the longest of them was."""
+
+    def __init__(self, length: float) -> None:
+        self.length = round(length * 1e9)
+        self.longest = 0.0
+        """Seconds."""
+
+    def hold(self) -> None:
+        """Hold the GIL once."""
+        done = spin(self.length, 0, self.length)
+        self.longest = max(self.longest, done.wall_ns / 1e9)
+
+    def hold_often(self, seconds: float) -> None:
+        """Hold the GIL several times, and release it between."""
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            self.hold()
+            time.sleep(self.length / 5e9)
 
 
 @contextmanager

@@ -167,10 +167,16 @@ class Shapes:
 
 def test_each_kind_of_code_is_named() -> None:
     usage = watched(Shapes().run)
-    held = {site.function: site for site in usage.sites if site.held.low > 0.02}
+    held = {
+        site.function: site
+        for site in usage.sites
+        if "spin" in site.text or site.function == "Body"
+    }
     names = "method", "class_method", "attribute", "generator", "coroutine"
     expected = [f"Shapes.{name}" for name in (*names, "async_generator", "__eq__")]
     assert held.keys() == {*expected, "Shapes.run.<locals>.<lambda>", "Body"}
+    others = [site for site in usage.sites if site.function not in held]
+    assert all(site.held.low < 0.1 for site in others)
     assert (held["Body"].file, held["Body"].line, held["Body"].text) == (
         "<string>",
         2,
@@ -204,8 +210,9 @@ def test_sites_name_the_thread_that_held_the_gil_there() -> None:
     def hold_elsewhere() -> None:
         ckernels.spin(MS, 0, 80 * MS)
 
+    thread = threading.Thread(target=hold_elsewhere, name="elsewhere")
+
     def run() -> None:
-        thread = threading.Thread(target=hold_elsewhere, name="elsewhere")
         thread.start()
         thread.join()
 
@@ -464,56 +471,43 @@ def test_deep_recursion_is_named_by_its_innermost_call() -> None:
     assert done.stdout == "hold_at_the_bottom\n"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("way", ["settrace", "setprofile", "monitoring"])
-def test_tracing_leaves_sites_right(way: str) -> None:
-    done = python(
-        """
-        import sys, gilx
-        from gilx import ckernels
-        way = sys.argv[1]
+TRACED = """
+import sys, gilx
+from gilx import ckernels
 
-        def trace(*_):
-            return trace
-
-        if way == "monitoring":
-            monitoring = getattr(sys, "monitoring", None)
-            if monitoring is None:
-                print("hold [7, 8]")
-                sys.exit()
-            monitoring.use_tool_id(3, "test")
-            every = monitoring.events
-            events = (every.CALL, every.LINE, every.INSTRUCTION, every.PY_START)
-            for event in events:
-                monitoring.register_callback(3, event, lambda *_: None)
-        code = compile('''
-
-
-
-
+def trace(*_):
+    return trace
 
 def hold():
     one = ckernels.spin(1_000_000, 0, 100_000_000)
     two = ckernels.spin(1_000_000, 0, 100_000_000)
-''', "held.py", "exec")
-        exec(code)
-        with gilx.watch() as watch:
-            if way == "monitoring":
-                monitoring.set_events(3, sum(events))
-            else:
-                getattr(sys, way)(trace)
-            hold()
-            if way == "monitoring":
-                monitoring.set_events(3, 0)
-            else:
-                getattr(sys, way)(None)
-        sites = watch.usage.sites
-        assert {site.function for site in sites[:2]} == {"hold"}, sites
-        print("hold", sorted(site.line - 1 for site in sites[:2]))
-        """,
-        way,
-    )
-    assert done.stdout == "hold [7, 8]\n"
+
+way, monitoring = sys.argv[1], getattr(sys, "monitoring", None)
+if way == "monitoring" and monitoring:
+    monitoring.use_tool_id(3, "test")
+    names = "CALL", "LINE", "INSTRUCTION", "PY_START"
+    events = [getattr(monitoring.events, name) for name in names]
+    for event in events:
+        monitoring.register_callback(3, event, lambda *_: None)
+with gilx.watch() as watch:
+    if way != "monitoring":
+        getattr(sys, way)(trace)
+    elif monitoring:
+        monitoring.set_events(3, sum(events))
+    hold()
+    if way != "monitoring":
+        getattr(sys, way)(None)
+    elif monitoring:
+        monitoring.set_events(3, 0)
+sites = watch.usage.sites[:2]
+print({site.function for site in sites}, sorted(site.line for site in sites))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["settrace", "setprofile", "monitoring"])
+def test_tracing_leaves_sites_right(way: str) -> None:
+    assert python(TRACED, way).stdout == "{'hold'} [9, 10]\n"
 
 
 @pytest.mark.slow
@@ -558,7 +552,7 @@ def test_source_that_is_gone_or_changed_leaves_the_line_without_text(
     found = usage_of_source(path, HOLDS)
     assert found.sites[0].text == "spin(1_000_000, 0, 100_000_000)"
     changes: list[Callable[[], object]] = [
-        path.unlink,
+        lambda: path.replace(tmp_path / "elsewhere.py"),
         lambda: path.write_text("# not there\n" * 5),
         lambda: path.write_bytes(b"\xff\xfe\x00" * 100),
         lambda: path.write_text("x"),
@@ -581,7 +575,7 @@ def test_text_is_right_in_any_encoding(tmp_path: Path, encoding: str) -> None:
 
 @pytest.mark.slow
 def test_names_that_could_harm_a_terminal_are_escaped_and_cut() -> None:
-    name, file = "\x1b[31m" + "n\n" * 5000, "<\x1b]0;\udc80\x07" + "f" * 10_000 + ">"
+    name, file = "\x1b[31m" + "n\n" * 5000, "<" + "f" * 10_000 + "\x1b]0;\udc80\x07>"
 
     def hold() -> None:
         ckernels.spin(MS, 0, 100 * MS)
@@ -592,7 +586,7 @@ def test_names_that_could_harm_a_terminal_are_escaped_and_cut() -> None:
     site = usage.sites[0]
     assert site.kind == LINE
     assert site.function.startswith("\\x1b[31mn\\n")
-    assert site.file.startswith("<\\x1b]0;\\udc80\\x07fff")
+    assert site.file.endswith("fff\\x1b]0;\\udc80\\x07>")
     for text in (str(usage), repr(usage), site.function, site.file):
         assert "\x1b" not in text
         assert "\x07" not in text
