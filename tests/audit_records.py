@@ -42,7 +42,8 @@ def line(held: float, share: float, **changes: Any) -> Line:
         size=None,
         seconds=0.1,
         held=Estimate(held, held - 0.01, held + 0.01),
-        longest_hold=(0.0, 0.1),
+        longest_hold=Estimate(0.1, 0.05, 0.15),
+        where="features.py:41 `row.tolist()`",
         doubt="",
         scaling=(scaling(share),),
     )

@@ -8,6 +8,7 @@
 #include "line_table.h"
 
 enum {
+    REFERENCES = 0,             /* place of an object's count of references */
     MOST_OF_AN_OBJECT = 256,    /* bytes of an object's header that are read */
     MOST_UNITS = 1 << 28,       /* of a code object: more is taken for garbage */
     MOST_CHARACTERS = 1 << 24,  /* of a string: likewise */
@@ -38,12 +39,17 @@ typedef struct {
     int32_t spot;
 } known_code;
 
-/* A string of Python's. */
+/* A string of Python's, of which the first or the last characters are copied. */
 typedef struct {
-    uintptr_t characters;
-    int64_t length;
-    int kind; /* bytes of a character */
-    bool ascii;
+    int64_t length; /* in characters */
+    int kind;       /* bytes of a character */
+    bool ascii;     /* whether all of them are */
+    bool last;      /* whether the last ones count more, and so are copied */
+    int most;       /* bytes of UTF-8 */
+    int64_t count;  /* how many characters are copied, */
+    uintptr_t from; /* and where they begin */
+    int start, end; /* of the UTF-8 */
+    char utf8[GILX_LONGEST_FILE];
 } text;
 
 /* Words of an object, a copy of its memory. */
@@ -110,6 +116,15 @@ static int64_t get_length(const header *words, int place) {
     return length;
 }
 
+/* Whether an object may be alive, by its count of references, which has 32 bits, or 64 of
+ * which the same are used, and perhaps flags in the last 16. It is 0 while the object is
+ * taken apart; later pymalloc, where free memory begins, keeps an address or 0. */
+static bool may_be_alive(const header *words) {
+    enum { COUNT_BITS = 32 };
+    const uint64_t count = (uint64_t)get_length(words, REFERENCES);
+    return (uint32_t)count != 0 && (uint16_t)(count >> COUNT_BITS) == 0;
+}
+
 static bool may_be_object(uintptr_t address) {
     return address != 0 && address % ALIGNMENT == 0;
 }
@@ -130,8 +145,8 @@ static bool get_fingerprint(const gilx_code_table *table, fingerprint *print) {
     };
     get(code, layout->first_line, &print->first_line, sizeof(print->first_line));
     get(code, layout->version, &print->version, sizeof(print->version));
-    return get_address(code, layout->type) == table->code_type && print->units > 0 &&
-           print->units <= MOST_UNITS && may_be_object(print->file) &&
+    return get_address(code, layout->type) == table->code_type && may_be_alive(code) &&
+           print->units > 0 && print->units <= MOST_UNITS && may_be_object(print->file) &&
            may_be_object(print->name) && may_be_object(print->line_table);
 }
 
@@ -158,7 +173,7 @@ static bool read_fingerprint(gilx_code_table *table, gilx_memory *memory, uintpt
            get_fingerprint(table, print);
 }
 
-/* Whether the header is that of a string that can be read. */
+/* Whether the header is that of a string that can be read; `string` is completed. */
 static bool get_text(const gilx_stack_layout *layout, const header *words,
                      uintptr_t object, text *string) {
     enum { KIND_MASK = 7 };
@@ -167,31 +182,37 @@ static bool get_text(const gilx_stack_layout *layout, const header *words,
     string->length = get_length(words, layout->string_length);
     string->kind = (int)(state >> layout->string_kind & KIND_MASK);
     string->ascii = (state >> layout->string_is_ascii & 1) != 0;
-    string->characters = object + (uintptr_t)(string->ascii ? layout->string_ascii
-                                                            : layout->string_compact);
-    return (state >> layout->string_is_compact & 1) != 0 && string->length >= 0 &&
-           string->length <= MOST_CHARACTERS &&
-           (string->kind == 1 ||
-            (!string->ascii && (string->kind == 2 || string->kind == 4)));
+    if ((state >> layout->string_is_compact & 1) == 0 || string->length < 0 ||
+        string->length > MOST_CHARACTERS ||
+        !(string->kind == 1 ||
+          (!string->ascii && (string->kind == 2 || string->kind == 4)))) {
+        return false;
+    }
+    string->count = string->length < string->most ? string->length : string->most;
+    const int64_t skipped = string->last ? string->length - string->count : 0;
+    string->from =
+        object + (uintptr_t)(skipped * string->kind) +
+        (uintptr_t)(string->ascii ? layout->string_ascii : layout->string_compact);
+    return true;
 }
 
-/* Read which texts a code object refers to, and how long its line table is. */
+/* Read where the texts are that a code object refers to, and the length of its line table
+ * in bytes. */
 static bool read_texts(gilx_code_table *table, gilx_memory *memory,
                        const fingerprint *print, text *name, text *file,
                        int64_t *line_bytes) {
     const gilx_stack_layout *layout = table->layout;
-    unsigned char *const bytes = table->copied;
+    unsigned char *next = table->copied;
     header *const headers[] = {&table->name, &table->file, &table->line_table};
     const gilx_range ranges[] = {range_of(headers[0], print->name),
                                  range_of(headers[1], print->file),
                                  range_of(headers[2], print->line_table)};
-    if (!copy_all(memory, ranges, 3, bytes)) {
+    if (!copy_all(memory, ranges, 3, next)) {
         return false;
     }
-    size_t before = 0;
     for (int i = 0; i < 3; ++i) {
-        memcpy(headers[i]->bytes, bytes + before, ranges[i].size);
-        before += ranges[i].size;
+        memcpy(headers[i]->bytes, next, ranges[i].size);
+        next += ranges[i].size;
     }
     *line_bytes = get_length(&table->line_table, layout->size);
     return get_text(layout, &table->name, print->name, name) &&
@@ -236,62 +257,37 @@ static int encode_from(const unsigned char *characters, int64_t index, const tex
     return string->ascii && character >= 0x80 ? 0 : encode(character, bytes);
 }
 
-/* Encode the first `count` characters of a string. Returns how many of `capacity` bytes
- * are used, -1 if something is no character. */
-static int encode_name(const unsigned char *characters, int64_t count, const text *string,
-                       char *to, int capacity) {
-    int used = 0, cut = 0; /* bytes; and how many of them if there is an ellipsis */
-    bool complete = count == string->length;
-    for (int64_t i = 0; i < count; ++i) {
+/* Encode the characters that were copied. Returns false if there are no such ones. */
+static bool encode_text(text *string, const unsigned char *characters) {
+    const int most = string->most;
+    int used = 0, cut = 0; /* bytes, and how many of them stay beside an ellipsis */
+    bool complete = string->count == string->length;
+    for (int64_t i = 0; i < string->count; ++i) {
         unsigned char bytes[MOST_OF_A_CHARACTER];
-        const int size = encode_from(characters, i, string, bytes);
+        const int64_t index = string->last ? string->count - 1 - i : i;
+        const int size = encode_from(characters, index, string, bytes);
         if (size == 0) {
-            return -1;
+            return false;
         }
-        if (used + size > capacity) {
+        if (used + size > most) {
             complete = false;
             break;
         }
-        memcpy(to + used, bytes, (size_t)size);
+        memcpy(string->utf8 + (string->last ? most - used - size : used), bytes,
+               (size_t)size);
         used += size;
-        if (used <= capacity - ELLIPSIS_BYTES) {
-            cut = used;
-        }
-    }
-    if (!complete) {
-        memcpy(to + cut, ELLIPSIS, ELLIPSIS_BYTES);
-        used = cut + ELLIPSIS_BYTES;
-    }
-    return used;
-}
-
-/* Encode the last `count` characters of a string, to the end of `capacity` bytes. Returns
- * as encode_name() does. */
-static int encode_file(const unsigned char *characters, int64_t count, const text *string,
-                       char *to, int capacity) {
-    int used = 0, cut = 0;
-    bool complete = count == string->length;
-    for (int64_t i = count - 1; i >= 0; --i) {
-        unsigned char bytes[MOST_OF_A_CHARACTER];
-        const int size = encode_from(characters, i, string, bytes);
-        if (size == 0) {
-            return -1;
-        }
-        if (used + size > capacity) {
-            complete = false;
-            break;
-        }
-        used += size;
-        memcpy(to + capacity - used, bytes, (size_t)size);
-        if (used <= capacity - ELLIPSIS_BYTES) {
+        if (used <= most - ELLIPSIS_BYTES) {
             cut = used;
         }
     }
     if (!complete) {
         used = cut + ELLIPSIS_BYTES;
-        memcpy(to + capacity - used, ELLIPSIS, ELLIPSIS_BYTES);
+        memcpy(string->utf8 + (string->last ? most - used : cut), ELLIPSIS,
+               ELLIPSIS_BYTES);
     }
-    return used;
+    string->start = string->last ? most - used : 0;
+    string->end = string->start + used;
+    return true;
 }
 
 /* ---- what is known ---------------------------------------------------------------- */
@@ -308,9 +304,12 @@ static uint64_t hash_of(const void *bytes, size_t size) {
 
 /* Return the copy of a text that the table keeps, NULL if it is full. Its slots are at
  * most half full, as all others are, so that there is always an empty one. */
-static const char *intern_text(gilx_code_table *table, const char *bytes, size_t size) {
-    size_t slot = hash_of(bytes, size) % (2 * TEXTS);
-    for (; table->text_slots[slot] != 0; slot = (slot + 1) % (2 * TEXTS)) {
+static const char *intern_text(gilx_code_table *table, const text *string) {
+    enum { SLOTS = 2 * TEXTS };
+    const char *const bytes = string->utf8 + string->start;
+    const size_t size = (size_t)(string->end - string->start);
+    size_t slot = hash_of(bytes, size) % SLOTS;
+    for (; table->text_slots[slot] != 0; slot = (slot + 1) % SLOTS) {
         const char *text = table->texts + table->text_slots[slot] - 1;
         if (strlen(text) == size && memcmp(text, bytes, size) == 0) {
             return text;
@@ -383,70 +382,69 @@ static int32_t unit_of(const gilx_code_table *table, uintptr_t code,
                : -1;
 }
 
-/* Read a code object's texts and the position of a unit, and find the number of the spot.
- */
+/* Read the contents of what a code object refers to: texts, if they are not NULL, and the
+ * next piece of its line table; then whether it is still the same. Texts are encoded, and
+ * the piece is found in table->copied, behind them; NULL if anything is not as it should
+ * be. */
+static const unsigned char *read_contents(gilx_code_table *table, gilx_memory *memory,
+                                          uintptr_t code, const fingerprint *print,
+                                          text *const texts[2], gilx_range piece) {
+    gilx_range ranges[4];
+    int count = 0;
+    for (int i = 0; i < 2 && texts != NULL; ++i) {
+        ranges[count++] =
+            (gilx_range){texts[i]->from, (size_t)(texts[i]->count * texts[i]->kind)};
+    }
+    ranges[count++] = piece;
+    ranges[count++] = range_of(&table->code, code);
+    if (!copy_all(memory, ranges, count, table->copied)) {
+        return NULL;
+    }
+    const unsigned char *next = table->copied;
+    for (int i = 0; i < count - 2; ++i) {
+        if (!encode_text(texts[i], next)) {
+            return NULL;
+        }
+        next += ranges[i].size;
+    }
+    fingerprint now;
+    memcpy(table->code.bytes, next + piece.size, ranges[count - 1].size);
+    return get_fingerprint(table, &now) && are_equal(&now, print) ? next : NULL;
+}
+
+/* Read what a code object says of a unit, and return the number of the spot. */
 static int read_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
                      const fingerprint *print, int32_t unit) {
-    text name, file;
+    text name = {.most = GILX_LONGEST_NAME};
+    text file = {.most = GILX_LONGEST_FILE, .last = true};
+    text *const both[] = {&name, &file};
     int64_t line_bytes;
     if (!read_texts(table, memory, print, &name, &file, &line_bytes)) {
         return GILX_SPOT_UNKNOWN;
     }
-    const int64_t name_count =
-        name.length < GILX_LONGEST_NAME ? name.length : GILX_LONGEST_NAME;
-    const int64_t file_count =
-        file.length < GILX_LONGEST_FILE ? file.length : GILX_LONGEST_FILE;
-    const uintptr_t file_start =
-        file.characters + (uintptr_t)((file.length - file_count) * file.kind);
-    gilx_range ranges[] = {
-        {name.characters, (size_t)(name_count * name.kind)},
-        {file_start, (size_t)(file_count * file.kind)},
-        {print->line_table + (uintptr_t)table->layout->bytes, 0},
-        range_of(&table->code, code),
-    };
-    gilx_range *const name_range = &ranges[0], *const file_range = &ranges[1],
-                      *const piece = &ranges[2], *const again = &ranges[3];
-    char name_bytes[GILX_LONGEST_NAME], file_bytes[GILX_LONGEST_FILE];
-    int name_size = 0, file_size = 0;
     gilx_line_search search = {.line = print->first_line, .unit = unit};
     gilx_position position;
     gilx_line_status status;
-    size_t left =
-        line_bytes <= GILX_LONGEST_LINE_TABLE ? (size_t)line_bytes : 0; /* of the table */
+    gilx_range piece = {print->line_table + (uintptr_t)table->layout->bytes, 0};
+    size_t left = line_bytes <= GILX_LONGEST_LINE_TABLE ? (size_t)line_bytes : 0;
+    text *const *texts = both;
     do {
-        piece->size = left < PIECE ? left : PIECE;
-        if (!copy_all(memory, ranges, 4, table->copied)) {
+        piece.size = left < PIECE ? left : PIECE;
+        const unsigned char *const bytes =
+            read_contents(table, memory, code, print, texts, piece);
+        if (bytes == NULL) {
             return GILX_SPOT_UNKNOWN;
         }
-        const unsigned char *bytes = table->copied;
-        if (name_range->size > 0) {
-            name_size =
-                encode_name(bytes, name_count, &name, name_bytes, GILX_LONGEST_NAME);
-        }
-        bytes += name_range->size;
-        if (file_range->size > 0) {
-            file_size =
-                encode_file(bytes, file_count, &file, file_bytes, GILX_LONGEST_FILE);
-        }
-        bytes += file_range->size;
         size_t used;
-        status = gilx_line_find(&search, bytes, piece->size, piece->size == left, &used,
+        status = gilx_line_find(&search, bytes, piece.size, piece.size == left, &used,
                                 &position);
-        bytes += piece->size;
-        fingerprint now;
-        memcpy(table->code.bytes, bytes, again->size);
-        if (name_size < 0 || file_size < 0 || !get_fingerprint(table, &now) ||
-            !are_equal(&now, print)) {
-            return GILX_SPOT_UNKNOWN;
-        }
-        name_range->size = file_range->size = 0; /* they are known now */
-        piece->from += used;
+        piece.from += used;
         left -= used;
+        texts = NULL; /* they are known now */
     } while (status == GILX_LINE_BEYOND);
 
-    const char *const name_text = intern_text(table, name_bytes, (size_t)name_size);
-    const char *const file_text =
-        intern_text(table, file_bytes + GILX_LONGEST_FILE - file_size, (size_t)file_size);
+    const char *const name_text = intern_text(table, &name);
+    const char *const file_text = intern_text(table, &file);
     if (name_text == NULL || file_text == NULL) {
         return GILX_SPOT_OTHER;
     }
@@ -507,6 +505,7 @@ gilx_code_table *gilx_code_table_new(const gilx_stack_layout *layout,
     for (size_t i = 0; i < sizeof(addresses) / sizeof(*addresses); ++i) {
         take_in(code, addresses[i], sizeof(uintptr_t));
     }
+    take_in(code, REFERENCES, sizeof(int64_t));
     take_in(code, layout->first_line, sizeof(int32_t));
     take_in(code, layout->version, sizeof(uint32_t));
     take_in(string, layout->string_length, sizeof(int64_t));

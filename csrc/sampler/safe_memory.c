@@ -50,8 +50,9 @@ static int open_file(gilx_memory *memory) {
     if (ftruncate(memory->file, GILX_MOST_COPIED) != 0) {
         return -1;
     }
-    void *map = mmap(NULL, GILX_MOST_COPIED, PROT_READ, MAP_SHARED | MAP_POPULATE,
-                     memory->file, 0);
+    /* Its pages are made when they are used: to make all of them takes longer than all of
+     * the rest. */
+    void *map = mmap(NULL, GILX_MOST_COPIED, PROT_READ, MAP_SHARED, memory->file, 0);
     if (map == MAP_FAILED) {
         return -1;
     }
@@ -91,7 +92,12 @@ static long copy_at_once(gilx_memory *memory, const struct iovec *ranges, long c
                          char *to, size_t size) {
     switch (memory->way) {
     case GILX_MEMORY_FILE: {
-        const long got = syscall(SYS_pwritev, memory->file, ranges, count, 0L, 0L);
+        /* For one range, pwritev takes a tenth of a microsecond more. */
+        const off_t start = 0;
+        const long got = count == 1
+                             ? syscall(SYS_pwrite64, memory->file, ranges->iov_base,
+                                       ranges->iov_len, start)
+                             : syscall(SYS_pwritev, memory->file, ranges, count, 0L, 0L);
         if (got > 0) {
             memcpy(to, memory->map, (size_t)got);
         }
@@ -204,40 +210,52 @@ void gilx_memory_close(gilx_memory *memory) {
     errno = error;
 }
 
-/* Whether a way reads known bytes as they are, range after range, and fails where nothing
- * is mapped. */
-static bool certified(gilx_memory *memory) {
-    enum { HALF = 32, RANGES = 4 };
-    unsigned char known[2 * HALF], copy[RANGES * HALF];
-    for (size_t i = 0; i < sizeof(known); ++i) {
-        known[i] = (unsigned char)(i * 37 + 11);
+enum { PART = 32, PARTS = 2 }; /* of the bytes that are known */
+
+/* Whether ranges are read as they are, one after another. */
+static bool reads_known(gilx_memory *memory, const unsigned char *known) {
+    static const int order[] = {1, 0, 0, 1};
+    enum { RANGES = sizeof(order) / sizeof(*order) };
+    unsigned char copy[RANGES * PART] = {0};
+    gilx_range ranges[RANGES];
+    for (int i = 0; i < RANGES; ++i) {
+        ranges[i] = (gilx_range){(uintptr_t)known + (uintptr_t)(order[i] * PART), PART};
     }
-    const uintptr_t one = (uintptr_t)known, other = one + HALF;
-    const gilx_range good[RANGES] = {
-        {other, HALF}, {one, HALF}, {one, HALF}, {other, HALF}};
-    /* Nothing is ever mapped at 0. A failure must leave nothing behind, either. */
-    const gilx_range bad[RANGES] = {{one, HALF}, {other, HALF}, {0, HALF}, {one, HALF}};
-    const gilx_range none[1] = {{0, HALF}};
-    for (int round = 0; round < 2; ++round) {
-        memset(copy, 0, sizeof(copy));
-        if (gilx_memory_copy(memory, good, RANGES, copy) != sizeof(copy)) {
-            return false;
-        }
-        if (memcmp(copy, known + HALF, HALF) != 0 ||
-            memcmp(copy + HALF, known, HALF) != 0 ||
-            memcmp(copy + 2 * HALF, known, sizeof(known)) != 0) {
-            errno = EIO;
-            return false;
-        }
-        memset(copy, 0, sizeof(copy));
-        if (gilx_memory_copy(memory, bad, RANGES, copy) != sizeof(known) ||
-            memcmp(copy, known, sizeof(known)) != 0 ||
-            gilx_memory_copy(memory, none, 1, copy) != 0) {
+    if (gilx_memory_copy(memory, ranges, RANGES, copy) != sizeof(copy)) {
+        return false;
+    }
+    for (int i = 0; i < RANGES; ++i) {
+        if (memcmp(&copy[i * PART], &known[order[i] * PART], PART) != 0) {
             errno = EIO;
             return false;
         }
     }
     return true;
+}
+
+/* Whether reading stops where nothing is mapped, as nothing ever is at 0. */
+static bool stops_where_nothing_is(gilx_memory *memory, const unsigned char *known) {
+    enum { SIZE = PART * PARTS };
+    const uintptr_t good = (uintptr_t)known;
+    const gilx_range ranges[] = {{good, SIZE}, {0, PART}, {good, PART}};
+    unsigned char copy[SIZE + 2 * PART] = {0};
+    if (gilx_memory_copy(memory, ranges, 3, copy) != SIZE ||
+        memcmp(copy, known, SIZE) != 0 ||
+        gilx_memory_copy(memory, &ranges[1], 2, copy) != 0) {
+        errno = EIO;
+        return false;
+    }
+    return true;
+}
+
+/* Whether a way does what is said of it. A failure must leave nothing behind, either. */
+static bool certified(gilx_memory *memory) {
+    unsigned char known[PART * PARTS];
+    for (size_t i = 0; i < sizeof(known); ++i) {
+        known[i] = (unsigned char)(i * 37 + 11);
+    }
+    return reads_known(memory, known) && stops_where_nothing_is(memory, known) &&
+           reads_known(memory, known);
 }
 
 bool gilx_memory_open(gilx_memory *memory, const char *name) {

@@ -1,7 +1,10 @@
+#define _POSIX_C_SOURCE 200809L
+
 #include "sites.h"
 
 #include <stdlib.h>
 
+#include "../platform/clock.h"
 #include "thread_table.h"
 
 enum { NOWHERE = -1, WATCHED = 0 };
@@ -11,6 +14,7 @@ typedef struct {
     bool active;
     uintptr_t holder, frame, instruction;
     uint64_t content;
+    int content_size;
     unsigned long switches;
     int site, place;
     int64_t before_ns; /* the last time at which it had not begun */
@@ -99,9 +103,16 @@ uintptr_t gilx_sites_holder(const gilx_sites *sites) {
     return sites->stack.holder;
 }
 
+/* Return whether the frame that ran is known. Its line need not be. */
+static bool has_frame(const gilx_site_sample *sample) {
+    return (sample->site >= GILX_SITE_KINDS || sample->site == GILX_SITE_OTHER) &&
+           !sample->below;
+}
+
 void gilx_sites_check(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample) {
-    sample->intact = sample->site >= GILX_SITE_KINDS && !sample->below &&
-                     gilx_stack_stands(sites->reader, memory, &sites->stack);
+    sample->intact =
+        has_frame(sample) && gilx_stack_stands(sites->reader, memory, &sites->stack);
+    sample->checked_ns = gilx_now_ns();
 }
 
 /* ---- stretches -------------------------------------------------------------------- */
@@ -128,35 +139,52 @@ static void end_stretch(gilx_sites *sites, int64_t now) {
         return;
     }
     open->active = false;
+    const int64_t seen = open->last_ns - open->first_ns;
     const gilx_stretch new = {
         .place = open->place,
-        .low = open->last_ns - open->first_ns,
+        .low = seen > 0 ? seen : 0,
         .high = now - open->before_ns,
     };
     insert(&sites->stretches[open->place == WATCHED], new);
     gilx_site *site = &sites->all[open->site];
-    if (new.low > site->low || site->high == 0) {
+    if (new.low > site->low || (new.low == site->low && new.high > site->high)) {
         site->low = new.low;
         site->high = new.high;
     }
 }
 
+static bool same_hold(const open_stretch *open, const gilx_stack *stack) {
+    return stack->state != GILX_STACK_FREE && open->holder == stack->holder &&
+           open->switches == stack->switches;
+}
+
+static bool same_call(const open_stretch *open, const gilx_stack *stack) {
+    const gilx_frame *frame = &stack->frames[0];
+    return same_hold(open, stack) && open->frame == frame->address &&
+           open->instruction == frame->instruction &&
+           (open->content == stack->content || open->content_size != stack->content_size);
+}
+
+/* The stack was read at some moment between its at_ns and end_ns. */
 static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, int place,
                            int64_t end_ns) {
     open_stretch *open = &sites->open;
     const gilx_stack *stack = &sites->stack;
     const gilx_frame *frame = &stack->frames[0];
-    const bool known = sample->site >= GILX_SITE_KINDS && !sample->below;
+    const bool known = has_frame(sample);
+    const bool unknown = stack->state == GILX_STACK_UNKNOWN;
     if (open->active &&
-        !(known && open->holder == stack->holder && open->frame == frame->address &&
-          open->instruction == frame->instruction && open->content == stack->content &&
-          open->switches == stack->switches && open->site == sample->site)) {
-        const int64_t last = open->last_ns;
-        end_stretch(sites, stack->at_ns);
-        sites->outside_ns = known ? last : stack->at_ns;
+        !(known && open->site == sample->site && same_call(open, stack)) &&
+        !(unknown && same_hold(open, stack))) {
+        /* The next one may have begun as soon as this one ended. */
+        sites->outside_ns = open->last_ns;
+        end_stretch(sites, stack->end_ns);
     }
     if (!known) {
-        sites->outside_ns = end_ns;
+        /* A stretch may go on, or have begun, while the stack can't be read. */
+        if (!unknown) {
+            sites->outside_ns = stack->at_ns;
+        }
         return;
     }
     if (!open->active) {
@@ -165,18 +193,19 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
             .holder = stack->holder,
             .frame = frame->address,
             .instruction = frame->instruction,
-            .content = stack->content,
             .switches = stack->switches,
             .site = sample->site,
             .place = place,
             .before_ns = sites->outside_ns,
-            .first_ns = stack->at_ns,
+            .first_ns = stack->end_ns,
         };
     }
+    open->content = stack->content;
+    open->content_size = stack->content_size;
     open->last_ns = sample->intact ? end_ns : stack->at_ns;
     if (!sample->intact) {
-        end_stretch(sites, end_ns);
-        sites->outside_ns = end_ns;
+        end_stretch(sites, sample->checked_ns > end_ns ? sample->checked_ns : end_ns);
+        sites->outside_ns = stack->at_ns;
     }
 }
 

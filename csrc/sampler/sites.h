@@ -25,11 +25,11 @@ typedef enum {
 typedef struct {
     double held;    /* sum of the samples' weights, each of which is a length of time, */
     double squares; /* and of their squares; */
-    double steps;   /* of the squares where the sample before, or this one, is not at it */
-    double below;   /* part of `held`: the line is that line or one that it called */
+    double steps; /* of the squares where the sample before, or this one, is not at it */
+    double below; /* part of `held`: the line is that line or one that it called */
     int64_t samples;
-    int place;    /* of the thread that held it there, see gilx_thread_table */
-    bool several; /* whether other threads did, too */
+    int place;         /* of the thread that held it there, see gilx_thread_table */
+    bool several;      /* whether other threads did, too */
     int64_t low, high; /* bounds of the longest stretch */
 } gilx_site;
 
@@ -50,10 +50,11 @@ typedef struct {
 
 /* Result of one sample. */
 typedef struct {
-    bool held;   /* whether the GIL was held */
-    int site;    /* where, an index of gilx_sites_site(); -1 if it was not held */
-    bool below;  /* see gilx_site */
-    bool intact; /* whether nothing has changed when the sample ended */
+    bool held;          /* whether the GIL was held */
+    int site;           /* where, an index of gilx_sites_site(); -1 if it was not held */
+    bool below;         /* see gilx_site */
+    bool intact;        /* whether nothing had changed when the sample ended; */
+    int64_t checked_ns; /* when that had been found out, 0 if it was not asked */
 } gilx_site_sample;
 
 typedef struct gilx_sites gilx_sites;

@@ -9,7 +9,7 @@
 #include "../platform/clock.h"
 
 enum {
-    TRIES = 4,        /* for one stack; each but the last may only find out where it lies */
+    TRIES = 4, /* for one stack; each but the last may only find out where it lies */
     FOOTPRINTS = 32,  /* threads of which is remembered where their stacks lie */
     MOST_AREAS = 48,  /* of memory in which the frames of one thread lie */
     MOST_CFRAMES = 4, /* 3.11 and 3.12: these move when C code calls Python code */
@@ -23,7 +23,14 @@ enum {
      * ran. Behind a generator's frame lie other objects. */
     CONTENT = 256,
     CONTENT_OF_GENERATOR = 64,
+    /* If there is no capacity for the whole stack, so many of its frames are enough. */
+    LEAST_FRAMES = MOST_AREAS / 2,
 };
+
+_Static_assert(2 * (2 + MOST_CFRAMES + MOST_AREAS) <= GILX_MOST_RANGES,
+               "two copies of all ranges fit into one call");
+_Static_assert(sizeof(gilx_gil_struct) + (1 + MOST_CFRAMES) * sizeof(uintptr_t) <= PAGE,
+               "areas may take up all of a copy but a page");
 
 /* Owners of frames: 0 and 1 in all versions; frames between C and Python code have 3 or
  * more, which 3.11 does not use. */
@@ -42,6 +49,8 @@ typedef struct {
     int cframe_count;
     area areas[MOST_AREAS];
     int area_count;
+    bool full;         /* whether there is no capacity for the outer frames */
+    uintptr_t learned; /* the innermost frame when it was learned */
 } footprint;
 
 typedef enum {
@@ -66,7 +75,6 @@ struct gilx_stack_reader {
     gilx_range ranges[GILX_MOST_RANGES];
     size_t offsets[MOST_AREAS]; /* of the areas within one copy */
     size_t areas_start, copy_size;
-    int copy_ranges; /* ranges of one copy */
     walk first, second;
     unsigned char page[PAGE];
     unsigned char copies[GILX_MOST_COPIED];
@@ -130,8 +138,7 @@ static bool add_area(footprint *thread, uintptr_t from, uintptr_t to) {
             return true;
         }
     }
-    if (thread->area_count == MOST_AREAS ||
-        size_of(thread) + (to - from) > HALF - PAGE) {
+    if (thread->area_count == MOST_AREAS || size_of(thread) + (to - from) > HALF - PAGE) {
         return false;
     }
     thread->areas[thread->area_count++] = (area){from, to};
@@ -156,6 +163,10 @@ static gilx_frame frame_in(const gilx_stack_layout *layout, uintptr_t address,
     };
 }
 
+static bool may_be_frame(uintptr_t address) {
+    return address != 0 && address % sizeof(uintptr_t) == 0;
+}
+
 static bool read_word(gilx_memory *memory, uintptr_t address, int offset,
                       uintptr_t *word) {
     return gilx_memory_read(memory, (const void *)(address + (uintptr_t)offset), word,
@@ -167,38 +178,38 @@ static uintptr_t end_above(uintptr_t frame, uintptr_t from, uintptr_t chunk,
                            uintptr_t limit) {
     const uintptr_t wanted = from + ABOVE;
     const bool on_stack = chunk != 0 && frame > chunk && frame < limit;
-    const uintptr_t page_end = (from | (PAGE - 1)) + 1;
+    /* The next page may not be there, not even if this one ends just here. */
+    const uintptr_t page_end = ((from - 1) | (PAGE - 1)) + 1;
     const uintptr_t end = on_stack ? limit : page_end;
     return wanted < end ? wanted : end;
 }
 
-/* Find out where the frames of a thread lie, by following them from the innermost one.
- * They may change meanwhile, so that this is no stack: only the addresses are used. */
-static void learn(gilx_stack_reader *reader, gilx_memory *memory, footprint *thread) {
+/* Note the latest address of a thread's cframe, which comes first. */
+static void add_cframe(footprint *thread, uintptr_t cframe) {
+    int last = 0; /* the place of the one that is overwritten */
+    while (last < thread->cframe_count && thread->cframes[last] != cframe) {
+        ++last;
+    }
+    if (last == thread->cframe_count && last < MOST_CFRAMES) {
+        ++thread->cframe_count;
+    }
+    last = last < MOST_CFRAMES ? last : MOST_CFRAMES - 1;
+    for (; last > 0; --last) {
+        thread->cframes[last] = thread->cframes[last - 1];
+    }
+    thread->cframes[0] = cframe;
+}
+
+/* Add where frames lie, from the innermost one on. Returns false if there is no capacity
+ * for all of them. */
+static bool add_frames(gilx_stack_reader *reader, gilx_memory *memory, footprint *thread,
+                       uintptr_t frame) {
     const gilx_stack_layout *layout = &reader->layout;
-    uintptr_t frame, chunk = 0, limit = 0;
-    if (!read_word(memory, thread->state, layout->state_frame, &frame)) {
-        return;
-    }
-    if (layout->cframe_frame >= 0) {
-        /* The latest one comes first. */
-        for (int i = MOST_CFRAMES - 1; i > 0; --i) {
-            thread->cframes[i] = thread->cframes[i - 1];
-        }
-        thread->cframes[0] = frame;
-        thread->cframe_count += thread->cframe_count < MOST_CFRAMES;
-        if (!read_word(memory, frame, layout->cframe_frame, &frame)) {
-            return;
-        }
-    }
+    const size_t header = (size_t)layout->locals;
+    uintptr_t page = 0, page_end = 0, chunk = 0, limit = 0;
     (void)read_word(memory, thread->state, layout->chunk, &chunk);
     (void)read_word(memory, thread->state, layout->limit, &limit);
-    const size_t header = (size_t)layout->locals;
-    uintptr_t page = 0, page_end = 0;
-    for (int depth = 0; depth < GILX_MOST_FRAMES && frame != 0; ++depth) {
-        if (frame % sizeof(uintptr_t) != 0) {
-            return;
-        }
+    for (int depth = 0; depth < GILX_MOST_FRAMES && may_be_frame(frame); ++depth) {
         if (page == 0 || frame < page || frame + header > page_end) {
             /* Callers are often on the same page. */
             page = frame;
@@ -206,41 +217,64 @@ static void learn(gilx_stack_reader *reader, gilx_memory *memory, footprint *thr
             page_end = page_end < frame + header ? frame + header : page_end;
             if (!gilx_memory_read(memory, (const void *)page, reader->page,
                                   page_end - page)) {
-                return;
+                return true;
             }
         }
         const gilx_frame one = frame_in(layout, frame, reader->page + (frame - page));
         const uintptr_t end = frame + header;
         if (!add_area(thread, frame,
                       depth == 0 ? end_above(frame, end, chunk, limit) : end)) {
-            return;
+            return false;
         }
         frame = one.previous;
+    }
+    return true;
+}
+
+/* Find out where the frames of a thread lie, by following them from the innermost one.
+ * They may change meanwhile, so that this is no stack: only the addresses are used. */
+static void learn(gilx_stack_reader *reader, gilx_memory *memory, footprint *thread) {
+    const gilx_stack_layout *layout = &reader->layout;
+    uintptr_t frame;
+    if (!read_word(memory, thread->state, layout->state_frame, &frame)) {
+        return;
+    }
+    if (layout->cframe_frame >= 0) {
+        add_cframe(thread, frame);
+        if (!read_word(memory, frame, layout->cframe_frame, &frame)) {
+            return;
+        }
+    }
+    thread->learned = frame;
+    thread->full = false;
+    if (size_of(thread) > HALF / 2) {
+        thread->area_count = 0;
+    }
+    if (!add_frames(reader, memory, thread, frame)) {
+        thread->area_count = 0;
+        thread->full = !add_frames(reader, memory, thread, frame);
     }
 }
 
 /* ---- copies ----------------------------------------------------------------------- */
 
-/* Copy the GIL's words, the thread state and its stack, twice. Returns false if that is
- * not all there any more; what is not there is forgotten. */
-static bool copy_twice(gilx_stack_reader *reader, gilx_memory *memory,
-                       footprint *thread) {
+/* Copy the GIL's words, the thread state and its stack, twice. Returns how many bytes
+ * arrived. */
+static size_t copy_twice(gilx_stack_reader *reader, gilx_memory *memory,
+                         const footprint *thread) {
     const gilx_stack_layout *layout = &reader->layout;
     gilx_range *ranges = reader->ranges;
     int count = 0;
     ranges[count++] = (gilx_range){(uintptr_t)reader->words, sizeof(gilx_gil_struct)};
     reader->areas_start = sizeof(gilx_gil_struct);
-    int first_area = count;
     if (thread != NULL) {
         ranges[count++] = (gilx_range){thread->state + (uintptr_t)layout->state_frame,
                                        sizeof(uintptr_t)};
         for (int i = 0; i < thread->cframe_count; ++i) {
-            ranges[count++] =
-                (gilx_range){thread->cframes[i] + (uintptr_t)layout->cframe_frame,
-                             sizeof(uintptr_t)};
+            ranges[count++] = (gilx_range){
+                thread->cframes[i] + (uintptr_t)layout->cframe_frame, sizeof(uintptr_t)};
         }
         reader->areas_start += (size_t)(count - 1) * sizeof(uintptr_t);
-        first_area = count;
         size_t offset = reader->areas_start;
         for (int i = 0; i < thread->area_count; ++i) {
             const area *one = &thread->areas[i];
@@ -252,40 +286,10 @@ static bool copy_twice(gilx_stack_reader *reader, gilx_memory *memory,
     } else {
         reader->copy_size = reader->areas_start;
     }
-    reader->copy_ranges = count;
     for (int i = 0; i < count; ++i) {
         ranges[count + i] = ranges[i];
     }
-    const size_t arrived =
-        gilx_memory_copy(memory, ranges, 2 * count, reader->copies);
-    if (arrived == 2 * reader->copy_size) {
-        return true;
-    }
-    if (thread == NULL) {
-        return false;
-    }
-    /* Find the range that is gone. */
-    size_t before = 0;
-    int gone = 0;
-    while (gone < 2 * count && before + ranges[gone].size <= arrived) {
-        before += ranges[gone++].size;
-    }
-    gone %= count;
-    if (gone >= first_area) {
-        thread->areas[gone - first_area] = thread->areas[--thread->area_count];
-    } else if (gone > 1) {
-        thread->cframes[gone - 2] = thread->cframes[--thread->cframe_count];
-    } else {
-        *thread = (footprint){.state = 0};
-    }
-    return false;
-}
-
-/* Return the GIL's words in a copy, 0 or 1. */
-static gilx_gil_struct words_in(const gilx_stack_reader *reader, int copy) {
-    gilx_gil_struct words;
-    memcpy(&words, reader->copies + (size_t)copy * reader->copy_size, sizeof(words));
-    return words;
+    return gilx_memory_copy(memory, ranges, 2 * count, reader->copies);
 }
 
 /* Return where a copy has memory of this size, NULL if it has not. */
@@ -329,12 +333,13 @@ static void follow(const gilx_stack_reader *reader, const footprint *thread, int
             stack->end = TRUNCATED;
             return;
         }
-        const unsigned char *place = find_in_copy(reader, thread, copy, frame,
-                                                  (size_t)layout->locals, &hint);
+        const unsigned char *place =
+            may_be_frame(frame)
+                ? find_in_copy(reader, thread, copy, frame, (size_t)layout->locals, &hint)
+                : NULL;
         if (place == NULL) {
-            /* There may be no capacity for where the outer frames lie. */
             stack->end =
-                size_of(thread) > HALF / 2 && stack->count > 0 ? TRUNCATED : NOT_COPIED;
+                thread->full && stack->count >= LEAST_FRAMES ? TRUNCATED : NOT_COPIED;
             return;
         }
         const gilx_frame one = frame_in(layout, frame, place);
@@ -387,24 +392,22 @@ static int certain_from(const walk *first, const walk *second, bool *below) {
     if (!compare_depths(first, second, &deeper)) {
         return -1;
     }
-    /* Frames of the first that the second does not have, and the other way round. */
-    int changed = 0;
-    while (changed < first->count) {
-        const int other = changed + deeper;
-        if (other >= 0 && other < second->count &&
-            same_frame(&first->frames[changed], &second->frames[other],
-                       changed == 0 || other == 0)) {
-            break;
-        }
-        ++changed;
+    /* Frames that both have are the same up to the outer end: one further out that
+     * differs was left meanwhile, with all that it had called. */
+    const int in_both =
+        first->count < second->count - deeper ? first->count : second->count - deeper;
+    int changed = in_both; /* frames of the first that the second does not have, and */
+    while (changed > 0 && changed - 1 + deeper >= 0 &&
+           same_frame(&first->frames[changed - 1], &second->frames[changed - 1 + deeper],
+                      changed == 1 || changed - 1 + deeper == 0)) {
+        --changed;
     }
-    const int new = changed + deeper;
-    if (changed == first->count && first->end == AT_END) {
-        /* Not even the outermost frame is the same. */
-        return first->count <= 1 ? 0 : -1;
-    }
+    const int new = changed + deeper; /* the other way round */
     if (changed <= 1 || new <= 0) {
         return 0;
+    }
+    if (changed == in_both) { /* not even the outermost one is the same */
+        return -1;
     }
     *below = true;
     return changed - 1;
@@ -422,9 +425,28 @@ static uint64_t hash_of(const unsigned char *bytes, size_t size) {
     return hash;
 }
 
-/* Return how many bytes of a frame's variables and operands are compared. */
-static size_t content_size(const gilx_frame *frame) {
+/* Return how many bytes of a frame's variables and operands are to be compared. */
+static size_t most_content(const gilx_frame *frame) {
     return frame->owner == OWNED_BY_THREAD ? CONTENT : CONTENT_OF_GENERATOR;
+}
+
+/* Hash what the first copy has of the variables and operands of a stack's innermost
+ * frame. */
+static void hash_content(const gilx_stack_reader *reader, const footprint *thread,
+                         gilx_stack *stack) {
+    const gilx_frame *innermost = &stack->frames[0];
+    const uintptr_t start = innermost->address + (uintptr_t)reader->layout.locals;
+    int hint = 0;
+    /* Less of it may be there, at the end of a page or of the thread's own stack. */
+    for (size_t size = most_content(innermost); size >= sizeof(uintptr_t); size /= 2) {
+        const unsigned char *content =
+            find_in_copy(reader, thread, 0, start, size, &hint);
+        if (content != NULL) {
+            stack->content = hash_of(content, size);
+            stack->content_size = (int)size;
+            return;
+        }
+    }
 }
 
 /* Keep the frames of the first copy that run Python code, from one of them on. */
@@ -440,21 +462,14 @@ static void keep_frames(const gilx_stack_reader *reader, const footprint *thread
         }
     }
     if (stack->count == 0) {
-        stack->state = first->end == AT_END ? GILX_STACK_EMPTY : GILX_STACK_UNKNOWN;
-        return;
+        stack->state =
+            first->end == AT_END && !below ? GILX_STACK_EMPTY : GILX_STACK_UNKNOWN;
+    } else if (stack->frames[0].owner > OWNED_BY_GENERATOR) {
+        stack->count = 0;
+    } else {
+        stack->state = below ? GILX_STACK_BELOW : GILX_STACK_KNOWN;
+        hash_content(reader, thread, stack);
     }
-    const gilx_frame *innermost = &stack->frames[0];
-    if (innermost->owner > OWNED_BY_GENERATOR) {
-        stack->state = GILX_STACK_UNKNOWN;
-        return;
-    }
-    stack->state = below ? GILX_STACK_BELOW : GILX_STACK_KNOWN;
-    int hint = 0;
-    const size_t size = content_size(innermost);
-    const unsigned char *content =
-        find_in_copy(reader, thread, 0,
-                     innermost->address + (uintptr_t)reader->layout.locals, size, &hint);
-    stack->content = content == NULL ? 0 : hash_of(content, size);
 }
 
 /* ---- the two together ------------------------------------------------------------- */
@@ -464,33 +479,37 @@ static bool same_hold(const gilx_gil_struct *words, const gilx_stack *stack) {
            words->switches == stack->switches;
 }
 
-void gilx_stack_read(gilx_stack_reader *reader, gilx_memory *memory, gilx_stack *stack) {
-    stack->state = GILX_STACK_UNKNOWN;
-    stack->count = 0;
-    stack->complete = false;
-    stack->content = 0;
-    ++reader->reads;
+/* Note whether the GIL is held, and by which thread, as is known from now on. */
+static void note_hold(const gilx_gil_struct *words, gilx_stack *stack) {
+    stack->holder = words->holder;
+    stack->switches = words->switches;
+    stack->state = words->locked == 1 ? GILX_STACK_UNKNOWN : GILX_STACK_FREE;
+}
+
+/* Read a stack into *stack; its end_ns is left as it is. */
+static void read_stack(gilx_stack_reader *reader, gilx_memory *memory,
+                       gilx_stack *stack) {
     /* Most likely the holder is the last one. */
     uintptr_t state = gilx_gil_holder(&reader->holder);
-    bool known = false; /* whether it is known that the GIL was held, and by which thread */
     for (int i = 0; i < TRIES; ++i) {
         footprint *thread = state == 0 ? NULL : footprint_of(reader, state);
-        if (!known) {
+        if (i == 0) {
             stack->at_ns = gilx_now_ns();
         }
-        if (!copy_twice(reader, memory, thread)) {
-            continue;
+        const size_t arrived = copy_twice(reader, memory, thread);
+        gilx_gil_struct words;
+        if (arrived < sizeof(words)) {
+            /* Nothing can be copied at all, but the words can be read. */
+            words = (gilx_gil_struct){.locked = gilx_gil_locked(&reader->holder),
+                                      .holder = gilx_gil_holder(&reader->holder),
+                                      .switches = gilx_gil_switches(&reader->holder)};
+        } else {
+            memcpy(&words, reader->copies, sizeof(words));
         }
-        const gilx_gil_struct words = words_in(reader, 0);
-        if (!known) {
-            stack->holder = words.holder;
-            stack->switches = words.switches;
-            if (words.locked != 1) {
-                stack->state = GILX_STACK_FREE;
-                return;
-            }
-            known = true;
-        } else if (!same_hold(&words, stack)) {
+        if (i == 0) {
+            note_hold(&words, stack);
+        }
+        if (!same_hold(&words, stack) || arrived < sizeof(words)) {
             return;
         }
         if (words.holder != state) {
@@ -500,13 +519,16 @@ void gilx_stack_read(gilx_stack_reader *reader, gilx_memory *memory, gilx_stack 
         if (thread == NULL) {
             return;
         }
+        if (arrived < 2 * reader->copy_size) {
+            /* Something is not there any more, and likely other things near it. */
+            *thread = (footprint){.state = state, .used = reader->reads};
+            learn(reader, memory, thread);
+            continue;
+        }
         follow(reader, thread, 0, &reader->first);
         follow(reader, thread, 1, &reader->second);
         const walk_end end = reader->first.end, second_end = reader->second.end;
         if (end == NOT_COPIED || second_end == NOT_COPIED) {
-            if (thread->area_count == MOST_AREAS || size_of(thread) > HALF / 2) {
-                *thread = (footprint){.state = state, .used = reader->reads};
-            }
             learn(reader, memory, thread);
             continue;
         }
@@ -518,18 +540,34 @@ void gilx_stack_read(gilx_stack_reader *reader, gilx_memory *memory, gilx_stack 
         if (from >= 0) {
             keep_frames(reader, thread, from, below, stack);
         }
+        if (stack->count > 0 && !below &&
+            (size_t)stack->content_size < most_content(&stack->frames[0]) &&
+            thread->learned != reader->first.frames[0].address) {
+            /* More of its variables may be there: for the next time. */
+            learn(reader, memory, thread);
+        }
         return;
     }
+}
+
+void gilx_stack_read(gilx_stack_reader *reader, gilx_memory *memory, gilx_stack *stack) {
+    ++reader->reads;
+    stack->state = GILX_STACK_UNKNOWN;
+    stack->count = stack->content_size = 0;
+    stack->complete = false;
+    stack->content = 0;
+    read_stack(reader, memory, stack);
+    stack->end_ns = gilx_now_ns();
 }
 
 bool gilx_stack_stands(gilx_stack_reader *reader, gilx_memory *memory,
                        const gilx_stack *stack) {
     const gilx_stack_layout *layout = &reader->layout;
-    if (stack->count == 0 || stack->content == 0) {
+    if (stack->count == 0) {
         return false;
     }
     const gilx_frame *innermost = &stack->frames[0];
-    const size_t size = content_size(innermost), header = (size_t)layout->locals;
+    const size_t size = (size_t)stack->content_size, header = (size_t)layout->locals;
     const gilx_range ranges[] = {
         {(uintptr_t)reader->words, sizeof(gilx_gil_struct)},
         {innermost->address, header + size},
@@ -543,5 +581,5 @@ bool gilx_stack_stands(gilx_stack_reader *reader, gilx_memory *memory,
     copy += sizeof(words);
     const gilx_frame now = frame_in(layout, innermost->address, copy);
     return same_hold(&words, stack) && same_frame(&now, innermost, false) &&
-           hash_of(copy + header, size) == stack->content;
+           (size == 0 || hash_of(copy + header, size) == stack->content);
 }

@@ -25,10 +25,11 @@ typedef struct {
 } gilx_frame;
 
 typedef enum {
-    GILX_STACK_FREE,    /* no thread held the GIL */
-    GILX_STACK_KNOWN,   /* the innermost frame is known */
-    GILX_STACK_BELOW,   /* it is known which frame called the one that ran, directly or not */
-    GILX_STACK_EMPTY,   /* the thread that held the GIL ran no Python code */
+    GILX_STACK_FREE,  /* no thread held the GIL */
+    GILX_STACK_KNOWN, /* the innermost frame is known */
+    GILX_STACK_BELOW, /* it is known which frame called the one that ran, directly or not
+                       */
+    GILX_STACK_EMPTY, /* the thread that held the GIL ran no Python code */
     GILX_STACK_UNKNOWN, /* the stack changed too quickly, or could not be read */
 } gilx_stack_state;
 
@@ -36,9 +37,10 @@ typedef struct {
     gilx_stack_state state;
     uintptr_t holder;       /* thread state that held the GIL when it was first read */
     unsigned long switches; /* how often the GIL went to another thread state before */
-    int64_t at_ns;          /* when */
+    int64_t at_ns, end_ns;  /* just before and after it was read */
     bool complete;          /* whether the frames reach to the outer end of the stack */
-    uint64_t content;       /* hash of the innermost frame's variables and operands */
+    uint64_t content;       /* hash of the innermost frame's variables and operands, */
+    int content_size;       /* of so many bytes */
     int count;
     gilx_frame frames[GILX_MOST_FRAMES]; /* that run Python code; the innermost known one
                                             comes first */

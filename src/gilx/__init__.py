@@ -26,6 +26,7 @@ _NAMES = {
     "gilx.sampling.prediction": "Prediction PredictionRow predict",
     "gilx.sampling.probe": "probe",
     "gilx.sampling.release_costs": "ReleaseCosts release_costs",
+    "gilx.sampling.sites": "Site SiteSums",
     "gilx.sampling.timeline": "Lane Span Timeline",
     "gilx.sampling.usage": "FirstCall GilUsage ThreadShare",
     "gilx.sampling.watch": "Watch watch",

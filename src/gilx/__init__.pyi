@@ -27,6 +27,8 @@ from gilx.sampling.prediction import predict as predict
 from gilx.sampling.probe import probe as probe
 from gilx.sampling.release_costs import ReleaseCosts as ReleaseCosts
 from gilx.sampling.release_costs import release_costs as release_costs
+from gilx.sampling.sites import Site as Site
+from gilx.sampling.sites import SiteSums as SiteSums
 from gilx.sampling.timeline import Lane as Lane
 from gilx.sampling.timeline import Span as Span
 from gilx.sampling.timeline import Timeline as Timeline

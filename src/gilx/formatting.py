@@ -46,10 +46,14 @@ def between(low: float, high: float) -> str:
 
 def printable(text: str) -> str:
     """Return text on one line; what could make a terminal do things is escaped."""
-    return "".join(
-        char if char.isprintable() else ascii(char)[1:-1]
-        for char in " ".join(text.split())
-    )
+    return escaped(" ".join(text.split()))
+
+
+def escaped(text: str) -> str:
+    """Return text with escapes in place of what is not printable."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def one_line(error: BaseException) -> str:

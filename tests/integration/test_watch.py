@@ -141,7 +141,7 @@ def test_usages_of_two_halves_add_up_to_that_of_a_watch_of_both() -> None:
     assert total.wall <= whole.wall
     assert total.looks == parts[0].looks + parts[1].looks
     # The holds of both parts are among those of the whole.
-    assert total.longest_hold[0] <= whole.longest_hold[1]
+    assert total.longest_hold.low <= whole.longest_hold.high
     assert [share.native_id for share in total.by_thread[:1]] == [
         threading.get_native_id()
     ]
@@ -177,7 +177,8 @@ def test_a_known_rhythm(part: float) -> None:
             break
     else:
         pytest.fail(f"{truth} is not in the interval of any of five: {usage}")
-    assert usage.longest_hold[0] <= usage.longest_hold[1]
+    longest = usage.longest_hold
+    assert longest.low <= longest.value <= longest.high
     assert usage.by_thread[0].name == threading.current_thread().name
     assert usage.by_thread[0].native_id == threading.get_native_id()
 

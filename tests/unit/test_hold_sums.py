@@ -137,7 +137,7 @@ def made_up(draw: Random) -> gilx.GilUsage:
     ]
     usage = usage_of(
         made,
-        longest_hold=(draw.random(), 1 + draw.random()),
+        longest_hold=Estimate(1, draw.random(), 1 + draw.random()),
         held_stretch=draw.random(),
         by_thread=(ThreadShare("main", 1, held / (held + free)), *threads),
         cpu=draw.random(),
@@ -224,10 +224,11 @@ def test_short_usages_are_conclusive_together() -> None:
 
 
 def test_longest_figures_of_a_sum_are_the_longer_ones() -> None:
-    a = usage_of(sums(5, 5), longest_hold=(1.0, 3.0), held_stretch=2.0, lateness_max=0.1)
-    b = usage_of(sums(5, 5), longest_hold=(2.0, 2.5), held_stretch=1.0, lateness_max=0.2)
+    of_a, of_b = Estimate(1.5, 1.0, 3.0), Estimate(2.2, 2.0, 2.5)
+    a = usage_of(sums(5, 5), longest_hold=of_a, held_stretch=2.0, lateness_max=0.1)
+    b = usage_of(sums(5, 5), longest_hold=of_b, held_stretch=1.0, lateness_max=0.2)
     for total in (a + b, b + a):
-        assert total.longest_hold == (2.0, 3.0)
+        assert total.longest_hold == Estimate(2.2, 2.0, 3.0)
         assert (total.held_stretch, total.lateness_max) == (2.0, 0.2)
 
 

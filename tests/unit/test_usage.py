@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.concurrent_callers, needs_linux]
 USAGE = gilx.GilUsage(
     held=Estimate(0.04, 0.03, 0.05),
     locked=Estimate(0.5, 0.4, 0.6),
-    longest_hold=(4e-6, 1e-3),
+    longest_hold=Estimate(5e-4, 4e-6, 1e-3),
     hold_length=(1e-5, 1e-4),
     release_length=(1e-4, 1e-3),
     held_stretch=9e-4,
@@ -95,8 +95,9 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
             "locked by anyone: ",
             "thread worker: 46 %\n",
             "thread <Main>: 4.0 %\n",
+            "longest hold: 500 µs (4 µs to 1 ms)\n",
             "main thread, held of the time left by others: 4.0 % (3.0 % to 5.0 %)\n",
-            "main thread, longest hold: ",
+            "main thread, mean hold: ",
             "time: 22.5 ms, 20 ms of CPU",
         )
     ]
@@ -171,7 +172,7 @@ def usage(**changes: Any) -> gilx.GilUsage:
     """Return what a watch might have found, but for the changes."""
     found: dict[str, Any] = {
         "held": Estimate(0.25, 0.24, 0.26), "locked": Estimate(0.25, 0.24, 0.26),
-        "longest_hold": (0.0, 0.001), "hold_length": (0.0, 4.0),
+        "longest_hold": Estimate(0.0, 0.0, 0.001), "hold_length": (0.0, 4.0),
         "release_length": (0.0, 4.0), "held_stretch": 0.001, "by_thread": (),
         "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
         "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,

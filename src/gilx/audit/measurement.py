@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _PRECISION = 0.01  # of the hold fraction
 _PROBE = 0.25  # of the budget that goes into the hold fraction
-_UNKNOWN = (0.0, math.inf)
 
 
 def perform(
@@ -106,7 +105,8 @@ def _line(
             size=size,
             seconds=math.nan,
             held=Estimate.unknown(),
-            longest_hold=_UNKNOWN,
+            longest_hold=Estimate.unknown(),
+            where="",
             doubt="",
             scaling=(),
             error=one_line(error),
@@ -116,7 +116,8 @@ def _line(
         size=size,
         seconds=math.nan if usage is None else usage.wall / usage.repeats,
         held=Estimate.unknown() if usage is None else usage.held,
-        longest_hold=_UNKNOWN if usage is None else usage.longest_hold,
+        longest_hold=Estimate.unknown() if usage is None else usage.longest_hold,
+        where="" if usage is None else usage.main_line()[1],
         doubt=doubt,
         scaling=scaling,
     )

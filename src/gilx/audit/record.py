@@ -13,9 +13,10 @@ from gilx.system.environment import Environment  # noqa: TC001 - records are rea
 
 _HEAD = (
     *("call", "size", "time", "held", "longest hold"),
-    *("workers", "speedup", "ceiling", "of ceiling", "reading"),
+    *("where", "workers", "speedup", "ceiling", "of ceiling", "reading"),
 )
-_RIGHT = range(1, 9)
+_RIGHT = (1, 2, 3, 4, 6, 7, 8, 9)
+_LONGEST_PLACE = 32  # characters
 _WIDTH = 140
 
 
@@ -29,10 +30,13 @@ class Line:
     """Wall time of a call on one thread; not a number if there was none."""
     held: Estimate
     """Hold fraction of a call alone."""
-    longest_hold: tuple[float, float]
-    """Bounds of the longest hold."""
+    longest_hold: Estimate
+    """Longest hold, in seconds."""
+    where: str
+    """File, line and source text of the line that holds it for half of the held time or
+    more; empty if there is none, or it is not known."""
     doubt: str
-    """Why the three above are not known, or not to be trusted; empty if they are."""
+    """Why the figures above are not known, or not to be trusted; empty if they are."""
     scaling: tuple[ReportRow, ...]
     """One for each number of workers, without samples."""
     error: str = ""
@@ -45,7 +49,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Audit(Record, schema="gilx.audit"):
+class Audit(Record, schema="gilx.audit", version=2):
     """All lines, and where they were measured."""
 
     lines: tuple[Line, ...]
@@ -78,7 +82,7 @@ class Audit(Record, schema="gilx.audit"):
 
 def _rows(line: Line) -> list[tuple[str, ...]]:
     if line.error:
-        blank = ("-",) * 7
+        blank = ("-",) * 8
         return [(line.name, _size(line), *blank, f"failed: {line.error}")]
     first = (
         line.name,
@@ -86,6 +90,7 @@ def _rows(line: Line) -> list[tuple[str, ...]]:
         "-" if math.isnan(line.seconds) else duration(line.seconds),
         _held(line),
         _longest(line),
+        _where(line),
     )
     rows = []
     for number, scaling in enumerate(line.scaling):
@@ -114,7 +119,12 @@ def _held(line: Line) -> str:
 
 
 def _longest(line: Line) -> str:
-    low, high = line.longest_hold
-    if line.doubt or not math.isfinite(high):
+    known = line.longest_hold.known and not line.doubt
+    return duration(line.longest_hold.value) if known else "-"
+
+
+def _where(line: Line) -> str:
+    where = line.where
+    if line.doubt or not where:
         return "-"
-    return f"{duration(low)} to {duration(high)}"
+    return where if len(where) <= _LONGEST_PLACE else f"{where[: _LONGEST_PLACE - 3]}..."

@@ -34,7 +34,6 @@ from gilx.formatting import printable
 from gilx.rendering.timeline_chart import picture_of
 from gilx.rendering.timeline_page import document_of
 from gilx.sampling.probe import probe, probe_with_timeline
-from gilx.sampling.program_usage import usage_of_program
 from gilx.sampling.watch import watch
 
 if TYPE_CHECKING:
@@ -248,7 +247,7 @@ def _report(
     watching.stop()
     if not watching.ended:
         return  # in the child of a fork, which is not watched
-    usage = usage_of_program(watching, name)
+    usage = watching.usage_of_program(name)
     for save_one in _files(options, usage, watching.timeline, usage.sentence()):
         try:
             save_one()

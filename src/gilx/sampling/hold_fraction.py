@@ -53,6 +53,9 @@ class HoldSums:
         CPU time of the sampler.
     prompt : bool
         Whether Linux gave the sampler a busy CPU at once, in all of the watches.
+    stacks, stacks_squares : float
+        Length of the time slices in whose samples the stack of the thread that held the
+        GIL was to be read, and the sum of the squares of these lengths.
 
     """
 
@@ -71,6 +74,8 @@ class HoldSums:
     lateness: float
     cost: int
     prompt: bool
+    stacks: float
+    stacks_squares: float
 
     def __add__(self, other: HoldSums) -> HoldSums:
         sums = {
@@ -223,3 +228,18 @@ def hold_side(held: Estimate, limit: float) -> int:
         return 0
     error = 4 * _WATCH_ERROR * limit * (1 - limit)
     return int(held.low > limit + error) - int(held.high < limit - error)
+
+
+def agree(given: object, figure: object) -> bool:
+    """Return whether two figures are the same, but for rounding."""
+    return all(
+        math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+        or (math.isnan(one) and math.isnan(other))
+        for one, other in zip(_ends(given), _ends(figure), strict=True)
+    )
+
+
+def _ends(figure: Any) -> tuple[float, ...]:  # noqa: ANN401 - a figure of any kind
+    if isinstance(figure, Estimate):
+        return (figure.value, *figure.interval)
+    return figure if isinstance(figure, tuple) else (figure,)

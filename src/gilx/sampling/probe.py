@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from gilx.errors import (
     at_least,
     number_between,
 )
+from gilx.estimate import Estimate
 from gilx.sampling.usage import FirstCall
 from gilx.sampling.watch import COST, watch
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 # no longer than this can't be told from that.
 _TOO_SHORT = 1e-6
 _PILOT = 0.05  # seconds that a first guess takes, where the budget has them
+_TIMED = 1e-5  # seconds of calls that are timed one by one, for some 0.1 us each
 _LOOK_COST = 40e-6  # seconds of CPU, about
 _Z_SQUARED = 3.85  # of the normal distribution, at 95 %
 _LOOKS_IF_ALL_ALIKE = 4.0  # times 1 / precision
@@ -101,7 +104,7 @@ def probe(
             return _if_long_enough(replace(usage, is_first=True))
         first = FirstCall.of(usage)
     if repeat is not None:
-        usage, _ = _calls(fn, args, repeat, cost)
+        usage, _ = _calls(fn, args, repeat, cost, first.wall if first else 0.0)
         return replace(usage, first=first)
 
     if first is None:
@@ -130,9 +133,10 @@ def probe_warm(
         Seconds of the budget that are spent already.
 
     """
-    count = 1
+    count, each = 1, 0.0
     while True:
-        usage, _ = _calls(fn, args, count, cost)
+        usage, _ = _calls(fn, args, count, cost, each)
+        each = usage.wall / count
         spent += usage.wall
         pilot = min(_PILOT, budget / 10)
         if usage.wall >= pilot / 2 or spent >= budget / 2:
@@ -141,7 +145,7 @@ def probe_warm(
     seconds = _looks_needed(usage, precision) * usage.resolution
     calls = math.ceil(min(seconds, budget - spent) / usage.wall * count)
     if calls > count:
-        usage, _ = _calls(fn, args, calls, cost)
+        usage, _ = _calls(fn, args, calls, cost, each)
     return _if_long_enough(usage)
 
 
@@ -162,11 +166,13 @@ def _all_calls(
         result = fn(*args)
         looks = _Z_SQUARED * 0.25 / precision**2
         until = begin + min(budget, looks * _LOOK_COST / cost)
-        count = 1
-        while time.perf_counter() < until:
+        count, now = 1, time.perf_counter()
+        longest = now - begin
+        while now < until:
             result = fn(*args)
-            count += 1
-    return watching.usage_of_calls(count, result)
+            count, before, now = count + 1, now, time.perf_counter()
+            longest = max(longest, now - before)
+    return _within_calls(watching.usage_of_calls(count, result), longest)
 
 
 def probe_with_timeline(
@@ -179,7 +185,7 @@ def probe_with_timeline(
         if _is_all(usage, repeat, budget):
             return replace(usage, is_first=True), watching.timeline
         first = FirstCall.of(usage)
-    usage, watching = _calls(fn, (), repeat, COST)
+    usage, watching = _calls(fn, (), repeat, COST, first.wall if first else 0.0)
     return replace(usage, first=first), watching.timeline
 
 
@@ -189,14 +195,51 @@ def _is_all(first: GilUsage, repeat: int | None, budget: float) -> bool:
 
 
 def _calls(
-    fn: Callable[..., Any], args: tuple[Any, ...], count: int, cost: float
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    count: int,
+    cost: float,
+    each: float = 0.0,
 ) -> tuple[GilUsage, Watch]:
+    """Watch so many calls; each takes about so many seconds, or that is not known."""
     watching = watch(cost=cost)
-    result = None
+    result, longest = None, math.inf
     with _noting(watching), watching:
-        for _ in times(None, count):
-            result = fn(*args)
-    return watching.usage_of_calls(count, result), watching
+        if count > 1 and each >= _TIMED:
+            result, longest = _timed(fn, args, count)
+        else:
+            for _ in times(None, count):
+                result = fn(*args)
+    usage = watching.usage_of_calls(count, result)
+    return _within_calls(usage, longest), watching
+
+
+def _timed(
+    fn: Callable[..., Any], args: tuple[Any, ...], count: int
+) -> tuple[object, float]:
+    """Make calls; return what the last one returned, and the seconds of the longest."""
+    result, longest = None, 0.0
+    clock = time.perf_counter
+    before = clock()
+    for _ in times(None, count):
+        result = fn(*args)
+        after = clock()
+        longest = max(longest, after - before)
+        before = after
+    return result, longest
+
+
+def _within_calls(usage: GilUsage, longest: float) -> GilUsage:
+    """Return the usage of calls, of which none took longer than so many seconds.
+
+    No hold in compiled code is longer than a call. Python code, also that between two
+    calls, answers within the switch interval.
+    """
+    hold, most = usage.longest_hold, max(longest, sys.getswitchinterval())
+    if not hold.known or hold.high <= most:
+        return usage
+    value, low = min(hold.value, most), min(hold.low, most)
+    return replace(usage, longest_hold=Estimate(value, low, most))
 
 
 @contextmanager

@@ -11,7 +11,9 @@ from gilx.errors import ArgumentError, above_zero, at_least, number_between, sho
 from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.records import Record, render
-from gilx.sampling.hold_fraction import HoldSums  # noqa: TC001 - JSON is read by annotations
+from gilx.sampling.hold_fraction import HoldSums, agree
+from gilx.sampling.longest_hold import longer
+from gilx.sampling.sites import Site, lines_of, main_line, sum_of_sites
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from gilx.sampling.prediction import Prediction
 
 _ALL = 0.995  # a share that is said to be all
+_MOST_LINES = 5  # that are shown; the record has all of them
+_WIDTH = 80  # characters of a row for a line
+_MUCH_BELOW = 0.01  # of the time
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
@@ -66,14 +71,14 @@ class FirstCall:
 
 
 @dataclass(frozen=True)
-class GilUsage(Record, schema="gilx.usage"):
+class GilUsage(Record, schema="gilx.usage", version=2):
     """Usage of the GIL while something ran: which threads held it, and for how long.
 
     Times are in seconds. Shares are from 0 to 1, or unknown.
 
     Usages add up: ``a + b`` is the usage of both watches together, as if one watch had
-    seen both. Figures and intervals follow from the samples of both; the bounds of
-    `longest_hold`, `held_stretch` and `lateness_max` are the larger ones; `first` is that
+    seen both. Figures and intervals follow from the samples of both; `longest_hold`,
+    `held_stretch` and `lateness_max` are the larger ones; `first` is that
     of `a`, `result` is that of `b`, and `where` is empty. Usages from different backends
     do not add up, nor do those of a program and of something else: that is an
     `ArgumentError`.
@@ -85,9 +90,10 @@ class GilUsage(Record, schema="gilx.usage"):
         which the calling thread held it.
     locked : Estimate
         Of the wall time: the share during which any thread held it.
-    longest_hold : (float, float)
-        Bounds: some hold of the calling thread lasted at least that long, and none
-        longer than that.
+    longest_hold : Estimate
+        The longest time for which a request for the GIL would have gone unanswered by the
+        calling thread; of a program, by any thread. Python code answers within the switch
+        interval, C code when it returns to Python or releases the GIL.
     hold_length, release_length : (float, float)
         Bounds, at 95 %, of the mean length of a hold of the calling thread, and of the
         time between two, from how often a hold ended while the sampler was reading. That
@@ -125,6 +131,11 @@ class GilUsage(Record, schema="gilx.usage"):
         Where in the call it was held, if that was in one place.
     doubt : str
         Why nothing can be concluded; empty if something can.
+    sites : tuple of Site
+        Places in the program that held the GIL, of all threads, the one of the largest
+        share first.
+    sites_missing : str
+        Reason that no stacks were read, so that there are no sites; empty if they were.
     first : FirstCall, optional
         The first call, which warmed up and is in none of the other figures; None if
         there was no such call, or it is these figures.
@@ -141,7 +152,7 @@ class GilUsage(Record, schema="gilx.usage"):
 
     held: Estimate
     locked: Estimate
-    longest_hold: tuple[float, float]
+    longest_hold: Estimate
     hold_length: tuple[float, float]
     release_length: tuple[float, float]
     held_stretch: float
@@ -161,6 +172,8 @@ class GilUsage(Record, schema="gilx.usage"):
     sums: HoldSums = field(repr=False)
     where: str = ""
     doubt: str = ""
+    sites: tuple[Site, ...] = ()
+    sites_missing: str = ""
     first: FirstCall | None = None
     is_first: bool = False
     program: str = ""
@@ -183,10 +196,16 @@ class GilUsage(Record, schema="gilx.usage"):
             )
         for name, figure in self.sums.figures().items():
             given = getattr(self, name)
-            if not _agree(given, figure):
+            if not agree(given, figure):
                 raise ArgumentError(
                     f"{where}.{name}: expected {shown(figure)}, as its sums have it, got"
                     f" {shown(given)}"
+                )
+        for number, site in enumerate(self.sites):
+            if not site.agrees(self.sums):
+                raise ArgumentError(
+                    f"{where}.sites[{number}]: expected shares as its sums have them, and"
+                    f" none above 1, got {shown(site)}"
                 )
 
     def __add__(self, other: GilUsage) -> GilUsage:
@@ -203,11 +222,10 @@ class GilUsage(Record, schema="gilx.usage"):
                 f" {self.backend!r} and {other.backend!r}"
             )
         sums = self.sums + other.sums
-        shortest, longest = zip(self.longest_hold, other.longest_hold, strict=True)
         return replace(
             self,
             **sums.figures(),
-            longest_hold=(max(shortest), max(longest)),
+            longest_hold=longer(self.longest_hold, other.longest_hold),
             held_stretch=max(self.held_stretch, other.held_stretch),
             by_thread=_threads_of(self, other),
             cpu=self.cpu + other.cpu,
@@ -220,6 +238,8 @@ class GilUsage(Record, schema="gilx.usage"):
                 or _reason_beyond_samples(other)
                 or (sums.reason_of_program if self.program else sums.reason)
             ),
+            sites=sum_of_sites(self.sites, other.sites, sums),
+            sites_missing=self.sites_missing and other.sites_missing,
             is_first=False,
             result=other.result,
         )
@@ -250,8 +270,45 @@ class GilUsage(Record, schema="gilx.usage"):
             raise ArgumentError("level: expected above 0 and below 1, got 1")
         return Estimate(self.sums.own.value, *self.sums.bounds(level))
 
+    def lines(self) -> tuple[Site, ...]:
+        """Return the sites joined line by line, the line of the largest share first."""
+        return lines_of(self.sites, self.sums)
+
+    def main_line(self) -> tuple[str, str]:
+        """Return what part of the held time one line has, and that line.
+
+        Of a call, these are holds of the calling thread; of a program, those of all
+        threads. The part is ``nearly all`` or ``most``; both are empty if no line has
+        that much, or if there are too few samples.
+        """
+        thread = "" if self.program or not self.by_thread else self.by_thread[0].name
+        return main_line(self.lines(), thread)
+
     def __str__(self) -> str:
-        return "\n".join([self.sentence(), *(f"  {a}: {b}" for a, b in self._details())])
+        rows = (f"  {name}: {words}" for name, words in self._details())
+        return "\n".join([self.sentence(), *self._lines_shown(), *rows])
+
+    def _lines_shown(self) -> list[str]:
+        lines = self.lines()
+        first, rest = lines[:_MOST_LINES], lines[_MOST_LINES:]
+        shares = [percent(line.held.value) for line in first]
+        width = max(map(len, shares), default=0)
+        rows = []
+        for share, line in zip(shares, first, strict=True):
+            row = f"  {share:>{width}}  {line.place} {line.name}".rstrip()
+            row += f"  {line.text}" * bool(line.text)
+            rows.append(row if len(row) <= _WIDTH else f"{row[: _WIDTH - 3]}...")
+        if rest:
+            held = sum(line.held.value for line in rest)
+            lines_, hold = ("line", "holds") if len(rest) == 1 else ("lines", "hold")
+            rows.append(f"  {len(rest)} more {lines_} {hold} {percent(held)}")
+        below = sum(line.below for line in lines)
+        if below > _MUCH_BELOW:
+            rows.append(
+                f"  for {percent(below)} of the time, a line that one of these called may"
+                " have held it instead"
+            )
+        return rows
 
     def sentence(self) -> str:
         """Return the finding in one sentence of plain words."""
@@ -265,16 +322,23 @@ class GilUsage(Record, schema="gilx.usage"):
         each = self.wall / self.repeats
         held = self.held.value
         if held >= _ALL:
-            return f"holds the GIL for all of its time, {duration(each)}"
+            return f"holds the GIL for all of its time, {duration(each)}{self._place()}"
         if held <= 1 - _ALL:
             return f"releases the GIL for all of its time, {duration(each)}"
         if held > 0.5:
-            return f"holds the GIL for {percent(held)} of its time, {duration(each)}"
+            return (
+                f"holds the GIL for {percent(held)} of its time,"
+                f" {duration(each)}{self._place()}"
+            )
         where = f" {self.where}" if self.where else ""
         return (
             f"releases the GIL for {percent(1 - held)} of its time; the rest,"
-            f" about {duration(held * each)}{where}, is held"
+            f" about {duration(held * each)}{where}, is held{self._place()}"
         )
+
+    def _place(self) -> str:
+        part, line = self.main_line()
+        return f", {part} of it in {line}" if part else ""
 
     def _sentence_of_program(self) -> str:
         locked = self.locked.value
@@ -287,7 +351,8 @@ class GilUsage(Record, schema="gilx.usage"):
         most = _by_share(self)[0]
         return (
             f"{self.program} holds the GIL for {share} of its time,"
-            f" {duration(self.wall)}; the thread that holds it most is {most.name},"
+            f" {duration(self.wall)}{self._place()}; the thread that holds it most is"
+            f" {most.name},"
             f" for {percent(most.held)}"
         )
 
@@ -315,6 +380,7 @@ class GilUsage(Record, schema="gilx.usage"):
             return [
                 self._locked_row(),
                 *threads,
+                self._longest_row(),
                 ("main thread, held of the time left by others", held),
                 *((f"main thread, {name}", words) for name, words in self._lengths()),
                 *self._last_rows(),
@@ -322,6 +388,7 @@ class GilUsage(Record, schema="gilx.usage"):
         return [
             ("held", held),
             self._locked_row(),
+            self._longest_row(),
             *self._lengths(),
             *threads,
             *(
@@ -334,10 +401,11 @@ class GilUsage(Record, schema="gilx.usage"):
     def _locked_row(self) -> tuple[str, str]:
         return "locked by anyone", self.locked.text(percent)
 
+    def _longest_row(self) -> tuple[str, str]:
+        return "longest hold", self.longest_hold.text(duration)
+
     def _lengths(self) -> list[tuple[str, str]]:
-        longest = self.longest_hold
         return [
-            ("longest hold", f"{duration(longest[0])} to {duration(longest[1])}"),
             ("mean hold", self._length(self.hold_length)),
             ("mean release", self._length(self.release_length)),
             ("held at every look for", duration(self.held_stretch)),
@@ -362,6 +430,10 @@ class GilUsage(Record, schema="gilx.usage"):
                     f" average, {percent(self.unknown)} of the time unknown,"
                     f" cost {percent(self.cost)} of a CPU ({self.backend})"
                 ),
+            ),
+            *(
+                [("lines", f"unknown, since {self.sites_missing}")]
+                * bool(self.sites_missing)
             ),
         ]
 
@@ -458,22 +530,13 @@ class GilUsage(Record, schema="gilx.usage"):
             f"<tr><th>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>"
             for a, b in self._details()
         )
-        return f"<p>{html.escape(self.sentence())}</p><table>{rows}</table>"
-
-
-def _agree(given: object, figure: object) -> bool:
-    """Return whether two figures are the same, but for rounding."""
-    return all(
-        math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-        or (math.isnan(one) and math.isnan(other))
-        for one, other in zip(_ends(given), _ends(figure), strict=True)
-    )
-
-
-def _ends(figure: Any) -> tuple[float, ...]:  # noqa: ANN401 - a figure of any kind
-    if isinstance(figure, Estimate):
-        return (figure.value, *figure.interval)
-    return figure if isinstance(figure, tuple) else (figure,)
+        lines = "".join(
+            f"<tr><td>{html.escape(row.strip())}</td></tr>" for row in self._lines_shown()
+        )
+        return (
+            f"<p>{html.escape(self.sentence())}</p><table>{lines}</table>"
+            f"<table>{rows}</table>"
+        )
 
 
 def in_order(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
@@ -12,9 +13,14 @@ from typing import TYPE_CHECKING
 
 from gilx._compat import all_threads
 from gilx.errors import ArgumentError, number_between
+from gilx.estimate import Estimate
 from gilx.formatting import printable
 from gilx.sampling.hold_fraction import HoldSums
+from gilx.sampling.known_stacks import reason_against_stacks
+from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold
 from gilx.sampling.ratio_interval import Ratio
+from gilx.sampling.sites import FoundSite, sites_of
+from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
 from gilx.sampling.usage import GilUsage, ThreadShare, in_order
 from gilx.system.environment import usable_cpus
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gilx.sampling._sampler import Sampler, Totals
+    from gilx.sampling.sites import Site
     from gilx.sampling.timeline import Look
 
 # The share of one CPU that the sampler takes if nothing else is said.
@@ -114,6 +121,9 @@ class Watch:
         self._timeline: Timeline | None = None
         self._stopped: Sampler | None = None  # until its samples are asked for
         self._samples: list[Look] = []
+        self._sites_missing = ""  # reason that no stacks are read
+        self._found: list[FoundSite] = []
+        self._stretches: list[tuple[int, int, int]] = []
         self._process = os.getpid()
         self._stopping = threading.RLock()
 
@@ -122,16 +132,24 @@ class Watch:
             raise RuntimeError("a watch can be entered once only")
         from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
+        self._backend, _ = _sampler.backend()
+        self._sites_missing = (
+            "a reference watch reads no stacks"
+            if self._reference
+            else reason_against_stacks()
+        )
         sampler = _sampler.Sampler(
             self._cost,
             reference=self._reference,
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
+            **({} if self._sites_missing else {"stacks": True}),
         )
-        self._backend, _ = _sampler.backend()
         self._names = _Names()
         self._process = os.getpid()
         self._cpu = time.process_time()
+        self._switch_interval = sys.getswitchinterval()
+        self._began = time.time()
         sampler.start()
         self._sampler = sampler
         _running.add(self)
@@ -169,6 +187,9 @@ class Watch:
             (name, tid, held, waited)
             for name, (tid, held, waited) in zip(names, threads, strict=True)
         ]
+        if not self._sites_missing:
+            self._found = [FoundSite(*one) for one in sampler.sites()]
+            self._stretches = sampler.longest_holds()
         self._totals = totals
         self._figures = self._summary(totals)
 
@@ -190,9 +211,8 @@ class Watch:
         if self._figures is None:
             raise self._nothing_yet("usage")
         if self._usage is None:
-            self._usage = replace(
-                self._figures, where=place_of_hold(self._looks(), self._totals)
-            )
+            where = place_of_hold(self._looks(), self._totals)
+            self._usage = replace(self._figures, where=where, sites=self._sites())
         return self._usage
 
     def usage_of_calls(self, count: int, result: object = None) -> GilUsage:
@@ -208,8 +228,35 @@ class Watch:
         """
         if self._figures is None:
             raise self._nothing_yet("usage")
-        usage = self.usage if count == 1 else self._figures
-        return replace(usage, repeats=count, result=result)
+        if count == 1:
+            return replace(self.usage, result=result)
+        sites = self._sites()
+        return replace(self._figures, repeats=count, result=result, sites=sites)
+
+    def usage_of_program(self, name: str) -> GilUsage:
+        """Return the usage as that of a program that began and ended with the watch.
+
+        Its text leads with all threads, and its longest hold is that of any thread. It is
+        not inconclusive if the main thread's share cannot be determined because other
+        threads held the GIL all the time.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        usage = self.usage
+        longest = usage.longest_hold
+        for place in range(1, len(self._threads)):
+            longest = longer(longest, self._longest_hold_of(place))
+        return replace(
+            usage,
+            program=printable(name),
+            doubt=usage.sums.reason_of_program,
+            where="",
+            longest_hold=longest,
+        )
 
     @property
     def timeline(self) -> Timeline:
@@ -246,10 +293,19 @@ class Watch:
 
     def _summary(self, totals: Totals) -> GilUsage:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
-        sums = _sums(totals)
+        sums = _sums(totals, stacks=not self._sites_missing)
+        figures = sums.figures()
+        holds = HoldBounds(
+            least=totals.hold_min_ns / 1e9,
+            most=totals.hold_max_ns / 1e9,
+            stretch=totals.stretch_ns / 1e9,
+            mean=figures["hold_length"],
+            samples=totals.wakes,
+            share=sums.own.x / max(1.0, sums.counted),
+        )
         return GilUsage(
-            **sums.figures(),
-            longest_hold=(totals.hold_min_ns / 1e9, totals.hold_max_ns / 1e9),
+            **figures,
+            longest_hold=self._longest_hold(WATCHED, holds, figures["resolution"]),
             held_stretch=totals.stretch_ns / 1e9,
             by_thread=self._shares(totals),
             cpu=max(0.0, cpu),
@@ -258,7 +314,47 @@ class Watch:
             backend=self._backend,
             sums=sums,
             doubt=sums.reason,
+            sites_missing=self._sites_missing,
         )
+
+    def _sites(self) -> tuple[Site, ...]:
+        """Return the sites with their source texts."""
+        assert self._figures is not None
+        names = [name for name, _, _, _ in self._threads]
+        sources = SourceTexts(self._began)
+        return sites_of(self._found, self._figures.sums, names.__getitem__, sources)
+
+    def _longest_hold(self, place: int, holds: HoldBounds, resolution: float) -> Estimate:
+        stretches = None
+        if not self._sites_missing:
+            stretches = [(low, high) for at, low, high in self._stretches if at == place]
+        return longest_hold(holds, stretches, self._switch_interval, resolution)
+
+    def _longest_hold_of(self, place: int) -> Estimate:
+        """Return the longest hold of a thread of which the words' bounds were not kept.
+
+        It is unknown if no sample found the thread holding, or stacks were not read.
+        """
+        assert self._figures is not None
+        if self._sites_missing or self._threads[place][2] <= 0:
+            return Estimate.unknown()
+        stretch, wall = 0, self._totals.end_ns - self._totals.begin_ns
+        begin: int | None = None
+        for at, late, held, _ in self._looks():
+            if late or (place, MOST_SHARE) not in held:
+                begin = None
+            else:
+                begin = at if begin is None else begin
+                stretch = max(stretch, at - begin)
+        holds = HoldBounds(
+            least=0.0,
+            most=wall / 1e9,
+            stretch=stretch / 1e9,
+            mean=(0.0, wall / 1e9),
+            samples=self._totals.wakes,
+            share=0.0,
+        )
+        return self._longest_hold(place, holds, self._figures.resolution)
 
     def _shares(self, totals: Totals) -> tuple[ThreadShare, ...]:
         """Return each thread's share: the watched one, and the others that used the GIL.
@@ -277,8 +373,8 @@ class Watch:
         return in_order(shares)
 
 
-def _sums(totals: Totals) -> HoldSums:
-    """Return the sums of one watch."""
+def _sums(totals: Totals, *, stacks: bool) -> HoldSums:
+    """Return the sums of one watch, which read stacks or not."""
     own = Ratio(
         *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
         *(totals.own_yy, totals.own_dxx, totals.own_dxy, totals.own_dyy),
@@ -303,6 +399,8 @@ def _sums(totals: Totals) -> HoldSums:
         lateness=totals.lateness,
         cost=totals.cost_ns,
         prompt=bool(totals.short_turns),
+        stacks=totals.stacks_counted if stacks else 0.0,
+        stacks_squares=totals.stacks_squares if stacks else 0.0,
     )
 
 

@@ -47,9 +47,9 @@ class ReleaseEvidence:
         return 0.0 if self.usage is None else self.usage.wall / self.usage.repeats
 
     @property
-    def longest_hold(self) -> tuple[float, float]:
-        """Bounds of the longest hold."""
-        return (0.0, 0.0) if self.usage is None else self.usage.longest_hold
+    def longest_hold(self) -> Estimate:
+        """Longest hold, in seconds; unknown without a usage."""
+        return Estimate.unknown() if self.usage is None else self.usage.longest_hold
 
     @property
     def where(self) -> str:
@@ -81,7 +81,7 @@ class ScalingEvidence:
 
 
 @dataclass(frozen=True)
-class Verdict(Record, schema="gilx.verdict"):
+class Verdict(Record, schema="gilx.verdict", version=2):
     """What a check found."""
 
     outcome: Outcome

@@ -72,7 +72,7 @@ def test_probe_finds_the_share_that_a_known_rhythm_held(hold: int, release: int)
     assert usage.repeats == 1
     assert usage.first is not None
     longest = usage.longest_hold
-    assert (longest[1] >= 0.3) == (release == 0)
+    assert (longest.high >= 0.3) == (release == 0)
 
 
 @needs_watch

@@ -1,0 +1,136 @@
+"""Longest time for which a request for the GIL would have gone unanswered.
+
+A thread that wants the GIL asks for it after the switch interval. Python code answers at
+once, C code when it returns to Python or releases the GIL. So the longest hold is that of
+the longest call into C, or the switch interval if Python code ran for that long.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gilx.estimate import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_RARE = 0.05  # probability of what is not taken to have happened by chance
+_NONE = Estimate(0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class HoldBounds:
+    """What the GIL's words alone show of a thread's holds. Times are in seconds.
+
+    Attributes
+    ----------
+    least, most : float
+        Some hold was at least that long, and none was longer.
+    stretch : float
+        The longest time in which every read found the thread holding.
+    mean : (float, float)
+        Bounds, at 95 %, of the mean length of a hold.
+    samples : int
+        Number of samples.
+    share : float
+        Share of the time that the thread held the GIL.
+
+    """
+
+    least: float
+    most: float
+    stretch: float
+    mean: tuple[float, float]
+    samples: int
+    share: float
+
+    def by_chance(self, length: float, resolution: float) -> bool:
+        """Return whether a stretch of that length may well be several shorter holds.
+
+        That needs holds that are known to end more often than once in such a time, and
+        samples that find them by chance, one after another.
+        """
+        if self.mean[1] >= length:
+            return False
+        in_a_row = length / resolution
+        return self.samples * math.pow(self.share, in_a_row) >= _RARE
+
+
+def longest_hold(
+    holds: HoldBounds,
+    stretches: Sequence[tuple[int, int]] | None,
+    switch_interval: float,
+    resolution: float,
+) -> Estimate:
+    """Return the longest time for which a request would have gone unanswered, in seconds.
+
+    Parameters
+    ----------
+    holds : HoldBounds
+        What the words show of one thread.
+    stretches : sequence of (int, int), optional
+        Bounds, in nanoseconds, of the thread's longest stretches within one call, the
+        longest first; None if stacks were not read.
+    switch_interval : float
+        The switch interval, in seconds.
+    resolution : float
+        Mean time between samples, in seconds.
+
+    """
+    # Without stacks, any hold may have been one call.
+    limit = math.inf if stretches is None else switch_interval
+    call = stretch_length(stretches or ())
+    if not call.known or holds.by_chance(call.high, resolution):
+        limit = max(limit, call.high) if call.known else limit
+        call = _NONE
+    code = _between_calls(holds, min(limit, holds.most), resolution)
+    longest = longer(call, code)
+    low = min(holds.most, max(min(limit, holds.least), longest.low))
+    high = min(holds.most, longest.high)
+    return Estimate(min(max(longest.value, low), high), low, high)
+
+
+def _between_calls(holds: HoldBounds, most: float, resolution: float) -> Estimate:
+    """Return the longest hold of at most that length, as far as the words show it."""
+    if holds.stretch >= most and not holds.by_chance(holds.stretch, resolution):
+        return Estimate(most, most, most)
+    low = min(most, holds.least)
+    shortest, longest = holds.mean
+    if shortest > 0 and longest < most:  # the longest one is as long as the mean at least
+        return Estimate(math.sqrt(shortest * longest), max(low, shortest), most)
+    if holds.stretch <= 0:
+        return Estimate(low, low, most)
+    return Estimate((min(most, holds.stretch) + most) / 2, low, most)
+
+
+def stretch_length(stretches: Sequence[tuple[int, int]]) -> Estimate:
+    """Return the length, in seconds, of the longest of several stretches.
+
+    Each stretch is known by its bounds, between which its length is equally likely
+    anywhere. The k that may be the longest one are taken to be as long, so that the
+    largest of k lengths is sought: it lies 1 / (k + 1) below its upper bound on average,
+    and so far above the lower bound if the ends are seen by samples (as in the problem
+    of estimating a maximum from k draws without replacement).
+
+    Parameters
+    ----------
+    stretches : sequence of (int, int)
+        Bounds in nanoseconds, the longest first; (0, 0): there is none.
+
+    """
+    if not stretches or stretches[0][1] <= 0:
+        return Estimate.unknown()
+    low, high = stretches[0]
+    alike = sum(longest >= low for _, longest in stretches)
+    return Estimate(low + (high - low) / (alike + 1), low, high).times(1e-9)
+
+
+def longer(one: Estimate, other: Estimate) -> Estimate:
+    """Return the larger of two lengths, as far as they are known."""
+    if not (one.known and other.known):
+        return one if one.known else other
+    return Estimate(
+        max(one.value, other.value), max(one.low, other.low), max(one.high, other.high)
+    )

@@ -1,0 +1,333 @@
+"""Lines of Python code that hold the GIL, as a watch reports them."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from gilx.estimate import Estimate
+from gilx.formatting import escaped, printable
+from gilx.sampling.hold_fraction import agree
+from gilx.sampling.longest_hold import longer, stretch_length
+from gilx.sampling.ratio_interval import Ratio, interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gilx.sampling.hold_fraction import HoldSums
+    from gilx.sampling.source_text import SourceTexts
+
+Kind = Literal["line", "no Python code", "unknown", "other lines"]
+
+
+class FoundSite(NamedTuple):
+    """A site as the sampler returns it, see `gilx.sampling._sampler.Sampler.sites`."""
+
+    kind: int
+    function: str
+    file: str
+    first_line: int
+    line: int
+    end_line: int
+    column: int
+    end_column: int
+    place: int
+    held: float
+    squares: float
+    steps: float
+    below: float
+    samples: int
+    hold_low: int
+    hold_high: int
+
+
+_KINDS: tuple[Kind, ...] = ("line", "no Python code", "unknown", "other lines")
+_NAMES: dict[Kind, str] = {
+    "no Python code": "a thread without Python code",
+    "unknown": "unknown",
+    "other lines": "other lines (the tables were full)",
+}
+_NEARLY_ALL, _MOST = 0.8, 0.5  # of what is held, by one line
+_FEWEST = 10  # samples of a line that is named as the main one
+_LONGEST_NAME = 40  # characters
+_LONGEST_TEXT = 80
+
+
+@dataclass(frozen=True)
+class SiteSums:
+    """Sums over the samples of one site: they add up. Lengths are in nanoseconds.
+
+    Attributes
+    ----------
+    held : float
+        Length of the time slices whose samples found the GIL held there.
+    squares : float
+        Sum of the squares of these lengths.
+    steps : float
+        The part of `squares` that is of samples in which the site began or ended to be
+        the one that holds.
+    below : float
+        The part of `held` in which a line that the site called may have held instead.
+
+    """
+
+    held: float
+    squares: float
+    steps: float
+    below: float
+
+    def __add__(self, other: SiteSums) -> SiteSums:
+        return SiteSums(
+            *(
+                getattr(self, each.name) + getattr(other, each.name)
+                for each in fields(self)
+            )
+        )
+
+    def share(self, watch: HoldSums) -> Estimate:
+        """Return the share of the time of a watch, with its interval at 95 %."""
+        whole, squares = watch.stacks, watch.stacks_squares
+        ratio = Ratio(
+            *(self.held, whole, self.squares, self.squares),
+            *(squares, self.steps, 0.0, 0.0),
+        )
+        return Estimate(
+            ratio.value, *interval(ratio, watch.unknown_share, prompt=watch.prompt)
+        )
+
+    def valid(self, watch: HoldSums) -> bool:
+        """Return whether they may be sums of a watch."""
+        numbers = (self.held, self.squares, self.steps, self.below)
+        return (
+            all(0 <= number < math.inf for number in numbers)
+            and self.below <= self.held <= watch.stacks
+        )
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place in a Python program that held the GIL.
+
+    A place is an expression or statement: one line has several if it makes several
+    calls. Samples without such a place are sites, too; their `kind` says why.
+    """
+
+    function: str
+    """Qualified name; empty if there is none."""
+    file: str
+    """File name as the code has it; empty if there is none."""
+    line: int
+    """Number of the line; 0 if it is not known."""
+    text: str
+    """Source text of the expression or statement, cut after 80 characters and, if it has
+    several lines, after the first one; empty if the source was not there or was
+    changed."""
+    thread: str
+    """Name of the only thread that held the GIL there; empty if several did."""
+    held: Estimate
+    """Share of the watched time."""
+    longest_hold: Estimate
+    """Seconds of the longest hold within one call there; unknown if no call was seen
+    twice."""
+    samples: int
+    """Number of samples that found the GIL held there."""
+    below: float
+    """Share of the watched time, part of `held`, in which it was held there or in a line
+    that was called from there: the stack changed while it was read."""
+    library: str
+    """File of the extension module whose function is called there; empty if it is not
+    known or Python code is called."""
+    kind: Kind
+    """``line``; ``no Python code`` for threads without a Python frame, ``unknown`` if the
+    stack could not be read, or ``other lines`` if the sampler's tables were full."""
+    first_line: int
+    """Line at which the function begins."""
+    end_line: int
+    """Line at which the expression or statement ends."""
+    column: int
+    """Where it begins in its line, in bytes of UTF-8 from 0; -1 if that is not known."""
+    end_column: int
+    """Where it ends; -1 if that is not known."""
+    sums: SiteSums = field(repr=False)
+    """Sums over the samples, from which the shares follow."""
+
+    @property
+    def place(self) -> str:
+        """File and line, the file as short as people know it."""
+        if self.kind != "line":
+            return _NAMES[self.kind]
+        return f"{short_path(self.file)}:{self.line}" if self.line else self.file
+
+    @property
+    def label(self) -> str:
+        """File, line and source text."""
+        return f"{self.place} `{self.text}`" if self.text else self.place
+
+    @property
+    def name(self) -> str:
+        """The function's name without what it is defined in."""
+        name = self.function.rpartition("<locals>.")[2]
+        return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+
+    def of(self, watch: HoldSums) -> Site:
+        """Return the site with the shares of a watch that has these sums."""
+        held = self.sums.share(watch)
+        below = self.sums.below / watch.stacks if watch.stacks > 0 else 0.0
+        return replace(self, held=held, below=below)
+
+    def agrees(self, watch: HoldSums) -> bool:
+        """Return whether the shares are those that follow from the sums."""
+        if not self.sums.valid(watch):
+            return False
+        site = self.of(watch)
+        return agree(self.held, site.held) and agree(self.below, site.below)
+
+
+def short_path(file: str) -> str:
+    """Return a file's name relative to the working directory, or its last two parts."""
+    path = PurePath(file)
+    if not path.is_absolute():
+        return file
+    try:
+        return str(path.relative_to(os.getcwd()))
+    except (ValueError, OSError):  # it is elsewhere, or the directory was removed
+        return str(PurePath(*path.parts[-2:]))
+
+
+def sites_of(
+    found: Iterable[FoundSite],
+    watch: HoldSums,
+    name_of: Callable[[int], str],
+    sources: SourceTexts,
+) -> tuple[Site, ...]:
+    """Return the sites of a watch, that of the largest share first.
+
+    Parameters
+    ----------
+    found : iterable of FoundSite
+        What the sampler found.
+    watch : HoldSums
+        The sums of the watch.
+    name_of : callable
+        Name of the thread at a place in `gilx.sampling._sampler.Sampler.threads`.
+    sources : SourceTexts
+        Source texts at the end of the watch.
+
+    """
+    sites = []
+    for one in found:
+        position = one.line, one.end_line, one.column, one.end_column
+        text = sources.expression(one.file, *position)
+        sites.append(
+            Site(
+                function=escaped(one.function),
+                file=escaped(one.file),
+                line=one.line,
+                text=one_line(text),
+                thread=name_of(one.place) if one.place >= 0 else "",
+                held=Estimate.unknown(),
+                longest_hold=stretch_length([(one.hold_low, one.hold_high)]),
+                samples=one.samples,
+                below=0.0,
+                library=escaped(sources.library(text, one.file)),
+                kind=_KINDS[one.kind],
+                first_line=one.first_line,
+                end_line=one.end_line,
+                column=one.column,
+                end_column=one.end_column,
+                sums=SiteSums(one.held, one.squares, one.steps, one.below),
+            ).of(watch)
+        )
+    return by_share(sites)
+
+
+def by_share(sites: Iterable[Site]) -> tuple[Site, ...]:
+    """Return sites in the order of their shares, the largest first."""
+    return tuple(sorted(sites, key=lambda site: (-site.sums.held, _key(site))))
+
+
+def _key(site: Site) -> tuple[object, ...]:
+    position = site.line, site.end_line, site.column, site.end_column
+    return site.kind, site.file, site.function, site.first_line, *position
+
+
+def sum_of_sites(
+    left: Iterable[Site], right: Iterable[Site], watch: HoldSums
+) -> tuple[Site, ...]:
+    """Return the sites of two watches, whose sums together are those of `watch`."""
+    sites = {_key(site): site for site in left}
+    for site in right:
+        key = _key(site)
+        sites[key] = _joined(sites[key], site) if key in sites else site
+    return by_share(site.of(watch) for site in sites.values())
+
+
+def _joined(one: Site, other: Site) -> Site:
+    return replace(
+        one,
+        text=one.text or other.text,
+        library=one.library or other.library,
+        thread=one.thread if one.thread == other.thread else "",
+        longest_hold=longer(one.longest_hold, other.longest_hold),
+        samples=one.samples + other.samples,
+        sums=one.sums + other.sums,
+    )
+
+
+def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
+    """Return sites joined line by line, the line of the largest share first.
+
+    The text of a line is that of the site that holds most of its share, or the longest
+    one if no site holds more than half.
+    """
+    lines: dict[tuple[object, ...], list[Site]] = {}
+    for site in sites:
+        key = site.kind, site.file, site.function, site.line
+        lines.setdefault(key, []).append(site)
+    joined = []
+    for each in lines.values():
+        line = reduce(_joined, each)
+        main = max(each, key=lambda site: site.sums.held)
+        if main.sums.held <= _MOST * line.sums.held:
+            main = max(each, key=lambda site: len(site.text))
+        joined.append(replace(line, text=main.text, library=main.library).of(watch))
+    return by_share(joined)
+
+
+def main_line(lines: Sequence[Site], thread: str = "") -> tuple[str, str]:
+    """Return what part of the held time one line has, in words, and that line.
+
+    Parameters
+    ----------
+    lines : sequence of Site
+        Lines, as `lines_of` returns them.
+    thread : str
+        Name of the thread whose holds count; all threads' if it is empty.
+
+    Returns
+    -------
+    (str, str)
+        ``nearly all`` or ``most``, and the line with its text; empty if no line has that
+        much.
+
+    """
+    if thread:
+        lines = [line for line in lines if line.thread in (thread, "")]
+    first = next(iter(lines), None)
+    if first is None or first.kind != "line" or first.samples < _FEWEST:
+        return "", ""
+    if thread and first.thread != thread:  # other threads held there, too
+        return "", ""
+    share = first.sums.held / sum(line.sums.held for line in lines)
+    part = "nearly all" if share >= _NEARLY_ALL else "most" if share >= _MOST else ""
+    return (part, first.label) if part else ("", "")
+
+
+def one_line(text: str) -> str:
+    """Return source text as one line of at most 80 characters that can be printed."""
+    text = printable(text)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."

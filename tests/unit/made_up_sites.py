@@ -1,0 +1,49 @@
+"""Made-up sites, as a sampler finds them, and usages that have them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gilx.sampling.sites import FoundSite, sites_of
+from gilx.sampling.source_text import SourceTexts
+from tests.unit.hold_sums import SLICE, sums, usage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilx import GilUsage
+
+__all__ = ["THREADS", "found", "usage_with"]
+
+THREADS = ["main", "worker"]
+
+
+def found(samples: int, **changes: Any) -> FoundSite:
+    """Return a site that so many samples found holding, but for changes."""
+    made: dict[str, Any] = {
+        "kind": 0, "function": "extract", "file": "/nowhere/features.py",
+        "first_line": 40, "line": 41, "end_line": 41, "column": 4, "end_column": 16,
+        "place": 0, "held": float(samples * SLICE), "squares": float(samples * SLICE**2),
+        "steps": 2.0 * SLICE**2, "below": 0.0, "samples": samples,
+        "hold_low": 0, "hold_high": 0,
+    }  # fmt: skip
+    return FoundSite(**(made | changes))
+
+
+def usage_with(
+    *sites: FoundSite,
+    held: int = 400,
+    free: int = 600,
+    texts: dict[int, str] | None = None,
+    **changes: Any,
+) -> GilUsage:
+    """Return the usage of a watch that found these sites, with texts by their lines."""
+
+    class Texts(SourceTexts):
+        expression: Callable[..., str] = staticmethod(
+            lambda _file, line, *_: (texts or {}).get(line, "")
+        )
+
+    made = sums(held, free)
+    listed = sites_of(sites, made, THREADS.__getitem__, Texts(0.0))
+    return usage_of(made, sites=listed, **changes)

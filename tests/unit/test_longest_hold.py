@@ -1,0 +1,107 @@
+"""Longest holds, from bounds that a watch may have found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from gilx.estimate import Estimate
+from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold, stretch_length
+
+pytestmark = pytest.mark.any_python
+
+SWITCH = 5e-3
+RESOLUTION = 1e-3
+# A second during which the thread held the GIL, as far as anyone saw.
+ALWAYS = HoldBounds(
+    least=4e-6, most=1.0, stretch=0.999, mean=(0.02, 1.0), samples=1000, share=1.0
+)
+
+
+def longest(
+    holds: HoldBounds, stretches: list[tuple[int, int]] | None = None
+) -> Estimate:
+    return longest_hold(holds, stretches, SWITCH, RESOLUTION)
+
+
+def ms(*lengths: float) -> list[tuple[int, int]]:
+    """Return stretches whose bounds are a sample apart."""
+    return [(int(1e6 * (x - 0.5)), int(1e6 * (x + 0.5))) for x in lengths]
+
+
+def test_python_loop_answers_within_the_switch_interval() -> None:
+    found = longest(ALWAYS, [])
+    assert found == Estimate(SWITCH, SWITCH, SWITCH)
+
+
+def test_calls_between_python_code_are_as_long_as_their_stretches() -> None:
+    found = longest(ALWAYS, ms(*[35.0] * 16))
+    assert found.value == pytest.approx(0.0345, abs=1e-3)
+    assert found.low <= 0.035 <= found.high
+
+
+def test_long_call_of_a_thread_counts_beside_shorter_ones() -> None:
+    found = longest(ALWAYS, ms(200.0, 35.0, 35.0))
+    assert found.value == pytest.approx(0.2)
+    assert found.interval == pytest.approx((0.1995, 0.2005))
+
+
+def test_calls_shorter_than_the_switch_interval_do_not_hide_python_code() -> None:
+    assert longest(ALWAYS, ms(2.0, 1.0)) == Estimate(SWITCH, SWITCH, SWITCH)
+
+
+def test_no_hold_is_longer_than_the_time_between_reads_without_it() -> None:
+    holds = HoldBounds(3e-6, 9e-4, 6e-4, (1.8e-5, 2.3e-5), samples=9000, share=0.5)
+    found = longest(holds, [])
+    assert found.low >= 1.8e-5
+    assert found.low <= found.value <= found.high == 9e-4
+    assert found.value == pytest.approx(2e-5, rel=0.1)
+    assert longest(replace(holds, most=2e-3), ms(35.0)).high == 2e-3
+
+
+def test_short_holds_that_samples_found_by_chance_are_not_one_long_hold() -> None:
+    # A rhythm of 20 us within one call, of 10 s: some samples in a row found it held.
+    holds = HoldBounds(3e-6, 1.2e-2, 1.1e-2, (1.8e-5, 2.3e-5), samples=9000, share=0.5)
+    found = longest(holds, ms(11.0))
+    assert found.low == 1.8e-5
+    assert found.value == pytest.approx(2e-5, rel=0.1)
+    assert found.high == pytest.approx(0.0115)
+    # 40 of them in a row are no chance.
+    sure = longest(replace(holds, most=0.05, stretch=0.04), ms(40.0))
+    assert sure.value == pytest.approx(0.04)
+
+
+def test_bounds_of_the_words_are_all_that_is_known_without_stacks() -> None:
+    found = longest(replace(ALWAYS, least=0.1))
+    assert (found.low, found.high) == (0.1, 1.0)
+    assert found.low < found.value < found.high
+
+
+def test_thread_that_no_read_found_holding_has_the_lowest_value() -> None:
+    holds = HoldBounds(0.0, 1.1e-3, 0.0, (0.0, 1.0), samples=1000, share=0.0)
+    assert longest(holds, []) == Estimate(0.0, 0.0, 1.1e-3)
+
+
+def test_bounds_of_many_stretches_alike_exceed_the_longest_one() -> None:
+    alone, many = stretch_length(ms(35.0)), stretch_length(ms(*[35.0] * 9))
+    assert alone.value == pytest.approx(0.035)
+    assert alone.interval == pytest.approx((0.0345, 0.0355))
+    assert many.value == pytest.approx(0.0346)
+    assert many.interval == alone.interval
+    # Those that ended before the first one's lower bound are shorter.
+    assert stretch_length(ms(35.0, 20.0)) == alone
+
+
+def test_no_stretch_is_unknown() -> None:
+    assert not stretch_length([]).known
+    assert not stretch_length([(0, 0)]).known
+    assert longer(Estimate.unknown(), Estimate(1, 1, 1)) == Estimate(1, 1, 1)
+    assert longer(Estimate(1, 1, 1), Estimate.unknown()) == Estimate(1, 1, 1)
+    assert math.isnan(longer(Estimate.unknown(), Estimate.unknown()).value)
+
+
+def test_longer_takes_each_end_by_itself() -> None:
+    one, other = Estimate(2, 1, 5), Estimate(3, 0, 4)
+    assert longer(one, other) == longer(other, one) == Estimate(3, 1, 5)

@@ -1,0 +1,250 @@
+"""Lines that hold the GIL: shares, sums, JSON and words."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import reduce
+from operator import add
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import gilx
+from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
+from gilx.sampling.sites import short_path
+from tests.unit.hold_sums import SLICE, sums, usage_of
+from tests.unit.made_up_sites import found, usage_with
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.any_python, pytest.mark.concurrent_callers]
+
+TEXTS = {41: "row.tolist()", 50: "json.loads(line)"}
+
+
+def test_sites_are_sorted_by_their_shares() -> None:
+    usage = usage_with(found(20, line=50, end_line=50), found(380))
+    assert [site.line for site in usage.sites] == [41, 50]
+    assert [site.held.value for site in usage.sites] == [0.38, 0.02]
+    for site in usage.sites:
+        assert 0 < site.held.low < site.held.value < site.held.high < 1
+
+
+def test_longest_hold_of_a_site_is_between_its_bounds() -> None:
+    usage = usage_with(
+        found(380, hold_low=34_000_000, hold_high=36_000_000), found(2, line=50)
+    )
+    first, second = usage.sites
+    assert first.longest_hold.value == pytest.approx(0.035)
+    assert first.longest_hold.interval == pytest.approx((0.034, 0.036))
+    assert not second.longest_hold.known
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        (1, "a thread without Python code"),
+        (2, "unknown"),
+        (3, "other lines (the tables were full)"),
+    ],
+)
+def test_holds_without_a_line_are_sites_with_plain_names(kind: int, place: str) -> None:
+    nowhere = {"function": "", "file": "", "first_line": 0, "line": 0, "end_line": 0}
+    usage = usage_with(
+        found(400, kind=kind, **nowhere, column=-1, end_column=-1, place=-1)
+    )
+    (site,) = usage.sites
+    assert (site.function, site.thread, site.place) == ("", "", place)
+    assert f"\n  40 %  {place}\n" in str(usage)
+    assert usage.main_line() == ("", "")
+
+
+def test_site_knows_the_only_thread_that_held_there() -> None:
+    usage = usage_with(found(10, place=1), found(5, line=7, place=-1))
+    assert [site.thread for site in usage.sites] == ["worker", ""]
+
+
+def test_names_and_files_are_kept_but_for_what_is_not_printable() -> None:
+    usage = usage_with(found(10, function="f\x1b[31m\udcff", file="/a  b/\u202ec.py"))
+    (site,) = usage.sites
+    assert site.function == r"f\x1b[31m\udcff"
+    assert site.file == r"/a  b/\u202ec.py"
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+def test_text_is_one_line_of_at_most_80_characters() -> None:
+    texts = {41: "f(\t'" + "x" * 100 + "')"}
+    (site,) = usage_with(found(10), texts=texts).sites
+    assert site.text == "f( 'xxxxx" + "x" * 68 + "..."
+    assert len(site.text) == 80
+
+
+def test_sites_in_json_and_back() -> None:
+    usage = usage_with(
+        found(380, below=3e6, hold_low=1, hold_high=9), found(20, line=50), texts=TEXTS
+    )
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"held": Estimate(0.5, 0.4, 0.6)},
+        {"below": 0.9},
+        {"sums": gilx.SiteSums(2000.0 * SLICE, 1.0, 1.0, 0.0)},
+        {"sums": gilx.SiteSums(380.0 * SLICE, -1.0, 1.0, 0.0)},
+    ],
+)
+def test_site_whose_shares_contradict_its_sums_is_refused(change: Any) -> None:
+    usage = usage_with(found(380))
+    wrong = replace(usage, sites=(replace(usage.sites[0], **change),))
+    with pytest.raises(ArgumentError, match=r"text\.sites\[0\]: expected shares as"):
+        gilx.GilUsage.from_json(wrong.to_json())
+
+
+# ---- sums ---------------------------------------------------------------------------------
+
+
+def test_sites_of_a_sum_are_those_of_one_watch_with_all_samples() -> None:
+    parts = [
+        usage_with(found(30), found(5, line=50), held=35, free=65, texts=TEXTS),
+        usage_with(found(10, place=1), held=10, free=190),
+    ]
+    total = reduce(add, parts)
+    whole = usage_with(
+        found(40, steps=4.0 * SLICE**2, place=-1),
+        found(5, line=50),
+        held=45,
+        free=255,
+        texts=TEXTS,
+    )
+    assert total.sites == whole.sites
+    assert total.sites[0].held.value == pytest.approx(40 / 300)
+
+
+def test_the_longer_hold_of_a_site_stays_in_a_sum() -> None:
+    short, long = (
+        usage_with(found(10, hold_low=low, hold_high=low + 2)) for low in (8, 80)
+    )
+    for total in (short + long, long + short):
+        assert total.sites[0].longest_hold == long.sites[0].longest_hold
+
+
+def test_calls_on_one_line_are_sites_of_their_own() -> None:
+    usage = usage_with(found(10), found(5, column=20, end_column=30))
+    assert len((usage + usage).sites) == len(usage.sites) == 2
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_addition_of_sites_is_associative(seed: int) -> None:
+    draw = Random(seed)
+
+    def drawn() -> gilx.GilUsage:
+        sites = [
+            found(draw.randrange(1, 50), line=line, place=draw.randrange(-1, 2))
+            for line in draw.sample(range(41, 47), 3)
+        ]
+        return usage_with(*sites)
+
+    a, b, c = drawn(), drawn(), drawn()
+    assert ((a + b) + c).sites == (a + (b + c)).sites
+
+
+def test_reason_for_no_sites_stays_in_a_sum_only_if_both_have_it() -> None:
+    without = usage_of(sums(40, 60), sites_missing="of reasons")
+    assert (without + without).sites_missing == "of reasons"
+    total = without + usage_with(found(10))
+    assert total.sites_missing == ""
+    assert len(total.sites) == 1
+
+
+# ---- words --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (380, ", nearly all of it in nowhere/features.py:41 `row.tolist()`\n"),
+        (250, ", most of it in nowhere/features.py:41 `row.tolist()`\n"),
+        (180, "is held\n"),
+    ],
+)
+def test_sentence_names_the_line_that_holds_most(samples: int, words: str) -> None:
+    rest = (380 - samples) // 2
+    others = [found(rest, line=line) for line in (50, 51)] if rest else []
+    usage = usage_with(found(samples), *others, texts=TEXTS)
+    assert words in f"{usage.sentence()}\n"
+
+
+def test_sentence_names_no_line_by_a_few_samples() -> None:
+    assert usage_with(found(9), held=9, free=991).main_line() == ("", "")
+    assert usage_with(found(10), held=10, free=990).main_line()[0] == "nearly all"
+
+
+def test_sentence_of_a_call_counts_the_calling_thread_alone() -> None:
+    usage = usage_with(found(100), found(300, place=1, line=50), texts=TEXTS)
+    assert usage.main_line() == ("nearly all", "nowhere/features.py:41 `row.tolist()`")
+    program = replace(usage, program="script.py")
+    assert program.main_line() == ("most", "nowhere/features.py:50 `json.loads(line)`")
+    assert "22.5" not in program.sentence()
+    assert ", 1 s, most of it in nowhere/features.py:50" in program.sentence()
+    both = usage_with(found(100, place=-1), texts=TEXTS)
+    assert both.main_line() == ("", "")
+
+
+def test_text_shows_five_lines_and_the_sum_of_the_rest() -> None:
+    sites = [found(50 - n, line=41 + n, end_line=41 + n) for n in range(8)]
+    rows = str(usage_with(*sites, texts={41: "f(" + "x" * 90 + ")"})).splitlines()
+    assert rows[1] == "  5.0 %  nowhere/features.py:41 extract  f(" + "x" * 34 + "..."
+    assert len(rows[1]) == 80
+    assert rows[5] == "  4.6 %  nowhere/features.py:45 extract"
+    assert rows[6] == "  3 more lines hold 13 %"
+    assert rows[7].startswith("  held: ")
+    rows = str(usage_with(*sites[:6])).splitlines()
+    assert rows[6] == "  1 more line holds 4.5 %"
+
+
+def test_text_of_a_line_with_several_sites_is_that_of_the_main_one() -> None:
+    loop = [found(n, line=9, column=n, end_column=99) for n in (10, 11, 12)]
+    texts = {9: "x += i * i"}
+    assert "  3.3 %  nowhere/features.py:9 extract  x += i * i\n" in str(
+        usage_with(*loop, texts=texts)
+    )
+
+
+def test_share_of_lines_that_may_be_below_is_stated_above_one_percent() -> None:
+    words = "a line that one of these called may have held it instead"
+    assert words not in str(usage_with(found(380, below=9.0 * SLICE)))
+    assert f"  for 2.0 % of the time, {words}\n" in str(
+        usage_with(found(380, below=20.0 * SLICE))
+    )
+
+
+def test_reason_for_no_sites_is_said() -> None:
+    usage = usage_of(sums(40, 60), sites_missing="a reference watch reads no stacks")
+    assert str(usage).endswith(
+        "\n  lines: unknown, since a reference watch reads no stacks"
+    )
+
+
+def test_html_has_the_lines() -> None:
+    page = usage_with(found(380), texts={41: "a < b"})._repr_html_()
+    assert "<td>38 %  nowhere/features.py:41 extract  a &lt; b</td>" in page
+
+
+def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "getcwd", lambda: str(tmp_path))
+    assert short_path(f"{tmp_path}/src/features.py") == "src/features.py"
+    assert short_path("/usr/lib/python3/json/decoder.py") == "json/decoder.py"
+    assert short_path("/x.py") == "/x.py"
+    assert short_path("<string>") == "<string>"
+
+    def gone() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "getcwd", gone)
+    assert short_path(f"{tmp_path}/src/features.py") == "src/features.py"

@@ -1,0 +1,187 @@
+"""Source texts by the positions that code objects have, and files of extension modules."""
+
+from __future__ import annotations
+
+import linecache
+import math
+import os
+import sys
+import time
+import types
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gilx.sampling.source_text import SourceTexts
+
+pytestmark = pytest.mark.any_python
+
+SOURCE = """\
+def f(row):
+    höhe = "😀"; return row.tolist(höhe)
+    return max(
+        row,
+    )
+"""
+
+
+def later() -> float:
+    return time.time() + 60
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "features.py"
+    path.write_text(SOURCE, "utf-8")
+    return str(path)
+
+
+def positions(source: str, name: str) -> list[tuple[int, int, int, int]]:
+    """Return the positions of the instructions of a function."""
+    names: dict[str, Any] = {}
+    exec(source, names)
+    return [
+        (line, end_line, column, end_column)
+        for line, end_line, column, end_column in names[name].__code__.co_positions()
+        if None not in (line, end_line, column, end_column)
+    ]
+
+
+def test_columns_are_bytes_of_utf_8(file: str) -> None:
+    texts = {
+        SourceTexts(later()).expression(file, *one) for one in positions(SOURCE, "f")
+    }
+    assert "row.tolist(höhe)" in texts
+    assert '"😀"' in texts
+
+
+def test_of_several_lines_the_first_is_shown(file: str) -> None:
+    assert SourceTexts(later()).expression(file, 3, 5, 11, 5) == "max("
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        (0, 0, -1, -1),
+        (2, 2, -1, -1),
+        (2, 2, 4, 400),
+        (2, 2, 9, 9),
+        (99, 99, 0, 1),
+        (2, 2, 4, 6),  # between the two bytes of a character
+    ],
+)
+def test_position_that_the_source_does_not_have_has_no_text(
+    file: str, position: tuple[int, int, int, int]
+) -> None:
+    assert SourceTexts(later()).expression(file, *position) == ""
+
+
+def test_file_that_was_changed_since_the_begin_has_no_text(file: str) -> None:
+    begin = os.stat(file).st_mtime
+    assert SourceTexts(begin).expression(file, 1, 1, 0, 10) == "def f(row)"
+    assert SourceTexts(begin - 1).expression(file, 1, 1, 0, 10) == ""
+    # What was read of it before is not taken for what it is now.
+    Path(file).write_text("x = 1   # a\n")
+    assert SourceTexts(later()).expression(file, 1, 1, 0, 5) == "x = 1"
+
+
+def test_other_encodings_are_read_as_the_file_declares(tmp_path: Path) -> None:
+    path = tmp_path / "old.py"
+    path.write_bytes("# coding: latin-1\nf('ä', g(1))\n".encode("latin-1"))
+    assert SourceTexts(later()).expression(str(path), 2, 2, 8, 12) == "g(1)"
+    path.write_bytes(b"f('\xe4')\n")
+    assert SourceTexts(later()).expression(str(path), 1, 1, 0, 6) == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["/nowhere/at/all.py", "<string>", "<stdin>", "", "\0", "\udcff", "."]
+)
+def test_what_is_not_a_source_file_has_no_text(name: str) -> None:
+    assert SourceTexts(later()).expression(name, 1, 1, 0, 1) == ""
+
+
+@pytest.mark.thread_unsafe(reason="one thread reads the pipe")
+def test_pipe_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.py"
+    os.mkfifo(path)
+    assert SourceTexts(later()).expression(str(path), 1, 1, 0, 1) == ""
+
+
+def test_source_that_only_the_line_cache_has_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cell = "<ipython-input-1>"
+    entry = (9, None, ["f(x)\n"], cell)
+    monkeypatch.setitem(linecache.cache, cell, entry)
+    assert SourceTexts(later()).expression(cell, 1, 1, 0, 4) == "f(x)"
+
+
+# ---- extension modules --------------------------------------------------------------------
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    made = types.ModuleType("made_up_features")
+    made.__file__ = "/nowhere/features.py"
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    return made
+
+
+def library(module: types.ModuleType, text: str) -> str:
+    assert isinstance(module.__file__, str)
+    return SourceTexts(0.0).library(text, module.__file__)
+
+
+def test_call_of_an_extension_module_has_its_file(module: Any) -> None:
+    from gilx import ckernels
+
+    module.spin, module.ckernels, module.Counter = (
+        ckernels.spin,
+        ckernels,
+        ckernels.Counter,
+    )
+    module.counter = ckernels.Counter(0, 3)
+    for text in (
+        "spin(1, 2)",
+        "ckernels.spin(1)",
+        "Counter(3)",
+        "Counter.take(c)",
+        "counter.take()",
+    ):
+        assert library(module, text) == ckernels.__file__, text
+
+
+class Hostile:
+    """Object that complains of every look at it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+class HostileModule(types.ModuleType):
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
+def test_other_calls_have_none_and_run_no_code(module: Any) -> None:
+    module.hostile, module.package = Hostile(), HostileModule("package")
+    module.python = later
+    module.sqrt, module.zlib = math.sqrt, zlib
+    for text in (
+        "python()",
+        "hostile.method()",
+        "hostile()",
+        "package.sub.f()",
+        "row.tolist()",
+        "sorted(x)",
+        "f(x)(y)",
+        "x + y",
+        "",
+        "a.b",
+        "(a)()",
+        "None.f()",
+    ):
+        assert library(module, text) == "", text
+    assert SourceTexts(0.0).library("sqrt(2)", "/nowhere/else.py") == ""
