@@ -419,7 +419,11 @@ def pages(session: nox.Session) -> None:
 def asan(session: nox.Session) -> None:
     """Run the tests of compiled code under AddressSanitizer and UBSan."""
     session.install("cmake", "ninja")
-    options = ["-DGILX_SANITIZE=address,undefined", "-DGILX_PLACEMENTS=1000000"]
+    options = [
+        "-DGILX_SANITIZE=address,undefined",
+        "-DGILX_PLACEMENTS=1000000",
+        "-DGILX_SAMPLES=1000",
+    ]
     c_tests(session, "c", "-O1 -fno-omit-frame-pointer", *options)
     wheel = build_wheel(session, GILX_WERROR="1", GILX_SANITIZE="address,undefined")
     session.install(f"{wheel}[test]")
@@ -467,7 +471,14 @@ def valgrind(session: nox.Session) -> None:
     if shutil.which("valgrind") is None:
         session.skip("no valgrind here")
     session.install("cmake", "ninja")
-    known = ROOT / "csrc/tests/valgrind.supp"
+    known = empty_folder(session, "suppressions")
+    known.parent.mkdir(parents=True, exist_ok=True)
+    text = (ROOT / "csrc/tests/valgrind.supp").read_text("utf-8")
+    most = 256  # as GILX_MOST_RANGES
+    known.write_text(
+        "".join(text.replace("vector[0]", f"vector[{number}]") for number in range(most)),
+        "utf-8",
+    )
     launcher = f"valgrind -q --error-exitcode=1 --leak-check=full --suppressions={known}"
     c_tests(session, "valgrind", "-O1", launcher=launcher)
 

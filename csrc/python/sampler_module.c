@@ -6,6 +6,7 @@
 #include <string.h>
 #include <structmember.h>
 
+#include "../sampler/line_table.h"
 #include "../sampler/sampler.h"
 #include "../sampler/linux_threads.h"
 #include "integer_argument.h"
@@ -125,44 +126,44 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
 /* ---- totals ----------------------------------------------------------------------- */
 
 /* Fields of the result, from the C struct: name, how it is made, what it is. */
-#define TOTALS(INTEGER, REAL)                                                        \
-    INTEGER(begin_ns, begin_ns, "begin, on the monotonic clock")                     \
-    INTEGER(end_ns, end_ns, "end")                                                   \
-    INTEGER(wakes, wakes, "looks")                                                   \
-    INTEGER(reads, reads, "reads, in all looks together")                            \
-    INTEGER(late, late, "looks that came too late to be believed")                   \
-    REAL(counted, counted, "length of all slices with a look")                       \
-    REAL(unknown, unknown, "of that, where the look was late")                       \
-    REAL(unidentified, unidentified, "held by threads that were not identified")     \
-    REAL(own_x, own.x, "held by the watched thread")                                 \
-    REAL(own_y, own.y, "not held by others")                                         \
-    REAL(own_xx, own.xx, "squares and products of these, slice by slice")            \
-    REAL(own_xy, own.xy, "")                                                         \
-    REAL(own_yy, own.yy, "")                                                         \
-    REAL(own_dxx, own.dxx, "the same of the steps from slice to slice")              \
-    REAL(own_dxy, own.dxy, "")                                                       \
-    REAL(own_dyy, own.dyy, "")                                                       \
-    REAL(locked_x, locked.x, "held by anyone")                                       \
-    REAL(locked_y, locked.y, "known time")                                           \
-    REAL(locked_xx, locked.xx, "squares and products of these, slice by slice")      \
-    REAL(locked_xy, locked.xy, "")                                                   \
-    REAL(locked_yy, locked.yy, "")                                                   \
-    REAL(locked_dxx, locked.dxx, "the same of the steps from slice to slice")        \
-    REAL(locked_dxy, locked.dxy, "")                                                 \
-    REAL(locked_dyy, locked.dyy, "")                                                 \
-    REAL(lateness, lateness, "sum over all wakes")                                   \
-    INTEGER(lateness_max_ns, lateness_max_ns, "the worst")                           \
-    INTEGER(cost_ns, cost_ns, "CPU time of the sampler")                             \
-    INTEGER(slice_ns, slice_ns, "length of a slice, at the end")                     \
-    INTEGER(switches, switches, "from holder to holder")                             \
-    INTEGER(hold_min_ns, hold_min_ns, "some hold was at least that long")            \
-    INTEGER(hold_max_ns, hold_max_ns, "and none was longer")                         \
-    INTEGER(stretch_ns, stretch_ns, "longest time in which each read found it held") \
-    INTEGER(seen_ns, seen_ns, "length of looks in which the watched could run")      \
-    INTEGER(let_go, let_go, "ends of holds that were seen in that time")             \
-    REAL(stacks_counted, stacks_counted, "sum of the weights of all samples of stacks")  \
-    REAL(stacks_squares, stacks_squares, "and of their squares")                     \
-    INTEGER(slack, slack, "whether it is woken without timer slack")                 \
+#define TOTALS(INTEGER, REAL)                                                           \
+    INTEGER(begin_ns, begin_ns, "begin, on the monotonic clock")                        \
+    INTEGER(end_ns, end_ns, "end")                                                      \
+    INTEGER(wakes, wakes, "looks")                                                      \
+    INTEGER(reads, reads, "reads, in all looks together")                               \
+    INTEGER(late, late, "looks that came too late to be believed")                      \
+    REAL(counted, counted, "length of all slices with a look")                          \
+    REAL(unknown, unknown, "of that, where the look was late")                          \
+    REAL(unidentified, unidentified, "held by threads that were not identified")        \
+    REAL(own_x, own.x, "held by the watched thread")                                    \
+    REAL(own_y, own.y, "not held by others")                                            \
+    REAL(own_xx, own.xx, "squares and products of these, slice by slice")               \
+    REAL(own_xy, own.xy, "")                                                            \
+    REAL(own_yy, own.yy, "")                                                            \
+    REAL(own_dxx, own.dxx, "the same of the steps from slice to slice")                 \
+    REAL(own_dxy, own.dxy, "")                                                          \
+    REAL(own_dyy, own.dyy, "")                                                          \
+    REAL(locked_x, locked.x, "held by anyone")                                          \
+    REAL(locked_y, locked.y, "known time")                                              \
+    REAL(locked_xx, locked.xx, "squares and products of these, slice by slice")         \
+    REAL(locked_xy, locked.xy, "")                                                      \
+    REAL(locked_yy, locked.yy, "")                                                      \
+    REAL(locked_dxx, locked.dxx, "the same of the steps from slice to slice")           \
+    REAL(locked_dxy, locked.dxy, "")                                                    \
+    REAL(locked_dyy, locked.dyy, "")                                                    \
+    REAL(lateness, lateness, "sum over all wakes")                                      \
+    INTEGER(lateness_max_ns, lateness_max_ns, "the worst")                              \
+    INTEGER(cost_ns, cost_ns, "CPU time of the sampler")                                \
+    INTEGER(slice_ns, slice_ns, "length of a slice, at the end")                        \
+    INTEGER(switches, switches, "from holder to holder")                                \
+    INTEGER(hold_min_ns, hold_min_ns, "some hold was at least that long")               \
+    INTEGER(hold_max_ns, hold_max_ns, "and none was longer")                            \
+    INTEGER(stretch_ns, stretch_ns, "longest time in which each read found it held")    \
+    INTEGER(seen_ns, seen_ns, "length of looks in which the watched could run")         \
+    INTEGER(let_go, let_go, "ends of holds that were seen in that time")                \
+    REAL(stacks_counted, stacks_counted, "sum of the weights of all samples of stacks") \
+    REAL(stacks_squares, stacks_squares, "and of their squares")                        \
+    INTEGER(slack, slack, "whether it is woken without timer slack")                    \
     INTEGER(short_turns, short_turns, "whether Linux gives it short turns")
 
 #define FIELD(name, member, text) {#name, text},
@@ -461,19 +462,20 @@ static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     return list;
 }
 
-PyDoc_STRVAR(sites_doc,
-             "sites($self, /)\n--\n\n"
-             "Return the places of the program where the GIL was held, after the stop.\n\n"
-             "Returns\n-------\nlist[tuple]\n"
-             "    For each, its kind (0: a line; 1: a thread that ran no Python code; 2:\n"
-             "    not known; 3: lines for which there was no capacity), function, file,\n"
-             "    first line of the function, line, end line, column and end column (in\n"
-             "    bytes of UTF-8), place in threads() of the only thread that held it\n"
-             "    there (-1: several), for how many nanoseconds it was held, the sum of\n"
-             "    the squares of the samples' lengths, that of the steps between samples,\n"
-             "    the part of the time in which it was that line or one that it called,\n"
-             "    the number of samples, and bounds of the longest stretch in\n"
-             "    nanoseconds.");
+PyDoc_STRVAR(
+    sites_doc,
+    "sites($self, /)\n--\n\n"
+    "Return the places of the program where the GIL was held, after the stop.\n\n"
+    "Returns\n-------\nlist[tuple]\n"
+    "    For each, its kind (0: a line; 1: a thread that ran no Python code; 2:\n"
+    "    not known; 3: lines for which there was no capacity), function, file,\n"
+    "    first line of the function, line, end line, column and end column (in\n"
+    "    bytes of UTF-8), place in threads() of the only thread that held it\n"
+    "    there (-1: several), for how many nanoseconds it was held, the sum of\n"
+    "    the squares of the samples' lengths, that of the steps between samples,\n"
+    "    the part of the time in which it was that line or one that it called,\n"
+    "    the number of samples, and bounds of the longest stretch in\n"
+    "    nanoseconds.");
 
 static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -481,13 +483,14 @@ static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
                                    : NULL;
 }
 
-PyDoc_STRVAR(longest_holds_doc,
-             "longest_holds($self, /)\n--\n\n"
-             "Return the longest stretches in which a thread stayed at one instruction\n"
-             "and was never seen without the GIL, after the stop.\n\n"
-             "Returns\n-------\nlist[tuple[int, int, int]]\n"
-             "    For each the thread's place in threads() (-1: not known), and bounds of\n"
-             "    its length in nanoseconds. Those of the watched thread come first.");
+PyDoc_STRVAR(
+    longest_holds_doc,
+    "longest_holds($self, /)\n--\n\n"
+    "Return the longest stretches in which a thread stayed at one instruction\n"
+    "and was never seen without the GIL, after the stop.\n\n"
+    "Returns\n-------\nlist[tuple[int, int, int]]\n"
+    "    For each the thread's place in threads() (-1: not known), and bounds of\n"
+    "    its length in nanoseconds. Those of the watched thread come first.");
 
 static PyObject *sampler_longest_holds(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -521,9 +524,44 @@ static PyType_Spec sampler_spec = {
 
 /* ---- the module ------------------------------------------------------------------- */
 
+PyDoc_STRVAR(locate_doc,
+             "_locate(linetable, first_line, unit, /)\n--\n\n"
+             "Find the position of an instruction, for tests.\n\n"
+             "Parameters\n----------\n"
+             "linetable : bytes\n"
+             "    The attribute co_linetable of a code object.\n"
+             "first_line : int\n"
+             "    Its co_firstlineno.\n"
+             "unit : int\n"
+             "    The instruction's place, in units of two bytes.\n\n"
+             "Returns\n-------\n(int, int, int, int) or None\n"
+             "    Its line, end line, column and end column: lines from 1, or 0 if not\n"
+             "    known; columns in bytes, or -1 if not known. None if the table has\n"
+             "    no such unit, or is no such table.");
+
+static PyObject *locate(PyObject *Py_UNUSED(module), PyObject *args) {
+    PyObject *bytes;
+    int first_line, unit;
+    if (!PyArg_ParseTuple(args, "Sii:_locate", &bytes, &first_line, &unit)) {
+        return NULL;
+    }
+    gilx_line_search search = {.line = first_line, .unit = unit};
+    gilx_position position;
+    size_t used;
+    const gilx_line_status status =
+        gilx_line_find(&search, (const unsigned char *)PyBytes_AS_STRING(bytes),
+                       (size_t)PyBytes_GET_SIZE(bytes), true, &used, &position);
+    if (status != GILX_LINE_FOUND) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("(iiii)", (int)position.line, (int)position.end_line,
+                         (int)position.column, (int)position.end_column);
+}
+
 static PyMethodDef methods[] = {
     {"backend", backend, METH_NOARGS, backend_doc},
     {"own_stack", own_stack, METH_NOARGS, own_stack_doc},
+    {"_locate", locate, METH_VARARGS, locate_doc},
     {NULL, NULL, 0, NULL},
 };
 

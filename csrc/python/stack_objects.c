@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../platform/threads.h"
 #include "../sampler/code_table.h"
 #include "../sampler/stack_reader.h"
 #include "../sampler/thread_table.h"
@@ -38,8 +37,7 @@ typedef struct {
     int spots[GILX_MOST_FRAMES];
 } reading;
 
-static void read_stack(void *argument) {
-    reading *own = argument;
+static void read_stack(reading *own) {
     gilx_stack_read(own->reader, own->memory, &own->stack);
     for (int i = 0; i < own->stack.count; ++i) {
         const gilx_frame *frame = &own->stack.frames[i];
@@ -50,7 +48,8 @@ static void read_stack(void *argument) {
 
 static PyObject *frames_list(const reading *own, PyObject *unavailable) {
     const gilx_stack *stack = &own->stack;
-    if (stack->state != GILX_STACK_KNOWN || stack->holder != (uintptr_t)PyThreadState_Get()) {
+    if (stack->state != GILX_STACK_KNOWN ||
+        stack->holder != (uintptr_t)PyThreadState_Get()) {
         PyErr_SetString(unavailable, "the Python stack of this thread can't be read");
         return NULL;
     }
@@ -62,8 +61,7 @@ static PyObject *frames_list(const reading *own, PyObject *unavailable) {
             return NULL;
         }
         const gilx_spot *spot = gilx_spot_at(own->codes, own->spots[i]);
-        PyObject *item =
-            spot_object(gilx_function_at(own->codes, spot->function), spot);
+        PyObject *item = spot_object(gilx_function_at(own->codes, spot->function), spot);
         if (item == NULL) {
             Py_CLEAR(list);
         } else {
@@ -87,15 +85,8 @@ PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *l
     if (own->reader == NULL || own->codes == NULL) {
         PyErr_NoMemory();
     } else {
-        gilx_thread thread;
-        const int status = gilx_thread_start(&thread, read_stack, own);
-        if (status == 0) {
-            gilx_thread_join(&thread); /* with the GIL held, which it reads */
-            list = frames_list(own, unavailable);
-        } else {
-            PyErr_Format(unavailable, "a thread could not be started: %s",
-                         strerror(status));
-        }
+        read_stack(own);
+        list = frames_list(own, unavailable);
     }
     gilx_stack_reader_free(own->reader);
     gilx_code_table_free(own->codes);
@@ -120,10 +111,10 @@ static PyObject *site_object(const gilx_sites *sites, int number) {
     }
     const bool one = !site->several && site->place != GILX_UNKNOWN_THREAD;
     PyObject *first = Py_BuildValue("(i)", (int)kind);
-    PyObject *rest = Py_BuildValue("(iddddLLL)", one ? site->place : -1, site->held,
-                                   site->squares, site->steps, site->below,
-                                   (long long)site->samples, (long long)site->low,
-                                   (long long)site->high);
+    PyObject *rest =
+        Py_BuildValue("(iddddLLL)", one ? site->place : -1, site->held, site->squares,
+                      site->steps, site->below, (long long)site->samples,
+                      (long long)site->low, (long long)site->high);
     PyObject *head = first == NULL ? NULL : PySequence_Concat(first, where);
     PyObject *whole = head == NULL || rest == NULL ? NULL : PySequence_Concat(head, rest);
     Py_XDECREF(first);

@@ -7,8 +7,7 @@
 #include "../sampler/find_gil.h"
 #include "../sampler/sampler.h"
 
-/* Read the calling thread's Python stack, as the sampler would, by a native thread for
- * which the caller waits and holds the GIL.
+/* Read the calling thread's Python stack as the sampler does. The caller holds the GIL.
  *
  * Takes over the memory. Returns a list of tuples (function, file, first line, line, end
  * line, column, end column), the innermost frame first, or NULL with an exception set:

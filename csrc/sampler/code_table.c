@@ -118,7 +118,8 @@ static int64_t get_length(const header *words, int place) {
 
 /* Whether an object may be alive, by its count of references, which has 32 bits, or 64 of
  * which the same are used, and perhaps flags in the last 16. It is 0 while the object is
- * taken apart; later pymalloc, where free memory begins, keeps an address or 0. */
+ * taken apart. Free blocks of pymalloc begin with 0 or the address of another one, which
+ * has more than 32 bits. */
 static bool may_be_alive(const header *words) {
     enum { COUNT_BITS = 32 };
     const uint64_t count = (uint64_t)get_length(words, REFERENCES);

@@ -49,10 +49,10 @@ gilx_code_table *gilx_code_table_new(const gilx_stack_layout *layout,
 void gilx_code_table_free(gilx_code_table *table);
 
 /* Return the number of the spot of an instruction, GILX_SPOT_UNKNOWN or GILX_SPOT_OTHER.
- * `code` and `instr` are the words of a frame; the code object may have died since. It
- * takes one system call if the spot is remembered, else three, and more for long line
- * tables. Each is read twice, before and after what it refers to: if it has changed,
- * nothing is kept. */
+ * `code` and `instr` are words of a frame, as they are; the code object may have died
+ * since. It is read before and after what it refers to: if it has changed, nothing is
+ * kept. That takes one system call if the spot is remembered, else three, and another one
+ * for each further 16 KiB of a line table. */
 int gilx_code_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
                    uintptr_t instr);
 

@@ -17,6 +17,7 @@ const char *const gilx_memory_names[GILX_MEMORY_WAYS] = {
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -34,6 +35,24 @@ static const uintptr_t USER_END = 0x7ffffffff000;
 static const uintptr_t USER_END = UINTPTR_MAX / 2 + 1;
 #endif
 
+int gilx_high_descriptor(int descriptor) {
+    enum {
+        MOST = 1024, /* the usual limit; numbers beyond it take memory of Linux */
+        RESERVED = 128,
+    };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < 2 * RESERVED) {
+        return descriptor;
+    }
+    const int most = limit.rlim_cur < MOST ? (int)limit.rlim_cur : MOST;
+    const int high = fcntl(descriptor, F_DUPFD_CLOEXEC, most - RESERVED);
+    if (high < 0) {
+        return descriptor;
+    }
+    close(descriptor);
+    return high;
+}
+
 /* System calls are made by number: sanitizers take the functions of the C library for
  * accesses of the program's own, and report memory that may well be freed by now. */
 
@@ -46,7 +65,7 @@ static int open_file(gilx_memory *memory) {
     if (file < 0) {
         return -1;
     }
-    memory->file = (int)file;
+    memory->file = gilx_high_descriptor((int)file);
     if (ftruncate(memory->file, GILX_MOST_COPIED) != 0) {
         return -1;
     }
@@ -65,8 +84,8 @@ static int open_pipe(gilx_memory *memory) {
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
         return -1;
     }
-    memory->file = ends[0];
-    memory->other = ends[1];
+    memory->file = gilx_high_descriptor(ends[0]);
+    memory->other = gilx_high_descriptor(ends[1]);
     return 0;
 }
 
@@ -77,7 +96,7 @@ static int open_way(gilx_memory *memory) {
     case GILX_PIPE:
         return open_pipe(memory);
     case GILX_PROC_SELF_MEM:
-        memory->file = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+        memory->file = gilx_high_descriptor(open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
         return memory->file < 0 ? -1 : 0;
     case GILX_PROCESS_VM_READV:
     case GILX_MEMORY_WAYS:
@@ -300,6 +319,10 @@ bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t si
 
 void gilx_memory_close(gilx_memory *memory) {
     (void)memory;
+}
+
+int gilx_high_descriptor(int descriptor) {
+    return descriptor;
 }
 
 #endif

@@ -54,6 +54,13 @@ bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t si
 
 void gilx_memory_close(gilx_memory *memory);
 
+/* Move an open file to a descriptor with a high number, and return that. A program may
+ * close all descriptors that it might have inherited, and open files in their place: the
+ * sampler must not write to those, or close them. The descriptor stays if there is none
+ * with a high number, or if it is negative.
+ */
+int gilx_high_descriptor(int descriptor);
+
 enum { GILX_MOST_READ = 4096 };
 
 /* What the ways are called, for people. */

@@ -38,18 +38,18 @@ typedef struct {
     gilx_ratio locked;   /* x: held by anyone; y: 1 */
     double lateness;     /* sum over all wakes */
     int64_t lateness_max_ns;
-    int64_t cost_ns;     /* CPU time of the sampler */
-    int64_t slice_ns;    /* length of a slice, at the end */
-    uint64_t switches;   /* from holder to holder */
-    int64_t hold_min_ns; /* some hold of the watched was at least that long */
-    int64_t hold_max_ns; /* and none was longer than that */
-    int64_t stretch_ns;  /* longest time in which each read found it holding */
-    int64_t seen_ns;     /* length of those looks in which the watched could run */
-    int64_t let_go;      /* ends of holds of the watched that were seen in that time */
+    int64_t cost_ns;       /* CPU time of the sampler */
+    int64_t slice_ns;      /* length of a slice, at the end */
+    uint64_t switches;     /* from holder to holder */
+    int64_t hold_min_ns;   /* some hold of the watched was at least that long */
+    int64_t hold_max_ns;   /* and none was longer than that */
+    int64_t stretch_ns;    /* longest time in which each read found it holding */
+    int64_t seen_ns;       /* length of those looks in which the watched could run */
+    int64_t let_go;        /* ends of holds of the watched that were seen in that time */
     double stacks_counted; /* sum of the weights of all samples of stacks, */
     double stacks_squares; /* and of their squares */
-    bool slack;          /* Linux wakes it without timer slack */
-    bool short_turns;    /* and gives it short turns on the CPU, so more often at once */
+    bool slack;            /* Linux wakes it without timer slack */
+    bool short_turns; /* and gives it short turns on the CPU, so more often at once */
 } gilx_totals;
 
 enum {

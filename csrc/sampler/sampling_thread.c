@@ -9,6 +9,7 @@
 #include "../platform/clock.h"
 #include "../platform/random.h"
 #include "linux_threads.h"
+#include "safe_memory.h"
 
 enum {
     BURST_NS = 4 * 1000, /* how long the GIL's words are read for one sample */
@@ -89,7 +90,7 @@ typedef struct {
     int64_t releases; /* reads that found the watched not holding, after one that did */
     holder holders[HOLDERS_PER_BURST];
     int holder_count;
-    int64_t unidentified; /* reads that found the GIL held by an unknown thread */
+    int64_t unidentified;  /* reads that found the GIL held by an unknown thread */
     gilx_site_sample site; /* only if stacks are read */
     bool free_to_run;      /* the watched thread did not wait for a CPU meanwhile */
 } read_counts;
@@ -205,8 +206,7 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
 /* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
  * late. A late one counts too, since there is no better one for its time, but that time
  * is also reported as unknown. */
-static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due,
-                  double weight) {
+static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double weight) {
     gilx_totals *totals = &sampler->totals;
     const int64_t lateness = burst->at_ns - due;
     const bool late = lateness > LATE_NS;
@@ -295,7 +295,8 @@ void gilx_sampling_thread(void *argument) {
     gilx_name_thread("gilx-watch");
     totals->slack = gilx_refuse_slack();
     totals->short_turns = gilx_ask_for_turns(TURN_NS);
-    sampler->watched_stat = gilx_stat_open(sampler->options.watched);
+    sampler->watched_stat =
+        gilx_high_descriptor(gilx_stat_open(sampler->options.watched));
     sampler->own_tid = gilx_own_tid();
     gilx_list_threads(sampler);
 

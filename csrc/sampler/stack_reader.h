@@ -25,11 +25,10 @@ typedef struct {
 } gilx_frame;
 
 typedef enum {
-    GILX_STACK_FREE,  /* no thread held the GIL */
-    GILX_STACK_KNOWN, /* the innermost frame is known */
-    GILX_STACK_BELOW, /* it is known which frame called the one that ran, directly or not
-                       */
-    GILX_STACK_EMPTY, /* the thread that held the GIL ran no Python code */
+    GILX_STACK_FREE,    /* no thread held the GIL */
+    GILX_STACK_KNOWN,   /* the innermost frame is known */
+    GILX_STACK_BELOW,   /* a frame is known that ran, or had called the one that ran */
+    GILX_STACK_EMPTY,   /* the thread that held the GIL ran no Python code */
     GILX_STACK_UNKNOWN, /* the stack changed too quickly, or could not be read */
 } gilx_stack_state;
 

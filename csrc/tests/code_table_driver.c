@@ -348,6 +348,8 @@ static void start(int which) {
     gilx_code_table_free(table);
     table = gilx_code_table_new(layout, TYPE);
     expect(table != NULL);
+    memset(&name, 0, sizeof(name));
+    memset(&file, 0, sizeof(file));
     make_ascii(&name, "Class.method");
     make_ascii(&other_name, "function");
     make_ascii(&file, "/somewhere/file.py");
@@ -467,6 +469,7 @@ static void find_texts(void) {
     static const uint32_t narrow[] = {1, 0x1b, '\n', 0x7f, 0x80, 0xff};
     static const uint32_t two[] = {0x7ff, 0x800, 0xd800, 0xdfff, 0xffff};
     static const uint32_t four[] = {0x10000, 0x10ffff, 'a', 0xdc80};
+    static const uint32_t letters[] = {'w', 'x', 'y', 'z'};
     static const uint32_t late[] = {'a', 'a', 'a', 0xe9};
     char text[2048];
     for (int which = 0; which < LENGTH(LAYOUTS_MADE_UP); ++which) {
@@ -509,6 +512,10 @@ static void find_texts(void) {
         (void)memcpy(text, ELLIPSIS, 3);
         expect_text(1, true, a, 1, GILX_LONGEST_FILE + 1, true, text);
         expect_text(1, true, a, 1, 30000, true, text);
+        for (int i = 3; i < 1000; ++i) {
+            text[i] = "wxyz"[(i + 1) % 4];
+        }
+        expect_text(1, true, letters, 4, GILX_LONGEST_FILE + 1, true, text);
         for (int i = 3; i < 1000; i += 3) {
             (void)snprintf(text + i, 4, "\xe4\xb8\x80");
         }

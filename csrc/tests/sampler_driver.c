@@ -21,52 +21,99 @@
 #include "../sampler/linux_threads.h"
 #include "../sampler/layouts.h"
 #include "../platform/clock.h"
+#include "../platform/random.h"
+#include "fake_stack.h"
 
-enum { THREADS = 3, ROUNDS = 8 };
+enum {
+    THREADS = 3,
+    ROUNDS = 8,
+    FIRST_VERSION = 11,
+    LAST_VERSION = 15,
+    ROUNDS_WITH_STACKS = LAST_VERSION + 1 - FIRST_VERSION,
+};
 
-/* The three words, and a lock that makes them behave as a GIL's do. */
+/* The GIL's words, as CPython has them, and a lock that makes them behave as a GIL's do.
+ */
 typedef struct {
-    _Atomic int locked;
-    _Atomic uintptr_t holder;
-    _Atomic unsigned long switches;
+    struct {
+        unsigned long interval;
+        _Atomic uintptr_t holder;
+        _Atomic int locked;
+        _Atomic unsigned long switches;
+    } words;
     pthread_mutex_t lock;
     atomic_bool stop;
 } fake_gil;
 
-/* Begins as a thread state might: with the thread's native id at some place. */
-typedef struct {
-    unsigned long other;
-    unsigned long tid;
-    uint64_t id;
-    int waits;
-    fake_gil *gil;
-} fake_thread;
+_Static_assert(sizeof(((fake_gil *)0)->words) == sizeof(gilx_gil_struct),
+               "they are as there");
 
-static void *hold_and_release(void *argument) {
-    fake_thread *thread = argument;
-    fake_gil *gil = thread->gil;
-    thread->tid = (unsigned long)gilx_own_tid();
-    const uintptr_t word = (uintptr_t)thread;
-    while (!atomic_load(&gil->stop)) {
-        pthread_mutex_lock(&gil->lock);
-        atomic_store_explicit(&gil->locked, 1, memory_order_relaxed);
-        if (atomic_load_explicit(&gil->holder, memory_order_relaxed) != word) {
-            atomic_fetch_add_explicit(&gil->switches, 1, memory_order_relaxed);
-        }
-        atomic_store_explicit(&gil->holder, word, memory_order_relaxed);
-        gilx_sleep_ns(200 * 1000);
-        atomic_store_explicit(&gil->locked, 0, memory_order_relaxed);
-        pthread_mutex_unlock(&gil->lock);
-        gilx_sleep_ns(100 * 1000);
-    }
-    return NULL;
-}
+/* A thread state has its words at some places that the stack does not use. */
+enum { TID = 400, ID = 408, WAITS = 416 };
+
+typedef struct {
+    fake_stack stack;
+    fake_gil *gil;
+    _Atomic unsigned long tid;
+    _Atomic int64_t begun_ns;   /* the hold that goes on, or the last one, */
+    _Atomic int64_t longest_ns; /* and the longest one that has ended */
+} fake_thread;
 
 static void expect(bool truth, const char *what) {
     if (!truth) {
         (void)fprintf(stderr, "sampler_driver: not so: %s\n", what);
         exit(1);
     }
+}
+
+static gilx_gil_words words_of(const fake_gil *gil) {
+    return (gilx_gil_words){.interval = &gil->words.interval,
+                            .locked = &gil->words.locked,
+                            .holder = &gil->words.holder,
+                            .switches = &gil->words.switches};
+}
+
+static void take(fake_gil *gil, const fake_stack *stack) {
+    const uintptr_t state = (uintptr_t)stack->state;
+    atomic_store_explicit(&gil->words.locked, 1, memory_order_relaxed);
+    if (atomic_load_explicit(&gil->words.holder, memory_order_relaxed) != state) {
+        atomic_store_explicit(&gil->words.holder, state, memory_order_relaxed);
+        atomic_fetch_add_explicit(&gil->words.switches, 1, memory_order_relaxed);
+    }
+}
+
+static void release(fake_gil *gil) {
+    atomic_store_explicit(&gil->words.locked, 0, memory_order_relaxed);
+}
+
+/* Function 0 calls each of the others in turn, which hold the GIL for a while. */
+static void *hold_and_release(void *argument) {
+    fake_thread *thread = argument;
+    fake_gil *gil = thread->gil;
+    fake_stack *stack = &thread->stack;
+    const unsigned long tid = (unsigned long)gilx_own_tid();
+    fake_store(stack->state, TID, tid);
+    atomic_store(&thread->tid, tid);
+    fake_call(stack, 0, 0, 0);
+    for (uintptr_t calls = 1; !atomic_load(&gil->stop); ++calls) {
+        pthread_mutex_lock(&gil->lock);
+        const int64_t begun = gilx_now_ns();
+        atomic_store(&thread->begun_ns, begun);
+        /* No two holds have the same variables: one is not taken for the other. */
+        fake_advance(stack, 0, 0, calls);
+        take(gil, stack);
+        fake_call(stack, 1 + (int)(calls % (FAKE_FUNCTIONS - 1)), FAKE_UNITS - 1, calls);
+        gilx_sleep_ns(200 * 1000);
+        fake_return(stack);
+        release(gil);
+        const int64_t length = gilx_now_ns() - begun;
+        if (length > atomic_load(&thread->longest_ns)) {
+            atomic_store(&thread->longest_ns, length);
+        }
+        pthread_mutex_unlock(&gil->lock);
+        gilx_sleep_ns(100 * 1000);
+    }
+    return NULL;
 }
 
 static gilx_memory *opened(gilx_memory *memory) {
@@ -109,7 +156,8 @@ static size_t copied(gilx_memory *memory, const gilx_range *ranges, int count,
     for (int i = 0; i < count && right < arrived; ++i) {
         size_t size = ranges[i].size;
         size = size < arrived - right ? size : arrived - right;
-        expect(memcmp(&copy[1 + right], (const void *)ranges[i].from, size) == 0,
+        expect(size == 0 ||
+                   memcmp(&copy[1 + right], (const void *)ranges[i].from, size) == 0,
                "what arrives is what is there");
         right += size;
     }
@@ -149,8 +197,9 @@ static void ranges_are_limited(gilx_memory *memory) {
     expect(copied(memory, whole, 2, 0) == 0, "but no byte more can be copied");
     const gilx_range huge[] = {part(0, 8), part(0, SIZE_MAX - 7), {0, 8}, part(0, 8)};
     expect(copied(memory, huge, 2, 0) == 0, "sizes are not added up beyond all bounds");
-    const gilx_range late[] = {part(0, 8), {0, 8}, part(0, GILX_MOST_COPIED)};
-    expect(copied(memory, late, 3, 0) == 0, "those after a bad one count");
+    const gilx_range late[] = {
+        part(0, 8), {UINTPTR_MAX - 99, 8}, part(0, GILX_MOST_COPIED - 16), part(0, 1)};
+    expect(copied(memory, late, 4, 0) == 0, "those after a bad one count");
 }
 
 /* Copying stops at a range that can't be read, and the next call is none the worse. */
@@ -217,6 +266,7 @@ static void order_is_that_of_time(gilx_memory *memory) {
     do {
         expect(gilx_memory_copy(memory, ranges, 5, copy) == 5303, "all arrive");
         expect(at[0] <= at[5001] && at[5001] <= at[5302], "it never counts backwards");
+        gilx_sleep_ns(1000); /* or valgrind lets no other thread run */
     } while (at[0] < STEPS);
     pthread_join(thread, NULL);
 }
@@ -267,16 +317,91 @@ static void memory_is_read_safely(void) {
     expect(!gilx_memory_open(&memory, "no such way"), "there is no such way");
 }
 
-static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
+static fake_thread *thread_of(fake_thread *threads, int64_t tid) {
+    for (int i = 0; i < THREADS; ++i) {
+        if ((int64_t)atomic_load(&threads[i].tid) == tid) {
+            return &threads[i];
+        }
+    }
+    return NULL;
+}
+
+/* What was seen of stacks is what the threads did, and no more. */
+static void sites_are_right(const gilx_sampler *sampler, fake_thread *threads) {
+    const gilx_totals *totals = gilx_sampler_totals(sampler);
+    const gilx_sites *sites = gilx_sampler_sites(sampler);
+    const gilx_watched_thread *watched;
+    const int count = gilx_sampler_threads(sampler, &watched);
+    double held = 0, squares = 0;
+    int64_t samples = 0;
+    for (int i = 0; i < gilx_sites_number(sites); ++i) {
+        gilx_site_kind kind;
+        const gilx_spot *spot;
+        const gilx_function *function;
+        const gilx_site *site = gilx_sites_site(sites, i, &kind, &spot, &function);
+        held += site->held;
+        squares += site->squares;
+        samples += site->samples;
+        expect(site->below <= site->held && site->low <= site->high &&
+                   site->steps <= totals->stacks_squares,
+               "parts of a site are no more than the whole");
+        expect(kind != GILX_SITE_EMPTY || site->samples == 0, "all run Python code");
+        expect(kind != GILX_SITE_OTHER || site->samples == 0, "no table is full");
+        if (kind != GILX_SITE_LINE || site->samples == 0) {
+            continue;
+        }
+        int number, which;
+        expect(sscanf(function->name, "thread%d.function%d", &number, &which) == 2 &&
+                   number >= 0 && number < THREADS && which >= 0 &&
+                   which < FAKE_FUNCTIONS,
+               "it is a function of theirs");
+        expect(strcmp(function->file, FAKE_FILE) == 0, "in their file");
+        expect(function->first_line == 100 * which, "on its line,");
+        expect(spot->line == 100 * which + (which == 0 ? 1 : 2),
+               "and the right one in it");
+        expect(!site->several, "no other thread ran it");
+        expect(site->place == GILX_UNKNOWN_THREAD ||
+                   thread_of(threads, watched[site->place].tid) == &threads[number],
+               "but the one to which it belongs");
+    }
+    expect(held <= totals->stacks_counted * 1.000001 && samples <= totals->wakes &&
+               squares <= totals->stacks_squares * 1.000001,
+           "the sites are part of the whole,");
+    expect(totals->stacks_counted >= totals->counted * 0.999999 &&
+               totals->stacks_counted <= totals->counted * 1.000001,
+           "for which all samples count");
+    const gilx_stretches *stretches = gilx_sites_stretches(sites, false);
+    expect(gilx_sites_stretches(sites, true)->count == 0,
+           "the watched one holds nothing");
+    expect(stretches->count <= GILX_STRETCHES, "so many stretches are kept");
+    for (int i = 0; i < stretches->count; ++i) {
+        const gilx_stretch *one = &stretches->longest[i];
+        expect(one->low >= 0 && one->low <= one->high, "bounds are in order");
+        expect(i == 0 || stretches->longest[i - 1].low >= one->low, "and the stretches");
+        if (one->place == GILX_UNKNOWN_THREAD) {
+            continue;
+        }
+        expect(one->place < count, "its thread is in the table");
+        fake_thread *thread = thread_of(threads, watched[one->place].tid);
+        expect(thread != NULL, "and is one of them");
+        const int64_t going_on = gilx_now_ns() - atomic_load(&thread->begun_ns);
+        const int64_t longest = atomic_load(&thread->longest_ns);
+        expect(one->low <= (going_on > longest ? going_on : longest),
+               "no stretch is longer than the longest hold");
+    }
+}
+
+static void watch(const gilx_gil_words *words, fake_thread *threads, bool reference,
+                  int64_t room, const gilx_stack_layout *stacks) {
     const gilx_sampler_options options = {
         .watched = gilx_own_tid(),
         .cost = 0.2,
         .reference = reference,
         .seed = 1,
         .room = room,
-        .states = {.tid = offsetof(fake_thread, tid),
-                   .id = offsetof(fake_thread, id),
-                   .waits = offsetof(fake_thread, waits)},
+        .states = {.tid = TID, .id = ID, .waits = WAITS},
+        .stacks = stacks,
+        .code_type = (uintptr_t)fake_code_type,
     };
     gilx_memory memory;
     gilx_sampler *sampler = gilx_sampler_new(words, &options, opened(&memory));
@@ -287,13 +412,13 @@ static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
     gilx_sampler_end(sampler);
     gilx_sampler_stop(sampler);
     const gilx_totals *totals = gilx_sampler_totals(sampler);
-    const gilx_watched_thread *threads;
+    const gilx_watched_thread *watched;
     double held = totals->unidentified;
-    const int count = gilx_sampler_threads(sampler, &threads);
+    const int count = gilx_sampler_threads(sampler, &watched);
     for (int i = 0; i < count; ++i) {
-        held += threads[i].held;
+        held += watched[i].held;
     }
-    expect(threads[0].tid == options.watched, "the watched thread comes first");
+    expect(watched[0].tid == options.watched, "the watched thread comes first");
     expect(held >= totals->locked.x * 0.999 && held <= totals->locked.x * 1.001,
            "the holders' shares make the whole");
     expect(totals->own.x <= totals->locked.x * 1.001, "one's share is part of it");
@@ -305,13 +430,22 @@ static void watch(const gilx_gil_words *words, bool reference, int64_t room) {
                    gilx_sampler_look(sampler, i)->at_ns,
                "the looks are in order");
     }
+    expect((gilx_sampler_sites(sampler) != NULL) == (stacks != NULL),
+           "stacks are read if they are asked for");
+    if (stacks != NULL) {
+        sites_are_right(sampler, threads);
+    }
     gilx_sampler_free(sampler);
 }
 
 /* The child has no such thread, and must get through all the same. */
-static void fork_while_watched(const gilx_gil_words *words) {
-    const gilx_sampler_options options = {
-        .watched = gilx_own_tid(), .cost = 0.2, .room = 16};
+static void fork_while_watched(const gilx_gil_words *words,
+                               const gilx_stack_layout *stacks) {
+    const gilx_sampler_options options = {.watched = gilx_own_tid(),
+                                          .cost = 0.2,
+                                          .room = 16,
+                                          .stacks = stacks,
+                                          .code_type = (uintptr_t)fake_code_type};
     gilx_memory memory;
     gilx_sampler *sampler = gilx_sampler_new(words, &options, opened(&memory));
     expect(sampler != NULL && gilx_sampler_start(sampler) == 0, "it starts");
@@ -365,27 +499,272 @@ static void places_agree_between_final_releases_only(void) {
     expect(!gilx_same_places(0x030f00f0, 0x030f01a0), "nor a release with a later alpha");
 }
 
+static void stacks_have_places_in_builds_with_a_gil_only(void) {
+    for (uint64_t minor = 11; minor <= 15; ++minor) {
+        const gilx_layout *layout = gilx_layout_of(0x030000f0 | minor << 16);
+        expect(layout != NULL, "the version is known");
+        const gilx_stack_layout *stack = gilx_stack_layout_of(layout, false);
+        expect(stack == &layout->stack && stack->instructions > 0, "its stacks are");
+        expect((stack->version < 0) == (minor == 11), "code is numbered since 3.12");
+        expect((stack->cframe_frame < 0) == (minor >= 13), "3.13 needs no cframe");
+        expect(gilx_stack_layout_of(layout, true) == NULL, "other builds are unknown");
+    }
+    expect(gilx_stack_layout_of(gilx_layout_of(0x030a00f0), false) == NULL,
+           "3.10 is unknown");
+}
+
+static const gilx_stack_layout *layout_of(int version) {
+    return gilx_stack_layout_of(
+        gilx_layout_of(0x03000000U | (uint64_t)version << 16 | 0xf0), false);
+}
+
+/* Sums of one site, as they are to be. */
+typedef struct {
+    double held, squares, steps, below;
+    int64_t samples;
+} sums;
+
+/* Samples of a stack that stands still between them add up exactly, and the bounds of its
+ * stretches hold. */
+static void sites_add_up(int version) {
+    enum { SAMPLES = 3000, FREE = -1, EMPTY = -2, KINDS = 2, SUMS = FAKE_FUNCTIONS * 2 };
+    static fake_stack stack;
+    const gilx_stack_layout *layout = layout_of(version);
+    fake_stack_make(&stack, layout, 0);
+    fake_gil gil = {.words = {.interval = 5000}};
+    const gilx_gil_words words = words_of(&gil);
+    gilx_memory memory;
+    gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type);
+    expect(sites != NULL, "there is memory for sites");
+    (void)opened(&memory);
+
+    sums expected[SUMS + 1] = {0}; /* of two lines of each function, and without any */
+    int64_t longest[SUMS + 1] = {0}, least[SUMS + 1] = {0};
+    double counted = 0;
+    uint64_t random = (uint64_t)version;
+    const int64_t begin = gilx_now_ns();
+    int64_t changed = begin, first = 0, last = 0; /* of what is going on */
+    int now = FREE, before = FREE;
+    for (int i = 0; i < SAMPLES; ++i) {
+        if (gilx_split_mix(&random) % 4 == 0) {
+            /* Something else happens, or the same anew. */
+            const int64_t leaves = gilx_now_ns();
+            while (stack.depth > 0) {
+                fake_return(&stack);
+            }
+            release(&gil);
+            const int next = (int)(gilx_split_mix(&random) % (SUMS + KINDS)) - KINDS;
+            if (next >= 0) {
+                const int unit = next % 2 * (FAKE_UNITS / 2);
+                fake_call(&stack, 0, 1, (uintptr_t)i);
+                fake_call(&stack, next / 2, unit, (uintptr_t)i);
+            }
+            if (next != FREE) {
+                take(&gil, &stack);
+            }
+            if (now >= 0 && first != 0) {
+                const int64_t end = gilx_now_ns();
+                longest[now] =
+                    end - changed > longest[now] ? end - changed : longest[now];
+                least[now] = last - first > least[now] ? last - first : least[now];
+            }
+            changed = leaves;
+            first = last = 0;
+            now = next;
+        }
+        gilx_site_sample sample;
+        gilx_sites_sample(sites, &memory, &sample);
+        if (first == 0) {
+            first = gilx_now_ns();
+        }
+        last = gilx_now_ns();
+        gilx_sites_check(sites, &memory, &sample);
+        expect(sample.held == (now != FREE) && !sample.below, "the sample is right");
+        expect(sample.intact == (now >= 0), "and nothing changed meanwhile");
+        const double weight = (double)(gilx_split_mix(&random) % 1000 + 1);
+        gilx_sites_count(sites, &sample, weight, 1, begin, last);
+        counted += weight;
+        sums *sum = &expected[now == EMPTY ? SUMS : now < 0 ? 0 : now];
+        if (now != FREE) {
+            sum->held += weight;
+            sum->squares += weight * weight;
+            ++sum->samples;
+        }
+        if (i > 0 && now != before) {
+            if (now != FREE) {
+                sum->steps += weight * weight;
+            }
+            if (before != FREE) {
+                expected[before == EMPTY ? SUMS : before].steps += weight * weight;
+            }
+        }
+        before = now;
+    }
+    const int64_t end = gilx_now_ns();
+    gilx_sites_finish(sites, end);
+    gilx_sites_finish(sites, end + 1000000000); /* it has ended */
+    if (now >= 0) {
+        longest[now] = end - changed > longest[now] ? end - changed : longest[now];
+        least[now] = last - first > least[now] ? last - first : least[now];
+    }
+    expect(gilx_sites_counted(sites) == counted, "all samples are counted");
+    int lines = 0;
+    for (int i = 0; i < gilx_sites_number(sites); ++i) {
+        gilx_site_kind kind;
+        const gilx_spot *spot;
+        const gilx_function *function;
+        const gilx_site *site = gilx_sites_site(sites, i, &kind, &spot, &function);
+        if (site->samples == 0) {
+            continue;
+        }
+        int which = SUMS;
+        if (kind == GILX_SITE_LINE) {
+            which = spot->line / 100 * 2 + spot->line % 100 - 1;
+            ++lines;
+            expect(site->low <= longest[which], "no stretch was longer than it was");
+            expect(site->low >= least[which], "nor much shorter,");
+            expect(site->high >= site->low && site->high >= least[which],
+                   "nor its bound");
+        } else {
+            expect(kind == GILX_SITE_EMPTY, "there are no other kinds");
+            expect(site->high == 0, "stretches are those of Python code");
+        }
+        const sums *sum = &expected[which];
+        expect(site->held == sum->held && site->squares == sum->squares &&
+                   site->steps == sum->steps && site->samples == sum->samples &&
+                   site->below == 0,
+               "each site has its sums");
+    }
+    expect(lines == SUMS, "all lines were found");
+    const gilx_stretches *stretches = gilx_sites_stretches(sites, false);
+    expect(stretches->count == GILX_STRETCHES, "the longest stretches are kept");
+    int64_t most = 0;
+    for (int i = 0; i < SUMS; ++i) {
+        most = least[i] > most ? least[i] : most;
+    }
+    expect(stretches->longest[0].low >= most, "the longest one first");
+    gilx_sites_free(sites);
+    gilx_memory_close(&memory);
+}
+
+static void count_sample(gilx_sites *sites, gilx_memory *memory, int64_t begin) {
+    gilx_site_sample sample;
+    gilx_sites_sample(sites, memory, &sample);
+    const int64_t end = gilx_now_ns();
+    gilx_sites_check(sites, memory, &sample);
+    gilx_sites_count(sites, &sample, 1, 0, begin, end);
+}
+
+/* Return the site of a function, NULL if it has none. */
+static const gilx_site *site_of(const gilx_sites *sites, int wanted) {
+    for (int i = 0; i < gilx_sites_number(sites); ++i) {
+        gilx_site_kind kind;
+        const gilx_spot *spot;
+        const gilx_function *function;
+        const gilx_site *site = gilx_sites_site(sites, i, &kind, &spot, &function);
+        if (function != NULL && function->first_line == 100 * wanted) {
+            return site;
+        }
+    }
+    return NULL;
+}
+
+/* Two stretches, one after another, have their bounds, also if the stack can't be read
+ * for a while. */
+static void stretches_have_bounds(int version) {
+    enum { PARTS = 4, ALL = 1 << PARTS }; /* the first three are those of one stretch */
+    static fake_stack stack;
+    const gilx_stack_layout *layout = layout_of(version);
+    for (int unread = 0; unread < ALL; ++unread) {
+        fake_stack_make(&stack, layout, 0);
+        fake_gil gil = {.words = {.interval = 5000}};
+        const gilx_gil_words words = words_of(&gil);
+        gilx_memory memory, closed = {.way = GILX_MEMORY_WAYS, .file = -1, .other = -1};
+        gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type);
+        expect(sites != NULL, "there is memory for sites");
+        const int64_t begin = gilx_now_ns();
+        count_sample(sites, opened(&memory), begin);
+
+        const int64_t before = gilx_now_ns();
+        int64_t first_left = 0, second_left = 0, second_called = 0;
+        fake_call(&stack, 1, 0, 0);
+        take(&gil, &stack);
+        const int64_t first_called = gilx_now_ns();
+        for (int part = 0; part < PARTS; ++part) {
+            if (part == PARTS - 1) {
+                first_left = gilx_now_ns();
+                fake_return(&stack);
+                fake_call(&stack, 2, 0, 0);
+                second_called = gilx_now_ns();
+            }
+            for (int i = 0; i < 3; ++i) {
+                count_sample(sites, unread >> part & 1 ? &closed : &memory, begin);
+            }
+        }
+        second_left = gilx_now_ns();
+        if (unread % 2 == 0) {
+            gilx_sites_finish(sites, gilx_now_ns());
+        }
+        release(&gil);
+        const int64_t after = gilx_now_ns();
+        count_sample(sites, &memory, begin);
+        gilx_sites_finish(sites, gilx_now_ns());
+
+        const int unread_parts = unread % (ALL / 2);
+        const gilx_site *first = site_of(sites, 1), *second = site_of(sites, 2);
+        expect((first == NULL) == (unread_parts == ALL / 2 - 1) &&
+                   (second == NULL) == (unread >= ALL / 2),
+               "a stretch is known if it was ever read");
+        expect(gilx_sites_stretches(sites, true)->count ==
+                   (first != NULL) + (second != NULL),
+               "it is one stretch");
+        if (first != NULL) {
+            expect(first->low > 0 && first->low <= second_called - before &&
+                       first->high >= first_left - first_called,
+                   "the first one was that long");
+        }
+        if (second != NULL) {
+            expect(second->low > 0 && second->low <= after - first_left &&
+                       second->high >= second_left - second_called,
+                   "the second one was that long");
+        }
+        gilx_sites_free(sites);
+        gilx_memory_close(&memory);
+    }
+}
+
 int main(void) {
     tables_hold_what_they_say();
     places_agree_between_final_releases_only();
+    stacks_have_places_in_builds_with_a_gil_only();
     memory_is_read_safely();
-    fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
-    const gilx_gil_words words = {
-        .locked = &gil.locked, .holder = &gil.holder, .switches = &gil.switches};
-    pthread_t handles[THREADS];
-    fake_thread threads[THREADS];
-    for (int i = 0; i < THREADS; ++i) {
-        threads[i] = (fake_thread){.gil = &gil};
-        expect(pthread_create(&handles[i], NULL, hold_and_release, &threads[i]) == 0,
-               "threads can be made");
+    for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
+        sites_add_up(version);
+        stretches_have_bounds(version);
     }
-    for (int round = 0; round < ROUNDS; ++round) {
-        watch(&words, round % 4 == 3, round % 2 ? 16 : 0);
-    }
-    fork_while_watched(&words);
-    atomic_store(&gil.stop, true);
-    for (int i = 0; i < THREADS; ++i) {
-        pthread_join(handles[i], NULL);
+    static fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    static fake_thread threads[THREADS];
+    const gilx_gil_words words = words_of(&gil);
+    for (int round = 0; round < ROUNDS + ROUNDS_WITH_STACKS; ++round) {
+        const int version = FIRST_VERSION + round % ROUNDS_WITH_STACKS;
+        pthread_t handles[THREADS];
+        atomic_store(&gil.stop, false);
+        for (int i = 0; i < THREADS; ++i) {
+            fake_stack_make(&threads[i].stack, layout_of(version), i);
+            threads[i].gil = &gil;
+            expect(pthread_create(&handles[i], NULL, hold_and_release, &threads[i]) == 0,
+                   "threads can be made");
+        }
+        const bool reference = round % 4 == 3 && round < ROUNDS;
+        watch(&words, threads, reference, round % 2 ? 16 : 0,
+              round < ROUNDS ? NULL : layout_of(version));
+        if (round + 1 == ROUNDS || round + 1 == ROUNDS + ROUNDS_WITH_STACKS) {
+            fork_while_watched(&words, round < ROUNDS ? NULL : layout_of(version));
+        }
+        atomic_store(&gil.stop, true);
+        for (int i = 0; i < THREADS; ++i) {
+            pthread_join(handles[i], NULL);
+        }
     }
     puts("sampler_driver: fine");
     return 0;

@@ -10,7 +10,7 @@ import pytest
 
 import gilx
 from tests.command import run_program, run_python
-from tests.markers import needs_gcc
+from tests.markers import needs_gcc, needs_linux
 
 CSRC = Path(__file__).parents[2] / "csrc"
 WITHOUT_PYTHON = [
@@ -29,6 +29,18 @@ def test_kernels_and_sampler_do_not_use_python(source: Path, tmp_path: Path) -> 
     names = run_program("nm", compiled, check=True).stdout.split()
     assert any(name.startswith("gilx_") for name in names)
     assert not [name for name in names if name.lstrip("_").startswith("Py")]
+
+
+@needs_gcc
+@needs_linux
+def test_sampler_does_not_walk_thread_states_with_the_api() -> None:
+    """CPython walks that list with a lock, which native threads take to register."""
+    spec = importlib.util.find_spec("gilx.sampling._sampler")
+    assert spec is not None
+    done = run_program("nm", "-D", "--undefined-only", spec.origin or "", check=True)
+    used = {name for name in done.stdout.split() if name.startswith("Py")}
+    assert "PyModuleDef_Init" in used
+    assert not used & {"PyInterpreterState_ThreadHead", "PyThreadState_Next"}
 
 
 def test_every_kernel_has_a_source_file() -> None:

@@ -50,6 +50,8 @@ def samplers(_memory: Memory) -> Iterator[Case]:
 
     make: Any = _sampler.Sampler
     yield Case("backend", _sampler.backend)
+    yield Case("locate", partial(_sampler._locate, b"\xd8\x03\x09", 1, 0))
+    yield Case("locate nothing", partial(_sampler._locate, b"", 1, 0))
 
     def use() -> None:
         sampler = sampled()

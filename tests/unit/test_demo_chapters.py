@@ -9,6 +9,7 @@ import pytest
 
 import gilx
 from gilx.cli import demo
+from gilx.demo import chapter_4_processes
 from gilx.demo.chapter import Chapter, Effort, grouped, losses_of, outcome_of, words_of
 from gilx.demo.chapter_1_pure_python import PurePython
 from gilx.demo.chapter_4_processes import Moving, Processes, pays_from
@@ -64,6 +65,26 @@ def test_more_round_trips_than_their_delay_allows_are_marked() -> None:
     assert "did not compute all the time" in " ".join(restless.sentences())
     assert "?" not in "".join(row[-1] for row in waiting.tables()[1].rows)
     assert "190 beside pure Python" in " ".join(waiting.sentences())
+
+
+def test_message_is_not_timed_while_the_process_is_busy_with_the_last_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Busy:
+        """Process that frees the memory of a large message once it has answered."""
+
+        start_seconds, answered = 0.1, b""
+
+        def round_trip(self, message: bytes) -> float:
+            last, self.answered = self.answered, message
+            return 1e-4 + 1e-9 * (len(message) + len(last))
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(chapter_4_processes, "Courier", Busy)
+    moving = chapter_4_processes.measure_moving()
+    assert (moving.message, moving.data) == (1e-4, 1e-4 + 1e-9 * (8 << 20))
 
 
 def test_missing_workers_are_told_by_the_measured_losses() -> None:

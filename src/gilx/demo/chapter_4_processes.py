@@ -62,7 +62,7 @@ def pays_from(cost: float, speedup: float) -> float:
 class Processes(Chapter):
     """Kernels that hold the GIL, in processes; what these cost."""
 
-    title: ClassVar[str] = "Several processes, each with a GIL of its own"
+    title: ClassVar[str] = "Several processes, each with an interpreter of its own"
     depends: ClassVar[str] = (
         "how much a task computes for each byte that it is sent and sends back. Arrays in"
         " shared memory need not be sent; what is pickled is copied, twice each way."
@@ -97,7 +97,7 @@ class Processes(Chapter):
                         kernel, [name], 3, variants=[variant], **options
                     )
             effort.progress("moving data")
-            moving = _moving()
+            moving = measure_moving()
         except (OSError, BrokenExecutor) as error:
             missing.append(f"Processes can't be used here: {one_line(error)}.")
         return cls(
@@ -169,14 +169,20 @@ class Processes(Chapter):
         )
 
 
-def _moving() -> Moving:
+def measure_moving() -> Moving:
+    """Measure what starting a process and sending it something costs."""
     data = bytes(_MEGABYTES << 20)
     with closing(Courier()) as courier:
         arms = {
             "message": lambda: courier.round_trip(b""),
             "data": lambda: courier.round_trip(data),
         }
-        samples = samples_of(islice(interleaved(arms), _BLOCKS))
+
+        def settle() -> None:
+            # Having answered, the process frees a message's memory before it reads on.
+            courier.round_trip(b"")
+
+        samples = samples_of(islice(interleaved(arms, settle=settle), _BLOCKS))
         return Moving(
             start=courier.start_seconds,
             message=median(samples["message"]),

@@ -23,7 +23,7 @@ _SECONDS = 0.03  # that the problem takes one worker
 class Interpreters(Chapter):
     """A kernel that holds the GIL, in interpreters that have one each."""
 
-    title: ClassVar[str] = "Sub-interpreters: one process, a GIL for each"
+    title: ClassVar[str] = "Sub-interpreters: several of them in one process"
     depends: ClassVar[str] = (
         "your imports: an extension must be made for it (multi-phase initialisation, no"
         " state of its own in C), and NumPy is not, so far."

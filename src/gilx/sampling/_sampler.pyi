@@ -12,6 +12,9 @@ MOST_SHARE: int
 
 def backend() -> tuple[str, str]: ...
 def own_stack() -> list[_Frame]: ...
+def _locate(
+    linetable: bytes, first_line: int, unit: int, /
+) -> tuple[int, int, int, int] | None: ...
 
 @final
 class Sampler:

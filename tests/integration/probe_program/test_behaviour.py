@@ -332,6 +332,17 @@ BEHAVIOUR = {
         os.rmdir("there")
         os.chdir("/")
         """,
+    "files_closed": """
+        import os, time
+        os.closerange(3, 256)
+        files = [open(str(number), "w+b", buffering=0) for number in range(20)]
+        for file in files:
+            file.write(b"of the program")
+        time.sleep(0.2)
+        for file in files:
+            file.seek(0)
+            print(file.read())
+        """,
     "input": "print([line for line in open(0)], input)",
     "asyncio": """
         import asyncio
