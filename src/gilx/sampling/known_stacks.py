@@ -126,12 +126,10 @@ def _in_coroutine(step: _Step) -> str:
 
 
 def _in_class_body(step: _Step) -> str:
-    found: list[str] = []
+    class _Body:
+        found = step()
 
-    class Body:
-        found.append(step())
-
-    return found[0]
+    return _Body.found
 
 
 def _recursion(step: _Step, depth: int = _DEPTH) -> str:
