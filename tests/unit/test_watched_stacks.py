@@ -291,7 +291,7 @@ KINDS = [
     "key",
     "<genexpr>",
     "coroutine",
-    "<locals>.Body",
+    "<locals>._Body",
 ]
 NAMES = known_stacks._NAMES
 
@@ -319,6 +319,20 @@ def test_reader_that_refuses_says_why(read: Any) -> None:
         raise WatchUnavailableError("a free-threaded build keeps its stacks elsewhere")
 
     assert read(refuse) == "a free-threaded build keeps its stacks elsewhere"
+
+
+def test_stack_without_space_for_the_comparison_is_compared_later(read: Any) -> None:
+    def at_the_limit() -> str:
+        try:
+            return at_the_limit()
+        except RecursionError:
+            return known_stacks.reason_against_stacks()
+
+    assert read(stack_of_caller) == ""
+    known_stacks._reason.cache_clear()
+    words = "fewer than 50 calls were left to Python's recursion limit"
+    assert at_the_limit() == words
+    assert known_stacks.reason_against_stacks() == ""
 
 
 def test_stacks_are_compared_once(read: Any) -> None:

@@ -39,7 +39,12 @@ def reason_against_stacks() -> str:
     setting = os.environ.get("GILX_STACKS", "")
     if setting not in ("", "off"):
         raise WatchUnavailableError(f"GILX_STACKS: expected off, got {shown(setting)}")
-    return "GILX_STACKS=off switches stacks off" if setting else _reason()
+    if setting:
+        return "GILX_STACKS=off switches stacks off"
+    try:
+        return _reason()
+    except RecursionError:
+        return f"fewer than {_DEPTH} calls were left to Python's recursion limit"
 
 
 @cache
