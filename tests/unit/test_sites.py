@@ -206,7 +206,7 @@ def test_sentence_does_not_name_the_line_of_gilx_that_makes_the_call() -> None:
 def test_text_shows_five_lines_and_the_sum_of_the_rest() -> None:
     sites = [found(50 - n, line=41 + n, end_line=41 + n) for n in range(8)]
     rows = str(usage_with(*sites, texts={41: "f(" + "x" * 90 + ")"})).splitlines()
-    assert rows[1] == "  5.0 %  nowhere/features.py:41 extract  f(" + "x" * 34 + "..."
+    assert rows[1] == "  5.0 %  nowhere/features.py:41  f(" + "x" * 42 + "..."
     assert len(rows[1]) == 80
     assert rows[5] == "  4.6 %  nowhere/features.py:45 extract"
     assert rows[6] == "  3 more lines hold 13 %"
