@@ -189,7 +189,8 @@ def under_py_spy(
         done = subprocess.run(
             [
                 *(options.py_spy, "record", "--gil", "-r", f"{max(1, round(rate))}"),
-                *("-f", "raw", "-o", file, "--", sys.executable, PROGRAMS, *words),
+                *("-f", "raw", "-o", str(file)),
+                *("--", sys.executable, str(PROGRAMS), *words),
             ],
             capture_output=True,
             text=True,

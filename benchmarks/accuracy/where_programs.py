@@ -351,8 +351,13 @@ def alternate(code: str, seconds: float) -> None:
 def leave_frames(code: str) -> None:
     """Leave frames of the third side in the memory that later calls use."""
     other = sides(code)["other_1"]
+
+    def run() -> None:
+        for _ in range(10):
+            other(False)
+
     for depth in range(0, 60, 3):
-        deep(depth, lambda: [other(False) for _ in range(10)] and None)
+        deep(depth, run)
 
 
 def phases(code: str, seconds: float) -> tuple[float, float]:

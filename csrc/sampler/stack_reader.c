@@ -385,7 +385,8 @@ static bool compare_depths(const walk *first, const walk *second, int *deeper) {
  *
  * Where both copies agree, or only calls or only returns came between them, or one frame
  * has changed, the first copy is what it was at one moment. Else it is believed from the
- * innermost frame on that called one that both have in common. */
+ * outermost of the frames on that only it has: one that both have called that frame, and
+ * what that called in turn may have changed while it was copied. */
 static int certain_from(const walk *first, const walk *second, bool *below) {
     int deeper;
     *below = false;

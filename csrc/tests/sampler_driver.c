@@ -19,6 +19,7 @@
 
 #include "../sampler/sampler.h"
 #include "../sampler/linux_threads.h"
+#include "../sampler/sleep_watch.h"
 #include "../sampler/layouts.h"
 #include "../platform/clock.h"
 #include "../platform/random.h"
@@ -582,7 +583,7 @@ static void sites_add_up(int version) {
         expect(sample.held == (now != FREE) && !sample.below, "the sample is right");
         expect(sample.intact == (now >= 0), "and nothing changed meanwhile");
         const double weight = (double)(gilx_split_mix(&random) % 1000 + 1);
-        gilx_sites_count(sites, &sample, weight, 1, begin, last);
+        gilx_sites_count(sites, &sample, weight, 1, 0, begin, last);
         counted += weight;
         sums *sum = &expected[now == EMPTY ? SUMS : now < 0 ? 0 : now];
         if (now != FREE) {
@@ -652,7 +653,7 @@ static void count_sample(gilx_sites *sites, gilx_memory *memory, int64_t begin) 
     gilx_sites_sample(sites, memory, &sample);
     const int64_t end = gilx_now_ns();
     gilx_sites_check(sites, memory, &sample);
-    gilx_sites_count(sites, &sample, 1, 0, begin, end);
+    gilx_sites_count(sites, &sample, 1, 0, 0, begin, end);
 }
 
 /* Return the site of a function, NULL if it has none. */
@@ -733,11 +734,65 @@ static void stretches_have_bounds(int version) {
     }
 }
 
+typedef struct {
+    _Atomic int64_t tid;
+    atomic_bool stop;
+    bool sleeps, spins;
+} sleeper;
+
+static void *sleep_and_spin(void *argument) {
+    sleeper *own = argument;
+    atomic_store(&own->tid, gilx_own_tid());
+    while (!atomic_load(&own->stop)) {
+        if (own->sleeps) {
+            gilx_sleep_ns(500 * 1000);
+        }
+        const int64_t until = gilx_now_ns() + 500 * 1000;
+        while (own->spins && gilx_now_ns() < until) {
+        }
+    }
+    return NULL;
+}
+
+/* A thread that runs and sleeps is found to have slept; one that only sleeps is not. */
+static void sleeps_are_found(bool spins) {
+    enum { ENOUGH = 5, MOST_TRIES = 2000 };
+    sleeper own = {.sleeps = true, .spins = spins};
+    pthread_t handle;
+    expect(pthread_create(&handle, NULL, sleep_and_spin, &own) == 0,
+           "threads can be made");
+    while (atomic_load(&own.tid) == 0) {
+        gilx_sleep_ns(1000);
+    }
+    gilx_sleep_watch watch = GILX_NO_SLEEP_WATCH;
+    expect(!gilx_slept(&watch), "no thread is watched");
+    gilx_sleep_watch_begin(&watch, atomic_load(&own.tid));
+    int found = 0;
+    const bool possible = watch.schedstat >= 0 && watch.wait_ns >= 0;
+    for (int i = 0; i < MOST_TRIES && found < ENOUGH && possible; ++i) {
+        gilx_sleep_ns(1000 * 1000);
+        found += gilx_slept(&watch);
+        if (!spins && i == 100) {
+            break;
+        }
+    }
+    if (possible) {
+        expect(spins ? found == ENOUGH : found == 0, "sleeps between work are found");
+    } else {
+        puts("not here: schedstat");
+    }
+    gilx_sleep_watch_end(&watch);
+    atomic_store(&own.stop, true);
+    pthread_join(handle, NULL);
+}
+
 int main(void) {
     tables_hold_what_they_say();
     places_agree_between_final_releases_only();
     stacks_have_places_in_builds_with_a_gil_only();
     memory_is_read_safely();
+    sleeps_are_found(true);
+    sleeps_are_found(false);
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
         sites_add_up(version);
         stretches_have_bounds(version);

@@ -106,7 +106,7 @@ typedef enum {
     POP,     /* note the caller of the innermost frame as that */
     CLEAR,   /* take the innermost frame's code from it */
     ADVANCE, /* set its instruction */
-    UNMAP,   /* a chunk */
+    UNMAP,   /* a chunk, or a page of generators */
 } step_kind;
 
 typedef struct {

@@ -143,7 +143,7 @@ class Watch:
             reference=self._reference,
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
-            **({} if self._sites_missing else {"stacks": True}),
+            stacks=not self._sites_missing,
         )
         self._names = _Names()
         self._process = os.getpid()
