@@ -366,7 +366,7 @@ def alternating(options: Options) -> bool:
                 name,
                 f"{watch.usage.looks}",
                 plus_minus(weights),
-                f"{POINTS * least:.2f} to {POINTS * most:.2f}" if most else "not known",
+                f"{POINTS * least:.2f} to {POINTS * most:.2f}",
                 plus_minus(beyond),
             )
         )
