@@ -8,23 +8,18 @@
 #include "../sampler/thread_table.h"
 #include "stack_objects.h"
 
-/* Names are UTF-8, but lone surrogates may be in them, as in any string of Python. */
-static PyObject *text_object(const char *text) {
+/* Convert a name for Py_BuildValue's "O&". It is UTF-8, but lone surrogates may be in it,
+ * as in any string of Python. */
+static PyObject *text_object(void *name) {
+    const char *text = name;
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "surrogatepass");
 }
 
 /* Return the tuple (function, file, first line, line, end line, column, end column). */
 static PyObject *spot_object(const gilx_function *function, const gilx_spot *spot) {
-    PyObject *name = text_object(function->name);
-    PyObject *file = name == NULL ? NULL : text_object(function->file);
-    if (file == NULL) {
-        Py_XDECREF(name);
-        return NULL;
-    }
-    /* "N" hands the references over, whether this succeeds or not. */
-    return Py_BuildValue("(NNiiiii)", name, file, (int)function->first_line,
-                         (int)spot->line, (int)spot->end_line, (int)spot->column,
-                         (int)spot->end_column);
+    return Py_BuildValue("(O&O&iiiii)", text_object, function->name, text_object,
+                         function->file, (int)function->first_line, (int)spot->line,
+                         (int)spot->end_line, (int)spot->column, (int)spot->end_column);
 }
 
 /* ---- own stack -------------------------------------------------------------------- */
@@ -104,24 +99,15 @@ static PyObject *site_object(const gilx_sites *sites, int number) {
     const gilx_spot *spot;
     const gilx_function *function;
     const gilx_site *site = gilx_sites_site(sites, number, &kind, &spot, &function);
-    PyObject *where = spot_object(function == NULL ? &no_function : function,
-                                  spot == NULL ? &no_spot : spot);
-    if (where == NULL) {
-        return NULL;
-    }
+    function = function == NULL ? &no_function : function;
+    spot = spot == NULL ? &no_spot : spot;
     const bool one = !site->several && site->place != GILX_UNKNOWN_THREAD;
-    PyObject *first = Py_BuildValue("(i)", (int)kind);
-    PyObject *rest =
-        Py_BuildValue("(iddddLLL)", one ? site->place : -1, site->held, site->squares,
-                      site->steps, site->below, (long long)site->samples,
-                      (long long)site->low, (long long)site->high);
-    PyObject *head = first == NULL ? NULL : PySequence_Concat(first, where);
-    PyObject *whole = head == NULL || rest == NULL ? NULL : PySequence_Concat(head, rest);
-    Py_XDECREF(first);
-    Py_XDECREF(rest);
-    Py_XDECREF(head);
-    Py_DECREF(where);
-    return whole;
+    return Py_BuildValue(
+        "(iO&O&iiiiiiddddLLL)", (int)kind, text_object, function->name, text_object,
+        function->file, (int)function->first_line, (int)spot->line, (int)spot->end_line,
+        (int)spot->column, (int)spot->end_column, one ? site->place : -1, site->held,
+        site->squares, site->steps, site->below, (long long)site->samples,
+        (long long)site->low, (long long)site->high);
 }
 
 PyObject *gilx_sites_list(const gilx_sites *sites) {

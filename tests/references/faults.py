@@ -65,6 +65,7 @@ _GROUPS = {
         "modules, memory refused",
     ],
     "signals": ["increments", "modules"],
+    "stack_objects": ["samplers", "samplers, memory refused"],
     "spin_functions": ["spins", "spins, memory refused"],
     "team_type": ["teams", "without_threads", "after_fork"],
 }  # fmt: skip

@@ -28,9 +28,15 @@ def sampled() -> Any:
     """Return a sampler that was stopped after some samples."""
     from gilx.sampling._sampler import Sampler
 
-    sampler = Sampler(0.5, reference=True, seed=1, room=50)
+    return _stopped(Sampler(0.5, reference=True, seed=1, room=50), 0.002)
+
+
+def _stopped(sampler: Any, seconds: float) -> Any:
     sampler.start()
-    time.sleep(0.002)
+    time.sleep(seconds / 2)
+    end = time.perf_counter() + seconds / 2
+    while time.perf_counter() < end:
+        pass
     sampler.stop()
     return sampler
 
@@ -59,6 +65,14 @@ def samplers(_memory: Memory) -> Iterator[Case]:
         sampler.looks()
 
     yield Case("use", use)
+
+    def use_stacks() -> None:
+        sampler = _stopped(make(1, seed=1, stacks=True), 0.004)
+        sampler.sites()
+        sampler.longest_holds()
+
+    yield Case("own stack", _sampler.own_stack)
+    yield Case("stacks", use_stacks)
     yield Case("use beside a thread", beside_a_thread(use), SLOW)
 
     def drop() -> None:
@@ -67,12 +81,17 @@ def samplers(_memory: Memory) -> Iterator[Case]:
     yield Case("dropped while it runs", drop)
     yield from bad_calls("Sampler", make, _BAD_SAMPLERS)
     fresh = make(0.5)
-    for name in ("stop", "threads", "looks"):
+    for name in ("stop", "threads", "looks", "sites", "longest_holds"):
         call = fails(RuntimeError, "the sampler was not started", getattr(fresh, name))
         yield Case(f"{name} before the start", call)
     stopped = sampled()
     yield Case("threads", stopped.threads)
     yield Case("looks", stopped.looks)
+    yield Case("no sites", stopped.sites)
+    yield Case("no longest holds", stopped.longest_holds)
+    with_stacks = _stopped(make(1, seed=1, stacks=True), 0.05)
+    yield Case("sites", with_stacks.sites)
+    yield Case("longest holds", with_stacks.longest_holds)
     for name in ("start", "stop"):
         call = fails(RuntimeError, "the sampler was stopped", getattr(stopped, name))
         yield Case(f"{name} after the stop", call)
