@@ -48,13 +48,14 @@ static PyObject *frames_list(const reading *own, PyObject *unavailable) {
         PyErr_SetString(unavailable, "the Python stack of this thread can't be read");
         return NULL;
     }
-    PyObject *list = PyList_New(stack->count);
-    for (int i = 0; list != NULL && i < stack->count; ++i) {
+    for (int i = 0; i < stack->count; ++i) {
         if (own->spots[i] < 0) {
-            Py_CLEAR(list);
             PyErr_Format(unavailable, "the code of frame %d can't be read", i);
             return NULL;
         }
+    }
+    PyObject *list = PyList_New(stack->count);
+    for (int i = 0; list != NULL && i < stack->count; ++i) {
         const gilx_spot *spot = gilx_spot_at(own->codes, own->spots[i]);
         PyObject *item = spot_object(gilx_function_at(own->codes, spot->function), spot);
         if (item == NULL) {
