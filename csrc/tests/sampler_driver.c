@@ -737,52 +737,58 @@ static void stretches_have_bounds(int version) {
 typedef struct {
     _Atomic int64_t tid;
     atomic_bool stop;
-    bool sleeps, spins;
+    pthread_mutex_t *blocks; /* NULL if it is to run and sleep in turns */
 } sleeper;
 
 static void *sleep_and_spin(void *argument) {
     sleeper *own = argument;
     atomic_store(&own->tid, gilx_own_tid());
     while (!atomic_load(&own->stop)) {
-        if (own->sleeps) {
-            gilx_sleep_ns(500 * 1000);
+        if (own->blocks != NULL) {
+            pthread_mutex_lock(own->blocks);
+            pthread_mutex_unlock(own->blocks);
+            break;
         }
+        gilx_sleep_ns(500 * 1000);
         const int64_t until = gilx_now_ns() + 500 * 1000;
-        while (own->spins && gilx_now_ns() < until) {
+        while (gilx_now_ns() < until) {
         }
     }
     return NULL;
 }
 
-/* A thread that runs and sleeps is found to have slept; one that only sleeps is not. */
-static void sleeps_are_found(bool spins) {
-    enum { ENOUGH = 5, MOST_TRIES = 2000 };
-    sleeper own = {.sleeps = true, .spins = spins};
+/* A thread that runs and sleeps is found to have slept; one that is blocked all the time
+ * is not. */
+static void sleeps_are_found(bool blocked) {
+    enum { ENOUGH = 5, MOST_TRIES = 2000, TRIES_BLOCKED = 50 };
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    sleeper own = {.blocks = blocked ? &mutex : NULL};
     pthread_t handle;
     expect(pthread_create(&handle, NULL, sleep_and_spin, &own) == 0,
            "threads can be made");
     while (atomic_load(&own.tid) == 0) {
         gilx_sleep_ns(1000);
     }
+    gilx_sleep_ns(20 * 1000 * 1000); /* until it is blocked, or nearly so */
     gilx_sleep_watch watch = GILX_NO_SLEEP_WATCH;
     expect(!gilx_slept(&watch), "no thread is watched");
     gilx_sleep_watch_begin(&watch, atomic_load(&own.tid));
-    int found = 0;
     const bool possible = watch.schedstat >= 0 && watch.wait_ns >= 0;
-    for (int i = 0; i < MOST_TRIES && found < ENOUGH && possible; ++i) {
+    const int tries = !possible ? 0 : blocked ? TRIES_BLOCKED : MOST_TRIES;
+    int found = 0;
+    for (int i = 0; i < tries && found < ENOUGH; ++i) {
         gilx_sleep_ns(1000 * 1000);
         found += gilx_slept(&watch);
-        if (!spins && i == 100) {
-            break;
-        }
     }
     if (possible) {
-        expect(spins ? found == ENOUGH : found == 0, "sleeps between work are found");
+        expect(found == (blocked ? 0 : ENOUGH), "sleeps between work are found");
     } else {
         puts("not here: schedstat");
     }
     gilx_sleep_watch_end(&watch);
     atomic_store(&own.stop, true);
+    pthread_mutex_unlock(&mutex);
     pthread_join(handle, NULL);
 }
 

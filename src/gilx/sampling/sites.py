@@ -90,15 +90,21 @@ class SiteSums:
         )
 
     def share(self, watch: HoldSums) -> Estimate:
-        """Return the share of the time of a watch, with its interval at 95 %."""
+        """Return the share of the time of a watch, with its interval at 95 %.
+
+        The share in the time without good samples is taken to vary as that of any site
+        with this share may: its variance is h (1 - h) / 3, which is that of a uniform
+        distribution if h is one half.
+        """
         whole, squares = watch.stacks, watch.stacks_squares
         ratio = Ratio(
             *(self.held, whole, self.squares, self.squares),
             *(squares, self.steps, 0.0, 0.0),
         )
-        return Estimate(
-            ratio.value, *interval(ratio, watch.unknown_share, prompt=watch.prompt)
-        )
+        h = ratio.value
+        varies = 2 * math.sqrt(h * (1 - h)) if watch.prompt else 1.0
+        unknown = watch.unknown_share * varies
+        return Estimate(h, *interval(ratio, unknown, prompt=watch.prompt))
 
     def valid(self, watch: HoldSums) -> bool:
         """Return whether they may be sums of a watch."""
