@@ -47,6 +47,7 @@ import gilx
 from gilx.formatting import format_table
 from gilx.sampling.sites import SiteSums
 from gilx.speedup.statistics import median_interval
+from gilx.system import conditions
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
@@ -496,8 +497,13 @@ def main() -> int:
         py_spy="" if given.no_py_spy else path,
     )
     print(describe(), "\n")
+    before = conditions.snapshot()
     fine = case(options)
-    print(f"{given.case}: {'as wanted' if fine else 'MISSED'}")
+    during = conditions.between(before, conditions.snapshot())
+    print(
+        f"{given.case}: {'as wanted' if fine else 'MISSED'}; other processes took"
+        f" {during.others or 0:.2f} CPUs, other guests {during.steal or 0:.1%}"
+    )
     return 0 if fine else 1
 
 
