@@ -224,7 +224,7 @@ def test_text_of_a_line_with_several_sites_is_that_of_the_main_one() -> None:
 
 
 def test_share_of_lines_that_may_be_below_is_stated_above_one_percent() -> None:
-    words = "a line that one of these called may have held it instead"
+    words = "a line that one of these called may have held the GIL"
     assert words not in str(usage_with(found(380, below=9.0 * SLICE)))
     assert f"  for 2.0 % of the time, {words}\n" in str(
         usage_with(found(380, below=20.0 * SLICE))
@@ -247,6 +247,10 @@ def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr(os, "getcwd", lambda: str(tmp_path))
     assert short_path(f"{tmp_path}/src/features.py") == "src/features.py"
     assert short_path("/usr/lib/python3/json/decoder.py") == "json/decoder.py"
+    assert short_path(os.__file__) == "os.py"
+    packages = tmp_path / "venv/lib/python3.13/site-packages"
+    assert short_path(f"{packages}/pandas/core/sorting.py") == "pandas/core/sorting.py"
+    assert short_path("/usr/lib/python3/dist-packages/yaml/nodes.py") == "yaml/nodes.py"
     assert short_path("/x.py") == "/x.py"
     assert short_path("<string>") == "<string>"
 

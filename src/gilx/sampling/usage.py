@@ -309,7 +309,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         if below > _MUCH_BELOW:
             rows.append(
                 f"  for {percent(below)} of the time, a line that one of these called may"
-                " have held it instead"
+                " have held the GIL"
             )
         return rows
 
