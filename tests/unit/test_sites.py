@@ -215,6 +215,17 @@ def test_text_shows_five_lines_and_the_sum_of_the_rest() -> None:
     assert rows[6] == "  1 more line holds 4.5 %"
 
 
+@pytest.mark.parametrize(("columns", "widest"), [(80, 80), (100, 100), (120, 100)])
+def test_rows_fit_the_terminal_and_are_at_most_100_characters_wide(
+    monkeypatch: pytest.MonkeyPatch, columns: int, widest: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    usage = usage_with(found(380, below=20.0 * SLICE), texts={41: "x" * 99})
+    lines = str(usage).splitlines()[1:]
+    assert len(lines[0]) == widest
+    assert max(map(len, lines)) == widest
+
+
 def test_text_of_a_line_with_several_sites_is_that_of_the_main_one() -> None:
     loop = [found(n, line=9, column=n, end_column=99) for n in (10, 11, 12)]
     texts = {9: "x += i * i"}
