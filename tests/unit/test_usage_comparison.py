@@ -134,6 +134,17 @@ def test_command_shows_whether_a_change_helped(
     assert cli.main(["compare", after, after]) == 0
 
 
+def test_table_of_the_command_fits_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"convert({', '.join('abcdefghijklm')})"
+    long = usage_with(found(380, function="Features.extract"), texts={41: text})
+    assert cli.main(["compare", *written(tmp_path, a=long, b=long)]) == 0
+    table = capsys.readouterr().out.partition("\n\n")[2]
+    assert text in " ".join(table.split())
+    assert max(map(len, table.splitlines())) <= 80
+
+
 def test_command_says_why_lines_are_unknown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,12 +74,11 @@ def _compare_usages(before: GilUsage, after: GilUsage, paths: tuple[str, str]) -
             percent(change.before.value),
             percent(change.after.value),
             change.verdict,
-            f"{change.place} {change.function}".rstrip(),
-            change.text,
+            f"{change.place} {change.function}".rstrip() + f"  {change.text}".rstrip(),
         )
         for change in changes[:_MOST_LINES]
     ]
-    head = ("A", "B", "B holds the GIL", "where", "")
+    head = ("A", "B", "B holds the GIL", "where")
     print_text(f"\n{format_table(head, rows, right=range(2))}")
     if rest := len(changes) - len(rows):
         print_text(f"{rest} more line{'s' if rest > 1 else ''} with smaller shares")
