@@ -73,6 +73,11 @@ def name_of(fn: Callable[..., object]) -> str:
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
 
 
+def line_width() -> int:
+    """Return the width of a line of text: the terminal's, but at most 100 characters."""
+    return min(_WIDEST, shutil.get_terminal_size().columns)
+
+
 def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
     """Return text as lines that fit the terminal (80 characters where there is none).
 
@@ -84,10 +89,9 @@ def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
         What the first line begins with, and what all others do.
 
     """
-    width = min(_WIDEST, shutil.get_terminal_size().columns)
     return textwrap.wrap(
         text,
-        max(width, len(first) + 40),
+        max(line_width(), len(first) + 40),
         initial_indent=first,
         subsequent_indent=rest,
         break_on_hyphens=False,

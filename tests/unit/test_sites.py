@@ -215,6 +215,17 @@ def test_text_shows_five_lines_and_the_sum_of_the_rest() -> None:
     assert rows[6] == "  1 more line holds 4.5 %"
 
 
+@pytest.mark.parametrize(("columns", "widest"), [(80, 80), (100, 100), (120, 100)])
+def test_rows_fit_the_terminal_and_are_at_most_100_characters_wide(
+    monkeypatch: pytest.MonkeyPatch, columns: int, widest: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    usage = usage_with(found(380, below=20.0 * SLICE), texts={41: "x" * 99})
+    lines = str(usage).splitlines()[1:]
+    assert len(lines[0]) == widest
+    assert max(map(len, lines)) == widest
+
+
 def test_text_of_a_line_with_several_sites_is_that_of_the_main_one() -> None:
     loop = [found(n, line=9, column=n, end_column=99) for n in (10, 11, 12)]
     texts = {9: "x += i * i"}
@@ -224,7 +235,7 @@ def test_text_of_a_line_with_several_sites_is_that_of_the_main_one() -> None:
 
 
 def test_share_of_lines_that_may_be_below_is_stated_above_one_percent() -> None:
-    words = "a line that one of these called may have held it instead"
+    words = "a line that one of these called may have held the GIL"
     assert words not in str(usage_with(found(380, below=9.0 * SLICE)))
     assert f"  for 2.0 % of the time, {words}\n" in str(
         usage_with(found(380, below=20.0 * SLICE))
@@ -247,6 +258,10 @@ def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr(os, "getcwd", lambda: str(tmp_path))
     assert short_path(f"{tmp_path}/src/features.py") == "src/features.py"
     assert short_path("/usr/lib/python3/json/decoder.py") == "json/decoder.py"
+    assert short_path(os.__file__) == "os.py"
+    packages = tmp_path / "venv/lib/python3.13/site-packages"
+    assert short_path(f"{packages}/pandas/core/sorting.py") == "pandas/core/sorting.py"
+    assert short_path("/usr/lib/python3/dist-packages/yaml/nodes.py") == "yaml/nodes.py"
     assert short_path("/x.py") == "/x.py"
     assert short_path("<string>") == "<string>"
 

@@ -40,10 +40,10 @@ def test_line_that_moved_is_found_by_its_text() -> None:
     assert (tolist.before.value, tolist.after.value) == (0.38, 0.03)
     assert (load.place, load.function) == ("nowhere/features.py:50", "load")
     assert [each.verdict for each in (whole, tolist, load)] == [
-        *("less", "less", "no difference")
+        *("less", "less", "unclear")
     ]
     again = gilx.compare_usages(FAST, SLOW)
-    assert [each.verdict for each in again] == ["more", "more", "no difference"]
+    assert [each.verdict for each in again] == ["more", "more", "unclear"]
 
 
 def test_place_that_only_one_usage_has_is_compared_with_none() -> None:
@@ -53,7 +53,7 @@ def test_place_that_only_one_usage_has_is_compared_with_none() -> None:
     assert 0 < tolist.after.high < 0.01
     assert tolist.verdict == "less"
     few = usage_with(found(1, line=9), held=25, free=975)
-    assert gilx.compare_usages(gone, few)[2].verdict == "no difference"
+    assert gilx.compare_usages(gone, few)[2].verdict == "unclear"
 
 
 def test_sites_of_a_line_count_together_and_move_together() -> None:
@@ -80,7 +80,7 @@ def test_line_keeps_its_number_if_several_have_its_text() -> None:
     before = usage_with(found(100, line=7), found(50, line=9), texts=texts)
     after = usage_with(found(20, line=7), found(50, line=9), texts=texts)
     changes = gilx.compare_usages(before, after)[1:]
-    assert [each.verdict for each in changes] == ["less", "no difference"]
+    assert [each.verdict for each in changes] == ["less", "unclear"]
     assert [each.place[-2:] for each in changes] == [":7", ":9"]
 
 
@@ -127,11 +127,22 @@ def test_command_shows_whether_a_change_helped(
     assert [line.split()[:5] for line in lines[4:]] == [
         ["40", "%", "5.5", "%", "less"],
         ["38", "%", "3.0", "%", "less"],
-        ["2.0", "%", "2.5", "%", "no"],
+        ["2.0", "%", "2.5", "%", "unclear"],
     ]
     assert lines[5].endswith("  nowhere/features.py:44 extract  row.tolist()")
     assert cli.main(["compare", after, before]) == 1
     assert cli.main(["compare", after, after]) == 0
+
+
+def test_table_of_the_command_fits_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"convert({', '.join('abcdefghijklm')})"
+    long = usage_with(found(380, function="Features.extract"), texts={41: text})
+    assert cli.main(["compare", *written(tmp_path, a=long, b=long)]) == 0
+    table = capsys.readouterr().out.partition("\n\n")[2]
+    assert text in " ".join(table.split())
+    assert max(map(len, table.splitlines())) <= 80
 
 
 def test_command_says_why_lines_are_unknown(

@@ -33,12 +33,18 @@ _MOST_LINES = 21  # that are shown, the one of all lines included
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "before", metavar="A.json", help="the report or usage to compare with"
+    parser.epilog = (
+        "exit status: 0 if nothing became worse, 1 if something did, 2 if a file is"
+        " neither, if two reports are of different machines, or if there is nothing to"
+        " compare"
     )
     parser.add_argument(
-        "after", metavar="B.json", help="the report or usage that is judged"
+        "before",
+        metavar="A.json",
+        help="the report to compare with, of gilx measure --json, or the usage, of"
+        " gilx probe --json",
     )
+    parser.add_argument("after", metavar="B.json", help="the later report or usage")
     parser.add_argument(
         "--force", action="store_true", help="compare even if the machines differ"
     )
@@ -74,12 +80,11 @@ def _compare_usages(before: GilUsage, after: GilUsage, paths: tuple[str, str]) -
             percent(change.before.value),
             percent(change.after.value),
             change.verdict,
-            f"{change.place} {change.function}".rstrip(),
-            change.text,
+            f"{change.place} {change.function}".rstrip() + f"  {change.text}".rstrip(),
         )
         for change in changes[:_MOST_LINES]
     ]
-    head = ("A", "B", "B holds the GIL", "where", "")
+    head = ("A", "B", "B holds the GIL", "where")
     print_text(f"\n{format_table(head, rows, right=range(2))}")
     if rest := len(changes) - len(rows):
         print_text(f"{rest} more line{'s' if rest > 1 else ''} with smaller shares")

@@ -51,6 +51,8 @@ _NAMES: dict[Kind, str] = {
     "unknown": "unknown",
     "other lines": "other lines (the tables were full)",
 }
+_PACKAGES = "site-packages", "dist-packages"  # directories of installed packages
+_STANDARD_LIBRARY = Path(os.__file__).parent
 _GILX = f"{Path(__file__).parents[1]}{os.sep}"
 _NEARLY_ALL, _MOST = 0.8, 0.5  # of what is held, by one line
 _FEWEST = 10  # samples of a line that is named as the main one
@@ -195,10 +197,19 @@ class Site:
 
 
 def short_path(file: str) -> str:
-    """Return a file's name relative to the working directory, or its last two parts."""
+    """Return a file's name as short as people know it.
+
+    The name is relative to the directory with installed packages or the standard library,
+    or else to the working directory. Of other files it is the last two parts.
+    """
     path = PurePath(file)
     if not path.is_absolute():
         return file
+    installed = [n for n, part in enumerate(path.parts[:-1], 1) if part in _PACKAGES]
+    if installed:
+        return str(PurePath(*path.parts[installed[-1] :]))
+    if path.is_relative_to(_STANDARD_LIBRARY):
+        return str(path.relative_to(_STANDARD_LIBRARY))
     try:
         return str(path.relative_to(os.getcwd()))
     except (ValueError, OSError):  # it is elsewhere, or the directory was removed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, above_zero, at_least, number_between, shown
 from gilx.estimate import Estimate
-from gilx.formatting import duration, percent
+from gilx.formatting import duration, line_width, percent, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums, agree
 from gilx.sampling.longest_hold import longer
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _ALL = 0.995  # a share that is said to be all
 _MOST_LINES = 5  # that are shown; the record has all of them
-_WIDTH = 80  # characters of a row for a line
 _MUCH_BELOW = 0.01  # of the time
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
@@ -285,22 +284,25 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         return main_line(self.lines(), thread)
 
     def __str__(self) -> str:
-        rows = (f"  {name}: {words}" for name, words in self._details())
-        return "\n".join([self.sentence(), *self._lines_shown(), *rows])
+        rows = [self.sentence(), *self._lines_shown()]
+        for name, words in self._details():
+            rows += wrapped(f"{name}: {words}", "  ", "    ")
+        return "\n".join(rows)
 
     def _lines_shown(self) -> list[str]:
         lines = self.lines()
         first, rest = lines[:_MOST_LINES], lines[_MOST_LINES:]
         shares = [percent(line.held.value) for line in first]
-        width = max(map(len, shares), default=0)
+        column = max(map(len, shares), default=0)
+        width = line_width()
         rows = []
         for share, line in zip(shares, first, strict=True):
-            start, text = f"  {share:>{width}}  {line.place}", f"  {line.text}".rstrip()
+            start, text = f"  {share:>{column}}  {line.place}", f"  {line.text}".rstrip()
             name = f" {line.name}".rstrip()
-            if len(start + name + text) > _WIDTH and text:
+            if len(start + name + text) > width and text:
                 name = ""  # the file and the line say where it is
             row = start + name + text
-            rows.append(row if len(row) <= _WIDTH else f"{row[: _WIDTH - 3]}...")
+            rows.append(row if len(row) <= width else f"{row[: width - 3]}...")
         if rest:
             held = sum(line.held.value for line in rest)
             lines_, hold = ("line", "holds") if len(rest) == 1 else ("lines", "hold")
@@ -309,7 +311,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         if below > _MUCH_BELOW:
             rows.append(
                 f"  for {percent(below)} of the time, a line that one of these called may"
-                " have held it instead"
+                " have held the GIL"
             )
         return rows
 

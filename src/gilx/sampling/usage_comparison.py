@@ -36,14 +36,14 @@ class SiteChange:
 
     @property
     def verdict(self) -> str:
-        """'less', 'more' or 'no difference'; 'unknown' if a share is not known.
+        """'less', 'more' or 'unclear'; 'unknown' if a share is not known.
 
         Two intervals at 95 % that do not overlap are more than a difference at 95 %.
         """
         if not (self.before.known and self.after.known):
             return "unknown"
         if self.before.overlaps(self.after):
-            return "no difference"
+            return "unclear"
         return "less" if self.after.value < self.before.value else "more"
 
 

@@ -251,7 +251,7 @@ def why_held(found: ReleaseEvidence) -> str:
             "a part of it holds the GIL: look at conversions of arguments and results,"
             " callbacks into Python, and loops that take the GIL back in each round"
         )
-    return f"{cause}. `gilx probe --timeline` shows when it was held"
+    return f"{cause}. `gilx probe` shows which lines hold it"
 
 
 def _notes(found: ReleaseEvidence) -> list[str]:
