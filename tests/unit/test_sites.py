@@ -106,6 +106,42 @@ def test_site_whose_shares_contradict_its_sums_is_refused(change: Any) -> None:
         gilx.GilUsage.from_json(wrong.to_json())
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"samples": -5},
+        {"line": -3},
+        {"end_line": -1},
+        {"first_line": -4},
+        {"column": -99},
+        {"end_column": -7},
+        {"longest_hold": Estimate(-1.0, -2.0, -0.5)},
+        {"longest_hold": Estimate(1.0, 2.0, 0.5)},
+    ],
+)
+def test_site_with_a_figure_that_makes_no_sense_is_refused(change: Any) -> None:
+    usage = usage_with(found(380))
+    wrong = replace(usage, sites=(replace(usage.sites[0], **change),))
+    (name,) = change
+    with pytest.raises(ArgumentError, match=rf"^text\.sites\[0\]\.{name}: expected a"):
+        gilx.GilUsage.from_json(wrong.to_json())
+
+
+def test_sites_that_hold_more_than_all_of_the_time_are_refused() -> None:
+    usage = usage_with(found(380))
+    wrong = replace(usage, sites=usage.sites * 3)
+    with pytest.raises(ArgumentError, match=r"^text\.sites: expected .*, got 1\.14$"):
+        gilx.GilUsage.from_json(wrong.to_json())
+    whole = usage_with(*(found(100, line=n) for n in range(1, 11)), held=1000, free=0)
+    assert gilx.GilUsage.from_json(whole.to_json()) == whole
+
+
+def test_longest_hold_outside_its_bounds_is_refused() -> None:
+    wrong = replace(usage_with(found(380)), longest_hold=Estimate(1.0, 2.0, 3.0))
+    with pytest.raises(ArgumentError, match=r"^text\.longest_hold: expected a length"):
+        gilx.GilUsage.from_json(wrong.to_json())
+
+
 # ---- sums ---------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gilx.errors import ArgumentError, shown
 from gilx.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -137,3 +138,18 @@ def longer(one: Estimate, other: Estimate) -> Estimate:
     return Estimate(
         max(one.value, other.value), max(one.low, other.low), max(one.high, other.high)
     )
+
+
+def length_in_order(name: str, length: Estimate) -> None:
+    """Check that a length is not below 0, and within its bounds, if it is known.
+
+    Raises
+    ------
+    ArgumentError
+        It is not.
+
+    """
+    if length.known and not 0 <= length.low <= length.value <= length.high:
+        raise ArgumentError(
+            f"{name}: expected a length from 0 within its bounds, got {shown(length)}"
+        )

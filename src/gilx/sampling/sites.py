@@ -9,10 +9,11 @@ from functools import reduce
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from gilx.errors import at_least
 from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable
 from gilx.sampling.hold_fraction import agree
-from gilx.sampling.longest_hold import longer, stretch_length
+from gilx.sampling.longest_hold import length_in_order, longer, stretch_length
 from gilx.sampling.ratio_interval import Ratio, interval
 
 if TYPE_CHECKING:
@@ -194,6 +195,13 @@ class Site:
             return False
         site = self.of(watch)
         return agree(self.held, site.held) and agree(self.below, site.below)
+
+    def _check(self, where: str) -> None:
+        for name in ("samples", "line", "first_line", "end_line"):
+            at_least(f"{where}.{name}", getattr(self, name), 0)
+        for name in ("column", "end_column"):
+            at_least(f"{where}.{name}", getattr(self, name), -1)
+        length_in_order(f"{where}.longest_hold", self.longest_hold)
 
 
 def short_path(file: str) -> str:

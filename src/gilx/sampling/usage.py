@@ -12,7 +12,7 @@ from gilx.estimate import Estimate
 from gilx.formatting import duration, line_width, percent, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums, agree
-from gilx.sampling.longest_hold import longer
+from gilx.sampling.longest_hold import length_in_order, longer
 from gilx.sampling.sites import Site, lines_of, main_line, sum_of_sites
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                 f"{where}.result: expected null, got {shown(self.result)}"
             )
         at_least(f"{where}.repeats", self.repeats, 1)
+        length_in_order(f"{where}.longest_hold", self.longest_hold)
         if not self.sums.valid:
             raise ArgumentError(
                 f"{where}.sums: expected finite numbers from 0, a wall above 0, and no"
@@ -206,6 +207,12 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                     f"{where}.sites[{number}]: expected shares as its sums have them, and"
                     f" none above 1, got {shown(site)}"
                 )
+        held, stacks = sum(site.sums.held for site in self.sites), self.sums.stacks
+        if held > stacks and not agree(held, stacks):
+            raise ArgumentError(
+                f"{where}.sites: expected shares of 1 at most together, got"
+                f" {held / stacks:.6g}"
+            )
 
     def __add__(self, other: GilUsage) -> GilUsage:
         if not isinstance(other, GilUsage):
