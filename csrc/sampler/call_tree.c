@@ -5,12 +5,19 @@
 
 #include "thread_table.h"
 
-enum { SLOTS = 2 * GILX_CALLS, FULL = -1, ANY_THREAD = 0 };
+enum {
+    SLOTS = 2 * GILX_CALLS,
+    FULL = -1,
+    ANY_THREAD = 0,
+    RECENT = 256, /* calls of the last sample that are remembered */
+};
 
 struct gilx_call_tree {
     int count;
     gilx_call calls[GILX_CALLS];
     uint16_t slots[SLOTS]; /* hash of parents and labels: number + 1, or 0 */
+    /* Calls of the last sample, the outermost one first: most are the same again. */
+    uint16_t recent[RECENT];
 };
 
 /* Return a slot, by a multiplicative hash. */
@@ -36,6 +43,20 @@ static int call_of(gilx_call_tree *tree, int parent, int label) {
     return tree->count++;
 }
 
+/* Return a call as call_of() does, given how many calls are outside of it. */
+static int recent_call_of(gilx_call_tree *tree, int parent, int label, int depth) {
+    if (depth >= RECENT) {
+        return call_of(tree, parent, label);
+    }
+    const gilx_call *recent = &tree->calls[tree->recent[depth]];
+    if (recent->parent == parent && recent->label == label) {
+        return tree->recent[depth];
+    }
+    const int number = call_of(tree, parent, label);
+    tree->recent[depth] = number == FULL ? ANY_THREAD : (uint16_t)number;
+    return number;
+}
+
 gilx_call_tree *gilx_call_tree_new(void) {
     gilx_call_tree *tree = calloc(1, sizeof(*tree));
     if (tree != NULL) {
@@ -59,7 +80,7 @@ void gilx_call_tree_add(gilx_call_tree *tree, int place, const int *labels, int 
             tree->calls[innermost].held += weight;
             return;
         }
-        next = call_of(tree, innermost, labels[i]);
+        next = recent_call_of(tree, innermost, labels[i], i);
     }
     tree->calls[innermost].held += weight;
     tree->calls[innermost].cut += weight;

@@ -74,6 +74,9 @@ struct gilx_code_table {
     uint16_t spot_slots[2 * GILX_SPOTS];
     uint32_t text_slots[2 * TEXTS];
     known_code known[GILX_KNOWN_CODES];
+    /* What was found last for each number of those that are read together: most are the
+     * same again, and lie next to each other in memory. */
+    known_code recent[GILX_MOST_RANGES];
     uintptr_t codes[GILX_MOST_RANGES]; /* that were read together; 0: it could not be */
     unsigned char code_headers[GILX_MOST_RANGES * MOST_OF_AN_OBJECT];
     unsigned char copied[MOST_OF_A_CHARACTER * (GILX_LONGEST_NAME + GILX_LONGEST_FILE) +
@@ -468,25 +471,36 @@ static int read_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code
     return intern_spot(table, &spot);
 }
 
+static bool is_of(const known_code *known, uintptr_t code, const fingerprint *print,
+                  int32_t unit) {
+    return known->code == code && known->unit == unit &&
+           are_equal(&known->fingerprint, print);
+}
+
 /* Return the number of the spot of an instruction, given the code object's fingerprint.
- */
+ * It is looked up in `recent` first, if that is not NULL, and left there. */
 static int find_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
-                     const fingerprint *print, uintptr_t instr) {
+                     const fingerprint *print, uintptr_t instr, known_code *recent) {
     const int32_t unit = unit_of(table, code, print, instr);
     if (unit < 0) {
         return GILX_SPOT_UNKNOWN;
     }
+    if (recent != NULL && is_of(recent, code, print, unit)) {
+        return recent->spot;
+    }
     const uintptr_t key[] = {code, (uintptr_t)unit};
     known_code *const known = &table->known[hash_of(key, sizeof(key)) % GILX_KNOWN_CODES];
-    if (known->code == code && known->unit == unit &&
-        are_equal(&known->fingerprint, print)) {
-        return known->spot;
-    }
-    const int spot = read_spot(table, memory, code, print, unit);
-    if (spot != GILX_SPOT_UNKNOWN) {
+    if (!is_of(known, code, print, unit)) {
+        const int spot = read_spot(table, memory, code, print, unit);
+        if (spot == GILX_SPOT_UNKNOWN) {
+            return spot;
+        }
         *known = (known_code){code, *print, unit, spot};
     }
-    return spot;
+    if (recent != NULL) {
+        *recent = *known;
+    }
+    return known->spot;
 }
 
 int gilx_code_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
@@ -494,7 +508,7 @@ int gilx_code_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
     fingerprint print;
     code &= ~(uintptr_t)table->layout->tag;
     return read_fingerprint(table, memory, code, &print)
-               ? find_spot(table, memory, code, &print, instr)
+               ? find_spot(table, memory, code, &print, instr, NULL)
                : GILX_SPOT_UNKNOWN;
 }
 
@@ -524,7 +538,7 @@ int gilx_codes_spot(gilx_code_table *table, gilx_memory *memory, int number,
     fingerprint print;
     memcpy(table->code.bytes, table->code_headers + (size_t)number * size, size);
     return code != 0 && get_fingerprint(table, &print)
-               ? find_spot(table, memory, code, &print, instr)
+               ? find_spot(table, memory, code, &print, instr, &table->recent[number])
                : GILX_SPOT_UNKNOWN;
 }
 

@@ -78,10 +78,11 @@ static int site_of(gilx_sites *sites, gilx_memory *memory, const gilx_frame *fra
 static void read_callers(gilx_sites *sites, gilx_memory *memory) {
     const gilx_stack *stack = &sites->stack;
     uintptr_t codes[GILX_MOST_FRAMES];
-    for (int i = sites->caller; i < stack->count; ++i) {
-        codes[i - sites->caller] = stack->frames[i].code;
+    int count = 0;
+    for (int i = stack->count - 1; i >= sites->caller; --i) {
+        codes[count++] = stack->frames[i].code;
     }
-    gilx_codes_read(sites->codes, memory, codes, stack->count - sites->caller);
+    gilx_codes_read(sites->codes, memory, codes, count);
 }
 
 void gilx_sites_sample(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample) {
@@ -254,7 +255,7 @@ static void count_calls(gilx_sites *sites, gilx_memory *memory,
         labels[count++] = GILX_CALL_TRUNCATED;
     }
     for (int i = stack->count - 1; i >= sites->caller; --i) {
-        labels[count++] = gilx_codes_spot(sites->codes, memory, i - sites->caller,
+        labels[count++] = gilx_codes_spot(sites->codes, memory, stack->count - 1 - i,
                                           stack->frames[i].instruction);
     }
     labels[count++] = label_of(sample->site);
