@@ -47,10 +47,10 @@ class StackFrame(NamedTuple):
     """One line of a function in a stack.
 
     Frames without a file stand for something else: ``(no Python code)`` for threads that
-    ran none, ``(unknown)`` if a frame could not be read, ``(truncated)`` for more than
-    256 frames, of which the outer ones are not read, ``(other lines)`` if the sampler's
-    tables were full, and ``(below)`` for the frame before or any that it called, if the
-    stack changed while it was read or there was no capacity for more stacks.
+    ran none, ``(unknown)`` if a frame could not be read, ``(truncated)`` for outer frames
+    that were not read (at most 256 are), ``(other lines)`` if the sampler's tables were
+    full, and ``(below)`` for the frame before it or any that this called, if the stack
+    changed while it was read or there was no capacity for more stacks.
     """
 
     function: str
