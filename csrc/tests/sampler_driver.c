@@ -759,6 +759,48 @@ static const gilx_site *site_of(const gilx_sites *sites, int wanted) {
     return NULL;
 }
 
+/* Calls that are not known are marked as such. */
+static void unknown_calls_are_marked(int version) {
+    enum { NOWHERE = 5 * FAKE_UNITS, OWNED_BY_GENERATOR = 1, OUTER_SPOT = 0, CASES = 4 };
+    static const struct {
+        int outer, inner; /* units */
+        bool complete;
+        int labels[3], count;
+    } cases[CASES] = {
+        {1, NOWHERE, true, {OUTER_SPOT, GILX_CALL_BELOW}, 2},
+        {NOWHERE, NOWHERE, true, {GILX_SPOT_UNKNOWN}, 1},
+        {1, NOWHERE, false, {GILX_CALL_TRUNCATED, OUTER_SPOT, GILX_CALL_BELOW}, 3},
+        {NOWHERE, 0, true, {GILX_SPOT_UNKNOWN, 0}, 2},
+    };
+    static fake_stack stack;
+    const gilx_stack_layout *layout = layout_of(version);
+    for (int i = 0; i < CASES; ++i) {
+        fake_stack_make(&stack, layout, 0);
+        fake_gil gil = {.words = {.interval = 5000}};
+        const gilx_gil_words words = words_of(&gil);
+        gilx_memory memory;
+        gilx_sites *sites =
+            gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, true);
+        expect(sites != NULL, "there is memory for sites");
+        fake_call(&stack, 0, cases[i].outer, 0);
+        fake_call(&stack, 1, cases[i].inner, 0);
+        if (!cases[i].complete) { /* a generator is just being entered or left */
+            stack.frames[0][layout->owner] = OWNED_BY_GENERATOR;
+        }
+        take(&gil, &stack);
+        count_sample(sites, opened(&memory), gilx_now_ns());
+        const gilx_call_tree *calls = gilx_sites_calls(sites);
+        const int first = 2; /* after two threads */
+        expect(gilx_call_tree_size(calls) == first + cases[i].count, "all are kept");
+        for (int call = 0; call < cases[i].count; ++call) {
+            expect_call(calls, first + call, first + call - 1, cases[i].labels[call],
+                        call + 1 == cases[i].count, 0);
+        }
+        gilx_sites_free(sites);
+        gilx_memory_close(&memory);
+    }
+}
+
 /* Two stretches, one after another, have their bounds, also if the stack can't be read
  * for a while. */
 static void stretches_have_bounds(int version) {
@@ -833,6 +875,7 @@ int main(void) {
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
         sites_add_up(version);
         stretches_have_bounds(version);
+        unknown_calls_are_marked(version);
     }
     static fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
     static fake_thread threads[THREADS];

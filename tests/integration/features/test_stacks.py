@@ -181,6 +181,7 @@ def test_probe_writes_stacks_of_a_call_for_speedscope(tmp_path: Path) -> None:
     assert sum(weight for _, weight in profile) > 0.02
 
 
+@pytest.mark.any_python
 @pytest.mark.parametrize("target", ["time:sleep", "program.py"])
 def test_probe_refuses_another_format_of_stacks(target: str, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("open('ran', 'w')")
@@ -191,6 +192,7 @@ def test_probe_refuses_another_format_of_stacks(target: str, tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.any_python
 def test_probe_writes_no_stacks_if_none_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
