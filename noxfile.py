@@ -422,7 +422,7 @@ def asan(session: nox.Session) -> None:
     options = [
         "-DGILX_SANITIZE=address,undefined",
         "-DGILX_PLACEMENTS=1000000",
-        "-DGILX_SAMPLES=1000",
+        "-DGILX_SAMPLES=500",
     ]
     c_tests(session, "c", "-O1 -fno-omit-frame-pointer", *options)
     wheel = build_wheel(session, GILX_WERROR="1", GILX_SANITIZE="address,undefined")
@@ -480,7 +480,7 @@ def valgrind(session: nox.Session) -> None:
         "utf-8",
     )
     launcher = f"valgrind -q --error-exitcode=1 --leak-check=full --suppressions={known}"
-    c_tests(session, "valgrind", "-O1", launcher=launcher)
+    c_tests(session, "valgrind", "-O1", "-DGILX_SAMPLES=100", launcher=launcher)
 
 
 @nox.session

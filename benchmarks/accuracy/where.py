@@ -42,19 +42,18 @@ from statistics import mean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 import where_programs as programs
-from gilx.sampling.sites import SiteSums
 
 import gilx
 from gilx.formatting import format_table
+from gilx.sampling.sites import SiteSums
 from gilx.speedup.statistics import median_interval
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from gilx.sampling.sites import Site
-
     from gilx import Estimate, GilUsage
+    from gilx.sampling.sites import Site
 
 PROGRAMS = Path(programs.__file__)
 POINTS = 100
@@ -190,7 +189,8 @@ def under_py_spy(
         done = subprocess.run(
             [
                 *(options.py_spy, "record", "--gil", "-r", f"{max(1, round(rate))}"),
-                *("-f", "raw", "-o", file, "--", sys.executable, PROGRAMS, *words),
+                *("-f", "raw", "-o", str(file)),
+                *("--", sys.executable, str(PROGRAMS), *words),
             ],
             capture_output=True,
             text=True,
@@ -294,9 +294,9 @@ def attribution(options: Options) -> bool:
             and (site.line in dead or site.function.startswith("other_"))
         ]
         impossible = share_of(together, never)
-        balance = sides_of(sum(alternated[1:], alternated[0]), code)
+        balance = sides_of(sum(alternated[1:], alternated[0]))
         left, right = (sum(side) for side in zip(*truths, strict=True))
-        turns = sides_of(sum(phased[1:], phased[0]), code)
+        turns = sides_of(sum(phased[1:], phased[0]))
         error = POINTS * (turns[0] - left / (left + right))
         below = sum(site.below for site in together.sites)
         unknown = share_of(together, [s for s in together.sites if s.kind == "unknown"])
@@ -321,7 +321,7 @@ def attribution(options: Options) -> bool:
     return fine
 
 
-def sides_of(usage: GilUsage, code: str) -> tuple[float, float]:
+def sides_of(usage: GilUsage) -> tuple[float, float]:
     """Return the left side's share of what both sides have, and half its interval."""
     left, right = (
         share_of(
@@ -329,16 +329,15 @@ def sides_of(usage: GilUsage, code: str) -> tuple[float, float]:
             [
                 site
                 for site in usage.sites
-                if site.file == programs.file_of(code) and site.function.startswith(side)
+                # In a side's own functions, or where one of them is called.
+                if site.function.startswith(f"{side}_") or site.text == f"{side}(False)"
             ],
         )
         for side in ("left", "right")
     )
     whole = left.value + right.value
     share = left.value / whole
-    # The interval of a share of the watched time, as one of what both have.
-    half = max(left.high - left.value, left.value - left.low) / whole
-    return share, half * math.sqrt(1 - share) if whole > 0.5 else half
+    return share, max(left.high - left.value, left.value - left.low) / whole
 
 
 # ---- alternating -----------------------------------------------------------------------
@@ -367,7 +366,7 @@ def alternating(options: Options) -> bool:
                 name,
                 f"{watch.usage.looks}",
                 plus_minus(weights),
-                f"{POINTS * least:.2f} to {POINTS * most:.2f}" if most else "not known",
+                f"{POINTS * least:.2f} to {POINTS * most:.2f}",
                 plus_minus(beyond),
             )
         )

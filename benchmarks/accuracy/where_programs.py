@@ -91,9 +91,13 @@ PARTS = (
 
 @contextmanager
 def released_work(seconds: float) -> Iterator[None]:
-    """Have another thread that works without the GIL."""
-    turn = 20 * MS
-    other = threading.Thread(target=spin, args=(0, turn, round(seconds * 1e9)))
+    """Have another thread that works without the GIL, and never wants it.
+
+    A thread that gives the GIL to another one waits until that has returned it. Such
+    waits would be counted as held here.
+    """
+    length = round(seconds * 1e9)
+    other = threading.Thread(target=spin, args=(0, length, length))
     other.start()
     try:
         yield
@@ -127,9 +131,7 @@ def run_parts(seconds: float) -> Truth:
     """Run the parts in turns, each for its share of the held time, and release between.
 
     The part that is furthest behind its share is next, so that the shares come out right
-    however long a call takes. The main thread loses the GIL to the other one at most once
-    in 20 ms, for some microseconds.
-
+    however long a call takes.
     """
     held = dict.fromkeys(PARTS, 0)
     done = 0
@@ -301,6 +303,15 @@ def {side}_1(never):
 def {side}_never(never):
     return {side}_never(not never)
 """
+_TURN = """
+def {side}_turn(never, clock, length):
+    begin = now = clock()
+    while now - begin < length:
+        for _ in range(50):
+            {side}_1(never)
+        now = clock()
+    return now - begin
+"""
 CODES = {"calls": _PING_PONG, "generators": _GENERATORS, "copies": _COPIES}
 
 
@@ -313,7 +324,8 @@ def sides(code: str) -> dict[str, Any]:
     """Return the functions of both sides, and of a third one that never runs."""
     names: dict[str, Any] = {"__name__": code}
     for side in ("left", "right", "other"):
-        exec(compile(CODES[code].format(side=side), file_of(code), "exec"), names)
+        source = (CODES[code] + _TURN).format(side=side)
+        exec(compile(source, file_of(code), "exec"), names)
     return names
 
 
@@ -339,8 +351,13 @@ def alternate(code: str, seconds: float) -> None:
 def leave_frames(code: str) -> None:
     """Leave frames of the third side in the memory that later calls use."""
     other = sides(code)["other_1"]
+
+    def run() -> None:
+        for _ in range(10):
+            other(False)
+
     for depth in range(0, 60, 3):
-        deep(depth, lambda: [other(False) for _ in range(10)] and None)
+        deep(depth, run)
 
 
 def phases(code: str, seconds: float) -> tuple[float, float]:
@@ -350,18 +367,12 @@ def phases(code: str, seconds: float) -> tuple[float, float]:
     """
     names = sides(code)
     spent = {"left": 0, "right": 0}
-    end = time.perf_counter_ns() + seconds * 1e9
 
     def turn(side: str) -> None:
-        run = names[f"{side}_1"]
-        begin = now = time.perf_counter_ns()
-        while now - begin < MS:
-            for _ in range(50):
-                run(False)
-            now = time.perf_counter_ns()
-        spent[side] += now - begin
+        spent[side] += names[f"{side}_turn"](False, time.perf_counter_ns, MS)
 
-    while time.perf_counter_ns() < end:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
         deep(40, lambda: turn("left"))
         deep(40, lambda: turn("left"))
         turn("right")
@@ -371,6 +382,7 @@ def phases(code: str, seconds: float) -> tuple[float, float]:
 # ---- short units -----------------------------------------------------------------------
 
 
+MANY = 10_000
 DATA = bytes(range(256)) * 256
 
 
@@ -379,6 +391,8 @@ class Spins:
 
     def __init__(self, unit: int) -> None:
         self.unit = unit
+        self.units = 0
+        """Number of times that each function was called."""
         self.held = 0
         """Nanoseconds in the function that holds."""
         self.called = 0
@@ -391,7 +405,7 @@ class Spins:
         spin(self.unit, 0, self.unit)
 
     def release(self) -> tuple[int, int]:
-        """Release the GIL; return bounds of the nanoseconds, or zeros."""
+        """Release the GIL; return bounds of the nanoseconds."""
         found = spin(0, self.unit, self.unit)
         return found.wall_ns - found.held_max_ns, found.wall_ns - found.held_min_ns
 
@@ -408,14 +422,15 @@ class Spins:
             now = time.perf_counter_ns()
             self.called += now - middle
             least, most = least + low, most + high
+            self.units += 1
         self.released = least, most
 
     @property
     def weight(self) -> tuple[float, float]:
-        """Bounds of the share that `release` has of what is held; zeros if unknown."""
+        """Bounds of the share that `release` has of what is held."""
         least, most = self.released
         low, high = self.called - most, self.called - least
-        return (low / (self.held + low), high / (self.held + high)) if most else (0, 0)
+        return low / (self.held + low), high / (self.held + high)
 
 
 class Checksums(Spins):
@@ -425,6 +440,16 @@ class Checksums(Spins):
         """Release the GIL."""
         zlib.crc32(DATA)
         return 0, 0
+
+    @property
+    def weight(self) -> tuple[float, float]:
+        """The share if the library holds the GIL for as long as it needs for no data."""
+        start = time.perf_counter_ns()
+        for _ in range(MANY):
+            zlib.crc32(b"")
+        call = (time.perf_counter_ns() - start) / MANY
+        share = call / (call + self.held / self.units)
+        return share, share
 
 
 ALTERNATIONS = {"spin": Spins, "zlib.crc32": Checksums}
@@ -442,8 +467,9 @@ class Holds:
 
     def hold(self) -> None:
         """Hold the GIL once."""
-        done = spin(self.length, 0, self.length)
-        self.longest = max(self.longest, done.wall_ns / 1e9)
+        start = time.perf_counter()
+        spin(self.length, 0, self.length)
+        self.longest = max(self.longest, time.perf_counter() - start)
 
     def hold_often(self, seconds: float) -> None:
         """Hold the GIL several times, and release it between."""

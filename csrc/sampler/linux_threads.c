@@ -32,13 +32,32 @@ int64_t gilx_cpu_ns_of(int64_t tid) {
     return (int64_t)spent.tv_sec * 1000000000 + (int64_t)spent.tv_nsec;
 }
 
-int gilx_stat_open(int64_t tid) {
+/* Open one of the files that Linux has for a thread; -1 if there is none. */
+static int open_file_of(int64_t tid, const char *name) {
     if (tid <= 0) {
         return -1;
     }
     char path[64];
-    snprintf(path, sizeof(path), "/proc/self/task/%lld/stat", (long long)tid);
+    snprintf(path, sizeof(path), "/proc/self/task/%lld/%s", (long long)tid, name);
     return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int gilx_stat_open(int64_t tid) {
+    return open_file_of(tid, "stat");
+}
+
+int gilx_schedstat_open(int64_t tid) {
+    return open_file_of(tid, "schedstat");
+}
+
+int64_t gilx_cpu_wait_ns(int schedstat) {
+    /* Times on a CPU and waiting for one, and the number of times on one: see
+     * Documentation/scheduler/sched-stats.rst of Linux. */
+    char text[64];
+    const ssize_t size = schedstat < 0 ? -1 : pread(schedstat, text, sizeof(text) - 1, 0);
+    text[size > 0 ? size : 0] = '\0';
+    const char *second = strchr(text, ' ');
+    return second == NULL ? -1 : strtoll(second, NULL, 10);
 }
 
 enum { STAT_SIZE = 512 };

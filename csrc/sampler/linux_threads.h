@@ -31,6 +31,13 @@ int gilx_stat_open(int64_t tid);
  * `known` is set to whether that can be said. See proc_pid_stat(5), field 3. */
 bool gilx_is_runnable(int stat, bool *known);
 
+/* Open what Linux's scheduler says of a thread of this process; -1 if it says nothing. */
+int gilx_schedstat_open(int64_t tid);
+
+/* Return for how long that thread has waited for a CPU in all, in ns; -1 if that can't be
+ * read. A wait counts when it has ended. */
+int64_t gilx_cpu_wait_ns(int schedstat);
+
 /* Name the calling thread, for those who list threads. */
 void gilx_name_thread(const char *name);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "../platform/clock.h"
+#include "sleep_watch.h"
 #include "thread_table.h"
 
 enum { NOWHERE = -1, WATCHED = 0 };
@@ -30,7 +31,8 @@ struct gilx_sites {
     double counted, squares;
     int last; /* site of the sample before */
     open_stretch open;
-    int64_t outside_ns; /* the last time that belongs to no open stretch */
+    gilx_sleep_watch sleep; /* of its thread */
+    int64_t outside_ns;     /* the last time that belongs to no open stretch */
     gilx_stretches stretches[2];
     /* First those that are not lines, by their kinds, then a site for each spot. */
     gilx_site all[GILX_SITE_KINDS + GILX_SPOTS];
@@ -43,6 +45,7 @@ gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout 
         return NULL;
     }
     sites->last = NOWHERE;
+    sites->sleep = GILX_NO_SLEEP_WATCH;
     sites->reader = gilx_stack_reader_new(words, layout);
     sites->codes = gilx_code_table_new(layout, code_type);
     sites->calls = calls ? gilx_call_tree_new() : NULL;
@@ -56,6 +59,7 @@ gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout 
 
 void gilx_sites_free(gilx_sites *sites) {
     if (sites != NULL) {
+        gilx_sleep_watch_end(&sites->sleep);
         gilx_stack_reader_free(sites->reader);
         gilx_code_table_free(sites->codes);
         gilx_call_tree_free(sites->calls);
@@ -188,15 +192,18 @@ static bool same_call(const open_stretch *open, const gilx_stack *stack) {
 
 /* The stack was read at some moment between its at_ns and end_ns. */
 static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, int place,
-                           int64_t end_ns) {
+                           int64_t tid, int64_t end_ns) {
     open_stretch *open = &sites->open;
     const gilx_stack *stack = &sites->stack;
     const gilx_frame *frame = &stack->frames[0];
     const bool known = has_frame(sample);
     const bool unknown = stack->state == GILX_STACK_UNKNOWN;
-    if (open->active &&
-        !(known && open->site == sample->site && same_call(open, stack)) &&
-        !(unknown && same_hold(open, stack))) {
+    /* A thread that ran and slept since the last sample may have released the GIL while
+     * it slept. */
+    const bool goes_on = known ? open->site == sample->site && same_call(open, stack) &&
+                                     !(open->active && gilx_slept(&sites->sleep))
+                               : unknown && same_hold(open, stack);
+    if (open->active && !goes_on) {
         /* The next one may have begun as soon as this one ended. */
         sites->outside_ns = open->last_ns;
         end_stretch(sites, stack->end_ns);
@@ -220,6 +227,7 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
             .before_ns = sites->outside_ns,
             .first_ns = stack->end_ns,
         };
+        gilx_sleep_watch_begin(&sites->sleep, tid);
     }
     open->content = stack->content;
     open->content_size = stack->content_size;
@@ -267,7 +275,7 @@ static void count_calls(gilx_sites *sites, gilx_memory *memory,
 
 void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
                       const gilx_site_sample *sample, double weight, int place,
-                      int64_t begin_ns, int64_t end_ns) {
+                      int64_t tid, int64_t begin_ns, int64_t end_ns) {
     const double square = weight * weight;
     if (sites->counted == 0) {
         sites->outside_ns = begin_ns;
@@ -295,7 +303,7 @@ void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
             count_calls(sites, memory, sample, weight, place);
         }
     }
-    follow_stretch(sites, sample, place, end_ns);
+    follow_stretch(sites, sample, place, tid, end_ns);
 }
 
 double gilx_sites_counted(const gilx_sites *sites) {

@@ -75,10 +75,11 @@ uintptr_t gilx_sites_holder(const gilx_sites *sites);
 void gilx_sites_check(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample);
 
 /* Add the last sample, which stands for `weight` ns, and ended at the time `end_ns`. Its
- * holder is the thread at a place of the table of threads. `begin_ns`: of the watch. */
+ * holder is the thread at a place of the table of threads, with a native id, 0 if it is
+ * not known. `begin_ns`: of the watch. */
 void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
                       const gilx_site_sample *sample, double weight, int place,
-                      int64_t begin_ns, int64_t end_ns);
+                      int64_t tid, int64_t begin_ns, int64_t end_ns);
 
 /* End the last stretch, at the end of a watch. */
 void gilx_sites_finish(gilx_sites *sites, int64_t end_ns);

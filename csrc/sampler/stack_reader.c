@@ -385,7 +385,8 @@ static bool compare_depths(const walk *first, const walk *second, int *deeper) {
  *
  * Where both copies agree, or only calls or only returns came between them, or one frame
  * has changed, the first copy is what it was at one moment. Else it is believed from the
- * innermost frame on that called one that both have in common. */
+ * outermost of the frames on that only it has: one that both have called that frame, and
+ * what that called in turn may have changed while it was copied. */
 static int certain_from(const walk *first, const walk *second, bool *below) {
     int deeper;
     *below = false;
@@ -486,6 +487,21 @@ static void note_hold(const gilx_gil_struct *words, gilx_stack *stack) {
     stack->state = words->locked == 1 ? GILX_STACK_UNKNOWN : GILX_STACK_FREE;
 }
 
+/* Return whether the hold went on until the second copy. */
+static bool holds_on(const gilx_stack_reader *reader, const gilx_stack *stack) {
+    gilx_gil_struct words;
+    memcpy(&words, reader->copies + reader->copy_size, sizeof(words));
+    return same_hold(&words, stack);
+}
+
+/* Return whether both copies have the same innermost frame. If the GIL was let go in
+ * between, it was held there just before. */
+static bool stands_still(const gilx_stack_reader *reader) {
+    const walk *first = &reader->first, *second = &reader->second;
+    return first->count > 0 && second->count > 0 &&
+           same_frame(&first->frames[0], &second->frames[0], true);
+}
+
 /* Read a stack into *stack; its end_ns is left as it is. */
 static void read_stack(gilx_stack_reader *reader, gilx_memory *memory,
                        gilx_stack *stack) {
@@ -537,7 +553,7 @@ static void read_stack(gilx_stack_reader *reader, gilx_memory *memory,
         }
         bool below;
         const int from = certain_from(&reader->first, &reader->second, &below);
-        if (from >= 0) {
+        if (from >= 0 && (holds_on(reader, stack) || stands_still(reader))) {
             keep_frames(reader, thread, from, below, stack);
         }
         if (stack->count > 0 && !below &&

@@ -19,6 +19,7 @@
 
 #include "../sampler/sampler.h"
 #include "../sampler/linux_threads.h"
+#include "../sampler/sleep_watch.h"
 #include "../sampler/layouts.h"
 #include "../platform/clock.h"
 #include "../platform/random.h"
@@ -670,7 +671,7 @@ static void sites_add_up(int version) {
         expect(sample.held == (now != FREE) && !sample.below, "the sample is right");
         expect(sample.intact == (now >= 0), "and nothing changed meanwhile");
         const double weight = (double)(gilx_split_mix(&random) % 1000 + 1);
-        gilx_sites_count(sites, &memory, &sample, weight, 1, begin, last);
+        gilx_sites_count(sites, &memory, &sample, weight, 1, 0, begin, last);
         counted += weight;
         sums *sum = &expected[now == EMPTY ? SUMS : now < 0 ? 0 : now];
         if (now != FREE) {
@@ -742,7 +743,7 @@ static void count_sample(gilx_sites *sites, gilx_memory *memory, int64_t begin) 
     gilx_sites_sample(sites, memory, &sample);
     const int64_t end = gilx_now_ns();
     gilx_sites_check(sites, memory, &sample);
-    gilx_sites_count(sites, memory, &sample, 1, 0, begin, end);
+    gilx_sites_count(sites, memory, &sample, 1, 0, 0, begin, end);
 }
 
 /* Return the site of a function, NULL if it has none. */
@@ -866,12 +867,72 @@ static void stretches_have_bounds(int version) {
     }
 }
 
+typedef struct {
+    _Atomic int64_t tid;
+    atomic_bool stop;
+    pthread_mutex_t *blocks; /* NULL if it is to run and sleep in turns */
+} sleeper;
+
+static void *sleep_and_spin(void *argument) {
+    sleeper *own = argument;
+    atomic_store(&own->tid, gilx_own_tid());
+    while (!atomic_load(&own->stop)) {
+        if (own->blocks != NULL) {
+            pthread_mutex_lock(own->blocks);
+            pthread_mutex_unlock(own->blocks);
+            break;
+        }
+        gilx_sleep_ns(500 * 1000);
+        const int64_t until = gilx_now_ns() + 500 * 1000;
+        while (gilx_now_ns() < until) {
+        }
+    }
+    return NULL;
+}
+
+/* A thread that runs and sleeps is found to have slept; one that is blocked all the time
+ * is not. */
+static void sleeps_are_found(bool blocked) {
+    enum { ENOUGH = 5, MOST_TRIES = 2000, TRIES_BLOCKED = 50 };
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    sleeper own = {.blocks = blocked ? &mutex : NULL};
+    pthread_t handle;
+    expect(pthread_create(&handle, NULL, sleep_and_spin, &own) == 0,
+           "threads can be made");
+    while (atomic_load(&own.tid) == 0) {
+        gilx_sleep_ns(1000);
+    }
+    gilx_sleep_ns(20 * 1000 * 1000); /* until it is blocked, or nearly so */
+    gilx_sleep_watch watch = GILX_NO_SLEEP_WATCH;
+    expect(!gilx_slept(&watch), "no thread is watched");
+    gilx_sleep_watch_begin(&watch, atomic_load(&own.tid));
+    const bool possible = watch.schedstat >= 0 && watch.wait_ns >= 0;
+    const int tries = !possible ? 0 : blocked ? TRIES_BLOCKED : MOST_TRIES;
+    int found = 0;
+    for (int i = 0; i < tries && found < ENOUGH; ++i) {
+        gilx_sleep_ns(1000 * 1000);
+        found += gilx_slept(&watch);
+    }
+    if (possible) {
+        expect(found == (blocked ? 0 : ENOUGH), "sleeps between work are found");
+    } else {
+        puts("not here: schedstat");
+    }
+    gilx_sleep_watch_end(&watch);
+    atomic_store(&own.stop, true);
+    pthread_mutex_unlock(&mutex);
+    pthread_join(handle, NULL);
+}
+
 int main(void) {
     tables_hold_what_they_say();
     calls_are_kept_as_a_tree();
     places_agree_between_final_releases_only();
     stacks_have_places_in_builds_with_a_gil_only();
     memory_is_read_safely();
+    sleeps_are_found(true);
+    sleeps_are_found(false);
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
         sites_add_up(version);
         stretches_have_bounds(version);

@@ -106,7 +106,7 @@ typedef enum {
     POP,     /* note the caller of the innermost frame as that */
     CLEAR,   /* take the innermost frame's code from it */
     ADVANCE, /* set its instruction */
-    UNMAP,   /* a chunk */
+    UNMAP,   /* a chunk, or a page of generators */
 } step_kind;
 
 typedef struct {
@@ -923,7 +923,7 @@ static void read_garbage(int version, uint64_t speed) {
     lay_out(version, speed);
     world.garbage = true;
     gilx_stack_reader *reader = new_reader();
-    for (int i = 0; i < 400; ++i) {
+    for (int i = 0; i < 200; ++i) {
         begin_sample();
         for (size_t page = 1; page < PAGES; ++page) {
             mapped[page] = !one_in(8);
@@ -956,7 +956,7 @@ static void read_garbage(int version, uint64_t speed) {
 }
 
 int main(int count, char **words) {
-    const uint64_t samples = count > 1 ? strtoull(words[1], NULL, 10) : 250;
+    const uint64_t samples = count > 1 ? strtoull(words[1], NULL, 10) : 150;
     seed = count > 2 ? strtoull(words[2], NULL, 10) : 1;
     static const uint64_t speeds[] = {1, 16, 64, 256, 1024};
     random_state = seed;

@@ -37,6 +37,10 @@ def test_no_faster_is_said_only_where_the_machine_surely_allowed_it() -> None:
     assert (
         outcome_of(row(ceiling=math.nan, ceiling_interval=(0, math.inf))) == "no faster"
     )
+    other = (Loss("machine", 0.4, ""), Loss("GIL", 0.5, ""))
+    assert outcome_of(row(losses=other)) == "no faster"
+    taken = (Loss("machine", 0.86, ""), Loss("unexplained", 0.1, ""))
+    assert outcome_of(row(losses=taken)) == "unclear"
 
 
 def test_no_room_is_said_only_where_the_work_found_none_either() -> None:

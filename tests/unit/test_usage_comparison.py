@@ -16,6 +16,8 @@ from tests.unit.test_report import REPORT
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gilx.sampling.sites import FoundSite
+
 pytestmark = pytest.mark.any_python
 
 SLOW = usage_with(
@@ -31,7 +33,7 @@ FAST = usage_with(
 )
 
 
-def test_places_are_the_same_if_their_texts_are() -> None:
+def test_line_that_moved_is_found_by_its_text() -> None:
     whole, tolist, load = gilx.compare_usages(SLOW, FAST)
     assert (whole.place, whole.before, whole.after) == ("all", SLOW.held, FAST.held)
     assert (tolist.place, tolist.text) == ("nowhere/features.py:44", "row.tolist()")
@@ -54,12 +56,43 @@ def test_place_that_only_one_usage_has_is_compared_with_none() -> None:
     assert gilx.compare_usages(gone, few)[2].verdict == "no difference"
 
 
-def test_sites_of_the_same_text_count_together() -> None:
+def test_sites_of_a_line_count_together_and_move_together() -> None:
+    def line(number: int, *samples: int) -> list[FoundSite]:
+        return [
+            found(each, line=number, column=place, end_column=place + 2)
+            for place, each in enumerate(samples)
+        ]
+
+    texts = {7: "f(g(x))", 9: "f(g(x))", 8: "h(x)"}
+    before = usage_with(*line(7, 100, 20), *line(8, 50), texts=texts)
+    # The inner call was found once in the earlier usage only.
+    after = usage_with(*line(9, 110), *line(7, 10), texts=texts | {7: "new(x)"})
+    changes = gilx.compare_usages(before, after)[1:]
+    assert [(each.place[-2:], each.text) for each in changes] == [
+        *((":9", "f(g(x))"), (":8", "h(x)"), (":7", "new(x)"))
+    ]
+    shares = [(each.before.value, each.after.value) for each in changes]
+    assert shares == [(0.12, 0.11), (0.05, 0.0), (0.0, 0.01)]
+
+
+def test_line_keeps_its_number_if_several_have_its_text() -> None:
     texts = {7: "f(x)", 9: "f(x)"}
-    both = usage_with(found(100, line=7), found(100, line=9), texts=texts)
-    one = usage_with(found(200, line=7), texts=texts)
-    _, change = gilx.compare_usages(both, one)
-    assert change.before.value == change.after.value == 0.2
+    before = usage_with(found(100, line=7), found(50, line=9), texts=texts)
+    after = usage_with(found(20, line=7), found(50, line=9), texts=texts)
+    changes = gilx.compare_usages(before, after)[1:]
+    assert [each.verdict for each in changes] == ["less", "no difference"]
+    assert [each.place[-2:] for each in changes] == [":7", ":9"]
+
+
+def test_command_shows_twenty_lines_and_the_number_of_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = usage_with(*(found(9, line=number) for number in range(1, 23)))
+    paths = written(tmp_path, a=many, b=many)
+    assert cli.main(["compare", *paths]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 + 1 + 21 + 1
+    assert lines[-1] == "2 more lines with smaller shares"
 
 
 def test_usages_without_stacks_are_compared_as_a_whole() -> None:

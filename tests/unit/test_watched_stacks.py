@@ -181,7 +181,7 @@ def test_watch_keeps_stacks_if_asked_for(sampler: type[FakeSampler]) -> None:
 
 def test_watch_keeps_no_stacks_if_not_asked_for(sampler: type[FakeSampler]) -> None:
     watching = watched()
-    assert "calls" not in sampler.given
+    assert sampler.given["calls"] is False
     with pytest.raises(RuntimeError, match=r"keeps no stacks: gilx\.watch\(stacks=True"):
         _ = watching.stacks
     with pytest.raises(RuntimeError, match="there is no stack yet"):
@@ -228,13 +228,26 @@ def test_longest_hold_of_a_program_counts_python_code_of_other_threads(
     assert program.longest_hold == Estimate(4e-6, 4e-6, SWITCH)
 
 
+def ticking(*moments: float) -> SimpleNamespace:
+    """Return a clock that shows these moments, one after another."""
+    return SimpleNamespace(perf_counter=iter(moments).__next__)
+
+
 def test_probe_bounds_the_longest_hold_by_its_longest_call(
     sampler: type[FakeSampler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sampler.stretches = [(0, S // 2, S)]
-    ticks = iter([0.0, 0.1, 0.3, 0.4])
-    monkeypatch.setattr("gilx.sampling.probe.time.perf_counter", lambda: next(ticks))
+    sampler.stretches = [(0, S // 10, S)]
+    sampler.sites_found = [found(400, hold_low=S // 10, hold_high=S)]
+    monkeypatch.setattr("gilx.sampling.probe.time", ticking(0.0, 0.1, 0.3, 0.4))
     usage = probe(lambda: None, repeat=3)
+    for hold in (usage.longest_hold, usage.sites[0].longest_hold):
+        assert hold.low == 0.1
+        assert hold.high == hold.value == pytest.approx(0.2)
+    # A stretch of more than a call was one of several calls.
+    sampler.stretches = [(0, S // 2, S)]
+    monkeypatch.setattr("gilx.sampling.probe.time", ticking(0.0, 0.1, 0.3, 0.4))
+    usage = probe(lambda: None, repeat=3)
+    assert usage.longest_hold.low == 0
     assert usage.longest_hold.high == usage.longest_hold.value == pytest.approx(0.2)
 
 
@@ -242,7 +255,7 @@ def test_probe_does_not_time_calls_of_less_than_10_microseconds(
     sampler: type[FakeSampler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampler.changes = {"end_ns": 1000}
-    monkeypatch.setattr("gilx.sampling.probe.time.perf_counter", lambda: 1 / 0)
+    monkeypatch.setattr("gilx.sampling.probe.time", ticking())
     assert probe(lambda: None, repeat=3).repeats == 3
 
 
@@ -250,8 +263,8 @@ def test_probe_does_not_time_calls_of_less_than_10_microseconds(
 def test_longest_call_does_not_bound_python_code_between_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ticks = iter(i * 1e-4 for i in range(1000))
-    monkeypatch.setattr("gilx.sampling.probe.time.perf_counter", lambda: next(ticks))
+    ticks = ticking(*(i * 1e-4 for i in range(1000)))
+    monkeypatch.setattr("gilx.sampling.probe.time", ticks)
     usage = probe_warm(lambda: None, (), 0.05, 1.0)
     assert usage.longest_hold == Estimate(SWITCH, SWITCH, SWITCH)
 
@@ -290,37 +303,47 @@ def test_stacks_that_are_read_as_they_are_pass(read: Any) -> None:
     assert read(stack_of_caller) == ""
 
 
-def wrong_name(stack: Any) -> Any:
-    return [(one[0].replace("na\u00efve", "naive"), *one[1:]) for one in stack]
+def spoiled(name: str, place: int, change: Any) -> Any:
+    """Return a reader that errs in one place of the frames whose names end so."""
+
+    def read() -> Any:
+        return [
+            (*one[:place], change(one[place]), *one[place + 1 :])
+            if one[0].endswith(name)
+            else one
+            for one in stack_of_caller()[1:]
+        ]
+
+    return read
 
 
-def wrong_line(stack: Any) -> Any:
-    return [(*one[:3], one[3] + ("_generator" in one[0]), *one[4:]) for one in stack]
-
-
-def wrong_column(stack: Any) -> Any:
-    return [(*stack[0][:5], stack[0][5] + 1, stack[0][6]), *stack[1:]]
+KINDS = [
+    "_read_and_compare",
+    "_recursion",
+    "key",
+    "<genexpr>",
+    "coroutine",
+    "<locals>._Body",
+]
+NAMES = known_stacks._NAMES
 
 
 @pytest.mark.parametrize(
-    ("damaged", "case"),
+    "reader",
     [
-        (wrong_name, r"a function named 'na\xefve'"),
-        (wrong_line, "a generator"),
-        (wrong_column, "nested functions"),
-        (lambda stack: stack[:40], "a recursion 50 deep"),
-        (lambda _: [], "nested functions"),
+        *(spoiled(name, 3, lambda line: line + 1) for name in (*KINDS, *NAMES)),
+        *(spoiled(name, 5, lambda column: column + 1) for name in KINDS),
+        *(spoiled(name, 6, lambda column: column - 1) for name in KINDS),
+        *(spoiled(name, 0, lambda text: text[:-1]) for name in NAMES),
+        *(spoiled(name, 1, lambda text: text.replace(".py", "")) for name in NAMES),
+        spoiled("_recursion", 2, lambda line: line - 1),
+        lambda: stack_of_caller()[1:40],
+        lambda: stack_of_caller()[2:],
+        list,
     ],
 )
-def test_stacks_that_are_read_otherwise_are_refused(
-    damaged: Any, case: str, read: Any
-) -> None:
-    def stack() -> Any:
-        return damaged(stack_of_caller()[1:])
-
-    assert (
-        read(stack) == f"Python stacks are not read rightly here: that of {case} was not"
-    )
+def test_stacks_that_are_read_otherwise_are_refused(reader: Any, read: Any) -> None:
+    assert read(reader).startswith("Python's stack is not read rightly here, at frame ")
 
 
 def test_reader_that_refuses_says_why(read: Any) -> None:
@@ -328,6 +351,20 @@ def test_reader_that_refuses_says_why(read: Any) -> None:
         raise WatchUnavailableError("a free-threaded build keeps its stacks elsewhere")
 
     assert read(refuse) == "a free-threaded build keeps its stacks elsewhere"
+
+
+def test_stack_without_space_for_the_comparison_is_compared_later(read: Any) -> None:
+    def at_the_limit() -> str:
+        try:
+            return at_the_limit()
+        except RecursionError:
+            return known_stacks.reason_against_stacks()
+
+    assert read(stack_of_caller) == ""
+    known_stacks._reason.cache_clear()
+    words = "fewer than 50 calls were left to Python's recursion limit"
+    assert at_the_limit() == words
+    assert known_stacks.reason_against_stacks() == ""
 
 
 def test_stacks_are_compared_once(read: Any) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from gilx.estimate import Estimate
 
+_MOST_LINES = 21  # that are shown, the one of all lines included
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -75,10 +77,12 @@ def _compare_usages(before: GilUsage, after: GilUsage, paths: tuple[str, str]) -
             f"{change.place} {change.function}".rstrip(),
             change.text,
         )
-        for change in changes
+        for change in changes[:_MOST_LINES]
     ]
     head = ("A", "B", "B holds the GIL", "where", "")
     print_text(f"\n{format_table(head, rows, right=range(2))}")
+    if rest := len(changes) - len(rows):
+        print_text(f"{rest} more line{'s' if rest > 1 else ''} with smaller shares")
     for usage, letter in zip((before, after), "AB", strict=True):
         if usage.sites_missing:
             print_text(f"{letter}: lines are unknown, since {usage.sites_missing}")

@@ -150,7 +150,7 @@ def outcome_of(row: ReportRow) -> str:
 
     ``scales``: all, or nearly all, of what could be had; ``partly``; ``no faster``,
     although the machine allowed it; ``no room``: neither was anything else, just then;
-    ``unclear``: the intervals do not tell.
+    ``unclear``: the intervals do not tell, or the machine took most of what is missing.
     """
     speedup, ceiling = row.speedup, row.ceiling
     if not speedup.bounded:
@@ -159,6 +159,8 @@ def outcome_of(row: ReportRow) -> str:
         if speedup.value <= _NO_SPEEDUP and ceiling.value <= _NO_SPEEDUP:
             return "no room"
         allowed = not ceiling.known or ceiling.low > _NO_SPEEDUP
+        taken = sum(loss.amount for loss in row.losses if loss.cause == "machine")
+        allowed = allowed and taken <= (row.workers - speedup.value) / 2
         no_faster = speedup.high <= _NO_SPEEDUP and allowed
         return "no faster" if no_faster else "unclear"
     # A ceiling that is unknown says nothing; then it is the workers that count.

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gilx.formatting import between, duration, format_table, percent, times, wrapped
-from gilx.sampling.sites import part_in_words
+from gilx.sampling.sites import main_line
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
@@ -229,7 +229,5 @@ def _of_the_gil(row: ReportRow) -> str:
 def _place(row: ReportRow) -> str:
     """Return the line that holds the GIL for most of the held time, in words, or ''."""
     lines = [line for loss in row.losses for line in loss.sites]
-    if not lines or lines[0].kind != "line" or not row.held.value > 0:
-        return ""
-    part = part_in_words(lines[0].held.value / row.held.value)
-    return f", {part} of it in {lines[0].label}" if part else ""
+    part, line = main_line(lines, held=row.held.value)
+    return f", {part} of it in {line}" if part else ""

@@ -1,10 +1,10 @@
-"""Comparison of stacks that the sampler reads with known ones."""
+"""Comparison of a stack that the sampler reads with the one that is there."""
 
 from __future__ import annotations
 
 import os
 import sys
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from types import FunctionType
 from typing import TYPE_CHECKING
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from types import FrameType
 
     _Frame = tuple[str, str, int, int, int, int, int]
+    _Position = tuple[int | None, int | None, int | None, int | None]
+    _Step = Callable[[], str]
 
-_FEW = 4  # frames that are compared
 _DEPTH = 50
 # One, two and four bytes a character, in CPython's strings.
-_NAMES = ("na\u00efve", "\u6df1\u3044", "\U0001f40d deep")
+_NAMES = ("na\u00efve", "\u6df1\u3044", "\U00020000 \U0001f40d")
 
 
 def reason_against_stacks() -> str:
@@ -38,54 +39,59 @@ def reason_against_stacks() -> str:
     setting = os.environ.get("GILX_STACKS", "")
     if setting not in ("", "off"):
         raise WatchUnavailableError(f"GILX_STACKS: expected off, got {shown(setting)}")
-    return "GILX_STACKS=off switches stacks off" if setting else _reason()
+    if setting:
+        return "GILX_STACKS=off switches stacks off"
+    try:
+        return _reason()
+    except RecursionError:
+        return f"fewer than {_DEPTH} calls were left to Python's recursion limit"
 
 
 @cache
 def _reason() -> str:
-    """Compare known stacks of this thread with those that are read, once."""
-    from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
-
-    if not hasattr(_sampler, "own_stack"):
-        return "this build reads no stacks"
+    """Compare a stack that has all kinds of frames with what is read of it, once."""
+    step: _Step = _read_and_compare
+    for name in _NAMES:
+        step = partial(_named(name), step)
+    for call in (_recursion, _in_class_body, _in_coroutine, _in_generator, _called_by_c):
+        step = partial(call, step)
     try:
-        for name, reads_stack in _cases():
-            if not reads_stack():
-                return f"Python stacks are not read rightly here: that of {name} was not"
+        return step()
     except WatchUnavailableError as error:
         return str(error)
-    return ""
 
 
-def _reads_own_stack(frames: int = _FEW) -> bool:
-    """Return whether so many frames of the caller's stack are read as they are."""
+def _read_and_compare() -> str:
+    """Return the reason that the caller's stack is not read as it is, or ''."""
     from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
     frame = sys._getframe()  # noqa: SLF001 - what it is for
     line = frame.f_lineno + 1
     stack = _sampler.own_stack()
-    here, expected = frame.f_code, list(islice(_frames(frame.f_back), frames))
-    # Of all instructions of the line, the call is one that ends last and begins first.
+    # Of the line's instructions, the call is one that ends last and begins first.
+    code = frame.f_code
     call = max(
-        (one for one in map(_position, here.co_positions()) if one[0] == line),
+        (one for one in map(_position, code.co_positions()) if one[0] == line),
         key=lambda one: (one[3], -one[2]),
     )
-    known = [(here.co_qualname, here.co_filename, here.co_firstlineno, *call), *expected]
-    return stack[: len(known)] == known
+    known = [(code.co_qualname, code.co_filename, code.co_firstlineno, *call)]
+    known += _frames(frame.f_back)
+    for number, expected in enumerate(known):
+        if stack[number : number + 1] != [expected]:
+            return f"Python's stack is not read rightly here, at frame {number} of a test"
+    return ""
 
 
 def _frames(frame: FrameType | None) -> Iterator[_Frame]:
+    """Yield frames, from an inner one to the outermost that belongs to the comparison."""
     while frame is not None:
         code = frame.f_code
-        positions = code.co_positions()
-        at = next(islice(positions, frame.f_lasti // 2, None))
+        at = next(islice(code.co_positions(), frame.f_lasti // 2, None))
         yield code.co_qualname, code.co_filename, code.co_firstlineno, *_position(at)
-        frame = frame.f_back
+        frame = None if code is reason_against_stacks.__code__ else frame.f_back
 
 
-def _position(
-    position: tuple[int | None, int | None, int | None, int | None],
-) -> tuple[int, int, int, int]:
+def _position(position: _Position) -> tuple[int, int, int, int]:
     line, end_line, column, end_column = position
     return (
         line or 0,
@@ -95,62 +101,53 @@ def _position(
     )
 
 
-def _cases() -> Iterator[tuple[str, Callable[[], bool]]]:
-    """Yield kinds of stacks: a name of each, and a function that reads one."""
-    yield "nested functions", _nested
-    yield "a function that C code calls", _called_by_c
-    yield "a generator", lambda: next(_generator())
-    yield "a coroutine", _step_of_coroutine
-    yield "a class body", _in_class_body
-    yield f"a recursion {_DEPTH} deep", lambda: _recursion(_DEPTH)
-    for name in _NAMES:
-        yield f"a function named {name!a}", _named(name)
+# ---- kinds of frames ------------------------------------------------------------------
 
 
-def _nested() -> bool:
-    return _reads_own_stack(4 * _FEW)
-
-
-def _called_by_c() -> bool:
-    found: list[bool] = []
+def _called_by_c(step: _Step) -> str:
+    found: list[str] = []
 
     def key(_: int) -> int:
-        found.append(_reads_own_stack())
+        found.append(step())
         return 0
 
     sorted([0], key=key)
-    return found == [True]
+    return found[0]
 
 
-def _generator() -> Iterator[bool]:
-    yield _reads_own_stack()
+def _in_generator(step: _Step) -> str:
+    return next(step() for _ in (0,))
 
 
-async def _coroutine() -> bool:
-    return _reads_own_stack()
+def _in_coroutine(step: _Step) -> str:
+    async def coroutine() -> str:
+        return step()
 
-
-def _step_of_coroutine() -> bool:
     try:
-        _coroutine().send(None)
+        coroutine().send(None)
     except StopIteration as end:
-        return bool(end.value)
-    return False
+        return str(end.value)
+    return "a coroutine did not end"
 
 
-def _in_class_body() -> bool:
-    found: list[bool] = []
-    exec("class Body: note()", {"note": lambda: found.append(_reads_own_stack())})  # noqa: S102 - its own code
-    return found == [True]
+def _in_class_body(step: _Step) -> str:
+    class _Body:
+        found = step()
+
+    return _Body.found
 
 
-def _recursion(depth: int) -> bool:
-    return _recursion(depth - 1) if depth else _reads_own_stack(_DEPTH + _FEW)
+def _recursion(step: _Step, depth: int = _DEPTH) -> str:
+    return _recursion(step, depth - 1) if depth else step()
 
 
-def _named(name: str) -> Callable[[], bool]:
+def _named(name: str) -> Callable[[_Step], str]:
     """Return a function with that name, in a file of that name."""
-    code = _nested.__code__.replace(
+    code = _in_named_function.__code__.replace(
         co_name=name, co_qualname=name, co_filename=f"{name}.py"
     )
     return FunctionType(code, globals())
+
+
+def _in_named_function(step: _Step) -> str:
+    return step()

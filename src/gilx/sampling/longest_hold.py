@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _RARE = 0.05  # probability of what is not taken to have happened by chance
+_SHORTEST_SEEN = 1000  # nanoseconds, about
 _NONE = Estimate(0.0, 0.0, 0.0)
 
 
@@ -108,11 +109,11 @@ def _between_calls(holds: HoldBounds, most: float, resolution: float) -> Estimat
 def stretch_length(stretches: Sequence[tuple[int, int]]) -> Estimate:
     """Return the length, in seconds, of the longest of several stretches.
 
-    Each stretch is known by its bounds, between which its length is equally likely
-    anywhere. The k that may be the longest one are taken to be as long, so that the
-    largest of k lengths is sought: it lies 1 / (k + 1) below its upper bound on average,
-    and so far above the lower bound if the ends are seen by samples (as in the problem
-    of estimating a maximum from k draws without replacement).
+    Each stretch is known by its bounds. The k that may be the longest one are taken to
+    be as long, so that the maximum of k lengths is sought: of the way from the lower
+    bound of the longest one to its upper bound it has 1 / (k + 1) (as in the problem of
+    estimating a maximum from k draws without replacement). The way is measured by ratios,
+    since the bounds of a stretch that one sample found are orders of magnitude apart.
 
     Parameters
     ----------
@@ -124,7 +125,9 @@ def stretch_length(stretches: Sequence[tuple[int, int]]) -> Estimate:
         return Estimate.unknown()
     low, high = stretches[0]
     alike = sum(longest >= low for _, longest in stretches)
-    return Estimate(low + (high - low) / (alike + 1), low, high).times(1e-9)
+    least = min(high, max(low, _SHORTEST_SEEN))
+    value = least * math.pow(high / least, 1 / (alike + 1))
+    return Estimate(value, low, high).times(1e-9)
 
 
 def longer(one: Estimate, other: Estimate) -> Estimate:

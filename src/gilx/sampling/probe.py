@@ -240,11 +240,26 @@ def _within_calls(usage: GilUsage, longest: float) -> GilUsage:
     No hold in compiled code is longer than a call. Python code, also that between two
     calls, answers within the switch interval.
     """
-    hold, most = usage.longest_hold, max(longest, sys.getswitchinterval())
+    most = max(longest, sys.getswitchinterval())
+    return replace(
+        usage,
+        longest_hold=_at_most(usage.longest_hold, most),
+        sites=tuple(
+            replace(site, longest_hold=_at_most(site.longest_hold, most))
+            for site in usage.sites
+        ),
+    )
+
+
+def _at_most(hold: Estimate, most: float) -> Estimate:
+    """Return the length of a hold that is known to be no longer than `most`.
+
+    If its lower bound contradicts that, the samples were of several calls.
+    """
     if not hold.known or hold.high <= most:
-        return usage
-    value, low = min(hold.value, most), min(hold.low, most)
-    return replace(usage, longest_hold=Estimate(value, low, most))
+        return hold
+    low = hold.low if hold.low <= most else 0.0
+    return Estimate(min(hold.value, most), low, most)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from gilx.estimate import Estimate
@@ -51,6 +51,7 @@ _NAMES: dict[Kind, str] = {
     "unknown": "unknown",
     "other lines": "other lines (the tables were full)",
 }
+_GILX = f"{Path(__file__).parents[1]}{os.sep}"
 _NEARLY_ALL, _MOST = 0.8, 0.5  # of what is held, by one line
 _FEWEST = 10  # samples of a line that is named as the main one
 _LONGEST_NAME = 40  # characters
@@ -89,15 +90,21 @@ class SiteSums:
         )
 
     def share(self, watch: HoldSums) -> Estimate:
-        """Return the share of the time of a watch, with its interval at 95 %."""
+        """Return the share of the time of a watch, with its interval at 95 %.
+
+        The share in the time without good samples is taken to vary as that of any site
+        with this share may: its variance is h (1 - h) / 3, which is that of a uniform
+        distribution if h is one half.
+        """
         whole, squares = watch.stacks, watch.stacks_squares
         ratio = Ratio(
             *(self.held, whole, self.squares, self.squares),
             *(squares, self.steps, 0.0, 0.0),
         )
-        return Estimate(
-            ratio.value, *interval(ratio, watch.unknown_share, prompt=watch.prompt)
-        )
+        h = ratio.value
+        varies = 2 * math.sqrt(h * (1 - h)) if watch.prompt else 1.0
+        unknown = watch.unknown_share * varies
+        return Estimate(h, *interval(ratio, unknown, prompt=watch.prompt))
 
     def valid(self, watch: HoldSums) -> bool:
         """Return whether they may be sums of a watch."""
@@ -298,7 +305,9 @@ def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
     return by_share(joined)
 
 
-def main_line(lines: Sequence[Site], thread: str = "") -> tuple[str, str]:
+def main_line(
+    lines: Sequence[Site], thread: str = "", held: float | None = None
+) -> tuple[str, str]:
     """Return what part of the held time one line has, in words, and that line.
 
     Parameters
@@ -307,12 +316,15 @@ def main_line(lines: Sequence[Site], thread: str = "") -> tuple[str, str]:
         Lines, as `lines_of` returns them.
     thread : str
         Name of the thread whose holds count; all threads' if it is empty.
+    held : float, optional
+        Share of the time that the GIL is held; by default the sum of the lines' shares.
 
     Returns
     -------
     (str, str)
-        ``nearly all`` or ``most``, and the line with its text; empty if no line has that
-        much.
+        ``nearly all`` or ``most``, and the line with its text; both empty if no line has
+        that much, if the samples are few, or if the line is gilx's own call of compiled
+        code.
 
     """
     if thread:
@@ -320,15 +332,12 @@ def main_line(lines: Sequence[Site], thread: str = "") -> tuple[str, str]:
     first = next(iter(lines), None)
     if first is None or first.kind != "line" or first.samples < _FEWEST:
         return "", ""
-    if thread and first.thread != thread:  # other threads held there, too
+    if first.file.startswith(_GILX) or first.thread != (thread or first.thread):
         return "", ""
-    part = part_in_words(first.sums.held / sum(line.sums.held for line in lines))
+    whole = sum(line.held.value for line in lines) if held is None else held
+    share = first.held.value / whole if whole > 0 else 0.0
+    part = "nearly all" if share >= _NEARLY_ALL else "most" if share >= _MOST else ""
     return (part, first.label) if part else ("", "")
-
-
-def part_in_words(share: float) -> str:
-    """Return what part of the held time a share is; '' if it is less than half."""
-    return "nearly all" if share >= _NEARLY_ALL else "most" if share >= _MOST else ""
 
 
 def one_line(text: str) -> str:

@@ -295,8 +295,11 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         width = max(map(len, shares), default=0)
         rows = []
         for share, line in zip(shares, first, strict=True):
-            row = f"  {share:>{width}}  {line.place} {line.name}".rstrip()
-            row += f"  {line.text}" * bool(line.text)
+            start, text = f"  {share:>{width}}  {line.place}", f"  {line.text}".rstrip()
+            name = f" {line.name}".rstrip()
+            if len(start + name + text) > _WIDTH and text:
+                name = ""  # the file and the line say where it is
+            row = start + name + text
             rows.append(row if len(row) <= _WIDTH else f"{row[: _WIDTH - 3]}...")
         if rest:
             held = sum(line.held.value for line in rest)

@@ -1,4 +1,4 @@
-"""Two usages beside each other, place by place."""
+"""Two usages beside each other, line by line."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from typing import TYPE_CHECKING
 
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate  # noqa: TC001 - a field's type
-from gilx.sampling.sites import SiteSums
+from gilx.sampling.sites import SiteSums, lines_of
 
 if TYPE_CHECKING:
+    from gilx.sampling.hold_fraction import HoldSums
     from gilx.sampling.sites import Site
     from gilx.sampling.usage import GilUsage
+
+    _Line = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class SiteChange:
-    """One place of a program in two usages."""
+    """One line of a program in two usages."""
 
     place: str
-    """File and line, in the later usage that has it; ``all`` for all places."""
+    """File and line, in the later usage that has it; ``all`` for all lines."""
     function: str
     """Qualified name of the function; empty if there is none."""
     text: str
-    """Source text; empty if it is not known."""
+    """Source text of what holds most there; empty if it is not known."""
     before: Estimate
     """Share of the time in the earlier usage."""
     after: Estimate
@@ -45,10 +48,11 @@ class SiteChange:
 
 
 def compare_usages(before: GilUsage, after: GilUsage) -> list[SiteChange]:
-    """Return how the share of the time that each place held the GIL changed.
+    """Return how the share of the time for which each line held the GIL changed.
 
-    Lines move when a file is edited. So two places are the same if file, function and
-    source text are; the number of the line counts only if the text is not known.
+    Lines move when a file is edited. So a line is found again by what it calls: two lines
+    are the same if file, function and the source text of a site are. The number of the
+    line counts only if the text is not known, or if several lines have that text.
 
     Parameters
     ----------
@@ -58,8 +62,8 @@ def compare_usages(before: GilUsage, after: GilUsage) -> list[SiteChange]:
     Returns
     -------
     list of SiteChange
-        First all places together: the hold fraction of calls, the locked fraction of
-        programs. Then each place, the one with the largest share in either usage first;
+        First all lines together: the hold fraction of calls, the locked fraction of
+        programs. Then each line, the one with the largest share in either usage first;
         none if one of the usages has no stacks.
 
     Raises
@@ -77,26 +81,51 @@ def compare_usages(before: GilUsage, after: GilUsage) -> list[SiteChange]:
     changes = [SiteChange("all", "", "", *shares)]
     if before.sums.stacks <= 0 or after.sums.stacks <= 0:
         return changes
-    then, now = _places(before), _places(after)
-    found = []
-    for key in {**then, **now}:
-        earlier, later = then.get(key, []), now.get(key, [])
-        site = (earlier + later)[-1]
-        names = site.place, site.function, site.text
-        held = _share(earlier, before), _share(later, after)
-        found.append(SiteChange(*names, *held))
+    lines: dict[_Line, tuple[list[Site], list[Site]]] = {}
+    moves = _moves(before, after)
+    for site in before.sites:
+        # A line that is gone is none of those that have its number now.
+        line = moves.get(_line(site), (*_line(site), "gone"))
+        lines.setdefault(line, ([], []))[0].append(site)
+    for site in after.sites:
+        lines.setdefault(_line(site), ([], []))[1].append(site)
+    found = [_change(sites, (before.sums, after.sums)) for sites in lines.values()]
     found.sort(key=lambda change: -max(change.before.value, change.after.value))
     return changes + found
 
 
-def _places(usage: GilUsage) -> dict[tuple[str, str, str, str], list[Site]]:
-    places: dict[tuple[str, str, str, str], list[Site]] = {}
-    for site in usage.sites:
-        key = site.kind, site.file, site.function, site.text or f"line {site.line}"
-        places.setdefault(key, []).append(site)
-    return places
+def _line(site: Site) -> _Line:
+    return site.kind, site.file, site.function, site.line
 
 
-def _share(sites: list[Site], usage: GilUsage) -> Estimate:
+def _moves(before: GilUsage, after: GilUsage) -> dict[_Line, _Line]:
+    """Return lines of the later usage by those of the earlier one.
+
+    Of several sites on a line, the one that held most tells where it is now.
+    """
+    places: dict[tuple[str, ...], list[_Line]] = {}
+    for site in after.sites:
+        places.setdefault(_text(site), []).append(_line(site))
+    moves: dict[_Line, _Line] = {}
+    for site in before.sites:
+        here = places.get(_text(site))
+        if here is not None and _line(site) not in moves:
+            moves[_line(site)] = _line(site) if _line(site) in here else here[0]
+    return moves
+
+
+def _text(site: Site) -> tuple[str, ...]:
+    return site.kind, site.file, site.function, site.text or f"line {site.line}"
+
+
+def _change(
+    sites: tuple[list[Site], list[Site]], sums: tuple[HoldSums, HoldSums]
+) -> SiteChange:
+    """Return the change of the line that has these sites in either usage."""
+    line = lines_of(sites[1] or sites[0], sums[bool(sites[1])])[0]
     none = SiteSums(0.0, 0.0, 0.0, 0.0)
-    return reduce(add, (site.sums for site in sites), none).share(usage.sums)
+    before, after = (
+        reduce(add, (site.sums for site in each), none).share(watch)
+        for each, watch in zip(sites, sums, strict=True)
+    )
+    return SiteChange(line.place, line.function, line.text, before, after)

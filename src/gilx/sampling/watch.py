@@ -159,8 +159,8 @@ class Watch:
             reference=self._reference,
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
-            **({} if self._sites_missing else {"stacks": True}),
-            **({"calls": True} if self._keeps_stacks else {}),
+            stacks=not self._sites_missing,
+            calls=self._keeps_stacks,
         )
         self._names = _Names()
         self._process = os.getpid()

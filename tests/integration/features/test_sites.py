@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import json
 import os
 import sys
@@ -309,8 +310,7 @@ def test_interpreter_that_shares_the_gil_is_named() -> None:
 @pytest.mark.slow
 @needs("greenlet")
 def test_greenlets_are_named() -> None:
-    import greenlet  # type: ignore[import-not-found, unused-ignore]
-
+    greenlet: Any = importlib.import_module("greenlet")
     other: Any = None
 
     def first() -> None:
@@ -552,12 +552,17 @@ def test_source_that_is_gone_or_changed_leaves_the_line_without_text(
     path = tmp_path / "held.py"
     found = usage_of_source(path, HOLDS)
     assert found.sites[0].text == "spin(1_000_000, 0, 100_000_000)"
+
+    def replace_by_directory() -> None:
+        path.unlink()
+        path.mkdir()
+
     changes: list[Callable[[], object]] = [
         lambda: path.replace(tmp_path / "elsewhere.py"),
         lambda: path.write_text("# not there\n" * 5),
         lambda: path.write_bytes(b"\xff\xfe\x00" * 100),
         lambda: path.write_text("x"),
-        lambda: (path.unlink(), path.mkdir()),
+        replace_by_directory,
     ]
     for number, change in enumerate(changes):
         path = tmp_path / f"held_{number}.py"

@@ -1,0 +1,28 @@
+/* Sleeps of a thread, found from its clocks: without a sample that meets one. */
+#ifndef GILX_SAMPLER_SLEEP_WATCH_H
+#define GILX_SAMPLER_SLEEP_WATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Clocks of one thread when they were last compared. Durations are in ns. */
+typedef struct {
+    int64_t tid;   /* 0 if no thread is watched */
+    int schedstat; /* see gilx_schedstat_open(), or -1 */
+    int64_t at_ns, cpu_ns, wait_ns;
+} gilx_sleep_watch;
+
+/* A watch of no thread. */
+#define GILX_NO_SLEEP_WATCH ((gilx_sleep_watch){.schedstat = -1})
+
+/* Watch a thread from now on. */
+void gilx_sleep_watch_begin(gilx_sleep_watch *watch, int64_t tid);
+
+/* Return whether the thread has slept, but not all the time, since the clocks were last
+ * compared. False if that can't be known now, since the thread is not on a CPU: the next
+ * comparison is about this time, too. */
+bool gilx_slept(gilx_sleep_watch *watch);
+
+void gilx_sleep_watch_end(gilx_sleep_watch *watch);
+
+#endif
