@@ -756,6 +756,15 @@ static void find_several(void) {
         expect(gilx_codes_spot(table, &memory, 2, there[2] + start_of + 8) ==
                GILX_SPOT_UNKNOWN);
         expect_spot(gilx_codes_spot(table, &memory, 0, there[0] + start_of + 8), 300, 4);
+        /* One that is remembered goes. */
+        gilx_codes_read(table, &memory, there, 3);
+        expect_spot(gilx_codes_spot(table, &memory, 1, there[1] + start_of + 6), 55, 3);
+        expect(mprotect(pages, page_size, PROT_NONE) == 0);
+        gilx_codes_read(table, &memory, there, 3);
+        expect(gilx_codes_spot(table, &memory, 1, there[1] + start_of + 6) ==
+               GILX_SPOT_UNKNOWN);
+        expect_spot(gilx_codes_spot(table, &memory, 2, there[2] + start_of + 6), 55, 3);
+        map_code();
         gilx_codes_read(table, &memory, there, 0);
     }
 }
