@@ -211,12 +211,13 @@ typedef struct {
     PyObject_HEAD gilx_sampler *sampler;
     phase phase;
     double cost;
-    bool reference, stacks;
+    bool reference, stacks, calls;
     int64_t seed, room;
 } sampler_object;
 
 PyDoc_STRVAR(sampler_doc,
-             "Sampler(cost, *, reference=False, seed=0, room=0, stacks=False)\n--\n\n"
+             "Sampler(cost, *, reference=False, seed=0, room=0, stacks=False,\n"
+             "        calls=False)\n--\n\n"
              "Looks at the GIL from a thread of its own, without ever taking it.\n\n"
              "Parameters\n----------\n"
              "cost : float\n"
@@ -229,17 +230,20 @@ PyDoc_STRVAR(sampler_doc,
              "    How many looks to keep for a timeline.\n"
              "stacks : bool\n"
              "    Read where the GIL is held as well. Only if own_stack() returns the\n"
-             "    stacks that are there.\n\n"
+             "    stacks that are there.\n"
+             "calls : bool\n"
+             "    Keep the calls that led there, if stacks are read.\n\n"
              "Raises\n------\nTypeError, ValueError\n"
              "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"cost", "reference", "seed", "room", "stacks", NULL};
+    static char *names[] = {"cost", "reference", "seed", "room", "stacks", "calls", NULL};
     double cost;
-    int reference = 0, stacks = 0;
+    int reference = 0, stacks = 0, calls = 0;
     PyObject *cost_given, *seed_given = NULL, *room_given = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOp:Sampler", names, &cost_given,
-                                     &reference, &seed_given, &room_given, &stacks)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOpp:Sampler", names, &cost_given,
+                                     &reference, &seed_given, &room_given, &stacks,
+                                     &calls)) {
         return NULL;
     }
     int64_t seed = 0, room = 0;
@@ -261,6 +265,7 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self->cost = cost;
         self->reference = reference;
         self->stacks = stacks && !reference;
+        self->calls = calls;
         self->seed = seed;
         self->room = room;
     }
@@ -324,6 +329,7 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .room = self->room,
         .states = state->gil.states,
         .stacks = self->stacks ? gilx_own_stack_layout() : NULL,
+        .calls = self->calls,
         .code_type = (uintptr_t)&PyCode_Type,
     };
     gilx_sampler *sampler = gilx_sampler_new(&state->gil.words, &options, &memory);
@@ -484,6 +490,27 @@ static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 }
 
 PyDoc_STRVAR(
+    calls_doc,
+    "calls($self, /)\n--\n\n"
+    "Return the calls that led to places where the GIL was held, after the stop.\n\n"
+    "Returns\n-------\nlist[tuple]\n"
+    "    For each call, and for each thread that held the GIL: the number of its\n"
+    "    caller in the list (-1: a thread), a label, the place in the program, and\n"
+    "    for how many nanoseconds the GIL was held in this call itself, and for\n"
+    "    how many of these in it or in a call for which there was no capacity. The\n"
+    "    label of a thread is its place in threads() (-1: not known). Labels of\n"
+    "    calls below 0 are: -1 not known, -2 no capacity for its place, -3 no\n"
+    "    Python code, -4 outer calls that were not read, -5 the caller itself or\n"
+    "    any call that it made. The place is None then, and of a thread; else it\n"
+    "    is as in own_stack(). A caller comes before its calls.");
+
+static PyObject *sampler_calls(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return in_phase(self, STOPPED) ? gilx_calls_list(gilx_sampler_sites(self->sampler))
+                                   : NULL;
+}
+
+PyDoc_STRVAR(
     longest_holds_doc,
     "longest_holds($self, /)\n--\n\n"
     "Return the longest stretches in which a thread stayed at one instruction\n"
@@ -505,6 +532,7 @@ static PyMethodDef sampler_methods[] = {
     {"threads", sampler_threads, METH_NOARGS, threads_doc},
     {"looks", sampler_looks, METH_NOARGS, looks_doc},
     {"sites", sampler_sites, METH_NOARGS, sites_doc},
+    {"calls", sampler_calls, METH_NOARGS, calls_doc},
     {"longest_holds", sampler_longest_holds, METH_NOARGS, longest_holds_doc},
     {NULL, NULL, 0, NULL},
 };

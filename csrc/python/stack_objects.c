@@ -130,6 +130,37 @@ PyObject *gilx_sites_list(const gilx_sites *sites) {
     return list;
 }
 
+static PyObject *call_object(const gilx_sites *sites, const gilx_call *call) {
+    PyObject *where = Py_NewRef(Py_None);
+    if (call->parent != GILX_NO_CALL && call->label >= 0) {
+        const gilx_function *function;
+        const gilx_spot *spot = gilx_sites_spot(sites, call->label, &function);
+        Py_SETREF(where, spot_object(function, spot));
+        if (where == NULL) {
+            return NULL;
+        }
+    }
+    const bool unknown =
+        call->parent == GILX_NO_CALL && call->label == GILX_UNKNOWN_THREAD;
+    return Py_BuildValue("(iiNdd)", (int)call->parent, unknown ? -1 : (int)call->label,
+                         where, call->held, call->cut);
+}
+
+PyObject *gilx_calls_list(const gilx_sites *sites) {
+    const gilx_call_tree *calls = sites == NULL ? NULL : gilx_sites_calls(sites);
+    const int count = calls == NULL ? 0 : gilx_call_tree_size(calls);
+    PyObject *list = PyList_New(count);
+    for (int i = 0; list != NULL && i < count; ++i) {
+        PyObject *item = call_object(sites, gilx_call_tree_at(calls, i));
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, item);
+        }
+    }
+    return list;
+}
+
 PyObject *gilx_longest_holds_list(const gilx_sites *sites) {
     PyObject *list = PyList_New(0);
     for (int watched = 1; sites != NULL && watched >= 0; --watched) {

@@ -20,6 +20,9 @@ enum {
     ELLIPSIS_BYTES = 3,
 };
 
+_Static_assert(GILX_MOST_RANGES *MOST_OF_AN_OBJECT <= GILX_MOST_COPIED,
+               "so many headers can be copied at once");
+
 static const char ELLIPSIS[] = "\xe2\x80\xa6"; /* U+2026 */
 
 /* What tells a code object from others that were at its address. Words that a version of
@@ -71,6 +74,11 @@ struct gilx_code_table {
     uint16_t spot_slots[2 * GILX_SPOTS];
     uint32_t text_slots[2 * TEXTS];
     known_code known[GILX_KNOWN_CODES];
+    /* What was found last for each number of those that are read together: most are the
+     * same again, and lie next to each other in memory. */
+    known_code recent[GILX_MOST_RANGES];
+    uintptr_t codes[GILX_MOST_RANGES]; /* that were read together; 0: it could not be */
+    unsigned char code_headers[GILX_MOST_RANGES * MOST_OF_AN_OBJECT];
     unsigned char copied[MOST_OF_A_CHARACTER * (GILX_LONGEST_NAME + GILX_LONGEST_FILE) +
                          PIECE + MOST_OF_AN_OBJECT];
     char texts[GILX_TEXT_BYTES];
@@ -463,28 +471,75 @@ static int read_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code
     return intern_spot(table, &spot);
 }
 
+static bool is_of(const known_code *known, uintptr_t code, const fingerprint *print,
+                  int32_t unit) {
+    return known->code == code && known->unit == unit &&
+           are_equal(&known->fingerprint, print);
+}
+
+/* Return the number of the spot of an instruction, given the code object's fingerprint.
+ * It is looked up in `recent` first, if that is not NULL, and left there. */
+static int find_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
+                     const fingerprint *print, uintptr_t instr, known_code *recent) {
+    const int32_t unit = unit_of(table, code, print, instr);
+    if (unit < 0) {
+        return GILX_SPOT_UNKNOWN;
+    }
+    if (recent != NULL && is_of(recent, code, print, unit)) {
+        return recent->spot;
+    }
+    const uintptr_t key[] = {code, (uintptr_t)unit};
+    known_code *const known = &table->known[hash_of(key, sizeof(key)) % GILX_KNOWN_CODES];
+    if (!is_of(known, code, print, unit)) {
+        const int spot = read_spot(table, memory, code, print, unit);
+        if (spot == GILX_SPOT_UNKNOWN) {
+            return spot;
+        }
+        *known = (known_code){code, *print, unit, spot};
+    }
+    if (recent != NULL) {
+        *recent = *known;
+    }
+    return known->spot;
+}
+
 int gilx_code_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
                    uintptr_t instr) {
     fingerprint print;
     code &= ~(uintptr_t)table->layout->tag;
-    if (!read_fingerprint(table, memory, code, &print)) {
-        return GILX_SPOT_UNKNOWN;
+    return read_fingerprint(table, memory, code, &print)
+               ? find_spot(table, memory, code, &print, instr, NULL)
+               : GILX_SPOT_UNKNOWN;
+}
+
+void gilx_codes_read(gilx_code_table *table, gilx_memory *memory, const uintptr_t *codes,
+                     int count) {
+    gilx_range ranges[GILX_MOST_RANGES];
+    for (int i = 0; i < count; ++i) {
+        const uintptr_t code = codes[i] & ~(uintptr_t)table->layout->tag;
+        table->codes[i] = may_be_object(code) ? code : 0;
+        ranges[i] = range_of(&table->code, table->codes[i]);
     }
-    const int32_t unit = unit_of(table, code, &print, instr);
-    if (unit < 0) {
-        return GILX_SPOT_UNKNOWN;
+    for (int done = 0; done < count; ++done) {
+        const size_t size = ranges[0].size;
+        done += (int)(gilx_memory_copy(memory, ranges + done, count - done,
+                                       table->code_headers + (size_t)done * size) /
+                      size);
+        if (done < count) {
+            table->codes[done] = 0; /* those after it may be there */
+        }
     }
-    const uintptr_t key[] = {code, (uintptr_t)unit};
-    known_code *const known = &table->known[hash_of(key, sizeof(key)) % GILX_KNOWN_CODES];
-    if (known->code == code && known->unit == unit &&
-        are_equal(&known->fingerprint, &print)) {
-        return known->spot;
-    }
-    const int spot = read_spot(table, memory, code, &print, unit);
-    if (spot != GILX_SPOT_UNKNOWN) {
-        *known = (known_code){code, print, unit, spot};
-    }
-    return spot;
+}
+
+int gilx_codes_spot(gilx_code_table *table, gilx_memory *memory, int number,
+                    uintptr_t instr) {
+    const uintptr_t code = table->codes[number];
+    const size_t size = range_of(&table->code, code).size;
+    fingerprint print;
+    memcpy(table->code.bytes, table->code_headers + (size_t)number * size, size);
+    return code != 0 && get_fingerprint(table, &print)
+               ? find_spot(table, memory, code, &print, instr, &table->recent[number])
+               : GILX_SPOT_UNKNOWN;
 }
 
 /* ---- the table -------------------------------------------------------------------- */

@@ -56,6 +56,17 @@ void gilx_code_table_free(gilx_code_table *table);
 int gilx_code_spot(gilx_code_table *table, gilx_memory *memory, uintptr_t code,
                    uintptr_t instr);
 
+/* Read what tells each code object from others that are at its address before or after,
+ * at most GILX_MOST_RANGES of them: in one system call if all are there. */
+void gilx_codes_read(gilx_code_table *table, gilx_memory *memory, const uintptr_t *codes,
+                     int count);
+
+/* Return the spot of an instruction as gilx_code_spot() does, by the number of its code
+ * object among those that were read last. It is GILX_SPOT_UNKNOWN if that has changed
+ * since, unless the spot is remembered, which takes no system call. */
+int gilx_codes_spot(gilx_code_table *table, gilx_memory *memory, int number,
+                    uintptr_t instr);
+
 /* Return how many spots and functions there are. Their numbers count from 0 and stay. */
 int gilx_spot_count(const gilx_code_table *table);
 int gilx_function_count(const gilx_code_table *table);

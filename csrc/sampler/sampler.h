@@ -91,6 +91,7 @@ typedef struct {
     int64_t room;    /* looks that are kept for the timeline; 0: none */
     gilx_thread_state_layout states;
     const gilx_stack_layout *stacks; /* NULL: where it is held is not read */
+    bool calls;                      /* keep the calls that led there as well */
     uintptr_t code_type;             /* address of the type of code objects */
 } gilx_sampler_options;
 

@@ -200,7 +200,7 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
     }
     const int64_t tid =
         place == GILX_UNKNOWN_THREAD ? 0 : sampler->table.threads[place].tid;
-    gilx_sites_count(sampler->sites, sample, weight, place, tid,
+    gilx_sites_count(sampler->sites, &sampler->memory, sample, weight, place, tid,
                      atomic_load_explicit(&sampler->begin_ns, memory_order_relaxed),
                      burst->at_ns + burst->length_ns);
 }

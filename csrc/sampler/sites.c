@@ -25,7 +25,9 @@ typedef struct {
 struct gilx_sites {
     gilx_stack_reader *reader;
     gilx_code_table *codes;
-    gilx_stack stack; /* of the last sample */
+    gilx_call_tree *calls; /* NULL if they are not kept */
+    gilx_stack stack;      /* of the last sample, */
+    int caller; /* and the first of its frames that is outside of the sample's site */
     double counted, squares;
     int last; /* site of the sample before */
     open_stretch open;
@@ -37,7 +39,7 @@ struct gilx_sites {
 };
 
 gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout *layout,
-                           uintptr_t code_type) {
+                           uintptr_t code_type, bool calls) {
     gilx_sites *sites = calloc(1, sizeof(*sites));
     if (sites == NULL) {
         return NULL;
@@ -46,7 +48,9 @@ gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout 
     sites->sleep = GILX_NO_SLEEP_WATCH;
     sites->reader = gilx_stack_reader_new(words, layout);
     sites->codes = gilx_code_table_new(layout, code_type);
-    if (sites->reader == NULL || sites->codes == NULL) {
+    sites->calls = calls ? gilx_call_tree_new() : NULL;
+    if (sites->reader == NULL || sites->codes == NULL ||
+        (calls && sites->calls == NULL)) {
         gilx_sites_free(sites);
         return NULL;
     }
@@ -58,6 +62,7 @@ void gilx_sites_free(gilx_sites *sites) {
         gilx_sleep_watch_end(&sites->sleep);
         gilx_stack_reader_free(sites->reader);
         gilx_code_table_free(sites->codes);
+        gilx_call_tree_free(sites->calls);
         free(sites);
     }
 }
@@ -73,9 +78,21 @@ static int site_of(gilx_sites *sites, gilx_memory *memory, const gilx_frame *fra
                                      : GILX_SITE_KINDS + spot;
 }
 
+/* Read which code objects the callers of the site run, while they are likely there. */
+static void read_callers(gilx_sites *sites, gilx_memory *memory) {
+    const gilx_stack *stack = &sites->stack;
+    uintptr_t codes[GILX_MOST_FRAMES];
+    int count = 0;
+    for (int i = stack->count - 1; i >= sites->caller; --i) {
+        codes[count++] = stack->frames[i].code;
+    }
+    gilx_codes_read(sites->codes, memory, codes, count);
+}
+
 void gilx_sites_sample(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample) {
     gilx_stack *stack = &sites->stack;
     gilx_stack_read(sites->reader, memory, stack);
+    sites->caller = 1;
     *sample = (gilx_site_sample){
         .held = stack->state != GILX_STACK_FREE,
         .below = stack->state == GILX_STACK_BELOW,
@@ -98,8 +115,12 @@ void gilx_sites_sample(gilx_sites *sites, gilx_memory *memory, gilx_site_sample 
              * before. */
             sample->site = site_of(sites, memory, &stack->frames[1]);
             sample->below = true;
+            sites->caller = 2;
         }
         break;
+    }
+    if (sites->calls != NULL) {
+        read_callers(sites, memory);
     }
 }
 
@@ -223,8 +244,38 @@ void gilx_sites_finish(gilx_sites *sites, int64_t end_ns) {
 
 /* ---- sums ------------------------------------------------------------------------- */
 
-void gilx_sites_count(gilx_sites *sites, const gilx_site_sample *sample, double weight,
-                      int place, int64_t tid, int64_t begin_ns, int64_t end_ns) {
+/* Return the label of a site in the tree of calls. */
+static int label_of(int site) {
+    return site == GILX_SITE_EMPTY     ? GILX_CALL_EMPTY
+           : site == GILX_SITE_UNKNOWN ? GILX_SPOT_UNKNOWN
+           : site == GILX_SITE_OTHER   ? GILX_SPOT_OTHER
+                                       : site - GILX_SITE_KINDS;
+}
+
+/* Add the last sample to the tree of calls. Its spots are looked up only now, since new
+ * ones take their time, in which the sampler could not read the GIL's words. */
+static void count_calls(gilx_sites *sites, gilx_memory *memory,
+                        const gilx_site_sample *sample, double weight, int place) {
+    const gilx_stack *stack = &sites->stack;
+    int labels[GILX_MOST_FRAMES + 2];
+    int count = 0;
+    if (stack->count > 0 && !stack->complete) {
+        labels[count++] = GILX_CALL_TRUNCATED;
+    }
+    for (int i = stack->count - 1; i >= sites->caller; --i) {
+        labels[count++] = gilx_codes_spot(sites->codes, memory, stack->count - 1 - i,
+                                          stack->frames[i].instruction);
+    }
+    labels[count++] = label_of(sample->site);
+    if (sample->below && sample->site != GILX_SITE_UNKNOWN) {
+        labels[count++] = GILX_CALL_BELOW;
+    }
+    gilx_call_tree_add(sites->calls, place, labels, count, weight);
+}
+
+void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
+                      const gilx_site_sample *sample, double weight, int place,
+                      int64_t tid, int64_t begin_ns, int64_t end_ns) {
     const double square = weight * weight;
     if (sites->counted == 0) {
         sites->outside_ns = begin_ns;
@@ -248,6 +299,9 @@ void gilx_sites_count(gilx_sites *sites, const gilx_site_sample *sample, double 
             site->place = place;
         }
         site->several = site->several || site->place != place;
+        if (sites->calls != NULL) {
+            count_calls(sites, memory, sample, weight, place);
+        }
     }
     follow_stretch(sites, sample, place, tid, end_ns);
 }
@@ -271,10 +325,20 @@ const gilx_site *gilx_sites_site(const gilx_sites *sites, int number,
     *spot = NULL;
     *function = NULL;
     if (number >= GILX_SITE_KINDS) {
-        *spot = gilx_spot_at(sites->codes, number - GILX_SITE_KINDS);
-        *function = gilx_function_at(sites->codes, (*spot)->function);
+        *spot = gilx_sites_spot(sites, number - GILX_SITE_KINDS, function);
     }
     return &sites->all[number];
+}
+
+const gilx_call_tree *gilx_sites_calls(const gilx_sites *sites) {
+    return sites->calls;
+}
+
+const gilx_spot *gilx_sites_spot(const gilx_sites *sites, int label,
+                                 const gilx_function **function) {
+    const gilx_spot *spot = gilx_spot_at(sites->codes, label);
+    *function = gilx_function_at(sites->codes, spot->function);
+    return spot;
 }
 
 const gilx_stretches *gilx_sites_stretches(const gilx_sites *sites, bool watched) {

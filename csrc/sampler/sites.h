@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "call_tree.h"
 #include "code_table.h"
 #include "gil_words.h"
 #include "safe_memory.h"
@@ -60,9 +61,9 @@ typedef struct {
 typedef struct gilx_sites gilx_sites;
 
 /* Return empty tables, or NULL if there is no memory for them. `code_type`: address of
- * the type of code objects. */
+ * the type of code objects; `calls`: whether the calls that led to sites are kept. */
 gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout *layout,
-                           uintptr_t code_type);
+                           uintptr_t code_type, bool calls);
 
 /* Read where the GIL is held now. */
 void gilx_sites_sample(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample);
@@ -76,8 +77,9 @@ void gilx_sites_check(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *
 /* Add the last sample, which stands for `weight` ns, and ended at the time `end_ns`. Its
  * holder is the thread at a place of the table of threads, with a native id, 0 if it is
  * not known. `begin_ns`: of the watch. */
-void gilx_sites_count(gilx_sites *sites, const gilx_site_sample *sample, double weight,
-                      int place, int64_t tid, int64_t begin_ns, int64_t end_ns);
+void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
+                      const gilx_site_sample *sample, double weight, int place,
+                      int64_t tid, int64_t begin_ns, int64_t end_ns);
 
 /* End the last stretch, at the end of a watch. */
 void gilx_sites_finish(gilx_sites *sites, int64_t end_ns);
@@ -91,6 +93,12 @@ double gilx_sites_squares(const gilx_sites *sites);
 int gilx_sites_number(const gilx_sites *sites);
 const gilx_site *gilx_sites_site(const gilx_sites *sites, int number,
                                  gilx_site_kind *kind, const gilx_spot **spot,
+                                 const gilx_function **function);
+
+/* Return the calls that led to sites, NULL if they are not kept, and the spot in one of
+ * them by its label, which is not negative. */
+const gilx_call_tree *gilx_sites_calls(const gilx_sites *sites);
+const gilx_spot *gilx_sites_spot(const gilx_sites *sites, int label,
                                  const gilx_function **function);
 
 /* Return the longest stretches: those of the watched thread, and of all others. */

@@ -249,6 +249,7 @@ static struct {
     size_t size;
 } change = {.at = -1};
 static int ranges_read, calls;
+static bool apart; /* whether code objects are read before spots are asked for */
 
 /* Map a page for the code object, and one behind it that can't be read. */
 static void map_code(void) {
@@ -370,11 +371,19 @@ static void start(int which) {
     change.at = -1;
 }
 
-static int spot_of_bytes(int64_t bytes) {
+static int spot_at(uintptr_t address, uintptr_t instr) {
     calls = ranges_read = 0;
+    if (!apart) {
+        return gilx_code_spot(table, &memory, address, instr);
+    }
+    gilx_codes_read(table, &memory, &address, 1);
+    return gilx_codes_spot(table, &memory, 0, instr);
+}
+
+static int spot_of_bytes(int64_t bytes) {
     const uintptr_t address = (uintptr_t)code;
-    return gilx_code_spot(table, &memory, address | (uintptr_t)(layout->tag & 1),
-                          address + (uintptr_t)layout->instructions + (uintptr_t)bytes);
+    return spot_at(address | (uintptr_t)(layout->tag & 1),
+                   address + (uintptr_t)layout->instructions + (uintptr_t)bytes);
 }
 
 static int spot_of(int unit) {
@@ -425,17 +434,14 @@ static void find_spots(void) {
         expect(spot_of(-2) == GILX_SPOT_UNKNOWN);
         expect(spot_of_bytes(7) == GILX_SPOT_UNKNOWN); /* within an instruction */
         expect(spot_of_bytes(-1) == GILX_SPOT_UNKNOWN);
-        expect(gilx_code_spot(table, &memory, (uintptr_t)code, 0) == GILX_SPOT_UNKNOWN);
-        expect(gilx_code_spot(table, &memory, (uintptr_t)code, UINTPTR_MAX) ==
-               GILX_SPOT_UNKNOWN);
+        expect(spot_at((uintptr_t)code, 0) == GILX_SPOT_UNKNOWN);
+        expect(spot_at((uintptr_t)code, UINTPTR_MAX) == GILX_SPOT_UNKNOWN);
         static const uintptr_t nowhere[] = {
             0, 8, 4096, UINTPTR_MAX, UINTPTR_MAX - 7, UINTPTR_MAX / 2 - 7};
         for (int i = 0; i < LENGTH(nowhere); ++i) {
-            expect(gilx_code_spot(table, &memory, nowhere[i], nowhere[i]) ==
-                   GILX_SPOT_UNKNOWN);
+            expect(spot_at(nowhere[i], nowhere[i]) == GILX_SPOT_UNKNOWN);
         }
-        expect(gilx_code_spot(table, &memory, (uintptr_t)code + 4, (uintptr_t)code) ==
-               GILX_SPOT_UNKNOWN);
+        expect(spot_at((uintptr_t)code + 4, (uintptr_t)code) == GILX_SPOT_UNKNOWN);
         expect(gilx_spot_count(table) == count && count == 3);
         expect(gilx_function_count(table) == 1);
         /* Another code object of the same content is the same function. */
@@ -707,6 +713,62 @@ static void refuse_changes(void) {
     }
 }
 
+/* Several code objects are read in one system call, and the good ones are found although
+ * others are not there. */
+static void find_several(void) {
+    static _Alignas(16) unsigned char others[2][CODE_SIZE];
+    for (int which = 0; which < LENGTH(LAYOUTS_MADE_UP); ++which) {
+        start(which);
+        for (int i = 0; i < 2; ++i) {
+            memcpy(others[i], code, CODE_SIZE);
+            put_32(others[i], layout->first_line, 200 + 100 * (uint32_t)i);
+        }
+        const uintptr_t there[] = {(uintptr_t)others[1], (uintptr_t)code,
+                                   (uintptr_t)others[0]};
+        enum { GONE = 4096, MANY = GILX_MOST_RANGES };
+        uintptr_t codes[MANY];
+        for (int bad = 0; bad < 4; ++bad) { /* one in so many is not there */
+            int gone = 0;
+            for (int i = 0; i < MANY; ++i) {
+                codes[i] = bad > 0 && i % bad == 0 ? GONE : there[i % 3];
+                gone += codes[i] == GONE;
+            }
+            calls = 0;
+            gilx_codes_read(table, &memory, codes, MANY);
+            expect(calls == gone + (codes[MANY - 1] != GONE));
+            for (int i = 0; i < MANY; ++i) {
+                const int spot = gilx_codes_spot(
+                    table, &memory, i, codes[i] + (uintptr_t)layout->instructions + 6);
+                if (codes[i] == GONE) {
+                    expect(spot == GILX_SPOT_UNKNOWN);
+                } else {
+                    static const int first_lines[] = {300, 100, 200};
+                    expect_spot(spot, first_lines[i % 3], 3);
+                }
+            }
+        }
+        /* Two of them change before spots are asked for, one of which is remembered. */
+        gilx_codes_read(table, &memory, there, 3);
+        put_32(others[0], layout->first_line, 55);
+        put_32(code, layout->first_line, 55);
+        const uintptr_t start_of = (uintptr_t)layout->instructions;
+        expect_first(gilx_codes_spot(table, &memory, 1, there[1] + start_of + 6), 3);
+        expect(gilx_codes_spot(table, &memory, 2, there[2] + start_of + 8) ==
+               GILX_SPOT_UNKNOWN);
+        expect_spot(gilx_codes_spot(table, &memory, 0, there[0] + start_of + 8), 300, 4);
+        /* One that is remembered goes. */
+        gilx_codes_read(table, &memory, there, 3);
+        expect_spot(gilx_codes_spot(table, &memory, 1, there[1] + start_of + 6), 55, 3);
+        expect(mprotect(pages, page_size, PROT_NONE) == 0);
+        gilx_codes_read(table, &memory, there, 3);
+        expect(gilx_codes_spot(table, &memory, 1, there[1] + start_of + 6) ==
+               GILX_SPOT_UNKNOWN);
+        expect_spot(gilx_codes_spot(table, &memory, 2, there[2] + start_of + 6), 55, 3);
+        map_code();
+        gilx_codes_read(table, &memory, there, 0);
+    }
+}
+
 /* ---- full tables ------------------------------------------------------------------ */
 
 /* Return the spot of a unit after the code object got another line and version, and texts
@@ -838,12 +900,17 @@ int main(int argc, char **argv) {
     expect(gilx_memory_open(&memory, NULL));
     find_in_good_tables();
     find_in_random_tables(tables);
-    find_spots();
-    find_texts();
-    find_in_long_tables();
-    refuse_what_is_no_code();
-    refuse_changes();
-    fill_tables();
+    for (int round = 0; round < 2; ++round) {
+        apart = round == 1;
+        find_spots();
+        find_texts();
+        find_in_long_tables();
+        refuse_what_is_no_code();
+        refuse_changes();
+        fill_tables();
+    }
+    find_several();
+    apart = false;
     find_while_replaced();
     gilx_code_table_free(table);
     gilx_memory_close(&memory);

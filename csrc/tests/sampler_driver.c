@@ -365,6 +365,15 @@ static void sites_are_right(const gilx_sampler *sampler, fake_thread *threads) {
                    thread_of(threads, watched[site->place].tid) == &threads[number],
                "but the one to which it belongs");
     }
+    const gilx_call_tree *calls = gilx_sites_calls(sites);
+    double held_in_all = 0;
+    for (int i = 0; i < gilx_call_tree_size(calls); ++i) {
+        const gilx_call *call = gilx_call_tree_at(calls, i);
+        expect(call->parent < i && call->cut == 0, "a caller comes before its calls");
+        held_in_all += call->held;
+    }
+    expect(held_in_all >= held * 0.999999 && held_in_all <= held * 1.000001,
+           "the calls have what the sites have");
     expect(held <= totals->stacks_counted * 1.000001 && samples <= totals->wakes &&
                squares <= totals->stacks_squares * 1.000001,
            "the sites are part of the whole,");
@@ -402,6 +411,7 @@ static void watch(const gilx_gil_words *words, fake_thread *threads, bool refere
         .room = room,
         .states = {.tid = TID, .id = ID, .waits = WAITS},
         .stacks = stacks,
+        .calls = true,
         .code_type = (uintptr_t)fake_code_type,
     };
     gilx_memory memory;
@@ -491,6 +501,59 @@ static void tables_hold_what_they_say(void) {
     free(table);
 }
 
+/* Expect a call of a tree. */
+static void expect_call(const gilx_call_tree *tree, int number, int parent, int label,
+                        double held, double cut) {
+    const gilx_call *call = gilx_call_tree_at(tree, number);
+    expect(call->parent == parent && call->label == label && call->held == held &&
+               call->cut == cut,
+           "a call is as it was added");
+}
+
+static void calls_are_kept_as_a_tree(void) {
+    gilx_call_tree *tree = gilx_call_tree_new();
+    expect(tree != NULL, "there is memory for a tree");
+    enum { UNKNOWN = 0, THREAD = 1, OUTER = 2, INNER = 3, OTHER_THREAD = 4 };
+    const int labels[] = {70, 80, 70, GILX_CALL_BELOW};
+    gilx_call_tree_add(tree, 0, labels, 2, 5);
+    gilx_call_tree_add(tree, 3, labels, 1, 7);
+    gilx_call_tree_add(tree, 0, labels, 1, 11);
+    gilx_call_tree_add(tree, 0, labels, 4, 13);
+    gilx_call_tree_add(tree, GILX_UNKNOWN_THREAD, labels + 1, 1, 17);
+    gilx_call_tree_add(tree, 0, labels, 2, 19);
+    gilx_call_tree_add(tree, 3, NULL, 0, 23);
+    expect(gilx_call_tree_size(tree) == 9, "equal calls are one");
+    expect_call(tree, UNKNOWN, GILX_NO_CALL, GILX_UNKNOWN_THREAD, 0, 0);
+    expect_call(tree, THREAD, GILX_NO_CALL, 0, 0, 0);
+    expect_call(tree, OUTER, THREAD, 70, 11, 0);
+    expect_call(tree, INNER, OUTER, 80, 24, 0);
+    expect_call(tree, OTHER_THREAD, GILX_NO_CALL, 3, 23, 0);
+    expect_call(tree, 5, OTHER_THREAD, 70, 7, 0);
+    expect_call(tree, 6, INNER, 70, 0, 0);
+    expect_call(tree, 7, 6, GILX_CALL_BELOW, 13, 0);
+    expect_call(tree, 8, UNKNOWN, 80, 17, 0);
+
+    /* What there is no capacity for counts for the innermost call that is there. */
+    for (int label = 100; label < 100 + GILX_CALLS; ++label) {
+        const int outer[] = {70, label};
+        gilx_call_tree_add(tree, 0, outer, 2, 1);
+    }
+    const int there = 100 + GILX_CALLS - 9;
+    expect(gilx_call_tree_size(tree) == GILX_CALLS, "it is full");
+    expect_call(tree, OUTER, THREAD, 70, 11 + 9, 9);
+    expect_call(tree, GILX_CALLS - 1, OUTER, there - 1, 1, 0);
+    const int new[] = {70, 80, 90, 70};
+    gilx_call_tree_add(tree, 0, new, 4, 29);
+    expect_call(tree, INNER, OUTER, 80, 24 + 29, 29);
+    gilx_call_tree_add(tree, 5, new, 4, 31); /* not even its thread is there */
+    expect_call(tree, UNKNOWN, GILX_NO_CALL, GILX_UNKNOWN_THREAD, 31, 31);
+    gilx_call_tree_add(tree, 0, labels, 4, 37); /* others still are */
+    expect_call(tree, 7, 6, GILX_CALL_BELOW, 13 + 37, 0);
+    expect(gilx_call_tree_size(tree) == GILX_CALLS, "it stays as large");
+    gilx_call_tree_free(tree);
+    gilx_call_tree_free(NULL);
+}
+
 static void places_agree_between_final_releases_only(void) {
     expect(gilx_same_places(0x030e07f0, 0x030e0af0), "3.14.7 and 3.14.10 agree");
     expect(!gilx_same_places(0x030e07f0, 0x030f00f0), "3.14 and 3.15 do not");
@@ -525,6 +588,31 @@ typedef struct {
     int64_t samples;
 } sums;
 
+/* Return for how long the GIL was held in calls of thread 1 that have a label, which were
+ * made by function 0 if there is one. */
+static double held_in_calls(const gilx_sites *sites, int label) {
+    const gilx_call_tree *calls = gilx_sites_calls(sites);
+    double held = 0;
+    for (int i = 0; i < gilx_call_tree_size(calls); ++i) {
+        const gilx_call *call = gilx_call_tree_at(calls, i);
+        if (call->label != label || call->held == 0) {
+            continue;
+        }
+        expect(call->cut == 0 && call->parent >= 0, "there is capacity for all calls");
+        const gilx_call *parent = gilx_call_tree_at(calls, call->parent);
+        if (label != GILX_CALL_EMPTY) {
+            const gilx_function *function;
+            expect(gilx_sites_spot(sites, parent->label, &function)->line == 1 &&
+                       strcmp(function->name, "thread0.function0") == 0,
+                   "it was called where function 0 is");
+            parent = gilx_call_tree_at(calls, parent->parent);
+        }
+        expect(parent->parent == GILX_NO_CALL && parent->label == 1, "by thread 1");
+        held += call->held;
+    }
+    return held;
+}
+
 /* Samples of a stack that stands still between them add up exactly, and the bounds of its
  * stretches hold. */
 static void sites_add_up(int version) {
@@ -535,7 +623,7 @@ static void sites_add_up(int version) {
     fake_gil gil = {.words = {.interval = 5000}};
     const gilx_gil_words words = words_of(&gil);
     gilx_memory memory;
-    gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type);
+    gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, true);
     expect(sites != NULL, "there is memory for sites");
     (void)opened(&memory);
 
@@ -583,7 +671,7 @@ static void sites_add_up(int version) {
         expect(sample.held == (now != FREE) && !sample.below, "the sample is right");
         expect(sample.intact == (now >= 0), "and nothing changed meanwhile");
         const double weight = (double)(gilx_split_mix(&random) % 1000 + 1);
-        gilx_sites_count(sites, &sample, weight, 1, 0, begin, last);
+        gilx_sites_count(sites, &memory, &sample, weight, 1, 0, begin, last);
         counted += weight;
         sums *sum = &expected[now == EMPTY ? SUMS : now < 0 ? 0 : now];
         if (now != FREE) {
@@ -635,6 +723,8 @@ static void sites_add_up(int version) {
                    site->steps == sum->steps && site->samples == sum->samples &&
                    site->below == 0,
                "each site has its sums");
+        const int label = kind == GILX_SITE_EMPTY ? GILX_CALL_EMPTY : i - GILX_SITE_KINDS;
+        expect(held_in_calls(sites, label) == sum->held, "its calls have them as well");
     }
     expect(lines == SUMS, "all lines were found");
     const gilx_stretches *stretches = gilx_sites_stretches(sites, false);
@@ -653,7 +743,7 @@ static void count_sample(gilx_sites *sites, gilx_memory *memory, int64_t begin) 
     gilx_sites_sample(sites, memory, &sample);
     const int64_t end = gilx_now_ns();
     gilx_sites_check(sites, memory, &sample);
-    gilx_sites_count(sites, &sample, 1, 0, 0, begin, end);
+    gilx_sites_count(sites, memory, &sample, 1, 0, 0, begin, end);
 }
 
 /* Return the site of a function, NULL if it has none. */
@@ -670,6 +760,48 @@ static const gilx_site *site_of(const gilx_sites *sites, int wanted) {
     return NULL;
 }
 
+/* Calls that are not known are marked as such. */
+static void unknown_calls_are_marked(int version) {
+    enum { NOWHERE = 5 * FAKE_UNITS, OWNED_BY_GENERATOR = 1, OUTER_SPOT = 0, CASES = 4 };
+    static const struct {
+        int outer, inner; /* units */
+        bool complete;
+        int labels[3], count;
+    } cases[CASES] = {
+        {1, NOWHERE, true, {OUTER_SPOT, GILX_CALL_BELOW}, 2},
+        {NOWHERE, NOWHERE, true, {GILX_SPOT_UNKNOWN}, 1},
+        {1, NOWHERE, false, {GILX_CALL_TRUNCATED, OUTER_SPOT, GILX_CALL_BELOW}, 3},
+        {NOWHERE, 0, true, {GILX_SPOT_UNKNOWN, 0}, 2},
+    };
+    static fake_stack stack;
+    const gilx_stack_layout *layout = layout_of(version);
+    for (int i = 0; i < CASES; ++i) {
+        fake_stack_make(&stack, layout, 0);
+        fake_gil gil = {.words = {.interval = 5000}};
+        const gilx_gil_words words = words_of(&gil);
+        gilx_memory memory;
+        gilx_sites *sites =
+            gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, true);
+        expect(sites != NULL, "there is memory for sites");
+        fake_call(&stack, 0, cases[i].outer, 0);
+        fake_call(&stack, 1, cases[i].inner, 0);
+        if (!cases[i].complete) { /* a generator is just being entered or left */
+            stack.frames[0][layout->owner] = OWNED_BY_GENERATOR;
+        }
+        take(&gil, &stack);
+        count_sample(sites, opened(&memory), gilx_now_ns());
+        const gilx_call_tree *calls = gilx_sites_calls(sites);
+        const int first = 2; /* after two threads */
+        expect(gilx_call_tree_size(calls) == first + cases[i].count, "all are kept");
+        for (int call = 0; call < cases[i].count; ++call) {
+            expect_call(calls, first + call, first + call - 1, cases[i].labels[call],
+                        call + 1 == cases[i].count, 0);
+        }
+        gilx_sites_free(sites);
+        gilx_memory_close(&memory);
+    }
+}
+
 /* Two stretches, one after another, have their bounds, also if the stack can't be read
  * for a while. */
 static void stretches_have_bounds(int version) {
@@ -681,7 +813,8 @@ static void stretches_have_bounds(int version) {
         fake_gil gil = {.words = {.interval = 5000}};
         const gilx_gil_words words = words_of(&gil);
         gilx_memory memory, closed = {.way = GILX_MEMORY_WAYS, .file = -1, .other = -1};
-        gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type);
+        gilx_sites *sites =
+            gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, false);
         expect(sites != NULL, "there is memory for sites");
         const int64_t begin = gilx_now_ns();
         count_sample(sites, opened(&memory), begin);
@@ -794,6 +927,7 @@ static void sleeps_are_found(bool blocked) {
 
 int main(void) {
     tables_hold_what_they_say();
+    calls_are_kept_as_a_tree();
     places_agree_between_final_releases_only();
     stacks_have_places_in_builds_with_a_gil_only();
     memory_is_read_safely();
@@ -802,6 +936,7 @@ int main(void) {
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
         sites_add_up(version);
         stretches_have_bounds(version);
+        unknown_calls_are_marked(version);
     }
     static fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
     static fake_thread threads[THREADS];

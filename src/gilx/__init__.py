@@ -27,6 +27,7 @@ _NAMES = {
     "gilx.sampling.probe": "probe",
     "gilx.sampling.release_costs": "ReleaseCosts release_costs",
     "gilx.sampling.sites": "Site SiteSums",
+    "gilx.sampling.stacks": "HeldStack StackFrame Stacks",
     "gilx.sampling.timeline": "Lane Span Timeline",
     "gilx.sampling.usage": "FirstCall GilUsage ThreadShare",
     "gilx.sampling.usage_comparison": "SiteChange compare_usages",

@@ -29,6 +29,9 @@ from gilx.sampling.release_costs import ReleaseCosts as ReleaseCosts
 from gilx.sampling.release_costs import release_costs as release_costs
 from gilx.sampling.sites import Site as Site
 from gilx.sampling.sites import SiteSums as SiteSums
+from gilx.sampling.stacks import HeldStack as HeldStack
+from gilx.sampling.stacks import StackFrame as StackFrame
+from gilx.sampling.stacks import Stacks as Stacks
 from gilx.sampling.timeline import Lane as Lane
 from gilx.sampling.timeline import Span as Span
 from gilx.sampling.timeline import Timeline as Timeline

@@ -37,6 +37,7 @@ class FakeSampler:
     given: ClassVar[dict[str, Any]]
     sites_found: ClassVar[list[Any]] = []
     stretches: ClassVar[list[tuple[int, int, int]]] = []
+    calls_found: ClassVar[list[Any]] = []
     samples: ClassVar[list[Any]] = []
     changes: ClassVar[dict[str, Any]] = {}
 
@@ -96,6 +97,9 @@ class FakeSampler:
 
     def sites(self) -> list[Any]:
         return [tuple(one) for one in self.sites_found]
+
+    def calls(self) -> list[Any]:
+        return self.calls_found
 
     def longest_holds(self) -> list[tuple[int, int, int]]:
         return self.stretches
@@ -163,6 +167,34 @@ def test_watch_without_stacks_says_why(
     )
     # All that is known of a hold that may be one call.
     assert usage.longest_hold.interval == (4e-6, 1.0)
+
+
+def test_watch_keeps_stacks_if_asked_for(sampler: type[FakeSampler]) -> None:
+    place = "f", "/x/y/z.py", 1, 2, 2, 4, 9
+    sampler.calls_found = [(-1, 1, None, 0.0, 0.0), (0, 5, place, S / 2, 0.0)]
+    watching = watched(stacks=True)
+    assert sampler.given["calls"] is True
+    assert watching.stacks.collapsed() == "thread 7;f (y/z.py:2) 500000\n"
+    assert watching.stacks.wall == watching.usage.wall
+    assert watching.stacks is watching.stacks
+
+
+def test_watch_keeps_no_stacks_if_not_asked_for(sampler: type[FakeSampler]) -> None:
+    watching = watched()
+    assert sampler.given["calls"] is False
+    with pytest.raises(RuntimeError, match=r"keeps no stacks: gilx\.watch\(stacks=True"):
+        _ = watching.stacks
+    with pytest.raises(RuntimeError, match="there is no stack yet"):
+        _ = gilx.watch(stacks=True).stacks
+
+
+@pytest.mark.usefixtures("sampler")
+def test_watch_refuses_to_keep_stacks_that_are_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "reason_against_stacks", lambda: "stacks are strange")
+    with pytest.raises(WatchUnavailableError, match="no stacks can be kept: stacks are"):
+        watched(stacks=True)
 
 
 @pytest.mark.usefixtures("sampler")

@@ -13,6 +13,7 @@ from gilx.errors import ArgumentError, MissingExtraError
 from gilx.files import save_text
 from gilx.rendering.picture import picture_suffix
 from gilx.rendering.vega_library import check_library
+from gilx.sampling.stacks import check_ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -257,6 +258,22 @@ def check_picture(name: str, path: str | None) -> None:
     if path is not None:
         picture_suffix(path, name)
         check_library("plot")
+
+
+def check_stacks(name: str, path: str | None) -> None:
+    """Do nothing if stacks can be written to the file that the option `name` gives.
+
+    There are none to write if it gives none.
+
+    Raises
+    ------
+    ArgumentError
+        As for `check_file`; or the name ends as none of the formats of stacks does.
+
+    """
+    check_file(name, path)
+    if path is not None:
+        check_ending(path, name)
 
 
 def save(name: str, path: str, text: str) -> None:

@@ -14,6 +14,7 @@ from gilx.cli.file_options import (
     check_json,
     check_page,
     check_picture,
+    check_stacks,
     save,
     save_and_print,
     save_picture,
@@ -34,14 +35,14 @@ from gilx.formatting import printable
 from gilx.rendering.sites_table import sites_table, sites_text
 from gilx.rendering.timeline_chart import picture_of
 from gilx.rendering.timeline_page import document_of
-from gilx.sampling.probe import probe, probe_with_timeline
+from gilx.sampling.probe import probe, probe_with_watch
+from gilx.sampling.stacks import stacks_text
 from gilx.sampling.watch import watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gilx.cli.program_runner import Program
-    from gilx.sampling.timeline import Timeline
     from gilx.sampling.usage import GilUsage
     from gilx.sampling.watch import Watch
 
@@ -54,6 +55,8 @@ _FOR_CALLS = {
     "budget": 5.0,
     "no_warmup": False,
 }
+# Options for files of what one watch saw.
+_OF_ONE_WATCH = ("timeline", "plot", "html", "stacks")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " chrome://tracing; of one call",
             "--plot FILE": "draw the same as a picture",
             "--html FILE": "write the same as a page",
+            "--stacks FILE": "write the Python stacks that held the GIL, for flame graph"
+            " tools: FILE.collapsed or FILE.speedscope.json; of one call",
             "--verbose": "list all places in the code that hold the GIL",
             "--repeat N": "watch exactly N calls",
             "--no-warmup": "count the first call of a callable as any other",
@@ -145,11 +150,11 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
     _check(options)
     output = output_for(options.json)
     call = find_target(options.target, options.arguments)
-    usage, timeline = _run_callable(call, options)
+    usage, watching = _run_callable(call, options)
     text = _text(usage, options)
     if options.predict is not None:
         text += f"\n\n{_predicted(usage, options.predict)}"
-    save_and_print(_files(options, usage, timeline), text, output)
+    save_and_print(_files(options, usage, watching), text, output)
     return 0
 
 
@@ -159,6 +164,7 @@ def _check(options: argparse.Namespace) -> None:
     check_file("timeline", options.timeline)
     check_picture("plot", options.plot)
     check_page("html", options.html)
+    check_stacks("stacks", options.stacks)
     if options.predict is None:
         return
     from gilx.sampling.prediction import MOST_WORKERS  # noqa: PLC0415 - loads NumPy
@@ -187,14 +193,15 @@ def _text(usage: GilUsage, options: argparse.Namespace) -> str:
 def _files(
     options: argparse.Namespace,
     usage: GilUsage,
-    timeline: Timeline | None,
+    watching: Watch | None,
     finding: str = "",
 ) -> Iterator[Callable[[], None]]:
     """Yield functions that each save one file that was asked for."""
     if options.json not in (None, "-"):
         yield lambda: save("json", options.json, f"{usage.to_json()}\n")
-    if timeline is None:
+    if watching is None:
         return
+    timeline = watching.timeline
     if options.timeline is not None:
         yield lambda: save("timeline", options.timeline, timeline.to_trace())
     if options.plot is not None:
@@ -202,18 +209,24 @@ def _files(
     if options.html is not None:
         page = document_of(timeline, finding, sites_table(usage))
         yield lambda: save("html", options.html, page.html())
+    if options.stacks is not None:
+        text = stacks_text(watching.stacks, options.stacks)
+        yield lambda: save("stacks", options.stacks, text)
 
 
 def _run_callable(
     call: Callable[[], Any], options: argparse.Namespace
-) -> tuple[GilUsage, Timeline | None]:
+) -> tuple[GilUsage, Watch | None]:
     budget = above_zero("budget", options.budget)
     precision = number_between("precision", options.precision, 0.001, 0.5)
     warmup = not options.no_warmup
-    if (options.timeline, options.plot, options.html) != (None, None, None):
+    if any(getattr(options, name) is not None for name in _OF_ONE_WATCH):
         calls = 1 if options.repeat is None else options.repeat
         calls = at_least("repeat", calls, 1, MOST_CALLS)
-        return probe_with_timeline(call, repeat=calls, budget=budget, warmup=warmup)
+        stacks = options.stacks is not None
+        return probe_with_watch(
+            call, repeat=calls, budget=budget, warmup=warmup, stacks=stacks
+        )
     usage = probe(
         call, repeat=options.repeat, precision=precision, budget=budget, warmup=warmup
     )
@@ -234,11 +247,11 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
                 " program runs once"
             )
     _check(options)
-    for name in ("json", "timeline", "plot", "html"):
+    for name in ("json", *_OF_ONE_WATCH):
         path = getattr(options, name)
         if path not in (None, "-"):  # the program may change the current directory
             setattr(options, name, str(Path(path).absolute()))
-    watching = watch()
+    watching = watch(stacks=options.stacks is not None)
     watching.__enter__()
     # What is registered first is called last.
     atexit.register(_report, watching, program.name, options, StandardOutput())
@@ -253,7 +266,7 @@ def _report(
     if not watching.ended:
         return  # in the child of a fork, which is not watched
     usage = watching.usage_of_program(name)
-    for save_one in _files(options, usage, watching.timeline, usage.sentence()):
+    for save_one in _files(options, usage, watching, usage.sentence()):
         try:
             save_one()
         except (ArgumentError, MissingExtraError) as error:

@@ -24,7 +24,6 @@ from gilx.sampling.watch import COST, watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gilx.sampling.timeline import Timeline
     from gilx.sampling.usage import GilUsage
     from gilx.sampling.watch import Watch
 
@@ -175,18 +174,22 @@ def _all_calls(
     return _within_calls(watching.usage_of_calls(count, result), longest)
 
 
-def probe_with_timeline(
-    fn: Callable[[], Any], *, repeat: int, budget: float, warmup: bool
-) -> tuple[GilUsage, Timeline]:
-    """Watch so many calls of a function, as `probe` does; return their timeline, too."""
+def probe_with_watch(
+    fn: Callable[[], Any], *, repeat: int, budget: float, warmup: bool, stacks: bool
+) -> tuple[GilUsage, Watch]:
+    """Watch so many calls of a function, as `probe` does; return their watch, too.
+
+    It keeps stacks if `stacks` is true.
+    """
     first = None
     if warmup:
-        usage, watching = _calls(fn, (), 1, COST)
+        usage, watching = _calls(fn, (), 1, COST, stacks=stacks)
         if _is_all(usage, repeat, budget):
-            return replace(usage, is_first=True), watching.timeline
+            return replace(usage, is_first=True), watching
         first = FirstCall.of(usage)
-    usage, watching = _calls(fn, (), repeat, COST, first.wall if first else 0.0)
-    return replace(usage, first=first), watching.timeline
+    each = first.wall if first else 0.0
+    usage, watching = _calls(fn, (), repeat, COST, each, stacks=stacks)
+    return replace(usage, first=first), watching
 
 
 def _is_all(first: GilUsage, repeat: int | None, budget: float) -> bool:
@@ -200,9 +203,11 @@ def _calls(
     count: int,
     cost: float,
     each: float = 0.0,
+    *,
+    stacks: bool = False,
 ) -> tuple[GilUsage, Watch]:
     """Watch so many calls; each takes about so many seconds, or that is not known."""
-    watching = watch(cost=cost)
+    watching = watch(cost=cost, stacks=stacks)
     result, longest = None, math.inf
     with _noting(watching), watching:
         if count > 1 and each >= _TIMED:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gilx._compat import all_threads
-from gilx.errors import ArgumentError, number_between
+from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.estimate import Estimate
 from gilx.formatting import printable
 from gilx.sampling.hold_fraction import HoldSums
@@ -21,6 +21,7 @@ from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold
 from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.sites import FoundSite, sites_of
 from gilx.sampling.source_text import SourceTexts
+from gilx.sampling.stacks import FoundCall, Stacks, stacks_of
 from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
 from gilx.sampling.usage import GilUsage, ThreadShare, in_order
 from gilx.system.environment import usable_cpus
@@ -71,7 +72,7 @@ def backend() -> tuple[str, str]:
     return _sampler.backend()
 
 
-def watch(*, cost: float = COST, reference: bool = False) -> Watch:
+def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) -> Watch:
     """Watch who holds the GIL while the body of a ``with`` statement runs.
 
     The watched thread is the one that enters the body. Watches may be nested; each looks
@@ -85,6 +86,9 @@ def watch(*, cost: float = COST, reference: bool = False) -> Watch:
         every 20 ms.
     reference : bool
         Look all the time instead, on a CPU that must be spare.
+    stacks : bool
+        Keep the whole Python stacks that held the GIL, for `Watch.stacks`. Deep stacks
+        take more of the cost for each sample.
 
     Returns
     -------
@@ -98,7 +102,8 @@ def watch(*, cost: float = COST, reference: bool = False) -> Watch:
     WatchUnavailableError
         On entry: the GIL can't be watched here; the message says why. NoGilError, one
         kind of it, if this Python runs without a GIL; NotCompiledError, another, if gilx
-        was installed without its compiled parts.
+        was installed without its compiled parts. Also if `stacks` is true and the stacks
+        of this Python can't be read.
 
     """
     cost = number_between("cost", cost, 0, 0.5, above=True)
@@ -106,15 +111,22 @@ def watch(*, cost: float = COST, reference: bool = False) -> Watch:
         raise ArgumentError(
             "reference: expected False where only one CPU may be used, got True"
         )
-    return Watch(cost, reference=bool(reference))
+    if reference and stacks:
+        raise ArgumentError(
+            "stacks: expected False for a reference watch, which reads none, got True"
+        )
+    return Watch(cost, reference=bool(reference), stacks=bool(stacks))
 
 
 class Watch:
     """Watch of this process's GIL, made by `gilx.watch`."""
 
-    def __init__(self, cost: float, *, reference: bool = False) -> None:
+    def __init__(
+        self, cost: float, *, reference: bool = False, stacks: bool = False
+    ) -> None:
         self._cost = cost
         self._reference = reference
+        self._keeps_stacks = stacks
         self._sampler: Sampler | None = None
         self._figures: GilUsage | None = None  # the usage without a place
         self._usage: GilUsage | None = None
@@ -124,6 +136,8 @@ class Watch:
         self._sites_missing = ""  # reason that no stacks are read
         self._found: list[FoundSite] = []
         self._stretches: list[tuple[int, int, int]] = []
+        self._calls: list[FoundCall] = []
+        self._stacks: Stacks | None = None
         self._process = os.getpid()
         self._stopping = threading.RLock()
 
@@ -138,12 +152,15 @@ class Watch:
             if self._reference
             else reason_against_stacks()
         )
+        if self._keeps_stacks and self._sites_missing:
+            raise WatchUnavailableError(f"no stacks can be kept: {self._sites_missing}")
         sampler = _sampler.Sampler(
             self._cost,
             reference=self._reference,
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
             stacks=not self._sites_missing,
+            calls=self._keeps_stacks,
         )
         self._names = _Names()
         self._process = os.getpid()
@@ -190,6 +207,8 @@ class Watch:
         if not self._sites_missing:
             self._found = [FoundSite(*one) for one in sampler.sites()]
             self._stretches = sampler.longest_holds()
+        if self._keeps_stacks:
+            self._calls = [FoundCall(*one) for one in sampler.calls()]
         self._totals = totals
         self._figures = self._summary(totals)
 
@@ -277,6 +296,26 @@ class Watch:
             cut = len(looks) < totals.wakes
             self._timeline = lanes_of(looks, threads, begin, end, cut=cut)
         return self._timeline
+
+    @property
+    def stacks(self) -> Stacks:
+        """Python stacks that held the GIL, of all threads.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage; or the watch keeps no stacks, since `gilx.watch` was not
+            asked for them.
+
+        """
+        if not self._keeps_stacks:
+            raise RuntimeError("the watch keeps no stacks: gilx.watch(stacks=True) does")
+        if self._figures is None:
+            raise self._nothing_yet("stack")
+        if self._stacks is None:
+            threads = [(name, native_id) for name, native_id, _, _ in self._threads]
+            self._stacks = stacks_of(self._calls, threads, self._figures.wall)
+        return self._stacks
 
     def _looks(self) -> list[Look]:
         """Return the samples that were kept. Several threads may be here at once."""
