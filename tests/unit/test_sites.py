@@ -251,6 +251,14 @@ def test_text_shows_five_lines_and_the_sum_of_the_rest() -> None:
     assert rows[6] == "  1 more line holds 4.5 %"
 
 
+def test_line_of_one_late_sample_is_not_among_the_first() -> None:
+    late = found(1, line=9)._replace(held=300 * SLICE, squares=300 * SLICE**2)
+    rows = str(usage_with(late, found(100))).splitlines()
+    assert rows[1].startswith("  10 %  nowhere/features.py:41")
+    assert rows[2] == "  1 more line holds 30 %"
+    assert str(usage_with(late)).splitlines()[1].startswith("  30 %")
+
+
 @pytest.mark.parametrize(("columns", "widest"), [(80, 80), (100, 100), (120, 100)])
 def test_rows_fit_the_terminal_and_are_at_most_100_characters_wide(
     monkeypatch: pytest.MonkeyPatch, columns: int, widest: int
