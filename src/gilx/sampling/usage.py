@@ -298,7 +298,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
 
     def _lines_shown(self) -> list[str]:
         lines = self.lines()
-        # One late sample may stand for much time: a single one is no reason to name a line.
+        # One late sample may stand for much time: a single one names no line.
         first = [line for line in lines if line.samples > 1][:_MOST_LINES] or lines[:1]
         rest = [line for line in lines if line not in first]
         shares = [percent(line.held.value) for line in first]
