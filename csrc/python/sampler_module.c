@@ -108,8 +108,13 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     module_state *state = state_of(module);
     const gilx_stack_layout *layout = gilx_own_stack_layout();
     if (layout == NULL) {
+#ifdef Py_GIL_DISABLED
+        PyErr_SetString(state->unavailable,
+                        "stacks are not read in free-threaded builds of Python");
+#else
         PyErr_SetString(state->unavailable,
                         "where this Python keeps its stacks is not known");
+#endif
         return NULL;
     }
     gilx_memory memory;

@@ -342,6 +342,13 @@ def test_table_has_every_site(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sites_text(usage_with()) == "No place in the code was found to hold the GIL."
 
 
+def test_table_of_a_watch_without_stacks_says_why_it_has_none() -> None:
+    usage = usage_of(sums(40, 60), sites_missing="a reference watch reads no stacks")
+    assert sites_text(usage) == (
+        "Where the GIL was held is unknown, since a reference watch reads no stacks."
+    )
+
+
 @pytest.mark.parametrize("verbose", [False, True])
 def test_probe_lists_all_sites_if_asked(
     verbose: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

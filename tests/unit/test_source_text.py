@@ -129,9 +129,11 @@ def module(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     return made
 
 
-def library(module: types.ModuleType, text: str) -> str:
+def library(
+    module: types.ModuleType, text: str, function: str = "<module>", first_line: int = 1
+) -> str:
     assert isinstance(module.__file__, str)
-    return SourceTexts(0.0).library(text, module.__file__)
+    return SourceTexts(0.0).library(text, module.__file__, function, first_line)
 
 
 def test_call_of_an_extension_module_has_its_file(module: Any) -> None:
@@ -184,4 +186,69 @@ def test_other_calls_have_none_and_run_no_code(module: Any) -> None:
         "None.f()",
     ):
         assert library(module, text) == "", text
-    assert SourceTexts(0.0).library("sqrt(2)", "/nowhere/else.py") == ""
+    assert SourceTexts(0.0).library("sqrt(2)", "/nowhere/else.py", "<module>", 1) == ""
+
+
+CALLERS = """\
+import functools
+
+def uses():
+    return spin(1)
+
+def takes(spin):
+    return spin(1)
+
+def outer(spin):
+    def inner():
+        return spin(1)
+    return inner
+
+def nested():
+    def inner():
+        return spin(1)
+    return inner
+
+class Class:
+    @staticmethod
+    def uses():
+        return spin(1)
+
+    @property
+    def takes(self, spin=None):
+        return spin(1)
+
+@functools.lru_cache
+def cached():
+    return spin(1)
+
+replaced = uses
+def replaced(spin): return spin(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "first_line", "is_known"),
+    [
+        ("uses", 3, True),
+        ("takes", 6, False),
+        ("outer.<locals>.inner", 10, False),
+        ("nested.<locals>.inner", 15, True),
+        ("Class.uses", 20, True),
+        ("Class.takes", 24, False),
+        ("cached", 28, True),
+        ("replaced", 3, False),
+        ("gone", 3, False),
+        ("Class.gone", 3, False),
+        ("hostile.f", 3, False),
+        ("hostile", 3, False),
+    ],
+)
+def test_name_of_a_variable_of_the_calling_function_is_no_module_s(
+    function: str, first_line: int, is_known: bool, module: Any
+) -> None:
+    from gilx import ckernels
+
+    exec(CALLERS, vars(module))
+    module.spin, module.hostile = ckernels.spin, Hostile()
+    expected = ckernels.__file__ if is_known else ""
+    assert library(module, "spin(1)", function, first_line) == expected

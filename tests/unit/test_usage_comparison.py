@@ -75,6 +75,39 @@ def test_sites_of_a_line_count_together_and_move_together() -> None:
     assert shares == [(0.12, 0.11), (0.05, 0.0), (0.0, 0.01)]
 
 
+def test_lines_of_files_in_another_directory_are_found() -> None:
+    def usage(home: str, *names: str) -> gilx.GilUsage:
+        sites = [found(50 + 10 * n, file=home + name) for n, name in enumerate(names)]
+        return usage_with(*sites, texts={41: "f(x)"})
+
+    before = usage("/a/work/", "one/run.py", "two/run.py", "main.py", "kept.py")
+    after = usage("/b/", "one/run.py", "two/run.py", "main.py", "new.py")
+    changes = gilx.compare_usages(before, after)[1:]
+    assert [(each.place, each.before.value, each.after.value) for each in changes] == [
+        ("work/kept.py:41", 0.08, 0.0),
+        ("b/new.py:41", 0.0, 0.08),
+        ("b/main.py:41", 0.07, 0.07),
+        ("two/run.py:41", 0.06, 0.06),
+        ("one/run.py:41", 0.05, 0.05),
+    ]
+
+
+def test_files_that_several_could_be_are_not_found_elsewhere() -> None:
+    before = usage_with(found(50, file="/a/run.py"), texts={41: "f(x)"})
+    after = usage_with(
+        *(found(50, file=f"/b/{part}/run.py") for part in ("one", "two")),
+        texts={41: "f(x)"},
+    )
+    for changes in (
+        gilx.compare_usages(before, after),
+        gilx.compare_usages(after, before),
+    ):
+        assert sorted(each.before.value for each in changes[1:]) in (
+            [0, 0, 0.05],
+            [0, 0.05, 0.05],
+        )
+
+
 def test_line_keeps_its_number_if_several_have_its_text() -> None:
     texts = {7: "f(x)", 9: "f(x)"}
     before = usage_with(found(100, line=7), found(50, line=9), texts=texts)

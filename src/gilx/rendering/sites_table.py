@@ -26,6 +26,8 @@ def sites_table(usage: GilUsage) -> Table:
 
 def sites_text(usage: GilUsage) -> str:
     """Return the sites of a usage as a plain table, the largest share first."""
+    if usage.sites_missing:
+        return f"Where the GIL was held is unknown, since {usage.sites_missing}."
     if not usage.sites:
         return "No place in the code was found to hold the GIL."
     return format_table(_HEAD, _rows(usage), right=_RIGHT)

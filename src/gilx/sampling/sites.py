@@ -248,6 +248,7 @@ def sites_of(
     for one in found:
         position = one.line, one.end_line, one.column, one.end_column
         text = sources.expression(one.file, *position)
+        library = sources.library(text, one.file, one.function, one.first_line)
         sites.append(
             Site(
                 function=escaped(one.function),
@@ -259,7 +260,7 @@ def sites_of(
                 longest_hold=stretch_length([(one.hold_low, one.hold_high)]),
                 samples=one.samples,
                 below=0.0,
-                library=escaped(sources.library(text, one.file)),
+                library=escaped(library),
                 kind=_KINDS[one.kind],
                 first_line=one.first_line,
                 end_line=one.end_line,

@@ -15,9 +15,13 @@ import stat
 import sys
 import types
 from importlib.machinery import EXTENSION_SUFFIXES
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LARGEST = 1 << 24  # bytes of a source file
+_MOST_WRAPPERS = 10  # of a function that are looked into
 _CALL = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\(")
 _DESCRIPTORS: tuple[type, ...] = (
     types.MethodDescriptorType,
@@ -85,7 +89,7 @@ class SourceTexts:
             linecache.checkcache(file)
         return linecache.getlines(file) if changed <= self._since else []
 
-    def library(self, text: str, file: str) -> str:
+    def library(self, text: str, file: str, function: str, first_line: int) -> str:
         """Return the extension module's file from which a called function comes.
 
         Parameters
@@ -94,12 +98,17 @@ class SourceTexts:
             Source text that begins with a call, such as ``zlib.compress(data)``.
         file : str
             File that has it: names are those of its module.
+        function : str
+            Qualified name of the function that makes the call.
+        first_line : int
+            Line at which that begins.
 
         Returns
         -------
         str
             Empty if the text is no such call, or its function cannot be determined by
-            names of modules and classes.
+            names of modules and classes: a variable of the calling function may be
+            anything.
 
         """
         call = _CALL.match(text)
@@ -110,7 +119,10 @@ class SourceTexts:
         found = names.get(first, vars(builtins).get(first))
         for name in others:
             found = _member(found, name)
-        return _library_of(found)
+        library = _library_of(found)
+        if library and _may_be_variable(first, names, function, first_line):
+            return ""
+        return library
 
     def _names_in(self, file: str) -> dict[str, Any] | None:
         """Return the names of the module that has a file; None if there is none."""
@@ -140,6 +152,43 @@ def _member(owner: object, name: str) -> object:
 def _is(value: object, kind: type | tuple[type, ...]) -> bool:
     """Return whether a value is of a type, whatever it says itself."""
     return issubclass(type(value), kind)
+
+
+def _may_be_variable(
+    name: str, names: dict[str, Any], function: str, first_line: int
+) -> bool:
+    """Return whether a name may be that of a function's own variable.
+
+    The function is found by its qualified name and first line among the names of its
+    module; if it is not, nothing is known of it.
+    """
+    if function == "<module>":
+        return False
+    first, *others = function.partition(".<locals>")[0].split(".")
+    found = names.get(first)
+    for part in others:
+        found = _member(found, part)
+    for code in _codes_of(found):
+        if code.co_qualname == function and code.co_firstlineno == first_line:
+            return name in code.co_varnames + code.co_cellvars + code.co_freevars
+    return True
+
+
+def _codes_of(function: Any) -> Iterator[types.CodeType]:  # noqa: ANN401 - anything
+    """Return the code of a function, of what it wraps, and of all that is in these."""
+    found: list[types.CodeType] = []
+    for _ in range(_MOST_WRAPPERS):
+        if type(function) is property:
+            function = function.fget
+        if type(function) in (staticmethod, classmethod):
+            function = function.__func__
+        if type(function) is types.FunctionType:
+            found.append(function.__code__)
+        function = inspect.getattr_static(function, "__wrapped__", None)
+    while found:
+        code = found.pop()
+        yield code
+        found += [one for one in code.co_consts if type(one) is types.CodeType]
 
 
 def _library_of(function: Any) -> str:  # noqa: ANN401 - anything that a name stands for

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from gilx.errors import ArgumentError
@@ -12,11 +13,15 @@ from gilx.estimate import Estimate  # noqa: TC001 - a field's type
 from gilx.sampling.sites import SiteSums, lines_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gilx.sampling.hold_fraction import HoldSums
     from gilx.sampling.sites import Site
     from gilx.sampling.usage import GilUsage
 
     _Line = tuple[str | int, ...]
+
+_SAME: Mapping[str, str] = {}  # all files are where they were
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,9 @@ def compare_usages(before: GilUsage, after: GilUsage) -> list[SiteChange]:
 
     Lines move when a file is edited. So a line is found again by what it calls: two lines
     are the same if file, function and the source text of a site are. The number of the
-    line counts only if the text is not known, or if several lines have that text.
+    line counts only if the text is not known, or if several lines have that text. A file
+    may be in another directory in the later usage, as on another machine: then the end of
+    its path tells which one it is.
 
     Parameters
     ----------
@@ -82,10 +89,12 @@ def compare_usages(before: GilUsage, after: GilUsage) -> list[SiteChange]:
     if before.sums.stacks <= 0 or after.sums.stacks <= 0:
         return changes
     lines: dict[_Line, tuple[list[Site], list[Site]]] = {}
-    moves = _moves(before, after)
+    files = _moved_files(before, after)
+    moves = _moves(before, after, files)
     for site in before.sites:
         # A line that is gone is none of those that have its number now.
-        line = moves.get(_line(site), (*_line(site), "gone"))
+        here = _line(site, files)
+        line = moves.get(here, (*here, "gone"))
         lines.setdefault(line, ([], []))[0].append(site)
     for site in after.sites:
         lines.setdefault(_line(site), ([], []))[1].append(site)
@@ -94,28 +103,53 @@ def compare_usages(before: GilUsage, after: GilUsage) -> list[SiteChange]:
     return changes + found
 
 
-def _line(site: Site) -> _Line:
-    return site.kind, site.file, site.function, site.line
+def _moved_files(before: GilUsage, after: GilUsage) -> dict[str, str]:
+    """Return files that only the later usage has by those that only the earlier one has.
+
+    Two are the same if both end in the same parts, as many as can be, and no third does.
+    """
+    old, new = ({PurePath(site.file) for site in each.sites} for each in (before, after))
+    old, new = old - new, new - old
+    moved: dict[str, str] = {}
+    for count in range(max((len(path.parts) for path in old), default=0), 0, -1):
+        ends: dict[tuple[str, ...], tuple[list[PurePath], list[PurePath]]] = {}
+        for number, paths in enumerate((old, new)):
+            for path in paths:
+                if len(path.parts) >= count:
+                    ends.setdefault(path.parts[-count:], ([], []))[number].append(path)
+        for here, there in ends.values():
+            if len(here) == len(there) == 1:
+                moved[str(here[0])] = str(there[0])
+                old.remove(here[0])
+                new.remove(there[0])
+    return moved
 
 
-def _moves(before: GilUsage, after: GilUsage) -> dict[_Line, _Line]:
+def _line(site: Site, files: Mapping[str, str] = _SAME) -> _Line:
+    return site.kind, files.get(site.file, site.file), site.function, site.line
+
+
+def _moves(
+    before: GilUsage, after: GilUsage, files: Mapping[str, str]
+) -> dict[_Line, _Line]:
     """Return lines of the later usage by those of the earlier one.
 
     Of several sites on a line, the one that held most tells where it is now.
     """
-    places: dict[tuple[str, ...], list[_Line]] = {}
+    places: dict[_Line, list[_Line]] = {}
     for site in after.sites:
         places.setdefault(_text(site), []).append(_line(site))
     moves: dict[_Line, _Line] = {}
     for site in before.sites:
-        here = places.get(_text(site))
-        if here is not None and _line(site) not in moves:
-            moves[_line(site)] = _line(site) if _line(site) in here else here[0]
+        line, here = _line(site, files), places.get(_text(site, files))
+        if here is not None and line not in moves:
+            moves[line] = line if line in here else here[0]
     return moves
 
 
-def _text(site: Site) -> tuple[str, ...]:
-    return site.kind, site.file, site.function, site.text or f"line {site.line}"
+def _text(site: Site, files: Mapping[str, str] = _SAME) -> _Line:
+    kind, file, function, line = _line(site, files)
+    return kind, file, function, site.text or f"line {line}"
 
 
 def _change(

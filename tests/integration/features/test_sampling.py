@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import sysconfig
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -297,6 +298,19 @@ def test_selftest_trusts_the_watch_where_it_is_right(tmp_path: Path) -> None:
     assert ("The watch can be trusted here." in done.stdout) == (done.returncode == 0)
     assert "always held" in done.stdout
     assert done.stdout.count(" right") + done.stdout.count(" WRONG") >= 5
+
+
+@needs_watch
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="needs a free-threaded build"
+)
+def test_watch_of_a_free_threaded_build_with_the_gil_says_why_it_has_no_sites() -> None:
+    with gilx.watch() as watch:
+        sum(range(1000))
+    assert watch.usage.sites == ()
+    assert watch.usage.sites_missing == (
+        "stacks are not read in free-threaded builds of Python"
+    )
 
 
 @pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build without the GIL")
