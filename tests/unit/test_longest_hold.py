@@ -8,7 +8,13 @@ from dataclasses import replace
 import pytest
 
 from gilx.estimate import Estimate
-from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold, stretch_length
+from gilx.sampling.longest_hold import (
+    HoldBounds,
+    is_run_of_chance,
+    longer,
+    longest_hold,
+    stretch_length,
+)
 
 pytestmark = pytest.mark.any_python
 
@@ -111,3 +117,33 @@ def test_no_stretch_is_unknown() -> None:
 def test_longer_takes_each_end_by_itself() -> None:
     one, other = Estimate(2, 1, 5), Estimate(3, 0, 4)
     assert longer(one, other) == longer(other, one) == Estimate(3, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("samples", "share", "length", "chance"),
+    [
+        (1000, 0.5, 8, True),
+        (1000, 0.5, 25, False),  # longer
+        (1000, 0.5, 2, False),  # shorter
+        (1000, 1.0, 1000, False),
+    ],
+)
+def test_longest_run_of_chance(
+    samples: int,
+    share: float,
+    length: float,
+    chance: bool,
+) -> None:
+    assert is_run_of_chance(samples, share, length) is chance
+
+
+def test_run_of_samples_that_chance_makes_is_not_a_lower_bound() -> None:
+    def hold(*, unordered: bool) -> Estimate:
+        bounds = HoldBounds(
+            4e-6, 0.025, 0.022, (1e-4, 0.4), 300, 0.8, unordered=unordered
+        )
+        return longest_hold(bounds, [(21_500_000, 23_000_000)], 0.005, 1e-3)
+
+    assert hold(unordered=True).low == 4e-6
+    assert 1e-3 < hold(unordered=True).value < 3e-3
+    assert hold(unordered=False).low == pytest.approx(0.0215)

@@ -38,6 +38,8 @@ class HoldBounds:
         Number of samples.
     share : float
         Share of the time that the thread held the GIL.
+    unordered : bool
+        Whether samples of holding and of not holding follow one another by chance.
 
     """
 
@@ -47,17 +49,41 @@ class HoldBounds:
     mean: tuple[float, float]
     samples: int
     share: float
+    unordered: bool = False
 
-    def by_chance(self, length: float, resolution: float) -> bool:
+    def by_chance(self, low: float, high: float, resolution: float) -> bool:
         """Return whether a stretch of that length may well be several shorter holds.
 
-        That needs holds that are known to end more often than once in such a time, and
-        samples that find them by chance, one after another.
+        Either holds are known to end more often than once in such a time, or samples
+        follow one another by chance and the longest of their runs is as long as chance
+        makes it.
         """
-        if self.mean[1] >= length:
-            return False
-        in_a_row = length / resolution
-        return self.samples * math.pow(self.share, in_a_row) >= _RARE
+        if self.mean[1] < low:
+            return self.samples * math.pow(self.share, high / resolution) >= _RARE
+        return self.unordered and is_run_of_chance(
+            self.samples, self.share, low / resolution + 1
+        )
+
+
+def is_run_of_chance(samples: int, share: float, length: float) -> bool:
+    """Return whether chance makes the longest run of samples about that long.
+
+    Parameters
+    ----------
+    samples : int
+        Number of independent samples.
+    share : float
+        Probability that a sample belongs to a run.
+    length : float
+        Number of samples in the longest run.
+
+    The number of runs of at least that length is nearly Poisson distributed (Feller, An
+    Introduction to Probability Theory and Its Applications, vol. 1, XIII.7). The run is
+    longer than chance makes it if one in 20 such series has a run of that length, and
+    shorter if one in 20 has none.
+    """
+    runs = samples * (1 - share) * math.pow(share, length)
+    return _RARE <= runs <= -math.log(_RARE)
 
 
 def longest_hold(
@@ -84,27 +110,36 @@ def longest_hold(
     # Without stacks, any hold may have been one call.
     limit = math.inf if stretches is None else switch_interval
     call = stretch_length(stretches or ())
-    if not call.known or holds.by_chance(call.high, resolution):
+    by_chance = call.known and holds.by_chance(call.low, call.high, resolution)
+    if not call.known or by_chance:
         limit = max(limit, call.high) if call.known else limit
         call = _NONE
-    code = _between_calls(holds, min(limit, holds.most), resolution)
+    by_chance = by_chance or holds.by_chance(holds.stretch, holds.stretch, resolution)
+    code = _between_calls(holds, min(limit, holds.most), by_chance=by_chance)
     longest = longer(call, code)
     low = min(holds.most, max(min(limit, holds.least), longest.low))
     high = min(holds.most, longest.high)
     return Estimate(min(max(longest.value, low), high), low, high)
 
 
-def _between_calls(holds: HoldBounds, most: float, resolution: float) -> Estimate:
-    """Return the longest hold of at most that length, as far as the words show it."""
-    if holds.stretch >= most and not holds.by_chance(holds.stretch, resolution):
+def _between_calls(holds: HoldBounds, most: float, *, by_chance: bool) -> Estimate:
+    """Return the longest hold of at most that length, as far as the words show it.
+
+    `by_chance`: whether samples in a row that found the thread holding show nothing.
+    """
+    stretch = min(holds.stretch, most)
+    if stretch == most and not by_chance:
         return Estimate(most, most, most)
     low = min(most, holds.least)
     shortest, longest = holds.mean
     if shortest > 0 and longest < most:  # the longest one is as long as the mean at least
         return Estimate(math.sqrt(shortest * longest), max(low, shortest), most)
-    if holds.stretch <= 0:
+    if by_chance:
+        least = min(most, max(low, shortest, _SHORTEST_SEEN * 1e-9))
+        return Estimate(math.sqrt(least * most), low, most)
+    if stretch <= 0:
         return Estimate(low, low, most)
-    return Estimate((min(most, holds.stretch) + most) / 2, low, most)
+    return Estimate((stretch + most) / 2, low, most)
 
 
 def stretch_length(stretches: Sequence[tuple[int, int]]) -> Estimate:

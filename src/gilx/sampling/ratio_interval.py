@@ -45,6 +45,20 @@ class Ratio:
         """The ratio, from 0 to 1; not a number if nothing is known."""
         return min(1.0, self.x / self.y) if self.y > 0 else math.nan
 
+    @property
+    def unordered(self) -> bool:
+        """Whether slices differ from their neighbours as often as from any other.
+
+        Then they show nothing of how long a state lasts: less than a slice, or any time
+        by chance. The square of the ratio's error decreases with the number of slices.
+        """
+        h = self.value
+        steps = (self.dxx - 2 * h * self.dxy + h * h * self.dyy) / 2
+        level = self.xx - 2 * h * self.xy + h * h * self.yy
+        if level <= 0 or self.yy <= 0:
+            return False
+        return steps / level >= _FAST - 3 * math.sqrt(self.yy) / self.y
+
     def spread(self) -> float:
         """Return the variance of the ratio, relative to that of as many looks at random.
 

@@ -13,7 +13,12 @@ from gilx.errors import at_least
 from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable
 from gilx.sampling.hold_fraction import agree
-from gilx.sampling.longest_hold import length_in_order, longer, stretch_length
+from gilx.sampling.longest_hold import (
+    is_run_of_chance,
+    length_in_order,
+    longer,
+    stretch_length,
+)
 from gilx.sampling.ratio_interval import Ratio, interval
 
 if TYPE_CHECKING:
@@ -92,6 +97,13 @@ class SiteSums:
             )
         )
 
+    def ratio(self, watch: HoldSums) -> Ratio:
+        """Return the site's share of the time of a watch."""
+        return Ratio(
+            *(self.held, watch.stacks, self.squares, self.squares),
+            *(watch.stacks_squares, self.steps, 0.0, 0.0),
+        )
+
     def share(self, watch: HoldSums) -> Estimate:
         """Return the share of the time of a watch, with its interval at 95 %.
 
@@ -99,15 +111,28 @@ class SiteSums:
         with this share may: its variance is h (1 - h) / 3, which is that of a uniform
         distribution if h is one half.
         """
-        whole, squares = watch.stacks, watch.stacks_squares
-        ratio = Ratio(
-            *(self.held, whole, self.squares, self.squares),
-            *(squares, self.steps, 0.0, 0.0),
-        )
+        ratio = self.ratio(watch)
         h = ratio.value
         varies = 2 * math.sqrt(h * (1 - h)) if watch.prompt else 1.0
         unknown = watch.unknown_share * varies
         return Estimate(h, *interval(ratio, unknown, prompt=watch.prompt))
+
+    def longest(self, watch: HoldSums, low: int, high: int) -> Estimate:
+        """Return the length, in seconds, of the longest hold of a site.
+
+        Parameters
+        ----------
+        watch : HoldSums
+            Sums of the watch.
+        low, high : int
+            Bounds of the longest stretch, in nanoseconds. It is unknown if samples that
+            met the site by chance, one after another, make a stretch of this length.
+
+        """
+        ratio, slices = self.ratio(watch), low * watch.samples / watch.wall
+        if ratio.unordered and is_run_of_chance(watch.samples, ratio.value, slices + 1):
+            return Estimate.unknown()
+        return stretch_length([(low, high)])
 
     def valid(self, watch: HoldSums) -> bool:
         """Return whether they may be sums of a watch."""
@@ -142,7 +167,7 @@ class Site:
     """Share of the watched time."""
     longest_hold: Estimate
     """Seconds of the longest hold within one call there; unknown if no call was seen
-    twice."""
+    twice, or if samples of short holds would look the same by chance."""
     samples: int
     """Number of samples that found the GIL held there."""
     below: float
@@ -246,6 +271,7 @@ def sites_of(
     """
     sites = []
     for one in found:
+        sums = SiteSums(one.held, one.squares, one.steps, one.below)
         position = one.line, one.end_line, one.column, one.end_column
         text = sources.expression(one.file, *position)
         library = sources.library(text, one.file, one.function, one.first_line)
@@ -257,7 +283,7 @@ def sites_of(
                 text=one_line(text),
                 thread=name_of(one.place) if one.place >= 0 else "",
                 held=Estimate.unknown(),
-                longest_hold=stretch_length([(one.hold_low, one.hold_high)]),
+                longest_hold=sums.longest(watch, one.hold_low, one.hold_high),
                 samples=one.samples,
                 below=0.0,
                 library=escaped(library),
@@ -266,7 +292,7 @@ def sites_of(
                 end_line=one.end_line,
                 column=one.column,
                 end_column=one.end_column,
-                sums=SiteSums(one.held, one.squares, one.steps, one.below),
+                sums=sums,
             ).of(watch)
         )
     return by_share(sites)

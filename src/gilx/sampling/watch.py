@@ -341,6 +341,7 @@ class Watch:
             mean=figures["hold_length"],
             samples=totals.wakes,
             share=sums.own.x / max(1.0, sums.counted),
+            unordered=sums.own.unordered,
         )
         return GilUsage(
             **figures,
