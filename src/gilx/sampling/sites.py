@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gilx.sampling.hold_fraction import HoldSums
+    from gilx.sampling.longest_hold import HoldBounds
     from gilx.sampling.source_text import SourceTexts
 
 Kind = Literal["line", "no Python code", "unknown", "other lines"]
@@ -259,6 +260,30 @@ def sites_of(
             ).of(watch)
         )
     return by_share(sites)
+
+
+def found_by_chance(
+    one: FoundSite, holds: HoldBounds, watch: HoldSums, resolution: float
+) -> bool:
+    """Return whether the longest hold of a site may well be several shorter ones.
+
+    Parameters
+    ----------
+    one : FoundSite
+        A site of the watched thread.
+    holds : HoldBounds
+        What the GIL's words show of that thread.
+    watch : HoldSums
+        The sums of the watch.
+    resolution : float
+        Mean time between samples, in seconds.
+
+    """
+    if one.hold_low <= 0 or watch.stacks <= 0:
+        return False
+    here = replace(holds, share=one.held / watch.stacks)
+    # The samples that found it are one more than the times between them.
+    return here.by_chance(one.hold_low / 1e9 + resolution, resolution)
 
 
 def by_share(sites: Iterable[Site]) -> tuple[Site, ...]:

@@ -19,7 +19,7 @@ from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold
 from gilx.sampling.ratio_interval import Ratio
-from gilx.sampling.sites import FoundSite, sites_of
+from gilx.sampling.sites import FoundSite, found_by_chance, sites_of
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
 from gilx.sampling.usage import GilUsage, ThreadShare, in_order
@@ -295,7 +295,7 @@ class Watch:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
         sums = _sums(totals, stacks=not self._sites_missing)
         figures = sums.figures()
-        holds = HoldBounds(
+        self._holds = holds = HoldBounds(
             least=totals.hold_min_ns / 1e9,
             most=totals.hold_max_ns / 1e9,
             stretch=totals.stretch_ns / 1e9,
@@ -322,7 +322,15 @@ class Watch:
         assert self._figures is not None
         names = [name for name, _, _, _ in self._threads]
         sources = SourceTexts(self._began)
-        return sites_of(self._found, self._figures.sums, names.__getitem__, sources)
+        sums = self._figures.sums
+        seen = self._holds, sums, self._figures.resolution
+        found = [
+            one._replace(hold_low=0)
+            if one.place == WATCHED and found_by_chance(one, *seen)
+            else one
+            for one in self._found
+        ]
+        return sites_of(found, sums, names.__getitem__, sources)
 
     def _longest_hold(self, place: int, holds: HoldBounds, resolution: float) -> Estimate:
         stretches = None
