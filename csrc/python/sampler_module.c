@@ -520,9 +520,10 @@ PyDoc_STRVAR(
     "longest_holds($self, /)\n--\n\n"
     "Return the longest stretches in which a thread stayed at one instruction\n"
     "and was never seen without the GIL, after the stop.\n\n"
-    "Returns\n-------\nlist[tuple[int, int, int]]\n"
-    "    For each the thread's place in threads() (-1: not known), and bounds of\n"
-    "    its length in nanoseconds. Those of the watched thread come first.");
+    "Returns\n-------\nlist[tuple[int, int, int, float, float, float]]\n"
+    "    For each the thread's place in threads() (-1: not known), bounds of its\n"
+    "    length in nanoseconds, and of its site, as in sites(), the time held, the\n"
+    "    squares and the steps. Those of the watched thread come first.");
 
 static PyObject *sampler_longest_holds(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;

@@ -167,9 +167,15 @@ PyObject *gilx_longest_holds_list(const gilx_sites *sites) {
         const gilx_stretches *stretches = gilx_sites_stretches(sites, watched == 1);
         for (int i = 0; list != NULL && i < stretches->count; ++i) {
             const gilx_stretch *one = &stretches->longest[i];
-            PyObject *item =
-                Py_BuildValue("iLL", one->place == GILX_UNKNOWN_THREAD ? -1 : one->place,
-                              (long long)one->low, (long long)one->high);
+            gilx_site_kind kind;
+            const gilx_spot *spot;
+            const gilx_function *function;
+            const gilx_site *site =
+                gilx_sites_site(sites, one->site, &kind, &spot, &function);
+            PyObject *item = Py_BuildValue(
+                "iLLddd", one->place == GILX_UNKNOWN_THREAD ? -1 : one->place,
+                (long long)one->low, (long long)one->high, site->held, site->squares,
+                site->steps);
             if (item == NULL || PyList_Append(list, item) < 0) {
                 Py_CLEAR(list);
             }

@@ -91,7 +91,8 @@ typedef struct {
     holder holders[HOLDERS_PER_BURST];
     int holder_count;
     int64_t unidentified;  /* reads that found the GIL held by an unknown thread */
-    gilx_site_sample site; /* only if stacks are read */
+    gilx_site_sample site; /* only if stacks are read, */
+    int64_t site_ns;       /* and when that was */
     bool free_to_run;      /* the watched thread did not wait for a CPU meanwhile */
 } read_counts;
 
@@ -114,9 +115,6 @@ static holder *find_holder(gilx_sampler *sampler, read_counts *burst, uintptr_t 
 static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *burst) {
     const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
     *burst = (read_counts){.holder_count = 0};
-    if (sampler->sites != NULL) {
-        gilx_sites_sample(sampler->sites, &sampler->memory, &burst->site);
-    }
     /* Identifying a thread state takes longer than many a hold, so the last holder, most
      * likely the next one as well, is identified before. */
     const uintptr_t first = gilx_gil_holder(&sampler->words);
@@ -153,9 +151,6 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *bu
         }
     } while (now - burst->at_ns < length);
     burst->length_ns = now - burst->at_ns;
-    if (sampler->sites != NULL && burst->site.held && burst->locked == burst->reads) {
-        gilx_sites_check(sampler->sites, &sampler->memory, &burst->site);
-    }
     return now;
 }
 
@@ -171,6 +166,16 @@ static int64_t read_burst_and_state(gilx_sampler *sampler, int64_t length,
     const bool runnable = gilx_is_runnable(sampler->watched_stat, &known);
     burst->free_to_run = known && (ran || !runnable);
     return end;
+}
+
+/* Read where the GIL is held. That takes longer if it is held, so it comes after the
+ * burst: else short holds would be over when the words are read. */
+static void sample_site(gilx_sampler *sampler, read_counts *burst) {
+    gilx_sites_sample(sampler->sites, &sampler->memory, &burst->site);
+    burst->site_ns = gilx_now_ns();
+    if (burst->site.held) {
+        gilx_sites_check(sampler->sites, &sampler->memory, &burst->site);
+    }
 }
 
 /* Note in a sample for the timeline which threads held the GIL. */
@@ -196,13 +201,13 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
     if (sample->held) {
         holder *one = find_holder(sampler, burst, gilx_sites_holder(sampler->sites));
         place = one == NULL ? GILX_UNKNOWN_THREAD : one->place;
-        sample->intact = sample->intact && one != NULL && one->reads == burst->reads;
+        sample->unbroken = one != NULL && one->reads == burst->reads;
     }
     const int64_t tid =
         place == GILX_UNKNOWN_THREAD ? 0 : sampler->table.threads[place].tid;
     gilx_sites_count(sampler->sites, &sampler->memory, sample, weight, place, tid,
                      atomic_load_explicit(&sampler->begin_ns, memory_order_relaxed),
-                     burst->at_ns + burst->length_ns);
+                     burst->site_ns);
 }
 
 /* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
@@ -327,6 +332,9 @@ void gilx_sampling_thread(void *argument) {
         /* The state costs a tenth of a wake, so it is not asked for each time. */
         int64_t now = (wake % 2 == 0 ? read_burst_and_state : read_burst)(
             sampler, reference ? slice : BURST_NS, &burst);
+        if (sampler->sites != NULL) {
+            sample_site(sampler, &burst);
+        }
         /* Time that was slept through, or for which the CPU was taken away. */
         const int64_t passed = now - from - slice;
         const int64_t missed = passed > slice || reference ? greater_of(passed, 0) : 0;

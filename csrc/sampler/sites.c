@@ -167,6 +167,7 @@ static void end_stretch(gilx_sites *sites, int64_t now) {
     const int64_t seen = open->last_ns - open->first_ns;
     const gilx_stretch new = {
         .place = open->place,
+        .site = open->site,
         .low = seen > 0 ? seen : 0,
         .high = now - open->before_ns,
     };

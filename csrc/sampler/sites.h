@@ -37,7 +37,7 @@ typedef struct {
 /* Time for which a thread stayed at one instruction of one frame without a sign that it
  * let go of the GIL, or that Python code ran. It is between low and high, in ns. */
 typedef struct {
-    int place;
+    int place, site;
     int64_t low, high;
 } gilx_stretch;
 
@@ -54,6 +54,7 @@ typedef struct {
     bool held;          /* whether the GIL was held */
     int site;           /* where, an index of gilx_sites_site(); -1 if it was not held */
     bool below;         /* see gilx_site */
+    bool unbroken;      /* whether its thread held the GIL in all reads just before */
     bool intact;        /* whether nothing had changed when the sample ended; */
     int64_t checked_ns; /* when that had been found out, 0 if it was not asked */
 } gilx_site_sample;

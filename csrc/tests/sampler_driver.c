@@ -663,6 +663,7 @@ static void sites_add_up(int version) {
         }
         gilx_site_sample sample;
         gilx_sites_sample(sites, &memory, &sample);
+        sample.unbroken = true;
         if (first == 0) {
             first = gilx_now_ns();
         }
@@ -741,6 +742,7 @@ static void sites_add_up(int version) {
 static void count_sample(gilx_sites *sites, gilx_memory *memory, int64_t begin) {
     gilx_site_sample sample;
     gilx_sites_sample(sites, memory, &sample);
+    sample.unbroken = true;
     const int64_t end = gilx_now_ns();
     gilx_sites_check(sites, memory, &sample);
     gilx_sites_count(sites, memory, &sample, 1, 0, 0, begin, end);

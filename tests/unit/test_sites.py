@@ -17,7 +17,8 @@ from gilx import cli
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.rendering.sites_table import sites_text
-from gilx.sampling.sites import short_path
+from gilx.sampling.longest_hold import HoldBounds
+from gilx.sampling.sites import believed_stretches, found_by_chance, short_path
 from tests.unit.hold_sums import SLICE, sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
 
@@ -42,6 +43,25 @@ def test_longest_hold_of_a_site_is_between_its_bounds() -> None:
     assert first.longest_hold.value == pytest.approx(0.035, rel=1e-3)
     assert first.longest_hold.interval == pytest.approx((0.034, 0.036))
     assert not second.longest_hold.known
+
+
+@pytest.mark.parametrize(
+    ("hold_low", "mean", "expected"),
+    [
+        (1_200_000, (1e-6, 3e-6), True),  # two samples, of 70 among 1000
+        (20_000_000, (1e-6, 3e-6), False),  # too many in a row
+        (1_200_000, (1e-6, 1.0), False),  # perhaps no hold ended meanwhile
+        (0, (1e-6, 3e-6), False),
+    ],
+)
+def test_long_hold_of_a_site_may_be_short_ones_that_samples_found_by_chance(
+    hold_low: int, mean: tuple[float, float], expected: bool
+) -> None:
+    holds = HoldBounds(
+        least=1e-6, most=1.0, stretch=2e-3, mean=mean, samples=1000, share=0.13
+    )
+    one = found(70, hold_low=hold_low, hold_high=hold_low + 2_000_000)
+    assert found_by_chance(one, holds, sums(130, 870), SLICE / 1e9) == expected
 
 
 @pytest.mark.parametrize(
@@ -361,3 +381,21 @@ def test_probe_lists_all_sites_if_asked(
     assert capsys.readouterr().out == f"{usage}{table}\n"
     assert cli.main([*arguments, "--json", "-"]) == 0
     assert capsys.readouterr().out == f"{usage.to_json()}\n"
+
+
+@pytest.mark.parametrize(("share", "believed"), [(0.8, False), (0.02, True)])
+def test_stretch_that_chance_makes_is_no_lower_bound(
+    share: float,
+    believed: bool,
+) -> None:
+    watch = usage_with(found(380)).sums  # 1000 samples
+    held = share * watch.stacks
+    # As of independent samples: one in 1 - share of the next ones is elsewhere.
+    site = held, held * SLICE, 2 * (1 - share) * held * SLICE
+    stretches = [(22 * SLICE, 24 * SLICE, *site), (20 * SLICE, 23 * SLICE, *site)]
+    bounds = believed_stretches(stretches, watch)
+    assert bounds == (
+        [(22 * SLICE, 24 * SLICE), (20 * SLICE, 23 * SLICE)]
+        if believed
+        else [(0, 24 * SLICE)]
+    )

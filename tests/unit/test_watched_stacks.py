@@ -101,8 +101,8 @@ class FakeSampler:
     def calls(self) -> list[Any]:
         return self.calls_found
 
-    def longest_holds(self) -> list[tuple[int, int, int]]:
-        return self.stretches
+    def longest_holds(self) -> list[tuple[int, int, int, float, float, float]]:
+        return [(*stretch, 0.0, 0.0, 0.0) for stretch in self.stretches]
 
     def looks(self) -> list[Any]:
         return self.samples

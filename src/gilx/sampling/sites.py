@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gilx.sampling.hold_fraction import HoldSums
+    from gilx.sampling.longest_hold import HoldBounds
     from gilx.sampling.source_text import SourceTexts
 
 Kind = Literal["line", "no Python code", "unknown", "other lines"]
@@ -97,13 +98,6 @@ class SiteSums:
             )
         )
 
-    def ratio(self, watch: HoldSums) -> Ratio:
-        """Return the site's share of the time of a watch."""
-        return Ratio(
-            *(self.held, watch.stacks, self.squares, self.squares),
-            *(watch.stacks_squares, self.steps, 0.0, 0.0),
-        )
-
     def share(self, watch: HoldSums) -> Estimate:
         """Return the share of the time of a watch, with its interval at 95 %.
 
@@ -111,28 +105,11 @@ class SiteSums:
         with this share may: its variance is h (1 - h) / 3, which is that of a uniform
         distribution if h is one half.
         """
-        ratio = self.ratio(watch)
+        ratio = _ratio_of(self, watch)
         h = ratio.value
         varies = 2 * math.sqrt(h * (1 - h)) if watch.prompt else 1.0
         unknown = watch.unknown_share * varies
         return Estimate(h, *interval(ratio, unknown, prompt=watch.prompt))
-
-    def longest(self, watch: HoldSums, low: int, high: int) -> Estimate:
-        """Return the length, in seconds, of the longest hold of a site.
-
-        Parameters
-        ----------
-        watch : HoldSums
-            Sums of the watch.
-        low, high : int
-            Bounds of the longest stretch, in nanoseconds. It is unknown if samples that
-            met the site by chance, one after another, make a stretch of this length.
-
-        """
-        ratio, slices = self.ratio(watch), low * watch.samples / watch.wall
-        if ratio.unordered and is_run_of_chance(watch.samples, ratio.value, slices + 1):
-            return Estimate.unknown()
-        return stretch_length([(low, high)])
 
     def valid(self, watch: HoldSums) -> bool:
         """Return whether they may be sums of a watch."""
@@ -283,7 +260,7 @@ def sites_of(
                 text=one_line(text),
                 thread=name_of(one.place) if one.place >= 0 else "",
                 held=Estimate.unknown(),
-                longest_hold=sums.longest(watch, one.hold_low, one.hold_high),
+                longest_hold=_longest_hold(sums, watch, one.hold_low, one.hold_high),
                 samples=one.samples,
                 below=0.0,
                 library=escaped(library),
@@ -296,6 +273,85 @@ def sites_of(
             ).of(watch)
         )
     return by_share(sites)
+
+
+def _ratio_of(site: SiteSums, watch: HoldSums) -> Ratio:
+    """Return a site's share of the time of a watch."""
+    return Ratio(
+        *(site.held, watch.stacks, site.squares, site.squares),
+        *(watch.stacks_squares, site.steps, 0.0, 0.0),
+    )
+
+
+def _longest_hold(site: SiteSums, watch: HoldSums, low: int, high: int) -> Estimate:
+    """Return the length, in seconds, of the longest hold of a site.
+
+    Its longest stretch is between `low` and `high`, in nanoseconds. The length is unknown
+    if samples that met the site by chance, one after another, make such a stretch.
+    """
+    if _made_by_chance(site, watch, low):
+        return Estimate.unknown()
+    return stretch_length([(low, high)])
+
+
+def _made_by_chance(site: SiteSums, watch: HoldSums, low: int) -> bool:
+    """Return whether chance makes a longest stretch of `low` nanoseconds at a site."""
+    ratio, slices = _ratio_of(site, watch), low * watch.samples / watch.wall
+    return ratio.unordered and is_run_of_chance(watch.samples, ratio.value, slices + 1)
+
+
+def found_by_chance(
+    one: FoundSite, holds: HoldBounds, watch: HoldSums, resolution: float
+) -> bool:
+    """Return whether the longest hold of a site may well be several shorter ones.
+
+    Parameters
+    ----------
+    one : FoundSite
+        A site of the watched thread.
+    holds : HoldBounds
+        What the GIL's words show of that thread.
+    watch : HoldSums
+        The sums of the watch.
+    resolution : float
+        Mean time between samples, in seconds.
+
+    """
+    if one.hold_low <= 0 or watch.stacks <= 0:
+        return False
+    here = replace(holds, share=one.held / watch.stacks)
+    # The samples that found it are one more than the times between them.
+    low = one.hold_low / 1e9
+    return here.by_chance(low, low + resolution, resolution)
+
+
+def believed_stretches(
+    stretches: Iterable[tuple[int, int, float, float, float]], watch: HoldSums
+) -> list[tuple[int, int]]:
+    """Return bounds of stretches, those first that are not made by chance.
+
+    If chance makes the longest stretch of a site, all that is known of those there is
+    that they were not longer.
+
+    Parameters
+    ----------
+    stretches : iterable of (int, int, float, float, float)
+        Bounds in nanoseconds, the longest first, and the first three of `SiteSums`.
+    watch : HoldSums
+        Sums of the watch.
+
+    """
+    sites: dict[SiteSums, list[tuple[int, int]]] = {}
+    for low, high, held, squares, steps in stretches:
+        site = SiteSums(held, squares, steps, 0.0)
+        sites.setdefault(site, []).append((low, high))
+    bounds = []
+    for site, lengths in sites.items():
+        if _made_by_chance(site, watch, lengths[0][0]):
+            bounds.append((0, max(high for _, high in lengths)))
+        else:
+            bounds += lengths
+    return sorted(bounds, reverse=True)
 
 
 def by_share(sites: Iterable[Site]) -> tuple[Site, ...]:

@@ -19,7 +19,12 @@ from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold
 from gilx.sampling.ratio_interval import Ratio
-from gilx.sampling.sites import FoundSite, sites_of
+from gilx.sampling.sites import (
+    FoundSite,
+    believed_stretches,
+    found_by_chance,
+    sites_of,
+)
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import FoundCall, Stacks, stacks_of
 from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
@@ -135,7 +140,7 @@ class Watch:
         self._samples: list[Look] = []
         self._sites_missing = ""  # reason that no stacks are read
         self._found: list[FoundSite] = []
-        self._stretches: list[tuple[int, int, int]] = []
+        self._stretches: list[tuple[int, int, int, float, float, float]] = []
         self._calls: list[FoundCall] = []
         self._stacks: Stacks | None = None
         self._process = os.getpid()
@@ -334,7 +339,7 @@ class Watch:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
         sums = _sums(totals, stacks=not self._sites_missing)
         figures = sums.figures()
-        holds = HoldBounds(
+        self._holds = holds = HoldBounds(
             least=totals.hold_min_ns / 1e9,
             most=totals.hold_max_ns / 1e9,
             stretch=totals.stretch_ns / 1e9,
@@ -345,7 +350,7 @@ class Watch:
         )
         return GilUsage(
             **figures,
-            longest_hold=self._longest_hold(WATCHED, holds, figures["resolution"]),
+            longest_hold=self._longest_hold(WATCHED, holds, sums),
             held_stretch=totals.stretch_ns / 1e9,
             by_thread=self._shares(totals),
             cpu=max(0.0, cpu),
@@ -362,12 +367,23 @@ class Watch:
         assert self._figures is not None
         names = [name for name, _, _, _ in self._threads]
         sources = SourceTexts(self._began)
-        return sites_of(self._found, self._figures.sums, names.__getitem__, sources)
+        sums = self._figures.sums
+        seen = self._holds, sums, self._figures.resolution
+        found = [
+            one._replace(hold_low=0)
+            if one.place == WATCHED and found_by_chance(one, *seen)
+            else one
+            for one in self._found
+        ]
+        return sites_of(found, sums, names.__getitem__, sources)
 
-    def _longest_hold(self, place: int, holds: HoldBounds, resolution: float) -> Estimate:
+    def _longest_hold(self, place: int, holds: HoldBounds, sums: HoldSums) -> Estimate:
         stretches = None
         if not self._sites_missing:
-            stretches = [(low, high) for at, low, high in self._stretches if at == place]
+            stretches = believed_stretches(
+                [stretch[1:] for stretch in self._stretches if stretch[0] == place], sums
+            )
+        resolution = sums.wall / 1e9 / max(1, sums.samples)
         return longest_hold(holds, stretches, self._switch_interval, resolution)
 
     def _longest_hold_of(self, place: int) -> Estimate:
@@ -394,7 +410,7 @@ class Watch:
             samples=self._totals.wakes,
             share=0.0,
         )
-        return self._longest_hold(place, holds, self._figures.resolution)
+        return self._longest_hold(place, holds, self._figures.sums)
 
     def _shares(self, totals: Totals) -> tuple[ThreadShare, ...]:
         """Return each thread's share: the watched one, and the others that used the GIL.
