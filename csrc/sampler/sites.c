@@ -201,9 +201,10 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
     const bool unknown = stack->state == GILX_STACK_UNKNOWN;
     /* A thread that ran and slept since the last sample may have released the GIL while
      * it slept. */
-    const bool goes_on = known ? open->site == sample->site && same_call(open, stack) &&
-                                     !(open->active && gilx_slept(&sites->sleep))
-                               : unknown && same_hold(open, stack);
+    const bool goes_on = sample->unbroken &&
+                         (known ? open->site == sample->site && same_call(open, stack) &&
+                                      !(open->active && gilx_slept(&sites->sleep))
+                                : unknown && same_hold(open, stack));
     if (open->active && !goes_on) {
         /* The next one may have begun as soon as this one ended. */
         sites->outside_ns = open->last_ns;

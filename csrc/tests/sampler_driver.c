@@ -739,10 +739,11 @@ static void sites_add_up(int version) {
     gilx_memory_close(&memory);
 }
 
-static void count_sample(gilx_sites *sites, gilx_memory *memory, int64_t begin) {
+static void count_sample(gilx_sites *sites, gilx_memory *memory, int64_t begin,
+                         bool unbroken) {
     gilx_site_sample sample;
     gilx_sites_sample(sites, memory, &sample);
-    sample.unbroken = true;
+    sample.unbroken = unbroken;
     const int64_t end = gilx_now_ns();
     gilx_sites_check(sites, memory, &sample);
     gilx_sites_count(sites, memory, &sample, 1, 0, 0, begin, end);
@@ -791,7 +792,7 @@ static void unknown_calls_are_marked(int version) {
             stack.frames[0][layout->owner] = OWNED_BY_GENERATOR;
         }
         take(&gil, &stack);
-        count_sample(sites, opened(&memory), gilx_now_ns());
+        count_sample(sites, opened(&memory), gilx_now_ns(), true);
         const gilx_call_tree *calls = gilx_sites_calls(sites);
         const int first = 2; /* after two threads */
         expect(gilx_call_tree_size(calls) == first + cases[i].count, "all are kept");
@@ -819,7 +820,7 @@ static void stretches_have_bounds(int version) {
             gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, false);
         expect(sites != NULL, "there is memory for sites");
         const int64_t begin = gilx_now_ns();
-        count_sample(sites, opened(&memory), begin);
+        count_sample(sites, opened(&memory), begin, true);
 
         const int64_t before = gilx_now_ns();
         int64_t first_left = 0, second_left = 0, second_called = 0;
@@ -834,7 +835,7 @@ static void stretches_have_bounds(int version) {
                 second_called = gilx_now_ns();
             }
             for (int i = 0; i < 3; ++i) {
-                count_sample(sites, unread >> part & 1 ? &closed : &memory, begin);
+                count_sample(sites, unread >> part & 1 ? &closed : &memory, begin, true);
             }
         }
         second_left = gilx_now_ns();
@@ -843,7 +844,7 @@ static void stretches_have_bounds(int version) {
         }
         release(&gil);
         const int64_t after = gilx_now_ns();
-        count_sample(sites, &memory, begin);
+        count_sample(sites, &memory, begin, true);
         gilx_sites_finish(sites, gilx_now_ns());
 
         const int unread_parts = unread % (ALL / 2);
@@ -867,6 +868,30 @@ static void stretches_have_bounds(int version) {
         gilx_sites_free(sites);
         gilx_memory_close(&memory);
     }
+}
+
+/* A stretch ends if the GIL was found free between two samples of the same stack. */
+static void released_between(int version) {
+    enum { SAMPLES = 6, BROKEN = 3 };
+    static fake_stack stack;
+    const gilx_stack_layout *layout = layout_of(version);
+    fake_stack_make(&stack, layout, 0);
+    fake_gil gil = {.words = {.interval = 5000}};
+    const gilx_gil_words words = words_of(&gil);
+    gilx_memory memory;
+    gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, false);
+    expect(sites != NULL, "there is memory for sites");
+    const int64_t begin = gilx_now_ns();
+    (void)opened(&memory);
+    fake_call(&stack, 1, 0, 0);
+    take(&gil, &stack);
+    for (int i = 0; i < SAMPLES; ++i) {
+        count_sample(sites, &memory, begin, i != BROKEN);
+    }
+    gilx_sites_finish(sites, gilx_now_ns());
+    expect(gilx_sites_stretches(sites, true)->count == 2, "it is two stretches");
+    gilx_sites_free(sites);
+    gilx_memory_close(&memory);
 }
 
 typedef struct {
@@ -938,6 +963,7 @@ int main(void) {
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
         sites_add_up(version);
         stretches_have_bounds(version);
+        released_between(version);
         unknown_calls_are_marked(version);
     }
     static fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
