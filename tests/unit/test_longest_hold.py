@@ -126,6 +126,7 @@ def test_longer_takes_each_end_by_itself() -> None:
         (1000, 0.5, 25, False),  # longer
         (1000, 0.5, 2, False),  # shorter
         (1000, 1.0, 1000, False),
+        (661, 0.998, 24, False),  # shorter than 500
     ],
 )
 def test_longest_run_of_chance(

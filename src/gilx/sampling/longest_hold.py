@@ -80,8 +80,10 @@ def is_run_of_chance(samples: int, share: float, length: float) -> bool:
     The number of runs of at least that length is nearly Poisson distributed (Feller, An
     Introduction to Probability Theory and Its Applications, vol. 1, XIII.7). The run is
     longer than chance makes it if one in 20 such series has a run of that length, and
-    shorter if one in 20 has none.
+    shorter if one in 20 has none, or if it is shorter than the mean run.
     """
+    if length * (1 - share) < 1:
+        return False
     runs = samples * (1 - share) * math.pow(share, length)
     return _RARE <= runs <= -math.log(_RARE)
 
