@@ -100,7 +100,7 @@ def test_position_in_standard_library_is_the_one_that_python_finds(name: str) ->
     assert spec is not None
     loader: Any = spec.loader
     code = loader.get_code(name)
-    assert compare(code) > UNITS_EACH
+    assert compare(code) > 5  # some modules only import another one
 
 
 def test_position_without_columns_is_the_one_that_python_finds() -> None:

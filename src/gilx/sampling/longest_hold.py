@@ -17,7 +17,8 @@ from gilx.estimate import Estimate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_RARE = 0.05  # probability of what is not taken to have happened by chance
+_RARE = 0.05  # probability of what is not taken to have happened by chance,
+_RARE_RUN = 0.002  # if it is a longest run, of which a watch may have one at each site
 _SHORTEST_SEEN = 1000  # nanoseconds, about
 _NONE = Estimate(0.0, 0.0, 0.0)
 
@@ -79,13 +80,13 @@ def is_run_of_chance(samples: int, share: float, length: float) -> bool:
 
     The number of runs of at least that length is nearly Poisson distributed (Feller, An
     Introduction to Probability Theory and Its Applications, vol. 1, XIII.7). The run is
-    longer than chance makes it if one in 20 such series has a run of that length, and
-    shorter if one in 20 has none, or if it is shorter than the mean run.
+    longer than chance makes it if one in 500 such series has a run of that length, and
+    shorter if one in 500 has none, or if it is shorter than the mean run.
     """
     if length * (1 - share) < 1:
         return False
     runs = samples * (1 - share) * math.pow(share, length)
-    return _RARE <= runs <= -math.log(_RARE)
+    return _RARE_RUN <= runs <= -math.log(_RARE_RUN)
 
 
 def longest_hold(
