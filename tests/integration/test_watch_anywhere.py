@@ -149,6 +149,7 @@ def test_readers_give_way_to_the_next(errno: int) -> None:
     assert_right(watched(numbers(*names), errno), reader="/proc/self/mem")
 
 
+@pytest.mark.slow
 def test_search_with_another_reader_is_right() -> None:
     found = watched(GILX_MEMORY="pipe", GILX_FIND_GIL="search")
     assert_right(found, reader="pipe", backend="search")
@@ -192,6 +193,7 @@ def test_without_proc() -> None:
     assert "fail" not in verdicts
 
 
+@pytest.mark.slow
 def test_switch_interval_that_a_program_replaced() -> None:
     """Without it, places that are known are certified by the rest, and none is searched."""
     assert_right(watched(dyed=False))
