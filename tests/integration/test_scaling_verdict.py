@@ -122,6 +122,7 @@ def test_it_starts_threads() -> None:
         assert "threads of its own" in found.reason
 
 
+@pytest.mark.slow
 @needs_two_cpus
 def test_without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:

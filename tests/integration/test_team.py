@@ -446,6 +446,7 @@ def test_exit_with_a_team_alive() -> None:
         assert done.stderr == ""
 
 
+@pytest.mark.slow
 @needs_gcc
 def test_the_team_by_itself(tmp_path: Path) -> None:
     """A C driver without Python; the sanitizers run it too."""

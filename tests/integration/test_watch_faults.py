@@ -161,6 +161,7 @@ for _ in range(10):
 """
 
 
+@pytest.mark.slow
 @needs_gil
 def test_time_after_the_last_sample_is_unknown() -> None:
     done = python(STARVED_AT_THE_END)

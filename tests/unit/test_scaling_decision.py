@@ -288,6 +288,7 @@ class MadeUp:
             yield read_counted(block(fraction, other / 2, 1.8))
 
 
+@pytest.mark.slow
 @needs_two_cpus
 def test_a_large_budget_is_inconclusive_at_worst(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thousands of blocks, which `--gilx-budget=240` has time for, do not settle it."""
