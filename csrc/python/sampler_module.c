@@ -571,7 +571,7 @@ PyDoc_STRVAR(locate_doc,
              "Returns\n-------\n(int, int, int, int) or None\n"
              "    Its line, end line, column and end column: lines from 1, or 0 if not\n"
              "    known; columns in bytes, or -1 if not known. None if the table has\n"
-             "    no such unit, or is no such table.");
+             "    no such unit, or is malformed.");
 
 static PyObject *locate(PyObject *Py_UNUSED(module), PyObject *args) {
     PyObject *bytes;

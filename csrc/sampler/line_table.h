@@ -30,7 +30,7 @@ typedef struct {
 
 typedef enum {
     GILX_LINE_FOUND,  /* the position was set; it may still be unknown */
-    GILX_LINE_ABSENT, /* the table ends before the instruction, or is no such table */
+    GILX_LINE_ABSENT, /* the table ends before the instruction, or is malformed */
     GILX_LINE_BEYOND, /* the search is to go on with the next piece */
 } gilx_line_status;
 

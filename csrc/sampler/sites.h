@@ -61,7 +61,7 @@ typedef struct {
 
 typedef struct gilx_sites gilx_sites;
 
-/* Return empty tables, or NULL if there is no memory for them. `code_type`: address of
+/* Return empty tables, or NULL if memory runs out. `code_type`: address of
  * the type of code objects; `calls`: whether the calls that led to sites are kept. */
 gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout *layout,
                            uintptr_t code_type, bool calls);

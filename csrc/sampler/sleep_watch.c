@@ -8,7 +8,7 @@
 #include "linux_threads.h"
 #include "safe_memory.h"
 
-/* Shorter sleeps can't be told from what reading three clocks one after another takes. */
+/* Reading three clocks one after another takes time that looks like a shorter sleep. */
 static const int64_t SHORTEST_NS = 100 * 1000;
 
 /* Read the clocks; return whether the thread was on a CPU meanwhile. */

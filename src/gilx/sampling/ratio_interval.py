@@ -52,12 +52,16 @@ class Ratio:
         Then they show nothing of how long a state lasts: less than a slice, or any time
         by chance. The square of the ratio's error decreases with the number of slices.
         """
-        h = self.value
-        steps = (self.dxx - 2 * h * self.dxy + h * h * self.dyy) / 2
-        level = self.xx - 2 * h * self.xy + h * h * self.yy
+        steps, level = self._variations()
         if level <= 0 or self.yy <= 0:
             return False
         return steps / level >= _FAST - 3 * math.sqrt(self.yy) / self.y
+
+    def _variations(self) -> tuple[float, float]:
+        """Return half the sum of squared steps, and that of squared deviations."""
+        h = self.value
+        steps = (self.dxx - 2 * h * self.dxy + h * h * self.dyy) / 2
+        return steps, self.xx - 2 * h * self.xy + h * h * self.yy
 
     def spread(self) -> float:
         """Return the variance of the ratio, relative to that of as many looks at random.
@@ -70,8 +74,7 @@ class Ratio:
         sixth, and its steps to the neighbours make a half.
         """
         h = self.value
-        steps = (self.dxx - 2 * h * self.dxy + h * h * self.dyy) / 2
-        level = self.xx - 2 * h * self.xy + h * h * self.yy
+        steps, level = self._variations()
         alone = h * (1 - h) * self.yy
         if alone <= 0 or level <= 0:
             return 1.0

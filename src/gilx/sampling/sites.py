@@ -137,7 +137,7 @@ class Site:
     text: str
     """Source text of the expression or statement, cut after 80 characters and, if it has
     several lines, after the first one; empty if the source was not there or was
-    changed."""
+    changed while the program was watched."""
     thread: str
     """Name of the only thread that held the GIL there; empty if several did."""
     held: Estimate
