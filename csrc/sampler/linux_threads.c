@@ -60,6 +60,20 @@ int64_t gilx_cpu_wait_ns(int schedstat) {
     return second == NULL ? -1 : strtoll(second, NULL, 10);
 }
 
+int gilx_status_open(int64_t tid) {
+    return open_file_of(tid, "status");
+}
+
+int64_t gilx_sleeps(int status) {
+    /* See proc_pid_status(5). The masks of CPUs and of memory before it may be long. */
+    static const char NAME[] = "\nvoluntary_ctxt_switches:";
+    char text[8192];
+    const ssize_t size = status < 0 ? -1 : pread(status, text, sizeof(text) - 1, 0);
+    text[size > 0 ? size : 0] = '\0';
+    const char *at = strstr(text, NAME);
+    return at == NULL ? -1 : strtoll(at + sizeof(NAME) - 1, NULL, 10);
+}
+
 enum { STAT_SIZE = 512 };
 
 /* Read a stat file; return its fields from the third one on, NULL if it can't be read. */

@@ -38,6 +38,13 @@ int gilx_schedstat_open(int64_t tid);
  * read. A wait counts when it has ended. */
 int64_t gilx_cpu_wait_ns(int schedstat);
 
+/* Open what Linux tells of a thread of this process in words; -1 if it tells nothing. */
+int gilx_status_open(int64_t tid);
+
+/* Return how often that thread gave up its CPU to wait for something; -1 if that can't be
+ * read. A thread that the scheduler or a hypervisor took off its CPU did not. */
+int64_t gilx_sleeps(int status);
+
 /* Name the calling thread, for those who list threads. */
 void gilx_name_thread(const char *name);
 

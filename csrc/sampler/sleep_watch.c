@@ -8,16 +8,27 @@
 #include "linux_threads.h"
 #include "safe_memory.h"
 
-/* Reading three clocks one after another takes time that looks like a shorter sleep. */
+/* Shorter sleeps are not told from the time between the reads of two clocks. */
 static const int64_t SHORTEST_NS = 100 * 1000;
 
-/* Read the clocks; return whether the thread was on a CPU meanwhile. */
+/* The number of sleeps, which costs more than clocks, is not read again for so long. */
+static const int64_t RECENT_NS = 2 * 1000 * 1000;
+
+/* Read the clocks; return whether the thread was on a CPU meanwhile, so that no wait for
+ * one is still to be counted. A sampler that was off the CPU itself can't tell. */
 static bool read_clocks(gilx_sleep_watch *watch) {
     const int64_t before = gilx_cpu_ns_of(watch->tid);
-    watch->at_ns = gilx_now_ns();
+    watch->from_ns = gilx_now_ns();
     watch->wait_ns = gilx_cpu_wait_ns(watch->schedstat);
     watch->cpu_ns = gilx_cpu_ns_of(watch->tid);
-    return before >= 0 && watch->cpu_ns > before && watch->wait_ns >= 0;
+    watch->to_ns = gilx_now_ns();
+    return before >= 0 && watch->cpu_ns > before && watch->wait_ns >= 0 &&
+           watch->to_ns - watch->from_ns < SHORTEST_NS;
+}
+
+static void count_sleeps(gilx_sleep_watch *watch) {
+    watch->sleeps = gilx_sleeps(watch->status);
+    watch->counted_ns = gilx_now_ns();
 }
 
 void gilx_sleep_watch_begin(gilx_sleep_watch *watch, int64_t tid) {
@@ -25,8 +36,13 @@ void gilx_sleep_watch_begin(gilx_sleep_watch *watch, int64_t tid) {
         gilx_sleep_watch_end(watch);
         watch->tid = tid;
         watch->schedstat = gilx_high_descriptor(gilx_schedstat_open(tid));
+        watch->status = gilx_high_descriptor(gilx_status_open(tid));
+        count_sleeps(watch);
     }
     (void)read_clocks(watch);
+    if (watch->to_ns - watch->counted_ns > RECENT_NS) {
+        count_sleeps(watch);
+    }
 }
 
 bool gilx_slept(gilx_sleep_watch *watch) {
@@ -37,13 +53,21 @@ bool gilx_slept(gilx_sleep_watch *watch) {
     }
     const int64_t ran = watch->cpu_ns - last.cpu_ns;
     const int64_t waited = watch->wait_ns - last.wait_ns;
-    const int64_t slept = watch->at_ns - last.at_ns - ran - waited;
-    return last.wait_ns >= 0 && ran > SHORTEST_NS && slept > SHORTEST_NS;
+    const int64_t slept = watch->from_ns - last.to_ns - ran - waited;
+    if (last.wait_ns < 0 || ran <= SHORTEST_NS || slept <= SHORTEST_NS) {
+        return false;
+    }
+    /* Time is also missing where a hypervisor took the CPU away. */
+    count_sleeps(watch);
+    return last.sleeps < 0 || watch->sleeps != last.sleeps;
 }
 
 void gilx_sleep_watch_end(gilx_sleep_watch *watch) {
     if (watch->schedstat >= 0) {
         close(watch->schedstat);
+    }
+    if (watch->status >= 0) {
+        close(watch->status);
     }
     *watch = GILX_NO_SLEEP_WATCH;
 }

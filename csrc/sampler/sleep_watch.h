@@ -5,15 +5,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Clocks of one thread when they were last compared. Durations are in ns. */
+/* Clocks of one thread when they were last compared, which took from one time to another.
+ * All are in ns. */
 typedef struct {
-    int64_t tid;   /* 0 if no thread is watched */
-    int schedstat; /* see gilx_schedstat_open(), or -1 */
-    int64_t at_ns, cpu_ns, wait_ns;
+    int64_t tid;           /* 0 if no thread is watched */
+    int schedstat, status; /* see gilx_schedstat_open() and gilx_status_open(), or -1 */
+    int64_t from_ns, to_ns, cpu_ns, wait_ns;
+    int64_t sleeps, counted_ns; /* number of sleeps, and when it was read */
 } gilx_sleep_watch;
 
 /* A watch of no thread. */
-#define GILX_NO_SLEEP_WATCH ((gilx_sleep_watch){.schedstat = -1})
+#define GILX_NO_SLEEP_WATCH ((gilx_sleep_watch){.schedstat = -1, .status = -1})
 
 /* Watch a thread from now on. */
 void gilx_sleep_watch_begin(gilx_sleep_watch *watch, int64_t tid);

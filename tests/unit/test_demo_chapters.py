@@ -207,8 +207,20 @@ def test_shares_of_calls() -> None:
         "holds it",
         "unclear",
     ]
-    assert Held("a", "b", 1.0, Estimate(0.5, 0.45, 0.55), 1.0, "").outcome == "in part"
-    assert Held("a", "b", 1.0, Estimate(0.5, 0.2, 0.8), 1.0, "").outcome == "unclear"
+    outcomes = {
+        (0.5, 0.45, 0.55): "in part",
+        (0.5, 0.2, 0.8): "unclear",
+        (0.02, 0.0, 0.11): "releases it",
+        (0.02, 0.0, 0.25): "unclear",
+        (0.15, 0.09, 0.19): "unclear",
+        (0.15, 0.11, 0.19): "in part",
+        (0.98, 0.88, 1.0): "holds it",
+        (0.85, 0.81, 0.89): "in part",
+        (0.85, 0.81, 0.93): "unclear",
+    }
+    for held, outcome in outcomes.items():
+        call = Held("a", "b", 1.0, Estimate(*held), 1.0, "")
+        assert call.outcome == outcome, held
     assert "Threads of its own had NumPy x." in libraries.sentences()
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
 
 _SECONDS = 0.002  # that np.sin of a column, or a product of matrices, takes
+_LITTLE = 0.1  # hold fraction of a call that releases the GIL,
+_DOUBT = 0.1  # which may be so much larger
+_PRECISE = 0.3  # width of an interval that tells something of a share between
 _OWN_THREADS = 1.3  # CPU time over wall time that one thread can't come to
 _PINS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -149,14 +152,15 @@ class Held:
     @property
     def outcome(self) -> str:
         """``releases it``, ``holds it``, ``in part``, or ``unclear``."""
-        low, high = self.held.interval
         if not self.held.known:
             return "unclear"
-        if high <= 0.1:
+        held, free = self.held, self.held.complement()
+        if held.value <= _LITTLE and held.high <= _LITTLE + _DOUBT:
             return "releases it"
-        if low >= 0.9:
+        if free.value <= _LITTLE and free.high <= _LITTLE + _DOUBT:
             return "holds it"
-        return "in part" if high - low < 0.3 else "unclear"
+        both = held.low > _LITTLE and free.low > _LITTLE
+        return "in part" if both and held.high - held.low < _PRECISE else "unclear"
 
 
 @dataclass(frozen=True)
