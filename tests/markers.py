@@ -22,11 +22,6 @@ needs_watch = pytest.mark.skipif(
     not HAS_WATCH,
     reason="needs a GIL that can be watched: a build with the GIL, on Linux",
 )
-SHOWS_WAITS = sys.version_info >= (3, 15) and os.environ.get("GILX_FIND_GIL") != "search"
-"""Whether thread states show who waits for the GIL; a search does not find where."""
-needs_waits = pytest.mark.skipif(
-    not SHOWS_WAITS, reason="thread states do not say who waits"
-)
 needs_interpreters = pytest.mark.skipif(
     not HAS_INTERPRETERS, reason="needs sub-interpreters: Python 3.14 or newer"
 )

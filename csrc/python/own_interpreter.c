@@ -13,6 +13,13 @@
 
 typedef struct _gil_runtime_state gil_state;
 
+/* What threads wait on comes after the words. */
+_Static_assert(offsetof(gil_state, cond) - offsetof(gil_state, interval) ==
+                       sizeof(gilx_gil_struct) &&
+                   offsetof(gil_state, mutex) ==
+                       offsetof(gil_state, cond) + sizeof(pthread_cond_t),
+               "CPython has another condition variable for the GIL than is known");
+
 /* The words that the places of each version are about. */
 #define HEADER_tid offsetof(PyThreadState, native_thread_id)
 #define HEADER_id offsetof(PyThreadState, id)

@@ -156,6 +156,18 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     REAL(locked_dxx, locked.dxx, "the same of the steps from slice to slice")           \
     REAL(locked_dxy, locked.dxy, "")                                                    \
     REAL(locked_dyy, locked.dyy, "")                                                    \
+    REAL(waiters_x, waiters.x, "number of threads that wait")                           \
+    REAL(waiters_y, waiters.y, "time for which that is known")                          \
+    REAL(waiters_xx, waiters.xx, "squares and products of these, slice by slice")       \
+    REAL(waiters_xy, waiters.xy, "")                                                    \
+    REAL(waiters_yy, waiters.yy, "")                                                    \
+    REAL(waiters_dxx, waiters.dxx, "the same of the steps from slice to slice")         \
+    REAL(most_waiters, most_waiters, "largest number of threads that wait")             \
+    INTEGER(asked, asked, "how often a thread was asked what it does")                  \
+    INTEGER(askable, askable, "how often that could have been")                         \
+    INTEGER(calls, calls, "whether Linux says in which system calls threads are")       \
+    INTEGER(addresses, addresses, "and which of them wait for the GIL;")                \
+    INTEGER(wishes, wishes, "or whether Python does")                                   \
     REAL(lateness, lateness, "sum over all wakes")                                      \
     INTEGER(lateness_max_ns, lateness_max_ns, "the worst")                              \
     INTEGER(cost_ns, cost_ns, "CPU time of the sampler")                                \
@@ -333,6 +345,7 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .seed = (uint64_t)self->seed,
         .room = self->room,
         .states = state->gil.states,
+        .condition = (const char *)state->gil.words.interval + sizeof(gilx_gil_struct),
         .stacks = self->stacks ? gilx_own_stack_layout() : NULL,
         .calls = self->calls,
         .code_type = (uintptr_t)&PyCode_Type,
@@ -391,13 +404,40 @@ static PyObject *sampler_stop(PyObject *object, PyObject *Py_UNUSED(ignored)) {
                                           gilx_sampler_totals(self->sampler));
 }
 
-PyDoc_STRVAR(threads_doc,
-             "threads($self, /)\n--\n\n"
-             "Return the threads of the process that were seen, after the stop.\n\n"
-             "Returns\n-------\nlist[tuple[int, float, float]]\n"
-             "    For each its native id, for how many nanoseconds it held the GIL, and\n"
-             "    for how many it waited for it (-1: not known). The first is the\n"
-             "    watched thread.");
+PyDoc_STRVAR(
+    threads_doc,
+    "threads($self, /)\n--\n\n"
+    "Return the threads of the process that were seen, after the stop.\n\n"
+    "Returns\n-------\nlist[tuple]\n"
+    "    The first is the watched thread. For each, its native id; in\n"
+    "    nanoseconds, for how long it was there, for how much of that its\n"
+    "    activities are known, the sum of the squares of these times, for how\n"
+    "    long it held the GIL without a CPU, and for how long it waited for one\n"
+    "    (-1: not known); how often it was asked; and for each activity, of\n"
+    "    which there are ACTIVITIES, four sums: csrc/sampler/thread_activity.h.");
+
+static PyObject *thread_object(const gilx_watched_thread *thread) {
+    const gilx_thread_activities *does = &thread->does;
+    const double until = does->alive_until > 0 ? does->alive_until : does->asked;
+    const int64_t waited =
+        does->wait_first_ns < 0 ? -1 : does->wait_last_ns - does->wait_first_ns;
+    PyObject *sums = PyTuple_New(GILX_ACTIVITIES);
+    for (int i = 0; sums != NULL && i < GILX_ACTIVITIES; ++i) {
+        const gilx_activity_sums *one = &does->sums[i];
+        PyObject *item =
+            Py_BuildValue("dddd", one->time, one->squares, one->products, one->steps);
+        if (item == NULL) {
+            Py_CLEAR(sums);
+        } else {
+            PyTuple_SET_ITEM(sums, i, item);
+        }
+    }
+    return sums == NULL
+               ? NULL
+               : Py_BuildValue("LddddLLN", (long long)thread->tid, until - does->begun,
+                               does->known, does->squares, does->held_off_cpu,
+                               (long long)waited, (long long)does->reads, sums);
+}
 
 static PyObject *sampler_threads(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -408,8 +448,7 @@ static PyObject *sampler_threads(PyObject *object, PyObject *Py_UNUSED(ignored))
     const int count = gilx_sampler_threads(self->sampler, &threads);
     PyObject *list = PyList_New(count);
     for (int i = 0; list != NULL && i < count; ++i) {
-        PyObject *item = Py_BuildValue("Ldd", (long long)threads[i].tid, threads[i].held,
-                                       threads[i].waits ? threads[i].waited : -1.0);
+        PyObject *item = thread_object(&threads[i]);
         if (item == NULL) {
             Py_CLEAR(list);
         } else {
@@ -435,17 +474,34 @@ static PyObject *shares_object(const gilx_share *shares, int count) {
     return tuple;
 }
 
+/* Return a tuple of (place, activity) for the timeline. */
+static PyObject *deeds_object(const gilx_look *look) {
+    PyObject *tuple = PyTuple_New(look->deeds);
+    for (int i = 0; tuple != NULL && i < look->deeds; ++i) {
+        PyObject *item =
+            Py_BuildValue("ii", (int)look->did[i].place, (int)look->did[i].activity);
+        if (item == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyTuple_SET_ITEM(tuple, i, item);
+        }
+    }
+    return tuple;
+}
+
 PyDoc_STRVAR(looks_doc,
              "looks($self, /)\n--\n\n"
              "Return the looks that were kept, after the stop.\n\n"
              "Returns\n-------\n"
              "list[tuple[int, bool, tuple[tuple[int, int], ...],\n"
-             "tuple[tuple[int, int], ...]]]\n"
+             "tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]]\n"
              "    For each its time (nanoseconds of the monotonic clock), whether it\n"
-             "    was late, the threads that held the GIL and those whose CPU clock\n"
-             "    was read. A thread is its place in threads() (-1: not known), and\n"
+             "    was late, the threads that held the GIL, those whose CPU clock\n"
+             "    was read, and those that were asked what they do. A thread is its "
+             "place in threads() (-1: not known), and\n"
              "    its share of the look, or the CPU time since its clock was read\n"
-             "    before as a share of the wall time, in MOST_SHAREths.");
+             "    before as a share of the wall time, in MOST_SHAREths; or the\n"
+             "    number of its activity.");
 
 static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -458,11 +514,13 @@ static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         const gilx_look *look = gilx_sampler_look(self->sampler, i);
         PyObject *held = shares_object(look->held, look->holders), *item = NULL;
         PyObject *ran = held == NULL ? NULL : shares_object(look->ran, look->clocks);
-        if (ran == NULL) {
+        PyObject *did = ran == NULL ? NULL : deeds_object(look);
+        if (did == NULL) {
             Py_XDECREF(held);
+            Py_XDECREF(ran);
         } else { /* "N" hands the references over, whether this succeeds or not */
-            item = Py_BuildValue("LONN", (long long)look->at_ns,
-                                 look->late ? Py_True : Py_False, held, ran);
+            item = Py_BuildValue("LONNN", (long long)look->at_ns,
+                                 look->late ? Py_True : Py_False, held, ran, did);
         }
         if (item == NULL) {
             Py_CLEAR(list);
@@ -485,8 +543,9 @@ PyDoc_STRVAR(
     "    there (-1: several), for how many nanoseconds it was held, the sum of\n"
     "    the squares of the samples' lengths, that of the steps between samples,\n"
     "    the part of the time in which it was that line or one that it called,\n"
-    "    the number of samples, and bounds of the longest stretch in\n"
-    "    nanoseconds.");
+    "    the number of samples, bounds of the longest stretch in nanoseconds, and\n"
+    "    for how many nanoseconds other threads waited for the GIL meanwhile, all\n"
+    "    together, with the sums of squares and of steps of that.");
 
 static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -623,7 +682,9 @@ static int module_exec(PyObject *module) {
     if (state->totals_type == NULL || PyModule_AddType(module, state->totals_type) < 0) {
         return -1;
     }
-    return PyModule_AddIntConstant(module, "MOST_SHARE", GILX_MOST_SHARE);
+    return PyModule_AddIntConstant(module, "MOST_SHARE", GILX_MOST_SHARE) < 0
+               ? -1
+               : PyModule_AddIntConstant(module, "ACTIVITIES", GILX_ACTIVITIES);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg) {

@@ -74,6 +74,16 @@ int64_t gilx_sleeps(int status) {
     return at == NULL ? -1 : strtoll(at + sizeof(NAME) - 1, NULL, 10);
 }
 
+int gilx_syscall_open(int64_t tid) {
+    return open_file_of(tid, "syscall");
+}
+
+bool gilx_syscall_read(int file, char text[GILX_SYSCALL_SIZE]) {
+    const ssize_t size = pread(file, text, GILX_SYSCALL_SIZE - 1, 0);
+    text[size > 0 ? size : 0] = '\0';
+    return size > 0;
+}
+
 enum { STAT_SIZE = 512 };
 
 /* Read a stat file; return its fields from the third one on, NULL if it can't be read. */

@@ -45,6 +45,15 @@ int gilx_status_open(int64_t tid);
  * read. A thread that the scheduler or a hypervisor took off its CPU did not. */
 int64_t gilx_sleeps(int status);
 
+/* Open what Linux says of the system call that a thread of this process is in; -1 if it
+ * says nothing. */
+int gilx_syscall_open(int64_t tid);
+
+enum { GILX_SYSCALL_SIZE = 256 };
+
+/* Read that, see proc_pid_syscall(5); whether it could be read. */
+bool gilx_syscall_read(int file, char text[GILX_SYSCALL_SIZE]);
+
 /* Name the calling thread, for those who list threads. */
 void gilx_name_thread(const char *name);
 

@@ -66,6 +66,9 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
 
 int gilx_sampler_start(gilx_sampler *sampler) {
     sampler->process = getpid();
+    if (!sampler->options.reference) {
+        sampler->condition = gilx_condition_certify();
+    }
     int status = gilx_thread_start(&sampler->thread, gilx_sampling_thread, sampler);
     if (status != 0) {
         return status;
@@ -118,6 +121,7 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     if (totals->hold_max_ns < totals->end_ns - from) {
         totals->hold_max_ns = totals->end_ns - from;
     }
+    gilx_end_activities(sampler);
     if (sampler->sites != NULL) {
         gilx_sites_finish(sampler->sites, totals->end_ns);
         totals->stacks_counted = gilx_sites_counted(sampler->sites);
@@ -157,6 +161,7 @@ void gilx_sampler_free(gilx_sampler *sampler) {
      * the thread had opened. */
     if (!gilx_sampler_forked(sampler)) {
         gilx_sampler_stop(sampler);
+        gilx_close_files(sampler); /* which the child of a fork has, too */
         pthread_cond_destroy(&sampler->changed);
         pthread_mutex_destroy(&sampler->mutex);
     } else if (sampler->watched_stat >= 0) {

@@ -36,6 +36,8 @@ typedef struct {
     double unidentified; /* held by threads that could not be identified */
     gilx_ratio own;      /* x: held by the watched; y: not held by others */
     gilx_ratio locked;   /* x: held by anyone; y: 1 */
+    gilx_ratio waiters;  /* x: number of threads that wait for the GIL; y: 1 if known */
+    double most_waiters; /* largest such number */
     double lateness;     /* sum over all wakes */
     int64_t lateness_max_ns;
     int64_t cost_ns;       /* CPU time of the sampler */
@@ -48,14 +50,20 @@ typedef struct {
     int64_t let_go;        /* ends of holds of the watched that were seen in that time */
     double stacks_counted; /* sum of the weights of all samples of stacks, */
     double stacks_squares; /* and of their squares */
+    int64_t asked;         /* how often a thread was asked what it does, */
+    int64_t askable;       /* and how often that could have been, in all samples */
+    bool calls;            /* Linux says in which system calls threads are, */
+    bool addresses;        /* and which of them wait for the GIL; */
+    bool wishes;           /* or Python does */
     bool slack;            /* Linux wakes it without timer slack */
     bool short_turns; /* and gives it short turns on the CPU, so more often at once */
 } gilx_totals;
 
 enum {
-    GILX_HOLDERS_KEPT = 4, /* threads that hold the GIL within one look */
-    GILX_CLOCKS_KEPT = 24, /* CPU clocks that are read at one look */
-    GILX_MOST_SHARE = 255, /* a whole, where shares are kept in one byte */
+    GILX_HOLDERS_KEPT = 4,    /* threads that hold the GIL within one look */
+    GILX_CLOCKS_KEPT = 24,    /* CPU clocks that are read at one look */
+    GILX_ACTIVITIES_KEPT = 4, /* threads that are asked at one look what they do */
+    GILX_MOST_SHARE = 255,    /* a whole, where shares are kept in one byte */
 };
 
 /* A thread, by its place in the table, and its share of something. */
@@ -64,14 +72,21 @@ typedef struct {
     uint8_t share;
 } gilx_share;
 
+/* A thread and a gilx_activity of its. */
+typedef struct {
+    uint16_t place;
+    uint8_t activity;
+} gilx_deed;
+
 /* One look, for the timeline. */
 typedef struct {
     int64_t at_ns;
     bool late;
-    uint8_t holders, clocks;            /* how many of the next two there are */
+    uint8_t holders, clocks, deeds;     /* how many of the next three there are */
     gilx_share held[GILX_HOLDERS_KEPT]; /* share of the reads */
     gilx_share ran[GILX_CLOCKS_KEPT];   /* CPU time since the thread's clock was last
                                            read, by wall time */
+    gilx_deed did[GILX_ACTIVITIES_KEPT];
 } gilx_look;
 
 /* Where thread states keep what the sampler reads of them; 0 where it is not known. */
@@ -91,8 +106,10 @@ typedef struct {
     int64_t room;    /* looks that are kept for the timeline; 0: none */
     gilx_thread_state_layout states;
     const gilx_stack_layout *stacks; /* NULL: where it is held is not read */
-    bool calls;                      /* keep the calls that led there as well */
-    uintptr_t code_type;             /* address of the type of code objects */
+    const void *condition; /* on which threads wait for the GIL; NULL: not known. A mutex,
+                              and another of both for forced switches, come after it */
+    bool calls;            /* keep the calls that led there as well */
+    uintptr_t code_type;   /* address of the type of code objects */
 } gilx_sampler_options;
 
 typedef struct gilx_sampler gilx_sampler;

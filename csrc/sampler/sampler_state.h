@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "../platform/threads.h"
+#include "condition.h"
 #include "gil_words.h"
 #include "sampler.h"
 #include "thread_table.h"
@@ -18,7 +19,14 @@
 enum {
     GILX_WATCHED = 0, /* place of the watched thread, the first one in the table */
     GILX_MOST_ACTIVE = 12,
+    GILX_HOLDERS = 8, /* thread states that are identified in one sample */
 };
+
+/* A thread, by its place, and the share of a sample for which it held the GIL. */
+typedef struct {
+    int place;
+    double share;
+} gilx_holding;
 
 struct gilx_sampler {
     gilx_gil_words words;
@@ -49,6 +57,15 @@ struct gilx_sampler {
     int64_t own_tid;
     int active[GILX_MOST_ACTIVE]; /* places of threads that were active lately */
     int active_count;
+    gilx_condition_layout condition; /* of this C library */
+    gilx_lock_place gil;             /* addresses at which threads wait for the GIL */
+    const void *waiters; /* number of threads that do, see gilx_condition_waiters() */
+    gilx_holding held[GILX_HOLDERS]; /* in the last sample */
+    int held_count;
+    uint16_t alive[GILX_THREADS]; /* places of threads that were there lately */
+    int alive_count, next_alive;  /* and the index of the next one to be asked */
+    int reads_left;               /* for which there is time; negative: after more */
+    int files;                    /* number of their files that are open */
     int next_other; /* the place after the last one that was polled in turn */
     gilx_thread_table table;
 };
@@ -68,9 +85,7 @@ void gilx_list_threads(gilx_sampler *sampler);
  * again. */
 int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state);
 
-/* Read a thread's CPU time since it was last polled, for the timeline, and whether it
- * waits for the GIL, if thread states say so. A thread that is not polled in each sample
- * counts as having been in between as it is now. */
+/* Read a thread's CPU time since it was last polled, for the timeline. */
 void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look);
 
 /* Poll a thread that held the GIL in this sample, and keep polling it. */
@@ -78,6 +93,27 @@ void gilx_poll_holder(gilx_sampler *sampler, int place, gilx_look *look);
 
 /* Poll the threads that were active lately, and some others. */
 void gilx_poll_others(gilx_sampler *sampler, gilx_look *look);
+
+/* Whether a thread's state says that it wants the GIL. */
+bool gilx_wants_gil(gilx_sampler *sampler, int place);
+
+/* ---- activity_tracking.c: functions for that thread, and for what comes after it ----
+ */
+
+/* Begin to ask threads what they do. */
+void gilx_begin_activities(gilx_sampler *sampler);
+
+/* Add for which shares of a sample, which stands for `weight` ns, threads held the GIL. A
+ * place may come more than once. */
+void gilx_count_holders(gilx_sampler *sampler, double weight,
+                        const gilx_holding *holdings, int count);
+
+/* Ask some threads, in turn, what they do. */
+void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look);
+
+/* End that: read clocks for the last time, and close files. */
+void gilx_end_activities(gilx_sampler *sampler);
+void gilx_close_files(gilx_sampler *sampler);
 
 /* Return a part of a whole in GILX_MOST_SHAREths. */
 uint8_t gilx_share_of(double part, double whole);

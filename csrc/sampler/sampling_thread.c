@@ -20,7 +20,6 @@ enum {
     WAKES_BETWEEN_COSTS = 16,
     /* Listing threads may take one part in so many of what the sampler costs. */
     LISTING_PART = 10,
-    HOLDERS_PER_BURST = 8,
     /* A sample that comes later than this may depend on what it samples: on a busy CPU it
      * comes when the watched thread goes to sleep, and finds the GIL free. */
     LATE_NS = 250 * 1000,
@@ -88,11 +87,12 @@ typedef struct {
 typedef struct {
     int64_t at_ns, length_ns, reads, locked, own;
     int64_t releases; /* reads that found the watched not holding, after one that did */
-    holder holders[HOLDERS_PER_BURST];
+    holder holders[GILX_HOLDERS];
     int holder_count;
     int64_t unidentified;  /* reads that found the GIL held by an unknown thread */
     gilx_site_sample site; /* only if stacks are read, */
     int64_t site_ns;       /* and when that was */
+    uint32_t waiters;      /* threads that waited for the GIL at its end */
     bool free_to_run;      /* the watched thread did not wait for a CPU meanwhile */
 } read_counts;
 
@@ -103,7 +103,7 @@ static holder *find_holder(gilx_sampler *sampler, read_counts *burst, uintptr_t 
             return &burst->holders[i];
         }
     }
-    if (burst->holder_count == HOLDERS_PER_BURST) {
+    if (burst->holder_count == GILX_HOLDERS) {
         return NULL;
     }
     holder *new = &burst->holders[burst->holder_count++];
@@ -151,6 +151,9 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *bu
         }
     } while (now - burst->at_ns < length);
     burst->length_ns = now - burst->at_ns;
+    if (sampler->waiters != NULL) {
+        burst->waiters = gilx_condition_waiters(sampler->waiters);
+    }
     return now;
 }
 
@@ -205,9 +208,9 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
     }
     const int64_t tid =
         place == GILX_UNKNOWN_THREAD ? 0 : sampler->table.threads[place].tid;
-    gilx_sites_count(sampler->sites, &sampler->memory, sample, weight, place, tid,
-                     atomic_load_explicit(&sampler->begin_ns, memory_order_relaxed),
-                     burst->site_ns);
+    gilx_sites_count(
+        sampler->sites, &sampler->memory, sample, weight, burst->waiters, place, tid,
+        atomic_load_explicit(&sampler->begin_ns, memory_order_relaxed), burst->site_ns);
 }
 
 /* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
@@ -234,25 +237,30 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
     add_to_ratio(&totals->own, weight, (double)burst->own / reads, 1 - others, first);
     add_to_ratio(&totals->locked, weight, (double)burst->locked / reads, 1, first);
     totals->counted += weight;
+    const double waiters = (double)burst->waiters;
+    add_to_ratio(&totals->waiters, weight, waiters, sampler->waiters != NULL, first);
+    totals->most_waiters =
+        waiters > totals->most_waiters ? waiters : totals->most_waiters;
     if (sampler->sites != NULL) {
         count_site(sampler, burst, weight);
     }
-    for (int i = 0; i < burst->holder_count; ++i) {
-        const holder *one = &burst->holders[i];
-        if (one->place != GILX_UNKNOWN_THREAD) {
-            sampler->table.threads[one->place].held +=
-                weight * (double)one->reads / reads;
-        }
-    }
-    gilx_look look = {.at_ns = burst->at_ns, .late = late};
-    gilx_poll_thread(sampler, GILX_WATCHED, &look);
+    gilx_holding holdings[GILX_HOLDERS];
+    int holding_count = 0;
     for (int i = 0; i < burst->holder_count; ++i) {
         const holder *one = &burst->holders[i];
         if (one->place != GILX_UNKNOWN_THREAD && one->reads > 0) {
-            gilx_poll_holder(sampler, one->place, &look);
+            holdings[holding_count++] =
+                (gilx_holding){one->place, (double)one->reads / reads};
         }
     }
+    gilx_count_holders(sampler, weight, holdings, holding_count);
+    gilx_look look = {.at_ns = burst->at_ns, .late = late};
+    gilx_poll_thread(sampler, GILX_WATCHED, &look);
+    for (int i = 0; i < holding_count; ++i) {
+        gilx_poll_holder(sampler, holdings[i].place, &look);
+    }
     gilx_poll_others(sampler, &look);
+    gilx_poll_activities(sampler, &look);
     if (sampler->options.room > 0) {
         note_holders(burst, &look);
         sampler->looks[sampler->look_count++ % sampler->options.room] = look;
@@ -306,6 +314,7 @@ void gilx_sampling_thread(void *argument) {
         gilx_high_descriptor(gilx_stat_open(sampler->options.watched));
     sampler->own_tid = gilx_own_tid();
     gilx_list_threads(sampler);
+    gilx_begin_activities(sampler);
 
     pthread_mutex_lock(&sampler->mutex);
     sampler->running = true;

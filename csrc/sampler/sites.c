@@ -29,7 +29,8 @@ struct gilx_sites {
     gilx_stack stack;      /* of the last sample, */
     int caller; /* and the first of its frames that is outside of the sample's site */
     double counted, squares;
-    int last; /* site of the sample before */
+    int last;            /* site of the sample before, */
+    double last_waiters; /* and how many threads waited then */
     open_stretch open;
     gilx_sleep_watch sleep; /* of its thread */
     int64_t outside_ns;     /* the last time that belongs to no open stretch */
@@ -275,10 +276,31 @@ static void count_calls(gilx_sites *sites, gilx_memory *memory,
     gilx_call_tree_add(sites->calls, place, labels, count, weight);
 }
 
+/* Add the steps in the number of waiting threads that a site causes, to this sample from
+ * the one before. */
+static void add_waiting_steps(gilx_sites *sites, int site, double waiters,
+                              double square) {
+    const double last = sites->last_waiters;
+    if (site == sites->last && site != NOWHERE) {
+        sites->all[site].waited_steps += square * (waiters - last) * (waiters - last);
+        return;
+    }
+    if (site != NOWHERE) {
+        sites->all[site].waited_steps += square * waiters * waiters;
+    }
+    if (sites->last != NOWHERE) {
+        sites->all[sites->last].waited_steps += square * last * last;
+    }
+}
+
 void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
-                      const gilx_site_sample *sample, double weight, int place,
-                      int64_t tid, int64_t begin_ns, int64_t end_ns) {
-    const double square = weight * weight;
+                      const gilx_site_sample *sample, double weight, uint32_t waiters,
+                      int place, int64_t tid, int64_t begin_ns, int64_t end_ns) {
+    const double square = weight * weight, waiting = (double)waiters;
+    if (sites->counted > 0) {
+        add_waiting_steps(sites, sample->site, waiting, square);
+    }
+    sites->last_waiters = waiting;
     if (sites->counted == 0) {
         sites->outside_ns = begin_ns;
     } else if (sample->site != sites->last) {
@@ -297,6 +319,8 @@ void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
         site->held += weight;
         site->squares += square;
         site->below += sample->below ? weight : 0;
+        site->waited += weight * waiting;
+        site->waited_squares += square * waiting * waiting;
         if (site->samples++ == 0) {
             site->place = place;
         }

@@ -26,8 +26,10 @@ typedef enum {
 typedef struct {
     double held;    /* sum of the samples' weights, each of which is a length of time, */
     double squares; /* and of their squares; */
-    double steps; /* of the squares where the sample before, or this one, is not at it */
-    double below; /* part of `held`: the line is that line or one that it called */
+    double steps;  /* of the squares where the sample before, or this one, is not at it */
+    double below;  /* part of `held`: the line is that line or one that it called */
+    double waited; /* sum of the weights times the number of threads that waited, */
+    double waited_squares, waited_steps; /* and of squares, as above */
     int64_t samples;
     int place;         /* of the thread that held it there, see gilx_thread_table */
     bool several;      /* whether other threads did, too */
@@ -75,12 +77,13 @@ uintptr_t gilx_sites_holder(const gilx_sites *sites);
 /* Find out, at the end of the last sample, whether it is still held at the same place. */
 void gilx_sites_check(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample);
 
-/* Add the last sample, which stands for `weight` ns, and ended at the time `end_ns`. Its
+/* Add the last sample, which stands for `weight` ns, and ended at the time `end_ns`. So
+ * many other threads waited for the GIL then. Its
  * holder is the thread at a place of the table of threads, with a native id, 0 if it is
  * not known. `begin_ns`: of the watch. */
 void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
-                      const gilx_site_sample *sample, double weight, int place,
-                      int64_t tid, int64_t begin_ns, int64_t end_ns);
+                      const gilx_site_sample *sample, double weight, uint32_t waiters,
+                      int place, int64_t tid, int64_t begin_ns, int64_t end_ns);
 
 /* End the last stretch, at the end of a watch. */
 void gilx_sites_finish(gilx_sites *sites, int64_t end_ns);

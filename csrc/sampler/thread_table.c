@@ -38,7 +38,11 @@ int gilx_thread_add(gilx_thread_table *table, int64_t tid, bool holds) {
         return GILX_UNKNOWN_THREAD;
     }
     table->listed += !holds;
-    table->threads[table->count] = (gilx_watched_thread){.tid = tid};
+    table->threads[table->count] = (gilx_watched_thread){
+        .tid = tid,
+        .does = gilx_no_activities(0),
+        .syscall = -1,
+    };
     table->slots[slot] = (uint16_t)(table->count + 1);
     table->forgotten[slot] = false;
     return table->count++;

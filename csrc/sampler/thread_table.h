@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "thread_activity.h"
+
 enum {
     GILX_THREADS = 1 << 15,        /* capacity of the table */
     GILX_THREADS_LISTED = 1 << 12, /* of that, for threads added before they held */
@@ -23,16 +25,13 @@ typedef struct {
     int64_t started;   /* when it was started, see gilx_start_of(); 0 if not known */
     uintptr_t state;   /* address of a thread state of its, 0 if none is known, */
     uint64_t state_id; /* and the id of that */
-    double held;       /* time for which it held the GIL, in ns */
-    double waited;     /* time for which it waited for the GIL, in ns, */
-    double asked;      /* of the time until then; see gilx_totals.counted */
-    bool waits;        /* whether `waited` is known */
-    int64_t polls;     /* how often it was read */
     bool ended;        /* whether its CPU clock has gone */
     int64_t cpu_ns;    /* its CPU clock */
     int64_t read_ns;   /* and when that was read */
     int64_t polled;    /* number of the sample in which it was read last */
     int64_t active;    /* number of the sample that last found it on a CPU or holding */
+    gilx_thread_activities does;
+    int syscall; /* see gilx_syscall_open(); -1 if it is not kept open */
 } gilx_watched_thread;
 
 typedef struct {

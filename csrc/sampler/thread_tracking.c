@@ -52,6 +52,13 @@ static void keep_active(gilx_sampler *sampler, int place) {
     }
 }
 
+/* Ask a thread what it does, in turn with all that are there. */
+static void add_alive(gilx_sampler *sampler, int place) {
+    if (sampler->alive_count < GILX_THREADS) {
+        sampler->alive[sampler->alive_count++] = (uint16_t)place;
+    }
+}
+
 /* Add a thread that is there; return its place, or GILX_UNKNOWN_THREAD. */
 static int add_thread(gilx_sampler *sampler, int64_t tid, bool holds) {
     const int64_t cpu = gilx_cpu_ns_of(tid);
@@ -60,9 +67,10 @@ static int add_thread(gilx_sampler *sampler, int64_t tid, bool holds) {
     if (place != GILX_UNKNOWN_THREAD) {
         gilx_watched_thread *thread = &sampler->table.threads[place];
         thread->started = gilx_start_of(tid);
-        thread->asked = sampler->totals.counted;
+        thread->does = gilx_no_activities(sampler->totals.counted);
         thread->cpu_ns = cpu;
         thread->read_ns = gilx_now_ns();
+        add_alive(sampler, place);
     }
     return place;
 }
@@ -108,8 +116,9 @@ int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state) {
 static void add_if_new(void *context, int64_t tid) {
     gilx_sampler *sampler = context;
     const int known = gilx_thread_place(&sampler->table, tid);
-    if (tid != sampler->own_tid &&
-        (known == GILX_UNKNOWN_THREAD || sampler->table.threads[known].ended)) {
+    if (known != GILX_UNKNOWN_THREAD && !sampler->table.threads[known].ended) {
+        add_alive(sampler, known);
+    } else if (tid != sampler->own_tid) {
         const int place = place_of(sampler, tid, false);
         if (place != GILX_UNKNOWN_THREAD && sampler->totals.wakes > 0) {
             sampler->table.threads[place].active = sampler->totals.wakes;
@@ -142,6 +151,7 @@ static void find_states(gilx_sampler *sampler) {
 }
 
 void gilx_list_threads(gilx_sampler *sampler) {
+    sampler->alive_count = 0;
     gilx_each_thread(add_if_new, sampler);
     find_states(sampler);
 }
@@ -171,18 +181,16 @@ void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
     look->ran[look->clocks++] = (gilx_share){(uint16_t)place, share};
     thread->cpu_ns = cpu;
     thread->read_ns = look->at_ns;
+}
 
-    int waits;
-    ++thread->polls;
-    if (sampler->options.states.waits != 0 && thread->state != 0 &&
-        tid_in(sampler, thread->state) == thread->tid &&
-        read_state(sampler, thread->state, sampler->options.states.waits, &waits,
-                   sizeof(waits))) {
-        /* How long a thread waited before it was first polled is not known. */
-        thread->waits = thread->waits || thread->polls > 1;
-        thread->waited += waits == 1 ? sampler->totals.counted - thread->asked : 0;
-        thread->asked = sampler->totals.counted;
-    }
+bool gilx_wants_gil(gilx_sampler *sampler, int place) {
+    const gilx_watched_thread *thread = &sampler->table.threads[place];
+    int wants;
+    return sampler->options.states.waits != 0 && thread->state != 0 &&
+           tid_in(sampler, thread->state) == thread->tid &&
+           read_state(sampler, thread->state, sampler->options.states.waits, &wants,
+                      sizeof(wants)) &&
+           wants == 1;
 }
 
 void gilx_poll_holder(gilx_sampler *sampler, int place, gilx_look *look) {

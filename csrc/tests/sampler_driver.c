@@ -427,7 +427,7 @@ static void watch(const gilx_gil_words *words, fake_thread *threads, bool refere
     double held = totals->unidentified;
     const int count = gilx_sampler_threads(sampler, &watched);
     for (int i = 0; i < count; ++i) {
-        held += watched[i].held;
+        held += watched[i].does.sums[GILX_HOLDS_GIL].time;
     }
     expect(watched[0].tid == options.watched, "the watched thread comes first");
     expect(held >= totals->locked.x * 0.999 && held <= totals->locked.x * 1.001,
@@ -585,6 +585,7 @@ static const gilx_stack_layout *layout_of(int version) {
 /* Sums of one site, as they are to be. */
 typedef struct {
     double held, squares, steps, below;
+    double waited, waited_squares, waited_steps;
     int64_t samples;
 } sums;
 
@@ -634,6 +635,7 @@ static void sites_add_up(int version) {
     const int64_t begin = gilx_now_ns();
     int64_t changed = begin, first = 0, last = 0; /* of what is going on */
     int now = FREE, before = FREE;
+    double waited_before = 0;
     for (int i = 0; i < SAMPLES; ++i) {
         if (gilx_split_mix(&random) % 4 == 0) {
             /* Something else happens, or the same anew. */
@@ -672,14 +674,28 @@ static void sites_add_up(int version) {
         expect(sample.held == (now != FREE) && !sample.below, "the sample is right");
         expect(sample.intact == (now >= 0), "and nothing changed meanwhile");
         const double weight = (double)(gilx_split_mix(&random) % 1000 + 1);
-        gilx_sites_count(sites, &memory, &sample, weight, 1, 0, begin, last);
+        const uint32_t waiters = (uint32_t)(gilx_split_mix(&random) % 5);
+        const double waited = (double)waiters, square = weight * weight;
+        gilx_sites_count(sites, &memory, &sample, weight, waiters, 1, 0, begin, last);
         counted += weight;
         sums *sum = &expected[now == EMPTY ? SUMS : now < 0 ? 0 : now];
         if (now != FREE) {
             sum->held += weight;
-            sum->squares += weight * weight;
+            sum->squares += square;
+            sum->waited += weight * waited;
+            sum->waited_squares += square * waited * waited;
             ++sum->samples;
         }
+        sums *sum_before = &expected[before == EMPTY ? SUMS : before < 0 ? 0 : before];
+        if (i > 0 && now == before && now != FREE) {
+            sum->waited_steps +=
+                square * (waited - waited_before) * (waited - waited_before);
+        } else if (i > 0) {
+            sum->waited_steps += now == FREE ? 0 : square * waited * waited;
+            sum_before->waited_steps +=
+                before == FREE ? 0 : square * waited_before * waited_before;
+        }
+        waited_before = waited;
         if (i > 0 && now != before) {
             if (now != FREE) {
                 sum->steps += weight * weight;
@@ -723,7 +739,11 @@ static void sites_add_up(int version) {
         expect(site->held == sum->held && site->squares == sum->squares &&
                    site->steps == sum->steps && site->samples == sum->samples &&
                    site->below == 0,
-               "each site has its sums");
+               "each site has its sums,");
+        expect(site->waited == sum->waited &&
+                   site->waited_squares == sum->waited_squares &&
+                   site->waited_steps == sum->waited_steps,
+               "also of the time for which others waited");
         const int label = kind == GILX_SITE_EMPTY ? GILX_CALL_EMPTY : i - GILX_SITE_KINDS;
         expect(held_in_calls(sites, label) == sum->held, "its calls have them as well");
     }
@@ -746,7 +766,7 @@ static void count_sample(gilx_sites *sites, gilx_memory *memory, int64_t begin,
     sample.unbroken = unbroken;
     const int64_t end = gilx_now_ns();
     gilx_sites_check(sites, memory, &sample);
-    gilx_sites_count(sites, memory, &sample, 1, 0, 0, begin, end);
+    gilx_sites_count(sites, memory, &sample, 1, 0, 0, 0, begin, end);
 }
 
 /* Return the site of a function, NULL if it has none. */

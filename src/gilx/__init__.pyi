@@ -32,12 +32,15 @@ from gilx.sampling.sites import SiteSums as SiteSums
 from gilx.sampling.stacks import HeldStack as HeldStack
 from gilx.sampling.stacks import StackFrame as StackFrame
 from gilx.sampling.stacks import Stacks as Stacks
+from gilx.sampling.thread_usage import ActivitySums as ActivitySums
+from gilx.sampling.thread_usage import SystemCalls as SystemCalls
+from gilx.sampling.thread_usage import ThreadSums as ThreadSums
+from gilx.sampling.thread_usage import ThreadUsage as ThreadUsage
 from gilx.sampling.timeline import Lane as Lane
 from gilx.sampling.timeline import Span as Span
 from gilx.sampling.timeline import Timeline as Timeline
 from gilx.sampling.usage import FirstCall as FirstCall
 from gilx.sampling.usage import GilUsage as GilUsage
-from gilx.sampling.usage import ThreadShare as ThreadShare
 from gilx.sampling.usage_comparison import SiteChange as SiteChange
 from gilx.sampling.usage_comparison import compare_usages as compare_usages
 from gilx.sampling.watch import Watch as Watch

@@ -7,9 +7,10 @@ from typing import Any
 from gilx.estimate import Estimate
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.ratio_interval import Ratio
-from gilx.sampling.usage import GilUsage, ThreadShare
+from gilx.sampling.thread_usage import ActivitySums, ThreadSums, ThreadUsage
+from gilx.sampling.usage import GilUsage
 
-__all__ = ["SLICE", "sums", "usage_of"]
+__all__ = ["SLICE", "sums", "thread_of", "usage_of"]
 
 SLICE = 1_000_000  # nanoseconds of one sample
 
@@ -22,14 +23,49 @@ def sums(held: int, free: int, **changes: Any) -> HoldSums:
         *(held * SLICE, samples * SLICE, held * square, held * square),
         *(samples * square, min(held, free) * square, 0, 0),
     )
+    nobody = (0.0, samples * SLICE, 0.0, 0.0)
+    waiters = Ratio(*nobody, samples * square, 0.0, 0.0, 0.0)
     made: dict[str, Any] = {
         "own": ratio, "locked": ratio, "wall": samples * SLICE,
         "counted": float(samples * SLICE), "unknown": 0.0, "missed": 0.0,
         "unidentified": 0.0, "read": 0, "released": 0, "switches": 0,
         "samples": samples, "late": 0, "lateness": 0.0, "cost": 0, "prompt": True,
         "stacks": float(samples * SLICE), "stacks_squares": float(samples * square),
+        "waiters": waiters, "most_waiters": 0.0, "asked": 0, "askable": 0,
     }  # fmt: skip
     return HoldSums(**(made | changes))
+
+
+def thread_of(
+    watch: HoldSums,
+    name: str,
+    native_id: int | None,
+    held: float,
+    waited: float | None = None,
+) -> ThreadUsage:
+    """Return a thread that held the GIL, and waited for it, for such shares of a watch.
+
+    It slept for the rest of the time. If it is not known for how long it waited, nothing
+    is known of that.
+    """
+
+    def share(of: float) -> ActivitySums:
+        square = of * SLICE * watch.counted
+        return ActivitySums(of * watch.counted, square, square, square / 4)
+
+    known = waited is not None
+    made = ThreadSums(
+        alive=watch.counted,
+        known=watch.counted if known else 0.0,
+        squares=SLICE * watch.counted if known else 0.0,
+        cpu_wait=0.0,
+        calls=known,
+        gil_waits=known,
+        holding=share(held),
+        waiting_gil=share(waited or 0.0),
+        sleeping=share(max(0.0, 1 - held - (waited or 0.0)) if known else 0.0),
+    )
+    return ThreadUsage.of(name, native_id, made, watch)
 
 
 def usage_of(made: HoldSums, **changes: Any) -> GilUsage:
@@ -37,7 +73,7 @@ def usage_of(made: HoldSums, **changes: Any) -> GilUsage:
     share = made.own.x / made.counted
     found: dict[str, Any] = {
         **made.figures(), "longest_hold": Estimate(0.0, 0.0, 1e-3), "held_stretch": 1e-3,
-        "by_thread": (ThreadShare("main", 1, share),), "cpu": made.wall / 1e9,
+        "by_thread": (thread_of(made, "main", 1, share),), "cpu": made.wall / 1e9,
         "repeats": 1, "lateness_max": 1e-5, "backend": "made up", "sums": made,
         "doubt": made.reason,
     }  # fmt: skip

@@ -26,6 +26,7 @@ def found(samples: int, **changes: Any) -> FoundSite:
         "place": 0, "held": float(samples * SLICE), "squares": float(samples * SLICE**2),
         "steps": 2.0 * SLICE**2, "below": 0.0, "samples": samples,
         "hold_low": 0, "hold_high": 0,
+        "waited": 0.0, "waited_squares": 0.0, "waited_steps": 0.0,
     }  # fmt: skip
     return FoundSite(**(made | changes))
 
@@ -35,6 +36,7 @@ def usage_with(
     held: int = 400,
     free: int = 600,
     texts: dict[int, str] | None = None,
+    sums_changes: dict[str, Any] | None = None,
     **changes: Any,
 ) -> GilUsage:
     """Return the usage of a watch that found these sites, with texts by their lines."""
@@ -44,6 +46,6 @@ def usage_with(
             lambda _file, line, *_: (texts or {}).get(line, "")
         )
 
-    made = sums(held, free)
+    made = sums(held, free, **(sums_changes or {}))
     listed = sites_of(sites, made, THREADS.__getitem__, Texts(0.0))
     return usage_of(made, sites=listed, **changes)

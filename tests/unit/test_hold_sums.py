@@ -15,8 +15,8 @@ import gilx
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.sampling.ratio_interval import interval
-from gilx.sampling.usage import FirstCall, ThreadShare
-from tests.unit.hold_sums import SLICE, sums, usage_of
+from gilx.sampling.usage import FirstCall
+from tests.unit.hold_sums import SLICE, sums, thread_of, usage_of
 
 if TYPE_CHECKING:
     from gilx.sampling.hold_fraction import HoldSums
@@ -132,14 +132,16 @@ def made_up(draw: Random) -> gilx.GilUsage:
         prompt=draw.random() < 0.7,
     )
     threads = [
-        ThreadShare(f"thread {i}", i, draw.random(), draw.choice([None, draw.random()]))
+        thread_of(
+            made, f"thread {i}", i, draw.random() / 2, draw.choice([None, 0.1, 0.4])
+        )
         for i in draw.sample(range(2, 8), 3)
     ]
     usage = usage_of(
         made,
         longest_hold=Estimate(1, draw.random(), 1 + draw.random()),
         held_stretch=draw.random(),
-        by_thread=(ThreadShare("main", 1, held / (held + free)), *threads),
+        by_thread=(thread_of(made, "main", 1, held / (held + free)), *threads),
         cpu=draw.random(),
         repeats=draw.randrange(1, 1000),
         lateness_max=draw.random(),
@@ -234,18 +236,32 @@ def test_longest_figures_of_a_sum_are_the_longer_ones() -> None:
 
 def test_shares_of_threads_are_weighted_by_time() -> None:
     near: Any = pytest.approx
-    worker, other = ThreadShare("worker", 2, 0.5, 0.1), ThreadShare("worker", 3, 0.9)
-    unknown = ThreadShare("unknown", None, 0.2, 0.0)
-    a = usage_of(sums(30, 70), by_thread=(ThreadShare("main", 1, 0.3), worker))
+    first, second = sums(30, 70), sums(30, 270)
+    a = usage_of(
+        first,
+        by_thread=(
+            thread_of(first, "main", 1, 0.3, 0.6),
+            thread_of(first, "worker", 2, 0.5, 0.1),
+        ),
+    )
     b = usage_of(
-        sums(30, 270), by_thread=(ThreadShare("main", 1, 0.1, 0.4), other, unknown)
+        second,
+        by_thread=(
+            thread_of(second, "main", 1, 0.1, 0.4),
+            thread_of(second, "worker", 3, 0.9, 0.0),
+            thread_of(second, "unknown", None, 0.2),
+        ),
     )
-    assert (a + b).by_thread == (
-        ThreadShare("main", 1, near(0.15), None),
-        ThreadShare("worker", 3, near(0.675), None),
-        ThreadShare("unknown", None, near(0.15), 0.0),
-        ThreadShare("worker", 2, near(0.125), near(0.025)),
-    )
+    main, other, unknown, worker = (a + b).by_thread
+    assert (main.name, other.native_id, worker.native_id) == ("main", 3, 2)
+    assert main.holding.value == near(0.15)
+    assert main.waiting_gil.value == near(0.45)
+    assert other.holding.value == near(0.675)
+    assert other.waiting_gil.value == 0
+    assert unknown.holding.value == near(0.15)
+    assert not unknown.waiting_gil.known
+    assert worker.holding.value == near(0.125)
+    assert worker.waiting_gil.value == near(0.025)
 
 
 def test_sum_has_the_first_call_of_the_left_and_the_result_of_the_right() -> None:

@@ -214,7 +214,7 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
     assert figure["whole"] == [0, pytest.approx(70)]
     assert figure["unit"] == "ms"
     assert [one["name"] for one in names] == ["main", "free", "unknown"]
-    assert len(spans) == 10
+    assert len(spans) == 9
     assert spans[0] == {
         "lane": 0,
         "name": "main",
@@ -223,7 +223,7 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
         "state": "holding the GIL",
     }
     table = lanes_table(TIMELINE, "shares")
-    assert table.rows[0] == ("main", "36 %", "29 %", "36 %", "0 %", "25 ms")
+    assert table.rows[0] == ("main", "36 %", "29 %", "36 %", "25 ms")
     cut = replace(TIMELINE, since=0.01)
     assert "there was no room for more" in cut.to_html()
 
@@ -289,6 +289,7 @@ def test_colours_can_be_told_from_the_paper() -> None:
         "grid",
         "shade",
         "waiting",
+        "system_call",
         "unknown",
     }  # what is not looked for
     for colours in (light, dark):

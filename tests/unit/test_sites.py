@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from functools import reduce
@@ -18,6 +19,7 @@ from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.rendering.sites_table import sites_text
 from gilx.sampling.longest_hold import HoldBounds
+from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.sites import believed_stretches, found_by_chance, short_path
 from tests.unit.hold_sums import SLICE, sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
@@ -399,3 +401,57 @@ def test_stretch_that_chance_makes_is_no_lower_bound(
         if believed
         else [(0, 24 * SLICE)]
     )
+
+
+def test_waiting_that_sites_cause_adds_up() -> None:
+    """Two threads wait while one line holds the GIL, and one thread while another does."""
+
+    def waiting(samples: int, waiters: int) -> dict[str, float]:
+        weight = float(waiters * SLICE)
+        return {
+            "waited": samples * weight,
+            "waited_squares": samples * weight**2,
+            "waited_steps": 2 * weight**2,
+        }
+
+    many = found(200, **waiting(200, 2))
+    few = found(200, line=50, **waiting(200, 1))
+    free = found(0, line=60)
+    total = 600.0
+    waiters = Ratio(
+        *(total * SLICE, 1000.0 * SLICE, 1000.0 * SLICE**2, total * SLICE**2),
+        *(1000.0 * SLICE**2, 6.0 * SLICE**2, 0.0, 0.0),
+    )
+    changes: Any = {"waiters": waiters, "most_waiters": 2.0}
+    usage = usage_with(many, few, free, sums_changes=changes)
+    caused = [site.waiting_caused for site in usage.sites]
+    assert [one.value for one in caused] == pytest.approx([0.4, 0.2, 0.0])
+    assert usage.waited.value == pytest.approx(0.6)
+    for one in (*caused, usage.waited):
+        assert one.low <= one.value < one.high
+    assert "threads waited 600 ms for the GIL, all together, 400 ms of it while" in str(
+        usage
+    )
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+    both = usage + usage
+    assert both.waited.value == pytest.approx(1.2)
+    assert both.sites[0].waiting_caused.value == pytest.approx(0.8)
+    assert both.sites[0].waiting_caused.high - both.sites[0].waiting_caused.value < (
+        2 * (usage.sites[0].waiting_caused.high - 0.4)
+    )
+
+
+def test_waiting_is_unknown_if_waiting_threads_are_not_counted() -> None:
+    changes: Any = {"waiters": Ratio(*[0.0] * 8)}
+    usage = usage_with(found(400), sums_changes=changes)
+    assert not usage.waited.known
+    assert not usage.sites[0].waiting_caused.known
+    assert "waited" not in str(usage)
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+def test_more_waiting_than_threads_could_do_is_refused() -> None:
+    usage = json.loads(usage_with(found(400)).to_json())
+    usage["sites"][0]["sums"]["waited"] = 1.0
+    with pytest.raises(ArgumentError, match=r"text\.sites\[0\]: expected shares as its"):
+        gilx.GilUsage.from_json(json.dumps(usage))

@@ -19,9 +19,8 @@ from gilx.sampling import release_costs
 from gilx.sampling.prediction import Prediction
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
-from gilx.sampling.usage import ThreadShare
 from tests.markers import needs_linux
-from tests.unit.hold_sums import sums, usage_of
+from tests.unit.hold_sums import sums, thread_of, usage_of
 
 pytestmark = [pytest.mark.concurrent_callers, needs_linux]
 
@@ -33,7 +32,11 @@ USAGE = gilx.GilUsage(
     hold_length=(1e-5, 1e-4),
     release_length=(1e-4, 1e-3),
     held_stretch=9e-4,
-    by_thread=(ThreadShare("<Main>", 7, 0.04), ThreadShare("unknown", None, 0.46)),
+    waited=Estimate.unknown(),
+    by_thread=(
+        thread_of(sums(40, 960), "<Main>", 7, 0.04),
+        thread_of(sums(40, 960), "unknown", None, 0.46),
+    ),
     wall=0.0225,
     cpu=0.02,
     repeats=1,
@@ -61,7 +64,9 @@ def test_plain_words() -> None:
 
 
 def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
-    shares = tuple(ThreadShare(f"worker {i}", i, 0.01) for i in range(1, 101))
+    shares = tuple(
+        thread_of(sums(40, 960), f"worker {i}", i, 0.01) for i in range(1, 101)
+    )
     usage = replace(USAGE, by_thread=shares)
     text = str(usage)
     assert "thread worker 12: 1.0 %" in text
@@ -83,7 +88,10 @@ def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
     ],
 )
 def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> None:
-    threads = (ThreadShare("<Main>", 7, 0.04), ThreadShare("worker", 8, 0.46))
+    threads = (
+        thread_of(sums(40, 960), "<Main>", 7, 0.04),
+        thread_of(sums(40, 960), "worker", 8, 0.46),
+    )
     usage = replace(
         USAGE, program="script.py", locked=Estimate(locked, 0, 1), by_thread=threads
     )
@@ -107,7 +115,7 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
 
 
 def test_thread_without_a_name_is_called_thread_once() -> None:
-    usage = replace(USAGE, by_thread=(ThreadShare("thread 9", 9, 0.1),))
+    usage = replace(USAGE, by_thread=(thread_of(sums(40, 960), "thread 9", 9, 0.1),))
     assert "\n  thread 9: 10 %\n" in str(usage)
 
 
@@ -174,6 +182,7 @@ def usage(**changes: Any) -> gilx.GilUsage:
         "held": Estimate(0.25, 0.24, 0.26), "locked": Estimate(0.25, 0.24, 0.26),
         "longest_hold": Estimate(0.0, 0.0, 0.001), "hold_length": (0.0, 4.0),
         "release_length": (0.0, 4.0), "held_stretch": 0.001, "by_thread": (),
+        "waited": Estimate.unknown(),
         "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
         "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
         "cost": 0.03, "resolution": 0.004, "backend": "none",

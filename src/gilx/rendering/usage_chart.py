@@ -20,8 +20,8 @@ def picture_of(usage: GilUsage) -> Picture:
 
 
 def _figure(usage: GilUsage) -> Figure:
-    free = max(0.0, 1 - sum(share.held for share in usage.by_thread))
-    shares = [*((t.name, t.held) for t in shares_shown(usage)), ("nobody", free)]
+    free = max(0.0, 1 - sum(one.holding.value for one in usage.by_thread))
+    shares = [*((t.name, t.holding.value) for t in shares_shown(usage)), ("nobody", free)]
     rows = [
         {"lane": place, "label": f"{name}: {percent(held)}", "held": 100 * held}
         for place, (name, held) in enumerate(shares)

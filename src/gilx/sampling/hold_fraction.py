@@ -29,6 +29,9 @@ class HoldSums:
         no other thread did (y).
     locked : Ratio
         Time during which any thread held the GIL (x), of all known time (y).
+    waiters : Ratio
+        Number of threads that waited for the GIL (x; not a share), where that is known
+        (y).
     wall : int
         Length of the watches, above 0.
     counted, unknown : float
@@ -56,11 +59,17 @@ class HoldSums:
     stacks, stacks_squares : float
         Length of the time slices in whose samples the stack of the thread that held the
         GIL was to be read, and the sum of the squares of these lengths.
+    most_waiters : float
+        Largest number of threads that waited for the GIL in one sample.
+    asked, askable : int
+        How often a thread was asked what it did, and how often that could have been, in
+        all samples.
 
     """
 
     own: Ratio
     locked: Ratio
+    waiters: Ratio
     wall: int
     counted: float
     unknown: float
@@ -76,13 +85,22 @@ class HoldSums:
     prompt: bool
     stacks: float
     stacks_squares: float
+    most_waiters: float
+    asked: int
+    askable: int
 
     def __add__(self, other: HoldSums) -> HoldSums:
         sums = {
             each.name: getattr(self, each.name) + getattr(other, each.name)
             for each in fields(self)
         }
-        return HoldSums(**sums | {"prompt": self.prompt and other.prompt})
+        return HoldSums(
+            **sums
+            | {
+                "prompt": self.prompt and other.prompt,
+                "most_waiters": max(self.most_waiters, other.most_waiters),
+            }
+        )
 
     @property
     def valid(self) -> bool:
@@ -91,12 +109,15 @@ class HoldSums:
             (each.x, each.y, each.xx, each.yy, each.dxx, each.dyy)
             for each in (self.own, self.locked)
         )
-        numbers = (*own, *locked, *astuple(self)[2:])
+        waiters = astuple(self.waiters)
+        numbers = (*own, *locked, *waiters, *astuple(self)[3:])
         return (
             self.wall > 0
             and all(0 <= number < math.inf for number in numbers)
             and max(self.unknown, self.unidentified) <= self.counted
             and self.late <= self.samples
+            and self.asked <= self.askable
+            and self.waiters.x <= self.waiters.y * self.most_waiters * (1 + 1e-9)
         )
 
     def figures(self) -> dict[str, Any]:
@@ -110,6 +131,7 @@ class HoldSums:
             "locked": Estimate(self.locked.value, *locked),
             "hold_length": self._mean_length(holding),
             "release_length": self._mean_length(1 - holding),
+            "waited": self.waiting(self.waiters, wall),
             "wall": wall,
             "switches_per_second": self.switches / wall,
             "looks": self.samples,
@@ -119,6 +141,29 @@ class HoldSums:
             "cost": self.cost / self.wall,
             "resolution": wall / max(1, self.samples),
         }
+
+    def waiting(self, waiters: Ratio, wall: float) -> Estimate:
+        """Return the time for which threads waited, all together, in thread-seconds.
+
+        Parameters
+        ----------
+        waiters : Ratio
+            Number of threads that waited for the GIL, of some time.
+        wall : float
+            Length of that time in seconds.
+
+        """
+        if waiters.y <= 0 or self.waiters.y <= 0:
+            return Estimate.unknown()
+        most = max(1.0, self.most_waiters)
+        share = Ratio(
+            *(waiters.x / most, waiters.y, waiters.xx / most**2, waiters.xy / most),
+            *(waiters.yy, waiters.dxx / most**2, 0.0, 0.0),
+        )
+        h = share.value
+        varies = 2 * math.sqrt(h * (1 - h)) if self.prompt else 1.0
+        bounds = interval(share, self.unknown_share * varies, prompt=self.prompt)
+        return Estimate(h, *bounds).times(most * wall)
 
     @property
     def unknown_share(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from functools import reduce
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -50,6 +50,9 @@ class FoundSite(NamedTuple):
     samples: int
     hold_low: int
     hold_high: int
+    waited: float
+    waited_squares: float
+    waited_steps: float
 
 
 _KINDS: tuple[Kind, ...] = ("line", "no Python code", "unknown", "other lines")
@@ -82,6 +85,9 @@ class SiteSums:
         the one that holds.
     below : float
         The part of `held` in which a line that the site called may have held instead.
+    waited, waited_squares, waited_steps : float
+        As the first three, with each slice multiplied by the number of other threads that
+        waited for the GIL.
 
     """
 
@@ -89,6 +95,9 @@ class SiteSums:
     squares: float
     steps: float
     below: float
+    waited: float = 0.0
+    waited_squares: float = 0.0
+    waited_steps: float = 0.0
 
     def __add__(self, other: SiteSums) -> SiteSums:
         return SiteSums(
@@ -111,12 +120,21 @@ class SiteSums:
         unknown = watch.unknown_share * varies
         return Estimate(h, *interval(ratio, unknown, prompt=watch.prompt))
 
+    def waiting(self, watch: HoldSums) -> Estimate:
+        """Return the time for which others waited meanwhile, in thread-seconds."""
+        waiters = Ratio(
+            *(self.waited, watch.stacks, self.waited_squares, self.waited_squares),
+            *(watch.stacks_squares, self.waited_steps, 0.0, 0.0),
+        )
+        return watch.waiting(waiters, watch.wall / 1e9)
+
     def valid(self, watch: HoldSums) -> bool:
         """Return whether they may be sums of a watch."""
-        numbers = (self.held, self.squares, self.steps, self.below)
+        numbers = astuple(self)
         return (
             all(0 <= number < math.inf for number in numbers)
             and self.below <= self.held <= watch.stacks
+            and self.waited <= self.held * watch.most_waiters * (1 + 1e-9)
         )
 
 
@@ -142,6 +160,9 @@ class Site:
     """Name of the only thread that held the GIL there; empty if several did."""
     held: Estimate
     """Share of the watched time."""
+    waiting_caused: Estimate
+    """Time for which other threads waited for the GIL while it was held there, all
+    together, in thread-seconds; unknown if the number of waiting threads is."""
     longest_hold: Estimate
     """Seconds of the longest hold within one call there; unknown if no call was seen
     twice, or if samples of short holds would look the same by chance."""
@@ -189,14 +210,18 @@ class Site:
         """Return the site with the shares of a watch that has these sums."""
         held = self.sums.share(watch)
         below = self.sums.below / watch.stacks if watch.stacks > 0 else 0.0
-        return replace(self, held=held, below=below)
+        waiting_caused = self.sums.waiting(watch)
+        return replace(self, held=held, waiting_caused=waiting_caused, below=below)
 
     def agrees(self, watch: HoldSums) -> bool:
         """Return whether the shares are those that follow from the sums."""
         if not self.sums.valid(watch):
             return False
         site = self.of(watch)
-        return agree(self.held, site.held) and agree(self.below, site.below)
+        return all(
+            agree(getattr(self, name), getattr(site, name))
+            for name in ("held", "waiting_caused", "below")
+        )
 
     def _check(self, where: str) -> None:
         for name in ("samples", "line", "first_line", "end_line"):
@@ -248,7 +273,8 @@ def sites_of(
     """
     sites = []
     for one in found:
-        sums = SiteSums(one.held, one.squares, one.steps, one.below)
+        waited = one.waited, one.waited_squares, one.waited_steps
+        sums = SiteSums(one.held, one.squares, one.steps, one.below, *waited)
         position = one.line, one.end_line, one.column, one.end_column
         text = sources.expression(one.file, *position)
         library = sources.library(text, one.file, one.function, one.first_line)
@@ -260,6 +286,7 @@ def sites_of(
                 text=one_line(text),
                 thread=name_of(one.place) if one.place >= 0 else "",
                 held=Estimate.unknown(),
+                waiting_caused=Estimate.unknown(),
                 longest_hold=_longest_hold(sums, watch, one.hold_low, one.hold_high),
                 samples=one.samples,
                 below=0.0,

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from typing import Literal
 
-State = Literal["holding", "running", "waiting", "unknown"]
+State = Literal[
+    "holding",
+    "running",
+    "waiting_gil",
+    "waiting_lock",
+    "waiting_cpu",
+    "system_call",
+    "unknown",
+]
 
 # What a thread can be doing, with the colours of notebooks and of trace viewers.
 STATES: dict[State, tuple[str, str, str]] = {
     "holding": ("holding the GIL", "#c0392b", "terrible"),
     "running": ("running without the GIL", "#27ae60", "good"),
-    "waiting": ("waiting or blocked", "#d5d8dc", "grey"),
+    "waiting_gil": ("waiting for the GIL", "#e5984b", "bad"),
+    "waiting_lock": ("waiting for another lock", "#8e7cc3", "yellow"),
+    "waiting_cpu": ("ready, without a CPU", "#4a90d9", "olive"),
+    "system_call": ("in a system call", "#d5d8dc", "grey"),
     "unknown": ("not holding; more is not known", "#f0f0f0", "white"),
 }
+
+# States by the numbers of activities, see csrc/sampler/thread_activity.h.
+ACTIVITIES: tuple[State, ...] = (
+    "holding",
+    "waiting_gil",
+    "waiting_lock",
+    *("system_call",) * 5,
+    "running",
+    "waiting_cpu",
+    "unknown",
+)

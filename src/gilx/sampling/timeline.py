@@ -13,7 +13,7 @@ from gilx.errors import number_between
 from gilx.files import save_text
 from gilx.formatting import duration, percent
 from gilx.records import Record, render
-from gilx.sampling.thread_states import STATES, State
+from gilx.sampling.thread_states import ACTIVITIES, STATES, State
 
 if TYPE_CHECKING:
     import os
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from gilx.rendering.picture import Picture
 
-    Look = tuple[int, bool, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]
+    Pairs = tuple[tuple[int, int], ...]
+    Look = tuple[int, bool, Pairs, Pairs, Pairs]
 
 _LONGEST = 1e9  # seconds that a timeline may have
+_WITH_LANE = "running", "waiting_gil", "waiting_cpu"
 WATCHED = 0  # the place of the watched thread among the sampler's
 MOST_SHARE = 255  # a whole, as the sampler keeps shares (GILX_MOST_SHARE)
 
@@ -63,9 +65,9 @@ class Timeline(Record, schema="gilx.timeline"):
     Attributes
     ----------
     lanes : tuple of Lane
-        One for the watched thread, first, and for each thread that held the GIL or ran
-        without it at some look. A lane named ``unknown`` is of threads that held the GIL
-        and could not be identified.
+        One for the watched thread, first, and for each thread that held the GIL, waited
+        for it, or ran without it at some look. A lane named ``unknown`` is of threads
+        that held the GIL and could not be identified.
     wall : float
         Length of the watch, in seconds.
     since : float
@@ -199,8 +201,9 @@ def lanes_of(
 ) -> Timeline:
     """Make the lanes from the sampler's looks.
 
-    There is a lane for the watched thread, for each that held the GIL or ran without it
-    at some look, and, if the GIL was held by threads that are not known, one for these.
+    There is a lane for the watched thread, for each that held the GIL, waited for it or
+    ran without it at some look, and, if the GIL was held by threads that are not known,
+    one for these.
 
     Parameters
     ----------
@@ -228,25 +231,32 @@ def lanes_of(
     seconds = [(edge - begin) / 1e9 for edge in edges]
     holds: dict[int, list[int]] = {WATCHED: []}
     clocks: dict[int, list[tuple[int, int]]] = {}
-    for number, (_, _, held, ran) in enumerate(looks):
+    deeds: dict[int, dict[int, State]] = {}
+    for number, (_, _, held, ran, did) in enumerate(looks):
         for place, share in held:
             if share > MOST_SHARE / 2:
                 holds.setdefault(place, []).append(number)
         for place, share in ran:
             clocks.setdefault(place, []).append((number, share))
+        for place, activity in did:
+            deeds.setdefault(place, {})[number] = ACTIVITIES[activity]
     lanes = []
-    for place in sorted({*holds, *clocks}, key=lambda place: (place < 0, place)):
-        states = _states(holds.get(place, []), clocks.get(place, []), len(looks))
-        if place in holds or any(state == "running" for _, state in states):
+    for place in sorted({*holds, *clocks, *deeds}, key=lambda one: (one < 0, one)):
+        found = holds.get(place, []), clocks.get(place, []), deeds.get(place, {})
+        states = _states(*found, len(looks))
+        if place in holds or any(state in _WITH_LANE for state in states):
             name, native_id = ("unknown", None) if place < 0 else threads[place]
             lanes.append(Lane(name, native_id, _spans(states, seconds)))
     return Timeline(tuple(lanes), whole, seconds[0])
 
 
 def _states(
-    holds: list[int], clocks: list[tuple[int, int]], looks: int
-) -> list[tuple[int, State]]:
-    """Return one thread's states, each with the number of the first look after it.
+    holds: list[int],
+    clocks: list[tuple[int, int]],
+    deeds: dict[int, State],
+    looks: int,
+) -> list[State]:
+    """Return one thread's states at all looks.
 
     Parameters
     ----------
@@ -254,50 +264,64 @@ def _states(
         The looks in which it held the GIL, in order.
     clocks : list of (int, int)
         The looks in which its CPU clock was read, and its CPU time since the read before.
+    deeds : dict of int to str
+        What it did in looks in which it was asked.
     looks : int
         How many looks there are.
 
     """
+    states: list[State | None] = [None] * looks
     # The CPU time between two reads says nothing if the GIL was held at one of them, or
     # in between: it may have gone into that.
-    held = set(holds)
-    known: dict[int, list[int]] = {number: [] for number, _ in clocks}
-    between: dict[int, State] = {}
+    shares: dict[int, list[int]] = {number: [] for number, _ in clocks}
     for (before, _), (after, share) in pairwise(clocks):
         if bisect_left(holds, before) == bisect_right(holds, after):
-            known[before].append(share)
-            known[after].append(share)
-            between[before] = _busy(share)
-    states: list[tuple[int, State]] = []
-    at = 0
-    last: State = "unknown"  # until something is known
-    for number in sorted({*held, *known}):
-        if number > at:
-            states.append((number, last))
-        if number in held:
-            states.append((number + 1, "holding"))
-        else:
-            shares = known[number]
-            mean = sum(shares) / len(shares) if shares else 0
-            states.append((number + 1, _busy(mean)))
-        at, last = number + 1, between.get(number, "unknown")
-    return [*states, (looks, "unknown")] if at < looks else states
+            shares[before].append(share)
+            shares[after].append(share)
+            if _busy(share):
+                states[before + 1 : after] = ["running"] * (after - before - 1)
+    for number, around in shares.items():
+        if around and _busy(sum(around) / len(around)):
+            states[number] = "running"
+    for number, deed in deeds.items():
+        # The CPU clock of a thread may stand since the sampler took its CPU.
+        if states[number] is None or deed not in ("waiting_cpu", "unknown"):
+            states[number] = deed
+    for number in holds:
+        states[number] = "holding"
+    return _filled(states)
 
 
-def _busy(share: float) -> State:
-    return "running" if share >= MOST_SHARE / 2 else "waiting"
+def _filled(states: list[State | None]) -> list[State]:
+    """Return states, with those that are missing.
+
+    What a thread did before and after, it did in between as well, unless it held the GIL.
+    """
+    filled: list[State] = []
+    last: State = "unknown"
+    for number, state in enumerate(states):
+        if state is None:
+            continue
+        gap = number - len(filled)
+        same = bool(filled) and last == state != "holding"
+        filled += [last if same else "unknown"] * gap
+        filled.append(state)
+        last = state
+    return filled + ["unknown"] * (len(states) - len(filled))
 
 
-def _spans(states: list[tuple[int, State]], edges: list[float]) -> tuple[Span, ...]:
-    """Return states as spans of time; equal neighbours are one."""
+def _busy(share: float) -> bool:
+    return share >= MOST_SHARE / 2
+
+
+def _spans(states: list[State], edges: list[float]) -> tuple[Span, ...]:
+    """Return the states at looks as spans of time; equal neighbours are one."""
     spans: list[Span] = []
-    start = 0
-    for stop, state in states:
+    for number, state in enumerate(states):
         if spans and spans[-1].state == state:
-            spans[-1] = spans[-1]._replace(end=edges[stop])
+            spans[-1] = spans[-1]._replace(end=edges[number + 1])
         else:
-            spans.append(Span(edges[start], edges[stop], state))
-        start = stop
+            spans.append(Span(edges[number], edges[number + 1], state))
     return tuple(spans)
 
 

@@ -14,9 +14,10 @@ from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums, agree
 from gilx.sampling.longest_hold import length_in_order, longer
 from gilx.sampling.sites import Site, lines_of, main_line, sum_of_sites
+from gilx.sampling.thread_usage import ThreadUsage, others, threads_together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from gilx.rendering.picture import Picture
     from gilx.sampling.prediction import Prediction
@@ -26,28 +27,9 @@ _MOST_LINES = 5  # that are shown; the record has all of them
 _MUCH_BELOW = 0.01  # of the time
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
+_LEAST_WAITING = 0.005  # threads on average, that are worth a word
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 _SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
-
-
-@dataclass(frozen=True)
-class ThreadShare:
-    """How much of the wall time one thread held the GIL.
-
-    `wanted` is how much of it the thread waited for the GIL; None where that is not
-    known: before Python 3.15, and for threads that were gone before it could be read.
-    """
-
-    name: str
-    native_id: int | None
-    held: float
-    wanted: float | None = None
-
-    def __str__(self) -> str:
-        waiting = (
-            "" if self.wanted is None else f", {percent(self.wanted)} waiting for it"
-        )
-        return percent(self.held) + waiting
 
 
 @dataclass(frozen=True)
@@ -102,10 +84,12 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     held_stretch : float
         The longest time in which every look found the calling thread holding it. It may
         have let go between looks.
-    by_thread : tuple of ThreadShare
-        Each thread's share of the wall time: the calling thread first, then the others
-        that used the GIL, by how much. Threads that could not be identified are one,
-        named ``unknown``.
+    waited : Estimate
+        Time for which threads waited for the GIL, all together, in thread-seconds.
+    by_thread : tuple of ThreadUsage
+        What each thread did: the calling thread first, then the others that used the GIL,
+        waited for it or ran without it, by how much, then at most a hundred that waited
+        for other things. Threads that could not be identified are one, named ``unknown``.
     wall, cpu : float
         Wall time of all calls, and CPU time of the process without the sampler's.
     repeats : int
@@ -133,6 +117,8 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     sites : tuple of Site
         Places in the program that held the GIL, of all threads, the one of the largest
         share first.
+    states_missing : str
+        Reason that some or all activities of threads are unknown; empty if they are not.
     sites_missing : str
         Reason that no stacks were read, so that there are no sites; empty if they were.
     first : FirstCall, optional
@@ -155,7 +141,8 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     hold_length: tuple[float, float]
     release_length: tuple[float, float]
     held_stretch: float
-    by_thread: tuple[ThreadShare, ...]
+    waited: Estimate
+    by_thread: tuple[ThreadUsage, ...]
     wall: float
     cpu: float
     repeats: int
@@ -172,6 +159,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     where: str = ""
     doubt: str = ""
     sites: tuple[Site, ...] = ()
+    states_missing: str = ""
     sites_missing: str = ""
     first: FirstCall | None = None
     is_first: bool = False
@@ -200,6 +188,12 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                 raise ArgumentError(
                     f"{where}.{name}: expected {shown(figure)}, as its sums have it, got"
                     f" {shown(given)}"
+                )
+        for number, thread in enumerate(self.by_thread):
+            if not thread.agrees(self.sums):
+                raise ArgumentError(
+                    f"{where}.by_thread[{number}]: expected shares as its sums have them,"
+                    f" got {shown(thread)}"
                 )
         for number, site in enumerate(self.sites):
             if not site.agrees(self.sums):
@@ -233,7 +227,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
             **sums.figures(),
             longest_hold=longer(self.longest_hold, other.longest_hold),
             held_stretch=max(self.held_stretch, other.held_stretch),
-            by_thread=_threads_of(self, other),
+            by_thread=threads_together(self.by_thread, other.by_thread, sums),
             cpu=self.cpu + other.cpu,
             repeats=self.repeats + other.repeats,
             lateness_max=max(self.lateness_max, other.lateness_max),
@@ -245,6 +239,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                 or (sums.reason_of_program if self.program else sums.reason)
             ),
             sites=sum_of_sites(self.sites, other.sites, sums),
+            states_missing=self.states_missing or other.states_missing,
             sites_missing=self.sites_missing and other.sites_missing,
             is_first=False,
             result=other.result,
@@ -291,7 +286,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         return main_line(self.lines(), thread)
 
     def __str__(self) -> str:
-        rows = [self.sentence(), *self._lines_shown()]
+        rows = [self.sentence(), *self._lines_shown(), *self._waiting_shown()]
         for name, words in self._details():
             rows += wrapped(f"{name}: {words}", "  ", "    ")
         return "\n".join(rows)
@@ -323,6 +318,24 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                 " have held the GIL"
             )
         return rows
+
+    def _waiting_shown(self) -> list[str]:
+        """Return a line on the waiting that the worst line of code caused, if any did."""
+        waited = self.waited.value
+        if not waited >= _LEAST_WAITING * self.wall:
+            return []
+        whole = f"threads waited {duration(waited)} for the GIL, all together"
+        worst = max(
+            (line for line in self.lines() if line.waiting_caused.known),
+            key=lambda line: line.waiting_caused.value,
+            default=None,
+        )
+        if worst is None or worst.waiting_caused.value <= 0:
+            return [f"  {whole}"]
+        caused = duration(worst.waiting_caused.value)
+        return wrapped(
+            f"{whole}, {caused} of it while {worst.place} held it", "  ", "    "
+        )
 
     def sentence(self) -> str:
         """Return the finding in one sentence of plain words."""
@@ -367,7 +380,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
             f"{self.program} holds the GIL for {share} of its time,"
             f" {duration(self.wall)}{self._place()}; the thread that holds it most is"
             f" {most.name},"
-            f" for {percent(most.held)}"
+            f" for {percent(most.holding.value)}"
         )
 
     def _length(self, bounds: tuple[float, float]) -> str:
@@ -427,6 +440,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
 
     def _last_rows(self) -> list[tuple[str, str]]:
         calls = f" in {self.repeats} call{'s' if self.repeats != 1 else ''}"
+        asked = self.sums.asked / self.sums.askable if self.sums.askable else 1.0
         return [
             (
                 "time",
@@ -444,6 +458,19 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                     f" average, {percent(self.unknown)} of the time unknown,"
                     f" cost {percent(self.cost)} of a CPU ({self.backend})"
                 ),
+            ),
+            *(
+                [("activities", f"unknown in part, since {self.states_missing}")]
+                * bool(self.states_missing)
+            ),
+            *(
+                [
+                    (
+                        "activities",
+                        f"each thread was asked in {percent(asked)} of the looks",
+                    )
+                ]
+                * (asked < 1)
             ),
             *(
                 [("lines", f"unknown, since {self.sites_missing}")]
@@ -553,31 +580,6 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         )
 
 
-def in_order(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
-    """Return the first share, and those of other threads that used the GIL, by size."""
-    own, *others = shares
-    others.sort(key=lambda share: (share.held, share.wanted or 0), reverse=True)
-    return (own, *(share for share in others if share.held > 0 or share.wanted))
-
-
-def _threads_of(left: GilUsage, right: GilUsage) -> tuple[ThreadShare, ...]:
-    """Return each thread's share of the time of two watches together."""
-    whole = max(1.0, left.sums.counted + right.sums.counted)
-    shares: dict[tuple[str, int | None], ThreadShare] = {}
-    for usage in (left, right):
-        weight = usage.sums.counted / whole
-        for share in usage.by_thread:
-            key = share.name, share.native_id
-            before = shares.get(key, ThreadShare(*key, 0.0, 0.0))
-            wanted = (
-                None
-                if before.wanted is None or share.wanted is None
-                else before.wanted + weight * share.wanted
-            )
-            shares[key] = ThreadShare(*key, before.held + weight * share.held, wanted)
-    return in_order(shares.values()) if shares else ()
-
-
 def _reason_beyond_samples(usage: GilUsage) -> str:
     """Return the reason that a usage is inconclusive, if it is not in its samples."""
     sums = usage.sums
@@ -589,15 +591,20 @@ def _subject(usage: GilUsage) -> str:
     return f"the program {usage.program}" if usage.program else "a call"
 
 
-def _by_share(usage: GilUsage) -> list[ThreadShare]:
-    return sorted(usage.by_thread, key=lambda share: share.held, reverse=True)
+def _by_share(usage: GilUsage) -> list[ThreadUsage]:
+    return sorted(usage.by_thread, key=lambda thread: thread.holding.value, reverse=True)
 
 
-def shares_shown(usage: GilUsage) -> list[ThreadShare]:
-    """Return the shares of the first threads, and the sum of the rest if any."""
-    shares = _by_share(usage) if usage.program else list(usage.by_thread)
-    shown, rest = shares[:_MOST_SHOWN], shares[_MOST_SHOWN:]
+def shares_shown(usage: GilUsage) -> list[ThreadUsage]:
+    """Return the first threads, and the rest as one if any.
+
+    Those that neither used the GIL nor ran are not among them, but for the first.
+    """
+    threads = _by_share(usage) if usage.program else list(usage.by_thread)
+    threads = [
+        one for place, one in enumerate(threads) if place == 0 or not one.sums.idle
+    ]
+    first, rest = threads[:_MOST_SHOWN], threads[_MOST_SHOWN:]
     if not rest:
-        return shown
-    held = sum(share.held for share in rest)
-    return [*shown, ThreadShare(f"{len(rest)} other threads", None, held)]
+        return first
+    return [*first, others(len(rest), sum(one.holding.value for one in rest))]

@@ -27,8 +27,15 @@ from gilx.sampling.sites import (
 )
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import FoundCall, Stacks, stacks_of
+from gilx.sampling.thread_usage import (
+    ActivitySums,
+    FoundThread,
+    ThreadSums,
+    ThreadUsage,
+    in_order,
+)
 from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
-from gilx.sampling.usage import GilUsage, ThreadShare, in_order
+from gilx.sampling.usage import GilUsage
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -203,12 +210,9 @@ class Watch:
         self._stopped = sampler
         if totals.wakes <= _FEW:
             self._looks()
-        threads = sampler.threads()
-        names = self._names.of([tid for tid, _, _ in threads])
-        self._threads = [
-            (name, tid, held, waited)
-            for name, (tid, held, waited) in zip(names, threads, strict=True)
-        ]
+        self._activities = [FoundThread(*one) for one in sampler.threads()]
+        ids = [one.native_id for one in self._activities]
+        self._threads = list(zip(self._names.of(ids), ids, strict=True))
         if not self._sites_missing:
             self._found = [FoundSite(*one) for one in sampler.sites()]
             self._stretches = sampler.longest_holds()
@@ -296,10 +300,9 @@ class Watch:
             raise self._nothing_yet("timeline")
         if self._timeline is None:
             looks, totals = self._looks(), self._totals
-            threads = [(name, native_id) for name, native_id, _, _ in self._threads]
             begin, end = totals.begin_ns, totals.end_ns
             cut = len(looks) < totals.wakes
-            self._timeline = lanes_of(looks, threads, begin, end, cut=cut)
+            self._timeline = lanes_of(looks, self._threads, begin, end, cut=cut)
         return self._timeline
 
     @property
@@ -318,8 +321,8 @@ class Watch:
         if self._figures is None:
             raise self._nothing_yet("stack")
         if self._stacks is None:
-            threads = [(name, native_id) for name, native_id, _, _ in self._threads]
-            self._stacks = stacks_of(self._calls, threads, self._figures.wall)
+            wall = self._figures.wall
+            self._stacks = stacks_of(self._calls, self._threads, wall)
         return self._stacks
 
     def _looks(self) -> list[Look]:
@@ -352,20 +355,21 @@ class Watch:
             **figures,
             longest_hold=self._longest_hold(WATCHED, holds, sums),
             held_stretch=totals.stretch_ns / 1e9,
-            by_thread=self._shares(totals),
+            by_thread=self._by_thread(totals, sums),
             cpu=max(0.0, cpu),
             repeats=1,
             lateness_max=totals.lateness_max_ns / 1e9,
             backend=self._backend,
             sums=sums,
             doubt=sums.reason,
+            states_missing=self._reason_against_states(totals),
             sites_missing=self._sites_missing,
         )
 
     def _sites(self) -> tuple[Site, ...]:
         """Return the sites with their source texts."""
         assert self._figures is not None
-        names = [name for name, _, _, _ in self._threads]
+        names = [name for name, _ in self._threads]
         sources = SourceTexts(self._began)
         sums = self._figures.sums
         seen = self._holds, sums, self._figures.resolution
@@ -392,11 +396,11 @@ class Watch:
         It is unknown if no sample found the thread holding, or stacks were not read.
         """
         assert self._figures is not None
-        if self._sites_missing or self._threads[place][2] <= 0:
+        if self._sites_missing or self._activities[place].activities[0][0] <= 0:
             return Estimate.unknown()
         stretch, wall = 0, self._totals.end_ns - self._totals.begin_ns
         begin: int | None = None
-        for at, late, held, _ in self._looks():
+        for at, late, held, *_ in self._looks():
             if late or (place, MOST_SHARE) not in held:
                 begin = None
             else:
@@ -412,21 +416,33 @@ class Watch:
         )
         return self._longest_hold(place, holds, self._figures.sums)
 
-    def _shares(self, totals: Totals) -> tuple[ThreadShare, ...]:
-        """Return each thread's share: the watched one, and the others that used the GIL.
+    def _by_thread(self, totals: Totals, sums: HoldSums) -> tuple[ThreadUsage, ...]:
+        """Return what each thread did.
 
         Threads that could not be identified are one.
         """
-        whole = max(totals.counted, 1.0)
-        shares = [
-            ThreadShare(
-                name, native_id, held / whole, waited / whole if waited >= 0 else None
+        calls = bool(totals.calls)
+        gil_waits = bool(totals.addresses or totals.wishes)
+        threads: list[tuple[str, int | None, ThreadSums]] = [
+            (name, native_id, ThreadSums.of(found, calls=calls, gil_waits=gil_waits))
+            for (name, native_id), found in zip(
+                self._threads, self._activities, strict=True
             )
-            for name, native_id, held, waited in self._threads
         ]
         if totals.unidentified > 0:
-            shares.append(ThreadShare("unknown", None, totals.unidentified / whole))
-        return in_order(shares)
+            held = ActivitySums(totals.unidentified)
+            threads.append(("unknown", None, ThreadSums(holding=held)))
+        return in_order(threads, sums)
+
+    def _reason_against_states(self, totals: Totals) -> str:
+        """Return the reason that some activities of threads are unknown, or ''."""
+        if self._reference:
+            return "a reference watch does not ask what threads do"
+        if not totals.calls:
+            return "Linux does not say here in which system calls threads are"
+        if not totals.addresses and not totals.wishes:
+            return "this C library does not show which threads wait for the GIL"
+        return ""
 
 
 def _sums(totals: Totals, *, stacks: bool) -> HoldSums:
@@ -439,9 +455,14 @@ def _sums(totals: Totals, *, stacks: bool) -> HoldSums:
         *(totals.locked_x, totals.locked_y, totals.locked_xx, totals.locked_xy),
         *(totals.locked_yy, totals.locked_dxx, totals.locked_dxy, totals.locked_dyy),
     )
+    waiters = Ratio(
+        *(totals.waiters_x, totals.waiters_y, totals.waiters_xx, totals.waiters_xy),
+        *(totals.waiters_yy, totals.waiters_dxx, 0.0, 0.0),
+    )
     return HoldSums(
         own=own,
         locked=locked,
+        waiters=waiters,
         wall=max(1, totals.end_ns - totals.begin_ns),
         counted=totals.counted,
         unknown=totals.unknown,
@@ -457,6 +478,9 @@ def _sums(totals: Totals, *, stacks: bool) -> HoldSums:
         prompt=bool(totals.short_turns),
         stacks=totals.stacks_counted if stacks else 0.0,
         stacks_squares=totals.stacks_squares if stacks else 0.0,
+        most_waiters=totals.most_waiters,
+        asked=totals.asked,
+        askable=totals.askable,
     )
 
 
@@ -477,7 +501,7 @@ def place_of_hold(looks: Sequence[Look], totals: Totals) -> str:
     """
     holding = [
         number
-        for number, (_, _, held, _) in enumerate(looks)
+        for number, (_, _, held, *_) in enumerate(looks)
         if any(place == WATCHED and share > MOST_SHARE / 2 for place, share in held)
     ]
     if not holding or len(holding) == len(looks) or len(looks) < totals.wakes:

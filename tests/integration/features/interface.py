@@ -40,7 +40,7 @@ def bounds(record: object, name: str) -> tuple[float, float]:
 
 def share_of_thread(thread: object) -> float:
     """Return the share of the time for which a thread of a usage held the GIL."""
-    share: float = getattr(thread, "held")  # noqa: B009 - the type is not public
+    share: float = getattr(thread, "holding").value  # noqa: B009 - the type is not public
     return share
 
 

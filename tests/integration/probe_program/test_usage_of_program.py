@@ -55,7 +55,7 @@ def test_usage_of_program_leads_with_all_threads(tmp_path: Path) -> None:
     main, *others = usage.by_thread
     assert main.name == "MainThread"
     assert {share.name for share in others[:2]} == {"worker-0", "worker-1"}
-    assert usage.locked.value > max(share.held for share in others)
+    assert usage.locked.value > max(share.holding.value for share in others)
     assert usage.doubt or "the thread that holds it most is worker-" in usage.sentence()
 
 

@@ -1,0 +1,252 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "sampler_state.h"
+
+#include <unistd.h>
+
+#include "condition.h"
+#include "linux_threads.h"
+#include "thread_activity.h"
+
+enum {
+    /* Of so many threads whose files are open, each sample reads those. To open one takes
+     * as long as several reads, and the next samples read fewer. */
+    READS_PER_SAMPLE = GILX_ACTIVITIES_KEPT,
+    READS_OF_OPENING = 12,
+    MOST_FILES = 64, /* that are kept open: the program needs its descriptors */
+};
+
+/* Whether Linux still lets this process read what its threads do. */
+static bool can_read(const gilx_sampler *sampler) {
+    char text[GILX_SYSCALL_SIZE];
+    const int file = gilx_syscall_open(sampler->own_tid);
+    const bool readable = file >= 0 && gilx_syscall_read(file, text);
+    if (file >= 0) {
+        close(file);
+    }
+    return readable;
+}
+
+void gilx_begin_activities(gilx_sampler *sampler) {
+    gilx_totals *totals = &sampler->totals;
+    const void *condition = sampler->options.condition;
+    const gilx_condition_layout *layout = &sampler->condition;
+    totals->wishes = sampler->options.states.waits != 0;
+    totals->calls = layout->calls && can_read(sampler);
+    totals->addresses = layout->addresses && totals->calls && condition != NULL;
+    if (totals->addresses) {
+        const uintptr_t size = sizeof(pthread_cond_t) + sizeof(pthread_mutex_t);
+        sampler->gil.begin = (uintptr_t)condition;
+        sampler->gil.end = sampler->gil.begin + 2 * size;
+    }
+    sampler->waiters = gilx_condition_count(layout, condition);
+}
+
+/* ---- holds ------------------------------------------------------------------------ */
+
+/* Add a share to those of a sample. Returns how many there are then. */
+static int join(gilx_holding *holdings, int count, gilx_holding one) {
+    for (int i = 0; i < count; ++i) {
+        if (holdings[i].place == one.place) {
+            holdings[i].share += one.share;
+            return count;
+        }
+    }
+    holdings[count] = one;
+    return count + 1;
+}
+
+void gilx_count_holders(gilx_sampler *sampler, double weight,
+                        const gilx_holding *holdings, int count) {
+    gilx_holding all[2 * GILX_HOLDERS];
+    int number = 0;
+    for (int i = 0; i < sampler->held_count; ++i) {
+        all[number++] = (gilx_holding){sampler->held[i].place, 0};
+    }
+    for (int i = 0; i < count; ++i) {
+        number = join(all, number, holdings[i]);
+    }
+    sampler->held_count = 0;
+    for (int i = 0; i < number; ++i) {
+        gilx_activity_hold(&sampler->table.threads[all[i].place].does, weight,
+                           all[i].share, sampler->totals.wakes);
+        if (all[i].share > 0) {
+            sampler->held[sampler->held_count++] = all[i];
+        }
+    }
+}
+
+/* Whether a thread holds the GIL now, as far as it did so in a sample before. */
+static bool holds_now(const gilx_sampler *sampler, const gilx_watched_thread *thread) {
+    return thread->state != 0 && gilx_gil_locked(&sampler->words) &&
+           gilx_gil_holder(&sampler->words) == thread->state;
+}
+
+/* ---- one thread ------------------------------------------------------------------- */
+
+/* Whether a thread is on a CPU: its clock runs. */
+static bool on_cpu(const gilx_watched_thread *thread) {
+    const int64_t before = gilx_cpu_ns_of(thread->tid);
+    return gilx_cpu_ns_of(thread->tid) != before;
+}
+
+/* Read for how long a thread has waited for a CPU. */
+static void read_cpu_wait(gilx_watched_thread *thread) {
+    const int file = gilx_schedstat_open(thread->tid);
+    const int64_t waited = gilx_cpu_wait_ns(file);
+    if (file >= 0) {
+        close(file);
+    }
+    if (waited >= 0) {
+        thread->does.wait_last_ns = waited;
+        if (thread->does.wait_first_ns < 0) {
+            thread->does.wait_first_ns = waited;
+        }
+    }
+}
+
+/* Begin to read a thread's waits for a CPU when it is first found without one. */
+static void note_off_cpu(gilx_watched_thread *thread) {
+    if (thread->does.wait_first_ns < 0) {
+        read_cpu_wait(thread);
+    }
+}
+
+/* Read what Linux says of a thread. Returns what that cost, in reads. */
+static int read_text(gilx_sampler *sampler, gilx_watched_thread *thread,
+                     char text[GILX_SYSCALL_SIZE], bool *there) {
+    int file = thread->syscall;
+    const bool open = file >= 0, keep = sampler->files < MOST_FILES;
+    if (!open) {
+        file = gilx_syscall_open(thread->tid);
+    }
+    *there = file >= 0 && gilx_syscall_read(file, text);
+    if (open || file < 0) {
+        return open ? 1 : READS_OF_OPENING;
+    }
+    if (keep && *there) {
+        thread->syscall = gilx_high_descriptor(file);
+        ++sampler->files;
+    } else {
+        close(file);
+    }
+    return READS_OF_OPENING;
+}
+
+static void close_file(gilx_sampler *sampler, gilx_watched_thread *thread) {
+    if (thread->syscall >= 0) {
+        close(thread->syscall);
+        thread->syscall = -1;
+        --sampler->files;
+    }
+}
+
+/* Find out what a thread does that did not hold the GIL in all of this sample. Returns
+ * what that cost, in reads. */
+static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activity) {
+    gilx_watched_thread *thread = &sampler->table.threads[place];
+    char text[GILX_SYSCALL_SIZE];
+    int cost = 1;
+    bool there = false;
+    *activity = GILX_DOES_UNKNOWN;
+    if (holds_now(sampler, thread)) {
+        *activity = GILX_HOLDS_GIL;
+        return cost;
+    }
+    if (sampler->totals.calls) {
+        cost = read_text(sampler, thread, text, &there);
+        if (there) {
+            *activity = gilx_activity_of(text, &sampler->gil);
+        } else if (gilx_cpu_ns_of(thread->tid) < 0) {
+            thread->ended = true;
+            close_file(sampler, thread);
+            return cost;
+        }
+    }
+    /* Linux does not know of those that are just awake to see whether the GIL is free, or
+     * perhaps of any. */
+    if ((*activity == GILX_ON_CPU || *activity == GILX_DOES_UNKNOWN ||
+         (*activity == GILX_AWAITS_LOCK && !sampler->totals.addresses)) &&
+        gilx_wants_gil(sampler, place)) {
+        *activity = GILX_AWAITS_GIL;
+    }
+    if (*activity == GILX_ON_CPU && !on_cpu(thread)) {
+        *activity = GILX_OFF_CPU;
+        note_off_cpu(thread);
+    }
+    if (holds_now(sampler, thread)) { /* perhaps it already did */
+        *activity = GILX_HOLDS_GIL;
+    }
+    return cost;
+}
+
+/* Ask a thread what it does. Returns what that cost, in reads. */
+static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
+    gilx_watched_thread *thread = &sampler->table.threads[place];
+    gilx_thread_activities *does = &thread->does;
+    const double counted = sampler->totals.counted;
+    const double held = does->sums[GILX_HOLDS_GIL].time;
+    const double whole = counted - does->asked, part = whole - (held - does->asked_held);
+    int cost = 1;
+    ++does->reads;
+    ++sampler->totals.asked;
+    if (part < whole * 1e-9) { /* it did nothing else */
+        if (!on_cpu(thread)) {
+            does->held_off_cpu += whole;
+            note_off_cpu(thread);
+        }
+        gilx_activity_add(does, does->last, whole, 0);
+    } else {
+        gilx_activity activity;
+        cost = find_activity(sampler, place, &activity);
+        if (activity == GILX_HOLDS_GIL || thread->ended) {
+            return cost; /* the next answer will be about this time, too */
+        }
+        gilx_activity_add(does, activity, whole, part);
+        if (look->deeds < GILX_ACTIVITIES_KEPT) {
+            look->did[look->deeds++] =
+                (gilx_deed){.place = (uint16_t)place, .activity = (uint8_t)activity};
+        }
+    }
+    does->asked = counted;
+    does->asked_held = held;
+    return cost;
+}
+
+/* ---- all threads ------------------------------------------------------------------ */
+
+void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look) {
+    if (!sampler->totals.calls && !sampler->totals.wishes) {
+        return;
+    }
+    sampler->totals.askable += sampler->alive_count;
+    /* What one sample spends too much, the next ones lack. */
+    const int left = sampler->reads_left + READS_PER_SAMPLE;
+    sampler->reads_left = left < READS_PER_SAMPLE ? left : READS_PER_SAMPLE;
+    for (int i = 0; i < sampler->alive_count && sampler->reads_left > 0; ++i) {
+        const int place = sampler->alive[sampler->next_alive++ % sampler->alive_count];
+        sampler->next_alive %= sampler->alive_count;
+        if (!sampler->table.threads[place].ended) {
+            sampler->reads_left -= poll_activity(sampler, place, look);
+        }
+    }
+}
+
+void gilx_close_files(gilx_sampler *sampler) {
+    for (int i = 0; i < sampler->table.count && sampler->files > 0; ++i) {
+        close_file(sampler, &sampler->table.threads[i]);
+    }
+}
+
+void gilx_end_activities(gilx_sampler *sampler) {
+    for (int i = 0; i < sampler->table.count; ++i) {
+        gilx_watched_thread *thread = &sampler->table.threads[i];
+        if (thread->does.wait_first_ns >= 0 && !thread->ended) {
+            read_cpu_wait(thread); /* the last wait may have ended since */
+        }
+        if (!thread->ended) {
+            thread->does.alive_until = sampler->totals.counted;
+        }
+    }
+    gilx_close_files(sampler);
+}

@@ -1,0 +1,80 @@
+/* What a thread is doing, by the system call that Linux says it is in, and for how long
+ * it did so.
+ */
+#ifndef GILX_SAMPLER_THREAD_ACTIVITY_H
+#define GILX_SAMPLER_THREAD_ACTIVITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+    GILX_HOLDS_GIL,
+    GILX_AWAITS_GIL,
+    GILX_AWAITS_LOCK, /* of another kind */
+    GILX_SLEEPS,
+    GILX_READS,        /* or receives, or accepts */
+    GILX_POLLS,        /* for any of several files */
+    GILX_AWAITS_CHILD, /* the end of a process */
+    GILX_CALLS_SYSTEM, /* for something else */
+    GILX_ON_CPU,       /* without the GIL */
+    GILX_OFF_CPU,      /* the same, but its CPU clock stood: see gilx_thread_activities */
+    GILX_DOES_UNKNOWN,
+    GILX_ACTIVITIES,
+} gilx_activity;
+
+/* Addresses that belong to the lock of a GIL; none if it ends where it begins. */
+typedef struct {
+    uintptr_t begin, end;
+} gilx_lock_place;
+
+/* Return what a thread does by a text of proc_pid_syscall(5). A running thread is
+ * GILX_ON_CPU here. */
+gilx_activity gilx_activity_of(const char *text, const gilx_lock_place *gil);
+
+/* Sums over slices of time for the share of an activity, as for gilx_ratio with y = 1. */
+typedef struct {
+    double time;     /* sum of w x, */
+    double squares;  /* of w^2 x^2, */
+    double products; /* of w^2 x, */
+    double steps;    /* and of w^2 times the squared steps of x from slice to slice */
+} gilx_activity_sums;
+
+/* Activities of one thread. What it holds is known from each sample; everything else is
+ * asked now and then, and stands for the time since it was last asked, less that for
+ * which it held. Durations are in ns.
+ *
+ * Linux says of a thread whether it could run, not whether it has a CPU. A thread whose
+ * CPU clock stands had none when it was asked: perhaps since the sampler had taken it.
+ * For how long it really waited for a CPU is known from the scheduler's clock, for all
+ * time from the first such sample on, holds included. */
+typedef struct {
+    gilx_activity_sums sums[GILX_ACTIVITIES];
+    double known, squares; /* sum of the slices for activities other than holding, and of
+                              their squares */
+    double begun;          /* when it was found, of the time counted; see gilx_totals */
+    double alive_until;    /* when it was last there, or 0: when it was last asked */
+    double asked;          /* until when all is known, */
+    double asked_held;     /* and for how long it had held by then */
+    double held_off_cpu;   /* holding, its CPU clock stood */
+    int64_t reads;         /* how often it was asked */
+    int64_t wait_first_ns,
+        wait_last_ns; /* the scheduler's clock; -1 if it was not read */
+    gilx_activity last;
+    double last_share;
+    double held_share;   /* of the sample with the number */
+    int64_t held_sample; /* in which it was last added */
+} gilx_thread_activities;
+
+/* Activities of a thread that was found when so much time had been counted. */
+gilx_thread_activities gilx_no_activities(double counted);
+
+/* Add a slice of `whole` ns, of which the thread spent a `part` in an activity. */
+void gilx_activity_add(gilx_thread_activities *activities, gilx_activity activity,
+                       double whole, double part);
+
+/* Add the sample with a number, in which it held for a share of the time. Samples that
+ * come after one in which it held and those in which it holds are to be added. */
+void gilx_activity_hold(gilx_thread_activities *activities, double weight, double share,
+                        int64_t number);
+
+#endif

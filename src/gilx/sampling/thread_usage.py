@@ -1,0 +1,409 @@
+"""Activities of threads, as a watch reports them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass, field, fields
+from typing import TYPE_CHECKING, NamedTuple
+
+from gilx.estimate import Estimate
+from gilx.formatting import percent
+from gilx.sampling.hold_fraction import agree
+from gilx.sampling.ratio_interval import Ratio, interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gilx.sampling.hold_fraction import HoldSums
+
+_LEAST_SHOWN = 0.005  # of the time, in one activity
+_MOST_IDLE = 100  # threads that a usage has although they did nothing but wait
+
+
+class FoundThread(NamedTuple):
+    """A thread as `gilx.sampling._sampler.Sampler.threads` returns it."""
+
+    native_id: int
+    alive: float
+    known: float
+    squares: float
+    held_off_cpu: float
+    cpu_wait: int
+    reads: int
+    activities: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class ActivitySums:
+    """Sums over slices of time for the share of one activity: they add up.
+
+    With `w` for the length of a slice in nanoseconds and `x` for the share of it that the
+    activity has, `time` is the sum of w x, `squares` of w² x², `products` of w² x, and
+    `steps` of w² times the squared difference of x to that of the slice before.
+    """
+
+    time: float = 0.0
+    squares: float = 0.0
+    products: float = 0.0
+    steps: float = 0.0
+
+    def __add__(self, other: ActivitySums) -> ActivitySums:
+        return ActivitySums(
+            *(a + b for a, b in zip(astuple(self), astuple(other), strict=True))
+        )
+
+    def share(
+        self, whole: float, squares: float, watch: HoldSums, scale: float = 1.0
+    ) -> Estimate:
+        """Return the share of the activity, with its interval at 95 %.
+
+        Parameters
+        ----------
+        whole, squares : float
+            Sum of the lengths of the slices, and of their squares.
+        watch : HoldSums
+            Sums of the watch.
+        scale : float
+            Factor that makes it a share of the time of the watch.
+
+        """
+        if whole <= 0:
+            return Estimate.unknown()
+        if scale <= 0:
+            return Estimate(0.0, 0.0, 0.0)
+        ratio = Ratio(
+            *(self.time, whole, self.squares, self.products),
+            *(squares, self.steps, 0.0, 0.0),
+        )
+        h = ratio.value
+        varies = 2 * math.sqrt(h * (1 - h)) if watch.prompt else 1.0
+        unknown = watch.unknown_share * varies
+        bounds = interval(ratio, unknown, prompt=watch.prompt)
+        return Estimate(h, *bounds).times(scale)
+
+
+_NOTHING = ActivitySums()
+
+
+@dataclass(frozen=True)
+class ThreadSums:
+    """Sums over the samples of one thread: they add up.
+
+    Lengths of time are in nanoseconds.
+
+    Attributes
+    ----------
+    alive : float
+        For how long the thread was there.
+    known, squares : float
+        For how much of that it is known what it did, and the sum of the squares of the
+        slices that make it up.
+    held_off_cpu : float
+        For how long it held the GIL while its CPU clock stood.
+    cpu_wait : float, optional
+        For how long it waited for a CPU, by the scheduler's clock; None if that is not
+        known.
+    reads : int
+        How often it was asked what it did.
+    calls : bool
+        Whether Linux says in which system call it is.
+    gil_waits : bool
+        Whether waits for the GIL can be distinguished from others.
+    holding, waiting_gil, waiting_lock : ActivitySums
+        Holding the GIL, waiting for it, or for another lock.
+    sleeping, reading, polling, waiting_child, other_call : ActivitySums
+        Kinds of system calls.
+    on_cpu, off_cpu : ActivitySums
+        Ready to run without the GIL, while its CPU clock advanced or stood.
+    unknown : ActivitySums
+        Anything else.
+
+    """
+
+    alive: float = 0.0
+    known: float = 0.0
+    squares: float = 0.0
+    held_off_cpu: float = 0.0
+    cpu_wait: float | None = None
+    reads: int = 0
+    calls: bool = False
+    gil_waits: bool = False
+    holding: ActivitySums = _NOTHING
+    waiting_gil: ActivitySums = _NOTHING
+    waiting_lock: ActivitySums = _NOTHING
+    sleeping: ActivitySums = _NOTHING
+    reading: ActivitySums = _NOTHING
+    polling: ActivitySums = _NOTHING
+    waiting_child: ActivitySums = _NOTHING
+    other_call: ActivitySums = _NOTHING
+    on_cpu: ActivitySums = _NOTHING
+    off_cpu: ActivitySums = _NOTHING
+    unknown: ActivitySums = _NOTHING
+
+    @classmethod
+    def of(cls, found: FoundThread, *, calls: bool, gil_waits: bool) -> ThreadSums:
+        """Return the sums of a thread as the sampler has them."""
+        sums = (ActivitySums(*one) for one in found.activities)
+        return cls(
+            found.alive,
+            found.known,
+            found.squares,
+            found.held_off_cpu,
+            found.cpu_wait if found.cpu_wait >= 0 else None,
+            found.reads,
+            calls,
+            gil_waits,
+            **dict(zip(_ACTIVITIES, sums, strict=True)),
+        )
+
+    def __add__(self, other: ThreadSums) -> ThreadSums:
+        waits = [one.cpu_wait or 0.0 for one in (self, other)]
+        known = all(one.cpu_wait is not None or not one.off_time for one in (self, other))
+        return ThreadSums(
+            **{
+                each.name: getattr(self, each.name) + getattr(other, each.name)
+                for each in fields(self)
+                if each.name not in ("cpu_wait", "calls", "gil_waits")
+            },
+            cpu_wait=sum(waits) if known else None,
+            calls=self.calls and other.calls,
+            gil_waits=self.gil_waits and other.gil_waits,
+        )
+
+    @property
+    def off_time(self) -> float:
+        """Time in which its CPU clock stood although it could have run."""
+        return self.off_cpu.time + self.held_off_cpu
+
+    @property
+    def idle(self) -> bool:
+        """Whether the thread neither used the GIL nor waited for it, nor ran."""
+        used = (self.holding, self.waiting_gil, self.on_cpu, self.off_cpu)
+        return not any(one.time > 0 for one in used)
+
+    @property
+    def valid(self) -> bool:
+        """Whether the sums may be those of a thread."""
+        sums = [getattr(self, name) for name in _ACTIVITIES]
+        times = (self.alive, self.known, self.squares, self.held_off_cpu)
+        numbers = (*times, self.cpu_wait or 0.0, self.reads)
+        return all(
+            0 <= number < math.inf
+            for number in (*numbers, *(n for one in sums for n in astuple(one)))
+        )
+
+
+# In the order of csrc/sampler/thread_activity.h.
+_ACTIVITIES = tuple(
+    each.name for each in fields(ThreadSums) if each.type == "ActivitySums"
+)
+
+
+@dataclass(frozen=True)
+class SystemCalls:
+    """Shares of the wall time that a thread spent in system calls, by their kind."""
+
+    sleeping: Estimate
+    """Until some time has passed."""
+    reading: Estimate
+    """Reading or receiving, or accepting a connection."""
+    polling: Estimate
+    """Waiting for any of several files or connections."""
+    waiting_child: Estimate
+    """Waiting for the end of a process."""
+    other: Estimate
+    """In another call, or waiting in Linux for another reason."""
+
+
+_CALLS = {
+    "sleeping": ("sleeping", "sleeping"),
+    "reading": ("reading", "reading"),
+    "polling": ("polling", "polling"),
+    "waiting_child": ("waiting_child", "waiting for a process"),
+    "other": ("other_call", "in other system calls"),
+}
+_UNKNOWN_CALLS = SystemCalls(*[Estimate.unknown()] * len(_CALLS))
+
+
+@dataclass(frozen=True)
+class ThreadUsage:
+    """Shares of the wall time that one thread spent in each activity.
+
+    A thread that was there for a part of the time has less than 1 in all. Shares are
+    unknown where Linux does not say what a thread does.
+    """
+
+    name: str
+    native_id: int | None
+    holding: Estimate
+    """Holding the GIL."""
+    waiting_gil: Estimate
+    """Waiting for the GIL."""
+    waiting_lock: Estimate
+    """Waiting for another lock, a condition variable or a semaphore."""
+    waiting_cpu: Estimate
+    """Ready to run without the GIL, but without a CPU. The time is the scheduler's: that
+    the sampler itself takes a CPU from the thread is not in it."""
+    system_call: Estimate
+    """Waiting in a system call."""
+    running: Estimate
+    """Running without the GIL."""
+    system_calls: SystemCalls
+    """Kinds of system calls, which make up `system_call`."""
+    sums: ThreadSums = field(repr=False)
+    """Sums over the samples, from which the shares follow."""
+
+    @classmethod
+    def of(
+        cls, name: str, native_id: int | None, sums: ThreadSums, watch: HoldSums
+    ) -> ThreadUsage:
+        """Return the shares of a thread that has these sums in a watch."""
+        unknown = Estimate.unknown()
+        holding = sums.holding.share(watch.locked.y, watch.locked.yy, watch)
+        scale = sums.alive / watch.counted if watch.counted > 0 else 0.0
+
+        def share(*names: str) -> Estimate:
+            one = sum((getattr(sums, name) for name in names), _NOTHING)
+            found = one.share(sums.known, sums.squares, watch, scale)
+            if not found.known:
+                return found
+            # It may also have done that when nothing is known.
+            more = scale * sums.unknown.time / sums.known if sums.calls else 0.0
+            high = max(found.value, min(1.0, found.high + more))
+            return Estimate(found.value, found.low, high)
+
+        calls = _UNKNOWN_CALLS
+        waiting_cpu = running = system_call = unknown
+        if sums.calls:
+            kinds = [share(name) for name, _ in _CALLS.values()]
+            calls = SystemCalls(*kinds)
+            system_call = share(*(name for name, _ in _CALLS.values()))
+            running, waiting_cpu = _by_clocks(sums, share)
+        known = sums.gil_waits
+        return cls(
+            name=name,
+            native_id=native_id,
+            holding=holding,
+            waiting_gil=share("waiting_gil") if known else unknown,
+            waiting_lock=share("waiting_lock") if known and sums.calls else unknown,
+            waiting_cpu=waiting_cpu,
+            system_call=system_call,
+            running=running,
+            system_calls=calls,
+            sums=sums,
+        )
+
+    def agrees(self, watch: HoldSums) -> bool:
+        """Return whether the shares are those that follow from the sums."""
+        if not self.sums.valid:
+            return False
+        other = ThreadUsage.of(self.name, self.native_id, self.sums, watch)
+        return all(
+            agree(a, b) for a, b in zip(_figures(self), _figures(other), strict=True)
+        )
+
+    def __str__(self) -> str:
+        parts = {
+            "waiting for it": self.waiting_gil,
+            "running without it": self.running,
+            "waiting for a CPU": self.waiting_cpu,
+            "waiting for another lock": self.waiting_lock,
+            **{
+                words: getattr(self.system_calls, name)
+                for name, (_, words) in _CALLS.items()
+            },
+        }
+        shown = [
+            f"{percent(share.value)} {words}"
+            for words, share in parts.items()
+            if share.known and share.value >= _LEAST_SHOWN
+        ]
+        return ", ".join([percent(self.holding.value), *shown])
+
+
+def _figures(usage: ThreadUsage) -> list[Estimate]:
+    return [
+        getattr(record, each.name)
+        for record in (usage, usage.system_calls)
+        for each in fields(record)
+        if each.type == "Estimate"
+    ]
+
+
+def _by_clocks(
+    sums: ThreadSums, share: Callable[..., Estimate]
+) -> tuple[Estimate, Estimate]:
+    """Return the shares of running without the GIL and of waiting for a CPU.
+
+    A thread whose CPU clock stood at a sample either waited for a CPU, or would have run
+    if the sampler had not taken its CPU. The scheduler's clock says for how long it
+    really waited: in that time and in holds, each by its part.
+    """
+    off = sums.off_time
+    if off > 0 and sums.cpu_wait is None:
+        return Estimate.unknown(), Estimate.unknown()
+    ready, without = share("on_cpu", "off_cpu"), share("off_cpu")
+    if not ready.known:
+        return ready, without
+    waited = min(1.0, (sums.cpu_wait or 0.0) / off) if off > 0 else 0.0
+    part = waited * sums.off_cpu.time
+    whole = sums.on_cpu.time + sums.off_cpu.time
+    kept = 1 - part / whole if whole > 0 else 1.0
+    if waited <= 0:
+        return ready, Estimate(0.0, 0.0, without.high if without.value <= 0 else 0.0)
+    running = ready.times(kept) if kept > 0 else Estimate(0.0, 0.0, ready.high)
+    return running, without.times(waited)
+
+
+def in_order(
+    threads: Iterable[tuple[str, int | None, ThreadSums]], watch: HoldSums
+) -> tuple[ThreadUsage, ...]:
+    """Return the first thread, then the others by what they hold and wait for the GIL.
+
+    Of threads that did nothing but wait for something else, there are a hundred at most,
+    which were there the longest.
+
+    Parameters
+    ----------
+    threads : iterable of (str, int or None, ThreadSums)
+        Names, native ids and sums.
+    watch : HoldSums
+        Sums of the watch.
+
+    """
+    own, *others = threads
+    busy = [one for one in others if not one[2].idle]
+    busy.sort(
+        key=lambda one: (one[2].holding.time, one[2].waiting_gil.time), reverse=True
+    )
+    idle = [one for one in others if one[2].idle and one[2].known > 0]
+    idle.sort(key=lambda one: one[2].alive, reverse=True)
+    chosen = (own, *busy, *idle[:_MOST_IDLE])
+    return tuple(ThreadUsage.of(*one, watch) for one in chosen)
+
+
+def threads_together(
+    left: Iterable[ThreadUsage], right: Iterable[ThreadUsage], watch: HoldSums
+) -> tuple[ThreadUsage, ...]:
+    """Return the threads of two watches, whose sums together are those of `watch`."""
+    sums: dict[tuple[str, int | None], ThreadSums] = {}
+    for one in (*left, *right):
+        key = one.name, one.native_id
+        sums[key] = sums[key] + one.sums if key in sums else one.sums
+    return in_order([(*key, each) for key, each in sums.items()], watch) if sums else ()
+
+
+def others(count: int, holding: float) -> ThreadUsage:
+    """Return several threads as one, of which it is known how much they hold together."""
+    unknown = Estimate.unknown()
+    return ThreadUsage(
+        name=f"{count} other threads",
+        native_id=None,
+        holding=Estimate(holding, 0.0, 1.0),
+        **dict.fromkeys(
+            ("waiting_gil", "waiting_lock", "waiting_cpu", "system_call", "running"),
+            unknown,
+        ),
+        system_calls=_UNKNOWN_CALLS,
+        sums=ThreadSums(),
+    )

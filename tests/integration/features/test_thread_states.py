@@ -1,0 +1,221 @@
+"""What threads do while the GIL is watched, and the waiting that lines of code cause."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+import gilx
+from gilx import ckernels
+from gilx.sampling.thread_states import ACTIVITIES
+from tests.command import run_python
+from tests.markers import needs_watch
+
+from .conftest import MS
+from .interface import conclusive, first_that
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = needs_watch
+
+# Activities of threads that do one thing, as the fields of a usage's sums name them.
+BLOCKED = {
+    "lock": "waiting_lock",
+    "sleep": "sleeping",
+    "read": "reading",
+    "receive": "reading",
+    "poll": "polling",
+    "child": "waiting_child",
+}
+
+
+class Blocked:
+    """A watch of threads each of which does one thing from before it to after it."""
+
+    def __init__(self) -> None:
+        lock = threading.Lock()
+        lock.acquire()
+        reader, writer = os.pipe()
+        ours, theirs = socket.socketpair()
+        polled, signal = os.pipe()
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        acts: dict[str, Callable[[], object]] = {
+            "lock": lock.acquire,
+            "sleep": lambda: time.sleep(1.0),
+            "read": lambda: os.read(reader, 1),
+            "receive": lambda: ours.recv(1),
+            "poll": lambda: select.select([polled], [], []),
+            "child": child.wait,
+        }
+        threads = [threading.Thread(target=act, name=name) for name, act in acts.items()]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1)  # so that all of them wait
+        began = time.monotonic()
+        with gilx.watch(cost=0.2) as watch:
+            ckernels.spin(1 * MS, 1 * MS, 200 * MS)
+        self.in_time = time.monotonic() - began < 0.7  # before the sleep ended
+        lock.release()
+        child.communicate(b"\n")
+        for file in (writer, signal):
+            os.write(file, b"x")
+        theirs.send(b"x")
+        for thread in threads:
+            thread.join()
+        for file in (reader, writer, polled, signal):
+            os.close(file)
+        ours.close()
+        theirs.close()
+        self.usage = watch.usage
+        self.timeline = watch.timeline
+
+
+def insist_on_states(usage: gilx.GilUsage) -> None:
+    """Skip the test if it is not known here what threads do."""
+    if usage.states_missing:
+        pytest.skip(usage.states_missing)
+
+
+@pytest.mark.slow
+def test_threads_that_wait_are_found_in_what_they_wait_for() -> None:
+    found: Blocked = first_that(lambda one: one.in_time, Blocked)
+    insist_on_states(found.usage)
+    threads = {one.name: one for one in found.usage.by_thread}
+    for name, activity in BLOCKED.items():
+        sums = threads[name].sums
+        assert sums.reads > 0
+        assert getattr(sums, activity).time == sums.known > 0, threads[name]
+        assert threads[name].holding.value == 0
+    for name, field in {
+        "sleep": "sleeping",
+        "read": "reading",
+        "poll": "polling",
+    }.items():
+        assert getattr(threads[name].system_calls, field).value > 0.5
+        assert threads[name].system_call.value > 0.5
+    assert threads["lock"].waiting_lock.value > 0.5
+    main = threads["MainThread"]
+    assert main.holding.value > 0
+    assert main.running.value > 0 or main.waiting_cpu.value > 0
+    # None of them used the GIL or ran, so they have no lanes.
+    assert not BLOCKED.keys() & {lane.name for lane in found.timeline.lanes}
+    assert gilx.GilUsage.from_json(found.usage.to_json()) == found.usage
+
+
+def hold_long() -> None:
+    """Hold the GIL while others wait for it."""
+    ckernels.spin(20 * MS, 0, 20 * MS)
+
+
+def hold_short() -> None:
+    """Hold the GIL for a moment."""
+    ckernels.spin(MS // 10, 0, MS // 10)
+
+
+class Waiting:
+    """A watch of a thread that has others wait for the GIL in one of two functions."""
+
+    def __init__(self) -> None:
+        over = threading.Event()
+
+        def want() -> None:
+            while not over.is_set():
+                hold_short()
+                time.sleep(0.002)
+
+        threads = [threading.Thread(target=want, name=f"waits-{i}") for i in range(3)]
+        with gilx.watch(cost=0.1) as watch:
+            for thread in threads:
+                thread.start()
+            for _ in range(15):
+                hold_long()
+                time.sleep(0.002)
+            over.set()
+            for thread in threads:
+                thread.join()
+        self.usage: gilx.GilUsage = watch.usage
+        self.timeline = watch.timeline
+        self.doubt, self.unknown = self.usage.doubt, self.usage.unknown
+
+
+@pytest.mark.slow
+def test_the_line_that_makes_others_wait_is_named() -> None:
+    found: Waiting = conclusive(Waiting)
+    usage = found.usage
+    insist_on_states(usage)
+    waits = [one for one in usage.by_thread if one.name.startswith("waits-")]
+    assert len(waits) == 3
+    for one in waits:
+        assert one.waiting_gil.value > 0.3, one
+    lanes = {lane.name: lane for lane in found.timeline.lanes}
+    assert lanes["waits-0"].share("waiting_gil") > 0
+    if not usage.waited.known:
+        pytest.skip("this C library does not count the threads that wait")
+    assert usage.waited.low <= usage.waited.value <= usage.waited.high
+    if usage.sites_missing:
+        pytest.skip(usage.sites_missing)
+    caused = {site.function: site.waiting_caused for site in usage.lines()}
+    assert max(caused, key=lambda name: caused[name].value) == "hold_long"
+    whole = sum(one.value for one in caused.values())
+    assert whole <= usage.waited.value * (1 + 1e-9)
+    assert "for the GIL, all together" in str(usage)
+
+
+# A process that has changed its user is not dumpable.
+NO_CALLS = """
+import os, time
+import gilx
+
+def watched():
+    with gilx.watch() as watch:
+        time.sleep(0.1)
+    return watch.usage
+
+print(str(watched())[:0] + watched().states_missing)
+os.setgid(65534)
+os.setuid(65534)
+usage = watched()
+print(usage.states_missing)
+print(usage.by_thread[0].system_call.known, usage.by_thread[0].holding.known)
+print("activities: unknown in part, since" in " ".join(str(usage).split()))
+"""
+
+
+def test_a_reference_watch_does_not_ask() -> None:
+    with gilx.watch(reference=True) as watch:
+        time.sleep(0.05)
+    usage = watch.usage
+    assert usage.states_missing == "a reference watch does not ask what threads do"
+    assert not usage.by_thread[0].system_call.known
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
+def test_where_linux_does_not_say_what_threads_do_that_is_said() -> None:
+    done = run_python("-W", "ignore", "-c", NO_CALLS, timeout=60)
+    assert done.returncode == 0, done.stderr
+    before, *after = done.stdout.splitlines()
+    if before:
+        pytest.skip(before)
+    assert after == [
+        "Linux does not say here in which system calls threads are",
+        "False True",
+        "True",
+    ]
+
+
+def test_each_activity_of_the_sampler_has_a_field() -> None:
+    usage = gilx.probe(time.sleep, 0.01, repeat=1, warmup=False)
+    assert len(ACTIVITIES) == sum(
+        isinstance(value, gilx.ActivitySums)
+        for value in vars(usage.by_thread[0].sums).values()
+    )
