@@ -28,6 +28,7 @@ _MUCH_BELOW = 0.01  # of the time
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
 _LEAST_WAITING = 0.005  # threads on average, that are worth a word
+_SELDOM_ASKED = 0.5  # of the samples
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 _SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
 
@@ -440,7 +441,6 @@ class GilUsage(Record, schema="gilx.usage", version=2):
 
     def _last_rows(self) -> list[tuple[str, str]]:
         calls = f" in {self.repeats} call{'s' if self.repeats != 1 else ''}"
-        asked = self.sums.asked / self.sums.askable if self.sums.askable else 1.0
         return [
             (
                 "time",
@@ -450,6 +450,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                     f" {self.switches_per_second:.3g} switches a second"
                 ),
             ),
+            *self._activities_row(),
             (
                 "sampler",
                 (
@@ -460,23 +461,21 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                 ),
             ),
             *(
-                [("activities", f"unknown in part, since {self.states_missing}")]
-                * bool(self.states_missing)
-            ),
-            *(
-                [
-                    (
-                        "activities",
-                        f"each thread was asked in {percent(asked)} of the looks",
-                    )
-                ]
-                * (asked < 1)
-            ),
-            *(
                 [("lines", f"unknown, since {self.sites_missing}")]
                 * bool(self.sites_missing)
             ),
         ]
+
+    def _activities_row(self) -> list[tuple[str, str]]:
+        """Return what is missing of what threads did, if much is."""
+        asked, askable = self.sums.asked, self.sums.askable
+        if self.states_missing:
+            words = f"unknown in part, since {self.states_missing}"
+        elif asked < _SELDOM_ASKED * askable:
+            words = f"each thread was asked in {percent(asked / askable)} of the looks"
+        else:
+            return []
+        return [("activities", words)]
 
     def predict(
         self,
