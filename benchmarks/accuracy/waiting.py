@@ -83,7 +83,8 @@ def rhythms(waiters: int) -> dict[str, Callable[[float, int], SpinResult]]:
 
 def waiting(options: Options) -> bool:
     """Watch threads that wait for each other, and know for how long."""
-    rows, fine = [], True
+    rows: list[tuple[str, ...]] = []
+    fine = True
     for waiters in WAITERS:
         for name in rhythms(waiters):
             act = rhythms(waiters)[name]

@@ -23,6 +23,8 @@ _Static_assert(offsetof(gil_state, cond) - offsetof(gil_state, interval) ==
 /* The words that the places of each version are about. */
 #define HEADER_tid offsetof(PyThreadState, native_thread_id)
 #define HEADER_id offsetof(PyThreadState, id)
+#define HEADER_next offsetof(PyThreadState, next)
+#define HEADER_interpreter_threads offsetof(PyInterpreterState, threads.head)
 #define HEADER_runtime_gil offsetof(_PyRuntimeState, ceval.gil)
 #define HEADER_interpreter_gil offsetof(PyInterpreterState, ceval.gil)
 #define TABLE(member) (offsetof(_Py_DebugOffsets, member) / sizeof(uint64_t))

@@ -554,6 +554,21 @@ static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 }
 
 PyDoc_STRVAR(
+    waits_doc,
+    "waits($self, /)\n--\n\n"
+    "Return the places of the program where threads waited, after the stop.\n\n"
+    "Returns\n-------\nlist[tuple]\n"
+    "    For each, the first eight as in sites(); for how many nanoseconds threads\n"
+    "    waited there for the GIL, all together, with the sum of squares; the same\n"
+    "    for other locks; and the number of samples.");
+
+static PyObject *sampler_waits(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return in_phase(self, STOPPED) ? gilx_waits_list(gilx_sampler_sites(self->sampler))
+                                   : NULL;
+}
+
+PyDoc_STRVAR(
     calls_doc,
     "calls($self, /)\n--\n\n"
     "Return the calls that led to places where the GIL was held, after the stop.\n\n"
@@ -597,6 +612,7 @@ static PyMethodDef sampler_methods[] = {
     {"threads", sampler_threads, METH_NOARGS, threads_doc},
     {"looks", sampler_looks, METH_NOARGS, looks_doc},
     {"sites", sampler_sites, METH_NOARGS, sites_doc},
+    {"waits", sampler_waits, METH_NOARGS, waits_doc},
     {"calls", sampler_calls, METH_NOARGS, calls_doc},
     {"longest_holds", sampler_longest_holds, METH_NOARGS, longest_holds_doc},
     {NULL, NULL, 0, NULL},

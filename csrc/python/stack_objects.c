@@ -131,6 +131,39 @@ PyObject *gilx_sites_list(const gilx_sites *sites) {
     return list;
 }
 
+static PyObject *wait_object(const gilx_sites *sites, int number) {
+    static const gilx_function no_function = {.name = "", .file = ""};
+    static const gilx_spot no_spot = {.column = -1, .end_column = -1};
+    gilx_site_kind kind;
+    const gilx_spot *spot;
+    const gilx_function *function;
+    (void)gilx_sites_site(sites, number, &kind, &spot, &function);
+    function = function == NULL ? &no_function : function;
+    spot = spot == NULL ? &no_spot : spot;
+    const gilx_waits *waits = gilx_sites_waits(sites, number);
+    return Py_BuildValue("(iO&O&iiiiiddddL)", (int)kind, text_object, function->name,
+                         text_object, function->file, (int)function->first_line,
+                         (int)spot->line, (int)spot->end_line, (int)spot->column,
+                         (int)spot->end_column, waits->time[0], waits->squares[0],
+                         waits->time[1], waits->squares[1], (long long)waits->samples);
+}
+
+PyObject *gilx_waits_list(const gilx_sites *sites) {
+    PyObject *list = PyList_New(0);
+    const int count = sites == NULL ? 0 : gilx_sites_number(sites);
+    for (int i = 0; list != NULL && i < count; ++i) {
+        if (gilx_sites_waits(sites, i)->samples == 0) {
+            continue;
+        }
+        PyObject *item = wait_object(sites, i);
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
+    }
+    return list;
+}
+
 static PyObject *call_object(const gilx_sites *sites, const gilx_call *call) {
     PyObject *where = Py_NewRef(Py_None);
     if (call->parent != GILX_NO_CALL && call->label >= 0) {

@@ -18,6 +18,10 @@ PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *l
 /* Return the sites that have samples, as Sampler.sites() does. `sites` may be NULL. */
 PyObject *gilx_sites_list(const gilx_sites *sites);
 
+/* Return the sites at which threads waited, as Sampler.waits() does. `sites` may be NULL.
+ */
+PyObject *gilx_waits_list(const gilx_sites *sites);
+
 /* Return the calls that led to the sites, as Sampler.calls() does. `sites` may be NULL.
  */
 PyObject *gilx_calls_list(const gilx_sites *sites);

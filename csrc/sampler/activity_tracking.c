@@ -13,7 +13,8 @@ enum {
      * as long as several reads, and the next samples read fewer. */
     READS_PER_SAMPLE = GILX_ACTIVITIES_KEPT,
     READS_OF_OPENING = 12,
-    MOST_FILES = 64, /* that are kept open: the program needs its descriptors */
+    READS_OF_FRAME = 2, /* one is read in a sample */
+    MOST_FILES = 64,    /* that are kept open: the program needs its descriptors */
 };
 
 /* Whether Linux still lets this process read what its threads do. */
@@ -180,6 +181,22 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
     return cost;
 }
 
+/* Add a time for which a thread waited for a lock, and find out where it waits, if that
+ * was not done for another one in this sample. Returns what that cost, in reads. */
+static int place_wait(gilx_sampler *sampler, int place, bool gil, double time) {
+    gilx_watched_thread *thread = &sampler->table.threads[place];
+    double *unplaced = &thread->does.unplaced[gil ? 0 : 1];
+    *unplaced += time;
+    if (sampler->sites == NULL || sampler->placed == sampler->totals.wakes) {
+        return 0;
+    }
+    sampler->placed = sampler->totals.wakes;
+    const uintptr_t state = gilx_has_state(sampler, place) ? thread->state : 0;
+    gilx_sites_wait(sampler->sites, &sampler->memory, state, gil, *unplaced);
+    *unplaced = 0;
+    return READS_OF_FRAME;
+}
+
 /* Ask a thread what it does. Returns what that cost, in reads. */
 static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
@@ -203,6 +220,9 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
             return cost; /* the next answer will be about this time, too */
         }
         gilx_activity_add(does, activity, whole, part);
+        if (activity == GILX_AWAITS_GIL || activity == GILX_AWAITS_LOCK) {
+            cost += place_wait(sampler, place, activity == GILX_AWAITS_GIL, part);
+        }
         if (look->deeds < GILX_ACTIVITIES_KEPT) {
             look->did[look->deeds++] =
                 (gilx_deed){.place = (uint16_t)place, .activity = (uint8_t)activity};
@@ -241,6 +261,13 @@ void gilx_close_files(gilx_sampler *sampler) {
 void gilx_end_activities(gilx_sampler *sampler) {
     for (int i = 0; i < sampler->table.count; ++i) {
         gilx_watched_thread *thread = &sampler->table.threads[i];
+        for (int lock = 0; lock < 2 && sampler->sites != NULL; ++lock) {
+            if (thread->does.unplaced[lock] > 0) { /* it may wait elsewhere now */
+                gilx_sites_wait(sampler->sites, &sampler->memory, 0, lock == 0,
+                                thread->does.unplaced[lock]);
+                thread->does.unplaced[lock] = 0;
+            }
+        }
         if (thread->does.wait_first_ns >= 0 && !thread->ended) {
             read_cpu_wait(thread); /* the last wait may have ended since */
         }

@@ -50,7 +50,12 @@ static gilx_gil_status locate_by_headers(gilx_gil *gil, gilx_memory *memory,
         return refuse(gil, "the interpreter does not say where its GIL is");
     }
     set_words(gil, state);
-    gil->states = (gilx_thread_state_layout){.tid = layout->tid, .id = layout->id};
+    gil->states = (gilx_thread_state_layout){
+        .tid = layout->tid,
+        .id = layout->id,
+        .next = layout->next,
+        .first = at(interpreter->interpreter, (uint64_t)layout->interpreter_threads),
+    };
     gil->backend = "internal headers";
     return GILX_GIL_FOUND;
 }

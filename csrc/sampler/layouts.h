@@ -13,12 +13,16 @@
 /* Offsets in bytes. 3.11 has one GIL, in the runtime; 3.12 has a pointer in each
  * interpreter. csrc/python/own_interpreter.c compares all of these with the headers that
  * gilx is built with. */
-#define GILX_PLACES_11(PLACE) PLACE(runtime_gil, 360) PLACE(tid, 160) PLACE(id, 240)
-#define GILX_PLACES_12(PLACE) PLACE(interpreter_gil, 384) PLACE(tid, 144) PLACE(id, 224)
+/* clang-format off */
+#define GILX_PLACES_11(PLACE)                                                         \
+    PLACE(runtime_gil, 360) PLACE(interpreter_threads, 16) PLACE(next, 8)             \
+    PLACE(tid, 160) PLACE(id, 240)
+#define GILX_PLACES_12(PLACE)                                                         \
+    PLACE(interpreter_gil, 384) PLACE(interpreter_threads, 72) PLACE(next, 8)         \
+    PLACE(tid, 144) PLACE(id, 224)
 
 /* From 3.13 on, the runtime begins with a table of offsets, each a 64-bit word. These are
  * the numbers of its words, and the offset of the one place that it does not have. */
-/* clang-format off */
 #define GILX_PLACES_13(PLACE)                                                         \
     PLACE(table_threads, 9) PLACE(table_gil, 14) PLACE(table_own_gil, 15)             \
     PLACE(table_enabled, 16) PLACE(table_locked, 17) PLACE(table_holder, 18)          \
@@ -129,20 +133,22 @@ typedef struct {
 
 /* Places in one minor version, 0 where there is none. */
 typedef struct {
-    uint64_t version;    /* a release with these places, as in PY_VERSION_HEX */
-    int runtime_gil;     /* the GIL in the runtime */
-    int interpreter_gil; /* the pointer to the GIL in an interpreter */
-    int tid, id;         /* a thread state's native id, and its number */
-    int table_threads;   /* words of the table of offsets: an interpreter's first thread
-                            state, */
-    int table_gil;       /* its pointer to its GIL, */
-    int table_own_gil;   /* and the GIL that it contains, used or not; */
-    int table_enabled;   /* within a GIL, whether it is on; */
-    int table_locked;    /* within the GIL that an interpreter contains, but counted */
-    int table_holder;    /* from the interpreter; */
-    int table_next;      /* of a thread state the next one, */
-    int table_tid;       /* its native id, */
-    int table_waits;     /* and whether it wants the GIL */
+    uint64_t version;        /* a release with these places, as in PY_VERSION_HEX */
+    int runtime_gil;         /* the GIL in the runtime */
+    int interpreter_gil;     /* the pointer to the GIL in an interpreter */
+    int interpreter_threads; /* an interpreter's first thread state */
+    int next;                /* of a thread state the next one, */
+    int tid, id;             /* its native id, and its number */
+    int table_threads; /* words of the table of offsets: an interpreter's first thread
+                          state, */
+    int table_gil;     /* its pointer to its GIL, */
+    int table_own_gil; /* and the GIL that it contains, used or not; */
+    int table_enabled; /* within a GIL, whether it is on; */
+    int table_locked;  /* within the GIL that an interpreter contains, but counted */
+    int table_holder;  /* from the interpreter; */
+    int table_next;    /* of a thread state the next one, */
+    int table_tid;     /* its native id, */
+    int table_waits;   /* and whether it wants the GIL */
     gilx_stack_layout stack;
 } gilx_layout;
 

@@ -65,7 +65,8 @@ struct gilx_sampler {
     uint16_t alive[GILX_THREADS]; /* places of threads that were there lately */
     int alive_count, next_alive;  /* and the index of the next one to be asked */
     int reads_left;               /* for which there is time; negative: after more */
-    int files;                    /* number of their files that are open */
+    int64_t placed; /* number of the sample that last read where a thread waits */
+    int files;      /* number of their files that are open */
     int next_other; /* the place after the last one that was polled in turn */
     gilx_thread_table table;
 };
@@ -93,6 +94,9 @@ void gilx_poll_holder(gilx_sampler *sampler, int place, gilx_look *look);
 
 /* Poll the threads that were active lately, and some others. */
 void gilx_poll_others(gilx_sampler *sampler, gilx_look *look);
+
+/* Whether the thread state that is known of a thread still is that of this thread. */
+bool gilx_has_state(gilx_sampler *sampler, int place);
 
 /* Whether a thread's state says that it wants the GIL. */
 bool gilx_wants_gil(gilx_sampler *sampler, int place);

@@ -7,6 +7,7 @@
 #include "../platform/clock.h"
 #include "sleep_watch.h"
 #include "thread_table.h"
+#include "waiting_frame.h"
 
 enum { NOWHERE = -1, WATCHED = 0 };
 
@@ -23,6 +24,7 @@ typedef struct {
 } open_stretch;
 
 struct gilx_sites {
+    const gilx_stack_layout *layout;
     gilx_stack_reader *reader;
     gilx_code_table *codes;
     gilx_call_tree *calls; /* NULL if they are not kept */
@@ -37,6 +39,7 @@ struct gilx_sites {
     gilx_stretches stretches[2];
     /* First those that are not lines, by their kinds, then a site for each spot. */
     gilx_site all[GILX_SITE_KINDS + GILX_SPOTS];
+    gilx_waits waits[GILX_SITE_KINDS + GILX_SPOTS]; /* likewise */
 };
 
 gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout *layout,
@@ -45,6 +48,7 @@ gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout 
     if (sites == NULL) {
         return NULL;
     }
+    sites->layout = layout;
     sites->last = NOWHERE;
     sites->sleep = GILX_NO_SLEEP_WATCH;
     sites->reader = gilx_stack_reader_new(words, layout);
@@ -330,6 +334,22 @@ void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
         }
     }
     follow_stretch(sites, sample, place, tid, end_ns);
+}
+
+void gilx_sites_wait(gilx_sites *sites, gilx_memory *memory, uintptr_t state, bool gil,
+                     double time) {
+    gilx_frame frame;
+    const bool known =
+        state != 0 && gilx_waiting_frame(sites->layout, memory, state, &frame);
+    gilx_waits *waits =
+        &sites->waits[known ? site_of(sites, memory, &frame) : GILX_SITE_UNKNOWN];
+    waits->time[gil ? 0 : 1] += time;
+    waits->squares[gil ? 0 : 1] += time * time;
+    ++waits->samples;
+}
+
+const gilx_waits *gilx_sites_waits(const gilx_sites *sites, int number) {
+    return &sites->waits[number];
 }
 
 double gilx_sites_counted(const gilx_sites *sites) {

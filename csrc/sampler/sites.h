@@ -51,6 +51,13 @@ typedef struct {
     gilx_stretch longest[GILX_STRETCHES];
 } gilx_stretches;
 
+/* Sums over the times for which threads waited at one site, in ns: for the GIL, and for
+ * another lock. */
+typedef struct {
+    double time[2], squares[2]; /* sum of these times, and of their squares */
+    int64_t samples;
+} gilx_waits;
+
 /* Result of one sample. */
 typedef struct {
     bool held;          /* whether the GIL was held */
@@ -85,6 +92,11 @@ void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
                       const gilx_site_sample *sample, double weight, uint32_t waiters,
                       int place, int64_t tid, int64_t begin_ns, int64_t end_ns);
 
+/* Add the time for which a thread waited for the GIL, or for another lock, where it waits
+ * now by its thread state; 0 if that is not known. Call after the sample was counted. */
+void gilx_sites_wait(gilx_sites *sites, gilx_memory *memory, uintptr_t state, bool gil,
+                     double time);
+
 /* End the last stretch, at the end of a watch. */
 void gilx_sites_finish(gilx_sites *sites, int64_t end_ns);
 
@@ -98,6 +110,9 @@ int gilx_sites_number(const gilx_sites *sites);
 const gilx_site *gilx_sites_site(const gilx_sites *sites, int number,
                                  gilx_site_kind *kind, const gilx_spot **spot,
                                  const gilx_function **function);
+
+/* Return what threads waited for at the site of a number. */
+const gilx_waits *gilx_sites_waits(const gilx_sites *sites, int number);
 
 /* Return the calls that led to sites, NULL if they are not kept, and the spot in one of
  * them by its label, which is not negative. */

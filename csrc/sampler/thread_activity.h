@@ -57,6 +57,8 @@ typedef struct {
     double asked_held;     /* and for how long it had held by then */
     double held_off_cpu;   /* holding, its CPU clock stood */
     int64_t reads;         /* how often it was asked */
+    double unplaced[2];    /* of waits for the GIL and for other locks: time for which
+                              it was not read where it waited */
     int64_t wait_first_ns,
         wait_last_ns; /* the scheduler's clock; -1 if it was not read */
     gilx_activity last;

@@ -127,13 +127,13 @@ static void add_if_new(void *context, int64_t tid) {
     }
 }
 
-/* Find the thread states of threads that have not held the GIL in any sample, since
- * thread states say who waits for it. The list may change meanwhile: an entry is believed
- * only if it names a thread that is there. */
+/* Find the thread states of threads that have not held the GIL in any sample: they say
+ * where a thread waits, and perhaps for what. The list may change meanwhile: an entry is
+ * believed only if it names a thread that is there. */
 static void find_states(gilx_sampler *sampler) {
     const gilx_thread_state_layout *layout = &sampler->options.states;
     uintptr_t state;
-    if (layout->waits == 0 || layout->first == NULL ||
+    if (layout->first == NULL ||
         !gilx_memory_read(&sampler->memory, layout->first, &state, sizeof(state))) {
         return;
     }
@@ -183,11 +183,15 @@ void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
     thread->read_ns = look->at_ns;
 }
 
+bool gilx_has_state(gilx_sampler *sampler, int place) {
+    const gilx_watched_thread *thread = &sampler->table.threads[place];
+    return thread->state != 0 && tid_in(sampler, thread->state) == thread->tid;
+}
+
 bool gilx_wants_gil(gilx_sampler *sampler, int place) {
     const gilx_watched_thread *thread = &sampler->table.threads[place];
     int wants;
-    return sampler->options.states.waits != 0 && thread->state != 0 &&
-           tid_in(sampler, thread->state) == thread->tid &&
+    return sampler->options.states.waits != 0 && gilx_has_state(sampler, place) &&
            read_state(sampler, thread->state, sampler->options.states.waits, &wants,
                       sizeof(wants)) &&
            wants == 1;

@@ -22,6 +22,8 @@
 #include "../sampler/linux_threads.h"
 #include "../sampler/sampler.h"
 #include "../sampler/thread_activity.h"
+#include "../sampler/waiting_frame.h"
+#include "fake_stack.h"
 
 static void expect(bool truth, const char *what) {
     if (!truth) {
@@ -372,7 +374,78 @@ static void conditions_are_certified(void) {
     pthread_cond_destroy(&realtime);
 }
 
+/* ---- places ----------------------------------------------------------------------- */
+
+/* Waits count for the innermost line of Python code. */
+static void waits_have_places(uint64_t minor) {
+    enum { DEPTH = 2, TIMES = 100, GIL = 0, LOCK = 1 };
+    static fake_stack stack;
+    const gilx_stack_layout *layout =
+        gilx_stack_layout_of(gilx_layout_of(0x030000f0 | minor << 16), false);
+    fake_stack_make(&stack, layout, 0);
+    const uintptr_t state = (uintptr_t)stack.state;
+    gilx_gil_struct gil = {.interval = 5000};
+    const gilx_gil_words words = {.interval = &gil.interval,
+                                  .locked = &gil.locked,
+                                  .holder = &gil.holder,
+                                  .switches = &gil.switches};
+    gilx_memory memory;
+    gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, false);
+    expect(sites != NULL && gilx_memory_open(&memory, NULL), "sites can be read");
+    gilx_frame frame;
+    expect(!gilx_waiting_frame(layout, &memory, state, &frame), "there is no frame");
+    expect(!gilx_waiting_frame(layout, &memory, 8, &frame) &&
+               !gilx_waiting_frame(layout, &memory, 0, &frame),
+           "nor a thread state");
+    double time[FAKE_FUNCTIONS][2] = {{0}}, squares[FAKE_FUNCTIONS][2] = {{0}};
+    double unknown = 0;
+    uint64_t random = minor;
+    for (int i = 0; i < TIMES; ++i) {
+        const int function = (int)(gilx_split_mix(&random) % FAKE_FUNCTIONS);
+        const int kind = gilx_split_mix(&random) % 2 == 0 ? GIL : LOCK;
+        const double weight = (double)(gilx_split_mix(&random) % 1000 + 1);
+        fake_call(&stack, 0, 1, 0);
+        fake_call(&stack, function, 0, (uintptr_t)i);
+        expect(gilx_waiting_frame(layout, &memory, state, &frame) &&
+                   frame.code == (uintptr_t)stack.functions[function].code,
+               "the innermost frame is read");
+        gilx_sites_wait(sites, &memory, state, kind == GIL, weight);
+        time[function][kind] += weight;
+        squares[function][kind] += weight * weight;
+        for (int depth = 0; depth < DEPTH; ++depth) {
+            fake_return(&stack);
+        }
+        gilx_sites_wait(sites, &memory, i % 2 == 0 ? state : 0, true, 1);
+        unknown += 1;
+    }
+    for (int i = 0; i < gilx_sites_number(sites); ++i) {
+        gilx_site_kind kind;
+        const gilx_spot *spot;
+        const gilx_function *function;
+        (void)gilx_sites_site(sites, i, &kind, &spot, &function);
+        const gilx_waits *waits = gilx_sites_waits(sites, i);
+        if (kind == GILX_SITE_UNKNOWN) {
+            expect(waits->time[GIL] == unknown && waits->time[LOCK] == 0,
+                   "what has no place is counted");
+        } else if (function == NULL) {
+            expect(waits->samples == 0, "there are no other kinds");
+        } else {
+            const int number = function->first_line / 100;
+            for (int each = GIL; each <= LOCK; ++each) {
+                expect(waits->time[each] == time[number][each] &&
+                           waits->squares[each] == squares[number][each],
+                       "each line has its waits");
+            }
+        }
+    }
+    gilx_sites_free(sites);
+    gilx_memory_close(&memory);
+}
+
 int main(void) {
+    for (uint64_t minor = 11; minor <= 15; ++minor) {
+        waits_have_places(minor);
+    }
     texts_are_understood();
     sums_are_right();
     conditions_are_certified();

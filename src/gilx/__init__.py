@@ -31,6 +31,7 @@ _NAMES = {
     "gilx.sampling.timeline": "Lane Span Timeline",
     "gilx.sampling.thread_usage": "ActivitySums SystemCalls ThreadSums ThreadUsage",
     "gilx.sampling.usage": "FirstCall GilUsage",
+    "gilx.sampling.waiting_sites": "WaitSums WaitingSite",
     "gilx.sampling.usage_comparison": "SiteChange compare_usages",
     "gilx.sampling.watch": "Watch watch",
     "gilx.speedup.grain": "grain",

@@ -43,6 +43,8 @@ from gilx.sampling.usage import FirstCall as FirstCall
 from gilx.sampling.usage import GilUsage as GilUsage
 from gilx.sampling.usage_comparison import SiteChange as SiteChange
 from gilx.sampling.usage_comparison import compare_usages as compare_usages
+from gilx.sampling.waiting_sites import WaitingSite as WaitingSite
+from gilx.sampling.waiting_sites import WaitSums as WaitSums
 from gilx.sampling.watch import Watch as Watch
 from gilx.sampling.watch import watch as watch
 from gilx.speedup.comparison import Comparison as Comparison

@@ -32,6 +32,7 @@ def sums(held: int, free: int, **changes: Any) -> HoldSums:
         "samples": samples, "late": 0, "lateness": 0.0, "cost": 0, "prompt": True,
         "stacks": float(samples * SLICE), "stacks_squares": float(samples * square),
         "waiters": waiters, "most_waiters": 0.0, "asked": 0, "askable": 0,
+        "threads": float(samples * SLICE), "threads_squares": float(samples * square),
     }  # fmt: skip
     return HoldSums(**(made | changes))
 

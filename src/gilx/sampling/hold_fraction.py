@@ -61,6 +61,9 @@ class HoldSums:
         GIL was to be read, and the sum of the squares of these lengths.
     most_waiters : float
         Largest number of threads that waited for the GIL in one sample.
+    threads, threads_squares : float
+        Time for which it is known what threads did other than holding the GIL, all
+        together, and the sum of the squares of the slices that make it up.
     asked, askable : int
         How often a thread was asked what it did, and how often that could have been, in
         all samples.
@@ -86,6 +89,8 @@ class HoldSums:
     stacks: float
     stacks_squares: float
     most_waiters: float
+    threads: float
+    threads_squares: float
     asked: int
     askable: int
 

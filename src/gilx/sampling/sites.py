@@ -55,7 +55,7 @@ class FoundSite(NamedTuple):
     waited_steps: float
 
 
-_KINDS: tuple[Kind, ...] = ("line", "no Python code", "unknown", "other lines")
+KINDS: tuple[Kind, ...] = ("line", "no Python code", "unknown", "other lines")
 _NAMES: dict[Kind, str] = {
     "no Python code": "a thread without Python code",
     "unknown": "unknown",
@@ -191,9 +191,7 @@ class Site:
     @property
     def place(self) -> str:
         """File and line, the file as short as people know it."""
-        if self.kind != "line":
-            return _NAMES[self.kind]
-        return f"{short_path(self.file)}:{self.line}" if self.line else self.file
+        return place_of(self.kind, self.file, self.line)
 
     @property
     def label(self) -> str:
@@ -229,6 +227,13 @@ class Site:
         for name in ("column", "end_column"):
             at_least(f"{where}.{name}", getattr(self, name), -1)
         length_in_order(f"{where}.longest_hold", self.longest_hold)
+
+
+def place_of(kind: Kind, file: str, line: int) -> str:
+    """Return a file and a line, the file as short as people know it."""
+    if kind != "line":
+        return _NAMES[kind]
+    return f"{short_path(file)}:{line}" if line else file
 
 
 def short_path(file: str) -> str:
@@ -291,7 +296,7 @@ def sites_of(
                 samples=one.samples,
                 below=0.0,
                 library=escaped(library),
-                kind=_KINDS[one.kind],
+                kind=KINDS[one.kind],
                 first_line=one.first_line,
                 end_line=one.end_line,
                 column=one.column,

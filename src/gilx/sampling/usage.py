@@ -15,6 +15,7 @@ from gilx.sampling.hold_fraction import HoldSums, agree
 from gilx.sampling.longest_hold import length_in_order, longer
 from gilx.sampling.sites import Site, lines_of, main_line, sum_of_sites
 from gilx.sampling.thread_usage import ThreadUsage, others, threads_together
+from gilx.sampling.waiting_sites import WaitingSite, waits_together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,6 +121,9 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         share first.
     states_missing : str
         Reason that some or all activities of threads are unknown; empty if they are not.
+    waiting_sites : tuple of WaitingSite
+        Places in the program where threads waited for the GIL, or for another lock, the
+        one with the longest waits for the GIL first.
     sites_missing : str
         Reason that no stacks were read, so that there are no sites; empty if they were.
     first : FirstCall, optional
@@ -160,6 +164,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     where: str = ""
     doubt: str = ""
     sites: tuple[Site, ...] = ()
+    waiting_sites: tuple[WaitingSite, ...] = ()
     states_missing: str = ""
     sites_missing: str = ""
     first: FirstCall | None = None
@@ -202,6 +207,12 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                     f"{where}.sites[{number}]: expected shares as its sums have them, and"
                     f" none above 1, got {shown(site)}"
                 )
+        for number, wait in enumerate(self.waiting_sites):
+            if not wait.agrees(self.sums):
+                raise ArgumentError(
+                    f"{where}.waiting_sites[{number}]: expected times as its sums have"
+                    f" them, got {shown(wait)}"
+                )
         held, stacks = sum(site.sums.held for site in self.sites), self.sums.stacks
         if held > stacks and not agree(held, stacks):
             raise ArgumentError(
@@ -240,6 +251,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
                 or (sums.reason_of_program if self.program else sums.reason)
             ),
             sites=sum_of_sites(self.sites, other.sites, sums),
+            waiting_sites=waits_together(self.waiting_sites, other.waiting_sites, sums),
             states_missing=self.states_missing or other.states_missing,
             sites_missing=self.sites_missing and other.sites_missing,
             is_first=False,

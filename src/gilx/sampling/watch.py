@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from gilx._compat import all_threads
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
@@ -36,6 +36,7 @@ from gilx.sampling.thread_usage import (
 )
 from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
 from gilx.sampling.usage import GilUsage
+from gilx.sampling.waiting_sites import FoundWait, waiting_sites_of
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from gilx.sampling._sampler import Sampler, Totals
     from gilx.sampling.sites import Site
     from gilx.sampling.timeline import Look
+    from gilx.sampling.waiting_sites import WaitingSite
 
 # The share of one CPU that the sampler takes if nothing else is said.
 COST = 0.03
@@ -130,6 +132,13 @@ def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) 
     return Watch(cost, reference=bool(reference), stacks=bool(stacks))
 
 
+class _Places(TypedDict):
+    """Fields of a usage."""
+
+    sites: tuple[Site, ...]
+    waiting_sites: tuple[WaitingSite, ...]
+
+
 class Watch:
     """Watch of this process's GIL, made by `gilx.watch`."""
 
@@ -147,6 +156,7 @@ class Watch:
         self._samples: list[Look] = []
         self._sites_missing = ""  # reason that no stacks are read
         self._found: list[FoundSite] = []
+        self._waits: list[FoundWait] = []
         self._stretches: list[tuple[int, int, int, float, float, float]] = []
         self._calls: list[FoundCall] = []
         self._stacks: Stacks | None = None
@@ -216,6 +226,7 @@ class Watch:
         if not self._sites_missing:
             self._found = [FoundSite(*one) for one in sampler.sites()]
             self._stretches = sampler.longest_holds()
+            self._waits = [FoundWait(*one) for one in sampler.waits()]
         if self._keeps_stacks:
             self._calls = [FoundCall(*one) for one in sampler.calls()]
         self._totals = totals
@@ -240,7 +251,7 @@ class Watch:
             raise self._nothing_yet("usage")
         if self._usage is None:
             where = place_of_hold(self._looks(), self._totals)
-            self._usage = replace(self._figures, where=where, sites=self._sites())
+            self._usage = replace(self._figures, where=where, **self._places())
         return self._usage
 
     def usage_of_calls(self, count: int, result: object = None) -> GilUsage:
@@ -258,8 +269,7 @@ class Watch:
             raise self._nothing_yet("usage")
         if count == 1:
             return replace(self.usage, result=result)
-        sites = self._sites()
-        return replace(self._figures, repeats=count, result=result, sites=sites)
+        return replace(self._figures, repeats=count, result=result, **self._places())
 
     def usage_of_program(self, name: str) -> GilUsage:
         """Return the usage as that of a program that began and ended with the watch.
@@ -340,7 +350,7 @@ class Watch:
 
     def _summary(self, totals: Totals) -> GilUsage:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
-        sums = _sums(totals, stacks=not self._sites_missing)
+        sums = _sums(totals, self._activities, stacks=not self._sites_missing)
         figures = sums.figures()
         self._holds = holds = HoldBounds(
             least=totals.hold_min_ns / 1e9,
@@ -366,11 +376,19 @@ class Watch:
             sites_missing=self._sites_missing,
         )
 
-    def _sites(self) -> tuple[Site, ...]:
-        """Return the sites with their source texts."""
+    def _places(self) -> _Places:
+        """Return the places in the program with their source texts."""
+        assert self._figures is not None
+        sources = SourceTexts(self._began)
+        sums = self._figures.sums
+        return {
+            "sites": self._sites(sources),
+            "waiting_sites": waiting_sites_of(self._waits, sums, sources),
+        }
+
+    def _sites(self, sources: SourceTexts) -> tuple[Site, ...]:
         assert self._figures is not None
         names = [name for name, _ in self._threads]
-        sources = SourceTexts(self._began)
         sums = self._figures.sums
         seen = self._holds, sums, self._figures.resolution
         found = [
@@ -445,7 +463,7 @@ class Watch:
         return ""
 
 
-def _sums(totals: Totals, *, stacks: bool) -> HoldSums:
+def _sums(totals: Totals, threads: list[FoundThread], *, stacks: bool) -> HoldSums:
     """Return the sums of one watch, which read stacks or not."""
     own = Ratio(
         *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
@@ -479,6 +497,8 @@ def _sums(totals: Totals, *, stacks: bool) -> HoldSums:
         stacks=totals.stacks_counted if stacks else 0.0,
         stacks_squares=totals.stacks_squares if stacks else 0.0,
         most_waiters=totals.most_waiters,
+        threads=sum(one.known for one in threads),
+        threads_squares=sum(one.squares for one in threads),
         asked=totals.asked,
         askable=totals.askable,
     )

@@ -168,6 +168,15 @@ def test_the_line_that_makes_others_wait_is_named() -> None:
     whole = sum(one.value for one in caused.values())
     assert whole <= usage.waited.value * (1 + 1e-9)
     assert "for the GIL, all together" in str(usage)
+    # They wait for it where they want it back: after their sleeps.
+    where = usage.waiting_sites[0]
+    assert where.function.rpartition(".")[2] == "want"
+    assert where.text == "time.sleep(0.002)"
+    waited = sum(site.waiting_gil.value for site in usage.waiting_sites)
+    threads = sum(one.waiting_gil.value for one in usage.by_thread) * usage.wall
+    assert waited == pytest.approx(threads, rel=0.05)
+    assert any(site.waiting_lock.value > 0 for site in usage.waiting_sites)
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
 
 # A process that has changed its user is not dumpable.
