@@ -334,6 +334,7 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .room = self->room,
         .states = state->gil.states,
         .stacks = self->stacks ? gilx_own_stack_layout() : NULL,
+        .collecting = self->stacks ? gilx_own_collecting() : NULL,
         .calls = self->calls,
         .code_type = (uintptr_t)&PyCode_Type,
     };

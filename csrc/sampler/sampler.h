@@ -91,8 +91,9 @@ typedef struct {
     int64_t room;    /* looks that are kept for the timeline; 0: none */
     gilx_thread_state_layout states;
     const gilx_stack_layout *stacks; /* NULL: where it is held is not read */
-    bool calls;                      /* keep the calls that led there as well */
-    uintptr_t code_type;             /* address of the type of code objects */
+    const int *collecting; /* whether an interpreter collects garbage; NULL: unknown */
+    bool calls;            /* keep the calls that led there as well */
+    uintptr_t code_type;   /* address of the type of code objects */
 } gilx_sampler_options;
 
 typedef struct gilx_sampler gilx_sampler;
