@@ -86,6 +86,8 @@ typedef struct _PyInterpreterFrame frame;
 #define HEADER_string_state offsetof(PyASCIIObject, state)
 #define HEADER_string_ascii sizeof(PyASCIIObject)
 #define HEADER_string_compact sizeof(PyCompactUnicodeObject)
+#define HEADER_collecting offsetof(PyInterpreterState, gc.collecting)
+#define HEADER_garbage offsetof(PyInterpreterState, gc.garbage)
 
 #define AS_IN_HEADER(name, place)                                                  \
     _Static_assert((place) == HEADER_##name || sizeof(void *) != sizeof(uint64_t), \
@@ -242,4 +244,31 @@ const gilx_stack_layout *gilx_own_stack_layout(void) {
                        is_stored_so(places, 0xe9, 1) && is_stored_so(places, 0x4e00, 2) &&
                        is_stored_so(places, 0x1f600, 4);
     return known ? places : NULL;
+}
+
+/* Return whether a word is the address of what a module has by that name. */
+static bool is_attribute(const char *word, PyObject *module, const char *name) {
+    PyObject *object = module == NULL ? NULL : PyObject_GetAttrString(module, name);
+    if (object == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    const bool is = memcmp(word, &object, sizeof(object)) == 0;
+    Py_DECREF(object);
+    return is;
+}
+
+const int *gilx_own_collecting(void) {
+    const gilx_stack_layout *places = gilx_own_stack_layout();
+    if (places == NULL) {
+        return NULL;
+    }
+    const char *const interpreter = (const char *)PyInterpreterState_Get();
+    const char *const garbage = interpreter + places->garbage;
+    PyObject *module = PyImport_ImportModule("gc");
+    const bool known = is_attribute(garbage, module, "garbage") &&
+                       is_attribute(garbage + sizeof(PyObject *), module, "callbacks");
+    Py_XDECREF(module);
+    PyErr_Clear();
+    return known ? (const int *)(const void *)(interpreter + places->collecting) : NULL;
 }

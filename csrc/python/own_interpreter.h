@@ -13,4 +13,8 @@ gilx_gil_status gilx_find_own_gil(gilx_gil *gil, gilx_memory *memory, bool searc
  * in a free-threaded build, or if strings are not stored as they are known to be. */
 const gilx_stack_layout *gilx_own_stack_layout(void);
 
+/* Return the address of the word that says whether this interpreter's garbage collector
+ * runs, or NULL if it is not known, which it is not where stacks are not. */
+const int *gilx_own_collecting(void);
+
 #endif

@@ -347,6 +347,7 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .states = state->gil.states,
         .condition = (const char *)state->gil.words.interval + sizeof(gilx_gil_struct),
         .stacks = self->stacks ? gilx_own_stack_layout() : NULL,
+        .collecting = self->stacks ? gilx_own_collecting() : NULL,
         .calls = self->calls,
         .code_type = (uintptr_t)&PyCode_Type,
     };

@@ -76,7 +76,7 @@ PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *l
         return PyErr_NoMemory();
     }
     own->memory = memory;
-    own->reader = gilx_stack_reader_new(words, layout);
+    own->reader = gilx_stack_reader_new(words, layout, NULL);
     own->codes = gilx_code_table_new(layout, (uintptr_t)&PyCode_Type);
     if (own->reader == NULL || own->codes == NULL) {
         PyErr_NoMemory();

@@ -16,6 +16,7 @@ enum {
     GILX_CALL_EMPTY = -3,     /* the thread ran no Python code */
     GILX_CALL_TRUNCATED = -4, /* outer calls that were not read */
     GILX_CALL_BELOW = -5,     /* the caller itself, or any call that it made */
+    GILX_CALL_COLLECTOR = -6, /* the garbage collector */
 };
 
 /* A call of a function from one place, or a thread. */

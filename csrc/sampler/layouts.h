@@ -57,24 +57,29 @@
     PLACE(code, 32) PLACE(previous, 48) PLACE(instr, 56) PLACE(owner, 69)             \
     PLACE(locals, 72) PLACE(tag, 0) PLACE(end_owner, 0)                               \
     PLACE(instructions, 184) PLACE(first_line, 72) PLACE(version, -1)                 \
-    PLACE(string_ascii, 48) PLACE(string_compact, 72)
+    PLACE(string_ascii, 48) PLACE(string_compact, 72)                                 \
+    PLACE(collecting, 848) PLACE(garbage, 856)
 #define GILX_STACK_PLACES_12(PLACE)                                                   \
     GILX_STACK_PLACES_SINCE_12(PLACE)                                                 \
     PLACE(state_frame, 56) PLACE(cframe_frame, 0)                                     \
     PLACE(chunk, 232) PLACE(top, 240) PLACE(limit, 248)                               \
-    PLACE(owner, 70) PLACE(locals, 72) PLACE(tag, 0) PLACE(instructions, 192)
+    PLACE(owner, 70) PLACE(locals, 72) PLACE(tag, 0) PLACE(instructions, 192)         \
+    PLACE(collecting, 312) PLACE(garbage, 320)
 #define GILX_STACK_PLACES_13(PLACE)                                                   \
     GILX_STACK_PLACES_SINCE_13(PLACE)                                                 \
     PLACE(chunk, 232) PLACE(top, 240) PLACE(limit, 248)                               \
-    PLACE(owner, 70) PLACE(locals, 72) PLACE(tag, 0) PLACE(instructions, 200)
+    PLACE(owner, 70) PLACE(locals, 72) PLACE(tag, 0) PLACE(instructions, 200)         \
+    PLACE(collecting, 7600) PLACE(garbage, 7608)
 #define GILX_STACK_PLACES_14(PLACE)                                                   \
     GILX_STACK_PLACES_SINCE_13(PLACE)                                                 \
     PLACE(chunk, 232) PLACE(top, 240) PLACE(limit, 248)                               \
-    PLACE(owner, 74) PLACE(locals, 80) PLACE(tag, 3) PLACE(instructions, 208)
+    PLACE(owner, 74) PLACE(locals, 80) PLACE(tag, 3) PLACE(instructions, 208)         \
+    PLACE(collecting, 7600) PLACE(garbage, 7608)
 #define GILX_STACK_PLACES_15(PLACE)                                                   \
     GILX_STACK_PLACES_SINCE_13(PLACE)                                                 \
     PLACE(chunk, 256) PLACE(top, 264) PLACE(limit, 272)                               \
-    PLACE(owner, 74) PLACE(locals, 80) PLACE(tag, 3) PLACE(instructions, 208)
+    PLACE(owner, 74) PLACE(locals, 80) PLACE(tag, 3) PLACE(instructions, 208)         \
+    PLACE(collecting, 7512) PLACE(garbage, 7528)
 
 /* Numbers of bits, which no header tells. */
 #define GILX_STRING_BITS(BIT)                                                         \
@@ -129,6 +134,8 @@ typedef struct {
                            bytes a character has, */
     int string_is_compact; /* one that is set if characters follow the string's header, */
     int string_is_ascii;   /* and one that is set if all are ASCII */
+    int collecting; /* of an interpreter: whether the garbage collector runs (int), */
+    int garbage;    /* and gc.garbage, after which gc.callbacks comes */
 } gilx_stack_layout;
 
 /* Places in one minor version, 0 where there is none. */

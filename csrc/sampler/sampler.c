@@ -38,8 +38,8 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
         memset(sampler->looks, 1, (size_t)options->room * sizeof(*sampler->looks));
     }
     if (options->stacks != NULL) {
-        sampler->sites =
-            gilx_sites_new(words, options->stacks, options->code_type, options->calls);
+        sampler->sites = gilx_sites_new(words, options->stacks, options->code_type,
+                                        options->collecting, options->calls);
         if (sampler->sites == NULL) {
             free(sampler->looks);
             free(sampler);

@@ -108,6 +108,7 @@ typedef struct {
     const gilx_stack_layout *stacks; /* NULL: where it is held is not read */
     const void *condition; /* on which threads wait for the GIL; NULL: not known. A mutex,
                               and another of both for forced switches, come after it */
+    const int *collecting; /* whether an interpreter collects garbage; NULL: unknown */
     bool calls;            /* keep the calls that led there as well */
     uintptr_t code_type;   /* address of the type of code objects */
 } gilx_sampler_options;

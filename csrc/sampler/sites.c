@@ -23,6 +23,12 @@ typedef struct {
     int64_t first_ns, last_ns;
 } open_stretch;
 
+/* Where a collection of garbage began, as far as it was seen. */
+typedef struct {
+    uintptr_t holder; /* 0: none goes on */
+    uintptr_t frame;
+} collection;
+
 struct gilx_sites {
     const gilx_stack_layout *layout;
     gilx_stack_reader *reader;
@@ -35,7 +41,8 @@ struct gilx_sites {
     double last_waiters; /* and how many threads waited then */
     open_stretch open;
     gilx_sleep_watch sleep; /* of its thread */
-    int64_t outside_ns;     /* the last time that belongs to no open stretch */
+    collection collection;
+    int64_t outside_ns; /* the last time that belongs to no open stretch */
     gilx_stretches stretches[2];
     /* First those that are not lines, by their kinds, then a site for each spot. */
     gilx_site all[GILX_SITE_KINDS + GILX_SPOTS];
@@ -43,7 +50,7 @@ struct gilx_sites {
 };
 
 gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout *layout,
-                           uintptr_t code_type, bool calls) {
+                           uintptr_t code_type, const int *collecting, bool calls) {
     gilx_sites *sites = calloc(1, sizeof(*sites));
     if (sites == NULL) {
         return NULL;
@@ -51,7 +58,7 @@ gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout 
     sites->layout = layout;
     sites->last = NOWHERE;
     sites->sleep = GILX_NO_SLEEP_WATCH;
-    sites->reader = gilx_stack_reader_new(words, layout);
+    sites->reader = gilx_stack_reader_new(words, layout, collecting);
     sites->codes = gilx_code_table_new(layout, code_type);
     sites->calls = calls ? gilx_call_tree_new() : NULL;
     if (sites->reader == NULL || sites->codes == NULL ||
@@ -94,6 +101,29 @@ static void read_callers(gilx_sites *sites, gilx_memory *memory) {
     gilx_codes_read(sites->codes, memory, codes, count);
 }
 
+/* Return whether the thread that holds the GIL collects garbage. Finalizers are not taken
+ * for the collector, nor are threads that run while one of them releases the GIL. */
+static bool is_collecting(gilx_sites *sites) {
+    const gilx_stack *stack = &sites->stack;
+    collection *begun = &sites->collection;
+    if (!stack->collecting) {
+        /* If nobody holds the GIL, a finalizer may wait for something. */
+        begun->holder = stack->state == GILX_STACK_FREE ? begun->holder : 0;
+        return false;
+    }
+    if (stack->state != GILX_STACK_KNOWN ||
+        (begun->holder != 0 && begun->holder != stack->holder)) {
+        return false;
+    }
+    for (int i = 1; i < stack->count && begun->holder != 0; ++i) {
+        if (stack->frames[i].address == begun->frame) {
+            return false;
+        }
+    }
+    *begun = (collection){stack->holder, stack->frames[0].address};
+    return true;
+}
+
 void gilx_sites_sample(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample) {
     gilx_stack *stack = &sites->stack;
     gilx_stack_read(sites->reader, memory, stack);
@@ -124,6 +154,11 @@ void gilx_sites_sample(gilx_sites *sites, gilx_memory *memory, gilx_site_sample 
         }
         break;
     }
+    if (is_collecting(sites)) {
+        sample->site = GILX_SITE_COLLECTOR;
+        sample->below = false;
+        sites->caller = 0;
+    }
     if (sites->calls != NULL) {
         read_callers(sites, memory);
     }
@@ -135,8 +170,7 @@ uintptr_t gilx_sites_holder(const gilx_sites *sites) {
 
 /* Return whether the frame that ran is known. Its line need not be. */
 static bool has_frame(const gilx_site_sample *sample) {
-    return (sample->site >= GILX_SITE_KINDS || sample->site == GILX_SITE_OTHER) &&
-           !sample->below;
+    return sample->site >= GILX_SITE_OTHER && !sample->below;
 }
 
 void gilx_sites_check(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample) {
@@ -196,6 +230,13 @@ static bool same_call(const open_stretch *open, const gilx_stack *stack) {
            (open->content == stack->content || open->content_size != stack->content_size);
 }
 
+/* Return whether a sample may belong to a stretch: while C code runs, which may call the
+ * garbage collector, it is at one site, and at the collector. */
+static bool same_site(const open_stretch *open, const gilx_site_sample *sample) {
+    return open->site == sample->site || open->site == GILX_SITE_COLLECTOR ||
+           sample->site == GILX_SITE_COLLECTOR;
+}
+
 /* The stack was read at some moment between its at_ns and end_ns. */
 static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, int place,
                            int64_t tid, int64_t end_ns) {
@@ -206,10 +247,10 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
     const bool unknown = stack->state == GILX_STACK_UNKNOWN;
     /* A thread that ran and slept since the last sample may have released the GIL while
      * it slept. */
-    const bool goes_on = sample->unbroken &&
-                         (known ? open->site == sample->site && same_call(open, stack) &&
-                                      !(open->active && gilx_slept(&sites->sleep))
-                                : unknown && same_hold(open, stack));
+    const bool goes_on =
+        sample->unbroken && (known ? same_site(open, sample) && same_call(open, stack) &&
+                                         !(open->active && gilx_slept(&sites->sleep))
+                                   : unknown && same_hold(open, stack));
     if (open->active && !goes_on) {
         /* The next one may have begun as soon as this one ended. */
         sites->outside_ns = open->last_ns;
@@ -236,6 +277,7 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
         };
         gilx_sleep_watch_begin(&sites->sleep, tid);
     }
+    open->site = open->site == GILX_SITE_COLLECTOR ? sample->site : open->site;
     open->content = stack->content;
     open->content_size = stack->content_size;
     open->last_ns = sample->intact ? end_ns : stack->at_ns;
@@ -253,10 +295,11 @@ void gilx_sites_finish(gilx_sites *sites, int64_t end_ns) {
 
 /* Return the label of a site in the tree of calls. */
 static int label_of(int site) {
-    return site == GILX_SITE_EMPTY     ? GILX_CALL_EMPTY
-           : site == GILX_SITE_UNKNOWN ? GILX_SPOT_UNKNOWN
-           : site == GILX_SITE_OTHER   ? GILX_SPOT_OTHER
-                                       : site - GILX_SITE_KINDS;
+    return site == GILX_SITE_EMPTY       ? GILX_CALL_EMPTY
+           : site == GILX_SITE_UNKNOWN   ? GILX_SPOT_UNKNOWN
+           : site == GILX_SITE_OTHER     ? GILX_SPOT_OTHER
+           : site == GILX_SITE_COLLECTOR ? GILX_CALL_COLLECTOR
+                                         : site - GILX_SITE_KINDS;
 }
 
 /* Add the last sample to the tree of calls. Its spots are looked up only now, since new

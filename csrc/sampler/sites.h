@@ -15,10 +15,11 @@
 #include "stack_reader.h"
 
 typedef enum {
-    GILX_SITE_LINE,    /* a line of Python code */
-    GILX_SITE_EMPTY,   /* a thread that ran no Python code */
-    GILX_SITE_UNKNOWN, /* the stack could not be read, or changed too quickly */
-    GILX_SITE_OTHER,   /* the tables were full */
+    GILX_SITE_LINE,      /* a line of Python code */
+    GILX_SITE_EMPTY,     /* a thread that ran no Python code */
+    GILX_SITE_UNKNOWN,   /* the stack could not be read, or changed too quickly */
+    GILX_SITE_OTHER,     /* the tables were full */
+    GILX_SITE_COLLECTOR, /* the garbage collector, wherever it began */
     GILX_SITE_KINDS,
 } gilx_site_kind;
 
@@ -71,9 +72,10 @@ typedef struct {
 typedef struct gilx_sites gilx_sites;
 
 /* Return empty tables, or NULL if memory runs out. `code_type`: address of
- * the type of code objects; `calls`: whether the calls that led to sites are kept. */
+ * the type of code objects; `collecting`: see gilx_stack_reader_new(); `calls`: whether
+ * the calls that led to sites are kept. */
 gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout *layout,
-                           uintptr_t code_type, bool calls);
+                           uintptr_t code_type, const int *collecting, bool calls);
 
 /* Read where the GIL is held now. */
 void gilx_sites_sample(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample);

@@ -27,9 +27,9 @@ enum {
     LEAST_FRAMES = MOST_AREAS / 2,
 };
 
-_Static_assert(2 * (2 + MOST_CFRAMES + MOST_AREAS) <= GILX_MOST_RANGES,
+_Static_assert(2 * (3 + MOST_CFRAMES + MOST_AREAS) <= GILX_MOST_RANGES,
                "two copies of all ranges fit into one call");
-_Static_assert(sizeof(gilx_gil_struct) + (1 + MOST_CFRAMES) * sizeof(uintptr_t) <= PAGE,
+_Static_assert(sizeof(gilx_gil_struct) + (2 + MOST_CFRAMES) * sizeof(uintptr_t) <= PAGE,
                "areas may take up all of a copy but a page");
 
 /* Owners of frames: 0 and 1 in all versions; frames between C and Python code have 3 or
@@ -67,24 +67,27 @@ typedef struct {
 } walk;
 
 struct gilx_stack_reader {
-    const void *words; /* of the GIL, see gilx_gil_struct */
+    const void *words;     /* of the GIL, see gilx_gil_struct */
+    const int *collecting; /* or NULL */
     gilx_gil_words holder;
     gilx_stack_layout layout;
     int64_t reads;
     footprint footprints[FOOTPRINTS];
     gilx_range ranges[GILX_MOST_RANGES];
-    size_t offsets[MOST_AREAS]; /* of the areas within one copy */
-    size_t areas_start, copy_size;
+    size_t offsets[MOST_AREAS];                  /* of the areas within one copy */
+    size_t thread_start, areas_start, copy_size; /* within one copy */
     walk first, second;
     unsigned char page[PAGE];
     unsigned char copies[GILX_MOST_COPIED];
 };
 
 gilx_stack_reader *gilx_stack_reader_new(const gilx_gil_words *words,
-                                         const gilx_stack_layout *layout) {
+                                         const gilx_stack_layout *layout,
+                                         const int *collecting) {
     gilx_stack_reader *reader = calloc(1, sizeof(*reader));
     if (reader != NULL) {
         reader->words = words->interval;
+        reader->collecting = collecting;
         reader->holder = *words;
         reader->layout = *layout;
     }
@@ -258,7 +261,8 @@ static void learn(gilx_stack_reader *reader, gilx_memory *memory, footprint *thr
 
 /* ---- copies ----------------------------------------------------------------------- */
 
-/* Copy the GIL's words, the thread state and its stack, twice. Returns how many bytes
+/* Copy the GIL's words, that of the garbage collector, the thread state and its stack,
+ * twice. Returns how many bytes
  * arrived. */
 static size_t copy_twice(gilx_stack_reader *reader, gilx_memory *memory,
                          const footprint *thread) {
@@ -266,7 +270,12 @@ static size_t copy_twice(gilx_stack_reader *reader, gilx_memory *memory,
     gilx_range *ranges = reader->ranges;
     int count = 0;
     ranges[count++] = (gilx_range){(uintptr_t)reader->words, sizeof(gilx_gil_struct)};
-    reader->areas_start = sizeof(gilx_gil_struct);
+    reader->thread_start = sizeof(gilx_gil_struct);
+    if (reader->collecting != NULL) {
+        ranges[count++] = (gilx_range){(uintptr_t)reader->collecting, sizeof(int)};
+        reader->thread_start += sizeof(int);
+    }
+    reader->areas_start = reader->thread_start;
     if (thread != NULL) {
         ranges[count++] = (gilx_range){thread->state + (uintptr_t)layout->state_frame,
                                        sizeof(uintptr_t)};
@@ -274,7 +283,7 @@ static size_t copy_twice(gilx_stack_reader *reader, gilx_memory *memory,
             ranges[count++] = (gilx_range){
                 thread->cframes[i] + (uintptr_t)layout->cframe_frame, sizeof(uintptr_t)};
         }
-        reader->areas_start += (size_t)(count - 1) * sizeof(uintptr_t);
+        reader->areas_start += (size_t)(1 + thread->cframe_count) * sizeof(uintptr_t);
         size_t offset = reader->areas_start;
         for (int i = 0; i < thread->area_count; ++i) {
             const area *one = &thread->areas[i];
@@ -313,7 +322,7 @@ static void follow(const gilx_stack_reader *reader, const footprint *thread, int
                    walk *stack) {
     const gilx_stack_layout *layout = &reader->layout;
     const unsigned char *start =
-        reader->copies + (size_t)copy * reader->copy_size + sizeof(gilx_gil_struct);
+        reader->copies + (size_t)copy * reader->copy_size + reader->thread_start;
     uintptr_t frame = word_at(start, 0);
     stack->count = 0;
     stack->end = NOT_COPIED;
@@ -494,6 +503,17 @@ static bool holds_on(const gilx_stack_reader *reader, const gilx_stack *stack) {
     return same_hold(&words, stack);
 }
 
+/* Return whether garbage was collected in both copies. */
+static bool is_collecting(const gilx_stack_reader *reader) {
+    int first = 0, second = 0;
+    if (reader->collecting != NULL) {
+        const unsigned char *word = reader->copies + sizeof(gilx_gil_struct);
+        memcpy(&first, word, sizeof(first));
+        memcpy(&second, word + reader->copy_size, sizeof(second));
+    }
+    return first != 0 && second != 0;
+}
+
 /* Return whether both copies have the same innermost frame. If the GIL was let go in
  * between, it was held there just before. */
 static bool stands_still(const gilx_stack_reader *reader) {
@@ -541,6 +561,7 @@ static void read_stack(gilx_stack_reader *reader, gilx_memory *memory,
             learn(reader, memory, thread);
             continue;
         }
+        stack->collecting = is_collecting(reader);
         follow(reader, thread, 0, &reader->first);
         follow(reader, thread, 1, &reader->second);
         const walk_end end = reader->first.end, second_end = reader->second.end;
@@ -570,7 +591,7 @@ void gilx_stack_read(gilx_stack_reader *reader, gilx_memory *memory, gilx_stack 
     ++reader->reads;
     stack->state = GILX_STACK_UNKNOWN;
     stack->count = stack->content_size = 0;
-    stack->complete = false;
+    stack->complete = stack->collecting = false;
     stack->content = 0;
     read_stack(reader, memory, stack);
     stack->end_ns = gilx_now_ns();

@@ -38,6 +38,7 @@ typedef struct {
     unsigned long switches; /* how often the GIL went to another thread state before */
     int64_t at_ns, end_ns;  /* just before and after it was read */
     bool complete;          /* whether the frames reach to the outer end of the stack */
+    bool collecting;        /* whether an interpreter collected garbage all the time */
     uint64_t content;       /* hash of the innermost frame's variables and operands, */
     int content_size;       /* of so many bytes */
     int count;
@@ -48,9 +49,11 @@ typedef struct {
 typedef struct gilx_stack_reader gilx_stack_reader;
 
 /* Return a reader, or NULL if there is no memory for it. The GIL's words must lie as in
- * gilx_gil_struct. */
+ * gilx_gil_struct. `collecting`: the word of an interpreter that says whether garbage is
+ * collected, NULL if it is not known. */
 gilx_stack_reader *gilx_stack_reader_new(const gilx_gil_words *words,
-                                         const gilx_stack_layout *layout);
+                                         const gilx_stack_layout *layout,
+                                         const int *collecting);
 
 /* Read whether the GIL is held, and if so, the stack of the thread that holds it. */
 void gilx_stack_read(gilx_stack_reader *reader, gilx_memory *memory, gilx_stack *stack);

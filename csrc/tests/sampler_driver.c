@@ -624,7 +624,8 @@ static void sites_add_up(int version) {
     fake_gil gil = {.words = {.interval = 5000}};
     const gilx_gil_words words = words_of(&gil);
     gilx_memory memory;
-    gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, true);
+    gilx_sites *sites =
+        gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, NULL, true);
     expect(sites != NULL, "there is memory for sites");
     (void)opened(&memory);
 
@@ -804,7 +805,7 @@ static void unknown_calls_are_marked(int version) {
         const gilx_gil_words words = words_of(&gil);
         gilx_memory memory;
         gilx_sites *sites =
-            gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, true);
+            gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, NULL, true);
         expect(sites != NULL, "there is memory for sites");
         fake_call(&stack, 0, cases[i].outer, 0);
         fake_call(&stack, 1, cases[i].inner, 0);
@@ -837,7 +838,7 @@ static void stretches_have_bounds(int version) {
         const gilx_gil_words words = words_of(&gil);
         gilx_memory memory, closed = {.way = GILX_MEMORY_WAYS, .file = -1, .other = -1};
         gilx_sites *sites =
-            gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, false);
+            gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, NULL, false);
         expect(sites != NULL, "there is memory for sites");
         const int64_t begin = gilx_now_ns();
         count_sample(sites, opened(&memory), begin, true);
@@ -899,7 +900,8 @@ static void released_between(int version) {
     fake_gil gil = {.words = {.interval = 5000}};
     const gilx_gil_words words = words_of(&gil);
     gilx_memory memory;
-    gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, false);
+    gilx_sites *sites =
+        gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, NULL, false);
     expect(sites != NULL, "there is memory for sites");
     const int64_t begin = gilx_now_ns();
     (void)opened(&memory);
@@ -910,6 +912,91 @@ static void released_between(int version) {
     }
     gilx_sites_finish(sites, gilx_now_ns());
     expect(gilx_sites_stretches(sites, true)->count == 2, "it is two stretches");
+    gilx_sites_free(sites);
+    gilx_memory_close(&memory);
+}
+
+static const gilx_site *collector_of(const gilx_sites *sites) {
+    gilx_site_kind kind;
+    const gilx_spot *spot;
+    const gilx_function *function;
+    return gilx_sites_site(sites, GILX_SITE_COLLECTOR, &kind, &spot, &function);
+}
+
+/* The garbage collector is a site, but not a finalizer that it calls, nor another thread
+ * that runs meanwhile. A call that collects garbage is one stretch. */
+static void collections_are_a_site(int version) {
+    enum { OUTER = 1, INNER = 2, SAMPLES = 3 };
+    static fake_stack stack, other;
+    const gilx_stack_layout *layout = layout_of(version);
+    fake_stack_make(&stack, layout, 0);
+    fake_stack_make(&other, layout, 1);
+    fake_gil gil = {.words = {.interval = 5000}};
+    const gilx_gil_words words = words_of(&gil);
+    gilx_memory memory;
+    int collecting = 0;
+    gilx_sites *sites =
+        gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, &collecting, true);
+    expect(sites != NULL, "there is memory for sites");
+    (void)opened(&memory);
+    const int64_t begin = gilx_now_ns();
+    const struct {
+        int collecting, finalizer, other, released; /* whether it is so */
+        int64_t collector, outer, inner;            /* samples expected by then */
+    } steps[] = {
+        {0, 0, 0, 0, 0, 1, 0}, {1, 0, 0, 0, 1, 1, 0}, {1, 1, 0, 0, 1, 1, 1},
+        {1, 1, 0, 1, 1, 1, 1}, {1, 0, 1, 0, 1, 2, 1}, {1, 0, 0, 0, 2, 2, 1},
+        {0, 0, 0, 0, 2, 3, 1}, {1, 1, 0, 0, 3, 3, 1}, {1, 0, 0, 0, 4, 3, 1},
+        {1, 1, 0, 0, 4, 3, 2}, {0, 0, 0, 0, 4, 4, 2},
+    };
+    fake_call(&stack, OUTER, 0, 0);
+    fake_call(&other, OUTER, 0, 0);
+    int finalizer = 0;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); ++i) {
+        collecting = steps[i].collecting;
+        if (steps[i].finalizer != finalizer) {
+            finalizer = steps[i].finalizer;
+            if (finalizer) {
+                fake_call(&stack, INNER, 0, 0);
+            } else {
+                fake_return(&stack);
+            }
+        }
+        if (!steps[i].released) {
+            take(&gil, steps[i].other ? &other : &stack);
+        }
+        count_sample(sites, &memory, begin, true);
+        release(&gil);
+        const gilx_site *inner = site_of(sites, INNER);
+        expect(collector_of(sites)->samples == steps[i].collector &&
+                   (inner == NULL ? 0 : inner->samples) == steps[i].inner,
+               "what is the collector's is so");
+        int64_t outer = 0; /* both threads have a function with that first line */
+        for (int site = 0; site < gilx_sites_number(sites); ++site) {
+            gilx_site_kind kind;
+            const gilx_spot *spot;
+            const gilx_function *function;
+            const gilx_site *one = gilx_sites_site(sites, site, &kind, &spot, &function);
+            outer += function != NULL && function->first_line == 100 * OUTER
+                         ? one->samples
+                         : 0;
+        }
+        expect(outer == steps[i].outer, "and so is what is not");
+    }
+    gilx_sites_free(sites);
+
+    sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, &collecting, false);
+    expect(sites != NULL, "there is memory for sites");
+    take(&gil, &stack);
+    for (int i = 0; i < SAMPLES; ++i) {
+        collecting = i % 2 == 0;
+        count_sample(sites, &memory, begin, true);
+    }
+    gilx_sites_finish(sites, gilx_now_ns());
+    const gilx_stretches *stretches = gilx_sites_stretches(sites, true);
+    expect(stretches->count == 1, "it is one stretch");
+    expect(collector_of(sites)->low == 0 && site_of(sites, OUTER)->low > 0,
+           "of the call");
     gilx_sites_free(sites);
     gilx_memory_close(&memory);
 }
@@ -955,6 +1042,7 @@ int main(void) {
         stretches_have_bounds(version);
         released_between(version);
         unknown_calls_are_marked(version);
+        collections_are_a_site(version);
     }
     static fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
     static fake_thread threads[THREADS];

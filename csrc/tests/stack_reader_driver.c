@@ -858,7 +858,7 @@ static gilx_stack_reader *new_reader(void) {
                                   .holder = &gil()->holder,
                                   .locked = &gil()->locked,
                                   .switches = &gil()->switches};
-    gilx_stack_reader *reader = gilx_stack_reader_new(&words, &world.layout);
+    gilx_stack_reader *reader = gilx_stack_reader_new(&words, &world.layout, NULL);
     expect(reader != NULL, "there is memory for a reader");
     return reader;
 }

@@ -390,7 +390,8 @@ static void waits_have_places(uint64_t minor) {
                                   .holder = &gil.holder,
                                   .switches = &gil.switches};
     gilx_memory memory;
-    gilx_sites *sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, false);
+    gilx_sites *sites =
+        gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, NULL, false);
     expect(sites != NULL && gilx_memory_open(&memory, NULL), "sites can be read");
     gilx_frame frame;
     expect(!gilx_waiting_frame(layout, &memory, state, &frame), "there is no frame");

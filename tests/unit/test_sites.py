@@ -72,6 +72,7 @@ def test_long_hold_of_a_site_may_be_short_ones_that_samples_found_by_chance(
         (1, "a thread without Python code"),
         (2, "unknown"),
         (3, "other lines (the tables were full)"),
+        (4, "garbage collector"),
     ],
 )
 def test_holds_without_a_line_are_sites_with_plain_names(kind: int, place: str) -> None:

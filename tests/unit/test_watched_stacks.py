@@ -66,6 +66,9 @@ class FakeSampler:
                 "locked_dyy",
                 "late",
                 "seen_ns",
+                *("waiters_x", "waiters_y", "waiters_xx", "waiters_xy", "waiters_yy"),
+                *("waiters_dxx", "most_waiters", "asked", "askable"),
+                *("calls", "addresses", "wishes"),
             ],
             0,
         )
@@ -92,11 +95,21 @@ class FakeSampler:
         }  # fmt: skip
         return SimpleNamespace(**zero, **whole, **square | totals | self.changes)
 
-    def threads(self) -> list[tuple[int, float, float]]:
-        return [(threading.get_native_id(), float(S), -1.0), (7, S / 2, -1.0)]
+    def threads(self) -> list[Any]:
+        here, nothing = threading.get_native_id(), (0.0, 0.0, 0.0, 0.0)
+        return [
+            (
+                *(native_id, float(S), 0.0, 0.0, 0.0, -1, 0),
+                ((held, held * SLICE, held * SLICE, 0.0), *[nothing] * 10),
+            )
+            for native_id, held in ((here, float(S)), (7, S / 2))
+        ]
 
     def sites(self) -> list[Any]:
         return [tuple(one) for one in self.sites_found]
+
+    def waits(self) -> list[Any]:
+        return []
 
     def calls(self) -> list[Any]:
         return self.calls_found

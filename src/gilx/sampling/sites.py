@@ -7,7 +7,7 @@ import os
 from dataclasses import astuple, dataclass, field, fields, replace
 from functools import reduce
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from gilx.errors import at_least
 from gilx.estimate import Estimate
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gilx.sampling.longest_hold import HoldBounds
     from gilx.sampling.source_text import SourceTexts
 
-Kind = Literal["line", "no Python code", "unknown", "other lines"]
+Kind = Literal["line", "no Python code", "unknown", "other lines", "garbage collector"]
 
 
 class FoundSite(NamedTuple):
@@ -55,11 +55,12 @@ class FoundSite(NamedTuple):
     waited_steps: float
 
 
-KINDS: tuple[Kind, ...] = ("line", "no Python code", "unknown", "other lines")
+KINDS: tuple[Kind, ...] = get_args(Kind)  # in the sampler's order
 _NAMES: dict[Kind, str] = {
     "no Python code": "a thread without Python code",
     "unknown": "unknown",
     "other lines": "other lines (the tables were full)",
+    "garbage collector": "garbage collector",
 }
 _PACKAGES = "site-packages", "dist-packages"  # directories of installed packages
 _STANDARD_LIBRARY = Path(os.__file__).parent
@@ -176,7 +177,9 @@ class Site:
     known or Python code is called."""
     kind: Kind
     """``line``; ``no Python code`` for threads without a Python frame, ``unknown`` if the
-    stack could not be read, or ``other lines`` if the sampler's tables were full."""
+    stack could not be read, ``other lines`` if the sampler's tables were full, or
+    ``garbage collector`` for collections, wherever they began: the line that allocates
+    one object too many does not take that time. Finalizers are lines of their own."""
     first_line: int
     """Line at which the function begins."""
     end_line: int

@@ -28,6 +28,7 @@ _NO_LINES = {
     -3: "(no Python code)",
     -4: "(truncated)",
     _BELOW: "(below)",
+    -6: "(garbage collector)",
 }
 _THREAD = -1  # parent of a thread
 _ROUNDING = 1e-6  # of sums
@@ -48,8 +49,9 @@ class StackFrame(NamedTuple):
 
     Frames without a file stand for something else: ``(no Python code)`` for threads that
     ran none, ``(unknown)`` if a frame could not be read, ``(truncated)`` for outer frames
-    that were not read (at most 256 are), ``(other lines)`` if the sampler's tables were
-    full, and ``(below)`` for the frame before it or any that this called, if the stack
+    that were not read (at most 256 are), ``(garbage collector)`` for a collection that
+    began in the frame before it, ``(other lines)`` if the sampler's tables were full, and
+    ``(below)`` for the frame before it or any that this called, if the stack
     changed while it was read or there was no capacity for more stacks.
     """
 

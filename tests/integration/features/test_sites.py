@@ -189,6 +189,64 @@ def test_each_kind_of_code_is_named() -> None:
     assert all("ckernels.spin(MS, 0, " in text for text in texts)
 
 
+class Finalized:
+    """An object that only the garbage collector can free, and takes its time."""
+
+    def __init__(self, finish: Callable[[], object]) -> None:
+        self.me, self.finish = self, finish
+
+    def __del__(self) -> None:
+        self.finish()
+
+
+def collect(finish: Callable[[], object]) -> None:
+    many: list[list[object]] = [[] for _ in range(200_000)]
+    for _ in range(5):
+        gc.collect()
+    del many
+    Finalized(finish)
+    gc.collect()
+
+
+def test_garbage_collector_is_a_site_and_finalizers_are_their_own() -> None:
+    def finish() -> None:
+        ckernels.spin(MS, 0, 50 * MS)
+
+    usage = watched(lambda: collect(finish))
+    found = {site.kind: site for site in usage.sites if site.kind != LINE}
+    assert found["garbage collector"].samples > 0
+    assert found["garbage collector"].place == "garbage collector"
+    assert "finish" in functions(usage)
+    [held] = [
+        site.held for site in usage.sites if site.text == "ckernels.spin(MS, 0, 50 * MS)"
+    ]
+    assert held.high * usage.wall >= 0.05
+
+
+def test_threads_that_run_while_a_finalizer_waits_are_not_the_collector() -> None:
+    stop = threading.Event()
+    waits = threading.Event()
+
+    def run_beside() -> None:
+        waits.wait()
+        ckernels.spin(MS, 0, 100 * MS)
+        stop.set()
+
+    def finish() -> None:
+        waits.set()
+        stop.wait()
+
+    thread = threading.Thread(target=run_beside, name="beside")
+    thread.start()
+    usage = watched(lambda: collect(finish))
+    thread.join()
+    [site] = [
+        site for site in usage.sites if site.text == "ckernels.spin(MS, 0, 100 * MS)"
+    ]
+    assert site.thread == "beside"
+    assert site.held.high * usage.wall >= 0.1
+
+
 def test_call_that_releases_is_not_a_site_that_holds() -> None:
     def release() -> None:
         ckernels.spin(0, 100 * MS, 100 * MS)
