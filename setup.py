@@ -140,6 +140,7 @@ def extensions() -> list[Extension]:
                     "csrc/python/own_interpreter.c",
                     "csrc/python/real_argument.c",
                     "csrc/python/stack_objects.c",
+                    "csrc/python/thread_objects.c",
                     *sorted(str(path) for path in Path("csrc/sampler").glob("*.c")),
                 ],
                 depends=HEADERS,

@@ -13,6 +13,7 @@
 #include "own_interpreter.h"
 #include "real_argument.h"
 #include "stack_objects.h"
+#include "thread_objects.h"
 
 typedef struct {
     PyTypeObject *sampler_type;
@@ -417,77 +418,9 @@ PyDoc_STRVAR(
     "    (-1: not known); how often it was asked; and for each activity, of\n"
     "    which there are ACTIVITIES, four sums: csrc/sampler/thread_activity.h.");
 
-static PyObject *thread_object(const gilx_watched_thread *thread) {
-    const gilx_thread_activities *does = &thread->does;
-    const double until = does->alive_until > 0 ? does->alive_until : does->asked;
-    const int64_t waited =
-        does->wait_first_ns < 0 ? -1 : does->wait_last_ns - does->wait_first_ns;
-    PyObject *sums = PyTuple_New(GILX_ACTIVITIES);
-    for (int i = 0; sums != NULL && i < GILX_ACTIVITIES; ++i) {
-        const gilx_activity_sums *one = &does->sums[i];
-        PyObject *item =
-            Py_BuildValue("dddd", one->time, one->squares, one->products, one->steps);
-        if (item == NULL) {
-            Py_CLEAR(sums);
-        } else {
-            PyTuple_SET_ITEM(sums, i, item);
-        }
-    }
-    return sums == NULL
-               ? NULL
-               : Py_BuildValue("LddddLLN", (long long)thread->tid, until - does->begun,
-                               does->known, does->squares, does->held_off_cpu,
-                               (long long)waited, (long long)does->reads, sums);
-}
-
 static PyObject *sampler_threads(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
-    if (!in_phase(self, STOPPED)) {
-        return NULL;
-    }
-    const gilx_watched_thread *threads;
-    const int count = gilx_sampler_threads(self->sampler, &threads);
-    PyObject *list = PyList_New(count);
-    for (int i = 0; list != NULL && i < count; ++i) {
-        PyObject *item = thread_object(&threads[i]);
-        if (item == NULL) {
-            Py_CLEAR(list);
-        } else {
-            PyList_SET_ITEM(list, i, item);
-        }
-    }
-    return list;
-}
-
-/* Return a tuple of (place, share) for the timeline. */
-static PyObject *shares_object(const gilx_share *shares, int count) {
-    PyObject *tuple = PyTuple_New(count);
-    for (int i = 0; tuple != NULL && i < count; ++i) {
-        const int place = shares[i].place;
-        PyObject *item = Py_BuildValue("ii", place == GILX_UNKNOWN_THREAD ? -1 : place,
-                                       (int)shares[i].share);
-        if (item == NULL) {
-            Py_CLEAR(tuple);
-        } else {
-            PyTuple_SET_ITEM(tuple, i, item);
-        }
-    }
-    return tuple;
-}
-
-/* Return a tuple of (place, activity) for the timeline. */
-static PyObject *deeds_object(const gilx_look *look) {
-    PyObject *tuple = PyTuple_New(look->deeds);
-    for (int i = 0; tuple != NULL && i < look->deeds; ++i) {
-        PyObject *item =
-            Py_BuildValue("ii", (int)look->did[i].place, (int)look->did[i].activity);
-        if (item == NULL) {
-            Py_CLEAR(tuple);
-        } else {
-            PyTuple_SET_ITEM(tuple, i, item);
-        }
-    }
-    return tuple;
+    return in_phase(self, STOPPED) ? gilx_threads_list(self->sampler) : NULL;
 }
 
 PyDoc_STRVAR(looks_doc,
@@ -506,30 +439,7 @@ PyDoc_STRVAR(looks_doc,
 
 static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
-    if (!in_phase(self, STOPPED)) {
-        return NULL;
-    }
-    const Py_ssize_t count = (Py_ssize_t)gilx_sampler_looks(self->sampler);
-    PyObject *list = PyList_New(count);
-    for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
-        const gilx_look *look = gilx_sampler_look(self->sampler, i);
-        PyObject *held = shares_object(look->held, look->holders), *item = NULL;
-        PyObject *ran = held == NULL ? NULL : shares_object(look->ran, look->clocks);
-        PyObject *did = ran == NULL ? NULL : deeds_object(look);
-        if (did == NULL) {
-            Py_XDECREF(held);
-            Py_XDECREF(ran);
-        } else { /* "N" hands the references over, whether this succeeds or not */
-            item = Py_BuildValue("LONNN", (long long)look->at_ns,
-                                 look->late ? Py_True : Py_False, held, ran, did);
-        }
-        if (item == NULL) {
-            Py_CLEAR(list);
-        } else {
-            PyList_SET_ITEM(list, i, item);
-        }
-    }
-    return list;
+    return in_phase(self, STOPPED) ? gilx_looks_list(self->sampler) : NULL;
 }
 
 PyDoc_STRVAR(

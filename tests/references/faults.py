@@ -66,6 +66,7 @@ _GROUPS = {
     ],
     "signals": ["increments", "modules"],
     "stack_objects": ["samplers", "samplers, memory refused"],
+    "thread_objects": ["samplers", "samplers, memory refused"],
     "spin_functions": ["spins", "spins, memory refused"],
     "team_type": ["teams", "without_threads", "after_fork"],
 }  # fmt: skip

@@ -1,0 +1,102 @@
+#include "thread_objects.h"
+
+/* ---- threads ---------------------------------------------------------------------- */
+
+static PyObject *thread_object(const gilx_watched_thread *thread) {
+    const gilx_thread_activities *does = &thread->does;
+    const double until = does->alive_until > 0 ? does->alive_until : does->asked;
+    const int64_t waited =
+        does->wait_first_ns < 0 ? -1 : does->wait_last_ns - does->wait_first_ns;
+    PyObject *sums = PyTuple_New(GILX_ACTIVITIES);
+    for (int i = 0; sums != NULL && i < GILX_ACTIVITIES; ++i) {
+        const gilx_activity_sums *one = &does->sums[i];
+        PyObject *item =
+            Py_BuildValue("dddd", one->time, one->squares, one->products, one->steps);
+        if (item == NULL) {
+            Py_CLEAR(sums);
+        } else {
+            PyTuple_SET_ITEM(sums, i, item);
+        }
+    }
+    return sums == NULL
+               ? NULL
+               : Py_BuildValue("LddddLLN", (long long)thread->tid, until - does->begun,
+                               does->known, does->squares, does->held_off_cpu,
+                               (long long)waited, (long long)does->reads, sums);
+}
+
+PyObject *gilx_threads_list(const gilx_sampler *sampler) {
+    const gilx_watched_thread *threads;
+    const int count = gilx_sampler_threads(sampler, &threads);
+    PyObject *list = PyList_New(count);
+    for (int i = 0; list != NULL && i < count; ++i) {
+        PyObject *item = thread_object(&threads[i]);
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, item);
+        }
+    }
+    return list;
+}
+
+/* ---- looks ------------------------------------------------------------------------ */
+
+/* Return a tuple of (place, share) for the timeline. */
+static PyObject *shares_object(const gilx_share *shares, int count) {
+    PyObject *tuple = PyTuple_New(count);
+    for (int i = 0; tuple != NULL && i < count; ++i) {
+        const int place = shares[i].place;
+        PyObject *item = Py_BuildValue("ii", place == GILX_UNKNOWN_THREAD ? -1 : place,
+                                       (int)shares[i].share);
+        if (item == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyTuple_SET_ITEM(tuple, i, item);
+        }
+    }
+    return tuple;
+}
+
+/* Return a tuple of (place, activity) for the timeline. */
+static PyObject *deeds_object(const gilx_look *look) {
+    PyObject *tuple = PyTuple_New(look->deeds);
+    for (int i = 0; tuple != NULL && i < look->deeds; ++i) {
+        PyObject *item =
+            Py_BuildValue("ii", (int)look->did[i].place, (int)look->did[i].activity);
+        if (item == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyTuple_SET_ITEM(tuple, i, item);
+        }
+    }
+    return tuple;
+}
+
+static PyObject *look_object(const gilx_look *look) {
+    PyObject *held = shares_object(look->held, look->holders);
+    PyObject *ran = held == NULL ? NULL : shares_object(look->ran, look->clocks);
+    PyObject *did = ran == NULL ? NULL : deeds_object(look);
+    if (did == NULL) {
+        Py_XDECREF(held);
+        Py_XDECREF(ran);
+        return NULL;
+    }
+    /* "N" hands the references over, whether this succeeds or not. */
+    return Py_BuildValue("LONNN", (long long)look->at_ns, look->late ? Py_True : Py_False,
+                         held, ran, did);
+}
+
+PyObject *gilx_looks_list(const gilx_sampler *sampler) {
+    const Py_ssize_t count = (Py_ssize_t)gilx_sampler_looks(sampler);
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
+        PyObject *item = look_object(gilx_sampler_look(sampler, i));
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, item);
+        }
+    }
+    return list;
+}

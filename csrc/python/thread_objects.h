@@ -1,0 +1,15 @@
+/* Threads and looks of the sampler, as Python objects. */
+#ifndef GILX_PYTHON_THREAD_OBJECTS_H
+#define GILX_PYTHON_THREAD_OBJECTS_H
+
+#include "python_api.h"
+
+#include "../sampler/sampler.h"
+
+/* Return what is known of threads after the stop, as Sampler.threads() does. */
+PyObject *gilx_threads_list(const gilx_sampler *sampler);
+
+/* Return the looks that were kept, as Sampler.looks() does. */
+PyObject *gilx_looks_list(const gilx_sampler *sampler);
+
+#endif
