@@ -13,7 +13,7 @@ enum {
      * as long as several reads, and the next samples read fewer. */
     READS_PER_SAMPLE = GILX_ACTIVITIES_KEPT,
     READS_OF_OPENING = 12,
-    READS_OF_FRAME = 2, /* one is read in a sample */
+    READS_OF_FRAME = 3, /* one is read in a sample */
     MOST_FILES = 64,    /* that are kept open: the program needs its descriptors */
 };
 
@@ -142,6 +142,19 @@ static void close_file(gilx_sampler *sampler, gilx_watched_thread *thread) {
     }
 }
 
+/* Whether a thread whose file would have to be opened is known to do what it did: if it
+ * waited, and its CPU clock stands. */
+static bool still_waits(const gilx_sampler *sampler, gilx_watched_thread *thread) {
+    if (thread->syscall >= 0 || sampler->files < MOST_FILES) {
+        return false;
+    }
+    const int64_t last = thread->does.asked_cpu_ns;
+    const gilx_activity activity = thread->does.last;
+    thread->does.asked_cpu_ns = gilx_cpu_ns_of(thread->tid);
+    return last >= 0 && last == thread->does.asked_cpu_ns &&
+           activity >= GILX_AWAITS_GIL && activity <= GILX_CALLS_SYSTEM;
+}
+
 /* Find out what a thread does that did not hold the GIL in all of this sample. Returns
  * what that cost, in reads. */
 static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activity) {
@@ -152,6 +165,10 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
     *activity = GILX_DOES_UNKNOWN;
     if (holds_now(sampler, thread)) {
         *activity = GILX_HOLDS_GIL;
+        return cost;
+    }
+    if (still_waits(sampler, thread)) {
+        *activity = thread->does.last;
         return cost;
     }
     if (sampler->totals.calls) {
@@ -185,16 +202,27 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
  * was not done for another one in this sample. Returns what that cost, in reads. */
 static int place_wait(gilx_sampler *sampler, int place, bool gil, double time) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
-    double *unplaced = &thread->does.unplaced[gil ? 0 : 1];
+    gilx_thread_activities *does = &thread->does;
+    double *unplaced = &does->unplaced[gil ? 0 : 1];
     *unplaced += time;
-    if (sampler->sites == NULL || sampler->placed == sampler->totals.wakes) {
+    if (sampler->sites == NULL) {
         return 0;
     }
-    sampler->placed = sampler->totals.wakes;
-    const uintptr_t state = gilx_has_state(sampler, place) ? thread->state : 0;
-    gilx_sites_wait(sampler->sites, &sampler->memory, state, gil, *unplaced);
+    int cost = 0;
+    const int64_t cpu = gilx_cpu_ns_of(thread->tid);
+    if (cpu < 0 || cpu != does->placed_cpu_ns) { /* else it has not moved */
+        if (sampler->placed == sampler->totals.wakes) {
+            return 0;
+        }
+        sampler->placed = sampler->totals.wakes;
+        const uintptr_t state = gilx_has_state(sampler, place) ? thread->state : 0;
+        does->placed = gilx_sites_of_wait(sampler->sites, &sampler->memory, state);
+        does->placed_cpu_ns = cpu;
+        cost = READS_OF_FRAME;
+    }
+    gilx_sites_wait(sampler->sites, does->placed, gil, *unplaced);
     *unplaced = 0;
-    return READS_OF_FRAME;
+    return cost;
 }
 
 /* Ask a thread what it does. Returns what that cost, in reads. */
@@ -263,7 +291,7 @@ void gilx_end_activities(gilx_sampler *sampler) {
         gilx_watched_thread *thread = &sampler->table.threads[i];
         for (int lock = 0; lock < 2 && sampler->sites != NULL; ++lock) {
             if (thread->does.unplaced[lock] > 0) { /* it may wait elsewhere now */
-                gilx_sites_wait(sampler->sites, &sampler->memory, 0, lock == 0,
+                gilx_sites_wait(sampler->sites, GILX_SITE_UNKNOWN, lock == 0,
                                 thread->does.unplaced[lock]);
                 thread->does.unplaced[lock] = 0;
             }

@@ -379,13 +379,15 @@ void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
     follow_stretch(sites, sample, place, tid, end_ns);
 }
 
-void gilx_sites_wait(gilx_sites *sites, gilx_memory *memory, uintptr_t state, bool gil,
-                     double time) {
+int gilx_sites_of_wait(gilx_sites *sites, gilx_memory *memory, uintptr_t state) {
     gilx_frame frame;
-    const bool known =
-        state != 0 && gilx_waiting_frame(sites->layout, memory, state, &frame);
-    gilx_waits *waits =
-        &sites->waits[known ? site_of(sites, memory, &frame) : GILX_SITE_UNKNOWN];
+    return state != 0 && gilx_waiting_frame(sites->layout, memory, state, &frame)
+               ? site_of(sites, memory, &frame)
+               : GILX_SITE_UNKNOWN;
+}
+
+void gilx_sites_wait(gilx_sites *sites, int site, bool gil, double time) {
+    gilx_waits *waits = &sites->waits[site];
     waits->time[gil ? 0 : 1] += time;
     waits->squares[gil ? 0 : 1] += time * time;
     ++waits->samples;

@@ -94,10 +94,12 @@ void gilx_sites_count(gilx_sites *sites, gilx_memory *memory,
                       const gilx_site_sample *sample, double weight, uint32_t waiters,
                       int place, int64_t tid, int64_t begin_ns, int64_t end_ns);
 
-/* Add the time for which a thread waited for the GIL, or for another lock, where it waits
- * now by its thread state; 0 if that is not known. Call after the sample was counted. */
-void gilx_sites_wait(gilx_sites *sites, gilx_memory *memory, uintptr_t state, bool gil,
-                     double time);
+/* Return the site where a thread waits by its thread state, 0 if that is not known. Call
+ * after the sample was counted. */
+int gilx_sites_of_wait(gilx_sites *sites, gilx_memory *memory, uintptr_t state);
+
+/* Add the time for which a thread waited there for the GIL, or for another lock. */
+void gilx_sites_wait(gilx_sites *sites, int site, bool gil, double time);
 
 /* End the last stretch, at the end of a watch. */
 void gilx_sites_finish(gilx_sites *sites, int64_t end_ns);

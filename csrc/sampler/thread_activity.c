@@ -120,6 +120,8 @@ gilx_thread_activities gilx_no_activities(double counted) {
     return (gilx_thread_activities){
         .begun = counted,
         .asked = counted,
+        .asked_cpu_ns = -1,
+        .placed_cpu_ns = -1,
         .wait_first_ns = -1,
         .wait_last_ns = -1,
         .last = GILX_DOES_UNKNOWN,

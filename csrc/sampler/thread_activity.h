@@ -59,6 +59,10 @@ typedef struct {
     int64_t reads;         /* how often it was asked */
     double unplaced[2];    /* of waits for the GIL and for other locks: time for which
                               it was not read where it waited */
+    int64_t asked_cpu_ns;  /* its CPU clock when it was last asked, */
+    int64_t
+        placed_cpu_ns; /* and when it was found at a site where it waited; -1: never */
+    int placed;        /* and that site */
     int64_t wait_first_ns,
         wait_last_ns; /* the scheduler's clock; -1 if it was not read */
     gilx_activity last;

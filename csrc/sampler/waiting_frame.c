@@ -20,52 +20,54 @@ static bool read_word(gilx_memory *memory, uintptr_t object, int offset,
     return object != 0 && gilx_memory_read(memory, from, word, sizeof(*word));
 }
 
-/* Read the address of a thread's innermost frame. */
-static bool read_innermost(const gilx_stack_layout *layout, gilx_memory *memory,
-                           uintptr_t state, uintptr_t *frame) {
-    uintptr_t cframe;
-    return layout->cframe_frame < 0
-               ? read_word(memory, state, layout->state_frame, frame)
-               : read_word(memory, state, layout->state_frame, &cframe) &&
-                     read_word(memory, cframe, layout->cframe_frame, frame);
-}
-
-static bool read_frame(const gilx_stack_layout *layout, gilx_memory *memory,
-                       uintptr_t address, gilx_frame *frame) {
-    unsigned char copy[FRAME_BYTES];
-    const size_t size = (size_t)layout->locals;
-    if (address == 0 || size > sizeof(copy) ||
-        !gilx_memory_read(memory, (const void *)address, copy, size)) {
-        return false;
-    }
-    *frame = (gilx_frame){
+static gilx_frame frame_in(const gilx_stack_layout *layout, uintptr_t address,
+                           const unsigned char *copy) {
+    return (gilx_frame){
         .address = address,
         .code = word_at(copy, layout->code) & ~(uintptr_t)layout->tag,
         .instruction = word_at(copy, layout->instr),
         .previous = word_at(copy, layout->previous),
         .owner = copy[layout->owner],
     };
-    return true;
 }
 
 bool gilx_waiting_frame(const gilx_stack_layout *layout, gilx_memory *memory,
                         uintptr_t state, gilx_frame *frame) {
-    uintptr_t address, again;
-    if (!read_innermost(layout, memory, state, &address)) {
+    const bool has_cframe = layout->cframe_frame >= 0;
+    uintptr_t holder = state; /* of the pointer to the innermost frame */
+    if (has_cframe && !read_word(memory, state, layout->state_frame, &holder)) {
         return false;
     }
-    const uintptr_t innermost = address;
-    for (int i = 0;; ++i) {
-        if (i == MOST_FRAMES || !read_frame(layout, memory, address, frame)) {
+    const int offset = has_cframe ? layout->cframe_frame : layout->state_frame;
+    const size_t size = (size_t)layout->locals;
+    uintptr_t innermost;
+    if (size > FRAME_BYTES || !read_word(memory, holder, offset, &innermost)) {
+        return false;
+    }
+    uintptr_t address = innermost;
+    for (int i = 0; i < MOST_FRAMES && address != 0; ++i) {
+        /* In this order, in one system call. */
+        const gilx_range ranges[] = {
+            {.from = address, .size = size},
+            {.from = holder + (uintptr_t)offset, .size = sizeof(uintptr_t)},
+            {.from = address, .size = size},
+        };
+        unsigned char copy[2 * FRAME_BYTES + sizeof(uintptr_t)];
+        const size_t whole = 2 * size + sizeof(uintptr_t);
+        if (gilx_memory_copy(memory, ranges, 3, copy) != whole ||
+            word_at(copy, layout->locals) != innermost) {
+            return false;
+        }
+        *frame = frame_in(layout, address, copy);
+        const gilx_frame again =
+            frame_in(layout, address, copy + size + sizeof(uintptr_t));
+        if (again.code != frame->code || again.instruction != frame->instruction) {
             return false;
         }
         if (frame->owner <= OWNED_BY_GENERATOR && frame->code != 0) {
-            break;
+            return true;
         }
         address = frame->previous;
     }
-    gilx_frame other;
-    return read_innermost(layout, memory, state, &again) && again == innermost &&
-           read_frame(layout, memory, address, &other) && other.code == frame->code &&
-           other.instruction == frame->instruction;
+    return false;
 }

@@ -410,13 +410,15 @@ static void waits_have_places(uint64_t minor) {
         expect(gilx_waiting_frame(layout, &memory, state, &frame) &&
                    frame.code == (uintptr_t)stack.functions[function].code,
                "the innermost frame is read");
-        gilx_sites_wait(sites, &memory, state, kind == GIL, weight);
+        const int site = gilx_sites_of_wait(sites, &memory, state);
+        gilx_sites_wait(sites, site, kind == GIL, weight);
         time[function][kind] += weight;
         squares[function][kind] += weight * weight;
         for (int depth = 0; depth < DEPTH; ++depth) {
             fake_return(&stack);
         }
-        gilx_sites_wait(sites, &memory, i % 2 == 0 ? state : 0, true, 1);
+        const uintptr_t gone = i % 2 == 0 ? state : 0;
+        gilx_sites_wait(sites, gilx_sites_of_wait(sites, &memory, gone), true, 1);
         unknown += 1;
     }
     for (int i = 0; i < gilx_sites_number(sites); ++i) {
