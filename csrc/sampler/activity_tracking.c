@@ -91,25 +91,30 @@ static bool on_cpu(const gilx_watched_thread *thread) {
     return gilx_cpu_ns_of(thread->tid) != before;
 }
 
-/* Read for how long a thread has waited for a CPU. */
-static void read_cpu_wait(gilx_watched_thread *thread) {
-    const int file = gilx_schedstat_open(thread->tid);
-    const int64_t waited = gilx_cpu_wait_ns(file);
-    if (file >= 0) {
+/* Keep a file open if there are not too many, in a place for its descriptor. */
+static void keep_or_close(gilx_sampler *sampler, int file, int *place) {
+    if (file >= 0 && sampler->files < MOST_FILES) {
+        *place = gilx_high_descriptor(file);
+        ++sampler->files;
+    } else if (file >= 0) {
         close(file);
-    }
-    if (waited >= 0) {
-        thread->does.wait_last_ns = waited;
-        if (thread->does.wait_first_ns < 0) {
-            thread->does.wait_first_ns = waited;
-        }
     }
 }
 
-/* Begin to read a thread's waits for a CPU when it is first found without one. */
-static void note_off_cpu(gilx_watched_thread *thread) {
-    if (thread->does.wait_first_ns < 0) {
-        read_cpu_wait(thread);
+/* Read for how long a thread has waited for a CPU. A wait counts when it has ended. */
+static void read_cpu_wait(gilx_sampler *sampler, gilx_watched_thread *thread) {
+    gilx_thread_activities *does = &thread->does;
+    const bool open = thread->schedstat >= 0;
+    const int file = open ? thread->schedstat : gilx_schedstat_open(thread->tid);
+    const int64_t waited = gilx_cpu_wait_ns(file);
+    if (!open) {
+        keep_or_close(sampler, file, &thread->schedstat);
+    }
+    if (waited >= 0) {
+        does->wait_last_ns = waited;
+        if (does->wait_first_ns < 0) {
+            does->wait_first_ns = waited;
+        }
     }
 }
 
@@ -117,29 +122,28 @@ static void note_off_cpu(gilx_watched_thread *thread) {
 static int read_text(gilx_sampler *sampler, gilx_watched_thread *thread,
                      char text[GILX_SYSCALL_SIZE], bool *there) {
     int file = thread->syscall;
-    const bool open = file >= 0, keep = sampler->files < MOST_FILES;
+    const bool open = file >= 0;
     if (!open) {
         file = gilx_syscall_open(thread->tid);
     }
     *there = file >= 0 && gilx_syscall_read(file, text);
-    if (open || file < 0) {
-        return open ? 1 : READS_OF_OPENING;
+    if (!open) {
+        keep_or_close(sampler, file, &thread->syscall);
     }
-    if (keep && *there) {
-        thread->syscall = gilx_high_descriptor(file);
-        ++sampler->files;
-    } else {
-        close(file);
-    }
-    return READS_OF_OPENING;
+    return open ? 1 : READS_OF_OPENING;
 }
 
-static void close_file(gilx_sampler *sampler, gilx_watched_thread *thread) {
-    if (thread->syscall >= 0) {
-        close(thread->syscall);
-        thread->syscall = -1;
+static void close_file(gilx_sampler *sampler, int *file) {
+    if (*file >= 0) {
+        close(*file);
+        *file = -1;
         --sampler->files;
     }
+}
+
+static void close_files_of(gilx_sampler *sampler, gilx_watched_thread *thread) {
+    close_file(sampler, &thread->syscall);
+    close_file(sampler, &thread->schedstat);
 }
 
 /* Whether a thread whose file would have to be opened is known to do what it did: if it
@@ -177,7 +181,7 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
             *activity = gilx_activity_of(text, &sampler->gil);
         } else if (gilx_cpu_ns_of(thread->tid) < 0) {
             thread->ended = true;
-            close_file(sampler, thread);
+            close_files_of(sampler, thread);
             return cost;
         }
     }
@@ -190,7 +194,7 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
     }
     if (*activity == GILX_ON_CPU && !on_cpu(thread)) {
         *activity = GILX_OFF_CPU;
-        note_off_cpu(thread);
+        read_cpu_wait(sampler, thread);
     }
     if (holds_now(sampler, thread)) { /* perhaps it already did */
         *activity = GILX_HOLDS_GIL;
@@ -238,7 +242,7 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
     if (part < whole * 1e-9) { /* it did nothing else */
         if (!on_cpu(thread)) {
             does->held_off_cpu += whole;
-            note_off_cpu(thread);
+            read_cpu_wait(sampler, thread);
         }
         gilx_activity_add(does, does->last, whole, 0);
     } else {
@@ -282,7 +286,7 @@ void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look) {
 
 void gilx_close_files(gilx_sampler *sampler) {
     for (int i = 0; i < sampler->table.count && sampler->files > 0; ++i) {
-        close_file(sampler, &sampler->table.threads[i]);
+        close_files_of(sampler, &sampler->table.threads[i]);
     }
 }
 
@@ -297,7 +301,7 @@ void gilx_end_activities(gilx_sampler *sampler) {
             }
         }
         if (thread->does.wait_first_ns >= 0 && !thread->ended) {
-            read_cpu_wait(thread); /* the last wait may have ended since */
+            read_cpu_wait(sampler, thread); /* the last wait may have ended since */
         }
         if (!thread->ended) {
             thread->does.alive_until = sampler->totals.counted;

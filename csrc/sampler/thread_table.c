@@ -42,6 +42,7 @@ int gilx_thread_add(gilx_thread_table *table, int64_t tid, bool holds) {
         .tid = tid,
         .does = gilx_no_activities(0),
         .syscall = -1,
+        .schedstat = -1,
     };
     table->slots[slot] = (uint16_t)(table->count + 1);
     table->forgotten[slot] = false;

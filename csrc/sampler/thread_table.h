@@ -31,7 +31,8 @@ typedef struct {
     int64_t polled;    /* number of the sample in which it was read last */
     int64_t active;    /* number of the sample that last found it on a CPU or holding */
     gilx_thread_activities does;
-    int syscall; /* see gilx_syscall_open(); -1 if it is not kept open */
+    int syscall, schedstat; /* see gilx_syscall_open() and gilx_schedstat_open(); -1 if it
+                               is not kept open */
 } gilx_watched_thread;
 
 typedef struct {

@@ -17,7 +17,7 @@ import gilx
 from gilx import ckernels
 from gilx.sampling.thread_states import ACTIVITIES
 from tests.command import run_python
-from tests.markers import needs_watch
+from tests.markers import needs_affinity, needs_watch
 
 from .conftest import MS
 from .interface import conclusive, first_that
@@ -177,6 +177,40 @@ def test_the_line_that_makes_others_wait_is_named() -> None:
     assert waited == pytest.approx(threads, rel=0.05)
     assert any(site.waiting_lock.value > 0 for site in usage.waiting_sites)
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+class OnOneCpu:
+    """A watch of two threads that run without the GIL, on one CPU, and then end."""
+
+    def __init__(self) -> None:
+        cpu = min(os.sched_getaffinity(0))
+
+        def run() -> None:
+            os.sched_setaffinity(0, {cpu})
+            ckernels.spin(0, 300 * MS, 300 * MS)
+
+        threads = [threading.Thread(target=run, name=f"runs-{i}") for i in range(2)]
+        with gilx.watch(cost=0.1) as watch:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.usage: gilx.GilUsage = watch.usage
+        self.doubt, self.unknown = self.usage.doubt, self.usage.unknown
+
+
+@pytest.mark.slow
+@needs_affinity
+def test_threads_on_one_cpu_wait_for_it_in_turn() -> None:
+    usage = conclusive(OnOneCpu).usage
+    insist_on_states(usage)
+    threads = [one for one in usage.by_thread if one.name.startswith("runs-")]
+    assert len(threads) == 2
+    for one in threads:
+        if not one.waiting_cpu.known:
+            pytest.skip("the scheduler does not say for how long threads wait")
+        assert one.waiting_cpu.value > 0.1, one
+        assert one.running.value > 0.1, one
 
 
 # A process that has changed its user is not dumpable.
