@@ -340,7 +340,7 @@ def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 def test_table_has_every_site(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "100")
     library = "/site-packages/quick.so"
     usage = usage_with(
         found(380, hold_low=34_000_000, hold_high=36_000_000),
@@ -350,16 +350,35 @@ def test_table_has_every_site(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = replace(
         usage, sites=(replace(usage.sites[0], library=library), *usage.sites[1:])
     )
-    head, first, *rest = sites_text(usage).splitlines()
-    assert head.split() == [
-        *("held", "95", "%", "longest", "hold", "samples", "thread", "place"),
-        *("function", "source", "text"),
+    assert sites_text(usage).splitlines()[:5] == [
+        " held            95 %  longest hold  samples  thread",
+        " 38 %    38 % to 38 %         35 ms      380  main",
+        f"  nowhere/features.py:41 extract  row.tolist() [{library}]",
+        "0.1 %  0.0 % to 0.6 %             -        1  several",
+        "  nowhere/features.py:1 extract",
     ]
-    assert first.endswith(f"  row.tolist() [{library}]")
-    assert "       35 ms      380  main     nowhere/features.py:41  extract " in first
-    assert len(rest) == 8
-    assert "     -        1  several  nowhere/features.py:1   extract" in rest[0]
+    assert len(sites_text(usage).splitlines()) == 1 + 9 * 2
     assert sites_text(usage_with()) == "No place in the code was found to hold the GIL."
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_table_with_names_of_any_length_fits_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    long = found(
+        100, function="f" * 10_000, file=f"/{'b' * 10_000}/\x1b[31m{'c' * 10_000}.py"
+    )
+    usage = usage_with(found(200, line=50), long, texts={41: "x" * 500})
+    sites = [replace(site, thread="t" * 10_000) for site in usage.sites]
+    usage = replace(usage, sites=tuple(sites))
+    lines = sites_text(usage).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert "ccc.py:41" in "".join(lines)
+    assert "\x1b" not in "".join(lines)
+    text = usage.to_json()
+    for whole in ("f" * 10_000, "b" * 10_000, "c" * 10_000, "t" * 10_000):
+        assert whole in text
 
 
 def test_table_of_a_watch_without_stacks_says_why_it_has_none() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration, format_table, percent
+from gilx.formatting import duration, percent, shortened, table_with_remarks
 from gilx.rendering.html_page import Table
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ _HEAD = (
     "source text",
 )
 _RIGHT = (0, 1, 2, 3)
+_LONGEST_THREAD = 24  # characters of a name
 
 
 def sites_table(usage: GilUsage) -> Table:
@@ -25,12 +26,22 @@ def sites_table(usage: GilUsage) -> Table:
 
 
 def sites_text(usage: GilUsage) -> str:
-    """Return the sites of a usage as a plain table, the largest share first."""
+    """Return the sites of a usage as a plain table, the largest share first.
+
+    The place of each is on a line below its figures.
+    """
     if usage.sites_missing:
         return f"Where the GIL was held is unknown, since {usage.sites_missing}."
     if not usage.sites:
         return "No place in the code was found to hold the GIL."
-    return format_table(_HEAD, _rows(usage), right=_RIGHT)
+    rows = [
+        (*figures, shortened(thread, _LONGEST_THREAD))
+        for *figures, thread, _, _, _ in _rows(usage)
+    ]
+    remarks = [
+        [f"{place} {function}  {text}"] for *_, place, function, text in _rows(usage)
+    ]
+    return table_with_remarks(_HEAD[:5], rows, remarks, right=_RIGHT)
 
 
 def _rows(usage: GilUsage) -> list[tuple[str, ...]]:

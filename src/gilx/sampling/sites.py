@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from gilx.errors import at_least
 from gilx.estimate import Estimate
-from gilx.formatting import escaped, printable
+from gilx.formatting import escaped, printable, shortened, shortened_path
 from gilx.sampling.hold_fraction import agree
 from gilx.sampling.longest_hold import (
     is_run_of_chance,
@@ -64,6 +64,7 @@ _GILX = f"{Path(__file__).parents[1]}{os.sep}"
 _NEARLY_ALL, _MOST = 0.8, 0.5  # of what is held, by one line
 _FEWEST = 10  # samples of a line that is named as the main one
 _LONGEST_NAME = 40  # characters
+_LONGEST_PATH = 60
 _LONGEST_TEXT = 80
 
 
@@ -169,10 +170,14 @@ class Site:
 
     @property
     def place(self) -> str:
-        """File and line, the file as short as people know it."""
+        """File and line, the file as short as people know it.
+
+        Of a longer path, these are the last 60 characters.
+        """
         if self.kind != "line":
             return _NAMES[self.kind]
-        return f"{short_path(self.file)}:{self.line}" if self.line else self.file
+        path = shortened_path(short_path(self.file), _LONGEST_PATH)
+        return f"{path}:{self.line}" if self.line else path
 
     @property
     def label(self) -> str:
@@ -182,8 +187,7 @@ class Site:
     @property
     def name(self) -> str:
         """The function's name without what it is defined in."""
-        name = self.function.rpartition("<locals>.")[2]
-        return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+        return shortened(self.function.rpartition("<locals>.")[2], _LONGEST_NAME)
 
     def of(self, watch: HoldSums) -> Site:
         """Return the site with the shares of a watch that has these sums."""
@@ -444,5 +448,4 @@ def main_line(
 
 def one_line(text: str) -> str:
     """Return source text as one line of at most 80 characters that can be printed."""
-    text = printable(text)
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."
+    return shortened(printable(text), _LONGEST_TEXT)
