@@ -78,7 +78,7 @@ def test_long_hold_of_a_site_may_be_a_run_of_samples_in_no_order() -> None:
     chance = found(800, hold_low=22 * SLICE, hold_high=high, steps=steps)
     usage = usage_with(chance, held=800, free=200)
     (site,) = usage.sites
-    assert site.longest_hold.interval == (0, high / 1e9)
+    assert site.longest_hold.interval == pytest.approx((0, high / 1e9))
     assert "  at most 24 ms  " in sites_text(usage)
     (site,) = usage_with(chance._replace(steps=2.0), held=800, free=200).sites
     assert site.longest_hold.low == pytest.approx(22 * SLICE / 1e9)
