@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.callable_lookup import find_callable
 from gilx.errors import MOST_WORKERS, ArgumentError, above_zero, at_least, shown
-from gilx.formatting import one_line
+from gilx.formatting import one_line, printable
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> PlanEntr
     if "target" not in table:
         raise ArgumentError(f"{where}: expected a target, such as 'json:loads'; got none")
     target = _text(where, "target", table)
-    name = _text(where, "name", table, target)
+    name = printable(_text(where, "name", table, target))
     where = f"{where} ({shown(name)[1:-1]})"
     arguments = table.get("arguments", [])
     if not isinstance(arguments, list):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration, format_table, percent
+from gilx.formatting import duration, percent, shortened, table_with_remarks
 from gilx.rendering.html_page import Table
 
 if TYPE_CHECKING:
+    from gilx.estimate import Estimate
     from gilx.sampling.usage import GilUsage
 
 _HEAD = (
@@ -15,6 +16,7 @@ _HEAD = (
     "source text",
 )
 _RIGHT = (0, 1, 2, 3)
+_LONGEST_THREAD = 24  # characters of a name
 
 
 def sites_table(usage: GilUsage) -> Table:
@@ -25,12 +27,22 @@ def sites_table(usage: GilUsage) -> Table:
 
 
 def sites_text(usage: GilUsage) -> str:
-    """Return the sites of a usage as a plain table, the largest share first."""
+    """Return the sites of a usage as a plain table, the largest share first.
+
+    The place of each is on a line below its figures.
+    """
     if usage.sites_missing:
         return f"Where the GIL was held is unknown, since {usage.sites_missing}."
     if not usage.sites:
         return "No place in the code was found to hold the GIL."
-    return format_table(_HEAD, _rows(usage), right=_RIGHT)
+    rows = [
+        (*figures, shortened(thread, _LONGEST_THREAD))
+        for *figures, thread, _, _, _ in _rows(usage)
+    ]
+    remarks = [
+        [f"{place} {function}  {text}"] for *_, place, function, text in _rows(usage)
+    ]
+    return table_with_remarks(_HEAD[:5], rows, remarks, right=_RIGHT)
 
 
 def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
@@ -38,7 +50,7 @@ def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
         (
             percent(site.held.value),
             f"{percent(site.held.low)} to {percent(site.held.high)}",
-            duration(site.longest_hold.value) if site.longest_hold.known else "-",
+            _longest_hold(site.longest_hold),
             str(site.samples),
             site.thread or "several",
             site.place,
@@ -47,3 +59,11 @@ def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
         )
         for site in usage.sites
     ]
+
+
+def _longest_hold(length: Estimate) -> str:
+    if not length.known:
+        return "-"
+    if length.low <= 0:
+        return f"at most {duration(length.high)}"
+    return duration(length.value)

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from gilx.errors import at_least
 from gilx.estimate import Estimate
-from gilx.formatting import escaped, printable
+from gilx.formatting import escaped, printable, shortened, shortened_path
 from gilx.sampling.hold_fraction import agree
 from gilx.sampling.longest_hold import (
-    is_run_of_chance,
+    NOTHING_KNOWN,
     length_in_order,
     longer,
     stretch_length,
 )
 from gilx.sampling.ratio_interval import Ratio, interval
+from gilx.sampling.timeline import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -65,6 +66,7 @@ _GILX = f"{Path(__file__).parents[1]}{os.sep}"
 _NEARLY_ALL, _MOST = 0.8, 0.5  # of what is held, by one line
 _FEWEST = 10  # samples of a line that is named as the main one
 _LONGEST_NAME = 40  # characters
+_LONGEST_PATH = 60
 _LONGEST_TEXT = 80
 
 
@@ -144,8 +146,8 @@ class Site:
     held: Estimate
     """Share of the watched time."""
     longest_hold: Estimate
-    """Seconds of the longest hold within one call there; unknown if no call was seen
-    twice, or if samples of short holds would look the same by chance."""
+    """Seconds of the longest hold within one call there. The lower bound is 0 if no call
+    was seen twice, or if samples of short holds would look the same by chance."""
     samples: int
     """Number of samples that found the GIL held there."""
     below: float
@@ -172,10 +174,14 @@ class Site:
 
     @property
     def place(self) -> str:
-        """File and line, the file as short as people know it."""
+        """File and line, the file as short as people know it.
+
+        Of a longer path, these are the last 60 characters.
+        """
         if self.kind != "line":
             return _NAMES[self.kind]
-        return f"{short_path(self.file)}:{self.line}" if self.line else self.file
+        path = shortened_path(short_path(self.file), _LONGEST_PATH)
+        return f"{path}:{self.line}" if self.line else path
 
     @property
     def label(self) -> str:
@@ -185,8 +191,7 @@ class Site:
     @property
     def name(self) -> str:
         """The function's name without what it is defined in."""
-        name = self.function.rpartition("<locals>.")[2]
-        return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+        return shortened(self.function.rpartition("<locals>.")[2], _LONGEST_NAME)
 
     def of(self, watch: HoldSums) -> Site:
         """Return the site with the shares of a watch that has these sums."""
@@ -232,6 +237,7 @@ def short_path(file: str) -> str:
 def sites_of(
     found: Iterable[FoundSite],
     watch: HoldSums,
+    holds: HoldBounds,
     name_of: Callable[[int], str],
     sources: SourceTexts,
 ) -> tuple[Site, ...]:
@@ -243,6 +249,8 @@ def sites_of(
         What the sampler found.
     watch : HoldSums
         The sums of the watch.
+    holds : HoldBounds
+        What the GIL's words show of the watched thread.
     name_of : callable
         Name of the thread at a place in `gilx.sampling._sampler.Sampler.threads`.
     sources : SourceTexts
@@ -255,6 +263,8 @@ def sites_of(
         position = one.line, one.end_line, one.column, one.end_column
         text = sources.expression(one.file, *position)
         library = sources.library(text, one.file, one.function, one.first_line)
+        known = holds if one.place == WATCHED else NOTHING_KNOWN
+        low = 0 if by_chance(sums, watch, one.hold_low, known) else one.hold_low
         sites.append(
             Site(
                 function=escaped(one.function),
@@ -263,7 +273,7 @@ def sites_of(
                 text=one_line(text),
                 thread=name_of(one.place) if one.place >= 0 else "",
                 held=Estimate.unknown(),
-                longest_hold=_longest_hold(sums, watch, one.hold_low, one.hold_high),
+                longest_hold=stretch_length([(low, one.hold_high)]),
                 samples=one.samples,
                 below=0.0,
                 library=escaped(library),
@@ -286,46 +296,29 @@ def _ratio_of(site: SiteSums, watch: HoldSums) -> Ratio:
     )
 
 
-def _longest_hold(site: SiteSums, watch: HoldSums, low: int, high: int) -> Estimate:
-    """Return the length, in seconds, of the longest hold of a site.
-
-    Its longest stretch is between `low` and `high`, in nanoseconds. The length is unknown
-    if samples that met the site by chance, one after another, make such a stretch.
-    """
-    if _made_by_chance(site, watch, low):
-        return Estimate.unknown()
-    return stretch_length([(low, high)])
-
-
-def _made_by_chance(site: SiteSums, watch: HoldSums, low: int) -> bool:
-    """Return whether chance makes a longest stretch of `low` nanoseconds at a site."""
-    ratio, slices = _ratio_of(site, watch), low * watch.samples / watch.wall
-    return ratio.unordered and is_run_of_chance(watch.samples, ratio.value, slices + 1)
-
-
-def found_by_chance(
-    one: FoundSite, holds: HoldBounds, watch: HoldSums, resolution: float
+def by_chance(
+    site: SiteSums, watch: HoldSums, low: int, holds: HoldBounds = NOTHING_KNOWN
 ) -> bool:
-    """Return whether the longest hold of a site may well be several shorter ones.
+    """Return whether a site's longest stretch may well be several shorter holds.
 
     Parameters
     ----------
-    one : FoundSite
-        A site of the watched thread.
-    holds : HoldBounds
-        What the GIL's words show of that thread.
+    site : SiteSums
+        The sums of the site.
     watch : HoldSums
         The sums of the watch.
-    resolution : float
-        Mean time between samples, in seconds.
+    low : int
+        Lower bound of the stretch, in nanoseconds.
+    holds : HoldBounds
+        What the GIL's words show of the only thread that held it there, if they do.
 
     """
-    if one.hold_low <= 0 or watch.stacks <= 0:
-        return False
-    here = replace(holds, share=one.held / watch.stacks)
+    ratio, resolution = _ratio_of(site, watch), watch.wall / max(1, watch.samples) / 1e9
+    here = replace(
+        holds, samples=watch.samples, share=ratio.value, unordered=ratio.unordered
+    )
     # The samples that found it are one more than the times between them.
-    low = one.hold_low / 1e9
-    return here.by_chance(low, low + resolution, resolution)
+    return here.by_chance(low / 1e9, low / 1e9 + resolution, resolution)
 
 
 def believed_stretches(
@@ -350,7 +343,7 @@ def believed_stretches(
         sites.setdefault(site, []).append((low, high))
     bounds = []
     for site, lengths in sites.items():
-        if _made_by_chance(site, watch, lengths[0][0]):
+        if by_chance(site, watch, lengths[0][0]):
             bounds.append((0, max(high for _, high in lengths)))
         else:
             bounds += lengths
@@ -447,5 +440,4 @@ def main_line(
 
 def one_line(text: str) -> str:
     """Return source text as one line of at most 80 characters that can be printed."""
-    text = printable(text)
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."
+    return shortened(printable(text), _LONGEST_TEXT)

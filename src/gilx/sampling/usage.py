@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, above_zero, at_least, number_between, shown
 from gilx.estimate import Estimate
-from gilx.formatting import duration, line_width, percent, wrapped
+from gilx.formatting import duration, line_width, percent, shortened, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums, agree
 from gilx.sampling.longest_hold import length_in_order, longer
@@ -310,8 +310,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
             name = f" {line.name}".rstrip()
             if len(start + name + text) > width and text:
                 name = ""  # the file and the line say where it is
-            row = start + name + text
-            rows.append(row if len(row) <= width else f"{row[: width - 3]}...")
+            rows.append(shortened(start + name + text, width))
         if rest:
             held = sum(line.held.value for line in rest)
             lines_, hold = ("line", "holds") if len(rest) == 1 else ("lines", "hold")
