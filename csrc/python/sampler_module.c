@@ -164,6 +164,7 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     INTEGER(hold_min_ns, hold_min_ns, "some hold was at least that long")               \
     INTEGER(hold_max_ns, hold_max_ns, "and none was longer")                            \
     INTEGER(stretch_ns, stretch_ns, "longest time in which each read found it held")    \
+    INTEGER(stretch_run, stretch_run, "number of samples in it")                        \
     INTEGER(seen_ns, seen_ns, "length of looks in which the watched could run")         \
     INTEGER(let_go, let_go, "ends of holds that were seen in that time")                \
     REAL(stacks_counted, stacks_counted, "sum of the weights of all samples of stacks") \
@@ -480,14 +481,15 @@ PyDoc_STRVAR(
     "Return the places of the program where the GIL was held, after the stop.\n\n"
     "Returns\n-------\nlist[tuple]\n"
     "    For each, its kind (0: a line; 1: a thread that ran no Python code; 2:\n"
-    "    not known; 3: lines for which there was no capacity), function, file,\n"
+    "    not known; 3: lines for which there was no capacity; 4: the garbage\n"
+    "    collector), function, file,\n"
     "    first line of the function, line, end line, column and end column (in\n"
     "    bytes of UTF-8), place in threads() of the only thread that held it\n"
     "    there (-1: several), for how many nanoseconds it was held, the sum of\n"
     "    the squares of the samples' lengths, that of the steps between samples,\n"
     "    the part of the time in which it was that line or one that it called,\n"
     "    the number of samples, and bounds of the longest stretch in\n"
-    "    nanoseconds.");
+    "    nanoseconds, with its number of samples.");
 
 static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -507,7 +509,8 @@ PyDoc_STRVAR(
     "    label of a thread is its place in threads() (-1: not known). Labels of\n"
     "    calls below 0 are: -1 not known, -2 no capacity for its place, -3 no\n"
     "    Python code, -4 outer calls that were not read, -5 the caller itself or\n"
-    "    any call that it made. The place is None then, and of a thread; else it\n"
+    "    any call that it made, -6 the garbage collector. The place is None then, and of "
+    "a thread; else it\n"
     "    is as in own_stack(). A caller comes before its calls.");
 
 static PyObject *sampler_calls(PyObject *object, PyObject *Py_UNUSED(ignored)) {
@@ -521,9 +524,10 @@ PyDoc_STRVAR(
     "longest_holds($self, /)\n--\n\n"
     "Return the longest stretches in which a thread stayed at one instruction\n"
     "and was never seen without the GIL, after the stop.\n\n"
-    "Returns\n-------\nlist[tuple[int, int, int, float, float, float]]\n"
+    "Returns\n-------\nlist[tuple[int, int, int, int, float, float, float]]\n"
     "    For each the thread's place in threads() (-1: not known), bounds of its\n"
-    "    length in nanoseconds, and of its site, as in sites(), the time held, the\n"
+    "    length in nanoseconds, its number of samples, and of its site, as in sites(), "
+    "the time held, the\n"
     "    squares and the steps. Those of the watched thread come first.");
 
 static PyObject *sampler_longest_holds(PyObject *object, PyObject *Py_UNUSED(ignored)) {

@@ -43,7 +43,8 @@ typedef struct {
     uint64_t switches;     /* from holder to holder */
     int64_t hold_min_ns;   /* some hold of the watched was at least that long */
     int64_t hold_max_ns;   /* and none was longer than that */
-    int64_t stretch_ns;    /* longest time in which each read found it holding */
+    int64_t stretch_ns;    /* longest time in which each read found it holding, */
+    int64_t stretch_run;   /* and the number of samples in it */
     int64_t seen_ns;       /* length of those looks in which the watched could run */
     int64_t let_go;        /* ends of holds of the watched that were seen in that time */
     double stacks_counted; /* sum of the weights of all samples of stacks, */

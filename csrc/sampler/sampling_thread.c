@@ -62,12 +62,16 @@ static void bound_holds(gilx_sampler *sampler, int64_t now, bool holds) {
     if (holds) {
         if (sampler->held_ns == 0) {
             sampler->held_ns = now;
+            sampler->held_from = totals->wakes;
         }
         if (sampler->dense_ns == 0 || now - sampler->read_ns > UNSEEN_RELEASE_NS) {
             sampler->dense_ns = now;
         }
         totals->hold_min_ns = greater_of(totals->hold_min_ns, now - sampler->dense_ns);
-        totals->stretch_ns = greater_of(totals->stretch_ns, now - sampler->held_ns);
+        if (now - sampler->held_ns >= totals->stretch_ns) {
+            totals->stretch_ns = now - sampler->held_ns;
+            totals->stretch_run = totals->wakes - sampler->held_from + 1;
+        }
     } else {
         totals->hold_max_ns = greater_of(totals->hold_max_ns, now - sampler->free_ns);
         sampler->free_ns = now;

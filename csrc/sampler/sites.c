@@ -20,6 +20,7 @@ typedef struct {
     int site, place;
     int64_t before_ns; /* the last time at which it had not begun */
     int64_t first_ns, last_ns;
+    int64_t run; /* number of samples */
 } open_stretch;
 
 /* Where a collection of garbage began, as far as it was seen. */
@@ -204,12 +205,14 @@ static void end_stretch(gilx_sites *sites, int64_t now) {
         .site = open->site,
         .low = seen > 0 ? seen : 0,
         .high = now - open->before_ns,
+        .run = open->run,
     };
     insert(&sites->stretches[open->place == WATCHED], new);
     gilx_site *site = &sites->all[open->site];
     if (new.low > site->low || (new.low == site->low && new.high > site->high)) {
         site->low = new.low;
         site->high = new.high;
+        site->run = new.run;
     }
 }
 
@@ -273,6 +276,7 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
         gilx_sleep_watch_begin(&sites->sleep, tid);
     }
     open->site = open->site == GILX_SITE_COLLECTOR ? sample->site : open->site;
+    ++open->run;
     open->content = stack->content;
     open->content_size = stack->content_size;
     open->last_ns = sample->intact ? end_ns : stack->at_ns;

@@ -27,7 +27,7 @@ def found(samples: int, **changes: Any) -> FoundSite:
         "first_line": 40, "line": 41, "end_line": 41, "column": 4, "end_column": 16,
         "place": 0, "held": float(samples * SLICE), "squares": float(samples * SLICE**2),
         "steps": 2.0 * SLICE**2, "below": 0.0, "samples": samples,
-        "hold_low": 0, "hold_high": 0,
+        "hold_low": 0, "hold_high": 0, "hold_samples": 0,
     }  # fmt: skip
     return FoundSite(**(made | changes))
 

@@ -17,7 +17,7 @@ from gilx import cli
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.rendering.sites_table import sites_text
-from gilx.sampling.longest_hold import HoldBounds
+from gilx.sampling.longest_hold import HoldBounds, Stretch
 from gilx.sampling.sites import believed_stretches, by_chance, short_path
 from tests.unit.hold_sums import SLICE, sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
@@ -46,23 +46,32 @@ def test_longest_hold_of_a_site_is_between_its_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hold_low", "mean", "expected"),
+    ("run", "hold_low", "mean", "expected"),
     [
-        (1_200_000, (1e-6, 3e-6), True),  # two samples, of 70 among 1000
-        (20_000_000, (1e-6, 3e-6), False),  # too many in a row
-        (1_200_000, (1e-6, 1.0), False),  # perhaps no hold ended meanwhile
-        (0, (1e-6, 3e-6), False),
+        (2, 1_200_000, (1e-6, 3e-6), True),  # of 70 samples among 1000
+        (2, 20_000_000, (1e-6, 3e-6), True),  # between which the sampler was late
+        (20, 20_000_000, (1e-6, 3e-6), False),  # too many in a row
+        (2, 1_200_000, (1e-6, 1.0), False),  # perhaps no hold ended meanwhile
+        (1, 0, (1e-6, 3e-6), False),
     ],
 )
 def test_long_hold_of_a_site_may_be_short_ones_that_samples_found_by_chance(
-    hold_low: int, mean: tuple[float, float], expected: bool
+    run: int, hold_low: int, mean: tuple[float, float], expected: bool
 ) -> None:
     holds = HoldBounds(
-        least=1e-6, most=1.0, stretch=2e-3, mean=mean, samples=1000, share=0.13
+        least=1e-6,
+        most=1.0,
+        stretch=2e-3,
+        run=2,
+        mean=mean,
+        samples=1000,
+        resolution=1e-3,
+        share=0.13,
     )
-    one = found(70, hold_low=hold_low, hold_high=hold_low + 2_000_000)
+    longest = Stretch(hold_low, hold_low + 2_000_000, run)
+    one = found(70, **{f"hold_{name}": x for name, x in longest._asdict().items()})
     (site,) = usage_with(one, held=130, free=870, holds=holds).sites
-    assert by_chance(site.sums, sums(130, 870), hold_low, holds) == expected
+    assert by_chance(site.sums, sums(130, 870), longest, holds) == expected
     assert site.longest_hold.low == pytest.approx(0 if expected else hold_low / 1e9)
     assert site.longest_hold.high == pytest.approx((hold_low + 2_000_000) / 1e9)
     # Of other threads the words show nothing.
@@ -432,10 +441,6 @@ def test_stretch_that_chance_makes_is_no_lower_bound(
     held = share * watch.stacks
     # As of independent samples: one in 1 - share of the next ones is elsewhere.
     site = held, held * SLICE, 2 * (1 - share) * held * SLICE
-    stretches = [(22 * SLICE, 24 * SLICE, *site), (20 * SLICE, 23 * SLICE, *site)]
-    bounds = believed_stretches(stretches, watch)
-    assert bounds == (
-        [(22 * SLICE, 24 * SLICE), (20 * SLICE, 23 * SLICE)]
-        if believed
-        else [(0, 24 * SLICE)]
-    )
+    longest = Stretch(22 * SLICE, 24 * SLICE, 23), Stretch(20 * SLICE, 23 * SLICE, 21)
+    found_so = believed_stretches([(*one, *site) for one in longest], watch)
+    assert found_so == ([*longest] if believed else [Stretch(0, 24 * SLICE, 0)])

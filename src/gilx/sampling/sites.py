@@ -15,6 +15,7 @@ from gilx.formatting import escaped, printable, shortened, shortened_path
 from gilx.sampling.hold_fraction import agree
 from gilx.sampling.longest_hold import (
     NOTHING_KNOWN,
+    Stretch,
     length_in_order,
     longer,
     stretch_length,
@@ -51,6 +52,7 @@ class FoundSite(NamedTuple):
     samples: int
     hold_low: int
     hold_high: int
+    hold_samples: int
 
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)  # in the sampler's order
@@ -264,7 +266,9 @@ def sites_of(
         text = sources.expression(one.file, *position)
         library = sources.library(text, one.file, one.function, one.first_line)
         known = holds if one.place == WATCHED else NOTHING_KNOWN
-        low = 0 if by_chance(sums, watch, one.hold_low, known) else one.hold_low
+        stretch = Stretch(one.hold_low, one.hold_high, one.hold_samples)
+        if by_chance(sums, watch, stretch, known):
+            stretch = stretch._replace(low=0)
         sites.append(
             Site(
                 function=escaped(one.function),
@@ -273,7 +277,7 @@ def sites_of(
                 text=one_line(text),
                 thread=name_of(one.place) if one.place >= 0 else "",
                 held=Estimate.unknown(),
-                longest_hold=stretch_length([(low, one.hold_high)]),
+                longest_hold=stretch_length([stretch]),
                 samples=one.samples,
                 below=0.0,
                 library=escaped(library),
@@ -297,7 +301,7 @@ def _ratio_of(site: SiteSums, watch: HoldSums) -> Ratio:
 
 
 def by_chance(
-    site: SiteSums, watch: HoldSums, low: int, holds: HoldBounds = NOTHING_KNOWN
+    site: SiteSums, watch: HoldSums, longest: Stretch, holds: HoldBounds = NOTHING_KNOWN
 ) -> bool:
     """Return whether a site's longest stretch may well be several shorter holds.
 
@@ -307,47 +311,50 @@ def by_chance(
         The sums of the site.
     watch : HoldSums
         The sums of the watch.
-    low : int
-        Lower bound of the stretch, in nanoseconds.
+    longest : Stretch
+        That stretch.
     holds : HoldBounds
         What the GIL's words show of the only thread that held it there, if they do.
 
     """
-    ratio, resolution = _ratio_of(site, watch), watch.wall / max(1, watch.samples) / 1e9
+    ratio = _ratio_of(site, watch)
     here = replace(
-        holds, samples=watch.samples, share=ratio.value, unordered=ratio.unordered
+        holds,
+        samples=watch.samples,
+        resolution=watch.wall / max(1, watch.samples) / 1e9,
+        share=ratio.value,
+        unordered=ratio.unordered,
     )
-    # The samples that found it are one more than the times between them.
-    return here.by_chance(low / 1e9, low / 1e9 + resolution, resolution)
+    return here.by_chance(longest.low / 1e9, longest.samples)
 
 
 def believed_stretches(
-    stretches: Iterable[tuple[int, int, float, float, float]], watch: HoldSums
-) -> list[tuple[int, int]]:
-    """Return bounds of stretches, those first that are not made by chance.
+    stretches: Iterable[tuple[int, int, int, float, float, float]], watch: HoldSums
+) -> list[Stretch]:
+    """Return stretches, those first that are not made by chance.
 
     If chance makes the longest stretch of a site, all that is known of those there is
     that they were not longer.
 
     Parameters
     ----------
-    stretches : iterable of (int, int, float, float, float)
-        Bounds in nanoseconds, the longest first, and the first three of `SiteSums`.
+    stretches : iterable of (int, int, int, float, float, float)
+        Stretches, the longest first, and the first three of `SiteSums`.
     watch : HoldSums
         Sums of the watch.
 
     """
-    sites: dict[SiteSums, list[tuple[int, int]]] = {}
-    for low, high, held, squares, steps in stretches:
+    sites: dict[SiteSums, list[Stretch]] = {}
+    for low, high, samples, held, squares, steps in stretches:
         site = SiteSums(held, squares, steps, 0.0)
-        sites.setdefault(site, []).append((low, high))
-    bounds = []
+        sites.setdefault(site, []).append(Stretch(low, high, samples))
+    believed = []
     for site, lengths in sites.items():
-        if by_chance(site, watch, lengths[0][0]):
-            bounds.append((0, max(high for _, high in lengths)))
+        if by_chance(site, watch, lengths[0]):
+            believed.append(Stretch(0, max(one.high for one in lengths), 0))
         else:
-            bounds += lengths
-    return sorted(bounds, reverse=True)
+            believed += lengths
+    return sorted(believed, reverse=True)
 
 
 def by_share(sites: Iterable[Site]) -> tuple[Site, ...]:

@@ -139,7 +139,7 @@ class Watch:
         self._samples: list[Look] = []
         self._sites_missing = ""  # reason that no stacks are read
         self._found: list[FoundSite] = []
-        self._stretches: list[tuple[int, int, int, float, float, float]] = []
+        self._stretches: list[tuple[int, int, int, int, float, float, float]] = []
         self._calls: list[FoundCall] = []
         self._stacks: Stacks | None = None
         self._process = os.getpid()
@@ -342,8 +342,10 @@ class Watch:
             least=totals.hold_min_ns / 1e9,
             most=totals.hold_max_ns / 1e9,
             stretch=totals.stretch_ns / 1e9,
+            run=totals.stretch_run,
             mean=figures["hold_length"],
             samples=totals.wakes,
+            resolution=sums.wall / 1e9 / max(1, totals.wakes),
             share=sums.own.x / max(1.0, sums.counted),
             unordered=sums.own.unordered,
         )
@@ -375,8 +377,7 @@ class Watch:
             stretches = believed_stretches(
                 [stretch[1:] for stretch in self._stretches if stretch[0] == place], sums
             )
-        resolution = sums.wall / 1e9 / max(1, sums.samples)
-        return longest_hold(holds, stretches, self._switch_interval, resolution)
+        return longest_hold(holds, stretches, self._switch_interval)
 
     def _longest_hold_of(self, place: int) -> Estimate:
         """Return the longest hold of a thread of which the words' bounds were not kept.
@@ -386,20 +387,20 @@ class Watch:
         assert self._figures is not None
         if self._sites_missing or self._threads[place][2] <= 0:
             return Estimate.unknown()
-        stretch, wall = 0, self._totals.end_ns - self._totals.begin_ns
-        begin: int | None = None
+        stretch, wall = (0, 0), self._totals.end_ns - self._totals.begin_ns
+        begin, run = 0, 0
         for at, late, held, _ in self._looks():
-            if late or (place, MOST_SHARE) not in held:
-                begin = None
-            else:
-                begin = at if begin is None else begin
-                stretch = max(stretch, at - begin)
+            run = 0 if late or (place, MOST_SHARE) not in held else run + 1
+            begin = at if run == 1 else begin
+            stretch = max(stretch, (at - begin, run)) if run else stretch
         holds = HoldBounds(
             least=0.0,
             most=wall / 1e9,
-            stretch=stretch / 1e9,
+            stretch=stretch[0] / 1e9,
+            run=stretch[1],
             mean=(0.0, wall / 1e9),
             samples=self._totals.wakes,
+            resolution=wall / 1e9 / max(1, self._totals.wakes),
             share=0.0,
         )
         return self._longest_hold(place, holds, self._figures.sums)
