@@ -137,7 +137,7 @@ def test_usage_names_the_threads_that_held_the_gil(watched: Watched) -> None:
         figure(watched.usage, "locked"), abs=0.02
     )
     assert 0 <= low <= watched.usage.locked.value <= high <= 1
-    assert watched.usage.looks > 100
+    assert watched.usage.looks > 10
     assert watched.usage.backend
 
 

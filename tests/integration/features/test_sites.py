@@ -570,19 +570,6 @@ def test_tracing_leaves_sites_right(way: str) -> None:
     assert python(TRACED, way).stdout == "{'hold'} [9, 10]\n"
 
 
-@pytest.mark.slow
-def test_garbage_collection_is_attributed_to_the_line_that_collects() -> None:
-    kept = [[] for _ in range(300_000)]  # type: ignore[var-annotated]
-
-    def collect() -> None:
-        for _ in range(30):
-            gc.collect()
-
-    usage = watched(collect)
-    assert usage.sites[0].text == "gc.collect()"
-    assert kept
-
-
 # ---- sources and names -------------------------------------------------------------------
 
 HOLDS = "def hold(): spin(1_000_000, 0, 100_000_000)\n"
