@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gilx.sampling.longest_hold import NOTHING_KNOWN
 from gilx.sampling.sites import FoundSite, sites_of
 from gilx.sampling.source_text import SourceTexts
 from tests.unit.hold_sums import SLICE, sums, usage_of
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gilx import GilUsage
+    from gilx.sampling.longest_hold import HoldBounds
 
 __all__ = ["THREADS", "found", "usage_with"]
 
@@ -35,6 +37,7 @@ def usage_with(
     held: int = 400,
     free: int = 600,
     texts: dict[int, str] | None = None,
+    holds: HoldBounds = NOTHING_KNOWN,
     **changes: Any,
 ) -> GilUsage:
     """Return the usage of a watch that found these sites, with texts by their lines."""
@@ -45,5 +48,5 @@ def usage_with(
         )
 
     made = sums(held, free)
-    listed = sites_of(sites, made, THREADS.__getitem__, Texts(0.0))
+    listed = sites_of(sites, made, holds, THREADS.__getitem__, Texts(0.0))
     return usage_of(made, sites=listed, **changes)

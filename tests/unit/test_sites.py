@@ -18,7 +18,7 @@ from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.rendering.sites_table import sites_text
 from gilx.sampling.longest_hold import HoldBounds
-from gilx.sampling.sites import believed_stretches, found_by_chance, short_path
+from gilx.sampling.sites import believed_stretches, by_chance, short_path
 from tests.unit.hold_sums import SLICE, sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
 
@@ -61,7 +61,27 @@ def test_long_hold_of_a_site_may_be_short_ones_that_samples_found_by_chance(
         least=1e-6, most=1.0, stretch=2e-3, mean=mean, samples=1000, share=0.13
     )
     one = found(70, hold_low=hold_low, hold_high=hold_low + 2_000_000)
-    assert found_by_chance(one, holds, sums(130, 870), SLICE / 1e9) == expected
+    (site,) = usage_with(one, held=130, free=870, holds=holds).sites
+    assert by_chance(site.sums, sums(130, 870), hold_low, holds) == expected
+    assert site.longest_hold.low == pytest.approx(0 if expected else hold_low / 1e9)
+    assert site.longest_hold.high == pytest.approx((hold_low + 2_000_000) / 1e9)
+    # Of other threads the words show nothing.
+    elsewhere = one._replace(place=1)
+    (site,) = usage_with(elsewhere, held=130, free=870, holds=holds).sites
+    assert site.longest_hold.low == pytest.approx(hold_low / 1e9)
+
+
+def test_long_hold_of_a_site_may_be_a_run_of_samples_in_no_order() -> None:
+    high = 24 * SLICE
+    # As of independent samples: one in five of the next ones is elsewhere.
+    steps = 2 * 0.2 * 800.0 * SLICE**2
+    chance = found(800, hold_low=22 * SLICE, hold_high=high, steps=steps)
+    usage = usage_with(chance, held=800, free=200)
+    (site,) = usage.sites
+    assert site.longest_hold.interval == pytest.approx((0, high / 1e9))
+    assert "  at most 24 ms  " in sites_text(usage)
+    (site,) = usage_with(chance._replace(steps=2.0), held=800, free=200).sites
+    assert site.longest_hold.low == pytest.approx(22 * SLICE / 1e9)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from gilx.formatting import duration, percent, shortened, table_with_remarks
 from gilx.rendering.html_page import Table
 
 if TYPE_CHECKING:
+    from gilx.estimate import Estimate
     from gilx.sampling.usage import GilUsage
 
 _HEAD = (
@@ -49,7 +50,7 @@ def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
         (
             percent(site.held.value),
             f"{percent(site.held.low)} to {percent(site.held.high)}",
-            duration(site.longest_hold.value) if site.longest_hold.known else "-",
+            _longest_hold(site.longest_hold),
             str(site.samples),
             site.thread or "several",
             site.place,
@@ -58,3 +59,11 @@ def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
         )
         for site in usage.sites
     ]
+
+
+def _longest_hold(length: Estimate) -> str:
+    if not length.known:
+        return "-"
+    if length.low <= 0:
+        return f"at most {duration(length.high)}"
+    return duration(length.value)

@@ -66,6 +66,12 @@ class HoldBounds:
         )
 
 
+NOTHING_KNOWN = HoldBounds(
+    least=0.0, most=math.inf, stretch=0.0, mean=(0.0, math.inf), samples=0, share=0.0
+)
+"""What the words show of threads that are not watched."""
+
+
 def is_run_of_chance(samples: int, share: float, length: float) -> bool:
     """Return whether chance makes the longest run of samples about that long.
 

@@ -14,12 +14,13 @@ from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable, shortened, shortened_path
 from gilx.sampling.hold_fraction import agree
 from gilx.sampling.longest_hold import (
-    is_run_of_chance,
+    NOTHING_KNOWN,
     length_in_order,
     longer,
     stretch_length,
 )
 from gilx.sampling.ratio_interval import Ratio, interval
+from gilx.sampling.timeline import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -144,8 +145,8 @@ class Site:
     held: Estimate
     """Share of the watched time."""
     longest_hold: Estimate
-    """Seconds of the longest hold within one call there; unknown if no call was seen
-    twice, or if samples of short holds would look the same by chance."""
+    """Seconds of the longest hold within one call there. The lower bound is 0 if no call
+    was seen twice, or if samples of short holds would look the same by chance."""
     samples: int
     """Number of samples that found the GIL held there."""
     below: float
@@ -233,6 +234,7 @@ def short_path(file: str) -> str:
 def sites_of(
     found: Iterable[FoundSite],
     watch: HoldSums,
+    holds: HoldBounds,
     name_of: Callable[[int], str],
     sources: SourceTexts,
 ) -> tuple[Site, ...]:
@@ -244,6 +246,8 @@ def sites_of(
         What the sampler found.
     watch : HoldSums
         The sums of the watch.
+    holds : HoldBounds
+        What the GIL's words show of the watched thread.
     name_of : callable
         Name of the thread at a place in `gilx.sampling._sampler.Sampler.threads`.
     sources : SourceTexts
@@ -256,6 +260,8 @@ def sites_of(
         position = one.line, one.end_line, one.column, one.end_column
         text = sources.expression(one.file, *position)
         library = sources.library(text, one.file, one.function, one.first_line)
+        known = holds if one.place == WATCHED else NOTHING_KNOWN
+        low = 0 if by_chance(sums, watch, one.hold_low, known) else one.hold_low
         sites.append(
             Site(
                 function=escaped(one.function),
@@ -264,7 +270,7 @@ def sites_of(
                 text=one_line(text),
                 thread=name_of(one.place) if one.place >= 0 else "",
                 held=Estimate.unknown(),
-                longest_hold=_longest_hold(sums, watch, one.hold_low, one.hold_high),
+                longest_hold=stretch_length([(low, one.hold_high)]),
                 samples=one.samples,
                 below=0.0,
                 library=escaped(library),
@@ -287,46 +293,29 @@ def _ratio_of(site: SiteSums, watch: HoldSums) -> Ratio:
     )
 
 
-def _longest_hold(site: SiteSums, watch: HoldSums, low: int, high: int) -> Estimate:
-    """Return the length, in seconds, of the longest hold of a site.
-
-    Its longest stretch is between `low` and `high`, in nanoseconds. The length is unknown
-    if samples that met the site by chance, one after another, make such a stretch.
-    """
-    if _made_by_chance(site, watch, low):
-        return Estimate.unknown()
-    return stretch_length([(low, high)])
-
-
-def _made_by_chance(site: SiteSums, watch: HoldSums, low: int) -> bool:
-    """Return whether chance makes a longest stretch of `low` nanoseconds at a site."""
-    ratio, slices = _ratio_of(site, watch), low * watch.samples / watch.wall
-    return ratio.unordered and is_run_of_chance(watch.samples, ratio.value, slices + 1)
-
-
-def found_by_chance(
-    one: FoundSite, holds: HoldBounds, watch: HoldSums, resolution: float
+def by_chance(
+    site: SiteSums, watch: HoldSums, low: int, holds: HoldBounds = NOTHING_KNOWN
 ) -> bool:
-    """Return whether the longest hold of a site may well be several shorter ones.
+    """Return whether a site's longest stretch may well be several shorter holds.
 
     Parameters
     ----------
-    one : FoundSite
-        A site of the watched thread.
-    holds : HoldBounds
-        What the GIL's words show of that thread.
+    site : SiteSums
+        The sums of the site.
     watch : HoldSums
         The sums of the watch.
-    resolution : float
-        Mean time between samples, in seconds.
+    low : int
+        Lower bound of the stretch, in nanoseconds.
+    holds : HoldBounds
+        What the GIL's words show of the only thread that held it there, if they do.
 
     """
-    if one.hold_low <= 0 or watch.stacks <= 0:
-        return False
-    here = replace(holds, share=one.held / watch.stacks)
+    ratio, resolution = _ratio_of(site, watch), watch.wall / max(1, watch.samples) / 1e9
+    here = replace(
+        holds, samples=watch.samples, share=ratio.value, unordered=ratio.unordered
+    )
     # The samples that found it are one more than the times between them.
-    low = one.hold_low / 1e9
-    return here.by_chance(low, low + resolution, resolution)
+    return here.by_chance(low / 1e9, low / 1e9 + resolution, resolution)
 
 
 def believed_stretches(
@@ -351,7 +340,7 @@ def believed_stretches(
         sites.setdefault(site, []).append((low, high))
     bounds = []
     for site, lengths in sites.items():
-        if _made_by_chance(site, watch, lengths[0][0]):
+        if by_chance(site, watch, lengths[0][0]):
             bounds.append((0, max(high for _, high in lengths)))
         else:
             bounds += lengths

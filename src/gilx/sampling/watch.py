@@ -22,7 +22,6 @@ from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.sites import (
     FoundSite,
     believed_stretches,
-    found_by_chance,
     sites_of,
 )
 from gilx.sampling.source_text import SourceTexts
@@ -368,14 +367,7 @@ class Watch:
         names = [name for name, _, _, _ in self._threads]
         sources = SourceTexts(self._began)
         sums = self._figures.sums
-        seen = self._holds, sums, self._figures.resolution
-        found = [
-            one._replace(hold_low=0)
-            if one.place == WATCHED and found_by_chance(one, *seen)
-            else one
-            for one in self._found
-        ]
-        return sites_of(found, sums, names.__getitem__, sources)
+        return sites_of(self._found, sums, self._holds, names.__getitem__, sources)
 
     def _longest_hold(self, place: int, holds: HoldBounds, sums: HoldSums) -> Estimate:
         stretches = None

@@ -683,7 +683,7 @@ def test_probe_of_the_command_names_lines_of_a_program(tmp_path: Path) -> None:
 def test_longest_hold_of_a_line_has_no_lower_bound_if_samples_found_it_by_chance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gilx.sampling.watch.found_by_chance", lambda *_: True)
+    monkeypatch.setattr("gilx.sampling.sites.by_chance", lambda *_: True)
     usage = watched(lambda: sorted(range(2_000_000)))
     lengths = [site.longest_hold for site in usage.sites if site.longest_hold.known]
     assert lengths
