@@ -46,7 +46,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Audit(Record, schema="gilx.audit", version=2):
+class Audit(Record, schema="gilx.audit", version=3):
     """All lines, and where they were measured."""
 
     lines: tuple[Line, ...]

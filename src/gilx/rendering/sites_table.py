@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilx.formatting import duration, percent, shortened, table_with_remarks
 from gilx.rendering.html_page import Table
+from gilx.sampling.site_words import called_from
 
 if TYPE_CHECKING:
     from gilx.estimate import Estimate
@@ -40,7 +41,10 @@ def sites_text(usage: GilUsage) -> str:
         for *figures, thread, _, _, _ in _rows(usage)
     ]
     remarks = [
-        [f"{place} {function}  {text}"] for *_, place, function, text in _rows(usage)
+        [f"{place} {function}  {text}", *[called_from(site)] * bool(site.callers)]
+        for site, (*_, place, function, text) in zip(
+            usage.sites, _rows(usage), strict=True
+        )
     ]
     return table_with_remarks(_HEAD[:5], rows, remarks, right=_RIGHT)
 

@@ -123,8 +123,17 @@ class Environment(Record, schema="gilx.environment"):
             numpy=numpy,
         )
 
-    def same_machine(self, other: Environment) -> EnvironmentDifference:
+    def same_machine(
+        self, other: Environment, names: tuple[str, str] = ("here", "there")
+    ) -> EnvironmentDifference:
         """Say what differs from another environment.
+
+        Parameters
+        ----------
+        other : Environment
+            The other one.
+        names : (str, str)
+            Words for this one and the other one, after what each has.
 
         Returns
         -------
@@ -134,8 +143,8 @@ class Environment(Record, schema="gilx.environment"):
 
         """
         return EnvironmentDifference(
-            machine=_differences(self._machine(), other._machine()),
-            software=_differences(self._software(), other._software()),
+            machine=_differences(self._machine(), other._machine(), names),
+            software=_differences(self._software(), other._software(), names),
         )
 
     def _machine(self) -> dict[str, object]:
@@ -210,9 +219,12 @@ class Environment(Record, schema="gilx.environment"):
         )
 
 
-def _differences(ours: dict[str, object], theirs: dict[str, object]) -> tuple[str, ...]:
+def _differences(
+    ours: dict[str, object], theirs: dict[str, object], names: tuple[str, str]
+) -> tuple[str, ...]:
+    here, there = names
     return tuple(
-        f"{name}: {_word(mine)} here, {_word(theirs[name])} there"
+        f"{name}: {_word(mine)} {here}, {_word(theirs[name])} {there}"
         for name, mine in ours.items()
         if mine != theirs[name]
     )

@@ -688,3 +688,32 @@ def test_longest_hold_of_a_line_has_no_lower_bound_if_samples_found_it_by_chance
     lengths = [site.longest_hold for site in usage.sites if site.longest_hold.known]
     assert lengths
     assert {length.low for length in lengths} == {0.0}
+
+
+@pytest.mark.slow
+def test_line_of_a_program_that_calls_a_library_is_named(tmp_path: Path) -> None:
+    package = tmp_path / "site-packages/lib"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from gilx.ckernels import spin\n"
+        "def outer(length):\n"
+        "    inner(length)\n"
+        "def inner(length):\n"
+        "    spin(1_000_000, 0, length)\n"
+    )
+    (tmp_path / "program.py").write_text(
+        "import sys\n"
+        "sys.path.append('site-packages')\n"
+        "from lib import outer\n"
+        "def run():\n"
+        "    outer(300_000_000)\n"
+        "run()\n"
+    )
+    done = command("probe", "--json", "-", "program.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    usage = gilx.GilUsage.from_json(done.stdout)
+    assert re.search(
+        r"lib/__init__\.py:5 `spin\(1_000_000, 0, length\)`, called from"
+        r" (\S*/)?program\.py:5 `outer\(300_000_000\)`",
+        str(usage),
+    )
