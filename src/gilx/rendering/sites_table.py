@@ -10,6 +10,7 @@ from gilx.sampling.site_words import called_from
 
 if TYPE_CHECKING:
     from gilx.estimate import Estimate
+    from gilx.sampling.sites import Site
     from gilx.sampling.usage import GilUsage
 
 _HEAD = (
@@ -59,10 +60,16 @@ def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
             site.thread or "several",
             site.place,
             site.name or "-",
-            f"{site.text} [{site.library}]" if site.library else site.text,
+            _text(site),
         )
         for site in usage.sites
     ]
+
+
+def _text(site: Site) -> str:
+    if site.changed:
+        return "(changed)"
+    return f"{site.text} [{site.library}]" if site.library else site.text
 
 
 def _longest_hold(length: Estimate) -> str:

@@ -45,9 +45,8 @@ def callers_of(
             held[key] = held.get(key, 0.0) + seconds
     found: dict[Position, list[SiteCaller]] = {}
     for (place, caller), length in held.items():
-        function, file, _, *position = caller
-        text = one_line(sources.expression(file, *position))
-        line = position[0]
+        function, file, _, line, *_ = caller
+        text = one_line(sources.text(caller))
         one = SiteCaller(escaped(function), escaped(file), line, text, length)
         found.setdefault(place, []).append(one)
     return {place: joined_callers(each) for place, each in found.items()}

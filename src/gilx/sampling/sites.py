@@ -162,7 +162,7 @@ class Site:
     text: str
     """Source text of the expression or statement, cut after 80 characters and, if it has
     several lines, after the first one; empty if the source was not there or was
-    changed while the program was watched."""
+    changed."""
     thread: str
     """Name of the only thread that held the GIL there; empty if several did."""
     held: Estimate
@@ -194,6 +194,9 @@ class Site:
     callers: tuple[SiteCaller, ...] = ()
     """Lines of the program's own code that led to a site in a library, the one that led
     to most of what it holds first; empty if calls were not kept, or there is none."""
+    changed: bool = False
+    """Whether the file was changed after it was loaded, so that it may have another text
+    there now."""
 
     @property
     def place(self) -> str:
@@ -207,8 +210,10 @@ class Site:
 
     @property
     def label(self) -> str:
-        """File, line and source text."""
-        return _label(self.place, self.text)
+        """File, line and source text; ``(changed)`` if the file was changed."""
+        return (
+            f"{self.place} (changed)" if self.changed else _label(self.place, self.text)
+        )
 
     @property
     def name(self) -> str:
@@ -281,10 +286,10 @@ def sites_of(
     for one in found:
         sums = SiteSums(one.held, one.squares, one.steps, one.below)
         position = one.line, one.end_line, one.column, one.end_column
-        text = sources.expression(one.file, *position)
+        place = one.function, one.file, one.first_line, *position
+        text = sources.text(place)
         library = sources.library(text, one.file, one.function, one.first_line)
         known = holds if one.place == WATCHED else NOTHING_KNOWN
-        place = one.function, one.file, one.first_line, *position
         low = 0 if by_chance(sums, watch, one.hold_low, known) else one.hold_low
         sites.append(
             Site(
@@ -306,6 +311,7 @@ def sites_of(
                 sums=sums,
                 # Functions that were defined twice are two sites at one position.
                 callers=callers.pop(place, ()),
+                changed=sources.changed(one.file, one.function, one.first_line),
             ).of(watch)
         )
     return by_share(sites)
@@ -399,6 +405,7 @@ def _joined(one: Site, other: Site) -> Site:
         one,
         text=one.text or other.text,
         library=one.library or other.library,
+        changed=one.changed and other.changed,
         thread=one.thread if one.thread == other.thread else "",
         longest_hold=longer(one.longest_hold, other.longest_hold),
         samples=one.samples + other.samples,

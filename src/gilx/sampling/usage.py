@@ -331,6 +331,7 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         rows = []
         for share, line in zip(shares, first, strict=True):
             start, text = f"  {share:>{column}}  {line.place}", f"  {line.text}".rstrip()
+            text = "  (changed)" if line.changed else text
             name = f" {line.name}".rstrip()
             if len(start + name + text) > width and text:
                 name = ""  # the file and the line say where it is

@@ -717,3 +717,25 @@ def test_line_of_a_program_that_calls_a_library_is_named(tmp_path: Path) -> None
         r" (\S*/)?program\.py:5 `outer\(300_000_000\)`",
         str(usage),
     )
+
+
+def test_line_of_a_file_that_changed_since_it_was_loaded_has_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "made_up_changing.py"
+    path.write_text("def hold():\n    return sorted(range(500_000), key=str)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module(path.stem)
+
+    def line() -> gilx.Site:
+        usage = watched(module.hold)
+        return next(line for line in usage.lines() if line.function == "hold")
+
+    before = line()
+    assert before.label.endswith(
+        "made_up_changing.py:2 `sorted(range(500_000), key=str)`"
+    )
+    path.write_text("def hold():\n    return sorted(range(500_000), key=abs)\n")
+    after = line()
+    assert after.changed
+    assert after.label.endswith("made_up_changing.py:2 (changed)")
