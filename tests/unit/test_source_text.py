@@ -164,9 +164,10 @@ def changed(
     functions: list[tuple[str, int]] = FUNCTIONS,
     started: float = LONG_AGO,
 ) -> list[bool]:
-    assert module.__file__ is not None
-    texts = SourceTexts(later(), started)
-    return [texts.changed(module.__file__, *function) for function in functions]
+    file, texts = str(module.__file__), SourceTexts(later(), started)
+    return [
+        texts.changed((name, file, line, line, line, 0, 1)) for name, line in functions
+    ]
 
 
 def rewrite(module: types.ModuleType, old: str, new: str) -> None:
@@ -223,7 +224,7 @@ def test_function_that_has_no_name_is_judged_by_the_compiled_file(
     assert changed(loaded, nameless) == [False] * 2
     rewrite(loaded, "1.5", "22.5")
     assert changed(loaded, nameless) == [True] * 2
-    # Without a compiled file, times decide.
+    # Without a compiled file, there is no such function in the source.
     assert loaded.__spec__ is not None
     assert loaded.__spec__.cached is not None
     Path(loaded.__spec__.cached).unlink()
@@ -238,6 +239,7 @@ def test_code_of_a_module_itself_runs_while_it_is_loaded(
     module = [("<module>", 0)]
     assert changed(loaded, module) == [False]
     monkeypatch.setattr(loaded, "__name__", "__main__")
+    monkeypatch.setattr(loaded, "__spec__", None)
     assert changed(loaded, module) == [True]
     assert changed(loaded, module, time.time() + 0.9) == [False]
 
@@ -250,13 +252,18 @@ def test_code_that_another_loader_changed_is_not_compared(
     assert changed(loaded) == [False] * 4
 
 
-def test_file_of_no_module_is_judged_by_times(file: str) -> None:
-    for started, expected in ((LONG_AGO, True), (time.time() + 0.9, False)):
+def test_file_of_no_module_is_judged_by_the_positions_that_it_has(file: str) -> None:
+    places = positions(SOURCE, "f")
+    for started in (LONG_AGO, time.time() + 0.9):
         texts = SourceTexts(later(), started)
-        assert texts.changed(file, "f", 1) is expected
-        position = "f", file, 1, 1, 1, 0, 5
-        assert texts.text(position) == ("" if expected else "def f")
-    assert SourceTexts(later(), LONG_AGO).changed("/nowhere/at/all.py", "f", 1) is False
+        assert not any(texts.changed(("f", file, 1, *place)) for place in places)
+        assert texts.text(("f", file, 1, 2, 2, 27, 44)) == "row.tolist(höhe)"
+        for wrong in (("f", file, 2, *places[0]), ("g", file, 1, *places[0])):
+            assert texts.changed(wrong) is (started == LONG_AGO)
+    moved = "f", file, 1, 2, 2, 26, 43
+    assert SourceTexts(later(), LONG_AGO).changed(moved)
+    nowhere = "f", "/nowhere/at/all.py", 1, 1, 1, 0, 5
+    assert not SourceTexts(later(), LONG_AGO).changed(nowhere)
 
 
 def test_start_of_the_process_is_known() -> None:

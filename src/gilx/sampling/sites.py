@@ -311,7 +311,7 @@ def sites_of(
                 sums=sums,
                 # Functions that were defined twice are two sites at one position.
                 callers=callers.pop(place, ()),
-                changed=sources.changed(one.file, one.function, one.first_line),
+                changed=sources.changed(place),
             ).of(watch)
         )
     return by_share(sites)

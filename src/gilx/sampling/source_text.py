@@ -85,15 +85,14 @@ class SourceTexts:
         self._sources: dict[str, _Source] = {}
         self._codes: dict[str, dict[_Name, list[types.CodeType]]] = {}
         self._names: dict[str, dict[str, Any]] | None = None
+        self._differ: dict[tuple[str, _Name], bool] = {}
 
     def text(self, position: Position) -> str:
         """Return the text at the position of a site; empty if it is not known."""
-        function, file, first_line, *place = position
-        if self.changed(file, function, first_line):
-            return ""
-        return self.expression(file, *place)
+        _, file, _, *place = position
+        return "" if self.changed(position) else self.expression(file, *place)
 
-    def changed(self, file: str, function: str, first_line: int) -> bool:
+    def changed(self, position: Position) -> bool:
         """Return whether a file differs from what was loaded from it, or may.
 
         A file that nothing has touched since the process began is what was loaded. Of
@@ -101,14 +100,11 @@ class SourceTexts:
 
         Parameters
         ----------
-        file : str
-            The file.
-        function : str
-            Qualified name of a function that was loaded from it.
-        first_line : int
-            Line at which that begins.
+        position : Position
+            Position of a site in the file.
 
         """
+        function, file, first_line, *_ = position
         source = self._source(file)
         if source.modified > self._since:
             return True
@@ -116,16 +112,38 @@ class SourceTexts:
             return False
         names = self._names_in(file)
         if names is not None:
-            loaded = _code_of(names, function, first_line)
-            if loaded is not None and _is_compiled_as_it_is(names):
-                found = self._codes_in(file).get((function, first_line), ())
-                return not any(_same_code(loaded, code) for code in found)
+            differs = self._differs(names, file, (function, first_line))
+            if differs is not None:
+                return differs
             # The code of another module runs while it is loaded, and never again.
             if function == "<module>" and names.get("__name__") != "__main__":
                 return False
-            if _is_compiled_from(names, source):
-                return False
-        return source.modified > self._started
+            same = _is_compiled_from(names, source)
+            if same is not None:
+                return not same
+        return source.modified > self._started and not self._has(position)
+
+    def _differs(self, names: dict[str, Any], file: str, name: _Name) -> bool | None:
+        """Return whether a function differs from what its file has; None if unknown.
+
+        Functions are large and have many sites, so that this is found out once.
+        """
+        if (file, name) in self._differ:
+            return self._differ[file, name]
+        loaded = _code_of(names, *name)
+        if loaded is None or not _is_compiled_as_it_is(names):
+            return None
+        found = self._codes_in(file).get(name, ())
+        differs = not any(_same_code(loaded, code) for code in found)
+        self._differ[file, name] = differs
+        return differs
+
+    def _has(self, position: Position) -> bool:
+        """Return whether a file has, by now, an instruction at that position."""
+        function, file, first_line, line, end_line, column, end_column = position
+        place = line, end_line, column, end_column
+        codes = self._codes_in(file).get((function, first_line), ())
+        return any(place in code.co_positions() for code in codes)
 
     def expression(
         self, file: str, line: int, end_line: int, column: int, end_column: int
@@ -328,17 +346,17 @@ def _is_compiled_as_it_is(names: dict[str, Any]) -> bool:
     return type(names.get("__loader__")) is SourceFileLoader
 
 
-def _is_compiled_from(names: dict[str, Any], source: _Source) -> bool:
-    """Return whether the compiled file of a module says that it is of this source."""
+def _is_compiled_from(names: dict[str, Any], source: _Source) -> bool | None:
+    """Return whether the compiled file of a module is of this source, None if unknown."""
     spec = names.get("__spec__")
     path = spec.cached if type(spec) is ModuleSpec else None
     try:
         with open(path or "", "rb") as file:
             header = file.read(16)
     except OSError:
-        return False
+        return None
     if header[:4] != MAGIC_NUMBER or header[4:8] != bytes(4):  # or it has a hash instead
-        return False
+        return None
     numbers = int(source.modified) & _WORD, source.size & _WORD
     return header[8:] == b"".join(one.to_bytes(4, "little") for one in numbers)
 
