@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gilx.cli.file_options import read_record
 from gilx.cli.reserved_output import print_text
 from gilx.errors import ArgumentError
-from gilx.formatting import format_table, percent, wrapped
+from gilx.formatting import format_table, percent, table_with_remarks, wrapped
 from gilx.records import read_object
 from gilx.sampling.usage import GilUsage
 from gilx.sampling.usage_comparison import compare_usages
@@ -119,7 +119,7 @@ def _compare_reports(
         for change in changes
     ]
     head = ("target", "pool", "workers", "A", "B", "A of ceiling", "B of ceiling", "")
-    print_text(f"\n{format_table(head, rows, right=range(2, 7))}")
+    print_text(f"\n{table_with_remarks(head, rows, right=range(2, 7))}")
     return 1 if any(change.verdict == "worse" for change in changes) else 0
 
 
