@@ -28,6 +28,7 @@ from gilx.sampling.probe import probe as probe
 from gilx.sampling.release_costs import ReleaseCosts as ReleaseCosts
 from gilx.sampling.release_costs import release_costs as release_costs
 from gilx.sampling.sites import Site as Site
+from gilx.sampling.sites import SiteCaller as SiteCaller
 from gilx.sampling.sites import SiteSums as SiteSums
 from gilx.sampling.stacks import HeldStack as HeldStack
 from gilx.sampling.stacks import StackFrame as StackFrame

@@ -154,7 +154,7 @@ def format_table(
 def table_with_remarks(
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
-    remarks: Sequence[Sequence[str]],
+    remarks: Sequence[Sequence[str]] = (),
     *,
     right: Collection[int] = (),
 ) -> str:
@@ -168,9 +168,10 @@ def table_with_remarks(
     head, rows, right
         As those of `format_table`. A row without a name goes on with the one before it.
     remarks : sequence of sequences of str
-        The remarks on each row.
+        The remarks on each row, if there are any.
 
     """
+    remarks = remarks or [()] * len(rows)
     width = _terminal_width()
     table = _in_columns((head, *rows), right)
     apart = max(map(len, table)) > width

@@ -8,6 +8,7 @@ from gilx.estimate import Estimate
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.usage import GilUsage, ThreadShare
+from gilx.system.environment import Environment
 
 __all__ = ["SLICE", "sums", "usage_of"]
 
@@ -39,6 +40,6 @@ def usage_of(made: HoldSums, **changes: Any) -> GilUsage:
         **made.figures(), "longest_hold": Estimate(0.0, 0.0, 1e-3), "held_stretch": 1e-3,
         "by_thread": (ThreadShare("main", 1, share),), "cpu": made.wall / 1e9,
         "repeats": 1, "lateness_max": 1e-5, "backend": "made up", "sums": made,
-        "doubt": made.reason,
+        "environment": Environment.here(), "doubt": made.reason,
     }  # fmt: skip
     return GilUsage(**(found | changes))

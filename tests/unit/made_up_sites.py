@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gilx.sampling.callers import callers_of
 from gilx.sampling.longest_hold import NOTHING_KNOWN
 from gilx.sampling.sites import FoundSite, sites_of
 from gilx.sampling.source_text import SourceTexts
 from tests.unit.hold_sums import SLICE, sums, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gilx import GilUsage
     from gilx.sampling.longest_hold import HoldBounds
+    from gilx.sampling.stacks import FoundCall
 
 __all__ = ["THREADS", "found", "usage_with"]
 
@@ -38,6 +40,7 @@ def usage_with(
     free: int = 600,
     texts: dict[int, str] | None = None,
     holds: HoldBounds = NOTHING_KNOWN,
+    calls: Sequence[FoundCall] = (),
     **changes: Any,
 ) -> GilUsage:
     """Return the usage of a watch that found these sites, with texts by their lines."""
@@ -48,5 +51,7 @@ def usage_with(
         )
 
     made = sums(held, free)
-    listed = sites_of(sites, made, holds, THREADS.__getitem__, Texts(0.0))
+    sources = Texts(0.0)
+    called = callers_of(calls, sources)
+    listed = sites_of(sites, made, holds, THREADS.__getitem__, sources, called)
     return usage_of(made, sites=listed, **changes)

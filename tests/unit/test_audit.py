@@ -248,6 +248,7 @@ def test_line_names_the_line_of_code_that_holds_the_gil() -> None:
 def test_table_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     rows = scaling(0.5), scaling(0.5, notes=("made up " * 30,))
+    start = f"note: {'n' * 57}...: made up"
     made = audit(
         line(0.5, 0.9, name="hashlib:pbkdf2_hmac", size=1_000_000),
         line(0.5, 0.9, name="n" * 10_000, where="x" * 300, scaling=rows),
@@ -256,6 +257,7 @@ def test_table_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) 
     lines = str(made).splitlines()
     assert max(map(len, lines)) == columns
     assert "n" * (columns - 3) + "..." in lines
+    assert any(each.startswith(start) for each in lines)
     assert "hashlib:pbkdf2_hmac [1000000]" in lines
     assert Audit.from_json(made.to_json()).lines[1].name == "n" * 10_000
 

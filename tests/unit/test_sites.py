@@ -18,7 +18,8 @@ from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.rendering.sites_table import sites_text
 from gilx.sampling.longest_hold import HoldBounds, Stretch
-from gilx.sampling.sites import believed_stretches, by_chance, short_path
+from gilx.sampling.sites import believed_stretches, by_chance
+from gilx.sampling.source_files import short_path
 from tests.unit.hold_sums import SLICE, sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
 

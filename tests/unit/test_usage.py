@@ -20,6 +20,7 @@ from gilx.sampling.prediction import Prediction
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
 from gilx.sampling.usage import ThreadShare
+from gilx.system.environment import Environment
 from tests.markers import needs_linux
 from tests.unit.hold_sums import sums, usage_of
 
@@ -47,6 +48,7 @@ USAGE = gilx.GilUsage(
     resolution=1e-3,
     backend="internal headers",
     sums=sums(40, 960),
+    environment=Environment.here(),
     where="at the start",
 )
 
@@ -177,7 +179,7 @@ def usage(**changes: Any) -> gilx.GilUsage:
         "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
         "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
         "cost": 0.03, "resolution": 0.004, "backend": "none",
-        "sums": sums(250, 750),
+        "sums": sums(250, 750), "environment": Environment.here(),
     }  # fmt: skip
     return gilx.GilUsage(**(found | changes))
 

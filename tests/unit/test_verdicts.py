@@ -226,11 +226,13 @@ def test_failure_names_the_line_that_holds_the_gil(
 ) -> None:
     usage = usage_with(found(900), held=900, free=100, texts={41: "row.tolist()"})
     watching = SimpleNamespace(usage_of_calls=lambda count: replace(usage, repeats=count))
-    monkeypatch.setattr(release_verdict, "watch", lambda: nullcontext(watching))
+    monkeypatch.setattr(
+        release_verdict, "watch_with_callers", lambda: nullcontext(watching)
+    )
     verdict = testing.judge_release(time.sleep, 0.001, budget=0.2)
     assert verdict.outcome == "fail"
     assert verdict.reason.endswith(
-        "; asked for: at least 90 %; nearly all of the time that it holds it is in"
+        "; asked for: at least 90 %; it holds the GIL for the rest, nearly all of it in"
         " nowhere/features.py:41 `row.tolist()`"
     )
     assert Verdict.from_json(verdict.to_json()) == verdict

@@ -6,7 +6,14 @@ import math
 from dataclasses import dataclass
 
 from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
-from gilx.formatting import duration, percent, table_with_remarks, times, wrapped
+from gilx.formatting import (
+    duration,
+    percent,
+    shortened,
+    table_with_remarks,
+    times,
+    wrapped,
+)
 from gilx.records import Record
 from gilx.speedup.report import ReportRow  # noqa: TC001 - records are read by it
 from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
@@ -15,6 +22,7 @@ _HEAD = (
     *("call", "time", "held", "longest hold"),
     *("workers", "speedup", "ceiling", "of ceiling"),
 )
+_LONGEST_NAME = 60  # characters, before a note
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Audit(Record, schema="gilx.audit", version=2):
+class Audit(Record, schema="gilx.audit", version=3):
     """All lines, and where they were measured."""
 
     lines: tuple[Line, ...]
@@ -69,7 +77,7 @@ class Audit(Record, schema="gilx.audit", version=2):
             right=range(1, len(_HEAD)),
         )
         notes = [
-            f"{line.label}: {note}"
+            f"{shortened(line.label, _LONGEST_NAME)}: {note}"
             for line in self.lines
             for note in dict.fromkeys(
                 [

@@ -37,7 +37,7 @@ from gilx.rendering.timeline_chart import picture_of
 from gilx.rendering.timeline_page import document_of
 from gilx.sampling.probe import probe, probe_with_watch
 from gilx.sampling.stacks import stacks_text
-from gilx.sampling.watch import watch
+from gilx.sampling.watch import watch_with_callers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -251,7 +251,7 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
         path = getattr(options, name)
         if path not in (None, "-"):  # the program may change the current directory
             setattr(options, name, str(Path(path).absolute()))
-    watching = watch(stacks=options.stacks is not None)
+    watching = watch_with_callers(stacks=options.stacks is not None)
     watching.__enter__()
     # What is registered first is called last.
     atexit.register(_report, watching, program.name, options, StandardOutput())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["save", "show"]
 
 _SCHEMA = "gilx.verdicts"
-_VERSION = 2
+_VERSION = 3
 _WIDTH = 90
 
 

@@ -14,7 +14,7 @@ from gilx.formatting import (
     times,
     wrapped,
 )
-from gilx.sampling.sites import main_line
+from gilx.sampling.site_words import where_held
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _of_the_gil(row: ReportRow) -> str:
 
 
 def _place(row: ReportRow) -> str:
-    """Return the line that holds the GIL for most of the held time, in words, or ''."""
+    """Return the lines that hold the GIL for most of the held time, in words, or ''."""
     lines = [line for loss in row.losses for line in loss.sites]
-    part, line = main_line(lines, held=row.held.value)
-    return f", {part} of it in {line}" if part else ""
+    where = where_held(lines, held=row.held.value)
+    return f", {where}" if where else ""

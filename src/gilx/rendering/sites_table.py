@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from gilx.formatting import duration, percent, shortened, table_with_remarks
 from gilx.rendering.html_page import Table
+from gilx.sampling.site_words import called_from
 
 if TYPE_CHECKING:
     from gilx.estimate import Estimate
+    from gilx.sampling.sites import Site
     from gilx.sampling.usage import GilUsage
 
 _HEAD = (
@@ -40,7 +42,10 @@ def sites_text(usage: GilUsage) -> str:
         for *figures, thread, _, _, _ in _rows(usage)
     ]
     remarks = [
-        [f"{place} {function}  {text}"] for *_, place, function, text in _rows(usage)
+        [f"{place} {function}  {text}", *[called_from(site)] * bool(site.callers)]
+        for site, (*_, place, function, text) in zip(
+            usage.sites, _rows(usage), strict=True
+        )
     ]
     return table_with_remarks(_HEAD[:5], rows, remarks, right=_RIGHT)
 
@@ -55,10 +60,16 @@ def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
             site.thread or "several",
             site.place,
             site.name or "-",
-            f"{site.text} [{site.library}]" if site.library else site.text,
+            _text(site),
         )
         for site in usage.sites
     ]
+
+
+def _text(site: Site) -> str:
+    if site.changed:
+        return "(changed)"
+    return f"{site.text} [{site.library}]" if site.library else site.text
 
 
 def _longest_hold(length: Estimate) -> str:

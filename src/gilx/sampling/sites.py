@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from gilx.errors import at_least
+from gilx.errors import ArgumentError, at_least, number_between
 from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable, shortened, shortened_path
 from gilx.sampling.hold_fraction import agree
@@ -21,14 +19,18 @@ from gilx.sampling.longest_hold import (
     stretch_length,
 )
 from gilx.sampling.ratio_interval import Ratio, interval
+from gilx.sampling.source_files import short_path
 from gilx.sampling.timeline import WATCHED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from gilx.sampling.hold_fraction import HoldSums
     from gilx.sampling.longest_hold import HoldBounds
     from gilx.sampling.source_text import SourceTexts
+
+    # Function, file, first line of the function; line, last line, columns of both ends.
+    Position = tuple[str, str, int, int, int, int, int]
 
 Kind = Literal["line", "no Python code", "unknown", "other lines", "garbage collector"]
 
@@ -62,11 +64,7 @@ _NAMES: dict[Kind, str] = {
     "other lines": "other lines (the tables were full)",
     "garbage collector": "garbage collector",
 }
-_PACKAGES = "site-packages", "dist-packages"  # directories of installed packages
-_STANDARD_LIBRARY = Path(os.__file__).parent
-_GILX = f"{Path(__file__).parents[1]}{os.sep}"
-_NEARLY_ALL, _MOST = 0.8, 0.5  # of what is held, by one line
-_FEWEST = 10  # samples of a line that is named as the main one
+_MOST = 0.5  # of what a line holds, by one of its sites
 _LONGEST_NAME = 40  # characters
 _LONGEST_PATH = 60
 _LONGEST_TEXT = 80
@@ -126,6 +124,31 @@ class SiteSums:
 
 
 @dataclass(frozen=True)
+class SiteCaller:
+    """Line of the program's own code that called the library in which a site is."""
+
+    function: str
+    """Qualified name."""
+    file: str
+    """File name as the code has it."""
+    line: int
+    """Number of the line; 0 if it is not known."""
+    text: str
+    """Source text of the call, as that of a site."""
+    held: float
+    """Nanoseconds for which the GIL was held at the site when this line had called."""
+
+    @property
+    def label(self) -> str:
+        """File, line and source text."""
+        return _label(_place(self.file, self.line), self.text)
+
+    def _check(self, where: str) -> None:
+        at_least(f"{where}.line", self.line, 0)
+        number_between(f"{where}.held", self.held, 0, math.inf)
+
+
+@dataclass(frozen=True)
 class Site:
     """One place in a Python program that held the GIL.
 
@@ -142,7 +165,7 @@ class Site:
     text: str
     """Source text of the expression or statement, cut after 80 characters and, if it has
     several lines, after the first one; empty if the source was not there or was
-    changed while the program was watched."""
+    changed."""
     thread: str
     """Name of the only thread that held the GIL there; empty if several did."""
     held: Estimate
@@ -173,6 +196,12 @@ class Site:
     """Where it ends; -1 if that is not known."""
     sums: SiteSums = field(repr=False)
     """Sums over the samples, from which the shares follow."""
+    callers: tuple[SiteCaller, ...] = ()
+    """Lines of the program's own code that led to a site in a library, the one that led
+    to most of what it holds first; empty if calls were not kept, or there is none."""
+    changed: bool = False
+    """Whether the file was changed after it was loaded, so that it may have another text
+    there now."""
 
     @property
     def place(self) -> str:
@@ -182,13 +211,14 @@ class Site:
         """
         if self.kind != "line":
             return _NAMES[self.kind]
-        path = shortened_path(short_path(self.file), _LONGEST_PATH)
-        return f"{path}:{self.line}" if self.line else path
+        return _place(self.file, self.line)
 
     @property
     def label(self) -> str:
-        """File, line and source text."""
-        return f"{self.place} `{self.text}`" if self.text else self.place
+        """File, line and source text; ``(changed)`` if the file was changed."""
+        return (
+            f"{self.place} (changed)" if self.changed else _label(self.place, self.text)
+        )
 
     @property
     def name(self) -> str:
@@ -214,26 +244,21 @@ class Site:
         for name in ("column", "end_column"):
             at_least(f"{where}.{name}", getattr(self, name), -1)
         length_in_order(f"{where}.longest_hold", self.longest_hold)
+        called, held = sum(one.held for one in self.callers), self.sums.held
+        if called > held and not agree(called, held):
+            raise ArgumentError(
+                f"{where}.callers: expected at most {held:.6g} ns together, as the sums"
+                f" have it, got {called:.6g}"
+            )
 
 
-def short_path(file: str) -> str:
-    """Return a file's name as short as people know it.
+def _place(file: str, line: int) -> str:
+    path = shortened_path(short_path(file), _LONGEST_PATH)
+    return f"{path}:{line}" if line else path
 
-    The name is relative to the directory with installed packages or the standard library,
-    or else to the working directory. Of other files it is the last two parts.
-    """
-    path = PurePath(file)
-    if not path.is_absolute():
-        return file
-    installed = [n for n, part in enumerate(path.parts[:-1], 1) if part in _PACKAGES]
-    if installed:
-        return str(PurePath(*path.parts[installed[-1] :]))
-    if path.is_relative_to(_STANDARD_LIBRARY):
-        return str(path.relative_to(_STANDARD_LIBRARY))
-    try:
-        return str(path.relative_to(os.getcwd()))
-    except (ValueError, OSError):  # it is elsewhere, or the directory was removed
-        return str(PurePath(*path.parts[-2:]))
+
+def _label(place: str, text: str) -> str:
+    return f"{place} `{text}`" if text else place
 
 
 def sites_of(
@@ -242,6 +267,7 @@ def sites_of(
     holds: HoldBounds,
     name_of: Callable[[int], str],
     sources: SourceTexts,
+    callers: Mapping[Position, tuple[SiteCaller, ...]],
 ) -> tuple[Site, ...]:
     """Return the sites of a watch, that of the largest share first.
 
@@ -257,13 +283,16 @@ def sites_of(
         Name of the thread at a place in `gilx.sampling._sampler.Sampler.threads`.
     sources : SourceTexts
         Source texts at the end of the watch.
+    callers : mapping
+        Callers of sites, by their positions.
 
     """
-    sites = []
+    sites, callers = [], dict(callers)
     for one in found:
         sums = SiteSums(one.held, one.squares, one.steps, one.below)
         position = one.line, one.end_line, one.column, one.end_column
-        text = sources.expression(one.file, *position)
+        place = one.function, one.file, one.first_line, *position
+        text = sources.text(place)
         library = sources.library(text, one.file, one.function, one.first_line)
         known = holds if one.place == WATCHED else NOTHING_KNOWN
         stretch = Stretch(one.hold_low, one.hold_high, one.hold_samples)
@@ -287,6 +316,9 @@ def sites_of(
                 column=one.column,
                 end_column=one.end_column,
                 sums=sums,
+                # Functions that were defined twice are two sites at one position.
+                callers=callers.pop(place, ()),
+                changed=sources.changed(place),
             ).of(watch)
         )
     return by_share(sites)
@@ -383,11 +415,23 @@ def _joined(one: Site, other: Site) -> Site:
         one,
         text=one.text or other.text,
         library=one.library or other.library,
+        changed=one.changed and other.changed,
         thread=one.thread if one.thread == other.thread else "",
         longest_hold=longer(one.longest_hold, other.longest_hold),
         samples=one.samples + other.samples,
         sums=one.sums + other.sums,
+        callers=joined_callers(one.callers + other.callers),
     )
+
+
+def joined_callers(callers: Iterable[SiteCaller]) -> tuple[SiteCaller, ...]:
+    """Return callers with what is held for each line of code together, by their size."""
+    held: dict[tuple[str, str, int, str], float] = {}
+    for one in callers:
+        key = one.function, one.file, one.line, one.text
+        held[key] = held.get(key, 0.0) + one.held
+    order = sorted(held.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(SiteCaller(*key, length) for key, length in order)
 
 
 def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
@@ -408,41 +452,6 @@ def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
             main = max(each, key=lambda site: len(site.text))
         joined.append(replace(line, text=main.text, library=main.library).of(watch))
     return by_share(joined)
-
-
-def main_line(
-    lines: Sequence[Site], thread: str = "", held: float | None = None
-) -> tuple[str, str]:
-    """Return what part of the held time one line has, in words, and that line.
-
-    Parameters
-    ----------
-    lines : sequence of Site
-        Lines, as `lines_of` returns them.
-    thread : str
-        Name of the thread whose holds count; all threads' if it is empty.
-    held : float, optional
-        Share of the time that the GIL is held; by default the sum of the lines' shares.
-
-    Returns
-    -------
-    (str, str)
-        ``nearly all`` or ``most``, and the line with its text; both empty if no line has
-        that much, if the samples are few, or if the line is gilx's own call of compiled
-        code.
-
-    """
-    if thread:
-        lines = [line for line in lines if line.thread in (thread, "")]
-    first = next(iter(lines), None)
-    if first is None or first.kind != "line" or first.samples < _FEWEST:
-        return "", ""
-    if first.file.startswith(_GILX) or first.thread != (thread or first.thread):
-        return "", ""
-    whole = sum(line.held.value for line in lines) if held is None else held
-    share = first.held.value / whole if whole > 0 else 0.0
-    part = "nearly all" if share >= _NEARLY_ALL else "most" if share >= _MOST else ""
-    return (part, first.label) if part else ("", "")
 
 
 def one_line(text: str) -> str:

@@ -14,23 +14,25 @@ from gilx.errors import ArgumentError, shown
 from gilx.files import save_text
 from gilx.formatting import duration, escaped, printable
 from gilx.records import Record
-from gilx.sampling.sites import short_path
+from gilx.sampling.source_files import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gilx.sampling.sites import Position
+
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
-_BELOW = -5
+BELOW = -5
 # Frames that are no lines of code, by their labels (see csrc/sampler/call_tree.h).
 _NO_LINES = {
     -1: "(unknown)",
     -2: "(other lines)",
     -3: "(no Python code)",
     -4: "(truncated)",
-    _BELOW: "(below)",
+    BELOW: "(below)",
     -6: "(garbage collector)",
 }
-_THREAD = -1  # parent of a thread
+THREAD = -1  # parent of a thread
 _ROUNDING = 1e-6  # of sums
 
 
@@ -39,7 +41,7 @@ class FoundCall(NamedTuple):
 
     parent: int
     label: int
-    place: tuple[str, str, int, int, int, int, int] | None
+    place: Position | None
     held: float
     cut: float
 
@@ -291,13 +293,13 @@ def stacks_of(
             continue
         frames: list[int] = []
         at = call
-        while at.parent != _THREAD:
+        while at.parent != THREAD:
             frames.append(number_of(_frame_of(at)))
             at = calls[at.parent]
         frames.reverse()
         parts = [(call.held - call.cut, frames)]
         if call.cut > 0:
-            parts.append((call.cut, [*frames, number_of(_special_frame(_BELOW))]))
+            parts.append((call.cut, [*frames, number_of(_special_frame(BELOW))]))
         for length, path in parts:
             if length > 0:
                 key = at.label, tuple(path)

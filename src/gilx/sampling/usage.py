@@ -13,7 +13,9 @@ from gilx.formatting import duration, line_width, percent, shortened, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums, agree
 from gilx.sampling.longest_hold import length_in_order, longer
-from gilx.sampling.sites import Site, lines_of, main_line, sum_of_sites
+from gilx.sampling.site_words import called_from, main_line, where_held
+from gilx.sampling.sites import Site, lines_of, sum_of_sites
+from gilx.system.environment import Environment  # noqa: TC001 - JSON is read by it
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,17 +72,17 @@ class FirstCall:
 
 
 @dataclass(frozen=True)
-class GilUsage(Record, schema="gilx.usage", version=2):
+class GilUsage(Record, schema="gilx.usage", version=3):
     """Usage of the GIL while something ran: which threads held it, and for how long.
 
     Times are in seconds. Shares are from 0 to 1, or unknown.
 
     Usages add up: ``a + b`` is the usage of both watches together, as if one watch had
     seen both. Figures and intervals follow from the samples of both; `longest_hold`,
-    `held_stretch` and `lateness_max` are the larger ones; `first` is that
-    of `a`, `result` is that of `b`, and `where` is empty. Usages from different backends
-    do not add up, nor do those of a program and of something else: that is an
-    `ArgumentError`.
+    `held_stretch` and `lateness_max` are the larger ones; `first` and `environment` are
+    those of `a`, `result` is that of `b`, and `where` is empty. Usages from different
+    machines or backends do not add up, nor do those of a program and of something else:
+    that is an `ArgumentError`.
 
     Attributes
     ----------
@@ -126,6 +128,8 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         How the GIL was found.
     sums : HoldSums
         Sums over the samples, from which most other figures follow.
+    environment : Environment
+        The machine and the Python.
     where : str
         Where in the call it was held, if that was in one place.
     doubt : str
@@ -169,6 +173,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     resolution: float
     backend: str
     sums: HoldSums = field(repr=False)
+    environment: Environment = field(repr=False)
     where: str = ""
     doubt: str = ""
     sites: tuple[Site, ...] = ()
@@ -226,6 +231,12 @@ class GilUsage(Record, schema="gilx.usage", version=2):
             raise ArgumentError(
                 "cannot add usages from different backends:"
                 f" {self.backend!r} and {other.backend!r}"
+            )
+        difference = self.environment.same_machine(other.environment)
+        if not difference:
+            raise ArgumentError(
+                "cannot add usages from different machines"
+                f" ({'; '.join(difference.machine)})"
             )
         sums = self.sums + other.sums
         return replace(
@@ -285,10 +296,23 @@ class GilUsage(Record, schema="gilx.usage", version=2):
 
         Of a call, these are holds of the calling thread; of a program, those of all
         threads. The part is ``nearly all`` or ``most``; both are empty if no line has
-        that much, or if there are too few samples.
+        that much, or if there are too few samples. After a line of a library comes the
+        program's own line that called it. If no line has that much, the code that one
+        line of the program called may have.
         """
-        thread = "" if self.program or not self.by_thread else self.by_thread[0].name
-        return main_line(self.lines(), thread)
+        return main_line(self.lines(), self._thread())
+
+    def where_held(self) -> str:
+        """Return where the GIL is held, in words, such as "most of it in a.py:3 `f(x)`".
+
+        If no line has that much, these are the first three lines with their shares of the
+        held time; empty if there are too few samples.
+        """
+        return where_held(self.lines(), self._thread())
+
+    def _thread(self) -> str:
+        """Return the name of the thread whose holds count; '': those of all count."""
+        return "" if self.program or not self.by_thread else self.by_thread[0].name
 
     def __str__(self) -> str:
         rows = [self.sentence(), *self._lines_shown()]
@@ -307,10 +331,13 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         rows = []
         for share, line in zip(shares, first, strict=True):
             start, text = f"  {share:>{column}}  {line.place}", f"  {line.text}".rstrip()
+            text = "  (changed)" if line.changed else text
             name = f" {line.name}".rstrip()
             if len(start + name + text) > width and text:
                 name = ""  # the file and the line say where it is
             rows.append(shortened(start + name + text, width))
+            if origin := called_from(line):
+                rows.append(shortened(f"  {'':>{column}}    {origin}", width))
         if rest:
             held = sum(line.held.value for line in rest)
             lines_, hold = ("line", "holds") if len(rest) == 1 else ("lines", "hold")

@@ -9,12 +9,14 @@ import threading
 import time
 import weakref
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gilx._compat import all_threads
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.estimate import Estimate
 from gilx.formatting import printable
+from gilx.sampling.callers import callers_of
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold
@@ -28,7 +30,7 @@ from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import FoundCall, Stacks, stacks_of
 from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
 from gilx.sampling.usage import GilUsage, ThreadShare, in_order
-from gilx.system.environment import usable_cpus
+from gilx.system.environment import Environment, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -122,15 +124,29 @@ def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) 
     return Watch(cost, reference=bool(reference), stacks=bool(stacks))
 
 
+def watch_with_callers(*, cost: float = COST, stacks: bool = False) -> Watch:
+    """Watch as `watch` does, and find out which lines call the libraries that hold it.
+
+    Without stacks, these are kept if the stacks of this Python can be read.
+    """
+    return Watch(cost, stacks=stacks, callers=True)
+
+
 class Watch:
     """Watch of this process's GIL, made by `gilx.watch`."""
 
     def __init__(
-        self, cost: float, *, reference: bool = False, stacks: bool = False
+        self,
+        cost: float,
+        *,
+        reference: bool = False,
+        stacks: bool = False,
+        callers: bool = False,
     ) -> None:
         self._cost = cost
         self._reference = reference
         self._keeps_stacks = stacks
+        self._keeps_calls = stacks or callers
         self._sampler: Sampler | None = None
         self._figures: GilUsage | None = None  # the usage without a place
         self._usage: GilUsage | None = None
@@ -164,7 +180,7 @@ class Watch:
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
             stacks=not self._sites_missing,
-            calls=self._keeps_stacks,
+            calls=self._keeps_calls,
         )
         self._names = _Names()
         self._process = os.getpid()
@@ -211,7 +227,7 @@ class Watch:
         if not self._sites_missing:
             self._found = [FoundSite(*one) for one in sampler.sites()]
             self._stretches = sampler.longest_holds()
-        if self._keeps_stacks:
+        if self._keeps_calls:
             self._calls = [FoundCall(*one) for one in sampler.calls()]
         self._totals = totals
         self._figures = self._summary(totals)
@@ -359,6 +375,9 @@ class Watch:
             lateness_max=totals.lateness_max_ns / 1e9,
             backend=self._backend,
             sums=sums,
+            environment=_environment(
+                frozenset(os.sched_getaffinity(0)), sys.getswitchinterval()
+            ),
             doubt=sums.reason,
             sites_missing=self._sites_missing,
         )
@@ -369,7 +388,10 @@ class Watch:
         names = [name for name, _, _, _ in self._threads]
         sources = SourceTexts(self._began)
         sums = self._figures.sums
-        return sites_of(self._found, sums, self._holds, names.__getitem__, sources)
+        callers = callers_of(self._calls, sources)
+        return sites_of(
+            self._found, sums, self._holds, names.__getitem__, sources, callers
+        )
 
     def _longest_hold(self, place: int, holds: HoldBounds, sums: HoldSums) -> Estimate:
         stretches = None
@@ -420,6 +442,12 @@ class Watch:
         if totals.unidentified > 0:
             shares.append(ThreadShare("unknown", None, totals.unidentified / whole))
         return in_order(shares)
+
+
+@lru_cache(maxsize=8)
+def _environment(_cpus: frozenset[int], _switch_interval: float) -> Environment:
+    """Return this environment. It takes milliseconds to make, and changes little."""
+    return Environment.here()
 
 
 def _sums(totals: Totals, *, stacks: bool) -> HoldSums:

@@ -39,7 +39,7 @@ class GrainRow:
 
 
 @dataclass(frozen=True)
-class Grain(Record, schema="gilx.grain", version=2):
+class Grain(Record, schema="gilx.grain", version=3):
     """The smallest grain that pays, and the costs behind it. Times are in seconds."""
 
     target: str

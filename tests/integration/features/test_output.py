@@ -26,6 +26,8 @@ from .interface import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from .conftest import Watched
 
 
@@ -90,7 +92,10 @@ def test_report_is_a_picture(report: gilx.Report, tmp_path: Path) -> None:
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_measure_writes_every_form_that_is_asked_for(tmp_path: Path) -> None:
+def test_measure_writes_every_form_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # as `command` does
     words = ("measure", "collatz", "--size", "2000", "--workers", "1,2", "--blocks", "6")
     options = ["--json", "a.json", "--csv", "a.csv"]
     for module, option, file in (
@@ -103,7 +108,7 @@ def test_measure_writes_every_form_that_is_asked_for(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     report = gilx.Report.from_json((tmp_path / "a.json").read_text())
     assert [row.workers for row in report.rows if row.variant == "c-nogil"] == [1, 2]
-    assert done.stdout.split() == str(report).split()  # but for where lines end
+    assert done.stdout == f"{report}\n"
     assert (tmp_path / "a.csv").read_text() == report.to_csv()
     if "a.png" in options:
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
