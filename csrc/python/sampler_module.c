@@ -495,6 +495,20 @@ static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 }
 
 PyDoc_STRVAR(
+    look_sites_doc,
+    "look_sites($self, /)\n--\n\n"
+    "Return where each look found the GIL held, after the stop.\n\n"
+    "Returns\n-------\nlist[tuple[int, int] | None]\n"
+    "    For each of looks() the place in threads() of the thread that held it (-1:\n"
+    "    not known), and the number of its site in sites(); None if the GIL was not\n"
+    "    held when the stack was read. Empty if stacks were not read.");
+
+static PyObject *sampler_look_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return in_phase(self, STOPPED) ? gilx_look_sites_list(self->sampler) : NULL;
+}
+
+PyDoc_STRVAR(
     calls_doc,
     "calls($self, /)\n--\n\n"
     "Return the calls that led to places where the GIL was held, after the stop.\n\n"
@@ -538,6 +552,7 @@ static PyMethodDef sampler_methods[] = {
     {"threads", sampler_threads, METH_NOARGS, threads_doc},
     {"looks", sampler_looks, METH_NOARGS, looks_doc},
     {"sites", sampler_sites, METH_NOARGS, sites_doc},
+    {"look_sites", sampler_look_sites, METH_NOARGS, look_sites_doc},
     {"calls", sampler_calls, METH_NOARGS, calls_doc},
     {"longest_holds", sampler_longest_holds, METH_NOARGS, longest_holds_doc},
     {NULL, NULL, 0, NULL},

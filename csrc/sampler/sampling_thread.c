@@ -194,8 +194,9 @@ static void note_holders(const read_counts *burst, gilx_look *look) {
     }
 }
 
-/* Add where the GIL was held to the sums of the sites. */
-static void count_site(gilx_sampler *sampler, read_counts *burst, double weight) {
+/* Add where the GIL was held to the sums of the sites, and note it for the timeline. */
+static void count_site(gilx_sampler *sampler, read_counts *burst, double weight,
+                       gilx_look *look) {
     gilx_site_sample *sample = &burst->site;
     int place = GILX_UNKNOWN_THREAD;
     if (sample->held) {
@@ -208,6 +209,8 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
     gilx_sites_count(sampler->sites, &sampler->memory, sample, weight, place, tid,
                      atomic_load_explicit(&sampler->begin_ns, memory_order_relaxed),
                      burst->site_ns);
+    look->site = sample->site;
+    look->site_holder = (uint16_t)place;
 }
 
 /* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
@@ -234,8 +237,9 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
     add_to_ratio(&totals->own, weight, (double)burst->own / reads, 1 - others, first);
     add_to_ratio(&totals->locked, weight, (double)burst->locked / reads, 1, first);
     totals->counted += weight;
+    gilx_look look = {.at_ns = burst->at_ns, .late = late, .site = -1};
     if (sampler->sites != NULL) {
-        count_site(sampler, burst, weight);
+        count_site(sampler, burst, weight, &look);
     }
     for (int i = 0; i < burst->holder_count; ++i) {
         const holder *one = &burst->holders[i];
@@ -244,7 +248,6 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
                 weight * (double)one->reads / reads;
         }
     }
-    gilx_look look = {.at_ns = burst->at_ns, .late = late};
     gilx_poll_thread(sampler, GILX_WATCHED, &look);
     for (int i = 0; i < burst->holder_count; ++i) {
         const holder *one = &burst->holders[i];

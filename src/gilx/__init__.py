@@ -26,7 +26,7 @@ _NAMES = {
     "gilx.sampling.prediction": "Prediction PredictionRow predict",
     "gilx.sampling.probe": "probe",
     "gilx.sampling.release_costs": "ReleaseCosts release_costs",
-    "gilx.sampling.sites": "Site SiteSums",
+    "gilx.sampling.sites": "HeldLine Site SiteSums",
     "gilx.sampling.stacks": "HeldStack StackFrame Stacks",
     "gilx.sampling.timeline": "Lane Span Timeline",
     "gilx.sampling.usage": "FirstCall GilUsage ThreadShare",

@@ -27,6 +27,7 @@ from gilx.sampling.prediction import predict as predict
 from gilx.sampling.probe import probe as probe
 from gilx.sampling.release_costs import ReleaseCosts as ReleaseCosts
 from gilx.sampling.release_costs import release_costs as release_costs
+from gilx.sampling.sites import HeldLine as HeldLine
 from gilx.sampling.sites import Site as Site
 from gilx.sampling.sites import SiteSums as SiteSums
 from gilx.sampling.stacks import HeldStack as HeldStack

@@ -56,7 +56,7 @@ _FOR_CALLS = {
     "no_warmup": False,
 }
 # Options for files of what one watch saw.
-_OF_ONE_WATCH = ("timeline", "plot", "html", "stacks")
+_OF_ONE_WATCH = ("trace", "plot", "html", "stacks")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--timeline FILE": "write who held the GIL when, for Perfetto or"
-            " chrome://tracing; of one call",
+            "--trace FILE": "write who held the GIL when, and in which line, as a trace"
+            " for Perfetto or the Firefox Profiler; of one call",
             "--plot FILE": "draw the same as a picture",
             "--html FILE": "write the same as a page",
             "--stacks FILE": "write the Python stacks that held the GIL, for flame graph"
@@ -161,7 +161,7 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
 def _check(options: argparse.Namespace) -> None:
     """Learn before anything runs that a file can't be made."""
     check_json(options.json)
-    check_file("timeline", options.timeline)
+    check_file("trace", options.trace)
     check_picture("plot", options.plot)
     check_page("html", options.html)
     check_stacks("stacks", options.stacks)
@@ -202,8 +202,8 @@ def _files(
     if watching is None:
         return
     timeline = watching.timeline
-    if options.timeline is not None:
-        yield lambda: save("timeline", options.timeline, timeline.to_trace())
+    if options.trace is not None:
+        yield lambda: save("trace", options.trace, timeline.to_trace())
     if options.plot is not None:
         yield lambda: save_picture("plot", options.plot, picture_of(timeline, finding))
     if options.html is not None:

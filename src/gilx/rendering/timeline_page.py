@@ -82,5 +82,5 @@ def lanes_table(timeline: Timeline, caption: str) -> Table:
 
 
 def _longest(lane: Lane) -> str:
-    holds = [span.end - span.start for span in lane.spans if span.state == "holding"]
+    holds = [run.end - run.start for run, _ in lane.runs() if run.state == "holding"]
     return duration(max(holds)) if holds else "-"

@@ -170,9 +170,7 @@ class Site:
     @property
     def place(self) -> str:
         """File and line, the file as short as people know it."""
-        if self.kind != "line":
-            return _NAMES[self.kind]
-        return f"{short_path(self.file)}:{self.line}" if self.line else self.file
+        return _place(self.kind, self.file, self.line)
 
     @property
     def label(self) -> str:
@@ -204,6 +202,37 @@ class Site:
         for name in ("column", "end_column"):
             at_least(f"{where}.{name}", getattr(self, name), -1)
         length_in_order(f"{where}.longest_hold", self.longest_hold)
+
+
+class HeldLine(NamedTuple):
+    """One place in a Python program at which a span of a timeline held the GIL."""
+
+    function: str
+    """Qualified name; empty if there is none."""
+    file: str
+    """File name as the code has it; empty if there is none."""
+    line: int
+    """Number of the line; 0 if it is not known."""
+    text: str
+    """Source text, as that of a `Site`."""
+    kind: Kind
+    """Kind of place, as that of a `Site`."""
+
+    @property
+    def place(self) -> str:
+        """File and line, the file as short as people know it."""
+        return _place(self.kind, self.file, self.line)
+
+    @property
+    def label(self) -> str:
+        """File, line and source text."""
+        return f"{self.place} `{self.text}`" if self.text else self.place
+
+
+def _place(kind: Kind, file: str, line: int) -> str:
+    if kind != "line":
+        return _NAMES[kind]
+    return f"{short_path(file)}:{line}" if line else file
 
 
 def short_path(file: str) -> str:
@@ -273,6 +302,24 @@ def sites_of(
             ).of(watch)
         )
     return by_share(sites)
+
+
+def held_lines(found: Iterable[FoundSite], sources: SourceTexts) -> tuple[HeldLine, ...]:
+    """Return the sites of a watch as a timeline has them, in their order."""
+    return tuple(
+        HeldLine(
+            escaped(one.function),
+            escaped(one.file),
+            one.line,
+            one_line(
+                sources.expression(
+                    one.file, one.line, one.end_line, one.column, one.end_column
+                )
+            ),
+            _KINDS[one.kind],
+        )
+        for one in found
+    )
 
 
 def _ratio_of(site: SiteSums, watch: HoldSums) -> Ratio:

@@ -23,6 +23,7 @@ from gilx.sampling.sites import (
     FoundSite,
     believed_stretches,
     found_by_chance,
+    held_lines,
     sites_of,
 )
 from gilx.sampling.source_text import SourceTexts
@@ -138,6 +139,7 @@ class Watch:
         self._timeline: Timeline | None = None
         self._stopped: Sampler | None = None  # until its samples are asked for
         self._samples: list[Look] = []
+        self._sample_sites: list[tuple[int, int] | None] = []
         self._sites_missing = ""  # reason that no stacks are read
         self._found: list[FoundSite] = []
         self._stretches: list[tuple[int, int, int, float, float, float]] = []
@@ -299,7 +301,13 @@ class Watch:
             threads = [(name, native_id) for name, native_id, _, _ in self._threads]
             begin, end = totals.begin_ns, totals.end_ns
             cut = len(looks) < totals.wakes
-            self._timeline = lanes_of(looks, threads, begin, end, cut=cut)
+            self._timeline = lanes_of(
+                *(looks, threads, begin, end),
+                cut=cut,
+                sites=self._sample_sites,
+                lines=held_lines(self._found, SourceTexts(self._began)),
+                pid=self._process,
+            )
         return self._timeline
 
     @property
@@ -327,6 +335,7 @@ class Watch:
         sampler = self._stopped
         if sampler is not None:
             self._samples = sampler.looks()
+            self._sample_sites = sampler.look_sites()
             self._stopped = None  # after the samples are there
         return self._samples
 
