@@ -19,9 +19,9 @@ from gilx.errors import MissingExtraError
 from gilx.estimate import Estimate
 from gilx.rendering import html_page
 from gilx.rendering.html_page import Document, plain
-from gilx.rendering.sites_table import sites_table
 from gilx.rendering.timeline_page import document_of, lanes_table
 from gilx.rendering.vega_library import library
+from gilx.sampling.stacks import HeldStack, StackFrame, Stacks
 from gilx.sampling.timeline import Lane, Span, Timeline
 from tests.demo_records import story
 from tests.made_up_rows import ROW, changed
@@ -83,7 +83,9 @@ def timeline(*names: str) -> Timeline:
 
 def places(name: str = "extract") -> Document:
     usage = usage_with(found(9, function=name), texts={41: f"{name}(row)"})
-    return document_of(TIMELINE, "It holds", sites_table(usage))
+    frames = (StackFrame(name, "", 0), StackFrame("inner", "/x/y.py", 7))
+    held = HeldStack(name, 1, (0,), 0.5), HeldStack(name, 1, (0, 1), 0.25)
+    return document_of(TIMELINE, "It holds", usage, Stacks(frames, held, 1.0, 0.125))
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -295,6 +297,8 @@ def test_colours_can_be_told_from_the_paper() -> None:
         for name in colours.keys() - faint:
             least = 4.5 if name in ("ink", "faint", "link") else 3
             assert contrast(colours[name], colours["paper"]) >= least, name
+        for name in ("flame", "waiting"):  # names of calls and threads are on these
+            assert contrast(colours["ink"], colours[name]) >= 4.5, name
         # On the bars, too.
         assert contrast(colours["ink"], colours["bar"]) >= 2
 
@@ -330,6 +334,14 @@ def test_no_name_is_more_than_text(no_library: None) -> None:  # noqa: ARG001
             for layer in figure["spec"]["layer"]:
                 rest = {key: value for key, value in layer.items() if key != "data"}
                 assert not set(strings(rest)) & set(HARMFUL[:5])
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_no_name_of_a_call_is_more_than_text(name: str, no_library: None) -> None:  # noqa: ARG001
+    before, after = Page(places().html()), Page(places(name).html())
+    assert [tag for tag, _ in after.elements] == [tag for tag, _ in before.elements]
+    assert after.words.count(plain(name)) >= 3  # site, thread and call
+    assert plain(name) in strings(after.figures())
 
 
 def test_text_that_hides_something_is_shown() -> None:

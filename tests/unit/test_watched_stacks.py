@@ -107,6 +107,9 @@ class FakeSampler:
     def looks(self) -> list[Any]:
         return self.samples
 
+    def look_sites(self) -> list[Any]:
+        return [(0, 0)] * len(self.samples)
+
 
 @pytest.fixture
 def sampler(monkeypatch: pytest.MonkeyPatch) -> type[FakeSampler]:

@@ -15,6 +15,7 @@ from gilx._compat import all_threads
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.estimate import Estimate
 from gilx.formatting import printable
+from gilx.records import render
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold
@@ -329,6 +330,29 @@ class Watch:
             threads = [(name, native_id) for name, native_id, _, _ in self._threads]
             self._stacks = stacks_of(self._calls, threads, self._figures.wall)
         return self._stacks
+
+    @property
+    def keeps_stacks(self) -> bool:
+        """Whether it keeps the stacks that held the GIL."""
+        return self._keeps_stacks
+
+    def to_html(self) -> str:
+        """Return a page with all that was found.
+
+        It has the lanes of the threads, the places in the code that held the GIL and, if
+        the watch keeps stacks, a flame graph of them. It is one HTML file that asks the
+        network for nothing.
+
+        Raises
+        ------
+        MissingExtraError
+            What draws in it is not installed; the extra ``html`` has it.
+        RuntimeError
+            As for the usage.
+
+        """
+        page: str = render(self, "page")
+        return page
 
     def _looks(self) -> list[Look]:
         """Return the samples that were kept. Several threads may be here at once."""
