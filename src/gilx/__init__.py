@@ -17,6 +17,7 @@ _NAMES = {
         " WatchUnavailableError WorkersUnavailableError WrongResultError"
     ),
     "gilx.estimate": "Estimate",
+    "gilx.notebook": "load_ipython_extension",
     "gilx.pools.run": "RunResult run",
     "gilx.pools.team": "Team",
     "gilx.records": "Record",

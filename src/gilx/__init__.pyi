@@ -12,6 +12,7 @@ from gilx.errors import WatchUnavailableError as WatchUnavailableError
 from gilx.errors import WorkersUnavailableError as WorkersUnavailableError
 from gilx.errors import WrongResultError as WrongResultError
 from gilx.estimate import Estimate as Estimate
+from gilx.notebook import load_ipython_extension as load_ipython_extension
 from gilx.pools.run import RunResult as RunResult
 from gilx.pools.run import run as run
 from gilx.pools.team import Team as Team
