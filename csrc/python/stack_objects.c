@@ -130,39 +130,6 @@ PyObject *gilx_sites_list(const gilx_sites *sites) {
     return list;
 }
 
-PyObject *gilx_look_sites_list(const gilx_sampler *sampler) {
-    const gilx_sites *sites = gilx_sampler_sites(sampler);
-    const int64_t looks = sites == NULL ? 0 : gilx_sampler_looks(sampler);
-    const int count = sites == NULL ? 0 : gilx_sites_number(sites);
-    /* The place of each site in the list of those that have samples. */
-    int *places = PyMem_Calloc((size_t)count + 1, sizeof(*places));
-    if (places == NULL) {
-        return PyErr_NoMemory();
-    }
-    for (int i = 0, place = 0; i < count; ++i) {
-        gilx_site_kind kind;
-        const gilx_spot *spot;
-        const gilx_function *function;
-        places[i] = place;
-        place += gilx_sites_site(sites, i, &kind, &spot, &function)->samples > 0;
-    }
-    PyObject *list = PyList_New((Py_ssize_t)looks);
-    for (int64_t i = 0; list != NULL && i < looks; ++i) {
-        const gilx_look *look = gilx_sampler_look(sampler, i);
-        const int holder =
-            look->site_holder == GILX_UNKNOWN_THREAD ? -1 : look->site_holder;
-        PyObject *item = look->site < 0 ? Py_NewRef(Py_None)
-                                        : Py_BuildValue("ii", holder, places[look->site]);
-        if (item == NULL) {
-            Py_CLEAR(list);
-        } else {
-            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
-        }
-    }
-    PyMem_Free(places);
-    return list;
-}
-
 static PyObject *call_object(const gilx_sites *sites, const gilx_call *call) {
     PyObject *where = Py_NewRef(Py_None);
     if (call->parent != GILX_NO_CALL && call->label >= 0) {

@@ -18,9 +18,6 @@ PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *l
 /* Return the sites that have samples, as Sampler.sites() does. `sites` may be NULL. */
 PyObject *gilx_sites_list(const gilx_sites *sites);
 
-/* Return where each look found the GIL held, as Sampler.look_sites() does. */
-PyObject *gilx_look_sites_list(const gilx_sampler *sampler);
-
 /* Return the calls that led to the sites, as Sampler.calls() does. `sites` may be NULL.
  */
 PyObject *gilx_calls_list(const gilx_sites *sites);

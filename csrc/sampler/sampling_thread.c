@@ -92,7 +92,8 @@ typedef struct {
     int holder_count;
     int64_t unidentified;  /* reads that found the GIL held by an unknown thread */
     gilx_site_sample site; /* only if stacks are read, */
-    int64_t site_ns;       /* and when that was */
+    int64_t site_ns;       /* and when that was, */
+    int site_place;        /* and the place of the thread that held the GIL there */
     bool free_to_run;      /* the watched thread did not wait for a CPU meanwhile */
 } read_counts;
 
@@ -194,9 +195,8 @@ static void note_holders(const read_counts *burst, gilx_look *look) {
     }
 }
 
-/* Add where the GIL was held to the sums of the sites, and note it for the timeline. */
-static void count_site(gilx_sampler *sampler, read_counts *burst, double weight,
-                       gilx_look *look) {
+/* Add where the GIL was held to the sums of the sites. */
+static void count_site(gilx_sampler *sampler, read_counts *burst, double weight) {
     gilx_site_sample *sample = &burst->site;
     int place = GILX_UNKNOWN_THREAD;
     if (sample->held) {
@@ -204,13 +204,12 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight,
         place = one == NULL ? GILX_UNKNOWN_THREAD : one->place;
         sample->unbroken = one != NULL && one->reads == burst->reads;
     }
+    burst->site_place = place;
     const int64_t tid =
         place == GILX_UNKNOWN_THREAD ? 0 : sampler->table.threads[place].tid;
     gilx_sites_count(sampler->sites, &sampler->memory, sample, weight, place, tid,
                      atomic_load_explicit(&sampler->begin_ns, memory_order_relaxed),
                      burst->site_ns);
-    look->site = sample->site;
-    look->site_holder = (uint16_t)place;
 }
 
 /* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
@@ -237,9 +236,8 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
     add_to_ratio(&totals->own, weight, (double)burst->own / reads, 1 - others, first);
     add_to_ratio(&totals->locked, weight, (double)burst->locked / reads, 1, first);
     totals->counted += weight;
-    gilx_look look = {.at_ns = burst->at_ns, .late = late, .site = -1};
     if (sampler->sites != NULL) {
-        count_site(sampler, burst, weight, &look);
+        count_site(sampler, burst, weight);
     }
     for (int i = 0; i < burst->holder_count; ++i) {
         const holder *one = &burst->holders[i];
@@ -248,6 +246,14 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
                 weight * (double)one->reads / reads;
         }
     }
+    gilx_look look = {
+        .at_ns = burst->at_ns,
+        .late = late,
+        .weight = weight,
+        .site = sampler->sites == NULL ? -1 : burst->site.site,
+        .site_place = (uint16_t)burst->site_place,
+        .below = burst->site.below,
+    };
     gilx_poll_thread(sampler, GILX_WATCHED, &look);
     for (int i = 0; i < burst->holder_count; ++i) {
         const holder *one = &burst->holders[i];

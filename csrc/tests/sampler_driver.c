@@ -335,8 +335,8 @@ static void looks_have_sites(const gilx_sampler *sampler, int threads, int64_t r
     for (int64_t i = 0; i < gilx_sampler_looks(sampler); ++i) {
         const gilx_look *look = gilx_sampler_look(sampler, i);
         expect(look->site >= -1 && look->site < number, "a look has a site that exists");
-        expect(look->site < 0 || look->site_holder == GILX_UNKNOWN_THREAD ||
-                   look->site_holder < threads,
+        expect(look->site < 0 || look->site_place == GILX_UNKNOWN_THREAD ||
+                   look->site_place < threads,
                "the thread that held it there is known");
         held += look->site >= 0;
     }

@@ -182,7 +182,10 @@ LINES = tuple(
     )
 )
 # The sampler found another thread when it read the stack after the fourth and fifth look.
-SITES = [(0, 0), (0, 1), (-1, 2), (0, 0), None, (1, 0)]
+SITES = [
+    (line, holder, False, 1.0)
+    for line, holder in ((0, 0), (1, 0), (2, -1), (0, 0), (-1, 0), (0, 1))
+]
 
 
 @pytest.fixture(scope="module")

@@ -107,8 +107,8 @@ class FakeSampler:
     def looks(self) -> list[Any]:
         return self.samples
 
-    def look_sites(self) -> list[Any]:
-        return [(0, 0)] * len(self.samples)
+    def held_sites(self) -> list[Any]:
+        return [(0, 0, False, 1.0)] * len(self.samples)
 
 
 @pytest.fixture

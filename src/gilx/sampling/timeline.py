@@ -264,7 +264,7 @@ def lanes_of(
     end: int,
     *,
     cut: bool,
-    sites: Sequence[tuple[int, int] | None] = (),
+    sites: Sequence[tuple[int, int, bool, float]] = (),
     lines: tuple[HeldLine, ...] = (),
     pid: int = 1,
 ) -> Timeline:
@@ -284,7 +284,7 @@ def lanes_of(
     cut : bool
         Whether there were more looks before these.
     sites : sequence
-        As ``Sampler.look_sites()`` returns them.
+        As ``Sampler.held_sites()`` returns them.
     lines : tuple of HeldLine
         The lines of ``Sampler.sites()``.
     pid : int
@@ -318,9 +318,9 @@ def lanes_of(
         if place in holds or any(state == "running" for _, state in states):
             name, native_id = ("unknown", None) if place < 0 else threads[place]
             held_at = {
-                look: site[1]
-                for look, site in enumerate(sites)
-                if site is not None and site[0] == place
+                look: line
+                for look, (line, holder, _, _) in enumerate(sites)
+                if line >= 0 and holder == place
             }
             lanes.append(Lane(name, native_id, _spans(states, seconds, held_at)))
     return Timeline(tuple(lanes), whole, seconds[0], *watch)

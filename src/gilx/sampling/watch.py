@@ -140,7 +140,7 @@ class Watch:
         self._timeline: Timeline | None = None
         self._stopped: Sampler | None = None  # until its samples are asked for
         self._samples: list[Look] = []
-        self._sample_sites: list[tuple[int, int] | None] = []
+        self._sample_sites: list[tuple[int, int, bool, float]] = []
         self._sites_missing = ""  # reason that no stacks are read
         self._found: list[FoundSite] = []
         self._stretches: list[tuple[int, int, int, float, float, float]] = []
@@ -359,7 +359,7 @@ class Watch:
         sampler = self._stopped
         if sampler is not None:
             self._samples = sampler.looks()
-            self._sample_sites = sampler.look_sites()
+            self._sample_sites = sampler.held_sites()
             self._stopped = None  # after the samples are there
         return self._samples
 
