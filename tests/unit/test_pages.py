@@ -230,6 +230,15 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
     assert "there was no room for more" in cut.to_html()
 
 
+def test_places_lead_the_rows_of_their_table() -> None:
+    _, section, _ = places().sections
+    (table,) = section.blocks
+    assert isinstance(table, html_page.Table)
+    assert table.head[:2] == ("place", "held")
+    assert table.rows[0][0].endswith(":41")
+    assert table.right == (1, 2, 3, 4)
+
+
 def test_a_watch_of_which_nothing_is_known(no_library: None) -> None:  # noqa: ARG001
     for empty in (Timeline((), 0.0, 0.0), Timeline((Lane("a", None, ()),), 1.0, 0.5)):
         assert len(Page(empty.to_html()).figures()) == 1
