@@ -239,6 +239,24 @@ def test_places_lead_the_rows_of_their_table() -> None:
     assert table.right == (1, 2, 3, 4)
 
 
+def test_many_places_are_folded() -> None:
+    usage = usage_with(*(found(1, line=line, end_line=line) for line in range(1, 31)))
+    _, section = document_of(TIMELINE, usage=usage).sections
+    table, folded = section.blocks
+    assert isinstance(table, html_page.Table)
+    assert isinstance(folded, html_page.Folded)
+    assert folded.title == "20 more places"
+    places = [row[0] for row in (*table.rows, *folded.table.rows)]
+    assert len(set(places)) == len(places) == 30
+
+
+def test_page_says_why_places_are_not_known() -> None:
+    usage = replace(usage_with(), sites_missing="none can be read")
+    _, section = document_of(TIMELINE, usage=usage).sections
+    words = "Where the GIL was held is unknown, since none can be read."
+    assert section.blocks == (html_page.Text(words),)
+
+
 def test_a_watch_of_which_nothing_is_known(no_library: None) -> None:  # noqa: ARG001
     for empty in (Timeline((), 0.0, 0.0), Timeline((Lane("a", None, ()),), 1.0, 0.5)):
         assert len(Page(empty.to_html()).figures()) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gilx.formatting import duration, percent
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gilx.sampling.timeline import Lane, Timeline
     from gilx.sampling.usage import GilUsage
     from gilx.sampling.watch import Watch
+
+_UNFOLDED = 10  # places in the code
 
 
 def page_of(timeline: Timeline) -> str:
@@ -55,11 +58,8 @@ def document_of(
         lanes_table(timeline, "Of this time, each thread was"),
     )
     sections = [Section("Threads", blocks)]
-    if usage is not None and usage.sites_missing:
-        words = f"Where the GIL was held is unknown, since {usage.sites_missing}."
-        sections.append(Section("Places in the code", (Text(words),)))
-    if usage is not None and usage.sites:
-        sections.append(Section("Places in the code", (sites_table(usage),)))
+    if usage is not None and (usage.sites or usage.sites_missing):
+        sections.append(Section("Places in the code", _places(usage)))
     if stacks is not None and stacks.stacks:
         sections.append(Section("Calls", _calls(stacks)))
     return Document(
@@ -69,6 +69,17 @@ def document_of(
         made="Seen by gilx from a thread that needs no GIL, at random moments: what"
         " happened between two of them is not shown.",
     )
+
+
+def _places(usage: GilUsage) -> tuple[Element, ...]:
+    if usage.sites_missing:
+        return (Text(f"Where the GIL was held is unknown, since {usage.sites_missing}."),)
+    table = sites_table(usage)
+    first, others = table.rows[:_UNFOLDED], table.rows[_UNFOLDED:]
+    if not others:
+        return (table,)
+    more = replace(table, rows=others)
+    return replace(table, rows=first), Folded(f"{len(others)} more places", more)
 
 
 def _calls(stacks: Stacks) -> tuple[Element, ...]:
