@@ -129,7 +129,7 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         (("demo", "--workers", f"{10**20}"), "workers: expected 2 to 4096, got 1000"),
         (("probe", "time:time", "--budget", "inf"), "budget: expected a finite number"),
         (
-            ("probe", "time:time", "--timeline", "x", "--precision", "nan"),
+            ("probe", "time:time", "--trace", "x", "--precision", "nan"),
             "precision: expected 0.001 to 0.5, got nan",
         ),
         (("probe", "time:time", "-m"), "-m: expected before TARGET"),
@@ -171,7 +171,7 @@ OF_A_PROGRAM = {"arguments": [*OWN], "module": False}
             ("math:pow", "2", "3.0"),
             {
                 **OF_A_CALL,
-                **dict.fromkeys(("json", "timeline", "plot", "html", "repeat")),
+                **dict.fromkeys(("json", "trace", "plot", "html", "repeat")),
                 "precision": 0.01,
                 "budget": 5.0,
                 "no_warmup": False,

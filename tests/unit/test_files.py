@@ -107,10 +107,13 @@ LATENCY = {
             Timeline,
             {
                 "schema": "gilx.timeline",
-                "version": 1,
+                "version": 2,
                 "lanes": [],
                 "wall": "x",
                 "since": 0,
+                "begin": 0,
+                "pid": 1,
+                "lines": [],
             },
             "text.wall: expected float, got 'x'",
         ),
@@ -118,10 +121,15 @@ LATENCY = {
             Timeline,
             {
                 "schema": "gilx.timeline",
-                "version": 1,
-                "lanes": [{"name": "x", "native_id": 1, "spans": [[0, 1, "nothing"]]}],
+                "version": 2,
+                "lanes": [
+                    {"name": "x", "native_id": 1, "spans": [[0, 1, "nothing", None]]}
+                ],
                 "wall": 1,
                 "since": 0,
+                "begin": 0,
+                "pid": 1,
+                "lines": [],
             },
             r"text.lanes\[0\].spans\[0\]\[2\]: expected one of holding",
         ),

@@ -108,6 +108,9 @@ class FakeSampler:
     def looks(self) -> list[Any]:
         return self.samples
 
+    def held_sites(self) -> list[Any]:
+        return [(0, 0, False, 1.0)] * len(self.samples)
+
 
 @pytest.fixture
 def sampler(monkeypatch: pytest.MonkeyPatch) -> type[FakeSampler]:

@@ -97,7 +97,6 @@
       this.place.addEventListener("pointerdown", (event) => {
         if (event.button !== 0) return;
         this.fingers.set(event.pointerId, event.clientX);
-        this.place.setPointerCapture(event.pointerId);
       });
       this.place.addEventListener("pointermove", (event) => this.drag(event));
       for (const end of ["pointerup", "pointercancel"]) {
@@ -108,6 +107,8 @@
     drag(event) {
       const before = this.fingers.get(event.pointerId);
       if (before === undefined || this.view === null) return;
+      // Not before it moves, since what captured a pointer gets its click, too.
+      this.place.setPointerCapture(event.pointerId);
       if (this.fingers.size === 1) {
         this.move((before - event.clientX) / this.view.width());
       } else if (this.fingers.size === 2) {
@@ -140,6 +141,9 @@
       drawn = await vegaEmbed(place, paint(spec), { ...options, renderer });
       if (seen !== null) {
         seen.view = drawn.view;
+        drawn.view.addEventListener("click", (_, item) => {
+          if (item?.datum?.depth !== undefined) seen.show(item.datum.begin, item.datum.end);
+        });
         await drawn.view.signal("shown", seen.shown).runAsync();
       }
       figure.dataset.drawn = dark.matches ? "dark" : "light";

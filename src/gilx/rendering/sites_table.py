@@ -22,10 +22,18 @@ _LONGEST_THREAD = 24  # characters of a name
 
 
 def sites_table(usage: GilUsage) -> Table:
-    """Return the sites of a usage as a table of a page, the largest share first."""
-    return Table(
-        _HEAD, _rows(usage), right=_RIGHT, caption="Of the time, the GIL was held in"
-    )
+    """Return the sites of a usage as a table of a page, the largest share first.
+
+    The place is the header of each row, and the column that a phone shows.
+    """
+    head, *rows = (_place_first(row) for row in (_HEAD, *_rows(usage)))
+    right = tuple(column + 1 for column in _RIGHT)
+    return Table(head, rows, right=right, caption="Of the time, the GIL was held in")
+
+
+def _place_first(row: tuple[str, ...]) -> tuple[str, ...]:
+    place = _HEAD.index("place")
+    return (row[place], *row[:place], *row[place + 1 :])
 
 
 def sites_text(usage: GilUsage) -> str:

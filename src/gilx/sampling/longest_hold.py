@@ -17,6 +17,7 @@ from gilx.estimate import Estimate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+WATCHED = 0  # the place of the watched thread among the sampler's
 _RARE = 0.05  # probability of what is not taken to have happened by chance,
 _RARE_RUN = 0.002  # if it is a longest run, of which a watch may have one at each site
 _SHORTEST_SEEN = 1000  # nanoseconds, about

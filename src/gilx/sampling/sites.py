@@ -13,6 +13,7 @@ from gilx.formatting import escaped, printable, shortened, shortened_path
 from gilx.sampling.hold_fraction import agree
 from gilx.sampling.longest_hold import (
     NOTHING_KNOWN,
+    WATCHED,
     Stretch,
     length_in_order,
     longer,
@@ -20,7 +21,6 @@ from gilx.sampling.longest_hold import (
 )
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.source_files import short_path
-from gilx.sampling.timeline import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -55,6 +55,14 @@ class FoundSite(NamedTuple):
     hold_low: int
     hold_high: int
     hold_samples: int
+
+    @property
+    def position(self) -> Position:
+        """Where it is."""
+        return (
+            *(self.function, self.file, self.first_line, self.line),
+            *(self.end_line, self.column, self.end_column),
+        )
 
 
 _KINDS: tuple[Kind, ...] = get_args(Kind)  # in the sampler's order
@@ -141,7 +149,7 @@ class SiteCaller:
     @property
     def label(self) -> str:
         """File, line and source text."""
-        return _label(_place(self.file, self.line), self.text)
+        return _label(_place("line", self.file, self.line), self.text)
 
     def _check(self, where: str) -> None:
         at_least(f"{where}.line", self.line, 0)
@@ -209,9 +217,7 @@ class Site:
 
         Of a longer path, these are the last 60 characters.
         """
-        if self.kind != "line":
-            return _NAMES[self.kind]
-        return _place(self.file, self.line)
+        return _place(self.kind, self.file, self.line)
 
     @property
     def label(self) -> str:
@@ -252,7 +258,34 @@ class Site:
             )
 
 
-def _place(file: str, line: int) -> str:
+class HeldLine(NamedTuple):
+    """One place in a Python program at which a span of a timeline held the GIL."""
+
+    function: str
+    """Qualified name; empty if there is none."""
+    file: str
+    """File name as the code has it; empty if there is none."""
+    line: int
+    """Number of the line; 0 if it is not known."""
+    text: str
+    """Source text, as that of a `Site`."""
+    kind: Kind
+    """Kind of place, as that of a `Site`."""
+
+    @property
+    def place(self) -> str:
+        """File and line, as those of a `Site`."""
+        return _place(self.kind, self.file, self.line)
+
+    @property
+    def label(self) -> str:
+        """File, line and source text."""
+        return _label(self.place, self.text)
+
+
+def _place(kind: Kind, file: str, line: int) -> str:
+    if kind != "line":
+        return _NAMES[kind]
     path = shortened_path(short_path(file), _LONGEST_PATH)
     return f"{path}:{line}" if line else path
 
@@ -290,9 +323,7 @@ def sites_of(
     sites, callers = [], dict(callers)
     for one in found:
         sums = SiteSums(one.held, one.squares, one.steps, one.below)
-        position = one.line, one.end_line, one.column, one.end_column
-        place = one.function, one.file, one.first_line, *position
-        text = sources.text(place)
+        text = sources.text(one.position)
         library = sources.library(text, one.file, one.function, one.first_line)
         known = holds if one.place == WATCHED else NOTHING_KNOWN
         stretch = Stretch(one.hold_low, one.hold_high, one.hold_samples)
@@ -317,11 +348,25 @@ def sites_of(
                 end_column=one.end_column,
                 sums=sums,
                 # Functions that were defined twice are two sites at one position.
-                callers=callers.pop(place, ()),
-                changed=sources.changed(place),
+                callers=callers.pop(one.position, ()),
+                changed=sources.changed(one.position),
             ).of(watch)
         )
     return by_share(sites)
+
+
+def held_lines(found: Iterable[FoundSite], sources: SourceTexts) -> tuple[HeldLine, ...]:
+    """Return the sites of a watch as a timeline has them, in their order."""
+    return tuple(
+        HeldLine(
+            escaped(one.function),
+            escaped(one.file),
+            one.line,
+            one_line(sources.text(one.position)),
+            _KINDS[one.kind],
+        )
+        for one in found
+    )
 
 
 def _ratio_of(site: SiteSums, watch: HoldSums) -> Ratio:

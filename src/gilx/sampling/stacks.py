@@ -149,7 +149,7 @@ class Stacks(Record, schema="gilx.stacks"):
         first, with ``;`` between them, and then the microseconds for which it held the
         GIL. A ``;`` in a name becomes a comma.
         """
-        names = self._thread_names()
+        names = thread_names(self)
         texts = [_collapsible(frame.text) for frame in self.frames]
         held: dict[str, float] = {}
         for stack in self.stacks:
@@ -167,19 +167,19 @@ class Stacks(Record, schema="gilx.stacks"):
         outermost frames are the threads. Weights are seconds. Samples are in no order of
         time.
         """
-        names = self._thread_names()
+        names = thread_names(self)
         frames: list[dict[str, Any]] = []
         for frame in self.frames:
             place = {"file": frame.file, "line": frame.line} if frame.line else {}
             frames.append({"name": frame.text, **place})
         profiles = [
-            _profile(name, [each for each in self.stacks if _thread_of(each) == thread])
+            _profile(name, [each for each in self.stacks if thread_of(each) == thread])
             for thread, name in names.items()
         ]
         if len(names) != 1:
             number = {thread: len(frames) + i for i, thread in enumerate(names)}
             frames += [{"name": name} for name in names.values()]
-            whole = [(number[_thread_of(each)], each) for each in self.stacks]
+            whole = [(number[thread_of(each)], each) for each in self.stacks]
             samples = [[thread, *each.frames] for thread, each in whole]
             profiles.insert(0, _profile("all threads", self.stacks, samples))
         return json.dumps(
@@ -215,19 +215,28 @@ class Stacks(Record, schema="gilx.stacks"):
             f" {duration(self.wall)}{cut}"
         )
 
-    def _thread_names(self) -> dict[tuple[str, int | None], str]:
-        """Return names that differ, the thread that held the GIL longest first."""
-        held: dict[tuple[str, int | None], float] = {}
-        for stack in self.stacks:
-            thread = _thread_of(stack)
-            held[thread] = held.get(thread, 0.0) + stack.held
-        same = Counter(name for name, _ in held)
-        return {
-            (name, native_id): name
-            if name and (same[name] == 1 or native_id is None)
-            else f"{name or 'thread'} {native_id}"
-            for name, native_id in sorted(held, key=lambda one: -held[one])
-        }
+
+def thread_names(stacks: Stacks) -> dict[tuple[str, int | None], str]:
+    """Return names of threads that differ, the one that held the GIL longest first.
+
+    The threads are those of `thread_of`.
+    """
+    held: dict[tuple[str, int | None], float] = {}
+    for stack in stacks.stacks:
+        thread = thread_of(stack)
+        held[thread] = held.get(thread, 0.0) + stack.held
+    same = Counter(name for name, _ in held)
+    return {
+        (name, native_id): name
+        if name and (same[name] == 1 or native_id is None)
+        else f"{name or 'thread'} {native_id}"
+        for name, native_id in sorted(held, key=lambda one: -held[one])
+    }
+
+
+def thread_of(stack: HeldStack) -> tuple[str, int | None]:
+    """Return the name and the native id of the thread that a stack is of."""
+    return stack.thread, stack.native_id
 
 
 _FORMATS = {".collapsed": Stacks.collapsed, ".speedscope.json": Stacks.speedscope}
@@ -329,10 +338,6 @@ def _frame_of(call: FoundCall) -> StackFrame:
 
 def _special_frame(label: int) -> StackFrame:
     return StackFrame(_NO_LINES[label], "", 0)
-
-
-def _thread_of(stack: HeldStack) -> tuple[str, int | None]:
-    return stack.thread, stack.native_id
 
 
 def _profile(

@@ -16,19 +16,21 @@ from gilx._compat import all_threads
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.estimate import Estimate
 from gilx.formatting import printable
+from gilx.records import render
 from gilx.sampling.callers import callers_of
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.known_stacks import reason_against_stacks
-from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold
+from gilx.sampling.longest_hold import WATCHED, HoldBounds, longer, longest_hold
 from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.sites import (
     FoundSite,
     believed_stretches,
+    held_lines,
     sites_of,
 )
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import FoundCall, Stacks, stacks_of
-from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
+from gilx.sampling.timeline import MOST_SHARE, Timeline, lanes_of
 from gilx.sampling.usage import GilUsage, ThreadShare, in_order
 from gilx.system.environment import Environment, usable_cpus
 
@@ -153,6 +155,7 @@ class Watch:
         self._timeline: Timeline | None = None
         self._stopped: Sampler | None = None  # until its samples are asked for
         self._samples: list[Look] = []
+        self._sample_sites: list[tuple[int, int, bool, float]] = []
         self._sites_missing = ""  # reason that no stacks are read
         self._found: list[FoundSite] = []
         self._stretches: list[tuple[int, int, int, int, float, float, float]] = []
@@ -314,7 +317,13 @@ class Watch:
             threads = [(name, native_id) for name, native_id, _, _ in self._threads]
             begin, end = totals.begin_ns, totals.end_ns
             cut = len(looks) < totals.wakes
-            self._timeline = lanes_of(looks, threads, begin, end, cut=cut)
+            self._timeline = lanes_of(
+                *(looks, threads, begin, end),
+                cut=cut,
+                sites=self._sample_sites,
+                lines=held_lines(self._found, SourceTexts(self._began)),
+                pid=self._process,
+            )
         return self._timeline
 
     @property
@@ -337,11 +346,35 @@ class Watch:
             self._stacks = stacks_of(self._calls, threads, self._figures.wall)
         return self._stacks
 
+    @property
+    def keeps_stacks(self) -> bool:
+        """Whether it keeps the stacks that held the GIL."""
+        return self._keeps_stacks
+
+    def to_html(self) -> str:
+        """Return a page with all that was found.
+
+        It has the lanes of the threads, the places in the code that held the GIL and, if
+        the watch keeps stacks, a flame graph of them. It is one HTML file that asks the
+        network for nothing.
+
+        Raises
+        ------
+        MissingExtraError
+            What draws in it is not installed; the extra ``html`` has it.
+        RuntimeError
+            As for the usage.
+
+        """
+        page: str = render(self, "page")
+        return page
+
     def _looks(self) -> list[Look]:
         """Return the samples that were kept. Several threads may be here at once."""
         sampler = self._stopped
         if sampler is not None:
             self._samples = sampler.looks()
+            self._sample_sites = sampler.held_sites()
             self._stopped = None  # after the samples are there
         return self._samples
 

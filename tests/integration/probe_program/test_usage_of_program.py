@@ -65,7 +65,7 @@ def _json(directory: Path) -> str:
 
 def test_files_are_written_where_the_command_was_started(tmp_path: Path) -> None:
     write(tmp_path / "script.py", "import os; os.chdir('/')")
-    words = ("--timeline", "trace.json", "script.py")
+    words = ("--trace", "trace.json", "script.py")
     done = python(*PROBE, *words, cwd=tmp_path)
     assert done.stderr == ""
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
@@ -88,9 +88,9 @@ def test_program_that_fails_keeps_its_status_if_a_file_cannot_be_written(
     text = "import os, sys; os.rmdir('there'); sys.exit(5)"
     write(tmp_path / "script.py", text)
     (tmp_path / "there").mkdir()
-    done = python(*PROBE, "--timeline", "there/x.json", "script.py", cwd=tmp_path)
+    done = python(*PROBE, "--trace", "there/x.json", "script.py", cwd=tmp_path)
     assert done.returncode == 5
-    assert done.stderr.startswith("gilx probe: timeline: can't write ")
+    assert done.stderr.startswith("gilx probe: trace: can't write ")
     assert done.stderr.count("\n") == 1
     assert_one_usage(done.stdout)
 
