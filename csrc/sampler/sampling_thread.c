@@ -92,7 +92,8 @@ typedef struct {
     int holder_count;
     int64_t unidentified;  /* reads that found the GIL held by an unknown thread */
     gilx_site_sample site; /* only if stacks are read, */
-    int64_t site_ns;       /* and when that was */
+    int64_t site_ns;       /* and when that was, */
+    int site_place;        /* and the place of the thread that held the GIL there */
     bool free_to_run;      /* the watched thread did not wait for a CPU meanwhile */
 } read_counts;
 
@@ -203,6 +204,7 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
         place = one == NULL ? GILX_UNKNOWN_THREAD : one->place;
         sample->unbroken = one != NULL && one->reads == burst->reads;
     }
+    burst->site_place = place;
     const int64_t tid =
         place == GILX_UNKNOWN_THREAD ? 0 : sampler->table.threads[place].tid;
     gilx_sites_count(sampler->sites, &sampler->memory, sample, weight, place, tid,
@@ -244,7 +246,14 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
                 weight * (double)one->reads / reads;
         }
     }
-    gilx_look look = {.at_ns = burst->at_ns, .late = late};
+    gilx_look look = {
+        .at_ns = burst->at_ns,
+        .late = late,
+        .weight = weight,
+        .site = sampler->sites == NULL ? -1 : burst->site.site,
+        .site_place = (uint16_t)burst->site_place,
+        .below = burst->site.below,
+    };
     gilx_poll_thread(sampler, GILX_WATCHED, &look);
     for (int i = 0; i < burst->holder_count; ++i) {
         const holder *one = &burst->holders[i];

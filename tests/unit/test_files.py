@@ -83,12 +83,13 @@ def test_what_cannot_be_written_is_said(
 ROW = tuple(each.name for each in dataclasses.fields(LatencyRow))
 LATENCY = {
     "schema": "gilx.latency",
-    "version": 1,
+    "version": 2,
     "target": "x",
     "period": 0.005,
     "gil": True,
     "environment": "here",
     "rows": [],
+    "lines_missing": "",
 }
 
 

@@ -15,6 +15,7 @@ from gilx._compat import all_threads
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.estimate import Estimate
 from gilx.formatting import printable
+from gilx.sampling.held_during import HeldDuring, HeldSample, sums_during
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold
@@ -127,11 +128,18 @@ class Watch:
     """Watch of this process's GIL, made by `gilx.watch`."""
 
     def __init__(
-        self, cost: float, *, reference: bool = False, stacks: bool = False
+        self,
+        cost: float,
+        *,
+        reference: bool = False,
+        stacks: bool = False,
+        held_samples: bool = False,
     ) -> None:
         self._cost = cost
         self._reference = reference
         self._keeps_stacks = stacks
+        self._keeps_held_samples = held_samples
+        self._held_samples: list[HeldSample] = []
         self._sampler: Sampler | None = None
         self._figures: GilUsage | None = None  # the usage without a place
         self._usage: GilUsage | None = None
@@ -212,6 +220,11 @@ class Watch:
         if not self._sites_missing:
             self._found = [FoundSite(*one) for one in sampler.sites()]
             self._stretches = sampler.longest_holds()
+        if self._keeps_held_samples:
+            pairs = zip(self._looks(), sampler.held_sites(), strict=True)
+            self._held_samples = [
+                HeldSample(at, late, *held) for (at, late, _, _), held in pairs
+            ]
         if self._keeps_stacks:
             self._calls = [FoundCall(*one) for one in sampler.calls()]
         self._totals = totals
@@ -321,6 +334,38 @@ class Watch:
             threads = [(name, native_id) for name, native_id, _, _ in self._threads]
             self._stacks = stacks_of(self._calls, threads, self._figures.wall)
         return self._stacks
+
+    def held_during(self, spans: Iterable[tuple[float, float]]) -> HeldDuring:
+        """Return where threads other than the watched one held the GIL during some spans.
+
+        For a watch that keeps samples for it, and read stacks.
+
+        Parameters
+        ----------
+        spans : iterable of (float, float)
+            Begin and end of each span, in order, in seconds of `time.perf_counter`.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._figures is None:
+            raise self._nothing_yet("usage")
+        samples, totals = self._held_samples, self._totals
+        cut = len(samples) < totals.wakes
+        found, sums, count = sums_during(
+            [(round(start * 1e9), round(end * 1e9)) for start, end in spans],
+            samples,
+            self._found,
+            self._figures.sums,
+            watched=WATCHED,
+            begin=samples[0].at if samples and cut else totals.begin_ns,
+        )
+        names = [name for name, _, _, _ in self._threads]
+        sources = SourceTexts(self._began)
+        return HeldDuring(sites_of(found, sums, names.__getitem__, sources), sums, count)
 
     def _looks(self) -> list[Look]:
         """Return the samples that were kept. Several threads may be here at once."""
