@@ -107,7 +107,7 @@ def test_words() -> None:
     alone = replace(never, environment=replace(FOUND.environment, usable_cpus=1))
     assert "with one usable CPU they can't" in one_line(alone)
     several = replace(FOUND.environment, usable_cpus=2, gil=True)
-    idle = {"others": 0.0, "steal": 0.0, "throttled": 0.0}
+    idle: dict[str, Any] = {"others": 0.0, "steal": 0.0, "throttled": 0.0}
     never = replace(never, conditions=replace(never.conditions, **idle))
     words = "gilx probe tells whether the work holds the GIL"
     assert words in one_line(replace(never, environment=several))
@@ -126,7 +126,13 @@ def test_words() -> None:
 def test_busy_machine_is_blamed_before_the_gil(
     changes: dict[str, Any], words: str
 ) -> None:
-    idle = {"seconds": 5.0, "others": 0.0, "steal": 0.0, "throttled": 0.0, "load": 0.0}
+    idle: dict[str, Any] = {
+        "seconds": 5.0,
+        "others": 0.0,
+        "steal": 0.0,
+        "throttled": 0.0,
+        "load": 0.0,
+    }
     conditions = replace(FOUND.conditions, **(idle | changes))
     environment = replace(FOUND.environment, usable_cpus=2, gil=True)
     lost = replace(
