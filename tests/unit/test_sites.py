@@ -399,3 +399,11 @@ def test_stretch_that_chance_makes_is_no_lower_bound(
         if believed
         else [(0, 24 * SLICE)]
     )
+
+
+def test_sum_keeps_both_sites_of_code_that_was_compiled_twice() -> None:
+    twice, once = usage_with(found(100), found(50)), usage_with(found(10))
+    for total in (twice + once, once + twice):
+        (site,) = total.sites
+        assert site.samples == 160
+        assert site.sums.held == 160.0 * SLICE

@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -367,9 +368,13 @@ def _key(site: Site) -> tuple[object, ...]:
 def sum_of_sites(
     left: Iterable[Site], right: Iterable[Site], watch: HoldSums
 ) -> tuple[Site, ...]:
-    """Return the sites of two watches, whose sums together are those of `watch`."""
-    sites = {_key(site): site for site in left}
-    for site in right:
+    """Return the sites of two watches, whose sums together are those of `watch`.
+
+    Sites at the same place are joined, also those of one watch: the code there may have
+    been compiled twice.
+    """
+    sites: dict[tuple[object, ...], Site] = {}
+    for site in chain(left, right):
         key = _key(site)
         sites[key] = _joined(sites[key], site) if key in sites else site
     return by_share(site.of(watch) for site in sites.values())

@@ -29,25 +29,30 @@ _FACTOR = 4  # between the bounds of a length that is known well enough to count
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 _SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
 
+UNIDENTIFIED = "unknown"
+"""Name of the threads that could not be identified."""
+
 
 @dataclass(frozen=True)
 class ThreadShare:
     """How much of the wall time one thread held the GIL.
 
-    `wanted` is how much of it the thread waited for the GIL; None where that is not
-    known: before Python 3.15, and for threads that were gone before it could be read.
+    `held` is None if it is not known: if a watch could not identify the threads behind
+    most holds, any thread may have made them. `wanted` is how much of the wall time the
+    thread waited for the GIL; None where that is not known: before Python 3.15, and for
+    threads that were gone before it could be read.
     """
 
     name: str
     native_id: int | None
-    held: float
+    held: float | None
     wanted: float | None = None
 
     def __str__(self) -> str:
         waiting = (
             "" if self.wanted is None else f", {percent(self.wanted)} waiting for it"
         )
-        return percent(self.held) + waiting
+        return _percent(self.held) + waiting
 
 
 @dataclass(frozen=True)
@@ -78,9 +83,9 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     Usages add up: ``a + b`` is the usage of both watches together, as if one watch had
     seen both. Figures and intervals follow from the samples of both; `longest_hold`,
     `held_stretch` and `lateness_max` are the larger ones; `first` is that
-    of `a`, `result` is that of `b`, and `where` is empty. Usages from different backends
-    do not add up, nor do those of a program and of something else: that is an
-    `ArgumentError`.
+    of `a`, `result` is that of `b`, and `where` is empty. `total` adds many of them.
+    Usages from different backends do not add up, nor do those of a program and of
+    something else: that is an `ArgumentError`.
 
     Attributes
     ----------
@@ -254,6 +259,29 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         """Return this usage if the other is 0, with which `sum` begins."""
         return self if other == 0 else NotImplemented
 
+    @classmethod
+    def total(cls, usages: Iterable[GilUsage]) -> GilUsage:
+        """Return the sum of usages.
+
+        `sum` goes through the threads and sites of all usages before at each addition.
+        This adds sums of neighbours, so that the time it takes grows with the usages
+        alone, even if each has threads of its own.
+
+        Raises
+        ------
+        ArgumentError
+            There are none, or they do not add up.
+
+        """
+        sums = list(usages)
+        if not sums:
+            raise ArgumentError("usages: expected at least one, got none")
+        while len(sums) > 1:
+            pairs = zip(sums[::2], sums[1::2], strict=False)
+            odd = sums[-1:] * (len(sums) % 2)
+            sums = [left + right for left, right in pairs] + odd
+        return sums[0]
+
     def bounds(self, level: float) -> Estimate:
         """Return the hold fraction with bounds that hold whatever late samples missed.
 
@@ -363,11 +391,14 @@ class GilUsage(Record, schema="gilx.usage", version=2):
             )
         share = "all" if locked >= _ALL else percent(locked)
         most = _by_share(self)[0]
+        thread = (
+            f"the thread that holds it most is {most.name}, for {_percent(most.held)}"
+            if all(share.held is not None for share in self.by_thread)
+            else "the threads that hold it could not be identified"
+        )
         return (
             f"{self.program} holds the GIL for {share} of its time,"
-            f" {duration(self.wall)}{self._place()}; the thread that holds it most is"
-            f" {most.name},"
-            f" for {percent(most.held)}"
+            f" {duration(self.wall)}{self._place()}; {thread}"
         )
 
     def _length(self, bounds: tuple[float, float]) -> str:
@@ -553,16 +584,23 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         )
 
 
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else percent(share)
+
+
 def in_order(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
     """Return the first share, and those of other threads that used the GIL, by size."""
     own, *others = shares
-    others.sort(key=lambda share: (share.held, share.wanted or 0), reverse=True)
-    return (own, *(share for share in others if share.held > 0 or share.wanted))
+    others.sort(key=lambda share: (share.held or 0, share.wanted or 0), reverse=True)
+    return (own, *(share for share in others if share.held or share.wanted))
 
 
 def _threads_of(left: GilUsage, right: GilUsage) -> tuple[ThreadShare, ...]:
     """Return each thread's share of the time of two watches together."""
     whole = max(1.0, left.sums.counted + right.sums.counted)
+    parts = (*left.by_thread, *right.by_thread)
+    known = left.sums.identified and right.sums.identified
+    known = known and all(share.held is not None for share in parts)
     shares: dict[tuple[str, int | None], ThreadShare] = {}
     for usage in (left, right):
         weight = usage.sums.counted / whole
@@ -574,8 +612,23 @@ def _threads_of(left: GilUsage, right: GilUsage) -> tuple[ThreadShare, ...]:
                 if before.wanted is None or share.wanted is None
                 else before.wanted + weight * share.wanted
             )
-            shares[key] = ThreadShare(*key, before.held + weight * share.held, wanted)
-    return in_order(shares.values()) if shares else ()
+            held = (before.held or 0.0) + weight * (share.held or 0.0)
+            shares[key] = ThreadShare(*key, held, wanted)
+    if not shares:
+        return ()
+    return (in_order if known else without_holds)(shares.values())
+
+
+def without_holds(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
+    """Return the first share, and others by name, of threads whose holds are unknown."""
+    own, *others = (
+        share
+        if (share.name, share.native_id) == (UNIDENTIFIED, None)
+        else replace(share, held=None)
+        for share in shares
+    )
+    others.sort(key=lambda share: (share.name, share.native_id or 0))
+    return (own, *others)
 
 
 def _reason_beyond_samples(usage: GilUsage) -> str:
@@ -590,7 +643,7 @@ def _subject(usage: GilUsage) -> str:
 
 
 def _by_share(usage: GilUsage) -> list[ThreadShare]:
-    return sorted(usage.by_thread, key=lambda share: share.held, reverse=True)
+    return sorted(usage.by_thread, key=lambda share: share.held or 0, reverse=True)
 
 
 def shares_shown(usage: GilUsage) -> list[ThreadShare]:
@@ -599,5 +652,6 @@ def shares_shown(usage: GilUsage) -> list[ThreadShare]:
     shown, rest = shares[:_MOST_SHOWN], shares[_MOST_SHOWN:]
     if not rest:
         return shown
-    held = sum(share.held for share in rest)
+    known = all(share.held is not None for share in rest)
+    held = sum(share.held or 0 for share in rest) if known else None
     return [*shown, ThreadShare(f"{len(rest)} other threads", None, held)]

@@ -29,7 +29,13 @@ from gilx.sampling.sites import (
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import FoundCall, Stacks, stacks_of
 from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
-from gilx.sampling.usage import GilUsage, ThreadShare, in_order
+from gilx.sampling.usage import (
+    UNIDENTIFIED,
+    GilUsage,
+    ThreadShare,
+    in_order,
+    without_holds,
+)
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -285,7 +291,7 @@ class Watch:
         """
         usage = self.usage
         longest = usage.longest_hold
-        for place in range(1, len(self._threads)):
+        for place in range(1, len(self._threads) if usage.sums.identified else 1):
             longest = longer(longest, self._longest_hold_of(place))
         return replace(
             usage,
@@ -395,9 +401,11 @@ class Watch:
         )
         return GilUsage(
             **figures,
-            longest_hold=self._longest_hold(WATCHED, holds, sums),
+            longest_hold=self._longest_hold(WATCHED, holds, sums)
+            if sums.identified
+            else Estimate.unknown(),
             held_stretch=totals.stretch_ns / 1e9,
-            by_thread=self._shares(totals),
+            by_thread=self._shares(totals, sums),
             cpu=max(0.0, cpu),
             repeats=1,
             lateness_max=totals.lateness_max_ns / 1e9,
@@ -457,7 +465,7 @@ class Watch:
         )
         return self._longest_hold(place, holds, self._figures.sums)
 
-    def _shares(self, totals: Totals) -> tuple[ThreadShare, ...]:
+    def _shares(self, totals: Totals, sums: HoldSums) -> tuple[ThreadShare, ...]:
         """Return each thread's share: the watched one, and the others that used the GIL.
 
         Threads that could not be identified are one.
@@ -470,8 +478,9 @@ class Watch:
             for name, native_id, held, waited in self._threads
         ]
         if totals.unidentified > 0:
-            shares.append(ThreadShare("unknown", None, totals.unidentified / whole))
-        return in_order(shares)
+            shares.append(ThreadShare(UNIDENTIFIED, None, totals.unidentified / whole))
+        ordered = in_order(shares)
+        return ordered if sums.identified else without_holds(ordered)
 
 
 def _sums(totals: Totals, *, stacks: bool) -> HoldSums:
