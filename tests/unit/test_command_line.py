@@ -98,6 +98,7 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         (("measure", "math:pi"), "target: expected a callable, but math:pi is of"),
         (("compare", "nope.json", "x"), "nope.json: can't be read: No such file"),
         (("compare", "a\nb\x1b[m", "x"), "compare: a b\\x1b[m: can't be read: No such"),
+        (("compare", "a  b", "x"), "compare: a  b: can't be read: No such file"),
         (("audit", "a\nb\x1b[m"), "gilx audit: a b\\x1b[m: can't be read: No such file"),
         (
             ("compare", __file__, __file__),

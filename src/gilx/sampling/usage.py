@@ -576,7 +576,8 @@ class GilUsage(Record, schema="gilx.usage", version=2):
             for a, b in self._details()
         )
         lines = "".join(
-            f"<tr><td>{html.escape(row.strip())}</td></tr>" for row in self._lines_shown()
+            f'<tr><td style="white-space: pre-wrap">{html.escape(row.strip())}</td></tr>'
+            for row in self._lines_shown()
         )
         return (
             f"<p>{html.escape(self.sentence())}</p><table>{lines}</table>"
