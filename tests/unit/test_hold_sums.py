@@ -20,6 +20,8 @@ from gilx.sampling.usage import FirstCall, ThreadShare
 from tests.unit.hold_sums import SLICE, sums, usage_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gilx.sampling.hold_fraction import HoldSums
 
 pytestmark = [pytest.mark.concurrent_callers, pytest.mark.any_python]
@@ -231,6 +233,9 @@ def test_longest_figures_of_a_sum_are_the_longer_ones() -> None:
     for total in (a + b, b + a):
         assert total.longest_hold == Estimate(2.2, 2.0, 3.0)
         assert (total.held_stretch, total.lateness_max) == (2.0, 0.2)
+    unknown = replace(a, longest_hold=Estimate.unknown())
+    for total in (a + unknown, unknown + a):
+        assert not total.longest_hold.known
 
 
 def test_shares_of_threads_are_weighted_by_time() -> None:
@@ -283,21 +288,25 @@ def test_total_is_the_sum() -> None:
         gilx.GilUsage.total([])
 
 
-def test_total_joins_each_thread_a_number_of_times_that_hardly_grows(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_total_goes_through_each_usage_once(monkeypatch: pytest.MonkeyPatch) -> None:
     joined: list[int] = []
 
-    def threads_of(left: gilx.GilUsage, right: gilx.GilUsage) -> tuple[ThreadShare, ...]:
-        threads = left.by_thread + right.by_thread
-        joined.append(len(threads))
-        return threads
+    def threads_of(usages: Sequence[gilx.GilUsage]) -> tuple[ThreadShare, ...]:
+        joined.append(sum(len(usage.by_thread) for usage in usages))
+        return ()
 
     monkeypatch.setattr(usage_module, "_threads_of", threads_of)
     share = ThreadShare("main", 1, 0.1)
-    usages = [usage_of(sums(10, 90), by_thread=(share,))] * 64
-    gilx.GilUsage.total(usages)
-    assert sum(joined) == 64 * 6  # log2(64) times, and not 64
+    gilx.GilUsage.total([usage_of(sums(10, 90), by_thread=(share,))] * 64)
+    assert joined == [64]
+
+
+def test_total_of_usages_that_do_not_add_up_is_refused() -> None:
+    a = usage_of(sums(10, 90))
+    with pytest.raises(ArgumentError, match="cannot add usages from different backends"):
+        gilx.GilUsage.total([a, a, replace(a, backend="another")])
+    with pytest.raises(ArgumentError, match="cannot add the usage of the program x"):
+        gilx.GilUsage.total([a, a, replace(a, program="x")])
 
 
 def test_sum_has_the_first_call_of_the_left_and_the_result_of_the_right() -> None:

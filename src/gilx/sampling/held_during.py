@@ -58,7 +58,7 @@ class HeldDuring:
 
     def __add__(self, other: HeldDuring) -> HeldDuring:
         sums = self.sums + other.sums
-        sites = sum_of_sites(self.sites, other.sites, sums)
+        sites = sum_of_sites(self.sites + other.sites, sums)
         return HeldDuring(sites, sums, self.samples + other.samples)
 
     @property

@@ -406,7 +406,7 @@ def _held_during(watch: Watch, waits: list[tuple[float, float]]) -> HeldDuring:
         else site
         for site in held.sites
     )
-    return replace(held, sites=sum_of_sites((), sites, held.sums))
+    return replace(held, sites=sum_of_sites(sites, held.sums))
 
 
 def _is_call(site: Site) -> bool:

@@ -6,7 +6,6 @@ import math
 import os
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
-from itertools import chain
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -365,19 +364,17 @@ def _key(site: Site) -> tuple[object, ...]:
     return site.kind, site.file, site.function, site.first_line, *position
 
 
-def sum_of_sites(
-    left: Iterable[Site], right: Iterable[Site], watch: HoldSums
-) -> tuple[Site, ...]:
-    """Return the sites of two watches, whose sums together are those of `watch`.
+def sum_of_sites(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
+    """Return the sites of several watches, whose sums together are those of `watch`.
 
     Sites at the same place are joined, also those of one watch: the code there may have
     been compiled twice.
     """
-    sites: dict[tuple[object, ...], Site] = {}
-    for site in chain(left, right):
+    places: dict[tuple[object, ...], Site] = {}
+    for site in sites:
         key = _key(site)
-        sites[key] = _joined(sites[key], site) if key in sites else site
-    return by_share(site.of(watch) for site in sites.values())
+        places[key] = _joined(places[key], site) if key in places else site
+    return by_share(site.of(watch) for site in places.values())
 
 
 def _joined(one: Site, other: Site) -> Site:

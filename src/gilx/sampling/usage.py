@@ -5,6 +5,9 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from itertools import chain
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, above_zero, at_least, number_between, shown
@@ -96,7 +99,8 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         Of the wall time: the share during which any thread held it.
     longest_hold : Estimate
         The longest time for which a request for the GIL would have gone unanswered by the
-        calling thread; of a program, by any thread. Python code answers within the switch
+        calling thread; of a program, by any thread. It is unknown if a watch could not
+        identify the threads behind most holds. Python code answers within the switch
         interval, C code when it returns to Python or releases the GIL.
     hold_length, release_length : (float, float)
         Bounds, at 95 %, of the mean length of a hold of the calling thread, and of the
@@ -222,38 +226,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     def __add__(self, other: GilUsage) -> GilUsage:
         if not isinstance(other, GilUsage):
             return NotImplemented
-        if self.program != other.program:
-            raise ArgumentError(
-                f"cannot add the usage of {_subject(other)} to that of {_subject(self)}:"
-                " only usages of calls, or of one program, add up"
-            )
-        if self.backend != other.backend:
-            raise ArgumentError(
-                "cannot add usages from different backends:"
-                f" {self.backend!r} and {other.backend!r}"
-            )
-        sums = self.sums + other.sums
-        return replace(
-            self,
-            **sums.figures(),
-            longest_hold=longer(self.longest_hold, other.longest_hold),
-            held_stretch=max(self.held_stretch, other.held_stretch),
-            by_thread=_threads_of(self, other),
-            cpu=self.cpu + other.cpu,
-            repeats=self.repeats + other.repeats,
-            lateness_max=max(self.lateness_max, other.lateness_max),
-            sums=sums,
-            where="",
-            doubt=(
-                _reason_beyond_samples(self)
-                or _reason_beyond_samples(other)
-                or (sums.reason_of_program if self.program else sums.reason)
-            ),
-            sites=sum_of_sites(self.sites, other.sites, sums),
-            sites_missing=self.sites_missing and other.sites_missing,
-            is_first=False,
-            result=other.result,
-        )
+        return GilUsage.total((self, other))
 
     def __radd__(self, other: object) -> GilUsage:
         """Return this usage if the other is 0, with which `sum` begins."""
@@ -261,11 +234,10 @@ class GilUsage(Record, schema="gilx.usage", version=2):
 
     @classmethod
     def total(cls, usages: Iterable[GilUsage]) -> GilUsage:
-        """Return the sum of usages.
+        """Return the sum of usages, as `sum` does.
 
-        `sum` goes through the threads and sites of all usages before at each addition.
-        This adds sums of neighbours, so that the time it takes grows with the usages
-        alone, even if each has threads of its own.
+        The time it takes grows with the usages, whereas `sum` goes through the threads
+        and sites of all before at each addition.
 
         Raises
         ------
@@ -273,14 +245,37 @@ class GilUsage(Record, schema="gilx.usage", version=2):
             There are none, or they do not add up.
 
         """
-        sums = list(usages)
-        if not sums:
+        parts = tuple(usages)
+        if not parts:
             raise ArgumentError("usages: expected at least one, got none")
-        while len(sums) > 1:
-            pairs = zip(sums[::2], sums[1::2], strict=False)
-            odd = sums[-1:] * (len(sums) % 2)
-            sums = [left + right for left, right in pairs] + odd
-        return sums[0]
+        first, last = parts[0], parts[-1]
+        for other in parts[1:]:
+            _check_addend(first, other)
+        if len(parts) == 1:
+            return first
+        sums = reduce(add, (usage.sums for usage in parts))
+        longest = [usage.longest_hold for usage in parts]
+        missing = [usage.sites_missing for usage in parts]
+        reasons = filter(None, map(_reason_beyond_samples, parts))
+        return replace(
+            first,
+            **sums.figures(),
+            longest_hold=reduce(longer, longest)
+            if all(one.known for one in longest)
+            else Estimate.unknown(),
+            held_stretch=max(usage.held_stretch for usage in parts),
+            by_thread=_threads_of(parts),
+            cpu=sum(usage.cpu for usage in parts),
+            repeats=sum(usage.repeats for usage in parts),
+            lateness_max=max(usage.lateness_max for usage in parts),
+            sums=sums,
+            where="",
+            doubt=next(reasons, sums.reason_of_program if first.program else sums.reason),
+            sites=sum_of_sites(chain.from_iterable(usage.sites for usage in parts), sums),
+            sites_missing=missing[-1] if all(missing) else "",
+            is_first=False,
+            result=last.result,
+        )
 
     def bounds(self, level: float) -> Estimate:
         """Return the hold fraction with bounds that hold whatever late samples missed.
@@ -596,28 +591,27 @@ def in_order(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
     return (own, *(share for share in others if share.held or share.wanted))
 
 
-def _threads_of(left: GilUsage, right: GilUsage) -> tuple[ThreadShare, ...]:
-    """Return each thread's share of the time of two watches together."""
-    whole = max(1.0, left.sums.counted + right.sums.counted)
-    parts = (*left.by_thread, *right.by_thread)
-    known = left.sums.identified and right.sums.identified
-    known = known and all(share.held is not None for share in parts)
-    shares: dict[tuple[str, int | None], ThreadShare] = {}
-    for usage in (left, right):
+def _threads_of(usages: Sequence[GilUsage]) -> tuple[ThreadShare, ...]:
+    """Return each thread's share of the time of several watches together."""
+    whole = max(1.0, sum(usage.sums.counted for usage in usages))
+    known = True
+    shares: dict[tuple[str, int | None], tuple[float, float | None]] = {}
+    for usage in usages:
         weight = usage.sums.counted / whole
+        known = known and usage.sums.identified
         for share in usage.by_thread:
             key = share.name, share.native_id
-            before = shares.get(key, ThreadShare(*key, 0.0, 0.0))
-            wanted = (
-                None
-                if before.wanted is None or share.wanted is None
-                else before.wanted + weight * share.wanted
-            )
-            held = (before.held or 0.0) + weight * (share.held or 0.0)
-            shares[key] = ThreadShare(*key, held, wanted)
-    if not shares:
+            held, wanted = shares.get(key, (0.0, 0.0))
+            known = known and share.held is not None
+            held += weight * (share.held or 0.0)
+            if wanted is not None:
+                more = share.wanted
+                wanted = None if more is None else wanted + weight * more
+            shares[key] = held, wanted
+    joined = [ThreadShare(*key, *figures) for key, figures in shares.items()]
+    if not joined:
         return ()
-    return (in_order if known else without_holds)(shares.values())
+    return in_order(joined) if known else without_holds(joined)
 
 
 def without_holds(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
@@ -630,6 +624,19 @@ def without_holds(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
     )
     others.sort(key=lambda share: (share.name, share.native_id or 0))
     return (own, *others)
+
+
+def _check_addend(usage: GilUsage, other: GilUsage) -> None:
+    if usage.program != other.program:
+        raise ArgumentError(
+            f"cannot add the usage of {_subject(other)} to that of {_subject(usage)}:"
+            " only usages of calls, or of one program, add up"
+        )
+    if usage.backend != other.backend:
+        raise ArgumentError(
+            "cannot add usages from different backends:"
+            f" {usage.backend!r} and {other.backend!r}"
+        )
 
 
 def _reason_beyond_samples(usage: GilUsage) -> str:
