@@ -14,12 +14,13 @@ import pytest
 import gilx
 from gilx import ckernels
 from gilx._compat import gil_enabled
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, NotCompiledError
 from gilx.estimate import Estimate
 from gilx.sampling import latency
 from gilx.sampling import release_costs as release_costs_module
 from gilx.sampling.latency import Latency, LatencyRow
 from gilx.sampling.release_costs import ReleaseCosts, release_costs
+from gilx.sampling.watch import Watch
 from tests.markers import needs_gil, needs_no_gil, needs_watch
 
 pytestmark = pytest.mark.concurrent_callers
@@ -331,6 +332,20 @@ def test_latency_without_stacks_says_why_it_names_no_line(
     assert all(row.lines == () == row.max_lines for row in found.rows)
     words = f"The lines that made it wait are unknown: {found.lines_missing}."
     assert words in " ".join(str(found).split())
+
+
+@needs_watch
+def test_latency_without_a_watch_says_why_it_names_no_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: Watch) -> Watch:
+        raise NotCompiledError("gilx has no compiled parts here")
+
+    monkeypatch.setattr(Watch, "__enter__", refuse)
+    found = gilx.latency(partial(held, 1e-3), budget=0.2, echo=False)
+    assert found.lines_missing == "gilx has no compiled parts here"
+    assert found.rows[1].lines == ()
+    assert str(found).endswith("are unknown: gilx has no compiled parts here.")
 
 
 @needs_no_gil
