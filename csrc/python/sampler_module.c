@@ -534,9 +534,8 @@ PyDoc_STRVAR(
     "Returns\n-------\nlist[tuple]\n"
     "    For each, its kind (0: a line; 1: a thread that ran no Python code; 2:\n"
     "    not known; 3: lines for which there was no capacity; 4: the garbage\n"
-    "    collector), function, file,\n"
-    "    first line of the function, line, end line, column and end column (in\n"
-    "    bytes of UTF-8), place in threads() of the only thread that held it\n"
+    "    collector), function, file, first line of the function, line, end line,\n"
+    "    column and end column (in bytes of UTF-8), place in threads() of the only thread that held it\n"
     "    there (-1: several), for how many nanoseconds it was held, the sum of\n"
     "    the squares of the samples' lengths, that of the steps between samples,\n"
     "    the part of the time in which it was that line or one that it called,\n"
@@ -561,9 +560,9 @@ PyDoc_STRVAR(
     "    label of a thread is its place in threads() (-1: not known). Labels of\n"
     "    calls below 0 are: -1 not known, -2 no capacity for its place, -3 no\n"
     "    Python code, -4 outer calls that were not read, -5 the caller itself or\n"
-    "    any call that it made, -6 the garbage collector. The place is None then, and of "
-    "a thread; else it\n"
-    "    is as in own_stack(). A caller comes before its calls.");
+    "    any call that it made, -6 the garbage collector. The place is None then,\n"
+    "    and of a thread; else it is as in own_stack(). A caller comes before its\n"
+    "    calls.");
 
 static PyObject *sampler_calls(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;

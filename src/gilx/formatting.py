@@ -46,8 +46,13 @@ def between(low: float, high: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text on one line; what could make a terminal do things is escaped."""
-    return escaped(" ".join(text.split()))
+    """Return text on one line; what could make a terminal do things is escaped.
+
+    Lines are joined by a space, and a tab becomes one. Other spaces stay: they may be in
+    a string of a source text, or in the name of a file.
+    """
+    lines = (line.strip() for line in text.splitlines())
+    return escaped(" ".join(filter(None, lines)).replace("\t", " "))
 
 
 def escaped(text: str) -> str:

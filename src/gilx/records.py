@@ -111,6 +111,7 @@ def read_object(text: str, expected: str) -> dict[str, Any]:
         raise ArgumentError(f"{expected}; got {shown(text)}")
     if len(text) > _LONGEST:
         raise ArgumentError(f"text: expected at most {_LONGEST} characters of JSON")
+    text = text.removeprefix("\ufeff")  # a byte order mark, which some editors write
     try:
         found: object = json.loads(text, parse_constant=_no_constant)
     except (ValueError, TypeError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 from dataclasses import replace
 from functools import reduce
@@ -346,7 +347,7 @@ def test_reason_for_no_sites_is_said() -> None:
 
 def test_html_has_the_lines() -> None:
     page = usage_with(found(380), texts={41: "a < b"})._repr_html_()
-    assert "<td>38 %  nowhere/features.py:41 extract  a &lt; b</td>" in page
+    assert ">38 %  nowhere/features.py:41 extract  a &lt; b</td>" in page
 
 
 def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -445,3 +446,28 @@ def test_stretch_that_chance_makes_is_no_lower_bound(
     longest = Stretch(22 * SLICE, 24 * SLICE, 23), Stretch(20 * SLICE, 23 * SLICE, 21)
     found_so = believed_stretches([(*one, *site) for one in longest], watch)
     assert found_so == ([*longest] if believed else [Stretch(0, 24 * SLICE, 0)])
+
+
+def test_sum_keeps_both_sites_of_code_that_was_compiled_twice() -> None:
+    twice, once = usage_with(found(100), found(50)), usage_with(found(10))
+    for total in (twice + once, once + twice):
+        (site,) = total.sites
+        assert site.samples == 160
+        assert site.sums.held == 160.0 * SLICE
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("print('a  b',   c)", "print('a  b',   c)"),
+        ("f(1,\t2)", "f(1, 2)"),
+        ("f(1,\n    2)", "f(1, 2)"),
+        ("f('\x1b[m\xa0')", r"f('\x1b[m\xa0')"),
+    ],
+)
+def test_source_text_keeps_its_spaces(text: str, shown: str) -> None:
+    usage = usage_with(found(380), texts={41: text})
+    assert usage.sites[0].text == shown
+    for page in (str(usage), sites_text(usage)):
+        assert shown in page
+    assert f"{html.escape(shown)}</td>" in usage._repr_html_()

@@ -15,6 +15,7 @@ from gilx import cli
 from gilx.cli import probe
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
+from gilx.rendering.usage_chart import _figure
 from gilx.sampling import release_costs
 from gilx.sampling.prediction import Prediction
 from gilx.sampling.ratio_interval import Ratio, interval
@@ -22,7 +23,7 @@ from gilx.sampling.selftest import Check, KnownHold, judged
 from gilx.sampling.usage import ThreadShare
 from gilx.system.environment import Environment
 from tests.markers import needs_linux
-from tests.unit.hold_sums import sums, usage_of
+from tests.unit.hold_sums import SLICE, sums, usage_of
 
 pytestmark = [pytest.mark.concurrent_callers, needs_linux]
 
@@ -71,6 +72,19 @@ def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
     assert "  88 other threads: 88 %" in text
     usage = usage_of(sums(40, 960), by_thread=shares)
     assert gilx.GilUsage.from_json(usage.to_json()).by_thread == shares
+
+
+def test_shares_of_threads_that_may_have_made_unidentified_holds_are_unknown() -> None:
+    threads = (ThreadShare("main", 1, None), ThreadShare("unknown", None, 0.9))
+    hidden = sums(0, 100, unidentified=90.0 * SLICE)
+    usage = usage_of(hidden, by_thread=threads, program="script.py")
+    usage = replace(usage, locked=Estimate(0.9, 0.8, 1), doubt="")
+    text = str(usage)
+    assert "; the threads that hold it could not be identified" in text
+    assert "thread main: unknown\n" in text
+    shares = tuple(ThreadShare(f"worker {i}", i, None) for i in range(20))
+    assert "8 other threads: unknown" in str(replace(usage, by_thread=shares))
+    assert '"main' not in json.dumps(_figure(usage).spec)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ def picture_of(usage: GilUsage) -> Picture:
 
 
 def _figure(usage: GilUsage) -> Figure:
-    free = max(0.0, 1 - sum(share.held for share in usage.by_thread))
-    shares = [*((t.name, t.held) for t in shares_shown(usage)), ("nobody", free)]
+    free = max(0.0, 1 - sum(share.held or 0 for share in usage.by_thread))
+    known = [(one.name, one.held) for one in shares_shown(usage) if one.held is not None]
+    shares = [*known, ("nobody", free)]
     rows = [
         {"lane": place, "label": f"{name}: {percent(held)}", "held": 100 * held}
         for place, (name, held) in enumerate(shares)

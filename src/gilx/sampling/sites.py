@@ -444,15 +444,17 @@ def _key(site: Site) -> tuple[object, ...]:
     return site.kind, site.file, site.function, site.first_line, *position
 
 
-def sum_of_sites(
-    left: Iterable[Site], right: Iterable[Site], watch: HoldSums
-) -> tuple[Site, ...]:
-    """Return the sites of two watches, whose sums together are those of `watch`."""
-    sites = {_key(site): site for site in left}
-    for site in right:
+def sum_of_sites(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
+    """Return the sites of several watches, whose sums together are those of `watch`.
+
+    Sites at the same place are joined, also those of one watch: the code there may have
+    been compiled twice.
+    """
+    places: dict[tuple[object, ...], Site] = {}
+    for site in sites:
         key = _key(site)
-        sites[key] = _joined(sites[key], site) if key in sites else site
-    return by_share(site.of(watch) for site in sites.values())
+        places[key] = _joined(places[key], site) if key in places else site
+    return by_share(site.of(watch) for site in places.values())
 
 
 def _joined(one: Site, other: Site) -> Site:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from itertools import chain
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, above_zero, at_least, number_between, shown
@@ -31,25 +34,30 @@ _FACTOR = 4  # between the bounds of a length that is known well enough to count
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 _SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
 
+UNIDENTIFIED = "unknown"
+"""Name of the threads that could not be identified."""
+
 
 @dataclass(frozen=True)
 class ThreadShare:
     """How much of the wall time one thread held the GIL.
 
-    `wanted` is how much of it the thread waited for the GIL; None where that is not
-    known: before Python 3.15, and for threads that were gone before it could be read.
+    `held` is None if it is not known: if a watch could not identify the threads behind
+    most holds, any thread may have made them. `wanted` is how much of the wall time the
+    thread waited for the GIL; None where that is not known: before Python 3.15, and for
+    threads that were gone before it could be read.
     """
 
     name: str
     native_id: int | None
-    held: float
+    held: float | None
     wanted: float | None = None
 
     def __str__(self) -> str:
         waiting = (
             "" if self.wanted is None else f", {percent(self.wanted)} waiting for it"
         )
-        return percent(self.held) + waiting
+        return _percent(self.held) + waiting
 
 
 @dataclass(frozen=True)
@@ -80,9 +88,9 @@ class GilUsage(Record, schema="gilx.usage", version=3):
     Usages add up: ``a + b`` is the usage of both watches together, as if one watch had
     seen both. Figures and intervals follow from the samples of both; `longest_hold`,
     `held_stretch` and `lateness_max` are the larger ones; `first` and `environment` are
-    those of `a`, `result` is that of `b`, and `where` is empty. Usages from different
-    machines or backends do not add up, nor do those of a program and of something else:
-    that is an `ArgumentError`.
+    those of `a`, `result` is that of `b`, and `where` is empty. `total` adds many of
+    them. Usages from different machines or backends do not add up, nor do those of a
+    program and of something else: that is an `ArgumentError`.
 
     Attributes
     ----------
@@ -93,7 +101,8 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         Of the wall time: the share during which any thread held it.
     longest_hold : Estimate
         The longest time for which a request for the GIL would have gone unanswered by the
-        calling thread; of a program, by any thread. Python code answers within the switch
+        calling thread; of a program, by any thread. It is unknown if a watch could not
+        identify the threads behind most holds. Python code answers within the switch
         interval, C code when it returns to Python or releases the GIL.
     hold_length, release_length : (float, float)
         Bounds, at 95 %, of the mean length of a hold of the calling thread, and of the
@@ -222,48 +231,56 @@ class GilUsage(Record, schema="gilx.usage", version=3):
     def __add__(self, other: GilUsage) -> GilUsage:
         if not isinstance(other, GilUsage):
             return NotImplemented
-        if self.program != other.program:
-            raise ArgumentError(
-                f"cannot add the usage of {_subject(other)} to that of {_subject(self)}:"
-                " only usages of calls, or of one program, add up"
-            )
-        if self.backend != other.backend:
-            raise ArgumentError(
-                "cannot add usages from different backends:"
-                f" {self.backend!r} and {other.backend!r}"
-            )
-        difference = self.environment.same_machine(other.environment)
-        if not difference:
-            raise ArgumentError(
-                "cannot add usages from different machines"
-                f" ({'; '.join(difference.machine)})"
-            )
-        sums = self.sums + other.sums
-        return replace(
-            self,
-            **sums.figures(),
-            longest_hold=longer(self.longest_hold, other.longest_hold),
-            held_stretch=max(self.held_stretch, other.held_stretch),
-            by_thread=_threads_of(self, other),
-            cpu=self.cpu + other.cpu,
-            repeats=self.repeats + other.repeats,
-            lateness_max=max(self.lateness_max, other.lateness_max),
-            sums=sums,
-            where="",
-            doubt=(
-                _reason_beyond_samples(self)
-                or _reason_beyond_samples(other)
-                or (sums.reason_of_program if self.program else sums.reason)
-            ),
-            sites=sum_of_sites(self.sites, other.sites, sums),
-            sites_missing=self.sites_missing and other.sites_missing,
-            is_first=False,
-            result=other.result,
-        )
+        return GilUsage.total((self, other))
 
     def __radd__(self, other: object) -> GilUsage:
         """Return this usage if the other is 0, with which `sum` begins."""
         return self if other == 0 else NotImplemented
+
+    @classmethod
+    def total(cls, usages: Iterable[GilUsage]) -> GilUsage:
+        """Return the sum of usages, as `sum` does.
+
+        The time it takes grows with the usages, whereas `sum` goes through the threads
+        and sites of all before at each addition.
+
+        Raises
+        ------
+        ArgumentError
+            There are none, or they do not add up.
+
+        """
+        parts = tuple(usages)
+        if not parts:
+            raise ArgumentError("usages: expected at least one, got none")
+        first, last = parts[0], parts[-1]
+        for other in parts[1:]:
+            _check_addend(first, other)
+        if len(parts) == 1:
+            return first
+        sums = reduce(add, (usage.sums for usage in parts))
+        longest = [usage.longest_hold for usage in parts]
+        missing = [usage.sites_missing for usage in parts]
+        reasons = filter(None, map(_reason_beyond_samples, parts))
+        return replace(
+            first,
+            **sums.figures(),
+            longest_hold=reduce(longer, longest)
+            if all(one.known for one in longest)
+            else Estimate.unknown(),
+            held_stretch=max(usage.held_stretch for usage in parts),
+            by_thread=_threads_of(parts),
+            cpu=sum(usage.cpu for usage in parts),
+            repeats=sum(usage.repeats for usage in parts),
+            lateness_max=max(usage.lateness_max for usage in parts),
+            sums=sums,
+            where="",
+            doubt=next(reasons, sums.reason_of_program if first.program else sums.reason),
+            sites=sum_of_sites(chain.from_iterable(usage.sites for usage in parts), sums),
+            sites_missing=missing[-1] if all(missing) else "",
+            is_first=False,
+            result=last.result,
+        )
 
     def bounds(self, level: float) -> Estimate:
         """Return the hold fraction with bounds that hold whatever late samples missed.
@@ -389,11 +406,14 @@ class GilUsage(Record, schema="gilx.usage", version=3):
             )
         share = "all" if locked >= _ALL else percent(locked)
         most = _by_share(self)[0]
+        thread = (
+            f"the thread that holds it most is {most.name}, for {_percent(most.held)}"
+            if all(share.held is not None for share in self.by_thread)
+            else "the threads that hold it could not be identified"
+        )
         return (
             f"{self.program} holds the GIL for {share} of its time,"
-            f" {duration(self.wall)}{self._place()}; the thread that holds it most is"
-            f" {most.name},"
-            f" for {percent(most.held)}"
+            f" {duration(self.wall)}{self._place()}; {thread}"
         )
 
     def _length(self, bounds: tuple[float, float]) -> str:
@@ -571,7 +591,8 @@ class GilUsage(Record, schema="gilx.usage", version=3):
             for a, b in self._details()
         )
         lines = "".join(
-            f"<tr><td>{html.escape(row.strip())}</td></tr>" for row in self._lines_shown()
+            f'<tr><td style="white-space: pre-wrap">{html.escape(row.strip())}</td></tr>'
+            for row in self._lines_shown()
         )
         return (
             f"<p>{html.escape(self.sentence())}</p><table>{lines}</table>"
@@ -579,29 +600,68 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         )
 
 
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else percent(share)
+
+
 def in_order(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
     """Return the first share, and those of other threads that used the GIL, by size."""
     own, *others = shares
-    others.sort(key=lambda share: (share.held, share.wanted or 0), reverse=True)
-    return (own, *(share for share in others if share.held > 0 or share.wanted))
+    others.sort(key=lambda share: (share.held or 0, share.wanted or 0), reverse=True)
+    return (own, *(share for share in others if share.held or share.wanted))
 
 
-def _threads_of(left: GilUsage, right: GilUsage) -> tuple[ThreadShare, ...]:
-    """Return each thread's share of the time of two watches together."""
-    whole = max(1.0, left.sums.counted + right.sums.counted)
-    shares: dict[tuple[str, int | None], ThreadShare] = {}
-    for usage in (left, right):
+def _threads_of(usages: Sequence[GilUsage]) -> tuple[ThreadShare, ...]:
+    """Return each thread's share of the time of several watches together."""
+    whole = max(1.0, sum(usage.sums.counted for usage in usages))
+    known = True
+    shares: dict[tuple[str, int | None], tuple[float, float | None]] = {}
+    for usage in usages:
         weight = usage.sums.counted / whole
+        known = known and usage.sums.identified
         for share in usage.by_thread:
             key = share.name, share.native_id
-            before = shares.get(key, ThreadShare(*key, 0.0, 0.0))
-            wanted = (
-                None
-                if before.wanted is None or share.wanted is None
-                else before.wanted + weight * share.wanted
-            )
-            shares[key] = ThreadShare(*key, before.held + weight * share.held, wanted)
-    return in_order(shares.values()) if shares else ()
+            held, wanted = shares.get(key, (0.0, 0.0))
+            known = known and share.held is not None
+            held += weight * (share.held or 0.0)
+            if wanted is not None:
+                more = share.wanted
+                wanted = None if more is None else wanted + weight * more
+            shares[key] = held, wanted
+    joined = [ThreadShare(*key, *figures) for key, figures in shares.items()]
+    if not joined:
+        return ()
+    return in_order(joined) if known else without_holds(joined)
+
+
+def without_holds(shares: Iterable[ThreadShare]) -> tuple[ThreadShare, ...]:
+    """Return the first share, and others by name, of threads whose holds are unknown."""
+    own, *others = (
+        share
+        if (share.name, share.native_id) == (UNIDENTIFIED, None)
+        else replace(share, held=None)
+        for share in shares
+    )
+    others.sort(key=lambda share: (share.name, share.native_id or 0))
+    return (own, *others)
+
+
+def _check_addend(usage: GilUsage, other: GilUsage) -> None:
+    if usage.program != other.program:
+        raise ArgumentError(
+            f"cannot add the usage of {_subject(other)} to that of {_subject(usage)}:"
+            " only usages of calls, or of one program, add up"
+        )
+    if usage.backend != other.backend:
+        raise ArgumentError(
+            "cannot add usages from different backends:"
+            f" {usage.backend!r} and {other.backend!r}"
+        )
+    difference = usage.environment.same_machine(other.environment)
+    if not difference:
+        raise ArgumentError(
+            f"cannot add usages from different machines ({'; '.join(difference.machine)})"
+        )
 
 
 def _reason_beyond_samples(usage: GilUsage) -> str:
@@ -616,7 +676,7 @@ def _subject(usage: GilUsage) -> str:
 
 
 def _by_share(usage: GilUsage) -> list[ThreadShare]:
-    return sorted(usage.by_thread, key=lambda share: share.held, reverse=True)
+    return sorted(usage.by_thread, key=lambda share: share.held or 0, reverse=True)
 
 
 def shares_shown(usage: GilUsage) -> list[ThreadShare]:
@@ -625,5 +685,6 @@ def shares_shown(usage: GilUsage) -> list[ThreadShare]:
     shown, rest = shares[:_MOST_SHOWN], shares[_MOST_SHOWN:]
     if not rest:
         return shown
-    held = sum(share.held for share in rest)
+    known = all(share.held is not None for share in rest)
+    held = sum(share.held or 0 for share in rest) if known else None
     return [*shown, ThreadShare(f"{len(rest)} other threads", None, held)]

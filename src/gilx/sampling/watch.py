@@ -18,9 +18,16 @@ from gilx.estimate import Estimate
 from gilx.formatting import printable
 from gilx.records import render
 from gilx.sampling.callers import callers_of
+from gilx.sampling.held_during import HeldDuring, HeldSample, sums_during
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.known_stacks import reason_against_stacks
-from gilx.sampling.longest_hold import WATCHED, HoldBounds, longer, longest_hold
+from gilx.sampling.longest_hold import (
+    NOTHING_KNOWN,
+    WATCHED,
+    HoldBounds,
+    longer,
+    longest_hold,
+)
 from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.sites import (
     FoundSite,
@@ -31,7 +38,13 @@ from gilx.sampling.sites import (
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import FoundCall, Stacks, stacks_of
 from gilx.sampling.timeline import MOST_SHARE, Timeline, lanes_of
-from gilx.sampling.usage import GilUsage, ThreadShare, in_order
+from gilx.sampling.usage import (
+    UNIDENTIFIED,
+    GilUsage,
+    ThreadShare,
+    in_order,
+    without_holds,
+)
 from gilx.system.environment import Environment, usable_cpus
 
 if TYPE_CHECKING:
@@ -144,11 +157,14 @@ class Watch:
         reference: bool = False,
         stacks: bool = False,
         callers: bool = False,
+        held_samples: bool = False,
     ) -> None:
         self._cost = cost
         self._reference = reference
         self._keeps_stacks = stacks
         self._keeps_calls = stacks or callers
+        self._keeps_held_samples = held_samples
+        self._held_samples: list[HeldSample] = []
         self._sampler: Sampler | None = None
         self._figures: GilUsage | None = None  # the usage without a place
         self._usage: GilUsage | None = None
@@ -230,6 +246,11 @@ class Watch:
         if not self._sites_missing:
             self._found = [FoundSite(*one) for one in sampler.sites()]
             self._stretches = sampler.longest_holds()
+        if self._keeps_held_samples:
+            pairs = zip(self._looks(), sampler.held_sites(), strict=True)
+            self._held_samples = [
+                HeldSample(at, late, *held) for (at, late, _, _), held in pairs
+            ]
         if self._keeps_calls:
             self._calls = [FoundCall(*one) for one in sampler.calls()]
         self._totals = totals
@@ -290,7 +311,7 @@ class Watch:
         """
         usage = self.usage
         longest = usage.longest_hold
-        for place in range(1, len(self._threads)):
+        for place in range(1, len(self._threads) if usage.sums.identified else 1):
             longest = longer(longest, self._longest_hold_of(place))
         return replace(
             usage,
@@ -369,6 +390,39 @@ class Watch:
         page: str = render(self, "page")
         return page
 
+    def held_during(self, spans: Iterable[tuple[float, float]]) -> HeldDuring:
+        """Return where threads other than the watched one held the GIL during some spans.
+
+        For a watch that keeps samples for it, and read stacks.
+
+        Parameters
+        ----------
+        spans : iterable of (float, float)
+            Begin and end of each span, in order, in seconds of `time.perf_counter`.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._figures is None:
+            raise self._nothing_yet("usage")
+        samples, totals = self._held_samples, self._totals
+        cut = len(samples) < totals.wakes
+        found, sums, count = sums_during(
+            [(round(start * 1e9), round(end * 1e9)) for start, end in spans],
+            samples,
+            self._found,
+            self._figures.sums,
+            watched=WATCHED,
+            begin=samples[0].at if samples and cut else totals.begin_ns,
+        )
+        names = [name for name, _, _, _ in self._threads]
+        sources = SourceTexts(self._began)
+        listed = sites_of(found, sums, NOTHING_KNOWN, names.__getitem__, sources, {})
+        return HeldDuring(listed, sums, count)
+
     def _looks(self) -> list[Look]:
         """Return the samples that were kept. Several threads may be here at once."""
         sampler = self._stopped
@@ -400,9 +454,11 @@ class Watch:
         )
         return GilUsage(
             **figures,
-            longest_hold=self._longest_hold(WATCHED, holds, sums),
+            longest_hold=self._longest_hold(WATCHED, holds, sums)
+            if sums.identified
+            else Estimate.unknown(),
             held_stretch=totals.stretch_ns / 1e9,
-            by_thread=self._shares(totals),
+            by_thread=self._shares(totals, sums),
             cpu=max(0.0, cpu),
             repeats=1,
             lateness_max=totals.lateness_max_ns / 1e9,
@@ -460,7 +516,7 @@ class Watch:
         )
         return self._longest_hold(place, holds, self._figures.sums)
 
-    def _shares(self, totals: Totals) -> tuple[ThreadShare, ...]:
+    def _shares(self, totals: Totals, sums: HoldSums) -> tuple[ThreadShare, ...]:
         """Return each thread's share: the watched one, and the others that used the GIL.
 
         Threads that could not be identified are one.
@@ -473,8 +529,9 @@ class Watch:
             for name, native_id, held, waited in self._threads
         ]
         if totals.unidentified > 0:
-            shares.append(ThreadShare("unknown", None, totals.unidentified / whole))
-        return in_order(shares)
+            shares.append(ThreadShare(UNIDENTIFIED, None, totals.unidentified / whole))
+        ordered = in_order(shares)
+        return ordered if sums.identified else without_holds(ordered)
 
 
 @lru_cache(maxsize=8)

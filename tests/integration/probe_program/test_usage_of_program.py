@@ -55,8 +55,32 @@ def test_usage_of_program_leads_with_all_threads(tmp_path: Path) -> None:
     main, *others = usage.by_thread
     assert main.name == "MainThread"
     assert {share.name for share in others[:2]} == {"worker-0", "worker-1"}
-    assert usage.locked.value > max(share.held for share in others)
+    assert usage.locked.value > max(share.held or 0 for share in others)
     assert usage.doubt or "the thread that holds it most is worker-" in usage.sentence()
+
+
+def test_threads_of_a_program_that_closes_all_descriptors_have_no_known_share(
+    tmp_path: Path,
+) -> None:
+    write(
+        tmp_path / "script.py",
+        """
+        import os, time
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+        """,
+    )
+    done = python(*PROBE, "--json=usage.json", "script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    usage = gilx.GilUsage.from_json((tmp_path / "usage.json").read_text())
+    assert not usage.sums.identified
+    held = {share.name: share.held for share in usage.by_thread}
+    assert held["MainThread"] is None
+    assert held["unknown"] is not None
+    assert not usage.longest_hold.known
+    assert "thread MainThread: unknown" in done.stdout
 
 
 def _json(directory: Path) -> str:
