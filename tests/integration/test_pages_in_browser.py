@@ -219,6 +219,24 @@ def test_press_of_a_call_shows_it_as_wide_as_the_picture(
         playwright.expect(output).to_have_text("0 to 750 ms")
 
 
+def test_tap_of_a_call_shows_it_as_wide_as_the_picture(
+    chromium: Any, pages: dict[str, Path]
+) -> None:
+    with opened(
+        chromium, pages["places"], width=390, has_touch=True, is_mobile=True
+    ) as page:
+        figure = page.locator("figure").last
+        figure.locator("canvas").scroll_into_view_if_needed()
+        box = figure.locator("canvas").bounding_box()
+        page.touchscreen.tap(box["x"] + 60, box["y"] + 5 + 2.5 * 22)
+        output = figure.locator("output")
+        playwright.expect(output).to_have_text("0 to 250 ms")
+        # Below the calls is none.
+        page.touchscreen.tap(box["x"] + 60, box["y"] + 5 + 3.2 * 22)
+        page.wait_for_timeout(300)
+        playwright.expect(output).to_have_text("0 to 250 ms")
+
+
 def test_table_of_calls_unfolds_by_keyboard(
     chromium: Any, pages: dict[str, Path]
 ) -> None:

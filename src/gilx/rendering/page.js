@@ -121,6 +121,22 @@
     }
   }
 
+  // A press of a call of a flame graph shows it as wide as the picture. The call is found by
+  // its place, since Vega does not know what a finger is on.
+  const press = (seen, calls) => {
+    const levels = calls.reduce((most, call) => Math.max(most, call.depth + 1), 0);
+    seen.place.addEventListener("click", (event) => {
+      // A drag ends with a click of the element that captured the pointer.
+      if (seen.view === null || event.target === seen.place) return;
+      const top = seen.place.getBoundingClientRect().top + seen.view.origin()[1];
+      const depth = Math.floor(((event.clientY - top) / seen.view.height()) * levels);
+      const [begin, end] = seen.shown;
+      const at = begin + seen.share(event.clientX) * (end - begin);
+      const call = calls.find((one) => one.depth === depth && one.begin <= at && at < one.end);
+      if (call !== undefined) seen.show(call.begin, call.end);
+    });
+  };
+
   const options = {
     actions: false,
     ast: true, // expressions are interpreted: the policy lets nothing be evaluated
@@ -132,6 +148,7 @@
     const place = figure.querySelector(".chart");
     const { spec, whole, unit } = JSON.parse(figure.querySelector("script").textContent);
     const seen = whole === null ? null : new Window(figure, whole, unit);
+    if (seen !== null && spec.data !== undefined) press(seen, spec.data.values);
     let drawn = null;
     // One drawing after the other: the colours may change while one is at work.
     let last = Promise.resolve();
@@ -141,9 +158,6 @@
       drawn = await vegaEmbed(place, paint(spec), { ...options, renderer });
       if (seen !== null) {
         seen.view = drawn.view;
-        drawn.view.addEventListener("click", (_, item) => {
-          if (item?.datum?.depth !== undefined) seen.show(item.datum.begin, item.datum.end);
-        });
         await drawn.view.signal("shown", seen.shown).runAsync();
       }
       figure.dataset.drawn = dark.matches ? "dark" : "light";

@@ -312,17 +312,17 @@ def lanes_of(
                 holds.setdefault(place, []).append(number)
         for place, share in ran:
             clocks.setdefault(place, []).append((number, share))
+    lines_at: dict[int, dict[int, int]] = {}
+    for number, (line, place, _, _) in enumerate(sites):
+        if line >= 0:
+            lines_at.setdefault(place, {})[number] = line
     lanes = []
     for place in sorted({*holds, *clocks}, key=lambda place: (place < 0, place)):
         states = _states(holds.get(place, []), clocks.get(place, []), len(looks))
         if place in holds or any(state == "running" for _, state in states):
             name, native_id = ("unknown", None) if place < 0 else threads[place]
-            held_at = {
-                look: line
-                for look, (line, holder, _, _) in enumerate(sites)
-                if line >= 0 and holder == place
-            }
-            lanes.append(Lane(name, native_id, _spans(states, seconds, held_at)))
+            spans = _spans(states, seconds, lines_at.get(place, {}))
+            lanes.append(Lane(name, native_id, spans))
     return Timeline(tuple(lanes), whole, seconds[0], *watch)
 
 
