@@ -535,12 +535,12 @@ PyDoc_STRVAR(
     "    For each, its kind (0: a line; 1: a thread that ran no Python code; 2:\n"
     "    not known; 3: lines for which there was no capacity; 4: the garbage\n"
     "    collector), function, file, first line of the function, line, end line,\n"
-    "    column and end column (in bytes of UTF-8), place in threads() of the only thread that held it\n"
-    "    there (-1: several), for how many nanoseconds it was held, the sum of\n"
-    "    the squares of the samples' lengths, that of the steps between samples,\n"
-    "    the part of the time in which it was that line or one that it called,\n"
-    "    the number of samples, and bounds of the longest stretch in\n"
-    "    nanoseconds, with its number of samples.");
+    "    column and end column (in bytes of UTF-8), place in threads() of the\n"
+    "    only thread that held it there (-1: several), for how many nanoseconds\n"
+    "    it was held, the sum of the squares of the samples' lengths, that of the\n"
+    "    steps between samples, the part of the time in which it was that line or\n"
+    "    one that it called, the number of samples, and bounds of the longest\n"
+    "    stretch in nanoseconds, with its number of samples.");
 
 static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
