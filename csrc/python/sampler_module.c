@@ -473,21 +473,25 @@ static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     return list;
 }
 
-PyDoc_STRVAR(held_sites_doc,
-             "held_sites($self, /)\n--\n\n"
-             "Return where the GIL was held in the looks that were kept, after the stop.\n\n"
-             "Returns\n-------\nlist[tuple[int, int, bool, float]]\n"
-             "    For each look: the number of the place in sites() (-1: the GIL was not\n"
-             "    held, or stacks were not read), the thread that held it, as its place\n"
-             "    in threads() (-1: not known), whether it may have been a line that\n"
-             "    was called from there, and for how many nanoseconds the look stands.");
+PyDoc_STRVAR(
+    held_sites_doc,
+    "held_sites($self, /)\n--\n\n"
+    "Return where the GIL was held in the looks that were kept, after the stop.\n\n"
+    "Returns\n-------\nlist[tuple[int, int, bool, float]]\n"
+    "    For each look: the number of the place in sites() (-1: the GIL was not\n"
+    "    held, or stacks were not read), the thread that held it, as its place\n"
+    "    in threads() (-1: not known), whether it may have been a line that\n"
+    "    was called from there, and for how many nanoseconds the look stands.");
 
 /* Return the number in sites() of each site, by its number in the tables; NULL if memory
  * runs out. */
 static int *listed_numbers(const gilx_sites *sites) {
     const int count = sites == NULL ? 0 : gilx_sites_number(sites);
     int *numbers = malloc(((size_t)count + 1) * sizeof(*numbers));
-    for (int i = 0, next = 0; numbers != NULL && i < count; ++i) {
+    if (numbers == NULL) {
+        return NULL;
+    }
+    for (int i = 0, next = 0; i < count; ++i) {
         gilx_site_kind kind;
         const gilx_spot *spot;
         const gilx_function *function;
@@ -511,10 +515,9 @@ static PyObject *sampler_held_sites(PyObject *object, PyObject *Py_UNUSED(ignore
     for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
         const gilx_look *look = gilx_sampler_look(self->sampler, i);
         const int place = look->site_place;
-        PyObject *item = Py_BuildValue(
-            "iiOd", look->site < 0 ? -1 : numbers[look->site],
-            place == GILX_UNKNOWN_THREAD ? -1 : place,
-            look->below ? Py_True : Py_False, look->weight);
+        PyObject *item = Py_BuildValue("iiOd", look->site < 0 ? -1 : numbers[look->site],
+                                       place == GILX_UNKNOWN_THREAD ? -1 : place,
+                                       look->below ? Py_True : Py_False, look->weight);
         if (item == NULL) {
             Py_CLEAR(list);
         } else {

@@ -72,9 +72,9 @@ typedef struct {
     gilx_share held[GILX_HOLDERS_KEPT]; /* share of the reads */
     gilx_share ran[GILX_CLOCKS_KEPT];   /* CPU time since the thread's clock was last
                                            read, by wall time */
-    double weight; /* length of the time that it stands for, in ns */
-    int site;      /* where the GIL was held, see gilx_sites_site(); -1: not held, or the
-                      stack was not read */
+    double weight;                      /* length of the time that it stands for, in ns */
+    int site; /* where the GIL was held, see gilx_sites_site(); -1: not held, or the
+                 stack was not read */
     uint16_t site_place; /* of the thread that held it there */
     bool below;          /* see gilx_site_sample */
 } gilx_look;
