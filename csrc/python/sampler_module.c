@@ -490,7 +490,10 @@ PyDoc_STRVAR(
 static int *listed_numbers(const gilx_sites *sites) {
     const int count = sites == NULL ? 0 : gilx_sites_number(sites);
     int *numbers = malloc(((size_t)count + 1) * sizeof(*numbers));
-    for (int i = 0, next = 0; numbers != NULL && i < count; ++i) {
+    if (numbers == NULL) {
+        return NULL;
+    }
+    for (int i = 0, next = 0; i < count; ++i) {
         gilx_site_kind kind;
         const gilx_spot *spot;
         const gilx_function *function;
