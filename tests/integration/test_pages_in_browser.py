@@ -153,7 +153,7 @@ def test_what_is_under_the_pointer_is_told(chromium: Any, pages: dict[str, Path]
         page.locator("figure svg path[aria-roledescription=bar]").first.hover()
         tip = page.locator("#vg-tooltip-element.visible")
         tip.wait_for()
-        assert "count down: 1" in tip.text_content()
+        assert "mandelbrot: 1" in tip.text_content()
 
 
 def test_lanes_zoom_and_move(chromium: Any, pages: dict[str, Path]) -> None:
