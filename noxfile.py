@@ -44,7 +44,15 @@ FEATURES = "tests/integration/features"
 # Features that need other packages.
 NEIGHBOURS = [
     f"{FEATURES}/test_{name}.py"
-    for name in ("bindings", "demo", "output", "pools", "pytest_plugin", "team")
+    for name in (
+        "bindings",
+        "demo",
+        "notebook",
+        "output",
+        "pools",
+        "pytest_plugin",
+        "team",
+    )
 ]
 
 

@@ -58,7 +58,7 @@ OUTCOMES = {
 def story(**changes: Any) -> Story:
     """Every chapter, with figures of an idle machine with two CPUs and a GIL."""
     chapters: dict[str, Any] = {
-        "pure": PurePython(missing=(), gil=True, threads=row("count down")),
+        "pure": PurePython(missing=(), gil=True, threads=row("mandelbrot")),
         "lock": Lock(
             missing=(),
             gil=True,

@@ -177,6 +177,7 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     INTEGER(hold_min_ns, hold_min_ns, "some hold was at least that long")               \
     INTEGER(hold_max_ns, hold_max_ns, "and none was longer")                            \
     INTEGER(stretch_ns, stretch_ns, "longest time in which each read found it held")    \
+    INTEGER(stretch_run, stretch_run, "number of samples in it")                        \
     INTEGER(seen_ns, seen_ns, "length of looks in which the watched could run")         \
     INTEGER(let_go, let_go, "ends of holds that were seen in that time")                \
     REAL(stacks_counted, stacks_counted, "sum of the weights of all samples of stacks") \
@@ -443,20 +444,76 @@ static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 }
 
 PyDoc_STRVAR(
+    held_sites_doc,
+    "held_sites($self, /)\n--\n\n"
+    "Return where the GIL was held in the looks that were kept, after the stop.\n\n"
+    "Returns\n-------\nlist[tuple[int, int, bool, float]]\n"
+    "    For each look: the number of the place in sites() (-1: the GIL was not\n"
+    "    held, or stacks were not read), the thread that held it, as its place\n"
+    "    in threads() (-1: not known), whether it may have been a line that\n"
+    "    was called from there, and for how many nanoseconds the look stands.");
+
+/* Return the number in sites() of each site, by its number in the tables; NULL if memory
+ * runs out. */
+static int *listed_numbers(const gilx_sites *sites) {
+    const int count = sites == NULL ? 0 : gilx_sites_number(sites);
+    int *numbers = malloc(((size_t)count + 1) * sizeof(*numbers));
+    if (numbers == NULL) {
+        return NULL;
+    }
+    for (int i = 0, next = 0; i < count; ++i) {
+        gilx_site_kind kind;
+        const gilx_spot *spot;
+        const gilx_function *function;
+        const gilx_site *site = gilx_sites_site(sites, i, &kind, &spot, &function);
+        numbers[i] = site->samples == 0 ? -1 : next++;
+    }
+    return numbers;
+}
+
+static PyObject *sampler_held_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    if (!in_phase(self, STOPPED)) {
+        return NULL;
+    }
+    int *numbers = listed_numbers(gilx_sampler_sites(self->sampler));
+    if (numbers == NULL) {
+        return PyErr_NoMemory();
+    }
+    const Py_ssize_t count = (Py_ssize_t)gilx_sampler_looks(self->sampler);
+    PyObject *list = PyList_New(count);
+    for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
+        const gilx_look *look = gilx_sampler_look(self->sampler, i);
+        const int place = look->site_place;
+        PyObject *item = Py_BuildValue("iiOd", look->site < 0 ? -1 : numbers[look->site],
+                                       place == GILX_UNKNOWN_THREAD ? -1 : place,
+                                       look->below ? Py_True : Py_False, look->weight);
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, item);
+        }
+    }
+    free(numbers);
+    return list;
+}
+
+PyDoc_STRVAR(
     sites_doc,
     "sites($self, /)\n--\n\n"
     "Return the places of the program where the GIL was held, after the stop.\n\n"
     "Returns\n-------\nlist[tuple]\n"
     "    For each, its kind (0: a line; 1: a thread that ran no Python code; 2:\n"
-    "    not known; 3: lines for which there was no capacity), function, file,\n"
-    "    first line of the function, line, end line, column and end column (in\n"
-    "    bytes of UTF-8), place in threads() of the only thread that held it\n"
-    "    there (-1: several), for how many nanoseconds it was held, the sum of\n"
-    "    the squares of the samples' lengths, that of the steps between samples,\n"
-    "    the part of the time in which it was that line or one that it called,\n"
-    "    the number of samples, bounds of the longest stretch in nanoseconds, and\n"
-    "    for how many nanoseconds other threads waited for the GIL meanwhile, all\n"
-    "    together, with the sums of squares and of steps of that.");
+    "    not known; 3: lines for which there was no capacity; 4: the garbage\n"
+    "    collector), function, file, first line of the function, line, end line,\n"
+    "    column and end column (in bytes of UTF-8), place in threads() of the\n"
+    "    only thread that held it there (-1: several), for how many nanoseconds\n"
+    "    it was held, the sum of the squares of the samples' lengths, that of the\n"
+    "    steps between samples, the part of the time in which it was that line or\n"
+    "    one that it called, the number of samples, bounds of the longest\n"
+    "    stretch in nanoseconds, with its number of samples, and for how many\n"
+    "    nanoseconds other threads waited for the GIL meanwhile, all together,\n"
+    "    with the sums of squares and of steps of that.");
 
 static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -491,8 +548,9 @@ PyDoc_STRVAR(
     "    label of a thread is its place in threads() (-1: not known). Labels of\n"
     "    calls below 0 are: -1 not known, -2 no capacity for its place, -3 no\n"
     "    Python code, -4 outer calls that were not read, -5 the caller itself or\n"
-    "    any call that it made. The place is None then, and of a thread; else it\n"
-    "    is as in own_stack(). A caller comes before its calls.");
+    "    any call that it made, -6 the garbage collector. The place is None then,\n"
+    "    and of a thread; else it is as in own_stack(). A caller comes before its\n"
+    "    calls.");
 
 static PyObject *sampler_calls(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -505,9 +563,10 @@ PyDoc_STRVAR(
     "longest_holds($self, /)\n--\n\n"
     "Return the longest stretches in which a thread stayed at one instruction\n"
     "and was never seen without the GIL, after the stop.\n\n"
-    "Returns\n-------\nlist[tuple[int, int, int, float, float, float]]\n"
+    "Returns\n-------\nlist[tuple[int, int, int, int, float, float, float]]\n"
     "    For each the thread's place in threads() (-1: not known), bounds of its\n"
-    "    length in nanoseconds, and of its site, as in sites(), the time held, the\n"
+    "    length in nanoseconds, its number of samples, and of its site, as in sites(), "
+    "the time held, the\n"
     "    squares and the steps. Those of the watched thread come first.");
 
 static PyObject *sampler_longest_holds(PyObject *object, PyObject *Py_UNUSED(ignored)) {
@@ -522,6 +581,7 @@ static PyMethodDef sampler_methods[] = {
     {"stop", sampler_stop, METH_NOARGS, stop_doc},
     {"threads", sampler_threads, METH_NOARGS, threads_doc},
     {"looks", sampler_looks, METH_NOARGS, looks_doc},
+    {"held_sites", sampler_held_sites, METH_NOARGS, held_sites_doc},
     {"sites", sampler_sites, METH_NOARGS, sites_doc},
     {"waits", sampler_waits, METH_NOARGS, waits_doc},
     {"calls", sampler_calls, METH_NOARGS, calls_doc},

@@ -104,12 +104,12 @@ static PyObject *site_object(const gilx_sites *sites, int number) {
     spot = spot == NULL ? &no_spot : spot;
     const bool one = !site->several && site->place != GILX_UNKNOWN_THREAD;
     return Py_BuildValue(
-        "(iO&O&iiiiiiddddLLLddd)", (int)kind, text_object, function->name, text_object,
+        "(iO&O&iiiiiiddddLLLLddd)", (int)kind, text_object, function->name, text_object,
         function->file, (int)function->first_line, (int)spot->line, (int)spot->end_line,
         (int)spot->column, (int)spot->end_column, one ? site->place : -1, site->held,
         site->squares, site->steps, site->below, (long long)site->samples,
-        (long long)site->low, (long long)site->high, site->waited, site->waited_squares,
-        site->waited_steps);
+        (long long)site->low, (long long)site->high, (long long)site->run, site->waited,
+        site->waited_squares, site->waited_steps);
 }
 
 PyObject *gilx_sites_list(const gilx_sites *sites) {
@@ -207,9 +207,9 @@ PyObject *gilx_longest_holds_list(const gilx_sites *sites) {
             const gilx_site *site =
                 gilx_sites_site(sites, one->site, &kind, &spot, &function);
             PyObject *item = Py_BuildValue(
-                "iLLddd", one->place == GILX_UNKNOWN_THREAD ? -1 : one->place,
-                (long long)one->low, (long long)one->high, site->held, site->squares,
-                site->steps);
+                "iLLLddd", one->place == GILX_UNKNOWN_THREAD ? -1 : one->place,
+                (long long)one->low, (long long)one->high, (long long)one->run,
+                site->held, site->squares, site->steps);
             if (item == NULL || PyList_Append(list, item) < 0) {
                 Py_CLEAR(list);
             }

@@ -45,7 +45,8 @@ typedef struct {
     uint64_t switches;     /* from holder to holder */
     int64_t hold_min_ns;   /* some hold of the watched was at least that long */
     int64_t hold_max_ns;   /* and none was longer than that */
-    int64_t stretch_ns;    /* longest time in which each read found it holding */
+    int64_t stretch_ns;    /* longest time in which each read found it holding, */
+    int64_t stretch_run;   /* and the number of samples in it */
     int64_t seen_ns;       /* length of those looks in which the watched could run */
     int64_t let_go;        /* ends of holds of the watched that were seen in that time */
     double stacks_counted; /* sum of the weights of all samples of stacks, */
@@ -87,6 +88,11 @@ typedef struct {
     gilx_share ran[GILX_CLOCKS_KEPT];   /* CPU time since the thread's clock was last
                                            read, by wall time */
     gilx_deed did[GILX_ACTIVITIES_KEPT];
+    double weight; /* length of the time that it stands for, in ns */
+    int site;      /* where the GIL was held, see gilx_sites_site(); -1: not held, or the
+                      stack was not read */
+    uint16_t site_place; /* of the thread that held it there */
+    bool below;          /* see gilx_site_sample */
 } gilx_look;
 
 /* Where thread states keep what the sampler reads of them; 0 where it is not known. */

@@ -48,6 +48,7 @@ struct gilx_sampler {
     uint64_t random;
     int64_t free_ns, held_ns; /* last read that found the watched free; first since that
                                  found it holding, or 0 */
+    int64_t held_from;        /* number of samples before that one */
     int64_t dense_ns;         /* first of the latest reads that are close together */
     int64_t read_ns;          /* the last read */
     gilx_look *looks;

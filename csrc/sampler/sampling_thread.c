@@ -61,12 +61,16 @@ static void bound_holds(gilx_sampler *sampler, int64_t now, bool holds) {
     if (holds) {
         if (sampler->held_ns == 0) {
             sampler->held_ns = now;
+            sampler->held_from = totals->wakes;
         }
         if (sampler->dense_ns == 0 || now - sampler->read_ns > UNSEEN_RELEASE_NS) {
             sampler->dense_ns = now;
         }
         totals->hold_min_ns = greater_of(totals->hold_min_ns, now - sampler->dense_ns);
-        totals->stretch_ns = greater_of(totals->stretch_ns, now - sampler->held_ns);
+        if (now - sampler->held_ns >= totals->stretch_ns) {
+            totals->stretch_ns = now - sampler->held_ns;
+            totals->stretch_run = totals->wakes - sampler->held_from + 1;
+        }
     } else {
         totals->hold_max_ns = greater_of(totals->hold_max_ns, now - sampler->free_ns);
         sampler->free_ns = now;
@@ -91,7 +95,8 @@ typedef struct {
     int holder_count;
     int64_t unidentified;  /* reads that found the GIL held by an unknown thread */
     gilx_site_sample site; /* only if stacks are read, */
-    int64_t site_ns;       /* and when that was */
+    int64_t site_ns;       /* and when that was, */
+    int site_place;        /* and the place of the thread that held the GIL there */
     uint32_t waiters;      /* threads that waited for the GIL at its end */
     bool free_to_run;      /* the watched thread did not wait for a CPU meanwhile */
 } read_counts;
@@ -206,6 +211,7 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
         place = one == NULL ? GILX_UNKNOWN_THREAD : one->place;
         sample->unbroken = one != NULL && one->reads == burst->reads;
     }
+    burst->site_place = place;
     const int64_t tid =
         place == GILX_UNKNOWN_THREAD ? 0 : sampler->table.threads[place].tid;
     gilx_sites_count(
@@ -254,7 +260,14 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
         }
     }
     gilx_count_holders(sampler, weight, holdings, holding_count);
-    gilx_look look = {.at_ns = burst->at_ns, .late = late};
+    gilx_look look = {
+        .at_ns = burst->at_ns,
+        .late = late,
+        .weight = weight,
+        .site = sampler->sites == NULL ? -1 : burst->site.site,
+        .site_place = (uint16_t)burst->site_place,
+        .below = burst->site.below,
+    };
     gilx_poll_thread(sampler, GILX_WATCHED, &look);
     for (int i = 0; i < holding_count; ++i) {
         gilx_poll_holder(sampler, holdings[i].place, &look);

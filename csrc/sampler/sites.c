@@ -20,7 +20,9 @@ typedef struct {
     unsigned long switches;
     int site, place;
     int64_t before_ns; /* the last time at which it had not begun */
-    int64_t first_ns, last_ns;
+    /* Samples since its thread last slept, and the longest time before. */
+    int64_t first_ns, last_ns, run;
+    int64_t longest_ns, longest_run;
 } open_stretch;
 
 /* Where a collection of garbage began, as far as it was seen. */
@@ -196,6 +198,16 @@ static void insert(gilx_stretches *stretches, gilx_stretch new) {
     stretches->longest[place] = new;
 }
 
+/* Note that from here on an open stretch may be another one like it. */
+static void doubt_stretch(open_stretch *open) {
+    const int64_t seen = open->last_ns - open->first_ns;
+    if (seen >= open->longest_ns) {
+        open->longest_ns = seen;
+        open->longest_run = open->run;
+    }
+    open->run = 0;
+}
+
 /* End the stretch that goes on: at this time it had ended. */
 static void end_stretch(gilx_sites *sites, int64_t now) {
     open_stretch *open = &sites->open;
@@ -203,18 +215,20 @@ static void end_stretch(gilx_sites *sites, int64_t now) {
         return;
     }
     open->active = false;
-    const int64_t seen = open->last_ns - open->first_ns;
+    doubt_stretch(open);
     const gilx_stretch new = {
         .place = open->place,
         .site = open->site,
-        .low = seen > 0 ? seen : 0,
+        .low = open->longest_ns,
         .high = now - open->before_ns,
+        .run = open->longest_run,
     };
     insert(&sites->stretches[open->place == WATCHED], new);
     gilx_site *site = &sites->all[open->site];
     if (new.low > site->low || (new.low == site->low && new.high > site->high)) {
         site->low = new.low;
         site->high = new.high;
+        site->run = new.run;
     }
 }
 
@@ -245,11 +259,8 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
     const gilx_frame *frame = &stack->frames[0];
     const bool known = has_frame(sample);
     const bool unknown = stack->state == GILX_STACK_UNKNOWN;
-    /* A thread that ran and slept since the last sample may have released the GIL while
-     * it slept. */
     const bool goes_on =
-        sample->unbroken && (known ? same_site(open, sample) && same_call(open, stack) &&
-                                         !(open->active && gilx_slept(&sites->sleep))
+        sample->unbroken && (known ? same_site(open, sample) && same_call(open, stack)
                                    : unknown && same_hold(open, stack));
     if (open->active && !goes_on) {
         /* The next one may have begun as soon as this one ended. */
@@ -276,8 +287,13 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
             .first_ns = stack->end_ns,
         };
         gilx_sleep_watch_begin(&sites->sleep, tid);
+    } else if (gilx_slept(&sites->sleep)) {
+        /* It may have released the GIL while it slept. */
+        doubt_stretch(open);
+        open->first_ns = stack->end_ns;
     }
     open->site = open->site == GILX_SITE_COLLECTOR ? sample->site : open->site;
+    ++open->run;
     open->content = stack->content;
     open->content_size = stack->content_size;
     open->last_ns = sample->intact ? end_ns : stack->at_ns;

@@ -34,7 +34,8 @@ typedef struct {
     int64_t samples;
     int place;         /* of the thread that held it there, see gilx_thread_table */
     bool several;      /* whether other threads did, too */
-    int64_t low, high; /* bounds of the longest stretch */
+    int64_t low, high; /* bounds of the longest stretch, */
+    int64_t run;       /* and the number of its samples */
 } gilx_site;
 
 /* Time for which a thread stayed at one instruction of one frame without a sign that it
@@ -42,6 +43,7 @@ typedef struct {
 typedef struct {
     int place, site;
     int64_t low, high;
+    int64_t run; /* number of samples */
 } gilx_stretch;
 
 enum { GILX_STRETCHES = 16 };

@@ -11,9 +11,6 @@
 /* Shorter sleeps are not told from the time between the reads of two clocks. */
 static const int64_t SHORTEST_NS = 100 * 1000;
 
-/* The number of sleeps, which costs more than clocks, is not read again for so long. */
-static const int64_t RECENT_NS = 2 * 1000 * 1000;
-
 /* Read the clocks; return whether the thread was on a CPU meanwhile, so that no wait for
  * one is still to be counted. A sampler that was off the CPU itself can't tell. */
 static bool read_clocks(gilx_sleep_watch *watch) {
@@ -26,40 +23,37 @@ static bool read_clocks(gilx_sleep_watch *watch) {
            watch->to_ns - watch->from_ns < SHORTEST_NS;
 }
 
-static void count_sleeps(gilx_sleep_watch *watch) {
-    watch->sleeps = gilx_sleeps(watch->status);
-    watch->counted_ns = gilx_now_ns();
-}
-
 void gilx_sleep_watch_begin(gilx_sleep_watch *watch, int64_t tid) {
     if (watch->tid != tid) {
         gilx_sleep_watch_end(watch);
         watch->tid = tid;
         watch->schedstat = gilx_high_descriptor(gilx_schedstat_open(tid));
         watch->status = gilx_high_descriptor(gilx_status_open(tid));
-        count_sleeps(watch);
     }
     (void)read_clocks(watch);
-    if (watch->to_ns - watch->counted_ns > RECENT_NS) {
-        count_sleeps(watch);
-    }
+    watch->sleeps = -1;
+}
+
+/* Return whether the thread has slept, by its number of sleeps; `unknown` if that was not
+ * read before. It is read where clocks do not tell, since it costs more than they do. */
+static bool count_sleeps(gilx_sleep_watch *watch, bool unknown) {
+    const int64_t before = watch->sleeps;
+    watch->sleeps = gilx_sleeps(watch->status);
+    return before < 0 || watch->sleeps < 0 ? unknown : watch->sleeps != before;
 }
 
 bool gilx_slept(gilx_sleep_watch *watch) {
     const gilx_sleep_watch last = *watch;
-    if (watch->schedstat < 0 || !read_clocks(watch)) {
+    if (!read_clocks(watch)) {
         *watch = last;
-        return false;
+        return count_sleeps(watch, false);
     }
     const int64_t ran = watch->cpu_ns - last.cpu_ns;
     const int64_t waited = watch->wait_ns - last.wait_ns;
     const int64_t slept = watch->from_ns - last.to_ns - ran - waited;
-    if (last.wait_ns < 0 || ran <= SHORTEST_NS || slept <= SHORTEST_NS) {
-        return false;
-    }
     /* Time is also missing where a hypervisor took the CPU away. */
-    count_sleeps(watch);
-    return last.sleeps < 0 || watch->sleeps != last.sleeps;
+    return last.wait_ns >= 0 && ran > SHORTEST_NS && slept > SHORTEST_NS &&
+           count_sleeps(watch, true);
 }
 
 void gilx_sleep_watch_end(gilx_sleep_watch *watch) {

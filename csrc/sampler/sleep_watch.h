@@ -11,7 +11,7 @@ typedef struct {
     int64_t tid;           /* 0 if no thread is watched */
     int schedstat, status; /* see gilx_schedstat_open() and gilx_status_open(), or -1 */
     int64_t from_ns, to_ns, cpu_ns, wait_ns;
-    int64_t sleeps, counted_ns; /* number of sleeps, and when it was read */
+    int64_t sleeps; /* number of sleeps, -1 if it was not read yet */
 } gilx_sleep_watch;
 
 /* A watch of no thread. */
@@ -20,9 +20,8 @@ typedef struct {
 /* Watch a thread from now on. */
 void gilx_sleep_watch_begin(gilx_sleep_watch *watch, int64_t tid);
 
-/* Return whether the thread has slept, but not all the time, since the clocks were last
- * compared. False if that can't be known now, since the thread is not on a CPU: the next
- * comparison is about this time, too. */
+/* Return whether the thread has slept, but not all the time, since it was last asked.
+ * False if that is not known. */
 bool gilx_slept(gilx_sleep_watch *watch);
 
 void gilx_sleep_watch_end(gilx_sleep_watch *watch);

@@ -327,6 +327,29 @@ static fake_thread *thread_of(fake_thread *threads, int64_t tid) {
     return NULL;
 }
 
+/* Looks have the sites that were counted, if stacks are read and all looks are kept. */
+static void looks_have_sites(const gilx_sampler *sampler, int threads, int64_t room) {
+    const gilx_sites *sites = gilx_sampler_sites(sampler);
+    const int number = sites == NULL ? 0 : gilx_sites_number(sites);
+    int64_t held = 0, samples = 0;
+    for (int64_t i = 0; i < gilx_sampler_looks(sampler); ++i) {
+        const gilx_look *look = gilx_sampler_look(sampler, i);
+        expect(look->site >= -1 && look->site < number, "a look has a site that exists");
+        expect(look->site < 0 || look->site_place == GILX_UNKNOWN_THREAD ||
+                   look->site_place < threads,
+               "the thread that held it there is known");
+        held += look->site >= 0;
+    }
+    for (int i = 0; i < number; ++i) {
+        gilx_site_kind kind;
+        const gilx_spot *spot;
+        const gilx_function *function;
+        samples += gilx_sites_site(sites, i, &kind, &spot, &function)->samples;
+    }
+    expect(gilx_sampler_totals(sampler)->wakes > room || held == samples,
+           "each sample of a site is a look's");
+}
+
 /* What was seen of stacks is what the threads did, and no more. */
 static void sites_are_right(const gilx_sampler *sampler, fake_thread *threads) {
     const gilx_totals *totals = gilx_sampler_totals(sampler);
@@ -446,6 +469,7 @@ static void watch(const gilx_gil_words *words, fake_thread *threads, bool refere
     if (stacks != NULL) {
         sites_are_right(sampler, threads);
     }
+    looks_have_sites(sampler, count, room);
     gilx_sampler_free(sampler);
 }
 

@@ -17,6 +17,7 @@ _NAMES = {
         " WatchUnavailableError WorkersUnavailableError WrongResultError"
     ),
     "gilx.estimate": "Estimate",
+    "gilx.notebook": "load_ipython_extension",
     "gilx.pools.run": "RunResult run",
     "gilx.pools.team": "Team",
     "gilx.records": "Record",
@@ -26,7 +27,7 @@ _NAMES = {
     "gilx.sampling.prediction": "Prediction PredictionRow predict",
     "gilx.sampling.probe": "probe",
     "gilx.sampling.release_costs": "ReleaseCosts release_costs",
-    "gilx.sampling.sites": "Site SiteSums",
+    "gilx.sampling.sites": "HeldLine Site SiteCaller SiteSums",
     "gilx.sampling.stacks": "HeldStack StackFrame Stacks",
     "gilx.sampling.timeline": "Lane Span Timeline",
     "gilx.sampling.thread_usage": "ActivitySums SystemCalls ThreadSums ThreadUsage",

@@ -12,6 +12,7 @@ from gilx.errors import WatchUnavailableError as WatchUnavailableError
 from gilx.errors import WorkersUnavailableError as WorkersUnavailableError
 from gilx.errors import WrongResultError as WrongResultError
 from gilx.estimate import Estimate as Estimate
+from gilx.notebook import load_ipython_extension as load_ipython_extension
 from gilx.pools.run import RunResult as RunResult
 from gilx.pools.run import run as run
 from gilx.pools.team import Team as Team
@@ -27,7 +28,9 @@ from gilx.sampling.prediction import predict as predict
 from gilx.sampling.probe import probe as probe
 from gilx.sampling.release_costs import ReleaseCosts as ReleaseCosts
 from gilx.sampling.release_costs import release_costs as release_costs
+from gilx.sampling.sites import HeldLine as HeldLine
 from gilx.sampling.sites import Site as Site
+from gilx.sampling.sites import SiteCaller as SiteCaller
 from gilx.sampling.sites import SiteSums as SiteSums
 from gilx.sampling.stacks import HeldStack as HeldStack
 from gilx.sampling.stacks import StackFrame as StackFrame

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import secrets
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +46,44 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Do nothing if `replacing` can write a file at that path, and leave nothing there.
+
+    Raises
+    ------
+    OSError, ValueError
+        It can't.
+
+    """
+    target = Path(path)
+    if not target.exists() or target.is_file():
+        with tempfile.TemporaryFile(dir=target.resolve().parent):
+            pass
+
+
+def decoded(data: bytes) -> str:
+    """Return the text in a file, which is UTF-8, without a byte order mark.
+
+    Raises
+    ------
+    ValueError
+        The bytes are something else; the message says what is right.
+
+    """
+    # Text in the formats that are read begins with ASCII characters.
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:4]:
+        raise ValueError(
+            "expected text in UTF-8, got UTF-16 or UTF-32, as a redirection in Windows"
+            " PowerShell writes it; save the file as UTF-8"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"expected text in UTF-8, got other bytes from byte {error.start} on"
+        ) from None
 
 
 def save_text(path: str | os.PathLike[str], text: str) -> None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _WIDEST = 100  # characters: longer lines are hard to read
 _LONGEST_NAME = 40
-_NARROWEST = 24  # characters of the last column of a table
+_NARROWEST = 24  # characters of the last column of a table,
+_NARROWEST_WORDS = 8  # and of another one
 
 
 def duration(seconds: float | None) -> str:
@@ -45,8 +46,13 @@ def between(low: float, high: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text on one line; what could make a terminal do things is escaped."""
-    return escaped(" ".join(text.split()))
+    """Return text on one line; what could make a terminal do things is escaped.
+
+    Lines are joined by a space, and a tab becomes one. Other spaces stay: they may be in
+    a string of a source text, or in the name of a file.
+    """
+    lines = (line.strip() for line in text.splitlines())
+    return escaped(" ".join(filter(None, lines)).replace("\t", " "))
 
 
 def escaped(text: str) -> str:
@@ -69,13 +75,26 @@ def name_of(fn: Callable[..., object]) -> str:
         name = f"{name_of(fn.func)}(...)"
     text = name if isinstance(name, str) else type(fn).__qualname__
     text = text.rpartition("<locals>.")[2]  # what it is within tells little
-    text = printable(text)
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
+    return shortened(printable(text), _LONGEST_NAME)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return text of at most that many characters, with an ellipsis for what is cut."""
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def shortened_path(path: str, width: int) -> str:
+    """Return the end of a path as `shortened` does its begin."""
+    return path if len(path) <= width else f"...{path[3 - width :]}"
 
 
 def line_width() -> int:
     """Return the width of a line of text: the terminal's, but at most 100 characters."""
-    return min(_WIDEST, shutil.get_terminal_size().columns)
+    return min(_WIDEST, _terminal_width())
+
+
+def _terminal_width() -> int:
+    return shutil.get_terminal_size().columns
 
 
 def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
@@ -120,7 +139,7 @@ def format_table(
         Width in characters; by default the terminal's (80 where there is none).
 
     """
-    width = shutil.get_terminal_size().columns if width is None else width
+    width = _terminal_width() if width is None else width
     columns = len(head) - ((len(head) - 1) not in right)
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(columns)]
     room = max(_NARROWEST, width - sum(widths) - 2 * columns)
@@ -135,3 +154,71 @@ def format_table(
         ):
             lines.append(((start if number == 0 else " " * len(start)) + part).rstrip())
     return "\n".join(lines)
+
+
+def table_with_remarks(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    remarks: Sequence[Sequence[str]] = (),
+    *,
+    right: Collection[int] = (),
+) -> str:
+    """Return a table as lines that fit the terminal, each row followed by remarks.
+
+    The first column is a name. If the table is too wide for the terminal, names have
+    lines of their own; if it still is, other words are cut before figures are.
+
+    Parameters
+    ----------
+    head, rows, right
+        As those of `format_table`. A row without a name goes on with the one before it.
+    remarks : sequence of sequences of str
+        The remarks on each row, if there are any.
+
+    """
+    remarks = remarks or [()] * len(rows)
+    width = _terminal_width()
+    table = _in_columns((head, *rows), right)
+    apart = max(map(len, table)) > width
+    if apart:
+        unnamed = [("", *row[1:]) for row in (head, *rows)]
+        table = _in_columns(_narrowed(unnamed, width, right), right)
+    lines = [shortened(table[0], width)]
+    for row, line, texts in zip(rows, table[1:], remarks, strict=True):
+        if apart and row[0]:
+            lines.append(shortened(row[0], width))
+        lines.append(shortened(line, width))
+        for text in texts:
+            lines += wrapped(text, "  ", "    ")
+    return "\n".join(lines)
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def _narrowed(
+    rows: Sequence[Sequence[str]], width: int, right: Collection[int]
+) -> Sequence[Sequence[str]]:
+    """Return rows whose widest column of words is cut so that all columns fit a width."""
+    widths = _widths(rows)
+    excess = sum(widths) + 2 * (len(widths) - 1) - width
+    words = [i for i in range(len(widths)) if i not in right]
+    widest = max(words, key=widths.__getitem__)
+    most = max(_NARROWEST_WORDS, widths[widest] - max(0, excess))
+    return [
+        [shortened(cell, most) if i == widest else cell for i, cell in enumerate(row)]
+        for row in rows
+    ]
+
+
+def _in_columns(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
+    """Return the lines of a table, however wide."""
+    widths = _widths(rows)
+    return [
+        "  ".join(
+            f"{cell:>{widths[i]}}" if i in right else f"{cell:<{widths[i]}}"
+            for i, cell in enumerate(row)
+        ).rstrip()
+        for row in rows
+    ]

@@ -12,6 +12,7 @@ import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import (
     Any,
     ClassVar,
@@ -110,6 +111,7 @@ def read_object(text: str, expected: str) -> dict[str, Any]:
         raise ArgumentError(f"{expected}; got {shown(text)}")
     if len(text) > _LONGEST:
         raise ArgumentError(f"text: expected at most {_LONGEST} characters of JSON")
+    text = text.removeprefix("\ufeff")  # a byte order mark, which some editors write
     try:
         found: object = json.loads(text, parse_constant=_no_constant)
     except (ValueError, TypeError, RecursionError) as error:
@@ -138,6 +140,9 @@ def encode(value: Any) -> Any:  # noqa: ANN401 - any field of a record
     return value
 
 
+_hints = cache(get_type_hints)  # a timeline has very many spans
+
+
 def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `kind` says
     """Return what JSON holds as a value of a type, one that a record's field may have.
 
@@ -154,7 +159,7 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
     if kind is Any:
         return found
     if isinstance(kind, type) and hasattr(kind, "_make"):  # a named tuple
-        kinds = tuple(get_type_hints(kind).values())
+        kinds = tuple(_hints(kind).values())
         return kind._make(_decode_tuple(kinds, found, where))
     origin = get_origin(kind)
     if origin is None:
@@ -193,7 +198,7 @@ def _decode_record(
 ) -> object:
     if not isinstance(found, dict):
         raise _wrong(where, "an object", found)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     names = _names(kind)
     if unknown := sorted(set(found) - set(names)):
         raise ArgumentError(f"{where}: expected no field {shown(unknown[0])}")

@@ -45,9 +45,9 @@ def test_run(name: str, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.slow
 @needs_watch
-@pytest.mark.parametrize("timeline", [False, True])
-def test_probe_warms_up(tmp_path: Path, *, timeline: bool) -> None:
-    options = ["--timeline", str(tmp_path / "trace.json")] if timeline else []
+@pytest.mark.parametrize("trace", [False, True])
+def test_probe_warms_up(tmp_path: Path, *, trace: bool) -> None:
+    options = ["--trace", str(tmp_path / "trace.json")] if trace else []
 
     def probed(*words: str) -> gilx.GilUsage:
         given = ("probe", "--json=-", *options, "tests.first_call:work", *words)

@@ -14,17 +14,19 @@ import pytest
 import gilx
 from gilx import ckernels
 from gilx._compat import gil_enabled
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, NotCompiledError
 from gilx.estimate import Estimate
 from gilx.sampling import latency
 from gilx.sampling import release_costs as release_costs_module
 from gilx.sampling.latency import Latency, LatencyRow
 from gilx.sampling.release_costs import ReleaseCosts, release_costs
-from tests.markers import needs_gil, needs_no_gil
+from gilx.sampling.watch import Watch
+from tests.markers import needs_gil, needs_no_gil, needs_watch
 
 pytestmark = pytest.mark.concurrent_callers
 
 HOLD = 0.05
+MS = 1_000_000
 
 
 class OopsError(Exception):
@@ -81,9 +83,9 @@ def test_the_first_call_is_made_before_delays_are_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     order: list[str] = []
-    taken = latency._delays
+    taken = latency._waits
 
-    def delays(*arguments: Any) -> list[float]:
+    def waits(*arguments: Any) -> list[tuple[float, float]]:
         order.append("delays")
         return taken(*arguments)
 
@@ -91,7 +93,7 @@ def test_the_first_call_is_made_before_delays_are_taken(
         order.append("call")
         time.sleep(1e-3)
 
-    monkeypatch.setattr(latency, "_delays", delays)
+    monkeypatch.setattr(latency, "_waits", waits)
     for seed in range(4):  # whether or not the baseline comes first
         order.clear()
         gilx.latency(fn, budget=0.1, echo=False, seed=seed)
@@ -270,6 +272,97 @@ def test_words_on_a_release() -> None:
     assert "there is no GIL" in free.says_of(1e-3)
     with pytest.raises(ArgumentError, match="released: expected a finite number"):
         known.says_of(-1)
+
+
+def long_hold() -> None:
+    ckernels.spin(40 * MS, 0, 40 * MS)
+
+
+def short_hold() -> None:
+    ckernels.spin(1 * MS, 0, 1 * MS)
+
+
+def one_long_and_many_short_holds() -> None:
+    """Hold the GIL for 40 ms of some 100, and now and then for 1 ms."""
+    long_hold()
+    for _ in range(20):
+        short_hold()
+        time.sleep(2e-3)
+
+
+@needs_watch
+@pytest.mark.thread_unsafe(reason="other threads hold the GIL, too")
+def test_latency_names_the_line_that_makes_the_thread_wait() -> None:
+    found = gilx.latency(one_long_and_many_short_holds, budget=1.0, echo=False)
+    assert found.lines_missing == ""
+    baseline, row = found.rows
+    assert row.samples > 10
+    assert row.lines[0].function == "long_hold"
+    assert row.lines[0].held.value > 0.5
+    assert row.max_lines[0].function == "long_hold"
+    assert row.max_lines[0].samples <= row.max_samples
+    functions = {line.function for line in (*row.lines, *row.max_lines, *baseline.lines)}
+    assert not functions & {"_waits", "latency", "_Samples.take"}
+    text = str(found)
+    assert "test_latency.py" in text
+    assert "`ckernels.spin(40 * MS, 0, 40 * MS)`" in text
+    assert max(map(len, text.splitlines())) <= 100
+    assert Latency.from_json(found.to_json()) == found
+
+
+@needs_watch
+@pytest.mark.slow
+@pytest.mark.thread_unsafe(reason="other threads hold the GIL, too")
+def test_latency_names_a_target_that_is_compiled_code() -> None:
+    found = gilx.latency(partial(held, HOLD), budget=1.0, echo=False)
+    assert "`ckernels.spin(length, 0, length)`" in str(found)
+    found = gilx.latency(ckernels.spin, 20 * MS, 0, 20 * MS, budget=1.0, echo=False)
+    assert len(found.rows[1].lines) == 1
+    assert f"{found.target}, outside of its Python code" in str(found)
+    assert "background_calls" not in str(found)
+
+
+@needs_watch
+def test_latency_without_stacks_says_why_it_names_no_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GILX_STACKS", "off")
+    found = gilx.latency(partial(held, 1e-3), budget=0.2, echo=False)
+    assert found.lines_missing == "GILX_STACKS=off switches stacks off"
+    assert all(row.lines == () == row.max_lines for row in found.rows)
+    words = f"The lines that made it wait are unknown: {found.lines_missing}."
+    assert words in " ".join(str(found).split())
+
+
+@needs_watch
+def test_latency_without_a_watch_says_why_it_names_no_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: Watch) -> Watch:
+        raise NotCompiledError("gilx has no compiled parts here")
+
+    monkeypatch.setattr(Watch, "__enter__", refuse)
+    found = gilx.latency(partial(held, 1e-3), budget=0.2, echo=False)
+    assert found.lines_missing == "gilx has no compiled parts here"
+    assert found.rows[1].lines == ()
+    assert str(found).endswith("are unknown: gilx has no compiled parts here.")
+
+
+@needs_no_gil
+def test_latency_without_a_gil_says_why_it_names_no_line() -> None:
+    found = gilx.latency(partial(held, 1e-3), budget=0.3, echo=False)
+    assert found.lines_missing
+    assert "The lines that made it wait are unknown: " in str(found)
+
+
+def test_text_names_no_line_if_samples_are_few() -> None:
+    rows = [
+        LatencyRow(n, 9, 1e-3, 1e-3, 1e-3, 0.0, None, None, None, None) for n in (0, 1)
+    ]
+    made = Latency("f", 5e-3, gil=True, environment="here", rows=tuple(rows))
+    assert "unknown: 0 samples of the GIL came during its delays" in " ".join(
+        str(made).split()
+    )
 
 
 def test_json_is_plain() -> None:

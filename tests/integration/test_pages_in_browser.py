@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx.rendering.html_page import plain
-from tests.unit.test_pages import HARMFUL, PAGES, report, timeline
+from tests.unit.test_pages import HARMFUL, PAGES, places, report, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {name: make() for name, make in PAGES.items()}
     made["harmful report"] = report(*HARMFUL).to_html()
     made["harmful timeline"] = timeline(*HARMFUL).to_html()
+    made["harmful calls"] = places(HARMFUL[0]).html()
     paths = {}
     for name, text in made.items():
         paths[name] = directory / f"{name}.html"
@@ -103,7 +104,9 @@ WHOLE = [0, 70]
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-@pytest.mark.parametrize("kind", [*PAGES, "harmful report", "harmful timeline"])
+@pytest.mark.parametrize(
+    "kind", [*PAGES, *(f"harmful {name}" for name in ("report", "timeline", "calls"))]
+)
 def test_it_draws(
     chromium: Any, pages: dict[str, Path], kind: str, width: int, scheme: str
 ) -> None:
@@ -150,7 +153,7 @@ def test_what_is_under_the_pointer_is_told(chromium: Any, pages: dict[str, Path]
         page.locator("figure svg path[aria-roledescription=bar]").first.hover()
         tip = page.locator("#vg-tooltip-element.visible")
         tip.wait_for()
-        assert "count down: 1" in tip.text_content()
+        assert "mandelbrot: 1" in tip.text_content()
 
 
 def test_lanes_zoom_and_move(chromium: Any, pages: dict[str, Path]) -> None:
@@ -181,6 +184,68 @@ def test_lanes_zoom_and_move(chromium: Any, pages: dict[str, Path]) -> None:
         page.keyboard.press("ArrowRight")
         page.keyboard.press("-")
         assert shown(page) == WHOLE
+
+
+def test_press_of_a_call_shows_it_as_wide_as_the_picture(
+    chromium: Any, pages: dict[str, Path]
+) -> None:
+    with opened(chromium, pages["harmful calls"]) as page:
+        figure = page.locator("figure").last
+        output = figure.locator("output")
+        playwright.expect(output).to_have_text("0 to 750 ms")
+        figure.locator("canvas").scroll_into_view_if_needed()
+        box = figure.locator("canvas").bounding_box()
+        # Rows are 22 pixels high: a thread, its call, and what that called.
+        place = box["x"] + 60, box["y"] + 5 + 2.5 * 22
+        page.mouse.move(*place)
+        tip = page.locator("#vg-tooltip-element.visible")
+        tip.wait_for()
+        cells = tip.locator("td").all_text_contents()
+        assert dict(zip(cells[::2], cells[1::2], strict=True)) == {
+            "call": "inner (x/y.py:7)",
+            "held": "250 ms, 33.3 %",
+            "itself": "250 ms",
+        }
+        page.mouse.move(place[0], place[1] - 22)
+        playwright.expect(tip).to_contain_text(HARMFUL[0])
+        page.mouse.click(*place)
+        playwright.expect(output).to_have_text("0 to 250 ms")
+        # A drag is no press.
+        page.mouse.down()
+        page.mouse.move(place[0] + 30, place[1], steps=3)
+        page.mouse.up()
+        playwright.expect(output).to_have_text("0 to 250 ms")
+        figure.get_by_role("button", name="All").click()
+        playwright.expect(output).to_have_text("0 to 750 ms")
+
+
+def test_tap_of_a_call_shows_it_as_wide_as_the_picture(
+    chromium: Any, pages: dict[str, Path]
+) -> None:
+    with opened(
+        chromium, pages["places"], width=390, has_touch=True, is_mobile=True
+    ) as page:
+        figure = page.locator("figure").last
+        figure.locator("canvas").scroll_into_view_if_needed()
+        box = figure.locator("canvas").bounding_box()
+        page.touchscreen.tap(box["x"] + 60, box["y"] + 5 + 2.5 * 22)
+        output = figure.locator("output")
+        playwright.expect(output).to_have_text("0 to 250 ms")
+        # Below the calls is none.
+        page.touchscreen.tap(box["x"] + 60, box["y"] + 5 + 3.2 * 22)
+        page.wait_for_timeout(300)
+        playwright.expect(output).to_have_text("0 to 250 ms")
+
+
+def test_table_of_calls_unfolds_by_keyboard(
+    chromium: Any, pages: dict[str, Path]
+) -> None:
+    with opened(chromium, pages["places"]) as page:
+        table = page.locator("details table")
+        assert not table.is_visible()
+        page.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert "inner (x/y.py:7)" in table.inner_text()
 
 
 def test_wheel_and_pointer(chromium: Any, pages: dict[str, Path]) -> None:

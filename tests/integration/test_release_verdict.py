@@ -162,7 +162,7 @@ def test_evidence_is_of_all_watches_after_the_first(
         made.append(gilx.watch())
         return made[-1]
 
-    monkeypatch.setattr(release_verdict, "watch", recorded)
+    monkeypatch.setattr(release_verdict, "watch_with_callers", recorded)
     call = PreparedCall(time.sleep, (0.0002,), lambda: ())
     found = watched(call, 0.1, 5.0)
     assert found.usage is not None
@@ -193,7 +193,7 @@ def test_without_a_watch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> N
     def refuse() -> None:
         raise error
 
-    monkeypatch.setattr(release_verdict, "watch", refuse)
+    monkeypatch.setattr(release_verdict, "watch_with_callers", refuse)
     found = judge_release(time.sleep, 0.001)
     assert found.outcome == "inconclusive"
     assert found.reason == str(error)
@@ -207,7 +207,7 @@ def test_what_a_call_raises_without_a_watch_is_all_that_is_raised(
     def refuse() -> None:
         raise WatchUnavailableError("an unknown version")
 
-    monkeypatch.setattr(release_verdict, "watch", refuse)
+    monkeypatch.setattr(release_verdict, "watch_with_callers", refuse)
     with pytest.raises(ZeroDivisionError) as raised:
         judge_release(divmod, 1, 0)
     assert raised.value.__context__ is None

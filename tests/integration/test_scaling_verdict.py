@@ -128,7 +128,7 @@ def test_without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise WatchUnavailableError("an unknown version")
 
-    monkeypatch.setattr(release_verdict, "watch", refuse)
+    monkeypatch.setattr(release_verdict, "watch_with_callers", refuse)
     monkeypatch.setattr("gilx.testing.scaling_verdict.gil_enabled", lambda: True)
     found = judge_scaling(COMPUTE, budget=3)
     assert found.outcome != "fail"

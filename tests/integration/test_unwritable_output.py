@@ -28,7 +28,7 @@ PROBE = ["probe", "target:call", "--repeat=1"]
 
 # Each with the files that it writes.
 COMMANDS = [
-    pytest.param([*PROBE, "--json=a.json", "--timeline=b.json"], marks=needs_watch),
+    pytest.param([*PROBE, "--json=a.json", "--trace=b.json"], marks=needs_watch),
     pytest.param(["probe", "--json=a.json", "program.py"], marks=needs_watch),
     [*MEASURE, "--json=a.json", "--csv=b.csv"],
     *(

@@ -69,6 +69,7 @@ def samplers(_memory: Memory) -> Iterator[Case]:
     def use_stacks() -> None:
         sampler = _stopped(make(1, seed=1, stacks=True), 0.004)
         sampler.sites()
+        sampler.held_sites()
         sampler.longest_holds()
         sampler.waits()
 
@@ -82,17 +83,21 @@ def samplers(_memory: Memory) -> Iterator[Case]:
     yield Case("dropped while it runs", drop)
     yield from bad_calls("Sampler", make, _BAD_SAMPLERS)
     fresh = make(0.5)
-    for name in ("stop", "threads", "looks", "sites", "waits", "longest_holds"):
+    names = ("threads", "looks", "held_sites", "sites", "waits", "longest_holds")
+    for name in ("stop", *names):
         call = fails(RuntimeError, "the sampler was not started", getattr(fresh, name))
         yield Case(f"{name} before the start", call)
     stopped = sampled()
     yield Case("threads", stopped.threads)
     yield Case("looks", stopped.looks)
     yield Case("no sites", stopped.sites)
+    yield Case("no held sites", stopped.held_sites)
     yield Case("no waits", stopped.waits)
     yield Case("no longest holds", stopped.longest_holds)
     with_stacks = _stopped(make(1, seed=1, stacks=True), 0.05)
     yield Case("sites", with_stacks.sites)
+    held = _stopped(make(1, seed=1, room=50, stacks=True), 0.05)
+    yield Case("held sites", held.held_sites)
     yield Case("waits", with_stacks.waits)
     yield Case("longest holds", with_stacks.longest_holds)
     for name in ("start", "stop"):

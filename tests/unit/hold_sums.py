@@ -9,6 +9,7 @@ from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.thread_usage import ActivitySums, ThreadSums, ThreadUsage
 from gilx.sampling.usage import GilUsage
+from gilx.system.environment import Environment
 
 __all__ = ["SLICE", "sums", "thread_of", "usage_of"]
 
@@ -76,6 +77,6 @@ def usage_of(made: HoldSums, **changes: Any) -> GilUsage:
         **made.figures(), "longest_hold": Estimate(0.0, 0.0, 1e-3), "held_stretch": 1e-3,
         "by_thread": (thread_of(made, "main", 1, share),), "cpu": made.wall / 1e9,
         "repeats": 1, "lateness_max": 1e-5, "backend": "made up", "sums": made,
-        "doubt": made.reason,
+        "environment": Environment.here(), "doubt": made.reason,
     }  # fmt: skip
     return GilUsage(**(found | changes))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gilx.sampling.callers import callers_of
+from gilx.sampling.longest_hold import NOTHING_KNOWN
 from gilx.sampling.sites import FoundSite, sites_of
 from gilx.sampling.source_text import SourceTexts
 from tests.unit.hold_sums import SLICE, sums, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gilx import GilUsage
+    from gilx.sampling.longest_hold import HoldBounds
+    from gilx.sampling.stacks import FoundCall
 
 __all__ = ["THREADS", "found", "usage_with"]
 
@@ -25,7 +29,7 @@ def found(samples: int, **changes: Any) -> FoundSite:
         "first_line": 40, "line": 41, "end_line": 41, "column": 4, "end_column": 16,
         "place": 0, "held": float(samples * SLICE), "squares": float(samples * SLICE**2),
         "steps": 2.0 * SLICE**2, "below": 0.0, "samples": samples,
-        "hold_low": 0, "hold_high": 0,
+        "hold_low": 0, "hold_high": 0, "hold_samples": 0,
         "waited": 0.0, "waited_squares": 0.0, "waited_steps": 0.0,
     }  # fmt: skip
     return FoundSite(**(made | changes))
@@ -37,6 +41,8 @@ def usage_with(
     free: int = 600,
     texts: dict[int, str] | None = None,
     sums_changes: dict[str, Any] | None = None,
+    holds: HoldBounds = NOTHING_KNOWN,
+    calls: Sequence[FoundCall] = (),
     **changes: Any,
 ) -> GilUsage:
     """Return the usage of a watch that found these sites, with texts by their lines."""
@@ -47,5 +53,7 @@ def usage_with(
         )
 
     made = sums(held, free, **(sums_changes or {}))
-    listed = sites_of(sites, made, THREADS.__getitem__, Texts(0.0))
+    sources = Texts(0.0)
+    called = callers_of(calls, sources)
+    listed = sites_of(sites, made, holds, THREADS.__getitem__, sources, called)
     return usage_of(made, sites=listed, **changes)

@@ -83,6 +83,10 @@ class RecordedRelease:
     backend: str = ""
     doubt: str = ""
 
+    @property
+    def usage(self) -> None:
+        """The file has no usages."""
+
     @classmethod
     def of(cls, release: ReleaseEvidence) -> Self:
         """Return evidence from a watch in the layout of the file."""

@@ -66,6 +66,12 @@ def test_a_plan_is_read(tmp_path: Path) -> None:
         plan.only(["nope"])
 
 
+def test_names_in_a_plan_can_be_printed(tmp_path: Path) -> None:
+    text = '[[call]]\nname = "a\\u001b[31m\\nb"\ntarget = "math:sqrt"'
+    (entry,) = read_plan(written(tmp_path, text)).entries
+    assert entry.name == r"a\x1b[31m b"
+
+
 def test_a_call_is_made_anew_where_it_is_sent() -> None:
     # A hash can't be pickled; what makes it can.
     setup = "import hashlib\nhash = hashlib.sha256(b'x' * size)"
@@ -233,11 +239,31 @@ def test_audits_of_other_machines() -> None:
 
 
 def test_line_names_the_line_of_code_that_holds_the_gil() -> None:
-    head, row = str(audit(line(0.5, 0.9))).splitlines()[2:4]
-    assert row[head.index("where") :].startswith("features.py:41 `row.tolist()`  ")
-    assert row[: head.index("where")].endswith("100 ms  ")
-    long = str(audit(line(0.5, 0.9, where="features.py:41 `f(" + "x" * 80)))
-    assert "features.py:41 `f(xxxxxxxxxxx...  " in long
+    assert "\n  held in features.py:41 `row.tolist()`\n" in str(audit(line(0.5, 0.9)))
     for unknown in (line(0.5, 0.9, where=""), line(0.5, 0.9, doubt="too short")):
-        row = str(audit(unknown)).splitlines()[3]
-        assert row[head.index("where") :].startswith("-  ")
+        assert "held in" not in str(audit(unknown))
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_table_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = scaling(0.5), scaling(0.5, notes=("made up " * 30,))
+    start = f"note: {'n' * 57}...: made up"
+    made = audit(
+        line(0.5, 0.9, name="hashlib:pbkdf2_hmac", size=1_000_000),
+        line(0.5, 0.9, name="n" * 10_000, where="x" * 300, scaling=rows),
+        line(0.5, 0.9, error="ValueError: " + "x" * 300),
+    )
+    lines = str(made).splitlines()
+    assert max(map(len, lines)) == columns
+    assert "n" * (columns - 3) + "..." in lines
+    assert any(each.startswith(start) for each in lines)
+    assert "hashlib:pbkdf2_hmac [1000000]" in lines
+    assert Audit.from_json(made.to_json()).lines[1].name == "n" * 10_000
+
+
+def test_short_names_are_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    head, row = str(audit(line(0.5, 0.9))).splitlines()[3:5]
+    assert head.startswith("call    time  held  longest hold  workers  ")
+    assert row.startswith("f     100 ms  50 %        100 ms        2  ")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,7 +15,7 @@ import gilx
 from gilx.cli import demo
 from gilx.demo import chapter_4_processes
 from gilx.demo.chapter import Chapter, Effort, grouped, losses_of, outcome_of, words_of
-from gilx.demo.chapter_1_pure_python import PurePython
+from gilx.demo.chapter_1_pure_python import PurePython, pure_python_call
 from gilx.demo.chapter_4_processes import Moving, Processes, pays_from
 from gilx.demo.chapter_5_libraries import Held
 from gilx.demo.chapter_7_interpreters import Interpreters
@@ -24,6 +28,11 @@ from gilx.estimate import Estimate
 from gilx.speedup.losses import Loss
 from tests.demo_records import OUTCOMES, row, scaling, story
 from tests.made_up_rows import ROW, changed
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from _typeshed import TraceFunction
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
@@ -57,6 +66,29 @@ def test_times_are_of_one_unit_of_work(repeat: int) -> None:
     [table] = PurePython(missing=(), gil=True, threads=found).tables()
     [cells] = table.rows
     assert cells[1:3] == ("10 ms", "6 ms")
+
+
+def test_pure_python_repeats_no_loop_of_few_instructions() -> None:
+    """The time of such a loop depends on what its CPU ran before."""
+    call, executed = pure_python_call(1e-4), []
+
+    def trace(frame: FrameType, event: str, _: object) -> TraceFunction:
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            executed.append((frame.f_code.co_name, frame.f_lasti))
+        return trace
+
+    own, before = inspect.currentframe(), sys.gettrace()
+    assert own is not None
+    own.f_trace_opcodes = True  # 3.12 asks for it before settrace
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    few = 20
+    windows = Counter(zip(*(executed[shift:] for shift in range(few)), strict=False))
+    assert windows.most_common(1)[0][1] < len(executed) / few
 
 
 def test_more_round_trips_than_their_delay_allows_are_marked() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 from dataclasses import replace
@@ -79,8 +80,26 @@ def test_an_environment_comes_back_from_json() -> None:
     assert environment.Environment.from_json(here.to_json()) == here
     assert here.usable_cpus == environment.usable_cpus()
     assert here.gil == gil_enabled()
-    assert here.numpy is not None
+    assert here.numpy == importlib.metadata.version("numpy")
     assert f"{here.usable_cpus} (" in str(here)
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("numpy-2.4.6.dist-info", "2.4.6"),
+        ("numpy-1.24.2.egg-info", "1.24.2"),
+        ("numpy-1.24.2-py3.11.egg-info", "1.24.2"),
+        ("numpy_financial-1.0.0.dist-info", None),
+        ("numpy", None),
+    ],
+)
+def test_version_of_numpy_is_that_of_its_files(
+    name: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(sys, "path", ["/nowhere", __file__, str(tmp_path)])
+    assert environment.Environment.here().numpy == version
 
 
 def test_what_the_system_does_not_tell_is_unknown(tmp_path: Path) -> None:

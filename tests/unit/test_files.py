@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 import gilx
+from gilx.audit.plan import read_plan
 from gilx.cli import main
+from gilx.cli.file_options import read_record
 from gilx.errors import ArgumentError, one_of
 from gilx.files import replacing, save_text
 from gilx.sampling.latency import LatencyRow
@@ -83,12 +85,13 @@ def test_what_cannot_be_written_is_said(
 ROW = tuple(each.name for each in dataclasses.fields(LatencyRow))
 LATENCY = {
     "schema": "gilx.latency",
-    "version": 1,
+    "version": 2,
     "target": "x",
     "period": 0.005,
     "gil": True,
     "environment": "here",
     "rows": [],
+    "lines_missing": "",
 }
 
 
@@ -107,10 +110,13 @@ LATENCY = {
             Timeline,
             {
                 "schema": "gilx.timeline",
-                "version": 1,
+                "version": 2,
                 "lanes": [],
                 "wall": "x",
                 "since": 0,
+                "begin": 0,
+                "pid": 1,
+                "lines": [],
             },
             "text.wall: expected float, got 'x'",
         ),
@@ -118,10 +124,15 @@ LATENCY = {
             Timeline,
             {
                 "schema": "gilx.timeline",
-                "version": 1,
-                "lanes": [{"name": "x", "native_id": 1, "spans": [[0, 1, "nothing"]]}],
+                "version": 2,
+                "lanes": [
+                    {"name": "x", "native_id": 1, "spans": [[0, 1, "nothing", None]]}
+                ],
                 "wall": 1,
                 "since": 0,
+                "begin": 0,
+                "pid": 1,
+                "lines": [],
             },
             r"text.lanes\[0\].spans\[0\]\[2\]: expected one of holding",
         ),
@@ -181,3 +192,38 @@ def test_messages_are_short_however_long_what_was_given() -> None:
     for given in ("x" * 5000, "a\nb\x1b", 10**5000, [0] * 999):
         with pytest.raises(ArgumentError, match=r"^name: expected one of a; got .{,62}$"):
             one_of("name", given, ["a"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("command", ["compare", "audit"])
+def test_file_in_another_encoding_is_refused_with_the_right_one(
+    encoding: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x"
+    path.write_text('[[call]]\ntarget = "math:sqrt"\n', encoding=encoding)
+    assert main([command, str(path), *[str(path)] * (command == "compare")]) == 2
+    words = f"gilx {command}: {path}: expected text in UTF-8, got UTF-16 or UTF-32"
+    error = capsys.readouterr().err
+    assert error.startswith(words)
+    assert error.endswith("save the file as UTF-8\n")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="got other bytes from byte 4 on"):
+        read_record(written(tmp_path, b"name\xff"), str)
+
+
+def test_byte_order_mark_of_utf8_is_ignored(tmp_path: Path) -> None:
+    record = Timeline((), 1.0, 0.0)
+    path = written(tmp_path, b"\xef\xbb\xbf" + record.to_json().encode())
+    assert read_record(path, type(record).from_json) == record
+    assert type(record).from_json(f"\ufeff{record.to_json()}") == record
+    plan = written(tmp_path, b"\xef\xbb\xbf[[call]]\ntarget = 'math:sqrt'\nsizes = [2]\n")
+    assert len(read_plan(plan).entries) == 1
+
+
+def written(directory: Path, data: bytes) -> str:
+    """Return the name of a file with these bytes."""
+    path = directory / "written"
+    path.write_bytes(data)
+    return str(path)

@@ -107,9 +107,45 @@ def test_words() -> None:
     alone = replace(never, environment=replace(FOUND.environment, usable_cpus=1))
     assert "with one usable CPU they can't" in one_line(alone)
     several = replace(FOUND.environment, usable_cpus=2, gil=True)
+    idle: dict[str, Any] = {"others": 0.0, "steal": 0.0, "throttled": 0.0}
+    never = replace(never, conditions=replace(never.conditions, **idle))
     words = "gilx probe tells whether the work holds the GIL"
     assert words in one_line(replace(never, environment=several))
     assert words not in one_line(replace(never, environment=replace(several, gil=False)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"others": 0.9}, "other processes took 0.90 CPUs over 5 s"),
+        ({"steal": 0.2}, "the hypervisor took 20.0% of the CPUs' time over 5 s"),
+        ({"throttled": 2.0}, "the control group was held back for 2 s in 5 s"),
+        ({"others": None, "load": 4.0}, "the load average is 4.00, and who causes it"),
+    ],
+)
+def test_busy_machine_is_blamed_before_the_gil(
+    changes: dict[str, Any], words: str
+) -> None:
+    idle: dict[str, Any] = {
+        "seconds": 5.0,
+        "others": 0.0,
+        "steal": 0.0,
+        "throttled": 0.0,
+        "load": 0.0,
+    }
+    conditions = replace(FOUND.conditions, **(idle | changes))
+    environment = replace(FOUND.environment, usable_cpus=2, gil=True)
+    lost = replace(
+        FOUND, grain=None, rows=(row(8, 0.8),), environment=environment,
+        conditions=conditions,
+    )  # fmt: skip
+    head = one_line(lost).partition("handing out")[0]
+    assert f"; {words}" in head
+    assert head.endswith(", so measure again on an idle machine ")
+    assert "GIL" not in head
+    for calm in (idle, idle | {"others": None, "load": 0.2}):
+        found = replace(lost, conditions=replace(FOUND.conditions, **calm))
+        assert "gilx probe tells whether the work holds the GIL" in one_line(found)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,14 @@ import pytest
 import gilx
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
+from gilx.sampling import usage as usage_module
 from gilx.sampling.ratio_interval import interval
 from gilx.sampling.usage import FirstCall
 from tests.unit.hold_sums import SLICE, sums, thread_of, usage_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gilx.sampling.hold_fraction import HoldSums
 
 pytestmark = [pytest.mark.concurrent_callers, pytest.mark.any_python]
@@ -232,6 +235,9 @@ def test_longest_figures_of_a_sum_are_the_longer_ones() -> None:
     for total in (a + b, b + a):
         assert total.longest_hold == Estimate(2.2, 2.0, 3.0)
         assert (total.held_stretch, total.lateness_max) == (2.0, 0.2)
+    unknown = replace(a, longest_hold=Estimate.unknown())
+    for total in (a + unknown, unknown + a):
+        assert not total.longest_hold.known
 
 
 def test_shares_of_threads_are_weighted_by_time() -> None:
@@ -262,6 +268,71 @@ def test_shares_of_threads_are_weighted_by_time() -> None:
     assert not unknown.waiting_gil.known
     assert worker.holding.value == near(0.125)
     assert worker.waiting_gil.value == near(0.025)
+
+
+def test_shares_of_threads_are_unknown_in_a_sum_with_unidentified_holds() -> None:
+    known, hidden = sums(30, 70), sums(0, 100, unidentified=90.0 * SLICE)
+    main, worker = thread_of(known, "main", 1, 0.1), thread_of(known, "worker", 2, 0.3)
+    a = usage_of(known, by_thread=(main, worker))
+    others = (
+        thread_of(hidden, "main", 1, 0.1),
+        thread_of(hidden, "unknown", None, 0.9),
+    )
+    assert [one.holding.known for one in others] == [False, True]
+    b = usage_of(hidden, by_thread=others)
+    for total in (a + b, b + a, a + a + b, a + (a + b), a + b + a):
+        held = {share.name: share.holding.known for share in total.by_thread}
+        assert held == {"main": False, "worker": False, "unknown": True}
+        assert gilx.GilUsage.from_json(total.to_json()) == total
+
+
+def test_total_is_the_sum() -> None:
+    usages = [
+        usage_of(
+            sums(10 + n, 90),
+            by_thread=(
+                thread_of(sums(10 + n, 90), "main", 1, 0.1),
+                thread_of(sums(10 + n, 90), f"w{n}", n + 2, 0.1),
+            ),
+            repeats=n + 1,
+            result=n,
+        )
+        for n in range(11)
+    ]
+    whole, total = sum(usages[1:], usages[0]), gilx.GilUsage.total(iter(usages))
+    assert (total.result, total.repeats, len(total.by_thread)) == (10, 66, 12)
+    assert total.sums.own.x == pytest.approx(whole.sums.own.x)
+    assert total.held.value == pytest.approx(whole.held.value)
+    shares = {share.name: share.holding.value for share in total.by_thread}
+    assert shares == pytest.approx(
+        {share.name: share.holding.value for share in whole.by_thread}
+    )
+    assert gilx.GilUsage.total(usages[:1]) is usages[0]
+    with pytest.raises(ArgumentError, match="usages: expected at least one, got none"):
+        gilx.GilUsage.total([])
+
+
+def test_total_goes_through_each_usage_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[int] = []
+
+    def threads_together(
+        threads: Iterable[gilx.ThreadUsage], _: HoldSums
+    ) -> tuple[gilx.ThreadUsage, ...]:
+        joined.append(len(list(threads)))
+        return ()
+
+    monkeypatch.setattr(usage_module, "threads_together", threads_together)
+    share = thread_of(sums(10, 90), "main", 1, 0.1)
+    gilx.GilUsage.total([usage_of(sums(10, 90), by_thread=(share,))] * 64)
+    assert joined == [64]
+
+
+def test_total_of_usages_that_do_not_add_up_is_refused() -> None:
+    a = usage_of(sums(10, 90))
+    with pytest.raises(ArgumentError, match="cannot add usages from different backends"):
+        gilx.GilUsage.total([a, a, replace(a, backend="another")])
+    with pytest.raises(ArgumentError, match="cannot add the usage of the program x"):
+        gilx.GilUsage.total([a, a, replace(a, program="x")])
 
 
 def test_sum_has_the_first_call_of_the_left_and_the_result_of_the_right() -> None:

@@ -24,7 +24,7 @@ RANKS = [
     {"rendering"},
     {"testing", "audit"},
     {"demo"},
-    {"pytest_plugin", "cli", "__main__"},
+    {"pytest_plugin", "cli", "notebook", "__main__"},
 ]
 
 

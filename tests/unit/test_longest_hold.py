@@ -10,6 +10,7 @@ import pytest
 from gilx.estimate import Estimate
 from gilx.sampling.longest_hold import (
     HoldBounds,
+    Stretch,
     is_run_of_chance,
     longer,
     longest_hold,
@@ -19,22 +20,26 @@ from gilx.sampling.longest_hold import (
 pytestmark = pytest.mark.any_python
 
 SWITCH = 5e-3
-RESOLUTION = 1e-3
 # A second during which the thread held the GIL, as far as anyone saw.
 ALWAYS = HoldBounds(
-    least=4e-6, most=1.0, stretch=0.999, mean=(0.02, 1.0), samples=1000, share=1.0
+    least=4e-6,
+    most=1.0,
+    stretch=0.999,
+    run=1000,
+    mean=(0.02, 1.0),
+    samples=1000,
+    resolution=1e-3,
+    share=1.0,
 )
 
 
-def longest(
-    holds: HoldBounds, stretches: list[tuple[int, int]] | None = None
-) -> Estimate:
-    return longest_hold(holds, stretches, SWITCH, RESOLUTION)
+def longest(holds: HoldBounds, stretches: list[Stretch] | None = None) -> Estimate:
+    return longest_hold(holds, stretches, SWITCH)
 
 
-def ms(*lengths: float) -> list[tuple[int, int]]:
-    """Return stretches whose bounds are a sample apart."""
-    return [(int(1e6 * (x - 0.5)), int(1e6 * (x + 0.5))) for x in lengths]
+def ms(*lengths: float) -> list[Stretch]:
+    """Return stretches of one sample in each millisecond."""
+    return [Stretch(int(1e6 * (x - 0.5)), int(1e6 * (x + 0.5)), int(x)) for x in lengths]
 
 
 def test_python_loop_answers_within_the_switch_interval() -> None:
@@ -59,7 +64,9 @@ def test_calls_shorter_than_the_switch_interval_do_not_hide_python_code() -> Non
 
 
 def test_no_hold_is_longer_than_the_time_between_reads_without_it() -> None:
-    holds = HoldBounds(3e-6, 9e-4, 6e-4, (1.8e-5, 2.3e-5), samples=9000, share=0.5)
+    holds = HoldBounds(
+        3e-6, 9e-4, 6e-4, 1, (1.8e-5, 2.3e-5), samples=9000, resolution=1e-3, share=0.5
+    )
     found = longest(holds, [])
     assert found.low >= 1.8e-5
     assert found.low <= found.value <= found.high == 9e-4
@@ -69,13 +76,22 @@ def test_no_hold_is_longer_than_the_time_between_reads_without_it() -> None:
 
 def test_short_holds_that_samples_found_by_chance_are_not_one_long_hold() -> None:
     # A rhythm of 20 us within one call, of 10 s: some samples in a row found it held.
-    holds = HoldBounds(3e-6, 1.2e-2, 1.1e-2, (1.8e-5, 2.3e-5), samples=9000, share=0.5)
+    holds = HoldBounds(
+        3e-6,
+        1.2e-2,
+        1.1e-2,
+        12,
+        (1.8e-5, 2.3e-5),
+        samples=9000,
+        resolution=1e-3,
+        share=0.5,
+    )
     found = longest(holds, ms(11.0))
     assert found.low == 1.8e-5
     assert found.value == pytest.approx(2e-5, rel=0.1)
     assert found.high == pytest.approx(0.0115)
     # 40 of them in a row are no chance.
-    sure = longest(replace(holds, most=0.05, stretch=0.04), ms(40.0))
+    sure = longest(replace(holds, most=0.05, stretch=0.04, run=40), ms(40.0))
     assert sure.value == pytest.approx(0.04, rel=1e-3)
 
 
@@ -86,7 +102,9 @@ def test_bounds_of_the_words_are_all_that_is_known_without_stacks() -> None:
 
 
 def test_thread_that_no_read_found_holding_has_the_lowest_value() -> None:
-    holds = HoldBounds(0.0, 1.1e-3, 0.0, (0.0, 1.0), samples=1000, share=0.0)
+    holds = HoldBounds(
+        0.0, 1.1e-3, 0.0, 0, (0.0, 1.0), samples=1000, resolution=1e-3, share=0.0
+    )
     assert longest(holds, []) == Estimate(0.0, 0.0, 1.1e-3)
 
 
@@ -101,14 +119,16 @@ def test_bounds_of_many_stretches_alike_exceed_the_longest_one() -> None:
 
 
 def test_stretch_that_one_sample_found_is_of_the_middle_order_of_magnitude() -> None:
-    assert stretch_length([(10_000, 4_000_000)]).value == pytest.approx(2e-4)
-    assert stretch_length([(0, 4_000_000)]).value == pytest.approx(6.32e-5, rel=1e-3)
-    assert stretch_length([(0, 500)]).value == pytest.approx(5e-7)
+    assert stretch_length([Stretch(10_000, 4_000_000, 1)]).value == pytest.approx(2e-4)
+    assert stretch_length([Stretch(0, 4_000_000, 1)]).value == pytest.approx(
+        6.32e-5, rel=1e-3
+    )
+    assert stretch_length([Stretch(0, 500, 1)]).value == pytest.approx(5e-7)
 
 
 def test_no_stretch_is_unknown() -> None:
     assert not stretch_length([]).known
-    assert not stretch_length([(0, 0)]).known
+    assert not stretch_length([Stretch(0, 0, 0)]).known
     assert longer(Estimate.unknown(), Estimate(1, 1, 1)) == Estimate(1, 1, 1)
     assert longer(Estimate(1, 1, 1), Estimate.unknown()) == Estimate(1, 1, 1)
     assert math.isnan(longer(Estimate.unknown(), Estimate.unknown()).value)
@@ -139,12 +159,15 @@ def test_longest_run_of_chance(
 
 
 def test_run_of_samples_that_chance_makes_is_not_a_lower_bound() -> None:
-    def hold(*, unordered: bool) -> Estimate:
+    def hold(*, unordered: bool, run: int = 23) -> Estimate:
         bounds = HoldBounds(
-            4e-6, 0.025, 0.022, (1e-4, 0.4), 300, 0.8, unordered=unordered
+            4e-6, 0.025, 0.022, run, (1e-4, 0.4), 300, 1e-3, 0.8, unordered=unordered
         )
-        return longest_hold(bounds, [(21_500_000, 23_000_000)], 0.005, 1e-3)
+        return longest_hold(bounds, [Stretch(21_500_000, 23_000_000, run)], 0.005)
 
     assert hold(unordered=True).low == 4e-6
     assert 1e-3 < hold(unordered=True).value < 3e-3
     assert hold(unordered=False).low == pytest.approx(0.0215)
+    # A sampler that was late had fewer samples in the same time, which chance makes, too.
+    assert hold(unordered=True, run=8).low == 4e-6
+    assert hold(unordered=True, run=80).low == pytest.approx(0.0215)

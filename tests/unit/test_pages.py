@@ -19,9 +19,9 @@ from gilx.errors import MissingExtraError
 from gilx.estimate import Estimate
 from gilx.rendering import html_page
 from gilx.rendering.html_page import Document, plain
-from gilx.rendering.sites_table import sites_table
 from gilx.rendering.timeline_page import document_of, lanes_table
 from gilx.rendering.vega_library import library
+from gilx.sampling.stacks import HeldStack, StackFrame, Stacks
 from gilx.sampling.timeline import Lane, Span, Timeline
 from tests.demo_records import story
 from tests.made_up_rows import ROW, changed
@@ -83,7 +83,9 @@ def timeline(*names: str) -> Timeline:
 
 def places(name: str = "extract") -> Document:
     usage = usage_with(found(9, function=name), texts={41: f"{name}(row)"})
-    return document_of(TIMELINE, "It holds", sites_table(usage))
+    frames = (StackFrame(name, "", 0), StackFrame("inner", "/x/y.py", 7))
+    held = HeldStack(name, 1, (0,), 0.5), HeldStack(name, 1, (0, 1), 0.25)
+    return document_of(TIMELINE, "It holds", usage, Stacks(frames, held, 1.0, 0.125))
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -228,6 +230,33 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
     assert "there was no room for more" in cut.to_html()
 
 
+def test_places_lead_the_rows_of_their_table() -> None:
+    _, section, _ = places().sections
+    (table,) = section.blocks
+    assert isinstance(table, html_page.Table)
+    assert table.head[:2] == ("place", "held")
+    assert table.rows[0][0].endswith(":41")
+    assert table.right == (1, 2, 3, 4)
+
+
+def test_many_places_are_folded() -> None:
+    usage = usage_with(*(found(1, line=line, end_line=line) for line in range(1, 31)))
+    _, section = document_of(TIMELINE, usage=usage).sections
+    table, folded = section.blocks
+    assert isinstance(table, html_page.Table)
+    assert isinstance(folded, html_page.Folded)
+    assert folded.title == "20 more places"
+    places = [row[0] for row in (*table.rows, *folded.table.rows)]
+    assert len(set(places)) == len(places) == 30
+
+
+def test_page_says_why_places_are_not_known() -> None:
+    usage = replace(usage_with(), sites_missing="none can be read")
+    _, section = document_of(TIMELINE, usage=usage).sections
+    words = "Where the GIL was held is unknown, since none can be read."
+    assert section.blocks == (html_page.Text(words),)
+
+
 def test_a_watch_of_which_nothing_is_known(no_library: None) -> None:  # noqa: ARG001
     for empty in (Timeline((), 0.0, 0.0), Timeline((Lane("a", None, ()),), 1.0, 0.5)):
         assert len(Page(empty.to_html()).figures()) == 1
@@ -296,6 +325,8 @@ def test_colours_can_be_told_from_the_paper() -> None:
         for name in colours.keys() - faint:
             least = 4.5 if name in ("ink", "faint", "link") else 3
             assert contrast(colours[name], colours["paper"]) >= least, name
+        for name in ("flame", "waiting"):  # names of calls and threads are on these
+            assert contrast(colours["ink"], colours[name]) >= 4.5, name
         # On the bars, too.
         assert contrast(colours["ink"], colours["bar"]) >= 2
 
@@ -331,6 +362,14 @@ def test_no_name_is_more_than_text(no_library: None) -> None:  # noqa: ARG001
             for layer in figure["spec"]["layer"]:
                 rest = {key: value for key, value in layer.items() if key != "data"}
                 assert not set(strings(rest)) & set(HARMFUL[:5])
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_no_name_of_a_call_is_more_than_text(name: str, no_library: None) -> None:  # noqa: ARG001
+    before, after = Page(places().html()), Page(places(name).html())
+    assert [tag for tag, _ in after.elements] == [tag for tag, _ in before.elements]
+    assert after.words.count(plain(name)) >= 3  # site, thread and call
+    assert plain(name) in strings(after.figures())
 
 
 def test_text_that_hides_something_is_shown() -> None:

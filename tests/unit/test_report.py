@@ -251,7 +251,11 @@ def test_rows_without_a_ceiling_are_compared_by_their_speedups(
     [
         (900, ", nearly all of it in nowhere/features.py:41 `row.tolist()`: threads"),
         (600, ", most of it in nowhere/features.py:41 `row.tolist()`: threads cannot"),
-        (400, "holds the GIL all the time: threads cannot"),
+        (
+            400,
+            ", spread over several lines (40 % in nowhere/features.py:41 `row.tolist()`):",
+        ),
+        (9, "holds the GIL all the time: threads cannot"),
     ],
 )
 def test_reading_names_the_line_that_holds_the_gil(samples: int, words: str) -> None:

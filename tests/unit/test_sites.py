@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from dataclasses import replace
@@ -18,9 +19,10 @@ from gilx import cli
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.rendering.sites_table import sites_text
-from gilx.sampling.longest_hold import HoldBounds
+from gilx.sampling.longest_hold import HoldBounds, Stretch
 from gilx.sampling.ratio_interval import Ratio
-from gilx.sampling.sites import believed_stretches, found_by_chance, short_path
+from gilx.sampling.sites import believed_stretches, by_chance
+from gilx.sampling.source_files import short_path
 from tests.unit.hold_sums import SLICE, sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
 
@@ -48,22 +50,51 @@ def test_longest_hold_of_a_site_is_between_its_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hold_low", "mean", "expected"),
+    ("run", "hold_low", "mean", "expected"),
     [
-        (1_200_000, (1e-6, 3e-6), True),  # two samples, of 70 among 1000
-        (20_000_000, (1e-6, 3e-6), False),  # too many in a row
-        (1_200_000, (1e-6, 1.0), False),  # perhaps no hold ended meanwhile
-        (0, (1e-6, 3e-6), False),
+        (2, 1_200_000, (1e-6, 3e-6), True),  # of 70 samples among 1000
+        (2, 20_000_000, (1e-6, 3e-6), True),  # between which the sampler was late
+        (20, 20_000_000, (1e-6, 3e-6), False),  # too many in a row
+        (2, 1_200_000, (1e-6, 1.0), False),  # perhaps no hold ended meanwhile
+        (1, 0, (1e-6, 3e-6), False),
     ],
 )
 def test_long_hold_of_a_site_may_be_short_ones_that_samples_found_by_chance(
-    hold_low: int, mean: tuple[float, float], expected: bool
+    run: int, hold_low: int, mean: tuple[float, float], expected: bool
 ) -> None:
     holds = HoldBounds(
-        least=1e-6, most=1.0, stretch=2e-3, mean=mean, samples=1000, share=0.13
+        least=1e-6,
+        most=1.0,
+        stretch=2e-3,
+        run=2,
+        mean=mean,
+        samples=1000,
+        resolution=1e-3,
+        share=0.13,
     )
-    one = found(70, hold_low=hold_low, hold_high=hold_low + 2_000_000)
-    assert found_by_chance(one, holds, sums(130, 870), SLICE / 1e9) == expected
+    longest = Stretch(hold_low, hold_low + 2_000_000, run)
+    one = found(70, **{f"hold_{name}": x for name, x in longest._asdict().items()})
+    (site,) = usage_with(one, held=130, free=870, holds=holds).sites
+    assert by_chance(site.sums, sums(130, 870), longest, holds) == expected
+    assert site.longest_hold.low == pytest.approx(0 if expected else hold_low / 1e9)
+    assert site.longest_hold.high == pytest.approx((hold_low + 2_000_000) / 1e9)
+    # Of other threads the words show nothing.
+    elsewhere = one._replace(place=1)
+    (site,) = usage_with(elsewhere, held=130, free=870, holds=holds).sites
+    assert site.longest_hold.low == pytest.approx(hold_low / 1e9)
+
+
+def test_long_hold_of_a_site_may_be_a_run_of_samples_in_no_order() -> None:
+    high = 24 * SLICE
+    # As of independent samples: one in five of the next ones is elsewhere.
+    steps = 2 * 0.2 * 800.0 * SLICE**2
+    chance = found(800, hold_low=22 * SLICE, hold_high=high, steps=steps)
+    usage = usage_with(chance, held=800, free=200)
+    (site,) = usage.sites
+    assert site.longest_hold.interval == pytest.approx((0, high / 1e9))
+    assert "  at most 24 ms  " in sites_text(usage)
+    (site,) = usage_with(chance._replace(steps=2.0), held=800, free=200).sites
+    assert site.longest_hold.low == pytest.approx(22 * SLICE / 1e9)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +349,7 @@ def test_reason_for_no_sites_is_said() -> None:
 
 def test_html_has_the_lines() -> None:
     page = usage_with(found(380), texts={41: "a < b"})._repr_html_()
-    assert "<td>38 %  nowhere/features.py:41 extract  a &lt; b</td>" in page
+    assert ">38 %  nowhere/features.py:41 extract  a &lt; b</td>" in page
 
 
 def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -343,7 +374,7 @@ def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 def test_table_has_every_site(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "100")
     library = "/site-packages/quick.so"
     usage = usage_with(
         found(380, hold_low=34_000_000, hold_high=36_000_000),
@@ -353,16 +384,35 @@ def test_table_has_every_site(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = replace(
         usage, sites=(replace(usage.sites[0], library=library), *usage.sites[1:])
     )
-    head, first, *rest = sites_text(usage).splitlines()
-    assert head.split() == [
-        *("held", "95", "%", "longest", "hold", "samples", "thread", "place"),
-        *("function", "source", "text"),
+    assert sites_text(usage).splitlines()[:5] == [
+        " held            95 %  longest hold  samples  thread",
+        " 38 %    38 % to 38 %         35 ms      380  main",
+        f"  nowhere/features.py:41 extract  row.tolist() [{library}]",
+        "0.1 %  0.0 % to 0.6 %             -        1  several",
+        "  nowhere/features.py:1 extract",
     ]
-    assert first.endswith(f"  row.tolist() [{library}]")
-    assert "       35 ms      380  main     nowhere/features.py:41  extract " in first
-    assert len(rest) == 8
-    assert "     -        1  several  nowhere/features.py:1   extract" in rest[0]
+    assert len(sites_text(usage).splitlines()) == 1 + 9 * 2
     assert sites_text(usage_with()) == "No place in the code was found to hold the GIL."
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_table_with_names_of_any_length_fits_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    long = found(
+        100, function="f" * 10_000, file=f"/{'b' * 10_000}/\x1b[31m{'c' * 10_000}.py"
+    )
+    usage = usage_with(found(200, line=50), long, texts={41: "x" * 500})
+    sites = [replace(site, thread="t" * 10_000) for site in usage.sites]
+    usage = replace(usage, sites=tuple(sites))
+    lines = sites_text(usage).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert "ccc.py:41" in "".join(lines)
+    assert "\x1b" not in "".join(lines)
+    text = usage.to_json()
+    for whole in ("f" * 10_000, "b" * 10_000, "c" * 10_000, "t" * 10_000):
+        assert whole in text
 
 
 def test_table_of_a_watch_without_stacks_says_why_it_has_none() -> None:
@@ -395,13 +445,34 @@ def test_stretch_that_chance_makes_is_no_lower_bound(
     held = share * watch.stacks
     # As of independent samples: one in 1 - share of the next ones is elsewhere.
     site = held, held * SLICE, 2 * (1 - share) * held * SLICE
-    stretches = [(22 * SLICE, 24 * SLICE, *site), (20 * SLICE, 23 * SLICE, *site)]
-    bounds = believed_stretches(stretches, watch)
-    assert bounds == (
-        [(22 * SLICE, 24 * SLICE), (20 * SLICE, 23 * SLICE)]
-        if believed
-        else [(0, 24 * SLICE)]
-    )
+    longest = Stretch(22 * SLICE, 24 * SLICE, 23), Stretch(20 * SLICE, 23 * SLICE, 21)
+    found_so = believed_stretches([(*one, *site) for one in longest], watch)
+    assert found_so == ([*longest] if believed else [Stretch(0, 24 * SLICE, 0)])
+
+
+def test_sum_keeps_both_sites_of_code_that_was_compiled_twice() -> None:
+    twice, once = usage_with(found(100), found(50)), usage_with(found(10))
+    for total in (twice + once, once + twice):
+        (site,) = total.sites
+        assert site.samples == 160
+        assert site.sums.held == 160.0 * SLICE
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("print('a  b',   c)", "print('a  b',   c)"),
+        ("f(1,\t2)", "f(1, 2)"),
+        ("f(1,\n    2)", "f(1, 2)"),
+        ("f('\x1b[m\xa0')", r"f('\x1b[m\xa0')"),
+    ],
+)
+def test_source_text_keeps_its_spaces(text: str, shown: str) -> None:
+    usage = usage_with(found(380), texts={41: text})
+    assert usage.sites[0].text == shown
+    for page in (str(usage), sites_text(usage)):
+        assert shown in page
+    assert f"{html.escape(shown)}</td>" in usage._repr_html_()
 
 
 def test_waiting_that_sites_cause_adds_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import math
 import os
@@ -10,11 +11,15 @@ import time
 import types
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilx.sampling.source_text import SourceTexts
+from tests.command import run_python
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.any_python
 
@@ -116,6 +121,156 @@ def test_source_that_only_the_line_cache_has_is_shown(
     entry = (9, None, ["f(x)\n"], cell)
     monkeypatch.setitem(linecache.cache, cell, entry)
     assert SourceTexts(later()).expression(cell, 1, 1, 0, 4) == "f(x)"
+
+
+# ---- changed files ------------------------------------------------------------------------
+
+LOADED = """\
+import functools
+
+def f(row):
+    def inner():
+        return row.tolist(1.5)
+    return inner()
+
+@functools.lru_cache
+def g(row):
+    return row in {1, "a", 2.5}
+
+class A:
+    @property
+    def h(self):
+        return [x for x in self.rows if x]
+"""
+FUNCTIONS = [("f", 3), ("f.<locals>.inner", 4), ("g", 8), ("A.h", 13)]
+LONG_AGO, EVER = (
+    0.0,
+    float("inf"),
+)  # starts of the process: files may have changed, or not
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
+    name = "made_up_loaded"
+    (tmp_path / f"{name}.py").write_text(LOADED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    yield importlib.import_module(name)
+    del sys.modules[name]
+
+
+def changed(
+    module: types.ModuleType,
+    functions: list[tuple[str, int]] = FUNCTIONS,
+    started: float = LONG_AGO,
+) -> list[bool]:
+    file, texts = str(module.__file__), SourceTexts(later(), started)
+    return [
+        texts.changed((name, file, line, line, line, 0, 1)) for name, line in functions
+    ]
+
+
+def rewrite(module: types.ModuleType, old: str, new: str) -> None:
+    """Change a file as if nobody had, but for what only Linux sets."""
+    assert module.__file__ is not None
+    path = Path(module.__file__)
+    before = path.stat()
+    path.write_text(path.read_text().replace(old, new))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_file_that_is_as_it_was_loaded_is_not_changed(loaded: types.ModuleType) -> None:
+    assert changed(loaded) == [False] * 4
+    assert changed(loaded, started=EVER) == [False] * 4
+    position = "f.<locals>.inner", str(loaded.__file__), 4, 5, 5, 15, 30
+    assert SourceTexts(later(), LONG_AGO).text(position) == "row.tolist(1.5)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("1.5", "2.5", [False, True, False, False]),
+        ("tolist", "toview", [False, True, False, False]),
+        ('"a"', '"b"', [False, False, True, False]),
+        ("self.rows", "self.cols", [False, False, False, True]),
+        ("import functools", "import functools\n", [True] * 4),
+        ("    return row in", "    return row  in", [False, False, True, False]),
+        ("class A:", "class B:", [False, False, False, True]),
+        ("class A:", "class A", [True] * 4),
+        ("class A:", "class A: # \0", [True] * 4),
+    ],
+)
+def test_function_that_differs_from_what_was_loaded_is_changed(
+    old: str, new: str, expected: list[bool], loaded: types.ModuleType
+) -> None:
+    rewrite(loaded, old, new)
+    assert changed(loaded) == expected
+    assert changed(loaded, started=EVER) == [False] * 4
+    position = "f.<locals>.inner", str(loaded.__file__), 4, 5, 5, 15, 30
+    text = SourceTexts(later(), LONG_AGO).text(position)
+    assert text == ("" if expected[1] else "row.tolist(1.5)")
+
+
+def test_module_that_was_loaded_again_is_not_changed(loaded: types.ModuleType) -> None:
+    rewrite(loaded, "1.5", "22.5")
+    importlib.reload(loaded)
+    assert changed(loaded) == [False] * 4
+
+
+def test_function_that_has_no_name_is_judged_by_the_compiled_file(
+    loaded: types.ModuleType,
+) -> None:
+    nameless = [("<lambda>", 3), ("gone", 9)]
+    assert changed(loaded, nameless) == [False] * 2
+    rewrite(loaded, "1.5", "22.5")
+    assert changed(loaded, nameless) == [True] * 2
+    # Without a compiled file, there is no such function in the source.
+    assert loaded.__spec__ is not None
+    assert loaded.__spec__.cached is not None
+    Path(loaded.__spec__.cached).unlink()
+    assert changed(loaded, nameless) == [True] * 2
+    assert changed(loaded, nameless, time.time() + 0.9) == [False] * 2
+
+
+def test_code_of_a_module_itself_runs_while_it_is_loaded(
+    loaded: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite(loaded, "import functools", "import functools\n")
+    module = [("<module>", 0)]
+    assert changed(loaded, module) == [False]
+    monkeypatch.setattr(loaded, "__name__", "__main__")
+    monkeypatch.setattr(loaded, "__spec__", None)
+    assert changed(loaded, module) == [True]
+    assert changed(loaded, module, time.time() + 0.9) == [False]
+
+
+def test_code_that_another_loader_changed_is_not_compared(
+    loaded: types.ModuleType,
+) -> None:
+    vars(loaded)["__loader__"] = object()
+    rewrite(loaded, "1.5", "2.5")  # of the same length: the compiled file agrees
+    assert changed(loaded) == [False] * 4
+
+
+def test_file_of_no_module_is_judged_by_the_positions_that_it_has(file: str) -> None:
+    places = positions(SOURCE, "f")
+    for started in (LONG_AGO, time.time() + 0.9):
+        texts = SourceTexts(later(), started)
+        assert not any(texts.changed(("f", file, 1, *place)) for place in places)
+        assert texts.text(("f", file, 1, 2, 2, 27, 44)) == "row.tolist(höhe)"
+        for wrong in (("f", file, 2, *places[0]), ("g", file, 1, *places[0])):
+            assert texts.changed(wrong) is (started == LONG_AGO)
+    moved = "f", file, 1, 2, 2, 26, 43
+    assert SourceTexts(later(), LONG_AGO).changed(moved)
+    nowhere = "f", "/nowhere/at/all.py", 1, 1, 1, 0, 5
+    assert not SourceTexts(later(), LONG_AGO).changed(nowhere)
+
+
+def test_start_of_the_process_is_known() -> None:
+    before = time.time()
+    code = "from gilx.sampling import source_text as s; print(s._STARTED)"
+    done = run_python("-c", code, check=True, timeout=60)
+    assert before - 1 < float(done.stdout) < time.time() + 1
 
 
 # ---- extension modules --------------------------------------------------------------------

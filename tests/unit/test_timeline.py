@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx import ArgumentError
+from gilx.sampling.sites import FoundSite, HeldLine, held_lines
+from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.thread_states import ACTIVITIES
 from gilx.sampling.timeline import MOST_SHARE, Lane, Span, Timeline, lanes_of
 from gilx.sampling.watch import place_of_hold
@@ -148,7 +152,7 @@ def test_a_cut_timeline_says_so() -> None:
 
 def place_in(timeline: Timeline) -> str:
     """Return where the first lane's thread held the GIL, if that was in one place."""
-    spans = timeline.lanes[0].spans
+    spans = [span for span, _ in timeline.lanes[0].runs()]
     held = [span for span in spans if span.state == "holding"]
     if timeline.since > 0 or len(held) != 1 or len(spans) == 1:
         return ""
@@ -209,14 +213,189 @@ def test_place_of_a_hold_is_that_of_the_lane(seed: int) -> None:
     assert place(looks, 100 * NS, count + cut) == place_in(lanes)
 
 
-def test_the_trace_is_what_viewers_expect(tmp_path: Path) -> None:
+LINES = tuple(
+    FoundSite(
+        kind,
+        function,
+        file,
+        1,
+        2,
+        2,
+        0,
+        3,
+        0,
+        1.0,
+        1.0,
+        1.0,
+        0.0,
+        1,
+        0,
+        0,
+        1,
+        *(0.0, 0.0, 0.0),
+    )
+    for kind, function, file in (
+        (0, "work", "/there/work.py"),
+        (0, "Profile", "/there/work.py"),
+        (2, "", ""),
+    )
+)
+# The sampler found another thread when it read the stack after the fourth and fifth look.
+SITES = [
+    (line, holder, False, 1.0)
+    for line, holder in ((0, 0), (1, 0), (2, -1), (0, 0), (-1, 0), (0, 1))
+]
+
+
+@pytest.fixture(scope="module")
+def with_lines() -> Timeline:
+    """Return the timeline of the looks, five seconds later and with lines."""
+    begin = 5000 * NS + 1234
+    looks: list[Look] = [(begin + look[0], *look[1:]) for look in LOOKS]
+    return lanes_of(
+        *(looks, [("main", 7), ("free", 7)], begin, begin + 70 * NS),
+        cut=False,
+        sites=SITES,
+        lines=held_lines(LINES, SourceTexts(0.0)),
+        pid=70,
+    )
+
+
+def test_spans_that_hold_have_their_line() -> None:
+    found = lanes_of(
+        *(LOOKS, [("main", 7), ("free", 8)], 0, 70 * NS),
+        cut=False,
+        sites=SITES,
+        lines=held_lines(LINES, SourceTexts(0.0)),
+    )
+    main, free, unknown = found.lanes
+    assert main.spans == (
+        Span(0.0, 0.015, "holding", 0),
+        Span(0.015, 0.025, "holding", 1),
+        Span(0.025, 0.045, "running"),
+        Span(0.045, 0.07, "unknown"),
+    )
+    assert [(whole, len(parts)) for whole, parts in main.runs()] == [
+        (Span(0.0, 0.025, "holding"), 2),
+        (Span(0.025, 0.045, "running"), 0),
+        (Span(0.045, 0.07, "unknown"), 0),
+    ]
+    assert free == TIMELINE.lanes[1]
+    assert unknown.spans[1] == Span(0.025, 0.035, "holding", 2)
+    assert [line.label for line in found.lines] == [
+        "there/work.py:2",
+        "there/work.py:2",
+        "unknown",
+    ]
+    assert "holding the GIL in there/work.py:2</title>" in found._repr_html_()
+    assert Timeline.from_json(found.to_json()) == found
+
+
+def events_of(timeline: Timeline, phase: str) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = json.loads(timeline.to_trace())["traceEvents"]
+    return [event for event in events if event["ph"] == phase]
+
+
+def test_trace_has_threads_states_and_lines(with_lines: Timeline, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    TIMELINE.save(path)
-    events = json.loads(path.read_text())["traceEvents"]
-    names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    assert names == {7: "main", 8: "free", 3: "unknown"}
-    complete = [event for event in events if event["ph"] == "X"]
-    assert len(complete) == 9
-    assert complete[0]["name"] == "holding the GIL"
-    assert complete[0]["ts"] == 0
-    assert complete[0]["dur"] == pytest.approx(25_000)
+    with_lines.save(path)
+    trace = json.loads(path.read_text())
+    assert trace["otherData"] == {"clock": "CLOCK_MONOTONIC"}
+    assert {event["pid"] for event in trace["traceEvents"]} == {70}
+    names = {
+        event["tid"]: event["args"]["name"]
+        for event in events_of(with_lines, "M")
+        if event["name"] == "thread_name"
+    }
+    # Each lane has a number of its own, although one was used again.
+    assert names == {7: "main", 8: "free", 9: "unknown"}
+    first, line, other, *_ = events_of(with_lines, "X")
+    assert first == {
+        "name": "holding the GIL",
+        "cat": "gil",
+        "cname": "terrible",
+        "ph": "X",
+        "pid": 70,
+        "tid": 7,
+        "ts": 5_000_001,
+        "dur": 25_000,
+    }
+    assert line == {
+        "name": "work (there/work.py:2)",
+        "cat": "line",
+        "ph": "X",
+        "pid": 70,
+        "tid": 7,
+        "ts": 5_000_001,
+        "dur": 15_000,
+        "args": {"detail": "there/work.py:2", "file": "/there/work.py", "line": 2},
+    }
+    assert other["name"] == "Profile (there/work.py:2)"  # not an event of Chrome's
+
+
+def test_trace_says_that_its_beginning_is_missing() -> None:
+    cut = lanes_of(LOOKS, [("main", 7), ("free", 8)], 0, 70 * NS, cut=True)
+    (event,) = events_of(cut, "i")
+    assert (event["s"], event["tid"], event["ts"]) == ("g", 7, 10_000)
+    assert events_of(TIMELINE, "i") == []
+
+
+def test_spans_of_a_trace_nest_and_do_not_overlap() -> None:
+    draw = Random(7)
+    edges = sorted(draw.uniform(0, 30) for _ in range(1001))
+    spans = tuple(
+        Span(begin, end, "holding", draw.choice((None, 0, 1)))
+        if number % 3
+        else Span(begin, end, "waiting_gil")
+        for number, (begin, end) in enumerate(pairwise(edges))
+    )
+    lines = held_lines(LINES, SourceTexts(0.0))
+    lane = Lane("main", 7, spans)
+    trace = Timeline((lane,), edges[-1], 0.0, 123456.789012345, 7, lines)
+    open_until: list[int] = []
+    begin = 0
+    for event in events_of(trace, "X"):
+        assert event["ts"] >= begin
+        begin = event["ts"]
+        while open_until and open_until[-1] <= begin:
+            open_until.pop()
+        open_until.append(begin + event["dur"])
+        assert open_until == sorted(open_until, reverse=True)
+        assert len(open_until) <= 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\x1b[31m\nb", "\ud800\udfff", "x" * 10_000, "\u202e</script>", "process_name", ""],
+    ids=["control", "surrogates", "long", "direction", "metadata", "empty"],
+)
+def test_any_name_makes_a_trace_that_strict_readers_take(name: str) -> None:
+    line = HeldLine(name, name, 1, name, "line")
+    span = Span(0.0, 1.0, "holding", 0)
+    trace = Timeline((Lane(name, 7, (span,)),), 1.0, 0.0, 5.0, 7, (line,))
+    text = trace.to_trace()
+    assert json.dumps(json.loads(text), ensure_ascii=False).encode()
+    _, shown = events_of(trace, "X")
+    assert shown["name"].isprintable()
+    assert shown["name"] != name
+    assert shown["args"]["detail"].isprintable()
+
+
+def test_trace_of_very_many_spans_is_valid() -> None:
+    lines = tuple(HeldLine(f"f{n}", f"/a/{n}.py", n, "x", "line") for n in range(1000))
+    spans = tuple(
+        Span(n * 1e-4, (n + 1) * 1e-4, "holding" if n % 2 else "running", n % 1000)
+        if n % 2
+        else Span(n * 1e-4, (n + 1) * 1e-4, "running")
+        for n in range(100_000)
+    )
+    trace = Timeline((Lane("main", 7, spans),), 10.0, 0.0, 5.0, 7, lines)
+    assert len(events_of(trace, "X")) == 150_000
+
+
+@pytest.mark.parametrize("line", [-1, 3])
+def test_line_of_a_span_must_exist(with_lines: Timeline, line: int) -> None:
+    text = with_lines.to_json().replace('"holding", 1]', f'"holding", {line}]')
+    message = r"spans\[1\].line: expected the number of one of 3 lines, got "
+    with pytest.raises(ArgumentError, match=message):
+        Timeline.from_json(text)

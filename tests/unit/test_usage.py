@@ -15,12 +15,14 @@ from gilx import cli
 from gilx.cli import probe
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
+from gilx.rendering.usage_chart import _figure
 from gilx.sampling import release_costs
 from gilx.sampling.prediction import Prediction
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
+from gilx.system.environment import Environment
 from tests.markers import needs_linux
-from tests.unit.hold_sums import sums, thread_of, usage_of
+from tests.unit.hold_sums import SLICE, sums, thread_of, usage_of
 
 pytestmark = [pytest.mark.concurrent_callers, needs_linux]
 
@@ -50,6 +52,7 @@ USAGE = gilx.GilUsage(
     resolution=1e-3,
     backend="internal headers",
     sums=sums(40, 960),
+    environment=Environment.here(),
     where="at the start",
 )
 
@@ -74,6 +77,22 @@ def test_of_many_threads_the_first_are_shown_and_the_sum_of_the_rest() -> None:
     assert "  88 other threads: 88 %" in text
     usage = usage_of(sums(40, 960), by_thread=shares)
     assert gilx.GilUsage.from_json(usage.to_json()).by_thread == shares
+
+
+def test_shares_of_threads_that_may_have_made_unidentified_holds_are_unknown() -> None:
+    hidden = sums(0, 100, unidentified=90.0 * SLICE)
+    threads = (
+        thread_of(hidden, "main", 1, 0.05),
+        thread_of(hidden, "unknown", None, 0.9),
+    )
+    usage = usage_of(hidden, by_thread=threads, program="script.py")
+    usage = replace(usage, locked=Estimate(0.9, 0.8, 1), doubt="")
+    text = str(usage)
+    assert "; the threads that hold it could not be identified" in text
+    assert "thread main: unknown\n" in text
+    shares = tuple(thread_of(hidden, f"worker {i}", i, 0.1) for i in range(20))
+    assert "8 other threads: unknown" in str(replace(usage, by_thread=shares))
+    assert '"main' not in json.dumps(_figure(usage).spec)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +205,7 @@ def usage(**changes: Any) -> gilx.GilUsage:
         "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
         "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
         "cost": 0.03, "resolution": 0.004, "backend": "none",
-        "sums": sums(250, 750),
+        "sums": sums(250, 750), "environment": Environment.here(),
     }  # fmt: skip
     return gilx.GilUsage(**(found | changes))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,8 +17,6 @@ from tests.unit.made_up_sites import found, usage_with
 from tests.unit.test_report import REPORT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gilx.sampling.sites import FoundSite
 
 pytestmark = pytest.mark.any_python
@@ -197,3 +198,62 @@ def test_command_refuses_a_usage_beside_a_report(
     assert "after: expected a usage, got a report" in capsys.readouterr().err
     assert cli.main(["compare", *paths[::-1]]) == 2
     assert "after: expected a report, got a usage" in capsys.readouterr().err
+
+
+def elsewhere(usage: gilx.GilUsage, **changes: Any) -> gilx.GilUsage:
+    return replace(usage, environment=replace(usage.environment, **changes))
+
+
+def test_usages_of_different_machines_are_compared_only_if_asked() -> None:
+    before = usage_with(found(50), texts={41: "f(x)"})
+    after = elsewhere(before, usable_cpus=99)
+    with pytest.raises(
+        ArgumentError,
+        match=r"^after: expected a usage from the same machine, got one from another"
+        r" \(usable CPUs: \d+ before, 99 after\)$",
+    ):
+        gilx.compare_usages(before, after)
+    assert len(gilx.compare_usages(before, after, force=True)) == 2
+    with pytest.raises(ArgumentError, match="cannot add usages from different machines"):
+        before + after
+    other = elsewhere(before, python="3.99.0")
+    assert len(gilx.compare_usages(before, other)) == 2
+    assert (before + other).environment == before.environment
+
+
+def test_command_says_how_two_usages_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = usage_with(found(50), texts={41: "f(x)"})
+    paths = []
+    for name, usage in (
+        ("a", before),
+        ("python", elsewhere(before, python="3.99.0")),
+        ("machine", elsewhere(before, usable_cpus=99)),
+    ):
+        paths.append(str(tmp_path / name))
+        Path(paths[-1]).write_text(usage.to_json())
+    assert cli.main(["compare", paths[0], paths[0]]) == 0
+    assert "A and B are from" not in capsys.readouterr().out
+    assert cli.main(["compare", paths[0], paths[1]]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "A and B are from the same machine: Python: " in words
+    assert "in A, CPython 3.99.0 in B" in words
+    assert cli.main(["compare", paths[0], paths[2]]) == 2
+    assert "99 after" in capsys.readouterr().err
+    assert cli.main(["compare", "--force", paths[0], paths[2]]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "A and B are from different machines: usable CPUs: " in words
+
+
+def test_usage_without_environment_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = json.loads(usage_with(found(50)).to_json())
+    del old["environment"]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(old | {"version": 2}))
+    assert cli.main(["compare", str(path), str(path)]) == 2
+    assert "expected JSON of schema gilx.usage, version 3; got gilx.usage, version 2" in (
+        capsys.readouterr().err
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx import testing
+from gilx import GilUsage, testing
 from gilx.errors import ArgumentError
 from gilx.speedup.prepared_call import PreparedCall
 from gilx.system.environment import usable_cpus
@@ -220,17 +220,50 @@ def test_the_module_loads_no_numpy() -> None:
     run_python("-c", code, check=True, timeout=60)
 
 
+def watch_of(usage: GilUsage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every watch of the assertions find that usage."""
+    watching = SimpleNamespace(usage_of_calls=lambda count: replace(usage, repeats=count))
+    monkeypatch.setattr(
+        release_verdict, "watch_with_callers", lambda: nullcontext(watching)
+    )
+
+
+@pytest.mark.thread_unsafe(reason="replaces the watch")
+def test_failure_names_three_lines_if_none_holds_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sites = [found(180, line=n, end_line=n) for n in range(41, 46)]
+    watch_of(usage_with(*sites, held=900, free=100), monkeypatch)
+    verdict = testing.judge_release(time.sleep, 0.001, budget=0.2)
+    assert verdict.reason.endswith(
+        "; it holds the GIL for the rest, spread over 5 lines"
+        " (20 % in nowhere/features.py:41, 20 % in nowhere/features.py:42,"
+        " 20 % in nowhere/features.py:43)"
+    )
+
+
+@pytest.mark.thread_unsafe(reason="replaces the watch")
+def test_failure_to_scale_names_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = usage_with(found(990), held=990, free=10, texts={41: "row.tolist()"})
+    watch_of(usage, monkeypatch)
+    verdict = testing.judge_scaling(time.sleep, 0.001, workers=2, budget=0.5)
+    assert verdict.outcome == "fail"
+    assert verdict.reason.endswith(
+        "; asked for: 1.6 times; it holds the GIL for that time, nearly all of it in"
+        " nowhere/features.py:41 `row.tolist()`"
+    )
+
+
 @pytest.mark.thread_unsafe(reason="replaces the watch")
 def test_failure_names_the_line_that_holds_the_gil(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     usage = usage_with(found(900), held=900, free=100, texts={41: "row.tolist()"})
-    watching = SimpleNamespace(usage_of_calls=lambda count: replace(usage, repeats=count))
-    monkeypatch.setattr(release_verdict, "watch", lambda: nullcontext(watching))
+    watch_of(usage, monkeypatch)
     verdict = testing.judge_release(time.sleep, 0.001, budget=0.2)
     assert verdict.outcome == "fail"
     assert verdict.reason.endswith(
-        "; asked for: at least 90 %; nearly all of the time that it holds it is in"
+        "; asked for: at least 90 %; it holds the GIL for the rest, nearly all of it in"
         " nowhere/features.py:41 `row.tolist()`"
     )
     assert Verdict.from_json(verdict.to_json()) == verdict

@@ -36,7 +36,7 @@ class FakeSampler:
 
     given: ClassVar[dict[str, Any]]
     sites_found: ClassVar[list[Any]] = []
-    stretches: ClassVar[list[tuple[int, int, int]]] = []
+    stretches: ClassVar[list[tuple[int, int, int, int]]] = []
     calls_found: ClassVar[list[Any]] = []
     samples: ClassVar[list[Any]] = []
     changes: ClassVar[dict[str, Any]] = {}
@@ -91,6 +91,7 @@ class FakeSampler:
         totals = {
             "begin_ns": 0, "end_ns": S, "wakes": 1000, "slice_ns": SLICE, "reads": 9000,
             "hold_min_ns": 4000, "hold_max_ns": S, "stretch_ns": S - SLICE,
+            "stretch_run": 999,
             "slack": 1, "short_turns": 1,
         }  # fmt: skip
         return SimpleNamespace(**zero, **whole, **square | totals | self.changes)
@@ -114,11 +115,14 @@ class FakeSampler:
     def calls(self) -> list[Any]:
         return self.calls_found
 
-    def longest_holds(self) -> list[tuple[int, int, int, float, float, float]]:
+    def longest_holds(self) -> list[tuple[int, int, int, int, float, float, float]]:
         return [(*stretch, 0.0, 0.0, 0.0) for stretch in self.stretches]
 
     def looks(self) -> list[Any]:
         return self.samples
+
+    def held_sites(self) -> list[Any]:
+        return [(0, 0, False, 1.0)] * len(self.samples)
 
 
 @pytest.fixture
@@ -218,7 +222,7 @@ def test_longest_hold_of_a_python_loop_is_the_switch_interval() -> None:
 def test_longest_hold_of_a_call_is_that_of_the_calling_thread(
     sampler: type[FakeSampler],
 ) -> None:
-    sampler.stretches = [(1, S // 2, S // 2), (0, S // 10, S // 10)]
+    sampler.stretches = [(1, S // 2, S // 2, 500), (0, S // 10, S // 10, 100)]
     watching = watched()
     assert watching.usage.longest_hold.value == pytest.approx(0.1)
     program = watching.usage_of_program("script.py")
@@ -249,7 +253,7 @@ def ticking(*moments: float) -> SimpleNamespace:
 def test_probe_bounds_the_longest_hold_by_its_longest_call(
     sampler: type[FakeSampler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sampler.stretches = [(0, S // 10, S)]
+    sampler.stretches = [(0, S // 10, S, 100)]
     sampler.sites_found = [found(400, hold_low=S // 10, hold_high=S)]
     monkeypatch.setattr("gilx.sampling.probe.time", ticking(0.0, 0.1, 0.3, 0.4))
     usage = probe(lambda: None, repeat=3)
@@ -257,7 +261,7 @@ def test_probe_bounds_the_longest_hold_by_its_longest_call(
         assert hold.low == 0.1
         assert hold.high == hold.value == pytest.approx(0.2)
     # A stretch of more than a call was one of several calls.
-    sampler.stretches = [(0, S // 2, S)]
+    sampler.stretches = [(0, S // 2, S, 500)]
     monkeypatch.setattr("gilx.sampling.probe.time", ticking(0.0, 0.1, 0.3, 0.4))
     usage = probe(lambda: None, repeat=3)
     assert usage.longest_hold.low == 0

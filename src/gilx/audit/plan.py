@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.callable_lookup import find_callable
 from gilx.errors import MOST_WORKERS, ArgumentError, above_zero, at_least, shown
-from gilx.formatting import one_line
+from gilx.files import decoded
+from gilx.formatting import one_line, printable
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -161,7 +162,11 @@ def read_plan(path: str | Path) -> Plan:
     if len(data) > _MOST_BYTES:
         raise ArgumentError(f"{path}: expected at most {_MOST_BYTES} bytes of TOML")
     try:
-        found = tomllib.loads(data.decode())
+        text = decoded(data)
+    except ValueError as error:
+        raise ArgumentError(f"{path}: {error}") from None
+    try:
+        found = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ArgumentError(f"{path}: expected TOML: {error}") from None
     try:
@@ -200,7 +205,7 @@ def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> PlanEntr
     if "target" not in table:
         raise ArgumentError(f"{where}: expected a target, such as 'json:loads'; got none")
     target = _text(where, "target", table)
-    name = _text(where, "name", table, target)
+    name = printable(_text(where, "name", table, target))
     where = f"{where} ({shown(name)[1:-1]})"
     arguments = table.get("arguments", [])
     if not isinstance(arguments, list):

@@ -6,18 +6,23 @@ import math
 from dataclasses import dataclass
 
 from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
-from gilx.formatting import duration, format_table, percent, times
+from gilx.formatting import (
+    duration,
+    percent,
+    shortened,
+    table_with_remarks,
+    times,
+    wrapped,
+)
 from gilx.records import Record
 from gilx.speedup.report import ReportRow  # noqa: TC001 - records are read by it
 from gilx.system.environment import Environment  # noqa: TC001 - records are read by it
 
 _HEAD = (
-    *("call", "size", "time", "held", "longest hold"),
-    *("where", "workers", "speedup", "ceiling", "of ceiling", "reading"),
+    *("call", "time", "held", "longest hold"),
+    *("workers", "speedup", "ceiling", "of ceiling"),
 )
-_RIGHT = (1, 2, 3, 4, 6, 7, 8, 9)
-_LONGEST_PLACE = 32  # characters
-_WIDTH = 140
+_LONGEST_NAME = 60  # characters, before a note
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Audit(Record, schema="gilx.audit", version=2):
+class Audit(Record, schema="gilx.audit", version=3):
     """All lines, and where they were measured."""
 
     lines: tuple[Line, ...]
@@ -65,9 +70,14 @@ class Audit(Record, schema="gilx.audit", version=2):
 
     def __str__(self) -> str:
         rows = [row for line in self.lines for row in _rows(line)]
-        table = format_table(_HEAD, rows, right=_RIGHT, width=_WIDTH)
+        table = table_with_remarks(
+            _HEAD,
+            [cells for cells, _ in rows],
+            [remarks for _, remarks in rows],
+            right=range(1, len(_HEAD)),
+        )
         notes = [
-            f"{line.label}: {note}"
+            f"{shortened(line.label, _LONGEST_NAME)}: {note}"
             for line in self.lines
             for note in dict.fromkeys(
                 [
@@ -76,42 +86,38 @@ class Audit(Record, schema="gilx.audit", version=2):
                 ]
             )
         ]
-        below = ["", *(f"note: {note}" for note in notes)] if notes else []
-        return "\n".join([self.environment.summary(), "", table, *below])
+        below = [text for note in notes for text in wrapped(f"note: {note}", "", "  ")]
+        parts = [*wrapped(self.environment.summary()), "", table, *[""] * bool(below)]
+        return "\n".join([*parts, *below])
 
 
-def _rows(line: Line) -> list[tuple[str, ...]]:
+def _rows(line: Line) -> list[tuple[tuple[str, ...], list[str]]]:
+    """Return the rows of a line, each with what is said below it."""
     if line.error:
-        blank = ("-",) * 8
-        return [(line.name, _size(line), *blank, f"failed: {line.error}")]
+        blank = ("-",) * (len(_HEAD) - 1)
+        return [((line.label, *blank), [f"failed: {line.error}"])]
     first = (
-        line.name,
-        _size(line),
+        line.label,
         "-" if math.isnan(line.seconds) else duration(line.seconds),
         _held(line),
         _longest(line),
-        _where(line),
     )
     rows = []
     for number, scaling in enumerate(line.scaling):
         start = first if number == 0 else ("",) * len(first)
-        rows.append(
-            (
-                *start,
-                str(scaling.workers),
-                times(scaling.speedup.value),
-                times(scaling.ceiling.value),
-                percent(scaling.ceiling_fraction.value)
-                if scaling.ceiling_fraction.known
-                else "-",
-                scaling.reading,
-            )
+        cells = (
+            *start,
+            str(scaling.workers),
+            times(scaling.speedup.value),
+            times(scaling.ceiling.value),
+            percent(scaling.ceiling_fraction.value)
+            if scaling.ceiling_fraction.known
+            else "-",
         )
+        rows.append((cells, [scaling.reading]))
+    if rows and line.where and not line.doubt:
+        rows[0][1].insert(0, f"held in {line.where}")
     return rows
-
-
-def _size(line: Line) -> str:
-    return "" if line.size is None else str(line.size)
 
 
 def _held(line: Line) -> str:
@@ -121,10 +127,3 @@ def _held(line: Line) -> str:
 def _longest(line: Line) -> str:
     known = line.longest_hold.known and not line.doubt
     return duration(line.longest_hold.value) if known else "-"
-
-
-def _where(line: Line) -> str:
-    where = line.where
-    if line.doubt or not where:
-        return "-"
-    return where if len(where) <= _LONGEST_PLACE else f"{where[: _LONGEST_PLACE - 3]}..."

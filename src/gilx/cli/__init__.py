@@ -123,7 +123,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"gilx.cli.{chosen}")
             module.add_arguments(commands[chosen])
             commands[chosen].words = given
-        options = parser.parse_args(given)
+        options, unknown = parser.parse_known_args(given)
+        if unknown:
+            own = given[0] in unknown  # not the command's
+            speaker = parser if own else commands[options.command]
+            speaker.error(f"unrecognized arguments: {' '.join(unknown)}")
         outcome: int | Callable[[], int] = module.run(options)
     except ArgumentError as error:
         _complain(chosen, printable(str(error)))

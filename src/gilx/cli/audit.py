@@ -17,7 +17,7 @@ from gilx.cli.file_options import add_json, check_json, print_or_save, read_reco
 from gilx.cli.option_types import add_options
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import output_for
-from gilx.formatting import format_table, percent
+from gilx.formatting import percent, table_with_remarks, wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _told(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
     """Return what changed, as text."""
-    lines = [f"compared with {baseline.environment.summary()}"]
+    lines = wrapped(f"compared with {baseline.environment.summary()}")
     changed = [change for change in changes if change.verdict in ("better", "worse")]
     if changed:
         rows = [
@@ -88,7 +88,7 @@ def _told(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
             for change in changed
         ]
         head = ("call", "figure", "then", "now", "")
-        lines += ["", format_table(head, rows, right=(2, 3)), ""]
+        lines += ["", table_with_remarks(head, rows, right=(2, 3)), ""]
     same = sum(change.verdict == "no difference" for change in changes)
     unknown = sum(change.verdict == "unknown" for change in changes)
     lines.append(
@@ -103,7 +103,7 @@ def _told(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
         ("not in this audit", [then[key] for key in then if key not in now]),
     ):
         if names:
-            lines.append(f"{words}: {', '.join(names)}")
+            lines += wrapped(f"{words}: {', '.join(names)}", "", "  ")
     return "\n".join(lines)
 
 

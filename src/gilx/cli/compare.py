@@ -5,8 +5,8 @@ Reports are those of ``gilx measure --json``, usages those of ``gilx probe --jso
 Exit status: 0 when nothing became worse; 1 when something did: a row's fraction of its
 ceiling (its speedup, if there is no ceiling) fell, or the share of the time during which
 the GIL was held rose, and the intervals do not overlap; 2 when a file is neither, when
-the reports are from different machines (unless ``--force`` is given), or when the two
-have nothing in common.
+they are from different machines (unless ``--force`` is given), or when the two have
+nothing in common.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gilx.cli.file_options import read_record
 from gilx.cli.reserved_output import print_text
 from gilx.errors import ArgumentError
-from gilx.formatting import format_table, percent
+from gilx.formatting import format_table, percent, table_with_remarks, wrapped
 from gilx.records import read_object
 from gilx.sampling.usage import GilUsage
 from gilx.sampling.usage_comparison import compare_usages
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import argparse
 
     from gilx.estimate import Estimate
+    from gilx.system.environment import Environment
 
 _MOST_LINES = 21  # that are shown, the one of all lines included
 
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
         "exit status: 0 if nothing became worse, 1 if something did, 2 if a file is"
-        " neither, if two reports are of different machines, or if there is nothing to"
+        " neither, if the two are of different machines, or if there is nothing to"
         " compare"
     )
     parser.add_argument(
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if isinstance(before, Report) and isinstance(after, Report):
         return _compare_reports(before, after, paths, force=options.force)
     if isinstance(before, GilUsage) and isinstance(after, GilUsage):
-        return _compare_usages(before, after, paths)
+        return _compare_usages(before, after, paths, force=options.force)
     kinds = ["report" if isinstance(one, Report) else "usage" for one in (before, after)]
     raise ArgumentError(f"after: expected a {kinds[0]}, got a {kinds[1]}")
 
@@ -71,10 +72,13 @@ def _record(text: str) -> Report | GilUsage:
     return record
 
 
-def _compare_usages(before: GilUsage, after: GilUsage, paths: tuple[str, str]) -> int:
+def _compare_usages(
+    before: GilUsage, after: GilUsage, paths: tuple[str, str], *, force: bool
+) -> int:
+    changes = compare_usages(before, after, force=force)
     for path, usage, letter in zip(paths, (before, after), "AB", strict=True):
         print_text(f"{letter}: {path}: {usage.sentence()}")
-    changes = compare_usages(before, after)
+    _print_differences(before.environment, after.environment)
     rows = [
         (
             percent(change.before.value),
@@ -100,6 +104,7 @@ def _compare_reports(
     changes = compare(before, after, force=force)
     for path, report, letter in zip(paths, (before, after), "AB", strict=True):
         print_text(f"{letter}: {path}: {report.environment.summary()}")
+    _print_differences(before.environment, after.environment)
     rows = [
         (
             change.before.name,
@@ -114,8 +119,16 @@ def _compare_reports(
         for change in changes
     ]
     head = ("target", "pool", "workers", "A", "B", "A of ceiling", "B of ceiling", "")
-    print_text(f"\n{format_table(head, rows, right=range(2, 7))}")
+    print_text(f"\n{table_with_remarks(head, rows, right=range(2, 7))}")
     return 1 if any(change.verdict == "worse" for change in changes) else 0
+
+
+def _print_differences(before: Environment, after: Environment) -> None:
+    """Print how the environments differ, if they do."""
+    difference = before.same_machine(after, ("in A", "in B"))
+    if difference.machine or difference.software:
+        for line in wrapped(f"A and B are from {difference}"):
+            print_text(line)
 
 
 def _share(figure: Estimate) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from gilx import kernels
 from gilx.cli.reserved_output import OutputError, print_text
+from gilx.cli.target import is_literal, names_callable
 from gilx.errors import ArgumentError, MissingExtraError
-from gilx.files import save_text
+from gilx.files import check_writable, decoded, save_text
 from gilx.rendering.picture import picture_suffix
 from gilx.rendering.vega_library import check_library
 from gilx.sampling.stacks import check_ending
@@ -34,8 +34,8 @@ def add_json(
     """Declare the option ``--json [FILE]``, whose value `print_or_save` takes.
 
     The file is optional, so that the word after the option may be meant as the command's
-    target. It is refused if it looks like one, or if `is_target` says that it is one;
-    the message calls it `target`.
+    target or as an argument of the target. It is refused if it looks like one of them, or
+    if `is_target` says that it is a target, which the message calls `target`.
     """
     parser.add_argument(
         "--json",
@@ -74,17 +74,20 @@ class _JsonFile(argparse.Action):
         """Store the word that follows the option."""
         looks_like_target = (
             values in kernels.names()
-            or ":" in values
+            or names_callable(values)
             or values.endswith((".py", ".pyz", ".zip", ".toml"))
             or self._is_target(values)
         )
+        place = self._target if looks_like_target else "an argument"
         # argparse does not say whether "=" stood between.
         words = getattr(parser, "words", ())
-        if looks_like_target and f"{option_string}={values}" not in words:
+        if (
+            looks_like_target or is_literal(values)
+        ) and f"{option_string}={values}" not in words:
             raise argparse.ArgumentError(
                 self,
                 f"expected the name of a file for JSON, got {values!r}; write --json=- in"
-                f" front of {self._target}, or --json={values} for a file of that name",
+                f" front of {place}, or --json={values} for a file of that name",
             )
         setattr(namespace, self.dest, values)
 
@@ -176,11 +179,11 @@ def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
     try:
         with Path(path).open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
-        text = data.decode()
+        text = decoded(data)
     except OSError as error:
         raise ArgumentError(f"{path}: can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ArgumentError(f"{path}: expected JSON of a report, got no text") from None
+    except ValueError as error:
+        raise ArgumentError(f"{path}: {error}") from None
     try:
         return from_json(text)
     except ArgumentError as error:
@@ -204,9 +207,7 @@ def check_file(name: str, path: str | None) -> None:
     if path in ("", "-") or Path(path).is_dir():
         raise ArgumentError(f"{name}: expected the name of a file, got {path!r}")
     try:
-        if not Path(path).exists() or Path(path).is_file():
-            with tempfile.TemporaryFile(dir=Path(path).resolve().parent):
-                pass
+        check_writable(path)
     except (OSError, ValueError) as error:
         raise _cannot(name, path, error) from None
 

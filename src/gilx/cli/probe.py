@@ -32,12 +32,13 @@ from gilx.errors import (
     number_between,
 )
 from gilx.formatting import printable
-from gilx.rendering.sites_table import sites_table, sites_text
+from gilx.rendering.sites_table import sites_text
 from gilx.rendering.timeline_chart import picture_of
 from gilx.rendering.timeline_page import document_of
+from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.probe import probe, probe_with_watch
 from gilx.sampling.stacks import stacks_text
-from gilx.sampling.watch import watch
+from gilx.sampling.watch import watch_with_callers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ _FOR_CALLS = {
     "no_warmup": False,
 }
 # Options for files of what one watch saw.
-_OF_ONE_WATCH = ("timeline", "plot", "html", "stacks")
+_OF_ONE_WATCH = ("trace", "plot", "html", "stacks")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,10 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--timeline FILE": "write who held the GIL when, for Perfetto or"
-            " chrome://tracing; of one call",
+            "--trace FILE": "write who held the GIL when, and in which line, as a trace"
+            " for Perfetto or the Firefox Profiler; of one call",
             "--plot FILE": "draw the same as a picture",
-            "--html FILE": "write the same as a page",
+            "--html FILE": "write the same as a page, with the places in the code that"
+            " held the GIL and a flame graph",
             "--stacks FILE": "write the Python stacks that held the GIL, for flame graph"
             " tools: FILE.collapsed or FILE.speedscope.json; of one call",
             "--verbose": "list all places in the code that hold the GIL",
@@ -161,7 +163,7 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
 def _check(options: argparse.Namespace) -> None:
     """Learn before anything runs that a file can't be made."""
     check_json(options.json)
-    check_file("timeline", options.timeline)
+    check_file("trace", options.trace)
     check_picture("plot", options.plot)
     check_page("html", options.html)
     check_stacks("stacks", options.stacks)
@@ -202,12 +204,13 @@ def _files(
     if watching is None:
         return
     timeline = watching.timeline
-    if options.timeline is not None:
-        yield lambda: save("timeline", options.timeline, timeline.to_trace())
+    if options.trace is not None:
+        yield lambda: save("trace", options.trace, timeline.to_trace())
     if options.plot is not None:
         yield lambda: save_picture("plot", options.plot, picture_of(timeline, finding))
     if options.html is not None:
-        page = document_of(timeline, finding, sites_table(usage))
+        stacks = watching.stacks if watching.keeps_stacks else None
+        page = document_of(timeline, finding, usage, stacks)
         yield lambda: save("html", options.html, page.html())
     if options.stacks is not None:
         text = stacks_text(watching.stacks, options.stacks)
@@ -223,14 +226,24 @@ def _run_callable(
     if any(getattr(options, name) is not None for name in _OF_ONE_WATCH):
         calls = 1 if options.repeat is None else options.repeat
         calls = at_least("repeat", calls, 1, MOST_CALLS)
-        stacks = options.stacks is not None
         return probe_with_watch(
-            call, repeat=calls, budget=budget, warmup=warmup, stacks=stacks
+            call,
+            repeat=calls,
+            budget=budget,
+            warmup=warmup,
+            stacks=_keeps_stacks(options),
         )
     usage = probe(
         call, repeat=options.repeat, precision=precision, budget=budget, warmup=warmup
     )
     return usage, None
+
+
+def _keeps_stacks(options: argparse.Namespace) -> bool:
+    """Return whether stacks are asked for; a page has them if they can be read."""
+    if options.stacks is not None:
+        return True
+    return options.html is not None and not reason_against_stacks()
 
 
 def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[], int]:
@@ -251,7 +264,7 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
         path = getattr(options, name)
         if path not in (None, "-"):  # the program may change the current directory
             setattr(options, name, str(Path(path).absolute()))
-    watching = watch(stacks=options.stacks is not None)
+    watching = watch_with_callers(stacks=_keeps_stacks(options))
     watching.__enter__()
     # What is registered first is called last.
     atexit.register(_report, watching, program.name, options, StandardOutput())

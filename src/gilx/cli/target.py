@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
+_NO_LITERAL = ValueError, SyntaxError, TypeError, MemoryError, RecursionError
+
 
 def add_target(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments ``target`` and ``arguments``, which `find_target` takes."""
@@ -58,10 +60,27 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
     return call
 
 
+def names_callable(word: str) -> bool:
+    """Return whether a word has the form ``module:callable``."""
+    parts = word.split(":")
+    return len(parts) == 2 and all(
+        name.isidentifier() for part in parts for name in part.split(".")
+    )
+
+
+def is_literal(word: str) -> bool:
+    """Return whether a word is a Python literal."""
+    try:
+        ast.literal_eval(word)
+    except _NO_LITERAL:
+        return False
+    return True
+
+
 def _literal(number: int, word: str) -> object:
     try:
         return ast.literal_eval(word)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+    except _NO_LITERAL:
         raise ArgumentError(
             f"argument {number}: expected a Python literal, such as 10, '\"text\"' or"
             f" '[1, 2]'; got {word!r}"

@@ -6,31 +6,34 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from gilx import kernels
 from gilx._compat import gil_enabled
 from gilx.demo.chapter import Chapter, Effort, losses_of, one_cpu, outcome_of, words_of
-from gilx.demo.problem_sizes import size_lasting
+from gilx.demo.problem_sizes import problem_size
 from gilx.demo.watched_threads import watched
 from gilx.formatting import percent, times
 from gilx.sampling.timeline import Timeline  # noqa: TC001 - JSON is read by annotations
 from gilx.speedup.report import ReportRow  # noqa: TC001 - likewise
-from gilx.speedup.timings import in_a_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_KERNEL = "mandelbrot"
 _SECONDS = 0.01  # that a call lasts
 
 
-def count_down(steps: int) -> None:
-    """Compute in pure Python, and nothing else."""
-    while steps:
-        steps -= 1
+def pure_python_call(seconds: float) -> Callable[[], object]:
+    """Return a call that computes in pure Python for about so long.
 
-
-def count_down_for(seconds: float) -> Callable[[], object]:
-    """Return a call that computes in pure Python for about so long."""
-    steps = size_lasting(lambda steps: in_a_row(partial(count_down, steps), 1), seconds)
-    return partial(count_down, steps)
+    It computes a kernel, since a loop of a few instructions is unsuitable: depending on
+    what its CPU ran before, such a loop takes up to a fifth more or less CPU time, and
+    keeps doing so until something interrupts it. Threads that take turns interrupt each
+    other and one thread alone goes on, so that the loop would seem to gain by threads.
+    """
+    kernel = kernels.get(_KERNEL)
+    problem = kernel.problem(problem_size(kernel, "python", seconds))
+    [arguments] = problem.calls()
+    return partial(kernel.function("python"), *arguments, 0, problem.items)
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,9 @@ class PurePython(Chapter):
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
-        """Measure a loop that counts down, in threads."""
-        call = count_down_for(_SECONDS)
-        [threads] = effort.speedups(call, ["count down"], 4, workers=effort.workers)
+        """Measure a kernel in pure Python, in threads."""
+        call = pure_python_call(_SECONDS)
+        [threads] = effort.speedups(call, [_KERNEL], 4, workers=effort.workers)
         return cls(
             missing=one_cpu(),
             gil=gil_enabled(),
@@ -71,7 +74,7 @@ class PurePython(Chapter):
         """Say what threads gained, and what processes did."""
         row = self.threads
         who = f"{row.workers} threads"
-        said = [f"A loop that counts down, by {who} at once: {words_of(row)}."]
+        said = [f"The kernel {_KERNEL}, by {who} at once: {words_of(row)}."]
         if row.ceiling_kind == "the same calls in processes":
             wasted = outcome_of(row) == "no faster"
             could = ": the machine could have done it" if wasted else ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from gilx._compat import gil_enabled
 from gilx.demo.chapter import Chapter, Effort, grouped
-from gilx.demo.chapter_1_pure_python import count_down_for
+from gilx.demo.chapter_1_pure_python import pure_python_call
 from gilx.formatting import duration, one_line
 from gilx.rendering.html_page import Table
 from gilx.sampling.latency import latency
@@ -144,7 +144,7 @@ class Waiting(Chapter):
         # Work in C of a known length, holding the GIL and not.
         computing: dict[str, Callable[[], object]] = {
             "released C": partial(spin, 0, _CALL_NS, _CALL_NS),
-            "pure Python": count_down_for(_CALL_NS * 1e-9),
+            "pure Python": pure_python_call(_CALL_NS * 1e-9),
             "held C": partial(spin, _CALL_NS, 0, _CALL_NS),
         }
         return cls(

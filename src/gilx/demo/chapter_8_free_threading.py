@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from gilx import kernels
 from gilx._compat import gil_enabled
 from gilx.demo.chapter import Chapter, Effort, grouped, one_cpu
-from gilx.demo.chapter_1_pure_python import count_down_for
+from gilx.demo.chapter_1_pure_python import pure_python_call
 from gilx.demo.problem_sizes import problem_size
 from gilx.speedup.report import ReportRow  # noqa: TC001 - JSON is read by annotations
 
@@ -52,7 +52,7 @@ class FreeThreaded(Chapter):
                 else f"This Python has a GIL. {_HOW}"
             )
             return cls(missing=(why,), free_threaded=free_threaded, calls=())
-        call, kernel = count_down_for(_SECONDS), kernels.get(_KERNEL)
+        call, kernel = pure_python_call(_SECONDS), kernels.get(_KERNEL)
         size, workers = problem_size(kernel, "c-gil", _SECONDS), effort.workers
         names = {"c-gil": "C, held", "cython-gil": "Cython, held"}
         options: dict[str, Any] = {"variants": list(names), "size": size}

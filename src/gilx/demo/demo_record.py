@@ -38,7 +38,7 @@ _MOST_WORKERS = 8  # by default: enough to see it, and soon started
 
 
 @dataclass(frozen=True)
-class Story(Record, schema="gilx.story", version=3):
+class Story(Record, schema="gilx.story", version=4):
     """The chapters that were measured; None in the place of those that were not."""
 
     environment: Environment

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilx.errors import ArgumentError, above_zero, at_least, number_between, one_of
+from gilx.files import check_writable
 from gilx.pytest_plugin.tracing import is_python, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from functools import partial
+    from pathlib import Path
 
     from gilx.testing import Verdict
 
-__all__ = ["Checks", "InconclusiveWarning", "PluginOptions", "check_limits"]
+__all__ = [
+    "Checks",
+    "InconclusiveWarning",
+    "PluginOptions",
+    "cannot_write",
+    "check_limits",
+]
 
 
 class InconclusiveWarning(UserWarning):
@@ -41,9 +50,13 @@ class PluginOptions:
         budget: str | None,
         inconclusive: str | None,
         json: str | None,
+        directory: Path,
         beside: int,
     ) -> PluginOptions:
         """Return the settings that options give as text.
+
+        A file of verdicts is relative to the directory, and None if it is not to be
+        checked.
 
         Raises
         ------
@@ -51,8 +64,10 @@ class PluginOptions:
             One of them is wrong; the message names the option.
 
         """
-        if json is not None and not json:
+        if json == "":
             raise ArgumentError("--gilx-json: expected the name of a file, got none")
+        if json is not None:
+            _check_json(directory / json)
         seconds = None
         if budget is not None:
             try:
@@ -68,6 +83,28 @@ class PluginOptions:
             ("skip", "fail", "warn"),
         )
         return cls(seconds, how, beside)
+
+
+def _check_json(path: Path) -> None:
+    """Refuse a file of verdicts that can't be written, before any test runs."""
+    if path.is_dir():
+        raise ArgumentError(
+            f"--gilx-json: expected the name of a file, got the directory {str(path)!r}"
+        )
+    # Directories that are missing are made when the run ends.
+    place = path
+    while not os.path.lexists(place.parent):
+        place = place.parent
+    try:
+        check_writable(place)
+    except (OSError, ValueError) as error:
+        raise ArgumentError(cannot_write(path, error)) from None
+
+
+def cannot_write(path: Path, error: Exception) -> str:
+    """Return that, and why, the file of verdicts can't be written."""
+    why = getattr(error, "strerror", None) or error
+    return f"--gilx-json: can't write {str(path)!r}: {why}"
 
 
 def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is checked

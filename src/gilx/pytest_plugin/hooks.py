@@ -62,7 +62,9 @@ def _settings_of(config: pytest.Config) -> PluginOptions:
             config.stash[_settings] = PluginOptions.checked(
                 budget=setting(config, "budget"),
                 inconclusive=setting(config, "inconclusive"),
-                json=setting(config, "json"),
+                # Workers of pytest-xdist write none.
+                json=None if workers else setting(config, "json"),
+                directory=config.invocation_params.dir,
                 beside=0
                 if setting(config, "under_xdist")
                 else int(workers.get("workercount", 1)) - 1,
@@ -218,19 +220,33 @@ class _Listener:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._problem = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a test's verdicts."""
         for verdict in getattr(report, "gilx", ()):
             self._config.stash[_told].append((report.nodeid, verdict))
 
-    def pytest_sessionfinish(self) -> None:
-        """Write them, if that was asked for."""
-        if path := setting(self._config, "json"):
-            from gilx.pytest_plugin.summary import save  # noqa: PLC0415 - when used
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write them, if that was asked for.
 
+        If that fails, the report of the run stays, and the exit status is not 0.
+        """
+        if name := setting(self._config, "json"):
+            from gilx.pytest_plugin.checks import cannot_write  # noqa: PLC0415 - when used
+            from gilx.pytest_plugin.summary import save  # noqa: PLC0415 - likewise
+
+            path = self._config.invocation_params.dir / name
             told = self._config.stash[_told]
-            save(self._config.invocation_params.dir / path, told)
+            try:
+                save(path, told)
+            except (OSError, ValueError) as error:
+                self._problem = cannot_write(path, error)
+                if session.exitstatus in (
+                    pytest.ExitCode.OK,
+                    pytest.ExitCode.NO_TESTS_COLLECTED,
+                ):
+                    session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show them."""
@@ -238,3 +254,7 @@ class _Listener:
             from gilx.pytest_plugin.summary import show  # noqa: PLC0415 - likewise
 
             show(terminalreporter, told)
+        if self._problem:
+            from gilx.pytest_plugin.summary import show_unwritten  # noqa: PLC0415 - likewise
+
+            show_unwritten(terminalreporter, self._problem)

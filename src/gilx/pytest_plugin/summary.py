@@ -8,8 +8,6 @@ import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import pytest
-
 from gilx.files import save_text
 from gilx.formatting import duration
 from gilx.pytest_plugin.declarations import setting
@@ -21,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["save", "show"]
+    import pytest
+
+__all__ = ["save", "show", "show_unwritten"]
 
 _SCHEMA = "gilx.verdicts"
-_VERSION = 2
+_VERSION = 3
 _WIDTH = 90
 
 
@@ -78,9 +78,11 @@ def _wrapped(words: str) -> Iterator[str]:
 def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
     """Write all verdicts with what they were made on.
 
+    Directories that are missing are made, as for pytest's ``--junitxml``.
+
     Raises
     ------
-    UsageError
+    OSError
         The file can't be written.
 
     """
@@ -91,9 +93,10 @@ def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
         "environment": encode(Environment.here()),
         "verdicts": verdicts,
     }
-    try:
-        save_text(path, json.dumps(values, allow_nan=False) + "\n")
-    except OSError as error:
-        raise pytest.UsageError(
-            f"gilx: --gilx-json: can't write {str(path)!r}: {error.strerror}"
-        ) from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_text(path, json.dumps(values, allow_nan=False) + "\n")
+
+
+def show_unwritten(reporter: pytest.TerminalReporter, problem: str) -> None:
+    """Write that the file of verdicts could not be written."""
+    reporter.section(f"gilx: {problem}", red=True, bold=True)

@@ -21,6 +21,7 @@ _RENDERERS = {
     ("ReportRow", "reading"): "report_text:reading_of",
     ("Timeline", "page"): "timeline_page:page_of",
     ("Timeline", "plot"): "timeline_chart:picture_of",
+    ("Watch", "page"): "timeline_page:page_of_watch",
 }
 
 

@@ -98,6 +98,19 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Folded:
+    """A long table that is shown when its title is pressed."""
+
+    title: str
+    table: Table
+
+    def html(self, numbers: Iterator[int]) -> str:
+        """Return it as HTML."""
+        title = _escaped(self.title)
+        return f"<details><summary>{title}</summary>{self.table.html(numbers)}</details>"
+
+
+@dataclass(frozen=True)
 class Figure:
     """A chart that the browser draws; `gilx.rendering.picture` makes a file of it.
 
@@ -158,7 +171,7 @@ _CONTROLS = (
     " + \u2212 \u2190 \u2192 0 do the same as the buttons.</p>"
 )
 
-Element = Text | Notes | Table | Figure
+Element = Text | Notes | Table | Folded | Figure
 
 
 @dataclass(frozen=True)

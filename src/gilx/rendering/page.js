@@ -97,7 +97,6 @@
       this.place.addEventListener("pointerdown", (event) => {
         if (event.button !== 0) return;
         this.fingers.set(event.pointerId, event.clientX);
-        this.place.setPointerCapture(event.pointerId);
       });
       this.place.addEventListener("pointermove", (event) => this.drag(event));
       for (const end of ["pointerup", "pointercancel"]) {
@@ -108,6 +107,8 @@
     drag(event) {
       const before = this.fingers.get(event.pointerId);
       if (before === undefined || this.view === null) return;
+      // Not before it moves, since what captured a pointer gets its click, too.
+      this.place.setPointerCapture(event.pointerId);
       if (this.fingers.size === 1) {
         this.move((before - event.clientX) / this.view.width());
       } else if (this.fingers.size === 2) {
@@ -120,6 +121,22 @@
     }
   }
 
+  // A press of a call of a flame graph shows it as wide as the picture. The call is found by
+  // its place, since Vega does not know what a finger is on.
+  const press = (seen, calls) => {
+    const levels = calls.reduce((most, call) => Math.max(most, call.depth + 1), 0);
+    seen.place.addEventListener("click", (event) => {
+      // A drag ends with a click of the element that captured the pointer.
+      if (seen.view === null || event.target === seen.place) return;
+      const top = seen.place.getBoundingClientRect().top + seen.view.origin()[1];
+      const depth = Math.floor(((event.clientY - top) / seen.view.height()) * levels);
+      const [begin, end] = seen.shown;
+      const at = begin + seen.share(event.clientX) * (end - begin);
+      const call = calls.find((one) => one.depth === depth && one.begin <= at && at < one.end);
+      if (call !== undefined) seen.show(call.begin, call.end);
+    });
+  };
+
   const options = {
     actions: false,
     ast: true, // expressions are interpreted: the policy lets nothing be evaluated
@@ -131,6 +148,7 @@
     const place = figure.querySelector(".chart");
     const { spec, whole, unit } = JSON.parse(figure.querySelector("script").textContent);
     const seen = whole === null ? null : new Window(figure, whole, unit);
+    if (seen !== null && spec.data !== undefined) press(seen, spec.data.values);
     let drawn = null;
     // One drawing after the other: the colours may change while one is at work.
     let last = Promise.resolve();

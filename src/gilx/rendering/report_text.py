@@ -6,8 +6,15 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from gilx.formatting import between, duration, format_table, percent, times, wrapped
-from gilx.sampling.sites import main_line
+from gilx.formatting import (
+    between,
+    duration,
+    percent,
+    table_with_remarks,
+    times,
+    wrapped,
+)
+from gilx.sampling.site_words import where_held
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
@@ -17,7 +24,6 @@ COLUMNS = (
     *("target", "pool", "workers", "time", "speedup", "95 %", "ceiling", "of ceiling"),
     "reading",
 )
-_NAME = 24  # characters: longer names have a line of their own
 
 _ALL = 0.95  # a hold fraction, or a share of the ceiling, that is said to be all
 _LITTLE = 0.1  # of a worker: losses below that are not spoken of
@@ -46,16 +52,13 @@ def cells(row: ReportRow) -> tuple[str, ...]:
 
 def text_of(report: Report) -> str:
     """Return a report as a plain table, each row followed by what it means."""
-    rows = [cells(row)[:-1] for row in report.rows]
-    apart = any(len(row.name) > _NAME for row in report.rows)
-    if apart:
-        rows = [("", *row[1:]) for row in rows]
-    head, *table = format_table(COLUMNS[:-1], rows, right=range(2, 8)).splitlines()
-    lines = [*wrapped(report.environment.summary()), "", head]
-    for row, line in zip(report.rows, table, strict=True):
-        lines += [row.name, line] if apart else [line]
-        for text in remarks_of(row):
-            lines += wrapped(text, "  ", "    ")
+    table = table_with_remarks(
+        COLUMNS[:-1],
+        [cells(row)[:-1] for row in report.rows],
+        [remarks_of(row) for row in report.rows],
+        right=range(2, 8),
+    )
+    lines = [*wrapped(report.environment.summary()), "", table]
     doubts = doubts_of(report)
     if doubts:
         lines += ["", "What makes these figures doubtful:"]
@@ -227,7 +230,7 @@ def _of_the_gil(row: ReportRow) -> str:
 
 
 def _place(row: ReportRow) -> str:
-    """Return the line that holds the GIL for most of the held time, in words, or ''."""
+    """Return the lines that hold the GIL for most of the held time, in words, or ''."""
     lines = [line for loss in row.losses for line in loss.sites]
-    part, line = main_line(lines, held=row.held.value)
-    return f", {part} of it in {line}" if part else ""
+    where = where_held(lines, held=row.held.value)
+    return f", {where}" if where else ""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration, format_table, percent
+from gilx.formatting import duration, percent, shortened, table_with_remarks
 from gilx.rendering.html_page import Table
+from gilx.sampling.site_words import called_from
 
 if TYPE_CHECKING:
+    from gilx.estimate import Estimate
+    from gilx.sampling.sites import Site
     from gilx.sampling.usage import GilUsage
 
 _HEAD = (
@@ -15,22 +18,44 @@ _HEAD = (
     "source text",
 )
 _RIGHT = (0, 1, 2, 3)
+_LONGEST_THREAD = 24  # characters of a name
 
 
 def sites_table(usage: GilUsage) -> Table:
-    """Return the sites of a usage as a table of a page, the largest share first."""
-    return Table(
-        _HEAD, _rows(usage), right=_RIGHT, caption="Of the time, the GIL was held in"
-    )
+    """Return the sites of a usage as a table of a page, the largest share first.
+
+    The place is the header of each row, and the column that a phone shows.
+    """
+    head, *rows = (_place_first(row) for row in (_HEAD, *_rows(usage)))
+    right = tuple(column + 1 for column in _RIGHT)
+    return Table(head, rows, right=right, caption="Of the time, the GIL was held in")
+
+
+def _place_first(row: tuple[str, ...]) -> tuple[str, ...]:
+    place = _HEAD.index("place")
+    return (row[place], *row[:place], *row[place + 1 :])
 
 
 def sites_text(usage: GilUsage) -> str:
-    """Return the sites of a usage as a plain table, the largest share first."""
+    """Return the sites of a usage as a plain table, the largest share first.
+
+    The place of each is on a line below its figures.
+    """
     if usage.sites_missing:
         return f"Where the GIL was held is unknown, since {usage.sites_missing}."
     if not usage.sites:
         return "No place in the code was found to hold the GIL."
-    return format_table(_HEAD, _rows(usage), right=_RIGHT)
+    rows = [
+        (*figures, shortened(thread, _LONGEST_THREAD))
+        for *figures, thread, _, _, _ in _rows(usage)
+    ]
+    remarks = [
+        [f"{place} {function}  {text}", *[called_from(site)] * bool(site.callers)]
+        for site, (*_, place, function, text) in zip(
+            usage.sites, _rows(usage), strict=True
+        )
+    ]
+    return table_with_remarks(_HEAD[:5], rows, remarks, right=_RIGHT)
 
 
 def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
@@ -38,12 +63,26 @@ def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
         (
             percent(site.held.value),
             f"{percent(site.held.low)} to {percent(site.held.high)}",
-            duration(site.longest_hold.value) if site.longest_hold.known else "-",
+            _longest_hold(site.longest_hold),
             str(site.samples),
             site.thread or "several",
             site.place,
             site.name or "-",
-            f"{site.text} [{site.library}]" if site.library else site.text,
+            _text(site),
         )
         for site in usage.sites
     ]
+
+
+def _text(site: Site) -> str:
+    if site.changed:
+        return "(changed)"
+    return f"{site.text} [{site.library}]" if site.library else site.text
+
+
+def _longest_hold(length: Estimate) -> str:
+    if not length.known:
+        return "-"
+    if length.low <= 0:
+        return f"at most {duration(length.high)}"
+    return duration(length.value)

@@ -52,6 +52,7 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
             "begin": round(span.start / size, 6),
             "end": round(span.end / size, 6),
             "state": STATES[span.state][0],
+            **({} if span.line is None else {"line": span.line}),
         }
         for place, one in enumerate(timeline.lanes)
         for span in one.spans
@@ -60,7 +61,7 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
     meanings: dict[str, str] = {name: STATES[name][0] for name in states_of(timeline)}
     seen = [{"expr": "shown[0]"}, {"expr": "shown[1]"}]
     axis = {"grid": False, "tickCount": {"expr": "width / 90"}}
-    titles = {"name": "thread", "state": "was", "at": "from", "length": "for"}
+    titles = {"name": "thread", "was": "was", "at": "from", "length": "for"}
     encoding = {
         "x": number("begin", f"time ({unit})", axis, domain=seen, nice=False, zero=False),
         "x2": {"field": "end"},
@@ -74,7 +75,15 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
         "tooltip": tooltip(titles),
     }
     bars = layer(spans, "rect", encoding, height=24, yOffset=8, clip=True)
+    lines = [
+        {"line": number, "place": line.label}
+        for number, line in enumerate(timeline.lines)
+    ]
+    place = {"data": {"values": lines}, "key": "line", "fields": ["place"]}
+    was = "datum.state + (datum.place ? ' in ' + datum.place : '')"
     bars["transform"] = [
+        {"lookup": "line", "from": place},
+        {"calculate": was, "as": "was"},
         _words("at", "format(datum.begin, '.6~r')", unit),
         _words("length", "format(datum.end - datum.begin, '.3~r')", unit),
     ]

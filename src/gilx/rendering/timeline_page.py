@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gilx.formatting import duration, percent
-from gilx.rendering.html_page import Document, Section, Table
+from gilx.rendering.flame_graph import calls_of, calls_table, flame_figure
+from gilx.rendering.html_page import Document, Element, Folded, Section, Table, Text
+from gilx.rendering.sites_table import sites_table
 from gilx.rendering.timeline_chart import lanes_figure, states_of
 from gilx.sampling.thread_states import STATES
 
 if TYPE_CHECKING:
+    from gilx.sampling.stacks import Stacks
     from gilx.sampling.timeline import Lane, Timeline
+    from gilx.sampling.usage import GilUsage
+    from gilx.sampling.watch import Watch
+
+_UNFOLDED = 10  # places in the code
 
 
 def page_of(timeline: Timeline) -> str:
@@ -18,8 +26,18 @@ def page_of(timeline: Timeline) -> str:
     return document_of(timeline).html()
 
 
+def page_of_watch(watch: Watch) -> str:
+    """Return all that a watch found as a page, see `Watch.to_html`."""
+    usage = watch.usage
+    stacks = watch.stacks if watch.keeps_stacks else None
+    return document_of(watch.timeline, usage.sentence(), usage, stacks).html()
+
+
 def document_of(
-    timeline: Timeline, finding: str = "", sites: Table | None = None
+    timeline: Timeline,
+    finding: str = "",
+    usage: GilUsage | None = None,
+    stacks: Stacks | None = None,
 ) -> Document:
     """Return a timeline as a page, see `Timeline.to_html`.
 
@@ -29,17 +47,21 @@ def document_of(
         Timeline of a watch.
     finding : str
         Sentence that the page leads with, if there is one.
-    sites : Table, optional
-        Places in the code that held the GIL.
+    usage : GilUsage, optional
+        Usage of the same watch: places in the code that held the GIL.
+    stacks : Stacks, optional
+        Stacks of the same watch.
 
     """
-    blocks = (
+    blocks: tuple[Element, ...] = (
         lanes_figure(timeline, "What each thread did"),
         lanes_table(timeline, "Of this time, each thread was"),
     )
     sections = [Section("Threads", blocks)]
-    if sites is not None and sites.rows:
-        sections.append(Section("Places in the code", (sites,)))
+    if usage is not None and (usage.sites or usage.sites_missing):
+        sections.append(Section("Places in the code", _places(usage)))
+    if stacks is not None and stacks.stacks:
+        sections.append(Section("Calls", _calls(stacks)))
     return Document(
         title="Who held the GIL when",
         lead=f"{finding}. {_lead(timeline)}" if finding else _lead(timeline),
@@ -47,6 +69,26 @@ def document_of(
         made="Seen by gilx from a thread that needs no GIL, at random moments: what"
         " happened between two of them is not shown.",
     )
+
+
+def _places(usage: GilUsage) -> tuple[Element, ...]:
+    if usage.sites_missing:
+        return (Text(f"Where the GIL was held is unknown, since {usage.sites_missing}."),)
+    table = sites_table(usage)
+    first, others = table.rows[:_UNFOLDED], table.rows[_UNFOLDED:]
+    if not others:
+        return (table,)
+    more = replace(table, rows=others)
+    return replace(table, rows=first), Folded(f"{len(others)} more places", more)
+
+
+def _calls(stacks: Stacks) -> tuple[Element, ...]:
+    calls = calls_of(stacks)
+    blocks: list[Element] = [flame_figure(calls)]
+    if stacks.cut:
+        words = f"Inner calls are missing for {duration(stacks.cut)} of that time."
+        blocks.append(Text(words))
+    return (*blocks, Folded("The same as a table", calls_table(calls)))
 
 
 def _lead(timeline: Timeline) -> str:
@@ -82,5 +124,5 @@ def lanes_table(timeline: Timeline, caption: str) -> Table:
 
 
 def _longest(lane: Lane) -> str:
-    holds = [span.end - span.start for span in lane.spans if span.state == "holding"]
+    holds = [run.end - run.start for run, _ in lane.runs() if run.state == "holding"]
     return duration(max(holds)) if holds else "-"

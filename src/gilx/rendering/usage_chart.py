@@ -20,8 +20,11 @@ def picture_of(usage: GilUsage) -> Picture:
 
 
 def _figure(usage: GilUsage) -> Figure:
-    free = max(0.0, 1 - sum(one.holding.value for one in usage.by_thread))
-    shares = [*((t.name, t.holding.value) for t in shares_shown(usage)), ("nobody", free)]
+    known = [
+        (one.name, one.holding.value) for one in shares_shown(usage) if one.holding.known
+    ]
+    held = sum(one.holding.value for one in usage.by_thread if one.holding.known)
+    shares = [*known, ("nobody", max(0.0, 1 - held))]
     rows = [
         {"lane": place, "label": f"{name}: {percent(held)}", "held": 100 * held}
         for place, (name, held) in enumerate(shares)

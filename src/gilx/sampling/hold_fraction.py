@@ -225,10 +225,15 @@ class HoldSums:
         return low, min(wall, share * read / least) if least > 0 else wall
 
     @property
+    def identified(self) -> bool:
+        """Whether most holds are those of threads that could be identified."""
+        return self.unidentified <= _MOST_UNKNOWN * (self.counted + self.missed)
+
+    @property
     def shortage(self) -> str:
         """Reason that the samples determine no bounds of the hold fraction, or ''."""
         whole = self.counted + self.missed
-        if self.unidentified > _MOST_UNKNOWN * whole:
+        if not self.identified:
             return (
                 "the thread that held the GIL could not be identified for"
                 f" {self.unidentified / whole * 100:.0f} % of the time"

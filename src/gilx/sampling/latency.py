@@ -2,7 +2,9 @@
 
 The delays are measured as CPython's ccbench did (Antoine Pitrou, Tools/ccbench in CPython
 3.2 to 3.10: latency and bandwidth of a thread beside busy ones): a thread sleeps, wants
-to run at a known time, and sees how late it is.
+to run at a known time, and sees how late it is. Meanwhile the GIL is watched: samples
+taken between the time at which the thread wanted to run and the time at which it ran show
+the lines that held the GIL.
 """
 
 from __future__ import annotations
@@ -14,24 +16,41 @@ import socket
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
+from operator import add
+from pathlib import PurePath
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from gilx._compat import gil_enabled
-from gilx.errors import ArgumentError, above_zero, at_least, numbers_of_workers
-from gilx.formatting import duration, format_table, name_of
+from gilx.errors import (
+    ArgumentError,
+    WatchUnavailableError,
+    above_zero,
+    at_least,
+    numbers_of_workers,
+)
+from gilx.formatting import duration, format_table, line_width, name_of, percent, wrapped
 from gilx.records import Record
 from gilx.sampling.background_calls import Load
+from gilx.sampling.sites import Site, sum_of_sites
+from gilx.sampling.watch import COST, Watch
 from gilx.system.child_python import local_server
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from gilx.sampling.held_during import HeldDuring
+
 # Enough that no thread count has the machine's good or bad moments to itself.
 _ROUNDS = 5
+_FEWEST = 10  # samples that lines are named by
+_MOST_LINES = 5  # that are shown; the record has all of them
+_ROUNDING = 1e-9  # of sums of shares
+# Calls of compiled code have no Python frame of their own; this file makes the calls.
+_CALLS = ("gilx", "sampling", "background_calls.py")
 
 
 @dataclass(frozen=True)
@@ -59,10 +78,19 @@ class LatencyRow:
     """Median time that a stop of all threads took (a garbage collection), in seconds, on
     a free-threaded build with the GIL off; None with a GIL."""
     stall_max: float | None
+    lines: tuple[Site, ...] = ()
+    """Lines of other threads that held the GIL during the delays, the line of the largest
+    share first. The share `held` of a line is one of all delays together, so that long
+    delays count more. Longest holds are unknown."""
+    samples: int = 0
+    """How many samples of the GIL are behind these shares."""
+    max_lines: tuple[Site, ...] = ()
+    """The same for the longest delay alone."""
+    max_samples: int = 0
 
 
 @dataclass(frozen=True)
-class Latency(Record, schema="gilx.latency"):
+class Latency(Record, schema="gilx.latency", version=2):
     """The delays that a callable puts on a thread that wants to run now and then."""
 
     target: str
@@ -72,6 +100,8 @@ class Latency(Record, schema="gilx.latency"):
     environment: str
     rows: tuple[LatencyRow, ...]
     """The baseline first, then one for each number of threads, as given."""
+    lines_missing: str = ""
+    """Reason that no row has lines; empty if stacks were read."""
 
     def __str__(self) -> str:
         first, others = self.rows[0], self.rows[1:]
@@ -105,11 +135,61 @@ class Latency(Record, schema="gilx.latency"):
             f" beside {self.target}"
         )
         added = (
-            f"Convoy delay, {worst.workers} thread{'s' if worst.workers != 1 else ''}:"
+            f"Convoy delay, {_counted(worst.workers, 'thread')}:"
             f" {_beyond(worst.p50, first.p50)} in the median,"
             f" {_beyond(worst.p99, first.p99)} at p99"
         )
-        return "\n".join([said, self.environment, "", table, "", added])
+        lines = self._lines_shown(worst)
+        return "\n".join([said, self.environment, "", table, "", added, *lines])
+
+    def _lines_shown(self, row: LatencyRow) -> list[str]:
+        """Return the lines that made the thread wait, for people."""
+        if self.lines_missing:
+            unknown = f"The lines that made it wait are unknown: {self.lines_missing}."
+            return wrapped(unknown, rest="  ")
+        if row.samples < _FEWEST:
+            return wrapped(
+                f"The lines that made it wait are unknown: {row.samples} samples of the"
+                f" GIL came during its delays, at least {_FEWEST} are needed."
+            )
+        beside = f"the delays beside {_counted(row.workers, 'thread')}"
+        if not row.lines:
+            return [f"During {beside}, no other thread held the GIL."]
+        first, rest = row.lines[:_MOST_LINES], row.lines[_MOST_LINES:]
+        rows = [(line.held.text(percent), self._label(line)) for line in first]
+        if rest:
+            share = math.fsum(line.held.value for line in rest)
+            rows.append((percent(share), _counted(len(rest), "other line")))
+        held = min(1.0, math.fsum(line.held.value for line in row.lines))
+        rows.append((percent(1 - held), "no other thread held the GIL"))
+        width = max(len(share) for share, _ in rows)
+        return [
+            f"Shares of {beside} during which other threads held the GIL, by line:",
+            *(_cut(f"  {share:<{width}}  {label}") for share, label in rows),
+            *wrapped(self._longest(row), rest="  "),
+        ]
+
+    def _longest(self, row: LatencyRow) -> str:
+        """Return the line that held the GIL for most of the longest delay, in words."""
+        if row.max_samples == 0:
+            return f"No sample came in the longest delay, {duration(row.max)}."
+        first = next(iter(row.max_lines), None)
+        samples = _counted(row.max_samples, "sample")
+        if first is None or 2 * first.samples <= row.max_samples:
+            return (
+                f"No single line held the GIL in most of the {samples} in the longest"
+                f" delay, {duration(row.max)}."
+            )
+        return (
+            f"Of the {samples} in the longest delay, {duration(row.max)},"
+            f" {first.samples} found the GIL held by {self._label(first)}."
+        )
+
+    def _label(self, line: Site) -> str:
+        """Return a line with its text; gilx's own call is that of the target."""
+        return (
+            f"{self.target}, outside of its Python code" if _is_call(line) else line.label
+        )
 
     def _check(self, where: str) -> None:
         if len(self.rows) < 2:
@@ -117,6 +197,14 @@ class Latency(Record, schema="gilx.latency"):
                 f"{where}.rows: expected the baseline and at least one more row, got"
                 f" {len(self.rows)}"
             )
+        for number, row in enumerate(self.rows):
+            for name in ("lines", "max_lines"):
+                held = math.fsum(line.held.value for line in getattr(row, name))
+                if not held <= 1 + _ROUNDING:
+                    raise ArgumentError(
+                        f"{where}.rows[{number}].{name}: expected shares of 1 at most"
+                        f" together, got {held:.6g}"
+                    )
 
 
 def latency(
@@ -137,6 +225,11 @@ def latency(
     same is done with no thread calling `fn`. All of it is done in five rounds, each in
     random order. With the GIL off it also times stops of all threads, which wait until
     every thread that is attached to the interpreter has come to a safe point.
+
+    The GIL is watched during the delays, at the cost of 3 % of a CPU, to find the lines
+    that hold it meanwhile. The sampler takes samples at random times, about one a
+    millisecond: a single short delay may have none, so shares are those of all delays
+    together.
 
     Parameters
     ----------
@@ -200,6 +293,9 @@ def latency(
         gil=gil_enabled(),
         environment=describe(),
         rows=tuple(measured[count].row(count) for count in counts),
+        lines_missing=next(
+            (each.lines_missing for each in measured.values() if each.lines_missing), ""
+        ),
     )
 
 
@@ -208,6 +304,9 @@ class _Samples:
     """What was measured for one number of threads, over all rounds."""
 
     delays: list[float] = field(default_factory=list)
+    held: list[HeldDuring] = field(default_factory=list)
+    longest: tuple[float, HeldDuring] | None = None
+    lines_missing: str = ""
     stalls: list[float] = field(default_factory=list)
     calls: int = 0
     seconds: float = 0.0
@@ -228,7 +327,8 @@ class _Samples:
         """Measure for one round."""
         with Load(fn, workers) as load:
             calls, switches, begin = load.calls(), _switches(), time.perf_counter()
-            self.delays += _delays(load, period, seconds, draw)
+            with _watching() as watch:
+                waits = _waits(load, period, seconds, draw)
             after = _switches()
             if self.switches is not None and switches is not None and after is not None:
                 self.switches += after - switches
@@ -244,10 +344,25 @@ class _Samples:
                 self.echo_seconds += time.perf_counter() - begin
             if not gil_enabled():
                 self.stalls += _stalls(load, period, seconds / 2)
+        self.delays += [end - due for due, end in waits]
+        self._add_lines(waits, watch)
+
+    def _add_lines(self, waits: list[tuple[float, float]], watch: Watch | str) -> None:
+        """Add the lines that held the GIL during delays, or the reason for none."""
+        if isinstance(watch, str) or watch.usage.sites_missing:
+            missing = watch if isinstance(watch, str) else watch.usage.sites_missing
+            self.lines_missing = missing
+            return
+        self.held.append(_held_during(watch, waits))
+        due, end = max(waits, key=lambda wait: wait[1] - wait[0])
+        if self.longest is None or end - due > self.longest[0]:
+            self.longest = end - due, _held_during(watch, [(due, end)])
 
     def row(self, workers: int) -> LatencyRow:
         """Return the figures."""
         delays = sorted(self.delays)
+        held = reduce(add, self.held) if self.held and not self.lines_missing else None
+        longest = self.longest[1] if held and self.longest else None
         return LatencyRow(
             workers=workers,
             wakes=len(delays),
@@ -260,20 +375,57 @@ class _Samples:
             echoes=None if self.echoes is None else self.echoes / self.echo_seconds,
             stall_p50=median(self.stalls) if self.stalls else None,
             stall_max=max(self.stalls) if self.stalls else None,
+            lines=held.lines if held else (),
+            samples=held.samples if held else 0,
+            max_lines=longest.lines if longest else (),
+            max_samples=longest.samples if longest else 0,
         )
 
 
-def _delays(
+@contextmanager
+def _watching() -> Iterator[Watch | str]:
+    """Watch the GIL; yield the watch, or the reason that there is none."""
+    watch = Watch(COST, held_samples=True)
+    try:
+        watch.__enter__()
+    except WatchUnavailableError as error:
+        yield str(error)
+        return
+    try:
+        yield watch
+    finally:
+        watch.stop()
+
+
+def _held_during(watch: Watch, waits: list[tuple[float, float]]) -> HeldDuring:
+    """Return what held the GIL; all that gilx does to call the target is one line."""
+    held = watch.held_during(waits)
+    sites = tuple(
+        replace(site, line=0, end_line=0, column=-1, end_column=-1, text="", library="")
+        if _is_call(site)
+        else site
+        for site in held.sites
+    )
+    return replace(held, sites=sum_of_sites(sites, held.sums))
+
+
+def _is_call(site: Site) -> bool:
+    """Return whether a site is in the threads that call the target, outside of it."""
+    return PurePath(site.file).parts[-len(_CALLS) :] == _CALLS
+
+
+def _waits(
     load: Load, period: float, seconds: float, draw: random.Random
-) -> list[float]:
-    """Return how late each wake was, one at least."""
-    found: list[float] = []
-    end = time.perf_counter() + seconds
-    while not found or time.perf_counter() < end:
+) -> list[tuple[float, float]]:
+    """Return when each wake was due and when the thread ran, one at least."""
+    found: list[tuple[float, float]] = []
+    now = time.perf_counter  # on Linux, the sampler's clock
+    end = now() + seconds
+    while not found or now() < end:
         load.check()
-        due = time.perf_counter() + period * draw.uniform(0.5, 1.5)
-        time.sleep(max(0.0, due - time.perf_counter()))
-        found.append(max(0.0, time.perf_counter() - due))
+        due = now() + period * draw.uniform(0.5, 1.5)
+        time.sleep(max(0.0, due - now()))
+        found.append((due, max(due, now())))
     return found
 
 
@@ -361,3 +513,13 @@ def _beyond(delay: float, baseline: float) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
+def _cut(row: str) -> str:
+    """Return a row that is no longer than a line."""
+    width = line_width()
+    return row if len(row) <= width else f"{row[: width - 3]}..."

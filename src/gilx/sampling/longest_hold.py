@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gilx.errors import ArgumentError, shown
 from gilx.estimate import Estimate
@@ -17,10 +17,21 @@ from gilx.estimate import Estimate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+WATCHED = 0  # the place of the watched thread among the sampler's
 _RARE = 0.05  # probability of what is not taken to have happened by chance,
 _RARE_RUN = 0.002  # if it is a longest run, of which a watch may have one at each site
 _SHORTEST_SEEN = 1000  # nanoseconds, about
 _NONE = Estimate(0.0, 0.0, 0.0)
+
+
+class Stretch(NamedTuple):
+    """A time for which a thread was seen at one instruction, always with the GIL."""
+
+    low: int
+    """Lower bound of its length, in nanoseconds."""
+    high: int
+    samples: int
+    """Number of the samples in it."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +43,15 @@ class HoldBounds:
     least, most : float
         Some hold was at least that long, and none was longer.
     stretch : float
-        The longest time in which every read found the thread holding.
+        The longest time in which every read found the thread holding,
+    run : int
+        and the number of samples in it.
     mean : (float, float)
         Bounds, at 95 %, of the mean length of a hold.
     samples : int
         Number of samples.
+    resolution : float
+        Mean time between samples.
     share : float
         Share of the time that the thread held the GIL.
     unordered : bool
@@ -47,26 +62,42 @@ class HoldBounds:
     least: float
     most: float
     stretch: float
+    run: int
     mean: tuple[float, float]
     samples: int
+    resolution: float
     share: float
     unordered: bool = False
 
-    def by_chance(self, low: float, high: float, resolution: float) -> bool:
-        """Return whether a stretch of that length may well be several shorter holds.
+    def by_chance(self, length: float, run: int) -> bool:
+        """Return whether a stretch of so many samples may be several shorter holds.
 
         Either holds are known to end more often than once in such a time, or samples
         follow one another by chance and the longest of their runs is as long as chance
         makes it.
         """
-        if self.mean[1] < low:
-            return self.samples * math.pow(self.share, high / resolution) >= _RARE
-        return self.unordered and is_run_of_chance(
-            self.samples, self.share, low / resolution + 1
-        )
+        if self.mean[1] < length:
+            return self.samples * math.pow(self.share, run) >= _RARE
+        usual = max(run, length / self.resolution + 1)
+        return self.unordered and is_run_of_chance(self.samples, self.share, run, usual)
 
 
-def is_run_of_chance(samples: int, share: float, length: float) -> bool:
+NOTHING_KNOWN = HoldBounds(
+    least=0.0,
+    most=math.inf,
+    stretch=0.0,
+    run=0,
+    mean=(0.0, math.inf),
+    samples=0,
+    resolution=math.inf,
+    share=0.0,
+)
+"""What the words show of threads that are not watched."""
+
+
+def is_run_of_chance(
+    samples: int, share: float, length: float, usual: float | None = None
+) -> bool:
     """Return whether chance makes the longest run of samples about that long.
 
     Parameters
@@ -77,23 +108,27 @@ def is_run_of_chance(samples: int, share: float, length: float) -> bool:
         Probability that a sample belongs to a run.
     length : float
         Number of samples in the longest run.
+    usual : float, optional
+        Number that so long a time has usually: the sampler may have been late.
 
     The number of runs of at least that length is nearly Poisson distributed (Feller, An
     Introduction to Probability Theory and Its Applications, vol. 1, XIII.7). The run is
     longer than chance makes it if one in 500 such series has a run of that length, and
     shorter if one in 500 has none, or if it is shorter than the mean run.
     """
-    if length * (1 - share) < 1:
+    usual = length if usual is None else usual
+    if usual * (1 - share) < 1:
         return False
-    runs = samples * (1 - share) * math.pow(share, length)
-    return _RARE_RUN <= runs <= -math.log(_RARE_RUN)
+    begun = samples * (1 - share)
+    return begun * math.pow(share, length) >= _RARE_RUN and begun * math.pow(
+        share, usual
+    ) <= -math.log(_RARE_RUN)
 
 
 def longest_hold(
     holds: HoldBounds,
-    stretches: Sequence[tuple[int, int]] | None,
+    stretches: Sequence[Stretch] | None,
     switch_interval: float,
-    resolution: float,
 ) -> Estimate:
     """Return the longest time for which a request would have gone unanswered, in seconds.
 
@@ -101,23 +136,21 @@ def longest_hold(
     ----------
     holds : HoldBounds
         What the words show of one thread.
-    stretches : sequence of (int, int), optional
-        Bounds, in nanoseconds, of the thread's longest stretches within one call, the
-        longest first; None if stacks were not read.
+    stretches : sequence of Stretch, optional
+        The thread's longest stretches within one call, the longest first; None if stacks
+        were not read.
     switch_interval : float
         The switch interval, in seconds.
-    resolution : float
-        Mean time between samples, in seconds.
 
     """
     # Without stacks, any hold may have been one call.
     limit = math.inf if stretches is None else switch_interval
     call = stretch_length(stretches or ())
-    by_chance = call.known and holds.by_chance(call.low, call.high, resolution)
+    by_chance = call.known and holds.by_chance(call.low, (stretches or [])[0].samples)
     if not call.known or by_chance:
         limit = max(limit, call.high) if call.known else limit
         call = _NONE
-    by_chance = by_chance or holds.by_chance(holds.stretch, holds.stretch, resolution)
+    by_chance = by_chance or holds.by_chance(holds.stretch, holds.run)
     code = _between_calls(holds, min(limit, holds.most), by_chance=by_chance)
     longest = longer(call, code)
     low = min(holds.most, max(min(limit, holds.least), longest.low))
@@ -145,7 +178,7 @@ def _between_calls(holds: HoldBounds, most: float, *, by_chance: bool) -> Estima
     return Estimate((stretch + most) / 2, low, most)
 
 
-def stretch_length(stretches: Sequence[tuple[int, int]]) -> Estimate:
+def stretch_length(stretches: Sequence[Stretch]) -> Estimate:
     """Return the length, in seconds, of the longest of several stretches.
 
     Each stretch is known by its bounds. The k that may be the longest one are taken to
@@ -156,14 +189,14 @@ def stretch_length(stretches: Sequence[tuple[int, int]]) -> Estimate:
 
     Parameters
     ----------
-    stretches : sequence of (int, int)
-        Bounds in nanoseconds, the longest first; (0, 0): there is none.
+    stretches : sequence of Stretch
+        The longest one first; a length of 0: there is none.
 
     """
-    if not stretches or stretches[0][1] <= 0:
+    if not stretches or stretches[0].high <= 0:
         return Estimate.unknown()
-    low, high = stretches[0]
-    alike = sum(longest >= low for _, longest in stretches)
+    low, high, _ = stretches[0]
+    alike = sum(one.high >= low for one in stretches)
     least = min(high, max(low, _SHORTEST_SEEN))
     value = least * math.pow(high / least, 1 / (alike + 1))
     return Estimate(value, low, high).times(1e-9)

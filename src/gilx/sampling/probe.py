@@ -19,7 +19,7 @@ from gilx.errors import (
 )
 from gilx.estimate import Estimate
 from gilx.sampling.usage import FirstCall
-from gilx.sampling.watch import COST, watch
+from gilx.sampling.watch import COST, watch_with_callers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -159,7 +159,7 @@ def _all_calls(
 
     It is as long as the precision may need, whatever is seen, or the budget.
     """
-    watching = watch(cost=cost)
+    watching = watch_with_callers(cost=cost)
     with _noting(watching), watching:
         begin = time.perf_counter()
         result = fn(*args)
@@ -207,7 +207,7 @@ def _calls(
     stacks: bool = False,
 ) -> tuple[GilUsage, Watch]:
     """Watch so many calls; each takes about so many seconds, or that is not known."""
-    watching = watch(cost=cost, stacks=stacks)
+    watching = watch_with_callers(cost=cost, stacks=stacks)
     result, longest = None, math.inf
     with _noting(watching), watching:
         if count > 1 and each >= _TIMED:

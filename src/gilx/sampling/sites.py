@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import astuple, dataclass, field, fields, replace
 from functools import reduce
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from gilx.errors import at_least
+from gilx.errors import ArgumentError, at_least, number_between
 from gilx.estimate import Estimate
-from gilx.formatting import escaped, printable
+from gilx.formatting import escaped, printable, shortened, shortened_path
 from gilx.sampling.hold_fraction import agree
 from gilx.sampling.longest_hold import (
-    is_run_of_chance,
+    NOTHING_KNOWN,
+    WATCHED,
+    Stretch,
     length_in_order,
     longer,
     stretch_length,
 )
 from gilx.sampling.ratio_interval import Ratio, interval
+from gilx.sampling.source_files import short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from gilx.sampling.hold_fraction import HoldSums
     from gilx.sampling.longest_hold import HoldBounds
     from gilx.sampling.source_text import SourceTexts
+
+    # Function, file, first line of the function; line, last line, columns of both ends.
+    Position = tuple[str, str, int, int, int, int, int]
 
 Kind = Literal["line", "no Python code", "unknown", "other lines", "garbage collector"]
 
@@ -50,9 +54,18 @@ class FoundSite(NamedTuple):
     samples: int
     hold_low: int
     hold_high: int
+    hold_samples: int
     waited: float
     waited_squares: float
     waited_steps: float
+
+    @property
+    def position(self) -> Position:
+        """Where it is."""
+        return (
+            *(self.function, self.file, self.first_line, self.line),
+            *(self.end_line, self.column, self.end_column),
+        )
 
 
 KINDS: tuple[Kind, ...] = get_args(Kind)  # in the sampler's order
@@ -62,12 +75,9 @@ _NAMES: dict[Kind, str] = {
     "other lines": "other lines (the tables were full)",
     "garbage collector": "garbage collector",
 }
-_PACKAGES = "site-packages", "dist-packages"  # directories of installed packages
-_STANDARD_LIBRARY = Path(os.__file__).parent
-_GILX = f"{Path(__file__).parents[1]}{os.sep}"
-_NEARLY_ALL, _MOST = 0.8, 0.5  # of what is held, by one line
-_FEWEST = 10  # samples of a line that is named as the main one
+_MOST = 0.5  # of what a line holds, by one of its sites
 _LONGEST_NAME = 40  # characters
+_LONGEST_PATH = 60
 _LONGEST_TEXT = 80
 
 
@@ -140,6 +150,31 @@ class SiteSums:
 
 
 @dataclass(frozen=True)
+class SiteCaller:
+    """Line of the program's own code that called the library in which a site is."""
+
+    function: str
+    """Qualified name."""
+    file: str
+    """File name as the code has it."""
+    line: int
+    """Number of the line; 0 if it is not known."""
+    text: str
+    """Source text of the call, as that of a site."""
+    held: float
+    """Nanoseconds for which the GIL was held at the site when this line had called."""
+
+    @property
+    def label(self) -> str:
+        """File, line and source text."""
+        return _label(place_of("line", self.file, self.line), self.text)
+
+    def _check(self, where: str) -> None:
+        at_least(f"{where}.line", self.line, 0)
+        number_between(f"{where}.held", self.held, 0, math.inf)
+
+
+@dataclass(frozen=True)
 class Site:
     """One place in a Python program that held the GIL.
 
@@ -156,7 +191,7 @@ class Site:
     text: str
     """Source text of the expression or statement, cut after 80 characters and, if it has
     several lines, after the first one; empty if the source was not there or was
-    changed while the program was watched."""
+    changed."""
     thread: str
     """Name of the only thread that held the GIL there; empty if several did."""
     held: Estimate
@@ -165,8 +200,8 @@ class Site:
     """Time for which other threads waited for the GIL while it was held there, all
     together, in thread-seconds; unknown if the number of waiting threads is."""
     longest_hold: Estimate
-    """Seconds of the longest hold within one call there; unknown if no call was seen
-    twice, or if samples of short holds would look the same by chance."""
+    """Seconds of the longest hold within one call there. The lower bound is 0 if no call
+    was seen twice, or if samples of short holds would look the same by chance."""
     samples: int
     """Number of samples that found the GIL held there."""
     below: float
@@ -190,22 +225,32 @@ class Site:
     """Where it ends; -1 if that is not known."""
     sums: SiteSums = field(repr=False)
     """Sums over the samples, from which the shares follow."""
+    callers: tuple[SiteCaller, ...] = ()
+    """Lines of the program's own code that led to a site in a library, the one that led
+    to most of what it holds first; empty if calls were not kept, or there is none."""
+    changed: bool = False
+    """Whether the file was changed after it was loaded, so that it may have another text
+    there now."""
 
     @property
     def place(self) -> str:
-        """File and line, the file as short as people know it."""
+        """File and line, the file as short as people know it.
+
+        Of a longer path, these are the last 60 characters.
+        """
         return place_of(self.kind, self.file, self.line)
 
     @property
     def label(self) -> str:
-        """File, line and source text."""
-        return f"{self.place} `{self.text}`" if self.text else self.place
+        """File, line and source text; ``(changed)`` if the file was changed."""
+        return (
+            f"{self.place} (changed)" if self.changed else _label(self.place, self.text)
+        )
 
     @property
     def name(self) -> str:
         """The function's name without what it is defined in."""
-        name = self.function.rpartition("<locals>.")[2]
-        return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+        return shortened(self.function.rpartition("<locals>.")[2], _LONGEST_NAME)
 
     def of(self, watch: HoldSums) -> Site:
         """Return the site with the shares of a watch that has these sums."""
@@ -230,40 +275,58 @@ class Site:
         for name in ("column", "end_column"):
             at_least(f"{where}.{name}", getattr(self, name), -1)
         length_in_order(f"{where}.longest_hold", self.longest_hold)
+        called, held = sum(one.held for one in self.callers), self.sums.held
+        if called > held and not agree(called, held):
+            raise ArgumentError(
+                f"{where}.callers: expected at most {held:.6g} ns together, as the sums"
+                f" have it, got {called:.6g}"
+            )
+
+
+class HeldLine(NamedTuple):
+    """One place in a Python program at which a span of a timeline held the GIL."""
+
+    function: str
+    """Qualified name; empty if there is none."""
+    file: str
+    """File name as the code has it; empty if there is none."""
+    line: int
+    """Number of the line; 0 if it is not known."""
+    text: str
+    """Source text, as that of a `Site`."""
+    kind: Kind
+    """Kind of place, as that of a `Site`."""
+
+    @property
+    def place(self) -> str:
+        """File and line, as those of a `Site`."""
+        return place_of(self.kind, self.file, self.line)
+
+    @property
+    def label(self) -> str:
+        """File, line and source text."""
+        return _label(self.place, self.text)
 
 
 def place_of(kind: Kind, file: str, line: int) -> str:
     """Return a file and a line, the file as short as people know it."""
     if kind != "line":
         return _NAMES[kind]
-    return f"{short_path(file)}:{line}" if line else file
+    path = shortened_path(short_path(file), _LONGEST_PATH)
+    return f"{path}:{line}" if line else path
 
 
-def short_path(file: str) -> str:
-    """Return a file's name as short as people know it.
-
-    The name is relative to the directory with installed packages or the standard library,
-    or else to the working directory. Of other files it is the last two parts.
-    """
-    path = PurePath(file)
-    if not path.is_absolute():
-        return file
-    installed = [n for n, part in enumerate(path.parts[:-1], 1) if part in _PACKAGES]
-    if installed:
-        return str(PurePath(*path.parts[installed[-1] :]))
-    if path.is_relative_to(_STANDARD_LIBRARY):
-        return str(path.relative_to(_STANDARD_LIBRARY))
-    try:
-        return str(path.relative_to(os.getcwd()))
-    except (ValueError, OSError):  # it is elsewhere, or the directory was removed
-        return str(PurePath(*path.parts[-2:]))
+def _label(place: str, text: str) -> str:
+    return f"{place} `{text}`" if text else place
 
 
 def sites_of(
     found: Iterable[FoundSite],
     watch: HoldSums,
+    holds: HoldBounds,
     name_of: Callable[[int], str],
     sources: SourceTexts,
+    callers: Mapping[Position, tuple[SiteCaller, ...]],
 ) -> tuple[Site, ...]:
     """Return the sites of a watch, that of the largest share first.
 
@@ -273,19 +336,26 @@ def sites_of(
         What the sampler found.
     watch : HoldSums
         The sums of the watch.
+    holds : HoldBounds
+        What the GIL's words show of the watched thread.
     name_of : callable
         Name of the thread at a place in `gilx.sampling._sampler.Sampler.threads`.
     sources : SourceTexts
         Source texts at the end of the watch.
+    callers : mapping
+        Callers of sites, by their positions.
 
     """
-    sites = []
+    sites, callers = [], dict(callers)
     for one in found:
         waited = one.waited, one.waited_squares, one.waited_steps
         sums = SiteSums(one.held, one.squares, one.steps, one.below, *waited)
-        position = one.line, one.end_line, one.column, one.end_column
-        text = sources.expression(one.file, *position)
+        text = sources.text(one.position)
         library = sources.library(text, one.file, one.function, one.first_line)
+        known = holds if one.place == WATCHED else NOTHING_KNOWN
+        stretch = Stretch(one.hold_low, one.hold_high, one.hold_samples)
+        if by_chance(sums, watch, stretch, known):
+            stretch = stretch._replace(low=0)
         sites.append(
             Site(
                 function=escaped(one.function),
@@ -295,7 +365,7 @@ def sites_of(
                 thread=name_of(one.place) if one.place >= 0 else "",
                 held=Estimate.unknown(),
                 waiting_caused=Estimate.unknown(),
-                longest_hold=_longest_hold(sums, watch, one.hold_low, one.hold_high),
+                longest_hold=stretch_length([stretch]),
                 samples=one.samples,
                 below=0.0,
                 library=escaped(library),
@@ -305,9 +375,26 @@ def sites_of(
                 column=one.column,
                 end_column=one.end_column,
                 sums=sums,
+                # Functions that were defined twice are two sites at one position.
+                callers=callers.pop(one.position, ()),
+                changed=sources.changed(one.position),
             ).of(watch)
         )
     return by_share(sites)
+
+
+def held_lines(found: Iterable[FoundSite], sources: SourceTexts) -> tuple[HeldLine, ...]:
+    """Return the sites of a watch as a timeline has them, in their order."""
+    return tuple(
+        HeldLine(
+            escaped(one.function),
+            escaped(one.file),
+            one.line,
+            one_line(sources.text(one.position)),
+            KINDS[one.kind],
+        )
+        for one in found
+    )
 
 
 def _ratio_of(site: SiteSums, watch: HoldSums) -> Ratio:
@@ -318,75 +405,61 @@ def _ratio_of(site: SiteSums, watch: HoldSums) -> Ratio:
     )
 
 
-def _longest_hold(site: SiteSums, watch: HoldSums, low: int, high: int) -> Estimate:
-    """Return the length, in seconds, of the longest hold of a site.
-
-    Its longest stretch is between `low` and `high`, in nanoseconds. The length is unknown
-    if samples that met the site by chance, one after another, make such a stretch.
-    """
-    if _made_by_chance(site, watch, low):
-        return Estimate.unknown()
-    return stretch_length([(low, high)])
-
-
-def _made_by_chance(site: SiteSums, watch: HoldSums, low: int) -> bool:
-    """Return whether chance makes a longest stretch of `low` nanoseconds at a site."""
-    ratio, slices = _ratio_of(site, watch), low * watch.samples / watch.wall
-    return ratio.unordered and is_run_of_chance(watch.samples, ratio.value, slices + 1)
-
-
-def found_by_chance(
-    one: FoundSite, holds: HoldBounds, watch: HoldSums, resolution: float
+def by_chance(
+    site: SiteSums, watch: HoldSums, longest: Stretch, holds: HoldBounds = NOTHING_KNOWN
 ) -> bool:
-    """Return whether the longest hold of a site may well be several shorter ones.
+    """Return whether a site's longest stretch may well be several shorter holds.
 
     Parameters
     ----------
-    one : FoundSite
-        A site of the watched thread.
-    holds : HoldBounds
-        What the GIL's words show of that thread.
+    site : SiteSums
+        The sums of the site.
     watch : HoldSums
         The sums of the watch.
-    resolution : float
-        Mean time between samples, in seconds.
+    longest : Stretch
+        That stretch.
+    holds : HoldBounds
+        What the GIL's words show of the only thread that held it there, if they do.
 
     """
-    if one.hold_low <= 0 or watch.stacks <= 0:
-        return False
-    here = replace(holds, share=one.held / watch.stacks)
-    # The samples that found it are one more than the times between them.
-    low = one.hold_low / 1e9
-    return here.by_chance(low, low + resolution, resolution)
+    ratio = _ratio_of(site, watch)
+    here = replace(
+        holds,
+        samples=watch.samples,
+        resolution=watch.wall / max(1, watch.samples) / 1e9,
+        share=ratio.value,
+        unordered=ratio.unordered,
+    )
+    return here.by_chance(longest.low / 1e9, longest.samples)
 
 
 def believed_stretches(
-    stretches: Iterable[tuple[int, int, float, float, float]], watch: HoldSums
-) -> list[tuple[int, int]]:
-    """Return bounds of stretches, those first that are not made by chance.
+    stretches: Iterable[tuple[int, int, int, float, float, float]], watch: HoldSums
+) -> list[Stretch]:
+    """Return stretches, those first that are not made by chance.
 
     If chance makes the longest stretch of a site, all that is known of those there is
     that they were not longer.
 
     Parameters
     ----------
-    stretches : iterable of (int, int, float, float, float)
-        Bounds in nanoseconds, the longest first, and the first three of `SiteSums`.
+    stretches : iterable of (int, int, int, float, float, float)
+        Stretches, the longest first, and the first three of `SiteSums`.
     watch : HoldSums
         Sums of the watch.
 
     """
-    sites: dict[SiteSums, list[tuple[int, int]]] = {}
-    for low, high, held, squares, steps in stretches:
+    sites: dict[SiteSums, list[Stretch]] = {}
+    for low, high, samples, held, squares, steps in stretches:
         site = SiteSums(held, squares, steps, 0.0)
-        sites.setdefault(site, []).append((low, high))
-    bounds = []
+        sites.setdefault(site, []).append(Stretch(low, high, samples))
+    believed = []
     for site, lengths in sites.items():
-        if _made_by_chance(site, watch, lengths[0][0]):
-            bounds.append((0, max(high for _, high in lengths)))
+        if by_chance(site, watch, lengths[0]):
+            believed.append(Stretch(0, max(one.high for one in lengths), 0))
         else:
-            bounds += lengths
-    return sorted(bounds, reverse=True)
+            believed += lengths
+    return sorted(believed, reverse=True)
 
 
 def by_share(sites: Iterable[Site]) -> tuple[Site, ...]:
@@ -399,15 +472,17 @@ def _key(site: Site) -> tuple[object, ...]:
     return site.kind, site.file, site.function, site.first_line, *position
 
 
-def sum_of_sites(
-    left: Iterable[Site], right: Iterable[Site], watch: HoldSums
-) -> tuple[Site, ...]:
-    """Return the sites of two watches, whose sums together are those of `watch`."""
-    sites = {_key(site): site for site in left}
-    for site in right:
+def sum_of_sites(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
+    """Return the sites of several watches, whose sums together are those of `watch`.
+
+    Sites at the same place are joined, also those of one watch: the code there may have
+    been compiled twice.
+    """
+    places: dict[tuple[object, ...], Site] = {}
+    for site in sites:
         key = _key(site)
-        sites[key] = _joined(sites[key], site) if key in sites else site
-    return by_share(site.of(watch) for site in sites.values())
+        places[key] = _joined(places[key], site) if key in places else site
+    return by_share(site.of(watch) for site in places.values())
 
 
 def _joined(one: Site, other: Site) -> Site:
@@ -415,11 +490,23 @@ def _joined(one: Site, other: Site) -> Site:
         one,
         text=one.text or other.text,
         library=one.library or other.library,
+        changed=one.changed and other.changed,
         thread=one.thread if one.thread == other.thread else "",
         longest_hold=longer(one.longest_hold, other.longest_hold),
         samples=one.samples + other.samples,
         sums=one.sums + other.sums,
+        callers=joined_callers(one.callers + other.callers),
     )
+
+
+def joined_callers(callers: Iterable[SiteCaller]) -> tuple[SiteCaller, ...]:
+    """Return callers with what is held for each line of code together, by their size."""
+    held: dict[tuple[str, str, int, str], float] = {}
+    for one in callers:
+        key = one.function, one.file, one.line, one.text
+        held[key] = held.get(key, 0.0) + one.held
+    order = sorted(held.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(SiteCaller(*key, length) for key, length in order)
 
 
 def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
@@ -442,42 +529,6 @@ def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
     return by_share(joined)
 
 
-def main_line(
-    lines: Sequence[Site], thread: str = "", held: float | None = None
-) -> tuple[str, str]:
-    """Return what part of the held time one line has, in words, and that line.
-
-    Parameters
-    ----------
-    lines : sequence of Site
-        Lines, as `lines_of` returns them.
-    thread : str
-        Name of the thread whose holds count; all threads' if it is empty.
-    held : float, optional
-        Share of the time that the GIL is held; by default the sum of the lines' shares.
-
-    Returns
-    -------
-    (str, str)
-        ``nearly all`` or ``most``, and the line with its text; both empty if no line has
-        that much, if the samples are few, or if the line is gilx's own call of compiled
-        code.
-
-    """
-    if thread:
-        lines = [line for line in lines if line.thread in (thread, "")]
-    first = next(iter(lines), None)
-    if first is None or first.kind != "line" or first.samples < _FEWEST:
-        return "", ""
-    if first.file.startswith(_GILX) or first.thread != (thread or first.thread):
-        return "", ""
-    whole = sum(line.held.value for line in lines) if held is None else held
-    share = first.held.value / whole if whole > 0 else 0.0
-    part = "nearly all" if share >= _NEARLY_ALL else "most" if share >= _MOST else ""
-    return (part, first.label) if part else ("", "")
-
-
 def one_line(text: str) -> str:
     """Return source text as one line of at most 80 characters that can be printed."""
-    text = printable(text)
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."
+    return shortened(printable(text), _LONGEST_TEXT)

@@ -14,23 +14,25 @@ from gilx.errors import ArgumentError, shown
 from gilx.files import save_text
 from gilx.formatting import duration, escaped, printable
 from gilx.records import Record
-from gilx.sampling.sites import short_path
+from gilx.sampling.source_files import short_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gilx.sampling.sites import Position
+
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
-_BELOW = -5
+BELOW = -5
 # Frames that are no lines of code, by their labels (see csrc/sampler/call_tree.h).
 _NO_LINES = {
     -1: "(unknown)",
     -2: "(other lines)",
     -3: "(no Python code)",
     -4: "(truncated)",
-    _BELOW: "(below)",
+    BELOW: "(below)",
     -6: "(garbage collector)",
 }
-_THREAD = -1  # parent of a thread
+THREAD = -1  # parent of a thread
 _ROUNDING = 1e-6  # of sums
 
 
@@ -39,7 +41,7 @@ class FoundCall(NamedTuple):
 
     parent: int
     label: int
-    place: tuple[str, str, int, int, int, int, int] | None
+    place: Position | None
     held: float
     cut: float
 
@@ -147,7 +149,7 @@ class Stacks(Record, schema="gilx.stacks"):
         first, with ``;`` between them, and then the microseconds for which it held the
         GIL. A ``;`` in a name becomes a comma.
         """
-        names = self._thread_names()
+        names = thread_names(self)
         texts = [_collapsible(frame.text) for frame in self.frames]
         held: dict[str, float] = {}
         for stack in self.stacks:
@@ -165,19 +167,19 @@ class Stacks(Record, schema="gilx.stacks"):
         outermost frames are the threads. Weights are seconds. Samples are in no order of
         time.
         """
-        names = self._thread_names()
+        names = thread_names(self)
         frames: list[dict[str, Any]] = []
         for frame in self.frames:
             place = {"file": frame.file, "line": frame.line} if frame.line else {}
             frames.append({"name": frame.text, **place})
         profiles = [
-            _profile(name, [each for each in self.stacks if _thread_of(each) == thread])
+            _profile(name, [each for each in self.stacks if thread_of(each) == thread])
             for thread, name in names.items()
         ]
         if len(names) != 1:
             number = {thread: len(frames) + i for i, thread in enumerate(names)}
             frames += [{"name": name} for name in names.values()]
-            whole = [(number[_thread_of(each)], each) for each in self.stacks]
+            whole = [(number[thread_of(each)], each) for each in self.stacks]
             samples = [[thread, *each.frames] for thread, each in whole]
             profiles.insert(0, _profile("all threads", self.stacks, samples))
         return json.dumps(
@@ -213,19 +215,28 @@ class Stacks(Record, schema="gilx.stacks"):
             f" {duration(self.wall)}{cut}"
         )
 
-    def _thread_names(self) -> dict[tuple[str, int | None], str]:
-        """Return names that differ, the thread that held the GIL longest first."""
-        held: dict[tuple[str, int | None], float] = {}
-        for stack in self.stacks:
-            thread = _thread_of(stack)
-            held[thread] = held.get(thread, 0.0) + stack.held
-        same = Counter(name for name, _ in held)
-        return {
-            (name, native_id): name
-            if name and (same[name] == 1 or native_id is None)
-            else f"{name or 'thread'} {native_id}"
-            for name, native_id in sorted(held, key=lambda one: -held[one])
-        }
+
+def thread_names(stacks: Stacks) -> dict[tuple[str, int | None], str]:
+    """Return names of threads that differ, the one that held the GIL longest first.
+
+    The threads are those of `thread_of`.
+    """
+    held: dict[tuple[str, int | None], float] = {}
+    for stack in stacks.stacks:
+        thread = thread_of(stack)
+        held[thread] = held.get(thread, 0.0) + stack.held
+    same = Counter(name for name, _ in held)
+    return {
+        (name, native_id): name
+        if name and (same[name] == 1 or native_id is None)
+        else f"{name or 'thread'} {native_id}"
+        for name, native_id in sorted(held, key=lambda one: -held[one])
+    }
+
+
+def thread_of(stack: HeldStack) -> tuple[str, int | None]:
+    """Return the name and the native id of the thread that a stack is of."""
+    return stack.thread, stack.native_id
 
 
 _FORMATS = {".collapsed": Stacks.collapsed, ".speedscope.json": Stacks.speedscope}
@@ -291,13 +302,13 @@ def stacks_of(
             continue
         frames: list[int] = []
         at = call
-        while at.parent != _THREAD:
+        while at.parent != THREAD:
             frames.append(number_of(_frame_of(at)))
             at = calls[at.parent]
         frames.reverse()
         parts = [(call.held - call.cut, frames)]
         if call.cut > 0:
-            parts.append((call.cut, [*frames, number_of(_special_frame(_BELOW))]))
+            parts.append((call.cut, [*frames, number_of(_special_frame(BELOW))]))
         for length, path in parts:
             if length > 0:
                 key = at.label, tuple(path)
@@ -327,10 +338,6 @@ def _frame_of(call: FoundCall) -> StackFrame:
 
 def _special_frame(label: int) -> StackFrame:
     return StackFrame(_NO_LINES[label], "", 0)
-
-
-def _thread_of(stack: HeldStack) -> tuple[str, int | None]:
-    return stack.thread, stack.native_id
 
 
 def _profile(

@@ -12,10 +12,12 @@ from gilx.sampling.hold_fraction import agree
 from gilx.sampling.ratio_interval import Ratio, interval
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from gilx.sampling.hold_fraction import HoldSums
 
+UNIDENTIFIED = "unknown"
+"""Name of the threads that could not be identified."""
 _LEAST_SHOWN = 0.005  # of the time, in one activity
 _MOST_IDLE = 100  # threads that a usage has although they did nothing but wait
 
@@ -222,6 +224,7 @@ _CALLS = {
     "waiting_child": ("waiting_child", "waiting for a process"),
     "other": ("other_call", "in other system calls"),
 }
+_OTHER_SHARES = "waiting_gil", "waiting_lock", "waiting_cpu", "system_call", "running"
 _UNKNOWN_CALLS = SystemCalls(*[Estimate.unknown()] * len(_CALLS))
 
 
@@ -259,6 +262,10 @@ class ThreadUsage:
     ) -> ThreadUsage:
         """Return the shares of a thread that has these sums in a watch."""
         unknown = Estimate.unknown()
+        if not watch.identified and (name, native_id) != (UNIDENTIFIED, None):
+            # Any thread may have made the holds.
+            shares = dict.fromkeys(("holding", *_OTHER_SHARES), unknown)
+            return cls(name, native_id, **shares, system_calls=_UNKNOWN_CALLS, sums=sums)
         holding = sums.holding.share(watch.locked.y, watch.locked.yy, watch)
         scale = sums.alive / watch.counted if watch.counted > 0 else 0.0
 
@@ -318,7 +325,8 @@ class ThreadUsage:
             for words, share in parts.items()
             if share.known and share.value >= _LEAST_SHOWN
         ]
-        return ", ".join([percent(self.holding.value), *shown])
+        held = percent(self.holding.value) if self.holding.known else "unknown"
+        return ", ".join([held, *shown])
 
 
 def _figures(usage: ThreadUsage) -> list[Estimate]:
@@ -383,27 +391,25 @@ def in_order(
 
 
 def threads_together(
-    left: Iterable[ThreadUsage], right: Iterable[ThreadUsage], watch: HoldSums
+    usages: Iterable[ThreadUsage], watch: HoldSums
 ) -> tuple[ThreadUsage, ...]:
-    """Return the threads of two watches, whose sums together are those of `watch`."""
+    """Return the threads of several watches, whose sums together are those of `watch`."""
     sums: dict[tuple[str, int | None], ThreadSums] = {}
-    for one in (*left, *right):
+    for one in usages:
         key = one.name, one.native_id
         sums[key] = sums[key] + one.sums if key in sums else one.sums
     return in_order([(*key, each) for key, each in sums.items()], watch) if sums else ()
 
 
-def others(count: int, holding: float) -> ThreadUsage:
+def others(threads: Sequence[ThreadUsage]) -> ThreadUsage:
     """Return several threads as one, of which it is known how much they hold together."""
     unknown = Estimate.unknown()
+    holding = sum(one.holding.value for one in threads)  # unknown if one of them is
     return ThreadUsage(
-        name=f"{count} other threads",
+        name=f"{len(threads)} other threads",
         native_id=None,
         holding=Estimate(holding, 0.0, 1.0),
-        **dict.fromkeys(
-            ("waiting_gil", "waiting_lock", "waiting_cpu", "system_call", "running"),
-            unknown,
-        ),
+        **dict.fromkeys(_OTHER_SHARES, unknown),
         system_calls=_UNKNOWN_CALLS,
         sums=ThreadSums(),
     )

@@ -6,27 +6,29 @@ import html
 import json
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, groupby, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gilx.errors import number_between
+from gilx.errors import ArgumentError, at_least, number_between
 from gilx.files import save_text
-from gilx.formatting import duration, percent
+from gilx.formatting import duration, percent, printable
 from gilx.records import Record, render
+from gilx.sampling.longest_hold import WATCHED
+from gilx.sampling.sites import HeldLine  # noqa: TC001 - JSON is read by annotations
 from gilx.sampling.thread_states import ACTIVITIES, STATES, State
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from gilx.rendering.picture import Picture
 
     Pairs = tuple[tuple[int, int], ...]
     Look = tuple[int, bool, Pairs, Pairs, Pairs]
 
-_LONGEST = 1e9  # seconds that a timeline may have
+_LONGEST = 1e9  # seconds that a timeline may have, and a machine may run
+_MOST_PROCESSES = 1 << 22  # Linux's numbers of processes are smaller
 _WITH_LANE = "running", "waiting_gil", "waiting_cpu"
-WATCHED = 0  # the place of the watched thread among the sampler's
 MOST_SHARE = 255  # a whole, as the sampler keeps shares (GILX_MOST_SHARE)
 
 
@@ -39,6 +41,9 @@ class Span(NamedTuple):
     """When it ended."""
     state: State
     """What the thread did."""
+    line: int | None = None
+    """Number in `Timeline.lines` of the line that held the GIL; None if it did not hold
+    it, or the line was not read."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,16 @@ class Lane:
         part = sum(span.end - span.start for span in self.spans if span.state == state)
         return part / whole if whole else 0.0
 
+    def runs(self) -> Iterator[tuple[Span, tuple[Span, ...]]]:
+        """Return each time in one state as one span, and the spans of lines in it."""
+        for _, group in groupby(self.spans, key=lambda span: span.state):
+            spans = tuple(group)
+            whole = Span(spans[0].start, spans[-1].end, spans[0].state)
+            yield whole, tuple(span for span in spans if span.line is not None)
+
 
 @dataclass(frozen=True)
-class Timeline(Record, schema="gilx.timeline"):
+class Timeline(Record, schema="gilx.timeline", version=2):
     """Who held the GIL when, as far as looks at random times show it.
 
     What happened between two looks is not in it.
@@ -72,27 +84,49 @@ class Timeline(Record, schema="gilx.timeline"):
         Length of the watch, in seconds.
     since : float
         Where the lanes begin: 0, or later if there was no room for more looks.
+    begin : float
+        When the watch began, in seconds of Linux's ``CLOCK_MONOTONIC``, which
+        `time.monotonic` reads.
+    pid : int
+        Number of the process.
+    lines : tuple of HeldLine
+        Lines that held the GIL, each once.
 
     """
 
     lanes: tuple[Lane, ...]
     wall: float
     since: float
+    begin: float = 0.0
+    pid: int = 1
+    lines: tuple[HeldLine, ...] = ()
 
     def _check(self, where: str) -> None:
         number_between(f"{where}.wall", self.wall, 0, _LONGEST)
         number_between(f"{where}.since", self.since, 0, self.wall)
+        number_between(f"{where}.begin", self.begin, 0, _LONGEST)
+        at_least(f"{where}.pid", self.pid, 0, _MOST_PROCESSES)
+        for number, line in enumerate(self.lines):
+            at_least(f"{where}.lines[{number}].line", line.line, 0)
         for number, lane in enumerate(self.lanes):
             last = 0.0
             for place, span in enumerate(lane.spans):
                 name = f"{where}.lanes[{number}].spans[{place}]"
                 number_between(f"{name}.start", span.start, last, self.wall)
                 last = number_between(f"{name}.end", span.end, span.start, self.wall)
+                if span.line is not None and not 0 <= span.line < len(self.lines):
+                    raise ArgumentError(
+                        f"{name}.line: expected the number of one of {len(self.lines)}"
+                        f" lines, got {span.line}"
+                    )
 
     def to_trace(self) -> str:
-        """Return it as a trace that Perfetto, chrome://tracing and VizTracer open.
+        """Return a trace that Perfetto, the Firefox Profiler and speedscope open.
 
         The format is the Trace Event Format of the Chromium project, as a JSON object.
+        Times are microseconds of ``CLOCK_MONOTONIC``, so that they agree with those of
+        ``perf record -k CLOCK_MONOTONIC``. A span of a line is inside the one of the
+        thread that holds the GIL.
         """
         return json.dumps(self._trace())
 
@@ -108,29 +142,57 @@ class Timeline(Record, schema="gilx.timeline"):
         save_text(path, self.to_trace())
 
     def _trace(self) -> dict[str, Any]:
-        events: list[dict[str, Any]] = [_meta("process_name", 0, "who holds the GIL")]
-        for number, lane in enumerate(self.lanes):
-            tid = lane.native_id or number + 1
-            events.append(_meta("thread_name", tid, lane.name))
-            events.append(_meta("thread_sort_index", tid, number))
-            for span in lane.spans:
-                words, _, colour = STATES[span.state]
+        name = {"name": "who holds the GIL"}
+        events: list[dict[str, Any]] = [self._event("process_name", "M", args=name)]
+        names = [_line_names(line) for line in self.lines]
+        for number, (tid, lane) in enumerate(zip(self._tids(), self.lanes, strict=True)):
+            for key, value in ("name", printable(lane.name)), ("sort_index", number):
+                args = {key: value}
+                events.append(self._event(f"thread_{key}", "M", tid=tid, args=args))
+            if self.since > 0 and number == 0:
+                cut = self._event("there was no room for what was before", "i", tid=tid)
+                events.append({**cut, "s": "g", "ts": self._microseconds(self.since)})
+            for whole, lines in lane.runs():
+                words, _, colour = STATES[whole.state]
                 events.append(
-                    {
-                        "name": words,
-                        "cat": "gil",
-                        "ph": "X",
-                        "ts": span.start * 1e6,
-                        "dur": (span.end - span.start) * 1e6,
-                        "pid": 1,
-                        "tid": tid,
-                        "cname": colour,
-                    }
+                    {**self._complete(words, "gil", tid, whole), "cname": colour}
                 )
-        if self.since > 0:
-            cut = {"name": "there was no room for what was before", "ph": "i", "s": "g"}
-            events.append({**cut, "ts": self.since * 1e6, "pid": 1, "tid": 0})
-        return {"traceEvents": events, "displayTimeUnit": "ms"}
+                for span in lines:
+                    assert span.line is not None
+                    title, args = names[span.line]
+                    event = self._complete(title, "line", tid, span)
+                    events.append({**event, "args": args})
+        return {
+            "traceEvents": events,
+            "displayTimeUnit": "ms",
+            "otherData": {"clock": "CLOCK_MONOTONIC"},
+        }
+
+    def _tids(self) -> list[int]:
+        """Return a number for each lane: its native id, if no other lane has that.
+
+        Linux uses a number again when its thread has ended. Lanes overlap in time, which
+        spans of one thread must not.
+        """
+        ids = [lane.native_id for lane in self.lanes]
+        spare = count(max((one for one in ids if one is not None), default=0) + 1)
+        return [
+            one if one is not None and one not in ids[:place] else next(spare)
+            for place, one in enumerate(ids)
+        ]
+
+    def _event(self, name: str, phase: str, **more: object) -> dict[str, Any]:
+        return {"name": name, "ph": phase, "pid": self.pid, **more}
+
+    def _complete(self, name: str, kind: str, tid: int, span: Span) -> dict[str, Any]:
+        # Whole numbers, so that spans next to each other don't overlap by rounding:
+        # Perfetto drops those that do.
+        begin, end = self._microseconds(span.start), self._microseconds(span.end)
+        times = {"ts": begin, "dur": end - begin}
+        return self._event(name, "X", cat=kind, tid=tid, **times)
+
+    def _microseconds(self, seconds: float) -> int:
+        return round((self.begin + seconds) * 1e6)
 
     def plot(self) -> Picture:
         """Return a picture: a lane for each thread, one below the other.
@@ -177,7 +239,7 @@ class Timeline(Record, schema="gilx.timeline"):
             parts = "".join(
                 f'<rect x="{1000 * (s.start - self.since) / self._length():.2f}" y="0"'
                 f' width="{1000 * (s.end - s.start) / self._length():.2f}" height="16"'
-                f' fill="{STATES[s.state][1]}"><title>{STATES[s.state][0]}</title></rect>'
+                f' fill="{STATES[s.state][1]}"><title>{self._title(s)}</title></rect>'
                 for s in lane.spans
             )
             bars.append(
@@ -186,6 +248,12 @@ class Timeline(Record, schema="gilx.timeline"):
                 f' preserveAspectRatio="none">{parts}</svg></td></tr>'
             )
         return f'<table style="width: 100%">{"".join(bars)}</table>'
+
+    def _title(self, span: Span) -> str:
+        words = STATES[span.state][0]
+        if span.line is not None:
+            words += f" in {self.lines[span.line].label}"
+        return html.escape(words)
 
     def _length(self) -> float:
         return max(1e-9, self.wall - self.since)
@@ -198,6 +266,9 @@ def lanes_of(
     end: int,
     *,
     cut: bool,
+    sites: Sequence[tuple[int, int, bool, float]] = (),
+    lines: tuple[HeldLine, ...] = (),
+    pid: int = 1,
 ) -> Timeline:
     """Make the lanes from the sampler's looks.
 
@@ -215,13 +286,20 @@ def lanes_of(
         When the watch began and ended, as the looks' times.
     cut : bool
         Whether there were more looks before these.
+    sites : sequence
+        As ``Sampler.held_sites()`` returns them.
+    lines : tuple of HeldLine
+        The lines of ``Sampler.sites()``.
+    pid : int
+        Number of the process.
 
     """
     times = [look[0] for look in looks]
     whole = (end - begin) / 1e9
+    watch = begin / 1e9, pid, lines
     if not looks:
         nothing = Lane(*threads[WATCHED], (Span(0.0, whole, "unknown"),))
-        return Timeline((nothing,), whole, 0.0)
+        return Timeline((nothing,), whole, 0.0, *watch)
     # A look stands for the time until half way to its neighbours.
     edges = [
         times[0] if cut else begin,
@@ -240,14 +318,19 @@ def lanes_of(
             clocks.setdefault(place, []).append((number, share))
         for place, activity in did:
             deeds.setdefault(place, {})[number] = ACTIVITIES[activity]
+    lines_at: dict[int, dict[int, int]] = {}
+    for number, (line, place, _, _) in enumerate(sites):
+        if line >= 0:
+            lines_at.setdefault(place, {})[number] = line
     lanes = []
     for place in sorted({*holds, *clocks, *deeds}, key=lambda one: (one < 0, one)):
         found = holds.get(place, []), clocks.get(place, []), deeds.get(place, {})
         states = _states(*found, len(looks))
         if place in holds or any(state in _WITH_LANE for state in states):
             name, native_id = ("unknown", None) if place < 0 else threads[place]
-            lanes.append(Lane(name, native_id, _spans(states, seconds)))
-    return Timeline(tuple(lanes), whole, seconds[0])
+            spans = _spans(states, seconds, lines_at.get(place, {}))
+            lanes.append(Lane(name, native_id, spans))
+    return Timeline(tuple(lanes), whole, seconds[0], *watch)
 
 
 def _states(
@@ -314,17 +397,38 @@ def _busy(share: float) -> bool:
     return share >= MOST_SHARE / 2
 
 
-def _spans(states: list[State], edges: list[float]) -> tuple[Span, ...]:
-    """Return the states at looks as spans of time; equal neighbours are one."""
+def _spans(
+    states: list[State], edges: list[float], lines: dict[int, int]
+) -> tuple[Span, ...]:
+    """Return states as spans of time; neighbours that differ in nothing are one.
+
+    Parameters
+    ----------
+    states : list of State
+        What the thread did at each look.
+    edges : list of float
+        When each look's time begins, and the end of the last one's.
+    lines : dict of int to int
+        The line at which each look found that the thread held the GIL, if it did.
+
+    """
     spans: list[Span] = []
     for number, state in enumerate(states):
-        if spans and spans[-1].state == state:
+        line = lines.get(number) if state == "holding" else None
+        if spans and (spans[-1].state, spans[-1].line) == (state, line):
             spans[-1] = spans[-1]._replace(end=edges[number + 1])
         else:
-            spans.append(Span(edges[number], edges[number + 1], state))
+            spans.append(Span(edges[number], edges[number + 1], state, line))
     return tuple(spans)
 
 
-def _meta(name: str, tid: int, value: str | int) -> dict[str, Any]:
-    key = "sort_index" if name.endswith("sort_index") else "name"
-    return {"name": name, "ph": "M", "pid": 1, "tid": tid, "args": {key: value}}
+def _line_names(line: HeldLine) -> tuple[str, dict[str, Any]]:
+    """Return what a trace calls a line, and all that it says of it.
+
+    The Firefox Profiler shows the argument ``detail``. It takes some names for those of
+    its own events, and none of these has a place.
+    """
+    place, label = printable(line.place), printable(line.label)
+    name = f"{printable(line.function)} ({place})" if line.function else f"({place})"
+    args = {"detail": label, "file": printable(line.file), "line": line.line}
+    return name, args

@@ -5,20 +5,25 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from itertools import chain
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, above_zero, at_least, number_between, shown
 from gilx.estimate import Estimate
-from gilx.formatting import duration, line_width, percent, wrapped
+from gilx.formatting import duration, line_width, percent, shortened, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums, agree
 from gilx.sampling.longest_hold import length_in_order, longer
-from gilx.sampling.sites import Site, lines_of, main_line, sum_of_sites
+from gilx.sampling.site_words import called_from, main_line, where_held
+from gilx.sampling.sites import Site, lines_of, sum_of_sites
 from gilx.sampling.thread_usage import ThreadUsage, others, threads_together
 from gilx.sampling.waiting_sites import WaitingSite, waits_together
+from gilx.system.environment import Environment  # noqa: TC001 - JSON is read by it
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from gilx.rendering.picture import Picture
     from gilx.sampling.prediction import Prediction
@@ -54,17 +59,17 @@ class FirstCall:
 
 
 @dataclass(frozen=True)
-class GilUsage(Record, schema="gilx.usage", version=2):
+class GilUsage(Record, schema="gilx.usage", version=3):
     """Usage of the GIL while something ran: which threads held it, and for how long.
 
     Times are in seconds. Shares are from 0 to 1, or unknown.
 
     Usages add up: ``a + b`` is the usage of both watches together, as if one watch had
     seen both. Figures and intervals follow from the samples of both; `longest_hold`,
-    `held_stretch` and `lateness_max` are the larger ones; `first` is that
-    of `a`, `result` is that of `b`, and `where` is empty. Usages from different backends
-    do not add up, nor do those of a program and of something else: that is an
-    `ArgumentError`.
+    `held_stretch` and `lateness_max` are the larger ones; `first` and `environment` are
+    those of `a`, `result` is that of `b`, and `where` is empty. `total` adds many of
+    them. Usages from different machines or backends do not add up, nor do those of a
+    program and of something else: that is an `ArgumentError`.
 
     Attributes
     ----------
@@ -75,7 +80,8 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         Of the wall time: the share during which any thread held it.
     longest_hold : Estimate
         The longest time for which a request for the GIL would have gone unanswered by the
-        calling thread; of a program, by any thread. Python code answers within the switch
+        calling thread; of a program, by any thread. It is unknown if a watch could not
+        identify the threads behind most holds. Python code answers within the switch
         interval, C code when it returns to Python or releases the GIL.
     hold_length, release_length : (float, float)
         Bounds, at 95 %, of the mean length of a hold of the calling thread, and of the
@@ -112,6 +118,8 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         How the GIL was found.
     sums : HoldSums
         Sums over the samples, from which most other figures follow.
+    environment : Environment
+        The machine and the Python.
     where : str
         Where in the call it was held, if that was in one place.
     doubt : str
@@ -161,6 +169,7 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     resolution: float
     backend: str
     sums: HoldSums = field(repr=False)
+    environment: Environment = field(repr=False)
     where: str = ""
     doubt: str = ""
     sites: tuple[Site, ...] = ()
@@ -223,44 +232,64 @@ class GilUsage(Record, schema="gilx.usage", version=2):
     def __add__(self, other: GilUsage) -> GilUsage:
         if not isinstance(other, GilUsage):
             return NotImplemented
-        if self.program != other.program:
-            raise ArgumentError(
-                f"cannot add the usage of {_subject(other)} to that of {_subject(self)}:"
-                " only usages of calls, or of one program, add up"
-            )
-        if self.backend != other.backend:
-            raise ArgumentError(
-                "cannot add usages from different backends:"
-                f" {self.backend!r} and {other.backend!r}"
-            )
-        sums = self.sums + other.sums
-        return replace(
-            self,
-            **sums.figures(),
-            longest_hold=longer(self.longest_hold, other.longest_hold),
-            held_stretch=max(self.held_stretch, other.held_stretch),
-            by_thread=threads_together(self.by_thread, other.by_thread, sums),
-            cpu=self.cpu + other.cpu,
-            repeats=self.repeats + other.repeats,
-            lateness_max=max(self.lateness_max, other.lateness_max),
-            sums=sums,
-            where="",
-            doubt=(
-                _reason_beyond_samples(self)
-                or _reason_beyond_samples(other)
-                or (sums.reason_of_program if self.program else sums.reason)
-            ),
-            sites=sum_of_sites(self.sites, other.sites, sums),
-            waiting_sites=waits_together(self.waiting_sites, other.waiting_sites, sums),
-            states_missing=self.states_missing or other.states_missing,
-            sites_missing=self.sites_missing and other.sites_missing,
-            is_first=False,
-            result=other.result,
-        )
+        return GilUsage.total((self, other))
 
     def __radd__(self, other: object) -> GilUsage:
         """Return this usage if the other is 0, with which `sum` begins."""
         return self if other == 0 else NotImplemented
+
+    @classmethod
+    def total(cls, usages: Iterable[GilUsage]) -> GilUsage:
+        """Return the sum of usages, as `sum` does.
+
+        The time it takes grows with the usages, whereas `sum` goes through the threads
+        and sites of all before at each addition.
+
+        Raises
+        ------
+        ArgumentError
+            There are none, or they do not add up.
+
+        """
+        parts = tuple(usages)
+        if not parts:
+            raise ArgumentError("usages: expected at least one, got none")
+        first, last = parts[0], parts[-1]
+        for other in parts[1:]:
+            _check_addend(first, other)
+        if len(parts) == 1:
+            return first
+        sums = reduce(add, (usage.sums for usage in parts))
+        longest = [usage.longest_hold for usage in parts]
+        missing = [usage.sites_missing for usage in parts]
+        reasons = filter(None, map(_reason_beyond_samples, parts))
+        return replace(
+            first,
+            **sums.figures(),
+            longest_hold=reduce(longer, longest)
+            if all(one.known for one in longest)
+            else Estimate.unknown(),
+            held_stretch=max(usage.held_stretch for usage in parts),
+            by_thread=threads_together(
+                chain.from_iterable(usage.by_thread for usage in parts), sums
+            ),
+            cpu=sum(usage.cpu for usage in parts),
+            repeats=sum(usage.repeats for usage in parts),
+            lateness_max=max(usage.lateness_max for usage in parts),
+            sums=sums,
+            where="",
+            doubt=next(reasons, sums.reason_of_program if first.program else sums.reason),
+            sites=sum_of_sites(chain.from_iterable(usage.sites for usage in parts), sums),
+            waiting_sites=waits_together(
+                chain.from_iterable(usage.waiting_sites for usage in parts), sums
+            ),
+            states_missing=next(
+                filter(None, (usage.states_missing for usage in parts)), ""
+            ),
+            sites_missing=missing[-1] if all(missing) else "",
+            is_first=False,
+            result=last.result,
+        )
 
     def bounds(self, level: float) -> Estimate:
         """Return the hold fraction with bounds that hold whatever late samples missed.
@@ -293,10 +322,23 @@ class GilUsage(Record, schema="gilx.usage", version=2):
 
         Of a call, these are holds of the calling thread; of a program, those of all
         threads. The part is ``nearly all`` or ``most``; both are empty if no line has
-        that much, or if there are too few samples.
+        that much, or if there are too few samples. After a line of a library comes the
+        program's own line that called it. If no line has that much, the code that one
+        line of the program called may have.
         """
-        thread = "" if self.program or not self.by_thread else self.by_thread[0].name
-        return main_line(self.lines(), thread)
+        return main_line(self.lines(), self._thread())
+
+    def where_held(self) -> str:
+        """Return where the GIL is held, in words, such as "most of it in a.py:3 `f(x)`".
+
+        If no line has that much, these are the first three lines with their shares of the
+        held time; empty if there are too few samples.
+        """
+        return where_held(self.lines(), self._thread())
+
+    def _thread(self) -> str:
+        """Return the name of the thread whose holds count; '': those of all count."""
+        return "" if self.program or not self.by_thread else self.by_thread[0].name
 
     def __str__(self) -> str:
         rows = [self.sentence(), *self._lines_shown(), *self._waiting_shown()]
@@ -315,11 +357,13 @@ class GilUsage(Record, schema="gilx.usage", version=2):
         rows = []
         for share, line in zip(shares, first, strict=True):
             start, text = f"  {share:>{column}}  {line.place}", f"  {line.text}".rstrip()
+            text = "  (changed)" if line.changed else text
             name = f" {line.name}".rstrip()
             if len(start + name + text) > width and text:
                 name = ""  # the file and the line say where it is
-            row = start + name + text
-            rows.append(row if len(row) <= width else f"{row[: width - 3]}...")
+            rows.append(shortened(start + name + text, width))
+            if origin := called_from(line):
+                rows.append(shortened(f"  {'':>{column}}    {origin}", width))
         if rest:
             held = sum(line.held.value for line in rest)
             lines_, hold = ("line", "holds") if len(rest) == 1 else ("lines", "hold")
@@ -389,11 +433,15 @@ class GilUsage(Record, schema="gilx.usage", version=2):
             )
         share = "all" if locked >= _ALL else percent(locked)
         most = _by_share(self)[0]
+        held = percent(most.holding.value)
+        thread = (
+            f"the thread that holds it most is {most.name}, for {held}"
+            if all(thread.holding.known for thread in self.by_thread)
+            else "the threads that hold it could not be identified"
+        )
         return (
             f"{self.program} holds the GIL for {share} of its time,"
-            f" {duration(self.wall)}{self._place()}; the thread that holds it most is"
-            f" {most.name},"
-            f" for {percent(most.holding.value)}"
+            f" {duration(self.wall)}{self._place()}; {thread}"
         )
 
     def _length(self, bounds: tuple[float, float]) -> str:
@@ -583,12 +631,30 @@ class GilUsage(Record, schema="gilx.usage", version=2):
             for a, b in self._details()
         )
         lines = "".join(
-            f"<tr><td>{html.escape(row.strip())}</td></tr>"
+            f'<tr><td style="white-space: pre-wrap">{html.escape(row.strip())}</td></tr>'
             for row in (*self._lines_shown(), *self._waiting_shown())
         )
         return (
             f"<p>{html.escape(self.sentence())}</p><table>{lines}</table>"
             f"<table>{rows}</table>"
+        )
+
+
+def _check_addend(usage: GilUsage, other: GilUsage) -> None:
+    if usage.program != other.program:
+        raise ArgumentError(
+            f"cannot add the usage of {_subject(other)} to that of {_subject(usage)}:"
+            " only usages of calls, or of one program, add up"
+        )
+    if usage.backend != other.backend:
+        raise ArgumentError(
+            "cannot add usages from different backends:"
+            f" {usage.backend!r} and {other.backend!r}"
+        )
+    difference = usage.environment.same_machine(other.environment)
+    if not difference:
+        raise ArgumentError(
+            f"cannot add usages from different machines ({'; '.join(difference.machine)})"
         )
 
 
@@ -604,7 +670,9 @@ def _subject(usage: GilUsage) -> str:
 
 
 def _by_share(usage: GilUsage) -> list[ThreadUsage]:
-    return sorted(usage.by_thread, key=lambda thread: thread.holding.value, reverse=True)
+    return sorted(
+        usage.by_thread, key=lambda thread: thread.sums.holding.time, reverse=True
+    )
 
 
 def shares_shown(usage: GilUsage) -> list[ThreadUsage]:
@@ -619,4 +687,4 @@ def shares_shown(usage: GilUsage) -> list[ThreadUsage]:
     first, rest = threads[:_MOST_SHOWN], threads[_MOST_SHOWN:]
     if not rest:
         return first
-    return [*first, others(len(rest), sum(one.holding.value for one in rest))]
+    return [*first, others(rest)]

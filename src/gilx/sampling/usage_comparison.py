@@ -52,19 +52,23 @@ class SiteChange:
         return "less" if self.after.value < self.before.value else "more"
 
 
-def compare_usages(before: GilUsage, after: GilUsage) -> list[SiteChange]:
+def compare_usages(
+    before: GilUsage, after: GilUsage, *, force: bool = False
+) -> list[SiteChange]:
     """Return how the share of the time for which each line held the GIL changed.
 
     Lines move when a file is edited. So a line is found again by what it calls: two lines
     are the same if file, function and the source text of a site are. The number of the
     line counts only if the text is not known, or if several lines have that text. A file
-    may be in another directory in the later usage, as on another machine: then the end of
-    its path tells which one it is.
+    may be in another directory in the later usage: then the end of its path tells which
+    one it is.
 
     Parameters
     ----------
     before, after : GilUsage
         Usages of calls, or of programs.
+    force : bool
+        Compare them even if they are from different machines.
 
     Returns
     -------
@@ -76,7 +80,8 @@ def compare_usages(before: GilUsage, after: GilUsage) -> list[SiteChange]:
     Raises
     ------
     ArgumentError
-        One is the usage of a program, and the other is not.
+        They are from different machines, or one is the usage of a program and the other
+        is not.
 
     """
     if bool(before.program) != bool(after.program):
@@ -84,6 +89,12 @@ def compare_usages(before: GilUsage, after: GilUsage) -> list[SiteChange]:
             "a program" if usage.program else "calls" for usage in (before, after)
         )
         raise ArgumentError(f"after: expected the usage of {old}, got that of {new}")
+    same = before.environment.same_machine(after.environment, ("before", "after"))
+    if not same and not force:
+        raise ArgumentError(
+            "after: expected a usage from the same machine, got one from another"
+            f" ({'; '.join(same.machine)})"
+        )
     shares = [usage.locked if usage.program else usage.held for usage in (before, after)]
     changes = [SiteChange("all", "", "", *shares)]
     if before.sums.stacks <= 0 or after.sums.stacks <= 0:

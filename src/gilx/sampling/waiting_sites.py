@@ -200,11 +200,11 @@ def waiting_sites_of(
 
 
 def waits_together(
-    left: Iterable[WaitingSite], right: Iterable[WaitingSite], watch: HoldSums
+    waits: Iterable[WaitingSite], watch: HoldSums
 ) -> tuple[WaitingSite, ...]:
-    """Return the sites of two watches, whose sums together are those of `watch`."""
+    """Return the sites of several watches, whose sums together are those of `watch`."""
     sites: dict[tuple[object, ...], WaitingSite] = {}
-    for site in (*left, *right):
+    for site in waits:
         key = _key(site)
         if key in sites:
             one = sites[key]

@@ -9,35 +9,46 @@ import threading
 import time
 import weakref
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypedDict
 
 from gilx._compat import all_threads
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.estimate import Estimate
 from gilx.formatting import printable
+from gilx.records import render
+from gilx.sampling.callers import callers_of
+from gilx.sampling.held_during import HeldDuring, HeldSample, sums_during
 from gilx.sampling.hold_fraction import HoldSums
 from gilx.sampling.known_stacks import reason_against_stacks
-from gilx.sampling.longest_hold import HoldBounds, longer, longest_hold
+from gilx.sampling.longest_hold import (
+    NOTHING_KNOWN,
+    WATCHED,
+    HoldBounds,
+    longer,
+    longest_hold,
+)
 from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.sites import (
     FoundSite,
     believed_stretches,
-    found_by_chance,
+    held_lines,
     sites_of,
 )
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import FoundCall, Stacks, stacks_of
 from gilx.sampling.thread_usage import (
+    UNIDENTIFIED,
     ActivitySums,
     FoundThread,
     ThreadSums,
     ThreadUsage,
     in_order,
 )
-from gilx.sampling.timeline import MOST_SHARE, WATCHED, Timeline, lanes_of
+from gilx.sampling.timeline import MOST_SHARE, Timeline, lanes_of
 from gilx.sampling.usage import GilUsage
 from gilx.sampling.waiting_sites import FoundWait, waiting_sites_of
-from gilx.system.environment import usable_cpus
+from gilx.system.environment import Environment, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -132,6 +143,14 @@ def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) 
     return Watch(cost, reference=bool(reference), stacks=bool(stacks))
 
 
+def watch_with_callers(*, cost: float = COST, stacks: bool = False) -> Watch:
+    """Watch as `watch` does, and find out which lines call the libraries that hold it.
+
+    Without stacks, these are kept if the stacks of this Python can be read.
+    """
+    return Watch(cost, stacks=stacks, callers=True)
+
+
 class _Places(TypedDict):
     """Fields of a usage."""
 
@@ -143,21 +162,31 @@ class Watch:
     """Watch of this process's GIL, made by `gilx.watch`."""
 
     def __init__(
-        self, cost: float, *, reference: bool = False, stacks: bool = False
+        self,
+        cost: float,
+        *,
+        reference: bool = False,
+        stacks: bool = False,
+        callers: bool = False,
+        held_samples: bool = False,
     ) -> None:
         self._cost = cost
         self._reference = reference
         self._keeps_stacks = stacks
+        self._keeps_calls = stacks or callers
+        self._keeps_held_samples = held_samples
+        self._held_samples: list[HeldSample] = []
         self._sampler: Sampler | None = None
         self._figures: GilUsage | None = None  # the usage without a place
         self._usage: GilUsage | None = None
         self._timeline: Timeline | None = None
         self._stopped: Sampler | None = None  # until its samples are asked for
         self._samples: list[Look] = []
+        self._sample_sites: list[tuple[int, int, bool, float]] = []
         self._sites_missing = ""  # reason that no stacks are read
         self._found: list[FoundSite] = []
         self._waits: list[FoundWait] = []
-        self._stretches: list[tuple[int, int, int, float, float, float]] = []
+        self._stretches: list[tuple[int, int, int, int, float, float, float]] = []
         self._calls: list[FoundCall] = []
         self._stacks: Stacks | None = None
         self._process = os.getpid()
@@ -182,7 +211,7 @@ class Watch:
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
             stacks=not self._sites_missing,
-            calls=self._keeps_stacks,
+            calls=self._keeps_calls,
         )
         self._names = _Names()
         self._process = os.getpid()
@@ -227,7 +256,12 @@ class Watch:
             self._found = [FoundSite(*one) for one in sampler.sites()]
             self._stretches = sampler.longest_holds()
             self._waits = [FoundWait(*one) for one in sampler.waits()]
-        if self._keeps_stacks:
+        if self._keeps_held_samples:
+            pairs = zip(self._looks(), sampler.held_sites(), strict=True)
+            self._held_samples = [
+                HeldSample(at, late, *held) for (at, late, *_), held in pairs
+            ]
+        if self._keeps_calls:
             self._calls = [FoundCall(*one) for one in sampler.calls()]
         self._totals = totals
         self._figures = self._summary(totals)
@@ -286,7 +320,7 @@ class Watch:
         """
         usage = self.usage
         longest = usage.longest_hold
-        for place in range(1, len(self._threads)):
+        for place in range(1, len(self._threads) if usage.sums.identified else 1):
             longest = longer(longest, self._longest_hold_of(place))
         return replace(
             usage,
@@ -312,7 +346,13 @@ class Watch:
             looks, totals = self._looks(), self._totals
             begin, end = totals.begin_ns, totals.end_ns
             cut = len(looks) < totals.wakes
-            self._timeline = lanes_of(looks, self._threads, begin, end, cut=cut)
+            self._timeline = lanes_of(
+                *(looks, self._threads, begin, end),
+                cut=cut,
+                sites=self._sample_sites,
+                lines=held_lines(self._found, SourceTexts(self._began)),
+                pid=self._process,
+            )
         return self._timeline
 
     @property
@@ -335,11 +375,68 @@ class Watch:
             self._stacks = stacks_of(self._calls, self._threads, wall)
         return self._stacks
 
+    @property
+    def keeps_stacks(self) -> bool:
+        """Whether it keeps the stacks that held the GIL."""
+        return self._keeps_stacks
+
+    def to_html(self) -> str:
+        """Return a page with all that was found.
+
+        It has the lanes of the threads, the places in the code that held the GIL and, if
+        the watch keeps stacks, a flame graph of them. It is one HTML file that asks the
+        network for nothing.
+
+        Raises
+        ------
+        MissingExtraError
+            What draws in it is not installed; the extra ``html`` has it.
+        RuntimeError
+            As for the usage.
+
+        """
+        page: str = render(self, "page")
+        return page
+
+    def held_during(self, spans: Iterable[tuple[float, float]]) -> HeldDuring:
+        """Return where threads other than the watched one held the GIL during some spans.
+
+        For a watch that keeps samples for it, and read stacks.
+
+        Parameters
+        ----------
+        spans : iterable of (float, float)
+            Begin and end of each span, in order, in seconds of `time.perf_counter`.
+
+        Raises
+        ------
+        RuntimeError
+            As for the usage.
+
+        """
+        if self._figures is None:
+            raise self._nothing_yet("usage")
+        samples, totals = self._held_samples, self._totals
+        cut = len(samples) < totals.wakes
+        found, sums, count = sums_during(
+            [(round(start * 1e9), round(end * 1e9)) for start, end in spans],
+            samples,
+            self._found,
+            self._figures.sums,
+            watched=WATCHED,
+            begin=samples[0].at if samples and cut else totals.begin_ns,
+        )
+        names = [name for name, _ in self._threads]
+        sources = SourceTexts(self._began)
+        listed = sites_of(found, sums, NOTHING_KNOWN, names.__getitem__, sources, {})
+        return HeldDuring(listed, sums, count)
+
     def _looks(self) -> list[Look]:
         """Return the samples that were kept. Several threads may be here at once."""
         sampler = self._stopped
         if sampler is not None:
             self._samples = sampler.looks()
+            self._sample_sites = sampler.held_sites()
             self._stopped = None  # after the samples are there
         return self._samples
 
@@ -356,14 +453,18 @@ class Watch:
             least=totals.hold_min_ns / 1e9,
             most=totals.hold_max_ns / 1e9,
             stretch=totals.stretch_ns / 1e9,
+            run=totals.stretch_run,
             mean=figures["hold_length"],
             samples=totals.wakes,
+            resolution=sums.wall / 1e9 / max(1, totals.wakes),
             share=sums.own.x / max(1.0, sums.counted),
             unordered=sums.own.unordered,
         )
         return GilUsage(
             **figures,
-            longest_hold=self._longest_hold(WATCHED, holds, sums),
+            longest_hold=self._longest_hold(WATCHED, holds, sums)
+            if sums.identified
+            else Estimate.unknown(),
             held_stretch=totals.stretch_ns / 1e9,
             by_thread=self._by_thread(totals, sums),
             cpu=max(0.0, cpu),
@@ -371,6 +472,9 @@ class Watch:
             lateness_max=totals.lateness_max_ns / 1e9,
             backend=self._backend,
             sums=sums,
+            environment=_environment(
+                frozenset(os.sched_getaffinity(0)), sys.getswitchinterval()
+            ),
             doubt=sums.reason,
             states_missing=self._reason_against_states(totals),
             sites_missing=self._sites_missing,
@@ -390,14 +494,10 @@ class Watch:
         assert self._figures is not None
         names = [name for name, _ in self._threads]
         sums = self._figures.sums
-        seen = self._holds, sums, self._figures.resolution
-        found = [
-            one._replace(hold_low=0)
-            if one.place == WATCHED and found_by_chance(one, *seen)
-            else one
-            for one in self._found
-        ]
-        return sites_of(found, sums, names.__getitem__, sources)
+        callers = callers_of(self._calls, sources)
+        return sites_of(
+            self._found, sums, self._holds, names.__getitem__, sources, callers
+        )
 
     def _longest_hold(self, place: int, holds: HoldBounds, sums: HoldSums) -> Estimate:
         stretches = None
@@ -405,8 +505,7 @@ class Watch:
             stretches = believed_stretches(
                 [stretch[1:] for stretch in self._stretches if stretch[0] == place], sums
             )
-        resolution = sums.wall / 1e9 / max(1, sums.samples)
-        return longest_hold(holds, stretches, self._switch_interval, resolution)
+        return longest_hold(holds, stretches, self._switch_interval)
 
     def _longest_hold_of(self, place: int) -> Estimate:
         """Return the longest hold of a thread of which the words' bounds were not kept.
@@ -416,20 +515,20 @@ class Watch:
         assert self._figures is not None
         if self._sites_missing or self._activities[place].activities[0][0] <= 0:
             return Estimate.unknown()
-        stretch, wall = 0, self._totals.end_ns - self._totals.begin_ns
-        begin: int | None = None
+        stretch, wall = (0, 0), self._totals.end_ns - self._totals.begin_ns
+        begin, run = 0, 0
         for at, late, held, *_ in self._looks():
-            if late or (place, MOST_SHARE) not in held:
-                begin = None
-            else:
-                begin = at if begin is None else begin
-                stretch = max(stretch, at - begin)
+            run = 0 if late or (place, MOST_SHARE) not in held else run + 1
+            begin = at if run == 1 else begin
+            stretch = max(stretch, (at - begin, run)) if run else stretch
         holds = HoldBounds(
             least=0.0,
             most=wall / 1e9,
-            stretch=stretch / 1e9,
+            stretch=stretch[0] / 1e9,
+            run=stretch[1],
             mean=(0.0, wall / 1e9),
             samples=self._totals.wakes,
+            resolution=wall / 1e9 / max(1, self._totals.wakes),
             share=0.0,
         )
         return self._longest_hold(place, holds, self._figures.sums)
@@ -449,7 +548,7 @@ class Watch:
         ]
         if totals.unidentified > 0:
             held = ActivitySums(totals.unidentified)
-            threads.append(("unknown", None, ThreadSums(holding=held)))
+            threads.append((UNIDENTIFIED, None, ThreadSums(holding=held)))
         return in_order(threads, sums)
 
     def _reason_against_states(self, totals: Totals) -> str:
@@ -461,6 +560,12 @@ class Watch:
         if not totals.addresses and not totals.wishes:
             return "this C library does not show which threads wait for the GIL"
         return ""
+
+
+@lru_cache(maxsize=8)
+def _environment(_cpus: frozenset[int], _switch_interval: float) -> Environment:
+    """Return this environment. It takes milliseconds to make, and changes little."""
+    return Environment.here()
 
 
 def _sums(totals: Totals, threads: list[FoundThread], *, stacks: bool) -> HoldSums:

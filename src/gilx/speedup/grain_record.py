@@ -14,6 +14,9 @@ from gilx.system.conditions import Conditions  # noqa: TC001 - JSON is read by a
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
 
+# Findings of a machine that may have had no CPUs for the workers, whatever the work does.
+_BUSY = ("others", "load", "steal", "throttled")
+
 
 @dataclass(frozen=True)
 class GrainRow:
@@ -39,7 +42,7 @@ class GrainRow:
 
 
 @dataclass(frozen=True)
-class Grain(Record, schema="gilx.grain", version=2):
+class Grain(Record, schema="gilx.grain", version=3):
     """The smallest grain that pays, and the costs behind it. Times are in seconds."""
 
     target: str
@@ -78,6 +81,7 @@ class Grain(Record, schema="gilx.grain", version=2):
         what = self.target if self.variant is None else f"{self.target} {self.variant}"
         head = f"{what}, {self.workers} workers ({self.pool}):"
         largest = self.rows[-1]
+        found = examine(self.environment, self.conditions)
         if self.grain is not None and self.work is not None:
             head += (
                 f" from {_items(self.grain)} each they beat one thread;"
@@ -90,6 +94,8 @@ class Grain(Record, schema="gilx.grain", version=2):
             )
             if self.environment.usable_cpus == 1:
                 head += "; with one usable CPU they can't"
+            elif busy := [one for one in found if one.doubtful and one.name in _BUSY]:
+                head += f"; {busy[0].evidence}, so measure again on an idle machine"
             elif self.environment.gil and self.expected < largest.grain:
                 head += "; gilx probe tells whether the work holds the GIL"
         empty = self.region.text(duration)
@@ -108,7 +114,6 @@ class Grain(Record, schema="gilx.grain", version=2):
             even = _items(max(1, math.ceil(self.expected)))
             lines.append(f"so both should be even at {even} each")
         lines += ["", "Grains at places drawn at random; medians:", self._table()]
-        found = examine(self.environment, self.conditions)
         doubtful = [str(finding) for finding in found if finding.doubtful]
         if doubtful:
             lines += ["", "What makes these figures doubtful:"]

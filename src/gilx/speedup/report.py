@@ -111,7 +111,7 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
-class Report(Record, schema="gilx.report", version=2):
+class Report(Record, schema="gilx.report", version=3):
     """Speedups with all that is needed to judge them."""
 
     rows: tuple[ReportRow, ...]

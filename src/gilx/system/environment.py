@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from gilx.system.cpus import Cpus, cpus_here
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_NUMPY = re.compile(r"numpy-([^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info", re.IGNORECASE)
 
 
 def usable_cpus() -> int:
@@ -100,12 +104,6 @@ class Environment(Record, schema="gilx.environment"):
             Where to look for ``proc``, ``sys`` and control groups; by default ``/``.
 
         """
-        import importlib.metadata  # noqa: PLC0415 - slow to load
-
-        try:
-            numpy = importlib.metadata.version("numpy")
-        except importlib.metadata.PackageNotFoundError:
-            numpy = None
         return cls(
             implementation=platform.python_implementation(),
             python=platform.python_version(),
@@ -120,11 +118,20 @@ class Environment(Record, schema="gilx.environment"):
             usable_cpus=usable_cpus(),
             cpus=cpus_here() if root is None else cpus_here(root),
             gilx=gilx.__version__,
-            numpy=numpy,
+            numpy=_numpy_version(),
         )
 
-    def same_machine(self, other: Environment) -> EnvironmentDifference:
+    def same_machine(
+        self, other: Environment, names: tuple[str, str] = ("here", "there")
+    ) -> EnvironmentDifference:
         """Say what differs from another environment.
+
+        Parameters
+        ----------
+        other : Environment
+            The other one.
+        names : (str, str)
+            Words for this one and the other one, after what each has.
 
         Returns
         -------
@@ -134,8 +141,8 @@ class Environment(Record, schema="gilx.environment"):
 
         """
         return EnvironmentDifference(
-            machine=_differences(self._machine(), other._machine()),
-            software=_differences(self._software(), other._software()),
+            machine=_differences(self._machine(), other._machine(), names),
+            software=_differences(self._software(), other._software(), names),
         )
 
     def _machine(self) -> dict[str, object]:
@@ -210,9 +217,29 @@ class Environment(Record, schema="gilx.environment"):
         )
 
 
-def _differences(ours: dict[str, object], theirs: dict[str, object]) -> tuple[str, ...]:
+def _numpy_version() -> str | None:
+    """Return the version of NumPy that is installed, None if there is none.
+
+    `importlib.metadata` is slow to load, and running the text of code, as it does while
+    it is loaded, when the interpreter ends makes Python forget that it was interrupted.
+    """
+    for path in sys.path:
+        try:
+            names = os.listdir(path or os.curdir)
+        except OSError:  # no such directory, or an archive
+            continue
+        for name in names:
+            if found := _NUMPY.fullmatch(name):
+                return found[1]
+    return None
+
+
+def _differences(
+    ours: dict[str, object], theirs: dict[str, object], names: tuple[str, str]
+) -> tuple[str, ...]:
+    here, there = names
     return tuple(
-        f"{name}: {_word(mine)} here, {_word(theirs[name])} there"
+        f"{name}: {_word(mine)} {here}, {_word(theirs[name])} {there}"
         for name, mine in ours.items()
         if mine != theirs[name]
     )

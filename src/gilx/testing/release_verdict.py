@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import WatchUnavailableError, above_zero, number_between
 from gilx.formatting import duration, percent
-from gilx.sampling.watch import watch
+from gilx.sampling.watch import watch_with_callers
 from gilx.speedup.blocks import calls_needed
 from gilx.speedup.comparison_warnings import TOO_SHORT, call_warnings
 from gilx.speedup.prepared_call import PreparedCall, raising
@@ -106,7 +106,7 @@ def _watch(call: PreparedCall, count: int, before: GilUsage | None = None) -> Gi
             some = min(count, call.most, max(1, math.ceil(_PREPARED / each)))
         call.prepare(some)
         make = call.make
-        with watch() as watching:
+        with watch_with_callers() as watching:
             for _ in repeat(None, some):
                 make()
         found = watching.usage_of_calls(some)
@@ -211,9 +211,8 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
     word, share_found, where = "holds", found.held, ""
     if not holds:
         word, share_found = "releases", found.held.complement()
-        part, line = found.usage.main_line()
-        if found.side > 0 and part:
-            where = f"; {part} of the time that it holds it is in {line}"
+        held_in = found.usage.where_held() if found.side > 0 else ""
+        where = f"; it holds the GIL for the rest, {held_in}" if held_in else ""
     busy = ""
     if found.side == 0 and found.usage.unknown > _MUCH_UNKNOWN:
         busy = (

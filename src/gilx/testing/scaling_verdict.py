@@ -221,12 +221,14 @@ class _Judge:
         if found.side <= 0:
             return None
         low = found.held.low
+        held_in = "" if found.usage is None else found.usage.where_held()
+        where = f"; it holds the GIL for that time, {held_in}" if held_in else ""
         return self._end(
             "fail",
             f"one call alone holds the GIL for {percent(found.held.value)} of its time,"
             f" at least {percent(low)}, so that {self._workers} threads are at most"
             f" {1 / low:.2f} times as fast as one; asked for:"
-            f" {self._workers * self._efficiency:g} times",
+            f" {self._workers * self._efficiency:g} times{where}",
             why_held(found),
         )
 

@@ -81,7 +81,7 @@ class ScalingEvidence:
 
 
 @dataclass(frozen=True)
-class Verdict(Record, schema="gilx.verdict", version=2):
+class Verdict(Record, schema="gilx.verdict", version=3):
     """What a check found."""
 
     outcome: Outcome

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import gilx
+from gilx import ckernels
 from tests.command import run_program
 from tests.markers import needs, needs_watch
 from tests.page_parser import Page
@@ -25,6 +26,8 @@ from .interface import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from .conftest import Watched
 
@@ -90,7 +93,10 @@ def test_report_is_a_picture(report: gilx.Report, tmp_path: Path) -> None:
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_measure_writes_every_form_that_is_asked_for(tmp_path: Path) -> None:
+def test_measure_writes_every_form_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # as `command` does
     words = ("measure", "collatz", "--size", "2000", "--workers", "1,2", "--blocks", "6")
     options = ["--json", "a.json", "--csv", "a.csv"]
     for module, option, file in (
@@ -103,7 +109,7 @@ def test_measure_writes_every_form_that_is_asked_for(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     report = gilx.Report.from_json((tmp_path / "a.json").read_text())
     assert [row.workers for row in report.rows if row.variant == "c-nogil"] == [1, 2]
-    assert done.stdout.split() == str(report).split()  # but for where lines end
+    assert done.stdout == f"{report}\n"
     assert (tmp_path / "a.csv").read_text() == report.to_csv()
     if "a.png" in options:
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
@@ -136,6 +142,43 @@ def test_usage_and_timeline_show_themselves_in_a_notebook(watched: Watched) -> N
 def test_timeline_is_a_page(watched: Watched) -> None:
     names = [lane.name for lane in watched.timeline.lanes]
     assert_page(watched.timeline.to_html(), *names)
+
+
+@needs_watch
+@needs("vl_convert")
+def test_page_of_a_watch_has_lines_and_a_flame_graph() -> None:
+    with gilx.watch(stacks=True) as watch:
+        ckernels.spin(20_000_000, 0, 300_000_000)
+    line = "ckernels.spin(20_000_000, 0, 300_000_000)"
+    page = watch.to_html()
+    assert_page(page, "Places in the code", line, "Calls that held the GIL")
+    lanes, calls = Page(page).figures()
+    assert any(line in one["place"] for one in values_of(lanes["spec"], "place"))
+    names = [one["name"] for one in values_of(calls["spec"], "name")]
+    here = "test_page_of_a_watch_has_lines_and_a_flame_graph ("
+    assert any(name.startswith(here) for name in names)
+
+
+def values_of(spec: dict[str, Any], field: str) -> list[dict[str, Any]]:
+    """Return the rows that a picture looks up by a field."""
+    transforms = [*spec.get("transform", ()), *spec["layer"][0]["transform"]]
+    (rows,) = (
+        one["from"]["data"]["values"]
+        for one in transforms
+        if field in one.get("from", {}).get("fields", ())
+    )
+    found: list[dict[str, Any]] = rows
+    return found
+
+
+@needs_watch
+@needs("vl_convert")
+def test_page_of_a_probe_has_lines_and_a_flame_graph(tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text("sum(i * i for i in range(5_000_000))\n")
+    done = command("probe", "--html", "x.html", "work.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "x.html").read_text()
+    assert_page(page, "Places in the code", "work.py:1", "Calls that held the GIL")
 
 
 @needs_watch

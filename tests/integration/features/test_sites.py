@@ -570,19 +570,6 @@ def test_tracing_leaves_sites_right(way: str) -> None:
     assert python(TRACED, way).stdout == "{'hold'} [9, 10]\n"
 
 
-@pytest.mark.slow
-def test_garbage_collection_is_attributed_to_the_line_that_collects() -> None:
-    kept = [[] for _ in range(300_000)]  # type: ignore[var-annotated]
-
-    def collect() -> None:
-        for _ in range(30):
-            gc.collect()
-
-    usage = watched(collect)
-    assert usage.sites[0].text == "gc.collect()"
-    assert kept
-
-
 # ---- sources and names -------------------------------------------------------------------
 
 HOLDS = "def hold(): spin(1_000_000, 0, 100_000_000)\n"
@@ -741,8 +728,57 @@ def test_probe_of_the_command_names_lines_of_a_program(tmp_path: Path) -> None:
 def test_longest_hold_of_a_line_has_no_lower_bound_if_samples_found_it_by_chance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gilx.sampling.watch.found_by_chance", lambda *_: True)
+    monkeypatch.setattr("gilx.sampling.sites.by_chance", lambda *_: True)
     usage = watched(lambda: sorted(range(2_000_000)))
     lengths = [site.longest_hold for site in usage.sites if site.longest_hold.known]
     assert lengths
     assert {length.low for length in lengths} == {0.0}
+
+
+@pytest.mark.slow
+def test_line_of_a_program_that_calls_a_library_is_named(tmp_path: Path) -> None:
+    package = tmp_path / "site-packages/lib"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from gilx.ckernels import spin\n"
+        "def outer(length):\n"
+        "    inner(length)\n"
+        "def inner(length):\n"
+        "    spin(1_000_000, 0, length)\n"
+    )
+    (tmp_path / "program.py").write_text(
+        "import sys\n"
+        "sys.path.append('site-packages')\n"
+        "from lib import outer\n"
+        "def run():\n"
+        "    outer(300_000_000)\n"
+        "run()\n"
+    )
+    done = command("probe", "--json", "-", "program.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    usage = gilx.GilUsage.from_json(done.stdout)
+    line = usage.lines()[0]
+    assert line.label == "lib/__init__.py:5 `spin(1_000_000, 0, length)`"
+    assert line.callers[0].label.endswith("program.py:5 `outer(300_000_000)`")
+
+
+def test_line_of_a_file_that_changed_since_it_was_loaded_has_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "made_up_changing.py"
+    path.write_text("def hold():\n    return sorted(range(500_000), key=str)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module(path.stem)
+
+    def line() -> gilx.Site:
+        usage = watched(module.hold)
+        return next(line for line in usage.lines() if line.function == "hold")
+
+    before = line()
+    assert before.label.endswith(
+        "made_up_changing.py:2 `sorted(range(500_000), key=str)`"
+    )
+    path.write_text("def hold():\n    return sorted(range(500_000), key=abs)\n")
+    after = line()
+    assert after.changed
+    assert after.label.endswith("made_up_changing.py:2 (changed)")

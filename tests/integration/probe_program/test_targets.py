@@ -74,7 +74,7 @@ def test_package_that_sets_its_path_is_asked_for_its_modules(tmp_path: Path) -> 
         ),
         (("--repeat", "2", "script.py"), "repeat: expected only with module:callable"),
         (("--budget", "2", "script.py"), "budget: expected only with module:callable"),
-        (("--timeline", "no/x", "script.py"), "timeline: can't write 'no/x': No such"),
+        (("--trace", "no/x", "script.py"), "trace: can't write 'no/x': No such"),
         (("--html", "empty", "script.py"), "html: expected the name of a file, got"),
         (("--plot", "", "script.py"), "plot: expected the name of a file, got ''"),
         (

@@ -59,13 +59,37 @@ def test_usage_of_program_leads_with_all_threads(tmp_path: Path) -> None:
     assert usage.doubt or "the thread that holds it most is worker-" in usage.sentence()
 
 
+def test_threads_of_a_program_that_closes_all_descriptors_have_no_known_share(
+    tmp_path: Path,
+) -> None:
+    write(
+        tmp_path / "script.py",
+        """
+        import os, time
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            pass
+        """,
+    )
+    done = python(*PROBE, "--json=usage.json", "script.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    usage = gilx.GilUsage.from_json((tmp_path / "usage.json").read_text())
+    assert not usage.sums.identified
+    held = {share.name: share.holding.known for share in usage.by_thread}
+    assert not held["MainThread"]
+    assert held["unknown"]
+    assert not usage.longest_hold.known
+    assert "thread MainThread: unknown" in done.stdout
+
+
 def _json(directory: Path) -> str:
     return python(*PROBE, "--json=-", "script.py", cwd=directory).stdout
 
 
 def test_files_are_written_where_the_command_was_started(tmp_path: Path) -> None:
     write(tmp_path / "script.py", "import os; os.chdir('/')")
-    words = ("--timeline", "trace.json", "script.py")
+    words = ("--trace", "trace.json", "script.py")
     done = python(*PROBE, *words, cwd=tmp_path)
     assert done.stderr == ""
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
@@ -88,9 +112,9 @@ def test_program_that_fails_keeps_its_status_if_a_file_cannot_be_written(
     text = "import os, sys; os.rmdir('there'); sys.exit(5)"
     write(tmp_path / "script.py", text)
     (tmp_path / "there").mkdir()
-    done = python(*PROBE, "--timeline", "there/x.json", "script.py", cwd=tmp_path)
+    done = python(*PROBE, "--trace", "there/x.json", "script.py", cwd=tmp_path)
     assert done.returncode == 5
-    assert done.stderr.startswith("gilx probe: timeline: can't write ")
+    assert done.stderr.startswith("gilx probe: trace: can't write ")
     assert done.stderr.count("\n") == 1
     assert_one_usage(done.stdout)
 
