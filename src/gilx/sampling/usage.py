@@ -678,12 +678,10 @@ def _by_share(usage: GilUsage) -> list[ThreadUsage]:
 def shares_shown(usage: GilUsage) -> list[ThreadUsage]:
     """Return the first threads, and the rest as one if any.
 
-    Those that neither used the GIL nor ran are not among them, but for the first.
+    Of those that neither used the GIL nor ran, only the calling thread is among them.
     """
     threads = _by_share(usage) if usage.program else list(usage.by_thread)
-    threads = [
-        one for place, one in enumerate(threads) if place == 0 or not one.sums.idle
-    ]
+    threads = [one for one in threads if one is usage.by_thread[0] or not one.sums.idle]
     first, rest = threads[:_MOST_SHOWN], threads[_MOST_SHOWN:]
     if not rest:
         return first
