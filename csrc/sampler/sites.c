@@ -14,8 +14,9 @@ enum { NOWHERE = -1, WATCHED = 0 };
 typedef struct {
     bool active;
     uintptr_t holder, frame, instruction;
-    uint64_t content;
-    int content_size;
+    bool complete;
+    uint64_t path, content, outer;
+    int content_size, outer_size;
     unsigned long switches;
     int site, place;
     int64_t before_ns; /* the last time at which it had not begun */
@@ -232,11 +233,16 @@ static bool same_hold(const open_stretch *open, const gilx_stack *stack) {
            open->switches == stack->switches;
 }
 
+/* Return whether a stack may be one that is open, with the same values in it, as far as
+ * the same parts of both were read. */
 static bool same_call(const open_stretch *open, const gilx_stack *stack) {
     const gilx_frame *frame = &stack->frames[0];
     return same_hold(open, stack) && open->frame == frame->address &&
            open->instruction == frame->instruction &&
-           (open->content == stack->content || open->content_size != stack->content_size);
+           (open->path == stack->path || open->complete != stack->complete) &&
+           (open->content == stack->content ||
+            open->content_size != stack->content_size) &&
+           (open->outer == stack->outer || open->outer_size != stack->outer_size);
 }
 
 /* Return whether a sample may belong to a stretch: while C code runs, which may call the
@@ -289,8 +295,12 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
     }
     open->site = open->site == GILX_SITE_COLLECTOR ? sample->site : open->site;
     ++open->run;
+    open->complete = stack->complete;
+    open->path = stack->path;
     open->content = stack->content;
     open->content_size = stack->content_size;
+    open->outer = stack->outer;
+    open->outer_size = stack->outer_size;
     open->last_ns = sample->intact ? end_ns : stack->at_ns;
     if (!sample->intact) {
         end_stretch(sites, sample->checked_ns > end_ns ? sample->checked_ns : end_ns);

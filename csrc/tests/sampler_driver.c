@@ -895,6 +895,45 @@ static void stretches_have_bounds(int version) {
     }
 }
 
+/* The same call from another place, or with other variables of a caller, is another
+ * stretch. */
+static void calls_have_callers(int version) {
+    enum { CALLER = 1, CALLED = 2, SAMPLES = 3, ROUNDS = 4 };
+    static fake_stack stack;
+    const gilx_stack_layout *layout = layout_of(version);
+    fake_stack_make(&stack, layout, 0);
+    fake_gil gil = {.words = {.interval = 5000}};
+    const gilx_gil_words words = words_of(&gil);
+    gilx_memory memory;
+    gilx_sites *sites =
+        gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, NULL, false);
+    expect(sites != NULL, "there is memory for sites");
+    const int64_t begin = gilx_now_ns();
+    (void)opened(&memory);
+    fake_call(&stack, CALLER, 0, 0);
+    fake_call(&stack, CALLED, 0, 0);
+    take(&gil, &stack);
+    count_sample(sites, &memory, begin, true); /* finds where the frames are */
+    for (int round = 0; round < ROUNDS; ++round) {
+        fake_return(&stack);
+        fake_advance(&stack, CALLER, round / 2, (uintptr_t)round);
+        fake_call(&stack, CALLED, 0, 0);
+        for (int i = 0; i < SAMPLES; ++i) {
+            count_sample(sites, &memory, begin, true);
+        }
+    }
+    gilx_sites_finish(sites, gilx_now_ns());
+    const gilx_stretches *stretches = gilx_sites_stretches(sites, true);
+    int long_ones = 0;
+    for (int i = 0; i < stretches->count; ++i) {
+        long_ones += stretches->longest[i].run == SAMPLES;
+        expect(stretches->longest[i].run <= SAMPLES + 1, "no two are taken for one");
+    }
+    expect(long_ones >= ROUNDS - 1, "each call is a stretch");
+    gilx_sites_free(sites);
+    gilx_memory_close(&memory);
+}
+
 /* A stretch ends if the GIL was found free between two samples of the same stack. */
 static void released_between(int version) {
     enum { SAMPLES = 6, BROKEN = 3 };
@@ -1047,6 +1086,7 @@ int main(void) {
         released_between(version);
         unknown_calls_are_marked(version);
         collections_are_a_site(version);
+        calls_have_callers(version);
     }
     static fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
     static fake_thread threads[THREADS];
