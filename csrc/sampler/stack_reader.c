@@ -163,6 +163,7 @@ static gilx_frame frame_in(const gilx_stack_layout *layout, uintptr_t address,
         .instruction = word_at(copy, layout->instr),
         .previous = word_at(copy, layout->previous),
         .owner = copy[layout->owner],
+        .entered = layout->entry >= 0 && copy[layout->entry] != 0,
     };
 }
 
@@ -501,6 +502,8 @@ static void keep_frames(const gilx_stack_reader *reader, const footprint *thread
         /* One that is just being left has no code any more, from 3.14 on. */
         if (one->owner < OWNED_BY_C && one->code != 0) {
             stack->frames[stack->count++] = *one;
+        } else if (one->owner >= OWNED_BY_C && stack->count > 0) {
+            stack->frames[stack->count - 1].entered = true;
         }
     }
     if (stack->count == 0) {

@@ -22,6 +22,7 @@ enum { GILX_MOST_FRAMES = 256 }; /* of a deeper stack, the innermost ones are re
 typedef struct {
     uintptr_t address, code, instruction, previous;
     uint8_t owner;
+    bool entered; /* whether C code called it */
 } gilx_frame;
 
 typedef enum {

@@ -969,7 +969,7 @@ static const gilx_site *collector_of(const gilx_sites *sites) {
 /* The garbage collector is a site, but not a finalizer that it calls, nor another thread
  * that runs meanwhile. A call that collects garbage is one stretch. */
 static void collections_are_a_site(int version) {
-    enum { OUTER = 1, INNER = 2, SAMPLES = 3 };
+    enum { OUTER = 1, INNER = 2, SAMPLES = 3, FROM_PYTHON = 2 };
     static fake_stack stack, other;
     const gilx_stack_layout *layout = layout_of(version);
     fake_stack_make(&stack, layout, 0);
@@ -987,10 +987,30 @@ static void collections_are_a_site(int version) {
         int collecting, finalizer, other, released; /* whether it is so */
         int64_t collector, outer, inner;            /* samples expected by then */
     } steps[] = {
-        {0, 0, 0, 0, 0, 1, 0}, {1, 0, 0, 0, 1, 1, 0}, {1, 1, 0, 0, 1, 1, 1},
-        {1, 1, 0, 1, 1, 1, 1}, {1, 0, 1, 0, 1, 2, 1}, {1, 0, 0, 0, 2, 2, 1},
-        {0, 0, 0, 0, 2, 3, 1}, {1, 1, 0, 0, 3, 3, 1}, {1, 0, 0, 0, 4, 3, 1},
-        {1, 1, 0, 0, 4, 3, 2}, {0, 0, 0, 0, 4, 4, 2},
+        {0, 0, 0, 0, 0, 1, 0},
+        {1, 0, 0, 0, 1, 1, 0},
+        {1, 1, 0, 0, 1, 1, 1},
+        {1, 1, 0, 1, 1, 1, 1},
+        {1, 0, 1, 0, 1, 2, 1},
+        {1, 0, 0, 0, 2, 2, 1},
+        {0, 0, 0, 0, 2, 3, 1},
+        /* The first sample of a collection is in a finalizer. */
+        {1, 1, 0, 0, 2, 3, 2},
+        {1, 0, 0, 0, 3, 3, 2},
+        {1, 1, 0, 0, 3, 3, 3},
+        {0, 0, 0, 0, 3, 4, 3},
+        /* Another thread runs before anything is known of a collection. */
+        {1, 1, 0, 1, 3, 4, 3},
+        {1, 1, 1, 0, 3, 5, 3},
+        {1, 0, 0, 0, 3, 6, 3},
+        {0, 0, 0, 0, 3, 7, 3},
+        /* A collection begins in a function that Python code has just called. */
+        {1, FROM_PYTHON, 0, 0, 4, 7, 3},
+        {0, 0, 0, 0, 4, 8, 3},
+        /* C code calls a function, also while no garbage is collected. */
+        {0, 1, 0, 0, 4, 8, 4},
+        {0, 0, 0, 0, 4, 9, 4},
+        {1, 1, 0, 0, 5, 9, 4},
     };
     fake_call(&stack, OUTER, 0, 0);
     fake_call(&other, OUTER, 0, 0);
@@ -999,8 +1019,10 @@ static void collections_are_a_site(int version) {
         collecting = steps[i].collecting;
         if (steps[i].finalizer != finalizer) {
             finalizer = steps[i].finalizer;
-            if (finalizer) {
+            if (finalizer == FROM_PYTHON) {
                 fake_call(&stack, INNER, 0, 0);
+            } else if (finalizer) {
+                fake_call_from_c(&stack, INNER, 0, 0);
             } else {
                 fake_return(&stack);
             }

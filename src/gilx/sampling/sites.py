@@ -193,7 +193,9 @@ class Site:
     """``line``; ``no Python code`` for threads without a Python frame, ``unknown`` if the
     stack could not be read, ``other lines`` if the sampler's tables were full, or
     ``garbage collector`` for collections, wherever they began: the line that allocates
-    one object too many does not take that time. Finalizers are lines of their own."""
+    one object too many does not take that time. Finalizers are lines of their own. A
+    collection counts for the line in which it began if it may be a finalizer, or another
+    thread that runs while a finalizer waits."""
     first_line: int
     """Line at which the function begins."""
     end_line: int

@@ -223,6 +223,49 @@ def test_garbage_collector_is_a_site_and_finalizers_are_their_own() -> None:
     assert held.high * usage.wall >= 0.05
 
 
+def test_finalizer_of_a_collection_without_earlier_samples_is_its_own() -> None:
+    def finish() -> None:
+        ckernels.spin(MS, 0, 20 * MS)
+
+    def collect_little() -> None:
+        for _ in range(5):
+            ckernels.spin(MS, 0, 5 * MS)
+            Finalized(finish)
+            gc.collect(0)
+
+    usage = watched(collect_little)
+    [held] = [
+        site.held for site in usage.sites if site.text == "ckernels.spin(MS, 0, 20 * MS)"
+    ]
+    assert held.high * usage.wall >= 0.1
+
+
+def test_thread_is_not_the_collector_if_it_runs_only_while_a_finalizer_waits() -> None:
+    def run_beside(begin: threading.Event, end: threading.Event) -> None:
+        begin.wait()
+        ckernels.spin(MS, 0, 50 * MS)
+        end.set()
+
+    def wait_in_finalizer() -> None:
+        begin, end = threading.Event(), threading.Event()
+        thread = threading.Thread(target=run_beside, args=(begin, end))
+        thread.start()
+
+        def finish() -> None:
+            begin.set()
+            end.wait()
+
+        Finalized(finish)
+        gc.collect(0)
+        thread.join()
+
+    usage = watched(wait_in_finalizer)
+    [site] = [
+        site for site in usage.sites if site.text == "ckernels.spin(MS, 0, 50 * MS)"
+    ]
+    assert site.held.high * usage.wall >= 0.05
+
+
 def test_threads_that_run_while_a_finalizer_waits_are_not_the_collector() -> None:
     stop = threading.Event()
     waits = threading.Event()
