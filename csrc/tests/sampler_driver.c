@@ -1060,7 +1060,7 @@ static void collections_are_a_site(int version) {
     gilx_sites_finish(sites, gilx_now_ns());
     const gilx_stretches *stretches = gilx_sites_stretches(sites, true);
     expect(stretches->count == 1, "it is one stretch");
-    expect(collector_of(sites)->low == 0 && site_of(sites, OUTER)->low > 0,
+    expect(collector_of(sites)->low == 0 && site_of(sites, INNER)->low > 0,
            "of the call");
     gilx_sites_free(sites);
     gilx_memory_close(&memory);

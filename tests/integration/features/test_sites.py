@@ -263,7 +263,7 @@ def test_thread_is_not_the_collector_if_it_runs_only_while_a_finalizer_waits() -
     [site] = [
         site for site in usage.sites if site.text == "ckernels.spin(MS, 0, 50 * MS)"
     ]
-    assert site.held.high * usage.wall >= 0.05
+    assert site.held.high * usage.wall >= 0.04
 
 
 def test_threads_that_run_while_a_finalizer_waits_are_not_the_collector() -> None:
