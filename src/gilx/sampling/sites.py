@@ -133,7 +133,10 @@ class SiteSums:
 
 @dataclass(frozen=True)
 class SiteCaller:
-    """Line of the program's own code that called the library in which a site is."""
+    """Line of the program's own code that called the library in which a site is.
+
+    Of the garbage collector, it is the line below which a collection began.
+    """
 
     function: str
     """Qualified name."""
@@ -144,12 +147,18 @@ class SiteCaller:
     text: str
     """Source text of the call, as that of a site."""
     held: float
-    """Nanoseconds for which the GIL was held at the site when this line had called."""
+    """Time for which the GIL was held at the site when this line had called, in
+    nanoseconds as in `SiteSums`."""
+
+    @property
+    def place(self) -> str:
+        """File and line, as those of a `Site`."""
+        return _place("line", self.file, self.line)
 
     @property
     def label(self) -> str:
         """File, line and source text."""
-        return _label(_place("line", self.file, self.line), self.text)
+        return _label(self.place, self.text)
 
     def _check(self, where: str) -> None:
         at_least(f"{where}.line", self.line, 0)
@@ -201,14 +210,16 @@ class Site:
     end_line: int
     """Line at which the expression or statement ends."""
     column: int
-    """Where it begins in its line, in bytes of UTF-8 from 0; -1 if that is not known."""
+    """Where it begins in its line, in bytes of UTF-8 from 0; -1 if that is not known, or
+    if this is a line that joins sites with several texts."""
     end_column: int
-    """Where it ends; -1 if that is not known."""
+    """Where it ends; -1 if `column` is."""
     sums: SiteSums = field(repr=False)
     """Sums over the samples, from which the shares follow."""
     callers: tuple[SiteCaller, ...] = ()
-    """Lines of the program's own code that led to a site in a library, the one that led
-    to most of what it holds first; empty if calls were not kept, or there is none."""
+    """Lines of the program's own code that led to a site in a library or to the garbage
+    collector, the one that led to most of what it holds first; empty if calls were not
+    kept, or there is none."""
     changed: bool = False
     """Whether the file was changed after it was loaded, so that it may have another text
     there now."""
@@ -302,7 +313,7 @@ def sites_of(
     holds: HoldBounds,
     name_of: Callable[[int], str],
     sources: SourceTexts,
-    callers: Mapping[Position, tuple[SiteCaller, ...]],
+    callers: Mapping[Position | None, tuple[SiteCaller, ...]],
 ) -> tuple[Site, ...]:
     """Return the sites of a watch, that of the largest share first.
 
@@ -319,11 +330,12 @@ def sites_of(
     sources : SourceTexts
         Source texts at the end of the watch.
     callers : mapping
-        Callers of sites, by their positions.
+        Callers of sites, by their positions; those of the garbage collector by None.
 
     """
     sites, callers = [], dict(callers)
     for one in found:
+        kind = _KINDS[one.kind]
         sums = SiteSums(one.held, one.squares, one.steps, one.below)
         text = sources.text(one.position)
         library = sources.library(text, one.file, one.function, one.first_line)
@@ -343,14 +355,16 @@ def sites_of(
                 samples=one.samples,
                 below=0.0,
                 library=escaped(library),
-                kind=_KINDS[one.kind],
+                kind=kind,
                 first_line=one.first_line,
                 end_line=one.end_line,
                 column=one.column,
                 end_column=one.end_column,
                 sums=sums,
                 # Functions that were defined twice are two sites at one position.
-                callers=callers.pop(one.position, ()),
+                callers=callers.pop(
+                    None if kind == "garbage collector" else one.position, ()
+                ),
                 changed=sources.changed(one.position),
             ).of(watch)
         )
@@ -487,7 +501,8 @@ def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
     """Return sites joined line by line, the line of the largest share first.
 
     The text of a line is that of the site that holds most of its share, or the longest
-    one if no site holds more than half.
+    one if no site holds more than half. If its sites have several texts, it has no
+    columns.
     """
     lines: dict[tuple[object, ...], list[Site]] = {}
     for site in sites:
@@ -499,6 +514,8 @@ def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
         main = max(each, key=lambda site: site.sums.held)
         if main.sums.held <= _MOST * line.sums.held:
             main = max(each, key=lambda site: len(site.text))
+        if len({site.text for site in each}) > 1:
+            line = replace(line, column=-1, end_column=-1)
         joined.append(replace(line, text=main.text, library=main.library).of(watch))
     return by_share(joined)
 

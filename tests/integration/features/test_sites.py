@@ -805,6 +805,26 @@ def test_line_of_a_program_that_calls_a_library_is_named(tmp_path: Path) -> None
     assert line.callers[0].label.endswith("program.py:5 `outer(300_000_000)`")
 
 
+@pytest.mark.slow
+def test_line_of_a_program_below_which_garbage_is_collected_is_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "program.py").write_text(
+        "import gc, json\n"
+        "text = json.dumps([[] for _ in range(300_000)])\n"
+        "gc.set_threshold(700, 1, 1)\n"
+        "def run():\n"
+        "    json.loads(text)\n"
+        "for _ in range(5): run()\n"
+    )
+    done = command("probe", "--json", "-", "program.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    usage = gilx.GilUsage.from_json(done.stdout)
+    [site] = [site for site in usage.sites if site.kind == "garbage collector"]
+    assert site.callers[0].label.endswith("program.py:5 `json.loads(text)`")
+    assert "program.py:5" in usage.where_held()
+
+
 def test_line_of_a_file_that_changed_since_it_was_loaded_has_no_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
