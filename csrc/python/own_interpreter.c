@@ -63,8 +63,10 @@ typedef struct _PyInterpreterFrame frame;
 #endif
 #if PY_MINOR_VERSION >= 12
 #define HEADER_version offsetof(PyCodeObject, co_version)
+#define HEADER_entry (-1)
 #else
 #define HEADER_version (-1)
+#define HEADER_entry offsetof(frame, is_entry)
 #endif
 #define HEADER_chunk offsetof(PyThreadState, datastack_chunk)
 #define HEADER_top offsetof(PyThreadState, datastack_top)

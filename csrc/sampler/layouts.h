@@ -45,7 +45,7 @@
 #define GILX_STACK_PLACES_SINCE_12(PLACE)                                             \
     GILX_STACK_PLACES(PLACE)                                                          \
     PLACE(code, 0) PLACE(previous, 8) PLACE(instr, 56) PLACE(end_owner, 3)            \
-    PLACE(first_line, 68) PLACE(version, 92)                                          \
+    PLACE(first_line, 68) PLACE(version, 92) PLACE(entry, -1)                         \
     PLACE(string_ascii, 40) PLACE(string_compact, 56)
 #define GILX_STACK_PLACES_SINCE_13(PLACE)                                             \
     GILX_STACK_PLACES_SINCE_12(PLACE)                                                 \
@@ -57,7 +57,7 @@
     PLACE(code, 32) PLACE(previous, 48) PLACE(instr, 56) PLACE(owner, 69)             \
     PLACE(locals, 72) PLACE(tag, 0) PLACE(end_owner, 0)                               \
     PLACE(instructions, 184) PLACE(first_line, 72) PLACE(version, -1)                 \
-    PLACE(string_ascii, 48) PLACE(string_compact, 72)                                 \
+    PLACE(string_ascii, 48) PLACE(string_compact, 72) PLACE(entry, 68)                \
     PLACE(collecting, 848) PLACE(garbage, 856)
 #define GILX_STACK_PLACES_12(PLACE)                                                   \
     GILX_STACK_PLACES_SINCE_12(PLACE)                                                 \
@@ -116,6 +116,8 @@ typedef struct {
     int code, previous;    /* of a frame: its code object, the frame that called it, */
     int instr, owner;      /* its current instruction, what it is part of (one byte), */
     int locals;            /* and the end of its header */
+    int entry;             /* of a frame: whether C code called it (one byte); -1 if a
+                              frame of another owner lies under it then */
     int tag;               /* bits of a frame's `code` that are no part of an address */
     int end_owner;         /* the owner of the frame in which a stack ends */
     int type, size;        /* of an object: its type; of a code object or bytes: length */

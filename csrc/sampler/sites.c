@@ -3,20 +3,22 @@
 #include "sites.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "../platform/clock.h"
 #include "sleep_watch.h"
 #include "thread_table.h"
 #include "waiting_frame.h"
 
-enum { NOWHERE = -1, WATCHED = 0 };
+enum { NOWHERE = -1, WATCHED = 0, CALLS_FROM_C = 1024 };
 
 /* A stretch that goes on. */
 typedef struct {
     bool active;
     uintptr_t holder, frame, instruction;
-    uint64_t content;
-    int content_size;
+    bool complete;
+    uint64_t path, content, outer;
+    int content_size, outer_size;
     unsigned long switches;
     int site, place;
     int64_t before_ns; /* the last time at which it had not begun */
@@ -25,11 +27,19 @@ typedef struct {
     int64_t longest_ns, longest_run;
 } open_stretch;
 
-/* Where a collection of garbage began, as far as it was seen. */
+/* Where a collection of garbage began. */
 typedef struct {
-    uintptr_t holder; /* 0: none goes on */
+    uintptr_t holder; /* 0: none goes on, or it is not known */
     uintptr_t frame;
 } collection;
+
+/* The stack of the last sample in which no garbage was collected. */
+typedef struct {
+    uintptr_t holder;
+    unsigned long switches;
+    int count;
+    gilx_frame frames[GILX_MOST_FRAMES];
+} calm_stack;
 
 struct gilx_sites {
     const gilx_stack_layout *layout;
@@ -44,6 +54,9 @@ struct gilx_sites {
     open_stretch open;
     gilx_sleep_watch sleep; /* of its thread */
     collection collection;
+    calm_stack calm;
+    /* Hashes of calls from C code that were seen while no garbage was collected. */
+    uint64_t calls_from_c[CALLS_FROM_C];
     int64_t outside_ns; /* the last time that belongs to no open stretch */
     gilx_stretches stretches[2];
     /* First those that are not lines, by their kinds, then a site for each spot. */
@@ -103,27 +116,92 @@ static void read_callers(gilx_sites *sites, gilx_memory *memory) {
     gilx_codes_read(sites->codes, memory, codes, count);
 }
 
-/* Return whether the thread that holds the GIL collects garbage. Finalizers are not taken
- * for the collector, nor are threads that run while one of them releases the GIL. */
-static bool is_collecting(gilx_sites *sites) {
+/* Return a hash of the call from C code that made a frame: of its code, and of the code
+ * and the instruction of the caller. */
+static uint64_t call_from_c(const gilx_stack *stack, int frame) {
+    const gilx_frame none = {0};
+    const gilx_frame *caller =
+        frame + 1 < stack->count ? &stack->frames[frame + 1] : &none;
+    const uint64_t words[] = {stack->frames[frame].code, caller->code,
+                              caller->instruction};
+    uint64_t hash = 0;
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); ++i) {
+        hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15U;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
+/* Note that no garbage is collected. */
+static void note_calm(gilx_sites *sites) {
     const gilx_stack *stack = &sites->stack;
-    collection *begun = &sites->collection;
-    if (!stack->collecting) {
-        /* If nobody holds the GIL, a finalizer may wait for something. */
-        begun->holder = stack->state == GILX_STACK_FREE ? begun->holder : 0;
+    calm_stack *calm = &sites->calm;
+    sites->collection.holder = 0;
+    calm->holder = stack->holder;
+    calm->switches = stack->switches;
+    calm->count = stack->count;
+    memcpy(calm->frames, stack->frames, (size_t)stack->count * sizeof(*stack->frames));
+    for (int i = 0; i < stack->count; ++i) {
+        if (stack->frames[i].entered) {
+            const uint64_t call = call_from_c(stack, i);
+            sites->calls_from_c[call % CALLS_FROM_C] = call;
+        }
+    }
+}
+
+static bool was_there(const calm_stack *calm, const gilx_frame *frame) {
+    for (int i = 0; i < calm->count; ++i) {
+        const gilx_frame *one = &calm->frames[i];
+        if (one->address == frame->address && one->code == frame->code &&
+            one->previous == frame->previous) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Return whether the collection that goes on began in the innermost frame. If another
+ * thread had the GIL since, that one may have begun it, and if C code called a frame
+ * since, that may be a finalizer, unless that call was seen outside of collections. */
+static bool began_here(const gilx_sites *sites) {
+    const gilx_stack *stack = &sites->stack;
+    const calm_stack *calm = &sites->calm;
+    if (calm->holder != stack->holder || calm->switches != stack->switches) {
         return false;
     }
-    if (stack->state != GILX_STACK_KNOWN ||
-        (begun->holder != 0 && begun->holder != stack->holder)) {
-        return false;
-    }
-    for (int i = 1; i < stack->count && begun->holder != 0; ++i) {
-        if (stack->frames[i].address == begun->frame) {
+    for (int i = 0; i < stack->count; ++i) {
+        if (was_there(calm, &stack->frames[i])) {
+            return true;
+        }
+        const uint64_t call = call_from_c(stack, i);
+        if (stack->frames[i].entered &&
+            sites->calls_from_c[call % CALLS_FROM_C] != call) {
             return false;
         }
     }
-    *begun = (collection){stack->holder, stack->frames[0].address};
-    return true;
+    return false;
+}
+
+/* Return whether it is certain that the thread which holds the GIL collects garbage, and
+ * does not run a finalizer, nor anything else while a finalizer of another thread has
+ * released the GIL. */
+static bool is_collecting(gilx_sites *sites) {
+    const gilx_stack *stack = &sites->stack;
+    collection *begun = &sites->collection;
+    if (stack->state == GILX_STACK_FREE || stack->state == GILX_STACK_UNKNOWN) {
+        return false; /* whether garbage is collected was not read */
+    }
+    if (!stack->collecting) {
+        note_calm(sites);
+        return false;
+    }
+    if (stack->state != GILX_STACK_KNOWN) {
+        return false;
+    }
+    if (begun->holder == 0 && began_here(sites)) {
+        *begun = (collection){stack->holder, stack->frames[0].address};
+    }
+    return begun->holder == stack->holder && begun->frame == stack->frames[0].address;
 }
 
 void gilx_sites_sample(gilx_sites *sites, gilx_memory *memory, gilx_site_sample *sample) {
@@ -237,11 +315,16 @@ static bool same_hold(const open_stretch *open, const gilx_stack *stack) {
            open->switches == stack->switches;
 }
 
+/* Return whether a stack may be one that is open, with the same values in it, as far as
+ * the same parts of both were read. */
 static bool same_call(const open_stretch *open, const gilx_stack *stack) {
     const gilx_frame *frame = &stack->frames[0];
     return same_hold(open, stack) && open->frame == frame->address &&
            open->instruction == frame->instruction &&
-           (open->content == stack->content || open->content_size != stack->content_size);
+           (open->path == stack->path || open->complete != stack->complete) &&
+           (open->content == stack->content ||
+            open->content_size != stack->content_size) &&
+           (open->outer == stack->outer || open->outer_size != stack->outer_size);
 }
 
 /* Return whether a sample may belong to a stretch: while C code runs, which may call the
@@ -294,8 +377,12 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
     }
     open->site = open->site == GILX_SITE_COLLECTOR ? sample->site : open->site;
     ++open->run;
+    open->complete = stack->complete;
+    open->path = stack->path;
     open->content = stack->content;
     open->content_size = stack->content_size;
+    open->outer = stack->outer;
+    open->outer_size = stack->outer_size;
     open->last_ns = sample->intact ? end_ns : stack->at_ns;
     if (!sample->intact) {
         end_stretch(sites, sample->checked_ns > end_ns ? sample->checked_ns : end_ns);

@@ -163,6 +163,7 @@ static gilx_frame frame_in(const gilx_stack_layout *layout, uintptr_t address,
         .instruction = word_at(copy, layout->instr),
         .previous = word_at(copy, layout->previous),
         .owner = copy[layout->owner],
+        .entered = layout->entry >= 0 && copy[layout->entry] != 0,
     };
 }
 
@@ -423,14 +424,20 @@ static int certain_from(const walk *first, const walk *second, bool *below) {
     return changed - 1;
 }
 
-/* Hash words, by FNV-1a in steps of eight bytes (Fowler, Noll, Vo). */
-static uint64_t hash_of(const unsigned char *bytes, size_t size) {
-    uint64_t hash = 0xcbf29ce484222325U;
+static const uint64_t NO_HASH = 0xcbf29ce484222325U;
+
+/* Add a word to a hash, by FNV-1a in steps of eight bytes (Fowler, Noll, Vo). */
+static uint64_t with_word(uint64_t hash, uint64_t word) {
+    hash = (hash ^ word) * 0x100000001b3U;
+    return hash ^ hash >> 32;
+}
+
+/* Add words to a hash. */
+static uint64_t with_words(uint64_t hash, const unsigned char *bytes, size_t size) {
     for (size_t i = 0; i + sizeof(uint64_t) <= size; i += sizeof(uint64_t)) {
         uint64_t word;
         memcpy(&word, bytes + i, sizeof(word));
-        hash = (hash ^ word) * 0x100000001b3U;
-        hash ^= hash >> 32;
+        hash = with_word(hash, word);
     }
     return hash;
 }
@@ -452,9 +459,35 @@ static void hash_content(const gilx_stack_reader *reader, const footprint *threa
         const unsigned char *content =
             find_in_copy(reader, thread, 0, start, size, &hint);
         if (content != NULL) {
-            stack->content = hash_of(content, size);
+            stack->content = with_words(NO_HASH, content, size);
             stack->content_size = (int)size;
             return;
+        }
+    }
+}
+
+/* Hash where the callers of the innermost frame are, and what the first copy has of their
+ * variables and operands: these lie between a frame's header and the frame that it
+ * called, if both are on the thread's own stack. */
+static void hash_callers(const gilx_stack_reader *reader, const footprint *thread,
+                         gilx_stack *stack) {
+    const uintptr_t header = (uintptr_t)reader->layout.locals;
+    int hint = 0;
+    for (int i = 1; i < stack->count; ++i) {
+        const gilx_frame *frame = &stack->frames[i], *called = frame - 1;
+        stack->path = with_word(stack->path, frame->address);
+        stack->path = with_word(stack->path, frame->instruction);
+        const uintptr_t start = frame->address + header;
+        size_t size = most_content(frame);
+        if (frame->owner == OWNED_BY_THREAD && called->owner == OWNED_BY_THREAD &&
+            called->address >= start && called->address - start < size) {
+            size = called->address - start;
+        }
+        const unsigned char *content =
+            size == 0 ? NULL : find_in_copy(reader, thread, 0, start, size, &hint);
+        if (content != NULL) {
+            stack->outer = with_words(stack->outer, content, size);
+            stack->outer_size += (int)size;
         }
     }
 }
@@ -469,6 +502,8 @@ static void keep_frames(const gilx_stack_reader *reader, const footprint *thread
         /* One that is just being left has no code any more, from 3.14 on. */
         if (one->owner < OWNED_BY_C && one->code != 0) {
             stack->frames[stack->count++] = *one;
+        } else if (one->owner >= OWNED_BY_C && stack->count > 0) {
+            stack->frames[stack->count - 1].entered = true;
         }
     }
     if (stack->count == 0) {
@@ -479,6 +514,7 @@ static void keep_frames(const gilx_stack_reader *reader, const footprint *thread
     } else {
         stack->state = below ? GILX_STACK_BELOW : GILX_STACK_KNOWN;
         hash_content(reader, thread, stack);
+        hash_callers(reader, thread, stack);
     }
 }
 
@@ -590,9 +626,9 @@ static void read_stack(gilx_stack_reader *reader, gilx_memory *memory,
 void gilx_stack_read(gilx_stack_reader *reader, gilx_memory *memory, gilx_stack *stack) {
     ++reader->reads;
     stack->state = GILX_STACK_UNKNOWN;
-    stack->count = stack->content_size = 0;
+    stack->count = stack->content_size = stack->outer_size = 0;
     stack->complete = stack->collecting = false;
-    stack->content = 0;
+    stack->content = stack->outer = stack->path = NO_HASH;
     read_stack(reader, memory, stack);
     stack->end_ns = gilx_now_ns();
 }
@@ -618,5 +654,5 @@ bool gilx_stack_stands(gilx_stack_reader *reader, gilx_memory *memory,
     copy += sizeof(words);
     const gilx_frame now = frame_in(layout, innermost->address, copy);
     return same_hold(&words, stack) && same_frame(&now, innermost, false) &&
-           (size == 0 || hash_of(copy + header, size) == stack->content);
+           (size == 0 || with_words(NO_HASH, copy + header, size) == stack->content);
 }

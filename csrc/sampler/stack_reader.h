@@ -22,6 +22,7 @@ enum { GILX_MOST_FRAMES = 256 }; /* of a deeper stack, the innermost ones are re
 typedef struct {
     uintptr_t address, code, instruction, previous;
     uint8_t owner;
+    bool entered; /* whether C code called it */
 } gilx_frame;
 
 typedef enum {
@@ -40,7 +41,10 @@ typedef struct {
     bool complete;          /* whether the frames reach to the outer end of the stack */
     bool collecting;        /* whether an interpreter collected garbage all the time */
     uint64_t content;       /* hash of the innermost frame's variables and operands, */
-    int content_size;       /* of so many bytes */
+    int content_size;       /* of so many bytes, */
+    uint64_t outer;         /* that of its callers', */
+    int outer_size;
+    uint64_t path; /* and that of where the callers are and of their instructions */
     int count;
     gilx_frame frames[GILX_MOST_FRAMES]; /* that run Python code; the innermost known one
                                             comes first */

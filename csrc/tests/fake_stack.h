@@ -118,19 +118,20 @@ static inline void fake_advance(fake_stack *stack, int function, int unit,
                    (uintptr_t)layout->instructions + 2 * (uintptr_t)unit);
 }
 
-/* Call a function. Under the first one lies a frame between C and Python, in versions
- * that have these. */
-static inline void fake_call(fake_stack *stack, int function, int unit,
-                             uintptr_t variable) {
+static inline void fake_push(fake_stack *stack, int function, int unit,
+                             uintptr_t variable, bool from_c) {
     const gilx_stack_layout *layout = stack->layout;
     const bool has_entry = layout->end_owner != 0;
-    for (bool entry = stack->depth == 0 && has_entry;; entry = false) {
+    for (bool entry = from_c && has_entry;; entry = false) {
         unsigned char *frame = stack->frames[stack->depth];
         const uintptr_t code = entry ? 0 : (uintptr_t)stack->functions[function].code;
         fake_store(frame, layout->code, code);
         fake_store(frame, layout->previous,
                    stack->depth == 0 ? 0 : (uintptr_t)stack->frames[stack->depth - 1]);
         frame[layout->owner] = entry ? (unsigned char)layout->end_owner : 0;
+        if (layout->entry >= 0) {
+            frame[layout->entry] = from_c;
+        }
         ++stack->depth;
         if (!entry) {
             fake_advance(stack, function, unit, variable);
@@ -140,11 +141,26 @@ static inline void fake_call(fake_stack *stack, int function, int unit,
     }
 }
 
+/* Call a function from C code. Under it lies a frame between C and Python, in versions
+ * that have these. */
+static inline void fake_call_from_c(fake_stack *stack, int function, int unit,
+                                    uintptr_t variable) {
+    fake_push(stack, function, unit, variable, true);
+}
+
+/* Call a function from Python code, the first one from C code. */
+static inline void fake_call(fake_stack *stack, int function, int unit,
+                             uintptr_t variable) {
+    fake_push(stack, function, unit, variable, stack->depth == 0);
+}
+
 /* Return from the innermost function. */
 static inline void fake_return(fake_stack *stack) {
+    const int end_owner = stack->layout->end_owner;
     --stack->depth;
-    if (stack->depth == 1 && stack->layout->end_owner != 0) {
-        stack->depth = 0;
+    if (stack->depth > 0 && end_owner != 0 &&
+        stack->frames[stack->depth - 1][stack->layout->owner] == end_owner) {
+        --stack->depth;
     }
     fake_publish(stack);
 }

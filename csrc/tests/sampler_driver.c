@@ -915,6 +915,45 @@ static void stretches_have_bounds(int version) {
     }
 }
 
+/* The same call from another place, or with other variables of a caller, is another
+ * stretch. */
+static void calls_have_callers(int version) {
+    enum { CALLER = 1, CALLED = 2, SAMPLES = 3, ROUNDS = 4 };
+    static fake_stack stack;
+    const gilx_stack_layout *layout = layout_of(version);
+    fake_stack_make(&stack, layout, 0);
+    fake_gil gil = {.words = {.interval = 5000}};
+    const gilx_gil_words words = words_of(&gil);
+    gilx_memory memory;
+    gilx_sites *sites =
+        gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, NULL, false);
+    expect(sites != NULL, "there is memory for sites");
+    const int64_t begin = gilx_now_ns();
+    (void)opened(&memory);
+    fake_call(&stack, CALLER, 0, 0);
+    fake_call(&stack, CALLED, 0, 0);
+    take(&gil, &stack);
+    count_sample(sites, &memory, begin, true); /* finds where the frames are */
+    for (int round = 0; round < ROUNDS; ++round) {
+        fake_return(&stack);
+        fake_advance(&stack, CALLER, round / 2, (uintptr_t)round);
+        fake_call(&stack, CALLED, 0, 0);
+        for (int i = 0; i < SAMPLES; ++i) {
+            count_sample(sites, &memory, begin, true);
+        }
+    }
+    gilx_sites_finish(sites, gilx_now_ns());
+    const gilx_stretches *stretches = gilx_sites_stretches(sites, true);
+    int long_ones = 0;
+    for (int i = 0; i < stretches->count; ++i) {
+        long_ones += stretches->longest[i].run == SAMPLES;
+        expect(stretches->longest[i].run <= SAMPLES + 1, "no two are taken for one");
+    }
+    expect(long_ones >= ROUNDS - 1, "each call is a stretch");
+    gilx_sites_free(sites);
+    gilx_memory_close(&memory);
+}
+
 /* A stretch ends if the GIL was found free between two samples of the same stack. */
 static void released_between(int version) {
     enum { SAMPLES = 6, BROKEN = 3 };
@@ -950,7 +989,7 @@ static const gilx_site *collector_of(const gilx_sites *sites) {
 /* The garbage collector is a site, but not a finalizer that it calls, nor another thread
  * that runs meanwhile. A call that collects garbage is one stretch. */
 static void collections_are_a_site(int version) {
-    enum { OUTER = 1, INNER = 2, SAMPLES = 3 };
+    enum { OUTER = 1, INNER = 2, SAMPLES = 3, FROM_PYTHON = 2 };
     static fake_stack stack, other;
     const gilx_stack_layout *layout = layout_of(version);
     fake_stack_make(&stack, layout, 0);
@@ -968,10 +1007,30 @@ static void collections_are_a_site(int version) {
         int collecting, finalizer, other, released; /* whether it is so */
         int64_t collector, outer, inner;            /* samples expected by then */
     } steps[] = {
-        {0, 0, 0, 0, 0, 1, 0}, {1, 0, 0, 0, 1, 1, 0}, {1, 1, 0, 0, 1, 1, 1},
-        {1, 1, 0, 1, 1, 1, 1}, {1, 0, 1, 0, 1, 2, 1}, {1, 0, 0, 0, 2, 2, 1},
-        {0, 0, 0, 0, 2, 3, 1}, {1, 1, 0, 0, 3, 3, 1}, {1, 0, 0, 0, 4, 3, 1},
-        {1, 1, 0, 0, 4, 3, 2}, {0, 0, 0, 0, 4, 4, 2},
+        {0, 0, 0, 0, 0, 1, 0},
+        {1, 0, 0, 0, 1, 1, 0},
+        {1, 1, 0, 0, 1, 1, 1},
+        {1, 1, 0, 1, 1, 1, 1},
+        {1, 0, 1, 0, 1, 2, 1},
+        {1, 0, 0, 0, 2, 2, 1},
+        {0, 0, 0, 0, 2, 3, 1},
+        /* The first sample of a collection is in a finalizer. */
+        {1, 1, 0, 0, 2, 3, 2},
+        {1, 0, 0, 0, 3, 3, 2},
+        {1, 1, 0, 0, 3, 3, 3},
+        {0, 0, 0, 0, 3, 4, 3},
+        /* Another thread runs before anything is known of a collection. */
+        {1, 1, 0, 1, 3, 4, 3},
+        {1, 1, 1, 0, 3, 5, 3},
+        {1, 0, 0, 0, 3, 6, 3},
+        {0, 0, 0, 0, 3, 7, 3},
+        /* A collection begins in a function that Python code has just called. */
+        {1, FROM_PYTHON, 0, 0, 4, 7, 3},
+        {0, 0, 0, 0, 4, 8, 3},
+        /* C code calls a function, also while no garbage is collected. */
+        {0, 1, 0, 0, 4, 8, 4},
+        {0, 0, 0, 0, 4, 9, 4},
+        {1, 1, 0, 0, 5, 9, 4},
     };
     fake_call(&stack, OUTER, 0, 0);
     fake_call(&other, OUTER, 0, 0);
@@ -980,8 +1039,10 @@ static void collections_are_a_site(int version) {
         collecting = steps[i].collecting;
         if (steps[i].finalizer != finalizer) {
             finalizer = steps[i].finalizer;
-            if (finalizer) {
+            if (finalizer == FROM_PYTHON) {
                 fake_call(&stack, INNER, 0, 0);
+            } else if (finalizer) {
+                fake_call_from_c(&stack, INNER, 0, 0);
             } else {
                 fake_return(&stack);
             }
@@ -1019,7 +1080,7 @@ static void collections_are_a_site(int version) {
     gilx_sites_finish(sites, gilx_now_ns());
     const gilx_stretches *stretches = gilx_sites_stretches(sites, true);
     expect(stretches->count == 1, "it is one stretch");
-    expect(collector_of(sites)->low == 0 && site_of(sites, OUTER)->low > 0,
+    expect(collector_of(sites)->low == 0 && site_of(sites, INNER)->low > 0,
            "of the call");
     gilx_sites_free(sites);
     gilx_memory_close(&memory);
@@ -1067,6 +1128,7 @@ int main(void) {
         released_between(version);
         unknown_calls_are_marked(version);
         collections_are_a_site(version);
+        calls_have_callers(version);
     }
     static fake_gil gil = {.lock = PTHREAD_MUTEX_INITIALIZER};
     static fake_thread threads[THREADS];

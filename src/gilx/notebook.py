@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gilx.errors import ArgumentError, WatchUnavailableError
 from gilx.sampling.known_stacks import reason_against_stacks
-from gilx.sampling.watch import COST, watch
+from gilx.sampling.watch import COST, watch_with_callers
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -123,7 +123,7 @@ def _started(options: dict[str, str]) -> Watch:
         _refuse(f"--cost: expected a number, got {options['cost']!r}")
     try:
         stacks = "watch" in options and not reason_against_stacks()
-        return watch(cost=cost, stacks=stacks).__enter__()
+        return watch_with_callers(cost=cost, stacks=stacks).__enter__()
     except (ArgumentError, WatchUnavailableError) as error:
         _refuse(str(error))
 

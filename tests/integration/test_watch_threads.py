@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -76,8 +77,10 @@ while len(watches) < 10:
     for event in json.loads(watch.timeline.to_trace())["traceEvents"]:
         if event["name"] == "holding the GIL":
             traced[event["tid"]] += event["dur"]
-    watches.append([watch.usage.unknown, *(
-        [found.get(one, 0) for one in ids] for found in (lengths, held, lanes, traced)
+    wall = 1e9 * watch.usage.wall
+    watches.append([wall * watch.usage.unknown, [lengths[one] for one in ids], *(
+        [scale * found.get(one, 0) for one in ids]
+        for scale, found in ((wall, held), (wall, lanes), (1000, traced))
     )])
 print(json.dumps(watches))
 """
@@ -94,10 +97,10 @@ print(json.dumps(watches))
 def test_each_of_two_threads_is_credited_with_its_own_holds(kind: str) -> None:
     for number in range(4):
         done = python(ONE_AFTER_ANOTHER, kind, "x" * 300 * number)
-        for unknown, *lengths in json.loads(done.stdout):
-            truth, *shares = (first / (first + second) for first, second in lengths)
-            for share in shares if unknown < 0.2 else ():
-                assert abs(share - truth) < 0.3, done.stdout
+        for unknown, truth, *credited in json.loads(done.stdout):
+            # It may have held longer: while it waited for a CPU outside of the known call.
+            for found, least in itertools.product(credited, range(2)):
+                assert found[least] + unknown > 0.6 * truth[least], done.stdout
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gilx.sampling.longest_hold import HoldBounds
     from gilx.sampling.stacks import FoundCall
 
-__all__ = ["THREADS", "found", "usage_with"]
+__all__ = ["THREADS", "collector", "found", "usage_with"]
 
 THREADS = ["main", "worker"]
 
@@ -35,21 +35,36 @@ def found(samples: int, **changes: Any) -> FoundSite:
     return FoundSite(**(made | changes))
 
 
+def collector(samples: int, **changes: Any) -> FoundSite:
+    """Return the site of the garbage collector."""
+    nowhere: dict[str, Any] = {
+        "kind": 4, "function": "", "file": "", "first_line": 0, "line": 0, "end_line": 0,
+        "column": -1, "end_column": -1,
+    }  # fmt: skip
+    return found(samples, **(nowhere | changes))
+
+
 def usage_with(
     *sites: FoundSite,
     held: int = 400,
     free: int = 600,
     texts: dict[int, str] | None = None,
     sums_changes: dict[str, Any] | None = None,
+    texts_by_column: dict[int, str] | None = None,
     holds: HoldBounds = NOTHING_KNOWN,
     calls: Sequence[FoundCall] = (),
     **changes: Any,
 ) -> GilUsage:
-    """Return the usage of a watch that found these sites, with texts by their lines."""
+    """Return the usage of a watch that found these sites.
+
+    Texts are by their lines, or else by the columns at which they begin.
+    """
 
     class Texts(SourceTexts):
         expression: Callable[..., str] = staticmethod(
-            lambda _file, line, *_: (texts or {}).get(line, "")
+            lambda _file, line, _end_line, column, *_: (texts or {}).get(
+                line, (texts_by_column or {}).get(column, "")
+            )
         )
 
     made = sums(held, free, **(sums_changes or {}))

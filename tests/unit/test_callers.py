@@ -14,8 +14,10 @@ from gilx.errors import ArgumentError
 from gilx.rendering.sites_table import sites_text
 from gilx.sampling.source_files import is_library
 from gilx.sampling.stacks import FoundCall
+from gilx.testing.release_verdict import why_held
+from gilx.testing.verdict import ReleaseEvidence
 from tests.unit.hold_sums import SLICE
-from tests.unit.made_up_sites import found, usage_with
+from tests.unit.made_up_sites import collector, found, usage_with
 
 if TYPE_CHECKING:
     from gilx.sampling.sites import FoundSite
@@ -25,7 +27,7 @@ pytestmark = [pytest.mark.any_python, pytest.mark.concurrent_callers]
 PANDAS = "/venv/lib/python3.13/site-packages/pandas/core/frame.py"
 GILX = str(Path(gilx.__file__).parent / "sampling/probe.py")
 TEXTS = {9: "sort(values)", 41: "row.tolist()", 50: "load(line)"}
-BELOW, OTHER, THREAD = -5, -2, -1
+BELOW, COLLECTOR, OTHER, THREAD = -5, -6, -2, -1
 
 
 def library(samples: int, line: int = 9, **changes: Any) -> FoundSite:
@@ -39,6 +41,10 @@ def call(
     """Return the call of a function at a site, or that of a thread."""
     place = None if site is None else site[1:8]
     return FoundCall(parent, 0, place, samples * SLICE, cut * SLICE)
+
+
+def collection(parent: int, samples: int) -> FoundCall:
+    return FoundCall(parent, COLLECTOR, None, samples * SLICE, 0.0)
 
 
 def own(line: int) -> FoundSite:
@@ -166,6 +172,98 @@ def test_line_that_calls_most_is_named_if_no_line_holds_most() -> None:
     named = "code called from nowhere/features.py:41 `row.tolist()`"
     assert usage.main_line() == ("nearly all", named)
     assert f"nearly all of it in {named}" in usage.sentence()
+
+
+def test_garbage_collector_knows_the_nearest_own_line() -> None:
+    calls = [
+        call(THREAD, None),
+        call(0, own(50)),
+        call(1, library(0)),
+        collection(2, 100),  # below a library
+        call(0, own(41)),
+        collection(4, 250),  # in the line itself
+        call(0, found(0, file=GILX, line=3)),
+        collection(6, 30),
+    ]
+    unknown = collector(20, kind=2)  # has no position, either
+    usage = usage_with(unknown, collector(380), calls=calls, texts=TEXTS)
+    site, other = usage.sites
+    assert [(one.line, one.held / SLICE) for one in site.callers] == [
+        (41, 250),
+        (50, 100),
+    ]
+    assert site.callers[0].place == "nowhere/features.py:41"
+    assert other.callers == ()
+    row = "called for 66 % of that from nowhere/features.py:41 `row.tolist()`"
+    assert f"garbage collector\n           {row}\n" in str(usage)
+    assert f"\n  {row}\n" in sites_text(usage)
+    assert usage.where_held() == f"nearly all of it in the garbage collector, {row}"
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+def test_garbage_collector_is_one_of_three_lines_that_are_named() -> None:
+    sites = [found(n, line=n, end_line=n) for n in (90, 80, 70)]
+    usage = usage_with(collector(160), *sites, texts={90: "f(x)"})
+    assert usage.where_held() == (
+        "spread over 4 lines (40 % in the garbage collector,"
+        " 22 % in nowhere/features.py:90 `f(x)`, 20 % in nowhere/features.py:80)"
+    )
+
+
+@pytest.mark.parametrize(("collected", "expected"), [(380, True), (150, False)])
+def test_advice_for_garbage_collection_is_about_the_collector(
+    collected: int, expected: bool
+) -> None:
+    usage = usage_with(
+        *(collector(collected), found(380 - collected), found(600, place=1, line=7)),
+        held=999,
+        free=1,
+    )
+    advice = why_held(ReleaseEvidence(0.1, 0.99, 1, 1.0, usage, ""))
+    assert ("gc.freeze()" in advice) is expected
+    assert ("Py_BEGIN_ALLOW_THREADS" in advice) is not expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "label"),
+    [
+        (("f(x)", "f(x)", "f(x)"), "nowhere/features.py:41 `f(x)`"),
+        (("f(x)", "f(x)", "g(x)"), "nowhere/features.py:41"),
+        (("f(x)", "g(x)", "f(x)"), "nowhere/features.py:41"),
+        (("f(x)", "", ""), "nowhere/features.py:41"),
+    ],
+)
+def test_own_line_and_what_it_calls_are_named_together(
+    texts: tuple[str, str, str], label: str
+) -> None:
+    # Three expressions of one line: two that hold, and one that calls a library.
+    at = [found(n, end_line=41, column=c, end_column=99) for n, c in ((80, 1), (40, 2))]
+    calling = found(0, end_line=41, column=3, end_column=99)
+    inside = [library(60, line=n) for n in (1, 2)]
+    calls = [call(THREAD, None), call(0, calling)]
+    calls += [call(1, site, site.samples) for site in inside]
+    other = found(130, function="rest", line=50, end_line=50)
+    by_column = {1: texts[0], 2: texts[1], 3: texts[2]}
+    usage = usage_with(
+        *(*at, *inside, other),
+        calls=calls,
+        texts_by_column=by_column,
+    )
+    assert usage.where_held() == f"most of it in {label} and what it calls"
+
+
+def test_text_of_code_called_from_several_expressions_is_left_out() -> None:
+    sites = [library(76, line=n) for n in range(1, 6)]
+    calling = [found(0, column=n, end_column=99) for n in range(5)]
+    calls = [call(THREAD, None)]
+    for expression, site in zip(calling, sites, strict=True):
+        calls += [call(0, expression), call(len(calls), site, 76)]
+    texts = {n: f"f({n})" for n in range(5)}
+    usage = usage_with(*sites, calls=calls, texts_by_column=texts)
+    assert usage.main_line() == (
+        "nearly all",
+        "code called from nowhere/features.py:41",
+    )
 
 
 def test_three_lines_are_named_if_none_holds_most() -> None:

@@ -147,6 +147,8 @@ def test_longer_takes_each_end_by_itself() -> None:
         (1000, 0.5, 2, False),  # shorter
         (1000, 1.0, 1000, False),
         (661, 0.998, 24, False),  # shorter than 500
+        (52, 48 / 52, 46, False),  # few of the orders of so few samples have such a run
+        (52, 48 / 52, 30, True),
     ],
 )
 def test_longest_run_of_chance(

@@ -362,6 +362,7 @@ def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert short_path("/usr/lib/python3/dist-packages/yaml/nodes.py") == "yaml/nodes.py"
     assert short_path("/x.py") == "/x.py"
     assert short_path("<string>") == "<string>"
+    assert short_path("<ipython-input-4-ed0f0fc415e1>") == "Cell In[4]"
 
     def gone() -> str:
         raise FileNotFoundError
@@ -375,7 +376,7 @@ def test_paths_are_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 def test_table_has_every_site(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    library = "/site-packages/quick.so"
+    library = f"/{'long/' * 30}site-packages/fast/quick.so"
     usage = usage_with(
         found(380, hold_low=34_000_000, hold_high=36_000_000),
         *(found(1, line=n, end_line=n, place=-1) for n in range(1, 9)),
@@ -387,7 +388,7 @@ def test_table_has_every_site(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sites_text(usage).splitlines()[:5] == [
         " held            95 %  longest hold  samples  thread",
         " 38 %    38 % to 38 %         35 ms      380  main",
-        f"  nowhere/features.py:41 extract  row.tolist() [{library}]",
+        "  nowhere/features.py:41 extract  row.tolist() [fast/quick.so]",
         "0.1 %  0.0 % to 0.6 %             -        1  several",
         "  nowhere/features.py:1 extract",
     ]

@@ -232,6 +232,19 @@ def test_function_that_has_no_name_is_judged_by_the_compiled_file(
     assert changed(loaded, nameless, time.time() + 0.9) == [False] * 2
 
 
+def test_deleted_file_that_was_changed_before_is_changed(
+    loaded: types.ModuleType,
+) -> None:
+    file = str(loaded.__file__)
+    rewrite(loaded, "1.5", "2.5")
+    assert linecache.getlines(file)  # as a traceback does
+    Path(file).unlink()
+    for started in (LONG_AGO, time.time() - 60, time.time() + 60):
+        assert changed(loaded, started=started) == [False, True, False, False]
+    position = "f.<locals>.inner", file, 4, 5, 5, 15, 30
+    assert SourceTexts(later(), time.time()).text(position) == ""
+
+
 def test_code_of_a_module_itself_runs_while_it_is_loaded(
     loaded: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

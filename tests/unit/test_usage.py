@@ -138,6 +138,17 @@ def test_thread_without_a_name_is_called_thread_once() -> None:
     assert "\n  thread 9: 10 %\n" in str(usage)
 
 
+@pytest.mark.parametrize("name", ["own", "locked", "stacks_squares"])
+def test_squares_that_are_too_large_for_their_lengths_are_refused(name: str) -> None:
+    changed = json.loads(usage_of(sums(40, 960)).to_json())
+    if name == "stacks_squares":
+        changed["sums"][name] = 1e308
+    else:
+        changed["sums"][name]["yy"] = 1e308
+    with pytest.raises(ArgumentError, match=r"text\.sums: expected finite numbers"):
+        gilx.GilUsage.from_json(json.dumps(changed))
+
+
 def test_json_and_back() -> None:
     usage = usage_of(sums(40, 960), where="at the start")
     assert gilx.GilUsage.from_json(usage.to_json()) == usage

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration, percent, shortened, table_with_remarks
+from gilx.formatting import (
+    duration,
+    percent,
+    shortened,
+    shortened_path,
+    table_with_remarks,
+)
 from gilx.rendering.html_page import Table
 from gilx.sampling.site_words import called_from
+from gilx.sampling.source_files import short_path
 
 if TYPE_CHECKING:
     from gilx.estimate import Estimate
@@ -19,6 +26,7 @@ _HEAD = (
 )
 _RIGHT = (0, 1, 2, 3)
 _LONGEST_THREAD = 24  # characters of a name
+_LONGEST_PATH = 60
 
 
 def sites_table(usage: GilUsage) -> Table:
@@ -77,7 +85,10 @@ def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
 def _text(site: Site) -> str:
     if site.changed:
         return "(changed)"
-    return f"{site.text} [{site.library}]" if site.library else site.text
+    if not site.library:
+        return site.text
+    library = shortened_path(short_path(site.library), _LONGEST_PATH)
+    return f"{site.text} [{library}]"
 
 
 def _longest_hold(length: Estimate) -> str:

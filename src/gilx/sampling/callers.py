@@ -1,4 +1,4 @@
-"""Lines of a program's own code that called the libraries in which the GIL was held."""
+"""Lines of a program's own code that called what holds the GIL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gilx.formatting import escaped
 from gilx.sampling.sites import SiteCaller, joined_callers, one_line
 from gilx.sampling.source_files import is_library, is_of_gilx
-from gilx.sampling.stacks import BELOW, THREAD
+from gilx.sampling.stacks import BELOW, COLLECTOR, THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 def callers_of(
     calls: Sequence[FoundCall], sources: SourceTexts
-) -> dict[Position, tuple[SiteCaller, ...]]:
-    """Return the callers of the sites that are in libraries.
+) -> dict[Position | None, tuple[SiteCaller, ...]]:
+    """Return the callers of the sites that are in libraries, and of the collector.
 
-    The caller of a site is the nearest line on the stack that is in no library. There is
+    The caller of a site is the nearest line on the stack that is in no library; that of
+    the garbage collector, whose position is None, may be the innermost line. There is
     none if gilx itself is nearer, or if the sampler had no capacity for the call.
 
     Parameters
@@ -33,23 +34,29 @@ def callers_of(
         Source texts.
 
     """
-    held: dict[tuple[Position, Position], float] = {}
+    held: dict[tuple[Position | None, Position], float] = {}
     for call in calls:
         site = calls[call.parent] if call.label == BELOW and call.parent >= 0 else call
         seconds = call.held - call.cut
-        if seconds <= 0 or site.place is None or not is_library(site.place[1]):
+        if seconds <= 0 or not _has_callers(site):
             continue
         caller = _own_caller(calls, site)
         if caller is not None:
             key = site.place, caller
             held[key] = held.get(key, 0.0) + seconds
-    found: dict[Position, list[SiteCaller]] = {}
+    found: dict[Position | None, list[SiteCaller]] = {}
     for (place, caller), length in held.items():
         function, file, _, line, *_ = caller
         text = one_line(sources.text(caller))
         one = SiteCaller(escaped(function), escaped(file), line, text, length)
         found.setdefault(place, []).append(one)
     return {place: joined_callers(each) for place, each in found.items()}
+
+
+def _has_callers(site: FoundCall) -> bool:
+    if site.place is None:
+        return site.label == COLLECTOR
+    return is_library(site.place[1])
 
 
 def _own_caller(calls: Sequence[FoundCall], site: FoundCall) -> Position | None:

@@ -123,6 +123,9 @@ class HoldSums:
             and self.late <= self.samples
             and self.asked <= self.askable
             and self.waiters.x <= self.waiters.y * self.most_waiters * (1 + 1e-9)
+            and _may_be_squares(self.own.y, self.own.yy)
+            and _may_be_squares(self.locked.y, self.locked.yy)
+            and _may_be_squares(self.stacks, self.stacks_squares)
         )
 
     def figures(self) -> dict[str, Any]:
@@ -283,6 +286,11 @@ def hold_side(held: Estimate, limit: float) -> int:
         return 0
     error = 4 * _WATCH_ERROR * limit * (1 - limit)
     return int(held.low > limit + error) - int(held.high < limit - error)
+
+
+def _may_be_squares(whole: float, squares: float) -> bool:
+    """Return whether a sum of squares may be that of lengths that add up to `whole`."""
+    return squares <= whole * whole or math.isclose(squares, whole * whole)
 
 
 def agree(given: object, figure: object) -> bool:

@@ -111,18 +111,32 @@ def is_run_of_chance(
     usual : float, optional
         Number that so long a time has usually: the sampler may have been late.
 
-    The number of runs of at least that length is nearly Poisson distributed (Feller, An
-    Introduction to Probability Theory and Its Applications, vol. 1, XIII.7). The run is
-    longer than chance makes it if one in 500 such series has a run of that length, and
-    shorter if one in 500 has none, or if it is shorter than the mean run.
+    The number of runs of at least that length, among all orders of the samples, is nearly
+    Poisson distributed (Feller, An Introduction to Probability Theory and Its
+    Applications, vol. 1, II.5 and XIII.7). The run is longer than chance makes it if one
+    in 500 such series has a run of that length, and shorter if one in 500 has none, or if
+    it is shorter than the mean run.
     """
     usual = length if usual is None else usual
     if usual * (1 - share) < 1:
         return False
-    begun = samples * (1 - share)
-    return begun * math.pow(share, length) >= _RARE_RUN and begun * math.pow(
-        share, usual
+    return _expected_runs(samples, share, length) >= _RARE_RUN and _expected_runs(
+        samples, share, usual
     ) <= -math.log(_RARE_RUN)
+
+
+def _expected_runs(samples: int, share: float, length: float) -> float:
+    """Return the mean number of runs of at least some length, over all orders of samples.
+
+    Each of the samples that belong to no run may be followed by one, and so may the
+    begin. It is as long if that many samples drawn without replacement belong to runs.
+    """
+    inside = samples * share
+    if length > inside:
+        return 0.0
+    drawn = math.lgamma(inside + 1) - math.lgamma(inside - length + 1)
+    of_all = math.lgamma(samples + 1) - math.lgamma(samples - length + 1)
+    return (samples - inside + 1) * math.exp(drawn - of_all)
 
 
 def longest_hold(

@@ -226,7 +226,7 @@ def _timed(
     result, longest = None, 0.0
     clock = time.perf_counter
     before = clock()
-    for _ in times(None, count):
+    for _ in range(count):  # a number tells samples of one call from those of the next
         result = fn(*args)
         after = clock()
         longest = max(longest, after - before)

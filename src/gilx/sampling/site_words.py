@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gilx.formatting import percent
-from gilx.sampling.source_files import is_of_gilx
+from gilx.sampling.source_files import is_library, is_of_gilx
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ _NEARLY_ALL, _MOST = 0.8, 0.5  # of what is held, by one line
 _FEWEST = 10  # samples of a line that is named as the main one
 _NAMED = 3  # lines, if no one has most
 _ALMOST_ALL_CALLS = 0.9  # of the holds of a line: those of one caller
+_COLLECTOR = "garbage collector"  # kind of site
 _LITTLE, _ALL = 0.1, 0.99  # of what is held, by the lines that are known
 
 
@@ -37,9 +38,11 @@ def main_line(
     -------
     (str, str)
         ``nearly all`` or ``most``, and the line with its text and, if it is in a library,
-        that of the program's own line that called it. If no line has that much, code that
-        one line of the program called may have. Both are empty if that has not, either,
-        if the samples are few, or if the line is gilx's own call of compiled code.
+        that of the program's own line that called it. The garbage collector is named as a
+        line of a library is. If no line has that much, one line of the program and the
+        code that it called may have it together. Both are empty if these have not,
+        either, if the samples are few, or if the line is gilx's own call of compiled
+        code.
 
     """
     lines, whole = _lines_of_thread(lines, thread, held)
@@ -50,10 +53,11 @@ def main_line(
         part = _part(first.held.value, whole)
         if part:
             origin = called_from(first)
-            return part, f"{first.label}, {origin}" if origin else first.label
-    called, label = _most_called(lines, thread)
-    part = _part(called, whole)
-    return (part, f"code called from {label}") if part else ("", "")
+            name = _name(first)
+            return part, f"{name}, {origin}" if origin else name
+    share, words = _with_calls(lines, thread)
+    part = _part(share, whole)
+    return (part, words) if part else ("", "")
 
 
 def where_held(lines: Sequence[Site], thread: str = "", held: float | None = None) -> str:
@@ -77,7 +81,7 @@ def where_held(lines: Sequence[Site], thread: str = "", held: float | None = Non
     if not named or whole <= 0 or sum(line.samples for line in lines) < _FEWEST:
         return ""
     shares = [
-        f"{percent(line.held.value / whole)} in {line.label}" for line in named[:_NAMED]
+        f"{percent(line.held.value / whole)} in {_name(line)}" for line in named[:_NAMED]
     ]
     known = sum(line.held.value for line in lines) / whole
     if known < _LITTLE:
@@ -96,6 +100,27 @@ def called_from(site: Site) -> str:
     return f"called{part} from {first.label}"
 
 
+def mostly_collector(lines: Sequence[Site], thread: str = "") -> bool:
+    """Return whether the garbage collector has at least half of what is held.
+
+    Parameters
+    ----------
+    lines, thread
+        As those of `main_line`.
+
+    """
+    lines, whole = _lines_of_thread(lines, thread, None)
+    collector = [line for line in lines if line.kind == _COLLECTOR]
+    samples = sum(line.samples for line in collector)
+    return samples >= _FEWEST and bool(
+        _part(sum(line.held.value for line in collector), whole)
+    )
+
+
+def _name(line: Site) -> str:
+    return f"the {line.label}" if line.kind == _COLLECTOR else line.label
+
+
 def _part(share: float, whole: float) -> str:
     part = share / whole if whole > 0 else 0.0
     return "nearly all" if part >= _NEARLY_ALL else "most" if part >= _MOST else ""
@@ -111,25 +136,54 @@ def _lines_of_thread(
 
 
 def _can_be_named(line: Site, thread: str) -> bool:
-    """Return whether a line is known to hold the GIL in a thread."""
+    """Return whether a line, or the collector, is known to hold the GIL in a thread."""
     alone = line.thread == (thread or line.thread)
-    return line.kind == "line" and alone and not is_of_gilx(line.file)
+    known = line.kind in ("line", _COLLECTOR)
+    return known and alone and not is_of_gilx(line.file)
 
 
-def _most_called(lines: Sequence[Site], thread: str) -> tuple[float, str]:
-    """Return the share of the time that code called from one line has, and that line."""
-    shares: dict[tuple[str, str, int], tuple[float, int, str]] = {}
+class _Calls(NamedTuple):
+    """Holds of a line of the program, or of what it called."""
+
+    share: float  # of the time
+    samples: int
+    place: str
+    text: str  # empty if it is not known, or if there are several
+    called: bool
+
+
+def _with_calls(lines: Sequence[Site], thread: str) -> tuple[float, str]:
+    """Return the largest share of the time that a line and its calls have, and words.
+
+    A line that called nothing does not count. The source text is part of the words if all
+    of that share has the same.
+    """
+    parts: dict[tuple[str, str, int], list[_Calls]] = {}
     for line in lines:
         if not _can_be_named(line, thread):
             continue
+        if line.kind == "line" and not is_library(line.file):
+            text = line.text if line.column >= 0 else ""
+            own = _Calls(line.held.value, line.samples, line.place, text, called=False)
+            parts.setdefault((line.function, line.file, line.line), []).append(own)
         for one in line.callers:
-            key = one.function, one.file, one.line
-            share, samples, label = shares.get(key, (0.0, 0, one.label))
-            part = one.held / line.sums.held
-            shares[key] = (
-                share + part * line.held.value,
-                samples + round(part * line.samples),
-                label,
+            share = one.held / line.sums.held
+            call = _Calls(
+                *(share * line.held.value, round(share * line.samples)),
+                *(one.place, one.text),
+                called=True,
             )
-    share, samples, label = max(shares.values(), default=(0.0, 0, ""))
-    return (share, label) if samples >= _FEWEST else (0.0, "")
+            parts.setdefault((one.function, one.file, one.line), []).append(call)
+    main: list[_Calls] = max(
+        (each for each in parts.values() if any(part.called for part in each)),
+        key=lambda each: sum(part.share for part in each),
+        default=[],
+    )
+    if sum(part.samples for part in main) < _FEWEST:
+        return 0.0, ""
+    texts = {part.text for part in main}
+    text = texts.pop() if len(texts) == 1 else ""
+    label = f"{main[0].place} `{text}`" if text else main[0].place
+    only_calls = all(part.called for part in main)
+    words = f"code called from {label}" if only_calls else f"{label} and what it calls"
+    return sum(part.share for part in main), words

@@ -151,7 +151,10 @@ class SiteSums:
 
 @dataclass(frozen=True)
 class SiteCaller:
-    """Line of the program's own code that called the library in which a site is."""
+    """Line of the program's own code that called the library in which a site is.
+
+    Of the garbage collector, it is the line below which a collection began.
+    """
 
     function: str
     """Qualified name."""
@@ -162,12 +165,18 @@ class SiteCaller:
     text: str
     """Source text of the call, as that of a site."""
     held: float
-    """Nanoseconds for which the GIL was held at the site when this line had called."""
+    """Time for which the GIL was held at the site when this line had called, in
+    nanoseconds as in `SiteSums`."""
+
+    @property
+    def place(self) -> str:
+        """File and line, as those of a `Site`."""
+        return place_of("line", self.file, self.line)
 
     @property
     def label(self) -> str:
         """File, line and source text."""
-        return _label(place_of("line", self.file, self.line), self.text)
+        return _label(self.place, self.text)
 
     def _check(self, where: str) -> None:
         at_least(f"{where}.line", self.line, 0)
@@ -214,20 +223,24 @@ class Site:
     """``line``; ``no Python code`` for threads without a Python frame, ``unknown`` if the
     stack could not be read, ``other lines`` if the sampler's tables were full, or
     ``garbage collector`` for collections, wherever they began: the line that allocates
-    one object too many does not take that time. Finalizers are lines of their own."""
+    one object too many does not take that time. Finalizers are lines of their own. A
+    collection counts for the line in which it began if it may be a finalizer, or another
+    thread that runs while a finalizer waits."""
     first_line: int
     """Line at which the function begins."""
     end_line: int
     """Line at which the expression or statement ends."""
     column: int
-    """Where it begins in its line, in bytes of UTF-8 from 0; -1 if that is not known."""
+    """Where it begins in its line, in bytes of UTF-8 from 0; -1 if that is not known, or
+    if this is a line that joins sites with several texts."""
     end_column: int
-    """Where it ends; -1 if that is not known."""
+    """Where it ends; -1 if `column` is."""
     sums: SiteSums = field(repr=False)
     """Sums over the samples, from which the shares follow."""
     callers: tuple[SiteCaller, ...] = ()
-    """Lines of the program's own code that led to a site in a library, the one that led
-    to most of what it holds first; empty if calls were not kept, or there is none."""
+    """Lines of the program's own code that led to a site in a library or to the garbage
+    collector, the one that led to most of what it holds first; empty if calls were not
+    kept, or there is none."""
     changed: bool = False
     """Whether the file was changed after it was loaded, so that it may have another text
     there now."""
@@ -326,7 +339,7 @@ def sites_of(
     holds: HoldBounds,
     name_of: Callable[[int], str],
     sources: SourceTexts,
-    callers: Mapping[Position, tuple[SiteCaller, ...]],
+    callers: Mapping[Position | None, tuple[SiteCaller, ...]],
 ) -> tuple[Site, ...]:
     """Return the sites of a watch, that of the largest share first.
 
@@ -343,11 +356,12 @@ def sites_of(
     sources : SourceTexts
         Source texts at the end of the watch.
     callers : mapping
-        Callers of sites, by their positions.
+        Callers of sites, by their positions; those of the garbage collector by None.
 
     """
     sites, callers = [], dict(callers)
     for one in found:
+        kind = KINDS[one.kind]
         waited = one.waited, one.waited_squares, one.waited_steps
         sums = SiteSums(one.held, one.squares, one.steps, one.below, *waited)
         text = sources.text(one.position)
@@ -369,14 +383,16 @@ def sites_of(
                 samples=one.samples,
                 below=0.0,
                 library=escaped(library),
-                kind=KINDS[one.kind],
+                kind=kind,
                 first_line=one.first_line,
                 end_line=one.end_line,
                 column=one.column,
                 end_column=one.end_column,
                 sums=sums,
                 # Functions that were defined twice are two sites at one position.
-                callers=callers.pop(one.position, ()),
+                callers=callers.pop(
+                    None if kind == "garbage collector" else one.position, ()
+                ),
                 changed=sources.changed(one.position),
             ).of(watch)
         )
@@ -513,7 +529,8 @@ def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
     """Return sites joined line by line, the line of the largest share first.
 
     The text of a line is that of the site that holds most of its share, or the longest
-    one if no site holds more than half.
+    one if no site holds more than half. If its sites have several texts, it has no
+    columns.
     """
     lines: dict[tuple[object, ...], list[Site]] = {}
     for site in sites:
@@ -525,6 +542,8 @@ def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
         main = max(each, key=lambda site: site.sums.held)
         if main.sums.held <= _MOST * line.sums.held:
             main = max(each, key=lambda site: len(site.text))
+        if len({site.text for site in each}) > 1:
+            line = replace(line, column=-1, end_column=-1)
         joined.append(replace(line, text=main.text, library=main.library).of(watch))
     return by_share(joined)
 

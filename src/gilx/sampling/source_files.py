@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sysconfig
 from functools import cache
 from pathlib import Path, PurePath
 
 _PACKAGES = "site-packages", "dist-packages"  # directories of installed packages
 _STANDARD_LIBRARY = Path(os.__file__).parent
+_CELL = re.compile(r"<ipython-input-(\d+)-\w+>")  # of IPython, with its number
 _GILX = f"{Path(__file__).parents[1]}{os.sep}"
 # Names in place of files that code has which somebody typed. Other names in angle
 # brackets are of modules in the interpreter (<frozen ...>) and of generated functions.
@@ -22,8 +24,11 @@ def short_path(file: str) -> str:
     """Return a file's name as short as people know it.
 
     The name is relative to the directory with installed packages or the standard library,
-    or else to the working directory. Of other files it is the last two parts.
+    or else to the working directory. Of other files it is the last two parts. Cells of
+    IPython have the names that its tracebacks have, such as ``Cell In[4]``.
     """
+    if cell := _CELL.fullmatch(file):
+        return f"Cell In[{cell[1]}]"
     path = PurePath(file)
     if not path.is_absolute():
         return file

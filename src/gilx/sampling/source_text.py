@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import linecache
+import math
 import os
 import re
 import stat
@@ -180,8 +181,13 @@ class SourceTexts:
         except (OSError, ValueError):
             # A notebook's cell, for one, is nowhere else.
             cached = linecache.cache.get(file, ())
-            known = len(cached) == 4 and (cached[1] or 0.0) <= self._since
-            return _Source(linecache.getlines(file) if known else [])
+            if len(cached) != 4:
+                return _Source([])
+            # Of a file that was deleted, this is what was last read, and it may have been
+            # touched at any time.
+            size, modified = cached[0], cached[1] or 0.0
+            lines = linecache.getlines(file) if modified <= self._since else []
+            return _Source(lines, modified, math.inf, size)
         linecache.checkcache(file)
         lines = linecache.getlines(file) if found.st_mtime <= self._since else []
         touched = max(found.st_mtime, found.st_ctime)

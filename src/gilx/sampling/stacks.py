@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 BELOW = -5
+COLLECTOR = -6
 # Frames that are no lines of code, by their labels (see csrc/sampler/call_tree.h).
 _NO_LINES = {
     -1: "(unknown)",
@@ -30,7 +31,7 @@ _NO_LINES = {
     -3: "(no Python code)",
     -4: "(truncated)",
     BELOW: "(below)",
-    -6: "(garbage collector)",
+    COLLECTOR: "(garbage collector)",
 }
 THREAD = -1  # parent of a thread
 _ROUNDING = 1e-6  # of sums

@@ -323,8 +323,9 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         Of a call, these are holds of the calling thread; of a program, those of all
         threads. The part is ``nearly all`` or ``most``; both are empty if no line has
         that much, or if there are too few samples. After a line of a library comes the
-        program's own line that called it. If no line has that much, the code that one
-        line of the program called may have.
+        program's own line that called it; the garbage collector is named likewise. If no
+        line has that much, a line of the program and the code that it called may have it
+        together.
         """
         return main_line(self.lines(), self._thread())
 

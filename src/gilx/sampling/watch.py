@@ -131,7 +131,6 @@ def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) 
         of this Python can't be read.
 
     """
-    cost = number_between("cost", cost, 0, 0.5, above=True)
     if reference and usable_cpus() < 2:
         raise ArgumentError(
             "reference: expected False where only one CPU may be used, got True"
@@ -170,7 +169,7 @@ class Watch:
         callers: bool = False,
         held_samples: bool = False,
     ) -> None:
-        self._cost = cost
+        self._cost = number_between("cost", cost, 0, 0.5, above=True)
         self._reference = reference
         self._keeps_stacks = stacks
         self._keeps_calls = stacks or callers

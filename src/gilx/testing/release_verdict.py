@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import WatchUnavailableError, above_zero, number_between
 from gilx.formatting import duration, percent
+from gilx.sampling.site_words import mostly_collector
 from gilx.sampling.watch import watch_with_callers
 from gilx.speedup.blocks import calls_needed
 from gilx.speedup.comparison_warnings import TOO_SHORT, call_warnings
@@ -228,7 +229,14 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
 
 def why_held(found: ReleaseEvidence) -> str:
     """Say what likely makes a call hold the GIL, and what to look at."""
-    if found.held.value > 0.98:
+    if found.usage is not None and _collects(found.usage):
+        cause = (
+            "most of what holds the GIL is garbage collection, which never releases it:"
+            " gc.freeze() before the work leaves out the objects that are there already,"
+            " gc.disable() around the work puts collections off, and larger thresholds"
+            " (gc.set_threshold) make them rarer"
+        )
+    elif found.held.value > 0.98:
         cause = (
             "nothing in it releases the GIL: look for Py_BEGIN_ALLOW_THREADS in C,"
             " `with nogil` in Cython (a function marked nogil only may be called without"
@@ -251,6 +259,11 @@ def why_held(found: ReleaseEvidence) -> str:
             " callbacks into Python, and loops that take the GIL back in each round"
         )
     return f"{cause}. `gilx probe` shows which lines hold it"
+
+
+def _collects(usage: GilUsage) -> bool:
+    """Return whether the calling thread holds the GIL mostly in the garbage collector."""
+    return mostly_collector(usage.lines(), usage.by_thread[0].name)
 
 
 def _notes(found: ReleaseEvidence) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,19 @@ def test_cell_has_its_usage_with_lines_its_value_and_its_names() -> None:
     assert second["result"] == "8"
     # Lines are counted as in the whole cell.
     assert third["result"] == repr((4, 3, SPIN, True))
+
+
+@needs_watch
+def test_line_of_a_cell_that_calls_a_library_is_named_by_the_cells_number() -> None:
+    call = "json.loads(text)"
+    texts, cell = run_cells(
+        "import json; text = json.dumps([str(n) for n in range(10)] * 200_000)",
+        f"%%gilx\nfor _ in range(5): {call}",
+    )
+    assert texts["error"] is None
+    (shown,) = (one for one in cell["shown"] if "text/plain" in one)
+    pattern = rf"called from Cell In\[\d+\]:2 `{re.escape(call)}`"
+    assert re.search(pattern, shown["text/plain"])
 
 
 @needs_watch

@@ -223,6 +223,49 @@ def test_garbage_collector_is_a_site_and_finalizers_are_their_own() -> None:
     assert held.high * usage.wall >= 0.05
 
 
+def test_finalizer_of_a_collection_without_earlier_samples_is_its_own() -> None:
+    def finish() -> None:
+        ckernels.spin(MS, 0, 20 * MS)
+
+    def collect_little() -> None:
+        for _ in range(5):
+            ckernels.spin(MS, 0, 5 * MS)
+            Finalized(finish)
+            gc.collect(0)
+
+    usage = watched(collect_little)
+    [held] = [
+        site.held for site in usage.sites if site.text == "ckernels.spin(MS, 0, 20 * MS)"
+    ]
+    assert held.high * usage.wall >= 0.1
+
+
+def test_thread_is_not_the_collector_if_it_runs_only_while_a_finalizer_waits() -> None:
+    def run_beside(begin: threading.Event, end: threading.Event) -> None:
+        begin.wait()
+        ckernels.spin(MS, 0, 50 * MS)
+        end.set()
+
+    def wait_in_finalizer() -> None:
+        begin, end = threading.Event(), threading.Event()
+        thread = threading.Thread(target=run_beside, args=(begin, end))
+        thread.start()
+
+        def finish() -> None:
+            begin.set()
+            end.wait()
+
+        Finalized(finish)
+        gc.collect(0)
+        thread.join()
+
+    usage = watched(wait_in_finalizer)
+    [site] = [
+        site for site in usage.sites if site.text == "ckernels.spin(MS, 0, 50 * MS)"
+    ]
+    assert site.held.high * usage.wall >= 0.04
+
+
 def test_threads_that_run_while_a_finalizer_waits_are_not_the_collector() -> None:
     stop = threading.Event()
     waits = threading.Event()
@@ -760,6 +803,26 @@ def test_line_of_a_program_that_calls_a_library_is_named(tmp_path: Path) -> None
     line = usage.lines()[0]
     assert line.label == "lib/__init__.py:5 `spin(1_000_000, 0, length)`"
     assert line.callers[0].label.endswith("program.py:5 `outer(300_000_000)`")
+
+
+@pytest.mark.slow
+def test_line_of_a_program_below_which_garbage_is_collected_is_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "program.py").write_text(
+        "import gc, json\n"
+        "text = json.dumps([[] for _ in range(300_000)])\n"
+        "gc.set_threshold(700, 1, 1)\n"
+        "def run():\n"
+        "    json.loads(text)\n"
+        "for _ in range(5): run()\n"
+    )
+    done = command("probe", "--json", "-", "program.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    usage = gilx.GilUsage.from_json(done.stdout)
+    [site] = [site for site in usage.sites if site.kind == "garbage collector"]
+    assert site.callers[0].label.endswith("program.py:5 `json.loads(text)`")
+    assert "program.py:5" in usage.where_held()
 
 
 def test_line_of_a_file_that_changed_since_it_was_loaded_has_no_text(
