@@ -95,6 +95,19 @@ def test_short_holds_that_samples_found_by_chance_are_not_one_long_hold() -> Non
     assert sure.value == pytest.approx(0.04, rel=1e-3)
 
 
+def test_two_holds_that_look_like_one_hide_no_other_hold() -> None:
+    # Holds of 5 ms, of which two with a short release between them look like one.
+    holds = HoldBounds(
+        4e-6, 0.0114, 0.0104, 11, (2e-4, 5.5e-3), samples=900, resolution=1e-3, share=0.83
+    )
+    one, two = Stretch(4_800_000, 6_200_000, 5), Stretch(10_400_000, 11_400_000, 11)
+    found = longest(holds, [two, *[one] * 15])
+    assert found.value == pytest.approx(0.005, rel=0.1)
+    assert found.interval == pytest.approx((0.005, 0.0114), rel=0.05)
+    # If no hold is known to be as long, they say nothing.
+    assert longest(replace(holds, mean=(2e-4, 3e-3)), [two, *[one] * 15]).low < 5e-4
+
+
 def test_bounds_of_the_words_are_all_that_is_known_without_stacks() -> None:
     found = longest(replace(ALWAYS, least=0.1))
     assert (found.low, found.high) == (0.1, 1.0)

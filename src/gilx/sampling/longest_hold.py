@@ -159,8 +159,7 @@ def longest_hold(
     """
     # Without stacks, any hold may have been one call.
     limit = math.inf if stretches is None else switch_interval
-    call = stretch_length(stretches or ())
-    by_chance = call.known and holds.by_chance(call.low, (stretches or [])[0].samples)
+    call, by_chance = _longest_call(holds, stretches or ())
     if not call.known or by_chance:
         limit = max(limit, call.high) if call.known else limit
         call = _NONE
@@ -170,6 +169,26 @@ def longest_hold(
     low = min(holds.most, max(min(limit, holds.least), longest.low))
     high = min(holds.most, longest.high)
     return Estimate(min(max(longest.value, low), high), low, high)
+
+
+def _longest_call(
+    holds: HoldBounds, stretches: Sequence[Stretch]
+) -> tuple[Estimate, bool]:
+    """Return the length of the longest stretch, and whether it is all made by chance.
+
+    Of stretches by chance that are longer than holds are on average, each may be several
+    holds: those that are not so long give the value and the lower bound.
+    """
+    call = stretch_length(stretches)
+    if not call.known or not holds.by_chance(call.low, stretches[0].samples):
+        return call, False
+    shorter = [one for one in stretches if one.low / 1e9 <= holds.mean[1]]
+    rest = stretch_length(shorter)
+    if not rest.known or rest.low <= holds.mean[0]:
+        return call, True
+    if holds.by_chance(rest.low, shorter[0].samples):
+        return call, True
+    return Estimate(rest.value, rest.low, call.high), False
 
 
 def _between_calls(holds: HoldBounds, most: float, *, by_chance: bool) -> Estimate:
