@@ -24,7 +24,8 @@ from gilx.rendering import picture as picture_module
 from gilx.rendering.bar_chart import bars_picture
 from gilx.rendering.html_page import plain
 from gilx.rendering.timeline_chart import picture_of
-from gilx.sampling.timeline import Lane, Timeline
+from gilx.sampling.thread_states import STATES
+from gilx.sampling.timeline import Lane, Span, Timeline
 from tests.demo_records import story
 from tests.made_up_rows import ROW, changed
 from tests.unit.test_pages import HARMFUL, report, timeline
@@ -46,6 +47,7 @@ draws = pytest.mark.skipif(
 
 LINE, BAR, HOLDING, WAITING = "#0072b2", "#4c78a8", "#c0392b", "#c3cad1"
 IDEAL, PAPER = "#767d86", "#ffffff"
+OTHER_STATES = "#1f8f4e", "#c76f0a", "#8467c0", "#3d87c9", "#ebedf0"
 
 
 def bars(number: int) -> Picture:
@@ -55,10 +57,17 @@ def bars(number: int) -> Picture:
     return bars_picture(chart, f"{number}. {chapter.title}")
 
 
+def every_state() -> Lane:
+    """Return a lane of a second in each state."""
+    spans = (Span(float(at), at + 1.0, state) for at, state in enumerate(STATES))
+    return Lane("main", 7, tuple(spans))
+
+
 PICTURES: dict[str, Callable[[], Picture]] = {
     "report": lambda: report().plot(),
     "usage": USAGE.plot,
     "timeline": TIMELINE.plot,
+    "timeline of all states": lambda: Timeline((every_state(),), 7.0, 0.0).plot(),
     **{f"chapter {number}": partial(bars, number) for number in range(1, 7)},
 }
 EMPTY: dict[str, Callable[[], Picture]] = {
@@ -113,7 +122,7 @@ def test_specification_compiles_without_warnings(
     [
         ("report", {LINE, IDEAL}),
         ("usage", {HOLDING, WAITING}),
-        ("timeline", {HOLDING, WAITING, "#1f8f4e", "#ebedf0"}),
+        ("timeline of all states", {HOLDING, WAITING, *OTHER_STATES}),
         ("chapter 1", {BAR, "#c2410c", IDEAL}),
     ],
 )
