@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "../platform/touched_memory.h"
 #include "thread_table.h"
 
 enum {
@@ -58,7 +59,7 @@ static int recent_call_of(gilx_call_tree *tree, int parent, int label, int depth
 }
 
 gilx_call_tree *gilx_call_tree_new(void) {
-    gilx_call_tree *tree = calloc(1, sizeof(*tree));
+    gilx_call_tree *tree = gilx_allocate_touched(sizeof(*tree), sizeof(*tree));
     if (tree != NULL) {
         /* Samples of threads without capacity count for this one. */
         (void)call_of(tree, GILX_NO_CALL, GILX_UNKNOWN_THREAD);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../platform/touched_memory.h"
 #include "line_table.h"
 
 enum {
@@ -546,7 +547,7 @@ int gilx_codes_spot(gilx_code_table *table, gilx_memory *memory, int number,
 
 gilx_code_table *gilx_code_table_new(const gilx_stack_layout *layout,
                                      uintptr_t code_type) {
-    gilx_code_table *table = calloc(1, sizeof(*table));
+    gilx_code_table *table = gilx_allocate_touched(sizeof(*table), sizeof(*table));
     if (table == NULL) {
         return NULL;
     }

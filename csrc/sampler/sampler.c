@@ -3,11 +3,13 @@
 #include "sampler.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../platform/clock.h"
+#include "../platform/touched_memory.h"
 #include "linux_threads.h"
 #include "sampler_state.h"
 
@@ -18,7 +20,9 @@ static const gilx_memory CLOSED = {.way = GILX_MEMORY_WAYS, .file = -1, .other =
 
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
                                const gilx_sampler_options *options, gilx_memory *memory) {
-    gilx_sampler *sampler = calloc(1, sizeof(*sampler));
+    /* Threads that are not there take no memory. */
+    gilx_sampler *sampler =
+        gilx_allocate_touched(sizeof(*sampler), offsetof(gilx_sampler, table.threads));
     if (sampler == NULL) {
         return NULL;
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../platform/clock.h"
+#include "../platform/touched_memory.h"
 #include "sleep_watch.h"
 #include "thread_table.h"
 #include "waiting_frame.h"
@@ -66,7 +67,7 @@ struct gilx_sites {
 
 gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout *layout,
                            uintptr_t code_type, const int *collecting, bool calls) {
-    gilx_sites *sites = calloc(1, sizeof(*sites));
+    gilx_sites *sites = gilx_allocate_touched(sizeof(*sites), sizeof(*sites));
     if (sites == NULL) {
         return NULL;
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../platform/clock.h"
+#include "../platform/touched_memory.h"
 
 enum {
     TRIES = 4, /* for one stack; each but the last may only find out where it lies */
@@ -84,7 +85,7 @@ struct gilx_stack_reader {
 gilx_stack_reader *gilx_stack_reader_new(const gilx_gil_words *words,
                                          const gilx_stack_layout *layout,
                                          const int *collecting) {
-    gilx_stack_reader *reader = calloc(1, sizeof(*reader));
+    gilx_stack_reader *reader = gilx_allocate_touched(sizeof(*reader), sizeof(*reader));
     if (reader != NULL) {
         reader->words = words->interval;
         reader->collecting = collecting;

@@ -38,9 +38,9 @@ typedef struct {
 typedef struct {
     int count;
     int listed; /* how many of them were never seen holding when they were added */
-    gilx_watched_thread threads[GILX_THREADS];
     uint16_t slots[2 * GILX_THREADS]; /* hash of native ids: place + 1, or 0; */
     bool forgotten[2 * GILX_THREADS]; /* whether that thread has its id no longer */
+    gilx_watched_thread threads[GILX_THREADS];
 } gilx_thread_table;
 
 /* Return the place of a thread, GILX_UNKNOWN_THREAD if it is not in the table. */

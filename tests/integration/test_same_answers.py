@@ -38,7 +38,7 @@ class Adder:
     def __call__(self) -> int:
         return sum(range(100_000))
 
-    def method(self) -> bytes:
+    def method(self) -> int:
         return COMPUTE()
 
 
@@ -59,7 +59,7 @@ def start_thread() -> None:
     other.join()
 
 
-def keep(kept: list[bytes]) -> None:
+def keep(kept: list[int]) -> None:
     if not kept:
         kept.append(COMPUTE())
 

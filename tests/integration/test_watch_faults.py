@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from statistics import median
 from typing import Any
@@ -169,3 +170,38 @@ def test_time_after_the_last_sample_is_unknown() -> None:
     # 15 ms of 115; three slices of some 1.3 ms may have no sample anyhow. If another
     # process takes this thread's CPU away, the sampler may have its turn after all.
     assert median(map(float, done.stdout.split())) > 0.05, done.stdout
+
+
+PAGE_FAULTS = """
+import os, gilx
+from gilx import ckernels
+
+def faults():
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{{task}}/stat") as file:
+            name, _, rest = file.read().rpartition(")")
+        if "(gilx-watch" in name:
+            return int(rest.split()[7])
+
+def deep(depth):
+    if depth > 0:
+        deep(depth - 1)
+    else:
+        ckernels.spin(10_000_000, 0, 100_000_000)
+
+with gilx.watch(stacks={stacks}) as watch:
+    before = faults()
+    deep(60)
+    print(faults() - before)
+"""
+
+
+@needs_linux
+@needs_gil
+@pytest.mark.parametrize("stacks", [False, True])
+def test_first_watch_takes_no_memory_while_it_samples(stacks: bool) -> None:
+    if "asan" in os.environ.get("LD_PRELOAD", ""):
+        pytest.skip("the sanitizer takes memory of its own")
+    done = python(PAGE_FAULTS.format(stacks=stacks))
+    assert done.returncode == 0, done.stderr
+    assert 0 <= int(done.stdout) < 8

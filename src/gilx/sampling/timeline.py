@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from gilx.rendering.picture import Picture
 
-    Pairs = tuple[tuple[int, int], ...]
-    Look = tuple[int, bool, Pairs, Pairs, Pairs]
+    _Pairs = tuple[tuple[int, int], ...]
+    Look = tuple[int, bool, _Pairs, _Pairs, _Pairs]
 
 _LONGEST = 1e9  # seconds that a timeline may have, and a machine may run
 _MOST_PROCESSES = 1 << 22  # Linux's numbers of processes are smaller
