@@ -21,14 +21,17 @@ from gilx.rendering import html_page
 from gilx.rendering.html_page import Document, plain
 from gilx.rendering.timeline_page import document_of, lanes_table
 from gilx.rendering.vega_library import library
+from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import HeldStack, StackFrame, Stacks
 from gilx.sampling.timeline import Lane, Span, Timeline
+from gilx.sampling.waiting_sites import waiting_sites_of
 from tests.demo_records import story
 from tests.made_up_rows import ROW, changed
 from tests.page_parser import Page
 from tests.unit.made_up_sites import found, usage_with
 from tests.unit.test_report import REPORT
 from tests.unit.test_timeline import TIMELINE
+from tests.unit.test_waiting_sites import found as wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,6 +88,8 @@ def places(name: str = "extract") -> Document:
     usage = usage_with(found(9, function=name), texts={41: f"{name}(row)"})
     frames = (StackFrame(name, "", 0), StackFrame("inner", "/x/y.py", 7))
     held = HeldStack(name, 1, (0,), 0.5), HeldStack(name, 1, (0, 1), 0.25)
+    waits = waiting_sites_of([wait(9, 1, function=name)], usage.sums, SourceTexts(0.0))
+    usage = replace(usage, waiting_sites=waits)
     return document_of(TIMELINE, "It holds", usage, Stacks(frames, held, 1.0, 0.125))
 
 
@@ -248,6 +253,14 @@ def test_many_places_are_folded() -> None:
     assert folded.title == "20 more places"
     places = [row[0] for row in (*table.rows, *folded.table.rows)]
     assert len(set(places)) == len(places) == 30
+
+
+def test_page_shows_where_threads_waited() -> None:
+    _, _, section, _ = places().sections
+    assert section.title == "Where threads waited"
+    (table,) = section.blocks
+    assert isinstance(table, html_page.Table)
+    assert [row[0] for row in table.rows] == ["nowhere/queues.py:41"]
 
 
 def test_page_says_why_places_are_not_known() -> None:

@@ -505,6 +505,13 @@ def test_waiting_that_sites_cause_adds_up() -> None:
     assert "threads waited 600 ms for the GIL, all together, 400 ms of it while" in str(
         usage
     )
+    head, *rows = sites_text(usage).splitlines()
+    assert head.split("  ")[-2:] == ["waiting caused", "thread"]
+    assert [row[-13:] for row in rows[::2]] == [
+        " 400 ms  main",
+        " 200 ms  main",
+        "   0 ns  main",
+    ]
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
     both = usage + usage
     assert both.waited.value == pytest.approx(1.2)

@@ -9,6 +9,7 @@ import pytest
 
 import gilx
 from gilx.errors import ArgumentError
+from gilx.rendering.waits_table import waits_table, waits_text
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.waiting_sites import FoundWait, waiting_sites_of
 from tests.unit.hold_sums import SLICE, sums, usage_of
@@ -74,6 +75,26 @@ def test_sites_without_a_line_have_a_name() -> None:
     (site,) = usage_with(found(1, 1, kind=2, file="", line=0)).waiting_sites
     assert site.kind == "unknown"
     assert site.place == "unknown"
+
+
+def test_tables_show_where_threads_waited() -> None:
+    usage = usage_with(
+        found(300, 20), found(100, 0, line=50), found(0, 1, kind=2, file="", line=0)
+    )
+    assert waits_text(usage).splitlines() == [
+        "for the GIL  for other locks  samples",
+        "     300 ms            20 ms      320",
+        "  nowhere/queues.py:41 put",
+        "     100 ms             0 ns      100",
+        "  nowhere/queues.py:50 put",
+        "       0 ns             1 ms        1",
+        "  unknown put",
+    ]
+    table = waits_table(usage)
+    assert table.head[0] == "place"
+    assert table.rows[0] == ("nowhere/queues.py:41", "300 ms", "20 ms", "320", "put", "")
+    assert table.right == (1, 2, 3)
+    assert waits_text(usage_with()) == ""
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from gilx.formatting import printable
 from gilx.rendering.sites_table import sites_text
 from gilx.rendering.timeline_chart import picture_of
 from gilx.rendering.timeline_page import document_of
+from gilx.rendering.waits_table import waits_text
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.probe import probe, probe_with_watch
 from gilx.sampling.stacks import stacks_text
@@ -78,7 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " held the GIL and a flame graph",
             "--stacks FILE": "write the Python stacks that held the GIL, for flame graph"
             " tools: FILE.collapsed or FILE.speedscope.json; of one call",
-            "--verbose": "list all places in the code that hold the GIL",
+            "--verbose": "list all places in the code that hold the GIL, and where"
+            " threads wait",
             "--repeat N": "watch exactly N calls",
             "--no-warmup": "count the first call of a callable as any other",
             "--precision SHARE": "half the width of the interval to reach (default:"
@@ -189,7 +191,8 @@ def _predicted(usage: GilUsage, workers: list[int]) -> str:
 def _text(usage: GilUsage, options: argparse.Namespace) -> str:
     if options.json == "-":
         return usage.to_json()
-    return f"{usage}\n\n{sites_text(usage)}" if options.verbose else str(usage)
+    tables = [sites_text(usage), waits_text(usage)] if options.verbose else []
+    return "\n\n".join(filter(None, [str(usage), *tables]))
 
 
 def _files(

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from gilx.sampling.sites import Site
     from gilx.sampling.usage import GilUsage
 
-_HEAD = (
-    *("held", "95 %", "longest hold", "samples", "thread", "place", "function"),
-    "source text",
-)
-_RIGHT = (0, 1, 2, 3)
+_FIGURES = ("held", "95 %", "longest hold", "samples")
+_WAITING = "waiting caused"  # a column if there was any
+_WORDS = ("thread", "place", "function", "source text")
 _LONGEST_THREAD = 24  # characters of a name
 _LONGEST_PATH = 60
 
@@ -34,14 +32,13 @@ def sites_table(usage: GilUsage) -> Table:
 
     The place is the header of each row, and the column that a phone shows.
     """
-    head, *rows = (_place_first(row) for row in (_HEAD, *_rows(usage)))
-    right = tuple(column + 1 for column in _RIGHT)
-    return Table(head, rows, right=right, caption="Of the time, the GIL was held in")
-
-
-def _place_first(row: tuple[str, ...]) -> tuple[str, ...]:
-    place = _HEAD.index("place")
-    return (row[place], *row[:place], *row[place + 1 :])
+    head = _head(usage)
+    place = head.index("place")
+    first, *rows = (
+        (row[place], *row[:place], *row[place + 1 :]) for row in (head, *_rows(usage))
+    )
+    right = tuple(range(1, head.index("thread") + 1))
+    return Table(first, rows, right=right, caption="Of the time, the GIL was held in")
 
 
 def sites_text(usage: GilUsage) -> str:
@@ -63,16 +60,27 @@ def sites_text(usage: GilUsage) -> str:
             usage.sites, _rows(usage), strict=True
         )
     ]
-    return table_with_remarks(_HEAD[:5], rows, remarks, right=_RIGHT)
+    head = _head(usage)[:-3]
+    return table_with_remarks(head, rows, remarks, right=range(len(head) - 1))
+
+
+def _head(usage: GilUsage) -> tuple[str, ...]:
+    return (*_FIGURES, *[_WAITING] * _caused_waiting(usage), *_WORDS)
+
+
+def _caused_waiting(usage: GilUsage) -> bool:
+    return any(site.waiting_caused.value > 0 for site in usage.sites)
 
 
 def _rows(usage: GilUsage) -> list[tuple[str, ...]]:
+    waiting = _caused_waiting(usage)
     return [
         (
             percent(site.held.value),
             f"{percent(site.held.low)} to {percent(site.held.high)}",
             _longest_hold(site.longest_hold),
             str(site.samples),
+            *[time_or_dash(site.waiting_caused)] * waiting,
             site.thread or "several",
             site.place,
             site.name or "-",
@@ -89,6 +97,11 @@ def _text(site: Site) -> str:
         return site.text
     library = shortened_path(short_path(site.library), _LONGEST_PATH)
     return f"{site.text} [{library}]"
+
+
+def time_or_dash(time: Estimate) -> str:
+    """Return a time, or a dash if it is not known."""
+    return duration(time.value) if time.known else "-"
 
 
 def _longest_hold(length: Estimate) -> str:

@@ -10,6 +10,7 @@ from gilx.rendering.flame_graph import calls_of, calls_table, flame_figure
 from gilx.rendering.html_page import Document, Element, Folded, Section, Table, Text
 from gilx.rendering.sites_table import sites_table
 from gilx.rendering.timeline_chart import lanes_figure, states_of
+from gilx.rendering.waits_table import waits_table
 from gilx.sampling.thread_states import STATES
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def document_of(
     sections = [Section("Threads", blocks)]
     if usage is not None and (usage.sites or usage.sites_missing):
         sections.append(Section("Places in the code", _places(usage)))
+    if usage is not None and usage.waiting_sites:
+        waits = _folded(waits_table(usage))
+        sections.append(Section("Where threads waited", waits))
     if stacks is not None and stacks.stacks:
         sections.append(Section("Calls", _calls(stacks)))
     return Document(
@@ -74,7 +78,11 @@ def document_of(
 def _places(usage: GilUsage) -> tuple[Element, ...]:
     if usage.sites_missing:
         return (Text(f"Where the GIL was held is unknown, since {usage.sites_missing}."),)
-    table = sites_table(usage)
+    return _folded(sites_table(usage))
+
+
+def _folded(table: Table) -> tuple[Element, ...]:
+    """Return a table whose rows after the first ones are shown only if asked for."""
     first, others = table.rows[:_UNFOLDED], table.rows[_UNFOLDED:]
     if not others:
         return (table,)

@@ -263,7 +263,7 @@ class Site:
     @property
     def name(self) -> str:
         """The function's name without what it is defined in."""
-        return shortened(self.function.rpartition("<locals>.")[2], _LONGEST_NAME)
+        return short_name(self.function)
 
     def of(self, watch: HoldSums) -> Site:
         """Return the site with the shares of a watch that has these sums."""
@@ -319,6 +319,11 @@ class HeldLine(NamedTuple):
     def label(self) -> str:
         """File, line and source text."""
         return _label(self.place, self.text)
+
+
+def short_name(function: str) -> str:
+    """Return the name of a function without what it is defined in."""
+    return shortened(function.rpartition("<locals>.")[2], _LONGEST_NAME)
 
 
 def place_of(kind: Kind, file: str, line: int) -> str:

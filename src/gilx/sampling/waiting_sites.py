@@ -11,7 +11,7 @@ from gilx.estimate import Estimate
 from gilx.formatting import escaped
 from gilx.sampling.hold_fraction import agree
 from gilx.sampling.ratio_interval import Ratio, interval
-from gilx.sampling.sites import KINDS, Kind, one_line, place_of
+from gilx.sampling.sites import KINDS, Kind, one_line, place_of, short_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,6 +119,11 @@ class WaitingSite:
     def place(self) -> str:
         """File and line, the file as short as people know it."""
         return place_of(self.kind, self.file, self.line)
+
+    @property
+    def name(self) -> str:
+        """The function's name without what it is defined in."""
+        return short_name(self.function)
 
     def of(self, watch: HoldSums) -> WaitingSite:
         """Return the site with the times of a watch that has these sums."""
