@@ -49,11 +49,14 @@ bool gilx_slept(gilx_sleep_watch *watch) {
         return count_sleeps(watch, false);
     }
     const int64_t ran = watch->cpu_ns - last.cpu_ns;
+    if (last.wait_ns >= 0 && ran <= SHORTEST_NS) {
+        *watch = last; /* a sleep counts as soon as the thread has run, too */
+        return false;
+    }
     const int64_t waited = watch->wait_ns - last.wait_ns;
     const int64_t slept = watch->from_ns - last.to_ns - ran - waited;
     /* Time is also missing where a hypervisor took the CPU away. */
-    return last.wait_ns >= 0 && ran > SHORTEST_NS && slept > SHORTEST_NS &&
-           count_sleeps(watch, true);
+    return last.wait_ns >= 0 && slept > SHORTEST_NS && count_sleeps(watch, true);
 }
 
 void gilx_sleep_watch_end(gilx_sleep_watch *watch) {

@@ -21,7 +21,8 @@ typedef struct {
 void gilx_sleep_watch_begin(gilx_sleep_watch *watch, int64_t tid);
 
 /* Return whether the thread has slept, but not all the time, since it was last asked.
- * False if that is not known. */
+ * False if that is not known, and not yet if it has hardly run since: the time until then
+ * counts when it is asked next. */
 bool gilx_slept(gilx_sleep_watch *watch);
 
 void gilx_sleep_watch_end(gilx_sleep_watch *watch);
