@@ -10,6 +10,9 @@ waiting
     clocks? Goal: within 5 % or 0.1 threads.
 known
     How often is a thread that does one known thing found to do that? Goal: 99 %.
+flag
+    How often does what Linux says of waiting for the GIL agree with Python's own flag
+    (3.15)? Goal: 97 %.
 many
     What do 10, 100 and 1,000 threads cost, and how often is each of them asked?
 """
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 MS = 1_000_000  # nanoseconds
 RELATIVE, ABSOLUTE = 0.05, 0.1
 RIGHT = 0.99
+SAME = 0.97
 WAITERS = range(1, 7)
 
 
@@ -205,6 +209,35 @@ def known(options: Options) -> bool:
     return all(mean(shares) >= RIGHT for shares in right.values())
 
 
+# ---- flag ------------------------------------------------------------------------------
+
+
+def flag(options: Options) -> bool:
+    """Watch threads that wait for each other, and compare two ways to know that."""
+    rows, fine = [], True
+    for waiters in WAITERS:
+        for name, act in rhythms(waiters).items():
+            threads = [
+                threading.Thread(target=act, args=(options.seconds, seed))
+                for seed in range(waiters + 1)
+            ]
+            with options.watch() as watch:
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+            totals = watch._totals  # noqa: SLF001 - of no use to others
+            if totals.compared == 0:
+                print("Python has no such flag.")
+                return True
+            same = totals.agreed / totals.compared
+            fine &= same >= SAME
+            rows.append((f"{waiters}", name, f"{totals.compared}", f"{same:.1%}"))
+    head = ("threads beside", "each", "compared", "same")
+    print(format_table(head, rows, right=(0, 2, 3), width=100))
+    return fine
+
+
 # ---- many ------------------------------------------------------------------------------
 
 
@@ -253,6 +286,7 @@ def many(options: Options) -> bool:
 CASES: dict[str, tuple[Callable[[Options], bool], float, int]] = {
     "waiting": (waiting, 2.0, 1),
     "known": (known, 5.0, 3),
+    "flag": (flag, 1.0, 1),
     "many": (many, 3.0, 1),
 }
 """Each case with the seconds of a run and the number of runs."""

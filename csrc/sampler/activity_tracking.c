@@ -185,11 +185,16 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
             return cost;
         }
     }
+    bool wants = false;
+    const bool known = gilx_wants_gil(sampler, place, &wants);
+    if (known && there && sampler->totals.addresses) {
+        ++sampler->totals.compared;
+        sampler->totals.agreed += wants == (*activity == GILX_AWAITS_GIL);
+    }
     /* Linux does not know of those that are just awake to see whether the GIL is free, or
      * perhaps of any. */
-    if ((*activity == GILX_ON_CPU || *activity == GILX_DOES_UNKNOWN ||
-         (*activity == GILX_AWAITS_LOCK && !sampler->totals.addresses)) &&
-        gilx_wants_gil(sampler, place)) {
+    if (wants && (*activity == GILX_ON_CPU || *activity == GILX_DOES_UNKNOWN ||
+                  (*activity == GILX_AWAITS_LOCK && !sampler->totals.addresses))) {
         *activity = GILX_AWAITS_GIL;
     }
     if (*activity == GILX_ON_CPU && !on_cpu(thread)) {

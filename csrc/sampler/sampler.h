@@ -53,10 +53,13 @@ typedef struct {
     double stacks_squares; /* and of their squares */
     int64_t asked;         /* how often a thread was asked what it does, */
     int64_t askable;       /* and how often that could have been, in all samples */
-    bool calls;            /* Linux says in which system calls threads are, */
-    bool addresses;        /* and which of them wait for the GIL; */
-    bool wishes;           /* or Python does */
-    bool slack;            /* Linux wakes it without timer slack */
+    int64_t compared; /* answers of Linux that Python gave, too: whether a thread waits
+                         for the GIL, */
+    int64_t agreed;   /* and how many of them were the same */
+    bool calls;       /* Linux says in which system calls threads are, */
+    bool addresses;   /* and which of them wait for the GIL; */
+    bool wishes;      /* or Python does */
+    bool slack;       /* Linux wakes it without timer slack */
     bool short_turns; /* and gives it short turns on the CPU, so more often at once */
 } gilx_totals;
 

@@ -99,8 +99,9 @@ void gilx_poll_others(gilx_sampler *sampler, gilx_look *look);
 /* Whether the thread state that is known of a thread still is that of this thread. */
 bool gilx_has_state(gilx_sampler *sampler, int place);
 
-/* Whether a thread's state says that it wants the GIL. */
-bool gilx_wants_gil(gilx_sampler *sampler, int place);
+/* Read from a thread's state whether it wants the GIL. Returns false if that is not
+ * known. */
+bool gilx_wants_gil(gilx_sampler *sampler, int place, bool *wants);
 
 /* ---- activity_tracking.c: functions for that thread, and for what comes after it ----
  */

@@ -188,13 +188,16 @@ bool gilx_has_state(gilx_sampler *sampler, int place) {
     return thread->state != 0 && tid_in(sampler, thread->state) == thread->tid;
 }
 
-bool gilx_wants_gil(gilx_sampler *sampler, int place) {
+bool gilx_wants_gil(gilx_sampler *sampler, int place, bool *wants) {
     const gilx_watched_thread *thread = &sampler->table.threads[place];
-    int wants;
-    return sampler->options.states.waits != 0 && gilx_has_state(sampler, place) &&
-           read_state(sampler, thread->state, sampler->options.states.waits, &wants,
-                      sizeof(wants)) &&
-           wants == 1;
+    int word;
+    if (sampler->options.states.waits == 0 || !gilx_has_state(sampler, place) ||
+        !read_state(sampler, thread->state, sampler->options.states.waits, &word,
+                    sizeof(word))) {
+        return false;
+    }
+    *wants = word == 1;
+    return true;
 }
 
 void gilx_poll_holder(gilx_sampler *sampler, int place, gilx_look *look) {
