@@ -236,7 +236,7 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
 
 
 def test_places_lead_the_rows_of_their_table() -> None:
-    _, section, _ = places().sections
+    _, section, *_ = places().sections
     (table,) = section.blocks
     assert isinstance(table, html_page.Table)
     assert table.head[:2] == ("place", "held")
