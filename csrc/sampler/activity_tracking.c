@@ -295,9 +295,30 @@ void gilx_close_files(gilx_sampler *sampler) {
     }
 }
 
+/* Add the time since a thread was last asked, if it has waited all the while: it did so
+ * when it was found where it waits, and has not run since. */
+static void add_last_wait(gilx_sampler *sampler, int place) {
+    gilx_watched_thread *thread = &sampler->table.threads[place];
+    gilx_thread_activities *does = &thread->does;
+    const bool gil = does->last == GILX_AWAITS_GIL;
+    const double whole = sampler->totals.counted - does->asked;
+    const double held = does->sums[GILX_HOLDS_GIL].time - does->asked_held;
+    if (thread->ended || whole <= 0 || held > 0 ||
+        !(gil || does->last == GILX_AWAITS_LOCK) || does->placed_cpu_ns < 0 ||
+        gilx_cpu_ns_of(thread->tid) != does->placed_cpu_ns) {
+        return;
+    }
+    gilx_activity_add(does, does->last, whole, whole);
+    gilx_sites_wait(sampler->sites, does->placed, gil,
+                    does->unplaced[gil ? 0 : 1] + whole);
+    does->unplaced[gil ? 0 : 1] = 0;
+    does->asked = sampler->totals.counted;
+}
+
 void gilx_end_activities(gilx_sampler *sampler) {
     for (int i = 0; i < sampler->table.count; ++i) {
         gilx_watched_thread *thread = &sampler->table.threads[i];
+        add_last_wait(sampler, i);
         for (int lock = 0; lock < 2 && sampler->sites != NULL; ++lock) {
             if (thread->does.unplaced[lock] > 0) { /* it may wait elsewhere now */
                 gilx_sites_wait(sampler->sites, GILX_SITE_UNKNOWN, lock == 0,

@@ -165,12 +165,12 @@ void gilx_sampler_free(gilx_sampler *sampler) {
      * the thread had opened. */
     if (!gilx_sampler_forked(sampler)) {
         gilx_sampler_stop(sampler);
-        gilx_close_files(sampler); /* which the child of a fork has, too */
         pthread_cond_destroy(&sampler->changed);
         pthread_mutex_destroy(&sampler->mutex);
     } else if (sampler->watched_stat >= 0) {
         close(sampler->watched_stat);
     }
+    gilx_close_files(sampler);
     gilx_memory_close(&sampler->memory);
     gilx_sites_free(sampler->sites);
     free(sampler->looks);

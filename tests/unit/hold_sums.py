@@ -34,6 +34,7 @@ def sums(held: int, free: int, **changes: Any) -> HoldSums:
         "stacks": float(samples * SLICE), "stacks_squares": float(samples * square),
         "waiters": waiters, "most_waiters": 0.0, "asked": 0, "askable": 0,
         "threads": float(samples * SLICE), "threads_squares": float(samples * square),
+        "threads_missed": 0.0,
     }  # fmt: skip
     return HoldSums(**(made | changes))
 

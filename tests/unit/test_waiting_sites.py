@@ -61,6 +61,17 @@ def test_few_long_slices_are_less_certain_than_many_short_ones() -> None:
     assert few.high - few.low > 2 * (many.high - many.low)
 
 
+def test_threads_may_have_waited_when_it_is_not_known_what_they_did() -> None:
+    watch = sums(0, 1000, threads_missed=float(500 * SLICE))
+    sites = waiting_sites_of([found(0, 400)], watch, SourceTexts(0.0))
+    known = usage_with(found(0, 400)).waiting_sites[0].waiting_lock
+    time = sites[0].waiting_lock
+    assert (time.value, time.low) == (known.value, known.low)
+    assert time.high == pytest.approx(known.high + 0.5)
+    usage = usage_of(watch, waiting_sites=sites)
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
 def test_sites_of_two_usages_add_up() -> None:
     both = usage_with(found(100, 10)) + usage_with(found(50, 0), found(10, 0, line=50))
     first, second = both.waiting_sites

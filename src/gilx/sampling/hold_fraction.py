@@ -64,6 +64,8 @@ class HoldSums:
     threads, threads_squares : float
         Time for which it is known what threads did other than holding the GIL, all
         together, and the sum of the squares of the slices that make it up.
+    threads_missed : float
+        Time that threads were there of which it is not known, all together.
     asked, askable : int
         How often a thread was asked what it did, and how often that could have been, in
         all samples.
@@ -91,6 +93,7 @@ class HoldSums:
     most_waiters: float
     threads: float
     threads_squares: float
+    threads_missed: float
     asked: int
     askable: int
 

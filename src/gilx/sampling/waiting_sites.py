@@ -162,7 +162,9 @@ def _thread_seconds(time: float, squares: float, watch: HoldSums) -> Estimate:
     )
     varies = 2 * math.sqrt(max(0.0, h * (1 - h))) if watch.prompt else 1.0
     bounds = interval(ratio, watch.unknown_share * varies, prompt=watch.prompt)
-    return Estimate(ratio.value, *bounds).times(watch.threads / 1e9)
+    known = Estimate(ratio.value, *bounds).times(watch.threads / 1e9)
+    # Threads may have waited there when it is not known what they did.
+    return replace(known, high=known.high + watch.threads_missed / 1e9)
 
 
 def waiting_sites_of(

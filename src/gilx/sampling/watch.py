@@ -603,6 +603,7 @@ def _sums(totals: Totals, threads: list[FoundThread], *, stacks: bool) -> HoldSu
         most_waiters=totals.most_waiters,
         threads=sum(one.known for one in threads),
         threads_squares=sum(one.squares for one in threads),
+        threads_missed=sum(max(0.0, one.alive - one.known) for one in threads),
         asked=totals.asked,
         askable=totals.askable,
     )

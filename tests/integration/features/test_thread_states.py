@@ -262,3 +262,51 @@ def test_each_activity_of_the_sampler_has_a_field() -> None:
         isinstance(value, gilx.ActivitySums)
         for value in vars(usage.by_thread[0].sums).values()
     )
+
+
+FORKED = """
+import os, threading, time, gilx
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+before = descriptors()
+watch = gilx.watch()
+watch.__enter__()
+over = threading.Event()
+threads = [threading.Thread(target=over.wait) for _ in range(30)]
+for thread in threads:
+    thread.start()
+until = time.monotonic() + 60
+while descriptors() < before + 10 and time.monotonic() < until:
+    time.sleep(0.01)
+child = os.fork()
+if child == 0:
+    during = descriptors()
+    del watch
+    print(during >= before + 10, descriptors() - before, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+over.set()
+"""
+
+
+def test_the_child_of_a_fork_can_close_what_the_sampler_had_opened() -> None:
+    done = run_python("-W", "ignore", "-c", FORKED, timeout=100)
+    assert done.stdout == "True 0\n", done.stdout + done.stderr
+
+
+def test_waits_of_threads_that_are_seldom_asked_are_not_denied() -> None:
+    number = 150
+    over = threading.Event()
+    threads = [threading.Thread(target=over.wait) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.2)  # until they wait
+    with gilx.watch() as watch:
+        time.sleep(0.3)
+    over.set()
+    for thread in threads:
+        thread.join()
+    usage = watch.usage
+    insist_on_states(usage)
+    most = sum(site.waiting_lock.high for site in usage.waiting_sites)
+    assert most > 0.8 * number * usage.wall, usage.waiting_sites
