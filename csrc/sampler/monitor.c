@@ -159,6 +159,12 @@ static gilx_stall_record *record_of(gilx_monitor *monitor, int64_t number) {
     return &monitor->records[number % GILX_STALLS_KEPT];
 }
 
+/* Return how many threads wait, without the one that only asks. */
+static uint32_t waiters_of(const gilx_sampler *sampler) {
+    const uint32_t waiters = sampler->monitor->stall.waiters;
+    return waiters - (waiters > 0 && atomic_load(&sampler->requester) != 0);
+}
+
 /* Keep the report that was just made. */
 static void keep_record(gilx_sampler *sampler, const gilx_stall_place *place,
                         int64_t length) {
@@ -174,7 +180,7 @@ static void keep_record(gilx_sampler *sampler, const gilx_stall_place *place,
     record->begin_ns = stall->since_ns;
     record->low_ns = length;
     record->high_ns = -1;
-    record->waiters = stall->waiters;
+    record->waiters = waiters_of(sampler);
     record->place = *place;
     record->text_size = (uint32_t)monitor->text.size;
     memcpy(record->text, monitor->text.bytes, monitor->text.size);
@@ -202,10 +208,9 @@ static void report(gilx_sampler *sampler, const gilx_hold_sample *sample) {
     gilx_monitor *monitor = sampler->monitor;
     open_stall *stall = &monitor->stall;
     const int64_t length = sample->at_ns - stall->since_ns;
-    const bool asks = atomic_load(&sampler->asking);
     const gilx_stall_facts facts = {
         .holder = sample->holder,
-        .waiters = stall->waiters - (asks && stall->waiters > 0),
+        .waiters = waiters_of(sampler),
         .length_ns = length,
         .again = stall->record >= 0,
         .all = monitor->options.exits,
@@ -276,7 +281,7 @@ static void end_stall(gilx_sampler *sampler, int64_t at_ns) {
     gilx_stall_record *record = record_of(monitor, stall->record);
     record->low_ns = stall->last_ns - stall->since_ns;
     record->high_ns = at_ns - stall->before_ns;
-    record->waiters = stall->waiters;
+    record->waiters = waiters_of(sampler);
     pthread_mutex_unlock(&sampler->sums);
 }
 
