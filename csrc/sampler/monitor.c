@@ -103,6 +103,10 @@ void gilx_monitor_begin(gilx_sampler *sampler) {
     monitor->holds = gilx_hold_track_from(monitor->looked_ns);
 }
 
+void gilx_monitor_end(gilx_monitor *monitor) {
+    gilx_log_close(&monitor->log);
+}
+
 /* ---- looks ------------------------------------------------------------------------ */
 
 /* Return the number of threads that wait for the GIL, as far as that is known. */

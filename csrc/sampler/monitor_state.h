@@ -27,4 +27,7 @@ void gilx_monitor_look(gilx_sampler *sampler, bool unbroken);
 /* Begin to follow holds. */
 void gilx_monitor_begin(gilx_sampler *sampler);
 
+/* Close the log, when the thread has ended. */
+void gilx_monitor_end(gilx_monitor *monitor);
+
 #endif

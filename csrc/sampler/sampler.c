@@ -138,6 +138,9 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     gilx_thread_join(&sampler->thread);
     sampler->started = false;
 
+    if (sampler->monitor != NULL) {
+        gilx_monitor_end(sampler->monitor);
+    }
     pthread_mutex_lock(&sampler->sums);
     gilx_totals *totals = &sampler->totals;
     totals->begin_ns = atomic_load(&sampler->begin_ns);

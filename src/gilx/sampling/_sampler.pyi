@@ -8,7 +8,7 @@ _Site: TypeAlias = tuple[
     float, float, float, float, int, int, int, int, float, float, float,
 ]  # fmt: skip
 _Wait: TypeAlias = tuple[
-    *tuple[int, str, str, int, int, int, int, int, float, float, float, float, int],
+    int, str, str, int, int, int, int, int, float, float, float, float, int
 ]
 _Call: TypeAlias = tuple[int, int, _Frame | None, float, float]
 _Shares: TypeAlias = tuple[tuple[int, int], ...]

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from gilx.errors import ArgumentError
-from gilx.estimate import Estimate
+from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by it
 from gilx.formatting import duration
 from gilx.records import Record
 from gilx.system.environment import Environment  # noqa: TC001 - JSON is read by it

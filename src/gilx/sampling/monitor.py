@@ -223,7 +223,7 @@ class Monitor:
         self._sampler = None
         try:
             self._start()
-        except Exception as error:  # noqa: BLE001 - the child goes on in any case
+        except Exception as error:  # the child goes on in any case
             self._stopped = True
             _running.discard(self)
             text = (
@@ -250,8 +250,9 @@ class Monitor:
         with self._lock:
             totals, now, low, high, stalls, dropped, ended, _, threads = sampler.read()
             asker = 0 if self._asker is None else self._asker.native_id
+            found = [FoundThread(*one) for one in threads]
             names = self._threads.update(
-                [one for each in threads if (one := FoundThread(*each)).native_id != asker],
+                [one for one in found if one.native_id != asker],
                 ended,
                 names_of_threads(),
                 names_of_ended_threads(),
@@ -352,7 +353,9 @@ def _descriptor_of(log: str | os.PathLike[str] | int | None) -> int:
     try:
         if log is None:
             return os.dup(_STANDARD_ERROR)
-        if isinstance(log, int) and not isinstance(log, bool):
+        if isinstance(log, bool):
+            raise TypeError("neither a path nor a descriptor")
+        if isinstance(log, int):
             return os.dup(log)
         return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except (OSError, ValueError, TypeError, OverflowError) as error:
@@ -478,5 +481,3 @@ def _thread_counters(
         if gil_waits and waited.known
         else Estimate.unknown(),
     )
-
-

@@ -83,6 +83,8 @@ class ThreadTotals:
     def __init__(self) -> None:
         self._listed: dict[int, tuple[str, NameSums]] = {}  # by number
         self._dropped: dict[str, NameSums] = {}  # sums when they were last read, by name
+        self._all_dropped = _NOTHING
+        self._names: set[str] = set()
 
     def update(
         self,
@@ -111,28 +113,31 @@ class ThreadTotals:
             if one.number in self._listed:
                 listed[one.number] = (self._listed[one.number][0], sums)
             elif sums.used:
-                name = (
-                    ended_names.get(one.native_id, ENDED)
-                    if one.ended
-                    else names.get(one.native_id, UNNAMED)
+                # It may have ended without the sampler's knowledge.
+                here: Mapping[int, str] = {} if one.ended else names
+                name = here.get(one.native_id) or ended_names.get(
+                    one.native_id, ENDED if one.ended else UNNAMED
                 )
-                listed[one.number] = (self._with_capacity(common_name(name)), sums)
+                name = self._with_capacity(common_name(name))
+                listed[one.number] = (name, sums)
         for number, (name, sums) in self._listed.items():
             if number not in listed:
                 self._dropped[name] = self._dropped.get(name, _NOTHING) + sums
+                self._all_dropped += sums
         self._listed = listed
         return self._by_name(NameSums.of(ended))
 
     def _with_capacity(self, name: str) -> str:
-        known = {*self._dropped, *(name for name, _ in self._listed.values())}
-        return name if name in known or len(known) < _MOST_NAMES else OTHERS
+        if name not in self._names and len(self._names) >= _MOST_NAMES:
+            return OTHERS
+        self._names.add(name)
+        return name
 
     def _by_name(self, ended: NameSums) -> dict[str, NameSums]:
         found = dict(self._dropped)
         for name, sums in self._listed.values():
             found[name] = found.get(name, _NOTHING) + sums
-        read = sum(self._dropped.values(), _NOTHING)
-        rest = _difference(ended, read)
+        rest = _difference(ended, self._all_dropped)
         if rest.used:
             found[ENDED] = found.get(ENDED, _NOTHING) + rest
         return found
