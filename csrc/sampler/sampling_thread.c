@@ -427,6 +427,9 @@ void gilx_sampling_thread(void *argument) {
             gilx_monitor_look(sampler, burst.locked == burst.reads);
         }
     }
+    if (sampler->monitor != NULL) {
+        gilx_monitor_look(sampler, true); /* a stall may just have ended */
+    }
     pthread_mutex_lock(&sampler->sums);
     totals->slice_ns = slice;
     totals->cost_ns = gilx_own_cpu_ns() - start_cost;

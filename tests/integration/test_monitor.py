@@ -439,6 +439,21 @@ def test_child_in_which_it_cannot_run_is_told(tmp_path: Path) -> None:
     assert expected in done.stderr
 
 
+def test_monitor_runs_on_without_a_reference_to_it(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import ctypes, gc
+        import gilx
+
+        gilx.Monitor(0.1, lone=True, on_stall="exit").start()
+        gc.collect()
+        ctypes.PyDLL(None).sleep(3600)
+        """,
+    )
+    assert done.returncode == EXIT_STATUS, done.stderr
+
+
 def test_interpreter_ends_while_a_monitor_runs(tmp_path: Path) -> None:
     done = run_script(
         tmp_path / "main.py",

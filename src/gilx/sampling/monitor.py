@@ -7,7 +7,6 @@ import atexit
 import os
 import threading
 import time
-import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -43,8 +42,9 @@ _ASKS_PER_STALL = 8
 _LONGEST_WAIT = 1.0  # seconds between two requests for the GIL
 _END_TIMEOUT = 1.0  # seconds, for a thread that needs the GIL once more
 
-# Those that run, for the end of the interpreter and for children of forks.
-_running: weakref.WeakSet[Monitor] = weakref.WeakSet()
+# Those that run, for the end of the interpreter and for children of forks. A monitor runs
+# until it is stopped, also if the program keeps no reference to it.
+_running: set[Monitor] = set()
 
 
 @atexit.register
