@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../platform/clock.h"
 #include "linux_threads.h"
 #include "safe_memory.h"
 #include "sampler_state.h"
@@ -119,12 +120,14 @@ static bool may_await_gil(const gilx_sampler *sampler, gilx_activity activity) {
             !sampler->totals.wishes);
 }
 
-/* List the interpreter's threads but for the holder, first those that wait. */
-static int list_threads(gilx_sampler *sampler, const gilx_stall_facts *facts,
-                        thread_found threads[MOST_THREADS]) {
+/* List the interpreter's threads but for the holder, first those that wait. Sets how many
+ * these are. */
+static int list_once(gilx_sampler *sampler, const gilx_stall_facts *facts,
+                     thread_found threads[MOST_THREADS], uint32_t *waiters) {
     const gilx_thread_state_layout *layout = &sampler->options.states;
     uintptr_t state = 0;
     int count = 0, waiting = 0;
+    *waiters = 0;
     if (layout->first == NULL ||
         !gilx_memory_read(&sampler->memory, layout->first, &state, sizeof(state))) {
         return 0;
@@ -143,6 +146,23 @@ static int list_threads(gilx_sampler *sampler, const gilx_stall_facts *facts,
         if (!read_state(sampler, state, layout->next, &state, sizeof(state))) {
             break;
         }
+    }
+    *waiters = (uint32_t)waiting;
+    return count;
+}
+
+/* List threads until as many wait as are known to: each is awake for a moment every few
+ * milliseconds. */
+static int list_threads(gilx_sampler *sampler, const gilx_stall_facts *facts,
+                        thread_found threads[MOST_THREADS]) {
+    enum { TRIES = 4, PAUSE_NS = 300 * 1000 };
+    int count = 0;
+    uint32_t waiters = 0;
+    for (int i = 0; i < TRIES && (i == 0 || waiters < facts->waiters); ++i) {
+        if (i > 0) {
+            gilx_sleep_ns(PAUSE_NS);
+        }
+        count = list_once(sampler, facts, threads, &waiters);
     }
     return count;
 }
@@ -290,7 +310,7 @@ static void add_holder(gilx_sampler *sampler, gilx_code_table *codes,
 void gilx_stall_report(gilx_sampler *sampler, gilx_code_table *codes,
                        const gilx_stall_facts *facts, gilx_text *text,
                        gilx_stall_place *place) {
-    thread_found threads[MOST_THREADS];
+    thread_found threads[MOST_THREADS] = {{0}};
     *place = (gilx_stall_place){.tid = 0};
     gilx_text_clear(text);
     add_head(text, facts);
