@@ -26,13 +26,17 @@ enum {
 /* After this time there may be a report more. */
 static const int64_t REPORT_INTERVAL_NS = 10000000000;
 
+/* A longer time without a look is none of a stall: the process was stopped, or had no
+ * CPU, and the thread that holds the GIL neither. */
+static const int64_t LONGEST_GAP_NS = 100000000;
+
 /* A stall that goes on. */
 typedef struct {
     bool active;
     unsigned long switches;
     int64_t before_ns; /* last look that found no thread waiting, */
-    int64_t since_ns;  /* first one that did, */
-    int64_t last_ns;   /* and the last one */
+    int64_t since_ns;  /* first one that did, plus the time without looks since; */
+    int64_t last_ns;   /* last look */
     int64_t limit_ns;  /* when to report next, from since_ns on; INT64_MAX: never */
     uint32_t waiters;
     int reports;    /* that are due so far, with those that were suppressed */
@@ -306,6 +310,8 @@ static void follow_stall(gilx_sampler *sampler, const gilx_hold_sample *sample,
                               .record = -1};
     }
     if (stall->active) {
+        const int64_t gap = sample->at_ns - monitor->looked_ns - LONGEST_GAP_NS;
+        stall->since_ns += gap > 0 ? gap : 0;
         stall->last_ns = sample->at_ns;
         stall->waiters = waiters > stall->waiters ? waiters : stall->waiters;
         report_if_due(sampler, sample);

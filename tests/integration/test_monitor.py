@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -329,6 +330,31 @@ def test_hold_that_never_ends_is_reported_and_the_process_ends(
         pattern = expected.format(line=line)
         if name == "regular expression" or os.access("/proc/self/syscall", os.R_OK):
             assert re.search(pattern, done.stderr), done.stderr
+
+
+def test_time_in_which_the_process_is_stopped_is_no_stall(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(
+        textwrap.dedent(
+            """\
+            import re
+            import gilx
+
+            with gilx.Monitor(stall=1.0, lone=True, on_stall="exit"):
+                for number in range(3):
+                    print(number, flush=True)
+                    re.match(r"(a+)+$", "a" * 24 + "b")  # takes 0.4 s
+            """
+        )
+    )
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2.0)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(TIMEOUT) == 0
 
 
 def test_holder_may_have_the_lock_of_the_loader(tmp_path: Path) -> None:
