@@ -9,7 +9,9 @@
 #include "../sampler/line_table.h"
 #include "../sampler/sampler.h"
 #include "../sampler/linux_threads.h"
+#include "../sampler/monitor.h"
 #include "integer_argument.h"
+#include "monitor_objects.h"
 #include "own_interpreter.h"
 #include "real_argument.h"
 #include "stack_objects.h"
@@ -232,13 +234,14 @@ typedef struct {
     PyObject_HEAD gilx_sampler *sampler;
     phase phase;
     double cost;
-    bool reference, stacks, calls;
+    bool reference, stacks, calls, monitor;
     int64_t seed, room;
+    gilx_monitor_options monitoring;
 } sampler_object;
 
 PyDoc_STRVAR(sampler_doc,
              "Sampler(cost, *, reference=False, seed=0, room=0, stacks=False,\n"
-             "        calls=False)\n--\n\n"
+             "        calls=False, monitor=False, stall=0.0, exits=False, log=0)\n--\n\n"
              "Looks at the GIL from a thread of its own, without ever taking it.\n\n"
              "Parameters\n----------\n"
              "cost : float\n"
@@ -253,26 +256,46 @@ PyDoc_STRVAR(sampler_doc,
              "    Read where the GIL is held as well. Only if own_stack() returns the\n"
              "    stacks that are there.\n"
              "calls : bool\n"
-             "    Keep the calls that led there, if stacks are read.\n\n"
+             "    Keep the calls that led there, if stacks are read.\n"
+             "monitor : bool\n"
+             "    What it counts can be read while it runs. It keeps no looks and no\n"
+             "    places; stacks are read for stalls.\n"
+             "stall : float, 0 to 10**9\n"
+             "    Of a monitor: for how many seconds a thread waits for the GIL until\n"
+             "    that is reported; 0: nothing is.\n"
+             "exits : bool\n"
+             "    The process ends after such a report, with status 70.\n"
+             "log : int, 0 to 2**31 - 1\n"
+             "    File descriptor for reports, of which the sampler makes a copy.\n\n"
              "Raises\n------\nTypeError, ValueError\n"
              "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"cost", "reference", "seed", "room", "stacks", "calls", NULL};
-    double cost;
-    int reference = 0, stacks = 0, calls = 0;
-    PyObject *cost_given, *seed_given = NULL, *room_given = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOpp:Sampler", names, &cost_given,
-                                     &reference, &seed_given, &room_given, &stacks,
-                                     &calls)) {
+    static char *names[] = {"cost",    "reference", "seed",  "room", "stacks", "calls",
+                            "monitor", "stall",     "exits", "log",  NULL};
+    double cost, stall = 0;
+    int reference = 0, stacks = 0, calls = 0, monitor = 0, exits = 0;
+    PyObject *cost_given, *seed_given = NULL, *room_given = NULL, *stall_given = NULL,
+                          *log_given = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOpppOpO:Sampler", names,
+                                     &cost_given, &reference, &seed_given, &room_given,
+                                     &stacks, &calls, &monitor, &stall_given, &exits,
+                                     &log_given)) {
         return NULL;
     }
-    int64_t seed = 0, room = 0;
+    int64_t seed = 0, room = 0, log = 0;
     if (gilx_read_real(cost_given, "cost", &cost) < 0 ||
         (seed_given != NULL && gilx_read_integer(seed_given, "seed", 0, INT64_MAX,
                                                  PyExc_ValueError, "", &seed) < 0) ||
         (room_given != NULL && gilx_read_integer(room_given, "room", 0, 1 << 24,
-                                                 PyExc_ValueError, "", &room) < 0)) {
+                                                 PyExc_ValueError, "", &room) < 0) ||
+        (stall_given != NULL && gilx_read_real(stall_given, "stall", &stall) < 0) ||
+        (log_given != NULL && gilx_read_integer(log_given, "log", 0, INT32_MAX,
+                                                PyExc_ValueError, "", &log) < 0)) {
+        return NULL;
+    }
+    if (!(stall >= 0 && stall <= 1e9)) {
+        PyErr_SetString(PyExc_ValueError, "stall: expected 0 to 10**9 seconds");
         return NULL;
     }
     if (!(cost > 0 && cost <= 1)) {
@@ -288,7 +311,10 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self->stacks = stacks && !reference;
         self->calls = calls;
         self->seed = seed;
-        self->room = room;
+        self->room = monitor ? 0 : room;
+        self->monitor = monitor;
+        self->monitoring = (gilx_monitor_options){
+            .stall_ns = (int64_t)(stall * 1e9), .exits = exits, .log = (int)log};
     }
     return (PyObject *)self;
 }
@@ -354,12 +380,14 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .collecting = self->stacks ? gilx_own_collecting() : NULL,
         .calls = self->calls,
         .code_type = (uintptr_t)&PyCode_Type,
+        .monitor = self->monitor ? &self->monitoring : NULL,
     };
+    errno = ENOMEM;
     gilx_sampler *sampler = gilx_sampler_new(&state->gil.words, &options, &memory);
     if (sampler == NULL) {
         gilx_memory_close(&memory);
         self->phase = FRESH;
-        return PyErr_NoMemory();
+        return errno == ENOMEM ? PyErr_NoMemory() : PyErr_SetFromErrno(PyExc_OSError);
     }
     int status;
     Py_BEGIN_ALLOW_THREADS
@@ -578,6 +606,143 @@ static PyObject *sampler_longest_holds(PyObject *object, PyObject *Py_UNUSED(ign
                : NULL;
 }
 
+/* ---- monitors --------------------------------------------------------------------- */
+
+/* Whether the object is a monitor that was started; RuntimeError if it is not. */
+static bool is_started_monitor(const sampler_object *self) {
+    if (self->monitor && self->sampler != NULL) {
+        return true;
+    }
+    PyErr_SetString(PyExc_RuntimeError, "the sampler is not a monitor that was started");
+    return false;
+}
+
+/* Whether it is, in the process that started it; RuntimeError if it is not. */
+static bool can_be_read(const sampler_object *self) {
+    if (!is_started_monitor(self)) {
+        return false;
+    }
+    if (gilx_sampler_forked(self->sampler)) {
+        PyErr_SetString(PyExc_RuntimeError, "the sampler is that of the parent process");
+        return false;
+    }
+    return true;
+}
+
+PyDoc_STRVAR(
+    read_doc,
+    "read($self, /)\n--\n\n"
+    "Return what a monitor has counted, while it runs or after the stop.\n\n"
+    "Returns\n-------\ntuple\n"
+    "    The totals; the time on the monotonic clock; bounds of the longest hold since\n"
+    "    the last reading, in nanoseconds; the number of stalls; that of bytes of\n"
+    "    reports that could not be written; the sums of the threads that are no longer\n"
+    "    listed, and their number; and the other threads. For each: its number among\n"
+    "    all, its native id, whether it has ended, and its sums. Sums are those of\n"
+    "    holding and of waiting for the GIL, four each, the length of the slices of\n"
+    "    time for waiting, and the sum of the squares of these lengths.\n\n"
+    "Raises\n------\nRuntimeError\n"
+    "    It is not a monitor, was not started, or belongs to the parent process.");
+
+static PyObject *sampler_read(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    PyObject *module = PyType_GetModule(Py_TYPE(object));
+    if (module == NULL || !can_be_read(self)) {
+        return NULL;
+    }
+    gilx_reading reading;
+    int status;
+    Py_BEGIN_ALLOW_THREADS
+    status = gilx_sampler_read(self->sampler, &reading);
+    Py_END_ALLOW_THREADS
+    if (status != 0) {
+        return PyErr_NoMemory();
+    }
+    PyObject *totals = totals_object(state_of(module)->totals_type, &reading.totals);
+    PyObject *ended = totals == NULL ? NULL : gilx_reading_ended(&reading);
+    PyObject *threads = ended == NULL ? NULL : gilx_reading_threads(&reading);
+    free(reading.threads);
+    if (threads == NULL) {
+        Py_XDECREF(totals);
+        Py_XDECREF(ended);
+        return NULL;
+    }
+    return Py_BuildValue("NLLLLLNLN", totals, (long long)reading.now_ns,
+                         (long long)reading.longest.low, (long long)reading.longest.high,
+                         (long long)reading.stalls, (long long)reading.dropped, ended,
+                         (long long)reading.ended_threads, threads);
+}
+
+PyDoc_STRVAR(
+    stalls_doc,
+    "stalls($self, /)\n--\n\n"
+    "Return the stalls that a monitor reported last, the oldest one first.\n\n"
+    "Returns\n-------\nlist[tuple]\n"
+    "    For each: its number among all stalls, from 1; when it began, on the monotonic\n"
+    "    clock; bounds of its length in nanoseconds, the upper one -1 if it goes on;\n"
+    "    the largest number of threads that waited; and of the place that held the GIL\n"
+    "    the thread's native id, function, file, and line (0: not known); and the last\n"
+    "    report on it.\n\n"
+    "Raises\n------\nRuntimeError\n"
+    "    As read().");
+
+static PyObject *sampler_stalls(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return can_be_read(self) ? gilx_stalls_list(self->sampler) : NULL;
+}
+
+PyDoc_STRVAR(sees_waiters_doc,
+             "sees_waiters($self, /)\n--\n\n"
+             "Return whether a monitor knows how many threads wait for the GIL.");
+
+static PyObject *sampler_sees_waiters(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return is_started_monitor(self)
+               ? PyBool_FromLong(gilx_sampler_sees_waiters(self->sampler))
+               : NULL;
+}
+
+PyDoc_STRVAR(note_doc, "note($self, text, /)\n--\n\n"
+                       "Set the text that a monitor writes after each report.\n\n"
+                       "Parameters\n----------\n"
+                       "text : str\n"
+                       "    UTF-8, of which the first 8191 bytes are kept.");
+
+static PyObject *sampler_note(PyObject *object, PyObject *text) {
+    sampler_object *self = (sampler_object *)object;
+    const char *note = PyUnicode_AsUTF8(text);
+    if (note == NULL || !can_be_read(self)) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    gilx_sampler_note(self->sampler, note);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    ask_doc,
+    "ask($self, wait, /)\n--\n\n"
+    "Wait for so many seconds without the GIL, then ask for it.\n\n"
+    "For a thread that does nothing else: the time for which it waits for the GIL shows\n"
+    "a monitor that the GIL is not released, but counts for nothing else.\n\n"
+    "Returns\n-------\nbool\n"
+    "    False when the monitor is stopped.");
+
+static PyObject *sampler_ask(PyObject *object, PyObject *given) {
+    sampler_object *self = (sampler_object *)object;
+    double wait;
+    if (gilx_read_real(given, "wait", &wait) < 0 || !can_be_read(self)) {
+        return NULL;
+    }
+    bool going;
+    Py_BEGIN_ALLOW_THREADS
+    going = gilx_sampler_wait_to_ask(self->sampler, (int64_t)(wait * 1e9));
+    Py_END_ALLOW_THREADS
+    gilx_sampler_asked(self->sampler);
+    return PyBool_FromLong(going);
+}
+
 static PyMethodDef sampler_methods[] = {
     {"start", sampler_start, METH_NOARGS, start_doc},
     {"stop", sampler_stop, METH_NOARGS, stop_doc},
@@ -588,6 +753,11 @@ static PyMethodDef sampler_methods[] = {
     {"waits", sampler_waits, METH_NOARGS, waits_doc},
     {"calls", sampler_calls, METH_NOARGS, calls_doc},
     {"longest_holds", sampler_longest_holds, METH_NOARGS, longest_holds_doc},
+    {"read", sampler_read, METH_NOARGS, read_doc},
+    {"stalls", sampler_stalls, METH_NOARGS, stalls_doc},
+    {"sees_waiters", sampler_sees_waiters, METH_NOARGS, sees_waiters_doc},
+    {"note", sampler_note, METH_O, note_doc},
+    {"ask", sampler_ask, METH_O, ask_doc},
     {NULL, NULL, 0, NULL},
 };
 

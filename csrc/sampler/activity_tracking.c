@@ -141,7 +141,7 @@ static void close_file(gilx_sampler *sampler, int *file) {
     }
 }
 
-static void close_files_of(gilx_sampler *sampler, gilx_watched_thread *thread) {
+void gilx_close_files_of(gilx_sampler *sampler, gilx_watched_thread *thread) {
     close_file(sampler, &thread->syscall);
     close_file(sampler, &thread->schedstat);
 }
@@ -181,7 +181,7 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
             *activity = gilx_activity_of(text, &sampler->gil);
         } else if (gilx_cpu_ns_of(thread->tid) < 0) {
             thread->ended = true;
-            close_files_of(sampler, thread);
+            gilx_close_files_of(sampler, thread);
             return cost;
         }
     }
@@ -291,7 +291,7 @@ void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look) {
 
 void gilx_close_files(gilx_sampler *sampler) {
     for (int i = 0; i < sampler->table.count && sampler->files > 0; ++i) {
-        close_files_of(sampler, &sampler->table.threads[i]);
+        gilx_close_files_of(sampler, &sampler->table.threads[i]);
     }
 }
 

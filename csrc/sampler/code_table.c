@@ -577,6 +577,16 @@ gilx_code_table *gilx_code_table_new(const gilx_stack_layout *layout,
     return table;
 }
 
+void gilx_code_table_clear(gilx_code_table *table) {
+    table->texts_kept = table->functions = table->spots = 0;
+    table->text_bytes = 0;
+    memset(table->function_slots, 0, sizeof(table->function_slots));
+    memset(table->spot_slots, 0, sizeof(table->spot_slots));
+    memset(table->text_slots, 0, sizeof(table->text_slots));
+    memset(table->known, 0, sizeof(table->known));
+    memset(table->recent, 0, sizeof(table->recent));
+}
+
 void gilx_code_table_free(gilx_code_table *table) {
     free(table);
 }

@@ -48,6 +48,9 @@ gilx_code_table *gilx_code_table_new(const gilx_stack_layout *layout,
                                      uintptr_t code_type);
 void gilx_code_table_free(gilx_code_table *table);
 
+/* Forget all spots and functions. */
+void gilx_code_table_clear(gilx_code_table *table);
+
 /* Return the number of the spot of an instruction, GILX_SPOT_UNKNOWN or GILX_SPOT_OTHER.
  * `code` and `instr` are words of a frame, as they are; the code object may have died
  * since. It is read before and after what it refers to: if it has changed, nothing is

@@ -145,6 +145,28 @@ void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
     close(directory);
 }
 
+/* Read a thread's name, with the end of the line. */
+static bool read_name(int64_t tid, char name[GILX_THREAD_NAME_SIZE]) {
+    const int file = open_file_of(tid, "comm");
+    if (file < 0) {
+        return false;
+    }
+    const ssize_t size = read(file, name, GILX_THREAD_NAME_SIZE - 1);
+    close(file);
+    name[size > 0 ? size : 0] = '\0';
+    return size > 0;
+}
+
+bool gilx_thread_name(int64_t tid, char name[GILX_THREAD_NAME_SIZE]) {
+    char of_process[GILX_THREAD_NAME_SIZE];
+    if (!read_name(tid, name) ||
+        (read_name((int64_t)getpid(), of_process) && strcmp(name, of_process) == 0)) {
+        return false;
+    }
+    name[strcspn(name, "\n")] = '\0';
+    return true;
+}
+
 void gilx_name_thread(const char *name) {
     (void)prctl(PR_SET_NAME, name, 0UL, 0UL, 0UL);
 }

@@ -54,6 +54,12 @@ enum { GILX_SYSCALL_SIZE = 256 };
 /* Read that, see proc_pid_syscall(5); whether it could be read. */
 bool gilx_syscall_read(int file, char text[GILX_SYSCALL_SIZE]);
 
+enum { GILX_THREAD_NAME_SIZE = 17 };
+
+/* Read the name that Linux has for a thread of this process. Returns false if it has none
+ * of its own: threads have that of the one that started them, unless they are named. */
+bool gilx_thread_name(int64_t tid, char name[GILX_THREAD_NAME_SIZE]);
+
 /* Name the calling thread, for those who list threads. */
 void gilx_name_thread(const char *name);
 

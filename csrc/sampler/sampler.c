@@ -2,6 +2,7 @@
 
 #include "sampler.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "../platform/clock.h"
 #include "../platform/touched_memory.h"
 #include "linux_threads.h"
+#include "monitor_state.h"
 #include "sampler_state.h"
 
 /* How long to wait for the new thread: it needs a CPU for a moment, nothing else. */
@@ -41,7 +43,17 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
         /* Touched now, so that no page has to be found while it looks. */
         memset(sampler->looks, 1, (size_t)options->room * sizeof(*sampler->looks));
     }
-    if (options->stacks != NULL) {
+    if (options->monitor != NULL) {
+        sampler->monitor = gilx_monitor_new(words, options);
+        if (sampler->monitor == NULL) {
+            const int status = errno;
+            free(sampler->looks);
+            free(sampler);
+            errno = status;
+            return NULL;
+        }
+        sampler->options.monitor = NULL; /* it has a copy */
+    } else if (options->stacks != NULL) {
         sampler->sites = gilx_sites_new(words, options->stacks, options->code_type,
                                         options->collecting, options->calls);
         if (sampler->sites == NULL) {
@@ -61,6 +73,9 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     pthread_cond_init(&sampler->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&sampler->mutex, NULL);
+    pthread_mutex_init(&sampler->sums, NULL);
+    sampler->shrink_at = GILX_THREADS_KEPT;
+    sampler->ended = gilx_no_activities(0);
     const int watched = gilx_thread_add(&sampler->table, options->watched, true);
     sampler->table.threads[watched].started = gilx_start_of(options->watched);
     sampler->table.threads[watched].cpu_ns = gilx_cpu_ns_of(options->watched);
@@ -91,14 +106,21 @@ int gilx_sampler_start(gilx_sampler *sampler) {
 }
 
 void gilx_sampler_begin(gilx_sampler *sampler) {
+    pthread_mutex_lock(&sampler->sums);
     sampler->totals.switches = gilx_gil_switches(&sampler->words);
+    pthread_mutex_unlock(&sampler->sums);
     atomic_store_explicit(&sampler->begin_ns, gilx_now_ns(), memory_order_release);
 }
 
 void gilx_sampler_end(gilx_sampler *sampler) {
     atomic_store(&sampler->end_ns, gilx_now_ns());
+    if (gilx_sampler_forked(sampler)) {
+        return; /* the lock may be taken for ever */
+    }
+    pthread_mutex_lock(&sampler->sums);
     sampler->totals.switches =
         gilx_gil_switches(&sampler->words) - sampler->totals.switches;
+    pthread_mutex_unlock(&sampler->sums);
 }
 
 bool gilx_sampler_forked(const gilx_sampler *sampler) {
@@ -116,6 +138,10 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     gilx_thread_join(&sampler->thread);
     sampler->started = false;
 
+    if (sampler->monitor != NULL) {
+        gilx_monitor_end(sampler->monitor);
+    }
+    pthread_mutex_lock(&sampler->sums);
     gilx_totals *totals = &sampler->totals;
     totals->begin_ns = atomic_load(&sampler->begin_ns);
     totals->end_ns = atomic_load(&sampler->end_ns);
@@ -131,6 +157,7 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
         totals->stacks_counted = gilx_sites_counted(sampler->sites);
         totals->stacks_squares = gilx_sites_squares(sampler->sites);
     }
+    pthread_mutex_unlock(&sampler->sums);
 }
 
 const gilx_totals *gilx_sampler_totals(const gilx_sampler *sampler) {
@@ -167,12 +194,14 @@ void gilx_sampler_free(gilx_sampler *sampler) {
         gilx_sampler_stop(sampler);
         pthread_cond_destroy(&sampler->changed);
         pthread_mutex_destroy(&sampler->mutex);
+        pthread_mutex_destroy(&sampler->sums);
     } else if (sampler->watched_stat >= 0) {
         close(sampler->watched_stat);
     }
     gilx_close_files(sampler);
     gilx_memory_close(&sampler->memory);
     gilx_sites_free(sampler->sites);
+    gilx_monitor_free(sampler->monitor);
     free(sampler->looks);
     free(sampler);
 }

@@ -107,6 +107,8 @@ typedef struct {
     const void *first; /* not an offset: where the interpreter keeps its first one */
 } gilx_thread_state_layout;
 
+typedef struct gilx_monitor_options gilx_monitor_options; /* see monitor.h */
+
 typedef struct {
     int64_t watched; /* native id of the thread whose holding is to be measured */
     double cost;     /* share of one CPU that the sampler may take, above 0 */
@@ -120,11 +122,14 @@ typedef struct {
     const int *collecting; /* whether an interpreter collects garbage; NULL: unknown */
     bool calls;            /* keep the calls that led there as well */
     uintptr_t code_type;   /* address of the type of code objects */
+    const gilx_monitor_options *monitor; /* NULL: for a watch, whose sums are read after
+                                            the stop. Sites are for watches only */
 } gilx_sampler_options;
 
 typedef struct gilx_sampler gilx_sampler;
 
-/* A sampler that does not run yet, or NULL if there is no room for it. It takes over the
+/* A sampler that does not run yet, or NULL with errno set, if there is no room for it or
+ * the log of a monitor can't be opened. It takes over the
  * open `memory` through which it reads thread states, if that is not NULL. */
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
                                const gilx_sampler_options *options, gilx_memory *memory);

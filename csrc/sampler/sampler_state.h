@@ -6,6 +6,7 @@
 #define GILX_SAMPLER_SAMPLER_STATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -28,6 +29,8 @@ typedef struct {
     double share;
 } gilx_holding;
 
+typedef struct gilx_monitor gilx_monitor;
+
 struct gilx_sampler {
     gilx_gil_words words;
     gilx_sampler_options options;
@@ -43,7 +46,19 @@ struct gilx_sampler {
     /* Samples count from begin to end. Both are in the future until they are known. */
     _Atomic int64_t begin_ns, end_ns;
 
-    /* The rest belongs to the thread while it runs. */
+    /* Of a thread that only asks for the GIL: its native id, 0 if there is none, and
+     * whether it does so now. */
+    _Atomic int64_t requester;
+    atomic_bool asking;
+
+    /* The rest belongs to the thread while it runs. It changes what a monitor's readers
+     * copy only while it has this mutex, for a sample at most. */
+    pthread_mutex_t sums;
+    gilx_monitor *monitor;        /* NULL if this is a watch */
+    gilx_thread_activities ended; /* sums of the threads that left the table, */
+    int64_t ended_threads;        /* and their number */
+    int shrink_at;                /* number of threads in the table */
+    uint16_t new_places[GILX_THREADS];
     gilx_totals totals;
     uint64_t random;
     int64_t free_ns, held_ns; /* last read that found the watched free; first since that
@@ -120,6 +135,7 @@ void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look);
 /* End that: read clocks for the last time, and close files. */
 void gilx_end_activities(gilx_sampler *sampler);
 void gilx_close_files(gilx_sampler *sampler);
+void gilx_close_files_of(gilx_sampler *sampler, gilx_watched_thread *thread);
 
 /* Return a part of a whole in GILX_MOST_SHAREths. */
 uint8_t gilx_share_of(double part, double whole);

@@ -9,6 +9,7 @@
 #include "../platform/clock.h"
 #include "../platform/random.h"
 #include "linux_threads.h"
+#include "monitor_state.h"
 #include "safe_memory.h"
 
 enum {
@@ -158,6 +159,7 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *bu
     burst->length_ns = now - burst->at_ns;
     if (sampler->waiters != NULL) {
         burst->waiters = gilx_condition_waiters(sampler->waiters);
+        burst->waiters -= burst->waiters > 0 && atomic_load(&sampler->asking);
     }
     return now;
 }
@@ -297,6 +299,33 @@ static bool sleep_until(gilx_sampler *sampler, int64_t until) {
     return going;
 }
 
+/* Sleep until the next sample; meanwhile, report if the GIL is not released. */
+static bool sleep_until_sample(gilx_sampler *sampler, int64_t due) {
+    bool going = true;
+    if (sampler->monitor != NULL) {
+        int64_t next;
+        while (going && (next = gilx_monitor_due(sampler->monitor)) < due) {
+            going = sleep_until(sampler, next);
+            if (going) {
+                gilx_monitor_look(sampler, true);
+            }
+        }
+    }
+    return going && sleep_until(sampler, due);
+}
+
+/* Return how long a slice may be: a stall is found in time. */
+static int64_t longest_slice(const gilx_sampler *sampler) {
+    enum { SLICES_PER_STALL = 8 };
+    const int64_t stall =
+        sampler->monitor == NULL ? 0 : gilx_monitor_stall_ns(sampler->monitor);
+    if (stall == 0) {
+        return LONGEST_SLICE_NS;
+    }
+    const int64_t most = greater_of(stall / SLICES_PER_STALL, SHORTEST_SLICE_NS);
+    return most < LONGEST_SLICE_NS ? most : LONGEST_SLICE_NS;
+}
+
 /* The length of the next slices, so that the cost stays what it may be: by the cost of
  * the latest wakes, and more or less if all of them together cost too much or little. */
 static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int64_t cost,
@@ -305,15 +334,14 @@ static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int
     double correction = (double)all_cost / (share * (double)passed);
     correction = correction < 0.5 ? 0.5 : correction > 2 ? 2 : correction;
     double fit = (double)cost / (double)WAKES_BETWEEN_COSTS / share * correction;
-    const double most = 2.0 * (double)LONGEST_SLICE_NS;
+    const int64_t longest = longest_slice(sampler);
+    const double most = 2.0 * (double)longest;
     if (!(fit < most)) { /* it may be out of an integer's range */
         fit = most;
     }
     /* Half way: one expensive wake must not decide. */
     const int64_t next = (slice + (int64_t)fit) / 2;
-    return next < SHORTEST_SLICE_NS  ? SHORTEST_SLICE_NS
-           : next > LONGEST_SLICE_NS ? LONGEST_SLICE_NS
-                                     : next;
+    return next < SHORTEST_SLICE_NS ? SHORTEST_SLICE_NS : next > longest ? longest : next;
 }
 
 void gilx_sampling_thread(void *argument) {
@@ -328,6 +356,9 @@ void gilx_sampling_thread(void *argument) {
     sampler->own_tid = gilx_own_tid();
     gilx_list_threads(sampler);
     gilx_begin_activities(sampler);
+    if (sampler->monitor != NULL) {
+        gilx_monitor_begin(sampler);
+    }
 
     pthread_mutex_lock(&sampler->mutex);
     sampler->running = true;
@@ -337,8 +368,8 @@ void gilx_sampling_thread(void *argument) {
     const int64_t start = gilx_now_ns(), start_cost = gilx_own_cpu_ns();
     const double first = (double)FIRST_WAKE_COST_NS / sampler->options.cost;
     int64_t slice = reference ? REFERENCE_SLICE_NS
-                    : first > (double)LONGEST_SLICE_NS
-                        ? LONGEST_SLICE_NS
+                    : first > (double)longest_slice(sampler)
+                        ? longest_slice(sampler)
                         : greater_of((int64_t)first, SHORTEST_SLICE_NS);
     int64_t from = start, cost = start_cost;
     int64_t listed = start_cost, listing = 0; /* CPU time at the last listing; its cost */
@@ -347,9 +378,10 @@ void gilx_sampling_thread(void *argument) {
         const double draw = reference ? 0 : gilx_uniform(&sampler->random);
         const int64_t due = from + (int64_t)(draw * (double)slice);
         /* The spinning sampler checks for the stop without sleeping. */
-        if (!sleep_until(sampler, reference ? 0 : due)) {
+        if (!sleep_until_sample(sampler, reference ? 0 : due)) {
             break;
         }
+        pthread_mutex_lock(&sampler->sums);
         read_counts burst;
         /* The state costs a tenth of a wake, so it is not asked for each time. */
         int64_t now = (wake % 2 == 0 ? read_burst_and_state : read_burst)(
@@ -371,27 +403,37 @@ void gilx_sampling_thread(void *argument) {
         }
         paused = 0;
         from += slice + missed;
-        if (wake % WAKES_BETWEEN_COSTS != 0) {
-            continue;
+        if (wake % WAKES_BETWEEN_COSTS == 0) {
+            int64_t spent = gilx_own_cpu_ns();
+            if (!reference) {
+                slice = slice_within_cost(sampler, slice, spent - cost,
+                                          spent - start_cost, now - start);
+            }
+            if (spent - listed >= LISTING_PART * listing) {
+                gilx_list_threads(sampler);
+                listed = gilx_own_cpu_ns();
+                listing = listed - spent;
+                spent = listed;
+                now = gilx_now_ns();
+                paused = greater_of(now - from, 0);
+                from += paused;
+            }
+            cost = spent;
+            totals->slice_ns = slice;
+            totals->cost_ns = spent - start_cost;
         }
-        int64_t spent = gilx_own_cpu_ns();
-        if (!reference) {
-            slice = slice_within_cost(sampler, slice, spent - cost, spent - start_cost,
-                                      now - start);
+        pthread_mutex_unlock(&sampler->sums);
+        if (sampler->monitor != NULL) {
+            gilx_monitor_look(sampler, burst.locked == burst.reads);
         }
-        if (spent - listed >= LISTING_PART * listing) {
-            gilx_list_threads(sampler);
-            listed = gilx_own_cpu_ns();
-            listing = listed - spent;
-            spent = listed;
-            now = gilx_now_ns();
-            paused = greater_of(now - from, 0);
-            from += paused;
-        }
-        cost = spent;
     }
+    if (sampler->monitor != NULL) {
+        gilx_monitor_look(sampler, true); /* a stall may just have ended */
+    }
+    pthread_mutex_lock(&sampler->sums);
     totals->slice_ns = slice;
     totals->cost_ns = gilx_own_cpu_ns() - start_cost;
+    pthread_mutex_unlock(&sampler->sums);
     if (sampler->watched_stat >= 0) {
         close(sampler->watched_stat);
         sampler->watched_stat = -1;

@@ -168,3 +168,17 @@ void gilx_activity_hold(gilx_thread_activities *activities, double weight, doubl
     activities->held_share = share;
     activities->held_sample = number;
 }
+
+void gilx_activities_join(gilx_thread_activities *activities,
+                          const gilx_thread_activities *other) {
+    for (int i = 0; i < GILX_ACTIVITIES; ++i) {
+        gilx_activity_sums *sums = &activities->sums[i];
+        sums->time += other->sums[i].time;
+        sums->squares += other->sums[i].squares;
+        sums->products += other->sums[i].products;
+        sums->steps += other->sums[i].steps;
+    }
+    activities->known += other->known;
+    activities->squares += other->squares;
+    activities->reads += other->reads;
+}

@@ -78,6 +78,10 @@ gilx_thread_activities gilx_no_activities(double counted);
 void gilx_activity_add(gilx_thread_activities *activities, gilx_activity activity,
                        double whole, double part);
 
+/* Add the sums of another thread. */
+void gilx_activities_join(gilx_thread_activities *activities,
+                          const gilx_thread_activities *other);
+
 /* Add the sample with a number, in which it held for a share of the time. Samples that
  * come after one in which it held and those in which it holds are to be added. */
 void gilx_activity_hold(gilx_thread_activities *activities, double weight, double share,

@@ -1,5 +1,7 @@
 #include "thread_table.h"
 
+#include <string.h>
+
 enum { SLOTS = 2 * GILX_THREADS };
 
 /* Return the slot of a thread, or the empty one where it would go. The table is at most
@@ -39,6 +41,7 @@ int gilx_thread_add(gilx_thread_table *table, int64_t tid, bool holds) {
     }
     table->listed += !holds;
     table->threads[table->count] = (gilx_watched_thread){
+        .number = table->added++,
         .tid = tid,
         .does = gilx_no_activities(0),
         .syscall = -1,
@@ -47,4 +50,28 @@ int gilx_thread_add(gilx_thread_table *table, int64_t tid, bool holds) {
     table->slots[slot] = (uint16_t)(table->count + 1);
     table->forgotten[slot] = false;
     return table->count++;
+}
+
+void gilx_thread_table_shrink(gilx_thread_table *table, uint16_t places[GILX_THREADS]) {
+    const int count = table->count;
+    table->count = 0;
+    memset(table->slots, 0, sizeof(table->slots));
+    memset(table->forgotten, 0, sizeof(table->forgotten));
+    for (int i = 0; i < count; ++i) {
+        if (places[i] == GILX_UNKNOWN_THREAD) {
+            continue;
+        }
+        const int place = table->count++;
+        table->threads[place] = table->threads[i];
+        places[i] = (uint16_t)place;
+        const unsigned slot = slot_of(table, table->threads[place].tid);
+        if (table->slots[slot] == 0 || table->forgotten[slot]) {
+            table->slots[slot] = (uint16_t)(place + 1);
+            table->forgotten[slot] = table->threads[place].ended;
+        }
+    }
+    table->listed = table->count;
+    if (table->listed > GILX_THREADS_LISTED) {
+        table->listed = GILX_THREADS_LISTED;
+    }
 }

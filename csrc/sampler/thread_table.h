@@ -17,10 +17,12 @@
 enum {
     GILX_THREADS = 1 << 15,        /* capacity of the table */
     GILX_THREADS_LISTED = 1 << 12, /* of that, for threads added before they held */
+    GILX_THREADS_KEPT = 1 << 10,   /* from so many on, a monitor drops those that ended */
     GILX_UNKNOWN_THREAD = 0xffff,  /* returned for a thread that is not in the table */
 };
 
 typedef struct {
+    int64_t number;    /* among all threads that were ever added, from 0 */
     int64_t tid;       /* native id */
     int64_t started;   /* when it was started, see gilx_start_of(); 0 if not known */
     uintptr_t state;   /* address of a thread state of its, 0 if none is known, */
@@ -36,6 +38,7 @@ typedef struct {
 } gilx_watched_thread;
 
 typedef struct {
+    int64_t added; /* threads, in all */
     int count;
     int listed; /* how many of them were never seen holding when they were added */
     uint16_t slots[2 * GILX_THREADS]; /* hash of native ids: place + 1, or 0; */
@@ -52,5 +55,10 @@ void gilx_thread_forget(gilx_thread_table *table, int64_t tid);
 /* Return the place of a thread, which is added if it is not in the table and there is
  * capacity for it, else GILX_UNKNOWN_THREAD. `holds`: whether it was seen holding. */
 int gilx_thread_add(gilx_thread_table *table, int64_t tid, bool holds);
+
+/* Take threads out of the table and move the others to lower places, in the same order.
+ * `places` has a value other than GILX_UNKNOWN_THREAD for each thread that stays, by its
+ * place, and is set to the new places. */
+void gilx_thread_table_shrink(gilx_thread_table *table, uint16_t places[GILX_THREADS]);
 
 #endif

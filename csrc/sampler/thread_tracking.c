@@ -150,9 +150,67 @@ static void find_states(gilx_sampler *sampler) {
     }
 }
 
+/* Take the threads that have ended out of a monitor's table, so that it does not fill in
+ * days. Of a thread that left the table, only the sums of all such are kept. */
+static void drop_ended(gilx_sampler *sampler) {
+    static const uint16_t STAYS = 0;
+    gilx_thread_table *table = &sampler->table;
+    uint16_t *places = sampler->new_places;
+    for (int i = 0; i < table->count; ++i) {
+        const bool gone =
+            i != GILX_WATCHED && (sampler->alive_count > 0 || table->threads[i].ended);
+        places[i] = gone ? GILX_UNKNOWN_THREAD : STAYS;
+    }
+    for (int i = 0; i < sampler->alive_count; ++i) {
+        places[sampler->alive[i]] = STAYS;
+    }
+    for (int i = 0; i < table->count; ++i) {
+        if (places[i] == GILX_UNKNOWN_THREAD) {
+            gilx_close_files_of(sampler, &table->threads[i]);
+            gilx_activities_join(&sampler->ended, &table->threads[i].does);
+            ++sampler->ended_threads;
+        }
+    }
+    gilx_thread_table_shrink(table, places);
+    int kept = 0;
+    for (int i = 0; i < sampler->active_count; ++i) {
+        if (places[sampler->active[i]] != GILX_UNKNOWN_THREAD) {
+            sampler->active[kept++] = places[sampler->active[i]];
+        }
+    }
+    sampler->active_count = kept;
+    kept = 0;
+    for (int i = 0; i < sampler->held_count; ++i) {
+        if (places[sampler->held[i].place] != GILX_UNKNOWN_THREAD) {
+            sampler->held[kept] = sampler->held[i];
+            sampler->held[kept++].place = places[sampler->held[i].place];
+        }
+    }
+    sampler->held_count = kept;
+    for (int i = 0; i < sampler->alive_count; ++i) {
+        sampler->alive[i] = places[sampler->alive[i]];
+    }
+    sampler->next_other = 0;
+}
+
+/* Drop those that have ended if there are twice as many threads as after the last time.
+ */
+static void drop_ended_if_many(gilx_sampler *sampler) {
+    const int most = GILX_THREADS_LISTED - 1;
+    if (sampler->monitor == NULL || sampler->table.count < sampler->shrink_at) {
+        return;
+    }
+    drop_ended(sampler);
+    const int next = 2 * sampler->table.count;
+    sampler->shrink_at = next < GILX_THREADS_KEPT ? GILX_THREADS_KEPT
+                         : next > most            ? most
+                                                  : next;
+}
+
 void gilx_list_threads(gilx_sampler *sampler) {
     sampler->alive_count = 0;
     gilx_each_thread(add_if_new, sampler);
+    drop_ended_if_many(sampler);
     find_states(sampler);
 }
 

@@ -31,17 +31,30 @@ static gilx_frame frame_in(const gilx_stack_layout *layout, uintptr_t address,
     };
 }
 
+/* Find the pointer to a thread's innermost frame. Returns its address, 0 if it can't be
+ * read. */
+static uintptr_t pointer_to_frame(const gilx_stack_layout *layout, gilx_memory *memory,
+                                  uintptr_t state) {
+    const bool has_cframe = layout->cframe_frame >= 0;
+    uintptr_t holder = state;
+    if (state == 0 ||
+        (has_cframe && !read_word(memory, state, layout->state_frame, &holder)) ||
+        holder == 0) {
+        return 0;
+    }
+    return holder + (uintptr_t)(has_cframe ? layout->cframe_frame : layout->state_frame);
+}
+
+static bool runs_python(const gilx_frame *frame) {
+    return frame->owner <= OWNED_BY_GENERATOR && frame->code != 0;
+}
+
 bool gilx_waiting_frame(const gilx_stack_layout *layout, gilx_memory *memory,
                         uintptr_t state, gilx_frame *frame) {
-    const bool has_cframe = layout->cframe_frame >= 0;
-    uintptr_t holder = state; /* of the pointer to the innermost frame */
-    if (has_cframe && !read_word(memory, state, layout->state_frame, &holder)) {
-        return false;
-    }
-    const int offset = has_cframe ? layout->cframe_frame : layout->state_frame;
+    const uintptr_t pointer = pointer_to_frame(layout, memory, state);
     const size_t size = (size_t)layout->locals;
     uintptr_t innermost;
-    if (size > FRAME_BYTES || !read_word(memory, holder, offset, &innermost)) {
+    if (size > FRAME_BYTES || !read_word(memory, pointer, 0, &innermost)) {
         return false;
     }
     uintptr_t address = innermost;
@@ -49,7 +62,7 @@ bool gilx_waiting_frame(const gilx_stack_layout *layout, gilx_memory *memory,
         /* In this order, in one system call. */
         const gilx_range ranges[] = {
             {.from = address, .size = size},
-            {.from = holder + (uintptr_t)offset, .size = sizeof(uintptr_t)},
+            {.from = pointer, .size = sizeof(uintptr_t)},
             {.from = address, .size = size},
         };
         unsigned char copy[2 * FRAME_BYTES + sizeof(uintptr_t)];
@@ -64,10 +77,34 @@ bool gilx_waiting_frame(const gilx_stack_layout *layout, gilx_memory *memory,
         if (again.code != frame->code || again.instruction != frame->instruction) {
             return false;
         }
-        if (frame->owner <= OWNED_BY_GENERATOR && frame->code != 0) {
+        if (runs_python(frame)) {
             return true;
         }
         address = frame->previous;
     }
     return false;
+}
+
+int gilx_waiting_stack(const gilx_stack_layout *layout, gilx_memory *memory,
+                       uintptr_t state, gilx_frame *frames, int most, bool *complete) {
+    const uintptr_t pointer = pointer_to_frame(layout, memory, state);
+    const size_t size = (size_t)layout->locals;
+    uintptr_t address;
+    int count = 0;
+    *complete = false;
+    if (size > FRAME_BYTES || !read_word(memory, pointer, 0, &address)) {
+        return 0;
+    }
+    /* There may be a frame between C and Python code for each. */
+    for (int i = 0; i < 2 * most && count < most && address != 0; ++i) {
+        unsigned char copy[FRAME_BYTES];
+        if (!gilx_memory_read(memory, (const void *)address, copy, size)) {
+            return count;
+        }
+        frames[count] = frame_in(layout, address, copy);
+        address = frames[count].previous;
+        count += runs_python(&frames[count]);
+    }
+    *complete = address == 0;
+    return count;
 }

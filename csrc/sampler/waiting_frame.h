@@ -1,4 +1,5 @@
-/* Innermost Python frame of a thread that waits, read from another thread. */
+/* Innermost Python frame of a thread that waits, or all of them, read from another
+ * thread. */
 #ifndef GILX_SAMPLER_WAITING_FRAME_H
 #define GILX_SAMPLER_WAITING_FRAME_H
 
@@ -13,5 +14,12 @@
  * false if it has none, if it can't be read, or if it changed meanwhile. */
 bool gilx_waiting_frame(const gilx_stack_layout *layout, gilx_memory *memory,
                         uintptr_t state, gilx_frame *frame);
+
+/* Read the frames with Python code of a thread by its thread state, the innermost one
+ * first, `most` at most. Each is read by itself: they are a stack if the thread has run
+ * no Python code meanwhile, which the caller finds out. Returns how many there are; sets
+ * `complete` if they reach to the outer end. */
+int gilx_waiting_stack(const gilx_stack_layout *layout, gilx_memory *memory,
+                       uintptr_t state, gilx_frame *frames, int most, bool *complete);
 
 #endif

@@ -18,10 +18,13 @@ from gilx.pools.run import run as run
 from gilx.pools.team import Team as Team
 from gilx.records import Record as Record
 from gilx.rendering.picture import Picture as Picture
+from gilx.sampling.counters import Counters as Counters
+from gilx.sampling.counters import ThreadCounters as ThreadCounters
 from gilx.sampling.hold_fraction import HoldSums as HoldSums
 from gilx.sampling.latency import Latency as Latency
 from gilx.sampling.latency import LatencyRow as LatencyRow
 from gilx.sampling.latency import latency as latency
+from gilx.sampling.monitor import Monitor as Monitor
 from gilx.sampling.prediction import Prediction as Prediction
 from gilx.sampling.prediction import PredictionRow as PredictionRow
 from gilx.sampling.prediction import predict as predict
@@ -35,6 +38,7 @@ from gilx.sampling.sites import SiteSums as SiteSums
 from gilx.sampling.stacks import HeldStack as HeldStack
 from gilx.sampling.stacks import StackFrame as StackFrame
 from gilx.sampling.stacks import Stacks as Stacks
+from gilx.sampling.stalls import Stall as Stall
 from gilx.sampling.thread_usage import ActivitySums as ActivitySums
 from gilx.sampling.thread_usage import SystemCalls as SystemCalls
 from gilx.sampling.thread_usage import ThreadSums as ThreadSums

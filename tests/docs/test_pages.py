@@ -57,7 +57,7 @@ def links(page: Path) -> list[str]:
 @pytest.mark.parametrize("code", BLOCKS)
 def test_code_of_pages(code: str, tmp_path: Path) -> None:
     if not (gil_enabled() and sys.platform == "linux") and re.search(
-        r"gilx\.(watch|probe)\(", code
+        r"gilx\.(watch|probe|Monitor)\(", code
     ):
         pytest.skip("there is no GIL to watch")
     if "to_html(" in code:

@@ -59,6 +59,7 @@ _GROUPS = {
     "increment_functions": ["increments", "modules"],
     "instruction_set": ["parts", "parts, memory refused"],
     "integer_argument": ["counters"],
+    "monitor_objects": ["samplers", "samplers, memory refused"],
     "kernel_call": ["c-nogil"],
     "sampler_module": [
         "samplers", "modules", "without_threads", "samplers, memory refused",

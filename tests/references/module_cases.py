@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib.util
 import os
@@ -47,6 +48,9 @@ _BAD_SAMPLERS: list[BadCall] = [
     ((0,), {}, ValueError, "cost: expected a share"),
     ((1,), {"seed": -1}, ValueError, "seed: expected 0 to"),
     ((1,), {"room": 2**30}, ValueError, "room: expected 0 to"),
+    ((1,), {"stall": -1.0}, ValueError, "stall: expected 0 to"),
+    ((1,), {"stall": "1"}, TypeError, "stall: expected a float"),
+    ((1,), {"log": -1}, ValueError, "log: expected 0 to"),
 ]
 
 
@@ -103,6 +107,51 @@ def samplers(_memory: Memory) -> Iterator[Case]:
     for name in ("start", "stop"):
         call = fails(RuntimeError, "the sampler was stopped", getattr(stopped, name))
         yield Case(f"{name} after the stop", call)
+    yield from _monitors(make, fresh)
+
+
+def _monitors(make: Any, fresh: Any) -> Iterator[Case]:
+    """Yield calls of samplers that are monitors."""
+    not_started = "the sampler is not a monitor that was started"
+    for name, arguments in [
+        ("read", ()),
+        ("stalls", ()),
+        ("sees_waiters", ()),
+        ("note", ("x",)),
+        ("ask", (0.0,)),
+    ]:
+        call = fails(RuntimeError, not_started, partial(getattr(fresh, name), *arguments))
+        yield Case(f"{name} of no monitor", call)
+    with open(os.devnull, "wb") as log:
+        made = partial(make, 1, seed=1, stacks=True, monitor=True, log=log.fileno())
+        stalled = made(stall=0.001)
+        stalled.start()
+        waiter = threading.Thread(target=time.sleep, args=(0.01,))
+        waiter.start()
+        hold = ctypes.PyDLL(None).usleep
+        hold(100_000)
+        waiter.join()
+        assert stalled.stalls()
+
+        def use() -> None:
+            monitor = made()
+            monitor.start()
+            monitor.note("x")
+            monitor.read()
+            monitor.stop()
+
+        yield Case("use as a monitor", use)
+        yield Case("note", partial(stalled.note, "x"))
+        yield Case("bad note", fails(TypeError, "", partial(stalled.note, 1)))
+        yield Case("ask", partial(stalled.ask, 0.0))
+        yield Case("bad wait", fails(TypeError, "wait: ", partial(stalled.ask, "1")))
+        stalled.stop()
+        yield Case("ask after the stop", partial(stalled.ask, 0.0))
+        yield Case("read", stalled.read)
+        yield Case("stalls", stalled.stalls)
+        yield Case("sees waiters", stalled.sees_waiters)
+    closed = make(1, monitor=True, stall=1.0, log=2**20)
+    yield Case("log that is closed", fails(OSError, "", closed.start))
 
 
 def load(name: str) -> Any:

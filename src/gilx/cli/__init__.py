@@ -5,7 +5,7 @@ can't be watched or the watch can't be trusted, when measuring here is doubtful,
 could be measured, a report or an audit is worse than another, what draws a picture or a
 page is not installed, or standard output can't be written to, 2 when the command line is
 wrong (one line on standard error says why), 130 after Ctrl-C. The exit status of a
-program that ``gilx probe`` watches is the command's.
+program that ``gilx probe`` or ``gilx monitor`` watches is the command's.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _COMMANDS = {
     "kernels": "list the kernels",
     "latency": "how long a callable makes another thread wait for the GIL",
     "measure": "how much faster several workers are than one, and what limits them",
+    "monitor": "report when a program does not release the GIL, and where",
     "probe": "tell how much of a call or a program holds the GIL",
     "run": "run one kernel once",
     "selftest": "check the GIL watch against known work on this machine",

@@ -36,8 +36,6 @@ _IGNORED = (
     None,
     0,
 )
-_WITH_SAMPLER = 2  # threads of a process that has one besides the sampler
-
 # Modules that had the name __main__ before. The interpreter goes on to use their
 # namespace without owning a reference to it.
 _former_mains: list[types.ModuleType] = []
@@ -57,11 +55,18 @@ class Program:
     module: str = "__main__"
     """Name of the module that ``runpy`` runs."""
 
-    def run(self) -> int:
+    def run(self, *, own_threads: int = 1, in_children: bool = False) -> int:
         """Run the program as ``__main__``; the process is the program's from here on.
 
         ``sys.argv``, ``sys.path`` and ``sys.modules`` stay as they are at its end: its
         threads and its functions for the exit still use them.
+
+        Parameters
+        ----------
+        own_threads : int
+            Number of threads that are gilx's.
+        in_children : bool
+            Whether gilx starts as many in children of forks.
 
         Returns
         -------
@@ -83,7 +88,7 @@ class Program:
             _replace_first_path(self.path)
         sys.modules["__main__"] = main = _new_main()
         if sys.version_info >= (3, 12):
-            forks = _Forks()
+            forks = _Forks(own_threads, in_children=in_children)
             os.register_at_fork(before=forks.before, after_in_child=forks.in_child)
         # No further frame of gilx may be between here and the program.
         try:
@@ -320,24 +325,25 @@ def _hide_own_frames(error: BaseException) -> None:
 
 
 class _Forks:
-    """Filter of the warning of forks, for a process whose only other thread samples.
+    """Filter of the warning of forks, for a process whose other threads are gilx's.
 
-    The sampler holds no lock that the child of a fork could wait for.
+    These hold no lock that the child of a fork could wait for.
     """
 
-    def __init__(self) -> None:
-        self._in_parent = True
+    def __init__(self, own_threads: int, *, in_children: bool) -> None:
+        self._own_threads, self._in_children = own_threads, in_children
+        self._watched = True
 
     def before(self) -> None:
-        """Decide before a fork if Python would give the warning without the sampler."""
+        """Decide before a fork if Python would give the warning without gilx."""
         _drop_filter()
         threads = len(os.listdir("/proc/self/task"))
-        if self._in_parent and threads == _WITH_SAMPLER:
+        if self._watched and threads == 1 + self._own_threads:
             warnings.filterwarnings("ignore", _FORK_WARNING, DeprecationWarning)
 
     def in_child(self) -> None:
-        """Let the child, which has no sampler, have the warning."""
-        self._in_parent = False
+        """Let a child without these threads have the warning."""
+        self._watched = self._in_children
         _drop_filter()
 
 

@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 
+_LONGEST_HANG = 86400.0
+
+
 class InconclusiveWarning(UserWarning):
     """A test's question could not be answered, and the run goes on as if it were."""
 
@@ -42,12 +45,15 @@ class PluginOptions:
     """'skip', 'fail' or 'warn'."""
     beside: int
     """How many other workers of pytest-xdist run tests at the same time."""
+    hang: float | None
+    """Seconds without a release of the GIL after which the run ends; None: never."""
 
     @classmethod
     def checked(
         cls,
         *,
         budget: str | None,
+        hang: str | None,
         inconclusive: str | None,
         json: str | None,
         directory: Path,
@@ -70,19 +76,24 @@ class PluginOptions:
             _check_json(directory / json)
         seconds = None
         if budget is not None:
-            try:
-                number = float(budget)
-            except ValueError:
-                raise ArgumentError(
-                    f"--gilx-budget: expected a number, got {budget!r}"
-                ) from None
-            seconds = above_zero("--gilx-budget", number)
+            seconds = above_zero("--gilx-budget", _number("--gilx-budget", budget))
+        longest = None
+        if hang is not None:
+            name = "--gilx-hang"
+            longest = number_between(name, _number(name, hang), 0.1, _LONGEST_HANG)
         how = one_of(
             "--gilx-inconclusive",
             "skip" if inconclusive is None else inconclusive,
             ("skip", "fail", "warn"),
         )
-        return cls(seconds, how, beside)
+        return cls(seconds, how, beside, longest)
+
+
+def _number(name: str, given: str) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        raise ArgumentError(f"{name}: expected a number, got {given!r}") from None
 
 
 def _check_json(path: Path) -> None:

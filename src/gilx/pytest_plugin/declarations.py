@@ -20,9 +20,13 @@ MARKERS = {
         " be"
     ),
 }
-OPTIONS = ("budget", "inconclusive", "json", "under_xdist")
+OPTIONS = ("budget", "hang", "inconclusive", "json", "under_xdist")
 _WITH_TEXT = {
     "budget": ("SECONDS", "that one verdict may take (default: the check's own)"),
+    "hang": (
+        "SECONDS",
+        "end with status 70 if the GIL is not released for so long (default: never)",
+    ),
     "inconclusive": (
         "skip|fail|warn",
         "what to do with a test whose question can't be answered (default: skip)",

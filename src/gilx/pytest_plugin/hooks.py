@@ -61,6 +61,7 @@ def _settings_of(config: pytest.Config) -> PluginOptions:
         try:
             config.stash[_settings] = PluginOptions.checked(
                 budget=setting(config, "budget"),
+                hang=setting(config, "hang"),
                 inconclusive=setting(config, "inconclusive"),
                 # Workers of pytest-xdist write none.
                 json=None if workers else setting(config, "json"),
@@ -210,9 +211,30 @@ def pytest_runtest_makereport(
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Take the verdicts out of the reports, where all of them arrive."""
-    if not hasattr(session.config, "workerinput"):
-        session.config.pluginmanager.register(_Listener(session.config), "gilx-listener")
+    """Take the verdicts out of the reports, where all of them arrive; guard the tests."""
+    config = session.config
+    worker = hasattr(config, "workerinput")
+    if not worker:
+        config.pluginmanager.register(_Listener(config), "gilx-listener")
+    # With pytest-xdist, tests run in its workers.
+    if setting(config, "hang") is not None and (
+        worker or not config.pluginmanager.hasplugin("dsession")
+    ):
+        _guard(config)
+
+
+def _guard(config: pytest.Config) -> None:
+    from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
+    from gilx.pytest_plugin.hang import HangGuard  # noqa: PLC0415 - likewise
+
+    seconds = _settings_of(config).hang
+    assert seconds is not None
+    guard = HangGuard(seconds)
+    try:
+        guard.start()
+    except ArgumentError as error:
+        raise pytest.UsageError(f"gilx: --gilx-hang: {error}") from None
+    config.pluginmanager.register(guard, "gilx-hang")
 
 
 class _Listener:

@@ -8,12 +8,19 @@ _Site: TypeAlias = tuple[
     float, float, float, float, int, int, int, int, float, float, float,
 ]  # fmt: skip
 _Wait: TypeAlias = tuple[
-    *tuple[int, str, str, int, int, int, int, int, float, float, float, float, int],
+    int, str, str, int, int, int, int, int, float, float, float, float, int
 ]
 _Call: TypeAlias = tuple[int, int, _Frame | None, float, float]
 _Shares: TypeAlias = tuple[tuple[int, int], ...]
 _Sums: TypeAlias = tuple[float, float, float, float]
 _Thread: TypeAlias = tuple[int, float, float, float, float, int, int, tuple[_Sums, ...]]
+
+_NameSums: TypeAlias = tuple[_Sums, _Sums, float, float]
+_Reading: TypeAlias = tuple[
+    Totals, int, int, int, int, int, _NameSums, int,
+    list[tuple[int, int, bool, _NameSums]],
+]  # fmt: skip
+_Stall: TypeAlias = tuple[int, int, int, int, int, int, str, str, int, str]
 
 MOST_SHARE: int
 ACTIVITIES: int
@@ -35,6 +42,10 @@ class Sampler:
         room: SupportsIndex = 0,
         stacks: bool = False,
         calls: bool = False,
+        monitor: bool = False,
+        stall: float = 0.0,
+        exits: bool = False,
+        log: SupportsIndex = 0,
     ) -> Sampler: ...
     def start(self) -> None: ...
     def stop(self) -> Totals | None: ...
@@ -44,6 +55,11 @@ class Sampler:
     def waits(self) -> list[_Wait]: ...
     def calls(self) -> list[_Call]: ...
     def longest_holds(self) -> list[tuple[int, int, int, int, float, float, float]]: ...
+    def read(self) -> _Reading: ...
+    def stalls(self) -> list[_Stall]: ...
+    def sees_waiters(self) -> bool: ...
+    def note(self, text: str, /) -> None: ...
+    def ask(self, wait: float, /) -> bool: ...
     def looks(self) -> list[tuple[int, bool, _Shares, _Shares, _Shares]]: ...
 
 @final

@@ -446,7 +446,7 @@ class Watch:
 
     def _summary(self, totals: Totals) -> GilUsage:
         cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
-        sums = _sums(totals, self._activities, stacks=not self._sites_missing)
+        sums = sums_of(totals, self._activities, stacks=not self._sites_missing)
         figures = sums.figures()
         self._holds = holds = HoldBounds(
             least=totals.hold_min_ns / 1e9,
@@ -471,9 +471,7 @@ class Watch:
             lateness_max=totals.lateness_max_ns / 1e9,
             backend=self._backend,
             sums=sums,
-            environment=_environment(
-                frozenset(os.sched_getaffinity(0)), sys.getswitchinterval()
-            ),
+            environment=environment_now(),
             doubt=sums.reason,
             states_missing=self._reason_against_states(totals),
             sites_missing=self._sites_missing,
@@ -567,7 +565,12 @@ def _environment(_cpus: frozenset[int], _switch_interval: float) -> Environment:
     return Environment.here()
 
 
-def _sums(totals: Totals, threads: list[FoundThread], *, stacks: bool) -> HoldSums:
+def environment_now() -> Environment:
+    """Return this environment, which is made again if it has changed."""
+    return _environment(frozenset(os.sched_getaffinity(0)), sys.getswitchinterval())
+
+
+def sums_of(totals: Totals, threads: list[FoundThread], *, stacks: bool) -> HoldSums:
     """Return the sums of one watch, which read stacks or not."""
     own = Ratio(
         *(totals.own_x, totals.own_y, totals.own_xx, totals.own_xy),
@@ -654,7 +657,7 @@ class _Names:
     def __init__(self) -> None:
         # Those that have ended before the watch are none of its threads.
         self._ended = {weakref.ref(one) for one in _ended_threads()}
-        self._before = _names_of(threading.enumerate())
+        self._before = names_of_threads()
         self._after = self._before
 
     def update(self) -> None:
@@ -663,7 +666,7 @@ class _Names:
         self._after = {
             **self._before,
             **_names_of(ended),
-            **_names_of(threading.enumerate()),
+            **names_of_threads(),
         }
 
     def of(self, native_ids: list[int]) -> list[str]:
@@ -679,6 +682,16 @@ class _Names:
             )
             for place, native_id in enumerate(native_ids)
         ]
+
+
+def names_of_threads() -> dict[int, str]:
+    """Return the names of the threads that there are, by native id."""
+    return _names_of(threading.enumerate())
+
+
+def names_of_ended_threads() -> dict[int, str]:
+    """Return the names of threads that have ended, by native id, if they are known."""
+    return _names_of(_ended_threads())
 
 
 def _names_of(threads: Iterable[threading.Thread]) -> dict[int, str]:

@@ -1,0 +1,89 @@
+#include "python_api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor_objects.h"
+
+static PyObject *sums_object(const gilx_activity_sums *sums) {
+    return Py_BuildValue("dddd", sums->time, sums->squares, sums->products, sums->steps);
+}
+
+/* Return the tuple (holding, waiting for the GIL, known, squares). */
+static PyObject *activities_object(const gilx_thread_activities *does) {
+    PyObject *holding = sums_object(&does->sums[GILX_HOLDS_GIL]);
+    PyObject *waiting =
+        holding == NULL ? NULL : sums_object(&does->sums[GILX_AWAITS_GIL]);
+    if (waiting == NULL) {
+        Py_XDECREF(holding);
+        return NULL;
+    }
+    return Py_BuildValue("NNdd", holding, waiting, does->known, does->squares);
+}
+
+PyObject *gilx_reading_ended(const gilx_reading *reading) {
+    return activities_object(&reading->ended);
+}
+
+PyObject *gilx_reading_threads(const gilx_reading *reading) {
+    PyObject *list = PyList_New(reading->count);
+    for (int i = 0; list != NULL && i < reading->count; ++i) {
+        const gilx_watched_thread *thread = &reading->threads[i];
+        PyObject *sums = activities_object(&thread->does);
+        PyObject *item =
+            sums == NULL
+                ? NULL
+                : Py_BuildValue("LLON", (long long)thread->number, (long long)thread->tid,
+                                thread->ended ? Py_True : Py_False, sums);
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, item);
+        }
+    }
+    return list;
+}
+
+static PyObject *text_of(const char *text, size_t size) {
+    /* A text that was cut may end within a character. */
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)size, "replace");
+}
+
+static PyObject *stall_object(const gilx_stall_record *record) {
+    const gilx_stall_place *place = &record->place;
+    PyObject *function = text_of(place->function, strlen(place->function));
+    PyObject *file = text_of(place->file, strlen(place->file));
+    PyObject *text = text_of(record->text, record->text_size);
+    if (function == NULL || file == NULL || text == NULL) {
+        Py_XDECREF(function);
+        Py_XDECREF(file);
+        Py_XDECREF(text);
+        return NULL;
+    }
+    return Py_BuildValue("LLLLILNNiN", (long long)record->number,
+                         (long long)record->begin_ns, (long long)record->low_ns,
+                         (long long)record->high_ns, (unsigned int)record->waiters,
+                         (long long)place->tid, function, file, (int)place->line, text);
+}
+
+PyObject *gilx_stalls_list(gilx_sampler *sampler) {
+    gilx_stall_record *records = malloc(GILX_STALLS_KEPT * sizeof(*records));
+    if (records == NULL) {
+        return PyErr_NoMemory();
+    }
+    int count;
+    Py_BEGIN_ALLOW_THREADS
+    count = gilx_sampler_stalls(sampler, records);
+    Py_END_ALLOW_THREADS
+    PyObject *list = PyList_New(count);
+    for (int i = 0; list != NULL && i < count; ++i) {
+        PyObject *item = stall_object(&records[i]);
+        if (item == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, item);
+        }
+    }
+    free(records);
+    return list;
+}

@@ -1,0 +1,332 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "stall_report.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "../platform/clock.h"
+#include "linux_threads.h"
+#include "safe_memory.h"
+#include "sampler_state.h"
+#include "thread_activity.h"
+#include "waiting_frame.h"
+
+enum {
+    MOST_STATES = 1 << 12, /* thread states that are gone through */
+    MOST_THREADS = 64,     /* of which it is found out what they do, */
+    MOST_SHOWN = 16,       /* and with a stack in the report */
+    MOST_FRAMES = 48,      /* of each thread */
+    ROOM_FOR_END = 64,     /* bytes for the line that says that a report is cut */
+};
+
+/* ---- text ------------------------------------------------------------------------- */
+
+static const char CUT[] = "\n  (the report is cut here)\n";
+
+void gilx_text_clear(gilx_text *text) {
+    text->size = 0;
+    text->cut = false;
+}
+
+void gilx_text_add(gilx_text *text, const char *words, bool may_have_lines) {
+    for (; *words != '\0' && !text->cut; ++words) {
+        if (text->size + ROOM_FOR_END >= sizeof(text->bytes)) {
+            text->cut = true;
+            memcpy(text->bytes + text->size, CUT, sizeof(CUT) - 1);
+            text->size += sizeof(CUT) - 1;
+            return;
+        }
+        const unsigned char byte = (unsigned char)*words;
+        const bool control = byte < ' ' || byte == 0x7f;
+        const bool shown = !control || (may_have_lines && byte == '\n');
+        text->bytes[text->size++] = shown ? *words : '?';
+    }
+}
+
+static void add(gilx_text *text, const char *words) {
+    gilx_text_add(text, words, true);
+}
+
+void gilx_text_add_number(gilx_text *text, int64_t number) {
+    char digits[24];
+    int at = sizeof(digits) - 1;
+    digits[at] = '\0';
+    uint64_t rest = number < 0 ? (uint64_t)-number : (uint64_t)number;
+    do {
+        digits[--at] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    add(text, number < 0 ? "-" : "");
+    add(text, digits + at);
+}
+
+void gilx_text_add_seconds(gilx_text *text, int64_t nanoseconds) {
+    const int64_t hundredths = (nanoseconds + 5000000) / 10000000;
+    gilx_text_add_number(text, hundredths / 100);
+    const char after[] = {'.', (char)('0' + hundredths / 10 % 10),
+                          (char)('0' + hundredths % 10), '\0'};
+    add(text, after);
+    add(text, " s");
+}
+
+/* ---- threads ---------------------------------------------------------------------- */
+
+/* A thread with a Python state. */
+typedef struct {
+    uintptr_t state;
+    int64_t tid;
+    gilx_activity activity;
+} thread_found;
+
+static bool read_state(gilx_sampler *sampler, uintptr_t state, int64_t offset, void *to,
+                       size_t size) {
+    const void *from = (const void *)(state + (uintptr_t)offset);
+    return offset != 0 && state != 0 &&
+           gilx_memory_read(&sampler->memory, from, to, size);
+}
+
+static int64_t tid_in(gilx_sampler *sampler, uintptr_t state) {
+    unsigned long tid = 0;
+    return read_state(sampler, state, sampler->options.states.tid, &tid, sizeof(tid)) &&
+                   tid <= INT32_MAX
+               ? (int64_t)tid
+               : 0;
+}
+
+/* Find out what a thread does, as far as Python or Linux says that. */
+static gilx_activity activity_of(gilx_sampler *sampler, uintptr_t state, int64_t tid) {
+    int wants = 0;
+    if (read_state(sampler, state, sampler->options.states.waits, &wants,
+                   sizeof(wants)) &&
+        wants == 1) {
+        return GILX_AWAITS_GIL;
+    }
+    const int file = sampler->totals.calls ? gilx_syscall_open(tid) : -1;
+    if (file < 0) {
+        return GILX_DOES_UNKNOWN;
+    }
+    char text[GILX_SYSCALL_SIZE];
+    const bool there = gilx_syscall_read(file, text);
+    close(file);
+    return there ? gilx_activity_of(text, &sampler->gil) : GILX_DOES_UNKNOWN;
+}
+
+/* Whether a thread waits for the GIL, as far as that is known. Without addresses, any
+ * thread that waits for a lock may. */
+static bool may_await_gil(const gilx_sampler *sampler, gilx_activity activity) {
+    return activity == GILX_AWAITS_GIL ||
+           (activity == GILX_AWAITS_LOCK && !sampler->totals.addresses &&
+            !sampler->totals.wishes);
+}
+
+/* List the interpreter's threads but for the holder, first those that wait. Sets how many
+ * these are. */
+static int list_once(gilx_sampler *sampler, const gilx_stall_facts *facts,
+                     thread_found threads[MOST_THREADS], uint32_t *waiters) {
+    const gilx_thread_state_layout *layout = &sampler->options.states;
+    uintptr_t state = 0;
+    int count = 0, waiting = 0;
+    *waiters = 0;
+    if (layout->first == NULL ||
+        !gilx_memory_read(&sampler->memory, layout->first, &state, sizeof(state))) {
+        return 0;
+    }
+    for (int i = 0; i < MOST_STATES && state != 0 && count < MOST_THREADS; ++i) {
+        const int64_t tid = tid_in(sampler, state);
+        if (tid != 0 && tid != facts->requester && state != facts->holder) {
+            thread_found one = {state, tid, activity_of(sampler, state, tid)};
+            if (may_await_gil(sampler, one.activity)) {
+                threads[count++] = threads[waiting];
+                threads[waiting++] = one;
+            } else if (facts->all) {
+                threads[count++] = one;
+            }
+        }
+        if (!read_state(sampler, state, layout->next, &state, sizeof(state))) {
+            break;
+        }
+    }
+    *waiters = (uint32_t)waiting;
+    return count;
+}
+
+/* List threads until as many wait as are known to: each is awake for a moment every few
+ * milliseconds. */
+static int list_threads(gilx_sampler *sampler, const gilx_stall_facts *facts,
+                        thread_found threads[MOST_THREADS]) {
+    enum { TRIES = 4, PAUSE_NS = 300 * 1000 };
+    int count = 0;
+    uint32_t waiters = 0;
+    for (int i = 0; i < TRIES && (i == 0 || waiters < facts->waiters); ++i) {
+        if (i > 0) {
+            gilx_sleep_ns(PAUSE_NS);
+        }
+        count = list_once(sampler, facts, threads, &waiters);
+    }
+    return count;
+}
+
+static const char *words_for(gilx_activity activity) {
+    switch (activity) {
+    case GILX_AWAITS_GIL:
+        return "waits for the GIL";
+    case GILX_AWAITS_LOCK:
+        return "waits for another lock";
+    case GILX_SLEEPS:
+        return "sleeps";
+    case GILX_READS:
+        return "reads or receives";
+    case GILX_POLLS:
+        return "waits for files or connections";
+    case GILX_AWAITS_CHILD:
+        return "waits for a process";
+    case GILX_CALLS_SYSTEM:
+        return "is in a system call";
+    case GILX_ON_CPU:
+        return "runs";
+    default:
+        return "";
+    }
+}
+
+static void add_name(gilx_text *text, const gilx_stall_facts *facts, int64_t tid) {
+    char name[GILX_THREAD_NAME_SIZE];
+    add(text, "Thread ");
+    gilx_text_add_number(text, tid);
+    if (tid == facts->process) {
+        add(text, " (main thread)");
+    } else if (gilx_thread_name(tid, name)) {
+        add(text, " (");
+        gilx_text_add(text, name, false);
+        add(text, ")");
+    }
+}
+
+/* ---- stacks ----------------------------------------------------------------------- */
+
+static void add_frame(gilx_text *text, const gilx_code_table *codes, int spot) {
+    if (spot < 0) {
+        add(text, "  (code that can't be read)\n");
+        return;
+    }
+    const gilx_spot *at = gilx_spot_at(codes, spot);
+    const gilx_function *function = gilx_function_at(codes, at->function);
+    add(text, "  File \"");
+    gilx_text_add(text, function->file, false);
+    add(text, "\", line ");
+    gilx_text_add_number(text, at->line > 0 ? at->line : function->first_line);
+    add(text, " in ");
+    gilx_text_add(text, function->name, false);
+    add(text, "\n");
+}
+
+static void note_place(const gilx_code_table *codes, int spot, gilx_stall_place *place) {
+    if (spot >= 0) {
+        const gilx_spot *at = gilx_spot_at(codes, spot);
+        const gilx_function *function = gilx_function_at(codes, at->function);
+        strncpy(place->function, function->name, sizeof(place->function) - 1);
+        strncpy(place->file, function->file, sizeof(place->file) - 1);
+        place->line = at->line;
+    }
+}
+
+/* Return the spot of a frame. A full table is emptied: nothing refers to it later. */
+static int spot_of(gilx_sampler *sampler, gilx_code_table *codes,
+                   const gilx_frame *frame) {
+    int spot = gilx_code_spot(codes, &sampler->memory, frame->code, frame->instruction);
+    if (spot == GILX_SPOT_OTHER) {
+        gilx_code_table_clear(codes);
+        spot = gilx_code_spot(codes, &sampler->memory, frame->code, frame->instruction);
+    }
+    return spot;
+}
+
+/* Add a thread's stack; `place` is NULL unless it is the holder's. */
+static void add_stack(gilx_sampler *sampler, gilx_code_table *codes, uintptr_t state,
+                      gilx_text *text, gilx_stall_place *place) {
+    if (codes == NULL) {
+        add(text, "  (Python's stacks can't be read here)\n");
+        return;
+    }
+    gilx_frame frames[MOST_FRAMES];
+    bool complete;
+    const int count = gilx_waiting_stack(sampler->options.stacks, &sampler->memory, state,
+                                         frames, MOST_FRAMES, &complete);
+    for (int i = 0; i < count; ++i) {
+        const int spot = spot_of(sampler, codes, &frames[i]);
+        if (i == 0 && place != NULL) {
+            note_place(codes, spot, place);
+        }
+        add_frame(text, codes, spot);
+    }
+    if (count == 0) {
+        add(text, complete ? "  (no Python code)\n" : "  (the stack can't be read)\n");
+    } else if (!complete) {
+        add(text, "  (more calls)\n");
+    }
+}
+
+static void add_head(gilx_text *text, const gilx_stall_facts *facts) {
+    add(text, "gilx: process ");
+    gilx_text_add_number(text, facts->process);
+    add(text, facts->again ? ": the GIL has still not been released after "
+                           : ": the GIL was not released for ");
+    gilx_text_add_seconds(text, facts->length_ns);
+    if (facts->waiters == 0) {
+        add(text, " (no thread waits)\n");
+    } else {
+        add(text, " (");
+        gilx_text_add_number(text, facts->waiters);
+        add(text, facts->waiters == 1 ? " thread waits)\n" : " threads wait)\n");
+    }
+    if (facts->unreported > 0) {
+        add(text, "Stalls since the last report without one of their own: ");
+        gilx_text_add_number(text, facts->unreported);
+        add(text, "\n");
+    }
+}
+
+static void add_holder(gilx_sampler *sampler, gilx_code_table *codes,
+                       const gilx_stall_facts *facts, gilx_text *text,
+                       gilx_stall_place *place) {
+    place->tid = tid_in(sampler, facts->holder);
+    const char *does = words_for(activity_of(sampler, facts->holder, place->tid));
+    add_name(text, facts, place->tid);
+    add(text, " holds the GIL");
+    add(text, does[0] != '\0' ? " and " : "");
+    add(text, does);
+    add(text, " (most recent call first):\n");
+    const int *collecting = sampler->options.collecting;
+    int collects = 0;
+    if (collecting != NULL &&
+        gilx_memory_read(&sampler->memory, collecting, &collects, sizeof(collects)) &&
+        collects != 0) {
+        add(text, "  (the garbage collector)\n");
+    }
+    add_stack(sampler, codes, facts->holder, text, place);
+}
+
+void gilx_stall_report(gilx_sampler *sampler, gilx_code_table *codes,
+                       const gilx_stall_facts *facts, gilx_text *text,
+                       gilx_stall_place *place) {
+    thread_found threads[MOST_THREADS] = {{0}};
+    *place = (gilx_stall_place){.tid = 0};
+    gilx_text_clear(text);
+    add_head(text, facts);
+    add_holder(sampler, codes, facts, text, place);
+    const int count = list_threads(sampler, facts, threads);
+    for (int i = 0; i < count && i < MOST_SHOWN; ++i) {
+        const char *does = words_for(threads[i].activity);
+        add_name(text, facts, threads[i].tid);
+        add(text, does[0] != '\0' ? " " : "");
+        add(text, does);
+        add(text, " (most recent call first):\n");
+        add_stack(sampler, codes, threads[i].state, text, NULL);
+    }
+    if (count > MOST_SHOWN) {
+        add(text, "Threads that are not shown: ");
+        gilx_text_add_number(text, count - MOST_SHOWN);
+        add(text, "\n");
+    }
+}

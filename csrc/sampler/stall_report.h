@@ -1,0 +1,59 @@
+/* Report on a GIL that is not released: the stacks of the thread that holds it and of
+ * those that wait for it, as text.
+ *
+ * It is made while the program is stuck: without malloc, stdio, the loader or a lock.
+ */
+#ifndef GILX_SAMPLER_STALL_REPORT_H
+#define GILX_SAMPLER_STALL_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "code_table.h"
+#include "sampler.h"
+
+enum { GILX_REPORT_BYTES = 1 << 14 };
+
+/* Text of limited length. What does not fit is left out, and the last line says so. */
+typedef struct {
+    char bytes[GILX_REPORT_BYTES];
+    size_t size;
+    bool cut;
+} gilx_text;
+
+void gilx_text_clear(gilx_text *text);
+
+/* Add UTF-8. Control characters, which could make a terminal do things, are shown as '?',
+ * but for the ends of lines of texts that `may_have_lines`. */
+void gilx_text_add(gilx_text *text, const char *words, bool may_have_lines);
+
+void gilx_text_add_number(gilx_text *text, int64_t number);
+
+/* Add a time in seconds, with two digits after the point. */
+void gilx_text_add_seconds(gilx_text *text, int64_t nanoseconds);
+
+/* What is known of a stall when its report is made. */
+typedef struct {
+    uintptr_t holder; /* the thread state that holds the GIL */
+    uint32_t waiters; /* threads that wait for it, without `requester` */
+    int64_t length_ns;
+    bool again;         /* whether it was reported before */
+    bool all;           /* whether all threads are listed, not only those that wait */
+    int64_t unreported; /* stalls before it without a report */
+    int64_t process, requester; /* a thread of gilx's that only asks for the GIL, or 0 */
+} gilx_stall_facts;
+
+/* Where the GIL is held, for records. */
+typedef struct {
+    int64_t tid;
+    char function[GILX_LONGEST_NAME + 1], file[GILX_LONGEST_FILE + 1];
+    int32_t line; /* 0: not known */
+} gilx_stall_place;
+
+/* Make a report. `codes` is NULL if stacks are not read. */
+void gilx_stall_report(gilx_sampler *sampler, gilx_code_table *codes,
+                       const gilx_stall_facts *facts, gilx_text *text,
+                       gilx_stall_place *place);
+
+#endif

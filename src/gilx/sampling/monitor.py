@@ -1,0 +1,483 @@
+"""Monitor of the GIL for as long as a program runs."""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gilx.errors import (
+    ArgumentError,
+    WatchUnavailableError,
+    number_between,
+    one_of,
+    shown,
+)
+from gilx.estimate import Estimate
+from gilx.formatting import escaped, printable
+from gilx.sampling.counters import Counters, ThreadCounters
+from gilx.sampling.known_stacks import reason_against_stacks
+from gilx.sampling.ratio_interval import interval
+from gilx.sampling.stalls import Stall
+from gilx.sampling.thread_totals import FoundThread, NameSums, ThreadTotals
+from gilx.sampling.thread_usage import UNIDENTIFIED
+from gilx.sampling.watch import (
+    environment_now,
+    names_of_ended_threads,
+    names_of_threads,
+    sums_of,
+)
+
+if TYPE_CHECKING:
+    from gilx.sampling._sampler import Sampler, Totals
+    from gilx.sampling.hold_fraction import HoldSums
+
+_SHORTEST_STALL, _LONGEST_STALL = 0.01, 86400.0
+_STANDARD_ERROR = 2
+_ASKS_PER_STALL = 8
+_LONGEST_WAIT = 1.0  # seconds between two requests for the GIL
+_END_TIMEOUT = 1.0  # seconds, for a thread that needs the GIL once more
+
+# Those that run, for the end of the interpreter and for children of forks. A monitor runs
+# until it is stopped, also if the program keeps no reference to it.
+_running: set[Monitor] = set()
+
+
+@atexit.register
+def _stop_all() -> None:
+    for one in list(_running):
+        one.stop()
+
+
+def _restart_in_child() -> None:
+    for one in list(_running):
+        one._restart()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restart_in_child)
+
+
+class Monitor:
+    """Monitor of this process's GIL, for as long as the program runs.
+
+    A thread that never takes the GIL samples it. `read` returns counters at any time, and
+    when threads have waited for the GIL for `stall` seconds, the sampler writes a report
+    with the Python stacks of the thread that holds it and of those that wait, while that
+    lasts. It needs neither the GIL nor memory for that, so that a hold that never ends is
+    reported as well.
+
+    It is a context manager; `start` and `stop` do the same. In the child of a fork it
+    starts anew: counters begin at 0 there, and reports name the process.
+
+    Parameters
+    ----------
+    stall : float or None
+        Seconds for which a thread has to wait for the GIL until that is reported, from
+        0.01 to 86400; None: stalls are neither counted nor reported.
+    cost : float
+        Share of one CPU that the sampler may take, above 0 and at most 0.5. It takes some
+        0.2 % at least, and more if `stall` is below 0.05.
+    lone : bool
+        Report a stall also if no thread of the program waits. A thread of gilx's own then
+        asks for the GIL several times in `stall` seconds, once a second at least.
+    log : path, int or None
+        File to which reports are appended, or a descriptor to which they are written;
+        None: standard error. The descriptor is duplicated.
+    on_stall : {'report', 'exit'}
+        Whether a stall is reported only, or the process then ends at once, with status
+        70: without cleaning up, as by `os._exit`.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described, or `log` can't be opened.
+
+    """
+
+    def __init__(
+        self,
+        stall: float | None = 0.1,
+        cost: float = 0.01,
+        *,
+        lone: bool = False,
+        log: str | os.PathLike[str] | int | None = None,
+        on_stall: str = "report",
+    ) -> None:
+        self._stall = (
+            0.0
+            if stall is None
+            else number_between("stall", stall, _SHORTEST_STALL, _LONGEST_STALL)
+        )
+        self._cost = number_between("cost", cost, 0, 0.5, above=True)
+        self._exits = one_of("on_stall", on_stall, ("report", "exit")) == "exit"
+        self._lone = bool(lone)
+        if stall is None and (self._exits or self._lone or log is not None):
+            raise ArgumentError(
+                "stall: expected a number of seconds beside lone, log or on_stall, got"
+                " None"
+            )
+        self._given_log = log
+        self._log: int | None = None
+        self._sampler: Sampler | None = None
+        self._note = ""
+        self._stopped = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._threads = ThreadTotals()
+        self._lock = threading.RLock()
+        self._asker: _Asker | None = None
+
+    def __enter__(self) -> Monitor:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the sampler.
+
+        Raises
+        ------
+        WatchUnavailableError
+            The GIL can't be watched here, or it is not known how many threads wait for
+            it; the message says why. `NoGilError`, one kind of it, if this Python runs
+            without a GIL; `NotCompiledError`, another, if gilx was installed without its
+            compiled parts.
+        ArgumentError
+            The log can't be opened.
+        RuntimeError
+            The monitor was started before.
+
+        """
+        with self._lock:
+            if self._sampler is not None:
+                raise RuntimeError("a monitor can be started once only")
+            if self._stall:
+                self._log = _descriptor_of(self._given_log)
+            try:
+                self._start()
+            except BaseException:
+                self._close_log()
+                raise
+            _running.add(self)
+
+    def _start(self) -> None:
+        from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
+
+        _sampler.backend()
+        sampler = _sampler.Sampler(
+            self._cost,
+            seed=int.from_bytes(os.urandom(7), "little"),
+            stacks=not reason_against_stacks(),
+            monitor=True,
+            stall=self._stall,
+            exits=self._exits,
+            log=_STANDARD_ERROR if self._log is None else self._log,
+        )
+        sampler.start()
+        try:
+            if self._stall and not sampler.sees_waiters():
+                raise WatchUnavailableError(
+                    "this C library does not show which threads wait for the GIL, so"
+                    " that no stalls are found: Monitor(stall=None) counts without them"
+                )
+            if self._note:
+                sampler.note(self._note)
+            if self._lone:
+                self._asker = _Asker(sampler, self._stall)
+        except BaseException:
+            sampler.stop()
+            raise
+        self._sampler = sampler
+
+    def stop(self) -> None:
+        """Stop the sampler; a second time does nothing. Counters can still be read."""
+        with self._lock:
+            sampler = self._sampler
+            if sampler is None or self._stopped:
+                return
+            self._stopped = True
+            _running.discard(self)
+            sampler.stop()
+            self._close_log()
+        if self._asker is not None:
+            self._asker.join()
+
+    def _close_log(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            with suppress(OSError):  # the program may close any descriptor
+                os.close(log)
+
+    def _restart(self) -> None:
+        """Start anew in the child of a fork, or report that it does not run there."""
+        self._reset()
+        self._sampler = None
+        try:
+            self._start()
+        except Exception as error:  # the child goes on in any case
+            self._stopped = True
+            _running.discard(self)
+            text = (
+                f"gilx: process {os.getpid()}: the monitor does not run in this child of"
+                f" a fork: {printable(str(error))}\n"
+            )
+            log = _STANDARD_ERROR if self._log is None else self._log
+            with suppress(OSError):
+                os.write(log, text.encode(errors="replace"))
+
+    def read(self) -> Counters:
+        """Return the counters since the start.
+
+        It can be called from any thread, while the sampler runs and after the stop. Each
+        call begins another time for `Counters.longest_hold`.
+
+        Raises
+        ------
+        RuntimeError
+            The monitor was not started.
+
+        """
+        sampler = self._started()
+        with self._lock:
+            totals, now, low, high, stalls, dropped, ended, _, threads = sampler.read()
+            asker = 0 if self._asker is None else self._asker.native_id
+            found = [FoundThread(*one) for one in threads]
+            names = self._threads.update(
+                [one for one in found if one.native_id != asker],
+                ended,
+                names_of_threads(),
+                names_of_ended_threads(),
+            )
+        return _counters(
+            totals,
+            now,
+            names,
+            process=self._process,
+            stalls=stalls,
+            dropped=dropped,
+            longest=Estimate((low + high) / 2e9, low / 1e9, high / 1e9),
+            sees_waiters=sampler.sees_waiters(),
+        )
+
+    @property
+    def stalls(self) -> tuple[Stall, ...]:
+        """The stalls that were reported last, 16 at most, the oldest one first.
+
+        Raises
+        ------
+        RuntimeError
+            The monitor was not started.
+
+        """
+        names = names_of_threads()
+        # Between the clock of the stalls and that of the world.
+        offset = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+        return tuple(
+            _stall(one, self._process, names, offset) for one in self._started().stalls()
+        )
+
+    def note(self, text: str) -> None:
+        """Set a text that is written after each report.
+
+        Parameters
+        ----------
+        text : str
+            Of which the first 8191 bytes in UTF-8 are kept.
+
+        """
+        with self._lock:
+            self._note = text
+            if self._sampler is not None and not self._stopped:
+                self._sampler.note(text)
+
+    def _started(self) -> Sampler:
+        if self._sampler is None:
+            raise RuntimeError("the monitor was not started")
+        return self._sampler
+
+
+class _Asker:
+    """Thread that asks for the GIL now and then, until the monitor is stopped.
+
+    It is not one of `threading`, so that a program does not find it among its own.
+    """
+
+    def __init__(self, sampler: Sampler, stall: float) -> None:
+        self.native_id = 0
+        self._sampler = sampler
+        self._wait = min(_LONGEST_WAIT, stall / _ASKS_PER_STALL)
+        self._ended = _thread.allocate_lock()
+        self._ended.acquire()
+        started = _thread.allocate_lock()
+        started.acquire()
+        try:
+            _thread.start_new_thread(self._run, (started,))
+        except RuntimeError as error:
+            raise WatchUnavailableError(f"lone: no thread asks: {error}") from None
+        # Before that, it would be a thread of the program that waits for the GIL.
+        started.acquire()
+
+    def _run(self, started: _thread.LockType) -> None:
+        self.native_id = threading.get_native_id()
+        try:
+            self._sampler.ask(0.0)
+            started.release()
+            while self._sampler.ask(self._wait):
+                pass
+        finally:
+            self._ended.release()
+
+    def join(self) -> None:
+        """Wait until the thread has ended, after the sampler was stopped."""
+        self._ended.acquire(timeout=_END_TIMEOUT)
+
+
+def _descriptor_of(log: str | os.PathLike[str] | int | None) -> int:
+    """Return a descriptor of our own for the log.
+
+    Raises
+    ------
+    ArgumentError
+        It can't be opened.
+
+    """
+    try:
+        if log is None:
+            return os.dup(_STANDARD_ERROR)
+        if isinstance(log, bool):
+            raise TypeError("neither a path nor a descriptor")
+        if isinstance(log, int):
+            return os.dup(log)
+        return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except (OSError, ValueError, TypeError, OverflowError) as error:
+        what = "standard error" if log is None else shown(log)
+        why = getattr(error, "strerror", None) or error
+        raise ArgumentError(
+            f"log: expected a file that can be written, got {what}: {why}"
+        ) from None
+
+
+def _stall(
+    found: tuple[int, int, int, int, int, int, str, str, int, str],
+    process: int,
+    names: dict[int, str],
+    offset: float,
+) -> Stall:
+    number, begin, low, high, waiters, native_id, function, file, line, text = found
+    over = high >= 0
+    seconds = (
+        Estimate((low + high) / 2e9, low / 1e9, high / 1e9)
+        if over
+        else Estimate(low / 1e9, low / 1e9, float("inf"))
+    )
+    return Stall(
+        process=process,
+        number=number,
+        time=begin / 1e9 + offset,
+        seconds=seconds,
+        waiters=waiters,
+        thread=names.get(native_id, f"thread {native_id}"),
+        native_id=native_id,
+        function=printable(function),
+        file=printable(file),
+        line=line,
+        report=tuple(escaped(line) for line in text.splitlines()),
+    )
+
+
+# ---- counters -------------------------------------------------------------------------
+
+
+def _counters(
+    totals: Totals,
+    now: int,
+    names: dict[str, NameSums],
+    *,
+    process: int,
+    stalls: int,
+    dropped: int,
+    longest: Estimate,
+    sees_waiters: bool,
+) -> Counters:
+    # A slice counts as a whole from its sample on, and has none before.
+    wall = max(float(now - totals.begin_ns), totals.counted)
+    pending = wall - totals.counted
+    sums = sums_of(totals, [], stacks=False)
+    held = _seconds(
+        totals.locked_x,
+        interval(sums.locked, sums.unknown_share, prompt=sums.prompt),
+        totals.counted,
+        pending,
+    )
+    gil_waits = bool(totals.addresses or totals.wishes)
+    threads = [
+        _thread_counters(name, one, sums, pending, gil_waits=gil_waits)
+        for name, one in names.items()
+    ]
+    if totals.unidentified > 0:
+        seconds = totals.unidentified / 1e9
+        threads.append(
+            ThreadCounters(
+                UNIDENTIFIED, Estimate(seconds, 0.0, wall / 1e9), Estimate.unknown()
+            )
+        )
+    threads.sort(key=lambda one: one.held_seconds.value, reverse=True)
+    return Counters(
+        process=process,
+        wall=wall / 1e9,
+        held_seconds=held,
+        waited_seconds=_waited(totals, sums, pending)
+        if sees_waiters and totals.waiters_y > 0
+        else Estimate.unknown(),
+        unknown_seconds=totals.unknown / 1e9,
+        cost_seconds=totals.cost_ns / 1e9,
+        stalls=stalls,
+        dropped_bytes=dropped,
+        longest_hold=longest,
+        by_thread=tuple(threads),
+        environment=environment_now(),
+    )
+
+
+def _seconds(
+    value: float, share: tuple[float, float], whole: float, pending: float
+) -> Estimate:
+    """Return a sum of nanoseconds, with an interval that its share of a whole has.
+
+    Of the time that is `pending`, nothing is known.
+    """
+    low, high = share[0] * whole, share[1] * whole + pending
+    return Estimate(value / 1e9, min(value, low) / 1e9, max(value, high) / 1e9)
+
+
+def _waited(totals: Totals, sums: HoldSums, pending: float) -> Estimate:
+    known = sums.waiting(sums.waiters, totals.counted / 1e9)
+    value = totals.waiters_x / 1e9
+    more = max(1.0, totals.most_waiters) * pending / 1e9
+    return Estimate(value, min(value, known.low), max(value, known.high + more))
+
+
+def _thread_counters(
+    name: str, one: NameSums, sums: HoldSums, pending: float, *, gil_waits: bool
+) -> ThreadCounters:
+    whole = sums.locked.y
+    held = one.held.share(whole, sums.locked.yy, sums)
+    waited = one.waited.share(one.known, one.squares, sums)
+    return ThreadCounters(
+        name=name,
+        held_seconds=_seconds(one.held.time, held.interval, whole, pending)
+        if held.known
+        else Estimate(one.held.time / 1e9, 0.0, pending / 1e9 + one.held.time / 1e9),
+        waited_seconds=_seconds(one.waited.time, waited.interval, one.known, pending)
+        if gil_waits and waited.known
+        else Estimate.unknown(),
+    )

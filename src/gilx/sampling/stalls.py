@@ -1,0 +1,63 @@
+"""Stalls: times in which threads waited for a GIL that was not released."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gilx.errors import ArgumentError
+from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by it
+from gilx.formatting import duration
+from gilx.records import Record
+
+
+@dataclass(frozen=True)
+class Stall(Record, schema="gilx.stall", version=1):
+    """A time in which a thread waited for the GIL, and it was not released."""
+
+    process: int
+    """Number of the process."""
+    number: int
+    """Number among all stalls of the monitor, from 1. Those without a report have one,
+    too."""
+    time: float
+    """When it began, in seconds since 1970."""
+    seconds: Estimate
+    """Length. While the stall goes on, it is the time so far, and the interval has no
+    upper end."""
+    waiters: int
+    """Largest number of threads that waited at once."""
+    thread: str
+    """Name of the thread that held the GIL."""
+    native_id: int
+    """Number that Linux has for that thread."""
+    function: str
+    """Innermost Python function of that thread, empty if it ran no Python code or its
+    stack could not be read."""
+    file: str
+    """File of that function."""
+    line: int
+    """Line in that file, 0 if it is not known."""
+    report: tuple[str, ...]
+    """Lines of the last report, with the stacks."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the GIL has been released."""
+        return math.isfinite(self.seconds.high)
+
+    def _check(self, where: str) -> None:
+        seconds = self.seconds
+        if not (seconds.known and 0 <= seconds.low <= seconds.value <= seconds.high):
+            raise ArgumentError(f"{where}.seconds: expected a length of at least 0")
+        if min(self.number, self.waiters, self.line) < 0 or not math.isfinite(self.time):
+            raise ArgumentError(f"{where}: expected numbers of at least 0")
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line} {self.function}" if self.function else "C code"
+        length = duration(self.seconds.value)
+        return (
+            f"{self.thread} held the GIL for {length} in {place}"
+            if self.over
+            else f"{self.thread} has held the GIL for {length} in {place}"
+        )

@@ -1,0 +1,500 @@
+"""A monitor of real programs: counters, stalls, forks."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gilx import Monitor
+from gilx.sampling.known_stacks import reason_against_stacks
+from tests.command import CompletedProcess, run_python
+from tests.markers import needs_fork, needs_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = needs_watch
+
+C = ctypes.PyDLL(None)  # whose functions are called with the GIL
+TIMEOUT = 60.0
+EXIT_STATUS = 70
+
+
+def hold(seconds: float) -> None:
+    """Hold the GIL for so long, in one call."""
+    C.usleep(round(seconds * 1e6))
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def run_script(path: Path, text: str, *words: str, **options: Any) -> CompletedProcess:
+    path.write_text(textwrap.dedent(text))
+    return run_python(path, *words, **options)
+
+
+# ---- counters -------------------------------------------------------------------------
+
+
+def test_counters_are_read_while_the_monitor_runs() -> None:
+    with Monitor(stall=None) as monitor:
+        before = monitor.read()
+        hold(0.3)
+        after = monitor.read()
+        time.sleep(0.05)
+        idle = monitor.read()
+    held = after.held_seconds.value - before.held_seconds.value
+    assert 0.25 < held < 0.5
+    assert after.held_seconds.low <= after.held_seconds.value <= after.held_seconds.high
+    assert after.longest_hold.high > 0.25
+    assert idle.held_seconds.value <= idle.wall
+    (own,) = [one for one in idle.by_thread if one.name == "MainThread"]
+    assert own.held_seconds.high > 0.25
+    assert idle.process == os.getpid()
+
+
+def test_longest_hold_begins_anew_with_each_reading() -> None:
+    with Monitor(stall=None) as monitor:
+        hold(0.2)
+        assert monitor.read().longest_hold.high > 0.15
+        time.sleep(0.1)
+        monitor.read()
+        time.sleep(0.1)
+        # On a busy machine there may be no sample for a while, which widens it.
+        assert monitor.read().longest_hold.low < 0.15
+
+
+def test_no_counter_decreases_whatever_threads_read() -> None:
+    stop = threading.Event()
+    problems: list[str] = []
+
+    def read_on(monitor: Monitor) -> None:
+        before = monitor.read()
+        while not stop.is_set():
+            now = monitor.read()
+            names = "held_seconds", "waited_seconds", "unknown_seconds"
+            problems.extend(
+                name
+                for name in names
+                if float(getattr(now, name)) < float(getattr(before, name))
+            )
+            if now.wall < before.wall or now.cost_seconds < before.cost_seconds:
+                problems.append("time")
+            if now.held_seconds.value > now.wall:
+                problems.append("held for longer than the time")
+            before = now
+
+    with Monitor(stall=None, cost=0.1) as monitor:
+        threads = [threading.Thread(target=read_on, args=(monitor,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(100):
+            thread = threading.Thread(target=hold, args=(0.001,))
+            thread.start()
+            thread.join()
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not problems
+
+
+def test_waiting_counts_for_each_thread_that_waits() -> None:
+    with Monitor(stall=None) as monitor:
+        threads = [
+            threading.Thread(target=hold, args=(0.2,), name="holder") for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        counters = monitor.read()
+    # The main thread waits while the first two hold it: each has started by then.
+    assert counters.waited_seconds.high > 0.3
+    assert counters.held_seconds.high > 0.5
+    (holders,) = [one for one in counters.by_thread if one.name == "holder"]
+    assert holders.held_seconds.high > 0.5
+
+
+def test_counters_stay_after_the_stop() -> None:
+    monitor = Monitor(stall=None)
+    monitor.start()
+    hold(0.05)
+    monitor.stop()
+    monitor.stop()
+    first = monitor.read()
+    time.sleep(0.05)
+    assert monitor.read().wall == first.wall
+    with pytest.raises(RuntimeError, match="once only"):
+        monitor.start()
+
+
+def test_monitors_are_started_and_stopped_without_leaks() -> None:
+    def files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    with Monitor(lone=True):
+        pass
+    before, threads = files(), len(os.listdir("/proc/self/task"))
+    for _ in range(50):
+        with Monitor(lone=True) as monitor:
+            monitor.read()
+        del monitor
+    wait_until(lambda: len(os.listdir("/proc/self/task")) <= threads)
+    assert files() == before
+
+
+# ---- stalls ---------------------------------------------------------------------------
+
+
+def test_stall_is_reported_and_kept(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with Monitor(stall=0.05, lone=True, log=log) as monitor:
+        hold(0.6)
+        wait_until(lambda: monitor.stalls and monitor.stalls[0].over)
+        (stall,) = monitor.stalls
+        assert monitor.read().stalls == 1
+    text = log.read_text()
+    lines = text.splitlines()
+    assert re.fullmatch(
+        rf"gilx: process {os.getpid()}: the GIL was not released for 0\.\d\d s"
+        r" \(no thread waits\)",
+        lines[0],
+    )
+    assert f"Thread {os.getpid()} (main thread) holds the GIL" in lines[1]
+    assert "the GIL has still not been released after 0.5" in text
+    assert lines[-1].startswith(
+        f"gilx: process {os.getpid()}: the GIL was released after"
+    )
+    assert 0.3 < stall.seconds.high < TIMEOUT
+    assert stall.thread == threading.current_thread().name
+    assert stall.process == os.getpid()
+    assert abs(stall.time - time.time()) < TIMEOUT
+    if not reason_against_stacks():
+        # A call of C code is reported at the line that makes it.
+        assert (stall.file, stall.function) == (__file__, "hold")
+        assert f'  File "{__file__}", line {stall.line} in hold' in stall.report
+        assert "C.usleep(" in Path(__file__).read_text().splitlines()[stall.line - 1]
+
+
+def test_threads_that_wait_are_listed_with_their_stacks(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    stop = threading.Event()
+
+    def wait_for_the_gil() -> None:
+        while not stop.is_set():
+            time.sleep(0.001)
+
+    threads = [threading.Thread(target=wait_for_the_gil) for _ in range(2)]
+    with Monitor(stall=0.1, log=log) as monitor:
+        for thread in threads:
+            thread.start()
+        hold(0.4)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        wait_until(lambda: monitor.stalls and monitor.stalls[0].over)
+        stall = monitor.stalls[0]
+    assert stall.waiters == 2
+    text = log.read_text()
+    assert "(2 threads wait)" in text
+    for thread in threads:
+        assert f"Thread {thread.native_id} " in text
+    if not reason_against_stacks():
+        assert len(re.findall(r", line \d+ in .*wait_for_the_gil\n", text)) == 2
+
+
+def test_python_code_that_gives_the_gil_is_no_stall(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with Monitor(stall=0.2, lone=True, log=log) as monitor:
+        end = time.monotonic() + 0.6
+        while time.monotonic() < end:
+            sum(range(100))
+        # A machine that stops for a while makes a stall of anything.
+        if monitor.read().unknown_seconds < 0.05:
+            assert monitor.stalls == ()
+
+
+def test_nothing_is_reported_when_nobody_waits(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with Monitor(stall=0.05, log=log) as monitor:
+        hold(0.3)
+        assert monitor.read().stalls == 0
+    assert log.read_text() == ""
+
+
+def test_report_goes_to_a_descriptor_that_is_closed_later() -> None:
+    reader, writer = os.pipe()
+    monitor = Monitor(stall=0.05, lone=True, log=writer)
+    monitor.start()
+    os.close(writer)
+    hold(0.2)
+    monitor.stop()
+    with open(reader) as file:
+        assert "the GIL was not released" in file.read()
+
+
+def test_full_pipe_does_not_block_and_is_counted() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)
+    with Monitor(stall=0.05, lone=True, log=writer) as monitor:
+        hold(0.3)
+        wait_until(lambda: monitor.read().dropped_bytes > 0)
+        assert monitor.read().stalls == 1
+    os.close(reader)
+    os.close(writer)
+
+
+HANGS = {
+    "regular expression": (
+        """\
+        import re
+
+        def hang():
+            re.match(r"(a+)+$", "a" * 60 + "b")  # here
+        """,
+        r"line \d+ in \w+\n  File \"[^\"]*hang.py\", line {line} in hang",
+    ),
+    "sleep in C": (
+        """\
+        import ctypes
+
+        def hang():
+            ctypes.PyDLL(None).sleep(3600)  # here
+        """,
+        r"and sleeps \(most recent call first\):\n  File \"[^\"]*hang.py\", line {line} in hang",
+    ),
+    "deadlock": (
+        """\
+        import ctypes, threading, time
+
+        mutex = ctypes.create_string_buffer(256)
+        locked = threading.Event()
+
+        def lock_and_wait_for_the_gil():
+            # It has the mutex, and wants the GIL when it wakes.
+            ctypes.CDLL(None).pthread_mutex_lock(mutex)
+            locked.set()
+            while True:
+                time.sleep(0.001)
+
+        def hang():
+            threading.Thread(target=lock_and_wait_for_the_gil, daemon=True).start()
+            locked.wait()
+            ctypes.PyDLL(None).pthread_mutex_lock(mutex)  # here
+        """,
+        r"another lock \(most recent call first\):\n  File \"[^\"]*hang.py\", line {line} in",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HANGS)
+def test_hold_that_never_ends_is_reported_and_the_process_ends(
+    name: str, tmp_path: Path
+) -> None:
+    hang, expected = HANGS[name]
+    hang = textwrap.dedent(hang)
+    line = next(n for n, text in enumerate(hang.splitlines(), 1) if "# here" in text)
+    (tmp_path / "hang.py").write_text(hang)
+    done = run_script(
+        tmp_path / "main.py",
+        f"""\
+        import gilx, hang
+        with gilx.Monitor(stall=0.3, lone={name != "deadlock"}, on_stall="exit"):
+            print("begins", flush=True)
+            hang.hang()
+        """,
+    )
+    assert done.returncode == EXIT_STATUS, done.stderr
+    assert done.stdout == "begins\n"
+    assert "the GIL was not released for 0.3" in done.stderr
+    if not reason_against_stacks():
+        pattern = expected.format(line=line)
+        if name == "regular expression" or os.access("/proc/self/syscall", os.R_OK):
+            assert re.search(pattern, done.stderr), done.stderr
+
+
+def test_time_in_which_the_process_is_stopped_is_no_stall(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(
+        textwrap.dedent(
+            """\
+            import re
+            import gilx
+
+            with gilx.Monitor(stall=1.0, lone=True, on_stall="exit"):
+                for number in range(3):
+                    print(number, flush=True)
+                    re.match(r"(a+)+$", "a" * 24 + "b")  # takes 0.4 s
+            """
+        )
+    )
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(2.0)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(TIMEOUT) == 0
+
+
+def test_holder_may_have_the_lock_of_the_loader(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import ctypes, gilx
+
+        @ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+        def visit(info, size, data):
+            ctypes.PyDLL(None).sleep(3600)
+            return 0
+
+        with gilx.Monitor(stall=0.2, lone=True, on_stall="exit"):
+            ctypes.PyDLL(None).dl_iterate_phdr(visit, None)
+        """,
+    )
+    assert done.returncode == EXIT_STATUS, done.stderr
+    assert "the GIL was not released" in done.stderr
+
+
+# ---- forks ----------------------------------------------------------------------------
+
+
+@needs_fork
+def test_monitor_starts_anew_in_the_child_of_a_fork(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import ctypes, os, sys, warnings
+        import gilx
+
+        C = ctypes.PyDLL(None)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with gilx.Monitor(stall=0.05, lone=True, log="log") as monitor:
+            C.usleep(200000)
+            child = os.fork()
+            if child == 0:
+                first = monitor.read()
+                assert first.stalls == 0 and first.process == os.getpid(), first
+                C.usleep(200000)
+                counters = monitor.read()
+                assert counters.stalls == 1 and counters.held_seconds.high > 0.1
+                assert [one.process for one in monitor.stalls] == [os.getpid()]
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert monitor.read().stalls == 1
+            assert [one.process for one in monitor.stalls] == [os.getpid()]
+            print(os.getpid(), child)
+        """,
+        cwd=tmp_path,
+        check=True,
+    )
+    for process in done.stdout.split():
+        assert (
+            f"gilx: process {process}: the GIL was not released"
+            in (tmp_path / "log").read_text()
+        )
+
+
+@needs_fork
+def test_child_of_a_fork_may_end_or_execute_at_once(tmp_path: Path) -> None:
+    run_script(
+        tmp_path / "main.py",
+        """\
+        import os, sys, warnings
+        import gilx
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with gilx.Monitor():
+            for how in ("end", "execute", "stop"):
+                child = os.fork()
+                if child == 0 and how == "execute":
+                    os.execv("/bin/true", ["true"])
+                if child == 0 and how == "end":
+                    os._exit(0)
+                if child == 0:
+                    sys.exit(0)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        """,
+        check=True,
+    )
+
+
+@needs_fork
+def test_child_in_which_it_cannot_run_is_told(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import os, resource, warnings
+        import gilx
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with gilx.Monitor() as monitor:
+            os.environ["GILX_MEMORY"] = "none"
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            print(child)
+        """,
+        check=True,
+    )
+    expected = (
+        f"gilx: process {done.stdout.strip()}: the monitor does not run in this child of"
+        " a fork: GILX_MEMORY"
+    )
+    assert expected in done.stderr
+
+
+def test_monitor_runs_on_without_a_reference_to_it(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import ctypes, gc
+        import gilx
+
+        gilx.Monitor(0.1, lone=True, on_stall="exit").start()
+        gc.collect()
+        ctypes.PyDLL(None).sleep(3600)
+        """,
+    )
+    assert done.returncode == EXIT_STATUS, done.stderr
+
+
+def test_interpreter_ends_while_a_monitor_runs(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        "import gilx; monitor = gilx.Monitor(lone=True); monitor.start()",
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_standard_error_that_is_closed_is_an_error(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text("import gilx; gilx.Monitor().start()")
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" "$1" 2>&-', sys.executable, script],
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 1

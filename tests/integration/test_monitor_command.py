@@ -1,0 +1,110 @@
+"""``gilx monitor``: a program's own status, and reports of stalls."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gilx.sampling.known_stacks import reason_against_stacks
+from tests.command import run_gilx, run_here, run_python
+from tests.markers import needs_fork, needs_watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOLD = """\
+import ctypes, sys, threading, time
+
+def wait_for_the_gil():
+    while not stop:
+        time.sleep(0.001)
+
+stop = False
+thread = threading.Thread(target=wait_for_the_gil)
+thread.start()
+ctypes.PyDLL(None).usleep(300_000)
+stop = True
+thread.join()
+print(sys.argv)
+sys.exit(5)
+"""
+
+
+@needs_watch
+def test_program_keeps_its_status_and_output(tmp_path: Path) -> None:
+    (tmp_path / "hold.py").write_text(HOLD)
+    words = "--log", "log", "hold.py", "--stall", "x"
+    done = run_gilx("monitor", "--stall", "0.1", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (5, "['hold.py', '--stall', 'x']\n")
+    assert done.stderr == ""
+    log = (tmp_path / "log").read_text()
+    assert re.match(r"gilx: process \d+: the GIL was not released for 0\.1", log), log
+    if not reason_against_stacks():
+        assert f'File "{tmp_path}/hold.py", line 10 in <module>' in log
+
+
+@needs_watch
+def test_reports_go_to_standard_error(tmp_path: Path) -> None:
+    (tmp_path / "hold.py").write_text(HOLD)
+    done = run_gilx("monitor", "-m", "hold", cwd=tmp_path)
+    assert done.returncode == 5
+    assert "the GIL was not released for 0.1" in done.stderr
+    assert "the GIL was released after" in done.stderr
+
+
+@needs_watch
+def test_exit_ends_a_program_that_hangs(tmp_path: Path) -> None:
+    (tmp_path / "hang.py").write_text("import ctypes; ctypes.PyDLL(None).sleep(3600)")
+    options = "--stall", "0.2", "--lone", "--exit"
+    done = run_gilx("monitor", *options, "hang.py", cwd=tmp_path)
+    assert done.returncode == 70
+    assert "and sleeps" in done.stderr or "holds the GIL" in done.stderr
+
+
+@needs_watch
+@needs_fork
+def test_fork_warns_as_without_gilx(tmp_path: Path) -> None:
+    (tmp_path / "forks.py").write_text(
+        """\
+import os, sys
+
+def fork(depth):
+    child = os.fork()
+    if child == 0:
+        if depth:
+            fork(depth - 1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+fork(2)
+"""
+    )
+    options = "-W", "always::DeprecationWarning"
+    alone = run_python(*options, "forks.py", cwd=tmp_path, check=True)
+    watched = run_python(
+        *options, "-m", "gilx", "monitor", "forks.py", cwd=tmp_path, check=True
+    )
+    assert (watched.stdout, watched.stderr) == (alone.stdout, alone.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("nope.py",), "target: expected a script that exists, got 'nope.py'"),
+        (("time:sleep",), "target: expected -m module, or a script, directory or zip"),
+        (("-m", "nope"), "-m: there is no module 'nope'"),
+        (("--stall", "x", "a.py"), "stall: expected a number, got 'x'"),
+        (("--stall", "0", __file__), "stall: expected 0.01 to 86400, got 0"),
+        (("--cost", "2", __file__), "cost: expected above 0 and at most 0.5, got 2"),
+        ((), "the following arguments are required: TARGET"),
+    ],
+)
+def test_wrong_command_line_is_one_line(
+    words: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = run_here(capsys, "monitor", *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"gilx monitor: {expected}")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,128 @@
+"""Records that a monitor gives, and the arguments that it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gilx import (
+    ArgumentError,
+    Counters,
+    Environment,
+    Estimate,
+    Monitor,
+    Stall,
+    ThreadCounters,
+)
+
+pytestmark = pytest.mark.any_python
+
+
+def counters() -> Counters:
+    return Counters(
+        process=17,
+        wall=10.0,
+        held_seconds=Estimate(2.0, 1.9, 2.1),
+        waited_seconds=Estimate.unknown(),
+        unknown_seconds=0.25,
+        cost_seconds=0.125,
+        stalls=1,
+        dropped_bytes=0,
+        longest_hold=Estimate(0.5, 0.4, 0.6),
+        by_thread=(
+            ThreadCounters("MainThread", Estimate(2.0, 1.9, 2.1), Estimate.unknown()),
+        ),
+        environment=Environment.here(),
+    )
+
+
+def stall() -> Stall:
+    return Stall(
+        process=17,
+        number=1,
+        time=1.7e9,
+        seconds=Estimate(0.2, 0.2, float("inf")),
+        waiters=3,
+        thread="MainThread",
+        native_id=17,
+        function="match",
+        file="re.py",
+        line=5,
+        report=("gilx: process 17: ...", '  File "re.py", line 5 in match'),
+    )
+
+
+def test_counters_survive_json() -> None:
+    assert Counters.from_json(counters().to_json()) == counters()
+    found = json.loads(counters().to_json())
+    assert (found["schema"], found["version"]) == ("gilx.counters", 1)
+    assert found["waited_seconds"] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"wall": -1.0},
+        {"stalls": -1},
+        {"held_seconds": Estimate(2.0, 2.1, 2.2)},
+        {"longest_hold": Estimate(-1.0, -1.0, 0.0)},
+    ],
+)
+def test_counters_that_cannot_be_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError):
+        Counters.from_json(replace(counters(), **change).to_json())
+
+
+def test_stall_survives_json() -> None:
+    assert Stall.from_json(stall().to_json()) == stall()
+    assert not stall().over
+    assert replace(stall(), seconds=Estimate(0.2, 0.1, 0.3)).over
+
+
+@pytest.mark.parametrize(
+    "change", [{"seconds": Estimate(0.2, 0.3, 0.4)}, {"line": -1}, {"number": -1}]
+)
+def test_stall_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError):
+        Stall.from_json(replace(stall(), **change).to_json())
+
+
+def test_texts_say_what_is_known() -> None:
+    assert "held for 2 s (1.9 s to 2.1 s) of 10 s" in str(counters())
+    assert "unknown how long threads waited" in str(counters())
+    assert str(stall()) == "MainThread has held the GIL for 200 ms in re.py:5 match"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"stall": 0.001}, "stall"),
+        ({"stall": float("inf")}, "stall"),
+        ({"stall": "soon"}, "stall"),
+        ({"cost": 0}, "cost"),
+        ({"cost": 0.6}, "cost"),
+        ({"on_stall": "abort"}, "on_stall"),
+        ({"stall": None, "lone": True}, "stall"),
+        ({"stall": None, "on_stall": "exit"}, "stall"),
+    ],
+)
+def test_wrong_argument_is_named(arguments: dict[str, Any], name: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^{name}: expected"):
+        Monitor(**arguments)
+
+
+@pytest.mark.parametrize("log", [os.devnull + "/none", -1, 1 << 20, 1.5, "a\0b"])
+def test_log_that_cannot_be_opened_is_named(log: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^log: expected a file that can be written"):
+        Monitor(log=log).start()
+
+
+def test_monitor_that_was_not_started_has_no_counters() -> None:
+    with pytest.raises(RuntimeError, match="was not started"):
+        Monitor().read()
+    with pytest.raises(RuntimeError, match="was not started"):
+        _ = Monitor().stalls
