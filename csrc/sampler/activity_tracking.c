@@ -2,6 +2,8 @@
 
 #include "sampler_state.h"
 
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "condition.h"
@@ -14,24 +16,37 @@ enum {
     READS_PER_SAMPLE = GILX_ACTIVITIES_KEPT,
     READS_OF_OPENING = 12,
     READS_OF_FRAME = 3, /* one is read in a sample */
-    MOST_FILES = 64,    /* that are kept open: the program needs its descriptors */
+    MOST_FILES = 64,    /* that are kept open, */
+    PART_OF_LIMIT = 16, /* or this part of what the program may open, if that is less */
 };
 
 /* Whether Linux still lets this process read what its threads do. */
-static bool can_read(const gilx_sampler *sampler) {
+static bool can_read(gilx_sampler *sampler) {
     char text[GILX_SYSCALL_SIZE];
+    struct stat status;
     const int file = gilx_syscall_open(sampler->own_tid);
-    const bool readable = file >= 0 && gilx_syscall_read(file, text);
+    const bool readable =
+        file >= 0 && gilx_syscall_read(file, text) && fstat(file, &status) == 0;
+    sampler->files_device = readable ? status.st_dev : 0;
     if (file >= 0) {
         close(file);
     }
     return readable;
 }
 
+/* Return how many files may be kept open. */
+static int most_files(void) {
+    struct rlimit limit;
+    const bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
+    const rlim_t part = known ? limit.rlim_cur / PART_OF_LIMIT : MOST_FILES;
+    return part < MOST_FILES ? (int)part : MOST_FILES;
+}
+
 void gilx_begin_activities(gilx_sampler *sampler) {
     gilx_totals *totals = &sampler->totals;
     const void *condition = sampler->options.condition;
     const gilx_condition_layout *layout = &sampler->condition;
+    sampler->most_files = most_files();
     totals->wishes = sampler->options.states.waits != 0;
     totals->calls = layout->calls && can_read(sampler);
     totals->addresses = layout->addresses && totals->calls && condition != NULL;
@@ -93,7 +108,7 @@ static bool on_cpu(const gilx_watched_thread *thread) {
 
 /* Keep a file open if there are not too many, in a place for its descriptor. */
 static void keep_or_close(gilx_sampler *sampler, int file, int *place) {
-    if (file >= 0 && sampler->files < MOST_FILES) {
+    if (file >= 0 && sampler->files < sampler->most_files) {
         *place = gilx_high_descriptor(file);
         ++sampler->files;
     } else if (file >= 0) {
@@ -133,9 +148,14 @@ static int read_text(gilx_sampler *sampler, gilx_watched_thread *thread,
     return open ? 1 : READS_OF_OPENING;
 }
 
+/* Close a file, if the program has not closed it, and opened another one with its number.
+ */
 static void close_file(gilx_sampler *sampler, int *file) {
+    struct stat status;
     if (*file >= 0) {
-        close(*file);
+        if (fstat(*file, &status) == 0 && status.st_dev == sampler->files_device) {
+            close(*file);
+        }
         *file = -1;
         --sampler->files;
     }
@@ -149,7 +169,7 @@ void gilx_close_files_of(gilx_sampler *sampler, gilx_watched_thread *thread) {
 /* Whether a thread whose file would have to be opened is known to do what it did: if it
  * waited, and its CPU clock stands. */
 static bool still_waits(const gilx_sampler *sampler, gilx_watched_thread *thread) {
-    if (thread->syscall >= 0 || sampler->files < MOST_FILES) {
+    if (thread->syscall >= 0 || sampler->files < sampler->most_files) {
         return false;
     }
     const int64_t last = thread->does.asked_cpu_ns;

@@ -116,6 +116,19 @@ int64_t gilx_start_of(int64_t tid) {
     return at == NULL ? 0 : strtoll(at, NULL, 10);
 }
 
+bool gilx_is_named(int64_t tid, const char *name) {
+    char text[32]; /* 15 characters and the end of a line, see proc_pid_comm(5) */
+    const int file = open_file_of(tid, "comm");
+    if (file < 0) {
+        return false;
+    }
+    const size_t length = strlen(name);
+    const bool same = pread(file, text, sizeof(text), 0) == (ssize_t)length + 1 &&
+                      memcmp(text, name, length) == 0;
+    close(file);
+    return same;
+}
+
 /* What getdents64(2) returns. C libraries have no common name for it. */
 typedef struct {
     uint64_t inode;

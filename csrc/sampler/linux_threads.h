@@ -21,6 +21,10 @@ int64_t gilx_cpu_ns_of(int64_t tid);
  * that can't be read. See proc_pid_stat(5), field 22. */
 int64_t gilx_start_of(int64_t tid);
 
+/* Whether a thread of this process has a name, see gilx_name_thread(). False if there is
+ * no such thread, or its name can't be read. */
+bool gilx_is_named(int64_t tid, const char *name);
+
 /* Call meet(context, tid) for each thread of this process. */
 void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context);
 

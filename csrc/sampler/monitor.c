@@ -121,7 +121,9 @@ static uint32_t count_waiters(gilx_sampler *sampler) {
     uint32_t count = 0;
     for (int i = 0; sampler->totals.wishes && i < MOST_WISHES && i < sampler->alive_count;
          ++i) {
-        count += gilx_wants_gil(sampler, sampler->alive[i]);
+        bool wants = false;
+        (void)gilx_wants_gil(sampler, sampler->alive[i], &wants);
+        count += wants;
     }
     return count;
 }

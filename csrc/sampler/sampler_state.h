@@ -23,6 +23,9 @@ enum {
     GILX_HOLDERS = 8, /* thread states that are identified in one sample */
 };
 
+/* Name of the threads of all samplers. They are none of the program's. */
+#define GILX_SAMPLER_NAME "gilx-watch"
+
 /* A thread, by its place, and the share of a sample for which it held the GIL. */
 typedef struct {
     int place;
@@ -81,9 +84,11 @@ struct gilx_sampler {
     uint16_t alive[GILX_THREADS]; /* places of threads that were there lately */
     int alive_count, next_alive;  /* and the index of the next one to be asked */
     int reads_left;               /* for which there is time; negative: after more */
-    int64_t placed; /* number of the sample that last read where a thread waits */
-    int files;      /* number of their files that are open */
-    int next_other; /* the place after the last one that was polled in turn */
+    int64_t placed;     /* number of the sample that last read where a thread waits */
+    int files;          /* number of their files that are open, */
+    int most_files;     /* and that may be, */
+    dev_t files_device; /* and the file system that they are on */
+    int next_other;     /* the place after the last one that was polled in turn */
     gilx_thread_table table;
 };
 

@@ -348,7 +348,7 @@ void gilx_sampling_thread(void *argument) {
     gilx_sampler *sampler = argument;
     gilx_totals *totals = &sampler->totals;
     const bool reference = sampler->options.reference;
-    gilx_name_thread("gilx-watch");
+    gilx_name_thread(GILX_SAMPLER_NAME);
     totals->slack = gilx_refuse_slack();
     totals->short_turns = gilx_ask_for_turns(TURN_NS);
     sampler->watched_stat =

@@ -27,11 +27,12 @@ typedef struct {
     int64_t started;   /* when it was started, see gilx_start_of(); 0 if not known */
     uintptr_t state;   /* address of a thread state of its, 0 if none is known, */
     uint64_t state_id; /* and the id of that */
-    bool ended;        /* whether its CPU clock has gone */
-    int64_t cpu_ns;    /* its CPU clock */
-    int64_t read_ns;   /* and when that was read */
-    int64_t polled;    /* number of the sample in which it was read last */
-    int64_t active;    /* number of the sample that last found it on a CPU or holding */
+    bool ended;        /* whether its CPU clock has gone, or it is a sampler's */
+    bool named;      /* whether its name was read when it had been there for some time */
+    int64_t cpu_ns;  /* its CPU clock */
+    int64_t read_ns; /* and when that was read */
+    int64_t polled;  /* number of the sample in which it was read last */
+    int64_t active;  /* number of the sample that last found it on a CPU or holding */
     gilx_thread_activities does;
     int syscall, schedstat; /* see gilx_syscall_open() and gilx_schedstat_open(); -1 if it
                                is not kept open */

@@ -111,14 +111,28 @@ int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state) {
     return place;
 }
 
+/* Leave out a thread that is another sampler's: it had no name yet when it was added. */
+static bool leave_out(gilx_sampler *sampler, gilx_watched_thread *thread) {
+    const bool other = !thread->named && gilx_is_named(thread->tid, GILX_SAMPLER_NAME);
+    thread->named = true;
+    if (other) {
+        gilx_close_files_of(sampler, thread);
+        thread->does = gilx_no_activities(sampler->totals.counted);
+        thread->ended = true;
+    }
+    return other;
+}
+
 /* Add a thread of the process to the table, and follow it: new threads are active ones.
  */
 static void add_if_new(void *context, int64_t tid) {
     gilx_sampler *sampler = context;
     const int known = gilx_thread_place(&sampler->table, tid);
     if (known != GILX_UNKNOWN_THREAD && !sampler->table.threads[known].ended) {
-        add_alive(sampler, known);
-    } else if (tid != sampler->own_tid) {
+        if (!leave_out(sampler, &sampler->table.threads[known])) {
+            add_alive(sampler, known);
+        }
+    } else if (tid != sampler->own_tid && !gilx_is_named(tid, GILX_SAMPLER_NAME)) {
         const int place = place_of(sampler, tid, false);
         if (place != GILX_UNKNOWN_THREAD && sampler->totals.wakes > 0) {
             sampler->table.threads[place].active = sampler->totals.wakes;

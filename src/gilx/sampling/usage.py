@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gilx.sampling.prediction import Prediction
 
 _ALL = 0.995  # a share that is said to be all
+_LONGEST_NAME = 40  # characters of a thread's name in texts
 _MOST_LINES = 5  # that are shown; the record has all of them
 _MUCH_BELOW = 0.01  # of the time
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
@@ -436,7 +437,7 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         most = _by_share(self)[0]
         held = percent(most.holding.value)
         thread = (
-            f"the thread that holds it most is {most.name}, for {held}"
+            f"the thread that holds it most is {_short(most.name)}, for {held}"
             if all(thread.holding.known for thread in self.by_thread)
             else "the threads that hold it could not be identified"
         )
@@ -458,9 +459,9 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         held = self.held.text(percent)
         threads = [
             (
-                share.name
+                _short(share.name)
                 if share.native_id is None or share.name == f"thread {share.native_id}"
-                else f"thread {share.name}",
+                else f"thread {_short(share.name)}",
                 str(share),
             )
             for share in shares_shown(self)
@@ -668,6 +669,10 @@ def _reason_beyond_samples(usage: GilUsage) -> str:
 
 def _subject(usage: GilUsage) -> str:
     return f"the program {usage.program}" if usage.program else "a call"
+
+
+def _short(name: str) -> str:
+    return shortened(name, _LONGEST_NAME)
 
 
 def _by_share(usage: GilUsage) -> list[ThreadUsage]:

@@ -310,3 +310,65 @@ def test_waits_of_threads_that_are_seldom_asked_are_not_denied() -> None:
     insist_on_states(usage)
     most = sum(site.waiting_lock.high for site in usage.waiting_sites)
     assert most > 0.8 * number * usage.wall, usage.waiting_sites
+
+
+OTHER_WATCHES = """
+import time, gilx
+with gilx.watch() as outer, gilx.watch() as inner:
+    time.sleep(0.5)
+print([len(watch.usage.by_thread) for watch in (outer, inner)])
+"""
+
+
+def test_threads_of_other_watches_are_not_of_the_program() -> None:
+    done = run_python("-W", "ignore", "-c", OTHER_WATCHES, timeout=100)
+    assert done.stdout == "[1, 1]\n", done.stdout + done.stderr
+
+
+REOPENED = """
+import os, threading, gilx
+over = threading.Event()
+threads = [threading.Thread(target=over.wait, daemon=True) for _ in range(20)]
+for thread in threads:
+    thread.start()
+before = set(os.listdir("/proc/self/fd"))
+with gilx.watch() as watch:
+    while len(set(os.listdir("/proc/self/fd")) - before) < 10:
+        pass
+    opened = [int(one) for one in set(os.listdir("/proc/self/fd")) - before]
+    source = os.open("/dev/null", os.O_RDONLY)
+    # The sampler moves those that it keeps out of the way.
+    other = [number for number in opened if number > 100 and
+             os.path.basename(os.readlink(f"/proc/self/fd/{number}")) == "syscall"]
+    for number in other:
+        os.dup2(source, number)
+print(len(other) >= 5, all(os.readlink(f"/proc/self/fd/{one}") == "/dev/null" for one in other))
+"""
+
+
+def test_watch_closes_no_file_that_the_program_opened_in_the_place_of_one() -> None:
+    done = run_python("-W", "ignore", "-c", REOPENED, timeout=100)
+    assert done.stdout == "True True\n", done.stdout + done.stderr
+
+
+SMALL_LIMIT = """
+import os, resource, threading, time, gilx
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+over = threading.Event()
+threads = [threading.Thread(target=over.wait) for _ in range(40)]
+for thread in threads:
+    thread.start()
+before = len(os.listdir("/proc/self/fd"))
+most = 0
+with gilx.watch():
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        most = max(most, len(os.listdir("/proc/self/fd")))
+over.set()
+print(most - before)
+"""
+
+
+def test_watch_leaves_descriptors_to_a_program_that_may_have_few() -> None:
+    done = run_python("-W", "ignore", "-c", SMALL_LIMIT, timeout=100)
+    assert 0 <= int(done.stdout) <= 12, done.stdout + done.stderr
