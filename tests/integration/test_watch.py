@@ -453,7 +453,7 @@ def test_waits_for_the_gil_are_found() -> None:
         go.wait(30)
         ckernels.spin(1000, 1000, 300_000_000)
 
-    thread = threading.Thread(target=wait, name="waiter")
+    thread = threading.Thread(target=wait)
     thread.start()
     with gilx.watch() as watch:
         go.set()
@@ -462,6 +462,6 @@ def test_waits_for_the_gil_are_found() -> None:
     usage = watch.usage
     if usage.states_missing:
         pytest.skip(usage.states_missing)
-    shares = {share.name: share.waiting_gil.value for share in usage.by_thread}
-    assert shares["waiter"] > 0, usage
+    shares = {share.native_id: share.waiting_gil.value for share in usage.by_thread}
+    assert shares[thread.native_id] > 0, usage
     assert "waiting for it" in str(usage)
