@@ -427,7 +427,7 @@ static void process_exits(void) {
             _exit(GILX_EXIT_STATUS);
         }
         take(&gil, &holder);
-        wait_for_it(&gil); /* for ever */
+        wait_for_it(&gil); /* indefinitely */
     }
     int status = -1;
     expect(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
@@ -437,7 +437,7 @@ static void process_exits(void) {
     close(ends[1]);
 }
 
-/* A thread that only asks is no waiter of the program's. */
+/* A thread that only asks does not count as one that waits. */
 static void asking_is_not_waiting(void) {
     static fake_gil gil;
     static fake_stack holder;
