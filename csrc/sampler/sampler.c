@@ -20,6 +20,26 @@ static const int64_t START_TIMEOUT_NS = 10000000000;
 
 static const gilx_memory CLOSED = {.way = GILX_MEMORY_WAYS, .file = -1, .other = -1};
 
+/* Return the words of a copy of another process's GIL. */
+static gilx_gil_words words_in(const gilx_gil_copy *copy, const gilx_gil_words *given) {
+    return (gilx_gil_words){.interval = &copy->words.interval,
+                            .holder = &copy->words.holder,
+                            .locked = &copy->words.locked,
+                            .switches = &copy->words.switches,
+                            .process = given->process,
+                            .original = given->original};
+}
+
+bool gilx_copy_words(gilx_sampler *sampler) {
+    gilx_gil_copy copy;
+    if (!gilx_memory_read(&sampler->memory, (const void *)sampler->words.original, &copy,
+                          sizeof(copy))) {
+        return false;
+    }
+    sampler->copy = copy;
+    return true;
+}
+
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
                                const gilx_sampler_options *options, gilx_memory *memory) {
     /* Threads that are not there take no memory. */
@@ -28,12 +48,14 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     if (sampler == NULL) {
         return NULL;
     }
-    sampler->words = *words;
+    sampler->words = words->process == 0 ? *words : words_in(&sampler->copy, words);
+    words = &sampler->words;
     sampler->options = *options;
     sampler->random = options->seed;
     sampler->watched_stat = -1;
     atomic_init(&sampler->begin_ns, INT64_MAX);
     atomic_init(&sampler->end_ns, INT64_MAX);
+    atomic_init(&sampler->lost, false);
     if (options->room > 0) {
         sampler->looks = calloc((size_t)options->room, sizeof(*sampler->looks));
         if (sampler->looks == NULL) {
@@ -77,8 +99,10 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     sampler->shrink_at = GILX_THREADS_KEPT;
     sampler->ended = gilx_no_activities(0);
     const int watched = gilx_thread_add(&sampler->table, options->watched, true);
-    sampler->table.threads[watched].started = gilx_start_of(options->watched);
-    sampler->table.threads[watched].cpu_ns = gilx_cpu_ns_of(options->watched);
+    sampler->table.threads[watched].started =
+        gilx_start_of(words->process, options->watched);
+    sampler->table.threads[watched].cpu_ns =
+        gilx_cpu_ns_of(words->process, options->watched);
     sampler->table.threads[watched].read_ns = gilx_now_ns();
     return sampler;
 }
@@ -107,20 +131,28 @@ int gilx_sampler_start(gilx_sampler *sampler) {
 
 void gilx_sampler_begin(gilx_sampler *sampler) {
     pthread_mutex_lock(&sampler->sums);
+    (void)gilx_refresh_words(sampler); /* the thread finds out if that fails */
     sampler->totals.switches = gilx_gil_switches(&sampler->words);
     pthread_mutex_unlock(&sampler->sums);
     atomic_store_explicit(&sampler->begin_ns, gilx_now_ns(), memory_order_release);
 }
 
 void gilx_sampler_end(gilx_sampler *sampler) {
-    atomic_store(&sampler->end_ns, gilx_now_ns());
+    if (!gilx_sampler_lost(sampler)) {
+        atomic_store(&sampler->end_ns, gilx_now_ns());
+    }
     if (gilx_sampler_forked(sampler)) {
         return; /* the lock may stay taken */
     }
     pthread_mutex_lock(&sampler->sums);
+    (void)gilx_refresh_words(sampler);
     sampler->totals.switches =
         gilx_gil_switches(&sampler->words) - sampler->totals.switches;
     pthread_mutex_unlock(&sampler->sums);
+}
+
+bool gilx_sampler_lost(const gilx_sampler *sampler) {
+    return atomic_load(&sampler->lost);
 }
 
 bool gilx_sampler_forked(const gilx_sampler *sampler) {

@@ -14,6 +14,7 @@
 #include "../platform/threads.h"
 #include "condition.h"
 #include "gil_words.h"
+#include "layouts.h"
 #include "sampler.h"
 #include "thread_table.h"
 
@@ -34,8 +35,16 @@ typedef struct {
 
 typedef struct gilx_monitor gilx_monitor;
 
+/* Copy of what is read at once of another process: its GIL's words and its lock. */
+typedef struct {
+    gilx_gil_struct words;
+    unsigned char lock[GILX_LOCK_SIZE];
+} gilx_gil_copy;
+
 struct gilx_sampler {
-    gilx_gil_words words;
+    gilx_gil_words words; /* those of `copy` if the GIL is another process's */
+    gilx_gil_copy copy;
+    atomic_bool lost; /* see gilx_sampler_lost() */
     gilx_sampler_options options;
     gilx_memory memory; /* closed if thread states are not to be read */
     pid_t process;
@@ -91,6 +100,17 @@ struct gilx_sampler {
     int next_other;     /* the place after the last one that was polled in turn */
     gilx_thread_table table;
 };
+
+/* ---- sampler.c -------------------------------------------------------------------- */
+
+/* Copy the words of another process's GIL. Returns false if its memory is there no
+ * longer; the words stay as they were. */
+bool gilx_copy_words(gilx_sampler *sampler);
+
+/* Have the words as they are now. Those of this process's GIL always are. */
+static inline bool gilx_refresh_words(gilx_sampler *sampler) {
+    return sampler->words.process == 0 || gilx_copy_words(sampler);
+}
 
 /* ---- sampling_thread.c ------------------------------------------------------------ */
 

@@ -121,6 +121,9 @@ static holder *find_holder(gilx_sampler *sampler, read_counts *burst, uintptr_t 
 static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *burst) {
     const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
     *burst = (read_counts){.holder_count = 0};
+    if (!gilx_refresh_words(sampler)) {
+        return gilx_now_ns();
+    }
     /* Identifying a thread state takes longer than many a hold, so the last holder, most
      * likely the next one as well, is identified before. */
     const uintptr_t first = gilx_gil_holder(&sampler->words);
@@ -132,6 +135,10 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *bu
     }
     bool held = false;
     do {
+        if (!gilx_refresh_words(sampler)) {
+            burst->reads = 0; /* none of them counts */
+            return now;
+        }
         const bool locked = gilx_gil_locked(&sampler->words);
         const uintptr_t state = gilx_gil_holder(&sampler->words);
         now = gilx_now_ns();
@@ -168,10 +175,13 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *bu
  * something meanwhile. */
 static int64_t read_burst_and_state(gilx_sampler *sampler, int64_t length,
                                     read_counts *burst) {
-    const int64_t tid = sampler->options.watched;
-    const int64_t before = gilx_cpu_ns_of(tid);
+    const int64_t process = sampler->words.process, tid = sampler->options.watched;
+    if (process != 0) { /* its clock is not exact enough */
+        return read_burst(sampler, length, burst);
+    }
+    const int64_t before = gilx_cpu_ns_of(process, tid);
     const int64_t end = read_burst(sampler, length, burst);
-    const bool ran = gilx_cpu_ns_of(tid) - before > burst->length_ns / 2;
+    const bool ran = gilx_cpu_ns_of(process, tid) - before > burst->length_ns / 2;
     bool known;
     const bool runnable = gilx_is_runnable(sampler->watched_stat, &known);
     burst->free_to_run = known && (ran || !runnable);
@@ -344,6 +354,15 @@ static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int
     return next < SHORTEST_SLICE_NS ? SHORTEST_SLICE_NS : next > longest ? longest : next;
 }
 
+/* End with the last read of a process whose memory is there no longer. */
+static void lose_process(gilx_sampler *sampler) {
+    const int64_t begin = atomic_load(&sampler->begin_ns);
+    atomic_store(
+        &sampler->end_ns,
+        greater_of(sampler->read_ns, begin == INT64_MAX ? gilx_now_ns() : begin));
+    atomic_store(&sampler->lost, true);
+}
+
 void gilx_sampling_thread(void *argument) {
     gilx_sampler *sampler = argument;
     gilx_totals *totals = &sampler->totals;
@@ -351,8 +370,8 @@ void gilx_sampling_thread(void *argument) {
     gilx_name_thread(GILX_SAMPLER_NAME);
     totals->slack = gilx_refuse_slack();
     totals->short_turns = gilx_ask_for_turns(TURN_NS);
-    sampler->watched_stat =
-        gilx_high_descriptor(gilx_stat_open(sampler->options.watched));
+    sampler->watched_stat = gilx_high_descriptor(
+        gilx_stat_open(sampler->words.process, sampler->options.watched));
     sampler->own_tid = gilx_own_tid();
     gilx_list_threads(sampler);
     gilx_begin_activities(sampler);
@@ -386,6 +405,11 @@ void gilx_sampling_thread(void *argument) {
         /* The state costs a tenth of a wake, so it is not asked for each time. */
         int64_t now = (wake % 2 == 0 ? read_burst_and_state : read_burst)(
             sampler, reference ? slice : BURST_NS, &burst);
+        if (burst.reads == 0) {
+            lose_process(sampler);
+            pthread_mutex_unlock(&sampler->sums);
+            break;
+        }
         if (sampler->sites != NULL) {
             sample_site(sampler, &burst);
         }
