@@ -1,0 +1,194 @@
+"""Other processes as Linux shows them, and the reasons for which it does not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+from pathlib import Path
+
+from gilx.errors import ArgumentError, WatchUnavailableError, at_least
+from gilx.formatting import printable, shortened
+
+_MOST_PID = 2**22  # that Linux has
+_LONGEST_COMMAND = 40  # characters
+_SYS_PTRACE = 19  # number of the capability
+_SCOPES = {
+    "1": "lets a process be read by those that started it only",
+    "2": "lets processes be read by those with CAP_SYS_PTRACE only",
+}
+
+
+def checked_pid(pid: object) -> int:
+    """Return the number of another process that is there.
+
+    Raises
+    ------
+    ArgumentError
+        It is no number of a process, that of this one, or that of a thread.
+    WatchUnavailableError
+        There is no such process, or it is hidden, or has ended.
+
+    """
+    number = at_least("pid", pid, 1, _MOST_PID)
+    if number == os.getpid():
+        raise ArgumentError(
+            f"pid: expected another process, got {number}, which is this one: gilx.watch"
+            " watches it"
+        )
+    status = status_of(number)
+    if not status:
+        raise WatchUnavailableError(_reason_it_is_not_there(number))
+    group = status.get("Tgid", str(number))
+    if group != str(number):
+        raise ArgumentError(
+            f"pid: expected a process, got {number}, which is a thread of process {group}"
+        )
+    if status.get("State", "").startswith(("Z", "X")):
+        raise WatchUnavailableError(f"process {number} has ended")
+    if "VmSize" not in status:
+        raise WatchUnavailableError(
+            f"process {number} has no memory: it is a thread of Linux itself, or has just"
+            " ended"
+        )
+    namespaces = len(status.get("NSpid", "").split())
+    if namespaces > len(status_of("self").get("NSpid", "").split()):
+        raise WatchUnavailableError(
+            f"process {number} has a PID namespace of its own, as containers do, in which"
+            " its threads have other numbers: run gilx in that container"
+        )
+    return number
+
+
+def _reason_it_is_not_there(pid: int) -> str:
+    if not Path("/proc/self/status").exists():
+        return "/proc is not mounted, which is needed to read another process"
+    try:
+        os.kill(pid, 0)  # which asks whether it is there, and does nothing
+    except ProcessLookupError:
+        return f"there is no process {pid}"
+    except PermissionError:
+        pass
+    return (
+        f"process {pid} is hidden, since /proc is mounted with hidepid: run gilx as the"
+        " user of that process, as root, or in the group that the mount option gid names"
+    )
+
+
+def status_of(pid: int | str) -> dict[str, str]:
+    """Return what Linux tells of a process in words; empty if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def start_of(pid: int) -> int | None:
+    """Return when a process was started, in ticks since the system was.
+
+    It is None if there is no such process, or it has ended.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if not fields or fields[0] in "ZX" else int(fields[19])
+
+
+def command_of(pid: int) -> str:
+    """Return the first words of a process's command line, or its short name."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        name = b" ".join(words).strip() or Path(f"/proc/{pid}/comm").read_bytes().strip()
+    except OSError:
+        return ""
+    return shortened(printable(name.decode(errors="replace")), _LONGEST_COMMAND)
+
+
+def names_of_threads(pid: int) -> dict[int, str]:
+    """Return the names that Linux has for threads, by native id.
+
+    Threads without a name of their own have that of the process: they are not among them.
+    """
+    names = {}
+    try:
+        own = Path(f"/proc/{pid}/comm").read_text(errors="replace")
+        ids = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return {}
+    for one in ids:
+        try:
+            name = Path(f"/proc/{pid}/task/{one}/comm").read_text(errors="replace")
+        except OSError:  # it has ended
+            continue
+        if name != own:
+            names[int(one)] = printable(name.rstrip("\n"))
+    return names
+
+
+def reason_against_reading(pid: int, error: OSError) -> str:
+    """Return the reason for which the memory of a process cannot be read."""
+    name = f"process {pid}"
+    status = status_of(pid)
+    if error.errno in (errno.ENOENT, errno.ESRCH) or not status:
+        return f"{name} has ended"
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return f"the memory of {name} cannot be read: {error.strerror}"
+    ours = status_of("self")
+    root = "run gilx as root"
+    if _scope() == "3":
+        return (
+            f"the memory of {name} cannot be read, since kernel.yama.ptrace_scope is 3,"
+            " which forbids it to all until the next start of the system"
+        )
+    if _has_capability(ours, _SYS_PTRACE):
+        return (
+            f"the memory of {name} cannot be read although gilx has CAP_SYS_PTRACE: it may"
+            " have another user namespace, or a security module forbids it"
+        )
+    users = set(status.get("Uid", "").split()[:3])
+    if users != {ours.get("Uid", "").split()[1]}:
+        owner = _user(status.get("Uid", "0").split()[1])
+        return f"{name} belongs to the user {owner}: run gilx as that user, or as root"
+    if set(status.get("Gid", "").split()[:3]) != {ours.get("Gid", "").split()[1]}:
+        return f"{name} belongs to another group: {root}"
+    if _capabilities(status) & ~_capabilities(ours):
+        return f"{name} has capabilities that gilx does not have: {root}"
+    scope = _scope()
+    if scope in _SCOPES:
+        return (
+            f"the memory of {name} cannot be read, since kernel.yama.ptrace_scope is"
+            f" {scope}, which {_SCOPES[scope]}: {root}, or set it by sysctl"
+            " kernel.yama.ptrace_scope=0"
+        )
+    return (
+        f"the memory of {name} cannot be read: it may have changed its user or called"
+        " prctl(PR_SET_DUMPABLE, 0), or has another user namespace, or a seccomp filter"
+        f" or a security module forbids it; {root}, and in a container with the"
+        " capability SYS_PTRACE"
+    )
+
+
+def _scope() -> str:
+    try:
+        return Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
+    except OSError:  # this Linux is without Yama
+        return ""
+
+
+def _capabilities(status: dict[str, str]) -> int:
+    return int(status.get("CapPrm", "0"), 16)
+
+
+def _has_capability(status: dict[str, str], number: int) -> bool:
+    return bool(int(status.get("CapEff", "0"), 16) >> number & 1)
+
+
+def _user(uid: str) -> str:
+    try:
+        return pwd.getpwuid(int(uid)).pw_name
+    except KeyError:
+        return uid

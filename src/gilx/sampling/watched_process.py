@@ -1,0 +1,35 @@
+"""Another process that was watched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class WatchedProcess:
+    """Another process whose GIL was watched from outside."""
+
+    pid: int
+    command: str
+    """First words of its command line; empty if they are not known."""
+    python: str
+    """Version of the CPython in it."""
+    reader: str
+    """How its memory was read."""
+    end: Literal["", "ended", "replaced"] = ""
+    """``ended`` if the process ended while it was watched, ``replaced`` if it executed
+    another program. The figures are those of the time before. Empty if it went on."""
+
+    @property
+    def name(self) -> str:
+        """Number and command of the process, for texts."""
+        return f"process {self.pid}" + (f" ({self.command})" if self.command else "")
+
+    def __str__(self) -> str:
+        words = {
+            "": "",
+            "ended": "; it ended while it was watched",
+            "replaced": "; it executed another program while it was watched",
+        }
+        return f"{self.pid}, CPython {self.python}, by {self.reader}{words[self.end]}"
