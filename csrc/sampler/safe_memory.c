@@ -320,11 +320,12 @@ bool gilx_memory_open_process(gilx_memory *memory, int64_t process) {
     (void)snprintf(path, sizeof(path), "/proc/%lld/mem", (long long)process);
     *memory = (gilx_memory){
         .way = GILX_PROCESS_VM_READV, .file = -1, .other = -1, .process = process};
-    memory->file = gilx_high_descriptor(open(path, O_RDONLY | O_CLOEXEC));
-    if (memory->file < 0) {
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
         gilx_memory_close(memory);
         return false;
     }
+    memory->file = gilx_high_descriptor(file);
     /* Nothing is ever mapped at 0: another answer than that is about all reads. */
     unsigned char byte;
     const gilx_range nowhere = {0, sizeof(byte)};

@@ -102,6 +102,7 @@ def command_of(pid: int) -> str:
     """Return the first words of a process's command line, or its short name."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        words[0] = words[0].rpartition(b"/")[2]
         name = b" ".join(words).strip() or Path(f"/proc/{pid}/comm").read_bytes().strip()
     except OSError:
         return ""
@@ -131,44 +132,54 @@ def names_of_threads(pid: int) -> dict[int, str]:
 
 def reason_against_reading(pid: int, error: OSError) -> str:
     """Return the reason for which the memory of a process cannot be read."""
-    name = f"process {pid}"
-    status = status_of(pid)
+    name, status = f"process {pid}", status_of(pid)
     if error.errno in (errno.ENOENT, errno.ESRCH) or not status:
         return f"{name} has ended"
     if error.errno not in (errno.EACCES, errno.EPERM):
         return f"the memory of {name} cannot be read: {error.strerror}"
-    ours = status_of("self")
-    root = "run gilx as root"
-    if _scope() == "3":
-        return (
-            f"the memory of {name} cannot be read, since kernel.yama.ptrace_scope is 3,"
-            " which forbids it to all until the next start of the system"
-        )
-    if _has_capability(ours, _SYS_PTRACE):
-        return (
-            f"the memory of {name} cannot be read although gilx has CAP_SYS_PTRACE: it may"
-            " have another user namespace, or a security module forbids it"
-        )
-    users = set(status.get("Uid", "").split()[:3])
-    if users != {ours.get("Uid", "").split()[1]}:
-        owner = _user(status.get("Uid", "0").split()[1])
-        return f"{name} belongs to the user {owner}: run gilx as that user, or as root"
-    if set(status.get("Gid", "").split()[:3]) != {ours.get("Gid", "").split()[1]}:
-        return f"{name} belongs to another group: {root}"
-    if _capabilities(status) & ~_capabilities(ours):
-        return f"{name} has capabilities that gilx does not have: {root}"
+    why = _reason_of_identity(status, status_of("self"))
+    if why:
+        return f"{name} {why}"
+    return f"the memory of {name} cannot be read{_reason_of_system()}"
+
+
+def _reason_of_identity(status: dict[str, str], ours: dict[str, str]) -> str:
+    """Return what a process has that gilx does not have, or ''."""
+    if _has_sys_ptrace(ours):
+        return ""
+    user = ours["Uid"].split()[1]
+    if set(status["Uid"].split()[:3]) != {user}:
+        owner = _user(status["Uid"].split()[1])
+        return f"belongs to the user {owner}: run gilx as that user, or as root"
+    if set(status["Gid"].split()[:3]) != {ours["Gid"].split()[1]}:
+        return "runs as another group: run gilx as that group, or as root"
+    if int(status["CapPrm"], 16) & ~int(ours["CapPrm"], 16):
+        return "has capabilities that gilx does not have: run gilx as root"
+    return ""
+
+
+def _reason_of_system() -> str:
+    """Return the end of a sentence that says what forbids reading."""
     scope = _scope()
+    if scope == "3":
+        return (
+            ", since kernel.yama.ptrace_scope is 3, which forbids it to all until the"
+            " system starts anew"
+        )
+    if _has_sys_ptrace(status_of("self")):
+        return (
+            " although gilx has the capability SYS_PTRACE: the process may have another"
+            " user namespace, or a seccomp filter or a security module forbids it"
+        )
     if scope in _SCOPES:
         return (
-            f"the memory of {name} cannot be read, since kernel.yama.ptrace_scope is"
-            f" {scope}, which {_SCOPES[scope]}: {root}, or set it by sysctl"
-            " kernel.yama.ptrace_scope=0"
+            f", since kernel.yama.ptrace_scope is {scope}, which {_SCOPES[scope]}: run"
+            " gilx as root, or set it by sysctl kernel.yama.ptrace_scope=0"
         )
     return (
-        f"the memory of {name} cannot be read: it may have changed its user or called"
-        " prctl(PR_SET_DUMPABLE, 0), or has another user namespace, or a seccomp filter"
-        f" or a security module forbids it; {root}, and in a container with the"
-        " capability SYS_PTRACE"
+        ": it may have changed its user or called prctl(PR_SET_DUMPABLE, 0), or has"
+        " another user namespace, or a seccomp filter or a security module forbids it."
+        " Run gilx as root, and in a container with the capability SYS_PTRACE"
     )
 
 
@@ -179,12 +190,8 @@ def _scope() -> str:
         return ""
 
 
-def _capabilities(status: dict[str, str]) -> int:
-    return int(status.get("CapPrm", "0"), 16)
-
-
-def _has_capability(status: dict[str, str], number: int) -> bool:
-    return bool(int(status.get("CapEff", "0"), 16) >> number & 1)
+def _has_sys_ptrace(status: dict[str, str]) -> bool:
+    return bool(int(status.get("CapEff", "0"), 16) >> _SYS_PTRACE & 1)
 
 
 def _user(uid: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +24,7 @@ from gilx.sampling.process_access import (
 )
 from gilx.sampling.source_text import SourceTexts, process_start
 from gilx.sampling.watch import COST, Watch
-from gilx.sampling.watched_process import WatchedProcess
+from gilx.sampling.watched_process import WAYS_TO_END, WatchedProcess
 
 if TYPE_CHECKING:
     from gilx.sampling._sampler import Sampler, Totals
@@ -38,9 +39,9 @@ _ROOM = 1 << 13  # samples kept
 def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
     """Watch the GIL of another process for a while.
 
-    The process is not stopped, loads nothing and does not notice: its memory is read from
-    outside. It may run any CPython from 3.11 to 3.15, whatever this one is. That needs the
-    right to trace it, as a debugger has: see the page "A running process".
+    The process is not stopped and loads nothing: its memory is read from outside. It may
+    run any CPython from 3.11 to 3.15, whatever this one is. Reading it needs the rights
+    of a debugger: the user of the process, or root.
 
     Parameters
     ----------
@@ -63,9 +64,9 @@ def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
     ArgumentError
         An argument is not as described, or `pid` is that of this process or of a thread.
     WatchUnavailableError
-        There is no such process, it cannot be read, or there is no CPython in it that can
-        be watched; the message says why and what helps. NoGilError, one kind of it, if its
-        Python runs without a GIL.
+        There is no such process, it cannot be read, or there is no CPython in it that
+        can be watched; the message says why and what helps. NoGilError, one kind of it,
+        if its Python runs without a GIL.
 
     """
     budget = above_zero("budget", budget)
@@ -149,8 +150,7 @@ class ProcessWatch(Watch):
         process = self._found_process
         if process.end and not self._totals.wakes:
             raise WatchUnavailableError(
-                f"{process.name} {'ended' if process.end == 'ended' else 'executed another program'}"
-                " before it could be watched"
+                f"{process.name} {WAYS_TO_END[process.end]} before it could be watched"
             )
         return replace(self.usage_of_program(process.name), process=process)
 
@@ -182,10 +182,8 @@ class _Clock:
 
     def read(self) -> None:
         """Read it, if the process is still there."""
-        try:
+        with suppress(OSError):
             self._last = time.clock_gettime(self._number)
-        except OSError:
-            pass
 
     @property
     def used(self) -> float:
@@ -201,9 +199,11 @@ class _ProcessNames:
         self._names = {**names_of_threads(pid), pid: "main"}
 
     def update(self) -> None:
+        """Add the threads that there are now."""
         self._names |= {**names_of_threads(self._pid), self._pid: "main"}
 
     def of(self, native_ids: list[int]) -> list[str]:
+        """Return the names of threads."""
         return [self._names.get(one, f"thread {one}") for one in native_ids]
 
 
@@ -237,8 +237,8 @@ def _same_files(pid: int) -> bool:
 class _ProcessSources(SourceTexts):
     """Source texts of what ran in another process.
 
-    Which modules it has loaded, and what they were compiled from, is not known: a file that
-    was changed since the process began counts as changed.
+    Which modules it has loaded, and what they were compiled from, is not known: a file
+    that was changed since the process began counts as changed.
     """
 
     def __init__(self, since: float, started: float, files: _Files) -> None:
@@ -251,8 +251,8 @@ class _ProcessSources(SourceTexts):
             return super()._read("<string>")
         return super()._read(path)
 
-    def _names_in(self, file: str) -> None:
+    def _names_in(self, file: str) -> None:  # noqa: ARG002 - not of this process
         return None
 
-    def _has(self, position: Position) -> bool:
+    def _has(self, position: Position) -> bool:  # noqa: ARG002 - likewise
         return False

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+WAYS_TO_END = {"ended": "ended", "replaced": "executed another program"}
+"""Words for how a process ended."""
+
 
 @dataclass(frozen=True)
 class WatchedProcess:
@@ -27,9 +30,5 @@ class WatchedProcess:
         return f"process {self.pid}" + (f" ({self.command})" if self.command else "")
 
     def __str__(self) -> str:
-        words = {
-            "": "",
-            "ended": "; it ended while it was watched",
-            "replaced": "; it executed another program while it was watched",
-        }
-        return f"{self.pid}, CPython {self.python}, by {self.reader}{words[self.end]}"
+        end = f"; it {WAYS_TO_END[self.end]} while it was watched" if self.end else ""
+        return f"{self.pid}, CPython {self.python}, read by {self.reader}{end}"
