@@ -392,7 +392,7 @@ def test_attach_names_the_user_of_a_process() -> None:
 
 @needs_root
 def test_attach_says_that_a_process_of_its_user_cannot_be_read() -> None:
-    with process(_UNDUMPABLE + PROGRAM + SLEEP) as (child, _):
+    with process(f"import threading\n{_UNDUMPABLE}{PROGRAM}{SLEEP}") as (child, _):
         words = refusal(child.pid, _OTHER_USER)
     scope = process_access._scope()
     assert ("ptrace_scope" if scope not in ("", "0") else "PR_SET_DUMPABLE") in words

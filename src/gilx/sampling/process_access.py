@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pwd
 from pathlib import Path
 
 from gilx.errors import ArgumentError, WatchUnavailableError, at_least
@@ -195,6 +194,8 @@ def _has_sys_ptrace(status: dict[str, str]) -> bool:
 
 
 def _user(uid: str) -> str:
+    import pwd  # noqa: PLC0415 - not in every system's Python
+
     try:
         return pwd.getpwuid(int(uid)).pw_name
     except KeyError:

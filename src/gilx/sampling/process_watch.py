@@ -71,6 +71,8 @@ def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
     """
     budget = above_zero("budget", budget)
     cost = number_between("cost", cost, 0, 0.5, above=True)
+    from gilx.sampling import _sampler  # noqa: F401, PLC0415 - not in every installation
+
     watching = ProcessWatch(checked_pid(pid), cost)
     with watching:
         watching.wait(budget)
