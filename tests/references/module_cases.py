@@ -6,6 +6,8 @@ import ctypes
 import gc
 import importlib.util
 import os
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -51,6 +53,7 @@ _BAD_SAMPLERS: list[BadCall] = [
     ((1,), {"stall": -1.0}, ValueError, "stall: expected 0 to"),
     ((1,), {"stall": "1"}, TypeError, "stall: expected a float"),
     ((1,), {"log": -1}, ValueError, "log: expected 0 to"),
+    ((1,), {"pid": -1}, ValueError, "pid: expected 0 to"),
 ]
 
 
@@ -108,6 +111,38 @@ def samplers(_memory: Memory) -> Iterator[Case]:
         call = fails(RuntimeError, "the sampler was stopped", getattr(stopped, name))
         yield Case(f"{name} after the stop", call)
     yield from _monitors(make, fresh)
+    yield from _processes(make, fresh)
+
+
+def _processes(make: Any, fresh: Any) -> Iterator[Case]:
+    """Yield calls of samplers of other processes."""
+    not_started = "the sampler is not one of another process that was started"
+    for name in ("process", "lost"):
+        call = fails(RuntimeError, not_started, getattr(fresh, name))
+        yield Case(f"{name} of no other process", call)
+    # No process has the highest number that there is.
+    yield Case("no process", fails(OSError, "No such file", make(1, pid=2**31 - 1).start))
+    program = "print(flush=True)\nwhile True: pass"
+    words = [sys.executable, "-c", program]
+    with (
+        subprocess.Popen(["sleep", "600"]) as other,
+        subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as child,
+    ):
+        assert child.stdout is not None
+        child.stdout.readline()
+
+        def use() -> None:
+            sampler = _stopped(make(1, seed=1, stacks=True, pid=child.pid), 0.004)
+            sampler.process()
+            sampler.lost()
+            sampler.threads()
+            sampler.sites()
+
+        yield Case("other process", use, SLOW)
+        start = make(1, pid=other.pid).start
+        yield Case("no CPython", fails(RuntimeError, "no CPython is in it", start))
+        other.kill()
+        child.kill()
 
 
 def _monitors(make: Any, fresh: Any) -> Iterator[Case]:

@@ -103,7 +103,7 @@ class ProcessWatch(Watch):
         self._began = time.time()
         self._process_start = process_start(self._pid)
         self._start(sampler)
-        self._sampler = sampler
+        self._goes_on(sampler)
         return self
 
     def _start(self, sampler: Sampler) -> None:

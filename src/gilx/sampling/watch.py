@@ -218,9 +218,13 @@ class Watch:
         self._switch_interval = sys.getswitchinterval()
         self._began = time.time()
         sampler.start()
+        self._goes_on(sampler)
+        return self
+
+    def _goes_on(self, sampler: Sampler) -> None:
+        """Take a sampler that was started, which is stopped when Python ends."""
         self._sampler = sampler
         _running.add(self)
-        return self
 
     def _cpu_used(self, totals: Totals) -> float:
         """Return the CPU time of the process since the start, without the sampler's."""
