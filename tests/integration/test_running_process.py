@@ -16,13 +16,19 @@ import pytest
 
 import gilx
 from gilx.sampling import process_access
-from tests.command import CompletedProcess, run_gilx, run_python
-from tests.markers import needs_linux
+from tests.command import (
+    CompletedProcess,
+    run_gilx,
+    run_here,
+    run_program,
+    run_python,
+)
+from tests.markers import needs_watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = needs_linux
+pytestmark = needs_watch
 
 # A thread that holds the GIL for most of the time in one line, one that waits for it, and
 # a main thread that sleeps.
@@ -69,7 +75,7 @@ def process(
 
 def pythons() -> list[str]:
     """Return the interpreters at hand, by the names of their versions."""
-    found = {}
+    found: dict[int, str] = {}
     for minor in range(11, 16):
         for path in (
             shutil.which(f"python3.{minor}"),
@@ -82,11 +88,16 @@ def pythons() -> list[str]:
     return [found.get(minor, f"3.{minor}") for minor in range(11, 16)]
 
 
-def _version(path: str) -> str:
-    """Return the version of an interpreter; empty if it does not run, as some shims."""
-    words = [path, "-c", "import platform; print(platform.python_version())"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _version(path: str, *, gil: bool = True) -> str:
+    """Return the version of an interpreter with or without a GIL; '' if it is no such."""
+    code = (
+        "import platform, sys;"
+        " print(platform.python_version(), getattr(sys, '_is_gil_enabled', bool)() or"
+        " not hasattr(sys, '_is_gil_enabled'))"
+    )
+    done = run_program(path, "-c", code)  # a shim of pyenv may be of none
+    words = done.stdout.split() if done.returncode == 0 else ["", ""]
+    return words[0] if words[1] == str(gil) else ""
 
 
 @pytest.fixture
@@ -190,9 +201,10 @@ print(thread.native_id, flush=True)
 
 @needs_reads
 def test_attach_reads_by_proc_mem_if_process_vm_readv_is_forbidden() -> None:
-    program = f"{_FILTER}\n{_ATTACH}"
-    with process(PROGRAM + SLEEP) as (child, _):
-        done = _run(program, str(child.pid))
+    # Of another process than its parent, a process must allow that if Yama is on.
+    allow = "import ctypes; ctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(-1))"
+    with process(f"{allow}\n{PROGRAM}{SLEEP}") as (child, _):
+        done = _run(f"{_FILTER}\n{_ATTACH}", str(child.pid))
     if done.returncode == 77:
         pytest.skip(done.stdout)
     assert done.stdout.strip() == "/proc/PID/mem", done.stderr
@@ -313,6 +325,21 @@ def test_attach_names_versions_that_it_can_watch() -> None:
         gilx.attach(child.pid)
 
 
+@needs_reads
+def test_attach_says_that_a_process_runs_without_a_gil() -> None:
+    names = [f"python3.{minor}t" for minor in (13, 14, 15)]
+    python = next(
+        (one for one in map(shutil.which, names) if one and _version(one)), None
+    )
+    if python is None:
+        pytest.skip("needs a free-threaded build of Python 3.13 or newer")
+    with (
+        process("print()\nimport time\ntime.sleep(600)", python) as (child, _),
+        pytest.raises(gilx.NoGilError, match=f"process {child.pid}: .* without a GIL"),
+    ):
+        gilx.attach(child.pid)
+
+
 # Becomes another user, attaches, and prints the reader or the error.
 _ATTACH = """
 import os, sys
@@ -411,13 +438,13 @@ def test_attach_says_that_a_process_is_hidden() -> None:
 
 
 @needs_reads
-def test_probe_of_a_process_prints_its_usage() -> None:
+def test_probe_of_a_process_prints_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with process(PROGRAM + SLEEP) as (child, _):
         words = ("probe", "--pid", str(child.pid), "--budget", "0.5")
-        done = run_gilx(*words)
+        done = run_here(capsys, *words, "--verbose")
         assert done.returncode == 0, done.stderr
         assert f"process: {child.pid}, CPython " in done.stdout
-        done = run_gilx(*words, "--json")
+        done = run_here(capsys, *words, "--json", "-")
     usage = gilx.GilUsage.from_json(done.stdout)
     assert usage.process is not None
     assert usage.process.pid == child.pid

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from operator import truediv
 from typing import TYPE_CHECKING, Any
@@ -124,10 +124,11 @@ def _processes(make: Any, fresh: Any) -> Iterator[Case]:
     yield Case("no process", fails(OSError, "No such file", make(1, pid=2**31 - 1).start))
     program = "print(flush=True)\nwhile True: pass"
     words = [sys.executable, "-c", program]
-    with (
-        subprocess.Popen(["sleep", "600"]) as other,
-        subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as child,
-    ):
+    with ExitStack() as ends:
+        other = ends.enter_context(subprocess.Popen(["sleep", "600"]))
+        ends.callback(other.kill)
+        child = ends.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE))
+        ends.callback(child.kill)
         assert child.stdout is not None
         child.stdout.readline()
 
@@ -141,8 +142,6 @@ def _processes(make: Any, fresh: Any) -> Iterator[Case]:
         yield Case("other process", use, SLOW)
         start = make(1, pid=other.pid).start
         yield Case("no CPython", fails(RuntimeError, "no CPython is in it", start))
-        other.kill()
-        child.kill()
 
 
 def _monitors(make: Any, fresh: Any) -> Iterator[Case]:
