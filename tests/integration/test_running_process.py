@@ -328,9 +328,8 @@ def test_attach_names_versions_that_it_can_watch() -> None:
 @needs_reads
 def test_attach_says_that_a_process_runs_without_a_gil() -> None:
     names = [f"python3.{minor}t" for minor in (13, 14, 15)]
-    python = next(
-        (one for one in map(shutil.which, names) if one and _version(one)), None
-    )
+    found = filter(None, map(shutil.which, names))
+    python = next((one for one in found if _version(one, gil=False)), None)
     if python is None:
         pytest.skip("needs a free-threaded build of Python 3.13 or newer")
     with (
