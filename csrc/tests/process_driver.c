@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 
+#include <elf.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,11 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "../platform/clock.h"
+#include "../platform/random.h"
 #include "../sampler/elf_symbols.h"
 #include "../sampler/find_gil.h"
 #include "../sampler/linux_threads.h"
@@ -220,6 +223,90 @@ static void symbols_are_found(const child *one) {
     gilx_memory_close(&memory);
 }
 
+/* ---- a file that is made up ------------------------------------------------------- */
+
+static const char NAMES[] = "\0first\0second";
+
+/* A library with two symbols, both of which are in its only bucket. */
+typedef struct {
+    Elf64_Ehdr header;
+    Elf64_Phdr parts[2];
+    Elf64_Dyn dynamic[4];
+    Elf64_Sym symbols[3];
+    struct {
+        uint32_t buckets, first, filter, shift;
+        uint64_t bits;
+        uint32_t bucket, chain[2];
+    } hash;
+    char names[sizeof(NAMES)];
+} made_up_file;
+
+static uint32_t hash_of_name(const char *name) {
+    uint32_t hash = 5381;
+    for (; *name != '\0'; ++name) {
+        hash = hash * 33 + (unsigned char)*name;
+    }
+    return hash;
+}
+
+/* Make it; addresses in its dynamic section are those in memory, or in the file. */
+static made_up_file make_file(uintptr_t start, bool relocated) {
+    const uint64_t base = relocated ? start : 0;
+    made_up_file made = {
+        .header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64},
+                   .e_phoff = offsetof(made_up_file, parts),
+                   .e_phentsize = sizeof(Elf64_Phdr),
+                   .e_phnum = 2},
+        .parts = {{.p_type = PT_LOAD},
+                  {.p_type = PT_DYNAMIC, .p_vaddr = offsetof(made_up_file, dynamic)}},
+        .dynamic = {{.d_tag = DT_SYMTAB,
+                     .d_un = {.d_ptr = base + offsetof(made_up_file, symbols)}},
+                    {.d_tag = DT_STRTAB,
+                     .d_un = {.d_ptr = base + offsetof(made_up_file, names)}},
+                    {.d_tag = DT_GNU_HASH,
+                     .d_un = {.d_ptr = base + offsetof(made_up_file, hash)}}},
+        .symbols = {{0},
+                    {.st_name = 1, .st_shndx = 1, .st_value = 16},
+                    {.st_name = 7, .st_shndx = 1, .st_value = 32}},
+        .hash = {.buckets = 1,
+                 .first = 1,
+                 .filter = 1,
+                 .bucket = 1,
+                 .chain = {hash_of_name("first") & ~1U, hash_of_name("second") | 1U}},
+    };
+    memcpy(made.names, NAMES, sizeof(NAMES));
+    return made;
+}
+
+/* `place` is memory that parent and child share. */
+static void made_up_files_are_read(const child *one, made_up_file *place) {
+    enum { ROUNDS = 2000, MOST_CHANGES = 4 };
+    gilx_memory memory = open_child(one);
+    const gilx_mapped_file file = {.start = (uintptr_t)place};
+    for (int relocated = 0; relocated < 2; ++relocated) {
+        *place = make_file(file.start, relocated != 0);
+        expect(gilx_exported_symbol(&memory, &file, "first") == file.start + 16 &&
+                   gilx_exported_symbol(&memory, &file, "second") == file.start + 32,
+               "both symbols are found");
+        expect(gilx_exported_symbol(&memory, &file, "third") == 0, "and no other one");
+        place->symbols[1].st_shndx = SHN_UNDEF;
+        expect(gilx_exported_symbol(&memory, &file, "first") == 0,
+               "what a file needs of others is none of its own");
+    }
+    /* Whatever is there, the search ends. */
+    uint64_t random = 1;
+    for (int round = 0; round < ROUNDS; ++round) {
+        *place = make_file(file.start, round % 2 != 0);
+        const int changes = 1 + (int)(gilx_split_mix(&random) % MOST_CHANGES);
+        for (int i = 0; i < changes; ++i) {
+            const uint64_t where = gilx_split_mix(&random) % sizeof(*place);
+            ((unsigned char *)place)[where] = (unsigned char)gilx_split_mix(&random);
+        }
+        (void)gilx_exported_symbol(&memory, &file, "second");
+    }
+    gilx_memory_close(&memory);
+}
+
 /* ---- the sampler ------------------------------------------------------------------ */
 
 static gilx_sampler *start_sampler(const child *one) {
@@ -294,8 +381,12 @@ int main(void) {
     for (size_t i = 0; i < sizeof(known); ++i) {
         known[i] = (unsigned char)(i * 37 + 11);
     }
+    made_up_file *place = mmap(NULL, sizeof(*place), PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    expect(place != MAP_FAILED, "memory can be shared");
     child one = start_child();
     memory_is_read(&one);
+    made_up_files_are_read(&one, place);
     symbols_are_found(&one);
     holders_are_found(&one);
     loss_is_noticed(&one, false);
