@@ -272,8 +272,7 @@ PyDoc_STRVAR(sampler_doc,
              "log : int, 0 to 2**31 - 1\n"
              "    File descriptor for reports, of which the sampler makes a copy.\n"
              "pid : int, 0 to 2**31 - 1\n"
-             "    Process whose GIL it looks at, which is not a monitor then; 0: this\n"
-             "    one.\n\n"
+             "    Process whose GIL it looks at; 0: this one, as for monitors.\n\n"
              "Raises\n------\nTypeError, ValueError\n"
              "    An argument is not as described; the message names it.");
 
@@ -303,6 +302,10 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
                                                 PyExc_ValueError, "", &pid) < 0)) {
         return NULL;
     }
+    if (monitor && pid != 0) {
+        PyErr_SetString(PyExc_ValueError, "pid: expected 0 for a monitor");
+        return NULL;
+    }
     if (!(stall >= 0 && stall <= 1e9)) {
         PyErr_SetString(PyExc_ValueError, "stall: expected 0 to 10**9 seconds");
         return NULL;
@@ -322,7 +325,7 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self->seed = seed;
         self->room = monitor ? 0 : room;
         self->pid = pid;
-        self->monitor = monitor && pid == 0;
+        self->monitor = monitor;
         self->monitoring = (gilx_monitor_options){
             .stall_ns = (int64_t)(stall * 1e9), .exits = exits, .log = (int)log};
     }

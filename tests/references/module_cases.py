@@ -54,6 +54,7 @@ _BAD_SAMPLERS: list[BadCall] = [
     ((1,), {"stall": "1"}, TypeError, "stall: expected a float"),
     ((1,), {"log": -1}, ValueError, "log: expected 0 to"),
     ((1,), {"pid": -1}, ValueError, "pid: expected 0 to"),
+    ((1,), {"pid": 1, "monitor": True}, ValueError, "pid: expected 0 for a monitor"),
 ]
 
 

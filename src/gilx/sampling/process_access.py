@@ -45,7 +45,7 @@ def checked_pid(pid: object) -> int:
         )
     if status.get("State", "").startswith(("Z", "X")):
         raise WatchUnavailableError(f"process {number} has ended")
-    if "VmSize" not in status:
+    if not has_memory(status):
         raise WatchUnavailableError(
             f"process {number} has no memory: it is a thread of Linux itself, or has just"
             " ended"
@@ -82,6 +82,11 @@ def status_of(pid: int | str) -> dict[str, str]:
         return {}
     pairs = (line.partition(":") for line in text.splitlines())
     return {name: value.strip() for name, _, value in pairs}
+
+
+def has_memory(status: dict[str, str]) -> bool:
+    """Return whether a process has memory of its own, by its status."""
+    return "VmSize" in status
 
 
 def start_of(pid: int) -> int | None:

@@ -18,9 +18,11 @@ from gilx.errors import (
 from gilx.sampling.process_access import (
     checked_pid,
     command_of,
+    has_memory,
     names_of_threads,
     reason_against_reading,
     start_of,
+    status_of,
 )
 from gilx.sampling.source_text import SourceTexts, process_start
 from gilx.sampling.watch import COST, Watch
@@ -127,18 +129,20 @@ class ProcessWatch(Watch):
         )
 
     def wait(self, seconds: float) -> None:
-        """Wait for so many seconds, or until the process is there no longer."""
+        """Watch for so many seconds, or until the process goes away, and stop."""
         sampler, until = self._sampler, time.monotonic() + seconds
         assert sampler is not None
         while not sampler.lost() and (left := until - time.monotonic()) > 0:
             time.sleep(min(_STEP, left))
             self._clock.read()
+        self.stop()
         if sampler.lost():
             self._found_process = replace(self._found_process, end=self._end())
 
     def _end(self) -> Literal["ended", "replaced"]:
+        """Return what became of the process; one that is just ending has no memory."""
         there = self._started is not None and start_of(self._pid) == self._started
-        return "replaced" if there else "ended"
+        return "replaced" if there and has_memory(status_of(self._pid)) else "ended"
 
     def usage_of_process(self) -> GilUsage:
         """Return the usage of all threads.
