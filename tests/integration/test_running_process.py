@@ -157,6 +157,26 @@ def test_attach_finds_threads_and_lines_that_hold_the_gil(python: str) -> None:
 
 
 @needs_reads
+def test_attach_names_the_line_of_the_program_that_calls_a_library() -> None:
+    program = """
+import json
+data = [{"a": number} for number in range(300)]
+
+def serve():
+    return json.dumps(data, indent=1)
+
+print(flush=True)
+while True:
+    serve()
+"""
+    with process(program) as (child, _):
+        usage = until(lambda one: any(site.callers for site in one.sites), child.pid)
+    callers = {caller.function for site in usage.sites for caller in site.callers}
+    assert callers == {"serve"}
+    assert "called from <string>:6" in str(usage)
+
+
+@needs_reads
 def test_attach_knows_threads_that_wait_as_far_as_a_watch_does() -> None:
     with gilx.watch() as own:
         time.sleep(0.05)

@@ -85,7 +85,7 @@ class ProcessWatch(Watch):
     """Watch of another process's GIL."""
 
     def __init__(self, pid: int, cost: float) -> None:
-        super().__init__(cost)
+        super().__init__(cost, callers=True)
         self._pid = pid
         self._started = start_of(pid)
 
@@ -97,6 +97,7 @@ class ProcessWatch(Watch):
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
             stacks=True,
+            calls=self._keeps_calls,
             pid=self._pid,
         )
         self._clock = _Clock(self._pid)
