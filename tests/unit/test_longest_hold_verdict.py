@@ -34,10 +34,10 @@ def ms(length: float) -> int:
 
 
 def evidence(
-    hold: Estimate = HOLD, *, usage: GilUsage | None = None, **changes: Any
+    hold: Estimate = HOLD, *, of: GilUsage | None = None, **changes: Any
 ) -> LongestHoldEvidence:
     """Return evidence about calls of 200 ms, but for changes."""
-    usage = usage or usage_of(sums(50, 150))
+    usage = of or usage_of(sums(50, 150))
     made: dict[str, Any] = {
         "first_seconds": 0.2, "longest_call": 0.2, "longest_gap": 0.082,
         "unanswered": 0.078, "knows_cpu_waits": True,
@@ -108,9 +108,13 @@ def judged(
     return verdict, counts
 
 
-SHORT = {"longest_gap": 0.01, "unanswered": 0.004, "hold": Estimate(0.005, 0.004, 0.01)}
-OPEN = {**SHORT, "longest_gap": 0.06}
-DOUBTED = {"unanswered": 0.01}
+SHORT: dict[str, Any] = {
+    "longest_gap": 0.01,
+    "unanswered": 0.004,
+    "hold": Estimate(0.005, 0.004, 0.01),
+}
+OPEN: dict[str, Any] = {**SHORT, "longest_gap": 0.06}
+DOUBTED: dict[str, Any] = {"unanswered": 0.01}
 
 pytestmark = pytest.mark.thread_unsafe(reason="replaces the watch")
 
@@ -188,7 +192,7 @@ def test_no_pass_if_most_calls_leave_it_open(monkeypatch: pytest.MonkeyPatch) ->
     ("batch", "reason"),
     [
         (
-            evidence(UNKNOWN, usage=usage_of(sums(50, 150), sites_missing="it is off")),
+            evidence(UNKNOWN, of=usage_of(sums(50, 150), sites_missing="it is off")),
             "it is not known what held the GIL, since it is off: ",
         ),
         (evidence(Estimate(0.01, 0.0, 0.08)), "another thread held the GIL, or it went "),
@@ -217,7 +221,7 @@ def test_failure_names_the_line_of_the_longest_hold(
     longest = found(80, hold_low=ms(79), hold_high=ms(81), hold_samples=80)
     other = found(90, line=44, place=1, hold_low=ms(90), hold_high=ms(91), hold_samples=9)
     usage = usage_with(most, longest, other, held=980, free=20, texts={41: "sort(rows)"})
-    verdict, _ = judged(monkeypatch, evidence(usage=usage))
+    verdict, _ = judged(monkeypatch, evidence(of=usage))
     assert verdict.reason == (
         "holds the GIL for 80 ms at a time (79 ms to 81 ms), in nowhere/features.py:41"
         " `sort(rows)`; asked for: at most 50 ms"
@@ -229,7 +233,7 @@ def test_failure_names_no_line_that_several_threads_ran(
 ) -> None:
     both = found(80, place=-1, hold_low=ms(79), hold_high=ms(81), hold_samples=80)
     usage = usage_with(both, held=980, free=20)
-    verdict, _ = judged(monkeypatch, evidence(usage=usage))
+    verdict, _ = judged(monkeypatch, evidence(of=usage))
     assert "features.py" not in verdict.reason
 
 
@@ -238,7 +242,7 @@ def test_failure_by_garbage_collection_says_what_to_do(
 ) -> None:
     site = collector(80, hold_low=ms(79), hold_high=ms(81), hold_samples=80)
     usage = usage_with(site, held=980, free=20)
-    verdict, _ = judged(monkeypatch, evidence(usage=usage))
+    verdict, _ = judged(monkeypatch, evidence(of=usage))
     assert ", in the garbage collector; asked for" in verdict.reason
     assert verdict.advice.startswith("it is a garbage collection, which never releases")
 
@@ -264,7 +268,8 @@ def test_without_a_watch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("name", ["limit", "longest_gap", "left_out"])
 def test_json_with_impossible_evidence_is_refused(name: str) -> None:
-    made = evidence(**{name: -1})
+    change: dict[str, Any] = {name: -1}
+    made = evidence(**change)
     verdict = Verdict("fail", "it was so", made, "longest_hold", "f", 0.5)
     with pytest.raises(ArgumentError, match=rf"text\.evidence\.{name}: .* got -1"):
         Verdict.from_json(verdict.to_json())
@@ -303,7 +308,9 @@ def test_pauses_of_the_process_do_not_make_a_hold_longer(
         longest_hold_verdict, "watch_with_callers", lambda: nullcontext(watching)
     )
     monkeypatch.setattr(longest_hold_verdict, "RequestTimer", requests)
-    monkeypatch.setattr(longest_hold_verdict, "stolen_seconds", iter((1.0, 1.01)).__next__)
+    monkeypatch.setattr(
+        longest_hold_verdict, "stolen_seconds", iter((1.0, 1.01)).__next__
+    )
     batch = watched_holds(PreparedCall(sum, ([],), None), 0.05, 1e-9)
     assert batch.unanswered == pytest.approx(0.04)
     assert batch.longest_gap == 0.09

@@ -139,10 +139,10 @@ class _Step:
     """What the requesting thread did from one moment with the GIL to the next."""
 
     def __init__(self, before: _Step | None = None) -> None:
-        self._end = perf_counter()
-        self._sleeps = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
-        self.seconds = 0.0 if before is None else self._end - before._end
-        self._slept = 0 if before is None else self._sleeps - before._sleeps
+        self.end = perf_counter()
+        self.sleeps = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        self.seconds = 0.0 if before is None else self.end - before.end
+        self._slept = 0 if before is None else self.sleeps - before.sleeps
 
     def next(self) -> _Step:
         """Return the step that ends now and began with the end of this one."""

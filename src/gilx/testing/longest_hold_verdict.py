@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from gilx.errors import WatchUnavailableError, above_zero, number_between
 from gilx.formatting import duration
+from gilx.pools.resource_usage import difference
 from gilx.sampling.probe import within_calls
 from gilx.sampling.request_timer import RequestTimer
 from gilx.sampling.site_words import longest_site, site_and_caller
 from gilx.sampling.watch import watch_with_callers
-from gilx.pools.resource_usage import difference
 from gilx.speedup.prepared_call import PreparedCall, raising
 from gilx.speedup.timings import stolen_seconds
 from gilx.testing.release_verdict import CHEAPER_COLLECTIONS, usage_notes
@@ -86,16 +86,14 @@ def judge_longest_hold(
     )
 
 
-def watched_holds(
-    call: PreparedCall, limit: float, budget: float
-) -> LongestHoldEvidence:
+def watched_holds(call: PreparedCall, limit: float, budget: float) -> LongestHoldEvidence:
     """Watch calls until it is certain on which side of a limit their longest hold is.
 
     The first call warms up and counts only if it takes more than half of the budget. Then
     calls are watched in batches. A batch with a hold that is certainly longer than the
-    limit decides. One that leaves it open, since the machine was busy, is left out, unless
-    samples in it found a longer hold; the others decide if they are enough, and have more
-    calls than those that are left out.
+    limit decides. One that leaves it open, since the machine was busy, is left out. The
+    others decide if they have enough calls, and more than those that are left out, unless
+    samples of one that is open found a longer hold.
 
     Parameters
     ----------
@@ -153,19 +151,20 @@ class _Batches:
 
     def decided(self, *, over: bool) -> LongestHoldEvidence | None:
         """Return the evidence that decides; None if there is none and time is left."""
-        found, passed = self._failed, self._passed
-        contradicted = self._open is not None and self._open.seen > self._open.limit
-        if (
-            found is None
-            and passed is not None
-            and passed.calls > self._left_out
-            and not contradicted
-        ):
-            enough = passed.calls >= _FEWEST and passed.seconds >= _ENOUGH
-            found = passed if enough or over else None
+        found = self._failed or self._passed_enough(over=over)
         if found is None and over:
             found = self._open
         return None if found is None else replace(found, left_out=self._left_out)
+
+    def _passed_enough(self, *, over: bool) -> LongestHoldEvidence | None:
+        """Return the batches that passed if these decide."""
+        passed, doubted = self._passed, self._open
+        if passed is None or passed.calls <= self._left_out:
+            return None
+        if doubted is not None and doubted.seen > doubted.limit:
+            return None
+        enough = passed.calls >= _FEWEST and passed.seconds >= _ENOUGH
+        return passed if enough or over else None
 
 
 def _watch(call: PreparedCall, count: int, limit: float) -> LongestHoldEvidence:
@@ -177,7 +176,8 @@ def _watch(call: PreparedCall, count: int, limit: float) -> LongestHoldEvidence:
     period = min(limit / _REQUESTS, _LONGEST_PERIOD)
     with watch_with_callers() as watching, RequestTimer(period) as requests:
         before = perf_counter()
-        for _ in range(count):  # a number tells samples of one call from those of the next
+        # The number tells samples of one call from those of the next.
+        for _ in range(count):
             make()
             after = perf_counter()
             longest = max(longest, after - before)
