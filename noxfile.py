@@ -389,6 +389,7 @@ def neighbours(session: nox.Session) -> None:
     integration = [
         "tests/integration/test_every_pool.py",
         "tests/integration/pytest_plugin/test_companions.py",
+        "tests/integration/pytest_plugin/test_hang.py",
         "tests/integration/pytest_plugin/test_tracing.py",
         *NEIGHBOURS,
     ]

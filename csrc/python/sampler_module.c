@@ -168,7 +168,7 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     REAL(most_waiters, most_waiters, "largest number of threads that wait")             \
     INTEGER(asked, asked, "how often a thread was asked what it does")                  \
     INTEGER(askable, askable, "how often that could have been")                         \
-    INTEGER(compared, compared, "answers of Linux that Python gave, too: who waits")    \
+    INTEGER(compared, compared, "answers of Linux that Python gave, too")               \
     INTEGER(agreed, agreed, "and how many of them were the same")                       \
     INTEGER(calls, calls, "whether Linux says in which system calls threads are")       \
     INTEGER(addresses, addresses, "and which of them wait for the GIL;")                \

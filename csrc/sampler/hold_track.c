@@ -1,6 +1,7 @@
 #include "hold_track.h"
 
-/* Without a waiter, a hold is not believed to go on over a gap that is longer. */
+/* Without a waiter, a hold is not believed to go on over a gap that is longer, although
+ * it may. */
 static const int64_t LONGEST_GAP_NS = 100 * 1000 * 1000;
 
 static int64_t greater_of(int64_t a, int64_t b) {
@@ -17,10 +18,7 @@ int gilx_hold_goes_on(const gilx_hold_track *track, const gilx_hold_sample *samp
         last->switches != sample->switches) {
         return 0;
     }
-    if (track->awaited) {
-        return 1;
-    }
-    return sample->at_ns - last->at_ns <= LONGEST_GAP_NS ? -1 : 0;
+    return track->awaited ? 1 : -1;
 }
 
 static void note(gilx_hold_track *track, int64_t low, int64_t high) {
@@ -30,13 +28,16 @@ static void note(gilx_hold_track *track, int64_t low, int64_t high) {
 
 void gilx_hold_track_add(gilx_hold_track *track, const gilx_hold_sample *sample) {
     const int on = gilx_hold_goes_on(track, sample);
-    if (on == 1 || (on == -1 && sample->stands)) {
+    const bool gap = sample->at_ns - track->last.at_ns > LONGEST_GAP_NS;
+    if (on == 1 || (on == -1 && sample->stands == GILX_STANDS && !gap)) {
         track->awaited = track->awaited || sample->awaited;
     } else {
         const bool held = track->last.held;
         note(track, held ? track->last.at_ns - track->first_ns : 0,
              sample->at_ns - track->before_ns);
-        track->before_ns = sample->held ? track->last.at_ns : sample->at_ns;
+        if (on == 0 || sample->stands == GILX_MOVED) {
+            track->before_ns = sample->held ? track->last.at_ns : sample->at_ns;
+        }
         track->first_ns = sample->at_ns;
         track->awaited = sample->held && sample->awaited;
     }

@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Whether the holder's stack is as it was at the sample before. */
+typedef enum { GILX_STANDS_UNKNOWN, GILX_STANDS, GILX_MOVED } gilx_standing;
+
 /* A GIL as one sample found it. */
 typedef struct {
     int64_t at_ns;
@@ -14,7 +17,7 @@ typedef struct {
     uintptr_t holder;
     unsigned long switches;
     bool awaited; /* whether a thread waits for it */
-    bool stands;  /* whether the holder's stack is as it was at the sample before */
+    gilx_standing stands;
 } gilx_hold_sample;
 
 /* Bounds of a length, in ns. */
@@ -33,9 +36,9 @@ typedef struct {
 /* Holds after a time. */
 gilx_hold_track gilx_hold_track_from(int64_t begin_ns);
 
-/* Whether the hold of the last sample goes on in another one that has all but `stands`:
- * 1, 0 if not, -1 if `stands` decides. A thread that waits gets the GIL when it is
- * released, which counts as a switch. Without one, the holder may have released it and
+/* Return whether the hold of the last sample goes on in another one that has all but
+ * `stands`: 1, 0 if not, -1 if `stands` decides. A thread that waits gets the GIL when it
+ * is released, which counts as a switch. Without one, the holder may have released it and
  * taken it again. */
 int gilx_hold_goes_on(const gilx_hold_track *track, const gilx_hold_sample *sample);
 

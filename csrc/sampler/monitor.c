@@ -149,9 +149,13 @@ static void follow_stack(gilx_sampler *sampler, gilx_hold_sample *sample) {
     if (monitor->reader == NULL || on == 1 || !sample->held) {
         return;
     }
-    sample->stands =
-        on == -1 && gilx_stack_stands(monitor->reader, &sampler->memory, &monitor->stack);
-    if (!sample->stands && !sample->awaited) {
+    if (on == -1 && monitor->stack.count > 0) {
+        sample->stands =
+            gilx_stack_stands(monitor->reader, &sampler->memory, &monitor->stack)
+                ? GILX_STANDS
+                : GILX_MOVED;
+    }
+    if (sample->stands != GILX_STANDS && !sample->awaited) {
         gilx_stack_read(monitor->reader, &sampler->memory, &monitor->stack);
     }
 }

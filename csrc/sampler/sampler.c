@@ -115,7 +115,7 @@ void gilx_sampler_begin(gilx_sampler *sampler) {
 void gilx_sampler_end(gilx_sampler *sampler) {
     atomic_store(&sampler->end_ns, gilx_now_ns());
     if (gilx_sampler_forked(sampler)) {
-        return; /* the lock may be taken for ever */
+        return; /* the lock may stay taken */
     }
     pthread_mutex_lock(&sampler->sums);
     sampler->totals.switches =
@@ -188,7 +188,7 @@ void gilx_sampler_free(gilx_sampler *sampler) {
     if (sampler == NULL) {
         return;
     }
-    /* In the child of a fork the lock may be taken for ever, and nobody else closes what
+    /* In the child of a fork the lock may stay taken, and nobody else closes what
      * the thread had opened. */
     if (!gilx_sampler_forked(sampler)) {
         gilx_sampler_stop(sampler);

@@ -120,51 +120,75 @@ static bool may_await_gil(const gilx_sampler *sampler, gilx_activity activity) {
             !sampler->totals.wishes);
 }
 
-/* List the interpreter's threads but for the holder, first those that wait. Sets how many
- * these are. */
-static int list_once(gilx_sampler *sampler, const gilx_stall_facts *facts,
-                     thread_found threads[MOST_THREADS], uint32_t *waiters) {
+/* Threads of which the first ones wait for the GIL. */
+typedef struct {
+    thread_found *threads;
+    int count, waiting;
+} thread_list;
+
+/* Add a thread to a list, if it is to be in the report. */
+static void add_thread(gilx_sampler *sampler, const gilx_stall_facts *facts,
+                       uintptr_t state, int64_t tid, thread_list *list) {
+    if (tid == 0 || tid == facts->requester || state == facts->holder ||
+        list->count == MOST_THREADS) {
+        return;
+    }
+    const thread_found one = {state, tid, activity_of(sampler, state, tid)};
+    if (may_await_gil(sampler, one.activity)) {
+        list->threads[list->count++] = list->threads[list->waiting];
+        list->threads[list->waiting++] = one;
+    } else if (facts->all) {
+        list->threads[list->count++] = one;
+    }
+}
+
+/* List the threads that the sampler knows, where the interpreter's list is not known.
+ * Some of them have a known state. */
+static void list_known(gilx_sampler *sampler, const gilx_stall_facts *facts,
+                       thread_list *list) {
+    const int64_t holder = tid_in(sampler, facts->holder);
+    for (int i = 0; i < sampler->alive_count; ++i) {
+        const int place = sampler->alive[i];
+        const gilx_watched_thread *one = &sampler->table.threads[place];
+        const uintptr_t state = gilx_has_state(sampler, place) ? one->state : 0;
+        if (one->tid != holder) {
+            add_thread(sampler, facts, state, one->tid, list);
+        }
+    }
+}
+
+/* List the interpreter's threads but for the holder, first those that wait. */
+static void list_once(gilx_sampler *sampler, const gilx_stall_facts *facts,
+                      thread_list *list) {
     const gilx_thread_state_layout *layout = &sampler->options.states;
     uintptr_t state = 0;
-    int count = 0, waiting = 0;
-    *waiters = 0;
-    if (layout->first == NULL ||
-        !gilx_memory_read(&sampler->memory, layout->first, &state, sizeof(state))) {
-        return 0;
+    list->count = list->waiting = 0;
+    if (layout->first == NULL) {
+        list_known(sampler, facts, list);
+        return;
     }
-    for (int i = 0; i < MOST_STATES && state != 0 && count < MOST_THREADS; ++i) {
-        const int64_t tid = tid_in(sampler, state);
-        if (tid != 0 && tid != facts->requester && state != facts->holder) {
-            thread_found one = {state, tid, activity_of(sampler, state, tid)};
-            if (may_await_gil(sampler, one.activity)) {
-                threads[count++] = threads[waiting];
-                threads[waiting++] = one;
-            } else if (facts->all) {
-                threads[count++] = one;
-            }
-        }
+    (void)gilx_memory_read(&sampler->memory, layout->first, &state, sizeof(state));
+    for (int i = 0; i < MOST_STATES && state != 0; ++i) {
+        add_thread(sampler, facts, state, tid_in(sampler, state), list);
         if (!read_state(sampler, state, layout->next, &state, sizeof(state))) {
-            break;
+            return;
         }
     }
-    *waiters = (uint32_t)waiting;
-    return count;
 }
 
 /* List threads until as many wait as are known to: each is awake for a moment every few
- * milliseconds. */
+ * milliseconds. Returns their number. */
 static int list_threads(gilx_sampler *sampler, const gilx_stall_facts *facts,
                         thread_found threads[MOST_THREADS]) {
     enum { TRIES = 4, PAUSE_NS = 300 * 1000 };
-    int count = 0;
-    uint32_t waiters = 0;
-    for (int i = 0; i < TRIES && (i == 0 || waiters < facts->waiters); ++i) {
+    thread_list list = {.threads = threads};
+    for (int i = 0; i < TRIES && (i == 0 || list.waiting < (int)facts->waiters); ++i) {
         if (i > 0) {
             gilx_sleep_ns(PAUSE_NS);
         }
-        count = list_once(sampler, facts, threads, &waiters);
+        list_once(sampler, facts, &list);
     }
-    return count;
+    return list.count;
 }
 
 static const char *words_for(gilx_activity activity) {

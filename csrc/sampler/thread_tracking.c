@@ -134,6 +134,10 @@ static void add_if_new(void *context, int64_t tid) {
         }
     } else if (tid != sampler->own_tid && !gilx_is_named(tid, GILX_SAMPLER_NAME)) {
         const int place = place_of(sampler, tid, false);
+        if (place != GILX_UNKNOWN_THREAD) {
+            /* Those that were there before the first sample have their names. */
+            sampler->table.threads[place].named = sampler->totals.wakes == 0;
+        }
         if (place != GILX_UNKNOWN_THREAD && sampler->totals.wakes > 0) {
             sampler->table.threads[place].active = sampler->totals.wakes;
             keep_active(sampler, place);

@@ -41,7 +41,7 @@ static const gilx_stack_layout *layout_of(int version) {
 /* ---- parts ------------------------------------------------------------------------ */
 
 static void add(gilx_hold_track *track, int64_t at, uintptr_t holder, bool awaited,
-                bool stands) {
+                gilx_standing stands) {
     const gilx_hold_sample sample = {.at_ns = at,
                                      .held = holder != 0,
                                      .holder = holder,
@@ -58,23 +58,29 @@ static void expect_length(gilx_hold_track *track, int64_t now, int64_t low,
 
 static void holds_have_bounds(void) {
     gilx_hold_track track = gilx_hold_track_from(100);
-    add(&track, 110, 0, false, false);
-    add(&track, 130, 1, false, false);
+    add(&track, 110, 0, false, GILX_STANDS_UNKNOWN);
+    add(&track, 130, 1, false, GILX_STANDS_UNKNOWN);
     expect_length(&track, 135, 0, 25); /* from 110 on at the earliest */
-    add(&track, 140, 1, false, true);
-    add(&track, 150, 1, false, true);
+    add(&track, 140, 1, false, GILX_STANDS);
+    add(&track, 150, 1, false, GILX_STANDS);
     expect_length(&track, 155, 20, 45);
-    expect_length(&track, 155, 20, 45); /* it still goes on */
-    add(&track, 160, 1, false, false);  /* another hold of the same thread */
+    expect_length(&track, 155, 20, 45);     /* it still goes on */
+    add(&track, 160, 1, false, GILX_MOVED); /* another hold of the same thread */
     expect_length(&track, 165, 20, 50);
-    add(&track, 170, 1, true, true);
-    add(&track, 1000000000, 1, false, false); /* whoever waits has not got it */
-    add(&track, 1000000010, 0, false, false);
+    add(&track, 170, 1, true, GILX_STANDS);
+    add(&track, 1000000000, 1, false, GILX_MOVED); /* whoever waits has not got it */
+    add(&track, 1000000010, 0, false, GILX_STANDS_UNKNOWN);
     expect_length(&track, 1000000010, 999999840, 999999860);
     expect_length(&track, 1000000015, 0, 5);
-    add(&track, 1000000020, 1, false, false);
-    add(&track, 2000000020, 1, false, true); /* it may be another one after so long */
-    expect_length(&track, 2000000020, 0, 1000000010);
+    add(&track, 1000000020, 1, false, GILX_STANDS_UNKNOWN);
+    add(&track, 1000000030, 1, false, GILX_STANDS);
+    add(&track, 2000000030, 1, false, GILX_STANDS); /* it may be another one */
+    expect_length(&track, 2000000030, 10, 1000000020);
+    add(&track, 2000000040, 1, false, GILX_STANDS_UNKNOWN); /* and so may this one */
+    expect_length(&track, 2000000040, 0, 1000000030);
+    add(&track, 2000000050, 2, false, GILX_STANDS_UNKNOWN);
+    expect_length(&track, 2000000050, 0, 1000000040);
+    expect_length(&track, 2000000050, 0, 10);
 }
 
 static void text_is_safe_and_limited(void) {
@@ -421,7 +427,7 @@ static void process_exits(void) {
             _exit(GILX_EXIT_STATUS);
         }
         take(&gil, &holder);
-        wait_for_it(&gil); /* for ever */
+        wait_for_it(&gil); /* indefinitely */
     }
     int status = -1;
     expect(waitpid(child, &status, 0) == child && WIFEXITED(status) &&
@@ -431,7 +437,7 @@ static void process_exits(void) {
     close(ends[1]);
 }
 
-/* A thread that only asks is no waiter of the program's. */
+/* A thread that only asks does not count as one that waits. */
 static void asking_is_not_waiting(void) {
     static fake_gil gil;
     static fake_stack holder;

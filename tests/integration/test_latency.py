@@ -151,7 +151,8 @@ def test_a_thread_that_cannot_start_leaves_nobody_behind(
         ({"period": 0}, "period: expected above 0"),
         (
             {"period": 1.0, "echo": False},
-            "budget: expected at least 10 for wakes every 1",
+            # There are more measurements on free-threaded builds.
+            "budget: expected at least 1[05] for wakes every 1",
         ),
         ({"budget": -1}, "budget: expected a finite number, at least 0"),
     ],

@@ -214,7 +214,8 @@ def test_threads_that_wait_are_listed_with_their_stacks(tmp_path: Path) -> None:
     assert "(2 threads wait)" in text
     for thread in threads:
         assert f"Thread {thread.native_id} " in text
-    if not reason_against_stacks():
+    # A GIL that was searched for does not show all thread states.
+    if not reason_against_stacks() and "GILX_FIND_GIL" not in os.environ:
         assert len(re.findall(r", line \d+ in .*wait_for_the_gil\n", text)) == 2
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gilx import Monitor, NoGilError
 from gilx.sampling.known_stacks import reason_against_stacks
 from tests.command import run_gilx, run_here, run_python
-from tests.markers import needs_fork, needs_watch
+from tests.markers import needs_fork, needs_linux, needs_no_gil, needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +88,19 @@ fork(2)
         *options, "-m", "gilx", "monitor", "forks.py", cwd=tmp_path, check=True
     )
     assert (watched.stdout, watched.stderr) == (alone.stdout, alone.stderr)
+
+
+@needs_no_gil
+@needs_linux
+def test_program_does_not_run_where_there_is_no_gil(tmp_path: Path) -> None:
+    (tmp_path / "hold.py").write_text(HOLD)
+    done = run_gilx("monitor", "hold.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("gilx monitor: ")
+    monitor = Monitor()
+    with pytest.raises(NoGilError):
+        monitor.start()
+    monitor.stop()
 
 
 @pytest.mark.parametrize(

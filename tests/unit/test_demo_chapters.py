@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -50,6 +50,12 @@ def test_no_faster_is_said_only_where_the_machine_surely_allowed_it() -> None:
     assert outcome_of(row(losses=other)) == "no faster"
     taken = (Loss("machine", 0.86, ""), Loss("unexplained", 0.1, ""))
     assert outcome_of(row(losses=taken)) == "unclear"
+
+
+def test_in_part_is_said_only_where_it_surely_was_not_all() -> None:
+    ceiling: Any = {"ceiling": 2.2, "ceiling_interval": (2.1, 2.3)}
+    assert outcome_of(row(speedup=1.8, interval=(1.3, 2.6), **ceiling)) == "unclear"
+    assert outcome_of(row(speedup=1.8, interval=(1.7, 1.9), **ceiling)) == "partly"
 
 
 def test_no_room_is_said_only_where_the_work_found_none_either() -> None:

@@ -24,7 +24,7 @@ from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.sites import believed_stretches, by_chance
 from gilx.sampling.source_files import short_path
 from tests.unit.hold_sums import SLICE, sums, usage_of
-from tests.unit.made_up_sites import found, usage_with
+from tests.unit.made_up_sites import collector, found, usage_with
 
 pytestmark = [pytest.mark.any_python, pytest.mark.concurrent_callers]
 
@@ -519,6 +519,27 @@ def test_waiting_that_sites_cause_adds_up() -> None:
     assert both.sites[0].waiting_caused.high - both.sites[0].waiting_caused.value < (
         2 * (usage.sites[0].waiting_caused.high - 0.4)
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (1, "all together"),
+        (2, "all together"),
+        (4, "while the garbage collector held it"),
+    ],
+)
+def test_waiting_names_the_collector_and_no_unknown_place(kind: int, words: str) -> None:
+    one = collector(200, kind=kind, waited=200.0 * SLICE, waited_squares=200.0 * SLICE**2)
+    whole = 400.0 * SLICE
+    waiters = Ratio(
+        *(whole, 1000.0 * SLICE, 400.0 * SLICE**2, 400.0 * SLICE**2),
+        *(1000.0 * SLICE**2, 2.0 * SLICE**2, 0.0, 0.0),
+    )
+    changes: Any = {"waiters": waiters, "most_waiters": 1.0}
+    text = " ".join(str(usage_with(one, sums_changes=changes)).split())
+    assert f"{words} " in text
+    assert "while unknown" not in text
 
 
 def test_waiting_is_unknown_if_waiting_threads_are_not_counted() -> None:

@@ -27,6 +27,7 @@ from gilx.testing import (
 )
 from gilx.testing.release_verdict import nothing_watched
 from tests.command import run_python
+from tests.markers import needs_gil
 from tests.unit.hold_sums import sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
 
@@ -246,6 +247,7 @@ def test_failure_names_three_lines_if_none_holds_most(
     )
 
 
+@needs_gil
 @pytest.mark.thread_unsafe(reason="replaces the watch")
 def test_failure_to_scale_names_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = usage_with(found(990), held=990, free=10, texts={41: "row.tolist()"})

@@ -165,7 +165,9 @@ def outcome_of(row: ReportRow) -> str:
         return "no faster" if no_faster else "unclear"
     # A ceiling that is unknown says nothing; then it is the workers that count.
     most = ceiling.value if ceiling.known else row.workers
-    return "scales" if speedup.value >= _ALL_OF_IT * most else "partly"
+    if speedup.value >= _ALL_OF_IT * most:
+        return "scales"
+    return "partly" if speedup.high < most else "unclear"
 
 
 def words_of(row: ReportRow) -> str:

@@ -137,6 +137,13 @@ def mostly_collector(lines: Sequence[Site], thread: str = "") -> bool:
     )
 
 
+def place_in_words(line: Site) -> str:
+    """Return the place of a line, or ``the garbage collector``, or nothing if unknown."""
+    if line.kind == _COLLECTOR:
+        return f"the {line.place}"
+    return line.place if line.kind == "line" else ""
+
+
 def _name(line: Site) -> str:
     return f"the {line.label}" if line.kind == _COLLECTOR else line.label
 

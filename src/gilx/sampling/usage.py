@@ -16,7 +16,7 @@ from gilx.formatting import duration, line_width, percent, shortened, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums, agree
 from gilx.sampling.longest_hold import length_in_order, longer
-from gilx.sampling.site_words import called_from, main_line, where_held
+from gilx.sampling.site_words import called_from, main_line, place_in_words, where_held
 from gilx.sampling.sites import Site, lines_of, sum_of_sites
 from gilx.sampling.thread_usage import ThreadUsage, others, threads_together
 from gilx.sampling.waiting_sites import WaitingSite, waits_together
@@ -385,7 +385,11 @@ class GilUsage(Record, schema="gilx.usage", version=3):
             return []
         whole = f"threads waited {duration(waited)} for the GIL, all together"
         worst = max(
-            (line for line in self.lines() if line.waiting_caused.known),
+            (
+                line
+                for line in self.lines()
+                if line.waiting_caused.known and place_in_words(line)
+            ),
             key=lambda line: line.waiting_caused.value,
             default=None,
         )
@@ -393,7 +397,7 @@ class GilUsage(Record, schema="gilx.usage", version=3):
             return [f"  {whole}"]
         caused = duration(worst.waiting_caused.value)
         return wrapped(
-            f"{whole}, {caused} of it while {worst.place} held it", "  ", "    "
+            f"{whole}, {caused} of it while {place_in_words(worst)} held it", "  ", "    "
         )
 
     def sentence(self) -> str:
