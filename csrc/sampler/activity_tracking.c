@@ -3,7 +3,6 @@
 #include "sampler_state.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "condition.h"
@@ -23,11 +22,8 @@ enum {
 /* Whether Linux still lets this process read what its threads do. */
 static bool can_read(gilx_sampler *sampler) {
     char text[GILX_SYSCALL_SIZE];
-    struct stat status;
     const int file = gilx_syscall_open(sampler->own_tid);
-    const bool readable =
-        file >= 0 && gilx_syscall_read(file, text) && fstat(file, &status) == 0;
-    sampler->files_device = readable ? status.st_dev : 0;
+    const bool readable = file >= 0 && gilx_syscall_read(file, text);
     if (file >= 0) {
         close(file);
     }
@@ -148,14 +144,9 @@ static int read_text(gilx_sampler *sampler, gilx_watched_thread *thread,
     return open ? 1 : READS_OF_OPENING;
 }
 
-/* Close a file, if the program has not closed it, and opened another one with its number.
- */
 static void close_file(gilx_sampler *sampler, int *file) {
-    struct stat status;
     if (*file >= 0) {
-        if (fstat(*file, &status) == 0 && status.st_dev == sampler->files_device) {
-            close(*file);
-        }
+        gilx_close_thread_file(*file);
         *file = -1;
         --sampler->files;
     }
@@ -353,5 +344,4 @@ void gilx_end_activities(gilx_sampler *sampler) {
             thread->does.alive_until = sampler->totals.counted;
         }
     }
-    gilx_close_files(sampler);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +41,14 @@ static int open_file_of(int64_t tid, const char *name) {
     char path[64];
     snprintf(path, sizeof(path), "/proc/self/task/%lld/%s", (long long)tid, name);
     return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+void gilx_close_thread_file(int file) {
+    enum { PROC = 0x9fa0 }; /* see statfs(2) */
+    struct statfs system;
+    if (file >= 0 && fstatfs(file, &system) == 0 && system.f_type == PROC) {
+        close(file);
+    }
 }
 
 int gilx_stat_open(int64_t tid) {

@@ -28,6 +28,10 @@ bool gilx_is_named(int64_t tid, const char *name);
 /* Call meet(context, tid) for each thread of this process. */
 void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context);
 
+/* Close one of the files that the functions below open; nothing if it is -1, or if the
+ * program has closed it and opened a file of another kind in its place. */
+void gilx_close_thread_file(int file);
+
 /* Open what Linux tells of a thread of this process; -1 where it does not. */
 int gilx_stat_open(int64_t tid);
 
