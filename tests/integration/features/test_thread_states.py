@@ -398,3 +398,13 @@ def test_watch_without_files_of_its_own_writes_to_none(tmp_path: Path) -> None:
     _, text, identified, _ = all_closed(tmp_path, "refused")
     assert text == "of the program"
     assert identified
+
+
+def test_thread_was_there_for_as_long_as_it_held() -> None:
+    with gilx.watch() as watch:
+        for _ in range(20):  # one holds to its end, which comes before it is asked again
+            thread = threading.Thread(target=ckernels.spin, args=(5 * MS, 0, 5 * MS))
+            thread.start()
+            thread.join()
+    for one in watch.usage.by_thread:
+        assert one.sums.holding.time <= one.sums.alive * (1 + 1e-9)
