@@ -2,6 +2,7 @@
 
 #include "sampler_state.h"
 
+#include <errno.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -19,10 +20,18 @@ enum {
     PART_OF_LIMIT = 16, /* or this part of what the program may open, if that is less */
 };
 
+/* Note why a file of a thread could not be opened, if it was there. */
+static void note_failure(gilx_sampler *sampler, int file) {
+    if (file < 0 && errno != ENOENT && errno != ESRCH) {
+        sampler->totals.unread_errno = errno;
+    }
+}
+
 /* Whether Linux still lets this process read what its threads do. */
 static bool can_read(gilx_sampler *sampler) {
     char text[GILX_SYSCALL_SIZE];
     const int file = gilx_syscall_open(sampler->own_tid);
+    note_failure(sampler, file);
     const bool readable = file >= 0 && gilx_syscall_read(file, text);
     if (file >= 0) {
         close(file);
@@ -136,6 +145,7 @@ static int read_text(gilx_sampler *sampler, gilx_watched_thread *thread,
     const bool open = file >= 0;
     if (!open) {
         file = gilx_syscall_open(thread->tid);
+        note_failure(sampler, file);
     }
     *there = file >= 0 && gilx_syscall_read(file, text);
     if (!open) {

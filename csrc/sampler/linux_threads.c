@@ -2,6 +2,7 @@
 
 #include "linux_threads.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -147,10 +148,10 @@ typedef struct {
     char name[];
 } directory_entry;
 
-void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
+int gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
     const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) {
-        return;
+        return errno;
     }
     _Alignas(directory_entry) char buffer[4096];
     long size;
@@ -164,7 +165,9 @@ void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
             at += entry->size;
         }
     }
+    const int status = size < 0 ? errno : 0;
     close(directory);
+    return status;
 }
 
 /* Read a thread's name, with the end of the line. */

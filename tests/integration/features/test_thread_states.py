@@ -408,3 +408,27 @@ def test_thread_was_there_for_as_long_as_it_held() -> None:
             thread.join()
     for one in watch.usage.by_thread:
         assert one.sums.holding.time <= one.sums.alive * (1 + 1e-9)
+
+
+FEW_FILES = """
+import errno, os, resource, threading, time, gilx
+def watched(limit):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    over = threading.Event()
+    threads = [threading.Thread(target=over.wait) for _ in range(20)]
+    with gilx.watch() as watch:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft if limit is None else limit, hard))
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    over.set()
+    return watch.usage
+words = f"some threads could not be listed or read: {os.strerror(errno.EMFILE)}"
+print(watched(None).states_missing != words, watched(0).states_missing == words)
+"""
+
+
+def test_threads_that_cannot_be_listed_or_read_are_reported() -> None:
+    done = run_python("-W", "ignore", "-c", FEW_FILES, timeout=100)
+    assert done.stdout == "True True\n", done.stdout + done.stderr
