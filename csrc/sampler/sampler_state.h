@@ -78,7 +78,7 @@ struct gilx_sampler {
     int watched_stat;  /* of the watched thread, see gilx_stat_open(), or -1 */
     int64_t own_tid;
     int active[GILX_MOST_ACTIVE]; /* places of threads that were active lately */
-    int active_count;
+    int active_count, next_active;
     gilx_condition_layout condition; /* of this C library */
     gilx_lock_place gil;             /* addresses at which threads wait for the GIL */
     const void *waiters; /* number of threads that do, see gilx_condition_waiters() */

@@ -432,3 +432,21 @@ print(watched(None).states_missing != words, watched(0).states_missing == words)
 def test_threads_that_cannot_be_listed_or_read_are_reported() -> None:
     done = run_python("-W", "ignore", "-c", FEW_FILES, timeout=100)
     assert done.stdout == "True True\n", done.stdout + done.stderr
+
+
+def test_threads_that_run_are_asked_more_often_than_those_that_wait() -> None:
+    over = threading.Event()
+    idle = [threading.Thread(target=over.wait, name="idle") for _ in range(100)]
+    busy = threading.Thread(
+        target=ckernels.spin, args=(0, 1000 * MS, 1000 * MS), name="busy"
+    )
+    for thread in (*idle, busy):
+        thread.start()
+    with gilx.watch() as watch:
+        busy.join()
+    over.set()
+    for thread in idle:
+        thread.join()
+    insist_on_states(watch.usage)
+    reads = {one.name: one.sums.reads for one in watch.usage.by_thread}
+    assert reads["busy"] > 3 * reads["idle"], reads
