@@ -241,7 +241,7 @@ def test_threads_that_only_waited_come_last_and_are_a_hundred_at_most() -> None:
 def test_threads_that_only_waited_are_not_in_the_text() -> None:
     threads = (thread(holding=500), thread(sleeping=1000))
     text = str(usage_of(WATCH, by_thread=threads))
-    assert text.count("thread worker") == 1
+    assert text.count("\n  thread worker: ") == 1
     assert "activities" not in text
     asked = usage_of(sums(0, 1000, asked=100, askable=1000), by_thread=threads)
     assert "activities: each thread was asked in 10 % of the looks" in str(asked)

@@ -409,6 +409,12 @@ class GilUsage(Record, schema="gilx.usage", version=3):
             return f"inconclusive: {self.doubt}"
         if self.program:
             return self._sentence_of_program()
+        return f"{self._calling_thread()} {self._finding_of_thread()}"
+
+    def _calling_thread(self) -> str:
+        return _thread_words(self.by_thread[0]) if self.by_thread else "the thread"
+
+    def _finding_of_thread(self) -> str:
         each = self.wall / self.repeats
         held = self.held.value
         if held >= _ALL:
@@ -461,29 +467,26 @@ class GilUsage(Record, schema="gilx.usage", version=3):
 
     def _details(self) -> list[tuple[str, str]]:
         held = self.held.text(percent)
-        threads = [
-            (
-                _short(share.name)
-                if share.native_id is None or share.name == f"thread {share.native_id}"
-                else f"thread {_short(share.name)}",
-                str(share),
-            )
-            for share in shares_shown(self)
-        ]
+        threads = [(_thread_words(share), str(share)) for share in shares_shown(self)]
+        longest = self.longest_hold.text(duration)
+        locked = ("locked by anyone", self.locked.text(percent))
         if self.program:
             return [
-                self._locked_row(),
+                locked,
                 *threads,
-                self._longest_row(),
+                ("longest hold of any thread", longest),
                 ("main thread, held of the time left by others", held),
                 *((f"main thread, {name}", words) for name, words in self._lengths()),
                 *self._last_rows(),
             ]
-        return [
-            ("held", held),
-            self._locked_row(),
-            self._longest_row(),
+        own = [
+            ("held of the time left by others", held),
+            ("longest hold", longest),
             *self._lengths(),
+        ]
+        return [
+            *((f"{self._calling_thread()}, {name}", words) for name, words in own),
+            locked,
             *threads,
             *(
                 [("first call, a warm-up, not counted", str(self.first))]
@@ -491,12 +494,6 @@ class GilUsage(Record, schema="gilx.usage", version=3):
             ),
             *self._last_rows(),
         ]
-
-    def _locked_row(self) -> tuple[str, str]:
-        return "locked by anyone", self.locked.text(percent)
-
-    def _longest_row(self) -> tuple[str, str]:
-        return "longest hold", self.longest_hold.text(duration)
 
     def _lengths(self) -> list[tuple[str, str]]:
         return [
@@ -644,6 +641,12 @@ class GilUsage(Record, schema="gilx.usage", version=3):
             f"<p>{html.escape(self.sentence())}</p><table>{lines}</table>"
             f"<table>{rows}</table>"
         )
+
+
+def _thread_words(thread: ThreadUsage) -> str:
+    name = _short(thread.name)
+    unnamed = thread.native_id is None or thread.name == f"thread {thread.native_id}"
+    return name if unnamed else f"thread {name}"
 
 
 def _check_addend(usage: GilUsage, other: GilUsage) -> None:
