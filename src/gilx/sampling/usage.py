@@ -132,7 +132,7 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         Reason that some or all activities of threads are unknown; empty if they are not.
     waiting_sites : tuple of WaitingSite
         Places in the program where threads waited for the GIL, or for another lock, the
-        one with the longest waits for the GIL first.
+        one with the longest waits first.
     sites_missing : str
         Reason that no stacks were read, so that there are no sites; empty if they were.
     first : FirstCall, optional
