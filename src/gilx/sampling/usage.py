@@ -91,8 +91,8 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         it may be 0 at cycles of some microseconds. The upper bound is the wall time
         where the length can't be resolved.
     held_stretch : float
-        The longest time in which every look found the calling thread holding it. It may
-        have let go between looks.
+        The longest time in which every sample found the calling thread holding it.
+        It may have let go between samples.
     waited : Estimate
         Time for which threads waited for the GIL, all together, in thread-seconds.
     by_thread : tuple of ThreadUsage
@@ -106,15 +106,15 @@ class GilUsage(Record, schema="gilx.usage", version=3):
     switches_per_second : float
         How often the GIL went from one thread to another.
     looks, late : int
-        How often the sampler looked, and how often too late to be believed.
+        How many samples there were, and how many of them too late to be believed.
     unknown : float
-        Share of the wall time for which there is no good look; it widens the intervals.
+        Share of the wall time for which there is no good sample; it widens the intervals.
     lateness, lateness_max : float
-        How late the looks were, on average and at worst.
+        How late the samples were, on average and at worst.
     cost : float
         CPU time of the sampler, as a share of the wall time.
     resolution : float
-        Mean time between looks: what is shorter is known by its share alone.
+        Mean time between samples: what is shorter is known by its share alone.
     backend : str
         How the GIL was found.
     sums : HoldSums
@@ -499,7 +499,7 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         return [
             ("mean hold", self._length(self.hold_length)),
             ("mean release", self._length(self.release_length)),
-            ("held at every look for", duration(self.held_stretch)),
+            ("held at every sample for", duration(self.held_stretch)),
         ]
 
     def _last_rows(self) -> list[tuple[str, str]]:
@@ -517,7 +517,7 @@ class GilUsage(Record, schema="gilx.usage", version=3):
             (
                 "sampler",
                 (
-                    f"{self.looks} looks ({self.late} late), one in"
+                    f"{self.looks} samples ({self.late} late), one in"
                     f" {duration(self.resolution)}, {duration(self.lateness)} late on"
                     f" average, {percent(self.unknown)} of the time unknown,"
                     f" cost {percent(self.cost)} of a CPU ({self.backend})"
@@ -535,7 +535,7 @@ class GilUsage(Record, schema="gilx.usage", version=3):
         if self.states_missing:
             words = f"unknown in part, since {self.states_missing}"
         elif asked < _SELDOM_ASKED * askable:
-            words = f"each thread was asked in {percent(asked / askable)} of the looks"
+            words = f"each thread was asked in {percent(asked / askable)} of the samples"
         else:
             return []
         return [("activities", words)]
