@@ -172,6 +172,7 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     INTEGER(agreed, agreed, "and how many of them were the same")                       \
     INTEGER(calls, calls, "whether Linux says in which system calls threads are")       \
     INTEGER(addresses, addresses, "and which of them wait for the GIL;")                \
+    INTEGER(unread_errno, unread_errno, "why threads were not listed or read, or 0;")   \
     INTEGER(wishes, wishes, "or whether Python does")                                   \
     REAL(lateness, lateness, "sum over all wakes")                                      \
     INTEGER(lateness_max_ns, lateness_max_ns, "the worst")                              \

@@ -107,8 +107,16 @@ void gilx_monitor_begin(gilx_sampler *sampler) {
     monitor->holds = gilx_hold_track_from(monitor->looked_ns);
 }
 
-void gilx_monitor_end(gilx_monitor *monitor) {
+void gilx_monitor_close_log(gilx_monitor *monitor) {
     gilx_log_close(&monitor->log);
+}
+
+void gilx_monitor_forget_log(gilx_monitor *monitor) {
+    monitor->log.file = -1;
+}
+
+int gilx_monitor_log(const gilx_monitor *monitor) {
+    return monitor->log.file;
 }
 
 /* ---- looks ------------------------------------------------------------------------ */

@@ -27,7 +27,9 @@ void gilx_monitor_look(gilx_sampler *sampler, bool unbroken);
 /* Begin to follow holds. */
 void gilx_monitor_begin(gilx_sampler *sampler);
 
-/* Close the log, when the thread has ended. */
-void gilx_monitor_end(gilx_monitor *monitor);
+/* Return the descriptor of the log, -1 if there is none; close it; or forget it. */
+int gilx_monitor_log(const gilx_monitor *monitor);
+void gilx_monitor_close_log(gilx_monitor *monitor);
+void gilx_monitor_forget_log(gilx_monitor *monitor);
 
 #endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 import threading
@@ -65,6 +66,8 @@ _FEW = 1 << 9  # samples that take far less memory than the sampler that has the
 # How many slices may be without a sample although none was late: a part of one at the
 # begin and at the end of a watch, and what they are longer than the last one.
 _EDGES = 3
+# Errors of a Linux that has the answer, but no capacity for it.
+_NO_CAPACITY = errno.EMFILE, errno.ENFILE, errno.ENOMEM
 
 # Those that run, so that none goes on when the interpreter ends.
 _running: weakref.WeakSet[Watch] = weakref.WeakSet()
@@ -552,6 +555,9 @@ class Watch:
         """Return the reason that some activities of threads are unknown, or ''."""
         if self._reference:
             return "a reference watch does not ask what threads do"
+        error = totals.unread_errno
+        if error and (totals.calls or error in _NO_CAPACITY):
+            return f"some threads could not be listed or read: {os.strerror(error)}"
         if not totals.calls:
             return "Linux does not say here in which system calls threads are"
         if not totals.addresses and not totals.wishes:
