@@ -25,7 +25,7 @@ from gilx.sampling.watch import backend
 from gilx.system.conditions import between, snapshot
 from gilx.system.diagnostics import examine, examine_imports
 from gilx.system.environment import Environment
-from gilx.system.gil_imports import ImportWatch, forced_gil, noted_imports, try_imports
+from gilx.system.gil_imports import forced_gil, noted_imports, try_imports
 
 if TYPE_CHECKING:
     import argparse
@@ -98,12 +98,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _import(modules: Sequence[str]) -> None:
-    """Import what the user's program does, and note which one turns the GIL on."""
+    """Import what the user's program does."""
     # A script on PATH is started with its own directory in the place of the current one.
     if "" not in sys.path:
         sys.path.insert(0, "")
     # What they print is not the page, which may be read by a program.
-    with ImportWatch(), contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr):
         for name in modules:
             try:
                 importlib.import_module(name)
@@ -181,4 +181,8 @@ def _or_unknown(value: float | None, form: str) -> str:
 
 
 def _items(findings: Sequence[Finding]) -> list[str]:
-    return [line for one in findings for line in wrapped(str(one), "* ", "  ")]
+    return [
+        line
+        for one in findings
+        for line in wrapped(str(one), "* ", "  ", whole_words=True)
+    ]

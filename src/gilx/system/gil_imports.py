@@ -106,7 +106,7 @@ class ImportWatch:
         self._found = found
         self._original: Callable[..., ModuleType | None] | None = None
         self._ours: Callable[..., ModuleType | None] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may import, too
         self._begun = 0
         self._running = 0
         self._is_over = False  # it is turned on once
