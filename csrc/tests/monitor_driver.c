@@ -285,7 +285,7 @@ static int64_t stalls_of(gilx_sampler *sampler) {
     gilx_reading reading;
     expect(gilx_sampler_read(sampler, &reading) == 0, "it can be read");
     free(reading.threads);
-    return reading.stalls;
+    return reading.stalls[GILX_GIL_STALL];
 }
 
 static void let_all_go(fake_gil *gil, pthread_t *threads, int count) {
@@ -404,6 +404,200 @@ static void reports_are_limited(void) {
         expect(reported >= MOST && reported <= MOST + more, "not all are reported");
         let_all_go(&gil, &thread, 1);
     }
+    gilx_sampler_free(sampler);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- event loops ------------------------------------------------------------------ */
+
+/* A thread that runs a loop, whose callbacks last for a while each. */
+typedef struct {
+    gilx_loop_table *table;
+    int64_t tid;
+    int64_t turns;       /* how often it returns to the selector, */
+    int64_t callback_ns; /* and for how long it is outside */
+    atomic_bool ready, over;
+} fake_loop;
+
+static pthread_mutex_t loop_mutex = PTHREAD_MUTEX_INITIALIZER; /* in place of the GIL */
+
+static void *run_loop(void *argument) {
+    fake_loop *self = argument;
+    self->tid = gilx_own_tid();
+    pthread_mutex_lock(&loop_mutex);
+    const int place = gilx_loop_begin(self->table, self->tid, true);
+    pthread_mutex_unlock(&loop_mutex);
+    gilx_loop *loop = &self->table->loops[place];
+    for (int64_t i = 0; i < self->turns; ++i) {
+        gilx_loop_waits(loop);
+        gilx_loop_runs(loop);
+        gilx_sleep_ns(self->callback_ns);
+    }
+    atomic_store(&self->ready, true);
+    while (!atomic_load(&self->over)) {
+        gilx_sleep_ns(1000000);
+    }
+    pthread_mutex_lock(&loop_mutex);
+    gilx_loop_end(self->table, place);
+    pthread_mutex_unlock(&loop_mutex);
+    return NULL;
+}
+
+static pthread_t start_loop(fake_loop *loop) {
+    pthread_t thread;
+    expect(pthread_create(&thread, NULL, run_loop, loop) == 0, "threads can be made");
+    return thread;
+}
+
+static void wait_for_loop(fake_loop *loop) {
+    const int64_t begin = gilx_now_ns();
+    while (!atomic_load(&loop->ready) && gilx_now_ns() - begin < 60000000000) {
+        gilx_sleep_ns(1000000);
+    }
+    expect(atomic_load(&loop->ready), "the loop gets there");
+}
+
+static int64_t blocked_of(gilx_sampler *sampler) {
+    gilx_reading reading;
+    expect(gilx_sampler_read(sampler, &reading) == 0, "it can be read");
+    free(reading.threads);
+    return reading.stalls[GILX_LOOP_STALL];
+}
+
+static void places_of_loops_are_used_again(void) {
+    gilx_loop_table *table = calloc(1, sizeof(*table));
+    expect(table != NULL, "there is memory for loops");
+    int64_t tid;
+    uint64_t first, second;
+    expect(gilx_loop_begin(table, 7, false) == 0, "the first place is free");
+    expect(gilx_loop_is_out(&table->loops[0], &tid, &first) && tid == 7, "it runs,");
+    gilx_loop_waits(&table->loops[0]);
+    expect(!gilx_loop_is_out(&table->loops[0], &tid, &second), "waits,");
+    gilx_loop_runs(&table->loops[0]);
+    expect(gilx_loop_is_out(&table->loops[0], &tid, &second) && second > first,
+           "and runs again");
+    gilx_loop_end(table, 0);
+    expect(!gilx_loop_is_out(&table->loops[0], &tid, &first), "it has ended");
+    for (int i = 0; i < GILX_LOOPS; ++i) {
+        expect(gilx_loop_begin(table, 8, i == 0) == i, "there are places");
+    }
+    expect(!gilx_loop_is_out(&table->loops[0], &tid, &first), "it counts as waiting");
+    gilx_loop_runs(&table->loops[0]);
+    expect(gilx_loop_is_out(&table->loops[0], &tid, &first) && first > second,
+           "no turn comes twice");
+    expect(gilx_loop_begin(table, 9, true) == -1, "for so many");
+    expect(atomic_load(&table->used) == GILX_LOOPS, "all are used");
+    free(table);
+}
+
+/* One loop is blocked; another waits in its selector, and a third is busy. */
+static void blocked_loops_are_reported(int version, bool stacks) {
+    static fake_gil gil;
+    static fake_stack stack;
+    static gilx_stall_record records[GILX_STALLS_KEPT];
+    static gilx_loop_table table;
+    const gilx_stack_layout *layout = layout_of(version);
+    int ends[2];
+    expect(pipe2(ends, O_NONBLOCK) == 0, "there are pipes");
+    make(&gil);
+    memset(&table, 0, sizeof(table));
+    fake_stack_make(&stack, layout, 7);
+    atomic_store(&gil.first, (uintptr_t)stack.state);
+    fake_call(&stack, 1, 0, 0);
+    fake_call_from_c(&stack, 2, FAKE_UNITS - 1, 0);
+    expect(gilx_loop_begin(&table, gilx_own_tid(), true) == 0, "a loop that waits");
+    const gilx_monitor_options options = {
+        .loop_ns = 50000000, .loops = &table, .log = ends[1]};
+    gilx_sampler *sampler = started(&gil, stacks ? layout : NULL, &options);
+    gilx_sampler_note(sampler, "a note\n");
+    /* So many callbacks together last for longer than the limit, none by itself. */
+    fake_loop busy = {.table = &table, .turns = 2000, .callback_ns = 100000};
+    const pthread_t busy_thread = start_loop(&busy);
+    wait_for_loop(&busy);
+    atomic_store(&busy.over, true);
+    pthread_join(busy_thread, NULL);
+    fake_loop blocked = {.table = &table, .turns = 1, .callback_ns = 0};
+    const pthread_t thread = start_loop(&blocked);
+    wait_for_loop(&blocked);
+    fake_store(stack.state, TID, (uintptr_t)blocked.tid);
+    char *text = read_until(ends[0], "a note\n");
+    char expected[200];
+    (void)snprintf(expected, sizeof(expected),
+                   "gilx: process %d: the event loop of thread %lld", getpid(),
+                   (long long)blocked.tid);
+    expect(strncmp(text, expected, strlen(expected)) == 0, "the loop is named,");
+    expect(strstr(text, " has not returned to its selector for ") != NULL,
+           "with what it does,");
+    static const char STACK[] = " (most recent call first):\n"
+                                "  File \"fake.py\", line 202 in thread7.function2\n"
+                                "  File \"fake.py\", line 101 in thread7.function1\n";
+    expect((strstr(text, STACK) != NULL) == stacks, "and its stack");
+    expect(stacks || strstr(text, "can't be read") != NULL, "or why there is none");
+    text = read_until(ends[0], "a note\n");
+    expect(strstr(text, "still not returned to its selector after ") != NULL,
+           "it is reported again");
+    const int count = gilx_sampler_stalls(sampler, records);
+    expect(count >= 1 && blocked_of(sampler) >= 1, "that is counted");
+    const gilx_stall_record *last = &records[count - 1];
+    expect(last->kind == GILX_LOOP_STALL && last->high_ns == -1 &&
+               last->low_ns >= 500000000 && last->place.tid == blocked.tid &&
+               last->waiters == 0,
+           "and goes on");
+    expect(stalls_of(sampler) == 0, "the GIL is not held");
+    atomic_store(&blocked.over, true);
+    pthread_join(thread, NULL);
+    text = read_until(ends[0], " s\n");
+    expect(strstr(text, " was blocked for ") != NULL, "its end is reported");
+    expect(gilx_sampler_stalls(sampler, records) == count, "it was one stall,");
+    expect(last->high_ns >= last->low_ns, "whose length is known,");
+    expect(!stacks || (strcmp(last->place.function, "thread7.function2") == 0 &&
+                       last->place.line == 202),
+           "and where");
+    gilx_sampler_free(sampler);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* Each of several loops that are blocked at once is reported. */
+static void loops_are_judged_each_by_itself(void) {
+    enum { LOOPS = 3 };
+    static fake_gil gil;
+    static gilx_stall_record records[GILX_STALLS_KEPT];
+    static gilx_loop_table table;
+    int ends[2];
+    expect(pipe2(ends, O_NONBLOCK) == 0, "there are pipes");
+    make(&gil);
+    const gilx_monitor_options options = {
+        .loop_ns = 20000000, .loops = &table, .log = ends[1]};
+    gilx_sampler *sampler = started(&gil, NULL, &options);
+    fake_loop loops[LOOPS];
+    pthread_t threads[LOOPS];
+    for (int i = 0; i < LOOPS; ++i) {
+        loops[i] = (fake_loop){.table = &table, .turns = 1};
+        threads[i] = start_loop(&loops[i]);
+    }
+    const int64_t begin = gilx_now_ns();
+    while (gilx_sampler_stalls(sampler, records) < LOOPS &&
+           gilx_now_ns() - begin < 60000000000) {
+        gilx_sleep_ns(1000000);
+    }
+    expect(gilx_sampler_stalls(sampler, records) == LOOPS, "there is one of each");
+    for (int i = 0; i < LOOPS; ++i) {
+        int found = 0;
+        for (int j = 0; j < LOOPS; ++j) {
+            found += records[j].place.tid == loops[i].tid;
+        }
+        expect(found == 1, "which belongs to its thread");
+        atomic_store(&loops[i].over, true);
+        pthread_join(threads[i], NULL);
+    }
+    while (records[0].high_ns < 0 || records[1].high_ns < 0 || records[2].high_ns < 0) {
+        expect(gilx_now_ns() - begin < 60000000000, "they end");
+        (void)gilx_sampler_stalls(sampler, records);
+        gilx_sleep_ns(1000000);
+    }
+    expect(blocked_of(sampler) == LOOPS, "all are counted");
     gilx_sampler_free(sampler);
     close(ends[0]);
     close(ends[1]);
@@ -560,6 +754,12 @@ int main(void) {
     }
     stalls_are_reported(LAST_VERSION, false);
     reports_are_limited();
+    places_of_loops_are_used_again();
+    for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
+        blocked_loops_are_reported(version, true);
+    }
+    blocked_loops_are_reported(LAST_VERSION, false);
+    loops_are_judged_each_by_itself();
     process_exits();
     asking_is_not_waiting();
     threads_come_and_go(MANY);
