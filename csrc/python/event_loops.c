@@ -87,9 +87,12 @@ static PyMemberDef counted_members[] = {
 };
 
 static PyType_Slot counted_slots[] = {
-    {Py_tp_doc, (void *)counted_doc},      {Py_tp_dealloc, counted_dealloc},
-    {Py_tp_traverse, counted_traverse},    {Py_tp_methods, counted_methods},
-    {Py_tp_members, counted_members},      {Py_tp_call, (void *)PyVectorcall_Call},
+    {Py_tp_doc, (void *)counted_doc},
+    {Py_tp_dealloc, counted_dealloc},
+    {Py_tp_traverse, counted_traverse},
+    {Py_tp_methods, counted_methods},
+    {Py_tp_members, counted_members},
+    {Py_tp_call, (void *)PyVectorcall_Call},
     {0, NULL},
 };
 
@@ -185,9 +188,9 @@ static PyMethodDef table_methods[] = {
 };
 
 static PyType_Slot table_slots[] = {
-    {Py_tp_doc, (void *)table_doc},         {Py_tp_new, table_new},
-    {Py_tp_dealloc, table_dealloc},         {Py_tp_traverse, table_traverse},
-    {Py_tp_methods, table_methods},         {0, NULL},
+    {Py_tp_doc, (void *)table_doc}, {Py_tp_new, table_new},
+    {Py_tp_dealloc, table_dealloc}, {Py_tp_traverse, table_traverse},
+    {Py_tp_methods, table_methods}, {0, NULL},
 };
 
 static PyType_Spec table_spec = {

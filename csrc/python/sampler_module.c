@@ -272,17 +272,17 @@ PyDoc_STRVAR(sampler_doc,
              "log : int, 0 to 2**31 - 1\n"
              "    File descriptor for reports, of which the sampler makes a copy.\n"
              "loop : float, 0 to 10**9\n"
-             "    Of a monitor: for how many seconds an event loop does not come back to\n"
-             "    its selector until that is reported; 0: nothing is.\n"
+             "    Of a monitor: for how many seconds a loop does not come back to its\n"
+             "    selector until that is reported; 0: nothing is.\n"
              "loops : LoopTable or None\n"
              "    These event loops.\n\n"
              "Raises\n------\nTypeError, ValueError\n"
              "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"cost",    "reference", "seed",  "room", "stacks", "calls",
-                            "monitor", "stall",     "exits", "log",  "loop",   "loops",
-                            NULL};
+    static char *names[] = {"cost",  "reference", "seed",  "room",  "stacks",
+                            "calls", "monitor",   "stall", "exits", "log",
+                            "loop",  "loops",     NULL};
     double cost, stall = 0, loop = 0;
     int reference = 0, stacks = 0, calls = 0, monitor = 0, exits = 0;
     PyObject *cost_given, *seed_given = NULL, *room_given = NULL, *stall_given = NULL,
@@ -670,8 +670,10 @@ PyDoc_STRVAR(
     "Return what a monitor has counted, while it runs or after the stop.\n\n"
     "Returns\n-------\ntuple\n"
     "    The totals; the time on the monotonic clock; bounds of the longest hold since\n"
-    "    the last reading, in nanoseconds; the number of stalls of the GIL, and of event\n"
-    "    loops; that of bytes of reports that could not be written; the sums of the threads that are no longer\n"
+    "    the last reading, in nanoseconds; the number of stalls of the GIL, and of "
+    "event\n"
+    "    loops; that of bytes of reports that could not be written; the sums of the "
+    "threads that are no longer\n"
     "    listed, and their number; and the other threads. For each: its number among\n"
     "    all, its native id, whether it has ended, and its sums. Sums are those of\n"
     "    holding and of waiting for the GIL, four each, the length of the slices of\n"
@@ -702,12 +704,11 @@ static PyObject *sampler_read(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         Py_XDECREF(ended);
         return NULL;
     }
-    return Py_BuildValue("NLLLLLLNLN", totals, (long long)reading.now_ns,
-                         (long long)reading.longest.low, (long long)reading.longest.high,
-                         (long long)reading.stalls[GILX_GIL_STALL],
-                         (long long)reading.stalls[GILX_LOOP_STALL],
-                         (long long)reading.dropped, ended,
-                         (long long)reading.ended_threads, threads);
+    return Py_BuildValue(
+        "NLLLLLLNLN", totals, (long long)reading.now_ns, (long long)reading.longest.low,
+        (long long)reading.longest.high, (long long)reading.stalls[GILX_GIL_STALL],
+        (long long)reading.stalls[GILX_LOOP_STALL], (long long)reading.dropped, ended,
+        (long long)reading.ended_threads, threads);
 }
 
 PyDoc_STRVAR(
@@ -715,11 +716,13 @@ PyDoc_STRVAR(
     "stalls($self, /)\n--\n\n"
     "Return the stalls that a monitor reported last, the oldest one first.\n\n"
     "Returns\n-------\nlist[tuple]\n"
-    "    For each: its kind (0: the GIL was not released; 1: an event loop was blocked);\n"
+    "    For each: its kind (0: the GIL was not released; 1: an event loop was "
+    "blocked);\n"
     "    its number among all of its kind, from 1; when it began, on the monotonic\n"
     "    clock; bounds of its length in nanoseconds, the upper one -1 if it goes on;\n"
     "    the largest number of threads that waited; and of the place that held the GIL,\n"
-    "    or the loop, the thread's native id, function, file, and line (0: not known); and the last\n"
+    "    or the loop, the thread's native id, function, file, and line (0: not known); "
+    "and the last\n"
     "    report on it.\n\n"
     "Raises\n------\nRuntimeError\n"
     "    As read().");

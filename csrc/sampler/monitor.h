@@ -28,8 +28,8 @@ struct gilx_monitor_options {
     int64_t stall_ns; /* time for which a thread waits; 0: no stall is reported */
     int64_t loop_ns;  /* time outside the selector; 0: no event loop is watched */
     const gilx_loop_table *loops; /* event loops; it stays as long as the sampler */
-    bool exits; /* whether the process ends after a report on the GIL */
-    int log;    /* descriptor of the file for reports, of which a copy is made */
+    bool exits;                   /* whether the process ends after a report on the GIL */
+    int log; /* descriptor of the file for reports, of which a copy is made */
 };
 
 /* A stall that was reported. Times are in ns. */
@@ -48,9 +48,9 @@ typedef struct {
 typedef struct {
     gilx_totals totals;
     int64_t now_ns;
-    gilx_hold_length longest; /* since the last reading */
+    gilx_hold_length longest;         /* since the last reading */
     int64_t stalls[GILX_STALL_KINDS]; /* number of stalls, reported or not, */
-    int64_t dropped;          /* and of bytes of reports that could not be written */
+    int64_t dropped;              /* and of bytes of reports that could not be written */
     gilx_thread_activities ended; /* of the threads that are no longer listed */
     int64_t ended_threads;        /* and their number */
     int count;

@@ -70,8 +70,7 @@ void gilx_stall_fill(gilx_monitor *monitor) {
 
 bool gilx_stall_may_be_reported(const gilx_monitor *monitor, gilx_stall_kind kind,
                                 const gilx_open_stall *stall) {
-    return stall->record >= 0 ||
-           monitor->counts[kind].allowance_ns >= REPORT_INTERVAL_NS;
+    return stall->record >= 0 || monitor->counts[kind].allowance_ns >= REPORT_INTERVAL_NS;
 }
 
 void gilx_stall_next(gilx_monitor *monitor, gilx_stall_kind kind, gilx_open_stall *stall,

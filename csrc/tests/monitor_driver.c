@@ -411,12 +411,13 @@ static void reports_are_limited(void) {
 
 /* ---- event loops ------------------------------------------------------------------ */
 
-/* A thread that runs a loop, whose callbacks last for a while each. */
+/* A thread that runs a loop, which is in its selector for a moment at each turn. */
 typedef struct {
     gilx_loop_table *table;
     int64_t tid;
-    int64_t turns;       /* how often it returns to the selector, */
-    int64_t callback_ns; /* and for how long it is outside */
+    int64_t busy_ns; /* for how long it returns to the selector all the time; then it is
+                        blocked */
+    int64_t longest_ns; /* time outside in these turns */
     atomic_bool ready, over;
 } fake_loop;
 
@@ -429,10 +430,18 @@ static void *run_loop(void *argument) {
     const int place = gilx_loop_begin(self->table, self->tid, true);
     pthread_mutex_unlock(&loop_mutex);
     gilx_loop *loop = &self->table->loops[place];
-    for (int64_t i = 0; i < self->turns; ++i) {
+    gilx_loop_waits(loop);
+    gilx_loop_runs(loop);
+    const int64_t begin = gilx_now_ns();
+    int64_t before = begin;
+    while (before - begin < self->busy_ns) {
+        gilx_sleep_ns(100000);
+        const int64_t now = gilx_now_ns();
+        self->longest_ns =
+            now - before > self->longest_ns ? now - before : self->longest_ns;
         gilx_loop_waits(loop);
         gilx_loop_runs(loop);
-        gilx_sleep_ns(self->callback_ns);
+        before = now;
     }
     atomic_store(&self->ready, true);
     while (!atomic_load(&self->over)) {
@@ -491,7 +500,33 @@ static void places_of_loops_are_used_again(void) {
     free(table);
 }
 
-/* One loop is blocked; another waits in its selector, and a third is busy. */
+/* No callback lasts long, but all together last for several times the limit. */
+static void loops_that_return_are_not_reported(void) {
+    static fake_gil gil;
+    static gilx_loop_table table;
+    int ends[2];
+    expect(pipe2(ends, O_NONBLOCK) == 0, "there are pipes");
+    make(&gil);
+    const gilx_monitor_options options = {
+        .loop_ns = 200000000, .loops = &table, .log = ends[1]};
+    gilx_sampler *sampler = started(&gil, NULL, &options);
+    expect(gilx_loop_begin(&table, gilx_own_tid(), true) == 0, "a loop waits");
+    fake_loop busy = {.table = &table, .busy_ns = 700000000};
+    const pthread_t thread = start_loop(&busy);
+    atomic_store(&busy.over, true);
+    pthread_join(thread, NULL);
+    gilx_sampler_stop(sampler);
+    if (busy.longest_ns < options.loop_ns / 2) {
+        expect(blocked_of(sampler) == 0, "no loop was blocked");
+    } else {
+        puts("not now: a loop that has a CPU in time");
+    }
+    gilx_sampler_free(sampler);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* One loop is blocked, beside one that waits in its selector. */
 static void blocked_loops_are_reported(int version, bool stacks) {
     static fake_gil gil;
     static fake_stack stack;
@@ -511,13 +546,7 @@ static void blocked_loops_are_reported(int version, bool stacks) {
         .loop_ns = 50000000, .loops = &table, .log = ends[1]};
     gilx_sampler *sampler = started(&gil, stacks ? layout : NULL, &options);
     gilx_sampler_note(sampler, "a note\n");
-    /* So many callbacks together last for longer than the limit, none by itself. */
-    fake_loop busy = {.table = &table, .turns = 2000, .callback_ns = 100000};
-    const pthread_t busy_thread = start_loop(&busy);
-    wait_for_loop(&busy);
-    atomic_store(&busy.over, true);
-    pthread_join(busy_thread, NULL);
-    fake_loop blocked = {.table = &table, .turns = 1, .callback_ns = 0};
+    fake_loop blocked = {.table = &table};
     const pthread_t thread = start_loop(&blocked);
     wait_for_loop(&blocked);
     fake_store(stack.state, TID, (uintptr_t)blocked.tid);
@@ -538,8 +567,8 @@ static void blocked_loops_are_reported(int version, bool stacks) {
     expect(strstr(text, "still not returned to its selector after ") != NULL,
            "it is reported again");
     const int count = gilx_sampler_stalls(sampler, records);
-    expect(count >= 1 && blocked_of(sampler) >= 1, "that is counted");
-    const gilx_stall_record *last = &records[count - 1];
+    expect(count == 1 && blocked_of(sampler) == 1, "that is counted");
+    const gilx_stall_record *last = &records[0];
     expect(last->kind == GILX_LOOP_STALL && last->high_ns == -1 &&
                last->low_ns >= 500000000 && last->place.tid == blocked.tid &&
                last->waiters == 0,
@@ -574,7 +603,7 @@ static void loops_are_judged_each_by_itself(void) {
     fake_loop loops[LOOPS];
     pthread_t threads[LOOPS];
     for (int i = 0; i < LOOPS; ++i) {
-        loops[i] = (fake_loop){.table = &table, .turns = 1};
+        loops[i] = (fake_loop){.table = &table};
         threads[i] = start_loop(&loops[i]);
     }
     const int64_t begin = gilx_now_ns();
@@ -755,6 +784,7 @@ int main(void) {
     stalls_are_reported(LAST_VERSION, false);
     reports_are_limited();
     places_of_loops_are_used_again();
+    loops_that_return_are_not_reported();
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
         blocked_loops_are_reported(version, true);
     }

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, SupportsIndex, TypeAlias, final
+from typing import SupportsIndex, TypeAlias, final
 
 from _typeshed import structseq
 
@@ -71,12 +71,12 @@ class LoopTable:
 
     def __new__(cls) -> LoopTable: ...
     def begin(
-        self, select: Callable[..., Any], waits: bool, /
+        self, select: Callable[..., object], waits: bool, /
     ) -> CountedSelect | None: ...
 
 @final
 class CountedSelect:
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __call__(self, *args: object, **kwargs: object) -> object: ...
     def end(self) -> None: ...
 
 @final

@@ -143,7 +143,7 @@ class EventLoops:
     def _begin(self, loop: asyncio.AbstractEventLoop, *, waits: bool) -> _Run | None:
         """Return a run, or None if the loop can't be watched."""
         name = f"{type(loop).__module__}.{type(loop).__qualname__}"
-        selector = getattr(loop, "_selector", None)
+        selector: Any = getattr(loop, "_selector", None)
         attributes = getattr(selector, "__dict__", None)
         if not isinstance(loop, asyncio.BaseEventLoop) or attributes is None:
             self._add_unwatched(_without_selector(name))
@@ -175,7 +175,7 @@ def _without_selector(name: str) -> str:
 def _loops_of_other_threads() -> list[asyncio.AbstractEventLoop]:
     """Return loops of asyncio's own kinds that other threads run."""
     code = asyncio.BaseEventLoop.run_forever.__code__
-    found = []
+    found: list[asyncio.AbstractEventLoop] = []
     for thread, innermost in sys._current_frames().items():  # noqa: SLF001
         frame = None if thread == threading.get_ident() else innermost
         while frame is not None and frame.f_code is not code:

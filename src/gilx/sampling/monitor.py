@@ -430,8 +430,8 @@ def _stall(
     names: dict[int, str],
     offset: float,
 ) -> Stall:
-    kind, number, begin, low, high, waiters, native_id, *place = found
-    function, file, line, text = place
+    kind, number, begin, low, high, waiters, native_id = found[:7]
+    function, file, line, text = found[7:]
     over = high >= 0
     seconds = (
         Estimate((low + high) / 2e9, low / 1e9, high / 1e9)
