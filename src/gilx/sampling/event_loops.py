@@ -150,7 +150,10 @@ class EventLoops:
             return None
         select = self.table.begin(selector.select, waits)
         if select is None:
-            self._add_unwatched(f"some of type {name}, since too many run at once")
+            self._add_unwatched(
+                f"some event loops of type {name} are not watched: more than 256 run at"
+                " once"
+            )
             return None
         run = _Run(loop, attributes, select, attributes.get("select"))
         attributes["select"] = select
@@ -169,7 +172,9 @@ class EventLoops:
 
 
 def _without_selector(name: str) -> str:
-    return f"those of type {name}, which have no selector of Python's"
+    return (
+        f"event loops of type {name} are not watched: they have no selector of Python's"
+    )
 
 
 def _loops_of_other_threads() -> list[asyncio.AbstractEventLoop]:

@@ -252,7 +252,7 @@ class Monitor:
             leave_event_loops(loops, self._report_unwatched)
 
     def _report_unwatched(self, text: str) -> None:
-        self._write(f"event loops that are not watched: {printable(text)}")
+        self._write(printable(text))
 
     def _write(self, text: str) -> None:
         """Write a line to the log from Python code."""
