@@ -22,6 +22,7 @@
 #include "../sampler/log_writer.h"
 #include "../sampler/monitor.h"
 #include "../sampler/thread_table.h"
+#include "../sampler/waiting_frame.h"
 #include "fake_stack.h"
 
 enum { FIRST_VERSION = 11, LAST_VERSION = 15, TID = 400, ID = 408, NEXT = 424 };
@@ -500,6 +501,75 @@ static void places_of_loops_are_used_again(void) {
     free(table);
 }
 
+/* A thread whose outer function stays, and calls others all the time. */
+typedef struct {
+    fake_stack stack;
+    atomic_bool over;
+} moving_stack;
+
+static void *call_all_the_time(void *argument) {
+    moving_stack *self = argument;
+    for (int i = 0; !atomic_load(&self->over); ++i) {
+        fake_call(&self->stack, 2 + i % 2, i % FAKE_UNITS, 0);
+        for (int j = 0; j < i % 50; ++j) {
+            fake_advance(&self->stack, 2 + i % 2, j % FAKE_UNITS, 0);
+        }
+        fake_return(&self->stack);
+    }
+    return NULL;
+}
+
+/* What two readings have in common is right; of a stack that stays, that is all. */
+static void steady_stacks_are_read(int version) {
+    enum { MOST = 8, READINGS = 2000 };
+    static moving_stack moving;
+    const gilx_stack_layout *layout = layout_of(version);
+    gilx_frame frames[MOST];
+    bool inner, complete;
+    gilx_memory memory;
+    expect(gilx_memory_open(&memory, NULL), "memory can be read");
+    fake_stack *stack = &moving.stack;
+    fake_stack_make(stack, layout, 5);
+    const uintptr_t state = (uintptr_t)stack->state;
+    expect(gilx_steady_stack(layout, &memory, state, frames, MOST, &inner, &complete) ==
+                   0 &&
+               complete && !inner,
+           "there are no frames,");
+    expect(gilx_steady_stack(layout, &memory, 0, frames, MOST, &inner, &complete) == 0 &&
+               !complete,
+           "or no thread");
+    fake_call(stack, 1, 3, 0);
+    fake_call(stack, 2, 4, 0);
+    expect(gilx_steady_stack(layout, &memory, state, frames, MOST, &inner, &complete) ==
+                   2 &&
+               complete && !inner,
+           "a stack that stays is read to its end");
+    expect(frames[0].code == (uintptr_t)stack->functions[2].code &&
+               frames[1].code == (uintptr_t)stack->functions[1].code,
+           "the innermost frame first");
+    fake_return(stack);
+    pthread_t thread;
+    atomic_store(&moving.over, false);
+    expect(pthread_create(&thread, NULL, call_all_the_time, &moving) == 0, "threads run");
+    int known = 0;
+    for (int i = 0; i < READINGS; ++i) {
+        const int count =
+            gilx_steady_stack(layout, &memory, state, frames, MOST, &inner, &complete);
+        const uintptr_t outer = (uintptr_t)stack->functions[1].code;
+        const uintptr_t called[] = {(uintptr_t)stack->functions[2].code,
+                                    (uintptr_t)stack->functions[3].code};
+        known += count > 0;
+        expect(count <= 2, "no frame is there twice");
+        expect(count == 0 || frames[count - 1].code == outer, "the outer one stays,");
+        expect(count < 2 || frames[0].code == called[0] || frames[0].code == called[1],
+               "and calls others");
+    }
+    expect(known > READINGS / 2, "something is known of most");
+    atomic_store(&moving.over, true);
+    pthread_join(thread, NULL);
+    gilx_memory_close(&memory);
+}
+
 /* No callback lasts long, but all together last for several times the limit. */
 static void loops_that_return_are_not_reported(void) {
     static fake_gil gil;
@@ -786,6 +856,7 @@ int main(void) {
     places_of_loops_are_used_again();
     loops_that_return_are_not_reported();
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
+        steady_stacks_are_read(version);
         blocked_loops_are_reported(version, true);
     }
     blocked_loops_are_reported(LAST_VERSION, false);

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gilx import Monitor
+from gilx import Monitor, WatchUnavailableError
 from gilx.sampling.event_loops import EventLoops
 from gilx.sampling.known_stacks import reason_against_stacks
 from tests.command import CompletedProcess, run_gilx, run_python
@@ -470,7 +470,7 @@ class OwnSelect(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         selector: Any = selectors.DefaultSelector()
-        self.own = selector.select = selector.select
+        self.own = selector.select = partial(selector.select)
         super().__init__(selector)
 
 
@@ -531,6 +531,17 @@ def test_more_loops_than_there_are_places_for_are_named() -> None:
     loops.stop()
     assert len(texts) == 1
     assert "more than 256 run at once" in texts[0]
+
+
+@alone
+def test_asyncio_that_does_not_say_which_loops_run_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gilx.sampling._sampler import LoopTable
+
+    monkeypatch.setattr(asyncio.events, "_set_running_loop", None)
+    with pytest.raises(WatchUnavailableError, match=r"^loop: .* no _set_running_loop"):
+        EventLoops(LoopTable())
 
 
 @needs("uvloop")

@@ -14,6 +14,8 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gilx.errors import WatchUnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,21 +28,20 @@ class _Run(NamedTuple):
     """A loop that runs, with a selector whose calls are counted."""
 
     loop: asyncio.AbstractEventLoop
-    attributes: dict[str, Any]
-    """Those of its selector."""
+    selector: Any
     select: CountedSelect
     before: Any
-    """The attribute in whose place that is, or None."""
+    """What the selector had in its place; None: its own method."""
 
     def end(self) -> None:
-        """Give the selector its own method again."""
+        """Let the selector have what it had before."""
         self.select.end()
-        if self.attributes.get("select") is not self.select:
+        if self.selector.select is not self.select:
             return  # another tool has replaced it meanwhile, and may call it
         if self.before is None:
-            del self.attributes["select"]
+            del self.selector.select
         else:
-            self.attributes["select"] = self.before
+            self.selector.select = self.before
 
 
 class EventLoops:
@@ -54,6 +55,11 @@ class EventLoops:
     table : LoopTable
         An empty one.
 
+    Raises
+    ------
+    WatchUnavailableError
+        This version of asyncio does not show when loops begin.
+
     """
 
     def __init__(self, table: LoopTable) -> None:
@@ -63,7 +69,12 @@ class EventLoops:
         self._listeners: list[Callable[[str], None]] = []
         self._unwatched: list[str] = []
         self._before: dict[Any, Callable[[Any], None]] = {}
-        self._hook = self._make_hook(getattr(asyncio.events, _HOOK))
+        before = getattr(asyncio.events, _HOOK, None)
+        if before is None:
+            raise WatchUnavailableError(
+                f"loop: event loops can't be watched: this asyncio has no {_HOOK}"
+            )
+        self._hook = self._make_hook(before)
 
     def _make_hook(self, before: Callable[[Any], None]) -> Callable[[Any], None]:
         def set_running_loop(loop: asyncio.AbstractEventLoop | None) -> None:
@@ -77,12 +88,16 @@ class EventLoops:
         """Watch loops that run, and those that will."""
         # asyncio's own loops take it from the first module, others from the second.
         for module in (asyncio.events, asyncio):
-            self._before[module] = getattr(module, _HOOK)
-            setattr(module, _HOOK, self._hook)
+            if hasattr(module, _HOOK):
+                self._before[module] = getattr(module, _HOOK)
+                setattr(module, _HOOK, self._hook)
         if "uvloop" in sys.modules:  # which keeps the function that it has imported
             self._add_unwatched(_without_selector("uvloop.Loop"))
-        own = asyncio._get_running_loop()  # noqa: SLF001 - as documented for loops
-        if own is not None:
+        try:
+            own = asyncio.get_running_loop()
+        except RuntimeError:  # this thread runs none
+            pass
+        else:
             self._switch(own, waits=False)
         for loop in _loops_of_other_threads():
             # In the loop's own thread, at its next turn. A loop may be closed by now.
@@ -93,7 +108,7 @@ class EventLoops:
         """Watch none any longer, and leave asyncio as it was."""
         self._active = False
         for module, function in self._before.items():
-            if getattr(module, _HOOK) is self._hook:
+            if getattr(module, _HOOK, None) is self._hook:
                 setattr(module, _HOOK, function)
         self._end_all()
 
@@ -144,20 +159,26 @@ class EventLoops:
         """Return a run, or None if the loop can't be watched."""
         name = f"{type(loop).__module__}.{type(loop).__qualname__}"
         selector: Any = getattr(loop, "_selector", None)
-        attributes = getattr(selector, "__dict__", None)
-        if not isinstance(loop, asyncio.BaseEventLoop) or attributes is None:
+        before = getattr(selector, "select", None)
+        if not isinstance(loop, asyncio.BaseEventLoop) or not callable(before):
             self._add_unwatched(_without_selector(name))
             return None
-        select = self.table.begin(selector.select, waits)
+        select = self.table.begin(before, waits)
         if select is None:
             self._add_unwatched(
                 f"some event loops of type {name} are not watched: more than 256 run at"
                 " once"
             )
             return None
-        run = _Run(loop, attributes, select, attributes.get("select"))
-        attributes["select"] = select
-        return run
+        try:
+            # Not by its __dict__: a selector's lookups are slower once it has one.
+            selector.select = select
+        except (AttributeError, TypeError):  # it has no attributes of its own
+            select.end()
+            self._add_unwatched(_without_selector(name))
+            return None
+        is_method = getattr(before, "__self__", None) is selector
+        return _Run(loop, selector, select, None if is_method else before)
 
     def _end(self, thread: int) -> None:
         run = self._runs.pop(thread, None)
