@@ -1,8 +1,9 @@
 """Event loops of asyncio that run, for monitors that report blocked ones.
 
 A sampler can't see a loop come back to its selector: a busy loop is there for some
-microseconds only. So the selector's `select` counts its calls. asyncio's debug mode and
-aiodebug time each callback instead: they report one when it has ended, and cost more.
+microseconds only. So the selector's `select` counts its calls. asyncio's debug mode times
+each callback instead, which shows one only when it has ended, and BlockBuster replaces
+functions that are known to block: others would not be found.
 """
 
 from __future__ import annotations
