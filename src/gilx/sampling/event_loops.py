@@ -215,7 +215,7 @@ def _loops_of_other_threads() -> list[asyncio.AbstractEventLoop]:
 
 # ---- of all monitors ------------------------------------------------------------------
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _watched: EventLoops | None = None
 _users = 0
 
@@ -253,6 +253,6 @@ def restart_event_loops_in_child() -> None:
     from gilx.sampling._sampler import LoopTable  # noqa: PLC0415 - not everywhere
 
     global _lock  # noqa: PLW0603 - another thread of the parent may have it
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     if _watched is not None:
         _watched.restart_in_child(LoopTable())
