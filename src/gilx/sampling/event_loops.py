@@ -230,8 +230,9 @@ def join_event_loops(listener: Callable[[str], None]) -> EventLoops:
     global _watched, _users  # noqa: PLW0603
     with _lock:
         if _watched is None:
-            _watched = EventLoops(LoopTable())
-            _watched.start()
+            loops = EventLoops(LoopTable())
+            loops.start()
+            _watched = loops
         _users += 1
         _watched.add_listener(listener)
         return _watched

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -56,12 +57,8 @@ def _stop_all() -> None:
 
 
 def _restart_in_child() -> None:
-    if any(one._loops is not None for one in _running):  # noqa: SLF001 - of this module
-        from gilx.sampling.event_loops import (  # noqa: PLC0415 - loaded by then
-            restart_event_loops_in_child,
-        )
-
-        restart_event_loops_in_child()
+    if event_loops := sys.modules.get("gilx.sampling.event_loops"):
+        event_loops.restart_event_loops_in_child()
     for one in list(_running):
         one._restart()  # noqa: SLF001 - of this module
 
