@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import re
 import selectors
@@ -196,6 +197,41 @@ def test_two_blocked_loops_have_a_report_each(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert found == [("loop", "loop 0"), ("loop", "loop 1")]
+
+
+@alone
+def test_loop_that_waits_for_the_gil_is_reported_with_the_thread_that_holds_it(
+    tmp_path: Path,
+) -> None:
+    if not os.access("/proc/self/syscall", os.R_OK):
+        pytest.skip("needs Linux to say what threads do")
+    log = tmp_path / "log"
+    began, over = threading.Event(), threading.Event()
+    hold = ctypes.PyDLL(None).usleep  # without giving the GIL back
+
+    async def main() -> None:
+        await asyncio.sleep(0)
+        began.set()
+        while not over.is_set():
+            sum(range(100))
+
+    with Monitor(stall=None, loop=0.5, log=log) as monitor:
+        thread = threading.Thread(target=lambda: asyncio.run(main()))
+        thread.start()
+        began.wait()
+        for _ in range(20):  # on a busy machine, the report may come between two holds
+            hold(500_000)
+            if any("holds the GIL and sleeps" in line for line in last_report(monitor)):
+                break
+        over.set()
+        thread.join()
+    text = log.read_text()
+    assert f"Thread {thread.native_id} waits for the GIL" in text
+    assert f"Thread {os.getpid()} (main thread) holds the GIL and sleeps" in text
+
+
+def last_report(monitor: Monitor) -> tuple[str, ...]:
+    return monitor.stalls[-1].report if monitor.stalls else ()
 
 
 # ---- loops that are not blocked -------------------------------------------------------
