@@ -384,10 +384,11 @@ def neighbours(session: nox.Session) -> None:
     session.install(
         f"{only('*.whl')}[test,dask,html,plot]", "pip", "cffi", "ipykernel", "loky",
         "nanobind", "nbclient", "numba", "pandas", "pybind11", "pytest-benchmark",
-        "pytest-cov", "pytest-run-parallel", "pytest-xdist", "scipy",
+        "pytest-cov", "pytest-run-parallel", "pytest-xdist", "scipy", "uvloop",
     )  # fmt: skip
     integration = [
         "tests/integration/test_every_pool.py",
+        "tests/integration/test_monitor_loops.py",
         "tests/integration/pytest_plugin/test_companions.py",
         "tests/integration/pytest_plugin/test_hang.py",
         "tests/integration/pytest_plugin/test_tracing.py",

@@ -319,7 +319,7 @@ static bool sleep_until_sample(gilx_sampler *sampler, int64_t due) {
 static int64_t longest_slice(const gilx_sampler *sampler) {
     enum { SLICES_PER_STALL = 8 };
     const int64_t stall =
-        sampler->monitor == NULL ? 0 : gilx_monitor_stall_ns(sampler->monitor);
+        sampler->monitor == NULL ? 0 : gilx_monitor_limit_ns(sampler->monitor);
     if (stall == 0) {
         return LONGEST_SLICE_NS;
     }

@@ -85,3 +85,59 @@ int gilx_waiting_stack(const gilx_stack_layout *layout, gilx_memory *memory,
     *complete = address == 0;
     return count;
 }
+
+static bool is_same_call(const gilx_frame *a, const gilx_frame *b) {
+    return a->address == b->address && a->code == b->code;
+}
+
+/* Return where a frame is among others, from the outer end; -1 if it is not there. */
+static int place_of(const gilx_frame *frame, const gilx_frame *frames, int count) {
+    int i = count - 1;
+    while (i >= 0 && !is_same_call(frame, &frames[i])) {
+        --i;
+    }
+    return i;
+}
+
+/* Return the place of the innermost frame that two readings have in common: its callers
+ * are at the same instructions in both. -1 if there is none. */
+static int innermost_common(const gilx_frame *before, int before_count,
+                            const gilx_frame *frames, int count) {
+    int i = count - 1;
+    int j = count == 0 ? -1 : place_of(&frames[i], before, before_count);
+    int innermost = -1;
+    for (; i >= 0 && j >= 0 && is_same_call(&frames[i], &before[j]); --i, --j) {
+        innermost = i;
+        if (frames[i].instruction != before[j].instruction) {
+            break; /* it runs, and what it called has changed */
+        }
+    }
+    return innermost;
+}
+
+int gilx_steady_stack(const gilx_stack_layout *layout, gilx_memory *memory,
+                      uintptr_t state, gilx_frame *frames, int most, bool *inner,
+                      bool *complete) {
+    enum { TRIES = 8 };
+    gilx_frame before[GILX_MOST_STEADY], now[GILX_MOST_STEADY];
+    const int limit = most < GILX_MOST_STEADY ? most : GILX_MOST_STEADY;
+    bool ends;
+    int kept = 0;
+    *inner = *complete = false;
+    int before_count = gilx_waiting_stack(layout, memory, state, before, limit, &ends);
+    for (int i = 0; i < TRIES && (kept == 0 || *inner); ++i) {
+        const int count = gilx_waiting_stack(layout, memory, state, now, limit, &ends);
+        const int first = innermost_common(before, before_count, now, count);
+        if (first >= 0 && count - first > kept) {
+            kept = count - first;
+            *inner = first > 0;
+            *complete = ends;
+            memcpy(frames, now + first, (size_t)kept * sizeof(*frames));
+        } else if (first < 0 && count == 0 && before_count == 0) {
+            *complete = ends; /* it runs no Python code */
+        }
+        before_count = count;
+        memcpy(before, now, sizeof(before));
+    }
+    return kept;
+}

@@ -1,4 +1,4 @@
-"""``gilx monitor``: report when a program does not release the GIL."""
+"""``gilx monitor``: report when a program does not release the GIL, or blocks a loop."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         {
             "--stall SECONDS 0.1": "how long a thread waits for the GIL until that is"
             " reported (default: 0.1)",
+            "--loop SECONDS": "how long an event loop of asyncio has not returned to its"
+            " selector until that is reported (default: loops are not watched)",
             "--cost SHARE 0.01": "share of one CPU that the sampler may take (default:"
             " 0.01)",
             "--log FILE": "append reports to a file, instead of standard error",
@@ -82,6 +84,7 @@ def run(options: argparse.Namespace) -> Callable[[], int]:
         options.stall,
         options.cost,
         lone=options.lone,
+        loop=options.loop,
         log=options.log,
         on_stall="exit" if options.exit else "report",
     )
