@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gilx.cli.option_types import add_options
-from gilx.cli.program_runner import find_module, find_script, names_script
+from gilx.cli.program_runner import add_program, find_program
 from gilx.errors import ArgumentError
 from gilx.sampling.monitor import Monitor
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
 
@@ -33,35 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--exit": "end the program after a report, with status 70",
         },
     )
-    parser.add_argument(
-        "-m",
-        dest="module",
-        action="store_true",
-        help="TARGET is a module to run, as by python -m",
+    add_program(
+        parser,
+        "a program: script.py, a directory or zip file with a __main__.py, or, after -m,"
+        " a module. Everything after its name is its own",
     )
-    parser.add_argument(
-        "target",
-        action=_Program,
-        nargs=argparse.PARSER,
-        metavar="TARGET",
-        help="a program: script.py, a directory or zip file with a __main__.py, or, after"
-        " -m, a module. Everything after its name is its own",
-    )
-
-
-class _Program(argparse.Action):
-    """Store ``target``, and the words after it as ``arguments``."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002 - as argparse calls it
-        namespace: argparse.Namespace,
-        values: Any,  # noqa: ANN401 - a list of words
-        option_string: str | None = None,  # noqa: ARG002 - likewise
-    ) -> None:
-        """Take the words from the target on."""
-        words = values[1:] if values[0] == "--" else values  # Python 3.13 leaves it out
-        namespace.target, namespace.arguments = words[0], words[1:]
 
 
 def run(options: argparse.Namespace) -> Callable[[], int]:
@@ -69,11 +45,8 @@ def run(options: argparse.Namespace) -> Callable[[], int]:
 
     The monitor is stopped when the interpreter ends.
     """
-    if options.module:
-        program = find_module(options.target, options.arguments)
-    elif names_script(options.target):
-        program = find_script(options.target, options.arguments)
-    else:
+    program = find_program(options)
+    if program is None:
         raise ArgumentError(
             "target: expected -m module, or a script, directory or zip file that exists;"
             f" got {options.target!r}"
@@ -86,4 +59,5 @@ def run(options: argparse.Namespace) -> Callable[[], int]:
         on_stall="exit" if options.exit else "report",
     )
     monitor.start()
-    return partial(program.run, own_threads=2 if options.lone else 1, in_children=True)
+    threads = 2 if options.lone else 1  # in children of forks, too
+    return partial(program.run, lambda: threads)
