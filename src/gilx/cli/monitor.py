@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
 from gilx.cli.option_types import add_options
 from gilx.cli.program_runner import add_program, find_program
 from gilx.errors import ArgumentError
-from gilx.sampling.monitor import Monitor
+from gilx.sampling.monitor import Monitor, log_descriptor
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+
+    from gilx.cli.prometheus_endpoint import Endpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--cost SHARE 0.01": "share of one CPU that the sampler may take (default:"
             " 0.01)",
             "--log FILE": "append reports to a file, instead of standard error",
+            "--prometheus [HOST:]PORT": "serve counters for Prometheus at"
+            " http://HOST:PORT/metrics, HOST by default 127.0.0.1; 9100-9107: at the"
+            " first free port, in children of forks too (needs gilx[prometheus])",
             "--lone": "report it also if no thread waits",
             "--exit": "end the program after a report, with status 70",
         },
@@ -58,6 +65,24 @@ def run(options: argparse.Namespace) -> Callable[[], int]:
         log=options.log,
         on_stall="exit" if options.exit else "report",
     )
-    monitor.start()
     threads = 2 if options.lone else 1  # in children of forks, too
-    return partial(program.run, lambda: threads)
+    if options.prometheus is None:
+        monitor.start()
+        return partial(program.run, lambda: threads)
+    endpoint = _endpoint(monitor, options)
+    return partial(program.run, lambda: threads + endpoint.threads)
+
+
+def _endpoint(monitor: Monitor, options: argparse.Namespace) -> Endpoint:
+    """Start a monitor, and the endpoint from which Prometheus scrapes it."""
+    from gilx.cli.prometheus_endpoint import Address, Endpoint  # noqa: PLC0415 - if asked
+
+    address = Address.parsed(options.prometheus)
+    endpoint = Endpoint(monitor, address, log_descriptor(options.log))
+    endpoint.listen()
+    monitor.start()
+    # Before the endpoint, whose child has to find the monitor started.
+    os.register_at_fork(after_in_child=endpoint.restart_in_child)
+    endpoint.start()
+    atexit.register(endpoint.stop)
+    return endpoint

@@ -21,6 +21,7 @@ from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable
 from gilx.sampling.counters import Counters, ThreadCounters
 from gilx.sampling.known_stacks import reason_against_stacks
+from gilx.sampling.longest_by_reader import LongestByReader
 from gilx.sampling.ratio_interval import interval
 from gilx.sampling.stalls import Stall
 from gilx.sampling.thread_totals import FoundThread, NameSums, ThreadTotals
@@ -33,6 +34,8 @@ from gilx.sampling.watch import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from gilx.sampling._sampler import Sampler, Totals
     from gilx.sampling.hold_fraction import HoldSums
 
@@ -131,6 +134,7 @@ class Monitor:
     def _reset(self) -> None:
         self._process = os.getpid()
         self._threads = ThreadTotals()
+        self._longest = LongestByReader()
         self._lock = threading.RLock()
         self._asker: _Asker | None = None
 
@@ -161,7 +165,7 @@ class Monitor:
             if self._sampler is not None:
                 raise RuntimeError("a monitor can be started once only")
             if self._stall:
-                self._log = _descriptor_of(self._given_log)
+                self._log = log_descriptor(self._given_log)
             try:
                 self._start()
             except BaseException:
@@ -234,11 +238,22 @@ class Monitor:
             with suppress(OSError):
                 os.write(log, text.encode(errors="replace"))
 
-    def read(self) -> Counters:
+    @property
+    def running(self) -> bool:
+        """Whether the sampler was started, in this process, and not stopped since."""
+        return self._sampler is not None and not self._stopped
+
+    def read(self, reader: Hashable = None) -> Counters:
         """Return the counters since the start.
 
-        It can be called from any thread, while the sampler runs and after the stop. Each
-        call begins another time for `Counters.longest_hold`.
+        It can be called from any thread, while the sampler runs and after the stop.
+
+        Parameters
+        ----------
+        reader : hashable
+            Whose reading this is. `Counters.longest_hold` is the longest hold since the
+            last reading of the same reader, or since the start in its first one, so that
+            parts of a program that read the same monitor do not disturb each other.
 
         Raises
         ------
@@ -250,6 +265,7 @@ class Monitor:
         with self._lock:
             totals, now, low, high, stalls, dropped, ended, _, threads = sampler.read()
             asker = 0 if self._asker is None else self._asker.native_id
+            low, high = self._longest.take(reader, (low, high))
             found = [FoundThread(*one) for one in threads]
             names = self._threads.update(
                 [one for one in found if one.native_id != asker],
@@ -341,7 +357,7 @@ class _Asker:
         self._ended.acquire(timeout=_END_TIMEOUT)
 
 
-def _descriptor_of(log: str | os.PathLike[str] | int | None) -> int:
+def log_descriptor(log: str | os.PathLike[str] | int | None) -> int:
     """Return a descriptor of our own for the log.
 
     Raises
