@@ -147,9 +147,8 @@ def test_hold_is_shown_to_each_server_that_scrapes_once_in_a_window() -> None:
             counters = COUNTERS if second == 0 else quiet
             found.append(shown.add(counters, 1000.0 * begin + second))
         assert set(found) == {0.5}
-        for second in range(int(_WINDOW) + 1, 3 * int(_WINDOW)):
-            found.append(shown.add(quiet, 1000.0 * begin + second))
-        assert found[-1] == 0.0
+        later = range(int(_WINDOW) + 1, 3 * int(_WINDOW))
+        assert [shown.add(quiet, 1000.0 * begin + second) for second in later][-1] == 0.0
 
 
 def test_hold_of_the_parent_is_not_shown_in_the_child_of_a_fork() -> None:
@@ -178,8 +177,23 @@ def test_address_is_host_and_ports(given: str, expected: tuple[str, int, int]) -
 
 @pytest.mark.parametrize(
     "given",
-    ["", "x", ":9100", "9100:", "::1:9100", "65536", "-1", "0-9", "9107-9100", "1-", "٣", "80 "],
+    [
+        "",
+        "x",
+        ":9100",
+        "9100:",
+        "::1:9100",
+        "65536",
+        "-1",
+        "0-9",
+        "9107-9100",
+        "1-",
+        "٣",
+        "80 ",
+    ],
 )
 def test_wrong_address_is_shown(given: str) -> None:
-    with pytest.raises(ArgumentError, match="^prometheus: expected a port, such as 9100"):
+    with pytest.raises(
+        ArgumentError, match=r"^prometheus: expected a port, such as 9100"
+    ):
         Address.parsed(given)
