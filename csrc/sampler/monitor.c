@@ -58,6 +58,7 @@ struct gilx_monitor {
     int64_t allowance_ns; /* each report takes an interval off it */
     gilx_text text;
     char note[GILX_NOTE_BYTES];
+    char deadlock[GILX_DEADLOCK_NOTE_BYTES];
     gilx_stall_record records[GILX_STALLS_KEPT];
 };
 
@@ -201,14 +202,18 @@ static void keep_record(gilx_sampler *sampler, const gilx_stall_place *place,
     pthread_mutex_unlock(&sampler->sums);
 }
 
-/* Write the report that was just made, with the note. */
-static void write_report(gilx_sampler *sampler) {
+/* Write the report that was just made, with the notes. */
+static void write_report(gilx_sampler *sampler, bool deadlocked) {
     gilx_monitor *monitor = sampler->monitor;
-    char note[GILX_NOTE_BYTES];
+    char note[GILX_NOTE_BYTES], deadlock[GILX_DEADLOCK_NOTE_BYTES];
     pthread_mutex_lock(&sampler->sums);
     memcpy(note, monitor->note, sizeof(note));
+    memcpy(deadlock, monitor->deadlock, sizeof(deadlock));
     pthread_mutex_unlock(&sampler->sums);
     gilx_log_write(&monitor->log, monitor->text.bytes, monitor->text.size);
+    if (deadlocked) {
+        gilx_log_write(&monitor->log, deadlock, strlen(deadlock));
+    }
     gilx_log_write(&monitor->log, note, strlen(note));
 }
 
@@ -242,7 +247,7 @@ static void report(gilx_sampler *sampler, const gilx_hold_sample *sample) {
         monitor->allowance_ns -= REPORT_INTERVAL_NS;
         monitor->unreported = 0;
     }
-    write_report(sampler);
+    write_report(sampler, place.awaits_lock && facts.waiters > 0);
     keep_record(sampler, &place, length);
     if (monitor->options.exits) {
         _exit(GILX_EXIT_STATUS);
@@ -402,10 +407,11 @@ int gilx_sampler_stalls(gilx_sampler *sampler,
     return (int)count;
 }
 
-void gilx_sampler_note(gilx_sampler *sampler, const char *note) {
-    char *to = sampler->monitor->note;
+void gilx_sampler_note(gilx_sampler *sampler, const char *note, const char *deadlock) {
+    gilx_monitor *monitor = sampler->monitor;
     pthread_mutex_lock(&sampler->sums);
-    strncpy(to, note, GILX_NOTE_BYTES - 1);
+    strncpy(monitor->note, note, GILX_NOTE_BYTES - 1);
+    strncpy(monitor->deadlock, deadlock, GILX_DEADLOCK_NOTE_BYTES - 1);
     pthread_mutex_unlock(&sampler->sums);
 }
 

@@ -127,7 +127,7 @@ class Monitor:
         self._given_log = log
         self._log: int | None = None
         self._sampler: Sampler | None = None
-        self._note = ""
+        self._note = "", ""
         self._stopped = False
         self._reset()
 
@@ -193,8 +193,7 @@ class Monitor:
                     "this C library does not show which threads wait for the GIL, so"
                     " that no stalls are found: Monitor(stall=None) counts without them"
                 )
-            if self._note:
-                sampler.note(self._note)
+            sampler.note(*self._note)
             if self._lone:
                 self._asker = _Asker(sampler, self._stall)
         except BaseException:
@@ -301,19 +300,22 @@ class Monitor:
             _stall(one, self._process, names, offset) for one in self._started().stalls()
         )
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, deadlock: str = "") -> None:
         """Set a text that is written after each report.
 
         Parameters
         ----------
         text : str
             Of which the first 8191 bytes in UTF-8 are kept.
+        deadlock : str
+            Text that precedes it if the thread that holds the GIL waits for another lock,
+            and others wait for the GIL; 511 bytes are kept.
 
         """
         with self._lock:
-            self._note = text
+            self._note = text, deadlock
             if self._sampler is not None and not self._stopped:
-                self._sampler.note(text)
+                self._sampler.note(text, deadlock)
 
     def _started(self) -> Sampler:
         if self._sampler is None:
