@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,7 +78,7 @@ def test_exit_ends_a_program_that_hangs(tmp_path: Path) -> None:
             marks=needs("prometheus_client"),
         ),
         pytest.param(
-            ("--prometheus", "39100", "--log", "log"),
+            ("--prometheus", "PORT", "--log", "log"),
             id="one port",
             marks=needs("prometheus_client"),
         ),
@@ -100,6 +101,9 @@ fork(2)
 """
     )
     options = "-W", "always::DeprecationWarning"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])  # which is free in a moment
+    more = tuple(port if word == "PORT" else word for word in more)
     alone = run_python(*options, "forks.py", cwd=tmp_path, check=True)
     watched = run_python(
         *options, "-m", "gilx", "monitor", *more, "forks.py", cwd=tmp_path, check=True

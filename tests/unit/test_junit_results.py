@@ -49,7 +49,7 @@ def test_file_is_complete_after_each_change(tmp_path: Path) -> None:
         assert entries(path) == [*ended, (*place, ["failure"])]
         results.add(report(nodeid, "passed", when="setup"))
         if number % 2:
-            results.add(report(nodeid, "failed", "line \x1b\udcff\0 ]]> <&\n"))
+            results.add(report(nodeid, "failed", "line \x1b\udcff\0 ]]> <&"))
         results.end(nodeid)
         ended.append((*place, ["failure"] if number % 2 else []))
         assert entries(path) == ended
@@ -59,7 +59,7 @@ def test_file_is_complete_after_each_change(tmp_path: Path) -> None:
     suite = ET.parse(path).getroot()[0]
     assert suite.get("name") == 'suite "<' * 50
     assert (suite.get("failures"), suite.get("errors")) == ("100", "1")
-    assert suite[1][0].text == "line #x1B#xDCFF#x00 ]]> <&\n"
+    assert suite[1][0].text == "line #x1B#xDCFF#x00 ]]> <&"
     assert [suite[0].get("time"), suite[1].get("time")] == ["0.250", "0.500"]
 
 
