@@ -134,6 +134,10 @@ def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is chec
             at_least(name, given, 2)
         elif name in ("at_least", "efficiency"):
             number_between(name, given, 0, 1, above=True)
+        elif name == "at_most":
+            from gilx.testing.longest_hold_verdict import check_limit  # noqa: PLC0415 - when used
+
+            check_limit(given)
         elif given is None:
             continue  # of these it means what the check itself has
         elif name == "budget":
@@ -198,6 +202,27 @@ class Checks:
         verdict = judge_hold(fn, *args, at_least=at_least, setup=setup, **limits)
         return self._settled(_as_far_as_traced(verdict, fn, "pass"))
 
+    def longest_hold(
+        self,
+        fn: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - whatever fn takes
+        at_most: float = 0.05,
+        budget: float | None = None,
+        setup: Callable[[], object] | None = None,
+    ) -> Verdict:
+        """Check that a call never holds the GIL for longer than so many seconds.
+
+        As `gilx.testing.assert_longest_hold`; `budget` is by default that of the run. A
+        tracer does not make holds longer: its Python code answers requests, too.
+        """
+        __tracebackhide__ = True
+        from gilx.testing import judge_longest_hold  # noqa: PLC0415 - when a test asks
+
+        limits = self._limits(budget)
+        return self._settled(
+            judge_longest_hold(fn, *args, at_most=at_most, setup=setup, **limits)
+        )
+
     def scales(
         self,
         fn: Callable[..., object],
@@ -245,6 +270,7 @@ class Checks:
         vars(body)["__qualname__"] = name  # what verdicts call it
         check: dict[str, Callable[..., Verdict]] = {
             "releases_gil": self.releases,
+            "longest_hold": self.longest_hold,
             "scales": self.scales,
         }
         skipped: BaseException | None = None

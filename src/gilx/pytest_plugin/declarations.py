@@ -14,6 +14,10 @@ MARKERS = {
         "releases_gil(at_least=0.9, budget=None): the test's body, called repeatedly,"
         " releases the GIL for at least this share of its time"
     ),
+    "longest_hold": (
+        "longest_hold(at_most=0.05, budget=None): the test's body, called repeatedly,"
+        " never holds the GIL for longer than so many seconds"
+    ),
     "scales": (
         "scales(workers=2, efficiency=0.8, budget=None, limit_threads=None): the test's"
         " body, called repeatedly by several threads, is as fast as the machine lets it"

@@ -36,6 +36,7 @@ __all__ = [
 # What each marker takes; `checks` says what is right for it.
 _KEYWORDS = {
     "releases_gil": ("at_least", "budget"),
+    "longest_hold": ("at_most", "budget"),
     "scales": ("workers", "efficiency", "budget", "limit_threads"),
 }
 
@@ -79,7 +80,8 @@ def _settings_of(config: pytest.Config) -> PluginOptions:
 def gil(request: pytest.FixtureRequest) -> Checks:
     """Check what a call does with the GIL: ``gil.releases(fn, *args)``.
 
-    ``gil.holds`` and ``gil.scales`` are like it; all return a `gilx.testing.Verdict`.
+    ``gil.holds``, ``gil.longest_hold`` and ``gil.scales`` are like it; all return a
+    `gilx.testing.Verdict`.
     """
     return _checks(request.node)
 

@@ -84,6 +84,39 @@ def verdicts(pytester: pytest.Pytester, file: str) -> dict[str, list[Verdict]]:
     return found
 
 
+LONGEST = (
+    HEAD
+    + """
+def test_pass(gil):
+    assert gil.longest_hold(RELEASES, at_most=1).outcome == "pass"
+
+@pytest.mark.longest_hold(at_most=1)
+def test_pass_by_marker():
+    RELEASES()
+
+def test_fail(gil):
+    gil.longest_hold(spin, 500_000_000, 0, 500_000_000, budget=30)
+
+@pytest.mark.longest_hold(budget=30)
+def test_fail_by_marker():
+    spin(500_000_000, 0, 500_000_000)
+"""
+)
+
+
+@needs_watch
+def test_longest_holds_pass_and_fail(pytester: pytest.Pytester) -> None:
+    done = run(pytester, LONGEST)
+    done.assert_outcomes(passed=2, failed=2)
+    done.stdout.fnmatch_lines(
+        [
+            ">       gil.longest_hold(spin, *",
+            "*test_fail_by_marker: fail: holds the GIL for * ms at a time (*), in *",
+            "*= gilx: 2 failed, 2 passed =*",
+        ]
+    )
+
+
 @needs_watch
 def test_fixture_and_marker_pass_and_fail(pytester: pytest.Pytester) -> None:
     done = run(pytester, ANSWERS, "--gilx-json=found.json")
