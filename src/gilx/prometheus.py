@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gilx.errors import MissingExtraError
 from gilx.pools.fork_safe_lock import Turn
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
 
     from gilx.estimate import Estimate
     from gilx.sampling.counters import Counters, ThreadCounters
@@ -109,7 +110,7 @@ def register(
     """
     client = load_client()
     target = client.REGISTRY if registry is None else registry
-    collector = _Collector(monitor)
+    collector = cast("Collector", _Collector(monitor))
     target.register(collector)
     return partial(target.unregister, collector)
 

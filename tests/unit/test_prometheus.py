@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import pytest
 
 import gilx
 from gilx import ArgumentError, Counters, Environment, Estimate, ThreadCounters
-from gilx.cli.prometheus_endpoint import Address
+from gilx.cli.prometheus_endpoint import Address, Endpoint
 from gilx.prometheus import _WINDOW, _LongestShown, register
 from gilx.sampling.longest_by_reader import LongestByReader
 from tests.command import run_here
@@ -18,6 +19,7 @@ from tests.markers import needs
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
+    from pathlib import Path
 
 pytestmark = pytest.mark.any_python
 needs_client = needs("prometheus_client")
@@ -156,6 +158,32 @@ def test_hold_of_the_parent_is_not_shown_in_the_child_of_a_fork() -> None:
     assert shown.add(COUNTERS, 1.0) == 0.5
     child = replace(COUNTERS, process=18, longest_hold=Estimate(0.1, 0.0, 0.2))
     assert shown.add(child, 2.0) == 0.1
+
+
+# ---- answers --------------------------------------------------------------------------
+
+
+@needs_client
+def test_scrape_that_fails_is_answered_and_logged(tmp_path: Path) -> None:
+    import prometheus_client
+
+    class Broken(prometheus_client.registry.Collector):
+        def collect(self) -> Any:
+            raise ValueError("broken\nfor good")
+
+    registry = prometheus_client.CollectorRegistry(auto_describe=False)
+    registry.register(Broken())
+    with open(tmp_path / "log", "wb") as log:
+        monitor: Any = Monitor(COUNTERS)
+        endpoint = Endpoint(monitor, Address("127.0.0.1", 0, 0), log.fileno())
+        endpoint._registry = registry
+        status, _, body = endpoint._body()
+    assert status == 500
+    assert b"broken" in body
+    text = (tmp_path / "log").read_text()
+    assert re.fullmatch(
+        r"gilx: process \d+: no metrics for Prometheus: .*broken.*\n", text
+    )
 
 
 # ---- addresses ------------------------------------------------------------------------
