@@ -24,8 +24,8 @@ RECIPES = {
 }
 
 
-@needs("opentelemetry.sdk")
 def test_opentelemetry_collects_what_the_monitor_has(tmp_path: Path) -> None:
+    pytest.importorskip("opentelemetry.sdk")
     (tmp_path / "gil_metrics.py").write_text(RECIPES["gil_metrics.py"])
     (tmp_path / "main.py").write_text(
         textwrap.dedent(
