@@ -744,20 +744,29 @@ static PyObject *sampler_sees_waiters(PyObject *object, PyObject *Py_UNUSED(igno
                : NULL;
 }
 
-PyDoc_STRVAR(note_doc, "note($self, text, /)\n--\n\n"
-                       "Set the text that a monitor writes after each report.\n\n"
-                       "Parameters\n----------\n"
-                       "text : str\n"
-                       "    UTF-8, of which the first 8191 bytes are kept.");
+PyDoc_STRVAR(note_doc,
+             "note($self, text, deadlock='', /)\n--\n\n"
+             "Set the texts that a monitor writes after each report.\n\n"
+             "Parameters\n----------\n"
+             "text : str\n"
+             "    UTF-8, of which the first 8191 bytes are kept.\n"
+             "deadlock : str\n"
+             "    Written before it if the thread that holds the GIL waits for\n"
+             "    another lock, and others for the GIL; 511 bytes are kept.");
 
-static PyObject *sampler_note(PyObject *object, PyObject *text) {
+static PyObject *sampler_note(PyObject *object, PyObject *args) {
     sampler_object *self = (sampler_object *)object;
+    PyObject *text, *more = NULL;
+    if (!PyArg_ParseTuple(args, "U|U:note", &text, &more)) {
+        return NULL;
+    }
     const char *note = PyUnicode_AsUTF8(text);
-    if (note == NULL || !can_be_read(self)) {
+    const char *deadlock = note == NULL || more == NULL ? "" : PyUnicode_AsUTF8(more);
+    if (note == NULL || deadlock == NULL || !can_be_read(self)) {
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
-    gilx_sampler_note(self->sampler, note);
+    gilx_sampler_note(self->sampler, note, deadlock);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
@@ -798,7 +807,7 @@ static PyMethodDef sampler_methods[] = {
     {"read", sampler_read, METH_NOARGS, read_doc},
     {"stalls", sampler_stalls, METH_NOARGS, stalls_doc},
     {"sees_waiters", sampler_sees_waiters, METH_NOARGS, sees_waiters_doc},
-    {"note", sampler_note, METH_O, note_doc},
+    {"note", sampler_note, METH_VARARGS, note_doc},
     {"ask", sampler_ask, METH_O, ask_doc},
     {NULL, NULL, 0, NULL},
 };

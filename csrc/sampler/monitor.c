@@ -290,10 +290,11 @@ int gilx_sampler_stalls(gilx_sampler *sampler,
     return (int)count;
 }
 
-void gilx_sampler_note(gilx_sampler *sampler, const char *note) {
-    char *to = sampler->monitor->note;
+void gilx_sampler_note(gilx_sampler *sampler, const char *note, const char *deadlock) {
+    gilx_monitor *monitor = sampler->monitor;
     pthread_mutex_lock(&sampler->sums);
-    strncpy(to, note, GILX_NOTE_BYTES - 1);
+    strncpy(monitor->note, note, GILX_NOTE_BYTES - 1);
+    strncpy(monitor->deadlock, deadlock, GILX_DEADLOCK_NOTE_BYTES - 1);
     pthread_mutex_unlock(&sampler->sums);
 }
 

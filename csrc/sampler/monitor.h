@@ -15,6 +15,7 @@
 enum {
     GILX_STALLS_KEPT = 16,
     GILX_NOTE_BYTES = 1 << 13,
+    GILX_DEADLOCK_NOTE_BYTES = 1 << 9,
     GILX_EXIT_STATUS = 70, /* of a process that is ended since its GIL is not released */
 };
 
@@ -66,8 +67,9 @@ int gilx_sampler_read(gilx_sampler *sampler, gilx_reading *reading);
 int gilx_sampler_stalls(gilx_sampler *sampler,
                         gilx_stall_record records[GILX_STALLS_KEPT]);
 
-/* Set a text that is written after each report. */
-void gilx_sampler_note(gilx_sampler *sampler, const char *note);
+/* Set a text that is written after each report, and one before it if the thread that
+ * holds the GIL waits for another lock, and others wait for the GIL. */
+void gilx_sampler_note(gilx_sampler *sampler, const char *note, const char *deadlock);
 
 /* Whether it is known how many threads wait for the GIL; after the start. */
 bool gilx_sampler_sees_waiters(const gilx_sampler *sampler);

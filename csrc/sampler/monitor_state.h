@@ -54,6 +54,7 @@ struct gilx_monitor {
     int64_t dropped; /* bytes of reports that could not be written */
     gilx_text text;
     char note[GILX_NOTE_BYTES];
+    char deadlock[GILX_DEADLOCK_NOTE_BYTES];
     gilx_stall_record records[GILX_STALLS_KEPT];
 };
 
@@ -106,7 +107,7 @@ bool gilx_stall_is_due(gilx_sampler *sampler, gilx_stall_kind kind,
 bool gilx_stall_may_be_reported(const gilx_monitor *monitor, gilx_stall_kind kind,
                                 const gilx_open_stall *stall);
 
-/* Write the report that was just made, with the note, and keep it. */
+/* Write the report that was just made, with the notes, and keep it. */
 void gilx_stall_write(gilx_sampler *sampler, gilx_stall_kind kind, gilx_open_stall *stall,
                       const gilx_stall_place *place, int64_t length_ns);
 

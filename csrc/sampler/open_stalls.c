@@ -88,14 +88,18 @@ static gilx_stall_record *record_at(gilx_monitor *monitor, int64_t number) {
     return &monitor->records[number % GILX_STALLS_KEPT];
 }
 
-/* Write the report that was just made, with the note. */
-static void write_text(gilx_sampler *sampler) {
+/* Write the report that was just made, with the notes. */
+static void write_text(gilx_sampler *sampler, bool deadlocked) {
     gilx_monitor *monitor = sampler->monitor;
-    char note[GILX_NOTE_BYTES];
+    char note[GILX_NOTE_BYTES], deadlock[GILX_DEADLOCK_NOTE_BYTES];
     pthread_mutex_lock(&sampler->sums);
     memcpy(note, monitor->note, sizeof(note));
+    memcpy(deadlock, monitor->deadlock, sizeof(deadlock));
     pthread_mutex_unlock(&sampler->sums);
     gilx_log_write(&monitor->log, monitor->text.bytes, monitor->text.size);
+    if (deadlocked) {
+        gilx_log_write(&monitor->log, deadlock, strlen(deadlock));
+    }
     gilx_log_write(&monitor->log, note, strlen(note));
 }
 
@@ -113,7 +117,8 @@ void gilx_stall_write(gilx_sampler *sampler, gilx_stall_kind kind, gilx_open_sta
         monitor->counts[kind].allowance_ns -= REPORT_INTERVAL_NS;
         monitor->counts[kind].unreported = 0;
     }
-    write_text(sampler);
+    write_text(sampler,
+               kind == GILX_GIL_STALL && place->awaits_lock && stall->waiters > 0);
     pthread_mutex_lock(&sampler->sums);
     if (stall->record < 0) {
         stall->record = monitor->recorded++;

@@ -360,7 +360,9 @@ static void add_holder(gilx_sampler *sampler, gilx_code_table *codes,
                        const gilx_stall_facts *facts, gilx_text *text,
                        gilx_stall_place *place) {
     place->tid = tid_in(sampler, facts->holder);
-    const char *does = words_for(activity_of(sampler, facts->holder, place->tid));
+    const gilx_activity activity = activity_of(sampler, facts->holder, place->tid);
+    const char *does = words_for(activity);
+    place->awaits_lock = activity == GILX_AWAITS_LOCK;
     add_name(text, facts->process, place->tid);
     add(text, " holds the GIL");
     add(text, does[0] != '\0' ? " and " : "");

@@ -58,7 +58,8 @@ typedef struct {
 typedef struct {
     int64_t tid;
     char function[GILX_LONGEST_NAME + 1], file[GILX_LONGEST_FILE + 1];
-    int32_t line; /* 0: not known */
+    int32_t line;     /* 0: not known */
+    bool awaits_lock; /* whether the thread waits for another lock */
 } gilx_stall_place;
 
 /* Make a report. `codes` is NULL if stacks are not read. */

@@ -322,7 +322,7 @@ static void stalls_are_reported(int version, bool stacks) {
         gilx_sampler_free(sampler);
         return;
     }
-    gilx_sampler_note(sampler, "a note\n");
+    gilx_sampler_note(sampler, "a note\n", "a deadlock\n");
     take(&gil, &holder);
     gilx_sleep_ns(100000000);
     expect(stalls_of(sampler) == 0, "nobody waits");
@@ -336,6 +336,7 @@ static void stalls_are_reported(int version, bool stacks) {
     (void)snprintf(expected, sizeof(expected),
                    "gilx: process %d: the GIL was not released for 0.", getpid());
     expect(strncmp(text, expected, strlen(expected)) == 0, "it is reported at once,");
+    expect(strstr(text, "a deadlock\n") == NULL, "not as a deadlock,");
     (void)snprintf(expected, sizeof(expected), "Thread %d (main thread) holds the GIL",
                    getpid());
     expect(strstr(text, expected) != NULL, "with the thread that holds it,");

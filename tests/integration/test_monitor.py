@@ -417,6 +417,32 @@ def test_monitor_starts_anew_in_the_child_of_a_fork(tmp_path: Path) -> None:
 
 
 @needs_fork
+def test_main_thread_has_its_name_in_the_child_of_a_fork(tmp_path: Path) -> None:
+    run_script(
+        tmp_path / "main.py",
+        """\
+        import ctypes, os, threading, warnings
+        import gilx
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with gilx.Monitor(stall=None) as monitor:
+            child = os.fork()
+            if child == 0:
+                ctypes.PyDLL(None).usleep(300_000)
+                found = []
+                thread = threading.Thread(target=lambda: found.append(monitor.read()))
+                thread.start()
+                thread.join()
+                names = {one.name: one.held_seconds.high for one in found[0].by_thread}
+                assert names.get("MainThread", 0.0) > 0.1, names
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        """,
+        check=True,
+    )
+
+
+@needs_fork
 def test_child_of_a_fork_may_end_or_execute_at_once(tmp_path: Path) -> None:
     run_script(
         tmp_path / "main.py",

@@ -193,6 +193,7 @@ def _monitors(make: Any, fresh: Any) -> Iterator[Case]:
             monitor = made()
             monitor.start()
             monitor.note("x")
+            monitor.note("x", "y")
             monitor.read()
             monitor.stop()
 

@@ -126,7 +126,8 @@ def _checks(item: pytest.Item) -> Checks:
     from gilx.pytest_plugin.checks import Checks  # noqa: PLC0415 - only when it is used
 
     settings = _settings_of(item.config)
-    return Checks(settings, item.stash.setdefault(_made, []).append, item.warn)
+    guard = item.config.pluginmanager.get_plugin("gilx-hang")
+    return Checks(settings, item.stash.setdefault(_made, []).append, item.warn, guard)
 
 
 def _asked(item: pytest.Item) -> dict[str, pytest.Mark]:
@@ -277,6 +278,16 @@ def _guard(config: pytest.Config) -> None:
         guard.start()
     except ArgumentError as error:
         raise pytest.UsageError(f"gilx: --gilx-hang: {error}") from None
+    # Workers of pytest-xdist write none, and `-p no:junitxml` has no such option.
+    path = getattr(config.option, "xmlpath", None)
+    if path and not hasattr(config, "workerinput"):
+        try:
+            suite, prefix = config.getini("junit_suite_name"), config.option.junitprefix
+            guard.keep_results(path, suite, prefix or "")
+        except OSError as error:
+            raise pytest.UsageError(
+                f"gilx: --gilx-hang: can't write {path!r}: {error.strerror}"
+            ) from None
     config.pluginmanager.register(guard, "gilx-hang")
 
 

@@ -58,7 +58,8 @@ class Counters(Record, schema="gilx.counters", version=1):
     dropped_bytes: int
     """Bytes of reports that could not be written, since a pipe was full, for example."""
     longest_hold: Estimate
-    """The longest hold of the GIL that went on at some time since the last reading."""
+    """The longest hold of the GIL that went on at some time since the reader's last
+    reading."""
     by_thread: tuple[ThreadCounters, ...]
     """Threads that used the GIL, by name, the one that held it for longest first."""
     environment: Environment = field(repr=False)

@@ -22,6 +22,7 @@ from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable
 from gilx.sampling.counters import Counters, ThreadCounters
 from gilx.sampling.known_stacks import reason_against_stacks
+from gilx.sampling.longest_by_reader import LongestByReader
 from gilx.sampling.ratio_interval import interval
 from gilx.sampling.stalls import Stall
 from gilx.sampling.thread_totals import FoundThread, NameSums, ThreadTotals
@@ -34,6 +35,8 @@ from gilx.sampling.watch import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from gilx.sampling._sampler import Sampler, Totals
     from gilx.sampling.event_loops import EventLoops
     from gilx.sampling.hold_fraction import HoldSums
@@ -139,13 +142,14 @@ class Monitor:
         self._log: int | None = None
         self._sampler: Sampler | None = None
         self._loops: EventLoops | None = None
-        self._note = ""
+        self._note = "", ""
         self._stopped = False
         self._reset()
 
     def _reset(self) -> None:
         self._process = os.getpid()
         self._threads = ThreadTotals()
+        self._longest = LongestByReader()
         self._lock = threading.RLock()
         self._asker: _Asker | None = None
 
@@ -176,7 +180,7 @@ class Monitor:
             if self._sampler is not None:
                 raise RuntimeError("a monitor can be started once only")
             if self._stall or self._loop:
-                self._log = _descriptor_of(self._given_log)
+                self._log = log_descriptor(self._given_log)
             try:
                 self._start()
             except BaseException:
@@ -209,8 +213,7 @@ class Monitor:
                     "this C library does not show which threads wait for the GIL, so"
                     " that no stalls are found: Monitor(stall=None) counts without them"
                 )
-            if self._note:
-                sampler.note(self._note)
+            sampler.note(*self._note)
             if self._lone:
                 self._asker = _Asker(sampler, self._stall)
         except BaseException:
@@ -279,11 +282,22 @@ class Monitor:
                 f" {printable(str(error))}"
             )
 
-    def read(self) -> Counters:
+    @property
+    def running(self) -> bool:
+        """Whether the sampler was started, in this process, and not stopped since."""
+        return self._sampler is not None and not self._stopped
+
+    def read(self, reader: Hashable = None) -> Counters:
         """Return the counters since the start.
 
-        It can be called from any thread, while the sampler runs and after the stop. Each
-        call begins another time for `Counters.longest_hold`.
+        It can be called from any thread, while the sampler runs and after the stop.
+
+        Parameters
+        ----------
+        reader : hashable
+            Whose reading this is. `Counters.longest_hold` is the longest hold since the
+            last reading of the same reader, or since the start in its first one, so that
+            parts of a program that read the same monitor do not disturb each other.
 
         Raises
         ------
@@ -297,6 +311,7 @@ class Monitor:
                 totals, now, low, high, stalls, blocked, dropped, ended, _, threads
             ) = sampler.read()  # fmt: skip
             asker = 0 if self._asker is None else self._asker.native_id
+            low, high = self._longest.take(reader, (low, high))
             found = [FoundThread(*one) for one in threads]
             names = self._threads.update(
                 [one for one in found if one.native_id != asker],
@@ -333,19 +348,22 @@ class Monitor:
             _stall(one, self._process, names, offset) for one in self._started().stalls()
         )
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, deadlock: str = "") -> None:
         """Set a text that is written after each report.
 
         Parameters
         ----------
         text : str
             Of which the first 8191 bytes in UTF-8 are kept.
+        deadlock : str
+            Text that precedes it if the thread that holds the GIL waits for another lock,
+            and others wait for the GIL; 511 bytes are kept.
 
         """
         with self._lock:
-            self._note = text
+            self._note = text, deadlock
             if self._sampler is not None and not self._stopped:
-                self._sampler.note(text)
+                self._sampler.note(text, deadlock)
 
     def _started(self) -> Sampler:
         if self._sampler is None:
@@ -396,7 +414,7 @@ def _limit(name: str, seconds: float | None) -> float:
     return number_between(name, seconds, _SHORTEST_STALL, _LONGEST_STALL)
 
 
-def _descriptor_of(log: str | os.PathLike[str] | int | None) -> int:
+def log_descriptor(log: str | os.PathLike[str] | int | None) -> int:
     """Return a descriptor of our own for the log.
 
     Raises

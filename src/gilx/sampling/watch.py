@@ -701,13 +701,24 @@ def names_of_ended_threads() -> dict[int, str]:
 
 
 def _names_of(threads: Iterable[threading.Thread]) -> dict[int, str]:
-    here = threading.get_ident(), threading.get_native_id()
+    main = threading.main_thread()
     return {
-        # In the child of a fork, a Thread object still has the number that it had before.
-        here[1] if thread.ident == here[0] else thread.native_id: printable(thread.name)
+        _main_native_id(main) if thread is main else thread.native_id: printable(
+            thread.name
+        )
         for thread in threads
         if thread.native_id is not None
     }
+
+
+def _main_native_id(main: threading.Thread) -> int:
+    """Return the number of the main thread.
+
+    In the child of a fork, its object still has the number that it had before. It is the
+    first thread there, which has the number of the process.
+    """
+    number = main.native_id or 0
+    return number if os.path.exists(f"/proc/self/task/{number}") else os.getpid()
 
 
 def _ended_threads() -> list[threading.Thread]:
