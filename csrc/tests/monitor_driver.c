@@ -616,7 +616,7 @@ static void blocked_loops_are_reported(int version, bool stacks) {
     const gilx_monitor_options options = {
         .loop_ns = 50000000, .loops = &table, .log = ends[1]};
     gilx_sampler *sampler = started(&gil, stacks ? layout : NULL, &options);
-    gilx_sampler_note(sampler, "a note\n");
+    gilx_sampler_note(sampler, "a note\n", "");
     fake_loop blocked = {.table = &table};
     const pthread_t thread = start_loop(&blocked);
     wait_for_loop(&blocked);

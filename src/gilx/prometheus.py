@@ -68,6 +68,10 @@ _TOTALS: dict[str, tuple[Callable[[Counters], float | None], str]] = {
         lambda counters: float(counters.stalls),
         "Times that threads waited for the GIL as long as makes a stall.",
     ),
+    "gilx_blocked_loops": (
+        lambda counters: float(counters.blocked_loops),
+        "Times that an event loop was blocked; 0 if event loops are not watched.",
+    ),
     "gilx_dropped_report_bytes": (
         lambda counters: float(counters.dropped_bytes),
         "Bytes of reports that could not be written.",

@@ -338,13 +338,12 @@ def test_time_in_which_the_process_is_stopped_is_no_stall(tmp_path: Path) -> Non
     script.write_text(
         textwrap.dedent(
             """\
-            import re
             import gilx
+            from gilx.ckernels import spin
 
-            with gilx.Monitor(stall=1.0, lone=True, on_stall="exit"):
-                for number in range(3):
-                    print(number, flush=True)
-                    re.match(r"(a+)+$", "a" * 24 + "b")  # takes 0.4 s
+            with gilx.Monitor(stall=1.5, lone=True, on_stall="exit"):
+                print("begins", flush=True)
+                spin(3_000_000_000, 0, 3_000_000_000)  # ends at a time of the clock
             """
         )
     )

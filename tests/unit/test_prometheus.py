@@ -33,6 +33,7 @@ COUNTERS = Counters(
     unknown_seconds=0.25,
     cost_seconds=0.125,
     stalls=3,
+    blocked_loops=2,
     dropped_bytes=7,
     longest_hold=Estimate(0.5, 0.4, 0.6),
     by_thread=(
@@ -83,6 +84,7 @@ def test_metrics_have_the_values_of_the_counters() -> None:
         ("gilx_unknown_seconds_total", ""): 0.25,
         ("gilx_sampler_cpu_seconds_total", ""): 0.125,
         ("gilx_stalls_total", ""): 3.0,
+        ("gilx_blocked_loops_total", ""): 2.0,
         ("gilx_dropped_report_bytes_total", ""): 7.0,
         ("gilx_gil_longest_hold_seconds", ""): 0.5,
         ("gilx_monitor_running", ""): 1.0,
