@@ -154,6 +154,11 @@ def _loops(make: Any, table: Any) -> Iterator[Case]:
     yield Case("loops", use)
     yield Case("loops that are sampled", sample, SLOW)
     yield Case("loop in a cycle", in_a_cycle)
+    full = table()
+    kept = []
+    while (one := full.begin(dict, True)) is not None:
+        kept.append(one)
+    yield Case("no place for a loop", partial(full.begin, dict, True))
     counted = loops.begin(int, True)
     yield Case("select that fails", fails(ValueError, "invalid literal", counted, "x"))
     bad: list[BadCall] = [
