@@ -186,7 +186,9 @@ def test_port_in_use_is_wrong_and_nothing_runs(tmp_path: Path) -> None:
 
 
 def test_program_may_end_while_it_is_scraped(tmp_path: Path) -> None:
-    with program(tmp_path / "hold.py", HOLD, "--prometheus", "0") as running:
+    # Its hold would be reported if the thread that serves happened to wait for the GIL.
+    words = "--prometheus", "0", "--stall", "60"
+    with program(tmp_path / "hold.py", HOLD, *words) as running:
         _, port = running.next_port()
         running.output.readline()
         answers: list[int] = []
