@@ -137,6 +137,11 @@ def test_marker():
     raise AssertionError("a test that can't be checked was run")
 
 
+@pytest.mark.longest_hold
+def test_longest_hold():
+    raise AssertionError("a test that can't be checked was run")
+
+
 @pytest.mark.scales
 class TestClass:
     def test_method(self):
@@ -274,13 +279,13 @@ def wrong_uses(environment: Environment) -> list[str]:
     """Return what is wrong where tests use gilx and the version is not supported."""
     ini = "[pytest]\naddopts = --strict-markers --strict-config -W error\n"
     unused = "def test_other(): pass\n"
-    skipped = "1 passed, 3 skipped"
+    skipped = "1 passed, 4 skipped"
     runs = {
         "tests": (0, skipped, environment.pytest(USES, ini=ini)),
         "xdist": (0, skipped, environment.pytest(USES, "-n", "2", ini=ini)),
         "fail": (
             1,
-            "1 passed, 3 errors",
+            "1 passed, 4 errors",
             environment.pytest(USES, "--gilx-inconclusive=fail", ini=ini),
         ),
         "options": (

@@ -2,6 +2,7 @@
 
 #include "linux_threads.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,6 +67,14 @@ static int open_file_of(int64_t process, int64_t tid, const char *name) {
                  (long long)tid, name);
     }
     return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+void gilx_close_thread_file(int file) {
+    enum { PROC = 0x9fa0 }; /* see statfs(2) */
+    struct statfs system;
+    if (file >= 0 && fstatfs(file, &system) == 0 && system.f_type == PROC) {
+        close(file);
+    }
 }
 
 int gilx_stat_open(int64_t process, int64_t tid) {
@@ -161,15 +171,15 @@ typedef struct {
     char name[];
 } directory_entry;
 
-void gilx_each_thread(int64_t process, void (*meet)(void *context, int64_t tid),
-                      void *context) {
+int gilx_each_thread(int64_t process, void (*meet)(void *context, int64_t tid),
+                     void *context) {
     char path[32] = "/proc/self/task";
     if (process != 0) {
         snprintf(path, sizeof(path), "/proc/%lld/task", (long long)process);
     }
     const int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) {
-        return;
+        return errno;
     }
     _Alignas(directory_entry) char buffer[4096];
     long size;
@@ -183,7 +193,9 @@ void gilx_each_thread(int64_t process, void (*meet)(void *context, int64_t tid),
             at += entry->size;
         }
     }
+    const int status = size < 0 ? errno : 0;
     close(directory);
+    return status;
 }
 
 /* Read a thread's name, with the end of the line. */

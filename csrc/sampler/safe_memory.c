@@ -19,6 +19,7 @@ const char *const gilx_memory_names[GILX_MEMORY_WAYS] = {
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -106,6 +107,34 @@ static int open_way(gilx_memory *memory) {
     return 0;
 }
 
+/* Whether a file is still this process's memory, and so was before: the program may have
+ * closed it and opened another one with its number. Sets errno if it is not. */
+static bool is_own_memory(int file) {
+    static const char KNOWN[] = "gilx: memory of this process";
+    char copy[sizeof(KNOWN)] = {0};
+    const long got = syscall(SYS_pread64, file, copy, sizeof(copy), (off_t)KNOWN);
+    const bool same =
+        got == (long)sizeof(KNOWN) && memcmp(copy, KNOWN, sizeof(KNOWN)) == 0;
+    errno = same ? errno : EBADF;
+    return same;
+}
+
+/* The same of a file of any kind of memory. That of another process is known by its
+ * number, which no other file has while it is open. */
+static bool is_right_file(const gilx_memory *memory) {
+    struct stat status;
+    if (memory->process == 0) {
+        return is_own_memory(memory->file);
+    }
+    if (memory->private_file) {
+        return true;
+    }
+    const bool same = fstat(memory->file, &status) == 0 &&
+                      status.st_dev == memory->device && status.st_ino == memory->inode;
+    errno = same ? errno : EBADF;
+    return same;
+}
+
 /* Copy ranges, `size` bytes in all, in one system call. Returns how many bytes arrived;
  * at most 0, with errno set, if that is none. */
 static long copy_at_once(gilx_memory *memory, const struct iovec *ranges, long count,
@@ -135,9 +164,11 @@ static long copy_at_once(gilx_memory *memory, const struct iovec *ranges, long c
         return syscall(SYS_process_vm_readv, process, &local, 1UL, ranges,
                        (unsigned long)count, 0UL);
     }
-    case GILX_PROC_SELF_MEM: /* the first range alone */
-        return syscall(SYS_pread64, memory->file, to, ranges->iov_len,
-                       (off_t)ranges->iov_base);
+    case GILX_PROC_SELF_MEM: { /* the first range alone */
+        const long got = syscall(SYS_pread64, memory->file, to, ranges->iov_len,
+                                 (off_t)ranges->iov_base);
+        return got < 0 || is_right_file(memory) ? got : -1;
+    }
     case GILX_MEMORY_WAYS:
         break;
     }
@@ -214,6 +245,9 @@ static bool read_file(const gilx_memory *memory, uintptr_t from, void *to, size_
     const long got = from > USER_END - size
                          ? -1
                          : syscall(SYS_pread64, memory->file, to, size, (off_t)from);
+    if (got >= 0 && !is_right_file(memory)) {
+        return false;
+    }
     if (got == 0 && size > 0) {
         errno = ESRCH;
     } else if (got != (long)size && errno == 0) {
@@ -239,7 +273,8 @@ void gilx_memory_close(gilx_memory *memory) {
     if (memory->map != NULL) {
         munmap(memory->map, GILX_MOST_COPIED);
     }
-    if (memory->file >= 0) {
+    const bool certain = memory->process == 0 && memory->way != GILX_PROC_SELF_MEM;
+    if (memory->file >= 0 && (certain || is_right_file(memory))) {
         close(memory->file);
     }
     if (memory->other >= 0) {
@@ -321,11 +356,19 @@ bool gilx_memory_open_process(gilx_memory *memory, int64_t process) {
     *memory = (gilx_memory){
         .way = GILX_PROCESS_VM_READV, .file = -1, .other = -1, .process = process};
     const int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
+    struct stat status;
+    if (file < 0 || fstat(file, &status) != 0) {
+        const int error = errno;
+        if (file >= 0) {
+            close(file);
+        }
         gilx_memory_close(memory);
+        errno = error;
         return false;
     }
     memory->file = gilx_high_descriptor(file);
+    memory->device = status.st_dev;
+    memory->inode = status.st_ino;
     /* Nothing is ever mapped at 0: another answer than that is about all reads. */
     unsigned char byte;
     const gilx_range nowhere = {0, sizeof(byte)};
@@ -333,6 +376,36 @@ bool gilx_memory_open_process(gilx_memory *memory, int64_t process) {
         memory->way = GILX_PROC_SELF_MEM;
     }
     return true;
+}
+
+/* Have another process's memory, which is the one that was opened, for another thread. */
+static bool share_process(gilx_memory *memory, const gilx_memory *given,
+                          bool private_files) {
+    *memory = *given;
+    if (!private_files) { /* both are closed, one after the other */
+        const int file = fcntl(given->file, F_DUPFD_CLOEXEC, 0);
+        memory->file = file < 0 ? -1 : gilx_high_descriptor(file);
+    }
+    if (memory->file < 0 || !is_right_file(memory)) {
+        gilx_memory_close(memory);
+        return false;
+    }
+    memory->private_file = private_files;
+    return true;
+}
+
+bool gilx_memory_reopen(gilx_memory *memory, const gilx_memory *given,
+                        bool private_files) {
+    if (given->process != 0) {
+        return share_process(memory, given, private_files);
+    }
+    const gilx_memory_way way = given->way;
+    const bool writes = way == GILX_MEMORY_FILE || way == GILX_PIPE;
+    if (private_files || !writes) {
+        return gilx_memory_open(memory, gilx_memory_names[way]);
+    }
+    return gilx_memory_open(memory, gilx_memory_names[GILX_PROCESS_VM_READV]) ||
+           gilx_memory_open(memory, gilx_memory_names[GILX_PROC_SELF_MEM]);
 }
 
 #else
@@ -364,6 +437,12 @@ bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t si
 
 void gilx_memory_close(gilx_memory *memory) {
     (void)memory;
+}
+
+bool gilx_memory_reopen(gilx_memory *memory, const gilx_memory *given,
+                        bool private_files) {
+    (void)given, (void)private_files;
+    return gilx_memory_open(memory, NULL);
 }
 
 int gilx_high_descriptor(int descriptor) {

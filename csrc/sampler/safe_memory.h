@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* In the order in which they are tried, the quickest first. */
 typedef enum {
@@ -23,6 +24,11 @@ typedef struct {
     int file, other;     /* -1 if there is none */
     void *map;
     int64_t process; /* whose memory it is; 0: this process's */
+    /* Of another process's: whether no other thread can put another file in the place of
+     * `file`, and what `file` is known by. */
+    bool private_file;
+    dev_t device;
+    ino_t inode;
 } gilx_memory;
 
 typedef struct {
@@ -64,6 +70,16 @@ size_t gilx_memory_copy(gilx_memory *memory, const gilx_range *ranges, int count
 bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t size);
 
 void gilx_memory_close(gilx_memory *memory);
+
+/* Open memory anew for the calling thread, by the same way as `given`, which stays open,
+ * if that is safe: a way that writes to a file is only where no other thread can put
+ * another file in its place, so in a private table of files. Else one is chosen that
+ * writes to none. Returns false, with errno set and the memory closed, if there is none.
+ *
+ * Another process's memory is not opened again, since another process might have its id
+ * by now: it has the file of `given`, which the private table must have kept. */
+bool gilx_memory_reopen(gilx_memory *memory, const gilx_memory *given,
+                        bool private_files);
 
 /* Move an open file to a descriptor with a high number, and return that. A program may
  * close all descriptors that it might have inherited, and open files in their place: the

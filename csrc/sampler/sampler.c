@@ -30,9 +30,9 @@ static gilx_gil_words words_in(const gilx_gil_copy *copy, const gilx_gil_words *
                             .original = given->original};
 }
 
-bool gilx_copy_words(gilx_sampler *sampler) {
+bool gilx_copy_words(gilx_sampler *sampler, gilx_memory *memory) {
     gilx_gil_copy copy;
-    if (!gilx_memory_read(&sampler->memory, (const void *)sampler->words.original, &copy,
+    if (!gilx_memory_read(memory, (const void *)sampler->words.original, &copy,
                           sizeof(copy))) {
         return false;
     }
@@ -84,9 +84,9 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
             return NULL;
         }
     }
-    sampler->memory = CLOSED;
+    sampler->memory = sampler->given = CLOSED;
     if (memory != NULL) {
-        sampler->memory = *memory;
+        sampler->given = *memory;
         *memory = CLOSED;
     }
     pthread_condattr_t monotonic;
@@ -112,6 +112,7 @@ int gilx_sampler_start(gilx_sampler *sampler) {
     if (!sampler->options.reference) {
         sampler->condition = gilx_condition_certify();
     }
+    const int log = sampler->monitor == NULL ? -1 : gilx_monitor_log(sampler->monitor);
     int status = gilx_thread_start(&sampler->thread, gilx_sampling_thread, sampler);
     if (status != 0) {
         return status;
@@ -126,13 +127,31 @@ int gilx_sampler_start(gilx_sampler *sampler) {
     }
     const bool running = sampler->running;
     pthread_mutex_unlock(&sampler->mutex);
-    return running ? 0 : status;
+    if (!running) {
+        return status;
+    }
+    if (sampler->words.process == 0) {
+        gilx_memory_close(&sampler->given); /* the thread has opened its own */
+    }
+    if (sampler->private_files && log >= 0) {
+        close(log); /* it has a copy */
+    }
+    return sampler->status;
+}
+
+/* Return the number of switches, for a thread other than the sampler's, which has no
+ * other files than the program's. */
+static uint64_t switches_now(gilx_sampler *sampler) {
+    if (sampler->words.process != 0) {
+        /* The sampler's thread finds out if that fails. */
+        (void)gilx_copy_words(sampler, &sampler->given);
+    }
+    return gilx_gil_switches(&sampler->words);
 }
 
 void gilx_sampler_begin(gilx_sampler *sampler) {
     pthread_mutex_lock(&sampler->sums);
-    (void)gilx_refresh_words(sampler); /* the thread finds out if that fails */
-    sampler->totals.switches = gilx_gil_switches(&sampler->words);
+    sampler->totals.switches = switches_now(sampler);
     pthread_mutex_unlock(&sampler->sums);
     atomic_store_explicit(&sampler->begin_ns, gilx_now_ns(), memory_order_release);
 }
@@ -145,9 +164,7 @@ void gilx_sampler_end(gilx_sampler *sampler) {
         return; /* the lock may stay taken */
     }
     pthread_mutex_lock(&sampler->sums);
-    (void)gilx_refresh_words(sampler);
-    sampler->totals.switches =
-        gilx_gil_switches(&sampler->words) - sampler->totals.switches;
+    sampler->totals.switches = switches_now(sampler) - sampler->totals.switches;
     pthread_mutex_unlock(&sampler->sums);
 }
 
@@ -169,10 +186,8 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     pthread_mutex_unlock(&sampler->mutex);
     gilx_thread_join(&sampler->thread);
     sampler->started = false;
+    gilx_memory_close(&sampler->given);
 
-    if (sampler->monitor != NULL) {
-        gilx_monitor_end(sampler->monitor);
-    }
     pthread_mutex_lock(&sampler->sums);
     gilx_totals *totals = &sampler->totals;
     totals->begin_ns = atomic_load(&sampler->begin_ns);
@@ -183,7 +198,6 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     if (totals->hold_max_ns < totals->end_ns - from) {
         totals->hold_max_ns = totals->end_ns - from;
     }
-    gilx_end_activities(sampler);
     if (sampler->sites != NULL) {
         gilx_sites_finish(sampler->sites, totals->end_ns);
         totals->stacks_counted = gilx_sites_counted(sampler->sites);
@@ -220,18 +234,19 @@ void gilx_sampler_free(gilx_sampler *sampler) {
     if (sampler == NULL) {
         return;
     }
-    /* In the child of a fork the lock may stay taken, and nobody else closes what
-     * the thread had opened. */
+    /* In the child of a fork the lock may stay taken, and nobody else closes what the
+     * thread had opened in the program's table of files. */
     if (!gilx_sampler_forked(sampler)) {
         gilx_sampler_stop(sampler);
         pthread_cond_destroy(&sampler->changed);
         pthread_mutex_destroy(&sampler->mutex);
         pthread_mutex_destroy(&sampler->sums);
-    } else if (sampler->watched_stat >= 0) {
-        close(sampler->watched_stat);
+    } else if (sampler->private_files) {
+        gilx_forget_sampler_files(sampler); /* the child does not have them */
+    } else {
+        gilx_close_sampler_files(sampler);
     }
-    gilx_close_files(sampler);
-    gilx_memory_close(&sampler->memory);
+    gilx_memory_close(&sampler->given);
     gilx_sites_free(sampler->sites);
     gilx_monitor_free(sampler->monitor);
     free(sampler->looks);

@@ -2,6 +2,8 @@
 
 #include "sampler_state.h"
 
+#include <errno.h>
+
 #include "../platform/clock.h"
 #include "linux_threads.h"
 #include "safe_memory.h"
@@ -229,7 +231,12 @@ static void drop_ended_if_many(gilx_sampler *sampler) {
 
 void gilx_list_threads(gilx_sampler *sampler) {
     sampler->alive_count = 0;
-    gilx_each_thread(sampler->words.process, add_if_new, sampler);
+    const int status = gilx_each_thread(sampler->words.process, add_if_new, sampler);
+    const bool gone =
+        sampler->words.process != 0 && (status == ENOENT || status == ESRCH);
+    if (status != 0 && !gone) {
+        sampler->totals.unread_errno = status;
+    }
     drop_ended_if_many(sampler);
     find_states(sampler);
 }

@@ -9,6 +9,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -25,6 +26,7 @@
 #include "../sampler/elf_symbols.h"
 #include "../sampler/find_gil.h"
 #include "../sampler/linux_threads.h"
+#include "../sampler/private_files.h"
 #include "../sampler/process_gil.h"
 #include "../sampler/sampler.h"
 
@@ -354,6 +356,62 @@ static void holders_are_found(const child *one) {
     gilx_sampler_free(sampler);
 }
 
+static void *try_private_files(void *argument) {
+    *(bool *)argument = gilx_take_private_files(-1);
+    return NULL;
+}
+
+/* Whether a thread may have files of its own here. */
+static bool private_files_are_possible(void) {
+    bool possible = false;
+    pthread_t thread;
+    expect(pthread_create(&thread, NULL, try_private_files, &possible) == 0 &&
+               pthread_join(thread, NULL) == 0,
+           "a thread can be started");
+    return possible;
+}
+
+enum { MOST_FILES = 1024 };
+
+/* Put another file in the place of each that is open, but for what the test needs.
+ * Returns how many these were. */
+static int replace_files(const child *one, bool replaced[MOST_FILES]) {
+    const int other = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    int count = 0;
+    expect(other >= 0, "there is another file");
+    for (int file = STDERR_FILENO + 1; file < MOST_FILES; ++file) {
+        const bool needed = file == one->ready || file == one->go || file == other;
+        replaced[file] = !needed && fcntl(file, F_GETFD) >= 0;
+        if (replaced[file]) {
+            expect(dup2(other, file) == file, "it can be put there");
+            ++count;
+        }
+    }
+    close(other);
+    return count;
+}
+
+/* The program closes the sampler's files, and opens others with their numbers. The
+ * sampler reads the child nevertheless; without files of its own, it reads nothing. */
+static void replaced_files_do_no_harm(const child *one) {
+    bool replaced[MOST_FILES] = {false};
+    const bool private = private_files_are_possible();
+    gilx_sampler *sampler = start_sampler(one);
+    expect(replace_files(one, replaced) > 0, "the program has the memory's file");
+    gilx_sleep_ns(WATCH_NS);
+    expect(gilx_sampler_lost(sampler) == !private, "its own files are there");
+    gilx_sampler_end(sampler);
+    gilx_sampler_stop(sampler);
+    const gilx_totals *totals = gilx_sampler_totals(sampler);
+    expect(!private || (totals->locked.x > 0 && totals->unidentified <= 0),
+           "holds are seen");
+    expect(totals->switches < WATCH_NS, "switches are not those of another file");
+    gilx_sampler_free(sampler);
+    for (int file = 0; file < MOST_FILES; ++file) {
+        expect(!replaced[file] || close(file) == 0, "the program's files stay open");
+    }
+}
+
 /* The child goes away while it is watched: it is killed, or executes a program. */
 static void loss_is_noticed(const child *one, bool killed) {
     gilx_sampler *sampler = start_sampler(one);
@@ -392,6 +450,7 @@ int main(void) {
     made_up_files_are_read(&one, place);
     symbols_are_found(&one);
     holders_are_found(&one);
+    replaced_files_do_no_harm(&one);
     loss_is_noticed(&one, false);
     end_child(&one);
     one = start_child();

@@ -220,6 +220,9 @@ def test_releases(gil):
 def test_holds(gil):
     gil.holds(len, DATA)
 
+def test_longest_hold(gil):
+    gil.longest_hold(hashlib.sha256, DATA)
+
 def test_scales(gil):
     gil.scales(hashlib.sha256, DATA)
 
@@ -235,7 +238,7 @@ def test_marked_both():
 def test_of_something_else():
     pass
 
-@pytest.mark.parametrize("check", ["releases", "scales"])
+@pytest.mark.parametrize("check", ["releases", "longest_hold", "scales"])
 def test_broken(gil, check):
     getattr(gil, check)(hashlib.sha256, "no bytes")
 """
@@ -255,13 +258,14 @@ def test_checks_of_the_plugin_skip_with_the_reason(
     installed: Installation, tmp_path: Path
 ) -> None:
     output = run_pytest(installed, tmp_path)
-    assert "2 failed, 1 passed, 5 skipped" in output
+    assert "3 failed, 1 passed, 6 skipped" in output
     skipped = [line for line in output.splitlines() if line.startswith("SKIPPED")]
-    assert len(skipped) == 5
+    assert len(skipped) == 6
     assert all(line.endswith(f"inconclusive: {MISSING}") for line in skipped)
-    assert "gilx: 6 inconclusive" in output  # a test has two markers
+    assert "gilx: 7 inconclusive" in output  # a test has two markers
     # What is wrong with a call is not hidden.
     assert "FAILED test_gil.py::test_broken[releases] - TypeError" in output
+    assert "FAILED test_gil.py::test_broken[longest_hold] - TypeError" in output
     assert "FAILED test_gil.py::test_broken[scales] - TypeError" in output
 
 
@@ -269,4 +273,4 @@ def test_checks_of_the_plugin_fail_if_that_is_asked_for(
     copy: Path, tmp_path: Path
 ) -> None:
     here = Installation(copy, sys.platform)
-    assert "7 failed, 1 passed" in run_pytest(here, tmp_path, "--gilx-inconclusive=fail")
+    assert "9 failed, 1 passed" in run_pytest(here, tmp_path, "--gilx-inconclusive=fail")

@@ -40,11 +40,15 @@ pytestmark = pytest.mark.concurrent_callers
 CHECKS = [
     testing.assert_releases_gil,
     testing.assert_holds_gil,
+    testing.assert_longest_hold,
     testing.assert_scales,
     testing.judge_release,
     testing.judge_hold,
+    testing.judge_longest_hold,
     testing.judge_scaling,
 ]
+# Those that ask for a share.
+SHARES = [check for check in CHECKS if "longest" not in check.__name__]
 TOO_MANY = usable_cpus() + 1
 
 
@@ -147,7 +151,7 @@ def test_what_can_not_be_called(check: Callable[..., Verdict]) -> None:
         check(3)
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", SHARES)
 @pytest.mark.parametrize("share", [0, -0.1, 1.01])
 def test_thresholds(check: Callable[..., Verdict], share: Any) -> None:
     name = "efficiency" if "scal" in check.__name__ else "at_least"

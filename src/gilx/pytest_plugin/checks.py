@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from functools import partial
     from pathlib import Path
 
+    from gilx.pytest_plugin.hang import HangGuard
     from gilx.testing import Verdict
 
 __all__ = [
@@ -132,6 +134,10 @@ def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is chec
             at_least(name, given, 2)
         elif name in ("at_least", "efficiency"):
             number_between(name, given, 0, 1, above=True)
+        elif name == "at_most":
+            from gilx.testing.longest_hold_verdict import check_limit  # noqa: PLC0415 - when used
+
+            check_limit(given)
         elif given is None:
             continue  # of these it means what the check itself has
         elif name == "budget":
@@ -153,8 +159,10 @@ class Checks:
         settings: PluginOptions,
         keep: Callable[[str], None],
         warn: Callable[[Warning], None],
+        guard: HangGuard | None = None,
     ) -> None:
         self._settings, self._keep, self._warn = settings, keep, warn
+        self._guard = guard
 
     def releases(
         self,
@@ -194,6 +202,27 @@ class Checks:
         verdict = judge_hold(fn, *args, at_least=at_least, setup=setup, **limits)
         return self._settled(_as_far_as_traced(verdict, fn, "pass"))
 
+    def longest_hold(
+        self,
+        fn: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - whatever fn takes
+        at_most: float = 0.05,
+        budget: float | None = None,
+        setup: Callable[[], object] | None = None,
+    ) -> Verdict:
+        """Check that a call never holds the GIL for longer than so many seconds.
+
+        As `gilx.testing.assert_longest_hold`; `budget` is by default that of the run. A
+        tracer does not make holds longer: its Python code answers requests, too.
+        """
+        __tracebackhide__ = True
+        from gilx.testing import judge_longest_hold  # noqa: PLC0415 - when a test asks
+
+        limits = self._limits(budget)
+        return self._settled(
+            judge_longest_hold(fn, *args, at_most=at_most, setup=setup, **limits)
+        )
+
     def scales(
         self,
         fn: Callable[..., object],
@@ -222,7 +251,9 @@ class Checks:
         if why := self._no_timing():
             verdict = not_scaled(fn, *args, why=why, **asked)
         else:
-            verdict = judge_scaling(fn, *args, **asked)
+            guard = self._guard
+            with nullcontext() if guard is None else guard.scaling():
+                verdict = judge_scaling(fn, *args, **asked)
         return self._settled(verdict)
 
     def judge_body(
@@ -239,6 +270,7 @@ class Checks:
         vars(body)["__qualname__"] = name  # what verdicts call it
         check: dict[str, Callable[..., Verdict]] = {
             "releases_gil": self.releases,
+            "longest_hold": self.longest_hold,
             "scales": self.scales,
         }
         skipped: BaseException | None = None

@@ -14,13 +14,17 @@ MARKERS = {
         "releases_gil(at_least=0.9, budget=None): the test's body, called repeatedly,"
         " releases the GIL for at least this share of its time"
     ),
+    "longest_hold": (
+        "longest_hold(at_most=0.05, budget=None): the test's body, called repeatedly,"
+        " never holds the GIL for longer than so many seconds"
+    ),
     "scales": (
         "scales(workers=2, efficiency=0.8, budget=None, limit_threads=None): the test's"
         " body, called repeatedly by several threads, is as fast as the machine lets it"
         " be"
     ),
 }
-OPTIONS = ("budget", "hang", "inconclusive", "json", "under_xdist")
+OPTIONS = ("budget", "gil_off", "hang", "inconclusive", "json", "under_xdist")
 _WITH_TEXT = {
     "budget": ("SECONDS", "that one verdict may take (default: the check's own)"),
     "hang": (
@@ -33,9 +37,12 @@ _WITH_TEXT = {
     ),
     "json": ("FILE", "write all verdicts with their evidence"),
 }
-_UNDER_XDIST = (
-    "time scaling under pytest-xdist, too, where other tests run at the same time"
-)
+_SWITCHES = {
+    "gil_off": "fail if an import turns the GIL on, on a free-threaded build of Python",
+    "under_xdist": (
+        "time scaling under pytest-xdist, too, where other tests run at the same time"
+    ),
+}
 
 
 def declare_options(parser: pytest.Parser) -> None:
@@ -44,10 +51,10 @@ def declare_options(parser: pytest.Parser) -> None:
     for name, (metavar, words) in _WITH_TEXT.items():
         group.addoption(f"--gilx-{name}", metavar=metavar, default=None, help=words)
         parser.addini(f"gilx_{name}", words, default=None)
-    group.addoption(
-        "--gilx-under-xdist", action="store_true", default=None, help=_UNDER_XDIST
-    )
-    parser.addini("gilx_under_xdist", _UNDER_XDIST, type="bool", default=False)
+    for name, words in _SWITCHES.items():
+        option = f"--gilx-{name.replace('_', '-')}"
+        group.addoption(option, action="store_true", default=None, help=words)
+        parser.addini(f"gilx_{name}", words, type="bool", default=False)
 
 
 def declare_markers(config: pytest.Config) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import SupportsIndex, TypeAlias, final
 
 from _typeshed import structseq
@@ -17,10 +18,10 @@ _Thread: TypeAlias = tuple[int, float, float, float, float, int, int, tuple[_Sum
 
 _NameSums: TypeAlias = tuple[_Sums, _Sums, float, float]
 _Reading: TypeAlias = tuple[
-    Totals, int, int, int, int, int, _NameSums, int,
+    Totals, int, int, int, int, int, int, _NameSums, int,
     list[tuple[int, int, bool, _NameSums]],
 ]  # fmt: skip
-_Stall: TypeAlias = tuple[int, int, int, int, int, int, str, str, int, str]
+_Stall: TypeAlias = tuple[int, int, int, int, int, int, int, str, str, int, str]
 
 MOST_SHARE: int
 ACTIVITIES: int
@@ -46,6 +47,8 @@ class Sampler:
         stall: float = 0.0,
         exits: bool = False,
         log: SupportsIndex = 0,
+        loop: float = 0.0,
+        loops: LoopTable | None = None,
         pid: SupportsIndex = 0,
     ) -> Sampler: ...
     def start(self) -> None: ...
@@ -61,9 +64,23 @@ class Sampler:
     def read(self) -> _Reading: ...
     def stalls(self) -> list[_Stall]: ...
     def sees_waiters(self) -> bool: ...
-    def note(self, text: str, /) -> None: ...
+    def note(self, text: str, deadlock: str = "", /) -> None: ...
     def ask(self, wait: float, /) -> bool: ...
     def looks(self) -> list[tuple[int, bool, _Shares, _Shares, _Shares]]: ...
+
+@final
+class LoopTable:
+    Select: type[CountedSelect]
+
+    def __new__(cls) -> LoopTable: ...
+    def begin(
+        self, select: Callable[..., object], waits: bool, /
+    ) -> CountedSelect | None: ...
+
+@final
+class CountedSelect:
+    def __call__(self, *args: object, **kwargs: object) -> object: ...
+    def end(self) -> None: ...
 
 @final
 class Totals(structseq[float], tuple[float, ...]):
@@ -141,6 +158,8 @@ class Totals(structseq[float], tuple[float, ...]):
     def calls(self) -> int: ...
     @property
     def addresses(self) -> int: ...
+    @property
+    def unread_errno(self) -> int: ...
     @property
     def wishes(self) -> int: ...
     @property

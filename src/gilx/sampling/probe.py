@@ -171,7 +171,7 @@ def _all_calls(
             result = fn(*args)
             count, before, now = count + 1, now, time.perf_counter()
             longest = max(longest, now - before)
-    return _within_calls(watching.usage_of_calls(count, result), longest)
+    return within_calls(watching.usage_of_calls(count, result), longest)
 
 
 def probe_with_watch(
@@ -216,7 +216,7 @@ def _calls(
             for _ in times(None, count):
                 result = fn(*args)
     usage = watching.usage_of_calls(count, result)
-    return _within_calls(usage, longest), watching
+    return within_calls(usage, longest), watching
 
 
 def _timed(
@@ -234,7 +234,7 @@ def _timed(
     return result, longest
 
 
-def _within_calls(usage: GilUsage, longest: float) -> GilUsage:
+def within_calls(usage: GilUsage, longest: float) -> GilUsage:
     """Return the usage of calls, of which none took longer than so many seconds.
 
     No hold in compiled code is longer than a call. Python code, also that between two

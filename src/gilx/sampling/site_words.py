@@ -52,9 +52,7 @@ def main_line(
     if first.samples >= _FEWEST and _can_be_named(first, thread):
         part = _part(first.held.value, whole)
         if part:
-            origin = called_from(first)
-            name = _name(first)
-            return part, f"{name}, {origin}" if origin else name
+            return part, site_and_caller(first)
     share, words = _with_calls(lines, thread)
     part = _part(share, whole)
     return (part, words) if part else ("", "")
@@ -88,6 +86,28 @@ def where_held(lines: Sequence[Site], thread: str = "", held: float | None = Non
         return ""
     number = str(len(lines)) if known >= _ALL else "several"
     return f"spread over {number} lines ({', '.join(shares)})"
+
+
+def longest_site(sites: Sequence[Site], thread: str) -> Site | None:
+    """Return the place of the longest hold of a thread.
+
+    It is None if no place has a hold of a known length, if several threads held the GIL
+    there, or if it is gilx's own call of compiled code.
+    """
+    longest = max(
+        (site for site in sites if site.thread in (thread, "")),
+        key=lambda site: site.longest_hold.low if site.longest_hold.known else 0.0,
+        default=None,
+    )
+    if longest is None or not longest.longest_hold.low > 0:
+        return None
+    return longest if _can_be_named(longest, thread) else None
+
+
+def site_and_caller(site: Site) -> str:
+    """Return a place in words and, if it is in a library, what called it."""
+    origin = called_from(site)
+    return f"{_name(site)}, {origin}" if origin else _name(site)
 
 
 def called_from(site: Site) -> str:

@@ -97,7 +97,7 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
         What to run, at least one.
 
     """
-    steal, throttled = _steal(), _throttled()
+    steal, throttled = stolen_seconds(), _throttled()
     cpu = time.process_time()
     runs: list[tuple[float, float, float, list[Share]]] = []
     for region in work:
@@ -110,7 +110,7 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
     sample = Sample(
         seconds=sum(seconds for _, _, seconds, _ in runs),
         cpu=time.process_time() - cpu,
-        steal=difference(_steal(), steal),
+        steal=difference(stolen_seconds(), steal),
         throttled=None if throttled is None else (_throttled() or 0) - throttled,
         regions=len(work),
     )
@@ -176,7 +176,7 @@ def own_threads(sample: Sample) -> bool:
     return other > _MOST_OTHER_CPU * sample.worker_cpu + 1e-3 * sample.regions
 
 
-def _steal() -> float | None:
+def stolen_seconds() -> float | None:
     """Return the CPU time stolen since the system started, all CPUs together."""
     try:
         with Path("/proc/stat").open() as file:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gilx.speedup.scaling_decision import EFFICIENCY, Outcome
+from gilx.testing.longest_hold_verdict import judge_longest_hold
 from gilx.testing.release_verdict import judge_hold, judge_release
 from gilx.testing.scaling_verdict import judge_scaling, not_scaled
 from gilx.testing.verdict import (
     Failure,
     Inconclusive,
+    LongestHoldEvidence,
     ReleaseEvidence,
     ScalingEvidence,
     Verdict,
@@ -27,15 +29,18 @@ if TYPE_CHECKING:
 __all__ = [
     "Failure",
     "Inconclusive",
+    "LongestHoldEvidence",
     "Outcome",
     "ReleaseEvidence",
     "ScalingEvidence",
     "Verdict",
     "assert_holds_gil",
+    "assert_longest_hold",
     "assert_releases_gil",
     "assert_scales",
     "insist",
     "judge_hold",
+    "judge_longest_hold",
     "judge_release",
     "judge_scaling",
     "not_scaled",
@@ -106,6 +111,60 @@ def assert_holds_gil(
     """
     __tracebackhide__ = True  # pytest shows the line of the test
     return insist(judge_hold(fn, *args, at_least=at_least, budget=budget, setup=setup))
+
+
+def assert_longest_hold(
+    fn: Callable[..., object],
+    *args: Any,  # noqa: ANN401 - whatever fn takes
+    at_most: float = 0.05,
+    budget: float = 5.0,
+    setup: Callable[[], object] | None = None,
+) -> Verdict:
+    """Assert that a call never holds the GIL for longer than some time at a stretch.
+
+    The longest hold is the longest time for which a request for the GIL goes unanswered:
+    so long other threads stand still, however small the share of the time is. Python code
+    answers within the switch interval, 5 ms. The call is repeated beside a thread that
+    asks for the GIL again and again, and the GIL is watched, until it is certain on which
+    side of the limit the longest hold is. Only the calling thread is judged.
+
+    Parameters
+    ----------
+    fn : callable
+        What to call. Keywords go in with `functools.partial`.
+    *args
+        What to call it with.
+    at_most : float
+        The longest hold in seconds, from 0.01 to 86400.
+    budget : float
+        Seconds that watching may take, above 0. One call is always made, and no call is
+        ended: if `fn` does not return, neither does this.
+    setup : callable, optional
+        Called once for each call, outside of what is watched and up to a thousand calls
+        ahead; it returns a tuple, the arguments of that call after `args`, or None.
+
+    Returns
+    -------
+    Verdict
+        It passed.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described.
+    AssertionError
+        A hold is longer; the message has its length, the line that held the GIL, and what
+        likely causes it. Its attribute ``verdict`` has all of it.
+    Inconclusive
+        It can't be told, see `Inconclusive`. It skips the test.
+    Exception
+        Whatever the function raises, with a note.
+
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test
+    return insist(
+        judge_longest_hold(fn, *args, at_most=at_most, budget=budget, setup=setup)
+    )
 
 
 def assert_scales(

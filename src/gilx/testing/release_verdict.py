@@ -27,6 +27,11 @@ _STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 
 _GROWTH = 2.0  # each stage sees as much as all before, about
 _MUCH_UNKNOWN = 0.03
 _PREPARED = 0.02  # seconds of calls that have their arguments ready at once
+CHEAPER_COLLECTIONS = (
+    "which never releases it: gc.freeze() before the work leaves out the objects that are"
+    " there already, gc.disable() around the work puts collections off, and larger"
+    " thresholds (gc.set_threshold) make them rarer"
+)
 
 
 def watched(
@@ -195,7 +200,7 @@ def _judge(
         call.name,
         perf_counter() - begin,
         why_held(found) if outcome == "fail" and not holds else "",
-        tuple(_notes(found)),
+        tuple(usage_notes(found.usage, found.first_seconds) if found.usage else ()),
     )
 
 
@@ -217,7 +222,7 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
     busy = ""
     if found.side == 0 and found.usage.unknown > _MUCH_UNKNOWN:
         busy = (
-            "the machine is too busy to tell: the watch could not look in time for"
+            "the machine is too busy to tell: samples were late for"
             f" {percent(found.usage.unknown)} of the time; it "
         )
     return (
@@ -230,12 +235,7 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
 def why_held(found: ReleaseEvidence) -> str:
     """Say what likely makes a call hold the GIL, and what to look at."""
     if found.usage is not None and _collects(found.usage):
-        cause = (
-            "most of what holds the GIL is garbage collection, which never releases it:"
-            " gc.freeze() before the work leaves out the objects that are there already,"
-            " gc.disable() around the work puts collections off, and larger thresholds"
-            " (gc.set_threshold) make them rarer"
-        )
+        cause = f"most of what holds the GIL is garbage collection, {CHEAPER_COLLECTIONS}"
     elif found.held.value > 0.98:
         cause = (
             "nothing in it releases the GIL: look for Py_BEGIN_ALLOW_THREADS in C,"
@@ -266,21 +266,19 @@ def _collects(usage: GilUsage) -> bool:
     return mostly_collector(usage.lines(), usage.by_thread[0].name)
 
 
-def _notes(found: ReleaseEvidence) -> list[str]:
-    usage = found.usage
-    if usage is None:
-        return []
+def usage_notes(usage: GilUsage, first: float) -> list[str]:
+    """Return what else should be known of calls; the first one took so many seconds."""
     notes = []
     if usage.wall > 0.05 and usage.cpu > 1.2 * usage.wall:
         notes.append(
             f"the process used {usage.cpu / usage.wall:.1f} CPUs: the call has threads"
             " of its own, or others run; only the calling thread is judged"
         )
-    if usage.repeats == 1 and usage.wall == found.first_seconds:
+    if usage.repeats == 1 and usage.wall == first:
         notes.append(
             "only the first call was watched, which may compile, import or fill a cache:"
             " a larger budget leaves time for others"
         )
     else:
-        notes += call_warnings(found.first_seconds, found.call_seconds)
+        notes += call_warnings(first, usage.wall / usage.repeats)
     return notes

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unittest
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.records import Record
 from gilx.sampling.hold_fraction import hold_side
-from gilx.sampling.usage import GilUsage  # noqa: TC001 - records are read by it
+from gilx.sampling.usage import GilUsage
 from gilx.speedup.comparison import Comparison  # noqa: TC001 - records are read by it
 from gilx.speedup.scaling_decision import Outcome  # noqa: TC001 - likewise
 
@@ -64,6 +64,98 @@ class ReleaseEvidence:
 
 
 @dataclass(frozen=True)
+class LongestHoldEvidence:
+    """Evidence about the longest hold of calls. Times are in seconds.
+
+    Calls are watched beside a thread that asks for the GIL again and again.
+    """
+
+    limit: float
+    """The longest hold that passes."""
+    first_seconds: float
+    """Wall time of the first call, which warms up."""
+    usage: GilUsage | None
+    """Usage of the GIL by the calls that count; None if there is nothing to watch."""
+    longest_call: float
+    """Wall time of the longest call."""
+    longest_gap: float
+    """Longest time between two moments at which the thread that asks had the GIL."""
+    unanswered: float
+    """Longest time for which its request certainly went unanswered. The time for which
+    threads waited for a CPU is left out, and so is a switch interval."""
+    knows_cpu_waits: bool
+    """Whether that time is known; if not, no request is certain."""
+    left_out: int
+    """Number of other calls, which left it open since the machine was busy."""
+    reason: str
+    """Reason that nothing can be concluded; empty if something can."""
+
+    @property
+    def most(self) -> float:
+        """Upper bound of the longest hold, which does not depend on samples."""
+        return min(self.longest_call, self.longest_gap)
+
+    @property
+    def least(self) -> float:
+        """Lower bound of the longest hold: samples and a request agree on it."""
+        return min(self.unanswered, self.most, self.seen)
+
+    @property
+    def seen(self) -> float:
+        """Lower bound of the longest hold by the samples alone, 0 if there is none.
+
+        It includes times in which the thread that held the GIL had no CPU.
+        """
+        return self.longest_hold.low if self.longest_hold.known else 0.0
+
+    @property
+    def side(self) -> int:
+        """1 if the longest hold is over the limit, -1 if it is not, 0 if that is open."""
+        if self.reason or self.usage is None:
+            return 0
+        return int(self.least > self.limit) - int(self.most <= self.limit)
+
+    @property
+    def longest_hold(self) -> Estimate:
+        """Longest hold by the samples; unknown without a usage."""
+        return Estimate.unknown() if self.usage is None else self.usage.longest_hold
+
+    @property
+    def calls(self) -> int:
+        """Number of calls that count."""
+        return 0 if self.usage is None else self.usage.repeats
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of these calls."""
+        return 0.0 if self.usage is None else self.usage.wall
+
+    @property
+    def call_seconds(self) -> float:
+        """Wall time of one call; 0 without a usage."""
+        return self.seconds / max(1, self.calls)
+
+    def __add__(self, other: LongestHoldEvidence) -> LongestHoldEvidence:
+        usages = [one.usage for one in (self, other) if one.usage is not None]
+        return replace(
+            self,
+            usage=GilUsage.total(usages) if usages else None,
+            longest_call=max(self.longest_call, other.longest_call),
+            longest_gap=max(self.longest_gap, other.longest_gap),
+            unanswered=max(self.unanswered, other.unanswered),
+            knows_cpu_waits=self.knows_cpu_waits and other.knows_cpu_waits,
+            left_out=self.left_out + other.left_out,
+        )
+
+    def _check(self, where: str) -> None:
+        for name in ("limit", "longest_call", "longest_gap", "unanswered", "left_out"):
+            if not getattr(self, name) >= 0:
+                raise ArgumentError(
+                    f"{where}.{name}: expected at least 0, got {getattr(self, name)}"
+                )
+
+
+@dataclass(frozen=True)
 class ScalingEvidence:
     """How far threads were as fast as the machine let them be. Times are in seconds."""
 
@@ -87,9 +179,9 @@ class Verdict(Record, schema="gilx.verdict", version=3):
     outcome: Outcome
     reason: str
     """A sentence."""
-    evidence: ReleaseEvidence | ScalingEvidence
+    evidence: ReleaseEvidence | LongestHoldEvidence | ScalingEvidence
     what: str
-    """What was asked: releases_gil, holds_gil or scales."""
+    """What was asked: releases_gil, holds_gil, longest_hold or scales."""
     target: str
     """What was called."""
     seconds: float

@@ -68,9 +68,9 @@ def run(
     start = pytester.runpytest_subprocess if apart else pytester.runpytest
     for _ in range(3):
         done = start("-p", "no:cacheprovider", "-rs", *options)
-        if "could not look in time" not in str(done.stdout):
+        if "samples were late" not in str(done.stdout):
             return done
-    pytest.skip("this machine is busy: the sampler could not look in time")
+    pytest.skip("this machine is busy: samples were late")
 
 
 def verdicts(pytester: pytest.Pytester, file: str) -> dict[str, list[Verdict]]:
@@ -82,6 +82,39 @@ def verdicts(pytester: pytest.Pytester, file: str) -> dict[str, list[Verdict]]:
         verdict = Verdict.from_json(json.dumps(each["verdict"]))
         found.setdefault(each["test"].partition("::")[2], []).append(verdict)
     return found
+
+
+LONGEST = (
+    HEAD
+    + """
+def test_pass(gil):
+    assert gil.longest_hold(RELEASES, at_most=1).outcome == "pass"
+
+@pytest.mark.longest_hold(at_most=1)
+def test_pass_by_marker():
+    RELEASES()
+
+def test_fail(gil):
+    gil.longest_hold(spin, 500_000_000, 0, 500_000_000, budget=30)
+
+@pytest.mark.longest_hold(budget=30)
+def test_fail_by_marker():
+    spin(500_000_000, 0, 500_000_000)
+"""
+)
+
+
+@needs_watch
+def test_longest_holds_pass_and_fail(pytester: pytest.Pytester) -> None:
+    done = run(pytester, LONGEST)
+    done.assert_outcomes(passed=2, failed=2)
+    done.stdout.fnmatch_lines(
+        [
+            ">       gil.longest_hold(spin, *",
+            "*test_fail_by_marker: fail: holds the GIL for * ms at a time (*), in *",
+            "*= gilx: 2 failed, 2 passed =*",
+        ]
+    )
 
 
 @needs_watch

@@ -67,9 +67,23 @@ def test_verdict_on_hold_passes_fails_and_is_inconclusive() -> None:
     assert_outcome("inconclusive", testing.judge_hold, int, budget=0.05)
 
 
+@needs_watch
+def test_verdict_on_longest_hold_passes_fails_and_is_inconclusive() -> None:
+    def holds(length: int) -> Callable[[], object]:
+        return partial(ckernels.spin, length * MS, 0, length * MS)
+
+    judge = testing.judge_longest_hold
+    verdict = assert_outcome("pass", judge, holds(20), at_most=1)
+    assert verdict.what == "longest_hold"
+    verdict = assert_outcome("fail", judge, holds(500), at_most=0.05)
+    assert "Py_BEGIN_ALLOW_THREADS" in verdict.advice
+    verdict = assert_outcome("inconclusive", judge, holds(50), at_most=0.05, budget=0.5)
+    assert verdict.reason.endswith("; asked for: at most 50 ms")
+
+
 @pytest.mark.skipif(gil_enabled(), reason="needs a free-threaded build without the GIL")
 def test_verdict_on_release_is_inconclusive_without_a_gil() -> None:
-    for judge in (testing.judge_release, testing.judge_hold):
+    for judge in (testing.judge_release, testing.judge_hold, testing.judge_longest_hold):
         assert_outcome("inconclusive", judge, HOLDS)
 
 

@@ -18,6 +18,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     for function, what in (
         ("judge_release", "releases_gil"),
         ("judge_hold", "holds_gil"),
+        ("judge_longest_hold", "longest_hold"),
         ("judge_scaling", "scales"),
     ):
         monkeypatch.setattr(gilx.testing, function, names["judge"](what))

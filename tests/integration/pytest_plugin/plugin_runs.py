@@ -89,6 +89,7 @@ CONFTEST = (
 import gilx.testing
 gilx.testing.judge_release = judge("releases_gil")
 gilx.testing.judge_hold = judge("holds_gil")
+gilx.testing.judge_longest_hold = judge("longest_hold")
 gilx.testing.judge_scaling = judge("scales")
 """
 )

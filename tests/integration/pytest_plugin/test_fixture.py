@@ -44,3 +44,46 @@ def test_what_fails(pytester: pytest.Pytester) -> None:
     )
     # What is shown of the stack is the test's own.
     done.stdout.no_fnmatch_line("*checks.py:*")
+
+
+LONGEST = """
+    def f(outcome):
+        return outcome
+
+    def test_it(gil):
+        verdict = gil.longest_hold(f, {outcome!r}, at_most=0.5, budget=3)
+        assert verdict.what == "longest_hold"
+
+    def test_default(gil):
+        gil.longest_hold(f, setup=lambda: ({outcome!r},))
+"""
+
+
+@pytest.mark.usefixtures("made_up")
+def test_longest_hold_that_passes(pytester: pytest.Pytester) -> None:
+    done = run(pytester, LONGEST.format(outcome="pass"), "--gilx-budget=7")
+    done.assert_outcomes(passed=2)
+    done.stdout.fnmatch_lines(
+        [
+            "pass: test_longest_hold_that_passes.py::test_it (longest_hold, 250 ms)",
+            "    f: so it was asked for (at_most=0.5, budget=3)",
+            "pass: test_longest_hold_that_passes.py::test_default (longest_hold, 250 ms)",
+            "    f: so it was asked for (at_most=0.05, budget=7.0)",
+        ]
+    )
+
+
+@pytest.mark.usefixtures("made_up")
+def test_longest_hold_that_fails(pytester: pytest.Pytester) -> None:
+    done = run(pytester, LONGEST.format(outcome="fail"))
+    done.assert_outcomes(failed=2)
+    done.stdout.fnmatch_lines(
+        ["E       gilx.testing.*: gilx: f: fail: so it was asked for (at_most=0.5,*"]
+    )
+    done.stdout.no_fnmatch_line("*checks.py:*")
+
+
+@pytest.mark.usefixtures("made_up")
+def test_longest_hold_that_is_open_is_skipped(pytester: pytest.Pytester) -> None:
+    done = run(pytester, LONGEST.format(outcome="inconclusive"))
+    done.assert_outcomes(skipped=2)

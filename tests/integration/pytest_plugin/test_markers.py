@@ -46,6 +46,40 @@ def test_what_fails_by_markers(pytester: pytest.Pytester) -> None:
     done.stdout.no_fnmatch_line("*During handling*")
 
 
+LONGEST = """
+    import pytest
+
+    @pytest.mark.longest_hold
+    def test_default():
+        return {outcome!r}
+
+    @pytest.mark.longest_hold(at_most=0.5, budget=2)
+    @pytest.mark.releases_gil
+    def test_both():
+        return {outcome!r}
+"""
+
+
+@pytest.mark.usefixtures("made_up")
+def test_markers_of_longest_holds(pytester: pytest.Pytester) -> None:
+    done = run(pytester, LONGEST.format(outcome="pass"), "--strict-markers")
+    done.assert_outcomes(passed=2)
+    done.stdout.fnmatch_lines(
+        [
+            "*= gilx: 3 passed =*",
+            "pass: *::test_default (longest_hold, *)",
+            "    test_default: so it was asked for (at_most=0.05)",
+            "pass: *::test_both (releases_gil, *)",
+            "pass: *::test_both (longest_hold, *)",
+            "    test_both: so it was asked for (at_most=0.5, budget=2)",
+        ]
+    )
+    done = run(pytester, LONGEST.format(outcome="fail"))
+    done.assert_outcomes(failed=2)
+    done = run(pytester, LONGEST.format(outcome="inconclusive"))
+    done.assert_outcomes(skipped=2)
+
+
 @pytest.mark.parametrize(
     ("marker", "words"),
     [
@@ -60,6 +94,13 @@ def test_what_fails_by_markers(pytester: pytest.Pytester) -> None:
         ("releases_gil(0.5)", "releases_gil: expected keywords (at_least, budget), got"),
         ("releases_gil(at_least=0)", "releases_gil: at_least: expected above 0 and"),
         ("releases_gil(at_least=1.1)", "releases_gil: at_least: expected above 0 and"),
+        (
+            "longest_hold(at_least=0.5)",
+            "longest_hold: expected keywords among at_most, budget; got 'at_least'",
+        ),
+        ("longest_hold(0.5)", "longest_hold: expected keywords (at_most, budget), got"),
+        ("longest_hold(at_most=0)", "longest_hold: at_most: expected 0.01 to 86400, got"),
+        ("longest_hold(at_most='x')", "longest_hold: at_most: expected a number, got"),
         ("scales(workers=1)", "scales: workers: expected at least 2, got 1"),
         ("scales(workers=2.5)", "scales: workers: expected a whole number, got 2.5"),
         ("scales(efficiency='x')", "scales: efficiency: expected a number, got 'x'"),
@@ -131,7 +172,11 @@ def test_what_the_body_raises_is_told(pytester: pytest.Pytester) -> None:
 def test_the_markers_are_listed(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest("--markers")
     done.stdout.fnmatch_lines(
-        ["@pytest.mark.releases_gil(at_least*", "@pytest.mark.scales(workers*"]
+        [
+            "@pytest.mark.releases_gil(at_least*",
+            "@pytest.mark.longest_hold(at_most*",
+            "@pytest.mark.scales(workers*",
+        ]
     )
     done = pytester.runpytest("--fixtures")
     done.stdout.fnmatch_lines(["gil -- *", "    Check what a call does with the GIL*"])
