@@ -186,7 +186,7 @@ static void end_stall(gilx_sampler *sampler, int64_t at_ns) {
     gilx_text_add_number(text, (int64_t)sampler->process);
     gilx_text_add(text, ": the GIL was released after ", false);
     gilx_text_add_seconds(text, at_ns - monitor->stall.since_ns);
-    gilx_text_add(text, "\n", true);
+    gilx_text_add_now(text);
     gilx_stall_end(sampler, &monitor->stall, at_ns);
 }
 

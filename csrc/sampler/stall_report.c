@@ -3,6 +3,7 @@
 #include "stall_report.h"
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../platform/clock.h"
@@ -68,6 +69,42 @@ void gilx_text_add_seconds(gilx_text *text, int64_t nanoseconds) {
                           (char)('0' + hundredths % 10), '\0'};
     add(text, after);
     add(text, " s");
+}
+
+static int days_of_year(int64_t year) {
+    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 366 : 365;
+}
+
+static void add_two_digits(gilx_text *text, char before, int64_t number) {
+    const char words[] = {before, (char)('0' + number / 10), (char)('0' + number % 10),
+                          '\0'};
+    add(text, words);
+}
+
+/* Functions of the C library that know the date take a lock, for the time zone. */
+void gilx_text_add_now(gilx_text *text) {
+    int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    enum { DAY = 86400, HOUR = 3600, MINUTE = 60 };
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const int64_t seconds = now.tv_sec < 0 ? 0 : (int64_t)now.tv_sec;
+    int64_t days = seconds / DAY, year = 1970;
+    for (; days >= days_of_year(year); ++year) {
+        days -= days_of_year(year);
+    }
+    lengths[1] += days_of_year(year) - 365;
+    int month = 0;
+    for (; days >= lengths[month]; ++month) {
+        days -= lengths[month];
+    }
+    add(text, ", at ");
+    gilx_text_add_number(text, year);
+    add_two_digits(text, '-', month + 1);
+    add_two_digits(text, '-', days + 1);
+    add_two_digits(text, ' ', seconds % DAY / HOUR);
+    add_two_digits(text, ':', seconds % HOUR / MINUTE);
+    add_two_digits(text, ':', seconds % MINUTE);
+    add(text, " UTC\n");
 }
 
 /* ---- threads ---------------------------------------------------------------------- */
@@ -336,12 +373,13 @@ static void add_head(gilx_text *text, const gilx_stall_facts *facts) {
                            : ": the GIL was not released for ");
     gilx_text_add_seconds(text, facts->length_ns);
     if (facts->waiters == 0) {
-        add(text, " (no thread waits)\n");
+        add(text, " (no thread waits)");
     } else {
         add(text, " (");
         gilx_text_add_number(text, facts->waiters);
-        add(text, facts->waiters == 1 ? " thread waits)\n" : " threads wait)\n");
+        add(text, facts->waiters == 1 ? " thread waits)" : " threads wait)");
     }
+    gilx_text_add_now(text);
     add_unreported(text, facts->unreported);
 }
 
@@ -449,7 +487,7 @@ static void add_loop_head(gilx_text *text, const gilx_loop_facts *facts) {
     add(text, facts->again ? " has still not returned to its selector after "
                            : " has not returned to its selector for ");
     gilx_text_add_seconds(text, facts->length_ns);
-    add(text, "\n");
+    gilx_text_add_now(text);
     add_unreported(text, facts->unreported);
 }
 
@@ -478,5 +516,5 @@ void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process,
     add_thread_words(text, process, tid);
     add(text, " was blocked for ");
     gilx_text_add_seconds(text, length_ns);
-    add(text, "\n");
+    gilx_text_add_now(text);
 }

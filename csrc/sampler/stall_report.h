@@ -34,6 +34,9 @@ void gilx_text_add_number(gilx_text *text, int64_t number);
 /* Add a time in seconds, with two digits after the point. */
 void gilx_text_add_seconds(gilx_text *text, int64_t nanoseconds);
 
+/* Add the date and the time of day in UTC, and the end of the line. */
+void gilx_text_add_now(gilx_text *text);
+
 /* What is known of a stall when its report is made. */
 typedef struct {
     uintptr_t holder; /* the thread state that holds the GIL */

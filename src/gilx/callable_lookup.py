@@ -1,16 +1,47 @@
-"""Callables by their names, ``module:callable``."""
+"""Callables: by their names, ``module:callable``, and whether gilx can watch them."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gilx.errors import ArgumentError, shown
-from gilx.formatting import one_line
+from gilx.formatting import name_of, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def check_call(fn: object) -> None:
+    """Check that a call of `fn` does its work before it returns.
+
+    Raises
+    ------
+    ArgumentError
+        It can't be called, or it is a coroutine function or a generator function, whose
+        body does not run when it is called.
+
+    """
+    if not callable(fn):
+        raise ArgumentError(f"fn: expected something to call, got {fn!r}")
+    function: Any = fn
+    while isinstance(function, partial):
+        function = function.func
+    # A class is called by its metaclass, and an object by the method of its class.
+    for one in (function, getattr(type(function), "__call__", None)):  # noqa: B004
+        if inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one):
+            raise ArgumentError(
+                f"fn: expected a plain function, but {name_of(fn)} is one with async def:"
+                " give one that runs it, such as lambda: asyncio.run(fn())"
+            )
+        if inspect.isgeneratorfunction(one):
+            raise ArgumentError(
+                f"fn: expected a plain function, but {name_of(fn)} is one with yield:"
+                " give one that uses its values, such as lambda: list(fn())"
+            )
 
 
 def find_callable(target: str) -> Callable[..., Any]:

@@ -66,7 +66,7 @@ _TOTALS: dict[str, tuple[Callable[[Counters], float | None], str]] = {
     ),
     "gilx_stalls": (
         lambda counters: float(counters.stalls),
-        "Times that threads waited for the GIL as long as makes a stall.",
+        "Times that the GIL was not released for as long as makes a stall.",
     ),
     "gilx_blocked_loops": (
         lambda counters: float(counters.blocked_loops),

@@ -154,6 +154,7 @@ def test_multiprocess_mode_sums_over_workers(tmp_path: Path) -> None:
 def test_recipes_are_all_tested() -> None:
     assert set(RECIPES) == {
         "orders.py",
+        "rates.py",
         "gil_metrics.py",
         "gunicorn.conf.py",
         "worker_metrics.py",

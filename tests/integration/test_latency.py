@@ -143,7 +143,7 @@ def test_a_thread_that_cannot_start_leaves_nobody_behind(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"fn": 3}, "fn: expected a callable, got 3"),
+        ({"fn": 3}, "fn: expected something to call, got 3"),
         ({"workers": []}, "workers: expected at least one whole number, got none"),
         ({"workers": "2"}, "workers: expected a whole number, got '2'"),
         ({"workers": 0}, "workers: expected at least 1, got 0"),
@@ -294,9 +294,12 @@ def one_long_and_many_short_holds() -> None:
 @needs_watch
 @pytest.mark.thread_unsafe(reason="other threads hold the GIL, too")
 def test_latency_names_the_line_that_makes_the_thread_wait() -> None:
-    found = gilx.latency(one_long_and_many_short_holds, budget=1.0, echo=False)
-    assert found.lines_missing == ""
-    baseline, row = found.rows
+    for _ in range(5):  # on a busy machine, samples may be late during all waits
+        found = gilx.latency(one_long_and_many_short_holds, budget=1.0, echo=False)
+        assert found.lines_missing == ""
+        baseline, row = found.rows
+        if row.lines and row.max_lines:
+            break
     assert row.samples > 10
     assert row.lines[0].function == "long_hold"
     assert row.lines[0].held.value > 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import ctypes
 import os
 import re
@@ -170,11 +171,14 @@ def test_stall_is_reported_and_kept(tmp_path: Path) -> None:
         assert monitor.read().stalls == 1
     text = log.read_text()
     lines = text.splitlines()
-    assert re.fullmatch(
+    head = re.fullmatch(
         rf"gilx: process {os.getpid()}: the GIL was not released for 0\.\d\d s"
-        r" \(no thread waits\)",
+        r" \(no thread waits\), at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC",
         lines[0],
     )
+    assert head
+    time_of_report = calendar.timegm(time.strptime(head[1], "%Y-%m-%d %H:%M:%S"))
+    assert abs(time_of_report - time.time()) < TIMEOUT
     assert f"Thread {os.getpid()} (main thread) holds the GIL" in lines[1]
     assert "the GIL has still not been released after 0.5" in text
     assert lines[-1].startswith(

@@ -81,11 +81,11 @@ def test_loop_is_reported_while_it_is_blocked(tmp_path: Path) -> None:
     lines = log.read_text().splitlines()
     assert re.fullmatch(
         rf"gilx: process {os.getpid()}: the event loop of thread {os.getpid()}"
-        r" \(main thread\) has not returned to its selector for \d\.\d\d s",
+        r" \(main thread\) has not returned to its selector for \d\.\d\d s, at .* UTC",
         lines[0],
     )
     assert re.fullmatch(
-        r".*: the event loop of .* was blocked for \d+\.\d\d s", lines[-1]
+        r".*: the event loop of .* was blocked for \d+\.\d\d s, at .* UTC", lines[-1]
     )
     if not reason_against_stacks():
         assert any(" in block_until_reported" in line for line in stall.report)

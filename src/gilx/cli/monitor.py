@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--stall SECONDS 0.1": "how long a thread waits for the GIL until that is"
-            " reported (default: 0.1)",
+            "--stall SECONDS 0.1": "how long the GIL is not released while a thread"
+            " waits for it, until that is reported (default: 0.1)",
             "--loop SECONDS": "how long an event loop of asyncio has not returned to its"
             " selector until that is reported (default: loops are not watched)",
             "--cost SHARE 0.01": "share of one CPU that the sampler may take (default:"

@@ -69,8 +69,8 @@ class HangGuard:
         fits = not os.path.exists(path) or os.path.isfile(path)
         if fits and not self._unavailable:
             reason = (
-                f"gilx ends it with status 70 if the GIL is not released for"
-                f" {self._seconds:g} s, and standard error then has the stacks"
+                f"if its status was 70, gilx ended it, since the GIL was not released"
+                f" for {self._seconds:g} s, and standard error has the stacks"
             )
             self._results_file = path
             self._results = JUnitResults(path, suite, prefix, reason)

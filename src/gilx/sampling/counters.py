@@ -51,7 +51,8 @@ class Counters(Record, schema="gilx.counters", version=1):
     cost_seconds: float
     """CPU time of the sampler's thread."""
     stalls: int
-    """How often threads waited for the GIL for as long as makes a stall."""
+    """How often the GIL was not released for as long as makes a stall. Blocked event
+    loops are counted apart."""
     blocked_loops: int
     """How often an event loop was blocked for as long as is reported; 0 if loops are not
     watched."""
@@ -88,6 +89,6 @@ class Counters(Record, schema="gilx.counters", version=1):
         return (
             f"process {self.process}: the GIL was held for"
             f" {self.held_seconds.text(duration)} of {duration(self.wall)}, {waited};"
-            f" stalls: {self.stalls}; longest hold since the last reading:"
-            f" {self.longest_hold.text(duration)}"
+            f" stalls: {self.stalls}; blocked event loops: {self.blocked_loops};"
+            f" longest hold since the last reading: {self.longest_hold.text(duration)}"
         )

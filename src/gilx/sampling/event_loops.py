@@ -196,6 +196,7 @@ class EventLoops:
 def _without_selector(name: str) -> str:
     return (
         f"event loops of type {name} are not watched: they have no selector of Python's"
+        f"{'; uvicorn --loop asyncio uses loops that are' if 'uvloop' in name else ''}"
     )
 
 

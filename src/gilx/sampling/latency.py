@@ -24,6 +24,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from gilx._compat import gil_enabled
+from gilx.callable_lookup import check_call
 from gilx.errors import (
     ArgumentError,
     WatchUnavailableError,
@@ -265,8 +266,7 @@ def latency(
         Whatever `fn` raised, as itself, after all threads have stopped.
 
     """
-    if not callable(fn):
-        raise ArgumentError(f"fn: expected a callable, got {fn!r}")
+    check_call(fn)
     counts = [0, *numbers_of_workers(workers)]
     period = above_zero("period", period)
     budget = above_zero("budget", budget)

@@ -10,9 +10,9 @@ from dataclasses import replace
 from itertools import repeat as times
 from typing import TYPE_CHECKING, Any
 
+from gilx.callable_lookup import check_call
 from gilx.errors import (
     MOST_CALLS,
-    ArgumentError,
     above_zero,
     at_least,
     number_between,
@@ -89,8 +89,7 @@ def probe(
         What the function raises, with a note that says what was seen until then.
 
     """
-    if not callable(fn):
-        raise ArgumentError(f"fn: expected something to call, got {fn!r}")
+    check_call(fn)
     precision = number_between("precision", precision, 0.001, 0.5)
     budget = above_zero("budget", budget)
     cost = number_between("cost", cost, 0, 0.5, above=True)

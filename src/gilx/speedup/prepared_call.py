@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gilx.callable_lookup import check_call
 from gilx.errors import ArgumentError
 from gilx.formatting import name_of
 from gilx.speedup.timings import in_a_row
@@ -35,7 +36,8 @@ class PreparedCall:
     Raises
     ------
     ArgumentError
-        An argument is not as described.
+        An argument is not as described, or `fn` is a coroutine function or a generator
+        function, whose body does not run when it is called.
 
     """
 
@@ -45,8 +47,7 @@ class PreparedCall:
         args: tuple[Any, ...],
         setup: Callable[[], object] | None,
     ) -> None:
-        if not callable(fn):
-            raise ArgumentError(f"fn: expected something to call, got {fn!r}")
+        check_call(fn)
         if setup is not None and not callable(setup):
             raise ArgumentError(f"setup: expected something to call, got {setup!r}")
         self.name: str = name_of(fn)

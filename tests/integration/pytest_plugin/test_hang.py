@@ -55,7 +55,7 @@ def test_hanging_test_is_named_and_earlier_results_are_kept(
     )
     done.stderr.fnmatch_lines(
         [
-            "gilx: process *: the GIL was not released for 0.5* (no thread waits)",
+            "gilx: process *: the GIL was not released for 0.5* (no thread waits), at * UTC",
             "Thread * (main thread) holds the GIL *(most recent call first):",
             *stack,
             f"FAILED {file.name}::test_hangs - gilx: the GIL was not released for 0.5 s",
@@ -136,7 +136,7 @@ def test_deadlock_of_a_scaling_check_is_reported_as_that(
     if os.access("/proc/self/syscall", os.R_OK) and not reason_against_stacks():
         done.stderr.fnmatch_lines(
             [
-                "gilx: process *: the GIL was not released for * (* thread*)",
+                "gilx: process *: the GIL was not released for * (* thread*), at * UTC",
                 "Thread * holds the GIL and waits for another lock (most recent call first):",
                 "*in work",
                 "gilx: the threads of this scaling check deadlocked: one holds the GIL and*",
@@ -230,7 +230,7 @@ def test_results_so_far_are_in_the_file_for_junit(
     }
     assert failures["test_fails"].startswith("AssertionError: not equal")
     assert failures["test_hangs"].startswith(
-        "the process ended while this test ran: gilx"
+        "the process ended while this test ran: if its status was 70, gilx"
     )
     done.stderr.fnmatch_lines(
         ["gilx: the run ends with status 70: 5 failed, 1 passed, *"]
