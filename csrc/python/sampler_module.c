@@ -10,6 +10,7 @@
 #include "../sampler/sampler.h"
 #include "../sampler/linux_threads.h"
 #include "../sampler/monitor.h"
+#include "free_thread_objects.h"
 #include "integer_argument.h"
 #include "monitor_objects.h"
 #include "own_interpreter.h"
@@ -23,6 +24,8 @@ typedef struct {
     PyObject *unavailable, *no_gil; /* gilx.errors: WatchUnavailableError, NoGilError */
     bool found;                     /* whether the next one is known */
     gilx_gil gil;                   /* of this interpreter */
+    bool free_found;                /* likewise: whether the next one is known */
+    gilx_free_threads free_threads;
 } module_state;
 
 static module_state *state_of(PyObject *module) {
@@ -76,6 +79,54 @@ static int open_gil(module_state *state, gilx_memory *memory) {
     PyErr_SetString(status == GILX_GIL_NONE ? state->no_gil : state->unavailable,
                     gil.trouble);
     return -1;
+}
+
+/* Find out how threads are read without a GIL, once. Returns 0, or -1 with an exception
+ * set. */
+static int open_free_threads(module_state *state, gilx_memory *memory) {
+    if (state->free_found) {
+        return 0;
+    }
+    gilx_free_threads threads; /* as above */
+    char trouble[300] = "";
+    if (!gilx_find_own_free_threads(&threads, memory, trouble)) {
+        PyErr_SetString(state->unavailable, trouble);
+        return -1;
+    }
+    state->free_threads = threads;
+    state->free_found = true;
+    return 0;
+}
+
+PyDoc_STRVAR(
+    free_backend_doc,
+    "free_backend($module, /)\n--\n\n"
+    "Find out how threads are read that run without a GIL, and certify it.\n\n"
+    "All other threads of the interpreter are stopped for a moment the first\n"
+    "time.\n\n"
+    "Returns\n-------\n(str, str, str)\n"
+    "    How memory is read; the reason that locks on which threads spin are not\n"
+    "    read, and that stops of all threads are not, each empty if they are.\n\n"
+    "Raises\n------\nWatchUnavailableError\n"
+    "    They can't be read, or there is a GIL.");
+
+static PyObject *free_backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+    module_state *state = state_of(module);
+    gilx_memory memory;
+    if (open_memory(state, &memory) < 0) {
+        return NULL;
+    }
+    const char *reader = gilx_memory_names[memory.way];
+    const int status = open_free_threads(state, &memory);
+    gilx_memory_close(&memory);
+    const gilx_free_threads *threads = &state->free_threads;
+    return status < 0 ? NULL
+                      : Py_BuildValue("(sss)", reader,
+                                      threads->sections
+                                          ? ""
+                                          : "critical sections of this Python can't be "
+                                            "found",
+                                      threads->world_missing);
 }
 
 PyDoc_STRVAR(backend_doc,
@@ -234,14 +285,15 @@ typedef struct {
     PyObject_HEAD gilx_sampler *sampler;
     phase phase;
     double cost;
-    bool reference, stacks, calls, monitor;
+    bool reference, stacks, calls, monitor, free_threads;
     int64_t seed, room;
     gilx_monitor_options monitoring;
 } sampler_object;
 
 PyDoc_STRVAR(sampler_doc,
              "Sampler(cost, *, reference=False, seed=0, room=0, stacks=False,\n"
-             "        calls=False, monitor=False, stall=0.0, exits=False, log=0)\n--\n\n"
+             "        calls=False, monitor=False, stall=0.0, exits=False, log=0,\n"
+             "        free_threads=False)\n--\n\n"
              "Looks at the GIL from a thread of its own, without ever taking it.\n\n"
              "Parameters\n----------\n"
              "cost : float\n"
@@ -266,21 +318,29 @@ PyDoc_STRVAR(sampler_doc,
              "exits : bool\n"
              "    The process ends after such a report, with status 70.\n"
              "log : int, 0 to 2**31 - 1\n"
-             "    File descriptor for reports, of which the sampler makes a copy.\n\n"
+             "    File descriptor for reports, of which the sampler makes a copy.\n"
+             "free_threads : bool\n"
+             "    Watch threads that run without a GIL; not for monitors. If stacks are\n"
+             "    read, they are those of threads that wait or are waited for.\n\n"
              "Raises\n------\nTypeError, ValueError\n"
              "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"cost",    "reference", "seed",  "room", "stacks", "calls",
-                            "monitor", "stall",     "exits", "log",  NULL};
+    static char *names[] = {"cost",   "reference", "seed",         "room",
+                            "stacks", "calls",     "monitor",      "stall",
+                            "exits",  "log",       "free_threads", NULL};
     double cost, stall = 0;
-    int reference = 0, stacks = 0, calls = 0, monitor = 0, exits = 0;
+    int reference = 0, stacks = 0, calls = 0, monitor = 0, exits = 0, free_threads = 0;
     PyObject *cost_given, *seed_given = NULL, *room_given = NULL, *stall_given = NULL,
                           *log_given = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOpppOpO:Sampler", names,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOpppOpOp:Sampler", names,
                                      &cost_given, &reference, &seed_given, &room_given,
                                      &stacks, &calls, &monitor, &stall_given, &exits,
-                                     &log_given)) {
+                                     &log_given, &free_threads)) {
+        return NULL;
+    }
+    if (free_threads && monitor) {
+        PyErr_SetString(PyExc_ValueError, "free_threads: expected False for a monitor");
         return NULL;
     }
     int64_t seed = 0, room = 0, log = 0;
@@ -313,6 +373,7 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self->seed = seed;
         self->room = monitor ? 0 : room;
         self->monitor = monitor;
+        self->free_threads = free_threads;
         self->monitoring = (gilx_monitor_options){
             .stall_ns = (int64_t)(stall * 1e9), .exits = exits, .log = (int)log};
     }
@@ -363,27 +424,33 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         return NULL;
     }
     self->phase = BUSY; /* finding and starting let other threads run */
-    if (open_gil(state, &memory) < 0) {
+    const bool without_gil = self->free_threads;
+    if ((without_gil ? open_free_threads : open_gil)(state, &memory) < 0) {
         gilx_memory_close(&memory);
         self->phase = FRESH;
         return NULL;
     }
+    const gilx_gil_words *words = without_gil ? gilx_free_words() : &state->gil.words;
     gilx_sampler_options options = {
         .watched = gilx_own_tid(),
         .cost = self->cost,
         .reference = self->reference,
         .seed = (uint64_t)self->seed,
         .room = self->room,
-        .states = state->gil.states,
-        .condition = (const char *)state->gil.words.interval + sizeof(gilx_gil_struct),
-        .stacks = self->stacks ? gilx_own_stack_layout() : NULL,
-        .collecting = self->stacks ? gilx_own_collecting() : NULL,
+        .states = without_gil ? state->free_threads.states : state->gil.states,
+        .condition =
+            without_gil ? NULL : (const char *)words->interval + sizeof(gilx_gil_struct),
+        .stacks = !self->stacks ? NULL
+                  : without_gil ? gilx_own_free_stack_layout()
+                                : gilx_own_stack_layout(),
+        .collecting = self->stacks && !without_gil ? gilx_own_collecting() : NULL,
+        .free_threads = without_gil ? &state->free_threads : NULL,
         .calls = self->calls,
         .code_type = (uintptr_t)&PyCode_Type,
         .monitor = self->monitor ? &self->monitoring : NULL,
     };
     errno = ENOMEM;
-    gilx_sampler *sampler = gilx_sampler_new(&state->gil.words, &options, &memory);
+    gilx_sampler *sampler = gilx_sampler_new(words, &options, &memory);
     if (sampler == NULL) {
         gilx_memory_close(&memory);
         self->phase = FRESH;
@@ -564,6 +631,31 @@ static PyObject *sampler_waits(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
     return in_phase(self, STOPPED) ? gilx_waits_list(gilx_sampler_sites(self->sampler))
                                    : NULL;
+}
+
+PyDoc_STRVAR(
+    free_doc,
+    "free_threads($self, /)\n--\n\n"
+    "Return what was seen of threads that ran without a GIL, after the stop.\n\n"
+    "Returns\n-------\ntuple or None\n"
+    "    None with a GIL, else (clocks, stops, sites, locks). clocks has for each of\n"
+    "    threads() for how many nanoseconds its clock was read, its CPU time then, for\n"
+    "    how long it had asked for stops, and for how long stops waited for it, these\n"
+    "    two with the sums of squares. stops is None if they were not read, else the\n"
+    "    sums of gilx_ratio (csrc/sampler/sampler.h) for the time in which a stop was\n"
+    "    asked for or went on, those for the time in which some thread had not\n"
+    "    stopped, and in nanoseconds bounds of the longest stop, and the longest time\n"
+    "    in which each read found one. sites has the places in the program, each the\n"
+    "    first eight as in sites(), for how long stops were asked for there, and for\n"
+    "    how long they waited for a thread there, with sums of squares, and the number\n"
+    "    of samples. locks has for each lock its kind (0: of an object; 1: a mutex; 2:\n"
+    "    an event; 3: several, by threads that spin; 4: not known), address, the type\n"
+    "    of the object, for how long threads waited for it, the sum of squares, and\n"
+    "    the number of samples.");
+
+static PyObject *sampler_free(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return in_phase(self, STOPPED) ? gilx_free_threads_object(self->sampler) : NULL;
 }
 
 PyDoc_STRVAR(
@@ -752,6 +844,7 @@ static PyMethodDef sampler_methods[] = {
     {"sites", sampler_sites, METH_NOARGS, sites_doc},
     {"waits", sampler_waits, METH_NOARGS, waits_doc},
     {"calls", sampler_calls, METH_NOARGS, calls_doc},
+    {"free_threads", sampler_free, METH_NOARGS, free_doc},
     {"longest_holds", sampler_longest_holds, METH_NOARGS, longest_holds_doc},
     {"read", sampler_read, METH_NOARGS, read_doc},
     {"stalls", sampler_stalls, METH_NOARGS, stalls_doc},
@@ -812,6 +905,7 @@ static PyObject *locate(PyObject *Py_UNUSED(module), PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"backend", backend, METH_NOARGS, backend_doc},
+    {"free_backend", free_backend, METH_NOARGS, free_backend_doc},
     {"own_stack", own_stack, METH_NOARGS, own_stack_doc},
     {"_locate", locate, METH_VARARGS, locate_doc},
     {NULL, NULL, 0, NULL},

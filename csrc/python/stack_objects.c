@@ -131,6 +131,20 @@ PyObject *gilx_sites_list(const gilx_sites *sites) {
     return list;
 }
 
+PyObject *gilx_place_object(const gilx_sites *sites, int number) {
+    gilx_site_kind kind;
+    const gilx_spot *spot;
+    const gilx_function *function;
+    (void)gilx_sites_site(sites, number, &kind, &spot, &function);
+    if (spot == NULL) {
+        return Py_BuildValue("(issiiiii)", (int)kind, "", "", 0, 0, 0, -1, -1);
+    }
+    return Py_BuildValue("(iO&O&iiiii)", (int)kind, text_object, function->name,
+                         text_object, function->file, (int)function->first_line,
+                         (int)spot->line, (int)spot->end_line, (int)spot->column,
+                         (int)spot->end_column);
+}
+
 static PyObject *wait_object(const gilx_sites *sites, int number) {
     static const gilx_function no_function = {.name = "", .file = ""};
     static const gilx_spot no_spot = {.column = -1, .end_column = -1};

@@ -18,6 +18,9 @@ PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *l
 /* Return the sites that have samples, as Sampler.sites() does. `sites` may be NULL. */
 PyObject *gilx_sites_list(const gilx_sites *sites);
 
+/* Return the first eight members of a site as Sampler.sites() has it, as a tuple. */
+PyObject *gilx_place_object(const gilx_sites *sites, int number);
+
 /* Return the sites at which threads waited, as Sampler.waits() does. `sites` may be NULL.
  */
 PyObject *gilx_waits_list(const gilx_sites *sites);

@@ -89,6 +89,7 @@ struct gilx_sampler {
     int most_files;     /* and that may be, */
     dev_t files_device; /* and the file system that they are on */
     int next_other;     /* the place after the last one that was polled in turn */
+    gilx_free_tracking *free; /* NULL if there is a GIL */
     gilx_thread_table table;
 };
 
@@ -96,6 +97,9 @@ struct gilx_sampler {
 
 /* Sample until the sampler, which is the argument, is stopped. */
 void gilx_sampling_thread(void *argument);
+
+/* Add a slice of time to sums. */
+void gilx_ratio_add(gilx_ratio *ratio, double weight, double x, double y, bool first);
 
 /* ---- thread_tracking.c: functions for that thread ---------------------------------- */
 

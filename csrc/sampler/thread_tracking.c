@@ -161,6 +161,7 @@ static void find_states(gilx_sampler *sampler) {
         if (tid != 0 && place != GILX_UNKNOWN_THREAD &&
             sampler->table.threads[place].state == 0) {
             sampler->table.threads[place].state = state;
+            sampler->table.threads[place].does.lost = false;
         }
         if (!read_state(sampler, state, layout->next, &state, sizeof(state))) {
             return;
