@@ -96,6 +96,8 @@ typedef struct _PyInterpreterFrame frame;
 #define HEADER_copy_number offsetof(frame, tlbc_index)
 #define HEADER_copies offsetof(PyCodeObject, co_tlbc)
 #define HEADER_first_copy offsetof(_PyCodeArray, entries)
+#define HEADER_own_references offsetof(PyObject, ob_ref_local)
+#define HEADER_shared_references offsetof(PyObject, ob_ref_shared)
 #define HEADER_state offsetof(PyThreadState, state)
 #define HEADER_section offsetof(PyThreadState, critical_section)
 #define HEADER_section_mutex offsetof(PyCriticalSection, _cs_mutex)

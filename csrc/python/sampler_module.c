@@ -182,6 +182,29 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     return gilx_own_stack(&state->gil.words, layout, &memory, state->unavailable);
 }
 
+PyDoc_STRVAR(own_frame_doc,
+             "own_frame($module, /)\n--\n\n"
+             "Read the innermost Python frame of the calling thread, which runs without\n"
+             "a GIL, as the sampler does.\n\n"
+             "Returns\n-------\ntuple[str, str, int, int, int, int, int]\n"
+             "    As one of those of own_stack().\n\n"
+             "Raises\n------\nWatchUnavailableError\n"
+             "    It can't be read, or this is not a free-threaded build.");
+
+static PyObject *own_frame(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+    module_state *state = state_of(module);
+    const gilx_stack_layout *layout = gilx_own_free_stack_layout();
+    if (layout == NULL) {
+        PyErr_SetString(state->unavailable,
+                        "where this Python keeps its frames is not known");
+        return NULL;
+    }
+    gilx_memory memory;
+    return open_memory(state, &memory) < 0
+               ? NULL
+               : gilx_own_frame(layout, &memory, state->unavailable);
+}
+
 /* ---- totals ----------------------------------------------------------------------- */
 
 /* Fields of the result, from the C struct: name, how it is made, what it is. */
@@ -906,6 +929,7 @@ static PyObject *locate(PyObject *Py_UNUSED(module), PyObject *args) {
 static PyMethodDef methods[] = {
     {"backend", backend, METH_NOARGS, backend_doc},
     {"free_backend", free_backend, METH_NOARGS, free_backend_doc},
+    {"own_frame", own_frame, METH_NOARGS, own_frame_doc},
     {"own_stack", own_stack, METH_NOARGS, own_stack_doc},
     {"_locate", locate, METH_VARARGS, locate_doc},
     {NULL, NULL, 0, NULL},

@@ -11,7 +11,7 @@
     {.version = (release), GILX_PLACES_##minor(MEMBER)                           \
      .stack = {GILX_STACK_PLACES_##minor(MEMBER) GILX_STRING_BITS(MEMBER)},      \
      .free_stack = {GILX_FREE_STACK_PLACES_##minor(MEMBER)                       \
-                    GILX_STRING_BITS(MEMBER)},                                   \
+                    GILX_FREE_STRING_BITS(MEMBER)},                                   \
      .free = {GILX_FREE_PLACES_##minor(MEMBER)}}
 /* clang-format on */
 

@@ -93,7 +93,8 @@
     PLACE(string_length, 32) PLACE(string_state, 48)                                  \
     PLACE(string_ascii, 56) PLACE(string_compact, 72)                                 \
     PLACE(collecting, 7600) PLACE(garbage, 7608)                                      \
-    PLACE(copy_number, 72) PLACE(copies, 224) PLACE(first_copy, 8)
+    PLACE(copy_number, 72) PLACE(copies, 224) PLACE(first_copy, 8)                    \
+    PLACE(own_references, 12) PLACE(shared_references, 16)
 /* Members of gilx_free_layout. */
 #define GILX_FREE_PLACES_14(PLACE)                                                    \
     PLACE(state, 44) PLACE(section, 176) PLACE(section_mutex, 8)                      \
@@ -103,6 +104,8 @@
 /* Numbers of bits, which no header tells. */
 #define GILX_STRING_BITS(BIT)                                                         \
     BIT(string_kind, 2) BIT(string_is_compact, 5) BIT(string_is_ascii, 6)
+#define GILX_FREE_STRING_BITS(BIT)                                                    \
+    BIT(string_kind, 8) BIT(string_is_compact, 11) BIT(string_is_ascii, 12)
 /* clang-format on */
 
 enum {
@@ -158,10 +161,13 @@ typedef struct {
     int collecting; /* of an interpreter: whether the garbage collector runs (int), */
     int garbage;    /* and gc.garbage, after which gc.callbacks comes */
     /* Threads of free-threaded builds run copies of the instructions. */
-    int copy_number; /* of a frame: the number of the copy that it runs (int); 0 is the
-                        code object's own */
-    int copies;      /* of a code object: the copies; 0 if there are none, */
-    int first_copy;  /* and of these: the address of the first one */
+    int copy_number;    /* of a frame: the number of the copy that it runs (int); 0 is the
+                           code object's own */
+    int copies;         /* of a code object: the copies; 0 if there are none, */
+    int first_copy;     /* and of these: the address of the first one */
+    int own_references; /* of an object: how often its thread refers to it (32 bits), */
+    int shared_references; /* and how often others do (64 bits, of which two are flags);
+                              both 0 if the object begins with the only count */
 } gilx_stack_layout;
 
 /* Places in free-threaded builds alone; all 0 where they are not known. */
