@@ -161,7 +161,7 @@ gilx_free_reading gilx_free_read_thread(gilx_sampler *sampler, int place) {
     if (thread->state != 0 && !reading.known) {
         /* It has another one by now, perhaps; the next listing finds it. */
         thread->state = 0;
-        thread->does.lost = true;
+        thread->does.stateless = 0;
     }
     return reading;
 }
@@ -171,9 +171,10 @@ static gilx_activity activity_of_ready(gilx_sampler *sampler, int place,
                                        gilx_free_reading before) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
     if (!before.known) {
-        /* One that has no thread state at all is not attached. */
-        return thread->state == 0 && !thread->does.lost ? GILX_DETACHED
-                                                        : GILX_DOES_UNKNOWN;
+        /* One that has no thread state is not attached. A new thread may get one just
+         * after the first listing. */
+        return thread->state == 0 && thread->does.stateless > 1 ? GILX_DETACHED
+                                                                : GILX_DOES_UNKNOWN;
     }
     const gilx_free_reading after = gilx_free_read_thread(sampler, place);
     if (!after.known ||

@@ -74,7 +74,7 @@ typedef struct {
     int64_t cpu_first_ns, cpu_last_ns;     /* and its CPU clock then; 0 if it was not */
     double asked_stops, asked_squares;     /* for how long it had asked for a stop, */
     double late, late_squares;             /* and how long a stop waited for it */
-    bool lost;                             /* its thread state is not known any more */
+    int stateless; /* listings in a row that found no thread state of its */
     gilx_activity last;
     double last_share;
     double held_share;   /* of the sample with the number */

@@ -161,11 +161,14 @@ static void find_states(gilx_sampler *sampler) {
         if (tid != 0 && place != GILX_UNKNOWN_THREAD &&
             sampler->table.threads[place].state == 0) {
             sampler->table.threads[place].state = state;
-            sampler->table.threads[place].does.lost = false;
         }
         if (!read_state(sampler, state, layout->next, &state, sizeof(state))) {
             return;
         }
+    }
+    for (int i = 0; i < sampler->alive_count; ++i) {
+        gilx_watched_thread *thread = &sampler->table.threads[sampler->alive[i]];
+        thread->does.stateless = thread->state == 0 ? thread->does.stateless + 1 : 0;
     }
 }
 
