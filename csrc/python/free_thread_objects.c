@@ -33,11 +33,11 @@ static PyObject *clocks_list(const gilx_sampler *sampler) {
     for (int i = 0; list != NULL && i < count; ++i) {
         const gilx_thread_activities *does = &threads[i].does;
         list = append(
-            list, Py_BuildValue("(LLdddd)",
+            list, Py_BuildValue("(LLddddd)",
                                 (long long)(does->clock_last_ns - does->clock_first_ns),
                                 (long long)(does->cpu_last_ns - does->cpu_first_ns),
                                 does->asked_stops, does->asked_squares, does->late,
-                                does->late_squares));
+                                does->late_squares, does->ready));
     }
     return list;
 }

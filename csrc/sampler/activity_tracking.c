@@ -286,14 +286,15 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
         if (activity == GILX_HOLDS_GIL || thread->ended) {
             return cost; /* the next answer will be about this time, too */
         }
-        gilx_activity_add(does, activity, whole, part);
+        double spent = part;
         if (sampler->free != NULL) {
             read_cpu_wait(sampler, thread);
-            gilx_free_count(sampler, place, activity, part);
+            spent = gilx_free_count(sampler, place, activity, whole);
         }
+        gilx_activity_add(does, activity, whole, spent);
         if (activity == GILX_AWAITS_GIL || activity == GILX_AWAITS_LOCK ||
             activity == GILX_SPINS) {
-            cost += place_wait(sampler, place, activity == GILX_AWAITS_GIL, part);
+            cost += place_wait(sampler, place, activity == GILX_AWAITS_GIL, spent);
         }
         if (look->deeds < GILX_ACTIVITIES_KEPT) {
             look->did[look->deeds++] =

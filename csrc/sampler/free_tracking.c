@@ -181,6 +181,9 @@ static gilx_activity activity_of_ready(gilx_sampler *sampler, int place,
         (before.state == GILX_STATE_ATTACHED) != (after.state == GILX_STATE_ATTACHED)) {
         return GILX_HOLDS_GIL;
     }
+    /* What it does is what it did until it lost its CPU. */
+    const int64_t cpu = gilx_cpu_ns_of(thread->tid);
+    sampler->free->standing = gilx_cpu_ns_of(thread->tid) == cpu;
     if (after.state != GILX_STATE_ATTACHED) {
         return GILX_DETACHED;
     }
@@ -212,25 +215,56 @@ gilx_activity gilx_free_activity(gilx_sampler *sampler, int place, const char *t
     return activity;
 }
 
-void gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
-                     double time) {
+static bool needs_cpu(gilx_activity activity) {
+    return activity == GILX_ON_CPU || activity == GILX_OFF_CPU ||
+           activity == GILX_DETACHED || activity == GILX_SPINS;
+}
+
+/* Note a sample of a thread that could run; return whether it tells what the thread did
+ * with its CPU time. One without a CPU may have lost it to the sampler, or have just been
+ * woken, to run again for a moment when it gets one. So these samples count only for a
+ * thread that is hardly ever found on a CPU, as on a machine that has only one. */
+static bool tells_time(gilx_thread_activities *does, bool standing) {
+    enum { RARELY = 8 };
+    if (!standing) {
+        ++does->running;
+        return true;
+    }
+    return ++does->standing > RARELY * does->running;
+}
+
+double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
+                       double whole) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
     gilx_thread_activities *does = &thread->does;
     gilx_free_tracking *tracking = sampler->free;
-    if (activity == GILX_AWAITS_LOCK || activity == GILX_SPINS) {
-        gilx_lock_add(&tracking->locks, tracking->lock, time);
-    }
+    const int64_t cpu = gilx_cpu_ns_of(thread->tid), now = gilx_now_ns();
+    const int number = tracking->lock;
+    const bool standing = tracking->standing;
     tracking->lock = gilx_lock_unknown();
-    const int64_t cpu = gilx_cpu_ns_of(thread->tid);
-    if (cpu < 0) {
-        return; /* it has ended */
+    tracking->standing = false;
+    does->ready += needs_cpu(activity) ? whole : 0;
+    if (cpu < 0 || (needs_cpu(activity) && !tells_time(does, standing))) {
+        return 0; /* it has ended, or the next sample will tell */
     }
-    does->clock_last_ns = gilx_now_ns();
-    does->cpu_last_ns = cpu;
     if (does->clock_first_ns == 0) {
-        does->clock_first_ns = does->clock_last_ns;
-        does->cpu_first_ns = cpu;
+        does->clock_first_ns = does->clock_last_ns = now;
+        does->cpu_first_ns = does->cpu_last_ns = cpu;
+        does->waited_ns = does->wait_last_ns;
+        return 0; /* for how long it ran before is not known */
     }
+    const int64_t ran = cpu - does->cpu_last_ns;
+    const int64_t waited = does->wait_last_ns - does->waited_ns;
+    const double rest = (double)(now - does->clock_last_ns - ran - waited);
+    double time = needs_cpu(activity) ? (double)ran : rest;
+    time = time < 0 ? 0 : time > whole ? whole : time;
+    does->clock_last_ns = now;
+    does->cpu_last_ns = cpu;
+    does->waited_ns = does->wait_last_ns;
+    if (activity == GILX_AWAITS_LOCK || activity == GILX_SPINS) {
+        gilx_lock_add(&tracking->locks, number, time);
+    }
+    return time;
 }
 
 void gilx_free_tracking_end(gilx_sampler *sampler) {

@@ -29,7 +29,8 @@ struct gilx_free_tracking {
     int asker, asker_site;  /* the place of the thread that had asked, and its site, */
     int late_count;         /* and the same of those for which the stop waited */
     int late[GILX_LATE_KEPT], late_sites[GILX_LATE_KEPT];
-    int lock; /* number of the lock that the last thread was found waiting for */
+    bool standing; /* whether the last thread that could run had no CPU */
+    int lock;      /* number of the lock that the last thread was found waiting for */
     gilx_lock_table locks;
     gilx_stop_site sites[GILX_SITE_KINDS + GILX_SPOTS]; /* by the numbers of sites */
 };
@@ -52,9 +53,13 @@ gilx_free_reading gilx_free_read_thread(gilx_sampler *sampler, int place);
 gilx_activity gilx_free_activity(gilx_sampler *sampler, int place, const char *text,
                                  gilx_free_reading before);
 
-/* Add the time for which the thread that was asked last did that, and read its clock. */
-void gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
-                     double time);
+/* Read the clock of the thread that was asked last, whose time of waiting for a CPU was
+ * just read, and return how much of the `whole` ns since it was asked before it spent in
+ * an activity: if that needs a CPU, its CPU time, and if not, the time in which it
+ * neither ran nor waited for a CPU. The time is added to those of its lock, if it waits
+ * for one. */
+double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
+                       double whole);
 
 /* End that after the stop; does nothing with a GIL. */
 void gilx_free_tracking_end(gilx_sampler *sampler);

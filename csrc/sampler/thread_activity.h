@@ -71,10 +71,14 @@ typedef struct {
     int64_t wait_first_ns,
         wait_last_ns; /* the scheduler's clock; -1 if it was not read */
     int64_t clock_first_ns, clock_last_ns; /* when the clocks were read, without a GIL, */
-    int64_t cpu_first_ns, cpu_last_ns;     /* and its CPU clock then; 0 if it was not */
+    int64_t cpu_first_ns, cpu_last_ns;     /* its CPU clock then; 0 if it was not, */
+    int64_t waited_ns;                     /* and wait_last_ns at the last time */
+    double ready;                          /* time in which it could run, by samples */
     double asked_stops, asked_squares;     /* for how long it had asked for a stop, */
     double late, late_squares;             /* and how long a stop waited for it */
-    int stateless; /* listings in a row that found no thread state of its */
+    int64_t running, standing; /* samples in which its CPU clock ran, or stood although
+                                  it could have run */
+    int stateless;             /* listings in a row that found no thread state of its */
     gilx_activity last;
     double last_share;
     double held_share;   /* of the sample with the number */

@@ -25,7 +25,7 @@ _Stall: TypeAlias = tuple[int, int, int, int, int, int, str, str, int, str]
 _Ratio: TypeAlias = tuple[float, float, float, float, float, float, float, float]
 _Place: TypeAlias = tuple[int, str, str, int, int, int, int, int]
 FreeThreads: TypeAlias = tuple[
-    list[tuple[int, int, float, float, float, float]],
+    list[tuple[int, int, float, float, float, float, float]],
     tuple[_Ratio, _Ratio, int, int, int] | None,
     list[tuple[_Place, float, float, float, float, int]],
     list[tuple[int, int, str, float, float, int]],

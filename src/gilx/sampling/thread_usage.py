@@ -124,9 +124,11 @@ class ThreadSums:
         Without a GIL: ready to run and not attached to the interpreter, or attached and
         spinning on the lock of an object, and waiting until all threads have stopped or
         may go on. `on_cpu` is of other threads that are ready to run, then.
-    clock_span, ran : float
+    clock_span, ran, ready : float
         Without a GIL: for how long its clocks were read, and its CPU time then. The time
-        of `cpu_wait` is the same.
+        of `cpu_wait` is the same. `ready` is the part of `known` in which it could run, by
+        samples. The sums of activities have the CPU time before each sample then, or the
+        time before it in which the thread neither ran nor waited for a CPU.
 
     """
 
@@ -154,6 +156,7 @@ class ThreadSums:
     stopped: ActivitySums = _NOTHING
     clock_span: float = 0.0
     ran: float = 0.0
+    ready: float = 0.0
 
     @classmethod
     def of(
@@ -162,13 +165,13 @@ class ThreadSums:
         *,
         calls: bool,
         gil_waits: bool,
-        clock: tuple[float, float] = (0.0, 0.0),
+        clock: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> ThreadSums:
         """Return the sums of a thread as the sampler has them.
 
-        `clock` has for how long its clocks were read, and its CPU time then.
+        `clock` has `clock_span`, `ran` and `ready`.
         """
-        span, ran = clock
+        span, ran, ready = clock
         sums = (ActivitySums(*one) for one in found.activities)
         return cls(
             found.alive,
@@ -182,6 +185,7 @@ class ThreadSums:
             **dict(zip(_ACTIVITIES, sums, strict=True)),
             clock_span=float(span),
             ran=float(ran),
+            ready=float(ready),
         )
 
     def __add__(self, other: ThreadSums) -> ThreadSums:
@@ -221,7 +225,7 @@ class ThreadSums:
         sums = [getattr(self, name) for name in _ACTIVITIES]
         times = (
             *(self.alive, self.known, self.squares, self.held_off_cpu),
-            *(self.clock_span, self.ran),
+            *(self.clock_span, self.ran, self.ready),
         )
         numbers = (*times, self.cpu_wait or 0.0, self.reads)
         return all(

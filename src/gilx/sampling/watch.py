@@ -608,7 +608,9 @@ class Watch:
         Threads that could not be identified are one.
         """
         calls = bool(totals.calls)
-        clocks = [one[:2] for one in self._clocks] or [(0, 0)] * len(self._threads)
+        nothing = (0.0, 0.0, 0.0)
+        clocks = [(one.span, one.ran, one.ready) for one in self._clocks]
+        clocks = clocks or [nothing] * len(self._threads)
         gil_waits = bool(totals.addresses or totals.wishes)
         threads: list[tuple[str, int | None, ThreadSums]] = [
             (

@@ -35,6 +35,7 @@ class FoundClock(NamedTuple):
     asked_squares: float
     late: float
     late_squares: float
+    ready: float
 
 
 class FoundStops(NamedTuple):
