@@ -125,10 +125,10 @@ class ThreadSums:
         spinning on the lock of an object, and waiting until all threads have stopped or
         may go on. `on_cpu` is of other threads that are ready to run, then.
     clock_span, ran, ready : float
-        Without a GIL: for how long its clocks were read, and its CPU time then. The time
-        of `cpu_wait` is the same. `ready` is the part of `known` in which it could run, by
-        samples. The sums of activities have the CPU time before each sample then, or the
-        time before it in which the thread neither ran nor waited for a CPU.
+        Without a GIL: for how long its clocks were read, and its CPU time then, which is
+        also the time that `cpu_wait` is about; and the part of `known` in which it could
+        run, by samples. The sums of activities have the CPU time before each sample then,
+        or the time before it in which the thread neither ran nor waited for a CPU.
 
     """
 
