@@ -30,6 +30,7 @@ def found(count: float) -> ActivitySums:
 def thread(ran: float, waited: float | None, ready: float, **counts: Any) -> ThreadUsage:
     """Return a thread by what its clocks say, and by how often it was found doing what."""
     whole = float(COUNT * SLICE)
+    activities: dict[str, Any] = {name: found(count) for name, count in counts.items()}
     made = ThreadSums(
         alive=whole,
         known=whole,
@@ -39,7 +40,7 @@ def thread(ran: float, waited: float | None, ready: float, **counts: Any) -> Thr
         clock_span=whole,
         ran=ran * whole,
         ready=ready * whole,
-        **{name: found(count) for name, count in counts.items()},
+        **activities,
     )
     return ThreadUsage.of("worker", 7, made, WATCH)
 

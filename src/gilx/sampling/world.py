@@ -29,8 +29,8 @@ _LEAST_SHOWN = 0.005  # of the time
 class FoundClock(NamedTuple):
     """What `gilx.sampling._sampler.Sampler.free_threads` returns of one thread."""
 
-    span: int
-    ran: int
+    span: float
+    ran: float
     asked: float
     asked_squares: float
     late: float
