@@ -282,7 +282,7 @@ class Watch:
         self._activities = [FoundThread(*one) for one in sampler.threads()]
         ids = [one.native_id for one in self._activities]
         self._threads = list(zip(self._names.of(ids), ids, strict=True))
-        self._free = sampler.free_threads()
+        self._free = sampler.free_threads() if self._without_gil else None
         if self._free is not None:
             self._clocks = [FoundClock(*one) for one in self._free[0]]
         if not self._sites_missing:
