@@ -123,6 +123,11 @@ def test_json_holds_everything() -> None:
     assert "lock, a 'list' at 0x1230: threads waited 1 s" in str(found)
 
 
+def test_prediction_needs_a_gil() -> None:
+    with pytest.raises(ArgumentError, match="a Python without a GIL"):
+        usage().predict([2])
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

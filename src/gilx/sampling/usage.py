@@ -666,6 +666,11 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
         if self.doubt:
             raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")
+        if not self.held.known:
+            raise ArgumentError(
+                "usage: expected one that tells for how long the GIL was held, got one of"
+                " a Python without a GIL"
+            )
         call = self.wall / self.repeats
         hold = self.held.value * call
         if cycles is None:
