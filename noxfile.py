@@ -382,12 +382,16 @@ def idle(session: nox.Session) -> None:
 def neighbours(session: nox.Session) -> None:
     """Test what works with packages that are not installed with the rest."""
     session.install(
-        f"{only('*.whl')}[test,dask,html,plot]", "pip", "cffi", "ipykernel", "loky",
-        "nanobind", "nbclient", "numba", "pandas", "pybind11", "pytest-benchmark",
-        "pytest-cov", "pytest-run-parallel", "pytest-xdist", "scipy",
+        f"{only('*.whl')}[test,dask,html,plot,prometheus]", "pip", "cffi", "ipykernel",
+        "loky", "nanobind", "nbclient", "numba", "opentelemetry-sdk", "pandas",
+        "pybind11", "pytest-benchmark", "pytest-cov", "pytest-run-parallel",
+        "pytest-xdist", "scipy", "uvicorn", "uvloop",
     )  # fmt: skip
     integration = [
         "tests/integration/test_every_pool.py",
+        "tests/integration/test_monitor_command.py",
+        "tests/integration/test_monitor_loops.py",
+        "tests/integration/test_prometheus.py",
         "tests/integration/pytest_plugin/test_companions.py",
         "tests/integration/pytest_plugin/test_hang.py",
         "tests/integration/pytest_plugin/test_tracing.py",
@@ -395,7 +399,7 @@ def neighbours(session: nox.Session) -> None:
     ]
     unit = [
         f"tests/unit/test_{name}.py"
-        for name in ("audit", "demo_output_directory", "pictures", "report")
+        for name in ("audit", "demo_output_directory", "pictures", "prometheus", "report")
     ]
     run_pytest(session, ["tests/docs", *integration, *unit], ALL)
 

@@ -19,6 +19,10 @@ server
 memory
     Do memory and threads grow with 10,000 starts and stops, and with readings while
     threads come and go?
+hours
+    Does memory grow in 8 hours (``--runs``)? They are shortened: a monitor at 50 times
+    the default cost does the work of 8 hours in 15 minutes, while threads with names of
+    their own come and go, some stall the others, and counters and stalls are read.
 """
 
 from __future__ import annotations
@@ -291,11 +295,59 @@ def memory(runs: int) -> bool:
     return fine
 
 
+# ---- hours -----------------------------------------------------------------------------
+
+HOUR = 3600
+DEFAULT_COST, HIGHEST_COST = 0.01, 0.5
+SHORTEST_STALL = 0.01  # seconds
+WARM = 0.1  # of the time, until caches are full
+
+
+def hours(runs: int) -> bool:
+    """Compare what the process has after a tenth of the time and at the end."""
+    work = runs * HOUR * DEFAULT_COST
+    first, readings, threads = None, 0, 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        gilx.Monitor(SHORTEST_STALL, HIGHEST_COST, log=Path(folder) / "log") as monitor,
+    ):
+        while True:
+            counted = monitor.read()
+            monitor.stalls  # noqa: B018 - a reading
+            readings += 1
+            if counted.cost_seconds >= work:
+                break
+            if first is None and counted.cost_seconds >= WARM * work:
+                first = resources()
+            acts = [
+                threading.Thread(target=act, name=f"{name} {random.random()}")
+                for name, act in (
+                    ("stalls", partial(spin, 20_000_000, 0, 20_000_000)),
+                    ("counts", partial(counting, 0.02)),
+                    ("sleeps", partial(time.sleep, 0.02)),
+                )
+            ]
+            for thread in acts:
+                thread.start()
+            for thread in acts:
+                thread.join()
+            threads += len(acts)
+        last = resources()
+    assert first is not None
+    grew = [now - then for now, then in zip(last, first, strict=True)]
+    more = (f"{grew[0] / 1024:+.0f}", f"{grew[1]:+}", f"{grew[2]:+}")
+    row = (f"{runs}", f"{threads}", f"{counted.stalls}", f"{readings}", *more)
+    head = ("hours", "threads", "stalls", "readings", "memory, KiB", "threads", "files")
+    print(format_table(head, [row], right=range(len(head)), width=100))
+    return grew[0] <= GREW and max(grew[1:]) <= 0
+
+
 CASES: dict[str, tuple[Callable[[int], bool], int]] = {
     "counters": (counters, 3),
     "reports": (reports, 20),
     "server": (server, 20),
     "memory": (memory, 10_000),
+    "hours": (hours, 8),
 }
 """Each case with the number of runs."""
 

@@ -268,7 +268,7 @@ def table(scores: list[Score], title: str, group_of: Callable[[Score], str]) -> 
         )
     head = (
         *(title, "runs", "doubtful", "bias", "sd", "worst", "within"),
-        *("covered", "looks", "cost", "unknown", "gilknocker: mean and worst error"),
+        *("covered", "samples", "cost", "unknown", "gilknocker: mean and worst error"),
     )
     return format_table(head, rows, right=range(1, 11), width=150)
 

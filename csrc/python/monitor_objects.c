@@ -60,7 +60,7 @@ static PyObject *stall_object(const gilx_stall_record *record) {
         Py_XDECREF(text);
         return NULL;
     }
-    return Py_BuildValue("LLLLILNNiN", (long long)record->number,
+    return Py_BuildValue("iLLLLILNNiN", (int)record->kind, (long long)record->number,
                          (long long)record->begin_ns, (long long)record->low_ns,
                          (long long)record->high_ns, (unsigned int)record->waiters,
                          (long long)place->tid, function, file, (int)place->line, text);

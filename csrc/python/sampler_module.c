@@ -10,6 +10,7 @@
 #include "../sampler/sampler.h"
 #include "../sampler/linux_threads.h"
 #include "../sampler/monitor.h"
+#include "event_loops.h"
 #include "free_thread_objects.h"
 #include "integer_argument.h"
 #include "monitor_objects.h"
@@ -21,6 +22,7 @@
 typedef struct {
     PyTypeObject *sampler_type;
     PyTypeObject *totals_type;
+    PyTypeObject *loops_type;
     PyObject *unavailable, *no_gil; /* gilx.errors: WatchUnavailableError, NoGilError */
     bool found;                     /* whether the next one is known */
     gilx_gil gil;                   /* of this interpreter */
@@ -246,6 +248,7 @@ static PyObject *own_frame(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     INTEGER(agreed, agreed, "and how many of them were the same")                       \
     INTEGER(calls, calls, "whether Linux says in which system calls threads are")       \
     INTEGER(addresses, addresses, "and which of them wait for the GIL;")                \
+    INTEGER(unread_errno, unread_errno, "why threads were not listed or read, or 0;")   \
     INTEGER(wishes, wishes, "or whether Python does")                                   \
     REAL(lateness, lateness, "sum over all wakes")                                      \
     INTEGER(lateness_max_ns, lateness_max_ns, "the worst")                              \
@@ -311,12 +314,13 @@ typedef struct {
     bool reference, stacks, calls, monitor, free_threads;
     int64_t seed, room;
     gilx_monitor_options monitoring;
+    PyObject *loops; /* a LoopTable, or NULL */
 } sampler_object;
 
 PyDoc_STRVAR(sampler_doc,
              "Sampler(cost, *, reference=False, seed=0, room=0, stacks=False,\n"
              "        calls=False, monitor=False, stall=0.0, exits=False, log=0,\n"
-             "        free_threads=False)\n--\n\n"
+             "        loop=0.0, loops=None, free_threads=False)\n--\n\n"
              "Looks at the GIL from a thread of its own, without ever taking it.\n\n"
              "Parameters\n----------\n"
              "cost : float\n"
@@ -342,6 +346,11 @@ PyDoc_STRVAR(sampler_doc,
              "    The process ends after such a report, with status 70.\n"
              "log : int, 0 to 2**31 - 1\n"
              "    File descriptor for reports, of which the sampler makes a copy.\n"
+             "loop : float, 0 to 10**9\n"
+             "    Of a monitor: for how many seconds a loop does not come back to its\n"
+             "    selector until that is reported; 0: nothing is.\n"
+             "loops : LoopTable or None\n"
+             "    These event loops.\n"
              "free_threads : bool\n"
              "    Watch threads that run without a GIL; not for monitors. If stacks are\n"
              "    read, they are those of threads that wait or are waited for.\n\n"
@@ -349,22 +358,31 @@ PyDoc_STRVAR(sampler_doc,
              "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"cost",   "reference", "seed",         "room",
-                            "stacks", "calls",     "monitor",      "stall",
-                            "exits",  "log",       "free_threads", NULL};
-    double cost, stall = 0;
+    static char *names[] = {"cost",  "reference", "seed",         "room",  "stacks",
+                            "calls", "monitor",   "stall",        "exits", "log",
+                            "loop",  "loops",     "free_threads", NULL};
+    double cost, stall = 0, loop = 0;
     int reference = 0, stacks = 0, calls = 0, monitor = 0, exits = 0, free_threads = 0;
     PyObject *cost_given, *seed_given = NULL, *room_given = NULL, *stall_given = NULL,
-                          *log_given = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOpppOpOp:Sampler", names,
+                          *log_given = NULL, *loop_given = NULL, *loops = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOpppOpOOOp:Sampler", names,
                                      &cost_given, &reference, &seed_given, &room_given,
                                      &stacks, &calls, &monitor, &stall_given, &exits,
-                                     &log_given, &free_threads)) {
+                                     &log_given, &loop_given, &loops, &free_threads)) {
         return NULL;
     }
     if (free_threads && monitor) {
         PyErr_SetString(PyExc_ValueError, "free_threads: expected False for a monitor");
         return NULL;
+    }
+    PyObject *module = PyType_GetModule(type);
+    if (module == NULL) {
+        return NULL;
+    }
+    if (loops != Py_None && !PyObject_TypeCheck(loops, state_of(module)->loops_type)) {
+        return PyErr_Format(PyExc_TypeError,
+                            "loops: expected a LoopTable or None, got %.100s",
+                            Py_TYPE(loops)->tp_name);
     }
     int64_t seed = 0, room = 0, log = 0;
     if (gilx_read_real(cost_given, "cost", &cost) < 0 ||
@@ -373,12 +391,21 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         (room_given != NULL && gilx_read_integer(room_given, "room", 0, 1 << 24,
                                                  PyExc_ValueError, "", &room) < 0) ||
         (stall_given != NULL && gilx_read_real(stall_given, "stall", &stall) < 0) ||
+        (loop_given != NULL && gilx_read_real(loop_given, "loop", &loop) < 0) ||
         (log_given != NULL && gilx_read_integer(log_given, "log", 0, INT32_MAX,
                                                 PyExc_ValueError, "", &log) < 0)) {
         return NULL;
     }
     if (!(stall >= 0 && stall <= 1e9)) {
         PyErr_SetString(PyExc_ValueError, "stall: expected 0 to 10**9 seconds");
+        return NULL;
+    }
+    if (!(loop >= 0 && loop <= 1e9)) {
+        PyErr_SetString(PyExc_ValueError, "loop: expected 0 to 10**9 seconds");
+        return NULL;
+    }
+    if (loop > 0 && loops == Py_None) {
+        PyErr_SetString(PyExc_ValueError, "loop: expected loops as well");
         return NULL;
     }
     if (!(cost > 0 && cost <= 1)) {
@@ -398,13 +425,19 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self->monitor = monitor;
         self->free_threads = free_threads;
         self->monitoring = (gilx_monitor_options){
-            .stall_ns = (int64_t)(stall * 1e9), .exits = exits, .log = (int)log};
+            .stall_ns = (int64_t)(stall * 1e9),
+            .loop_ns = (int64_t)(loop * 1e9),
+            .loops = loops == Py_None ? NULL : gilx_loops_of(loops),
+            .exits = exits,
+            .log = (int)log};
+        self->loops = loops == Py_None ? NULL : Py_NewRef(loops);
     }
     return (PyObject *)self;
 }
 
 static int sampler_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((sampler_object *)self)->loops);
     return 0;
 }
 
@@ -412,6 +445,7 @@ static void sampler_dealloc(PyObject *self) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     gilx_sampler_free(((sampler_object *)self)->sampler);
+    Py_XDECREF(((sampler_object *)self)->loops); /* its thread reads them */
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -751,8 +785,10 @@ PyDoc_STRVAR(
     "Return what a monitor has counted, while it runs or after the stop.\n\n"
     "Returns\n-------\ntuple\n"
     "    The totals; the time on the monotonic clock; bounds of the longest hold since\n"
-    "    the last reading, in nanoseconds; the number of stalls; that of bytes of\n"
-    "    reports that could not be written; the sums of the threads that are no longer\n"
+    "    the last reading, in nanoseconds; the number of stalls of the GIL, and of "
+    "event\n"
+    "    loops; that of bytes of reports that could not be written; the sums of the "
+    "threads that are no longer\n"
     "    listed, and their number; and the other threads. For each: its number among\n"
     "    all, its native id, whether it has ended, and its sums. Sums are those of\n"
     "    holding and of waiting for the GIL, four each, the length of the slices of\n"
@@ -783,10 +819,11 @@ static PyObject *sampler_read(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         Py_XDECREF(ended);
         return NULL;
     }
-    return Py_BuildValue("NLLLLLNLN", totals, (long long)reading.now_ns,
-                         (long long)reading.longest.low, (long long)reading.longest.high,
-                         (long long)reading.stalls, (long long)reading.dropped, ended,
-                         (long long)reading.ended_threads, threads);
+    return Py_BuildValue(
+        "NLLLLLLNLN", totals, (long long)reading.now_ns, (long long)reading.longest.low,
+        (long long)reading.longest.high, (long long)reading.stalls[GILX_GIL_STALL],
+        (long long)reading.stalls[GILX_LOOP_STALL], (long long)reading.dropped, ended,
+        (long long)reading.ended_threads, threads);
 }
 
 PyDoc_STRVAR(
@@ -794,10 +831,13 @@ PyDoc_STRVAR(
     "stalls($self, /)\n--\n\n"
     "Return the stalls that a monitor reported last, the oldest one first.\n\n"
     "Returns\n-------\nlist[tuple]\n"
-    "    For each: its number among all stalls, from 1; when it began, on the monotonic\n"
+    "    For each: its kind (0: the GIL was not released; 1: an event loop was "
+    "blocked);\n"
+    "    its number among all of its kind, from 1; when it began, on the monotonic\n"
     "    clock; bounds of its length in nanoseconds, the upper one -1 if it goes on;\n"
-    "    the largest number of threads that waited; and of the place that held the GIL\n"
-    "    the thread's native id, function, file, and line (0: not known); and the last\n"
+    "    the largest number of threads that waited; and of the place that held the GIL,\n"
+    "    or the loop, the thread's native id, function, file, and line (0: not known); "
+    "and the last\n"
     "    report on it.\n\n"
     "Raises\n------\nRuntimeError\n"
     "    As read().");
@@ -818,20 +858,29 @@ static PyObject *sampler_sees_waiters(PyObject *object, PyObject *Py_UNUSED(igno
                : NULL;
 }
 
-PyDoc_STRVAR(note_doc, "note($self, text, /)\n--\n\n"
-                       "Set the text that a monitor writes after each report.\n\n"
-                       "Parameters\n----------\n"
-                       "text : str\n"
-                       "    UTF-8, of which the first 8191 bytes are kept.");
+PyDoc_STRVAR(note_doc,
+             "note($self, text, deadlock='', /)\n--\n\n"
+             "Set the texts that a monitor writes after each report.\n\n"
+             "Parameters\n----------\n"
+             "text : str\n"
+             "    UTF-8, of which the first 8191 bytes are kept.\n"
+             "deadlock : str\n"
+             "    Written before it if the thread that holds the GIL waits for\n"
+             "    another lock, and others for the GIL; 511 bytes are kept.");
 
-static PyObject *sampler_note(PyObject *object, PyObject *text) {
+static PyObject *sampler_note(PyObject *object, PyObject *args) {
     sampler_object *self = (sampler_object *)object;
+    PyObject *text, *more = NULL;
+    if (!PyArg_ParseTuple(args, "U|U:note", &text, &more)) {
+        return NULL;
+    }
     const char *note = PyUnicode_AsUTF8(text);
-    if (note == NULL || !can_be_read(self)) {
+    const char *deadlock = note == NULL || more == NULL ? "" : PyUnicode_AsUTF8(more);
+    if (note == NULL || deadlock == NULL || !can_be_read(self)) {
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
-    gilx_sampler_note(self->sampler, note);
+    gilx_sampler_note(self->sampler, note, deadlock);
     Py_END_ALLOW_THREADS
     Py_RETURN_NONE;
 }
@@ -873,7 +922,7 @@ static PyMethodDef sampler_methods[] = {
     {"read", sampler_read, METH_NOARGS, read_doc},
     {"stalls", sampler_stalls, METH_NOARGS, stalls_doc},
     {"sees_waiters", sampler_sees_waiters, METH_NOARGS, sees_waiters_doc},
-    {"note", sampler_note, METH_O, note_doc},
+    {"note", sampler_note, METH_VARARGS, note_doc},
     {"ask", sampler_ask, METH_O, ask_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -960,6 +1009,10 @@ static int module_exec(PyObject *module) {
     if (state->totals_type == NULL || PyModule_AddType(module, state->totals_type) < 0) {
         return -1;
     }
+    state->loops_type = gilx_loop_types(module);
+    if (state->loops_type == NULL) {
+        return -1;
+    }
     return PyModule_AddIntConstant(module, "MOST_SHARE", GILX_MOST_SHARE) < 0
                ? -1
                : PyModule_AddIntConstant(module, "ACTIVITIES", GILX_ACTIVITIES);
@@ -969,6 +1022,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg) {
     module_state *state = state_of(module);
     Py_VISIT(state->sampler_type);
     Py_VISIT(state->totals_type);
+    Py_VISIT(state->loops_type);
     Py_VISIT(state->unavailable);
     Py_VISIT(state->no_gil);
     return 0;
@@ -978,6 +1032,7 @@ static int module_clear(PyObject *module) {
     module_state *state = state_of(module);
     Py_CLEAR(state->sampler_type);
     Py_CLEAR(state->totals_type);
+    Py_CLEAR(state->loops_type);
     Py_CLEAR(state->unavailable);
     Py_CLEAR(state->no_gil);
     return 0;

@@ -4,7 +4,9 @@
 
 static PyObject *thread_object(const gilx_watched_thread *thread) {
     const gilx_thread_activities *does = &thread->does;
-    const double until = does->alive_until > 0 ? does->alive_until : does->asked;
+    /* It also was there while it held since it was last asked. */
+    const double since = does->sums[GILX_HOLDS_GIL].time - does->asked_held;
+    const double until = does->alive_until > 0 ? does->alive_until : does->asked + since;
     const int64_t waited =
         does->wait_first_ns < 0 ? -1 : does->wait_last_ns - does->wait_first_ns;
     PyObject *sums = PyTuple_New(GILX_ACTIVITIES);

@@ -2,8 +2,8 @@
 
 #include "sampler_state.h"
 
+#include <errno.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "condition.h"
@@ -16,20 +16,28 @@ enum {
      * as long as several reads, and the next samples read fewer. */
     READS_PER_SAMPLE = GILX_ACTIVITIES_KEPT,
     READS_OF_OPENING = 12,
-    READS_OF_FRAME = 3, /* one is read in a sample */
-    READS_OF_STATE = 1, /* without a GIL */
-    MOST_FILES = 64,    /* that are kept open, */
-    PART_OF_LIMIT = 16, /* or this part of what the program may open, if that is less */
+    READS_OF_FRAME = 3,                     /* one is read in a sample */
+    READS_OF_STATE = 1,                     /* without a GIL */
+    READS_OF_ACTIVE = READS_PER_SAMPLE / 2, /* that threads active lately have alone, */
+    ASKED_LATELY = 64,                      /* if asked in one of so many samples */
+    MOST_FILES = 64,    /* that are kept open in the program's table of files, */
+    PART_OF_LIMIT = 16, /* or this part of what the program may open, if that is less, */
+    MOST_PRIVATE_FILES = 512, /* and in a table of the sampler's own */
 };
+
+/* Note why a file of a thread could not be opened, if it was there. */
+static void note_failure(gilx_sampler *sampler, int file) {
+    if (file < 0 && errno != ENOENT && errno != ESRCH) {
+        sampler->totals.unread_errno = errno;
+    }
+}
 
 /* Whether Linux still lets this process read what its threads do. */
 static bool can_read(gilx_sampler *sampler) {
     char text[GILX_SYSCALL_SIZE];
-    struct stat status;
     const int file = gilx_syscall_open(sampler->own_tid);
-    const bool readable =
-        file >= 0 && gilx_syscall_read(file, text) && fstat(file, &status) == 0;
-    sampler->files_device = readable ? status.st_dev : 0;
+    note_failure(sampler, file);
+    const bool readable = file >= 0 && gilx_syscall_read(file, text);
     if (file >= 0) {
         close(file);
     }
@@ -37,18 +45,20 @@ static bool can_read(gilx_sampler *sampler) {
 }
 
 /* Return how many files may be kept open. */
-static int most_files(void) {
+static int most_files(bool private) {
     struct rlimit limit;
+    const rlim_t most = private ? MOST_PRIVATE_FILES : MOST_FILES;
+    const rlim_t parts = private ? 2 : PART_OF_LIMIT;
     const bool known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
-    const rlim_t part = known ? limit.rlim_cur / PART_OF_LIMIT : MOST_FILES;
-    return part < MOST_FILES ? (int)part : MOST_FILES;
+    const rlim_t part = known ? limit.rlim_cur / parts : most;
+    return (int)(part < most ? part : most);
 }
 
 void gilx_begin_activities(gilx_sampler *sampler) {
     gilx_totals *totals = &sampler->totals;
     const void *condition = sampler->options.condition;
     const gilx_condition_layout *layout = &sampler->condition;
-    sampler->most_files = most_files();
+    sampler->most_files = most_files(sampler->private_files);
     totals->wishes = sampler->options.states.waits != 0;
     totals->calls = layout->calls && can_read(sampler);
     totals->addresses = layout->addresses && totals->calls && condition != NULL;
@@ -142,6 +152,7 @@ static int read_text(gilx_sampler *sampler, gilx_watched_thread *thread,
     const bool open = file >= 0;
     if (!open) {
         file = gilx_syscall_open(thread->tid);
+        note_failure(sampler, file);
     }
     *there = file >= 0 && gilx_syscall_read(file, text);
     if (!open) {
@@ -150,14 +161,9 @@ static int read_text(gilx_sampler *sampler, gilx_watched_thread *thread,
     return open ? 1 : READS_OF_OPENING;
 }
 
-/* Close a file, if the program has not closed it, and opened another one with its number.
- */
 static void close_file(gilx_sampler *sampler, int *file) {
-    struct stat status;
     if (*file >= 0) {
-        if (fstat(*file, &status) == 0 && status.st_dev == sampler->files_device) {
-            close(*file);
-        }
+        gilx_close_thread_file(*file);
         *file = -1;
         --sampler->files;
     }
@@ -272,6 +278,7 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
     const double held = does->sums[GILX_HOLDS_GIL].time;
     const double whole = counted - does->asked, part = whole - (held - does->asked_held);
     int cost = 1;
+    thread->asked = sampler->totals.wakes;
     ++does->reads;
     ++sampler->totals.asked;
     if (part < whole * 1e-9) { /* it did nothing else */
@@ -308,6 +315,35 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
 
 /* ---- all threads ------------------------------------------------------------------ */
 
+/* Leave unknown what a thread did since it was last asked. */
+static void leave_unknown(const gilx_sampler *sampler, gilx_thread_activities *does) {
+    does->asked = sampler->totals.counted;
+    does->asked_held = does->sums[GILX_HOLDS_GIL].time;
+}
+
+/* Ask some of the threads that were active lately, in turn, since it is these that change
+ * what they do. An answer stands for all time since the last one: one that is sought
+ * since a thread has just become active would make it active for all of that. So a thread
+ * that was not asked lately is asked in the next turn. */
+static void poll_active(gilx_sampler *sampler, gilx_look *look) {
+    const int64_t now = sampler->totals.wakes;
+    for (int i = 0; i < sampler->active_count && sampler->reads_left > READS_OF_ACTIVE;
+         ++i) {
+        const int place = sampler->active[sampler->next_active++ % sampler->active_count];
+        sampler->next_active %= sampler->active_count;
+        gilx_watched_thread *thread = &sampler->table.threads[place];
+        if (thread->ended) {
+            continue;
+        }
+        if (now - thread->asked < ASKED_LATELY) {
+            sampler->reads_left -= poll_activity(sampler, place, look);
+        } else {
+            leave_unknown(sampler, &thread->does);
+            thread->asked = now;
+        }
+    }
+}
+
 void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look) {
     if (!sampler->totals.calls && !sampler->totals.wishes) {
         return;
@@ -316,10 +352,14 @@ void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look) {
     /* What one sample spends too much, the next ones lack. */
     const int left = sampler->reads_left + READS_PER_SAMPLE;
     sampler->reads_left = left < READS_PER_SAMPLE ? left : READS_PER_SAMPLE;
+    if (sampler->alive_count > READS_PER_SAMPLE) {
+        poll_active(sampler, look);
+    }
     for (int i = 0; i < sampler->alive_count && sampler->reads_left > 0; ++i) {
         const int place = sampler->alive[sampler->next_alive++ % sampler->alive_count];
         sampler->next_alive %= sampler->alive_count;
-        if (!sampler->table.threads[place].ended) {
+        const gilx_watched_thread *thread = &sampler->table.threads[place];
+        if (!thread->ended && thread->asked != sampler->totals.wakes) {
             sampler->reads_left -= poll_activity(sampler, place, look);
         }
     }
@@ -369,5 +409,4 @@ void gilx_end_activities(gilx_sampler *sampler) {
             thread->does.alive_until = sampler->totals.counted;
         }
     }
-    gilx_close_files(sampler);
 }

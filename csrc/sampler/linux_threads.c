@@ -2,6 +2,7 @@
 
 #include "linux_threads.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +42,14 @@ static int open_file_of(int64_t tid, const char *name) {
     char path[64];
     snprintf(path, sizeof(path), "/proc/self/task/%lld/%s", (long long)tid, name);
     return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+void gilx_close_thread_file(int file) {
+    enum { PROC = 0x9fa0 }; /* see statfs(2) */
+    struct statfs system;
+    if (file >= 0 && fstatfs(file, &system) == 0 && system.f_type == PROC) {
+        close(file);
+    }
 }
 
 int gilx_stat_open(int64_t tid) {
@@ -138,10 +148,10 @@ typedef struct {
     char name[];
 } directory_entry;
 
-void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
+int gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
     const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) {
-        return;
+        return errno;
     }
     _Alignas(directory_entry) char buffer[4096];
     long size;
@@ -155,7 +165,9 @@ void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
             at += entry->size;
         }
     }
+    const int status = size < 0 ? errno : 0;
     close(directory);
+    return status;
 }
 
 /* Read a thread's name, with the end of the line. */

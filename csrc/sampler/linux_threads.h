@@ -25,10 +25,16 @@ int64_t gilx_start_of(int64_t tid);
  * no such thread, or its name can't be read. */
 bool gilx_is_named(int64_t tid, const char *name);
 
-/* Call meet(context, tid) for each thread of this process. */
-void gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context);
+/* Call meet(context, tid) for each thread of this process. Returns 0, or an errno if not
+ * all could be listed. */
+int gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context);
 
-/* Open what Linux tells of a thread of this process; -1 where it does not. */
+/* Close one of the files that the functions below open; nothing if it is -1, or if the
+ * program has closed it and opened a file of another kind in its place. */
+void gilx_close_thread_file(int file);
+
+/* Open what Linux tells of a thread of this process; -1, with errno set, where it does
+ * not. */
 int gilx_stat_open(int64_t tid);
 
 /* Whether that thread is on a CPU or waits for one, rather than for something else;
@@ -49,8 +55,8 @@ int gilx_status_open(int64_t tid);
  * read. A thread that the scheduler or a hypervisor took off its CPU did not. */
 int64_t gilx_sleeps(int status);
 
-/* Open what Linux says of the system call that a thread of this process is in; -1 if it
- * says nothing. */
+/* Open what Linux says of the system call that a thread of this process is in; -1, with
+ * errno set, if it says nothing. */
 int gilx_syscall_open(int64_t tid);
 
 enum { GILX_SYSCALL_SIZE = 256 };

@@ -16,50 +16,7 @@
 #include "log_writer.h"
 #include "stack_reader.h"
 
-enum {
-    MOST_WISHES = 32,    /* threads that are asked whether they want the GIL, at once */
-    REPORTS_AT_ONCE = 5, /* of stalls one after another, */
-    AGAIN = 10,          /* and of one stall: after so many times the time before, */
-    MOST_REPORTS = 3,    /* so often */
-};
-
-/* After this time there may be a report more. */
-static const int64_t REPORT_INTERVAL_NS = 10000000000;
-
-/* A longer time without a look is none of a stall: the process was stopped, or had no
- * CPU, and the thread that holds the GIL neither. */
-static const int64_t LONGEST_GAP_NS = 100000000;
-
-/* A stall that goes on. */
-typedef struct {
-    bool active;
-    unsigned long switches;
-    int64_t before_ns; /* last look that found no thread waiting, */
-    int64_t since_ns;  /* first one that did, plus the time without looks since; */
-    int64_t last_ns;   /* last look */
-    int64_t limit_ns;  /* when to report next, from since_ns on; INT64_MAX: never */
-    uint32_t waiters;
-    int reports;    /* that are due so far, with those that were suppressed */
-    int64_t record; /* number among records, or -1 */
-} open_stall;
-
-struct gilx_monitor {
-    gilx_monitor_options options;
-    gilx_log log;
-    gilx_hold_track holds;
-    gilx_stack_reader *reader; /* NULL if stacks are not read, as the next one */
-    gilx_code_table *codes;
-    gilx_stack stack; /* of the hold that goes on */
-    open_stall stall;
-    int64_t looked_ns;
-    int64_t stalls, recorded;
-    int64_t unreported;   /* stalls since the last report */
-    int64_t dropped;      /* bytes of reports that could not be written */
-    int64_t allowance_ns; /* each report takes an interval off it */
-    gilx_text text;
-    char note[GILX_NOTE_BYTES];
-    gilx_stall_record records[GILX_STALLS_KEPT];
-};
+enum { MOST_WISHES = 32 }; /* threads that are asked whether they want the GIL, at once */
 
 gilx_monitor *gilx_monitor_new(const gilx_gil_words *words,
                                const gilx_sampler_options *options) {
@@ -70,7 +27,7 @@ gilx_monitor *gilx_monitor_new(const gilx_gil_words *words,
     monitor->options = *options->monitor;
     monitor->log.file = -1;
     int status = 0;
-    if (monitor->options.stall_ns > 0) {
+    if (gilx_monitor_limit_ns(monitor) > 0) {
         status = gilx_log_open(&monitor->log, monitor->options.log);
     }
     if (status == 0 && options->stacks != NULL) {
@@ -84,7 +41,7 @@ gilx_monitor *gilx_monitor_new(const gilx_gil_words *words,
         errno = status;
         return NULL;
     }
-    monitor->allowance_ns = REPORTS_AT_ONCE * REPORT_INTERVAL_NS;
+    gilx_stall_fill(monitor);
     return monitor;
 }
 
@@ -97,8 +54,9 @@ void gilx_monitor_free(gilx_monitor *monitor) {
     }
 }
 
-int64_t gilx_monitor_stall_ns(const gilx_monitor *monitor) {
-    return monitor->options.stall_ns;
+int64_t gilx_monitor_limit_ns(const gilx_monitor *monitor) {
+    const int64_t stall = monitor->options.stall_ns, loop = monitor->options.loop_ns;
+    return stall == 0 || (loop > 0 && loop < stall) ? loop : stall;
 }
 
 void gilx_monitor_begin(gilx_sampler *sampler) {
@@ -107,8 +65,16 @@ void gilx_monitor_begin(gilx_sampler *sampler) {
     monitor->holds = gilx_hold_track_from(monitor->looked_ns);
 }
 
-void gilx_monitor_end(gilx_monitor *monitor) {
+void gilx_monitor_close_log(gilx_monitor *monitor) {
     gilx_log_close(&monitor->log);
+}
+
+void gilx_monitor_forget_log(gilx_monitor *monitor) {
+    monitor->log.file = -1;
+}
+
+int gilx_monitor_log(const gilx_monitor *monitor) {
+    return monitor->log.file;
 }
 
 /* ---- looks ------------------------------------------------------------------------ */
@@ -162,173 +128,92 @@ static void follow_stack(gilx_sampler *sampler, gilx_hold_sample *sample) {
 
 /* ---- reports ---------------------------------------------------------------------- */
 
-/* Allow more reports as time passes. */
-static void refill(gilx_monitor *monitor, int64_t passed_ns) {
-    const int64_t most = REPORTS_AT_ONCE * REPORT_INTERVAL_NS;
-    const int64_t sum = monitor->allowance_ns + passed_ns;
-    monitor->allowance_ns = sum < most ? sum : most;
-}
-
-static gilx_stall_record *record_of(gilx_monitor *monitor, int64_t number) {
-    return &monitor->records[number % GILX_STALLS_KEPT];
-}
-
-/* Return how many threads wait, without the one that only asks. */
-static uint32_t waiters_of(const gilx_sampler *sampler) {
-    const uint32_t waiters = sampler->monitor->stall.waiters;
+/* Return a number of waiting threads without the one that only asks. */
+static uint32_t without_requester(const gilx_sampler *sampler, uint32_t waiters) {
     return waiters - (waiters > 0 && atomic_load(&sampler->requester) != 0);
-}
-
-/* Keep the report that was just made. */
-static void keep_record(gilx_sampler *sampler, const gilx_stall_place *place,
-                        int64_t length) {
-    gilx_monitor *monitor = sampler->monitor;
-    open_stall *stall = &monitor->stall;
-    pthread_mutex_lock(&sampler->sums);
-    if (stall->record < 0) {
-        stall->record = monitor->recorded++;
-        record_of(monitor, stall->record)->number = monitor->stalls;
-    }
-    monitor->dropped = monitor->log.dropped;
-    gilx_stall_record *record = record_of(monitor, stall->record);
-    record->begin_ns = stall->since_ns;
-    record->low_ns = length;
-    record->high_ns = -1;
-    record->waiters = waiters_of(sampler);
-    record->place = *place;
-    record->text_size = (uint32_t)monitor->text.size;
-    memcpy(record->text, monitor->text.bytes, monitor->text.size);
-    pthread_mutex_unlock(&sampler->sums);
-}
-
-/* Write the report that was just made, with the note. */
-static void write_report(gilx_sampler *sampler) {
-    gilx_monitor *monitor = sampler->monitor;
-    char note[GILX_NOTE_BYTES];
-    pthread_mutex_lock(&sampler->sums);
-    memcpy(note, monitor->note, sizeof(note));
-    pthread_mutex_unlock(&sampler->sums);
-    gilx_log_write(&monitor->log, monitor->text.bytes, monitor->text.size);
-    gilx_log_write(&monitor->log, note, strlen(note));
 }
 
 /* Whether the GIL is still in the hold of the stall. */
 static bool still_held(const gilx_sampler *sampler) {
     return gilx_gil_locked(&sampler->words) &&
-           gilx_gil_switches(&sampler->words) == sampler->monitor->stall.switches;
+           gilx_gil_switches(&sampler->words) == sampler->monitor->switches;
 }
 
-static void report(gilx_sampler *sampler, const gilx_hold_sample *sample) {
+/* Report on the GIL. Returns whether it was still held when all stacks had been read. */
+static bool report(gilx_sampler *sampler, const gilx_hold_sample *sample) {
     gilx_monitor *monitor = sampler->monitor;
-    open_stall *stall = &monitor->stall;
-    const int64_t length = sample->at_ns - stall->since_ns;
+    gilx_open_stall *stall = &monitor->stall;
     const gilx_stall_facts facts = {
         .holder = sample->holder,
-        .waiters = waiters_of(sampler),
-        .length_ns = length,
+        .waiters = stall->waiters,
+        .length_ns = sample->at_ns - stall->since_ns,
         .again = stall->record >= 0,
         .all = monitor->options.exits,
-        .unreported = monitor->unreported,
+        .unreported = monitor->counts[GILX_GIL_STALL].unreported,
         .process = (int64_t)sampler->process,
         .requester = atomic_load(&sampler->requester),
     };
     gilx_stall_place place;
     gilx_stall_report(sampler, monitor->codes, &facts, &monitor->text, &place);
     if (!still_held(sampler)) { /* what was read may belong to other calls */
-        monitor->unreported += stall->record < 0;
-        return;
+        return false;
     }
-    if (stall->record < 0) {
-        monitor->allowance_ns -= REPORT_INTERVAL_NS;
-        monitor->unreported = 0;
-    }
-    write_report(sampler);
-    keep_record(sampler, &place, length);
+    gilx_stall_write(sampler, GILX_GIL_STALL, stall, &place, facts.length_ns);
     if (monitor->options.exits) {
         _exit(GILX_EXIT_STATUS);
     }
+    return true;
 }
 
 /* Report if that is due, and there were not too many reports lately. */
 static void report_if_due(gilx_sampler *sampler, const gilx_hold_sample *sample) {
     gilx_monitor *monitor = sampler->monitor;
-    open_stall *stall = &monitor->stall;
-    if (sample->at_ns - stall->since_ns < stall->limit_ns) {
-        return;
+    gilx_open_stall *stall = &monitor->stall;
+    if (gilx_stall_is_due(sampler, GILX_GIL_STALL, stall, sample->at_ns)) {
+        const bool may = monitor->options.exits ||
+                         gilx_stall_may_be_reported(monitor, GILX_GIL_STALL, stall);
+        const bool reported = may && report(sampler, sample);
+        gilx_stall_next(monitor, GILX_GIL_STALL, stall, reported);
     }
-    if (stall->reports == 0) {
-        pthread_mutex_lock(&sampler->sums);
-        ++monitor->stalls;
-        pthread_mutex_unlock(&sampler->sums);
-    }
-    const bool may = monitor->options.exits || stall->record >= 0 ||
-                     monitor->allowance_ns >= REPORT_INTERVAL_NS;
-    if (may) {
-        report(sampler, sample);
-    } else {
-        monitor->unreported += stall->reports == 0;
-    }
-    ++stall->reports;
-    stall->limit_ns = stall->reports < MOST_REPORTS && stall->limit_ns < INT64_MAX / AGAIN
-                          ? stall->limit_ns * AGAIN
-                          : INT64_MAX;
 }
 
 /* Say that the GIL was released, if it was reported that it was not. */
 static void end_stall(gilx_sampler *sampler, int64_t at_ns) {
     gilx_monitor *monitor = sampler->monitor;
-    open_stall *stall = &monitor->stall;
-    stall->active = false;
-    if (stall->record < 0) {
-        return;
-    }
     gilx_text *text = &monitor->text;
     gilx_text_clear(text);
     gilx_text_add(text, "gilx: process ", false);
     gilx_text_add_number(text, (int64_t)sampler->process);
     gilx_text_add(text, ": the GIL was released after ", false);
-    gilx_text_add_seconds(text, at_ns - stall->since_ns);
+    gilx_text_add_seconds(text, at_ns - monitor->stall.since_ns);
     gilx_text_add(text, "\n", true);
-    gilx_log_write(&monitor->log, text->bytes, text->size);
-    pthread_mutex_lock(&sampler->sums);
-    monitor->dropped = monitor->log.dropped;
-    gilx_stall_record *record = record_of(monitor, stall->record);
-    record->low_ns = stall->last_ns - stall->since_ns;
-    record->high_ns = at_ns - stall->before_ns;
-    record->waiters = waiters_of(sampler);
-    pthread_mutex_unlock(&sampler->sums);
+    gilx_stall_end(sampler, &monitor->stall, at_ns);
 }
 
 static void follow_stall(gilx_sampler *sampler, const gilx_hold_sample *sample,
                          uint32_t waiters) {
     gilx_monitor *monitor = sampler->monitor;
-    open_stall *stall = &monitor->stall;
+    gilx_open_stall *stall = &monitor->stall;
     /* A thread that waits is awake now and then, and is not counted then. */
-    if (stall->active && !(sample->held && sample->switches == stall->switches)) {
+    if (stall->active && !(sample->held && sample->switches == monitor->switches)) {
         end_stall(sampler, sample->at_ns);
     }
     if (!stall->active && sample->held && waiters > 0) {
-        *stall = (open_stall){.active = true,
-                              .switches = sample->switches,
-                              .before_ns = monitor->looked_ns,
-                              .since_ns = sample->at_ns,
-                              .limit_ns = monitor->options.stall_ns,
-                              .record = -1};
+        gilx_stall_begin(stall, monitor->looked_ns, sample->at_ns,
+                         monitor->options.stall_ns);
+        monitor->switches = sample->switches;
     }
     if (stall->active) {
-        const int64_t gap = sample->at_ns - monitor->looked_ns - LONGEST_GAP_NS;
-        stall->since_ns += gap > 0 ? gap : 0;
-        stall->last_ns = sample->at_ns;
-        stall->waiters = waiters > stall->waiters ? waiters : stall->waiters;
+        const uint32_t counted = without_requester(sampler, waiters);
+        gilx_stall_go_on(stall, monitor->looked_ns, sample->at_ns);
+        stall->waiters = counted > stall->waiters ? counted : stall->waiters;
         report_if_due(sampler, sample);
     }
 }
 
 int64_t gilx_monitor_due(const gilx_monitor *monitor) {
-    const open_stall *stall = &monitor->stall;
-    return stall->active && stall->limit_ns < INT64_MAX - stall->since_ns
-               ? stall->since_ns + stall->limit_ns
-               : INT64_MAX;
+    const int64_t gil = gilx_stall_due(&monitor->stall), loop = gilx_loops_due(monitor);
+    return gil < loop ? gil : loop;
 }
 
 void gilx_monitor_look(gilx_sampler *sampler, bool unbroken) {
@@ -340,10 +225,11 @@ void gilx_monitor_look(gilx_sampler *sampler, bool unbroken) {
     pthread_mutex_lock(&sampler->sums);
     gilx_hold_track_add(&monitor->holds, &sample);
     pthread_mutex_unlock(&sampler->sums);
+    gilx_stall_refill(monitor, sample.at_ns - monitor->looked_ns);
     if (monitor->options.stall_ns > 0) {
-        refill(monitor, sample.at_ns - monitor->looked_ns);
         follow_stall(sampler, &sample, waiters);
     }
+    gilx_loops_look(sampler, sample.at_ns);
     monitor->looked_ns = sample.at_ns;
 }
 
@@ -362,7 +248,9 @@ static bool copy(gilx_sampler *sampler, gilx_reading *reading, int room) {
         const int64_t end = atomic_load(&sampler->end_ns);
         reading->now_ns = now < end ? now : end;
         reading->longest = gilx_hold_track_take(&monitor->holds, reading->now_ns);
-        reading->stalls = monitor->stalls;
+        for (int kind = 0; kind < GILX_STALL_KINDS; ++kind) {
+            reading->stalls[kind] = monitor->counts[kind].count;
+        }
         reading->dropped = monitor->dropped;
         reading->ended = sampler->ended;
         reading->ended_threads = sampler->ended_threads;
@@ -396,16 +284,17 @@ int gilx_sampler_stalls(gilx_sampler *sampler,
     const int64_t count =
         monitor->recorded < GILX_STALLS_KEPT ? monitor->recorded : GILX_STALLS_KEPT;
     for (int64_t i = 0; i < count; ++i) {
-        records[i] = *record_of(monitor, monitor->recorded - count + i);
+        records[i] = monitor->records[(monitor->recorded - count + i) % GILX_STALLS_KEPT];
     }
     pthread_mutex_unlock(&sampler->sums);
     return (int)count;
 }
 
-void gilx_sampler_note(gilx_sampler *sampler, const char *note) {
-    char *to = sampler->monitor->note;
+void gilx_sampler_note(gilx_sampler *sampler, const char *note, const char *deadlock) {
+    gilx_monitor *monitor = sampler->monitor;
     pthread_mutex_lock(&sampler->sums);
-    strncpy(to, note, GILX_NOTE_BYTES - 1);
+    strncpy(monitor->note, note, GILX_NOTE_BYTES - 1);
+    strncpy(monitor->deadlock, deadlock, GILX_DEADLOCK_NOTE_BYTES - 1);
     pthread_mutex_unlock(&sampler->sums);
 }
 

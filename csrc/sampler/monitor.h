@@ -8,28 +8,39 @@
 #include <stdint.h>
 
 #include "hold_track.h"
+#include "loop_table.h"
 #include "sampler.h"
 #include "stall_report.h"
 
 enum {
     GILX_STALLS_KEPT = 16,
     GILX_NOTE_BYTES = 1 << 13,
+    GILX_DEADLOCK_NOTE_BYTES = 1 << 9,
     GILX_EXIT_STATUS = 70, /* of a process that is ended since its GIL is not released */
 };
 
+typedef enum {
+    GILX_GIL_STALL,  /* the GIL is not released while a thread waits for it */
+    GILX_LOOP_STALL, /* an event loop does not come back to its selector */
+    GILX_STALL_KINDS,
+} gilx_stall_kind;
+
 struct gilx_monitor_options {
     int64_t stall_ns; /* time for which a thread waits; 0: no stall is reported */
-    bool exits;       /* whether the process ends after a report */
-    int log;          /* descriptor of the file for reports, of which a copy is made */
+    int64_t loop_ns;  /* time outside the selector; 0: no event loop is watched */
+    const gilx_loop_table *loops; /* event loops; it stays as long as the sampler */
+    bool exits;                   /* whether the process ends after a report on the GIL */
+    int log; /* descriptor of the file for reports, of which a copy is made */
 };
 
 /* A stall that was reported. Times are in ns. */
 typedef struct {
-    int64_t number;          /* among all stalls, from 1 */
-    int64_t begin_ns;        /* when a thread was first found to wait, */
-    int64_t low_ns, high_ns; /* bounds of the time until the release: -1 if it goes on */
+    gilx_stall_kind kind;
+    int64_t number;          /* among all stalls of its kind, from 1 */
+    int64_t begin_ns;        /* when a thread was first found to wait, or to be stuck, */
+    int64_t low_ns, high_ns; /* bounds of the time until its end: -1 if it goes on */
     uint32_t waiters;        /* most threads that waited */
-    gilx_stall_place place;  /* where the GIL was held, */
+    gilx_stall_place place;  /* where the GIL was held, or the loop was, */
     uint32_t text_size;
     char text[GILX_REPORT_BYTES]; /* and the last report */
 } gilx_stall_record;
@@ -38,9 +49,9 @@ typedef struct {
 typedef struct {
     gilx_totals totals;
     int64_t now_ns;
-    gilx_hold_length longest; /* since the last reading */
-    int64_t stalls;           /* number of stalls, whether they were reported or not, */
-    int64_t dropped;          /* and of bytes of reports that could not be written */
+    gilx_hold_length longest;         /* since the last reading */
+    int64_t stalls[GILX_STALL_KINDS]; /* number of stalls, reported or not, */
+    int64_t dropped;              /* and of bytes of reports that could not be written */
     gilx_thread_activities ended; /* of the threads that are no longer listed */
     int64_t ended_threads;        /* and their number */
     int count;
@@ -56,8 +67,9 @@ int gilx_sampler_read(gilx_sampler *sampler, gilx_reading *reading);
 int gilx_sampler_stalls(gilx_sampler *sampler,
                         gilx_stall_record records[GILX_STALLS_KEPT]);
 
-/* Set a text that is written after each report. */
-void gilx_sampler_note(gilx_sampler *sampler, const char *note);
+/* Set a text that is written after each report, and one before it if the thread that
+ * holds the GIL waits for another lock, and others wait for the GIL. */
+void gilx_sampler_note(gilx_sampler *sampler, const char *note, const char *deadlock);
 
 /* Whether it is known how many threads wait for the GIL; after the start. */
 bool gilx_sampler_sees_waiters(const gilx_sampler *sampler);

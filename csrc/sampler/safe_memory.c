@@ -105,6 +105,18 @@ static int open_way(gilx_memory *memory) {
     return 0;
 }
 
+/* Whether a file is still this process's memory, and so was before: the program may have
+ * closed it and opened another one with its number. Sets errno if it is not. */
+static bool is_own_memory(int file) {
+    static const char KNOWN[] = "gilx: memory of this process";
+    char copy[sizeof(KNOWN)] = {0};
+    const long got = syscall(SYS_pread64, file, copy, sizeof(copy), (off_t)KNOWN);
+    const bool same =
+        got == (long)sizeof(KNOWN) && memcmp(copy, KNOWN, sizeof(KNOWN)) == 0;
+    errno = same ? errno : EBADF;
+    return same;
+}
+
 /* Copy ranges, `size` bytes in all, in one system call. Returns how many bytes arrived;
  * at most 0, with errno set, if that is none. */
 static long copy_at_once(gilx_memory *memory, const struct iovec *ranges, long count,
@@ -133,9 +145,11 @@ static long copy_at_once(gilx_memory *memory, const struct iovec *ranges, long c
         return syscall(SYS_process_vm_readv, (long)getpid(), &local, 1UL, ranges,
                        (unsigned long)count, 0UL);
     }
-    case GILX_PROC_SELF_MEM: /* the first range alone */
-        return syscall(SYS_pread64, memory->file, to, ranges->iov_len,
-                       (off_t)ranges->iov_base);
+    case GILX_PROC_SELF_MEM: { /* the first range alone */
+        const long got = syscall(SYS_pread64, memory->file, to, ranges->iov_len,
+                                 (off_t)ranges->iov_base);
+        return got < 0 || is_own_memory(memory->file) ? got : -1;
+    }
     case GILX_MEMORY_WAYS:
         break;
     }
@@ -219,7 +233,8 @@ void gilx_memory_close(gilx_memory *memory) {
     if (memory->map != NULL) {
         munmap(memory->map, GILX_MOST_COPIED);
     }
-    if (memory->file >= 0) {
+    if (memory->file >= 0 &&
+        (memory->way != GILX_PROC_SELF_MEM || is_own_memory(memory->file))) {
         close(memory->file);
     }
     if (memory->other >= 0) {
@@ -295,6 +310,15 @@ bool gilx_memory_open(gilx_memory *memory, const char *name) {
     return false;
 }
 
+bool gilx_memory_reopen(gilx_memory *memory, gilx_memory_way way, bool private_files) {
+    const bool writes = way == GILX_MEMORY_FILE || way == GILX_PIPE;
+    if (private_files || !writes) {
+        return gilx_memory_open(memory, gilx_memory_names[way]);
+    }
+    return gilx_memory_open(memory, gilx_memory_names[GILX_PROCESS_VM_READV]) ||
+           gilx_memory_open(memory, gilx_memory_names[GILX_PROC_SELF_MEM]);
+}
+
 #else
 
 bool gilx_memory_open(gilx_memory *memory, const char *name) {
@@ -319,6 +343,11 @@ bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t si
 
 void gilx_memory_close(gilx_memory *memory) {
     (void)memory;
+}
+
+bool gilx_memory_reopen(gilx_memory *memory, gilx_memory_way way, bool private_files) {
+    (void)way, (void)private_files;
+    return gilx_memory_open(memory, NULL);
 }
 
 int gilx_high_descriptor(int descriptor) {

@@ -54,6 +54,12 @@ bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t si
 
 void gilx_memory_close(gilx_memory *memory);
 
+/* Open memory anew for the calling thread, by the same way if that is safe: a way that
+ * writes to a file is only where no other thread can put another file in its place, so in
+ * a private table of files. Else one is chosen that writes to none. Returns false, with
+ * errno set and the memory closed, if there is none. */
+bool gilx_memory_reopen(gilx_memory *memory, gilx_memory_way way, bool private_files);
+
 /* Move an open file to a descriptor with a high number, and return that. A program may
  * close all descriptors that it might have inherited, and open files in their place: the
  * sampler must not write to those, or close them. The descriptor stays if there is none

@@ -73,9 +73,9 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
             return NULL;
         }
     }
-    sampler->memory = CLOSED;
+    sampler->memory = sampler->given = CLOSED;
     if (memory != NULL) {
-        sampler->memory = *memory;
+        sampler->given = *memory;
         *memory = CLOSED;
     }
     pthread_condattr_t monotonic;
@@ -99,6 +99,7 @@ int gilx_sampler_start(gilx_sampler *sampler) {
     if (!sampler->options.reference) {
         sampler->condition = gilx_condition_certify();
     }
+    const int log = sampler->monitor == NULL ? -1 : gilx_monitor_log(sampler->monitor);
     int status = gilx_thread_start(&sampler->thread, gilx_sampling_thread, sampler);
     if (status != 0) {
         return status;
@@ -113,7 +114,14 @@ int gilx_sampler_start(gilx_sampler *sampler) {
     }
     const bool running = sampler->running;
     pthread_mutex_unlock(&sampler->mutex);
-    return running ? 0 : status;
+    if (!running) {
+        return status;
+    }
+    gilx_memory_close(&sampler->given); /* the thread has opened its own */
+    if (sampler->private_files && log >= 0) {
+        close(log); /* it has a copy */
+    }
+    return sampler->status;
 }
 
 void gilx_sampler_begin(gilx_sampler *sampler) {
@@ -149,9 +157,6 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     gilx_thread_join(&sampler->thread);
     sampler->started = false;
 
-    if (sampler->monitor != NULL) {
-        gilx_monitor_end(sampler->monitor);
-    }
     pthread_mutex_lock(&sampler->sums);
     gilx_totals *totals = &sampler->totals;
     totals->begin_ns = atomic_load(&sampler->begin_ns);
@@ -162,7 +167,6 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     if (totals->hold_max_ns < totals->end_ns - from) {
         totals->hold_max_ns = totals->end_ns - from;
     }
-    gilx_end_activities(sampler);
     gilx_free_tracking_end(sampler);
     if (sampler->sites != NULL) {
         gilx_sites_finish(sampler->sites, totals->end_ns);
@@ -204,18 +208,19 @@ void gilx_sampler_free(gilx_sampler *sampler) {
     if (sampler == NULL) {
         return;
     }
-    /* In the child of a fork the lock may stay taken, and nobody else closes what
-     * the thread had opened. */
+    /* In the child of a fork the lock may stay taken, and nobody else closes what the
+     * thread had opened in the program's table of files. */
     if (!gilx_sampler_forked(sampler)) {
         gilx_sampler_stop(sampler);
         pthread_cond_destroy(&sampler->changed);
         pthread_mutex_destroy(&sampler->mutex);
         pthread_mutex_destroy(&sampler->sums);
-    } else if (sampler->watched_stat >= 0) {
-        close(sampler->watched_stat);
+    } else if (sampler->private_files) {
+        gilx_forget_sampler_files(sampler); /* the child does not have them */
+    } else {
+        gilx_close_sampler_files(sampler);
     }
-    gilx_close_files(sampler);
-    gilx_memory_close(&sampler->memory);
+    gilx_memory_close(&sampler->given);
     gilx_sites_free(sampler->sites);
     gilx_monitor_free(sampler->monitor);
     free(sampler->free);

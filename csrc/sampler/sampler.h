@@ -56,11 +56,13 @@ typedef struct {
     int64_t compared; /* answers of Linux that Python gave, too: whether a thread waits
                          for the GIL, */
     int64_t agreed;   /* and how many of them were the same */
-    bool calls;       /* Linux says in which system calls threads are, */
-    bool addresses;   /* and which of them wait for the GIL; */
-    bool wishes;      /* or Python does */
-    bool slack;       /* Linux wakes it without timer slack */
-    bool short_turns; /* and gives it short turns on the CPU, so more often at once */
+    int64_t unread_errno; /* of the last failure to list threads, or to open what Linux
+                             says of one that was there; 0 if there was none */
+    bool calls;           /* Linux says in which system calls threads are, */
+    bool addresses;       /* and which of them wait for the GIL; */
+    bool wishes;          /* or Python does */
+    bool slack;           /* Linux wakes it without timer slack */
+    bool short_turns;     /* and gives it short turns on the CPU, so more often at once */
 } gilx_totals;
 
 enum {

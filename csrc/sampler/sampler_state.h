@@ -38,6 +38,9 @@ struct gilx_sampler {
     gilx_gil_words words;
     gilx_sampler_options options;
     gilx_memory memory; /* closed if thread states are not to be read */
+    gilx_memory given;  /* opened by the thread that starts it, which closes it */
+    bool private_files; /* the thread has its own table of files */
+    int status;         /* an errno, if the thread could not begin */
     pid_t process;
     gilx_thread thread;
     bool started;
@@ -75,7 +78,7 @@ struct gilx_sampler {
     int watched_stat;  /* of the watched thread, see gilx_stat_open(), or -1 */
     int64_t own_tid;
     int active[GILX_MOST_ACTIVE]; /* places of threads that were active lately */
-    int active_count;
+    int active_count, next_active;
     gilx_condition_layout condition; /* of this C library */
     gilx_lock_place gil;             /* addresses at which threads wait for the GIL */
     const void *waiters; /* number of threads that do, see gilx_condition_waiters() */
@@ -84,11 +87,10 @@ struct gilx_sampler {
     uint16_t alive[GILX_THREADS]; /* places of threads that were there lately */
     int alive_count, next_alive;  /* and the index of the next one to be asked */
     int reads_left;               /* for which there is time; negative: after more */
-    int64_t placed;     /* number of the sample that last read where a thread waits */
-    int files;          /* number of their files that are open, */
-    int most_files;     /* and that may be, */
-    dev_t files_device; /* and the file system that they are on */
-    int next_other;     /* the place after the last one that was polled in turn */
+    int64_t placed; /* number of the sample that last read where a thread waits */
+    int files;      /* number of their files that are open, */
+    int most_files; /* and that may be */
+    int next_other; /* the place after the last one that was polled in turn */
     gilx_free_tracking *free; /* NULL if there is a GIL */
     gilx_thread_table table;
 };
@@ -100,6 +102,11 @@ void gilx_sampling_thread(void *argument);
 
 /* Add a slice of time to sums. */
 void gilx_ratio_add(gilx_ratio *ratio, double weight, double x, double y, bool first);
+
+/* Close what the thread has opened, or forget its numbers, which mean nothing outside of
+ * a private table of files. */
+void gilx_close_sampler_files(gilx_sampler *sampler);
+void gilx_forget_sampler_files(gilx_sampler *sampler);
 
 /* ---- thread_tracking.c: functions for that thread ---------------------------------- */
 
@@ -127,8 +134,7 @@ bool gilx_has_state(gilx_sampler *sampler, int place);
  * known. */
 bool gilx_wants_gil(gilx_sampler *sampler, int place, bool *wants);
 
-/* ---- activity_tracking.c: functions for that thread, and for what comes after it ----
- */
+/* ---- activity_tracking.c: functions for that thread -------------------------------- */
 
 /* Begin to ask threads what they do. */
 void gilx_begin_activities(gilx_sampler *sampler);
@@ -141,7 +147,7 @@ void gilx_count_holders(gilx_sampler *sampler, double weight,
 /* Ask some threads, in turn, what they do. */
 void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look);
 
-/* End that: read clocks for the last time, and close files. */
+/* End that: read clocks for the last time. */
 void gilx_end_activities(gilx_sampler *sampler);
 void gilx_close_files(gilx_sampler *sampler);
 void gilx_close_files_of(gilx_sampler *sampler, gilx_watched_thread *thread);

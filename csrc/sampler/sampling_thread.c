@@ -2,15 +2,16 @@
 
 #include "sampler_state.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../platform/clock.h"
 #include "../platform/random.h"
 #include "free_tracking.h"
 #include "linux_threads.h"
 #include "monitor_state.h"
+#include "private_files.h"
 #include "safe_memory.h"
 
 enum {
@@ -323,7 +324,7 @@ static bool sleep_until_sample(gilx_sampler *sampler, int64_t due) {
 static int64_t longest_slice(const gilx_sampler *sampler) {
     enum { SLICES_PER_STALL = 8 };
     const int64_t stall =
-        sampler->monitor == NULL ? 0 : gilx_monitor_stall_ns(sampler->monitor);
+        sampler->monitor == NULL ? 0 : gilx_monitor_limit_ns(sampler->monitor);
     if (stall == 0) {
         return LONGEST_SLICE_NS;
     }
@@ -349,15 +350,57 @@ static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int
     return next < SHORTEST_SLICE_NS ? SHORTEST_SLICE_NS : next > longest ? longest : next;
 }
 
-void gilx_sampling_thread(void *argument) {
-    gilx_sampler *sampler = argument;
-    gilx_totals *totals = &sampler->totals;
-    const bool reference = sampler->options.reference;
-    gilx_name_thread(GILX_SAMPLER_NAME);
-    totals->slack = gilx_refuse_slack();
-    totals->short_turns = gilx_ask_for_turns(TURN_NS);
+void gilx_close_sampler_files(gilx_sampler *sampler) {
+    gilx_close_thread_file(sampler->watched_stat);
+    sampler->watched_stat = -1;
+    gilx_close_files(sampler);
+    gilx_memory_close(&sampler->memory);
+    if (sampler->sites != NULL) {
+        gilx_sites_close_files(sampler->sites);
+    }
+    if (sampler->monitor != NULL) {
+        gilx_monitor_close_log(sampler->monitor);
+    }
+}
+
+void gilx_forget_sampler_files(gilx_sampler *sampler) {
+    sampler->watched_stat = sampler->memory.file = sampler->memory.other = -1;
+    gilx_memory_close(&sampler->memory); /* it may be mapped */
+    if (sampler->sites != NULL) {
+        gilx_sites_forget_files(sampler->sites);
+    }
+    if (sampler->monitor != NULL) {
+        gilx_monitor_forget_log(sampler->monitor);
+    }
+}
+
+/* Open what the thread reads and writes where the program can't put other files in its
+ * place, if that is possible. Returns 0 or an errno. */
+static int open_files(gilx_sampler *sampler) {
+    const int log = sampler->monitor == NULL ? -1 : gilx_monitor_log(sampler->monitor);
+    const gilx_memory_way way = sampler->given.way;
+    sampler->private_files = gilx_take_private_files(log);
+    if (way != GILX_MEMORY_WAYS &&
+        !gilx_memory_reopen(&sampler->memory, way, sampler->private_files)) {
+        return errno;
+    }
     sampler->watched_stat =
         gilx_high_descriptor(gilx_stat_open(sampler->options.watched));
+    return 0;
+}
+
+static void say_running(gilx_sampler *sampler) {
+    pthread_mutex_lock(&sampler->mutex);
+    sampler->running = true;
+    pthread_cond_broadcast(&sampler->changed);
+    pthread_mutex_unlock(&sampler->mutex);
+}
+
+static void sample_until_stop(gilx_sampler *sampler) {
+    gilx_totals *totals = &sampler->totals;
+    const bool reference = sampler->options.reference;
+    totals->slack = gilx_refuse_slack();
+    totals->short_turns = gilx_ask_for_turns(TURN_NS);
     sampler->own_tid = gilx_own_tid();
     gilx_list_threads(sampler);
     gilx_begin_activities(sampler);
@@ -365,11 +408,7 @@ void gilx_sampling_thread(void *argument) {
         gilx_monitor_begin(sampler);
     }
 
-    pthread_mutex_lock(&sampler->mutex);
-    sampler->running = true;
-    pthread_cond_broadcast(&sampler->changed);
-    pthread_mutex_unlock(&sampler->mutex);
-
+    say_running(sampler);
     const int64_t start = gilx_now_ns(), start_cost = gilx_own_cpu_ns();
     const double first = (double)FIRST_WAKE_COST_NS / sampler->options.cost;
     int64_t slice = reference ? REFERENCE_SLICE_NS
@@ -445,8 +484,19 @@ void gilx_sampling_thread(void *argument) {
     totals->slice_ns = slice;
     totals->cost_ns = gilx_own_cpu_ns() - start_cost;
     pthread_mutex_unlock(&sampler->sums);
-    if (sampler->watched_stat >= 0) {
-        close(sampler->watched_stat);
-        sampler->watched_stat = -1;
+}
+
+void gilx_sampling_thread(void *argument) {
+    gilx_sampler *sampler = argument;
+    gilx_name_thread(GILX_SAMPLER_NAME);
+    sampler->status = open_files(sampler);
+    if (sampler->status == 0) {
+        sample_until_stop(sampler);
+        pthread_mutex_lock(&sampler->sums);
+        gilx_end_activities(sampler);
+        pthread_mutex_unlock(&sampler->sums);
+    } else {
+        say_running(sampler);
     }
+    gilx_close_sampler_files(sampler);
 }

@@ -85,9 +85,17 @@ gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout 
     return sites;
 }
 
+void gilx_sites_close_files(gilx_sites *sites) {
+    gilx_sleep_watch_end(&sites->sleep);
+}
+
+void gilx_sites_forget_files(gilx_sites *sites) {
+    sites->sleep = GILX_NO_SLEEP_WATCH;
+}
+
 void gilx_sites_free(gilx_sites *sites) {
     if (sites != NULL) {
-        gilx_sleep_watch_end(&sites->sleep);
+        gilx_sites_close_files(sites);
         gilx_stack_reader_free(sites->reader);
         gilx_code_table_free(sites->codes);
         gilx_call_tree_free(sites->calls);

@@ -129,6 +129,10 @@ const gilx_spot *gilx_sites_spot(const gilx_sites *sites, int label,
 /* Return the longest stretches: those of the watched thread, and of all others. */
 const gilx_stretches *gilx_sites_stretches(const gilx_sites *sites, bool watched);
 
+/* Close the files of the thread that holds the GIL, or forget their numbers. */
+void gilx_sites_close_files(gilx_sites *sites);
+void gilx_sites_forget_files(gilx_sites *sites);
+
 void gilx_sites_free(gilx_sites *sites);
 
 #endif

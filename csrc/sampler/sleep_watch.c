@@ -2,8 +2,6 @@
 
 #include "sleep_watch.h"
 
-#include <unistd.h>
-
 #include "../platform/clock.h"
 #include "linux_threads.h"
 #include "safe_memory.h"
@@ -60,11 +58,7 @@ bool gilx_slept(gilx_sleep_watch *watch) {
 }
 
 void gilx_sleep_watch_end(gilx_sleep_watch *watch) {
-    if (watch->schedstat >= 0) {
-        close(watch->schedstat);
-    }
-    if (watch->status >= 0) {
-        close(watch->status);
-    }
+    gilx_close_thread_file(watch->schedstat);
+    gilx_close_thread_file(watch->status);
     *watch = GILX_NO_SLEEP_WATCH;
 }

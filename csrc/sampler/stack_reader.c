@@ -8,6 +8,7 @@
 
 #include "../platform/clock.h"
 #include "../platform/touched_memory.h"
+#include "frame_words.h"
 
 enum {
     TRIES = 4, /* for one stack; each but the last may only find out where it lies */
@@ -149,33 +150,8 @@ static bool add_area(footprint *thread, uintptr_t from, uintptr_t to) {
     return true;
 }
 
-/* Return the word at an offset of a struct that was copied. */
-static uintptr_t word_at(const unsigned char *copy, int offset) {
-    uintptr_t word;
-    memcpy(&word, copy + offset, sizeof(word));
-    return word;
-}
-
-static gilx_frame frame_in(const gilx_stack_layout *layout, uintptr_t address,
-                           const unsigned char *copy) {
-    return (gilx_frame){
-        .address = address,
-        .code = word_at(copy, layout->code) & ~(uintptr_t)layout->tag,
-        .instruction = word_at(copy, layout->instr),
-        .previous = word_at(copy, layout->previous),
-        .owner = copy[layout->owner],
-        .entered = layout->entry >= 0 && copy[layout->entry] != 0,
-    };
-}
-
 static bool may_be_frame(uintptr_t address) {
     return address != 0 && address % sizeof(uintptr_t) == 0;
-}
-
-static bool read_word(gilx_memory *memory, uintptr_t address, int offset,
-                      uintptr_t *word) {
-    return gilx_memory_read(memory, (const void *)(address + (uintptr_t)offset), word,
-                            sizeof(*word));
 }
 
 /* Return the end of what may be read from an innermost frame on. */
@@ -212,8 +188,8 @@ static bool add_frames(gilx_stack_reader *reader, gilx_memory *memory, footprint
     const gilx_stack_layout *layout = &reader->layout;
     const size_t header = (size_t)layout->locals;
     uintptr_t page = 0, page_end = 0, chunk = 0, limit = 0;
-    (void)read_word(memory, thread->state, layout->chunk, &chunk);
-    (void)read_word(memory, thread->state, layout->limit, &limit);
+    (void)gilx_read_word(memory, thread->state, layout->chunk, &chunk);
+    (void)gilx_read_word(memory, thread->state, layout->limit, &limit);
     for (int depth = 0; depth < GILX_MOST_FRAMES && may_be_frame(frame); ++depth) {
         if (page == 0 || frame < page || frame + header > page_end) {
             /* Callers are often on the same page. */
@@ -225,7 +201,8 @@ static bool add_frames(gilx_stack_reader *reader, gilx_memory *memory, footprint
                 return true;
             }
         }
-        const gilx_frame one = frame_in(layout, frame, reader->page + (frame - page));
+        const gilx_frame one =
+            gilx_frame_in(layout, frame, reader->page + (frame - page));
         const uintptr_t end = frame + header;
         if (!add_area(thread, frame,
                       depth == 0 ? end_above(frame, end, chunk, limit) : end)) {
@@ -241,12 +218,12 @@ static bool add_frames(gilx_stack_reader *reader, gilx_memory *memory, footprint
 static void learn(gilx_stack_reader *reader, gilx_memory *memory, footprint *thread) {
     const gilx_stack_layout *layout = &reader->layout;
     uintptr_t frame;
-    if (!read_word(memory, thread->state, layout->state_frame, &frame)) {
+    if (!gilx_read_word(memory, thread->state, layout->state_frame, &frame)) {
         return;
     }
     if (layout->cframe_frame >= 0) {
         add_cframe(thread, frame);
-        if (!read_word(memory, frame, layout->cframe_frame, &frame)) {
+        if (!gilx_read_word(memory, frame, layout->cframe_frame, &frame)) {
             return;
         }
     }
@@ -325,7 +302,7 @@ static void follow(const gilx_stack_reader *reader, const footprint *thread, int
     const gilx_stack_layout *layout = &reader->layout;
     const unsigned char *start =
         reader->copies + (size_t)copy * reader->copy_size + reader->thread_start;
-    uintptr_t frame = word_at(start, 0);
+    uintptr_t frame = gilx_word_at(start, 0);
     stack->count = 0;
     stack->end = NOT_COPIED;
     if (layout->cframe_frame >= 0) {
@@ -336,7 +313,7 @@ static void follow(const gilx_stack_reader *reader, const footprint *thread, int
         if (found < 0) {
             return;
         }
-        frame = word_at(start, (found + 1) * (int)sizeof(uintptr_t));
+        frame = gilx_word_at(start, (found + 1) * (int)sizeof(uintptr_t));
     }
     int hint = 0, owner = layout->end_owner;
     while (frame != 0) {
@@ -353,7 +330,7 @@ static void follow(const gilx_stack_reader *reader, const footprint *thread, int
                 thread->full && stack->count >= LEAST_FRAMES ? TRUNCATED : NOT_COPIED;
             return;
         }
-        const gilx_frame one = frame_in(layout, frame, place);
+        const gilx_frame one = gilx_frame_in(layout, frame, place);
         stack->frames[stack->count++] = one;
         frame = one.previous;
         owner = one.owner;
@@ -653,7 +630,7 @@ bool gilx_stack_stands(gilx_stack_reader *reader, gilx_memory *memory,
     gilx_gil_struct words;
     memcpy(&words, copy, sizeof(words));
     copy += sizeof(words);
-    const gilx_frame now = frame_in(layout, innermost->address, copy);
+    const gilx_frame now = gilx_frame_in(layout, innermost->address, copy);
     return same_hold(&words, stack) && same_frame(&now, innermost, false) &&
            (size == 0 || with_words(NO_HASH, copy + header, size) == stack->content);
 }

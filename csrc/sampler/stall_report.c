@@ -214,17 +214,22 @@ static const char *words_for(gilx_activity activity) {
     }
 }
 
-static void add_name(gilx_text *text, const gilx_stall_facts *facts, int64_t tid) {
+/* Add a thread's number and name. */
+static void add_thread_words(gilx_text *text, int64_t process, int64_t tid) {
     char name[GILX_THREAD_NAME_SIZE];
-    add(text, "Thread ");
     gilx_text_add_number(text, tid);
-    if (tid == facts->process) {
+    if (tid == process) {
         add(text, " (main thread)");
     } else if (gilx_thread_name(tid, name)) {
         add(text, " (");
         gilx_text_add(text, name, false);
         add(text, ")");
     }
+}
+
+static void add_name(gilx_text *text, int64_t process, int64_t tid) {
+    add(text, "Thread ");
+    add_thread_words(text, process, tid);
 }
 
 /* ---- stacks ----------------------------------------------------------------------- */
@@ -266,17 +271,10 @@ static int spot_of(gilx_sampler *sampler, gilx_code_table *codes,
     return spot;
 }
 
-/* Add a thread's stack; `place` is NULL unless it is the holder's. */
-static void add_stack(gilx_sampler *sampler, gilx_code_table *codes, uintptr_t state,
-                      gilx_text *text, gilx_stall_place *place) {
-    if (codes == NULL) {
-        add(text, "  (Python's stacks can't be read here)\n");
-        return;
-    }
-    gilx_frame frames[MOST_FRAMES];
-    bool complete;
-    const int count = gilx_waiting_stack(sampler->options.stacks, &sampler->memory, state,
-                                         frames, MOST_FRAMES, &complete);
+/* Add frames; `place` is NULL unless it is where the innermost one is. */
+static void add_frames(gilx_sampler *sampler, gilx_code_table *codes,
+                       const gilx_frame *frames, int count, bool complete,
+                       gilx_text *text, gilx_stall_place *place) {
     for (int i = 0; i < count; ++i) {
         const int spot = spot_of(sampler, codes, &frames[i]);
         if (i == 0 && place != NULL) {
@@ -288,6 +286,46 @@ static void add_stack(gilx_sampler *sampler, gilx_code_table *codes, uintptr_t s
         add(text, complete ? "  (no Python code)\n" : "  (the stack can't be read)\n");
     } else if (!complete) {
         add(text, "  (more calls)\n");
+    }
+}
+
+/* Add the stack of a thread that runs no Python code meanwhile; `place` is NULL unless it
+ * is the holder's. */
+static void add_stack(gilx_sampler *sampler, gilx_code_table *codes, uintptr_t state,
+                      gilx_text *text, gilx_stall_place *place) {
+    if (codes == NULL) {
+        add(text, "  (Python's stacks can't be read here)\n");
+        return;
+    }
+    gilx_frame frames[MOST_FRAMES];
+    bool complete;
+    const int count = gilx_waiting_stack(sampler->options.stacks, &sampler->memory, state,
+                                         frames, MOST_FRAMES, &complete);
+    add_frames(sampler, codes, frames, count, complete, text, place);
+}
+
+/* Add the stack of a thread that may run Python code meanwhile, as far as it stays. */
+static void add_steady_stack(gilx_sampler *sampler, gilx_code_table *codes,
+                             uintptr_t state, gilx_text *text, gilx_stall_place *place) {
+    if (codes == NULL) {
+        add(text, "  (Python's stacks can't be read here)\n");
+        return;
+    }
+    gilx_frame frames[MOST_FRAMES];
+    bool inner, complete;
+    const int count = gilx_steady_stack(sampler->options.stacks, &sampler->memory, state,
+                                        frames, MOST_FRAMES, &inner, &complete);
+    if (inner) {
+        add(text, "  (calls that ended while they were read)\n");
+    }
+    add_frames(sampler, codes, frames, count, complete, text, place);
+}
+
+static void add_unreported(gilx_text *text, int64_t count) {
+    if (count > 0) {
+        add(text, "Stalls since the last report without one of their own: ");
+        gilx_text_add_number(text, count);
+        add(text, "\n");
     }
 }
 
@@ -304,23 +342,11 @@ static void add_head(gilx_text *text, const gilx_stall_facts *facts) {
         gilx_text_add_number(text, facts->waiters);
         add(text, facts->waiters == 1 ? " thread waits)\n" : " threads wait)\n");
     }
-    if (facts->unreported > 0) {
-        add(text, "Stalls since the last report without one of their own: ");
-        gilx_text_add_number(text, facts->unreported);
-        add(text, "\n");
-    }
+    add_unreported(text, facts->unreported);
 }
 
-static void add_holder(gilx_sampler *sampler, gilx_code_table *codes,
-                       const gilx_stall_facts *facts, gilx_text *text,
-                       gilx_stall_place *place) {
-    place->tid = tid_in(sampler, facts->holder);
-    const char *does = words_for(activity_of(sampler, facts->holder, place->tid));
-    add_name(text, facts, place->tid);
-    add(text, " holds the GIL");
-    add(text, does[0] != '\0' ? " and " : "");
-    add(text, does);
-    add(text, " (most recent call first):\n");
+/* Say that garbage is collected, by the thread that holds the GIL. */
+static void add_collector(gilx_sampler *sampler, gilx_text *text) {
     const int *collecting = sampler->options.collecting;
     int collects = 0;
     if (collecting != NULL &&
@@ -328,6 +354,21 @@ static void add_holder(gilx_sampler *sampler, gilx_code_table *codes,
         collects != 0) {
         add(text, "  (the garbage collector)\n");
     }
+}
+
+static void add_holder(gilx_sampler *sampler, gilx_code_table *codes,
+                       const gilx_stall_facts *facts, gilx_text *text,
+                       gilx_stall_place *place) {
+    place->tid = tid_in(sampler, facts->holder);
+    const gilx_activity activity = activity_of(sampler, facts->holder, place->tid);
+    const char *does = words_for(activity);
+    place->awaits_lock = activity == GILX_AWAITS_LOCK;
+    add_name(text, facts->process, place->tid);
+    add(text, " holds the GIL");
+    add(text, does[0] != '\0' ? " and " : "");
+    add(text, does);
+    add(text, " (most recent call first):\n");
+    add_collector(sampler, text);
     add_stack(sampler, codes, facts->holder, text, place);
 }
 
@@ -342,7 +383,7 @@ void gilx_stall_report(gilx_sampler *sampler, gilx_code_table *codes,
     const int count = list_threads(sampler, facts, threads);
     for (int i = 0; i < count && i < MOST_SHOWN; ++i) {
         const char *does = words_for(threads[i].activity);
-        add_name(text, facts, threads[i].tid);
+        add_name(text, facts->process, threads[i].tid);
         add(text, does[0] != '\0' ? " " : "");
         add(text, does);
         add(text, " (most recent call first):\n");
@@ -353,4 +394,89 @@ void gilx_stall_report(gilx_sampler *sampler, gilx_code_table *codes,
         gilx_text_add_number(text, count - MOST_SHOWN);
         add(text, "\n");
     }
+}
+
+/* ---- event loops ------------------------------------------------------------------ */
+
+/* Return the Python state of a thread, 0 if it is not known. */
+static uintptr_t state_of(gilx_sampler *sampler, int64_t tid) {
+    const gilx_thread_state_layout *layout = &sampler->options.states;
+    uintptr_t state = 0;
+    if (layout->first == NULL) { /* then those of some threads are known */
+        const int place = gilx_thread_place(&sampler->table, tid);
+        return place != GILX_UNKNOWN_THREAD && gilx_has_state(sampler, place)
+                   ? sampler->table.threads[place].state
+                   : 0;
+    }
+    (void)gilx_memory_read(&sampler->memory, layout->first, &state, sizeof(state));
+    for (int i = 0; i < MOST_STATES && state != 0; ++i) {
+        if (tid_in(sampler, state) == tid) {
+            return state;
+        }
+        if (!read_state(sampler, state, layout->next, &state, sizeof(state))) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+/* Add a thread with its stack. Returns what it does. */
+static gilx_activity add_loop_thread(gilx_sampler *sampler, gilx_code_table *codes,
+                                     const gilx_loop_facts *facts, uintptr_t state,
+                                     int64_t tid, gilx_text *text,
+                                     gilx_stall_place *place) {
+    const bool holds = state != 0 && gilx_gil_locked(&sampler->words) &&
+                       gilx_gil_holder(&sampler->words) == state;
+    const gilx_activity activity = activity_of(sampler, state, tid);
+    const char *does = words_for(activity);
+    add_name(text, facts->process, tid);
+    add(text, holds ? " holds the GIL" : "");
+    add(text, does[0] == '\0' ? "" : holds ? " and " : " ");
+    add(text, does);
+    add(text, " (most recent call first):\n");
+    if (holds) {
+        add_collector(sampler, text);
+    }
+    add_steady_stack(sampler, codes, state, text, place);
+    return activity;
+}
+
+static void add_loop_head(gilx_text *text, const gilx_loop_facts *facts) {
+    add(text, "gilx: process ");
+    gilx_text_add_number(text, facts->process);
+    add(text, ": the event loop of thread ");
+    add_thread_words(text, facts->process, facts->tid);
+    add(text, facts->again ? " has still not returned to its selector after "
+                           : " has not returned to its selector for ");
+    gilx_text_add_seconds(text, facts->length_ns);
+    add(text, "\n");
+    add_unreported(text, facts->unreported);
+}
+
+void gilx_loop_report(gilx_sampler *sampler, gilx_code_table *codes,
+                      const gilx_loop_facts *facts, gilx_text *text,
+                      gilx_stall_place *place) {
+    *place = (gilx_stall_place){.tid = facts->tid};
+    gilx_text_clear(text);
+    add_loop_head(text, facts);
+    const uintptr_t state = state_of(sampler, facts->tid);
+    const gilx_activity activity =
+        add_loop_thread(sampler, codes, facts, state, facts->tid, text, place);
+    const uintptr_t holder = gilx_gil_holder(&sampler->words);
+    if (activity == GILX_AWAITS_GIL && holder != 0 && holder != state) {
+        const int64_t tid = tid_in(sampler, holder);
+        (void)add_loop_thread(sampler, codes, facts, holder, tid, text, NULL);
+    }
+}
+
+void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process,
+                        gilx_text *text) {
+    gilx_text_clear(text);
+    add(text, "gilx: process ");
+    gilx_text_add_number(text, process);
+    add(text, ": the event loop of thread ");
+    add_thread_words(text, process, tid);
+    add(text, " was blocked for ");
+    gilx_text_add_seconds(text, length_ns);
+    add(text, "\n");
 }

@@ -32,7 +32,8 @@ typedef struct {
     int64_t cpu_ns;  /* its CPU clock */
     int64_t read_ns; /* and when that was read */
     int64_t polled;  /* number of the sample in which it was read last */
-    int64_t active;  /* number of the sample that last found it on a CPU or holding */
+    int64_t active;  /* number of the sample that last found it on a CPU or holding, */
+    int64_t asked;   /* and of that in which it was last asked what it does */
     gilx_thread_activities does;
     int syscall, schedstat; /* see gilx_syscall_open() and gilx_schedstat_open(); -1 if it
                                is not kept open */

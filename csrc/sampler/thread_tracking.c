@@ -231,7 +231,10 @@ static void drop_ended_if_many(gilx_sampler *sampler) {
 
 void gilx_list_threads(gilx_sampler *sampler) {
     sampler->alive_count = 0;
-    gilx_each_thread(add_if_new, sampler);
+    const int status = gilx_each_thread(add_if_new, sampler);
+    if (status != 0) {
+        sampler->totals.unread_errno = status;
+    }
     drop_ended_if_many(sampler);
     find_states(sampler);
 }

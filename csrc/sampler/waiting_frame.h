@@ -22,4 +22,14 @@ bool gilx_waiting_frame(const gilx_stack_layout *layout, gilx_memory *memory,
 int gilx_waiting_stack(const gilx_stack_layout *layout, gilx_memory *memory,
                        uintptr_t state, gilx_frame *frames, int most, bool *complete);
 
+enum { GILX_MOST_STEADY = 64 };
+
+/* Read the frames of a thread that may run Python code meanwhile: those that two readings
+ * have in common, from the outer end on, the innermost one first; `most` and
+ * GILX_MOST_STEADY at most. Returns how many there are; sets `inner` if there are others
+ * that the first one had called and that changed meanwhile. */
+int gilx_steady_stack(const gilx_stack_layout *layout, gilx_memory *memory,
+                      uintptr_t state, gilx_frame *frames, int most, bool *inner,
+                      bool *complete);
+
 #endif

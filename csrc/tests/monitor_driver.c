@@ -22,6 +22,7 @@
 #include "../sampler/log_writer.h"
 #include "../sampler/monitor.h"
 #include "../sampler/thread_table.h"
+#include "../sampler/waiting_frame.h"
 #include "fake_stack.h"
 
 enum { FIRST_VERSION = 11, LAST_VERSION = 15, TID = 400, ID = 408, NEXT = 424 };
@@ -285,7 +286,7 @@ static int64_t stalls_of(gilx_sampler *sampler) {
     gilx_reading reading;
     expect(gilx_sampler_read(sampler, &reading) == 0, "it can be read");
     free(reading.threads);
-    return reading.stalls;
+    return reading.stalls[GILX_GIL_STALL];
 }
 
 static void let_all_go(fake_gil *gil, pthread_t *threads, int count) {
@@ -321,7 +322,7 @@ static void stalls_are_reported(int version, bool stacks) {
         gilx_sampler_free(sampler);
         return;
     }
-    gilx_sampler_note(sampler, "a note\n");
+    gilx_sampler_note(sampler, "a note\n", "a deadlock\n");
     take(&gil, &holder);
     gilx_sleep_ns(100000000);
     expect(stalls_of(sampler) == 0, "nobody waits");
@@ -335,6 +336,7 @@ static void stalls_are_reported(int version, bool stacks) {
     (void)snprintf(expected, sizeof(expected),
                    "gilx: process %d: the GIL was not released for 0.", getpid());
     expect(strncmp(text, expected, strlen(expected)) == 0, "it is reported at once,");
+    expect(strstr(text, "a deadlock\n") == NULL, "not as a deadlock,");
     (void)snprintf(expected, sizeof(expected), "Thread %d (main thread) holds the GIL",
                    getpid());
     expect(strstr(text, expected) != NULL, "with the thread that holds it,");
@@ -404,6 +406,298 @@ static void reports_are_limited(void) {
         expect(reported >= MOST && reported <= MOST + more, "not all are reported");
         let_all_go(&gil, &thread, 1);
     }
+    gilx_sampler_free(sampler);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- event loops ------------------------------------------------------------------ */
+
+/* A thread that runs a loop, which is in its selector for a moment at each turn. */
+typedef struct {
+    gilx_loop_table *table;
+    int64_t tid;
+    int64_t busy_ns; /* for how long it returns to the selector all the time; then it is
+                        blocked */
+    int64_t longest_ns; /* time outside in these turns */
+    atomic_bool ready, over;
+} fake_loop;
+
+static pthread_mutex_t loop_mutex = PTHREAD_MUTEX_INITIALIZER; /* in place of the GIL */
+
+static void *run_loop(void *argument) {
+    fake_loop *self = argument;
+    self->tid = gilx_own_tid();
+    pthread_mutex_lock(&loop_mutex);
+    const int place = gilx_loop_begin(self->table, self->tid, true);
+    pthread_mutex_unlock(&loop_mutex);
+    gilx_loop *loop = &self->table->loops[place];
+    gilx_loop_waits(loop);
+    gilx_loop_runs(loop);
+    const int64_t begin = gilx_now_ns();
+    int64_t before = begin;
+    while (before - begin < self->busy_ns) {
+        gilx_sleep_ns(100000);
+        const int64_t now = gilx_now_ns();
+        self->longest_ns =
+            now - before > self->longest_ns ? now - before : self->longest_ns;
+        gilx_loop_waits(loop);
+        gilx_loop_runs(loop);
+        before = now;
+    }
+    atomic_store(&self->ready, true);
+    while (!atomic_load(&self->over)) {
+        gilx_sleep_ns(1000000);
+    }
+    pthread_mutex_lock(&loop_mutex);
+    gilx_loop_end(self->table, place);
+    pthread_mutex_unlock(&loop_mutex);
+    return NULL;
+}
+
+static pthread_t start_loop(fake_loop *loop) {
+    pthread_t thread;
+    expect(pthread_create(&thread, NULL, run_loop, loop) == 0, "threads can be made");
+    return thread;
+}
+
+static void wait_for_loop(fake_loop *loop) {
+    const int64_t begin = gilx_now_ns();
+    while (!atomic_load(&loop->ready) && gilx_now_ns() - begin < 60000000000) {
+        gilx_sleep_ns(1000000);
+    }
+    expect(atomic_load(&loop->ready), "the loop gets there");
+}
+
+static int64_t blocked_of(gilx_sampler *sampler) {
+    gilx_reading reading;
+    expect(gilx_sampler_read(sampler, &reading) == 0, "it can be read");
+    free(reading.threads);
+    return reading.stalls[GILX_LOOP_STALL];
+}
+
+static void places_of_loops_are_used_again(void) {
+    gilx_loop_table *table = calloc(1, sizeof(*table));
+    expect(table != NULL, "there is memory for loops");
+    int64_t tid;
+    uint64_t first, second;
+    expect(gilx_loop_begin(table, 7, false) == 0, "the first place is free");
+    expect(gilx_loop_is_out(&table->loops[0], &tid, &first) && tid == 7, "it runs,");
+    gilx_loop_waits(&table->loops[0]);
+    expect(!gilx_loop_is_out(&table->loops[0], &tid, &second), "waits,");
+    gilx_loop_runs(&table->loops[0]);
+    expect(gilx_loop_is_out(&table->loops[0], &tid, &second) && second > first,
+           "and runs again");
+    gilx_loop_end(table, 0);
+    expect(!gilx_loop_is_out(&table->loops[0], &tid, &first), "it has ended");
+    for (int i = 0; i < GILX_LOOPS; ++i) {
+        expect(gilx_loop_begin(table, 8, i == 0) == i, "there are places");
+    }
+    expect(!gilx_loop_is_out(&table->loops[0], &tid, &first), "it counts as waiting");
+    gilx_loop_runs(&table->loops[0]);
+    expect(gilx_loop_is_out(&table->loops[0], &tid, &first) && first > second,
+           "no turn comes twice");
+    expect(gilx_loop_begin(table, 9, true) == -1, "for so many");
+    expect(atomic_load(&table->used) == GILX_LOOPS, "all are used");
+    free(table);
+}
+
+/* A thread whose outer function stays, and calls others all the time. */
+typedef struct {
+    fake_stack stack;
+    atomic_bool over;
+} moving_stack;
+
+static void *call_all_the_time(void *argument) {
+    moving_stack *self = argument;
+    for (int i = 0; !atomic_load(&self->over); ++i) {
+        fake_call(&self->stack, 2 + i % 2, i % FAKE_UNITS, 0);
+        for (int j = 0; j < i % 50; ++j) {
+            fake_advance(&self->stack, 2 + i % 2, j % FAKE_UNITS, 0);
+        }
+        fake_return(&self->stack);
+    }
+    return NULL;
+}
+
+/* What two readings have in common is right; of a stack that stays, that is all. */
+static void steady_stacks_are_read(int version) {
+    enum { MOST = 8, READINGS = 2000 };
+    static moving_stack moving;
+    const gilx_stack_layout *layout = layout_of(version);
+    gilx_frame frames[MOST];
+    bool inner, complete;
+    gilx_memory memory;
+    expect(gilx_memory_open(&memory, NULL), "memory can be read");
+    fake_stack *stack = &moving.stack;
+    fake_stack_make(stack, layout, 5);
+    const uintptr_t state = (uintptr_t)stack->state;
+    expect(gilx_steady_stack(layout, &memory, state, frames, MOST, &inner, &complete) ==
+                   0 &&
+               complete && !inner,
+           "there are no frames,");
+    expect(gilx_steady_stack(layout, &memory, 0, frames, MOST, &inner, &complete) == 0 &&
+               !complete,
+           "or no thread");
+    fake_call(stack, 1, 3, 0);
+    fake_call(stack, 2, 4, 0);
+    expect(gilx_steady_stack(layout, &memory, state, frames, MOST, &inner, &complete) ==
+                   2 &&
+               complete && !inner,
+           "a stack that stays is read to its end");
+    expect(frames[0].code == (uintptr_t)stack->functions[2].code &&
+               frames[1].code == (uintptr_t)stack->functions[1].code,
+           "the innermost frame first");
+    fake_return(stack);
+    pthread_t thread;
+    atomic_store(&moving.over, false);
+    expect(pthread_create(&thread, NULL, call_all_the_time, &moving) == 0, "threads run");
+    int known = 0;
+    for (int i = 0; i < READINGS; ++i) {
+        const int count =
+            gilx_steady_stack(layout, &memory, state, frames, MOST, &inner, &complete);
+        const uintptr_t outer = (uintptr_t)stack->functions[1].code;
+        const uintptr_t called[] = {(uintptr_t)stack->functions[2].code,
+                                    (uintptr_t)stack->functions[3].code};
+        known += count > 0;
+        expect(count <= 2, "no frame is there twice");
+        expect(count == 0 || frames[count - 1].code == outer, "the outer one stays,");
+        expect(count < 2 || frames[0].code == called[0] || frames[0].code == called[1],
+               "and calls others");
+    }
+    expect(known > READINGS / 2, "something is known of most");
+    atomic_store(&moving.over, true);
+    pthread_join(thread, NULL);
+    gilx_memory_close(&memory);
+}
+
+/* No callback lasts long, but all together last for several times the limit. */
+static void loops_that_return_are_not_reported(void) {
+    static fake_gil gil;
+    static gilx_loop_table table;
+    int ends[2];
+    expect(pipe2(ends, O_NONBLOCK) == 0, "there are pipes");
+    make(&gil);
+    const gilx_monitor_options options = {
+        .loop_ns = 200000000, .loops = &table, .log = ends[1]};
+    gilx_sampler *sampler = started(&gil, NULL, &options);
+    expect(gilx_loop_begin(&table, gilx_own_tid(), true) == 0, "a loop waits");
+    fake_loop busy = {.table = &table, .busy_ns = 700000000};
+    const pthread_t thread = start_loop(&busy);
+    atomic_store(&busy.over, true);
+    pthread_join(thread, NULL);
+    gilx_sampler_stop(sampler);
+    if (busy.longest_ns < options.loop_ns / 2) {
+        expect(blocked_of(sampler) == 0, "no loop was blocked");
+    } else {
+        puts("not now: a loop that has a CPU in time");
+    }
+    gilx_sampler_free(sampler);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* One loop is blocked, beside one that waits in its selector. */
+static void blocked_loops_are_reported(int version, bool stacks) {
+    static fake_gil gil;
+    static fake_stack stack;
+    static gilx_stall_record records[GILX_STALLS_KEPT];
+    static gilx_loop_table table;
+    const gilx_stack_layout *layout = layout_of(version);
+    int ends[2];
+    expect(pipe2(ends, O_NONBLOCK) == 0, "there are pipes");
+    make(&gil);
+    memset(&table, 0, sizeof(table));
+    fake_stack_make(&stack, layout, 7);
+    atomic_store(&gil.first, (uintptr_t)stack.state);
+    fake_call(&stack, 1, 0, 0);
+    fake_call_from_c(&stack, 2, FAKE_UNITS - 1, 0);
+    expect(gilx_loop_begin(&table, gilx_own_tid(), true) == 0, "a loop that waits");
+    const gilx_monitor_options options = {
+        .loop_ns = 50000000, .loops = &table, .log = ends[1]};
+    gilx_sampler *sampler = started(&gil, stacks ? layout : NULL, &options);
+    gilx_sampler_note(sampler, "a note\n", "");
+    fake_loop blocked = {.table = &table};
+    const pthread_t thread = start_loop(&blocked);
+    wait_for_loop(&blocked);
+    fake_store(stack.state, TID, (uintptr_t)blocked.tid);
+    char *text = read_until(ends[0], "a note\n");
+    char expected[200];
+    (void)snprintf(expected, sizeof(expected),
+                   "gilx: process %d: the event loop of thread %lld", getpid(),
+                   (long long)blocked.tid);
+    expect(strncmp(text, expected, strlen(expected)) == 0, "the loop is named,");
+    expect(strstr(text, " has not returned to its selector for ") != NULL,
+           "with what it does,");
+    static const char STACK[] = " (most recent call first):\n"
+                                "  File \"fake.py\", line 202 in thread7.function2\n"
+                                "  File \"fake.py\", line 101 in thread7.function1\n";
+    expect((strstr(text, STACK) != NULL) == stacks, "and its stack");
+    expect(stacks || strstr(text, "can't be read") != NULL, "or why there is none");
+    text = read_until(ends[0], "a note\n");
+    expect(strstr(text, "still not returned to its selector after ") != NULL,
+           "it is reported again");
+    const int count = gilx_sampler_stalls(sampler, records);
+    expect(count == 1 && blocked_of(sampler) == 1, "that is counted");
+    const gilx_stall_record *last = &records[0];
+    expect(last->kind == GILX_LOOP_STALL && last->high_ns == -1 &&
+               last->low_ns >= 500000000 && last->place.tid == blocked.tid &&
+               last->waiters == 0,
+           "and goes on");
+    expect(stalls_of(sampler) == 0, "the GIL is not held");
+    atomic_store(&blocked.over, true);
+    pthread_join(thread, NULL);
+    text = read_until(ends[0], " s\n");
+    expect(strstr(text, " was blocked for ") != NULL, "its end is reported");
+    expect(gilx_sampler_stalls(sampler, records) == count, "it was one stall,");
+    expect(last->high_ns >= last->low_ns, "whose length is known,");
+    expect(!stacks || (strcmp(last->place.function, "thread7.function2") == 0 &&
+                       last->place.line == 202),
+           "and where");
+    gilx_sampler_free(sampler);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* Each of several loops that are blocked at once is reported. */
+static void loops_are_judged_each_by_itself(void) {
+    enum { LOOPS = 3 };
+    static fake_gil gil;
+    static gilx_stall_record records[GILX_STALLS_KEPT];
+    static gilx_loop_table table;
+    int ends[2];
+    expect(pipe2(ends, O_NONBLOCK) == 0, "there are pipes");
+    make(&gil);
+    const gilx_monitor_options options = {
+        .loop_ns = 20000000, .loops = &table, .log = ends[1]};
+    gilx_sampler *sampler = started(&gil, NULL, &options);
+    fake_loop loops[LOOPS];
+    pthread_t threads[LOOPS];
+    for (int i = 0; i < LOOPS; ++i) {
+        loops[i] = (fake_loop){.table = &table};
+        threads[i] = start_loop(&loops[i]);
+    }
+    const int64_t begin = gilx_now_ns();
+    while (gilx_sampler_stalls(sampler, records) < LOOPS &&
+           gilx_now_ns() - begin < 60000000000) {
+        gilx_sleep_ns(1000000);
+    }
+    expect(gilx_sampler_stalls(sampler, records) == LOOPS, "there is one of each");
+    for (int i = 0; i < LOOPS; ++i) {
+        int found = 0;
+        for (int j = 0; j < LOOPS; ++j) {
+            found += records[j].place.tid == loops[i].tid;
+        }
+        expect(found == 1, "which belongs to its thread");
+        atomic_store(&loops[i].over, true);
+        pthread_join(threads[i], NULL);
+    }
+    while (records[0].high_ns < 0 || records[1].high_ns < 0 || records[2].high_ns < 0) {
+        expect(gilx_now_ns() - begin < 60000000000, "they end");
+        (void)gilx_sampler_stalls(sampler, records);
+        gilx_sleep_ns(1000000);
+    }
+    expect(blocked_of(sampler) == LOOPS, "all are counted");
     gilx_sampler_free(sampler);
     close(ends[0]);
     close(ends[1]);
@@ -560,6 +854,14 @@ int main(void) {
     }
     stalls_are_reported(LAST_VERSION, false);
     reports_are_limited();
+    places_of_loops_are_used_again();
+    loops_that_return_are_not_reported();
+    for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
+        steady_stacks_are_read(version);
+        blocked_loops_are_reported(version, true);
+    }
+    blocked_loops_are_reported(LAST_VERSION, false);
+    loops_are_judged_each_by_itself();
     process_exits();
     asking_is_not_waiting();
     threads_come_and_go(MANY);

@@ -53,7 +53,7 @@ _NAMES = {
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
-__all__ = ["__version__", "audit", "kernels", "pools", "testing"]
+__all__ = ["__version__", "audit", "kernels", "pools", "prometheus", "testing"]
 __all__ += list(_HOMES)
 
 

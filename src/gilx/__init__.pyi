@@ -1,6 +1,7 @@
 from gilx import audit as audit
 from gilx import kernels as kernels
 from gilx import pools as pools
+from gilx import prometheus as prometheus
 from gilx import testing as testing
 from gilx.demo.demo_record import Story as Story
 from gilx.demo.demo_record import tell_story as tell_story

@@ -29,9 +29,13 @@ def gil_enabled() -> bool:
 def interpreter_options() -> list[str]:
     """Return the options that this interpreter was started with, such as ``-X dev``.
 
-    `multiprocessing` starts its processes with these.
+    `multiprocessing` starts its processes with these, but for ``-X gil``, which CPython
+    3.14 leaves out: they would run without a GIL beside a process that has one.
     """
     options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    gil = f"gil={x_option('gil')}"
+    if x_option("gil") in ("0", "1") and gil not in options:
+        options += ["-X", gil]
     return options
 
 

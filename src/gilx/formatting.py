@@ -97,7 +97,9 @@ def _terminal_width() -> int:
     return shutil.get_terminal_size().columns
 
 
-def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
+def wrapped(
+    text: str, first: str = "", rest: str = "", *, whole_words: bool = False
+) -> list[str]:
     """Return text as lines that fit the terminal (80 characters where there is none).
 
     Parameters
@@ -106,6 +108,9 @@ def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
         The text, without line breaks.
     first, rest : str
         What the first line begins with, and what all others do.
+    whole_words : bool
+        Whether a word that is longer than a line, such as the name of a file, has a line
+        of its own that does not fit, instead of being broken.
 
     """
     return textwrap.wrap(
@@ -113,6 +118,7 @@ def wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
         max(line_width(), len(first) + 40),
         initial_indent=first,
         subsequent_indent=rest,
+        break_long_words=not whole_words,
         break_on_hyphens=False,
     )
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gilx.sampling.known_stacks import reason_against_stacks
 from tests.command import run_python
 from tests.docs.pages import ROOT
+from tests.markers import needs, needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +38,7 @@ QUICK = {"choose_a_pool", "pandas_pipeline", "image_filter", "server"}
             marks=[pytest.mark.slow] if path.stem in QUICK else [],
         )
         for path in sorted(ROOT.glob("examples/*.py"))
+        if path.stem != "asgi_server"
     ],
 )
 def test_examples(script: Path, tmp_path: Path) -> None:
@@ -46,3 +49,19 @@ def test_examples(script: Path, tmp_path: Path) -> None:
         pytest.skip("needs a C compiler")
     words = ["--quick"] if script.stem in QUICK else []
     run_python(script, *words, check=True, cwd=tmp_path)
+
+
+@needs_watch
+@needs("uvicorn")
+def test_monitor_names_the_line_of_the_endpoint_that_stops_a_server() -> None:
+    script = ROOT / "examples" / "asgi_server.py"
+    done = run_python(script, check=True)
+    answers = [line.split()[0] for line in done.stdout.splitlines()[:3]]
+    assert answers == ["health", "median", "health"]
+    assert "gilx: process" in done.stderr
+    assert "the GIL was not released for" in done.stderr
+    if not reason_against_stacks():
+        lines = script.read_text().splitlines()
+        number = next(n for n, line in enumerate(lines, 1) if "sorted(NUMBERS)" in line)
+        assert f'asgi_server.py", line {number} in median\n' in done.stderr
+        assert f"asgi_server.py:{number} median" in done.stdout

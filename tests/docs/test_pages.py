@@ -62,8 +62,9 @@ def test_code_of_pages(code: str, tmp_path: Path) -> None:
         pytest.skip("there is no GIL to watch")
     if "to_html(" in code:
         pytest.importorskip("vl_convert")
-    if "scipy" in code:
-        pytest.importorskip("scipy")
+    for module in ("prometheus_client", "scipy"):
+        if module in code:
+            pytest.importorskip(module)
     words = ["-c", code]
     if "def test_" in code:
         (tmp_path / "test_block.py").write_text(code)

@@ -38,6 +38,16 @@ def test_options_of_the_interpreter_are_handed_on() -> None:
     assert {"-Xdev", "-B", "-Wignore"} <= set(options.replace("-X dev", "-Xdev").split())
 
 
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="needs a free-threaded build"
+)
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_gil_is_handed_on(value: str) -> None:
+    options = answer("' '.join(interpreter_options())", "-X", f"gil={value}").split()
+    assert options.count(f"gil={value}") == 1
+    assert "gil" not in answer("' '.join(interpreter_options())")
+
+
 def test_values_of_x_options_are_read() -> None:
     assert answer("x_option('gilx'), x_option('dev')", "-X", "gilx=5", "-X", "dev") == (
         "5 True"

@@ -338,13 +338,12 @@ def test_time_in_which_the_process_is_stopped_is_no_stall(tmp_path: Path) -> Non
     script.write_text(
         textwrap.dedent(
             """\
-            import re
             import gilx
+            from gilx.ckernels import spin
 
-            with gilx.Monitor(stall=1.0, lone=True, on_stall="exit"):
-                for number in range(3):
-                    print(number, flush=True)
-                    re.match(r"(a+)+$", "a" * 24 + "b")  # takes 0.4 s
+            with gilx.Monitor(stall=1.5, lone=True, on_stall="exit"):
+                print("begins", flush=True)
+                spin(3_000_000_000, 0, 3_000_000_000)  # ends at a time of the clock
             """
         )
     )
@@ -414,6 +413,32 @@ def test_monitor_starts_anew_in_the_child_of_a_fork(tmp_path: Path) -> None:
             f"gilx: process {process}: the GIL was not released"
             in (tmp_path / "log").read_text()
         )
+
+
+@needs_fork
+def test_main_thread_has_its_name_in_the_child_of_a_fork(tmp_path: Path) -> None:
+    run_script(
+        tmp_path / "main.py",
+        """\
+        import ctypes, os, threading, warnings
+        import gilx
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with gilx.Monitor(stall=None) as monitor:
+            child = os.fork()
+            if child == 0:
+                ctypes.PyDLL(None).usleep(300_000)
+                found = []
+                thread = threading.Thread(target=lambda: found.append(monitor.read()))
+                thread.start()
+                thread.join()
+                names = {one.name: one.held_seconds.high for one in found[0].by_thread}
+                assert names.get("MainThread", 0.0) > 0.1, names
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        """,
+        check=True,
+    )
 
 
 @needs_fork

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from gilx import Monitor, NoGilError
 from gilx.sampling.known_stacks import reason_against_stacks
 from tests.command import run_gilx, run_here, run_python
-from tests.markers import needs_fork, needs_linux, needs_no_gil, needs_watch
+from tests.markers import needs, needs_fork, needs_linux, needs_no_gil, needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +67,24 @@ def test_exit_ends_a_program_that_hangs(tmp_path: Path) -> None:
 
 @needs_watch
 @needs_fork
-def test_fork_warns_as_without_gilx(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param((), id="plain"),
+        pytest.param(("--lone",), id="lone"),
+        pytest.param(
+            ("--prometheus", "0", "--log", "log"),
+            id="prometheus",
+            marks=needs("prometheus_client"),
+        ),
+        pytest.param(
+            ("--prometheus", "PORT", "--log", "log"),
+            id="one port",
+            marks=needs("prometheus_client"),
+        ),
+    ],
+)
+def test_fork_warns_as_without_gilx(more: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "forks.py").write_text(
         """\
 import os, sys
@@ -83,9 +101,12 @@ fork(2)
 """
     )
     options = "-W", "always::DeprecationWarning"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])  # which is free in a moment
+    more = tuple(port if word == "PORT" else word for word in more)
     alone = run_python(*options, "forks.py", cwd=tmp_path, check=True)
     watched = run_python(
-        *options, "-m", "gilx", "monitor", "forks.py", cwd=tmp_path, check=True
+        *options, "-m", "gilx", "monitor", *more, "forks.py", cwd=tmp_path, check=True
     )
     assert (watched.stdout, watched.stderr) == (alone.stdout, alone.stderr)
 
@@ -111,6 +132,7 @@ def test_program_does_not_run_where_there_is_no_gil(tmp_path: Path) -> None:
         (("-m", "nope"), "-m: there is no module 'nope'"),
         (("--stall", "x", "a.py"), "stall: expected a number, got 'x'"),
         (("--stall", "0", __file__), "stall: expected 0.01 to 86400, got 0"),
+        (("--prometheus", "x", "nope.py"), "target: expected a script that exists"),
         (("--cost", "2", __file__), "cost: expected above 0 and at most 0.5, got 2"),
         ((), "the following arguments are required: TARGET"),
     ],

@@ -97,7 +97,7 @@ def test_held(name: str) -> None:
     usage = told(HELD[name])
     assert usage.held.value > 0.95, usage
     assert usage.held.interval[0] <= usage.held.value <= usage.held.interval[1]
-    assert usage.sentence().startswith("holds the GIL for")
+    assert usage.sentence().startswith("thread MainThread holds the GIL for")
 
 
 @needs_gil
@@ -105,7 +105,7 @@ def test_held(name: str) -> None:
 def test_released(name: str) -> None:
     usage = told(RELEASED[name])
     assert usage.held.value < 0.10, usage
-    assert usage.sentence().startswith("releases the GIL for")
+    assert usage.sentence().startswith("thread MainThread releases the GIL for")
 
 
 @pytest.mark.slow

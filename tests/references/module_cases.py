@@ -51,6 +51,10 @@ _BAD_SAMPLERS: list[BadCall] = [
     ((1,), {"stall": -1.0}, ValueError, "stall: expected 0 to"),
     ((1,), {"stall": "1"}, TypeError, "stall: expected a float"),
     ((1,), {"log": -1}, ValueError, "log: expected 0 to"),
+    ((1,), {"loop": -1.0}, ValueError, "loop: expected 0 to"),
+    ((1,), {"loop": "1"}, TypeError, "loop: expected a float"),
+    ((1,), {"loop": 1.0}, ValueError, "loop: expected loops as well"),
+    ((1,), {"loops": []}, TypeError, "loops: expected a LoopTable or None, got list"),
 ]
 
 
@@ -108,6 +112,63 @@ def samplers(_memory: Memory) -> Iterator[Case]:
         call = fails(RuntimeError, "the sampler was stopped", getattr(stopped, name))
         yield Case(f"{name} after the stop", call)
     yield from _monitors(make, fresh)
+    yield from _loops(make, _sampler.LoopTable)
+
+
+def _loops(make: Any, table: Any) -> Iterator[Case]:
+    """Yield calls of tables of event loops, and of samplers that read them.
+
+    Functions of C stand in for those that wait in a selector: Python code that C calls
+    without memory ends Python 3.11.
+    """
+
+    def use() -> None:
+        loops = table()
+        counted = loops.begin(dict, True)
+        assert counted([(1, 2)], timeout=1.5) == {1: 2, "timeout": 1.5}
+        counted.end()
+        counted.end()
+        counted()
+        loops.begin(dict, False)  # which ends with its last reference
+
+    def sample() -> None:
+        with open(os.devnull, "wb") as log:
+            loops = table()
+            sampler = make(
+                1, seed=1, stacks=True, monitor=True, log=log.fileno(), loop=0.001,
+                loops=loops,
+            )  # fmt: skip
+            counted = loops.begin(dict, False)
+            sampler.start()
+            while not sampler.stalls():
+                time.sleep(0.001)
+            counted()
+            sampler.stop()
+
+    def in_a_cycle() -> None:
+        def method(_: object) -> None: ...
+
+        method.select = table().begin(method, True)  # type: ignore[attr-defined]
+
+    loops = table()
+    yield Case("loops", use)
+    yield Case("loops that are sampled", sample, SLOW)
+    yield Case("loop in a cycle", in_a_cycle)
+    full = table()
+    kept = []
+    while (one := full.begin(dict, True)) is not None:
+        kept.append(one)
+    yield Case("no place for a loop", partial(full.begin, dict, True))
+    counted = loops.begin(int, True)
+    yield Case("select that fails", fails(ValueError, "invalid literal", counted, "x"))
+    bad: list[BadCall] = [
+        ((), {}, TypeError, "begin"),
+        ((1, True), {}, TypeError, "select: expected a callable, got int"),
+    ]
+    yield from bad_calls("begin", loops.begin, bad)
+    yield from bad_calls("LoopTable", table, [((1,), {}, TypeError, "LoopTable")])
+    made = type(counted)
+    yield Case("CountedSelect", fails(TypeError, "cannot create", made))
 
 
 def _monitors(make: Any, fresh: Any) -> Iterator[Case]:
@@ -137,6 +198,7 @@ def _monitors(make: Any, fresh: Any) -> Iterator[Case]:
             monitor = made()
             monitor.start()
             monitor.note("x")
+            monitor.note("x", "y")
             monitor.read()
             monitor.stop()
 

@@ -26,7 +26,7 @@ PLACE = Path(__file__).with_name("interface.txt")
 # Modules whose public names are promised.
 MODULES = (
     *("gilx", "gilx.testing", "gilx.kernels", "gilx.ckernels", "gilx.pools"),
-    *("gilx.audit", "gilx.errors"),
+    *("gilx.audit", "gilx.errors", "gilx.prometheus"),
 )
 
 

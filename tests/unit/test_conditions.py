@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sysconfig
 import time
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from gilx._compat import gil_enabled
 from gilx.system import conditions
 from gilx.system.cgroups import Throttling
 from gilx.system.conditions import Conditions, Snapshot, Ticks, between, snapshot
+from gilx.system.gil_imports import GilImport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,9 @@ def test_settings_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_why_there_is_a_gil(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditions, "_culprits", [])
+    noted: list[GilImport] = []
+    monkeypatch.setattr(conditions, "noted_imports", noted)
+    monkeypatch.delenv("PYTHON_GIL", raising=False)
     words = between(BEFORE, BEFORE).gil
     free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
     assert words.startswith("on") == gil_enabled()
@@ -130,25 +132,17 @@ def test_why_there_is_a_gil(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sysconfig, "get_config_var", lambda _: 1)
     monkeypatch.setattr(conditions, "gil_enabled", lambda: True)
     monkeypatch.setattr("sys._xoptions", {})
-    monkeypatch.delenv("PYTHON_GIL", raising=False)
     assert between(BEFORE, BEFORE).gil.endswith("which one is unknown")
-    with conditions.noting_gil_warnings() as culprits:
-        warnings.warn(
-            "The global interpreter lock (GIL) has been enabled to load module 'a.b',"
-            " which has not declared that it can run safely without the GIL.",
-            RuntimeWarning,
-            stacklevel=1,
-        )
-    assert culprits == ["a.b"]
-    assert between(BEFORE, BEFORE).gil == "on: loading a.b turned it on"
+    noted.append(GilImport("a.b", "/a/b.so"))
+    assert between(BEFORE, BEFORE).gil == "on: loading a.b (/a/b.so) turned it on"
     monkeypatch.setenv("PYTHON_GIL", "1")
     assert between(BEFORE, BEFORE).gil == "on: PYTHON_GIL=1 says so"
     monkeypatch.setattr("sys._xoptions", {"gil": "1"})
     assert between(BEFORE, BEFORE).gil == "on: -X gil=1 says so"
     monkeypatch.setattr(conditions, "gil_enabled", lambda: False)
     assert between(BEFORE, BEFORE).gil == "off"
-
-
-def test_other_warnings_are_shown() -> None:
-    with pytest.warns(UserWarning, match="elsewhere"), conditions.noting_gil_warnings():
-        warnings.warn("elsewhere", UserWarning, stacklevel=1)
+    monkeypatch.setattr("sys._xoptions", {"gil": "0"})
+    assert between(BEFORE, BEFORE).gil == "off: -X gil=0 says so"
+    monkeypatch.setattr("sys._xoptions", {})
+    monkeypatch.setenv("PYTHON_GIL", "0")
+    assert between(BEFORE, BEFORE).gil == "off: PYTHON_GIL=0 says so"

@@ -31,6 +31,7 @@ def counters() -> Counters:
         unknown_seconds=0.25,
         cost_seconds=0.125,
         stalls=1,
+        blocked_loops=2,
         dropped_bytes=0,
         longest_hold=Estimate(0.5, 0.4, 0.6),
         by_thread=(
@@ -42,6 +43,7 @@ def counters() -> Counters:
 
 def stall() -> Stall:
     return Stall(
+        kind="gil",
         process=17,
         number=1,
         time=1.7e9,
@@ -68,6 +70,7 @@ def test_counters_survive_json() -> None:
     [
         {"wall": -1.0},
         {"stalls": -1},
+        {"blocked_loops": -1},
         {"held_seconds": Estimate(2.0, 2.1, 2.2)},
         {"longest_hold": Estimate(-1.0, -1.0, 0.0)},
     ],
@@ -79,12 +82,20 @@ def test_counters_that_cannot_be_are_refused(change: dict[str, Any]) -> None:
 
 def test_stall_survives_json() -> None:
     assert Stall.from_json(stall().to_json()) == stall()
+    loop = replace(stall(), kind="loop", waiters=0)
+    assert Stall.from_json(loop.to_json()) == loop
     assert not stall().over
     assert replace(stall(), seconds=Estimate(0.2, 0.1, 0.3)).over
 
 
 @pytest.mark.parametrize(
-    "change", [{"seconds": Estimate(0.2, 0.3, 0.4)}, {"line": -1}, {"number": -1}]
+    "change",
+    [
+        {"seconds": Estimate(0.2, 0.3, 0.4)},
+        {"line": -1},
+        {"number": -1},
+        {"kind": "lock"},
+    ],
 )
 def test_stall_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
@@ -94,7 +105,14 @@ def test_stall_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
 def test_texts_say_what_is_known() -> None:
     assert "held for 2 s (1.9 s to 2.1 s) of 10 s" in str(counters())
     assert "unknown how long threads waited" in str(counters())
+    over = Estimate(0.2, 0.1, 0.3)
     assert str(stall()) == "MainThread has held the GIL for 200 ms in re.py:5 match"
+    assert str(replace(stall(), seconds=over)).startswith("MainThread held the GIL for")
+    loop = replace(stall(), kind="loop", function="")
+    assert (
+        str(loop) == "the event loop of MainThread has been blocked for 200 ms in C code"
+    )
+    assert "MainThread was blocked for 200 ms" in str(replace(loop, seconds=over))
 
 
 @pytest.mark.parametrize(
@@ -103,11 +121,16 @@ def test_texts_say_what_is_known() -> None:
         ({"stall": 0.001}, "stall"),
         ({"stall": float("inf")}, "stall"),
         ({"stall": "soon"}, "stall"),
+        ({"loop": 0.001}, "loop"),
+        ({"loop": float("nan")}, "loop"),
+        ({"loop": "soon"}, "loop"),
         ({"cost": 0}, "cost"),
         ({"cost": 0.6}, "cost"),
         ({"on_stall": "abort"}, "on_stall"),
         ({"stall": None, "lone": True}, "stall"),
         ({"stall": None, "on_stall": "exit"}, "stall"),
+        ({"stall": None, "loop": 0.1, "on_stall": "exit"}, "stall"),
+        ({"stall": None, "log": "log"}, "stall"),
     ],
 )
 def test_wrong_argument_is_named(arguments: dict[str, Any], name: str) -> None:

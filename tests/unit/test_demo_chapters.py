@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 import sys
+import sysconfig
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import pytest
 
 import gilx
 from gilx.cli import demo
-from gilx.demo import chapter_4_processes
+from gilx.demo import chapter_4_processes, chapter_8_free_threading
 from gilx.demo.chapter import Chapter, Effort, grouped, losses_of, outcome_of, words_of
 from gilx.demo.chapter_1_pure_python import PurePython, pure_python_call
 from gilx.demo.chapter_4_processes import Moving, Processes, pays_from
@@ -205,6 +206,25 @@ def test_chapters_have_words_for_every_outcome(outcome: str, gil: bool) -> None:
         assert turns == (
             isinstance(chapter, PurePython) and gil and outcome == "no faster"
         )
+
+
+@pytest.mark.parametrize(
+    ("forced", "words"),
+    [
+        ("PYTHON_GIL=1", "with the GIL on: PYTHON_GIL=1 says so. Run it without that."),
+        ("", "with the GIL on: an import turned it on,"),
+    ],
+)
+def test_free_threaded_build_with_the_gil_on_is_not_measured(
+    forced: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chapter_8_free_threading, "gil_enabled", lambda: True)
+    monkeypatch.setattr(chapter_8_free_threading, "forced_gil", lambda: forced)
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda _: 1)
+    found = FreeThreaded.measure(Effort(quick=True, workers=2, progress=print))
+    assert found.calls == ()
+    (why,) = found.missing
+    assert words in why
 
 
 def test_words_about_a_counter() -> None:

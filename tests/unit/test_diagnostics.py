@@ -9,8 +9,9 @@ import pytest
 
 from gilx.system.conditions import Conditions, NativeThreads
 from gilx.system.cpus import Cpus
-from gilx.system.diagnostics import examine
+from gilx.system.diagnostics import examine, examine_imports
 from gilx.system.environment import Environment
+from gilx.system.gil_imports import GilImport, ImportTrial
 
 CPUS = Cpus(
     model="Z80",
@@ -134,7 +135,7 @@ def test_remedies_can_be_followed() -> None:
 @pytest.mark.parametrize(
     ("reason", "remedy"),
     [
-        ("PYTHON_GIL=1 says so", "leave that out"),
+        ("PYTHON_GIL=1 says so", "start Python without it"),
         ("loading a.b turned it on", "look for a newer version"),
         (
             "an extension module turned it on, which one is unknown",
@@ -149,3 +150,48 @@ def test_why_the_gil_is_on_has_its_own_remedy(reason: str, remedy: str) -> None:
     )
     assert found.evidence.endswith(f"the GIL on, as {reason}")
     assert found.remedy.startswith(remedy)
+
+
+CAUSE = GilImport("b._core", "/b/_core.so")
+TRIALS = {
+    "a": ImportTrial(False, "", None, ""),
+    "b": ImportTrial(True, "b", CAUSE, ""),
+    "c": ImportTrial(True, "site", None, ""),
+    "d": ImportTrial(
+        None, "", None, "the process that tried it ended with exit status 3"
+    ),
+}
+
+
+def test_imports_that_turn_the_gil_on_are_doubtful_where_it_is_on() -> None:
+    found = examine_imports(TRIALS, replace(CONDITIONS, gil="on: -X gil=1 says so"))
+    assert [(one.name, one.doubtful) for one in found] == [
+        ("gil-import", True),
+        ("gil-import", True),
+        ("gil-import", False),
+    ]
+    named, unnamed, untried = (one.evidence for one in found)
+    assert named == "importing b turns the GIL on, as it loads b._core (/b/_core.so)"
+    assert unnamed == (
+        "the start of Python (.pth files, sitecustomize) turns the GIL on, as it loads an"
+        " extension module that is unknown"
+    )
+    assert untried == (
+        "it is unknown if importing d turns the GIL on, as the process that tried it ended"
+        " with exit status 3"
+    )
+
+
+def test_imports_that_would_turn_the_gil_on_are_good_to_know_where_it_is_off() -> None:
+    trials = {"b": TRIALS["b"]}
+    (found,) = examine_imports(trials, replace(CONDITIONS, gil="off: -X gil=0 says so"))
+    assert not found.doubtful
+    assert found.evidence == (
+        "importing b would turn the GIL on if nothing forced it off, as it loads b._core"
+        " (/b/_core.so)"
+    )
+
+
+def test_import_that_turned_the_gil_on_here_is_said_once() -> None:
+    here = replace(CONDITIONS, gil=f"on: loading {CAUSE} turned it on")
+    assert examine_imports({"b": TRIALS["b"]}, here) == ()

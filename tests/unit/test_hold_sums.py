@@ -46,20 +46,20 @@ def test_program_is_conclusive_if_other_threads_hold_the_gil_all_the_time() -> N
     assert "other threads held the GIL" in made.reason
     assert made.reason_of_program == ""
     assert replace(made, samples=3).reason_of_program.startswith(
-        "too short: 3 good looks"
+        "too short: 3 good samples"
     )
-    assert "could not look in time" in replace(made, unknown=5e8).reason_of_program
+    assert "samples were late" in replace(made, unknown=5e8).reason_of_program
 
 
 def test_bounds_hold_whatever_late_samples_missed() -> None:
     made = sums(100, 900)
     low, high = made.bounds(0.999)
     late = replace(made, unknown=300.0 * SLICE, late=300)
-    assert late.reason.startswith("the sampler could not look in time for 30 %")
+    assert late.reason.startswith("samples were late for 30 %")
     assert late.shortage == ""
     assert late.bounds(0.999) == (0.0, high + 0.3)
     assert low > 0
-    assert replace(made, late=995).shortage.startswith("too short: 5 good looks")
+    assert replace(made, late=995).shortage.startswith("too short: 5 good samples")
 
 
 def test_time_without_samples_is_unknown() -> None:
@@ -224,7 +224,7 @@ def test_interval_of_a_sum_is_narrower_than_those_of_its_parts() -> None:
 
 def test_short_usages_are_conclusive_together() -> None:
     short = usage_of(sums(3, 3))
-    assert short.doubt.startswith("too short: 6 good looks")
+    assert short.doubt.startswith("too short: 6 good samples")
     assert (short + short).doubt == ""
 
 

@@ -22,7 +22,7 @@ RANKS = [
     {"pools"},
     {"sampling", "speedup"},
     {"rendering"},
-    {"testing", "audit"},
+    {"testing", "audit", "prometheus"},
     {"demo"},
     {"pytest_plugin", "cli", "notebook", "__main__"},
 ]

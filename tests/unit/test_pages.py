@@ -239,9 +239,9 @@ def test_places_lead_the_rows_of_their_table() -> None:
     _, section, *_ = places().sections
     (table,) = section.blocks
     assert isinstance(table, html_page.Table)
-    assert table.head[:2] == ("place", "held")
+    assert table.head[:2] == ("place", "source text")
     assert table.rows[0][0].endswith(":41")
-    assert table.right == (1, 2, 3, 4)
+    assert table.right == (2, 3, 4, 5)
 
 
 def test_many_places_are_folded() -> None:

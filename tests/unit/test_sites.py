@@ -300,7 +300,7 @@ def test_text_shows_five_lines_and_the_sum_of_the_rest() -> None:
     assert len(rows[1]) == 80
     assert rows[5] == "  4.6 %  nowhere/features.py:45 extract"
     assert rows[6] == "  3 more lines hold 13 %"
-    assert rows[7].startswith("  held: ")
+    assert rows[7].startswith("  thread main, held of the time left by others: ")
     rows = str(usage_with(*sites[:6])).splitlines()
     assert rows[6] == "  1 more line holds 4.5 %"
 

@@ -109,6 +109,30 @@ def test_a_thread_that_was_there_for_a_part_has_less_than_the_whole() -> None:
     assert usage.system_call.high <= 0.25 + 1e-9
 
 
+def test_what_a_thread_held_since_it_was_asked_counts_once() -> None:
+    # It was asked last after 900 of 1000 slices, in 450 of which it had held, and held in
+    # all of the rest.
+    usage = thread(
+        known=900.0 * SLICE,
+        squares=900.0 * SLICE**2,
+        holding=550,
+        sleeping=405,
+        on_cpu=45,
+    )
+    assert usage.holding.value == pytest.approx(0.55)
+    assert usage.system_call.value == pytest.approx(0.405)
+    assert usage.running.value == pytest.approx(0.045)
+    assert sum(shares(usage).values()) == pytest.approx(1)
+
+
+def test_thread_that_held_all_the_while_did_nothing_else() -> None:
+    usage = thread(holding=1000, known=0.0, squares=0.0)
+    assert usage.holding.value == 1
+    assert [one for one in SHARES if getattr(usage, one).known] == ["holding"]
+    usage = thread(holding=1000, sleeping=1)
+    assert sum(shares(usage).values()) == pytest.approx(1)
+
+
 def test_a_thread_that_was_asked_now_and_then_has_a_wider_interval() -> None:
     often = thread(waiting_gil=500, sleeping=500)
     square = (100.0 * SLICE) ** 2
@@ -141,6 +165,7 @@ def test_waits_for_a_cpu_are_those_of_the_scheduler(
         holding=300,
         on_cpu=400,
         off_cpu=off,
+        sleeping=300 - off,
         held_off_cpu=float(held_off * SLICE),
         cpu_wait=None if waited is None else float(waited * SLICE),
     )
@@ -217,10 +242,10 @@ def test_threads_that_only_waited_come_last_and_are_a_hundred_at_most() -> None:
 def test_threads_that_only_waited_are_not_in_the_text() -> None:
     threads = (thread(holding=500), thread(sleeping=1000))
     text = str(usage_of(WATCH, by_thread=threads))
-    assert text.count("thread worker") == 1
+    assert text.count("\n  thread worker: ") == 1
     assert "activities" not in text
     asked = usage_of(sums(0, 1000, asked=100, askable=1000), by_thread=threads)
-    assert "activities: each thread was asked in 10 % of the looks" in str(asked)
+    assert "activities: each thread was asked in 10 % of the samples" in str(asked)
     reason = "Linux does not say it"
     text = str(usage_of(WATCH, by_thread=threads, states_missing=reason))
     assert f"activities: unknown in part, since {reason}" in text

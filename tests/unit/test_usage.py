@@ -59,9 +59,11 @@ USAGE = gilx.GilUsage(
 
 def test_plain_words() -> None:
     assert USAGE.sentence() == (
-        "releases the GIL for 96.0 % of its time; the rest, about 900 µs at the start,"
-        " is held"
+        "thread <Main> releases the GIL for 96.0 % of its time; the rest, about 900 µs at"
+        " the start, is held"
     )
+    for row in ("held of the time left by others: 4.0 %", "longest hold: 500 µs"):
+        assert f"\n  thread <Main>, {row}" in str(USAGE)
     assert "thread <Main>: 4.0 %" in str(USAGE)
     assert "thread &lt;Main&gt;" in USAGE._repr_html_()
 
@@ -122,7 +124,7 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
             "locked by anyone: ",
             "thread worker: 46 %\n",
             "thread <Main>: 4.0 %\n",
-            "longest hold: 500 µs (4 µs to 1 ms)\n",
+            "longest hold of any thread: 500 µs (4 µs to 1 ms)\n",
             "main thread, held of the time left by others: 4.0 % (3.0 % to 5.0 %)\n",
             "main thread, mean hold: ",
             "time: 22.5 ms, 20 ms of CPU",

@@ -36,20 +36,20 @@ def usage_with(*waits: FoundWait) -> gilx.GilUsage:
     return usage_of(WATCH, waiting_sites=sites)
 
 
-def test_sites_are_sorted_by_the_waits_for_the_gil() -> None:
+def test_sites_are_sorted_by_the_waits() -> None:
     usage = usage_with(
         found(0, 400), found(100, 0, line=50), found(300, 0, line=60),
         found(0, 50, line=70),
     )  # fmt: skip
-    assert [site.line for site in usage.waiting_sites] == [60, 50, 41, 70]
+    assert [site.line for site in usage.waiting_sites] == [41, 60, 50, 70]
     assert [site.waiting_gil.value for site in usage.waiting_sites] == pytest.approx(
-        [0.3, 0.1, 0, 0]
+        [0, 0.3, 0.1, 0]
     )
-    assert usage.waiting_sites[2].waiting_lock.value == pytest.approx(0.4)
+    assert usage.waiting_sites[0].waiting_lock.value == pytest.approx(0.4)
     for site in usage.waiting_sites:
         for time in (site.waiting_gil, site.waiting_lock):
             assert time.low <= time.value < time.high
-    assert usage.waiting_sites[0].place == "/nowhere/queues.py:60".removeprefix("/")
+    assert usage.waiting_sites[1].place == "/nowhere/queues.py:60".removeprefix("/")
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
 
@@ -102,9 +102,12 @@ def test_tables_show_where_threads_waited() -> None:
         "  unknown put",
     ]
     table = waits_table(usage)
-    assert table.head[0] == "place"
-    assert table.rows[0] == ("nowhere/queues.py:41", "300 ms", "20 ms", "320", "put", "")
-    assert table.right == (1, 2, 3)
+    assert table.head == (
+        *("place", "source text", "for the GIL", "for other locks", "samples"),
+        "function",
+    )
+    assert table.rows[0] == ("nowhere/queues.py:41", "", "300 ms", "20 ms", "320", "put")
+    assert table.right == (2, 3, 4)
     assert waits_text(usage_with()) == ""
 
 

@@ -68,7 +68,7 @@ class FakeSampler:
                 "seen_ns",
                 *("waiters_x", "waiters_y", "waiters_xx", "waiters_xy", "waiters_yy"),
                 *("waiters_dxx", "most_waiters", "asked", "askable"),
-                *("calls", "addresses", "wishes"),
+                *("calls", "addresses", "unread_errno", "wishes"),
             ],
             0,
         )

@@ -78,7 +78,8 @@ def perform(
         lines.append(line)
     if progress is not None:
         progress("")
-    return Audit(tuple(lines), environment)
+    # What the calls import may have turned the GIL on.
+    return Audit(tuple(lines), Environment.here())
 
 
 def _line(

@@ -15,10 +15,11 @@ import importlib
 import os
 import re
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gilx
+from gilx._compat import gil_enabled
 from gilx.cli.reserved_output import OutputError, release_output
 from gilx.errors import (
     ArgumentError,
@@ -30,6 +31,7 @@ from gilx.formatting import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
 # Each command is a module of this package with the functions add_arguments(parser) and
 # run(options), which returns the exit status, or a function that runs a program and does.
@@ -129,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             own = given[0] in unknown  # not the command's
             speaker = parser if own else commands[options.command]
             speaker.error(f"unrecognized arguments: {' '.join(unknown)}")
-        outcome: int | Callable[[], int] = module.run(options)
+        with _noting_gil_imports():
+            outcome: int | Callable[[], int] = module.run(options)
     except ArgumentError as error:
         _complain(chosen, printable(str(error)))
         return 2
@@ -153,6 +156,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             release_output()
     # A program runs out here, since the exceptions it raises are its own.
     return outcome() if callable(outcome) else outcome
+
+
+def _noting_gil_imports() -> AbstractContextManager[object]:
+    """Return a context in which it is noted which import turns the GIL on."""
+    if gil_enabled():
+        return nullcontext()
+    from gilx.system.gil_imports import ImportWatch  # noqa: PLC0415 - without a GIL only
+
+    return ImportWatch()
 
 
 def _complain(command: str | None, words: str) -> None:

@@ -13,6 +13,7 @@ import time
 from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
+from gilx._compat import gil_enabled
 from gilx.cli.file_options import add_json, check_json, print_or_save
 from gilx.cli.option_types import add_options
 from gilx.cli.progress import show
@@ -21,9 +22,10 @@ from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.formatting import duration, one_line, wrapped
 from gilx.records import encode
 from gilx.sampling.watch import backend
-from gilx.system.conditions import between, noting_gil_warnings, snapshot
-from gilx.system.diagnostics import examine
+from gilx.system.conditions import between, snapshot
+from gilx.system.diagnostics import examine, examine_imports
 from gilx.system.environment import Environment
+from gilx.system.gil_imports import forced_gil, noted_imports, try_imports
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from gilx.system.conditions import Conditions
     from gilx.system.diagnostics import Finding
+    from gilx.system.gil_imports import ImportTrial
 
 _SCHEMA = "gilx.doctor"
 _VERSION = 1
@@ -64,19 +67,27 @@ def run(options: argparse.Namespace) -> int:
     check_json(options.json)
     output = output_for(options.json)
     seconds = number_between("seconds", options.seconds, 0.1, 3600)
-    _import(options.modules or ["numpy"])
+    modules = options.modules or ["numpy"]
+    # Before anything is imported, for its own sake or for the modules'.
+    was_on = gil_enabled() and not forced_gil()
+    _import(modules)
+    environment = Environment.here()
+    trials = _try(modules, was_on=was_on) if environment.free_threaded else {}
     show(f"watching the machine for {duration(seconds)}")
     before = snapshot()
     time.sleep(seconds)
     conditions = between(before, snapshot())
     show("")
-    environment = Environment.here()
-    findings = examine(environment, conditions)
+    findings = sorted(
+        (*examine(environment, conditions), *examine_imports(trials, conditions)),
+        key=lambda finding: not finding.doubtful,
+    )
     record = {
         "schema": _SCHEMA,
         "version": _VERSION,
         "doubtful": any(finding.doubtful for finding in findings),
         "findings": encode(findings),
+        "imports": {name: encode(trial) for name, trial in trials.items()},
         "watch": _watch(),
         "environment": json.loads(environment.to_json()),
         "conditions": json.loads(conditions.to_json()),
@@ -87,12 +98,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _import(modules: Sequence[str]) -> None:
-    """Import what the user's program does, and note who turns the GIL back on."""
+    """Import what the user's program does."""
     # A script on PATH is started with its own directory in the place of the current one.
     if "" not in sys.path:
         sys.path.insert(0, "")
     # What they print is not the page, which may be read by a program.
-    with noting_gil_warnings(), contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr):
         for name in modules:
             try:
                 importlib.import_module(name)
@@ -100,6 +111,20 @@ def _import(modules: Sequence[str]) -> None:
                 raise ArgumentError(
                     f"module: can't import {name!r}: {one_line(error)}"
                 ) from error
+
+
+def _try(modules: Sequence[str], *, was_on: bool) -> dict[str, ImportTrial]:
+    """Import each module in a process of its own, where none hides what another does.
+
+    If the GIL was on already, it was something that Python's start or gilx imports.
+    """
+    trials: dict[str, ImportTrial] = {}
+    for name in (*([__name__] if was_on else []), *modules):
+        show(f"importing {name} in another process")
+        trials[name] = try_imports([name])
+    if was_on and (cause := trials[__name__].cause) is not None:
+        noted_imports.insert(0, cause)
+    return trials
 
 
 def _page(
@@ -156,4 +181,8 @@ def _or_unknown(value: float | None, form: str) -> str:
 
 
 def _items(findings: Sequence[Finding]) -> list[str]:
-    return [line for one in findings for line in wrapped(str(one), "* ", "  ")]
+    return [
+        line
+        for one in findings
+        for line in wrapped(str(one), "* ", "  ", whole_words=True)
+    ]

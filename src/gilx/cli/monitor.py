@@ -1,18 +1,22 @@
-"""``gilx monitor``: report when a program does not release the GIL."""
+"""``gilx monitor``: report when a program does not release the GIL, or blocks a loop."""
 
 from __future__ import annotations
 
-import argparse
+import atexit
+import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gilx.cli.option_types import add_options
-from gilx.cli.program_runner import find_module, find_script, names_script
+from gilx.cli.program_runner import add_program, find_program
 from gilx.errors import ArgumentError
-from gilx.sampling.monitor import Monitor
+from gilx.sampling.monitor import Monitor, log_descriptor
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
+
+    from gilx.cli.prometheus_endpoint import Endpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,42 +30,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         {
             "--stall SECONDS 0.1": "how long a thread waits for the GIL until that is"
             " reported (default: 0.1)",
+            "--loop SECONDS": "how long an event loop of asyncio has not returned to its"
+            " selector until that is reported (default: loops are not watched)",
             "--cost SHARE 0.01": "share of one CPU that the sampler may take (default:"
             " 0.01)",
             "--log FILE": "append reports to a file, instead of standard error",
+            "--prometheus [HOST:]PORT": "serve counters for Prometheus at"
+            " http://HOST:PORT/metrics, HOST by default 127.0.0.1; 9100-9107: at the"
+            " first free port, in children of forks too (needs gilx[prometheus])",
             "--lone": "report it also if no thread waits",
             "--exit": "end the program after a report, with status 70",
         },
     )
-    parser.add_argument(
-        "-m",
-        dest="module",
-        action="store_true",
-        help="TARGET is a module to run, as by python -m",
+    add_program(
+        parser,
+        "a program: script.py, a directory or zip file with a __main__.py, or, after -m,"
+        " a module. Everything after its name is its own",
     )
-    parser.add_argument(
-        "target",
-        action=_Program,
-        nargs=argparse.PARSER,
-        metavar="TARGET",
-        help="a program: script.py, a directory or zip file with a __main__.py, or, after"
-        " -m, a module. Everything after its name is its own",
-    )
-
-
-class _Program(argparse.Action):
-    """Store ``target``, and the words after it as ``arguments``."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,  # noqa: ARG002 - as argparse calls it
-        namespace: argparse.Namespace,
-        values: Any,  # noqa: ANN401 - a list of words
-        option_string: str | None = None,  # noqa: ARG002 - likewise
-    ) -> None:
-        """Take the words from the target on."""
-        words = values[1:] if values[0] == "--" else values  # Python 3.13 leaves it out
-        namespace.target, namespace.arguments = words[0], words[1:]
 
 
 def run(options: argparse.Namespace) -> Callable[[], int]:
@@ -69,11 +54,8 @@ def run(options: argparse.Namespace) -> Callable[[], int]:
 
     The monitor is stopped when the interpreter ends.
     """
-    if options.module:
-        program = find_module(options.target, options.arguments)
-    elif names_script(options.target):
-        program = find_script(options.target, options.arguments)
-    else:
+    program = find_program(options)
+    if program is None:
         raise ArgumentError(
             "target: expected -m module, or a script, directory or zip file that exists;"
             f" got {options.target!r}"
@@ -82,8 +64,28 @@ def run(options: argparse.Namespace) -> Callable[[], int]:
         options.stall,
         options.cost,
         lone=options.lone,
+        loop=options.loop,
         log=options.log,
         on_stall="exit" if options.exit else "report",
     )
+    threads = 2 if options.lone else 1  # in children of forks, too
+    if options.prometheus is None:
+        monitor.start()
+        return partial(program.run, lambda: threads)
+    endpoint = _endpoint(monitor, options)
+    return partial(program.run, lambda: threads + endpoint.threads)
+
+
+def _endpoint(monitor: Monitor, options: argparse.Namespace) -> Endpoint:
+    """Start a monitor, and the endpoint from which Prometheus scrapes it."""
+    from gilx.cli.prometheus_endpoint import Address, Endpoint  # noqa: PLC0415 - if asked
+
+    address = Address.parsed(options.prometheus)
+    endpoint = Endpoint(monitor, address, log_descriptor(options.log))
+    endpoint.listen()
     monitor.start()
-    return partial(program.run, own_threads=2 if options.lone else 1, in_children=True)
+    # Before the endpoint, whose child has to find the monitor started.
+    os.register_at_fork(after_in_child=endpoint.restart_in_child)
+    endpoint.start()
+    atexit.register(endpoint.stop)
+    return endpoint

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,13 @@ from gilx.cli.file_options import (
     save_picture,
 )
 from gilx.cli.option_types import add_options
-from gilx.cli.program_runner import StandardOutput, find_module, find_script, names_script
+from gilx.cli.program_runner import (
+    ProgramAction,
+    StandardOutput,
+    add_program,
+    find_program,
+    names_script,
+)
 from gilx.cli.reserved_output import OutputError, output_for
 from gilx.cli.target import find_target
 from gilx.errors import (
@@ -92,29 +100,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         },
     )
     parser.set_defaults(**_FOR_CALLS)
-    parser.add_argument(
-        "-m",
-        dest="module",
-        action="store_true",
-        help="TARGET is a module to run, as by python -m",
-    )
-    parser.add_argument(
-        "target",
-        action=_Target,
-        nargs=argparse.PARSER,
-        metavar="TARGET",
-        help="module:callable and Python literals to call it with; or a program:"
+    add_program(
+        parser,
+        "module:callable and Python literals to call it with; or a program:"
         " script.py, a directory or zip file with a __main__.py, or, after -m, a module."
         " A program is watched from its start to its end, and everything after its name"
         " is its own. Nothing ends a call or a program that does not return",
+        _Target,
     )
 
 
-class _Target(argparse.Action):
+class _Target(ProgramAction):
     """Store ``target``, and the words after it as ``arguments``.
 
-    argparse ends its options at such an argument, as a program needs it. After a callable
-    the same parser goes on, with options and literals in any order.
+    After a callable the same parser goes on, with options and literals in any order.
     """
 
     def __call__(
@@ -122,19 +121,19 @@ class _Target(argparse.Action):
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
         values: Any,  # noqa: ANN401 - a list of words
-        option_string: str | None = None,  # noqa: ARG002 - as argparse calls it
+        option_string: str | None = None,
     ) -> None:
         """Take the words from the target on, or the literals among them."""
         if self.nargs == argparse.ZERO_OR_MORE:
             namespace.arguments = values
             return
-        words = values[1:] if values[0] == "--" else values  # Python 3.13 leaves it out
-        namespace.target, namespace.arguments = words[0], words[1:]
-        if not (namespace.module or names_script(words[0])):
+        super().__call__(parser, namespace, values, option_string)
+        if not (namespace.module or names_script(namespace.target)):
+            words = namespace.arguments
             self.nargs, namespace.arguments = argparse.ZERO_OR_MORE, []
             # What follows "--" is kept from argparse, which would lose a leading one.
             end = words.index("--") if "--" in words else len(words)
-            parser.parse_intermixed_args(words[1:end], namespace)
+            parser.parse_intermixed_args(words[:end], namespace)
             namespace.arguments = [*namespace.arguments, *words[end + 1 :]]
             if namespace.module:
                 parser.error("-m: expected before TARGET")
@@ -142,10 +141,9 @@ class _Target(argparse.Action):
 
 def run(options: argparse.Namespace) -> int | Callable[[], int]:
     """Probe a call and print the usage, or return a function that runs a program."""
-    if options.module:
-        return _watch_program(find_module(options.target, options.arguments), options)
-    if names_script(options.target):
-        return _watch_program(find_script(options.target, options.arguments), options)
+    program = find_program(options)
+    if program is not None:
+        return _watch_program(program, options)
     if ":" not in options.target:
         raise ArgumentError(
             "target: expected module:callable, -m module, or a script, directory or zip"
@@ -271,7 +269,8 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
     watching.__enter__()
     # What is registered first is called last.
     atexit.register(_report, watching, program.name, options, StandardOutput())
-    return program.run
+    process = os.getpid()  # the child of a fork is not watched
+    return partial(program.run, lambda: int(os.getpid() == process))
 
 
 def _report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import builtins
 import io
 import os
@@ -21,7 +22,7 @@ from gilx.errors import ArgumentError, shown
 from gilx.formatting import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
 
 _ZIP_ENDINGS = (".zip", ".pyz", ".pyzw")
@@ -41,6 +42,72 @@ _IGNORED = (
 _former_mains: list[types.ModuleType] = []
 
 
+def add_program(
+    parser: argparse.ArgumentParser,
+    words: str,
+    action: type[argparse.Action] | None = None,
+) -> None:
+    """Declare the arguments that name a program: ``-m``, ``target`` and ``arguments``.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The command's parser.
+    words : str
+        Help on the target.
+    action : type of argparse.Action, optional
+        What stores it, by default `ProgramAction`.
+
+    """
+    parser.add_argument(
+        "-m",
+        dest="module",
+        action="store_true",
+        help="TARGET is a module to run, as by python -m",
+    )
+    parser.add_argument(
+        "target",
+        action=action or ProgramAction,
+        nargs=argparse.PARSER,
+        metavar="TARGET",
+        help=words,
+    )
+
+
+class ProgramAction(argparse.Action):
+    """Store ``target``, and the words after it as ``arguments``.
+
+    argparse ends its options at such an argument, as a program needs it.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - as argparse calls it
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401 - a list of words
+        option_string: str | None = None,  # noqa: ARG002 - likewise
+    ) -> None:
+        """Take the words from the target on."""
+        words = values[1:] if values[0] == "--" else values  # Python 3.13 leaves it out
+        namespace.target, namespace.arguments = words[0], words[1:]
+
+
+def find_program(options: argparse.Namespace) -> Program | None:
+    """Return the program that a command line names, None if it does not name one.
+
+    Raises
+    ------
+    ArgumentError
+        There is no such program, or it can't be run; the message says why.
+
+    """
+    if options.module:
+        return find_module(options.target, options.arguments)
+    if names_script(options.target):
+        return find_script(options.target, options.arguments)
+    return None
+
+
 @dataclass(frozen=True)
 class Program:
     """A program that was found but has not started; made by the ``find_`` functions."""
@@ -55,7 +122,7 @@ class Program:
     module: str = "__main__"
     """Name of the module that ``runpy`` runs."""
 
-    def run(self, *, own_threads: int = 1, in_children: bool = False) -> int:
+    def run(self, own_threads: Callable[[], int]) -> int:
         """Run the program as ``__main__``; the process is the program's from here on.
 
         ``sys.argv``, ``sys.path`` and ``sys.modules`` stay as they are at its end: its
@@ -63,10 +130,9 @@ class Program:
 
         Parameters
         ----------
-        own_threads : int
-            Number of threads that are gilx's.
-        in_children : bool
-            Whether gilx starts as many in children of forks.
+        own_threads : callable
+            Returns the number of threads that are gilx's, in this process or in the
+            child of a fork that calls it.
 
         Returns
         -------
@@ -88,8 +154,8 @@ class Program:
             _replace_first_path(self.path)
         sys.modules["__main__"] = main = _new_main()
         if sys.version_info >= (3, 12):
-            forks = _Forks(own_threads, in_children=in_children)
-            os.register_at_fork(before=forks.before, after_in_child=forks.in_child)
+            forks = _Forks(own_threads)
+            os.register_at_fork(before=forks.before, after_in_child=_drop_filter)
         # No further frame of gilx may be between here and the program.
         try:
             if self.source is None:
@@ -327,24 +393,19 @@ def _hide_own_frames(error: BaseException) -> None:
 class _Forks:
     """Filter of the warning of forks, for a process whose other threads are gilx's.
 
-    These hold no lock that the child of a fork could wait for.
+    These hold no lock that the child of a fork could wait for. In the child the filter
+    is dropped, and decided on anew before the next fork.
     """
 
-    def __init__(self, own_threads: int, *, in_children: bool) -> None:
-        self._own_threads, self._in_children = own_threads, in_children
-        self._watched = True
+    def __init__(self, own_threads: Callable[[], int]) -> None:
+        self._own_threads = own_threads
 
     def before(self) -> None:
         """Decide before a fork if Python would give the warning without gilx."""
         _drop_filter()
-        threads = len(os.listdir("/proc/self/task"))
-        if self._watched and threads == 1 + self._own_threads:
+        own = self._own_threads()
+        if own > 0 and len(os.listdir("/proc/self/task")) == 1 + own:
             warnings.filterwarnings("ignore", _FORK_WARNING, DeprecationWarning)
-
-    def in_child(self) -> None:
-        """Let a child without these threads have the warning."""
-        self._watched = self._in_children
-        _drop_filter()
 
 
 def _drop_filter() -> None:

@@ -42,13 +42,13 @@ def run(options: argparse.Namespace) -> int:
     show("")
     print_text("The GIL watch against work that holds the GIL in a known rhythm.\n")
     print_text(f"{describe()}\n")
-    head = ("rhythm", "truth", "held", "interval", "looks", "unknown", "")
+    head = ("rhythm", "truth", "held", "interval", "samples", "unknown", "")
     print_text(format_table(head, [_row(c) for c in result.checks], right=range(1, 6)))
     usages = [check.usage for check in result.checks]
     covered = sum(check.covered for check in result.checks)
     mean_error = sum(abs(c.error) for c in result.checks) / len(usages)
     print_text(
-        f"\nFound by {usages[0].backend}; one look in"
+        f"\nFound by {usages[0].backend}; one sample in"
         f" {duration(sum(u.resolution for u in usages) / len(usages))},"
         f" {duration(sum(u.lateness for u in usages) / len(usages))} late on average,"
         f" for {percent(sum(u.cost for u in usages) / len(usages))} of a CPU;"

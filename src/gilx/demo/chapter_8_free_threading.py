@@ -12,6 +12,7 @@ from gilx.demo.chapter import Chapter, Effort, grouped, one_cpu
 from gilx.demo.chapter_1_pure_python import pure_python_call
 from gilx.demo.problem_sizes import problem_size
 from gilx.speedup.report import ReportRow  # noqa: TC001 - JSON is read by annotations
+from gilx.system.gil_imports import forced_gil
 
 _KERNEL = "mandelbrot"
 _SECONDS = 0.006  # that a call, or the problem in C, takes one worker
@@ -20,6 +21,16 @@ _HOW = (
     " python-freethreading` (conda-forge), or ./configure --disable-gil. Then install"
     " gilx there, and run `gilx demo --chapter 8`."
 )
+
+
+def _why_on() -> str:
+    """Return what turned the GIL on, and how to have it off."""
+    if forced := forced_gil():
+        return f"{forced} says so. Run it without that"
+    return (
+        "an import turned it on, that of a module that does not declare that it can do"
+        " without. `gilx doctor` names it"
+    )
 
 
 @dataclass(frozen=True)
@@ -45,9 +56,7 @@ class FreeThreaded(Chapter):
         free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
         if gil_enabled():
             why = (
-                "This free-threaded build runs with the GIL on: by PYTHON_GIL=1 or"
-                " -X gil=1, or for an extension that can't do without (Python warns of"
-                " it)."
+                f"This free-threaded build runs with the GIL on: {_why_on()}."
                 if free_threaded
                 else f"This Python has a GIL. {_HOW}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from functools import partial
     from pathlib import Path
 
+    from gilx.pytest_plugin.hang import HangGuard
     from gilx.testing import Verdict
 
 __all__ = [
@@ -157,8 +159,10 @@ class Checks:
         settings: PluginOptions,
         keep: Callable[[str], None],
         warn: Callable[[Warning], None],
+        guard: HangGuard | None = None,
     ) -> None:
         self._settings, self._keep, self._warn = settings, keep, warn
+        self._guard = guard
 
     def releases(
         self,
@@ -247,7 +251,9 @@ class Checks:
         if why := self._no_timing():
             verdict = not_scaled(fn, *args, why=why, **asked)
         else:
-            verdict = judge_scaling(fn, *args, **asked)
+            guard = self._guard
+            with nullcontext() if guard is None else guard.scaling():
+                verdict = judge_scaling(fn, *args, **asked)
         return self._settled(verdict)
 
     def judge_body(

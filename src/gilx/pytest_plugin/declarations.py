@@ -24,7 +24,7 @@ MARKERS = {
         " be"
     ),
 }
-OPTIONS = ("budget", "hang", "inconclusive", "json", "under_xdist")
+OPTIONS = ("budget", "gil_off", "hang", "inconclusive", "json", "under_xdist")
 _WITH_TEXT = {
     "budget": ("SECONDS", "that one verdict may take (default: the check's own)"),
     "hang": (
@@ -37,9 +37,12 @@ _WITH_TEXT = {
     ),
     "json": ("FILE", "write all verdicts with their evidence"),
 }
-_UNDER_XDIST = (
-    "time scaling under pytest-xdist, too, where other tests run at the same time"
-)
+_SWITCHES = {
+    "gil_off": "fail if an import turns the GIL on, on a free-threaded build of Python",
+    "under_xdist": (
+        "time scaling under pytest-xdist, too, where other tests run at the same time"
+    ),
+}
 
 
 def declare_options(parser: pytest.Parser) -> None:
@@ -48,10 +51,10 @@ def declare_options(parser: pytest.Parser) -> None:
     for name, (metavar, words) in _WITH_TEXT.items():
         group.addoption(f"--gilx-{name}", metavar=metavar, default=None, help=words)
         parser.addini(f"gilx_{name}", words, default=None)
-    group.addoption(
-        "--gilx-under-xdist", action="store_true", default=None, help=_UNDER_XDIST
-    )
-    parser.addini("gilx_under_xdist", _UNDER_XDIST, type="bool", default=False)
+    for name, words in _SWITCHES.items():
+        option = f"--gilx-{name.replace('_', '-')}"
+        group.addoption(option, action="store_true", default=None, help=words)
+        parser.addini(f"gilx_{name}", words, type="bool", default=False)
 
 
 def declare_markers(config: pytest.Config) -> None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from gilx.errors import WatchUnavailableError
+from gilx.pytest_plugin.junit_results import JUnitResults
 from gilx.sampling.monitor import Monitor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 __all__ = ["HangGuard"]
 
 _COST = 0.002  # share of one CPU: a hang is found a little later
 _MOST_FAILURES = 40  # that fit into a monitor's note
 _LONGEST_REASON = 100  # characters
+_DEADLOCK = (
+    "gilx: the threads of this scaling check deadlocked: one holds the GIL and waits for"
+    " another lock, and others wait for the GIL\n"
+)
 
 
 class HangGuard:
@@ -35,14 +42,38 @@ class HangGuard:
         self._test = ""
         self._outcomes: Counter[str] = Counter()
         self._failures: list[str] = []
+        self._scaling = False
+        self._results: JUnitResults | None = None
+        self._results_file = ""
+        self._problem = ""
 
     def start(self) -> None:
         """Start the monitor, if the GIL can be watched here."""
-        self._monitor.note(self._note())
+        self._note()
         try:
             self._monitor.start()
         except WatchUnavailableError as error:
             self._unavailable = str(error)
+
+    def keep_results(self, path: str, suite: str, prefix: str) -> None:
+        """Keep results in the file of ``--junitxml``, which pytest writes at the end.
+
+        Nothing is kept in a pipe or a device, which can't be written again.
+
+        Raises
+        ------
+        OSError
+            It can't be written.
+
+        """
+        fits = not os.path.exists(path) or os.path.isfile(path)
+        if fits and not self._unavailable:
+            reason = (
+                f"gilx ends it with status 70 if the GIL is not released for"
+                f" {self._seconds:g} s, and standard error then has the stacks"
+            )
+            self._results_file = path
+            self._results = JUnitResults(path, suite, prefix, reason)
 
     def pytest_report_header(self) -> str:
         """Return the line that says whether hangs are found."""
@@ -53,10 +84,12 @@ class HangGuard:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Name the test that runs."""
         self._test = nodeid
-        self._monitor.note(self._note())
+        self._keep("begin", nodeid, "this test ran")
+        self._note()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a result."""
+        self._keep("add", report)
         if report.when == "call" or report.outcome != "passed":
             self._outcomes[report.outcome] += 1
         if report.failed and len(self._failures) < _MOST_FAILURES:
@@ -65,18 +98,48 @@ class HangGuard:
             words = f" - {reason[:_LONGEST_REASON]}" if reason else ""
             self._failures.append(f"FAILED {report.nodeid}{words}")
 
-    def pytest_runtest_logfinish(self) -> None:
+    @contextmanager
+    def scaling(self) -> Iterator[None]:
+        """Note that calls of a check of scaling run in several threads."""
+        self._scaling = True
+        self._note()
+        try:
+            yield
+        finally:
+            self._scaling = False
+            self._note()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Note that no test runs."""
         self._test = ""
         self._now = "no test ran"
-        self._monitor.note(self._note())
+        self._keep("end", nodeid)
+        self._keep("begin", "", self._now)
+        self._note()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Leave the file of results to pytest, which writes it now."""
+        self._keep("close")
+        self._results = None
 
     def pytest_unconfigure(self) -> None:
         """Stop the monitor."""
         self._monitor.stop()
 
-    def _note(self) -> str:
-        return "".join(f"{line}\n" for line in self._lines())
+    def _keep(self, change: str, *args: Any) -> None:  # noqa: ANN401 - the change's own
+        """Change the file of results; if that fails, the end of the run says so."""
+        if self._results is not None:
+            try:
+                getattr(self._results, change)(*args)
+            except OSError as error:
+                self._problem = f"{self._results_file}: {error.strerror or error}"
+                self._results = None
+
+    def _note(self) -> None:
+        """Make the text for the end anew."""
+        text = "".join(f"{line}\n" for line in self._lines())
+        self._monitor.note(text, deadlock=_DEADLOCK if self._scaling else "")
 
     def _lines(self) -> Iterator[str]:
         outcomes = self._outcomes.copy()
@@ -87,6 +150,8 @@ class HangGuard:
         else:
             yield f"{reason} while {self._now}"
         yield from self._failures
+        if self._problem:
+            yield f"gilx: results could not be kept in {self._problem}"
         counts = ", ".join(
             f"{outcomes[name]} {name}"
             for name in ("failed", "passed", "skipped")

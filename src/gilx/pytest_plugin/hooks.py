@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from gilx.pytest_plugin.checks import Checks, PluginOptions
+    from gilx.pytest_plugin.gil_off import GilOffGuard
 
 __all__ = [
     "gil",
     "pytest_addoption",
     "pytest_collection_modifyitems",
     "pytest_configure",
+    "pytest_load_initial_conftests",
     "pytest_pycollect_makeitem",
     "pytest_pyfunc_call",
     "pytest_runtest_makereport",
@@ -43,6 +45,21 @@ _KEYWORDS = {
 _settings = pytest.StashKey["PluginOptions"]()
 _made = pytest.StashKey[list[str]]()  # of an item: verdicts not yet in a report
 _told = pytest.StashKey[list[tuple[str, str]]]()  # of the run: tests and their verdicts
+_gil_off_guard = pytest.StashKey["GilOffGuard"]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Watch imports before conftest files are loaded, if that was asked for."""
+    given = getattr(early_config.known_args_namespace, "gilx_gil_off", None)
+    if not (given or early_config.getini("gilx_gil_off")):
+        return
+    from gilx.pytest_plugin.gil_off import can_turn_on, started_guard  # noqa: PLC0415 - only when it is used
+
+    if can_turn_on():
+        guard: GilOffGuard = started_guard()
+        early_config.stash[_gil_off_guard] = guard
+        early_config.add_cleanup(guard.watch.stop)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,6 +68,25 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_told] = []
     if any(setting(config, name) not in (None, False) for name in OPTIONS):
         _settings_of(config)
+    if setting(config, "gil_off"):
+        _check_gil_off(config)
+
+
+def _check_gil_off(config: pytest.Config) -> None:
+    from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
+    from gilx.pytest_plugin.gil_off import (  # noqa: PLC0415 - likewise
+        GilOffSummary,
+        can_turn_on,
+        reason_against_check,
+    )
+
+    is_given = bool(config.getoption("gilx_gil_off"))
+    try:
+        unchecked = "" if can_turn_on() else reason_against_check(is_given=is_given)
+    except ArgumentError as error:
+        raise pytest.UsageError(f"gilx: {error}") from None
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(GilOffSummary(unchecked), GilOffSummary.NAME)
 
 
 def _settings_of(config: pytest.Config) -> PluginOptions:
@@ -90,7 +126,8 @@ def _checks(item: pytest.Item) -> Checks:
     from gilx.pytest_plugin.checks import Checks  # noqa: PLC0415 - only when it is used
 
     settings = _settings_of(item.config)
-    return Checks(settings, item.stash.setdefault(_made, []).append, item.warn)
+    guard = item.config.pluginmanager.get_plugin("gilx-hang")
+    return Checks(settings, item.stash.setdefault(_made, []).append, item.warn, guard)
 
 
 def _asked(item: pytest.Item) -> dict[str, pytest.Mark]:
@@ -219,10 +256,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not worker:
         config.pluginmanager.register(_Listener(config), "gilx-listener")
     # With pytest-xdist, tests run in its workers.
-    if setting(config, "hang") is not None and (
-        worker or not config.pluginmanager.hasplugin("dsession")
-    ):
+    runs_tests = worker or not config.pluginmanager.hasplugin("dsession")
+    if setting(config, "hang") is not None and runs_tests:
         _guard(config)
+    if _gil_off_guard in config.stash:
+        guard = config.stash[_gil_off_guard]
+        if runs_tests:
+            config.pluginmanager.register(guard, "gilx-gil-off")
+        else:
+            guard.watch.stop()
 
 
 def _guard(config: pytest.Config) -> None:
@@ -236,6 +278,16 @@ def _guard(config: pytest.Config) -> None:
         guard.start()
     except ArgumentError as error:
         raise pytest.UsageError(f"gilx: --gilx-hang: {error}") from None
+    # Workers of pytest-xdist write none, and `-p no:junitxml` has no such option.
+    path = getattr(config.option, "xmlpath", None)
+    if path and not hasattr(config, "workerinput"):
+        try:
+            suite, prefix = config.getini("junit_suite_name"), config.option.junitprefix
+            guard.keep_results(path, suite, prefix or "")
+        except OSError as error:
+            raise pytest.UsageError(
+                f"gilx: --gilx-hang: can't write {path!r}: {error.strerror}"
+            ) from None
     config.pluginmanager.register(guard, "gilx-hang")
 
 

@@ -63,7 +63,7 @@ def text_of(report: Report) -> str:
     if doubts:
         lines += ["", "What makes these figures doubtful:"]
         for words in doubts:
-            lines += wrapped(words, "* ", "  ")
+            lines += wrapped(words, "* ", "  ", whole_words=True)
     return "\n".join(lines)
 
 

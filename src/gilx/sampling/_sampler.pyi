@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import SupportsIndex, TypeAlias, final
 
 from _typeshed import structseq
@@ -17,10 +18,10 @@ _Thread: TypeAlias = tuple[int, float, float, float, float, int, int, tuple[_Sum
 
 _NameSums: TypeAlias = tuple[_Sums, _Sums, float, float]
 _Reading: TypeAlias = tuple[
-    Totals, int, int, int, int, int, _NameSums, int,
+    Totals, int, int, int, int, int, int, _NameSums, int,
     list[tuple[int, int, bool, _NameSums]],
 ]  # fmt: skip
-_Stall: TypeAlias = tuple[int, int, int, int, int, int, str, str, int, str]
+_Stall: TypeAlias = tuple[int, int, int, int, int, int, int, str, str, int, str]
 
 _Ratio: TypeAlias = tuple[float, float, float, float, float, float, float, float]
 _Place: TypeAlias = tuple[int, str, str, int, int, int, int, int]
@@ -57,6 +58,8 @@ class Sampler:
         stall: float = 0.0,
         exits: bool = False,
         log: SupportsIndex = 0,
+        loop: float = 0.0,
+        loops: LoopTable | None = None,
         free_threads: bool = False,
     ) -> Sampler: ...
     def start(self) -> None: ...
@@ -71,9 +74,23 @@ class Sampler:
     def read(self) -> _Reading: ...
     def stalls(self) -> list[_Stall]: ...
     def sees_waiters(self) -> bool: ...
-    def note(self, text: str, /) -> None: ...
+    def note(self, text: str, deadlock: str = "", /) -> None: ...
     def ask(self, wait: float, /) -> bool: ...
     def looks(self) -> list[tuple[int, bool, _Shares, _Shares, _Shares]]: ...
+
+@final
+class LoopTable:
+    Select: type[CountedSelect]
+
+    def __new__(cls) -> LoopTable: ...
+    def begin(
+        self, select: Callable[..., object], waits: bool, /
+    ) -> CountedSelect | None: ...
+
+@final
+class CountedSelect:
+    def __call__(self, *args: object, **kwargs: object) -> object: ...
+    def end(self) -> None: ...
 
 @final
 class Totals(structseq[float], tuple[float, ...]):
@@ -151,6 +168,8 @@ class Totals(structseq[float], tuple[float, ...]):
     def calls(self) -> int: ...
     @property
     def addresses(self) -> int: ...
+    @property
+    def unread_errno(self) -> int: ...
     @property
     def wishes(self) -> int: ...
     @property

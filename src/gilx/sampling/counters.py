@@ -52,10 +52,14 @@ class Counters(Record, schema="gilx.counters", version=1):
     """CPU time of the sampler's thread."""
     stalls: int
     """How often threads waited for the GIL for as long as makes a stall."""
+    blocked_loops: int
+    """How often an event loop was blocked for as long as is reported; 0 if loops are not
+    watched."""
     dropped_bytes: int
     """Bytes of reports that could not be written, since a pipe was full, for example."""
     longest_hold: Estimate
-    """The longest hold of the GIL that went on at some time since the last reading."""
+    """The longest hold of the GIL that went on at some time since the reader's last
+    reading."""
     by_thread: tuple[ThreadCounters, ...]
     """Threads that used the GIL, by name, the one that held it for longest first."""
     environment: Environment = field(repr=False)
@@ -64,7 +68,7 @@ class Counters(Record, schema="gilx.counters", version=1):
         times = (self.wall, self.unknown_seconds, self.cost_seconds)
         if not all(0 <= time < math.inf for time in times):
             raise ArgumentError(f"{where}: expected times of at least 0 seconds")
-        if min(self.stalls, self.dropped_bytes) < 0:
+        if min(self.stalls, self.blocked_loops, self.dropped_bytes) < 0:
             raise ArgumentError(f"{where}: expected counts of at least 0")
         figures = [self.held_seconds, self.waited_seconds, self.longest_hold]
         for thread in self.by_thread:

@@ -270,7 +270,7 @@ class HoldSums:
         if good >= _FEWEST_SAMPLES:
             return ""
         return (
-            f"too short: {good} good look{'s' if good != 1 else ''},"
+            f"too short: {good} good sample{'s' if good != 1 else ''},"
             f" at least {_FEWEST_SAMPLES} are needed"
         )
 
@@ -279,7 +279,7 @@ class HoldSums:
         if self.unknown_share <= _MOST_UNKNOWN:
             return ""
         return (
-            "the sampler could not look in time for"
+            "samples were late for"
             f" {self.unknown_share * 100:.0f} % of the time, since the CPUs were busy"
         )
 

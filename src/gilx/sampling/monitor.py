@@ -1,10 +1,11 @@
-"""Monitor of the GIL for as long as a program runs."""
+"""Monitor of the GIL, and of event loops, for as long as a program runs."""
 
 from __future__ import annotations
 
 import _thread
 import atexit
 import os
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -21,6 +22,7 @@ from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable
 from gilx.sampling.counters import Counters, ThreadCounters
 from gilx.sampling.known_stacks import reason_against_stacks
+from gilx.sampling.longest_by_reader import LongestByReader
 from gilx.sampling.ratio_interval import interval
 from gilx.sampling.stalls import Stall
 from gilx.sampling.thread_totals import FoundThread, NameSums, ThreadTotals
@@ -33,11 +35,15 @@ from gilx.sampling.watch import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from gilx.sampling._sampler import Sampler, Totals
+    from gilx.sampling.event_loops import EventLoops
     from gilx.sampling.hold_fraction import HoldSums
 
 _SHORTEST_STALL, _LONGEST_STALL = 0.01, 86400.0
 _STANDARD_ERROR = 2
+_LOOP_STALL = 1  # as the sampler numbers kinds of stalls
 _ASKS_PER_STALL = 8
 _LONGEST_WAIT = 1.0  # seconds between two requests for the GIL
 _END_TIMEOUT = 1.0  # seconds, for a thread that needs the GIL once more
@@ -54,6 +60,8 @@ def _stop_all() -> None:
 
 
 def _restart_in_child() -> None:
+    if event_loops := sys.modules.get("gilx.sampling.event_loops"):
+        event_loops.restart_event_loops_in_child()
     for one in list(_running):
         one._restart()  # noqa: SLF001 - of this module
 
@@ -69,7 +77,8 @@ class Monitor:
     when threads have waited for the GIL for `stall` seconds, the sampler writes a report
     with the Python stacks of the thread that holds it and of those that wait, while that
     lasts. It needs neither the GIL nor memory for that, so that a hold that never ends is
-    reported as well.
+    reported as well. With `loop`, it does the same for event loops of asyncio that have
+    not returned to their selector, whether their thread holds the GIL or not.
 
     It is a context manager; `start` and `stop` do the same. In the child of a fork it
     starts anew: counters begin at 0 there, and reports name the process.
@@ -85,12 +94,18 @@ class Monitor:
     lone : bool
         Report a stall also if no thread of the program waits. A thread of gilx's own then
         asks for the GIL several times in `stall` seconds, once a second at least.
+    loop : float or None
+        Seconds for which an event loop of asyncio has not returned to its selector until
+        that is reported, from 0.01 to 86400; None: loops are not watched. Each loop is
+        judged by itself, whichever thread runs it. For loops of uvloop, which have no
+        selector of Python's, one line in the log says that they are not watched.
     log : path, int or None
         File to which reports are appended, or a descriptor to which they are written;
         None: standard error. The descriptor is duplicated.
     on_stall : {'report', 'exit'}
-        Whether a stall is reported only, or the process then ends at once, with status
-        70: without cleaning up, as by `os._exit`.
+        Whether a stall of the GIL is reported only, or the process then ends at once,
+        with status 70: without cleaning up, as by `os._exit`. A blocked event loop does
+        not end the process: other threads can still stop it in good order.
 
     Raises
     ------
@@ -105,32 +120,36 @@ class Monitor:
         cost: float = 0.01,
         *,
         lone: bool = False,
+        loop: float | None = None,
         log: str | os.PathLike[str] | int | None = None,
         on_stall: str = "report",
     ) -> None:
-        self._stall = (
-            0.0
-            if stall is None
-            else number_between("stall", stall, _SHORTEST_STALL, _LONGEST_STALL)
-        )
+        self._stall = _limit("stall", stall)
+        self._loop = _limit("loop", loop)
         self._cost = number_between("cost", cost, 0, 0.5, above=True)
         self._exits = one_of("on_stall", on_stall, ("report", "exit")) == "exit"
         self._lone = bool(lone)
-        if stall is None and (self._exits or self._lone or log is not None):
+        if stall is None and (self._exits or self._lone):
             raise ArgumentError(
-                "stall: expected a number of seconds beside lone, log or on_stall, got"
+                "stall: expected a number of seconds beside lone or on_stall, got None"
+            )
+        if stall is None and loop is None and log is not None:
+            raise ArgumentError(
+                "stall: expected a number of seconds, here or as loop, beside log, got"
                 " None"
             )
         self._given_log = log
         self._log: int | None = None
         self._sampler: Sampler | None = None
-        self._note = ""
+        self._loops: EventLoops | None = None
+        self._note = "", ""
         self._stopped = False
         self._reset()
 
     def _reset(self) -> None:
         self._process = os.getpid()
         self._threads = ThreadTotals()
+        self._longest = LongestByReader()
         self._lock = threading.RLock()
         self._asker: _Asker | None = None
 
@@ -160,11 +179,12 @@ class Monitor:
         with self._lock:
             if self._sampler is not None:
                 raise RuntimeError("a monitor can be started once only")
-            if self._stall:
-                self._log = _descriptor_of(self._given_log)
+            if self._stall or self._loop:
+                self._log = log_descriptor(self._given_log)
             try:
                 self._start()
             except BaseException:
+                self._leave_loops()
                 self._close_log()
                 raise
             _running.add(self)
@@ -173,6 +193,8 @@ class Monitor:
         from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
         _sampler.backend()
+        if self._loop and self._loops is None:
+            self._join_loops()
         sampler = _sampler.Sampler(
             self._cost,
             seed=int.from_bytes(os.urandom(7), "little"),
@@ -181,6 +203,8 @@ class Monitor:
             stall=self._stall,
             exits=self._exits,
             log=_STANDARD_ERROR if self._log is None else self._log,
+            loop=self._loop,
+            loops=None if self._loops is None else self._loops.table,
         )
         sampler.start()
         try:
@@ -189,8 +213,7 @@ class Monitor:
                     "this C library does not show which threads wait for the GIL, so"
                     " that no stalls are found: Monitor(stall=None) counts without them"
                 )
-            if self._note:
-                sampler.note(self._note)
+            sampler.note(*self._note)
             if self._lone:
                 self._asker = _Asker(sampler, self._stall)
         except BaseException:
@@ -207,9 +230,36 @@ class Monitor:
             self._stopped = True
             _running.discard(self)
             sampler.stop()
+            self._leave_loops()
             self._close_log()
         if self._asker is not None:
             self._asker.join()
+
+    def _join_loops(self) -> None:
+        from gilx.sampling.event_loops import (  # noqa: PLC0415 - it loads asyncio
+            join_event_loops,
+        )
+
+        self._loops = join_event_loops(self._report_unwatched)
+
+    def _leave_loops(self) -> None:
+        from gilx.sampling.event_loops import (  # noqa: PLC0415 - likewise
+            leave_event_loops,
+        )
+
+        loops, self._loops = self._loops, None
+        if loops is not None:
+            leave_event_loops(loops, self._report_unwatched)
+
+    def _report_unwatched(self, text: str) -> None:
+        self._write(printable(text))
+
+    def _write(self, text: str) -> None:
+        """Write a line to the log from Python code."""
+        line = f"gilx: process {os.getpid()}: {text}\n"
+        log = _STANDARD_ERROR if self._log is None else self._log
+        with suppress(OSError):  # the program may close any descriptor
+            os.write(log, line.encode(errors="replace"))
 
     def _close_log(self) -> None:
         log, self._log = self._log, None
@@ -226,19 +276,28 @@ class Monitor:
         except Exception as error:  # the child goes on in any case
             self._stopped = True
             _running.discard(self)
-            text = (
-                f"gilx: process {os.getpid()}: the monitor does not run in this child of"
-                f" a fork: {printable(str(error))}\n"
+            self._leave_loops()
+            self._write(
+                "the monitor does not run in this child of a fork:"
+                f" {printable(str(error))}"
             )
-            log = _STANDARD_ERROR if self._log is None else self._log
-            with suppress(OSError):
-                os.write(log, text.encode(errors="replace"))
 
-    def read(self) -> Counters:
+    @property
+    def running(self) -> bool:
+        """Whether the sampler was started, in this process, and not stopped since."""
+        return self._sampler is not None and not self._stopped
+
+    def read(self, reader: Hashable = None) -> Counters:
         """Return the counters since the start.
 
-        It can be called from any thread, while the sampler runs and after the stop. Each
-        call begins another time for `Counters.longest_hold`.
+        It can be called from any thread, while the sampler runs and after the stop.
+
+        Parameters
+        ----------
+        reader : hashable
+            Whose reading this is. `Counters.longest_hold` is the longest hold since the
+            last reading of the same reader, or since the start in its first one, so that
+            parts of a program that read the same monitor do not disturb each other.
 
         Raises
         ------
@@ -248,8 +307,11 @@ class Monitor:
         """
         sampler = self._started()
         with self._lock:
-            totals, now, low, high, stalls, dropped, ended, _, threads = sampler.read()
+            (
+                totals, now, low, high, stalls, blocked, dropped, ended, _, threads
+            ) = sampler.read()  # fmt: skip
             asker = 0 if self._asker is None else self._asker.native_id
+            low, high = self._longest.take(reader, (low, high))
             found = [FoundThread(*one) for one in threads]
             names = self._threads.update(
                 [one for one in found if one.native_id != asker],
@@ -263,6 +325,7 @@ class Monitor:
             names,
             process=self._process,
             stalls=stalls,
+            blocked_loops=blocked,
             dropped=dropped,
             longest=Estimate((low + high) / 2e9, low / 1e9, high / 1e9),
             sees_waiters=sampler.sees_waiters(),
@@ -285,19 +348,22 @@ class Monitor:
             _stall(one, self._process, names, offset) for one in self._started().stalls()
         )
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, deadlock: str = "") -> None:
         """Set a text that is written after each report.
 
         Parameters
         ----------
         text : str
             Of which the first 8191 bytes in UTF-8 are kept.
+        deadlock : str
+            Text that precedes it if the thread that holds the GIL waits for another lock,
+            and others wait for the GIL; 511 bytes are kept.
 
         """
         with self._lock:
-            self._note = text
+            self._note = text, deadlock
             if self._sampler is not None and not self._stopped:
-                self._sampler.note(text)
+                self._sampler.note(text, deadlock)
 
     def _started(self) -> Sampler:
         if self._sampler is None:
@@ -341,7 +407,14 @@ class _Asker:
         self._ended.acquire(timeout=_END_TIMEOUT)
 
 
-def _descriptor_of(log: str | os.PathLike[str] | int | None) -> int:
+def _limit(name: str, seconds: float | None) -> float:
+    """Return the seconds after which something is reported, 0 if it never is."""
+    if seconds is None:
+        return 0.0
+    return number_between(name, seconds, _SHORTEST_STALL, _LONGEST_STALL)
+
+
+def log_descriptor(log: str | os.PathLike[str] | int | None) -> int:
     """Return a descriptor of our own for the log.
 
     Raises
@@ -367,12 +440,13 @@ def _descriptor_of(log: str | os.PathLike[str] | int | None) -> int:
 
 
 def _stall(
-    found: tuple[int, int, int, int, int, int, str, str, int, str],
+    found: tuple[int, int, int, int, int, int, int, str, str, int, str],
     process: int,
     names: dict[int, str],
     offset: float,
 ) -> Stall:
-    number, begin, low, high, waiters, native_id, function, file, line, text = found
+    kind, number, begin, low, high, waiters, native_id = found[:7]
+    function, file, line, text = found[7:]
     over = high >= 0
     seconds = (
         Estimate((low + high) / 2e9, low / 1e9, high / 1e9)
@@ -380,6 +454,7 @@ def _stall(
         else Estimate(low / 1e9, low / 1e9, float("inf"))
     )
     return Stall(
+        kind="loop" if kind == _LOOP_STALL else "gil",
         process=process,
         number=number,
         time=begin / 1e9 + offset,
@@ -404,6 +479,7 @@ def _counters(
     *,
     process: int,
     stalls: int,
+    blocked_loops: int,
     dropped: int,
     longest: Estimate,
     sees_waiters: bool,
@@ -441,6 +517,7 @@ def _counters(
         unknown_seconds=totals.unknown / 1e9,
         cost_seconds=totals.cost_ns / 1e9,
         stalls=stalls,
+        blocked_loops=blocked_loops,
         dropped_bytes=dropped,
         longest_hold=longest,
         by_thread=tuple(threads),

@@ -89,7 +89,7 @@ class Check:
 class SelfTest:
     """All checks, and why the watch can't be trusted here, if it can't.
 
-    Without being wrong about any, it can't tell of those during which it could not look.
+    Without being wrong about any, it can't tell of those for which samples were late.
     """
 
     checks: tuple[Check, ...]

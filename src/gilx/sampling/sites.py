@@ -62,10 +62,7 @@ class FoundSite(NamedTuple):
     @property
     def position(self) -> Position:
         """Where it is."""
-        return (
-            *(self.function, self.file, self.first_line, self.line),
-            *(self.end_line, self.column, self.end_column),
-        )
+        return self[1:8]
 
 
 KINDS: tuple[Kind, ...] = get_args(Kind)  # in the sampler's order

@@ -1,9 +1,10 @@
-"""Stalls: times in which threads waited for a GIL that was not released."""
+"""Stalls: times in which the GIL was not released, or an event loop was blocked."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by it
@@ -13,22 +14,25 @@ from gilx.records import Record
 
 @dataclass(frozen=True)
 class Stall(Record, schema="gilx.stall", version=1):
-    """A time in which a thread waited for the GIL, and it was not released."""
+    """A time in which the GIL was not released, or an event loop was blocked."""
 
+    kind: Literal["gil", "loop"]
+    """``'gil'``: a thread waited for the GIL, and it was not released; ``'loop'``: the
+    thread that runs an event loop did not return to the loop's selector."""
     process: int
     """Number of the process."""
     number: int
-    """Number among all stalls of the monitor, from 1. Those without a report have one,
-    too."""
+    """Number among all stalls of this kind of the monitor, from 1. Those without a report
+    have one, too."""
     time: float
     """When it began, in seconds since 1970."""
     seconds: Estimate
     """Length. While the stall goes on, it is the time so far, and the interval has no
     upper end."""
     waiters: int
-    """Largest number of threads that waited at once."""
+    """Largest number of threads that waited for the GIL at once; 0 for an event loop."""
     thread: str
-    """Name of the thread that held the GIL."""
+    """Name of the thread that held the GIL, or that runs the event loop."""
     native_id: int
     """Number that Linux has for that thread."""
     function: str
@@ -43,7 +47,7 @@ class Stall(Record, schema="gilx.stall", version=1):
 
     @property
     def over(self) -> bool:
-        """Whether the GIL has been released."""
+        """Whether the GIL has been released, or the loop is no longer blocked."""
         return math.isfinite(self.seconds.high)
 
     def _check(self, where: str) -> None:
@@ -56,8 +60,10 @@ class Stall(Record, schema="gilx.stall", version=1):
     def __str__(self) -> str:
         place = f"{self.file}:{self.line} {self.function}" if self.function else "C code"
         length = duration(self.seconds.value)
-        return (
-            f"{self.thread} held the GIL for {length} in {place}"
-            if self.over
-            else f"{self.thread} has held the GIL for {length} in {place}"
-        )
+        if self.kind == "loop":
+            does = "was" if self.over else "has been"
+            return (
+                f"the event loop of {self.thread} {does} blocked for {length} in {place}"
+            )
+        does = "held" if self.over else "has held"
+        return f"{self.thread} {does} the GIL for {length} in {place}"

@@ -316,7 +316,7 @@ class ThreadUsage:
             shares = dict.fromkeys(("holding", *_OTHER_SHARES), unknown)
             return cls(name, native_id, **shares, system_calls=_UNKNOWN_CALLS, sums=sums)
         holding = sums.holding.share(watch.locked.y, watch.locked.yy, watch)
-        scale = sums.alive / watch.counted if watch.counted > 0 else 0.0
+        scale = _scale(sums) / watch.counted if watch.counted > 0 else 0.0
 
         def share(*names: str) -> Estimate:
             one = sum((getattr(sums, name) for name in names), _NOTHING)
@@ -412,6 +412,22 @@ class ThreadUsage:
             return ", ".join(shown) or "nothing"
         held = percent(self.holding.value) if self.holding.known else "unknown"
         return ", ".join([held, *shown])
+
+
+def _scale(sums: ThreadSums) -> float:
+    """Return for how long a known share of another activity than holding stands, in ns.
+
+    What a thread held is known from every sample, what else it did only up to the last
+    time that it was asked. If shares of the known time stood for all time, what it held
+    since then would count twice, as held and as a part of what it had done before: that
+    is by what the shares of one thread exceeded the whole. So all other activities have
+    together the time for which it did not hold.
+    """
+    other = sum(getattr(sums, name).time for name in _ACTIVITIES if name != "holding")
+    rest = sums.alive - sums.holding.time
+    if rest <= 0:
+        return 0.0
+    return rest * sums.known / other if other > 0 else rest
 
 
 def _figures(usage: ThreadUsage) -> list[Estimate]:

@@ -70,20 +70,20 @@ class Lane:
 
 @dataclass(frozen=True)
 class Timeline(Record, schema="gilx.timeline", version=2):
-    """Who held the GIL when, as far as looks at random times show it.
+    """Who held the GIL when, as far as samples at random times show it.
 
-    What happened between two looks is not in it.
+    What happened between two samples is not in it.
 
     Attributes
     ----------
     lanes : tuple of Lane
         One for the watched thread, first, and for each thread that held the GIL, waited
-        for it, or ran without it at some look. A lane named ``unknown`` is of threads
+        for it, or ran without it at some sample. A lane named ``unknown`` is of threads
         that held the GIL and could not be identified.
     wall : float
         Length of the watch, in seconds.
     since : float
-        Where the lanes begin: 0, or later if there was no room for more looks.
+        Where the lanes begin: 0, or later if there was no capacity for more samples.
     begin : float
         When the watch began, in seconds of Linux's ``CLOCK_MONOTONIC``, which
         `time.monotonic` reads.

@@ -93,8 +93,8 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         it may be 0 at cycles of some microseconds. The upper bound is the wall time
         where the length can't be resolved.
     held_stretch : float
-        The longest time in which every look found the calling thread holding it. It may
-        have let go between looks.
+        The longest time in which every sample found the calling thread holding it.
+        It may have let go between samples.
     waited : Estimate
         Time for which threads waited for the GIL, all together, in thread-seconds.
     by_thread : tuple of ThreadUsage
@@ -108,15 +108,15 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     switches_per_second : float
         How often the GIL went from one thread to another.
     looks, late : int
-        How often the sampler looked, and how often too late to be believed.
+        How many samples there were, and how many of them too late to be believed.
     unknown : float
-        Share of the wall time for which there is no good look; it widens the intervals.
+        Share of the wall time for which there is no good sample; it widens the intervals.
     lateness, lateness_max : float
-        How late the looks were, on average and at worst.
+        How late the samples were, on average and at worst.
     cost : float
         CPU time of the sampler, as a share of the wall time.
     resolution : float
-        Mean time between looks: what is shorter is known by its share alone.
+        Mean time between samples: what is shorter is known by its share alone.
     backend : str
         How the GIL was found.
     sums : HoldSums
@@ -134,7 +134,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         Reason that some or all activities of threads are unknown; empty if they are not.
     waiting_sites : tuple of WaitingSite
         Places in the program where threads waited for the GIL, or for another lock, the
-        one with the longest waits for the GIL first.
+        one with the longest waits first.
     world : World, optional
         Stops of all threads, in a Python without a GIL; None with one, or if they could
         not be read. There the figures about holding the GIL are unknown.
@@ -427,12 +427,16 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     def _finding(self) -> str:
         if self.doubt:
             return f"inconclusive: {self.doubt}"
-        if self.program or self.sums.without_gil:
-            return (
-                self._sentence_without_gil()
-                if self.sums.without_gil
-                else self._sentence_of_program()
-            )
+        if self.sums.without_gil:
+            return self._sentence_without_gil()
+        if self.program:
+            return self._sentence_of_program()
+        return f"{self._calling_thread()} {self._finding_of_thread()}"
+
+    def _calling_thread(self) -> str:
+        return _thread_words(self.by_thread[0]) if self.by_thread else "the thread"
+
+    def _finding_of_thread(self) -> str:
         each = self.wall / self.repeats
         held = self.held.value
         if held >= _ALL:
@@ -452,7 +456,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _sentence_without_gil(self) -> str:
         own = self.by_thread[0]
-        subject = f"{self.program} runs" if self.program else "runs"
+        subject = f"{self.program or self._calling_thread()} runs"
         time = duration(self.wall / self.repeats)
         if not own.running.known:
             return f"{subject} without a GIL, {time}"
@@ -497,15 +501,9 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _details(self) -> list[tuple[str, str]]:
         held = self.held.text(percent)
-        threads = [
-            (
-                _short(share.name)
-                if share.native_id is None or share.name == f"thread {share.native_id}"
-                else f"thread {_short(share.name)}",
-                str(share),
-            )
-            for share in shares_shown(self)
-        ]
+        threads = [(_thread_words(share), str(share)) for share in shares_shown(self)]
+        longest = self.longest_hold.text(duration)
+        locked = ("locked by anyone", self.locked.text(percent))
         if self.sums.without_gil:
             return [
                 *threads,
@@ -520,18 +518,21 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             ]
         if self.program:
             return [
-                self._locked_row(),
+                locked,
                 *threads,
-                self._longest_row(),
+                ("longest hold of any thread", longest),
                 ("main thread, held of the time left by others", held),
                 *((f"main thread, {name}", words) for name, words in self._lengths()),
                 *self._last_rows(),
             ]
-        return [
-            ("held", held),
-            self._locked_row(),
-            self._longest_row(),
+        own = [
+            ("held of the time left by others", held),
+            ("longest hold", longest),
             *self._lengths(),
+        ]
+        return [
+            *((f"{self._calling_thread()}, {name}", words) for name, words in own),
+            locked,
             *threads,
             *(
                 [("first call, a warm-up, not counted", str(self.first))]
@@ -563,17 +564,11 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             rows.append(("waiting for locks in", ", ".join(waits[:_MOST_LINES])))
         return rows
 
-    def _locked_row(self) -> tuple[str, str]:
-        return "locked by anyone", self.locked.text(percent)
-
-    def _longest_row(self) -> tuple[str, str]:
-        return "longest hold", self.longest_hold.text(duration)
-
     def _lengths(self) -> list[tuple[str, str]]:
         return [
             ("mean hold", self._length(self.hold_length)),
             ("mean release", self._length(self.release_length)),
-            ("held at every look for", duration(self.held_stretch)),
+            ("held at every sample for", duration(self.held_stretch)),
         ]
 
     def _last_rows(self) -> list[tuple[str, str]]:
@@ -595,7 +590,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             (
                 "sampler",
                 (
-                    f"{self.looks} looks ({self.late} late), one in"
+                    f"{self.looks} samples ({self.late} late), one in"
                     f" {duration(self.resolution)}, {duration(self.lateness)} late on"
                     f" average, {percent(self.unknown)} of the time unknown,"
                     f" cost {percent(self.cost)} of a CPU ({self.backend})"
@@ -613,7 +608,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         if self.states_missing:
             words = f"unknown in part, since {self.states_missing}"
         elif asked < _SELDOM_ASKED * askable:
-            words = f"each thread was asked in {percent(asked / askable)} of the looks"
+            words = f"each thread was asked in {percent(asked / askable)} of the samples"
         else:
             return []
         return [("activities", words)]
@@ -724,6 +719,12 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             f"<p>{html.escape(self.sentence())}</p><table>{lines}</table>"
             f"<table>{rows}</table>"
         )
+
+
+def _thread_words(thread: ThreadUsage) -> str:
+    name = _short(thread.name)
+    unnamed = thread.native_id is None or thread.name == f"thread {thread.native_id}"
+    return name if unnamed else f"thread {name}"
 
 
 def _check_addend(usage: GilUsage, other: GilUsage) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gilx.sampling.hold_fraction import HoldSums
+    from gilx.sampling.sites import Position
     from gilx.sampling.source_text import SourceTexts
 
 
@@ -36,6 +37,11 @@ class FoundWait(NamedTuple):
     lock: float
     lock_squares: float
     samples: int
+
+    @property
+    def position(self) -> Position:
+        """Where it is."""
+        return self[1:8]
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,7 @@ def _thread_seconds(time: float, squares: float, watch: HoldSums) -> Estimate:
 def waiting_sites_of(
     found: Iterable[FoundWait], watch: HoldSums, sources: SourceTexts
 ) -> tuple[WaitingSite, ...]:
-    """Return the sites of a watch, that with the longest waits for the GIL first.
+    """Return the sites of a watch, that with the longest waits first.
 
     Parameters
     ----------
@@ -187,11 +193,7 @@ def waiting_sites_of(
             function=escaped(one.function),
             file=escaped(one.file),
             line=one.line,
-            text=one_line(
-                sources.expression(
-                    one.file, one.line, one.end_line, one.column, one.end_column
-                )
-            ),
+            text=one_line(sources.text(one.position)),
             waiting_gil=Estimate.unknown(),
             waiting_lock=Estimate.unknown(),
             samples=one.samples,
@@ -228,7 +230,7 @@ def waits_together(
 
 def _by_time(sites: Iterable[WaitingSite]) -> tuple[WaitingSite, ...]:
     return tuple(
-        sorted(sites, key=lambda site: (-site.sums.gil, -site.sums.lock, _key(site)))
+        sorted(sites, key=lambda site: (-site.sums.gil - site.sums.lock, _key(site)))
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
 import threading
@@ -68,6 +69,8 @@ _FEW = 1 << 9  # samples that take far less memory than the sampler that has the
 # How many slices may be without a sample although none was late: a part of one at the
 # begin and at the end of a watch, and what they are longer than the last one.
 _EDGES = 3
+# Errors of a Linux that has the answer, but no capacity for it.
+_NO_CAPACITY = errno.EMFILE, errno.ENFILE, errno.ENOMEM
 
 # Those that run, so that none goes on when the interpreter ends.
 _running: weakref.WeakSet[Watch] = weakref.WeakSet()
@@ -631,6 +634,9 @@ class Watch:
         """Return the reason that some activities of threads are unknown, or ''."""
         if self._reference:
             return "a reference watch does not ask what threads do"
+        error = totals.unread_errno
+        if error and (totals.calls or error in _NO_CAPACITY):
+            return f"some threads could not be listed or read: {os.strerror(error)}"
         if not totals.calls:
             return "Linux does not say here in which system calls threads are"
         if self._without_gil:
@@ -776,13 +782,24 @@ def names_of_ended_threads() -> dict[int, str]:
 
 
 def _names_of(threads: Iterable[threading.Thread]) -> dict[int, str]:
-    here = threading.get_ident(), threading.get_native_id()
+    main = threading.main_thread()
     return {
-        # In the child of a fork, a Thread object still has the number that it had before.
-        here[1] if thread.ident == here[0] else thread.native_id: printable(thread.name)
+        _main_native_id(main) if thread is main else thread.native_id: printable(
+            thread.name
+        )
         for thread in threads
         if thread.native_id is not None
     }
+
+
+def _main_native_id(main: threading.Thread) -> int:
+    """Return the number of the main thread.
+
+    In the child of a fork, its object still has the number that it had before. It is the
+    first thread there, which has the number of the process.
+    """
+    number = main.native_id or 0
+    return number if os.path.exists(f"/proc/self/task/{number}") else os.getpid()
 
 
 def _ended_threads() -> list[threading.Thread]:

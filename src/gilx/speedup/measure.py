@@ -111,7 +111,7 @@ def measure(
     )
     subjects = targets_of(target, args, variants, size, settings)
     cases = cases_of(subjects, pools, workers, null=null, chosen=variants is not None)
-    environment, before = Environment.here(), snapshot()
+    before = snapshot()
     rows: list[ReportRow] = []
     left = settings.budget
     for number, (subject, pool, count) in enumerate(cases):
@@ -126,6 +126,8 @@ def measure(
     if progress is not None:
         progress("")
     conditions = between(before, snapshot())
+    # After the calls: what they import may have turned the GIL on.
+    environment = Environment.here()
     return Report(
         tuple(rows), environment, conditions, settings.precision, settings.budget
     )

@@ -9,24 +9,16 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import sys
 import sysconfig
 import time
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gilx._compat import gil_enabled, x_option
+from gilx._compat import gil_enabled
 from gilx.records import Record
 from gilx.system.cgroups import Throttling, throttling
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TextIO
-
+from gilx.system.gil_imports import forced_gil, noted_imports
 
 _ROOT = Path("/")
 # What libraries read to find out how many threads of their own to start.
@@ -260,53 +252,17 @@ def _clock_step() -> float:
 
 # ---- why there is a GIL ----------------------------------------------------------------
 
-# Modules that turned the GIL back on, as far as their warnings were seen.
-_culprits: list[str] = []
-
-
-@contextmanager
-def noting_gil_warnings() -> Iterator[list[str]]:
-    """Yield a list of the modules that turn the GIL back on inside the context.
-
-    On a free-threaded build the interpreter warns once, when it loads an extension module
-    that does not say that it can do without the GIL (CPython: Python/import.c). Which one
-    it was can't be asked afterwards. Other warnings are shown as ever.
-    """
-    here: list[str] = []
-    show = warnings.showwarning
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", r".*global interpreter lock", RuntimeWarning)
-
-        def note(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
-            match = re.search(r"enabled to load module '([^']*)'", str(message))
-            if match is None:
-                show(message, category, filename, lineno, file, line)
-            else:
-                here.append(match[1])
-                _culprits.append(match[1])
-
-        warnings.showwarning = note
-        yield here
-
 
 def _why_gil() -> str:
     if not sysconfig.get_config_var("Py_GIL_DISABLED"):
         return "on: this build of Python always has it"
+    forced = forced_gil()
     if not gil_enabled():
-        return "off"
-    if x_option("gil") == "1":
-        return "on: -X gil=1 says so"
-    if not sys.flags.ignore_environment and os.environ.get("PYTHON_GIL") == "1":
-        return "on: PYTHON_GIL=1 says so"
-    if _culprits:
-        return f"on: loading {_culprits[0]} turned it on"
+        return f"off: {forced} says so" if forced.endswith("0") else "off"
+    if forced.endswith("1"):
+        return f"on: {forced} says so"
+    if noted_imports:
+        return f"on: loading {noted_imports[0]} turned it on"
     return "on: an extension module turned it on, which one is unknown"
 
 

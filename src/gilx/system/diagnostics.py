@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from gilx.formatting import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gilx.system.conditions import Conditions
     from gilx.system.environment import Environment
+    from gilx.system.gil_imports import ImportTrial
 
 # What is taken to spoil a measurement. A neighbour with a tenth of a CPU, and a hundredth
 # of the time stolen, move a speedup by more than the precision that gilx aims at, 2 %.
@@ -54,6 +55,51 @@ def examine(environment: Environment, conditions: Conditions) -> tuple[Finding, 
         *_of_what_is_unknown(environment, conditions),
     ]
     return tuple(sorted(found, key=lambda finding: not finding.doubtful))
+
+
+def examine_imports(
+    trials: Mapping[str, ImportTrial], conditions: Conditions
+) -> tuple[Finding, ...]:
+    """Return which imports turn the GIL on, on a free-threaded build.
+
+    What `examine` says of the module that turned it on in this process is not repeated.
+
+    Parameters
+    ----------
+    trials : mapping of str to ImportTrial
+        What became of each module's import in a process of its own.
+    conditions : Conditions
+        Those of this process.
+
+    """
+    return tuple(_of_imports(trials, conditions))
+
+
+def _of_imports(
+    trials: Mapping[str, ImportTrial], conditions: Conditions
+) -> Iterator[Finding]:
+    is_off = conditions.gil.startswith("off")
+    for name, trial in trials.items():
+        if trial.turned_on is None:
+            yield Finding(
+                "gil-import",
+                False,
+                f"it is unknown if importing {name} turns the GIL on, as {trial.problem}",
+                "import its extension modules one by one, and look at"
+                " sys._is_gil_enabled() after each",
+            )
+        elif trial.turned_on and f"loading {trial.cause} turned" not in conditions.gil:
+            start = "start of Python (.pth files, sitecustomize)"
+            what = f"the {start}" if trial.during == "site" else f"importing {name}"
+            yield Finding(
+                "gil-import",
+                not is_off,
+                f"{what} {'would turn' if is_off else 'turns'} the GIL on"
+                f"{' if nothing forced it off' if is_off else ''}, as it loads"
+                f" {trial.cause or 'an extension module that is unknown'}",
+                "that module does not declare that it can run without; look for a newer"
+                " version of it",
+            )
 
 
 def _of_cpus(environment: Environment) -> Iterator[Finding]:
@@ -183,7 +229,7 @@ def _of_python(environment: Environment, conditions: Conditions) -> Iterator[Fin
     if environment.free_threaded and environment.gil:
         reason = conditions.gil.removeprefix("on: ")
         if reason.endswith("says so"):
-            remedy = "leave that out"
+            remedy = "start Python without it"
         elif reason.endswith("unknown"):
             remedy = "name what you import (gilx doctor MODULE) to see which one it is"
         else:

@@ -222,7 +222,7 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
     busy = ""
     if found.side == 0 and found.usage.unknown > _MUCH_UNKNOWN:
         busy = (
-            "the machine is too busy to tell: the watch could not look in time for"
+            "the machine is too busy to tell: samples were late for"
             f" {percent(found.usage.unknown)} of the time; it "
         )
     return (

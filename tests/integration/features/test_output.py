@@ -130,7 +130,7 @@ def test_usage_and_timeline_are_the_same_after_json(watched: Watched) -> None:
 
 @needs_watch
 def test_usage_and_timeline_show_themselves_in_a_notebook(watched: Watched) -> None:
-    assert "<th>held</th>" in watched.usage._repr_html_()
+    assert "<th>thread MainThread, longest hold</th>" in watched.usage._repr_html_()
     lanes = watched.timeline._repr_html_()
     assert lanes.count("<tr") == len(watched.timeline.lanes)
     assert lanes.count("<rect") == sum(len(lane.spans) for lane in watched.timeline.lanes)

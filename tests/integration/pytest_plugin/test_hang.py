@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
 import pytest
 
 from gilx.sampling.known_stacks import reason_against_stacks
-from tests.markers import needs, needs_no_gil, needs_watch
+from tests.markers import needs, needs_no_gil, needs_two_cpus, needs_watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytest_plugins = ["pytester"]
 
@@ -91,12 +99,202 @@ def test_hang_while_tests_are_collected_is_reported(pytester: pytest.Pytester) -
     )
 
 
+DEADLOCK = """
+    import ctypes, hashlib
+
+    DATA = bytes(3_000_000)
+    mutex = ctypes.create_string_buffer(256)
+    with_gil, without_gil = ctypes.PyDLL(None), ctypes.CDLL(None)
+
+    def work():
+        # One thread has the mutex and will wait for the GIL; another one takes the GIL and
+        # waits for the mutex. Alone, the call releases the GIL nearly all of its time.
+        without_gil.pthread_mutex_lock(mutex)
+        hashlib.sha256(DATA)
+        with_gil.pthread_mutex_unlock(mutex)
+        hashlib.sha256(DATA)
+        with_gil.pthread_mutex_lock(mutex)
+        with_gil.pthread_mutex_unlock(mutex)
+
+    def test_scales(gil):
+        gil.scales(work)
+"""
+
+
+@needs_watch
+@needs_two_cpus
+def test_deadlock_of_a_scaling_check_is_reported_as_that(
+    pytester: pytest.Pytester,
+) -> None:
+    file = pytester.makepyfile(DEADLOCK)
+    done = pytester.runpytest_subprocess("--gilx-hang=1", "-p", "no:cacheprovider")
+    assert done.ret == STATUS
+    done.stderr.fnmatch_lines(
+        [f"FAILED {file.name}::test_scales - gilx: the GIL was not *"]
+    )
+    # It is known only where Linux shows system calls of threads.
+    if os.access("/proc/self/syscall", os.R_OK) and not reason_against_stacks():
+        done.stderr.fnmatch_lines(
+            [
+                "gilx: process *: the GIL was not released for * (* thread*)",
+                "Thread * holds the GIL and waits for another lock (most recent call first):",
+                "*in work",
+                "gilx: the threads of this scaling check deadlocked: one holds the GIL and*",
+            ]
+        )
+
+
+@needs_watch
+@needs_two_cpus
+def test_other_hangs_are_not_reported_as_deadlocks(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import ctypes, threading, time
+
+        def test_scales(gil):
+            gil.scales(ctypes.PyDLL(None).sleep, 3600)
+        """
+    )
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-p", "no:cacheprovider")
+    assert done.ret == STATUS
+    assert "of this scaling check" not in str(done.stderr)
+
+
+# ---- JUnit XML ------------------------------------------------------------------------
+
+
+def results_in(path: Path) -> dict[str, str]:
+    """Return the kind of each test's result, by class and name."""
+    suite = ET.parse(path).getroot()[0]
+    cases = list(suite)
+    results = {
+        f"{case.get('classname')}::{case.get('name')}": ", ".join(one.tag for one in case)
+        for case in cases
+        if case.tag == "testcase"
+    }
+    for count, kind in (
+        ("failures", "failure"),
+        ("errors", "error"),
+        ("skipped", "skipped"),
+    ):
+        assert int(suite.get(count, -1)) == sum(kind in one for one in results.values())
+    assert int(suite.get("tests", -1)) == len(results) == len(cases)
+    return results
+
+
+OUTCOMES = r"""
+    import pytest
+
+    class TestClass:
+        @pytest.mark.parametrize("x", ["a[1]", "<&\x1b'é::"])
+        def test_fails(self, x):
+            assert not x, "not equal \x1b ]]> <&"
+
+    @pytest.fixture
+    def broken():
+        raise OSError("broken")
+
+    def test_is_not_set_up(broken):
+        pass
+
+    @pytest.mark.xfail(reason="known")
+    def test_fails_as_expected():
+        raise ValueError
+"""
+
+
+@needs_watch
+@pytest.mark.parametrize("options", [(), ("-p", "no:terminal"), ("-q",), ("-s", "-v")])
+def test_results_so_far_are_in_the_file_for_junit(
+    options: tuple[str, ...], pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(test_a=OUTCOMES, test_b=HANG)
+    path = pytester.path / "new" / "results.xml"
+    words = "-p", "no:cacheprovider", f"--junitxml={path}"
+    pytester.runpytest_subprocess(*words, "test_a.py")
+    expected = results_in(path)
+    assert sorted(expected.values()) == ["error", "failure", "failure", "skipped"]
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", *words, *options)
+    assert done.ret == STATUS
+    expected |= {
+        "test_b::test_passes": "",
+        "test_b::test_fails": "failure",
+        "test_b::test_is_skipped": "skipped",
+        "test_b::test_hangs": "failure",
+    }
+    assert results_in(path) == expected
+    failures = {
+        case.get("name"): case[0].get("message", "")
+        for case in ET.parse(path).iter("testcase")
+        if len(case)
+    }
+    assert failures["test_fails"].startswith("AssertionError: not equal")
+    assert failures["test_hangs"].startswith(
+        "the process ended while this test ran: gilx"
+    )
+    done.stderr.fnmatch_lines(
+        ["gilx: the run ends with status 70: 5 failed, 1 passed, *"]
+    )
+
+
+@needs_watch
+def test_run_that_ends_has_the_file_that_pytest_writes(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(OUTCOMES)
+    texts = []
+    for options in [], ["--gilx-hang=60"]:
+        path = pytester.path / "results.xml"
+        done = pytester.runpytest_subprocess(f"--junitxml={path}", "-x", *options)
+        assert done.ret == pytest.ExitCode.TESTS_FAILED
+        tree = ET.parse(path)
+        for one in tree.iter():
+            for name in "time", "timestamp":
+                one.attrib.pop(name, None)
+        texts.append(re.sub(rb"\b0x\w+", b"", ET.tostring(tree.getroot())))
+    assert texts[0] == texts[1]
+
+
+@needs_watch
+def test_hang_while_tests_are_collected_is_in_the_file_for_junit(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("import ctypes; ctypes.PyDLL(None).sleep(3600)")
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", f"--junitxml={path}")
+    assert done.ret == STATUS
+    assert results_in(path) == {"::pytest": "error"}
+
+
+@needs_watch
+def test_file_for_junit_that_cannot_be_written_is_a_usage_error(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("def test_passes(): pass")
+    words = "--gilx-hang=60", f"--junitxml={os.devnull}/results.xml"
+    done = pytester.runpytest_subprocess(*words)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["ERROR: gilx: --gilx-hang: can't write '*results.xml': *"])
+
+
+@needs_watch
+@pytest.mark.parametrize("options", [("--junitxml=/dev/null",), ("-p", "no:junitxml")])
+def test_nothing_is_kept_without_a_file(
+    options: tuple[str, ...], pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile("def test_passes(): pass")
+    done = pytester.runpytest_subprocess("--gilx-hang=60", *options)
+    done.assert_outcomes(passed=1)
+    assert done.ret == 0
+
+
 @needs_watch
 @needs("xdist")
 def test_worker_ends_and_the_run_goes_on(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(HANG)
-    done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-n1")
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-n1", f"--junitxml={path}")
     done.assert_outcomes(passed=2, failed=2, skipped=1)
+    results = list(results_in(path).values())
+    assert sorted(results) == ["", "", "error", "failure", "skipped"]
     done.stdout.fnmatch_lines(["*worker 'gw0' crashed while running*test_hangs*"])
     assert "the GIL was not released for 0.5" in str(done.stdout) + str(done.stderr)
 

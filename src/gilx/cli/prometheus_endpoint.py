@@ -1,0 +1,236 @@
+"""Endpoint from which Prometheus scrapes the metrics of ``gilx monitor``."""
+
+from __future__ import annotations
+
+import _thread
+import errno
+import os
+import re
+import socket
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gilx.errors import ArgumentError, shown
+from gilx.formatting import one_line
+from gilx.prometheus import load_client, register
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gilx.sampling.monitor import Monitor
+
+_LOCAL = "127.0.0.1"
+_MOST_PORTS = 65535
+_ADDRESS = re.compile(r"(?:(\[[^\[\]]+\]|[^:\[\]]+):)?(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
+_CLIENT_TIMEOUT = 5.0  # seconds, for a client that sends or receives nothing
+_END_TIMEOUT = 1.0  # seconds, for a scrape when the program ends
+_PAUSE = 0.1  # seconds, while no connection can be accepted
+
+
+class Address(NamedTuple):
+    """Host, and ports of which the first free one is taken; 0: any free port."""
+
+    host: str
+    first: int
+    last: int
+
+    @classmethod
+    def parsed(cls, given: str) -> Address:
+        """Return what ``[HOST:]PORT[-PORT]`` stands for.
+
+        Raises
+        ------
+        ArgumentError
+            It is not of that form, or a port is too large.
+
+        """
+        match = _ADDRESS.fullmatch(given)
+        if match is not None:
+            host, first, last = match.groups()
+            found = cls((host or _LOCAL).strip("[]"), int(first), int(last or first))
+            is_range = last is not None
+            if is_range <= found.first <= found.last <= _MOST_PORTS:
+                return found
+        raise ArgumentError(
+            "prometheus: expected a port, such as 9100, 0.0.0.0:9100 or, for the children"
+            f" of forks, 9100-9107; got {shown(given)}"
+        )
+
+    @property
+    def has_several(self) -> bool:
+        """Whether children of forks can have ports of their own."""
+        return self.first != self.last or self.first == 0
+
+    def listener(self) -> socket.socket:
+        """Return a socket that listens at the first free port.
+
+        Raises
+        ------
+        ArgumentError
+            There is no free port, or none can be taken.
+
+        """
+        for port in range(self.first, self.last + 1):
+            try:
+                return _listener(self.host, port)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise ArgumentError(
+                        f"prometheus: can't listen at {self.host} port {port}:"
+                        f" {error.strerror or error}"
+                    ) from None
+        ports = (
+            f"ports {self.first} to {self.last} are" if self.has_several
+            else f"port {self.first} is"
+        )  # fmt: skip
+        raise ArgumentError(
+            f"prometheus: expected a free port at {self.host}, but {ports} in use"
+        )
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family, _, _, _, place = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    return socket.create_server(place[:2], family=family)
+
+
+class Endpoint:
+    """Thread that answers scrapes, until the program ends.
+
+    It is not one of `threading`, so that a program does not find it among its own. In the
+    child of a fork it starts anew if there are ports for it.
+    """
+
+    def __init__(self, monitor: Monitor, address: Address, log: int) -> None:
+        self._client = load_client()
+        self._monitor, self._address, self._log = monitor, address, log
+        self._listener: socket.socket | None = None
+        self._connection: socket.socket | None = None
+        self._stopping = False
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that it has in this process."""
+        return int(self._listener is not None)
+
+    def listen(self) -> None:
+        """Take a port.
+
+        Raises
+        ------
+        ArgumentError
+            None can be taken.
+
+        """
+        self._listener = self._address.listener()
+
+    def start(self) -> None:
+        """Start to answer, and write in the log where."""
+        assert self._listener is not None
+        self._registry = self._client.CollectorRegistry()
+        register(self._monitor, self._registry)
+        self._ended = _thread.allocate_lock()
+        self._ended.acquire()
+        _thread.start_new_thread(self._run, ())
+        host, port = self._listener.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        self._say(f"metrics for Prometheus are at http://{host}:{port}/metrics")
+
+    def stop(self) -> None:
+        """Stop to answer, after the scrape that goes on."""
+        self._stopping = True
+        if self._listener is None:
+            return
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # accept returns
+        if self._ended.acquire(timeout=_END_TIMEOUT):
+            self._close()
+
+    def _close(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+
+    def restart_in_child(self) -> None:
+        """Start anew in the child of a fork, at another port, if there are several."""
+        for one in (self._listener, self._connection):
+            if one is not None:  # the parent goes on with it
+                with suppress(OSError):
+                    os.close(one.detach())
+        self._listener = self._connection = None
+        if self._stopping or not self._address.has_several:
+            return
+        try:
+            self.listen()
+            self.start()
+        except Exception as error:  # the child goes on in any case
+            self._close()
+            self._say(f"no metrics for Prometheus in this child of a fork: {error}")
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._answer()
+        finally:
+            self._ended.release()
+
+    def _answer(self) -> None:
+        """Wait for a connection, and answer the request that comes by it."""
+        assert self._listener is not None
+        try:
+            connection, peer = self._listener.accept()
+        except OSError:  # the end, or the program has no descriptor left
+            time.sleep(_PAUSE)
+            return
+        self._connection = connection
+        with connection, suppress(OSError):  # clients leave
+            _Handler(self._body, connection, peer)
+        self._connection = None
+
+    def _body(self) -> tuple[int, str, bytes]:
+        """Return the status, the type and the text of an answer."""
+        try:
+            text = self._client.generate_latest(self._registry)
+        except Exception as error:
+            self._say(f"no metrics for Prometheus: {one_line(error)}")
+            return 500, "text/plain; charset=utf-8", f"{one_line(error)}\n".encode()
+        return 200, self._client.CONTENT_TYPE_LATEST, text
+
+    def _say(self, words: str) -> None:
+        text = f"gilx: process {os.getpid()}: {words}\n"
+        with suppress(OSError):  # the program may close any descriptor
+            os.write(self._log, text.encode(errors="replace"))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    timeout = _CLIENT_TIMEOUT
+
+    def __init__(
+        self,
+        body: Callable[[], tuple[int, str, bytes]],
+        connection: socket.socket,
+        peer: Any,  # noqa: ANN401 - differs between families
+    ) -> None:
+        self._body = body
+        no_server: Any = None
+        super().__init__(connection, peer, no_server)
+
+    def do_GET(self) -> None:
+        """Answer with the metrics."""
+        if self.path.partition("?")[0] != "/metrics":
+            self.send_error(404, explain="the metrics are at /metrics")
+            return
+        status, kind, body = self._body()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing: standard error is the program's."""

@@ -1,0 +1,44 @@
+"""The longest hold since the last reading, for several readers of one monitor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+Bounds = tuple[int, int]
+"""The least and the greatest length of a hold, in ns."""
+
+
+class LongestByReader:
+    """Bounds of the longest hold since each reader's last reading.
+
+    A first reading covers the time since the start.
+    """
+
+    def __init__(self) -> None:
+        self._ever: Bounds = (0, 0)
+        self._unread: dict[Hashable, Bounds] = {}
+
+    def take(self, reader: Hashable, found: Bounds) -> Bounds:
+        """Add a reading; return the longest hold since the last one of a reader.
+
+        Parameters
+        ----------
+        reader : hashable
+            Whose reading it is.
+        found : tuple of int
+            Bounds of the longest hold since the last reading of any reader.
+
+        """
+        self._ever = _longer(self._ever, found)
+        for name, bounds in self._unread.items():
+            self._unread[name] = _longer(bounds, found)
+        longest = self._unread.get(reader, self._ever)
+        self._unread[reader] = (0, 0)
+        return longest
+
+
+def _longer(one: Bounds, other: Bounds) -> Bounds:
+    return max(one[0], other[0]), max(one[1], other[1])
