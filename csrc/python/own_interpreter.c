@@ -259,16 +259,16 @@ static bool stop(gilx_free_interpreter *Py_UNUSED(interpreter),
 
 static uintptr_t lock(gilx_free_interpreter *Py_UNUSED(interpreter),
                       void (*inside)(void *context), void *context) {
-    PyObject *object = PyList_New(0);
-    const uintptr_t address = (uintptr_t)object;
-    if (object == NULL) {
+    PyObject *list = PyList_New(0);
+    const uintptr_t address = (uintptr_t)list;
+    if (list == NULL) {
         PyErr_Clear();
         return 0;
     }
-    Py_BEGIN_CRITICAL_SECTION(object);
+    Py_BEGIN_CRITICAL_SECTION(list);
     inside(context);
     Py_END_CRITICAL_SECTION();
-    Py_DECREF(object);
+    Py_DECREF(list);
     return address;
 }
 
