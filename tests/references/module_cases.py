@@ -100,8 +100,7 @@ def samplers(_memory: Memory) -> Iterator[Case]:
     yield from bad_calls("Sampler", make, _BAD_SAMPLERS)
     fresh = make(0.5)
     names = ("threads", "looks", "held_sites", "sites", "waits", "longest_holds")
-    names = (*names, "free_threads")
-    for name in ("stop", *names):
+    for name in ("stop", "free_threads", *names):
         call = fails(RuntimeError, "the sampler was not started", getattr(fresh, name))
         yield Case(f"{name} before the start", call)
     stopped = sampled()
