@@ -141,6 +141,7 @@ def extensions() -> list[Extension]:
                     "csrc/python/integer_argument.c",
                     "csrc/python/monitor_objects.c",
                     "csrc/python/own_interpreter.c",
+                    "csrc/python/process_objects.c",
                     "csrc/python/real_argument.c",
                     "csrc/python/stack_objects.c",
                     "csrc/python/thread_objects.c",

@@ -25,6 +25,9 @@ _Static_assert(offsetof(gil_state, cond) - offsetof(gil_state, interval) ==
 #define HEADER_tid offsetof(PyThreadState, native_thread_id)
 #define HEADER_id offsetof(PyThreadState, id)
 #define HEADER_next offsetof(PyThreadState, next)
+#define HEADER_interpreter offsetof(PyThreadState, interp)
+#define HEADER_interpreter_next offsetof(PyInterpreterState, next)
+#define HEADER_runtime_interpreters offsetof(_PyRuntimeState, interpreters.head)
 #define HEADER_interpreter_threads offsetof(PyInterpreterState, threads.head)
 #define HEADER_runtime_gil offsetof(_PyRuntimeState, ceval.gil)
 #define HEADER_interpreter_gil offsetof(PyInterpreterState, ceval.gil)
@@ -38,6 +41,9 @@ _Static_assert(offsetof(gil_state, cond) - offsetof(gil_state, interval) ==
 #define HEADER_table_next TABLE(thread_state.next)
 #define HEADER_table_tid TABLE(thread_state.native_thread_id)
 #define HEADER_table_waits TABLE(thread_state.gil_requested)
+#define HEADER_table_interpreter TABLE(thread_state.interp)
+#define HEADER_table_interpreters TABLE(runtime_state.interpreters_head)
+#define HEADER_table_interpreter_next TABLE(interpreter_state.next)
 
 /* The words of Python stacks. */
 typedef struct _PyInterpreterFrame frame;

@@ -15,6 +15,7 @@
 #include "integer_argument.h"
 #include "monitor_objects.h"
 #include "own_interpreter.h"
+#include "process_objects.h"
 #include "real_argument.h"
 #include "stack_objects.h"
 #include "thread_objects.h"
@@ -312,15 +313,17 @@ typedef struct {
     phase phase;
     double cost;
     bool reference, stacks, calls, monitor, free_threads;
-    int64_t seed, room;
+    int64_t seed, room, pid;
     gilx_monitor_options monitoring;
-    PyObject *loops; /* a LoopTable, or NULL */
+    gilx_process_gil process; /* if the GIL is another process's, */
+    const char *reader;       /* and how its memory is read */
+    PyObject *loops;          /* a LoopTable, or NULL */
 } sampler_object;
 
 PyDoc_STRVAR(sampler_doc,
              "Sampler(cost, *, reference=False, seed=0, room=0, stacks=False,\n"
              "        calls=False, monitor=False, stall=0.0, exits=False, log=0,\n"
-             "        loop=0.0, loops=None, free_threads=False)\n--\n\n"
+             "        loop=0.0, loops=None, pid=0, free_threads=False)\n--\n\n"
              "Looks at the GIL from a thread of its own, without ever taking it.\n\n"
              "Parameters\n----------\n"
              "cost : float\n"
@@ -351,28 +354,33 @@ PyDoc_STRVAR(sampler_doc,
              "    selector until that is reported; 0: nothing is.\n"
              "loops : LoopTable or None\n"
              "    These event loops.\n"
+             "pid : int, 0 to 2**31 - 1\n"
+             "    Process whose GIL it looks at; 0: this one, as for monitors.\n"
              "free_threads : bool\n"
-             "    Watch threads that run without a GIL; not for monitors. If stacks are\n"
-             "    read, they are those of threads that wait or are waited for.\n\n"
+             "    Watch threads that run without a GIL; not for monitors, and\n"
+             "    in this process. If stacks are read, they are those of threads\n"
+             "    that wait or are waited for.\n\n"
              "Raises\n------\nTypeError, ValueError\n"
              "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"cost",  "reference", "seed",         "room",  "stacks",
-                            "calls", "monitor",   "stall",        "exits", "log",
-                            "loop",  "loops",     "free_threads", NULL};
+    static char *names[] = {"cost",  "reference", "seed",  "room",         "stacks",
+                            "calls", "monitor",   "stall", "exits",        "log",
+                            "loop",  "loops",     "pid",   "free_threads", NULL};
     double cost, stall = 0, loop = 0;
     int reference = 0, stacks = 0, calls = 0, monitor = 0, exits = 0, free_threads = 0;
     PyObject *cost_given, *seed_given = NULL, *room_given = NULL, *stall_given = NULL,
-                          *log_given = NULL, *loop_given = NULL, *loops = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOpppOpOOOp:Sampler", names,
-                                     &cost_given, &reference, &seed_given, &room_given,
-                                     &stacks, &calls, &monitor, &stall_given, &exits,
-                                     &log_given, &loop_given, &loops, &free_threads)) {
+                          *log_given = NULL, *loop_given = NULL, *loops = Py_None,
+                          *pid_given = NULL;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O|$pOOpppOpOOOOp:Sampler", names, &cost_given, &reference,
+            &seed_given, &room_given, &stacks, &calls, &monitor, &stall_given, &exits,
+            &log_given, &loop_given, &loops, &pid_given, &free_threads)) {
         return NULL;
     }
-    if (free_threads && monitor) {
-        PyErr_SetString(PyExc_ValueError, "free_threads: expected False for a monitor");
+    if (free_threads && (monitor || pid_given != NULL)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "free_threads: expected False for a monitor or another process");
         return NULL;
     }
     PyObject *module = PyType_GetModule(type);
@@ -384,7 +392,7 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
                             "loops: expected a LoopTable or None, got %.100s",
                             Py_TYPE(loops)->tp_name);
     }
-    int64_t seed = 0, room = 0, log = 0;
+    int64_t seed = 0, room = 0, log = 0, pid = 0;
     if (gilx_read_real(cost_given, "cost", &cost) < 0 ||
         (seed_given != NULL && gilx_read_integer(seed_given, "seed", 0, INT64_MAX,
                                                  PyExc_ValueError, "", &seed) < 0) ||
@@ -393,7 +401,13 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         (stall_given != NULL && gilx_read_real(stall_given, "stall", &stall) < 0) ||
         (loop_given != NULL && gilx_read_real(loop_given, "loop", &loop) < 0) ||
         (log_given != NULL && gilx_read_integer(log_given, "log", 0, INT32_MAX,
-                                                PyExc_ValueError, "", &log) < 0)) {
+                                                PyExc_ValueError, "", &log) < 0) ||
+        (pid_given != NULL && gilx_read_integer(pid_given, "pid", 0, INT32_MAX,
+                                                PyExc_ValueError, "", &pid) < 0)) {
+        return NULL;
+    }
+    if (monitor && pid != 0) {
+        PyErr_SetString(PyExc_ValueError, "pid: expected 0 for a monitor");
         return NULL;
     }
     if (!(stall >= 0 && stall <= 1e9)) {
@@ -422,6 +436,7 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self->calls = calls;
         self->seed = seed;
         self->room = monitor ? 0 : room;
+        self->pid = pid;
         self->monitor = monitor;
         self->free_threads = free_threads;
         self->monitoring = (gilx_monitor_options){
@@ -461,11 +476,74 @@ static bool in_phase(const sampler_object *self, phase expected) {
     return false;
 }
 
+/* Open this process's memory, and find its GIL. Returns 0, or -1 with an exception set.
+ */
+static int open_own(sampler_object *self, module_state *state, gilx_memory *memory,
+                    gilx_sampler_options *options, gilx_gil_words *words) {
+    if (open_memory(state, memory) < 0) {
+        return -1;
+    }
+    if (open_gil(state, memory) < 0) {
+        gilx_memory_close(memory);
+        return -1;
+    }
+    *words = state->gil.words;
+    options->watched = gilx_own_tid();
+    options->states = state->gil.states;
+    options->lock_known = true;
+    options->stacks = self->stacks ? gilx_own_stack_layout() : NULL;
+    options->collecting = self->stacks ? gilx_own_collecting() : NULL;
+    options->code_type = (uintptr_t)&PyCode_Type;
+    return 0;
+}
+
+/* Open this process's memory, and find out how its threads are read without a GIL. */
+static int open_own_free(sampler_object *self, module_state *state, gilx_memory *memory,
+                         gilx_sampler_options *options, gilx_gil_words *words) {
+    if (open_memory(state, memory) < 0) {
+        return -1;
+    }
+    if (open_free_threads(state, memory) < 0) {
+        gilx_memory_close(memory);
+        return -1;
+    }
+    *words = *gilx_free_words();
+    options->watched = gilx_own_tid();
+    options->states = state->free_threads.states;
+    options->free_threads = &state->free_threads;
+    options->stacks = self->stacks ? gilx_own_free_stack_layout() : NULL;
+    options->code_type = (uintptr_t)&PyCode_Type;
+    return 0;
+}
+
+/* Open another process's memory, and find its GIL. Its main thread is watched. */
+static int open_other(sampler_object *self, module_state *state, gilx_memory *memory,
+                      gilx_sampler_options *options, gilx_gil_words *words) {
+    gilx_process_gil *found = &self->process;
+    if (gilx_open_process(self->pid, found, memory, state->unavailable, state->no_gil) <
+        0) {
+        return -1;
+    }
+    self->reader = memory->way == GILX_PROC_SELF_MEM ? "/proc/PID/mem"
+                                                     : gilx_memory_names[memory->way];
+    *words = found->gil.words;
+    options->watched = self->pid;
+    options->states = found->gil.states;
+    options->lock_known = found->lock_known;
+    options->stacks = self->stacks ? found->stacks : NULL;
+    options->collecting = found->collecting;
+    options->code_type = found->code_type;
+    return 0;
+}
+
 PyDoc_STRVAR(start_doc, "start($self, /)\n--\n\n"
-                        "Start; the calling thread is the one that is watched.\n\n"
+                        "Start; the calling thread is the one that is watched, or the\n"
+                        "main thread of another process.\n\n"
                         "Raises\n------\nWatchUnavailableError\n"
                         "    The GIL can't be watched, or the sampler's thread can't be\n"
                         "    started; NoGilError if there is no GIL.\n"
+                        "OSError\n"
+                        "    Another process's memory can't be opened.\n"
                         "RuntimeError\n"
                         "    It was started before.");
 
@@ -477,37 +555,24 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         return NULL;
     }
     module_state *state = state_of(module);
-    if (open_memory(state, &memory) < 0) {
-        return NULL;
-    }
-    self->phase = BUSY; /* finding and starting let other threads run */
-    const bool without_gil = self->free_threads;
-    if ((without_gil ? open_free_threads : open_gil)(state, &memory) < 0) {
-        gilx_memory_close(&memory);
-        self->phase = FRESH;
-        return NULL;
-    }
-    const gilx_gil_words *words = without_gil ? gilx_free_words() : &state->gil.words;
     gilx_sampler_options options = {
-        .watched = gilx_own_tid(),
         .cost = self->cost,
         .reference = self->reference,
         .seed = (uint64_t)self->seed,
         .room = self->room,
-        .states = without_gil ? state->free_threads.states : state->gil.states,
-        .condition =
-            without_gil ? NULL : (const char *)words->interval + sizeof(gilx_gil_struct),
-        .stacks = !self->stacks ? NULL
-                  : without_gil ? gilx_own_free_stack_layout()
-                                : gilx_own_stack_layout(),
-        .collecting = self->stacks && !without_gil ? gilx_own_collecting() : NULL,
-        .free_threads = without_gil ? &state->free_threads : NULL,
         .calls = self->calls,
-        .code_type = (uintptr_t)&PyCode_Type,
         .monitor = self->monitor ? &self->monitoring : NULL,
     };
+    gilx_gil_words words;
+    self->phase = BUSY; /* finding and starting let other threads run */
+    if ((self->free_threads ? open_own_free
+         : self->pid == 0   ? open_own
+                            : open_other)(self, state, &memory, &options, &words) < 0) {
+        self->phase = FRESH;
+        return NULL;
+    }
     errno = ENOMEM;
-    gilx_sampler *sampler = gilx_sampler_new(words, &options, &memory);
+    gilx_sampler *sampler = gilx_sampler_new(&words, &options, &memory);
     if (sampler == NULL) {
         gilx_memory_close(&memory);
         self->phase = FRESH;
@@ -529,6 +594,46 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     self->phase = RUNNING;
     gilx_sampler_begin(sampler);
     Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(process_doc,
+             "process($self, /)\n--\n\n"
+             "Return what was found in another process, after the start.\n\n"
+             "Returns\n-------\n(int, int, str, str, bool)\n"
+             "    The version of its CPython, as sys.hexversion; the switch interval in\n"
+             "    microseconds; how the GIL was found, and how memory is read; and\n"
+             "    whether stacks can be read.\n\n"
+             "Raises\n------\nRuntimeError\n"
+             "    The sampler was not started, or is not another process's.");
+
+/* Whether the sampler is another process's, and was started; RuntimeError if not. */
+static bool is_started_elsewhere(const sampler_object *self) {
+    if (self->pid != 0 && self->sampler != NULL) {
+        return true;
+    }
+    PyErr_SetString(PyExc_RuntimeError,
+                    "the sampler is not one of another process that was started");
+    return false;
+}
+
+static PyObject *sampler_process(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return is_started_elsewhere(self) ? gilx_process_object(&self->process, self->reader)
+                                      : NULL;
+}
+
+PyDoc_STRVAR(
+    lost_doc,
+    "lost($self, /)\n--\n\n"
+    "Return whether the other process has ended, or executes another program.\n\n"
+    "What was seen ends with the last sample before that.\n\n"
+    "Raises\n------\nRuntimeError\n"
+    "    As process().");
+
+static PyObject *sampler_lost(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return is_started_elsewhere(self) ? PyBool_FromLong(gilx_sampler_lost(self->sampler))
+                                      : NULL;
 }
 
 PyDoc_STRVAR(stop_doc,
@@ -911,6 +1016,8 @@ static PyObject *sampler_ask(PyObject *object, PyObject *given) {
 static PyMethodDef sampler_methods[] = {
     {"start", sampler_start, METH_NOARGS, start_doc},
     {"stop", sampler_stop, METH_NOARGS, stop_doc},
+    {"process", sampler_process, METH_NOARGS, process_doc},
+    {"lost", sampler_lost, METH_NOARGS, lost_doc},
     {"threads", sampler_threads, METH_NOARGS, threads_doc},
     {"looks", sampler_looks, METH_NOARGS, looks_doc},
     {"held_sites", sampler_held_sites, METH_NOARGS, held_sites_doc},

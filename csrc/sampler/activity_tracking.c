@@ -32,10 +32,12 @@ static void note_failure(gilx_sampler *sampler, int file) {
     }
 }
 
-/* Whether Linux still lets this process read what its threads do. */
+/* Whether Linux still lets this process read what the threads do. */
 static bool can_read(gilx_sampler *sampler) {
     char text[GILX_SYSCALL_SIZE];
-    const int file = gilx_syscall_open(sampler->own_tid);
+    const int64_t process = sampler->words.process;
+    const int64_t tid = process == 0 ? sampler->own_tid : sampler->options.watched;
+    const int file = gilx_syscall_open(process, tid);
     note_failure(sampler, file);
     const bool readable = file >= 0 && gilx_syscall_read(file, text);
     if (file >= 0) {
@@ -56,18 +58,22 @@ static int most_files(bool private) {
 
 void gilx_begin_activities(gilx_sampler *sampler) {
     gilx_totals *totals = &sampler->totals;
-    const void *condition = sampler->options.condition;
+    const bool known = sampler->options.lock_known;
     const gilx_condition_layout *layout = &sampler->condition;
     sampler->most_files = most_files(sampler->private_files);
     totals->wishes = sampler->options.states.waits != 0;
     totals->calls = layout->calls && can_read(sampler);
-    totals->addresses = layout->addresses && totals->calls && condition != NULL;
+    totals->addresses = layout->addresses && totals->calls && known;
     if (totals->addresses) {
-        const uintptr_t size = sizeof(pthread_cond_t) + sizeof(pthread_mutex_t);
-        sampler->gil.begin = (uintptr_t)condition;
-        sampler->gil.end = sampler->gil.begin + 2 * size;
+        sampler->gil.begin =
+            gilx_original_words(&sampler->words) + sizeof(gilx_gil_struct);
+        sampler->gil.end = sampler->gil.begin + GILX_LOCK_SIZE;
     }
-    sampler->waiters = gilx_condition_count(layout, condition);
+    const void *condition =
+        (const char *)sampler->words.interval + sizeof(gilx_gil_struct);
+    sampler->waiters = known && gilx_refresh_words(sampler)
+                           ? gilx_condition_count(layout, condition)
+                           : NULL;
 }
 
 /* ---- holds ------------------------------------------------------------------------ */
@@ -105,17 +111,25 @@ void gilx_count_holders(gilx_sampler *sampler, double weight,
 }
 
 /* Whether a thread holds the GIL now, as far as it did so in a sample before. */
-static bool holds_now(const gilx_sampler *sampler, const gilx_watched_thread *thread) {
-    return thread->state != 0 && gilx_gil_locked(&sampler->words) &&
+static bool holds_now(gilx_sampler *sampler, const gilx_watched_thread *thread) {
+    return thread->state != 0 && gilx_refresh_words(sampler) &&
+           gilx_gil_locked(&sampler->words) &&
            gilx_gil_holder(&sampler->words) == thread->state;
 }
 
 /* ---- one thread ------------------------------------------------------------------- */
 
-/* Whether a thread is on a CPU: its clock runs. */
-static bool on_cpu(const gilx_watched_thread *thread) {
-    const int64_t before = gilx_cpu_ns_of(thread->tid);
-    return gilx_cpu_ns_of(thread->tid) != before;
+static int64_t cpu_ns_of(const gilx_sampler *sampler, const gilx_watched_thread *thread) {
+    return gilx_cpu_ns_of(sampler->words.process, thread->tid);
+}
+
+/* Whether a thread is on a CPU: its clock runs. That is not known of other processes. */
+static bool on_cpu(const gilx_sampler *sampler, const gilx_watched_thread *thread) {
+    if (sampler->words.process != 0) {
+        return false;
+    }
+    const int64_t before = cpu_ns_of(sampler, thread);
+    return cpu_ns_of(sampler, thread) != before;
 }
 
 /* Keep a file open if there are not too many, in a place for its descriptor. */
@@ -132,7 +146,8 @@ static void keep_or_close(gilx_sampler *sampler, int file, int *place) {
 static void read_cpu_wait(gilx_sampler *sampler, gilx_watched_thread *thread) {
     gilx_thread_activities *does = &thread->does;
     const bool open = thread->schedstat >= 0;
-    const int file = open ? thread->schedstat : gilx_schedstat_open(thread->tid);
+    const int file = open ? thread->schedstat
+                          : gilx_schedstat_open(sampler->words.process, thread->tid);
     const int64_t waited = gilx_cpu_wait_ns(file);
     if (!open) {
         keep_or_close(sampler, file, &thread->schedstat);
@@ -151,7 +166,7 @@ static int read_text(gilx_sampler *sampler, gilx_watched_thread *thread,
     int file = thread->syscall;
     const bool open = file >= 0;
     if (!open) {
-        file = gilx_syscall_open(thread->tid);
+        file = gilx_syscall_open(sampler->words.process, thread->tid);
         note_failure(sampler, file);
     }
     *there = file >= 0 && gilx_syscall_read(file, text);
@@ -159,6 +174,20 @@ static int read_text(gilx_sampler *sampler, gilx_watched_thread *thread,
         keep_or_close(sampler, file, &thread->syscall);
     }
     return open ? 1 : READS_OF_OPENING;
+}
+
+/* Whether a thread that holds the GIL and is not known to be on a CPU could run. That of
+ * this process's threads is taken to be so: hardly any C code sleeps while it holds. */
+static bool may_run(gilx_sampler *sampler, gilx_watched_thread *thread, int *cost) {
+    char text[GILX_SYSCALL_SIZE];
+    bool there = false;
+    if (sampler->words.process == 0) {
+        return true;
+    }
+    if (sampler->totals.calls) {
+        *cost += read_text(sampler, thread, text, &there);
+    }
+    return there && gilx_activity_of(text, &sampler->gil) == GILX_ON_CPU;
 }
 
 static void close_file(gilx_sampler *sampler, int *file) {
@@ -182,7 +211,7 @@ static bool still_waits(const gilx_sampler *sampler, gilx_watched_thread *thread
     }
     const int64_t last = thread->does.asked_cpu_ns;
     const gilx_activity activity = thread->does.last;
-    thread->does.asked_cpu_ns = gilx_cpu_ns_of(thread->tid);
+    thread->does.asked_cpu_ns = cpu_ns_of(sampler, thread);
     return last >= 0 && last == thread->does.asked_cpu_ns &&
            activity >= GILX_AWAITS_GIL && activity <= GILX_CALLS_SYSTEM;
 }
@@ -215,7 +244,7 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
         }
         if (there) {
             *activity = gilx_activity_of(text, &sampler->gil);
-        } else if (gilx_cpu_ns_of(thread->tid) < 0) {
+        } else if (cpu_ns_of(sampler, thread) < 0) {
             thread->ended = true;
             gilx_close_files_of(sampler, thread);
             return cost;
@@ -233,7 +262,7 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
                   (*activity == GILX_AWAITS_LOCK && !sampler->totals.addresses))) {
         *activity = GILX_AWAITS_GIL;
     }
-    if (*activity == GILX_ON_CPU && !on_cpu(thread)) {
+    if (*activity == GILX_ON_CPU && !on_cpu(sampler, thread)) {
         *activity = GILX_OFF_CPU;
         read_cpu_wait(sampler, thread);
     }
@@ -254,7 +283,7 @@ static int place_wait(gilx_sampler *sampler, int place, bool gil, double time) {
         return 0;
     }
     int cost = 0;
-    const int64_t cpu = gilx_cpu_ns_of(thread->tid);
+    const int64_t cpu = cpu_ns_of(sampler, thread);
     if (cpu < 0 || cpu != does->placed_cpu_ns) { /* else it has not moved */
         if (sampler->placed == sampler->totals.wakes) {
             return 0;
@@ -282,7 +311,7 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
     ++does->reads;
     ++sampler->totals.asked;
     if (part < whole * 1e-9) { /* it did nothing else */
-        if (!on_cpu(thread)) {
+        if (!on_cpu(sampler, thread) && may_run(sampler, thread, &cost)) {
             does->held_off_cpu += whole;
             read_cpu_wait(sampler, thread);
         }
@@ -381,7 +410,7 @@ static void add_last_wait(gilx_sampler *sampler, int place) {
     const double held = does->sums[GILX_HOLDS_GIL].time - does->asked_held;
     if (thread->ended || whole <= 0 || held > 0 ||
         !(gil || does->last == GILX_AWAITS_LOCK) || does->placed_cpu_ns < 0 ||
-        gilx_cpu_ns_of(thread->tid) != does->placed_cpu_ns) {
+        cpu_ns_of(sampler, thread) != does->placed_cpu_ns) {
         return;
     }
     gilx_activity_add(does, does->last, whole, whole);

@@ -73,7 +73,7 @@ static bool read_calls(const trial *one, gilx_condition_layout *layout) {
     const int64_t start = gilx_now_ns();
     layout->calls = layout->addresses = true;
     for (int i = 0; i < THREADS && layout->calls; ++i) {
-        const int file = gilx_syscall_open(one->tids[i]);
+        const int file = gilx_syscall_open(0, one->tids[i]);
         char text[GILX_SYSCALL_SIZE];
         gilx_activity activity = GILX_DOES_UNKNOWN;
         bool readable = file >= 0;

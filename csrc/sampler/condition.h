@@ -4,6 +4,7 @@
 #ifndef GILX_SAMPLER_CONDITION_H
 #define GILX_SAMPLER_CONDITION_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +27,10 @@ gilx_condition_layout gilx_condition_certify(void);
  * not known, or if the word there cannot be such a count. */
 const void *gilx_condition_count(const gilx_condition_layout *layout,
                                  const void *condition);
+
+/* Memory of a GIL's lock: a condition variable on which threads wait for it, a mutex, and
+ * another of both for forced switches, in this order. */
+#define GILX_LOCK_SIZE (2 * (sizeof(pthread_cond_t) + sizeof(pthread_mutex_t)))
 
 enum {
     GILX_CONDITION_FLAGS = 3, /* lower bits of that word, which are not of the number */

@@ -116,8 +116,8 @@ static gilx_gil_status locate_by_table(gilx_gil *gil, gilx_memory *memory,
     return GILX_GIL_FOUND;
 }
 
-static gilx_gil_status locate(gilx_gil *gil, gilx_memory *memory,
-                              const gilx_interpreter *interpreter) {
+gilx_gil_status gilx_gil_locate(gilx_gil *gil, gilx_memory *memory,
+                                const gilx_interpreter *interpreter) {
     enum { MAJOR_SHIFT = 24, MINOR_SHIFT = 16, MASK = 0xff };
     const uint64_t version = interpreter->version;
     const gilx_layout *layout = gilx_layout_of(version);
@@ -343,7 +343,7 @@ static gilx_gil_status search(gilx_gil *gil, gilx_memory *memory,
 gilx_gil_status gilx_gil_find(gilx_gil *gil, gilx_memory *memory,
                               gilx_interpreter *interpreter, bool search_only) {
     *gil = (gilx_gil){.backend = NULL};
-    gilx_gil_status status = locate(gil, memory, interpreter);
+    gilx_gil_status status = gilx_gil_locate(gil, memory, interpreter);
     if (status == GILX_GIL_FOUND && !search_only) {
         status = certify(gil, memory, interpreter);
     }

@@ -39,6 +39,12 @@ typedef struct {
     char trouble[300];   /* why it was not, in plain words */
 } gilx_gil;
 
+/* Find the GIL of an interpreter by the places of its version, without certification. Of
+ * the interpreter, only its version and where it keeps its state are used. They may be
+ * those of another process, whose memory this is then. */
+gilx_gil_status gilx_gil_locate(gilx_gil *gil, gilx_memory *memory,
+                                const gilx_interpreter *interpreter);
+
 /* Find the GIL of the calling thread's interpreter, and certify it. The words are valid
  * as long as the interpreter is.
  *

@@ -182,8 +182,8 @@ static gilx_activity activity_of_ready(gilx_sampler *sampler, int place,
         return GILX_HOLDS_GIL;
     }
     /* What it does is what it did until it lost its CPU. */
-    const int64_t cpu = gilx_cpu_ns_of(thread->tid);
-    sampler->free->standing = gilx_cpu_ns_of(thread->tid) == cpu;
+    const int64_t cpu = gilx_cpu_ns_of(0, thread->tid);
+    sampler->free->standing = gilx_cpu_ns_of(0, thread->tid) == cpu;
     if (after.state != GILX_STATE_ATTACHED) {
         return GILX_DETACHED;
     }
@@ -238,7 +238,7 @@ double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
     gilx_watched_thread *thread = &sampler->table.threads[place];
     gilx_thread_activities *does = &thread->does;
     gilx_free_tracking *tracking = sampler->free;
-    const int64_t cpu = gilx_cpu_ns_of(thread->tid), now = gilx_now_ns();
+    const int64_t cpu = gilx_cpu_ns_of(0, thread->tid), now = gilx_now_ns();
     const int number = tracking->lock;
     const bool standing = tracking->standing;
     tracking->lock = gilx_lock_unknown();

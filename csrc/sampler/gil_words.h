@@ -1,4 +1,5 @@
-/* The words of a GIL, and how they are read: from outside, without a lock.
+/* The words of a GIL, and how they are read: from outside, without a lock. Those of
+ * another process are copied first, and the copy is read.
  *
  * Pure C11: the sampler needs no more of Python than this.
  */
@@ -16,7 +17,16 @@ typedef struct {
     const void *holder;   /* pointer: the thread state that holds it, or held it last */
     const void *switches; /* unsigned long: how often it went to another thread state */
     const void *interval; /* unsigned long: the switch interval, in microseconds */
+    int64_t process;      /* the process whose GIL it is; 0: this one */
+    uintptr_t original;   /* of another process: the address of the interval there, of
+                             which the words are a copy; see gilx_original_words() */
 } gilx_gil_words;
+
+/* Return the address of the words, which begin with the interval, in the memory of the
+ * process whose GIL it is. */
+static inline uintptr_t gilx_original_words(const gilx_gil_words *words) {
+    return words->process == 0 ? (uintptr_t)words->interval : words->original;
+}
 
 /* Relaxed loads, as CPython's stores are: an order here would not make up for the order
  * that they lack. The words may be of two moments, nanoseconds apart: at a hand-over a

@@ -16,25 +16,33 @@
 /* clang-format off */
 #define GILX_PLACES_11(PLACE)                                                         \
     PLACE(runtime_gil, 360) PLACE(interpreter_threads, 16) PLACE(next, 8)             \
-    PLACE(tid, 160) PLACE(id, 240)
+    PLACE(tid, 160) PLACE(id, 240) PLACE(runtime_interpreters, 40)                    \
+    PLACE(interpreter_next, 0) PLACE(interpreter, 16)
 #define GILX_PLACES_12(PLACE)                                                         \
     PLACE(interpreter_gil, 384) PLACE(interpreter_threads, 72) PLACE(next, 8)         \
-    PLACE(tid, 144) PLACE(id, 224)
+    PLACE(tid, 144) PLACE(id, 224) PLACE(runtime_interpreters, 40)                    \
+    PLACE(interpreter_next, 0) PLACE(interpreter, 16)
 
 /* From 3.13 on, the runtime begins with a table of offsets, each a 64-bit word. These are
  * the numbers of its words, and the offset of the one place that it does not have. */
 #define GILX_PLACES_13(PLACE)                                                         \
     PLACE(table_threads, 9) PLACE(table_gil, 14) PLACE(table_own_gil, 15)             \
     PLACE(table_enabled, 16) PLACE(table_locked, 17) PLACE(table_holder, 18)          \
-    PLACE(table_next, 21) PLACE(table_tid, 25) PLACE(id, 224)
+    PLACE(table_next, 21) PLACE(table_tid, 25) PLACE(id, 224)                         \
+    PLACE(table_interpreters, 5) PLACE(table_interpreter_next, 8)                     \
+    PLACE(table_interpreter, 22)
 #define GILX_PLACES_14(PLACE)                                                         \
     PLACE(table_threads, 9) PLACE(table_gil, 15) PLACE(table_own_gil, 16)             \
     PLACE(table_enabled, 17) PLACE(table_locked, 18) PLACE(table_holder, 19)          \
-    PLACE(table_next, 24) PLACE(table_tid, 28) PLACE(id, 224)
+    PLACE(table_next, 24) PLACE(table_tid, 28) PLACE(id, 224)                         \
+    PLACE(table_interpreters, 5) PLACE(table_interpreter_next, 8)                     \
+    PLACE(table_interpreter, 25)
 #define GILX_PLACES_15(PLACE)                                                         \
     PLACE(table_threads, 9) PLACE(table_gil, 15) PLACE(table_own_gil, 16)             \
     PLACE(table_enabled, 17) PLACE(table_locked, 18) PLACE(table_holder, 19)          \
-    PLACE(table_next, 24) PLACE(table_tid, 31) PLACE(table_waits, 35) PLACE(id, 248)
+    PLACE(table_next, 24) PLACE(table_tid, 31) PLACE(table_waits, 35) PLACE(id, 248)  \
+    PLACE(table_interpreters, 5) PLACE(table_interpreter_next, 8)                     \
+    PLACE(table_interpreter, 25)
 
 /* Members of gilx_stack_layout: those that are the same in all versions, since 3.12, and
  * since 3.13, and all of them. */
@@ -183,22 +191,28 @@ typedef struct {
 
 /* Places in one minor version, 0 where there is none. */
 typedef struct {
-    uint64_t version;        /* a release with these places, as in PY_VERSION_HEX */
-    int runtime_gil;         /* the GIL in the runtime */
-    int interpreter_gil;     /* the pointer to the GIL in an interpreter */
-    int interpreter_threads; /* an interpreter's first thread state */
-    int next;                /* of a thread state the next one, */
-    int tid, id;             /* its native id, and its number */
-    int table_threads; /* words of the table of offsets: an interpreter's first thread
-                          state, */
-    int table_gil;     /* its pointer to its GIL, */
-    int table_own_gil; /* and the GIL that it contains, used or not; */
-    int table_enabled; /* within a GIL, whether it is on; */
-    int table_locked;  /* within the GIL that an interpreter contains, but counted */
-    int table_holder;  /* from the interpreter; */
-    int table_next;    /* of a thread state the next one, */
-    int table_tid;     /* its native id, */
-    int table_waits;   /* and whether it wants the GIL */
+    uint64_t version;         /* a release with these places, as in PY_VERSION_HEX */
+    int runtime_gil;          /* the GIL in the runtime */
+    int interpreter_gil;      /* the pointer to the GIL in an interpreter */
+    int interpreter_threads;  /* an interpreter's first thread state */
+    int next;                 /* of a thread state the next one, */
+    int tid, id;              /* its native id, and its number, */
+    int interpreter;          /* and its interpreter; */
+    int runtime_interpreters; /* the runtime's newest interpreter, */
+    int interpreter_next;     /* and of an interpreter the one that was made before */
+    int table_threads;     /* words of the table of offsets: an interpreter's first thread
+                              state, */
+    int table_gil;         /* its pointer to its GIL, */
+    int table_own_gil;     /* and the GIL that it contains, used or not; */
+    int table_enabled;     /* within a GIL, whether it is on; */
+    int table_locked;      /* within the GIL that an interpreter contains, but counted */
+    int table_holder;      /* from the interpreter; */
+    int table_next;        /* of a thread state the next one, */
+    int table_tid;         /* its native id, */
+    int table_waits;       /* whether it wants the GIL, */
+    int table_interpreter; /* and its interpreter; */
+    int table_interpreters;     /* the runtime's newest interpreter, */
+    int table_interpreter_next; /* and of an interpreter the one that was made before */
     gilx_stack_layout stack;
     gilx_stack_layout free_stack; /* in free-threaded builds; all 0 if not known */
     gilx_free_layout free;

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { SCHEDSTAT_SIZE = 64 };
+
 int64_t gilx_own_cpu_ns(void) {
     struct timespec spent;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
@@ -24,8 +26,26 @@ int64_t gilx_own_tid(void) {
     return (int64_t)syscall(SYS_gettid);
 }
 
-int64_t gilx_cpu_ns_of(int64_t tid) {
+/* Read the numbers that the scheduler has of a thread; NULL if that fails. See
+ * Documentation/scheduler/sched-stats.rst of Linux. */
+static const char *read_schedstat(int schedstat, char text[SCHEDSTAT_SIZE]) {
+    const ssize_t size =
+        schedstat < 0 ? -1 : pread(schedstat, text, SCHEDSTAT_SIZE - 1, 0);
+    text[size > 0 ? size : 0] = '\0';
+    return size > 0 ? text : NULL;
+}
+
+int64_t gilx_cpu_ns_of(int64_t process, int64_t tid) {
     enum { PER_THREAD = 4, SCHEDULED = 2 };
+    if (process != 0) {
+        char text[SCHEDSTAT_SIZE];
+        const int file = gilx_schedstat_open(process, tid);
+        const char *first = read_schedstat(file, text);
+        if (file >= 0) {
+            close(file);
+        }
+        return first == NULL ? -1 : strtoll(first, NULL, 10);
+    }
     clockid_t clock = (clockid_t)(~(uint32_t)tid << 3 | PER_THREAD | SCHEDULED);
     struct timespec spent;
     if (tid <= 0 || clock_gettime(clock, &spent) != 0) {
@@ -35,12 +55,17 @@ int64_t gilx_cpu_ns_of(int64_t tid) {
 }
 
 /* Open one of the files that Linux has for a thread; -1 if there is none. */
-static int open_file_of(int64_t tid, const char *name) {
+static int open_file_of(int64_t process, int64_t tid, const char *name) {
     if (tid <= 0) {
         return -1;
     }
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/self/task/%lld/%s", (long long)tid, name);
+    char path[80];
+    if (process == 0) {
+        snprintf(path, sizeof(path), "/proc/self/task/%lld/%s", (long long)tid, name);
+    } else {
+        snprintf(path, sizeof(path), "/proc/%lld/task/%lld/%s", (long long)process,
+                 (long long)tid, name);
+    }
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -52,26 +77,24 @@ void gilx_close_thread_file(int file) {
     }
 }
 
-int gilx_stat_open(int64_t tid) {
-    return open_file_of(tid, "stat");
+int gilx_stat_open(int64_t process, int64_t tid) {
+    return open_file_of(process, tid, "stat");
 }
 
-int gilx_schedstat_open(int64_t tid) {
-    return open_file_of(tid, "schedstat");
+int gilx_schedstat_open(int64_t process, int64_t tid) {
+    return open_file_of(process, tid, "schedstat");
 }
 
 int64_t gilx_cpu_wait_ns(int schedstat) {
-    /* Times on a CPU and waiting for one, and the number of times on one: see
-     * Documentation/scheduler/sched-stats.rst of Linux. */
-    char text[64];
-    const ssize_t size = schedstat < 0 ? -1 : pread(schedstat, text, sizeof(text) - 1, 0);
-    text[size > 0 ? size : 0] = '\0';
-    const char *second = strchr(text, ' ');
+    /* The time on a CPU, that of waiting for one, and the number of times on one. */
+    char text[SCHEDSTAT_SIZE];
+    const char *first = read_schedstat(schedstat, text);
+    const char *second = first == NULL ? NULL : strchr(first, ' ');
     return second == NULL ? -1 : strtoll(second, NULL, 10);
 }
 
-int gilx_status_open(int64_t tid) {
-    return open_file_of(tid, "status");
+int gilx_status_open(int64_t process, int64_t tid) {
+    return open_file_of(process, tid, "status");
 }
 
 int64_t gilx_sleeps(int status) {
@@ -84,8 +107,8 @@ int64_t gilx_sleeps(int status) {
     return at == NULL ? -1 : strtoll(at + sizeof(NAME) - 1, NULL, 10);
 }
 
-int gilx_syscall_open(int64_t tid) {
-    return open_file_of(tid, "syscall");
+int gilx_syscall_open(int64_t process, int64_t tid) {
+    return open_file_of(process, tid, "syscall");
 }
 
 bool gilx_syscall_read(int file, char text[GILX_SYSCALL_SIZE]) {
@@ -111,10 +134,10 @@ bool gilx_is_runnable(int stat, bool *known) {
     return *known && fields[0] == 'R';
 }
 
-int64_t gilx_start_of(int64_t tid) {
+int64_t gilx_start_of(int64_t process, int64_t tid) {
     enum { FIELDS_BETWEEN = 19 };
     char text[STAT_SIZE];
-    const int stat = gilx_stat_open(tid);
+    const int stat = gilx_stat_open(process, tid);
     if (stat < 0) {
         return 0;
     }
@@ -126,9 +149,9 @@ int64_t gilx_start_of(int64_t tid) {
     return at == NULL ? 0 : strtoll(at, NULL, 10);
 }
 
-bool gilx_is_named(int64_t tid, const char *name) {
+bool gilx_is_named(int64_t process, int64_t tid, const char *name) {
     char text[32]; /* 15 characters and the end of a line, see proc_pid_comm(5) */
-    const int file = open_file_of(tid, "comm");
+    const int file = open_file_of(process, tid, "comm");
     if (file < 0) {
         return false;
     }
@@ -148,8 +171,13 @@ typedef struct {
     char name[];
 } directory_entry;
 
-int gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
-    const int directory = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+int gilx_each_thread(int64_t process, void (*meet)(void *context, int64_t tid),
+                     void *context) {
+    char path[32] = "/proc/self/task";
+    if (process != 0) {
+        snprintf(path, sizeof(path), "/proc/%lld/task", (long long)process);
+    }
+    const int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) {
         return errno;
     }
@@ -172,7 +200,7 @@ int gilx_each_thread(void (*meet)(void *context, int64_t tid), void *context) {
 
 /* Read a thread's name, with the end of the line. */
 static bool read_name(int64_t tid, char name[GILX_THREAD_NAME_SIZE]) {
-    const int file = open_file_of(tid, "comm");
+    const int file = open_file_of(0, tid, "comm");
     if (file < 0) {
         return false;
     }

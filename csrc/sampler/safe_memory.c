@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *const gilx_memory_names[GILX_MEMORY_WAYS] = {
@@ -18,6 +19,7 @@ const char *const gilx_memory_names[GILX_MEMORY_WAYS] = {
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -117,6 +119,22 @@ static bool is_own_memory(int file) {
     return same;
 }
 
+/* The same of a file of any kind of memory. That of another process is known by its
+ * number, which no other file has while it is open. */
+static bool is_right_file(const gilx_memory *memory) {
+    struct stat status;
+    if (memory->process == 0) {
+        return is_own_memory(memory->file);
+    }
+    if (memory->private_file) {
+        return true;
+    }
+    const bool same = fstat(memory->file, &status) == 0 &&
+                      status.st_dev == memory->device && status.st_ino == memory->inode;
+    errno = same ? errno : EBADF;
+    return same;
+}
+
 /* Copy ranges, `size` bytes in all, in one system call. Returns how many bytes arrived;
  * at most 0, with errno set, if that is none. */
 static long copy_at_once(gilx_memory *memory, const struct iovec *ranges, long count,
@@ -142,13 +160,14 @@ static long copy_at_once(gilx_memory *memory, const struct iovec *ranges, long c
     }
     case GILX_PROCESS_VM_READV: {
         const struct iovec local = {.iov_base = to, .iov_len = size};
-        return syscall(SYS_process_vm_readv, (long)getpid(), &local, 1UL, ranges,
+        const long process = memory->process == 0 ? (long)getpid() : memory->process;
+        return syscall(SYS_process_vm_readv, process, &local, 1UL, ranges,
                        (unsigned long)count, 0UL);
     }
     case GILX_PROC_SELF_MEM: { /* the first range alone */
         const long got = syscall(SYS_pread64, memory->file, to, ranges->iov_len,
                                  (off_t)ranges->iov_base);
-        return got < 0 || is_own_memory(memory->file) ? got : -1;
+        return got < 0 || is_right_file(memory) ? got : -1;
     }
     case GILX_MEMORY_WAYS:
         break;
@@ -219,11 +238,32 @@ size_t gilx_memory_copy(gilx_memory *memory, const gilx_range *ranges, int count
     return done;
 }
 
+/* Read from the file of another process's memory, which stays that of the program that it
+ * executed when it was opened. There is nothing to be read after that. */
+static bool read_file(const gilx_memory *memory, uintptr_t from, void *to, size_t size) {
+    errno = 0;
+    const long got = from > USER_END - size
+                         ? -1
+                         : syscall(SYS_pread64, memory->file, to, size, (off_t)from);
+    if (got >= 0 && !is_right_file(memory)) {
+        return false;
+    }
+    if (got == 0 && size > 0) {
+        errno = ESRCH;
+    } else if (got != (long)size && errno == 0) {
+        errno = EFAULT;
+    }
+    return got == (long)size;
+}
+
 bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t size) {
     const gilx_range range = {.from = (uintptr_t)from, .size = size};
     if (size > GILX_MOST_READ) {
         errno = EFAULT;
         return false;
+    }
+    if (memory->process != 0 && memory->file >= 0) {
+        return read_file(memory, range.from, to, size);
     }
     return gilx_memory_copy(memory, &range, 1, to) == size;
 }
@@ -233,8 +273,8 @@ void gilx_memory_close(gilx_memory *memory) {
     if (memory->map != NULL) {
         munmap(memory->map, GILX_MOST_COPIED);
     }
-    if (memory->file >= 0 &&
-        (memory->way != GILX_PROC_SELF_MEM || is_own_memory(memory->file))) {
+    const bool certain = memory->process == 0 && memory->way != GILX_PROC_SELF_MEM;
+    if (memory->file >= 0 && (certain || is_right_file(memory))) {
         close(memory->file);
     }
     if (memory->other >= 0) {
@@ -310,7 +350,56 @@ bool gilx_memory_open(gilx_memory *memory, const char *name) {
     return false;
 }
 
-bool gilx_memory_reopen(gilx_memory *memory, gilx_memory_way way, bool private_files) {
+bool gilx_memory_open_process(gilx_memory *memory, int64_t process) {
+    char path[32];
+    (void)snprintf(path, sizeof(path), "/proc/%lld/mem", (long long)process);
+    *memory = (gilx_memory){
+        .way = GILX_PROCESS_VM_READV, .file = -1, .other = -1, .process = process};
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+    if (file < 0 || fstat(file, &status) != 0) {
+        const int error = errno;
+        if (file >= 0) {
+            close(file);
+        }
+        gilx_memory_close(memory);
+        errno = error;
+        return false;
+    }
+    memory->file = gilx_high_descriptor(file);
+    memory->device = status.st_dev;
+    memory->inode = status.st_ino;
+    /* Nothing is ever mapped at 0: another answer than that is about all reads. */
+    unsigned char byte;
+    const gilx_range nowhere = {0, sizeof(byte)};
+    if (gilx_memory_copy(memory, &nowhere, 1, &byte) != 0 || errno != EFAULT) {
+        memory->way = GILX_PROC_SELF_MEM;
+    }
+    return true;
+}
+
+/* Have another process's memory, which is the one that was opened, for another thread. */
+static bool share_process(gilx_memory *memory, const gilx_memory *given,
+                          bool private_files) {
+    *memory = *given;
+    if (!private_files) { /* both are closed, one after the other */
+        const int file = fcntl(given->file, F_DUPFD_CLOEXEC, 0);
+        memory->file = file < 0 ? -1 : gilx_high_descriptor(file);
+    }
+    if (memory->file < 0 || !is_right_file(memory)) {
+        gilx_memory_close(memory);
+        return false;
+    }
+    memory->private_file = private_files;
+    return true;
+}
+
+bool gilx_memory_reopen(gilx_memory *memory, const gilx_memory *given,
+                        bool private_files) {
+    if (given->process != 0) {
+        return share_process(memory, given, private_files);
+    }
+    const gilx_memory_way way = given->way;
     const bool writes = way == GILX_MEMORY_FILE || way == GILX_PIPE;
     if (private_files || !writes) {
         return gilx_memory_open(memory, gilx_memory_names[way]);
@@ -326,6 +415,11 @@ bool gilx_memory_open(gilx_memory *memory, const char *name) {
     *memory = (gilx_memory){.way = GILX_MEMORY_WAYS, .file = -1, .other = -1};
     errno = ENOSYS;
     return false;
+}
+
+bool gilx_memory_open_process(gilx_memory *memory, int64_t process) {
+    (void)process;
+    return gilx_memory_open(memory, NULL);
 }
 
 size_t gilx_memory_copy(gilx_memory *memory, const gilx_range *ranges, int count,
@@ -345,8 +439,9 @@ void gilx_memory_close(gilx_memory *memory) {
     (void)memory;
 }
 
-bool gilx_memory_reopen(gilx_memory *memory, gilx_memory_way way, bool private_files) {
-    (void)way, (void)private_files;
+bool gilx_memory_reopen(gilx_memory *memory, const gilx_memory *given,
+                        bool private_files) {
+    (void)given, (void)private_files;
     return gilx_memory_open(memory, NULL);
 }
 

@@ -1,5 +1,6 @@
-/* Memory of this process, read at addresses that may be wrong: a read fails, it does not
- * crash. Linux offers several ways; containers and seccomp filters forbid some of them.
+/* Memory of this process, or of another one, read at addresses that may be wrong: a read
+ * fails, it does not crash. Linux offers several ways; containers and seccomp filters
+ * forbid some of them.
  */
 #ifndef GILX_SAMPLER_SAFE_MEMORY_H
 #define GILX_SAMPLER_SAFE_MEMORY_H
@@ -7,13 +8,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* In the order in which they are tried, the quickest first. */
 typedef enum {
     GILX_MEMORY_FILE,      /* the system copies it to a file in memory that is mapped */
     GILX_PIPE,             /* through a pipe */
     GILX_PROCESS_VM_READV, /* process_vm_readv(2) of this process */
-    GILX_PROC_SELF_MEM,    /* pread(2) of /proc/self/mem */
+    GILX_PROC_SELF_MEM,    /* pread(2) of /proc/self/mem, or of another process's */
     GILX_MEMORY_WAYS,
 } gilx_memory_way;
 
@@ -21,6 +23,12 @@ typedef struct {
     gilx_memory_way way; /* GILX_MEMORY_WAYS if it is closed */
     int file, other;     /* -1 if there is none */
     void *map;
+    int64_t process; /* whose memory it is; 0: this process's */
+    /* Of another process's: whether no other thread can put another file in the place of
+     * `file`, and what `file` is known by. */
+    bool private_file;
+    dev_t device;
+    ino_t inode;
 } gilx_memory;
 
 typedef struct {
@@ -39,6 +47,15 @@ enum { GILX_MOST_RANGES = 256, GILX_MOST_COPIED = 1 << 16 };
  */
 bool gilx_memory_open(gilx_memory *memory, const char *name);
 
+/* Open the memory of another process. Only the last two ways read it; what they read is
+ * to be compared with something known, since nothing is known here. Returns false, with
+ * errno set and the memory closed: EACCES or EPERM if that is forbidden.
+ *
+ * A single range is always read from the memory that the process had at this time. When
+ * it ends or executes another program, gilx_memory_read() fails from then on, also if
+ * another process has its id. */
+bool gilx_memory_open_process(gilx_memory *memory, int64_t process);
+
 /* Copy ranges of memory to `to`, one after another, in their order and, by all ways but
  * the last, in one system call: a range that is named twice is read at two moments.
  *
@@ -54,11 +71,15 @@ bool gilx_memory_read(gilx_memory *memory, const void *from, void *to, size_t si
 
 void gilx_memory_close(gilx_memory *memory);
 
-/* Open memory anew for the calling thread, by the same way if that is safe: a way that
- * writes to a file is only where no other thread can put another file in its place, so in
- * a private table of files. Else one is chosen that writes to none. Returns false, with
- * errno set and the memory closed, if there is none. */
-bool gilx_memory_reopen(gilx_memory *memory, gilx_memory_way way, bool private_files);
+/* Open memory anew for the calling thread, by the same way as `given`, which stays open,
+ * if that is safe: a way that writes to a file is only where no other thread can put
+ * another file in its place, so in a private table of files. Else one is chosen that
+ * writes to none. Returns false, with errno set and the memory closed, if there is none.
+ *
+ * Another process's memory is not opened again, since another process might have its id
+ * by now: it has the file of `given`, which the private table must have kept. */
+bool gilx_memory_reopen(gilx_memory *memory, const gilx_memory *given,
+                        bool private_files);
 
 /* Move an open file to a descriptor with a high number, and return that. A program may
  * close all descriptors that it might have inherited, and open files in their place: the

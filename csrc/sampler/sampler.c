@@ -21,6 +21,26 @@ static const int64_t START_TIMEOUT_NS = 10000000000;
 
 static const gilx_memory CLOSED = {.way = GILX_MEMORY_WAYS, .file = -1, .other = -1};
 
+/* Return the words of a copy of another process's GIL. */
+static gilx_gil_words words_in(const gilx_gil_copy *copy, const gilx_gil_words *given) {
+    return (gilx_gil_words){.interval = &copy->words.interval,
+                            .holder = &copy->words.holder,
+                            .locked = &copy->words.locked,
+                            .switches = &copy->words.switches,
+                            .process = given->process,
+                            .original = given->original};
+}
+
+bool gilx_copy_words(gilx_sampler *sampler, gilx_memory *memory) {
+    gilx_gil_copy copy;
+    if (!gilx_memory_read(memory, (const void *)sampler->words.original, &copy,
+                          sizeof(copy))) {
+        return false;
+    }
+    sampler->copy = copy;
+    return true;
+}
+
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
                                const gilx_sampler_options *options, gilx_memory *memory) {
     /* Threads that are not there take no memory. */
@@ -29,12 +49,14 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     if (sampler == NULL) {
         return NULL;
     }
-    sampler->words = *words;
+    sampler->words = words->process == 0 ? *words : words_in(&sampler->copy, words);
+    words = &sampler->words;
     sampler->options = *options;
     sampler->random = options->seed;
     sampler->watched_stat = -1;
     atomic_init(&sampler->begin_ns, INT64_MAX);
     atomic_init(&sampler->end_ns, INT64_MAX);
+    atomic_init(&sampler->lost, false);
     if (options->room > 0) {
         sampler->looks = calloc((size_t)options->room, sizeof(*sampler->looks));
         if (sampler->looks == NULL) {
@@ -88,8 +110,10 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     sampler->shrink_at = GILX_THREADS_KEPT;
     sampler->ended = gilx_no_activities(0);
     const int watched = gilx_thread_add(&sampler->table, options->watched, true);
-    sampler->table.threads[watched].started = gilx_start_of(options->watched);
-    sampler->table.threads[watched].cpu_ns = gilx_cpu_ns_of(options->watched);
+    sampler->table.threads[watched].started =
+        gilx_start_of(words->process, options->watched);
+    sampler->table.threads[watched].cpu_ns =
+        gilx_cpu_ns_of(words->process, options->watched);
     sampler->table.threads[watched].read_ns = gilx_now_ns();
     return sampler;
 }
@@ -117,29 +141,46 @@ int gilx_sampler_start(gilx_sampler *sampler) {
     if (!running) {
         return status;
     }
-    gilx_memory_close(&sampler->given); /* the thread has opened its own */
+    if (sampler->words.process == 0) {
+        gilx_memory_close(&sampler->given); /* the thread has opened its own */
+    }
     if (sampler->private_files && log >= 0) {
         close(log); /* it has a copy */
     }
     return sampler->status;
 }
 
+/* Return the number of switches, for a thread other than the sampler's, which has no
+ * other files than the program's. */
+static uint64_t switches_now(gilx_sampler *sampler) {
+    if (sampler->words.process != 0) {
+        /* The sampler's thread finds out if that fails. */
+        (void)gilx_copy_words(sampler, &sampler->given);
+    }
+    return gilx_gil_switches(&sampler->words);
+}
+
 void gilx_sampler_begin(gilx_sampler *sampler) {
     pthread_mutex_lock(&sampler->sums);
-    sampler->totals.switches = gilx_gil_switches(&sampler->words);
+    sampler->totals.switches = switches_now(sampler);
     pthread_mutex_unlock(&sampler->sums);
     atomic_store_explicit(&sampler->begin_ns, gilx_now_ns(), memory_order_release);
 }
 
 void gilx_sampler_end(gilx_sampler *sampler) {
-    atomic_store(&sampler->end_ns, gilx_now_ns());
+    if (!gilx_sampler_lost(sampler)) {
+        atomic_store(&sampler->end_ns, gilx_now_ns());
+    }
     if (gilx_sampler_forked(sampler)) {
         return; /* the lock may stay taken */
     }
     pthread_mutex_lock(&sampler->sums);
-    sampler->totals.switches =
-        gilx_gil_switches(&sampler->words) - sampler->totals.switches;
+    sampler->totals.switches = switches_now(sampler) - sampler->totals.switches;
     pthread_mutex_unlock(&sampler->sums);
+}
+
+bool gilx_sampler_lost(const gilx_sampler *sampler) {
+    return atomic_load(&sampler->lost);
 }
 
 bool gilx_sampler_forked(const gilx_sampler *sampler) {
@@ -156,6 +197,7 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     pthread_mutex_unlock(&sampler->mutex);
     gilx_thread_join(&sampler->thread);
     sampler->started = false;
+    gilx_memory_close(&sampler->given);
 
     pthread_mutex_lock(&sampler->sums);
     gilx_totals *totals = &sampler->totals;

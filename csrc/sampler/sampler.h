@@ -121,8 +121,9 @@ typedef struct {
     int64_t room;    /* looks that are kept for the timeline; 0: none */
     gilx_thread_state_layout states;
     const gilx_stack_layout *stacks; /* NULL: where it is held is not read */
-    const void *condition; /* on which threads wait for the GIL; NULL: not known. A mutex,
-                              and another of both for forced switches, come after it */
+    bool lock_known;       /* whether a condition variable of this C library comes after
+                              the GIL's words, on which threads wait for it. A mutex, and
+                              another of both for forced switches, come after it */
     const int *collecting; /* whether an interpreter collects garbage; NULL: unknown */
     bool calls;            /* keep the calls that led there as well */
     uintptr_t code_type;   /* address of the type of code objects */
@@ -136,7 +137,12 @@ typedef struct gilx_sampler gilx_sampler;
 
 /* A sampler that does not run yet, or NULL with errno set, if there is no room for it or
  * the log of a monitor can't be opened. It takes over the
- * open `memory` through which it reads thread states, if that is not NULL. */
+ * open `memory` through which it reads thread states, if that is not NULL.
+ *
+ * The GIL may be that of another process. All is read through the memory of that process
+ * then, which the sampler has to be given, and of `words` only `process` and `original`
+ * are used. No clocks of its threads are kept for a timeline, and a thread that could run
+ * counts as one whose CPU clock stands: see gilx_thread_activities. */
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
                                const gilx_sampler_options *options, gilx_memory *memory);
 
@@ -148,6 +154,10 @@ void gilx_sampler_begin(gilx_sampler *sampler);
 
 /* Up to here. The thread may go on for a moment. */
 void gilx_sampler_end(gilx_sampler *sampler);
+
+/* Whether the other process has ended, or executes another program by now: the sampler's
+ * thread has stopped, and what it saw ends with the last sample before that. */
+bool gilx_sampler_lost(const gilx_sampler *sampler);
 
 /* Stop the thread and wait until it has ended, at most for the length of a look. Does
  * nothing in the child of a fork, which has no such thread. */

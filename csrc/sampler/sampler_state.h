@@ -14,6 +14,7 @@
 #include "../platform/threads.h"
 #include "condition.h"
 #include "gil_words.h"
+#include "layouts.h"
 #include "sampler.h"
 #include "thread_table.h"
 
@@ -34,11 +35,20 @@ typedef struct {
 
 typedef struct gilx_monitor gilx_monitor;
 
+/* Copy of what is read at once of another process: its GIL's words and its lock. */
+typedef struct {
+    gilx_gil_struct words;
+    unsigned char lock[GILX_LOCK_SIZE];
+} gilx_gil_copy;
+
 struct gilx_sampler {
-    gilx_gil_words words;
+    gilx_gil_words words; /* those of `copy` if the GIL is another process's */
+    gilx_gil_copy copy;
+    atomic_bool lost; /* see gilx_sampler_lost() */
     gilx_sampler_options options;
     gilx_memory memory; /* closed if thread states are not to be read */
-    gilx_memory given;  /* opened by the thread that starts it, which closes it */
+    gilx_memory given;  /* opened by the thread that starts it, which closes it: once the
+                           other one runs, or after its end if it is another process's */
     bool private_files; /* the thread has its own table of files */
     int status;         /* an errno, if the thread could not begin */
     pid_t process;
@@ -94,6 +104,18 @@ struct gilx_sampler {
     gilx_free_tracking *free; /* NULL if there is a GIL */
     gilx_thread_table table;
 };
+
+/* ---- sampler.c -------------------------------------------------------------------- */
+
+/* Copy the words of another process's GIL. Returns false if its memory is there no
+ * longer; the words stay as they were. */
+bool gilx_copy_words(gilx_sampler *sampler, gilx_memory *memory);
+
+/* Have the words as they are now. Those of this process's GIL always are. For the
+ * sampler's thread, which alone has the files of its memory. */
+static inline bool gilx_refresh_words(gilx_sampler *sampler) {
+    return sampler->words.process == 0 || gilx_copy_words(sampler, &sampler->memory);
+}
 
 /* ---- sampling_thread.c ------------------------------------------------------------ */
 

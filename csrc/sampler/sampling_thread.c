@@ -122,6 +122,9 @@ static holder *find_holder(gilx_sampler *sampler, read_counts *burst, uintptr_t 
 static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *burst) {
     const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
     *burst = (read_counts){.holder_count = 0};
+    if (!gilx_refresh_words(sampler)) {
+        return gilx_now_ns();
+    }
     /* Identifying a thread state takes longer than many a hold, so the last holder, most
      * likely the next one as well, is identified before. */
     const uintptr_t first = gilx_gil_holder(&sampler->words);
@@ -133,6 +136,10 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *bu
     }
     bool held = false;
     do {
+        if (!gilx_refresh_words(sampler)) {
+            burst->reads = 0; /* none of them counts */
+            return now;
+        }
         const bool locked = gilx_gil_locked(&sampler->words);
         const uintptr_t state = gilx_gil_holder(&sampler->words);
         now = gilx_now_ns();
@@ -169,10 +176,13 @@ static int64_t read_burst(gilx_sampler *sampler, int64_t length, read_counts *bu
  * something meanwhile. */
 static int64_t read_burst_and_state(gilx_sampler *sampler, int64_t length,
                                     read_counts *burst) {
-    const int64_t tid = sampler->options.watched;
-    const int64_t before = gilx_cpu_ns_of(tid);
+    const int64_t process = sampler->words.process, tid = sampler->options.watched;
+    if (process != 0) { /* its clock is not exact enough */
+        return read_burst(sampler, length, burst);
+    }
+    const int64_t before = gilx_cpu_ns_of(process, tid);
     const int64_t end = read_burst(sampler, length, burst);
-    const bool ran = gilx_cpu_ns_of(tid) - before > burst->length_ns / 2;
+    const bool ran = gilx_cpu_ns_of(process, tid) - before > burst->length_ns / 2;
     bool known;
     const bool runnable = gilx_is_runnable(sampler->watched_stat, &known);
     burst->free_to_run = known && (ran || !runnable);
@@ -350,6 +360,15 @@ static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int
     return next < SHORTEST_SLICE_NS ? SHORTEST_SLICE_NS : next > longest ? longest : next;
 }
 
+/* End with the last read of a process whose memory is there no longer. */
+static void lose_process(gilx_sampler *sampler) {
+    const int64_t begin = atomic_load(&sampler->begin_ns);
+    atomic_store(
+        &sampler->end_ns,
+        greater_of(sampler->read_ns, begin == INT64_MAX ? gilx_now_ns() : begin));
+    atomic_store(&sampler->lost, true);
+}
+
 void gilx_close_sampler_files(gilx_sampler *sampler) {
     gilx_close_thread_file(sampler->watched_stat);
     sampler->watched_stat = -1;
@@ -377,15 +396,18 @@ void gilx_forget_sampler_files(gilx_sampler *sampler) {
 /* Open what the thread reads and writes where the program can't put other files in its
  * place, if that is possible. Returns 0 or an errno. */
 static int open_files(gilx_sampler *sampler) {
-    const int log = sampler->monitor == NULL ? -1 : gilx_monitor_log(sampler->monitor);
-    const gilx_memory_way way = sampler->given.way;
-    sampler->private_files = gilx_take_private_files(log);
-    if (way != GILX_MEMORY_WAYS &&
-        !gilx_memory_reopen(&sampler->memory, way, sampler->private_files)) {
+    const gilx_memory *given = &sampler->given;
+    /* A monitor is not of another process. */
+    const int kept = given->process != 0        ? given->file
+                     : sampler->monitor != NULL ? gilx_monitor_log(sampler->monitor)
+                                                : -1;
+    sampler->private_files = gilx_take_private_files(kept);
+    if (given->way != GILX_MEMORY_WAYS &&
+        !gilx_memory_reopen(&sampler->memory, given, sampler->private_files)) {
         return errno;
     }
-    sampler->watched_stat =
-        gilx_high_descriptor(gilx_stat_open(sampler->options.watched));
+    sampler->watched_stat = gilx_high_descriptor(
+        gilx_stat_open(sampler->words.process, sampler->options.watched));
     return 0;
 }
 
@@ -428,12 +450,14 @@ static void sample_until_stop(gilx_sampler *sampler) {
         pthread_mutex_lock(&sampler->sums);
         read_counts burst;
         /* The state costs a tenth of a wake, so it is not asked for each time. */
+        const int64_t length = sampler->free != NULL ? 0 : reference ? slice : BURST_NS;
         int64_t now =
-            (wake % 2 == 0 ? read_burst_and_state : read_burst)(sampler,
-                                                                sampler->free != NULL ? 0
-                                                                : reference ? slice
-                                                                            : BURST_NS,
-                                                                &burst);
+            (wake % 2 == 0 ? read_burst_and_state : read_burst)(sampler, length, &burst);
+        if (burst.reads == 0) {
+            lose_process(sampler);
+            pthread_mutex_unlock(&sampler->sums);
+            break;
+        }
         if (sampler->free != NULL) {
             now = gilx_free_sample_world(sampler, BURST_NS);
         } else if (sampler->sites != NULL) {

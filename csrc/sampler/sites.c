@@ -43,6 +43,7 @@ typedef struct {
 } calm_stack;
 
 struct gilx_sites {
+    int64_t process; /* see gilx_gil_words */
     const gilx_stack_layout *layout;
     gilx_stack_reader *reader;
     gilx_code_table *codes;
@@ -71,6 +72,7 @@ gilx_sites *gilx_sites_new(const gilx_gil_words *words, const gilx_stack_layout 
     if (sites == NULL) {
         return NULL;
     }
+    sites->process = words->process;
     sites->layout = layout;
     sites->last = NOWHERE;
     sites->sleep = GILX_NO_SLEEP_WATCH;
@@ -378,7 +380,7 @@ static void follow_stretch(gilx_sites *sites, const gilx_site_sample *sample, in
             .before_ns = sites->outside_ns,
             .first_ns = stack->end_ns,
         };
-        gilx_sleep_watch_begin(&sites->sleep, tid);
+        gilx_sleep_watch_begin(&sites->sleep, sites->process, tid);
     } else if (gilx_slept(&sites->sleep)) {
         /* It may have released the GIL while it slept. */
         doubt_stretch(open);

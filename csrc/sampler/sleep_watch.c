@@ -12,24 +12,28 @@ static const int64_t SHORTEST_NS = 100 * 1000;
 /* Read the clocks; return whether the thread was on a CPU meanwhile, so that no wait for
  * one is still to be counted. A sampler that was off the CPU itself can't tell. */
 static bool read_clocks(gilx_sleep_watch *watch) {
-    const int64_t before = gilx_cpu_ns_of(watch->tid);
+    if (watch->process != 0) {
+        return false;
+    }
+    const int64_t before = gilx_cpu_ns_of(0, watch->tid);
     watch->from_ns = gilx_now_ns();
     watch->wait_ns = gilx_cpu_wait_ns(watch->schedstat);
-    watch->cpu_ns = gilx_cpu_ns_of(watch->tid);
+    watch->cpu_ns = gilx_cpu_ns_of(0, watch->tid);
     watch->to_ns = gilx_now_ns();
     return before >= 0 && watch->cpu_ns > before && watch->wait_ns >= 0 &&
            watch->to_ns - watch->from_ns < SHORTEST_NS;
 }
 
-void gilx_sleep_watch_begin(gilx_sleep_watch *watch, int64_t tid) {
+void gilx_sleep_watch_begin(gilx_sleep_watch *watch, int64_t process, int64_t tid) {
     if (watch->tid != tid) {
         gilx_sleep_watch_end(watch);
+        watch->process = process;
         watch->tid = tid;
-        watch->schedstat = gilx_high_descriptor(gilx_schedstat_open(tid));
-        watch->status = gilx_high_descriptor(gilx_status_open(tid));
+        watch->schedstat = gilx_high_descriptor(gilx_schedstat_open(process, tid));
+        watch->status = gilx_high_descriptor(gilx_status_open(process, tid));
     }
     (void)read_clocks(watch);
-    watch->sleeps = -1;
+    watch->sleeps = process == 0 ? -1 : gilx_sleeps(watch->status);
 }
 
 /* Return whether the thread has slept, by its number of sleeps; `unknown` if that was not

@@ -69,7 +69,7 @@ typedef struct {
 } walk;
 
 struct gilx_stack_reader {
-    const void *words;     /* of the GIL, see gilx_gil_struct */
+    uintptr_t words;       /* address of the GIL's, see gilx_gil_struct */
     const int *collecting; /* or NULL */
     gilx_gil_words holder;
     gilx_stack_layout layout;
@@ -88,7 +88,7 @@ gilx_stack_reader *gilx_stack_reader_new(const gilx_gil_words *words,
                                          const int *collecting) {
     gilx_stack_reader *reader = gilx_allocate_touched(sizeof(*reader), sizeof(*reader));
     if (reader != NULL) {
-        reader->words = words->interval;
+        reader->words = gilx_original_words(words);
         reader->collecting = collecting;
         reader->holder = *words;
         reader->layout = *layout;
@@ -248,7 +248,7 @@ static size_t copy_twice(gilx_stack_reader *reader, gilx_memory *memory,
     const gilx_stack_layout *layout = &reader->layout;
     gilx_range *ranges = reader->ranges;
     int count = 0;
-    ranges[count++] = (gilx_range){(uintptr_t)reader->words, sizeof(gilx_gil_struct)};
+    ranges[count++] = (gilx_range){reader->words, sizeof(gilx_gil_struct)};
     reader->thread_start = sizeof(gilx_gil_struct);
     if (reader->collecting != NULL) {
         ranges[count++] = (gilx_range){(uintptr_t)reader->collecting, sizeof(int)};
@@ -620,7 +620,7 @@ bool gilx_stack_stands(gilx_stack_reader *reader, gilx_memory *memory,
     const gilx_frame *innermost = &stack->frames[0];
     const size_t size = (size_t)stack->content_size, header = (size_t)layout->locals;
     const gilx_range ranges[] = {
-        {(uintptr_t)reader->words, sizeof(gilx_gil_struct)},
+        {reader->words, sizeof(gilx_gil_struct)},
         {innermost->address, header + size},
     };
     unsigned char *copy = reader->copies;

@@ -102,7 +102,7 @@ static gilx_activity activity_of(gilx_sampler *sampler, uintptr_t state, int64_t
         wants == 1) {
         return GILX_AWAITS_GIL;
     }
-    const int file = sampler->totals.calls ? gilx_syscall_open(tid) : -1;
+    const int file = sampler->totals.calls ? gilx_syscall_open(0, tid) : -1;
     if (file < 0) {
         return GILX_DOES_UNKNOWN;
     }

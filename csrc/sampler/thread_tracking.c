@@ -2,6 +2,8 @@
 
 #include "sampler_state.h"
 
+#include <errno.h>
+
 #include "../platform/clock.h"
 #include "linux_threads.h"
 #include "safe_memory.h"
@@ -61,12 +63,12 @@ static void add_alive(gilx_sampler *sampler, int place) {
 
 /* Add a thread that is there; return its place, or GILX_UNKNOWN_THREAD. */
 static int add_thread(gilx_sampler *sampler, int64_t tid, bool holds) {
-    const int64_t cpu = gilx_cpu_ns_of(tid);
+    const int64_t cpu = gilx_cpu_ns_of(sampler->words.process, tid);
     const int place =
         cpu < 0 ? GILX_UNKNOWN_THREAD : gilx_thread_add(&sampler->table, tid, holds);
     if (place != GILX_UNKNOWN_THREAD) {
         gilx_watched_thread *thread = &sampler->table.threads[place];
-        thread->started = gilx_start_of(tid);
+        thread->started = gilx_start_of(sampler->words.process, tid);
         thread->does = gilx_no_activities(sampler->totals.counted);
         thread->cpu_ns = cpu;
         thread->read_ns = gilx_now_ns();
@@ -81,7 +83,7 @@ static int place_of(gilx_sampler *sampler, int64_t tid, bool holds) {
     const int place = gilx_thread_place(&sampler->table, tid);
     if (place != GILX_UNKNOWN_THREAD) {
         gilx_watched_thread *thread = &sampler->table.threads[place];
-        const int64_t started = gilx_start_of(tid);
+        const int64_t started = gilx_start_of(sampler->words.process, tid);
         if (started == thread->started || started == 0 || thread->started == 0) {
             thread->ended = false;
             return place;
@@ -113,7 +115,8 @@ int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state) {
 
 /* Leave out a thread that is another sampler's: it had no name yet when it was added. */
 static bool leave_out(gilx_sampler *sampler, gilx_watched_thread *thread) {
-    const bool other = !thread->named && gilx_is_named(thread->tid, GILX_SAMPLER_NAME);
+    const bool other = !thread->named && gilx_is_named(sampler->words.process,
+                                                       thread->tid, GILX_SAMPLER_NAME);
     thread->named = true;
     if (other) {
         gilx_close_files_of(sampler, thread);
@@ -132,7 +135,8 @@ static void add_if_new(void *context, int64_t tid) {
         if (!leave_out(sampler, &sampler->table.threads[known])) {
             add_alive(sampler, known);
         }
-    } else if (tid != sampler->own_tid && !gilx_is_named(tid, GILX_SAMPLER_NAME)) {
+    } else if (tid != sampler->own_tid &&
+               !gilx_is_named(sampler->words.process, tid, GILX_SAMPLER_NAME)) {
         const int place = place_of(sampler, tid, false);
         if (place != GILX_UNKNOWN_THREAD) {
             /* Those that were there before the first sample have their names. */
@@ -231,8 +235,10 @@ static void drop_ended_if_many(gilx_sampler *sampler) {
 
 void gilx_list_threads(gilx_sampler *sampler) {
     sampler->alive_count = 0;
-    const int status = gilx_each_thread(add_if_new, sampler);
-    if (status != 0) {
+    const int status = gilx_each_thread(sampler->words.process, add_if_new, sampler);
+    const bool gone =
+        sampler->words.process != 0 && (status == ENOENT || status == ESRCH);
+    if (status != 0 && !gone) {
         sampler->totals.unread_errno = status;
     }
     drop_ended_if_many(sampler);
@@ -247,11 +253,12 @@ uint8_t gilx_share_of(double part, double whole) {
 void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
     const int64_t number = sampler->totals.wakes;
-    if (thread->polled == number || thread->ended || look->clocks == GILX_CLOCKS_KEPT) {
+    if (thread->polled == number || thread->ended || look->clocks == GILX_CLOCKS_KEPT ||
+        sampler->words.process != 0) { /* its clocks are not exact enough */
         return;
     }
     thread->polled = number;
-    const int64_t cpu = gilx_cpu_ns_of(thread->tid);
+    const int64_t cpu = gilx_cpu_ns_of(sampler->words.process, thread->tid);
     if (cpu < thread->cpu_ns) { /* it has gone, and another one may have its native id */
         thread->ended = true;
         return;

@@ -504,8 +504,10 @@ static void threads_are_watched(void) {
     }
     set_stop(1, 0, (uintptr_t)states[READING]);
     static const gilx_gil_struct no_gil = {.locked = 0};
-    const gilx_gil_words words = {&no_gil.locked, &no_gil.holder, &no_gil.switches,
-                                  &no_gil.interval};
+    const gilx_gil_words words = {.locked = &no_gil.locked,
+                                  .holder = &no_gil.holder,
+                                  .switches = &no_gil.switches,
+                                  .interval = &no_gil.interval};
     const gilx_sampler_options options = {
         .watched = gilx_own_tid(),
         .cost = 0.5,

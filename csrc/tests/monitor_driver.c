@@ -254,7 +254,7 @@ static gilx_sampler *started(fake_gil *gil, const gilx_stack_layout *stacks,
         .seed = 1,
         .states = {.tid = TID, .id = ID, .next = NEXT, .first = &gil->first},
         .stacks = stacks,
-        .condition = &gil->condition,
+        .lock_known = true,
         .code_type = (uintptr_t)fake_code_type,
         .monitor = monitor,
     };

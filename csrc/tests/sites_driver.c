@@ -558,7 +558,7 @@ static void sleeps_are_found(void) {
     enum { LENGTH_NS = 2 * 1000 * 1000 };
     gilx_sleep_watch watch = GILX_NO_SLEEP_WATCH;
     expect(!gilx_slept(&watch), "no thread is watched");
-    gilx_sleep_watch_begin(&watch, gilx_own_tid());
+    gilx_sleep_watch_begin(&watch, 0, gilx_own_tid());
     if (watch.schedstat >= 0 && watch.wait_ns >= 0) {
         bool slept = true;
         for (int i = 0; i < 10 && slept; ++i) { /* valgrind takes its time at first */

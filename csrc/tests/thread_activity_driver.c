@@ -202,7 +202,7 @@ static void await_begin(actor *one) {
     while (atomic_load(&one->tid) == 0) {
         gilx_sleep_ns(1000 * 1000);
     }
-    expect((file = gilx_syscall_open(one->tid)) >= 0, "its file can be opened");
+    expect((file = gilx_syscall_open(0, one->tid)) >= 0, "its file can be opened");
     const gilx_lock_place none = {0, 0};
     gilx_activity activity;
     do {
@@ -285,7 +285,7 @@ static void known_activities_are_found(int waiting, int others) {
         .cost = 0.5,
         .seed = 1,
         .room = 1024,
-        .condition = &gil.condition,
+        .lock_known = true,
     };
     const int files = open_files();
     gilx_sampler *sampler = gilx_sampler_new(&words, &options, NULL);

@@ -31,6 +31,7 @@ from gilx.sampling.prediction import Prediction as Prediction
 from gilx.sampling.prediction import PredictionRow as PredictionRow
 from gilx.sampling.prediction import predict as predict
 from gilx.sampling.probe import probe as probe
+from gilx.sampling.process_watch import attach as attach
 from gilx.sampling.release_costs import ReleaseCosts as ReleaseCosts
 from gilx.sampling.release_costs import release_costs as release_costs
 from gilx.sampling.sites import HeldLine as HeldLine
@@ -56,6 +57,7 @@ from gilx.sampling.waiting_sites import WaitingSite as WaitingSite
 from gilx.sampling.waiting_sites import WaitSums as WaitSums
 from gilx.sampling.watch import Watch as Watch
 from gilx.sampling.watch import watch as watch
+from gilx.sampling.watched_process import WatchedProcess as WatchedProcess
 from gilx.sampling.world import StopSite as StopSite
 from gilx.sampling.world import StopSums as StopSums
 from gilx.sampling.world import ThreadStops as ThreadStops

@@ -115,7 +115,8 @@ def run_commands(installed: Installation, *commands: str) -> list[tuple[int, str
 
 def test_commands_that_need_compiled_parts_say_so(installed: Installation) -> None:
     commands = (
-        *("probe time:sleep 0.01", "selftest", "demo --quick", "run primes"),
+        *("probe time:sleep 0.01", "probe --pid 1", "selftest", "demo --quick"),
+        "run primes",
         *("run primes --variant c-nogil --pool native", "grain primes", "measure primes"),
     )
     for words, found in zip(commands, run_commands(installed, *commands), strict=True):

@@ -6,9 +6,11 @@ import ctypes
 import gc
 import importlib.util
 import os
+import subprocess
+import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from operator import truediv
 from typing import TYPE_CHECKING, Any
@@ -56,6 +58,8 @@ _BAD_SAMPLERS: list[BadCall] = [
     ((1,), {"loop": 1.0}, ValueError, "loop: expected loops as well"),
     ((1,), {"monitor": True, "free_threads": True}, ValueError, "free_threads: expected"),
     ((1,), {"loops": []}, TypeError, "loops: expected a LoopTable or None, got list"),
+    ((1,), {"pid": -1}, ValueError, "pid: expected 0 to"),
+    ((1,), {"pid": 1, "monitor": True}, ValueError, "pid: expected 0 for a monitor"),
 ]
 
 
@@ -121,7 +125,38 @@ def samplers(_memory: Memory) -> Iterator[Case]:
         call = fails(RuntimeError, "the sampler was stopped", getattr(stopped, name))
         yield Case(f"{name} after the stop", call)
     yield from _monitors(make, fresh)
+    yield from _processes(make, fresh)
     yield from _loops(make, _sampler.LoopTable)
+
+
+def _processes(make: Any, fresh: Any) -> Iterator[Case]:
+    """Yield calls of samplers of other processes."""
+    not_started = "the sampler is not one of another process that was started"
+    for name in ("process", "lost"):
+        call = fails(RuntimeError, not_started, getattr(fresh, name))
+        yield Case(f"{name} of no other process", call)
+    # No process has the highest number that there is.
+    yield Case("no process", fails(OSError, "No such file", make(1, pid=2**31 - 1).start))
+    program = "print(flush=True)\nwhile True: pass"
+    words = [sys.executable, "-c", program]
+    with ExitStack() as ends:
+        other = ends.enter_context(subprocess.Popen(["sleep", "600"]))
+        ends.callback(other.kill)
+        child = ends.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE))
+        ends.callback(child.kill)
+        assert child.stdout is not None
+        child.stdout.readline()
+
+        def use() -> None:
+            sampler = _stopped(make(1, seed=1, stacks=True, pid=child.pid), 0.004)
+            sampler.process()
+            sampler.lost()
+            sampler.threads()
+            sampler.sites()
+
+        yield Case("other process", use, SLOW)
+        start = make(1, pid=other.pid).start
+        yield Case("no CPython", fails(RuntimeError, "no CPython is in it", start))
 
 
 def _loops(make: Any, table: Any) -> Iterator[Case]:

@@ -251,7 +251,7 @@ def test_each_problem_with_a_file_is_reported_and_the_text_printed(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("probe", "exit status: of a callable, 0 if the usage was printed,"),
+        ("probe", "exit status: of a callable or a process, 0 if the usage was printed,"),
         ("grain", "exit status: 0 if it was measured, whether or not a grain pays,"),
     ],
 )

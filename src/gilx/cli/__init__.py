@@ -45,7 +45,7 @@ _COMMANDS = {
     "latency": "how long a callable makes another thread wait for the GIL",
     "measure": "how much faster several workers are than one, and what limits them",
     "monitor": "report when a program does not release the GIL, and where",
-    "probe": "tell how much of a call or a program holds the GIL",
+    "probe": "tell how much of a call, a program or a process holds the GIL",
     "run": "run one kernel once",
     "selftest": "check the GIL watch against known work on this machine",
 }

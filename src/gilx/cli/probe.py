@@ -1,4 +1,4 @@
-"""``gilx probe``: how much of a call, or of a program, holds the GIL."""
+"""``gilx probe``: how much of a call, of a program or of a process holds the GIL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gilx.cli.file_options import (
     save_and_print,
     save_picture,
 )
-from gilx.cli.option_types import add_options
+from gilx.cli.option_types import add_options, whole_number
 from gilx.cli.program_runner import (
     ProgramAction,
     StandardOutput,
@@ -38,6 +38,7 @@ from gilx.errors import (
     above_zero,
     at_least,
     number_between,
+    shown,
 )
 from gilx.formatting import printable
 from gilx.rendering.sites_table import sites_text
@@ -46,6 +47,7 @@ from gilx.rendering.timeline_page import document_of
 from gilx.rendering.waits_table import waits_text
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.probe import probe, probe_with_watch
+from gilx.sampling.process_watch import attach
 from gilx.sampling.stacks import stacks_text
 from gilx.sampling.watch import watch_with_callers
 
@@ -67,14 +69,16 @@ _FOR_CALLS = {
 }
 # Options for files of what one watch saw.
 _OF_ONE_WATCH = ("trace", "plot", "html", "stacks")
+# Those among the first that a process has, too.
+_FOR_PROCESSES = ("budget",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
-        "exit status: of a callable, 0 if the usage was printed, 1 if the GIL can't be"
-        " watched or the callable raised, 2 if the command line is wrong; of a program,"
-        " its own"
+        "exit status: of a callable or a process, 0 if the usage was printed, 1 if the"
+        " GIL can't be watched or the callable raised, 2 if the command line is wrong; of"
+        " a program, its own"
     )
     add_json(parser, "the usage")
     add_options(
@@ -94,13 +98,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--precision SHARE": "half the width of the interval to reach (default:"
             " 0.01)",
             "--budget S": "seconds that all calls may take (default: 5); no call is"
-            " ended",
+            " ended. Of a process, seconds for which it is watched",
             "--predict N,N...": "predict the calls a second of so many threads, from"
             " those of one",
         },
     )
     parser.set_defaults(**_FOR_CALLS)
-    add_program(
+    pid = parser.add_argument(
+        "--pid",
+        action=_Pid,
+        type=whole_number,
+        metavar="PID",
+        help="watch a process that runs already, instead of a TARGET. It is not stopped"
+        " and loads nothing; it may run another Python than gilx does, 3.11 to 3.15",
+    )
+    pid.target = add_program(  # type: ignore[attr-defined] # of _Pid
         parser,
         "module:callable and Python literals to call it with; or a program:"
         " script.py, a directory or zip file with a __main__.py, or, after -m, a module."
@@ -108,6 +120,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " is its own. Nothing ends a call or a program that does not return",
         _Target,
     )
+
+
+class _Pid(argparse.Action):
+    """Store ``pid``, beside which no target is needed."""
+
+    target: argparse.Action
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - as argparse calls it
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401 - a number
+        option_string: str | None = None,  # noqa: ARG002 - likewise
+    ) -> None:
+        """Take the number."""
+        namespace.pid, self.target.required = values, False
 
 
 class _Target(ProgramAction):
@@ -141,6 +169,8 @@ class _Target(ProgramAction):
 
 def run(options: argparse.Namespace) -> int | Callable[[], int]:
     """Probe a call and print the usage, or return a function that runs a program."""
+    if options.pid is not None:
+        return _watch_process(options)
     program = find_program(options)
     if program is not None:
         return _watch_program(program, options)
@@ -157,6 +187,25 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
     if options.predict is not None:
         text += f"\n\n{_predicted(usage, options.predict)}"
     save_and_print(_files(options, usage, watching), text, output)
+    return 0
+
+
+def _watch_process(options: argparse.Namespace) -> int:
+    """Watch a process, and print the usage."""
+    if options.target is not None or options.module:
+        raise ArgumentError(
+            "target: expected none beside --pid, got"
+            f" {shown(options.target if options.target is not None else '-m')}"
+        )
+    others = [name for name in _FOR_CALLS if name not in _FOR_PROCESSES]
+    given = [name for name in others if getattr(options, name) is not _FOR_CALLS[name]]
+    given += [name for name in _OF_ONE_WATCH if getattr(options, name) is not None]
+    if given:
+        raise ArgumentError(f"{given[0].replace('_', '-')}: expected none beside --pid")
+    check_json(options.json)
+    output = output_for(options.json)
+    usage = attach(options.pid, budget=options.budget)
+    save_and_print(_files(options, usage, None), _text(usage, options), output)
     return 0
 
 

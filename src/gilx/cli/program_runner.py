@@ -46,7 +46,7 @@ def add_program(
     parser: argparse.ArgumentParser,
     words: str,
     action: type[argparse.Action] | None = None,
-) -> None:
+) -> argparse.Action:
     """Declare the arguments that name a program: ``-m``, ``target`` and ``arguments``.
 
     Parameters
@@ -58,6 +58,11 @@ def add_program(
     action : type of argparse.Action, optional
         What stores it, by default `ProgramAction`.
 
+    Returns
+    -------
+    argparse.Action
+        That of ``target``.
+
     """
     parser.add_argument(
         "-m",
@@ -65,7 +70,7 @@ def add_program(
         action="store_true",
         help="TARGET is a module to run, as by python -m",
     )
-    parser.add_argument(
+    return parser.add_argument(
         "target",
         action=action or ProgramAction,
         nargs=argparse.PARSER,

@@ -10,6 +10,8 @@ from pathlib import Path, PurePath
 
 _PACKAGES = "site-packages", "dist-packages"  # directories of installed packages
 _STANDARD_LIBRARY = Path(os.__file__).parent
+# The standard library of any Python, which may be that of another process.
+_ANY_STANDARD_LIBRARY = re.compile(r"/lib(?:64)?/python3\.\d+t?/")
 _CELL = re.compile(r"<ipython-input-(\d+)-\w+>")  # of IPython, with its number
 _GILX = f"{Path(__file__).parents[1]}{os.sep}"
 # Names in place of files that code has which somebody typed. Other names in angle
@@ -59,6 +61,7 @@ def is_library(file: str) -> bool:
     return (
         is_of_gilx(file)
         or file.startswith(_directories())
+        or _ANY_STANDARD_LIBRARY.search(file) is not None
         or any(part in _PACKAGES for part in PurePath(file).parts[:-1])
     )
 

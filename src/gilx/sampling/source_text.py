@@ -40,11 +40,11 @@ _DESCRIPTORS: tuple[type, ...] = (
 )
 
 
-def _process_start() -> float:
-    """Return when this process began, in seconds since the epoch; now if unknown."""
+def process_start(pid: int | str = "self") -> float:
+    """Return when a process began, in seconds since the epoch; now if unknown."""
     now = time.time()
     try:
-        stat = Path("/proc/self/stat").read_text(errors="replace")
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
         ticks = int(stat.rpartition(")")[2].split()[19])
         return now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / _TICKS
     except (OSError, ValueError, IndexError, AttributeError):
@@ -53,10 +53,10 @@ def _process_start() -> float:
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 1
 # That of the process which loaded gilx: a fork of it has modules that were loaded before.
-_STARTED = _process_start()
+_STARTED = process_start()
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """A source file as it is now, with times in seconds since the epoch, 0 if unknown."""
 
     lines: list[str]
@@ -83,7 +83,7 @@ class SourceTexts:
 
     def __init__(self, since: float, started: float = _STARTED) -> None:
         self._since, self._started = since, started
-        self._sources: dict[str, _Source] = {}
+        self._sources: dict[str, Source] = {}
         self._codes: dict[str, dict[_Name, list[types.CodeType]]] = {}
         self._names: dict[str, dict[str, Any]] | None = None
         self._differ: dict[tuple[str, _Name], bool] = {}
@@ -165,33 +165,33 @@ class SourceTexts:
         except UnicodeDecodeError:  # the columns are those of another text
             return ""
 
-    def _source(self, file: str) -> _Source:
+    def _source(self, file: str) -> Source:
         source = self._sources.get(file)
         if source is None:
             source = self._sources[file] = self._read(file)
         return source
 
-    def _read(self, file: str) -> _Source:
+    def _read(self, file: str) -> Source:
         if file in ("<string>", "<stdin>"):  # the name of any number of sources
-            return _Source([])
+            return Source([])
         try:
             found = os.stat(file)
             if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
-                return _Source([])
+                return Source([])
         except (OSError, ValueError):
             # A notebook's cell, for one, is nowhere else.
             cached = linecache.cache.get(file, ())
             if len(cached) != 4:
-                return _Source([])
+                return Source([])
             # Of a file that was deleted, this is what was last read, and it may have been
             # touched at any time.
             size, modified = cached[0], cached[1] or 0.0
             lines = linecache.getlines(file) if modified <= self._since else []
-            return _Source(lines, modified, math.inf, size)
+            return Source(lines, modified, math.inf, size)
         linecache.checkcache(file)
         lines = linecache.getlines(file) if found.st_mtime <= self._since else []
         touched = max(found.st_mtime, found.st_ctime)
-        return _Source(lines, found.st_mtime, touched, found.st_size)
+        return Source(lines, found.st_mtime, touched, found.st_size)
 
     def _codes_in(self, file: str) -> dict[_Name, list[types.CodeType]]:
         """Return the code of the functions that a file has now; none if it is wrong."""
@@ -352,7 +352,7 @@ def _is_compiled_as_it_is(names: dict[str, Any]) -> bool:
     return type(names.get("__loader__")) is SourceFileLoader
 
 
-def _is_compiled_from(names: dict[str, Any], source: _Source) -> bool | None:
+def _is_compiled_from(names: dict[str, Any], source: Source) -> bool | None:
     """Return whether the compiled file of a module is of this source, None if unknown."""
     spec = names.get("__spec__")
     path = spec.cached if type(spec) is ModuleSpec else None

@@ -21,6 +21,7 @@ from gilx.sampling.site_words import called_from, main_line, place_in_words, whe
 from gilx.sampling.sites import Site, lines_of, sum_of_sites
 from gilx.sampling.thread_usage import ThreadUsage, others, threads_together
 from gilx.sampling.waiting_sites import WaitingSite, waits_together
+from gilx.sampling.watched_process import WatchedProcess  # noqa: TC001 - JSON is read by it
 from gilx.sampling.world import World, worlds_together
 from gilx.system.environment import Environment  # noqa: TC001 - JSON is read by it
 
@@ -153,7 +154,12 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         another one.
     program : str
         Name of the program that was watched from its start to its end, whose main thread
-        is the calling thread here; empty for a call or a watch.
+        is the calling thread here; empty for a call or a watch. Also the name of another
+        process that was watched for a while.
+    process : WatchedProcess, optional
+        The other process that `gilx.attach` watched, whose main thread is the calling
+        thread here; None for everything else. The lengths of its holds and releases are
+        not resolved, and `environment` is that of gilx itself.
     result : object
         What the call returned; None for a watch. It is not part of the JSON.
 
@@ -193,6 +199,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     first: FirstCall | None = None
     is_first: bool = False
     program: str = ""
+    process: WatchedProcess | None = None
     result: Any = field(default=None, compare=False, repr=False)
 
     def to_json(self, *, indent: int | None = None) -> str:
@@ -472,11 +479,14 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _sentence_of_program(self) -> str:
         locked = self.locked.value
+        length = duration(self.wall)
+        time = (
+            f"its time, {length}"
+            if self.process is None
+            else f"the {length} in which it was watched"
+        )
         if locked <= 1 - _ALL:
-            return (
-                f"{self.program} releases the GIL for all of its time,"
-                f" {duration(self.wall)}"
-            )
+            return f"{self.program} releases the GIL for all of {time}"
         share = "all" if locked >= _ALL else percent(locked)
         most = _by_share(self)[0]
         held = percent(most.holding.value)
@@ -486,8 +496,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             else "the threads that hold it could not be identified"
         )
         return (
-            f"{self.program} holds the GIL for {share} of its time,"
-            f" {duration(self.wall)}{self._place()}; {thread}"
+            f"{self.program} holds the GIL for {share} of {time}{self._place()}; {thread}"
         )
 
     def _length(self, bounds: tuple[float, float]) -> str:
@@ -586,6 +595,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
                     )
                 ),
             ),
+            *([("process", str(self.process))] * (self.process is not None)),
             *self._activities_row(),
             (
                 "sampler",

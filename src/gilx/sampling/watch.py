@@ -11,7 +11,7 @@ import time
 import weakref
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from gilx._compat import all_threads, gil_enabled
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
@@ -246,15 +246,26 @@ class Watch:
             calls=self._keeps_calls and not self._without_gil,
             free_threads=self._without_gil,
         )
-        self._names = _Names()
+        self._names: ThreadNames = _Names()
         self._process = os.getpid()
         self._cpu = time.process_time()
         self._switch_interval = sys.getswitchinterval()
         self._began = time.time()
         sampler.start()
+        self._goes_on(sampler)
+        return self
+
+    def _goes_on(self, sampler: Sampler) -> None:
+        """Take a sampler that was started, which is stopped when Python ends."""
         self._sampler = sampler
         _running.add(self)
-        return self
+
+    def _cpu_used(self, totals: Totals) -> float:
+        """Return the CPU time of the process since the start, without the sampler's."""
+        return time.process_time() - self._cpu - totals.cost_ns / 1e9
+
+    def _sources(self) -> SourceTexts:
+        return SourceTexts(self._began)
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -386,7 +397,7 @@ class Watch:
                 *(looks, self._threads, begin, end),
                 cut=cut,
                 sites=self._sample_sites,
-                lines=held_lines(self._found, SourceTexts(self._began)),
+                lines=held_lines(self._found, self._sources()),
                 pid=self._process,
             )
         return self._timeline
@@ -463,7 +474,7 @@ class Watch:
             begin=samples[0].at if samples and cut else totals.begin_ns,
         )
         names = [name for name, _ in self._threads]
-        sources = SourceTexts(self._began)
+        sources = self._sources()
         listed = sites_of(found, sums, NOTHING_KNOWN, names.__getitem__, sources, {})
         return HeldDuring(listed, sums, count)
 
@@ -482,7 +493,7 @@ class Watch:
         return RuntimeError(f"the watch has not ended: there is no {what} yet")
 
     def _summary(self, totals: Totals) -> GilUsage:
-        cpu = time.process_time() - self._cpu - totals.cost_ns / 1e9
+        cpu = self._cpu_used(totals)
         sums = sums_of(totals, self._activities, stacks=not self._sites_missing)
         figures = sums.figures()
         self._holds = holds = HoldBounds(
@@ -518,7 +529,7 @@ class Watch:
     def _places(self) -> _Places:
         """Return the places in the program with their source texts."""
         assert self._figures is not None
-        sources = SourceTexts(self._began)
+        sources = self._sources()
         sums = self._figures.sums
         scale = self._scale_of_waits()
         waits = [
@@ -582,10 +593,10 @@ class Watch:
     def _longest_hold_of(self, place: int) -> Estimate:
         """Return the longest hold of a thread of which the words' bounds were not kept.
 
-        It is unknown if no sample found the thread holding, or stacks were not read.
+        It is unknown if no sample found the thread holding.
         """
         assert self._figures is not None
-        if self._sites_missing or self._activities[place].activities[0][0] <= 0:
+        if self._activities[place].activities[0][0] <= 0:
             return Estimate.unknown()
         stretch, wall = (0, 0), self._totals.end_ns - self._totals.begin_ns
         begin, run = 0, 0
@@ -732,6 +743,16 @@ def place_of_hold(looks: Sequence[Look], totals: Totals) -> str:
     return (
         f"in one go after {begin / (totals.end_ns - totals.begin_ns) * 100:.0f} % of it"
     )
+
+
+class ThreadNames(Protocol):
+    """Names of threads, which are asked for when a watch has ended."""
+
+    def update(self) -> None:
+        """Add the threads that there are now."""
+
+    def of(self, native_ids: list[int]) -> list[str]:
+        """Return the names of threads, in the order in which they were first seen."""
 
 
 class _Names:

@@ -1,0 +1,265 @@
+"""Watching the GIL of another process, which is neither stopped nor changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from gilx.errors import (
+    NoGilError,
+    WatchUnavailableError,
+    above_zero,
+    number_between,
+)
+from gilx.sampling.process_access import (
+    checked_pid,
+    command_of,
+    has_memory,
+    names_of_threads,
+    reason_against_reading,
+    start_of,
+    status_of,
+)
+from gilx.sampling.source_text import SourceTexts, process_start
+from gilx.sampling.watch import COST, Watch
+from gilx.sampling.watched_process import WAYS_TO_END, WatchedProcess
+
+if TYPE_CHECKING:
+    from gilx.sampling._sampler import Sampler, Totals
+    from gilx.sampling.sites import Position
+    from gilx.sampling.source_text import Source
+    from gilx.sampling.usage import GilUsage
+
+_STEP = 0.05  # seconds between two looks at whether the process is still there
+_ROOM = 1 << 13  # samples kept
+
+
+def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
+    """Watch the GIL of another process for a while.
+
+    The process is not stopped and loads nothing: its memory is read from outside. It may
+    run any CPython from 3.11 to 3.15, whatever this one is. Reading it needs the rights
+    of a debugger: the user of the process, or root.
+
+    Parameters
+    ----------
+    pid : int
+        Number of the process.
+    budget : float
+        Seconds for which it is watched.
+    cost : float
+        The share of one CPU that the sampler may take, above 0 and at most 0.5.
+
+    Returns
+    -------
+    GilUsage
+        Usage of the GIL by all threads; ``process`` says which process that was. If the
+        process ends or executes another program meanwhile, this is the usage until then,
+        and ``process.end`` says so.
+
+    Raises
+    ------
+    ArgumentError
+        An argument is not as described, or `pid` is that of this process or of a thread.
+    WatchUnavailableError
+        There is no such process, it cannot be read, or there is no CPython in it that
+        can be watched; the message says why and what helps. NoGilError, one kind of it,
+        if its Python runs without a GIL.
+
+    """
+    budget = above_zero("budget", budget)
+    cost = number_between("cost", cost, 0, 0.5, above=True)
+    from gilx.sampling import _sampler  # noqa: F401, PLC0415 - not in every installation
+
+    watching = ProcessWatch(checked_pid(pid), cost)
+    with watching:
+        watching.wait(budget)
+    return watching.usage_of_process()
+
+
+class ProcessWatch(Watch):
+    """Watch of another process's GIL."""
+
+    def __init__(self, pid: int, cost: float) -> None:
+        super().__init__(cost, callers=True)
+        self._pid = pid
+        self._started = start_of(pid)
+
+    def __enter__(self) -> ProcessWatch:
+        from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
+
+        sampler = _sampler.Sampler(
+            self._cost,
+            seed=int.from_bytes(os.urandom(7), "little"),
+            room=_ROOM,
+            stacks=True,
+            calls=self._keeps_calls,
+            pid=self._pid,
+        )
+        self._clock = _Clock(self._pid)
+        self._names = _ProcessNames(self._pid)
+        self._files = _Files(self._pid)
+        self._began = time.time()
+        self._process_start = process_start(self._pid)
+        self._start(sampler)
+        self._goes_on(sampler)
+        return self
+
+    def _start(self, sampler: Sampler) -> None:
+        name = f"process {self._pid}"
+        try:
+            sampler.start()
+        except NoGilError as error:
+            raise NoGilError(f"{name}: {error}") from None
+        except WatchUnavailableError as error:
+            raise WatchUnavailableError(f"{name} cannot be watched: {error}") from None
+        except OSError as error:
+            raise WatchUnavailableError(
+                reason_against_reading(self._pid, error)
+            ) from None
+        version, interval, self._backend, reader, stacks = sampler.process()
+        self._switch_interval = interval * 1e-6
+        if not stacks:
+            self._sites_missing = "stacks are not read in this build of Python"
+        self._found_process = WatchedProcess(
+            self._pid, command_of(self._pid), _version(version), reader
+        )
+
+    def wait(self, seconds: float) -> None:
+        """Watch for so many seconds, or until the process goes away, and stop."""
+        sampler, until = self._sampler, time.monotonic() + seconds
+        assert sampler is not None
+        while not sampler.lost() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(_STEP, left))
+            self._clock.read()
+        self.stop()
+        if sampler.lost():
+            self._found_process = replace(self._found_process, end=self._end())
+
+    def _end(self) -> Literal["ended", "replaced"]:
+        """Return what became of the process; one that is just ending has no memory."""
+        there = self._started is not None and start_of(self._pid) == self._started
+        return "replaced" if there and has_memory(status_of(self._pid)) else "ended"
+
+    def usage_of_process(self) -> GilUsage:
+        """Return the usage of all threads.
+
+        Raises
+        ------
+        WatchUnavailableError
+            The process ended before there was a sample.
+
+        """
+        process = self._found_process
+        if process.end and not self._totals.wakes:
+            raise WatchUnavailableError(
+                f"{process.name} {WAYS_TO_END[process.end]} before it could be watched"
+            )
+        return replace(self.usage_of_program(process.name), process=process)
+
+    def _cpu_used(self, totals: Totals) -> float:  # noqa: ARG002 - the sampler runs here
+        return self._clock.used
+
+    def _sources(self) -> SourceTexts:
+        return _ProcessSources(self._began, self._process_start, self._files)
+
+
+def _version(number: int) -> str:
+    """Return a version in words, such as 3.12.1 or 3.15.0b2."""
+    major, minor, micro = number >> 24, number >> 16 & 0xFF, number >> 8 & 0xFF
+    level, serial = number >> 4 & 0xF, number & 0xF
+    words = {0xA: f"a{serial}", 0xB: f"b{serial}", 0xC: f"rc{serial}"}
+    return f"{major}.{minor}.{micro}{words.get(level, '')}"
+
+
+class _Clock:
+    """CPU clock of a process."""
+
+    def __init__(self, pid: int) -> None:
+        # Linux makes the number of a process's clock of that of the process: see
+        # include/linux/posix-timers.h.
+        self._number = ~pid << 3 | 2
+        self._begin = self._last = 0.0
+        self.read()
+        self._begin = self._last
+
+    def read(self) -> None:
+        """Read it, if the process is still there."""
+        with suppress(OSError):
+            self._last = time.clock_gettime(self._number)
+
+    @property
+    def used(self) -> float:
+        """Seconds between the first and the last time that it was read."""
+        return max(0.0, self._last - self._begin)
+
+
+class _ProcessNames:
+    """Names of a process's threads, of all that were there at either end of a watch."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._names = {**names_of_threads(pid), pid: "main"}
+
+    def update(self) -> None:
+        """Add the threads that there are now."""
+        self._names |= {**names_of_threads(self._pid), self._pid: "main"}
+
+    def of(self, native_ids: list[int]) -> list[str]:
+        """Return the names of threads."""
+        return [self._names.get(one, f"thread {one}") for one in native_ids]
+
+
+class _Files:
+    """Files of a process, which may see others by the same names than gilx does."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = "" if _same_files(pid) else f"/proc/{pid}/root"
+        try:
+            self._directory = os.readlink(f"/proc/{pid}/cwd")
+        except OSError:
+            self._directory = ""
+
+    def path(self, file: str) -> str:
+        """Return the path by which gilx finds a file of the process; '' if unknown."""
+        if not file.startswith("/"):
+            file = f"{self._directory}/{file}" if self._directory else ""
+        return f"{self._root}{file}" if file else ""
+
+
+def _same_files(pid: int) -> bool:
+    try:
+        return all(
+            os.path.samestat(os.stat(f"/proc/{pid}/{one}"), os.stat(f"/proc/self/{one}"))
+            for one in ("ns/mnt", "root")
+        )
+    except OSError:
+        return False
+
+
+class _ProcessSources(SourceTexts):
+    """Source texts of what ran in another process.
+
+    Which modules it has loaded, and what they were compiled from, is not known: a file
+    that was changed since the process began counts as changed.
+    """
+
+    def __init__(self, since: float, started: float, files: _Files) -> None:
+        super().__init__(since, started)
+        self._files = files
+
+    def _read(self, file: str) -> Source:
+        path = self._files.path(file)
+        if not Path(path).is_file():
+            return super()._read("<string>")
+        return super()._read(path)
+
+    def _names_in(self, file: str) -> None:  # noqa: ARG002 - not of this process
+        return None
+
+    def _has(self, position: Position) -> bool:  # noqa: ARG002 - likewise
+        return False
