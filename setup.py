@@ -137,6 +137,7 @@ def extensions() -> list[Extension]:
                 sources=[
                     "csrc/python/sampler_module.c",
                     "csrc/python/event_loops.c",
+                    "csrc/python/free_thread_objects.c",
                     "csrc/python/integer_argument.c",
                     "csrc/python/monitor_objects.c",
                     "csrc/python/own_interpreter.c",

@@ -3,6 +3,7 @@
 #include "python_api.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cpython_internals.h"
@@ -97,6 +98,20 @@ typedef struct _PyInterpreterFrame frame;
 #define HEADER_collecting offsetof(PyInterpreterState, gc.collecting)
 #define HEADER_garbage offsetof(PyInterpreterState, gc.garbage)
 
+/* Those of free-threaded builds. */
+#define HEADER_copy_number offsetof(frame, tlbc_index)
+#define HEADER_copies offsetof(PyCodeObject, co_tlbc)
+#define HEADER_first_copy offsetof(_PyCodeArray, entries)
+#define HEADER_own_references offsetof(PyObject, ob_ref_local)
+#define HEADER_shared_references offsetof(PyObject, ob_ref_shared)
+#define HEADER_state offsetof(PyThreadState, state)
+#define HEADER_section offsetof(PyThreadState, critical_section)
+#define HEADER_section_mutex offsetof(PyCriticalSection, _cs_mutex)
+#define HEADER_object_mutex offsetof(PyObject, ob_mutex)
+#define HEADER_object_type offsetof(PyObject, ob_type)
+#define HEADER_object_size sizeof(PyObject)
+#define HEADER_type_name offsetof(PyTypeObject, tp_name)
+
 #define AS_IN_HEADER(name, place)                                                  \
     _Static_assert((place) == HEADER_##name || sizeof(void *) != sizeof(uint64_t), \
                    "layouts.h: " #name                                             \
@@ -137,6 +152,10 @@ STACK_PLACES(13)
 #elif PY_MINOR_VERSION == 14
 GILX_PLACES_14(AS_IN_HEADER)
 STACK_PLACES(14)
+#if defined(Py_GIL_DISABLED) && !defined(Py_TRACE_REFS)
+GILX_FREE_STACK_PLACES_14(AS_IN_HEADER)
+GILX_FREE_PLACES_14(AS_IN_HEADER)
+#endif
 #elif PY_MINOR_VERSION == 15
 GILX_PLACES_15(AS_IN_HEADER)
 STACK_PLACES(15)
@@ -193,7 +212,7 @@ static void take(gilx_interpreter *base) {
     PyEval_RestoreThread(((own_interpreter *)base)->released);
 }
 
-gilx_gil_status gilx_find_own_gil(gilx_gil *gil, gilx_memory *memory, bool search_only) {
+static own_interpreter this_interpreter(void) {
     PyThreadState *const state = PyThreadState_Get();
     own_interpreter own = {
         .base =
@@ -209,8 +228,74 @@ gilx_gil_status gilx_find_own_gil(gilx_gil *gil, gilx_memory *memory, bool searc
             },
     };
     open_interval(&own);
+    return own;
+}
+
+gilx_gil_status gilx_find_own_gil(gilx_gil *gil, gilx_memory *memory, bool search_only) {
+    own_interpreter own = this_interpreter();
     return gilx_gil_find(gil, memory, &own.base, search_only);
 }
+
+/* ---- without a GIL ---------------------------------------------------------------- */
+
+#ifdef Py_GIL_DISABLED
+/* A function that is called while the world is stopped. */
+typedef struct {
+    void (*inside)(void *context);
+    void *context;
+    bool called;
+} stopped_call;
+
+/* Make the call at the first object, for which all objects would be visited. */
+static int visit(PyObject *Py_UNUSED(object), void *argument) {
+    stopped_call *call = argument;
+    if (!call->called) {
+        call->called = true;
+        call->inside(call->context);
+    }
+    return 0;
+}
+
+static bool stop(gilx_free_interpreter *Py_UNUSED(interpreter),
+                 void (*inside)(void *context), void *context) {
+    stopped_call call = {.inside = inside, .context = context};
+    PyUnstable_GC_VisitObjects(visit, &call);
+    return call.called;
+}
+
+static uintptr_t lock(gilx_free_interpreter *Py_UNUSED(interpreter),
+                      void (*inside)(void *context), void *context) {
+    PyObject *list = PyList_New(0);
+    const uintptr_t address = (uintptr_t)list;
+    if (list == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    Py_BEGIN_CRITICAL_SECTION(list);
+    inside(context);
+    Py_END_CRITICAL_SECTION();
+    Py_DECREF(list);
+    return address;
+}
+
+bool gilx_find_own_free_threads(gilx_free_threads *threads, gilx_memory *memory,
+                                char trouble[300]) {
+    own_interpreter own = this_interpreter();
+    gilx_free_interpreter interpreter = {
+        .base = &own.base,
+        .stop = stop,
+        .lock = lock,
+        .type_of_types = (uintptr_t)&PyType_Type,
+    };
+    return gilx_free_threads_find(threads, memory, &interpreter, trouble);
+}
+#else
+bool gilx_find_own_free_threads(gilx_free_threads *Py_UNUSED(threads),
+                                gilx_memory *Py_UNUSED(memory), char trouble[300]) {
+    (void)snprintf(trouble, 300, "this Python is not a free-threaded build");
+    return false;
+}
+#endif
 
 /* ---- the places of Python stacks -------------------------------------------------- */
 
@@ -240,18 +325,29 @@ static bool is_stored_so(const gilx_stack_layout *places, Py_UCS4 character,
     return so;
 }
 
+/* Return places if strings are stored as they say, else NULL. */
+static const gilx_stack_layout *if_known(const gilx_stack_layout *places) {
+    const bool known = places != NULL && is_stored_so(places, 'a', 1) &&
+                       is_stored_so(places, 0xe9, 1) && is_stored_so(places, 0x4e00, 2) &&
+                       is_stored_so(places, 0x1f600, 4);
+    return known ? places : NULL;
+}
+
 const gilx_stack_layout *gilx_own_stack_layout(void) {
 #ifdef Py_GIL_DISABLED
     const bool free_threaded = true;
 #else
     const bool free_threaded = false;
 #endif
-    const gilx_stack_layout *places =
-        gilx_stack_layout_of(gilx_layout_of(Py_Version), free_threaded);
-    const bool known = places != NULL && is_stored_so(places, 'a', 1) &&
-                       is_stored_so(places, 0xe9, 1) && is_stored_so(places, 0x4e00, 2) &&
-                       is_stored_so(places, 0x1f600, 4);
-    return known ? places : NULL;
+    return if_known(gilx_stack_layout_of(gilx_layout_of(Py_Version), free_threaded));
+}
+
+const gilx_stack_layout *gilx_own_free_stack_layout(void) {
+#ifdef Py_GIL_DISABLED
+    return if_known(gilx_free_stack_layout_of(gilx_layout_of(Py_Version)));
+#else
+    return NULL;
+#endif
 }
 
 /* Return whether a word is the address of what a module has by that name. */

@@ -11,6 +11,7 @@
 #include "../sampler/linux_threads.h"
 #include "../sampler/monitor.h"
 #include "event_loops.h"
+#include "free_thread_objects.h"
 #include "integer_argument.h"
 #include "monitor_objects.h"
 #include "own_interpreter.h"
@@ -26,6 +27,8 @@ typedef struct {
     PyObject *unavailable, *no_gil; /* gilx.errors: WatchUnavailableError, NoGilError */
     bool found;                     /* whether the next one is known */
     gilx_gil gil;                   /* of this interpreter */
+    bool free_found;                /* likewise: whether the next one is known */
+    gilx_free_threads free_threads;
 } module_state;
 
 static module_state *state_of(PyObject *module) {
@@ -81,6 +84,54 @@ static int open_gil(module_state *state, gilx_memory *memory) {
     return -1;
 }
 
+/* Find out how threads are read without a GIL, once. Returns 0, or -1 with an exception
+ * set. */
+static int open_free_threads(module_state *state, gilx_memory *memory) {
+    if (state->free_found) {
+        return 0;
+    }
+    gilx_free_threads threads; /* as above */
+    char trouble[300] = "";
+    if (!gilx_find_own_free_threads(&threads, memory, trouble)) {
+        PyErr_SetString(state->unavailable, trouble);
+        return -1;
+    }
+    state->free_threads = threads;
+    state->free_found = true;
+    return 0;
+}
+
+PyDoc_STRVAR(
+    free_backend_doc,
+    "free_backend($module, /)\n--\n\n"
+    "Find out how threads are read that run without a GIL, and certify it.\n\n"
+    "All other threads of the interpreter are stopped for a moment the first\n"
+    "time.\n\n"
+    "Returns\n-------\n(str, str, str)\n"
+    "    How memory is read; the reason that locks on which threads spin are not\n"
+    "    read, and that stops of all threads are not, each empty if they are.\n\n"
+    "Raises\n------\nWatchUnavailableError\n"
+    "    They can't be read, or there is a GIL.");
+
+static PyObject *free_backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+    module_state *state = state_of(module);
+    gilx_memory memory;
+    if (open_memory(state, &memory) < 0) {
+        return NULL;
+    }
+    const char *reader = gilx_memory_names[memory.way];
+    const int status = open_free_threads(state, &memory);
+    gilx_memory_close(&memory);
+    const gilx_free_threads *threads = &state->free_threads;
+    return status < 0 ? NULL
+                      : Py_BuildValue("(sss)", reader,
+                                      threads->sections
+                                          ? ""
+                                          : "critical sections of this Python can't be "
+                                            "found",
+                                      threads->world_missing);
+}
+
 PyDoc_STRVAR(backend_doc,
              "backend($module, /)\n--\n\n"
              "Find the GIL of this interpreter and certify what is read of it.\n\n"
@@ -132,6 +183,29 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
         return NULL;
     }
     return gilx_own_stack(&state->gil.words, layout, &memory, state->unavailable);
+}
+
+PyDoc_STRVAR(own_frame_doc,
+             "own_frame($module, /)\n--\n\n"
+             "Read the innermost Python frame of the calling thread, which runs without\n"
+             "a GIL, as the sampler does.\n\n"
+             "Returns\n-------\ntuple[str, str, int, int, int, int, int]\n"
+             "    As one of those of own_stack().\n\n"
+             "Raises\n------\nWatchUnavailableError\n"
+             "    It can't be read, or this is not a free-threaded build.");
+
+static PyObject *own_frame(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+    module_state *state = state_of(module);
+    const gilx_stack_layout *layout = gilx_own_free_stack_layout();
+    if (layout == NULL) {
+        PyErr_SetString(state->unavailable,
+                        "where this Python keeps its frames is not known");
+        return NULL;
+    }
+    gilx_memory memory;
+    return open_memory(state, &memory) < 0
+               ? NULL
+               : gilx_own_frame(layout, &memory, state->unavailable);
 }
 
 /* ---- totals ----------------------------------------------------------------------- */
@@ -238,7 +312,7 @@ typedef struct {
     PyObject_HEAD gilx_sampler *sampler;
     phase phase;
     double cost;
-    bool reference, stacks, calls, monitor;
+    bool reference, stacks, calls, monitor, free_threads;
     int64_t seed, room, pid;
     gilx_monitor_options monitoring;
     gilx_process_gil process; /* if the GIL is another process's, */
@@ -249,7 +323,7 @@ typedef struct {
 PyDoc_STRVAR(sampler_doc,
              "Sampler(cost, *, reference=False, seed=0, room=0, stacks=False,\n"
              "        calls=False, monitor=False, stall=0.0, exits=False, log=0,\n"
-             "        loop=0.0, loops=None, pid=0)\n--\n\n"
+             "        loop=0.0, loops=None, pid=0, free_threads=False)\n--\n\n"
              "Looks at the GIL from a thread of its own, without ever taking it.\n\n"
              "Parameters\n----------\n"
              "cost : float\n"
@@ -281,23 +355,32 @@ PyDoc_STRVAR(sampler_doc,
              "loops : LoopTable or None\n"
              "    These event loops.\n"
              "pid : int, 0 to 2**31 - 1\n"
-             "    Process whose GIL it looks at; 0: this one, as for monitors.\n\n"
+             "    Process whose GIL it looks at; 0: this one, as for monitors.\n"
+             "free_threads : bool\n"
+             "    Watch threads that run without a GIL; not for monitors, and\n"
+             "    in this process. If stacks are read, they are those of threads\n"
+             "    that wait or are waited for.\n\n"
              "Raises\n------\nTypeError, ValueError\n"
              "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"cost",  "reference", "seed",  "room",  "stacks",
-                            "calls", "monitor",   "stall", "exits", "log",
-                            "loop",  "loops",     "pid",   NULL};
+    static char *names[] = {"cost",  "reference", "seed",  "room",         "stacks",
+                            "calls", "monitor",   "stall", "exits",        "log",
+                            "loop",  "loops",     "pid",   "free_threads", NULL};
     double cost, stall = 0, loop = 0;
-    int reference = 0, stacks = 0, calls = 0, monitor = 0, exits = 0;
+    int reference = 0, stacks = 0, calls = 0, monitor = 0, exits = 0, free_threads = 0;
     PyObject *cost_given, *seed_given = NULL, *room_given = NULL, *stall_given = NULL,
                           *log_given = NULL, *loop_given = NULL, *loops = Py_None,
                           *pid_given = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$pOOpppOpOOOO:Sampler", names,
-                                     &cost_given, &reference, &seed_given, &room_given,
-                                     &stacks, &calls, &monitor, &stall_given, &exits,
-                                     &log_given, &loop_given, &loops, &pid_given)) {
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O|$pOOpppOpOOOOp:Sampler", names, &cost_given, &reference,
+            &seed_given, &room_given, &stacks, &calls, &monitor, &stall_given, &exits,
+            &log_given, &loop_given, &loops, &pid_given, &free_threads)) {
+        return NULL;
+    }
+    if (free_threads && (monitor || pid_given != NULL)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "free_threads: expected False for a monitor or another process");
         return NULL;
     }
     PyObject *module = PyType_GetModule(type);
@@ -355,6 +438,7 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self->room = monitor ? 0 : room;
         self->pid = pid;
         self->monitor = monitor;
+        self->free_threads = free_threads;
         self->monitoring = (gilx_monitor_options){
             .stall_ns = (int64_t)(stall * 1e9),
             .loop_ns = (int64_t)(loop * 1e9),
@@ -413,7 +497,26 @@ static int open_own(sampler_object *self, module_state *state, gilx_memory *memo
     return 0;
 }
 
-/* The same of another process, whose main thread is the one that is watched. */
+/* Open this process's memory, and find out how its threads are read without a GIL. */
+static int open_own_free(sampler_object *self, module_state *state, gilx_memory *memory,
+                         gilx_sampler_options *options, gilx_gil_words *words) {
+    if (open_memory(state, memory) < 0) {
+        return -1;
+    }
+    if (open_free_threads(state, memory) < 0) {
+        gilx_memory_close(memory);
+        return -1;
+    }
+    *words = *gilx_free_words();
+    options->watched = gilx_own_tid();
+    options->states = state->free_threads.states;
+    options->free_threads = &state->free_threads;
+    options->stacks = self->stacks ? gilx_own_free_stack_layout() : NULL;
+    options->code_type = (uintptr_t)&PyCode_Type;
+    return 0;
+}
+
+/* Open another process's memory, and find its GIL. Its main thread is watched. */
 static int open_other(sampler_object *self, module_state *state, gilx_memory *memory,
                       gilx_sampler_options *options, gilx_gil_words *words) {
     gilx_process_gil *found = &self->process;
@@ -462,8 +565,9 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     };
     gilx_gil_words words;
     self->phase = BUSY; /* finding and starting let other threads run */
-    if ((self->pid == 0 ? open_own : open_other)(self, state, &memory, &options, &words) <
-        0) {
+    if ((self->free_threads ? open_own_free
+         : self->pid == 0   ? open_own
+                            : open_other)(self, state, &memory, &options, &words) < 0) {
         self->phase = FRESH;
         return NULL;
     }
@@ -692,6 +796,32 @@ static PyObject *sampler_waits(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 }
 
 PyDoc_STRVAR(
+    free_doc,
+    "free_threads($self, /)\n--\n\n"
+    "Return what was seen of threads that ran without a GIL, after the stop.\n\n"
+    "Returns\n-------\ntuple or None\n"
+    "    None with a GIL, else (clocks, stops, sites, locks). clocks has for each of\n"
+    "    threads() for how many nanoseconds its clock was read, its CPU time then, for\n"
+    "    how long it had asked for stops, and for how long stops waited for it, these\n"
+    "    two with the sums of squares, and for how long it could run, by samples. stops "
+    "is None if they were not read, else the\n"
+    "    sums of gilx_ratio (csrc/sampler/sampler.h) for the time in which a stop was\n"
+    "    asked for or went on, those for the time in which some thread had not\n"
+    "    stopped, and in nanoseconds bounds of the longest stop, and the longest time\n"
+    "    in which each read found one. sites has the places in the program, each the\n"
+    "    first eight as in sites(), for how long stops were asked for there, and for\n"
+    "    how long they waited for a thread there, with sums of squares, and the number\n"
+    "    of samples. locks has for each lock its kind (0: of an object; 1: a mutex; 2:\n"
+    "    an event; 3: several, by threads that spin; 4: not known), address, the type\n"
+    "    of the object, for how long threads waited for it, the sum of squares, and\n"
+    "    the number of samples.");
+
+static PyObject *sampler_free(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+    sampler_object *self = (sampler_object *)object;
+    return in_phase(self, STOPPED) ? gilx_free_threads_object(self->sampler) : NULL;
+}
+
+PyDoc_STRVAR(
     calls_doc,
     "calls($self, /)\n--\n\n"
     "Return the calls that led to places where the GIL was held, after the stop.\n\n"
@@ -894,6 +1024,7 @@ static PyMethodDef sampler_methods[] = {
     {"sites", sampler_sites, METH_NOARGS, sites_doc},
     {"waits", sampler_waits, METH_NOARGS, waits_doc},
     {"calls", sampler_calls, METH_NOARGS, calls_doc},
+    {"free_threads", sampler_free, METH_NOARGS, free_doc},
     {"longest_holds", sampler_longest_holds, METH_NOARGS, longest_holds_doc},
     {"read", sampler_read, METH_NOARGS, read_doc},
     {"stalls", sampler_stalls, METH_NOARGS, stalls_doc},
@@ -954,6 +1085,8 @@ static PyObject *locate(PyObject *Py_UNUSED(module), PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"backend", backend, METH_NOARGS, backend_doc},
+    {"free_backend", free_backend, METH_NOARGS, free_backend_doc},
+    {"own_frame", own_frame, METH_NOARGS, own_frame_doc},
     {"own_stack", own_stack, METH_NOARGS, own_stack_doc},
     {"_locate", locate, METH_VARARGS, locate_doc},
     {NULL, NULL, 0, NULL},

@@ -6,6 +6,7 @@
 #include "../sampler/code_table.h"
 #include "../sampler/stack_reader.h"
 #include "../sampler/thread_table.h"
+#include "../sampler/waiting_frame.h"
 #include "stack_objects.h"
 
 /* Convert a name for Py_BuildValue's "O&". It is UTF-8, but lone surrogates may be in it,
@@ -91,6 +92,30 @@ PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *l
     return list;
 }
 
+PyObject *gilx_own_frame(const gilx_stack_layout *layout, gilx_memory *memory,
+                         PyObject *unavailable) {
+    PyObject *item = NULL;
+    gilx_code_table *codes = gilx_code_table_new(layout, (uintptr_t)&PyCode_Type);
+    gilx_frame frame;
+    int spot = GILX_SPOT_UNKNOWN;
+    if (codes == NULL) {
+        gilx_memory_close(memory);
+        return PyErr_NoMemory();
+    }
+    if (gilx_waiting_frame(layout, memory, (uintptr_t)PyThreadState_Get(), &frame)) {
+        spot = gilx_code_spot(codes, memory, frame.code, frame.instruction);
+    }
+    if (spot < 0) {
+        PyErr_SetString(unavailable, "the Python frame of this thread can't be read");
+    } else {
+        const gilx_spot *found = gilx_spot_at(codes, spot);
+        item = spot_object(gilx_function_at(codes, found->function), found);
+    }
+    gilx_code_table_free(codes);
+    gilx_memory_close(memory);
+    return item;
+}
+
 /* ---- sites ------------------------------------------------------------------------ */
 
 static PyObject *site_object(const gilx_sites *sites, int number) {
@@ -129,6 +154,20 @@ PyObject *gilx_sites_list(const gilx_sites *sites) {
         Py_XDECREF(item);
     }
     return list;
+}
+
+PyObject *gilx_place_object(const gilx_sites *sites, int number) {
+    gilx_site_kind kind;
+    const gilx_spot *spot;
+    const gilx_function *function;
+    (void)gilx_sites_site(sites, number, &kind, &spot, &function);
+    if (spot == NULL) {
+        return Py_BuildValue("(issiiiii)", (int)kind, "", "", 0, 0, 0, -1, -1);
+    }
+    return Py_BuildValue("(iO&O&iiiii)", (int)kind, text_object, function->name,
+                         text_object, function->file, (int)function->first_line,
+                         (int)spot->line, (int)spot->end_line, (int)spot->column,
+                         (int)spot->end_column);
 }
 
 static PyObject *wait_object(const gilx_sites *sites, int number) {

@@ -15,8 +15,17 @@
 PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *layout,
                          gilx_memory *memory, PyObject *unavailable);
 
+/* Read the calling thread's innermost frame with Python code as the sampler does that of
+ * a thread that waits, see waiting_frame.h, and return such a tuple. Takes over the
+ * memory. */
+PyObject *gilx_own_frame(const gilx_stack_layout *layout, gilx_memory *memory,
+                         PyObject *unavailable);
+
 /* Return the sites that have samples, as Sampler.sites() does. `sites` may be NULL. */
 PyObject *gilx_sites_list(const gilx_sites *sites);
+
+/* Return the first eight members of a site as Sampler.sites() has it, as a tuple. */
+PyObject *gilx_place_object(const gilx_sites *sites, int number);
 
 /* Return the sites at which threads waited, as Sampler.waits() does. `sites` may be NULL.
  */

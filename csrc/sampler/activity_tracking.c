@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "condition.h"
+#include "free_tracking.h"
 #include "linux_threads.h"
 #include "thread_activity.h"
 
@@ -16,6 +17,7 @@ enum {
     READS_PER_SAMPLE = GILX_ACTIVITIES_KEPT,
     READS_OF_OPENING = 12,
     READS_OF_FRAME = 3,                     /* one is read in a sample */
+    READS_OF_STATE = 1,                     /* without a GIL */
     READS_OF_ACTIVE = READS_PER_SAMPLE / 2, /* that threads active lately have alone, */
     ASKED_LATELY = 64,                      /* if asked in one of so many samples */
     MOST_FILES = 64,    /* that are kept open in the program's table of files, */
@@ -230,8 +232,16 @@ static int find_activity(gilx_sampler *sampler, int place, gilx_activity *activi
         *activity = thread->does.last;
         return cost;
     }
+    gilx_free_reading before = {.known = false};
+    if (sampler->free != NULL) {
+        before = gilx_free_read_thread(sampler, place);
+    }
     if (sampler->totals.calls) {
         cost = read_text(sampler, thread, text, &there);
+        if (there && sampler->free != NULL) {
+            *activity = gilx_free_activity(sampler, place, text, before);
+            return cost + READS_OF_STATE;
+        }
         if (there) {
             *activity = gilx_activity_of(text, &sampler->gil);
         } else if (cpu_ns_of(sampler, thread) < 0) {
@@ -312,9 +322,15 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
         if (activity == GILX_HOLDS_GIL || thread->ended) {
             return cost; /* the next answer will be about this time, too */
         }
-        gilx_activity_add(does, activity, whole, part);
-        if (activity == GILX_AWAITS_GIL || activity == GILX_AWAITS_LOCK) {
-            cost += place_wait(sampler, place, activity == GILX_AWAITS_GIL, part);
+        double spent = part;
+        if (sampler->free != NULL) {
+            read_cpu_wait(sampler, thread);
+            spent = gilx_free_count(sampler, place, activity, whole);
+        }
+        gilx_activity_add(does, activity, whole, spent);
+        if (activity == GILX_AWAITS_GIL || activity == GILX_AWAITS_LOCK ||
+            activity == GILX_SPINS) {
+            cost += place_wait(sampler, place, activity == GILX_AWAITS_GIL, spent);
         }
         if (look->deeds < GILX_ACTIVITIES_KEPT) {
             look->did[look->deeds++] =
@@ -415,7 +431,7 @@ void gilx_end_activities(gilx_sampler *sampler) {
                 thread->does.unplaced[lock] = 0;
             }
         }
-        if (thread->does.wait_first_ns >= 0 && !thread->ended) {
+        if (thread->does.wait_first_ns >= 0 && !thread->ended && sampler->free == NULL) {
             read_cpu_wait(sampler, thread); /* the last wait may have ended since */
         }
         if (!thread->ended) {

@@ -128,9 +128,14 @@ static int64_t get_length(const header *words, int place) {
 /* Whether an object may be alive, by its count of references, which has 32 bits, or 64 of
  * which the same are used, and perhaps flags in the last 16. It is 0 while the object is
  * taken apart. Free blocks of pymalloc begin with 0 or the address of another one, which
- * has more than 32 bits. */
-static bool may_be_alive(const header *words) {
-    enum { COUNT_BITS = 32 };
+ * has more than 32 bits. Free-threaded builds have two counts, of which one is not 0. */
+static bool may_be_alive(const gilx_stack_layout *layout, const header *words) {
+    enum { COUNT_BITS = 32, FLAG_BITS = 2 };
+    if (layout->shared_references != 0) {
+        uint32_t own;
+        get(words, layout->own_references, &own, sizeof(own));
+        return own != 0 || get_length(words, layout->shared_references) >> FLAG_BITS > 0;
+    }
     const uint64_t count = (uint64_t)get_length(words, REFERENCES);
     return (uint32_t)count != 0 && (uint16_t)(count >> COUNT_BITS) == 0;
 }
@@ -155,9 +160,10 @@ static bool get_fingerprint(const gilx_code_table *table, fingerprint *print) {
     };
     get(code, layout->first_line, &print->first_line, sizeof(print->first_line));
     get(code, layout->version, &print->version, sizeof(print->version));
-    return get_address(code, layout->type) == table->code_type && may_be_alive(code) &&
-           print->units > 0 && print->units <= MOST_UNITS && may_be_object(print->file) &&
-           may_be_object(print->name) && may_be_object(print->line_table);
+    return get_address(code, layout->type) == table->code_type &&
+           may_be_alive(layout, code) && print->units > 0 && print->units <= MOST_UNITS &&
+           may_be_object(print->file) && may_be_object(print->name) &&
+           may_be_object(print->line_table);
 }
 
 static bool are_equal(const fingerprint *one, const fingerprint *other) {
@@ -563,6 +569,7 @@ gilx_code_table *gilx_code_table_new(const gilx_stack_layout *layout,
         take_in(code, addresses[i], sizeof(uintptr_t));
     }
     take_in(code, REFERENCES, sizeof(int64_t));
+    take_in(code, layout->shared_references, sizeof(int64_t));
     take_in(code, layout->first_line, sizeof(int32_t));
     take_in(code, layout->version, sizeof(uint32_t));
     take_in(string, layout->string_length, sizeof(int64_t));

@@ -7,11 +7,17 @@
 #define PLACES(release, minor)                                                   \
     {.version = (release), GILX_PLACES_##minor(MEMBER)                           \
      .stack = {GILX_STACK_PLACES_##minor(MEMBER) GILX_STRING_BITS(MEMBER)}}
+#define FREE_PLACES(release, minor)                                              \
+    {.version = (release), GILX_PLACES_##minor(MEMBER)                           \
+     .stack = {GILX_STACK_PLACES_##minor(MEMBER) GILX_STRING_BITS(MEMBER)},      \
+     .free_stack = {GILX_FREE_STACK_PLACES_##minor(MEMBER)                       \
+                    GILX_FREE_STRING_BITS(MEMBER)},                                   \
+     .free = {GILX_FREE_PLACES_##minor(MEMBER)}}
 /* clang-format on */
 
 static const gilx_layout LAYOUTS[] = {
-    PLACES(0x030b07f0, 11), PLACES(0x030c01f0, 12), PLACES(0x030d00f0, 13),
-    PLACES(0x030e07f0, 14), PLACES(0x030f02f0, 15),
+    PLACES(0x030b07f0, 11),      PLACES(0x030c01f0, 12), PLACES(0x030d00f0, 13),
+    FREE_PLACES(0x030e07f0, 14), PLACES(0x030f02f0, 15),
 };
 
 bool gilx_same_places(uint64_t one, uint64_t other) {
@@ -34,4 +40,12 @@ const gilx_layout *gilx_layout_of(uint64_t version) {
 const gilx_stack_layout *gilx_stack_layout_of(const gilx_layout *layout,
                                               bool free_threaded) {
     return layout == NULL || free_threaded ? NULL : &layout->stack;
+}
+
+const gilx_free_layout *gilx_free_layout_of(const gilx_layout *layout) {
+    return layout == NULL || layout->free.state == 0 ? NULL : &layout->free;
+}
+
+const gilx_stack_layout *gilx_free_stack_layout_of(const gilx_layout *layout) {
+    return layout == NULL || layout->free_stack.copies == 0 ? NULL : &layout->free_stack;
 }

@@ -89,9 +89,31 @@
     PLACE(owner, 74) PLACE(locals, 80) PLACE(tag, 3) PLACE(instructions, 208)         \
     PLACE(collecting, 7512) PLACE(garbage, 7528)
 
+/* Python stacks of free-threaded builds. */
+#define GILX_FREE_STACK_PLACES_14(PLACE)                                              \
+    PLACE(state_frame, 72) PLACE(cframe_frame, -1)                                    \
+    PLACE(chunk, 232) PLACE(top, 240) PLACE(limit, 248)                               \
+    PLACE(code, 0) PLACE(previous, 8) PLACE(instr, 56) PLACE(owner, 78)               \
+    PLACE(locals, 80) PLACE(tag, 1) PLACE(end_owner, 3) PLACE(entry, -1)              \
+    PLACE(type, 24) PLACE(size, 32) PLACE(file, 128) PLACE(name, 144)                 \
+    PLACE(line_table, 152) PLACE(consts, 40) PLACE(names, 48) PLACE(bytes, 48)        \
+    PLACE(instructions, 232) PLACE(first_line, 84) PLACE(version, 108)                \
+    PLACE(string_length, 32) PLACE(string_state, 48)                                  \
+    PLACE(string_ascii, 56) PLACE(string_compact, 72)                                 \
+    PLACE(collecting, 7600) PLACE(garbage, 7608)                                      \
+    PLACE(copy_number, 72) PLACE(copies, 224) PLACE(first_copy, 8)                    \
+    PLACE(own_references, 12) PLACE(shared_references, 16)
+/* Members of gilx_free_layout. */
+#define GILX_FREE_PLACES_14(PLACE)                                                    \
+    PLACE(state, 44) PLACE(section, 176) PLACE(section_mutex, 8)                      \
+    PLACE(object_mutex, 10) PLACE(object_type, 24) PLACE(object_size, 32)             \
+    PLACE(type_name, 40)
+
 /* Numbers of bits, which no header tells. */
 #define GILX_STRING_BITS(BIT)                                                         \
     BIT(string_kind, 2) BIT(string_is_compact, 5) BIT(string_is_ascii, 6)
+#define GILX_FREE_STRING_BITS(BIT)                                                    \
+    BIT(string_kind, 8) BIT(string_is_compact, 11) BIT(string_is_ascii, 12)
 /* clang-format on */
 
 enum {
@@ -146,7 +168,26 @@ typedef struct {
     int string_is_ascii;   /* and one that is set if all are ASCII */
     int collecting; /* of an interpreter: whether the garbage collector runs (int), */
     int garbage;    /* and gc.garbage, after which gc.callbacks comes */
+    /* Threads of free-threaded builds run copies of the instructions. */
+    int copy_number;    /* of a frame: the number of the copy that it runs (int); 0 is the
+                           code object's own */
+    int copies;         /* of a code object: the copies; 0 if there are none, */
+    int first_copy;     /* and of these: the address of the first one */
+    int own_references; /* of an object: how often its thread refers to it (32 bits), */
+    int shared_references; /* and how often others do (64 bits, of which two are flags);
+                              both 0 if the object begins with the only count */
 } gilx_stack_layout;
+
+/* Places in free-threaded builds alone; all 0 where they are not known. */
+typedef struct {
+    int state;         /* of a thread state: whether it is attached (int), */
+    int section;       /* and its innermost critical section, with two bits of tags */
+    int section_mutex; /* of a critical section: the mutex that it has locked */
+    int object_mutex;  /* of an object: its lock, */
+    int object_type;   /* its type, */
+    int object_size;   /* and the length of what all objects begin with */
+    int type_name;     /* of a type: its name, which ends with 0 */
+} gilx_free_layout;
 
 /* Places in one minor version, 0 where there is none. */
 typedef struct {
@@ -173,6 +214,8 @@ typedef struct {
     int table_interpreters;     /* the runtime's newest interpreter, */
     int table_interpreter_next; /* and of an interpreter the one that was made before */
     gilx_stack_layout stack;
+    gilx_stack_layout free_stack; /* in free-threaded builds; all 0 if not known */
+    gilx_free_layout free;
 } gilx_layout;
 
 /* Return the places in a version, as in PY_VERSION_HEX, or NULL if they are not known. */
@@ -182,6 +225,11 @@ const gilx_layout *gilx_layout_of(uint64_t version);
  * builds, whether or not they run with a GIL. */
 const gilx_stack_layout *gilx_stack_layout_of(const gilx_layout *layout,
                                               bool free_threaded);
+
+/* Return the places in a free-threaded build that runs without a GIL, and those of its
+ * Python stacks, or NULL if they are not known. */
+const gilx_free_layout *gilx_free_layout_of(const gilx_layout *layout);
+const gilx_stack_layout *gilx_free_stack_layout_of(const gilx_layout *layout);
 
 /* Return whether places are the same in two versions. They stay as they are within a
  * minor version once it is final: between pre-releases, and from the last of these to the

@@ -11,6 +11,7 @@
 
 #include "../platform/clock.h"
 #include "../platform/touched_memory.h"
+#include "free_tracking.h"
 #include "linux_threads.h"
 #include "monitor_state.h"
 #include "sampler_state.h"
@@ -79,6 +80,16 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
         sampler->sites = gilx_sites_new(words, options->stacks, options->code_type,
                                         options->collecting, options->calls);
         if (sampler->sites == NULL) {
+            free(sampler->looks);
+            free(sampler);
+            return NULL;
+        }
+    }
+    if (options->free_threads != NULL) {
+        sampler->free = gilx_free_tracking_new(options->free_threads);
+        if (sampler->free == NULL) {
+            gilx_sites_free(sampler->sites);
+            gilx_monitor_free(sampler->monitor);
             free(sampler->looks);
             free(sampler);
             return NULL;
@@ -198,6 +209,7 @@ void gilx_sampler_stop(gilx_sampler *sampler) {
     if (totals->hold_max_ns < totals->end_ns - from) {
         totals->hold_max_ns = totals->end_ns - from;
     }
+    gilx_free_tracking_end(sampler);
     if (sampler->sites != NULL) {
         gilx_sites_finish(sampler->sites, totals->end_ns);
         totals->stacks_counted = gilx_sites_counted(sampler->sites);
@@ -230,6 +242,10 @@ const gilx_sites *gilx_sampler_sites(const gilx_sampler *sampler) {
     return sampler->sites;
 }
 
+const gilx_free_tracking *gilx_sampler_free_threads(const gilx_sampler *sampler) {
+    return sampler->free;
+}
+
 void gilx_sampler_free(gilx_sampler *sampler) {
     if (sampler == NULL) {
         return;
@@ -249,6 +265,7 @@ void gilx_sampler_free(gilx_sampler *sampler) {
     gilx_memory_close(&sampler->given);
     gilx_sites_free(sampler->sites);
     gilx_monitor_free(sampler->monitor);
+    free(sampler->free);
     free(sampler->looks);
     free(sampler);
 }

@@ -110,6 +110,8 @@ typedef struct {
 } gilx_thread_state_layout;
 
 typedef struct gilx_monitor_options gilx_monitor_options; /* see monitor.h */
+typedef struct gilx_free_threads gilx_free_threads;       /* see free_threads.h */
+typedef struct gilx_free_tracking gilx_free_tracking;     /* see free_tracking.h */
 
 typedef struct {
     int64_t watched; /* native id of the thread whose holding is to be measured */
@@ -125,8 +127,10 @@ typedef struct {
     const int *collecting; /* whether an interpreter collects garbage; NULL: unknown */
     bool calls;            /* keep the calls that led there as well */
     uintptr_t code_type;   /* address of the type of code objects */
-    const gilx_monitor_options *monitor; /* NULL: for a watch, whose sums are read after
-                                            the stop. Sites are for watches only */
+    const gilx_free_threads *free_threads; /* NULL: of a GIL. Else the words are not read,
+                                              and this outlives the sampler */
+    const gilx_monitor_options *monitor;   /* NULL: for a watch, whose sums are read after
+                                              the stop. Sites are for watches only */
 } gilx_sampler_options;
 
 typedef struct gilx_sampler gilx_sampler;
@@ -176,6 +180,9 @@ const gilx_look *gilx_sampler_look(const gilx_sampler *sampler, int64_t i);
 
 /* After the stop: where the GIL was held, NULL if that was not read. */
 const gilx_sites *gilx_sampler_sites(const gilx_sampler *sampler);
+
+/* After the stop: what is known of threads without a GIL; NULL with one. */
+const gilx_free_tracking *gilx_sampler_free_threads(const gilx_sampler *sampler);
 
 /* Stop it if it runs, and free it. */
 void gilx_sampler_free(gilx_sampler *sampler);

@@ -101,6 +101,7 @@ struct gilx_sampler {
     int files;      /* number of their files that are open, */
     int most_files; /* and that may be */
     int next_other; /* the place after the last one that was polled in turn */
+    gilx_free_tracking *free; /* NULL if there is a GIL */
     gilx_thread_table table;
 };
 
@@ -120,6 +121,9 @@ static inline bool gilx_refresh_words(gilx_sampler *sampler) {
 
 /* Sample until the sampler, which is the argument, is stopped. */
 void gilx_sampling_thread(void *argument);
+
+/* Add a slice of time to sums. */
+void gilx_ratio_add(gilx_ratio *ratio, double weight, double x, double y, bool first);
 
 /* Close what the thread has opened, or forget its numbers, which mean nothing outside of
  * a private table of files. */

@@ -8,6 +8,7 @@
 
 #include "../platform/clock.h"
 #include "../platform/random.h"
+#include "free_tracking.h"
 #include "linux_threads.h"
 #include "monitor_state.h"
 #include "private_files.h"
@@ -37,8 +38,7 @@ static int64_t greater_of(int64_t a, int64_t b) {
 
 /* ---- sums ------------------------------------------------------------------------- */
 
-static void add_to_ratio(gilx_ratio *ratio, double weight, double x, double y,
-                         bool first) {
+void gilx_ratio_add(gilx_ratio *ratio, double weight, double x, double y, bool first) {
     const double square = weight * weight;
     ratio->x += weight * x;
     ratio->y += weight * y;
@@ -242,7 +242,7 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
     const bool first = totals->wakes == 0;
     ++totals->wakes;
     totals->reads += burst->reads;
-    if (burst->free_to_run) {
+    if (burst->free_to_run && sampler->free == NULL) {
         totals->seen_ns += burst->length_ns;
         totals->let_go += burst->releases;
     }
@@ -252,15 +252,20 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
     totals->late += late;
     totals->unknown += late ? weight : 0;
     totals->unidentified += weight * (double)burst->unidentified / reads;
-    const double others = (double)(burst->locked - burst->own) / reads;
-    add_to_ratio(&totals->own, weight, (double)burst->own / reads, 1 - others, first);
-    add_to_ratio(&totals->locked, weight, (double)burst->locked / reads, 1, first);
+    if (sampler->free == NULL) {
+        const double others = (double)(burst->locked - burst->own) / reads;
+        gilx_ratio_add(&totals->own, weight, (double)burst->own / reads, 1 - others,
+                       first);
+        gilx_ratio_add(&totals->locked, weight, (double)burst->locked / reads, 1, first);
+    } else {
+        gilx_free_count_world(sampler, weight, first);
+    }
     totals->counted += weight;
     const double waiters = (double)burst->waiters;
-    add_to_ratio(&totals->waiters, weight, waiters, sampler->waiters != NULL, first);
+    gilx_ratio_add(&totals->waiters, weight, waiters, sampler->waiters != NULL, first);
     totals->most_waiters =
         waiters > totals->most_waiters ? waiters : totals->most_waiters;
-    if (sampler->sites != NULL) {
+    if (sampler->sites != NULL && sampler->free == NULL) {
         count_site(sampler, burst, weight);
     }
     gilx_holding holdings[GILX_HOLDERS];
@@ -277,7 +282,7 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
         .at_ns = burst->at_ns,
         .late = late,
         .weight = weight,
-        .site = sampler->sites == NULL ? -1 : burst->site.site,
+        .site = sampler->sites == NULL || sampler->free != NULL ? -1 : burst->site.site,
         .site_place = (uint16_t)burst->site_place,
         .below = burst->site.below,
     };
@@ -445,14 +450,17 @@ static void sample_until_stop(gilx_sampler *sampler) {
         pthread_mutex_lock(&sampler->sums);
         read_counts burst;
         /* The state costs a tenth of a wake, so it is not asked for each time. */
-        int64_t now = (wake % 2 == 0 ? read_burst_and_state : read_burst)(
-            sampler, reference ? slice : BURST_NS, &burst);
+        const int64_t length = sampler->free != NULL ? 0 : reference ? slice : BURST_NS;
+        int64_t now =
+            (wake % 2 == 0 ? read_burst_and_state : read_burst)(sampler, length, &burst);
         if (burst.reads == 0) {
             lose_process(sampler);
             pthread_mutex_unlock(&sampler->sums);
             break;
         }
-        if (sampler->sites != NULL) {
+        if (sampler->free != NULL) {
+            now = gilx_free_sample_world(sampler, BURST_NS);
+        } else if (sampler->sites != NULL) {
             sample_site(sampler, &burst);
         }
         /* Time that was slept through, or for which the CPU was taken away. */

@@ -19,6 +19,11 @@ typedef enum {
     GILX_ON_CPU,       /* without the GIL */
     GILX_OFF_CPU,      /* the same, but its CPU clock stood: see gilx_thread_activities */
     GILX_DOES_UNKNOWN,
+    /* Without a GIL, GILX_ON_CPU is attached to the interpreter, whether on a CPU or
+     * not. */
+    GILX_DETACHED, /* ready to run, and not attached */
+    GILX_SPINS,    /* ready to run, and waiting for the lock of an object */
+    GILX_STOPPED,  /* waiting until all threads have stopped, or may go on */
     GILX_ACTIVITIES,
 } gilx_activity;
 
@@ -65,6 +70,15 @@ typedef struct {
     int placed;        /* and that site */
     int64_t wait_first_ns,
         wait_last_ns; /* the scheduler's clock; -1 if it was not read */
+    int64_t clock_first_ns, clock_last_ns; /* when the clocks were read, without a GIL, */
+    int64_t cpu_first_ns, cpu_last_ns;     /* its CPU clock then; 0 if it was not, */
+    int64_t waited_ns;                     /* and wait_last_ns at the last time */
+    double ready;                          /* time in which it could run, by samples */
+    double asked_stops, asked_squares;     /* for how long it had asked for a stop, */
+    double late, late_squares;             /* and how long a stop waited for it */
+    int64_t running, standing; /* samples in which its CPU clock ran, or stood although
+                                  it could have run */
+    int stateless;             /* listings in a row that found no thread state of its */
     gilx_activity last;
     double last_share;
     double held_share;   /* of the sample with the number */

@@ -170,6 +170,10 @@ static void find_states(gilx_sampler *sampler) {
             return;
         }
     }
+    for (int i = 0; i < sampler->alive_count; ++i) {
+        gilx_watched_thread *thread = &sampler->table.threads[sampler->alive[i]];
+        thread->does.stateless = thread->state == 0 ? thread->does.stateless + 1 : 0;
+    }
 }
 
 /* Take the threads that have ended out of a monitor's table, so that it does not fill in

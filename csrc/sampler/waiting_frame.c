@@ -4,9 +4,36 @@
 
 enum {
     FRAME_BYTES = 128,     /* that a frame's header has at most */
+    MOST_COPIES = 1 << 16, /* of the instructions of one code object */
     MOST_FRAMES = 4,       /* without Python code, before the one that is sought */
     OWNED_BY_GENERATOR = 1 /* the last kind of owner of a frame with Python code */
 };
+
+static bool runs_python(const gilx_frame *frame) {
+    return frame->owner <= OWNED_BY_GENERATOR && frame->code != 0;
+}
+
+/* In free-threaded builds threads run copies of the instructions: put the place of the
+ * same instruction in the code object itself in its place, or 0 if that is not known. */
+static void leave_copy(const gilx_stack_layout *layout, gilx_memory *memory,
+                       const unsigned char *copy, gilx_frame *frame) {
+    int32_t number;
+    uintptr_t copies, start;
+    if (layout->copies == 0 || !runs_python(frame)) {
+        return;
+    }
+    memcpy(&number, copy + layout->copy_number, sizeof(number));
+    if (number == 0) {
+        return;
+    }
+    const int entry = layout->first_copy + number * (int)sizeof(uintptr_t);
+    const bool known = number > 0 && number < MOST_COPIES &&
+                       gilx_read_word(memory, frame->code, layout->copies, &copies) &&
+                       gilx_read_word(memory, copies, entry, &start);
+    frame->instruction =
+        known ? frame->instruction - start + frame->code + (uintptr_t)layout->instructions
+              : 0;
+}
 
 /* Find the pointer to a thread's innermost frame. Returns its address, 0 if it can't be
  * read. */
@@ -20,10 +47,6 @@ static uintptr_t pointer_to_frame(const gilx_stack_layout *layout, gilx_memory *
         return 0;
     }
     return holder + (uintptr_t)(has_cframe ? layout->cframe_frame : layout->state_frame);
-}
-
-static bool runs_python(const gilx_frame *frame) {
-    return frame->owner <= OWNED_BY_GENERATOR && frame->code != 0;
 }
 
 bool gilx_waiting_frame(const gilx_stack_layout *layout, gilx_memory *memory,
@@ -55,6 +78,7 @@ bool gilx_waiting_frame(const gilx_stack_layout *layout, gilx_memory *memory,
             return false;
         }
         if (runs_python(frame)) {
+            leave_copy(layout, memory, copy, frame);
             return true;
         }
         address = frame->previous;
@@ -79,6 +103,7 @@ int gilx_waiting_stack(const gilx_stack_layout *layout, gilx_memory *memory,
             return count;
         }
         frames[count] = gilx_frame_in(layout, address, copy);
+        leave_copy(layout, memory, copy, &frames[count]);
         address = frames[count].previous;
         count += runs_python(&frames[count]);
     }

@@ -25,6 +25,7 @@ from gilx.sampling.hold_fraction import HoldSums as HoldSums
 from gilx.sampling.latency import Latency as Latency
 from gilx.sampling.latency import LatencyRow as LatencyRow
 from gilx.sampling.latency import latency as latency
+from gilx.sampling.lock_waits import LockWait as LockWait
 from gilx.sampling.monitor import Monitor as Monitor
 from gilx.sampling.prediction import Prediction as Prediction
 from gilx.sampling.prediction import PredictionRow as PredictionRow
@@ -57,6 +58,11 @@ from gilx.sampling.waiting_sites import WaitSums as WaitSums
 from gilx.sampling.watch import Watch as Watch
 from gilx.sampling.watch import watch as watch
 from gilx.sampling.watched_process import WatchedProcess as WatchedProcess
+from gilx.sampling.world import StopSite as StopSite
+from gilx.sampling.world import StopSums as StopSums
+from gilx.sampling.world import ThreadStops as ThreadStops
+from gilx.sampling.world import World as World
+from gilx.sampling.world import WorldSums as WorldSums
 from gilx.speedup.comparison import Comparison as Comparison
 from gilx.speedup.grain import grain as grain
 from gilx.speedup.grain_record import Grain as Grain

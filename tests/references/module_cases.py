@@ -56,6 +56,7 @@ _BAD_SAMPLERS: list[BadCall] = [
     ((1,), {"loop": -1.0}, ValueError, "loop: expected 0 to"),
     ((1,), {"loop": "1"}, TypeError, "loop: expected a float"),
     ((1,), {"loop": 1.0}, ValueError, "loop: expected loops as well"),
+    ((1,), {"monitor": True, "free_threads": True}, ValueError, "free_threads: expected"),
     ((1,), {"loops": []}, TypeError, "loops: expected a LoopTable or None, got list"),
     ((1,), {"pid": -1}, ValueError, "pid: expected 0 to"),
     ((1,), {"pid": 1, "monitor": True}, ValueError, "pid: expected 0 for a monitor"),
@@ -64,10 +65,17 @@ _BAD_SAMPLERS: list[BadCall] = [
 
 def samplers(_memory: Memory) -> Iterator[Case]:
     """Yield calls of the sampler's module."""
+    from gilx.errors import WatchUnavailableError
     from gilx.sampling import _sampler
 
     make: Any = _sampler.Sampler
     yield Case("backend", _sampler.backend)
+    for name, call in (
+        ("free backend", _sampler.free_backend),
+        ("own frame", _sampler.own_frame),
+        ("start without a GIL", make(0.5, free_threads=True).start),
+    ):
+        yield Case(f"{name} with a GIL", fails(WatchUnavailableError, "", call))
     yield Case("locate", partial(_sampler._locate, b"\xd8\x03\x09", 1, 0))
     yield Case("locate nothing", partial(_sampler._locate, b"", 1, 0))
 
@@ -96,11 +104,12 @@ def samplers(_memory: Memory) -> Iterator[Case]:
     yield from bad_calls("Sampler", make, _BAD_SAMPLERS)
     fresh = make(0.5)
     names = ("threads", "looks", "held_sites", "sites", "waits", "longest_holds")
-    for name in ("stop", *names):
+    for name in ("stop", "free_threads", *names):
         call = fails(RuntimeError, "the sampler was not started", getattr(fresh, name))
         yield Case(f"{name} before the start", call)
     stopped = sampled()
     yield Case("threads", stopped.threads)
+    yield Case("free threads", stopped.free_threads)
     yield Case("looks", stopped.looks)
     yield Case("no sites", stopped.sites)
     yield Case("no held sites", stopped.held_sites)

@@ -38,7 +38,8 @@ def _pool(name: str) -> Callable[[], None]:
 def _watch() -> None:
     with gilx.watch() as watching:
         gilx.run("mandelbrot", pool="serial", size=SMALL)
-    assert 0 <= watching.usage.locked.value <= 1 or watching.usage.doubt
+    usage = watching.usage
+    assert usage.sums.without_gil or 0 <= usage.locked.value <= 1 or usage.doubt
 
 
 def _dropped_watch() -> None:

@@ -101,7 +101,9 @@ def _watch(shared: _Shared, draw: Random) -> None:
             _kernel(shared, draw)
     except WatchUnavailableError:
         return
-    assert watching.usage.doubt or 0 <= watching.usage.locked.value <= 1.001
+    usage = watching.usage
+    known = not usage.doubt and not usage.sums.without_gil
+    assert not known or 0 <= usage.locked.value <= 1.001
     str(watching.timeline)
 
 

@@ -30,6 +30,7 @@ WATCH = sums(0, 1000)
 NAMES = (
     *("holding", "waiting_gil", "waiting_lock", "sleeping", "reading", "polling"),
     *("waiting_child", "other_call", "on_cpu", "off_cpu", "unknown"),
+    *("detached", "spinning", "stopped"),
 )
 SHARES = [
     "holding",

@@ -101,7 +101,7 @@ class FakeSampler:
         return [
             (
                 *(native_id, float(S), 0.0, 0.0, 0.0, -1, 0),
-                ((held, held * SLICE, held * SLICE, 0.0), *[nothing] * 10),
+                ((held, held * SLICE, held * SLICE, 0.0), *[nothing] * 13),
             )
             for native_id, held in ((here, float(S)), (7, S / 2))
         ]
@@ -132,6 +132,7 @@ def sampler(monkeypatch: pytest.MonkeyPatch) -> type[FakeSampler]:
 
     monkeypatch.setattr(_sampler, "Sampler", Fake)
     monkeypatch.setattr(_sampler, "backend", lambda: ("made up", "made up"))
+    monkeypatch.setattr(watch, "gil_enabled", lambda: True)
     monkeypatch.setattr(watch, "reason_against_stacks", lambda: "")
     return Fake
 

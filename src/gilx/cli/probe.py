@@ -314,7 +314,7 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
         path = getattr(options, name)
         if path not in (None, "-"):  # the program may change the current directory
             setattr(options, name, str(Path(path).absolute()))
-    watching = watch_with_callers(stacks=_keeps_stacks(options))
+    watching = watch_with_callers(stacks=_keeps_stacks(options), needs_gil=False)
     watching.__enter__()
     # What is registered first is called last.
     atexit.register(_report, watching, program.name, options, StandardOutput())

@@ -19,6 +19,7 @@ from gilx.formatting import duration, percent
 from gilx.rendering.bar_chart import Bar, BarChart
 from gilx.rendering.html_page import Table
 from gilx.sampling.probe import probe
+from gilx.sampling.watch import backend
 from gilx.speedup.timings import in_a_row
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ class Libraries(Chapter):
             except ImportError:
                 missing.append("pandas is not installed: pip install pandas.")
             try:
+                backend()  # raises if there is no GIL to watch
                 for library, those in found.items():
                     for name, call in those.items():
                         effort.progress(f"{library} {name}")

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from gilx.errors import WatchUnavailableError
-from gilx.sampling.watch import watch
+from gilx.sampling.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ def watched(call: Callable[[], object], workers: int) -> Timeline | None:
     for thread in threads:
         thread.start()
     try:
-        with watch(cost=_COST) as watching:
+        with Watch(_COST) as watching:
             start.set()
             for thread in threads:
                 thread.join()

@@ -32,6 +32,8 @@ def sites_text(usage: GilUsage) -> str:
     """Return the sites of a usage as a plain table, the largest share first."""
     if usage.sites_missing:
         return f"Where the GIL was held is unknown, since {usage.sites_missing}."
+    if usage.sums.without_gil:
+        return "There is no GIL that a place in the code could hold."
     if not usage.sites:
         return "No place in the code was found to hold the GIL."
     rows = [

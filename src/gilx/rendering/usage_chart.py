@@ -19,7 +19,36 @@ def picture_of(usage: GilUsage) -> Picture:
     return Picture.of(_figure(usage), usage.sentence())
 
 
+def _figure_without_gil(usage: GilUsage) -> Figure:
+    """Return a chart of the time that each thread ran while it was attached."""
+    rows = [
+        {
+            "lane": place,
+            "label": f"{one.name}: {percent(one.running.value)}",
+            "ran": 100 * one.running.value,
+        }
+        for place, one in enumerate(
+            one for one in shares_shown(usage) if one.running.known
+        )
+    ]
+    ticks = {"tickCount": {"expr": "width / 70"}}
+    encoding = {
+        "x": number("ran", "% of the time, running attached", ticks, domain=[0, 100]),
+        "y": lane(),
+        "color": {"value": "$running"},
+    }
+    bars = layer(rows, "bar", encoding, height=22, yOffset=8)
+    spec = {"width": "container", "height": LANE * max(1, len(rows))}
+    labels = "; ".join(str(row["label"]) for row in rows)
+    return Figure(
+        f"Time running attached: {labels}",
+        {**spec, "layer": [bars, above(rows, "label")]},
+    )
+
+
 def _figure(usage: GilUsage) -> Figure:
+    if usage.sums.without_gil:
+        return _figure_without_gil(usage)
     known = [
         (one.name, one.holding.value) for one in shares_shown(usage) if one.holding.known
     ]

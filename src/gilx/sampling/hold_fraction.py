@@ -231,6 +231,11 @@ class HoldSums:
         return low, min(wall, share * read / least) if least > 0 else wall
 
     @property
+    def without_gil(self) -> bool:
+        """Whether there was no GIL to watch."""
+        return self.counted > 0 and self.locked.y <= 0
+
+    @property
     def identified(self) -> bool:
         """Whether most holds are those of threads that could be identified."""
         return self.unidentified <= _MOST_UNKNOWN * (self.counted + self.missed)
@@ -244,7 +249,8 @@ class HoldSums:
                 "the thread that held the GIL could not be identified for"
                 f" {self.unidentified / whole * 100:.0f} % of the time"
             )
-        if not self._too_short and self.own.y < _LEAST_LEFT * whole:
+        other = not self._too_short and not self.without_gil
+        if other and self.own.y < _LEAST_LEFT * whole:
             return "other threads held the GIL for nearly all of the time"
         return self._too_short
 

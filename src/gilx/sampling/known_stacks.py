@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from functools import cache, partial
 from itertools import islice
 from types import FunctionType
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     _Step = Callable[[], str]
 
 _DEPTH = 50
+_CALLS_UNTIL_COPIED = 20
 # One, two and four bytes a character, in CPython's strings.
 _NAMES = ("na\u00efve", "\u6df1\u3044", "\U00020000 \U0001f40d")
 
@@ -36,15 +38,67 @@ def reason_against_stacks() -> str:
         The variable says something else.
 
     """
-    setting = os.environ.get("GILX_STACKS", "")
-    if setting not in ("", "off"):
-        raise WatchUnavailableError(f"GILX_STACKS: expected off, got {shown(setting)}")
-    if setting:
-        return "GILX_STACKS=off switches stacks off"
+    if setting := _setting():
+        return setting
     try:
         return _reason()
     except RecursionError:
         return f"fewer than {_DEPTH} calls were left to Python's recursion limit"
+
+
+def reason_against_frames() -> str:
+    """Return the reason that single frames cannot be read without a GIL, or ''.
+
+    Raises
+    ------
+    WatchUnavailableError
+        As `reason_against_stacks`.
+
+    """
+    return _setting() or _reason_against_frames()
+
+
+def _setting() -> str:
+    """Return the reason that the environment gives against reading stacks, or ''."""
+    setting = os.environ.get("GILX_STACKS", "")
+    if setting not in ("", "off"):
+        raise WatchUnavailableError(f"GILX_STACKS: expected off, got {shown(setting)}")
+    return "GILX_STACKS=off switches stacks off" if setting else ""
+
+
+@cache
+def _reason_against_frames() -> str:
+    """Compare frames of several threads with what is read of them, once.
+
+    Each thread but the first one runs a copy of the instructions, from the second call
+    on at the latest.
+    """
+    found: list[str] = []
+
+    def compare() -> None:
+        try:
+            found.extend(_compared_frame() for _ in range(_CALLS_UNTIL_COPIED))
+        except WatchUnavailableError as error:
+            found.append(str(error))
+
+    compare()
+    other = threading.Thread(target=compare, name="gilx test of frames")
+    other.start()
+    other.join()
+    return next(filter(None, found), "")
+
+
+def _compared_frame() -> str:
+    """Return the reason that the innermost frame is not read as it is, or ''."""
+    from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
+
+    code = sys._getframe().f_code  # noqa: SLF001 - what it is for
+    line = sys._getframe().f_lineno + 1  # noqa: SLF001
+    frame = _sampler.own_frame()
+    name = (code.co_qualname, code.co_filename, code.co_firstlineno)
+    if frame[:3] != name or frame[3] != line:
+        return "Python's frames are not read rightly here"
+    return ""
 
 
 @cache

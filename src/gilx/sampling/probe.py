@@ -48,6 +48,9 @@ def probe(
 ) -> GilUsage:
     """Call a function and tell how much of its time it held the GIL.
 
+    In a Python that runs without a GIL, the usage says what each thread did meanwhile, as
+    that of `gilx.watch` does, and ``held`` is unknown.
+
     The first call warms up: it may compile, import or fill a cache, and has figures of
     its own, ``first``. If it leaves no time in the budget for another that takes as long,
     its figures are the result, and ``is_first`` says so. Then the function is called once
@@ -84,7 +87,7 @@ def probe(
     ArgumentError
         An argument is not as described.
     WatchUnavailableError
-        The GIL can't be watched here; NoGilError, one kind of it, if there is none.
+        The GIL, or a Python without one, can't be watched here.
     Exception
         What the function raises, with a note that says what was seen until then.
 
@@ -97,18 +100,25 @@ def probe(
         repeat = at_least("repeat", repeat, 1, MOST_CALLS)
     first = None
     if warmup:
-        usage, _ = _calls(fn, args, 1, cost)
+        usage, _ = _calls(fn, args, 1, cost, needs_gil=False)
         if _is_all(usage, repeat, budget):
             return _if_long_enough(replace(usage, is_first=True))
         first = FirstCall.of(usage)
     if repeat is not None:
-        usage, _ = _calls(fn, args, repeat, cost, first.wall if first else 0.0)
+        each = first.wall if first else 0.0
+        usage, _ = _calls(fn, args, repeat, cost, each, needs_gil=False)
         return replace(usage, first=first)
 
     if first is None:
         return _if_long_enough(_all_calls(fn, args, precision, budget, cost))
     return replace(
-        probe_warm(fn, args, precision, budget, spent=first.wall, cost=cost), first=first
+        probe_warm(
+            *(fn, args, precision, budget),
+            spent=first.wall,
+            cost=cost,
+            needs_gil=False,
+        ),
+        first=first,
     )
 
 
@@ -120,6 +130,7 @@ def probe_warm(
     *,
     spent: float = 0.0,
     cost: float = COST,
+    needs_gil: bool = True,
 ) -> GilUsage:
     """Return what `probe` does of a function that was called before.
 
@@ -129,11 +140,13 @@ def probe_warm(
         As `probe` has them.
     spent : float
         Seconds of the budget that are spent already.
+    needs_gil : bool
+        Raise NoGilError if there is no GIL.
 
     """
     count, each = 1, 0.0
     while True:
-        usage, _ = _calls(fn, args, count, cost, each)
+        usage, _ = _calls(fn, args, count, cost, each, needs_gil=needs_gil)
         each = usage.wall / count
         spent += usage.wall
         pilot = min(_PILOT, budget / 10)
@@ -143,7 +156,7 @@ def probe_warm(
     seconds = _looks_needed(usage, precision) * usage.resolution
     calls = math.ceil(min(seconds, budget - spent) / usage.wall * count)
     if calls > count:
-        usage, _ = _calls(fn, args, calls, cost, each)
+        usage, _ = _calls(fn, args, calls, cost, each, needs_gil=needs_gil)
     return _if_long_enough(usage)
 
 
@@ -158,7 +171,7 @@ def _all_calls(
 
     It is as long as the precision may need, whatever is seen, or the budget.
     """
-    watching = watch_with_callers(cost=cost)
+    watching = watch_with_callers(cost=cost, needs_gil=False)
     with _noting(watching), watching:
         begin = time.perf_counter()
         result = fn(*args)
@@ -182,12 +195,12 @@ def probe_with_watch(
     """
     first = None
     if warmup:
-        usage, watching = _calls(fn, (), 1, COST, stacks=stacks)
+        usage, watching = _calls(fn, (), 1, COST, stacks=stacks, needs_gil=False)
         if _is_all(usage, repeat, budget):
             return replace(usage, is_first=True), watching
         first = FirstCall.of(usage)
     each = first.wall if first else 0.0
-    usage, watching = _calls(fn, (), repeat, COST, each, stacks=stacks)
+    usage, watching = _calls(fn, (), repeat, COST, each, stacks=stacks, needs_gil=False)
     return replace(usage, first=first), watching
 
 
@@ -204,9 +217,10 @@ def _calls(
     each: float = 0.0,
     *,
     stacks: bool = False,
+    needs_gil: bool = True,
 ) -> tuple[GilUsage, Watch]:
     """Watch so many calls; each takes about so many seconds, or that is not known."""
-    watching = watch_with_callers(cost=cost, stacks=stacks)
+    watching = watch_with_callers(cost=cost, stacks=stacks, needs_gil=needs_gil)
     result, longest = None, math.inf
     with _noting(watching), watching:
         if count > 1 and each >= _TIMED:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilx.errors import number_between
-from gilx.sampling.watch import COST, watch
+from gilx.sampling.watch import COST, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,7 +137,7 @@ def selftest(
     for name, run in _rhythms(int(seconds * 1e9)):
         if progress is not None:
             progress(name)
-        with watch(cost=cost) as watching:
+        with Watch(cost) as watching:
             known = run()
         checks.append(Check(name, known, watching.usage))
     return judged(checks)

@@ -11,6 +11,7 @@ State = Literal[
     "waiting_lock",
     "waiting_cpu",
     "system_call",
+    "stopped",
     "unknown",
 ]
 
@@ -22,6 +23,7 @@ STATES: dict[State, tuple[str, str, str]] = {
     "waiting_lock": ("waiting for another lock", "#8e7cc3", "yellow"),
     "waiting_cpu": ("ready, without a CPU", "#4a90d9", "olive"),
     "system_call": ("in a system call", "#d5d8dc", "grey"),
+    "stopped": ("waiting for the world to stop or go on", "#7f4f24", "bad"),
     "unknown": ("not holding; more is not known", "#f0f0f0", "white"),
 }
 
@@ -34,4 +36,7 @@ ACTIVITIES: tuple[State, ...] = (
     "running",
     "waiting_cpu",
     "unknown",
+    "running",
+    "waiting_lock",
+    "stopped",
 )

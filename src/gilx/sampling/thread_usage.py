@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gilx.estimate import Estimate
 from gilx.formatting import percent
+from gilx.sampling.clock_shares import clock_shares
 from gilx.sampling.hold_fraction import agree
 from gilx.sampling.ratio_interval import Ratio, interval
 
@@ -119,6 +120,15 @@ class ThreadSums:
         Ready to run without the GIL, while its CPU clock advanced or stood.
     unknown : ActivitySums
         Anything else.
+    detached, spinning, stopped : ActivitySums
+        Without a GIL: ready to run and not attached to the interpreter, or attached and
+        spinning on the lock of an object, and waiting until all threads have stopped or
+        may go on. `on_cpu` is of other threads that are ready to run, then.
+    clock_span, ran, ready : float
+        Without a GIL: for how long its clocks were read, and its CPU time then, which is
+        also the time that `cpu_wait` is about; and the part of `known` in which it could
+        run, by samples. The sums of activities have the CPU time before each sample then,
+        or the time before it in which the thread neither ran nor waited for a CPU.
 
     """
 
@@ -141,10 +151,27 @@ class ThreadSums:
     on_cpu: ActivitySums = _NOTHING
     off_cpu: ActivitySums = _NOTHING
     unknown: ActivitySums = _NOTHING
+    detached: ActivitySums = _NOTHING
+    spinning: ActivitySums = _NOTHING
+    stopped: ActivitySums = _NOTHING
+    clock_span: float = 0.0
+    ran: float = 0.0
+    ready: float = 0.0
 
     @classmethod
-    def of(cls, found: FoundThread, *, calls: bool, gil_waits: bool) -> ThreadSums:
-        """Return the sums of a thread as the sampler has them."""
+    def of(
+        cls,
+        found: FoundThread,
+        *,
+        calls: bool,
+        gil_waits: bool,
+        clock: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> ThreadSums:
+        """Return the sums of a thread as the sampler has them.
+
+        `clock` has `clock_span`, `ran` and `ready`.
+        """
+        span, ran, ready = clock
         sums = (ActivitySums(*one) for one in found.activities)
         return cls(
             found.alive,
@@ -156,11 +183,17 @@ class ThreadSums:
             calls,
             gil_waits,
             **dict(zip(_ACTIVITIES, sums, strict=True)),
+            clock_span=float(span),
+            ran=float(ran),
+            ready=float(ready),
         )
 
     def __add__(self, other: ThreadSums) -> ThreadSums:
         waits = [one.cpu_wait or 0.0 for one in (self, other)]
-        known = all(one.cpu_wait is not None or not one.off_time for one in (self, other))
+        known = all(
+            one.cpu_wait is not None or not (one.off_time or one.clock_span)
+            for one in (self, other)
+        )
         return ThreadSums(
             **{
                 each.name: getattr(self, each.name) + getattr(other, each.name)
@@ -180,14 +213,20 @@ class ThreadSums:
     @property
     def idle(self) -> bool:
         """Whether the thread neither used the GIL nor waited for it, nor ran."""
-        used = (self.holding, self.waiting_gil, self.on_cpu, self.off_cpu)
+        used = (
+            *(self.holding, self.waiting_gil, self.on_cpu, self.off_cpu),
+            *(self.detached, self.spinning, self.stopped),
+        )
         return not any(one.time > 0 for one in used)
 
     @property
     def valid(self) -> bool:
         """Whether the sums may be those of a thread."""
         sums = [getattr(self, name) for name in _ACTIVITIES]
-        times = (self.alive, self.known, self.squares, self.held_off_cpu)
+        times = (
+            *(self.alive, self.known, self.squares, self.held_off_cpu),
+            *(self.clock_span, self.ran, self.ready),
+        )
         numbers = (*times, self.cpu_wait or 0.0, self.reads)
         return all(
             0 <= number < math.inf
@@ -224,6 +263,7 @@ _CALLS = {
     "waiting_child": ("waiting_child", "waiting for a process"),
     "other": ("other_call", "in other system calls"),
 }
+_UNKNOWN = Estimate.unknown()
 _OTHER_SHARES = "waiting_gil", "waiting_lock", "waiting_cpu", "system_call", "running"
 _UNKNOWN_CALLS = SystemCalls(*[Estimate.unknown()] * len(_CALLS))
 
@@ -250,11 +290,18 @@ class ThreadUsage:
     system_call: Estimate
     """Waiting in a system call."""
     running: Estimate
-    """Running without the GIL."""
+    """Running without the GIL; in a Python without a GIL, running while attached to the
+    interpreter."""
     system_calls: SystemCalls
     """Kinds of system calls, which make up `system_call`."""
     sums: ThreadSums = field(repr=False)
     """Sums over the samples, from which the shares follow."""
+    detached: Estimate = _UNKNOWN
+    """In a Python without a GIL: running while not attached to the interpreter, as C code
+    does that has released it."""
+    stopped: Estimate = _UNKNOWN
+    """In a Python without a GIL: waiting until all threads had stopped, or until they
+    could go on; see `World`."""
 
     @classmethod
     def of(
@@ -262,6 +309,8 @@ class ThreadUsage:
     ) -> ThreadUsage:
         """Return the shares of a thread that has these sums in a watch."""
         unknown = Estimate.unknown()
+        if watch.without_gil:
+            return cls._without_gil(name, native_id, sums, watch)
         if not watch.identified and (name, native_id) != (UNIDENTIFIED, None):
             # Any thread may have made the holds.
             shares = dict.fromkeys(("holding", *_OTHER_SHARES), unknown)
@@ -300,6 +349,27 @@ class ThreadUsage:
             sums=sums,
         )
 
+    @classmethod
+    def _without_gil(
+        cls, name: str, native_id: int | None, sums: ThreadSums, watch: HoldSums
+    ) -> ThreadUsage:
+        shares = clock_shares(sums, watch)
+        kinds = {kind: shares.sum(each) for kind, (each, _) in _CALLS.items()}
+        return cls(
+            name=name,
+            native_id=native_id,
+            holding=Estimate.unknown(),
+            waiting_gil=Estimate.unknown(),
+            waiting_lock=shares.sum("waiting_lock", "spinning"),
+            waiting_cpu=shares.waiting_cpu,
+            system_call=shares.sum(*(each for each, _ in _CALLS.values())),
+            running=shares.sum("on_cpu"),
+            system_calls=SystemCalls(**kinds),
+            sums=sums,
+            detached=shares.sum("detached"),
+            stopped=shares.sum("stopped"),
+        )
+
     def agrees(self, watch: HoldSums) -> bool:
         """Return whether the shares are those that follow from the sums."""
         if not self.sums.valid:
@@ -310,11 +380,24 @@ class ThreadUsage:
         )
 
     def __str__(self) -> str:
-        parts = {
-            "waiting for it": self.waiting_gil,
-            "running without it": self.running,
-            "waiting for a CPU": self.waiting_cpu,
-            "waiting for another lock": self.waiting_lock,
+        without_gil = self.sums.clock_span > 0
+        parts = (
+            {
+                "running attached": self.running,
+                "running detached": self.detached,
+                "waiting for the world": self.stopped,
+                "waiting for a CPU": self.waiting_cpu,
+                "waiting for a lock": self.waiting_lock,
+            }
+            if without_gil
+            else {
+                "waiting for it": self.waiting_gil,
+                "running without it": self.running,
+                "waiting for a CPU": self.waiting_cpu,
+                "waiting for another lock": self.waiting_lock,
+            }
+        )
+        parts |= {
             **{
                 words: getattr(self.system_calls, name)
                 for name, (_, words) in _CALLS.items()
@@ -325,6 +408,8 @@ class ThreadUsage:
             for words, share in parts.items()
             if share.known and share.value >= _LEAST_SHOWN
         ]
+        if without_gil:
+            return ", ".join(shown) or "nothing"
         held = percent(self.holding.value) if self.holding.known else "unknown"
         return ", ".join([held, *shown])
 

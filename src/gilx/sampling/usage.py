@@ -15,12 +15,14 @@ from gilx.estimate import Estimate
 from gilx.formatting import duration, line_width, percent, shortened, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums, agree
+from gilx.sampling.lock_waits import LockWait, locks_together
 from gilx.sampling.longest_hold import length_in_order, longer
 from gilx.sampling.site_words import called_from, main_line, place_in_words, where_held
 from gilx.sampling.sites import Site, lines_of, sum_of_sites
 from gilx.sampling.thread_usage import ThreadUsage, others, threads_together
 from gilx.sampling.waiting_sites import WaitingSite, waits_together
 from gilx.sampling.watched_process import WatchedProcess  # noqa: TC001 - JSON is read by it
+from gilx.sampling.world import World, worlds_together
 from gilx.system.environment import Environment  # noqa: TC001 - JSON is read by it
 
 if TYPE_CHECKING:
@@ -134,6 +136,14 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     waiting_sites : tuple of WaitingSite
         Places in the program where threads waited for the GIL, or for another lock, the
         one with the longest waits first.
+    world : World, optional
+        Stops of all threads, in a Python without a GIL; None with one, or if they could
+        not be read. There the figures about holding the GIL are unknown.
+    world_missing : str
+        Reason that stops could not be read; empty if they were, or with a GIL.
+    locks : tuple of LockWait
+        Locks that threads waited for in a Python without a GIL, the one with the longest
+        waits first.
     sites_missing : str
         Reason that no stacks were read, so that there are no sites; empty if they were.
     first : FirstCall, optional
@@ -182,6 +192,9 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     sites: tuple[Site, ...] = ()
     waiting_sites: tuple[WaitingSite, ...] = ()
     states_missing: str = ""
+    world: World | None = None
+    world_missing: str = ""
+    locks: tuple[LockWait, ...] = ()
     sites_missing: str = ""
     first: FirstCall | None = None
     is_first: bool = False
@@ -230,6 +243,8 @@ class GilUsage(Record, schema="gilx.usage", version=4):
                     f"{where}.waiting_sites[{number}]: expected times as its sums have"
                     f" them, got {shown(wait)}"
                 )
+        if self.world is not None:
+            self.world.check(f"{where}.world", self.sums)
         held, stacks = sum(site.sums.held for site in self.sites), self.sums.stacks
         if held > stacks and not agree(held, stacks):
             raise ArgumentError(
@@ -294,6 +309,11 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             states_missing=next(
                 filter(None, (usage.states_missing for usage in parts)), ""
             ),
+            world=worlds_together([usage.world for usage in parts], sums),
+            world_missing=next(
+                filter(None, (usage.world_missing for usage in parts)), ""
+            ),
+            locks=locks_together(chain.from_iterable(usage.locks for usage in parts)),
             sites_missing=missing[-1] if all(missing) else "",
             is_first=False,
             result=last.result,
@@ -414,6 +434,8 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     def _finding(self) -> str:
         if self.doubt:
             return f"inconclusive: {self.doubt}"
+        if self.sums.without_gil:
+            return self._sentence_without_gil()
         if self.program:
             return self._sentence_of_program()
         return f"{self._calling_thread()} {self._finding_of_thread()}"
@@ -437,6 +459,18 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         return (
             f"releases the GIL for {percent(1 - held)} of its time; the rest,"
             f" about {duration(held * each)}{where}, is held{self._place()}"
+        )
+
+    def _sentence_without_gil(self) -> str:
+        own = self.by_thread[0]
+        subject = f"{self.program or self._calling_thread()} runs"
+        time = duration(self.wall / self.repeats)
+        if not own.running.known:
+            return f"{subject} without a GIL, {time}"
+        thread = "its main thread is" if self.program else "it is"
+        return (
+            f"{subject} without a GIL, {time}; {thread} attached and running for"
+            f" {percent(own.running.value)} of the time"
         )
 
     def _place(self) -> str:
@@ -479,6 +513,18 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         threads = [(_thread_words(share), str(share)) for share in shares_shown(self)]
         longest = self.longest_hold.text(duration)
         locked = ("locked by anyone", self.locked.text(percent))
+        if self.sums.without_gil:
+            return [
+                *threads,
+                *self._world_rows(),
+                *self._lock_rows(),
+                *(
+                    [("first call, a warm-up, not counted", duration(self.first.wall))]
+                    if self.first
+                    else []
+                ),
+                *self._last_rows(),
+            ]
         if self.program:
             return [
                 locked,
@@ -504,6 +550,29 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             *self._last_rows(),
         ]
 
+    def _world_rows(self) -> list[tuple[str, str]]:
+        if self.world is None:
+            missing = self.world_missing
+            return [("world", f"unknown, since {missing}")] * bool(missing)
+        return self.world.rows()
+
+    def _lock_rows(self) -> list[tuple[str, str]]:
+        """Return the locks that threads waited for, and the lines in which they did."""
+        least = _LEAST_WAITING * self.wall
+        locks = [one for one in self.locks if one.waiting >= least][:_MOST_LINES]
+        rows = [
+            (f"lock, {one.name}", f"threads waited {duration(one.waiting)}")
+            for one in locks
+        ]
+        waits = [
+            f"{site.place} `{site.text}` {duration(site.waiting_lock.value)}"
+            for site in self.waiting_sites
+            if site.kind == "line" and site.waiting_lock.value >= least
+        ]
+        if waits:
+            rows.append(("waiting for locks in", ", ".join(waits[:_MOST_LINES])))
+        return rows
+
     def _lengths(self) -> list[tuple[str, str]]:
         return [
             ("mean hold", self._length(self.hold_length)),
@@ -518,8 +587,12 @@ class GilUsage(Record, schema="gilx.usage", version=4):
                 "time",
                 (
                     f"{duration(self.wall)}{'' if self.program else calls},"
-                    f" {duration(self.cpu)} of CPU,"
-                    f" {self.switches_per_second:.3g} switches a second"
+                    f" {duration(self.cpu)} of CPU"
+                    + (
+                        ""
+                        if self.sums.without_gil
+                        else f", {self.switches_per_second:.3g} switches a second"
+                    )
                 ),
             ),
             *([("process", str(self.process))] * (self.process is not None)),
@@ -598,6 +671,11 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
         if self.doubt:
             raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")
+        if not self.held.known:
+            raise ArgumentError(
+                "usage: expected one that tells for how long the GIL was held, got one of"
+                " a Python without a GIL"
+            )
         call = self.wall / self.repeats
         hold = self.held.value * call
         if cycles is None:

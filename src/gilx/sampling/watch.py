@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
-from gilx._compat import all_threads
+from gilx._compat import all_threads, gil_enabled
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
 from gilx.estimate import Estimate
 from gilx.formatting import printable
@@ -21,7 +21,8 @@ from gilx.records import render
 from gilx.sampling.callers import callers_of
 from gilx.sampling.held_during import HeldDuring, HeldSample, sums_during
 from gilx.sampling.hold_fraction import HoldSums
-from gilx.sampling.known_stacks import reason_against_stacks
+from gilx.sampling.known_stacks import reason_against_frames, reason_against_stacks
+from gilx.sampling.lock_waits import FoundLock, lock_waits_of
 from gilx.sampling.longest_hold import (
     NOTHING_KNOWN,
     WATCHED,
@@ -49,12 +50,14 @@ from gilx.sampling.thread_usage import (
 from gilx.sampling.timeline import MOST_SHARE, Timeline, lanes_of
 from gilx.sampling.usage import GilUsage
 from gilx.sampling.waiting_sites import FoundWait, waiting_sites_of
+from gilx.sampling.world import FoundClock, FoundStops, FoundStopSite, World
 from gilx.system.environment import Environment, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from gilx.sampling._sampler import Sampler, Totals
+    from gilx.sampling._sampler import FreeThreads, Sampler, Totals
+    from gilx.sampling.lock_waits import LockWait
     from gilx.sampling.sites import Site
     from gilx.sampling.timeline import Look
     from gilx.sampling.waiting_sites import WaitingSite
@@ -106,6 +109,11 @@ def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) 
     The watched thread is the one that enters the body. Watches may be nested; each looks
     by itself.
 
+    In a Python that runs without a GIL, the usage says what each thread did, which locks
+    threads waited for, and how long the world was stopped. The first watch in such a
+    process stops all threads of the interpreter three times, for some microseconds: for
+    longer if a thread is in a long call of C code that has not released it.
+
     Parameters
     ----------
     cost : float
@@ -128,10 +136,10 @@ def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) 
     ArgumentError
         An argument is not as described.
     WatchUnavailableError
-        On entry: the GIL can't be watched here; the message says why. NoGilError, one
-        kind of it, if this Python runs without a GIL; NotCompiledError, another, if gilx
-        was installed without its compiled parts. Also if `stacks` is true and the stacks
-        of this Python can't be read.
+        On entry: the GIL, or a Python without one, can't be watched here; the message
+        says why. NotCompiledError, one kind of it, if gilx was installed without its
+        compiled parts. Also if `stacks` is true and the stacks of this Python can't be
+        read, and if `reference` is true and there is no GIL.
 
     """
     if reference and usable_cpus() < 2:
@@ -142,15 +150,18 @@ def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) 
         raise ArgumentError(
             "stacks: expected False for a reference watch, which reads none, got True"
         )
-    return Watch(cost, reference=bool(reference), stacks=bool(stacks))
+    return Watch(cost, reference=bool(reference), stacks=bool(stacks), needs_gil=False)
 
 
-def watch_with_callers(*, cost: float = COST, stacks: bool = False) -> Watch:
+def watch_with_callers(
+    *, cost: float = COST, stacks: bool = False, needs_gil: bool = True
+) -> Watch:
     """Watch as `watch` does, and find out which lines call the libraries that hold it.
 
-    Without stacks, these are kept if the stacks of this Python can be read.
+    Without stacks, these are kept if the stacks of this Python can be read. With
+    `needs_gil`, NoGilError is raised on entry if there is no GIL.
     """
-    return Watch(cost, stacks=stacks, callers=True)
+    return Watch(cost, stacks=stacks, callers=True, needs_gil=needs_gil)
 
 
 class _Places(TypedDict):
@@ -158,10 +169,12 @@ class _Places(TypedDict):
 
     sites: tuple[Site, ...]
     waiting_sites: tuple[WaitingSite, ...]
+    world: World | None
+    locks: tuple[LockWait, ...]
 
 
 class Watch:
-    """Watch of this process's GIL, made by `gilx.watch`."""
+    """Watch of this process's GIL, or of its threads without one, see `gilx.watch`."""
 
     def __init__(
         self,
@@ -171,6 +184,7 @@ class Watch:
         stacks: bool = False,
         callers: bool = False,
         held_samples: bool = False,
+        needs_gil: bool = True,
     ) -> None:
         self._cost = number_between("cost", cost, 0, 0.5, above=True)
         self._reference = reference
@@ -178,6 +192,11 @@ class Watch:
         self._keeps_calls = stacks or callers
         self._keeps_held_samples = held_samples
         self._held_samples: list[HeldSample] = []
+        self._needs_gil = needs_gil
+        self._without_gil = False
+        self._free: FreeThreads | None = None
+        self._clocks: list[FoundClock] = []
+        self._world_missing = self._spins_missing = ""
         self._sampler: Sampler | None = None
         self._figures: GilUsage | None = None  # the usage without a place
         self._usage: GilUsage | None = None
@@ -199,10 +218,21 @@ class Watch:
             raise RuntimeError("a watch can be entered once only")
         from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
-        self._backend, _ = _sampler.backend()
+        self._without_gil = not self._needs_gil and not gil_enabled()
+        if self._without_gil:
+            if self._reference:
+                raise WatchUnavailableError(
+                    "a reference watch needs a GIL, and this Python runs without one"
+                )
+            _, self._spins_missing, self._world_missing = _sampler.free_backend()
+            self._backend = "thread states"
+        else:
+            self._backend, _ = _sampler.backend()
         self._sites_missing = (
             "a reference watch reads no stacks"
             if self._reference
+            else reason_against_frames()
+            if self._without_gil and not self._keeps_stacks
             else reason_against_stacks()
         )
         if self._keeps_stacks and self._sites_missing:
@@ -213,7 +243,8 @@ class Watch:
             seed=int.from_bytes(os.urandom(7), "little"),
             room=_ROOM,
             stacks=not self._sites_missing,
-            calls=self._keeps_calls,
+            calls=self._keeps_calls and not self._without_gil,
+            free_threads=self._without_gil,
         )
         self._names: ThreadNames = _Names()
         self._process = os.getpid()
@@ -265,6 +296,9 @@ class Watch:
         self._activities = [FoundThread(*one) for one in sampler.threads()]
         ids = [one.native_id for one in self._activities]
         self._threads = list(zip(self._names.of(ids), ids, strict=True))
+        self._free = sampler.free_threads() if self._without_gil else None
+        if self._free is not None:
+            self._clocks = [FoundClock(*one) for one in self._free[0]]
         if not self._sites_missing:
             self._found = [FoundSite(*one) for one in sampler.sites()]
             self._stretches = sampler.longest_holds()
@@ -274,7 +308,7 @@ class Watch:
             self._held_samples = [
                 HeldSample(at, late, *held) for (at, late, *_), held in pairs
             ]
-        if self._keeps_calls:
+        if self._keeps_calls and self._free is None:
             self._calls = [FoundCall(*one) for one in sampler.calls()]
         self._totals = totals
         self._figures = self._summary(totals)
@@ -476,7 +510,7 @@ class Watch:
         return GilUsage(
             **figures,
             longest_hold=self._longest_hold(WATCHED, holds, sums)
-            if sums.identified
+            if sums.identified and not self._without_gil
             else Estimate.unknown(),
             held_stretch=totals.stretch_ns / 1e9,
             by_thread=self._by_thread(totals, sums),
@@ -489,6 +523,7 @@ class Watch:
             doubt=sums.reason,
             states_missing=self._reason_against_states(totals),
             sites_missing=self._sites_missing,
+            world_missing=self._world_missing,
         )
 
     def _places(self) -> _Places:
@@ -496,10 +531,47 @@ class Watch:
         assert self._figures is not None
         sources = self._sources()
         sums = self._figures.sums
+        scale = self._scale_of_waits()
+        waits = [
+            one._replace(lock=scale * one.lock, lock_squares=scale**2 * one.lock_squares)
+            for one in self._waits
+        ]
         return {
             "sites": self._sites(sources),
-            "waiting_sites": waiting_sites_of(self._waits, sums, sources),
+            "waiting_sites": waiting_sites_of(waits, sums, sources),
+            "world": self._world(sources),
+            "locks": ()
+            if self._free is None
+            else lock_waits_of((FoundLock(*one) for one in self._free[3]), scale),
         }
+
+    def _scale_of_waits(self) -> float:
+        """Return the time for which threads waited for locks, by the time of samples.
+
+        With a GIL, and if clocks do not tell, the samples are believed.
+        """
+        assert self._figures is not None
+        if self._free is None:
+            return 1.0
+        usage = self._figures
+        sampled = sum(
+            one.sums.waiting_lock.time + one.sums.spinning.time for one in usage.by_thread
+        )
+        shares = [one.waiting_lock for one in usage.by_thread]
+        waited = usage.sums.counted * sum(one.value for one in shares if one.known)
+        if sampled <= 0 or waited <= 0:
+            return 1.0
+        return min(waited, usage.sums.threads) / sampled
+
+    def _world(self, sources: SourceTexts) -> World | None:
+        """Return the stops of all threads, None if they were not read."""
+        if self._free is None or self._free[1] is None:
+            return None
+        assert self._figures is not None
+        sums = self._figures.sums
+        world = World.of(FoundStops(*self._free[1]), self._clocks, self._threads, sums)
+        sites = [FoundStopSite(*one) for one in self._free[2]]
+        return world.with_sites(sites, sums, sources)
 
     def _sites(self, sources: SourceTexts) -> tuple[Site, ...]:
         assert self._figures is not None
@@ -550,11 +622,18 @@ class Watch:
         Threads that could not be identified are one.
         """
         calls = bool(totals.calls)
+        nothing = (0.0, 0.0, 0.0)
+        clocks = [(one.span, one.ran, one.ready) for one in self._clocks]
+        clocks = clocks or [nothing] * len(self._threads)
         gil_waits = bool(totals.addresses or totals.wishes)
         threads: list[tuple[str, int | None, ThreadSums]] = [
-            (name, native_id, ThreadSums.of(found, calls=calls, gil_waits=gil_waits))
-            for (name, native_id), found in zip(
-                self._threads, self._activities, strict=True
+            (
+                name,
+                native_id,
+                ThreadSums.of(found, calls=calls, gil_waits=gil_waits, clock=clock),
+            )
+            for (name, native_id), found, clock in zip(
+                self._threads, self._activities, clocks, strict=True
             )
         ]
         if totals.unidentified > 0:
@@ -571,6 +650,8 @@ class Watch:
             return f"some threads could not be listed or read: {os.strerror(error)}"
         if not totals.calls:
             return "Linux does not say here in which system calls threads are"
+        if self._without_gil:
+            return self._spins_missing
         if not totals.addresses and not totals.wishes:
             return "this C library does not show which threads wait for the GIL"
         return ""

@@ -1,0 +1,99 @@
+#include "free_thread_objects.h"
+
+#include <string.h>
+
+#include "../sampler/free_tracking.h"
+#include "../sampler/layouts.h"
+#include "stack_objects.h"
+
+const gilx_gil_words *gilx_free_words(void) {
+    static const gilx_gil_struct GIL = {.locked = 0};
+    static const gilx_gil_words WORDS = {
+        .locked = &GIL.locked,
+        .holder = &GIL.holder,
+        .switches = &GIL.switches,
+        .interval = &GIL.interval,
+    };
+    return &WORDS;
+}
+
+/* Append an object, which is given away, to a list; return the list, or NULL. */
+static PyObject *append(PyObject *list, PyObject *item) {
+    if (item == NULL || PyList_Append(list, item) < 0) {
+        Py_CLEAR(list);
+    }
+    Py_XDECREF(item);
+    return list;
+}
+
+static PyObject *clocks_list(const gilx_sampler *sampler) {
+    const gilx_watched_thread *threads;
+    const int count = gilx_sampler_threads(sampler, &threads);
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list != NULL && i < count; ++i) {
+        const gilx_thread_activities *does = &threads[i].does;
+        list = append(
+            list, Py_BuildValue("(LLddddd)",
+                                (long long)(does->clock_last_ns - does->clock_first_ns),
+                                (long long)(does->cpu_last_ns - does->cpu_first_ns),
+                                does->asked_stops, does->asked_squares, does->late,
+                                does->late_squares, does->ready));
+    }
+    return list;
+}
+
+static PyObject *ratio_object(const gilx_ratio *ratio) {
+    return Py_BuildValue("(dddddddd)", ratio->x, ratio->y, ratio->xx, ratio->xy,
+                         ratio->yy, ratio->dxx, ratio->dxy, ratio->dyy);
+}
+
+static PyObject *stops_object(const gilx_free_tracking *tracking) {
+    if (tracking->threads.world == 0) {
+        Py_RETURN_NONE;
+    }
+    const gilx_stop_bounds *bounds = &tracking->bounds;
+    return Py_BuildValue("(NNLLL)", ratio_object(&tracking->stopped),
+                         ratio_object(&tracking->stopping), (long long)bounds->least_ns,
+                         (long long)bounds->most_ns, (long long)bounds->stretch_ns);
+}
+
+static PyObject *sites_list(const gilx_sampler *sampler) {
+    const gilx_free_tracking *tracking = gilx_sampler_free_threads(sampler);
+    const gilx_sites *sites = gilx_sampler_sites(sampler);
+    PyObject *list = PyList_New(0);
+    const int count = sites == NULL ? 0 : gilx_sites_number(sites);
+    for (int i = 0; list != NULL && i < count; ++i) {
+        const gilx_stop_site *one = &tracking->sites[i];
+        if (one->samples > 0) {
+            list =
+                append(list, Py_BuildValue("(NddddL)", gilx_place_object(sites, i),
+                                           one->asked, one->asked_squares, one->late,
+                                           one->late_squares, (long long)one->samples));
+        }
+    }
+    return list;
+}
+
+static PyObject *locks_list(const gilx_free_tracking *tracking) {
+    const gilx_lock_table *locks = &tracking->locks;
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list != NULL && i < locks->count; ++i) {
+        const gilx_lock_wait *one = &locks->all[i];
+        if (one->samples > 0) {
+            list = append(list, Py_BuildValue("(iKsddL)", (int)one->kind,
+                                              (unsigned long long)one->address, one->type,
+                                              one->time, one->squares,
+                                              (long long)one->samples));
+        }
+    }
+    return list;
+}
+
+PyObject *gilx_free_threads_object(const gilx_sampler *sampler) {
+    const gilx_free_tracking *tracking = gilx_sampler_free_threads(sampler);
+    if (tracking == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("(NNNN)", clocks_list(sampler), stops_object(tracking),
+                         sites_list(sampler), locks_list(tracking));
+}

@@ -1,0 +1,73 @@
+#define _POSIX_C_SOURCE 200809L
+
+#include "world.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "../platform/clock.h"
+
+/* A stop that ends, and another one, take longer than this: between two reads that are
+ * closer the stop went on. */
+enum { UNSEEN_START_NS = 150 };
+
+static int64_t greater_of(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static bool flag_at(uintptr_t words, size_t offset) {
+    return atomic_load_explicit((const _Atomic(uint8_t) *)(words + offset),
+                                memory_order_relaxed) != 0;
+}
+
+static void bound_stops(gilx_stop_bounds *bounds, int64_t now, bool requested) {
+    if (!requested) {
+        bounds->most_ns = greater_of(bounds->most_ns, now - bounds->free_ns);
+        bounds->free_ns = now;
+        bounds->first_ns = bounds->dense_ns = 0;
+    } else {
+        if (bounds->first_ns == 0) {
+            bounds->first_ns = now;
+        }
+        if (bounds->dense_ns == 0 || now - bounds->read_ns > UNSEEN_START_NS) {
+            bounds->dense_ns = now;
+        }
+        bounds->least_ns = greater_of(bounds->least_ns, now - bounds->dense_ns);
+        bounds->stretch_ns = greater_of(bounds->stretch_ns, now - bounds->first_ns);
+    }
+    bounds->read_ns = now;
+}
+
+int64_t gilx_world_read(uintptr_t words, int64_t length, int64_t begin_ns,
+                        gilx_stop_bounds *bounds, gilx_world_burst *burst) {
+    *burst = (gilx_world_burst){.reads = 0};
+    const int64_t start = gilx_now_ns();
+    int64_t now = start;
+    if (bounds->free_ns < begin_ns && start >= begin_ns) {
+        bounds->free_ns = bounds->read_ns = begin_ns;
+    }
+    do {
+        const bool requested = flag_at(words, offsetof(gilx_world_words, requested));
+        const bool stopped = flag_at(words, offsetof(gilx_world_words, stopped));
+        const uintptr_t requester = atomic_load_explicit(
+            (const _Atomic(uintptr_t) *)(words + offsetof(gilx_world_words, requester)),
+            memory_order_relaxed);
+        now = gilx_now_ns();
+        ++burst->reads;
+        burst->requested += requested;
+        burst->stopping_now = requested && !stopped;
+        burst->stopping += burst->stopping_now;
+        if (requested && requester != 0) {
+            burst->requester = requester;
+        }
+        if (now >= begin_ns) {
+            bound_stops(bounds, now, requested);
+        }
+    } while (now - start < length);
+    return now;
+}
+
+void gilx_stop_bounds_end(gilx_stop_bounds *bounds, int64_t begin_ns, int64_t end_ns) {
+    const int64_t from = greater_of(bounds->free_ns, begin_ns);
+    bounds->most_ns = greater_of(bounds->most_ns, end_ns - from);
+}
