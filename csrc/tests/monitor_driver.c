@@ -353,7 +353,7 @@ static void stalls_are_reported(int version, bool stacks) {
                records[0].number == 1,
            "which goes on");
     atomic_store(&gil.words.locked, 0);
-    text = read_until(ends[0], "s\n");
+    text = read_until(ends[0], " UTC\n");
     expect(strstr(text, "the GIL was released after ") != NULL, "its end is reported");
     let_all_go(&gil, threads, WAITERS);
     expect(gilx_sampler_stalls(sampler, records) == 1, "it was one stall,");
@@ -647,7 +647,7 @@ static void blocked_loops_are_reported(int version, bool stacks) {
     expect(stalls_of(sampler) == 0, "the GIL is not held");
     atomic_store(&blocked.over, true);
     pthread_join(thread, NULL);
-    text = read_until(ends[0], " s\n");
+    text = read_until(ends[0], " UTC\n");
     expect(strstr(text, " was blocked for ") != NULL, "its end is reported");
     expect(gilx_sampler_stalls(sampler, records) == count, "it was one stall,");
     expect(last->high_ns >= last->low_ns, "whose length is known,");
