@@ -382,9 +382,9 @@ def idle(session: nox.Session) -> None:
 def neighbours(session: nox.Session) -> None:
     """Test what works with packages that are not installed with the rest."""
     session.install(
-        f"{only('*.whl')}[test,dask,html,plot,prometheus]", "pip", "cffi", "ipykernel",
-        "loky", "nanobind", "nbclient", "numba", "opentelemetry-sdk", "pandas",
-        "pybind11", "pytest-benchmark", "pytest-cov", "pytest-run-parallel",
+        f"{only('*.whl')}[test,dask,html,plot,prometheus]", "pip", "cffi", "gevent",
+        "ipykernel", "loky", "nanobind", "nbclient", "numba", "opentelemetry-sdk",
+        "pandas", "pybind11", "pytest-benchmark", "pytest-cov", "pytest-run-parallel",
         "pytest-xdist", "scipy", "uvicorn", "uvloop",
     )  # fmt: skip
     integration = [

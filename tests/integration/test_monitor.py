@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx import Monitor
+from gilx._compat import owns
+from gilx.errors import ArgumentError
 from gilx.sampling.known_stacks import reason_against_stacks
 from tests.command import CompletedProcess, run_python
 from tests.markers import needs_fork, needs_watch
@@ -528,3 +530,76 @@ def test_standard_error_that_is_closed_is_an_error(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
+
+
+def test_ctrl_c_ends_the_program_as_it_would_without_a_monitor(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import sys
+        import gilx
+
+        gilx.Monitor(log="log").start()
+        assert "asyncio" not in sys.modules
+        raise KeyboardInterrupt
+        """,
+        cwd=tmp_path,
+    )
+    assert done.returncode == -signal.SIGINT
+
+
+def test_reading_needs_no_lock_of_threading_beside_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A handler of a signal may interrupt the main thread while that has such a lock."""
+    monitor = Monitor(stall=None)
+    owned = []
+
+    def names() -> dict[int, str]:
+        owned.append(owns(monitor._lock))
+        return {}
+
+    monkeypatch.setattr("gilx.sampling.monitor.names_of_threads", names)
+    monkeypatch.setattr("gilx.sampling.monitor.names_of_ended_threads", names)
+    with monitor:
+        monitor.read()
+    assert owned == [False, False]
+
+
+def test_report_has_any_names_on_one_line_each(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = "def hold(sleep, microseconds): sleep(microseconds)"
+    names: dict[str, Any] = {}
+    exec(compile(code, "a\u2028b\x85c", "exec"), names)
+    with Monitor(stall=0.05, lone=True, log=log) as monitor:
+        monitor.note("a note with \udce9\n")
+        wait_until(
+            lambda: names["hold"](ctypes.PyDLL(None).usleep, 200_000) or monitor.stalls
+        )
+        (stall, *_) = monitor.stalls
+    assert "a note with ?" in log.read_text()
+    if not reason_against_stacks():
+        (line,) = (line for line in stall.report if "in hold" in line)
+        assert line.startswith('  File "a')
+
+
+def test_thread_that_has_ended_keeps_its_name(tmp_path: Path) -> None:
+    with Monitor(stall=0.05, lone=True, log=tmp_path / "log") as monitor:
+        threads = []
+        while not monitor.stalls:
+            threads.append(threading.Thread(target=hold, args=(0.2,), name="importer"))
+            threads[-1].start()
+            threads[-1].join()
+        assert {one.thread for one in monitor.stalls} == {"importer"}
+
+
+def test_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")  # without a reader
+    with pytest.raises(ArgumentError, match="log: expected a file that can be written"):
+        Monitor(log=tmp_path / "fifo").start()
+    (tmp_path / "file").touch()
+    with (
+        (tmp_path / "file").open() as file,
+        pytest.raises(ArgumentError, match="it is open for reading only"),
+    ):
+        Monitor(log=file.fileno()).start()

@@ -144,3 +144,17 @@ def test_wrong_command_line_is_one_line(
     assert done.returncode == 2
     assert done.stderr.startswith(f"gilx monitor: {expected}")
     assert done.stderr.count("\n") == 1
+
+
+def test_threads_of_gilx_are_no_greenlets(tmp_path: Path) -> None:
+    pytest.importorskip("gevent")
+    (tmp_path / "main.py").write_text(
+        "import gevent.monkey; gevent.monkey.patch_all()\n"
+        "import gilx\n"
+        "from gilx.testing import judge_longest_hold\n"
+        "with gilx.Monitor(stall=60, lone=True): pass\n"
+        "judge_longest_hold(sum, range(100_000))\n"
+        "print('ended')\n"
+    )
+    done = run_python(tmp_path / "main.py", check=True, timeout=60)
+    assert done.stdout == "ended\n"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.any_python
 HOME = Path(gilx.__file__).parent
 # From the lowest rank to the highest; the parts of a rank are equals.
 RANKS = [
-    {"_compat", "errors", "estimate", "formatting"},
+    {"_compat", "errors", "estimate", "formatting", "native_threads"},
     {"callable_lookup", "files", "records"},
     {"system"},
     {"kernels", "ckernels", "cykernels"},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
 import atexit
+import errno
 import os
 import sys
 import threading
@@ -20,6 +20,7 @@ from gilx.errors import (
 )
 from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable
+from gilx.native_threads import allocate_lock, native_id, start_thread
 from gilx.sampling.counters import Counters, ThreadCounters
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_by_reader import LongestByReader
@@ -35,6 +36,7 @@ from gilx.sampling.watch import (
 )
 
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Hashable
 
     from gilx.sampling._sampler import Sampler, Totals
@@ -243,12 +245,12 @@ class Monitor:
         self._loops = join_event_loops(self._report_unwatched)
 
     def _leave_loops(self) -> None:
-        from gilx.sampling.event_loops import (  # noqa: PLC0415 - likewise
-            leave_event_loops,
-        )
-
         loops, self._loops = self._loops, None
         if loops is not None:
+            from gilx.sampling.event_loops import (  # noqa: PLC0415 - loaded by then
+                leave_event_loops,
+            )
+
             leave_event_loops(loops, self._report_unwatched)
 
     def _report_unwatched(self, text: str) -> None:
@@ -306,6 +308,9 @@ class Monitor:
 
         """
         sampler = self._started()
+        # Names need a lock of `threading`. The main thread may have it while a handler of
+        # a signal reads, too, and waits for a thread that has ours.
+        names_now, names_before = names_of_threads(), names_of_ended_threads()
         with self._lock:
             (
                 totals, now, low, high, stalls, blocked, dropped, ended, _, threads
@@ -316,8 +321,8 @@ class Monitor:
             names = self._threads.update(
                 [one for one in found if one.native_id != asker],
                 ended,
-                names_of_threads(),
-                names_of_ended_threads(),
+                names_now,
+                names_before,
             )
         return _counters(
             totals,
@@ -341,7 +346,7 @@ class Monitor:
             The monitor was not started.
 
         """
-        names = names_of_threads()
+        names = names_of_ended_threads() | names_of_threads()
         # Between the clock of the stalls and that of the world.
         offset = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
         return tuple(
@@ -361,9 +366,9 @@ class Monitor:
 
         """
         with self._lock:
-            self._note = text, deadlock
+            self._note = _encodable(text), _encodable(deadlock)
             if self._sampler is not None and not self._stopped:
-                self._sampler.note(text, deadlock)
+                self._sampler.note(*self._note)
 
     def _started(self) -> Sampler:
         if self._sampler is None:
@@ -372,28 +377,25 @@ class Monitor:
 
 
 class _Asker:
-    """Thread that asks for the GIL now and then, until the monitor is stopped.
-
-    It is not one of `threading`, so that a program does not find it among its own.
-    """
+    """Thread that asks for the GIL now and then, until the monitor is stopped."""
 
     def __init__(self, sampler: Sampler, stall: float) -> None:
         self.native_id = 0
         self._sampler = sampler
         self._wait = min(_LONGEST_WAIT, stall / _ASKS_PER_STALL)
-        self._ended = _thread.allocate_lock()
+        self._ended = allocate_lock()
         self._ended.acquire()
-        started = _thread.allocate_lock()
+        started = allocate_lock()
         started.acquire()
         try:
-            _thread.start_new_thread(self._run, (started,))
+            start_thread(self._run, started)
         except RuntimeError as error:
             raise WatchUnavailableError(f"lone: no thread asks: {error}") from None
         # Before that, it would be a thread of the program that waits for the GIL.
         started.acquire()
 
-    def _run(self, started: _thread.LockType) -> None:
-        self.native_id = threading.get_native_id()
+    def _run(self, started: LockType) -> None:
+        self.native_id = native_id()
         try:
             self._sampler.ask(0.0)
             started.release()
@@ -405,6 +407,11 @@ class _Asker:
     def join(self) -> None:
         """Wait until the thread has ended, after the sampler was stopped."""
         self._ended.acquire(timeout=_END_TIMEOUT)
+
+
+def _encodable(text: str) -> str:
+    """Return a text with '?' in place of what UTF-8 does not have: lone surrogates."""
+    return text.encode(errors="replace").decode()
 
 
 def _limit(name: str, seconds: float | None) -> float:
@@ -429,8 +436,16 @@ def log_descriptor(log: str | os.PathLike[str] | int | None) -> int:
         if isinstance(log, bool):
             raise TypeError("neither a path nor a descriptor")
         if isinstance(log, int):
+            import fcntl  # noqa: PLC0415 - not on Windows
+
+            if fcntl.fcntl(log, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+                raise OSError(errno.EBADF, "it is open for reading only")
             return os.dup(log)
-        return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # A pipe with a name and without a reader is an error then, and does not block.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(log, flags, 0o666)
+        os.set_blocking(descriptor, True)
+        return descriptor
     except (OSError, ValueError, TypeError, OverflowError) as error:
         what = "standard error" if log is None else shown(log)
         why = getattr(error, "strerror", None) or error
@@ -465,7 +480,7 @@ def _stall(
         function=printable(function),
         file=printable(file),
         line=line,
-        report=tuple(escaped(line) for line in text.splitlines()),
+        report=tuple(escaped(line) for line in text.removesuffix("\n").split("\n")),
     )
 
 

@@ -7,15 +7,14 @@ between two moments at which this thread had it.
 
 from __future__ import annotations
 
-import _thread
 import math
 import os
 import sys
-import threading
 from time import perf_counter
 from typing import Self
 
 from gilx.errors import WatchUnavailableError
+from gilx.native_threads import allocate_lock, native_id, start_thread
 
 if sys.platform == "linux":
     import resource
@@ -54,9 +53,9 @@ class RequestTimer:
         self.knows_cpu_waits = False
         self._period = period
         self._process = os.getpid()
-        self._started = _thread.allocate_lock()
-        self._stopping = _thread.allocate_lock()
-        self._ended = _thread.allocate_lock()
+        self._started = allocate_lock()
+        self._stopping = allocate_lock()
+        self._ended = allocate_lock()
 
     def __enter__(self) -> Self:
         """Start the thread.
@@ -69,10 +68,9 @@ class RequestTimer:
         """
         for lock in (self._started, self._stopping, self._ended):
             lock.acquire()
-        caller = threading.get_native_id()
-        # It is not one of `threading`, so that a program does not find it among its own.
+        caller = native_id()
         try:
-            _thread.start_new_thread(self._run, (caller,))
+            start_thread(self._run, caller)
             self._started.acquire()
         except RuntimeError as error:
             raise WatchUnavailableError(
@@ -90,7 +88,7 @@ class RequestTimer:
             self._ended.acquire()
 
     def _run(self, caller: int) -> None:
-        clocks = _CpuWait(caller), _CpuWait(threading.get_native_id())
+        clocks = _CpuWait(caller), _CpuWait(native_id())
         try:
             self._ask(*clocks)
         finally:
