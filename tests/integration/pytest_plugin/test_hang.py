@@ -160,6 +160,28 @@ def test_other_hangs_are_not_reported_as_deadlocks(pytester: pytest.Pytester) ->
     assert "of this scaling check" not in str(done.stderr)
 
 
+@needs_watch
+def test_lone_surrogate_in_a_message_does_not_end_the_run(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        r"""
+        import ctypes
+
+        def test_fails():
+            raise ValueError("caf\udce9")
+
+        def test_hangs():
+            ctypes.PyDLL(None).sleep(3600)
+        """
+    )
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", f"--junitxml={path}")
+    assert done.ret == STATUS
+    done.stderr.fnmatch_lines(["FAILED *::test_fails - ValueError: caf[?]"])
+    assert list(results_in(path).values()) == ["failure", "failure"]
+
+
 # ---- JUnit XML ------------------------------------------------------------------------
 
 
