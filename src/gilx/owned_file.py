@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 
@@ -49,6 +50,21 @@ class OwnedFile:
         """
         return self.is_own and write_at_once(self.descriptor, data)
 
+    def opened_again(self, path: str, how: int) -> OwnedFile:
+        """Open the file by its path, when the descriptor is not our own any more.
+
+        Raises
+        ------
+        OSError
+            It can't be opened, or another file is at the path.
+
+        """
+        descriptor = os.open(path, how | os.O_CLOEXEC)
+        if not is_same(descriptor, self._identity):
+            os.close(descriptor)
+            raise FileNotFoundError(errno.ENOENT, "another file took its place")
+        return OwnedFile(descriptor)
+
     def close(self) -> None:
         """Close the file, unless the descriptor belongs to another one by now."""
         if self.is_own:
@@ -89,10 +105,16 @@ def write_at_once(descriptor: int, data: bytes) -> bool:
     """
     rest = memoryview(data)
     while rest:
-        if _poll is not None:
-            poller = _poll()
-            poller.register(descriptor, select.POLLOUT)
-            if poller.poll(0) != [(descriptor, select.POLLOUT)]:
-                return False
+        if _poll is not None and events(descriptor, select.POLLOUT, 0) != select.POLLOUT:
+            return False
         rest = rest[os.write(descriptor, rest[:_AT_ONCE]) :]
     return True
+
+
+def events(descriptor: int, wanted: int, seconds: float) -> int:
+    """Return what `select.poll` reports of a descriptor in that time; 0: nothing."""
+    assert _poll is not None
+    poller = _poll()
+    poller.register(descriptor, wanted)
+    found = poller.poll(1000 * seconds)
+    return found[0][1] if found else 0

@@ -298,6 +298,37 @@ def test_file_for_junit_that_cannot_be_written_is_a_usage_error(
 
 
 @needs_watch
+def test_files_of_a_test_that_closed_every_descriptor_are_left_alone(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import ctypes, os
+
+        files = []
+
+        def test_closes():
+            os.closerange(3, 100)
+            files.extend(open(f"file{number}", "w") for number in range(40))
+
+        def test_passes():
+            pass
+
+        def test_fails():
+            assert not any(os.fstat(one.fileno()).st_size for one in files)
+            assert 0
+        """
+    )
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("-s", "--gilx-hang=60", f"--junitxml={path}")
+    assert list(results_in(path).values()) == ["", "", "failure"]
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    files = list(pytester.path.glob("file*"))
+    assert len(files) == 40
+    assert not any(file.stat().st_size for file in files)
+
+
+@needs_watch
 @pytest.mark.parametrize("options", [("--junitxml=/dev/null",), ("-p", "no:junitxml")])
 def test_nothing_is_kept_without_a_file(
     options: tuple[str, ...], pytester: pytest.Pytester
