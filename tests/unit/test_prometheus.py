@@ -116,6 +116,14 @@ def test_metrics_are_taken_out_of_the_registry_again() -> None:
     unregister()
     assert prometheus_client.generate_latest(registry) == b""
     register(monitor, registry)
+    unregister()  # nothing happens
+    assert b"gilx" in prometheus_client.generate_latest(registry)
+
+
+@pytest.mark.parametrize("given", [None, gilx.Monitor, "x"])
+def test_other_objects_than_monitors_are_refused(given: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^monitor: expected a gilx.Monitor, got "):
+        register(given)
 
 
 def test_missing_package_is_named(
