@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -235,3 +236,30 @@ def test_wrong_address_is_shown(given: str) -> None:
         ArgumentError, match=r"^prometheus: expected a port, such as 9100"
     ):
         Address.parsed(given)
+
+
+@pytest.mark.parametrize(
+    "host", ["a..b", "a" * 64, "é..", ".a", "caf\udce9", "\udcff.example", "a\0b"]
+)
+def test_name_that_no_host_can_have_is_shown(host: str) -> None:
+    with pytest.raises(
+        ArgumentError,
+        match=r"^prometheus: (expected the name or address of a host, got|can't listen)",
+    ):
+        Address.parsed(f"{host}:9100").listener()
+
+
+def test_scope_of_a_link_local_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "fe80::1", 9100, 0, 7
+    family = socket.AF_INET6
+
+    def getaddrinfo(*_: object, **__: object) -> list[Any]:
+        return [(family, socket.SOCK_STREAM, 6, "", place)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    created: list[Any] = []
+    monkeypatch.setattr(
+        socket, "create_server", lambda *args, **how: created.append((*args, how))
+    )
+    Address.parsed("[fe80::1%eth0]:9100").listener()
+    assert created == [(place, {"family": family})]

@@ -81,6 +81,11 @@ class Address(NamedTuple):
                         f"prometheus: can't listen at {self.host} port {port}:"
                         f" {error.strerror or error}"
                     ) from None
+            except ValueError:  # of the encoding of names of hosts
+                raise ArgumentError(
+                    "prometheus: expected the name or address of a host, got"
+                    f" {shown(self.host)}"
+                ) from None
         ports = (
             f"ports {self.first} to {self.last} are" if self.has_several
             else f"port {self.first} is"
@@ -94,7 +99,7 @@ def _listener(host: str, port: int) -> socket.socket:
     family, _, _, _, place = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    return socket.create_server(place[:2], family=family)
+    return socket.create_server(place, family=family)
 
 
 class Endpoint:
