@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import importlib
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from gilx.errors import MissingExtraError
+from gilx.errors import ArgumentError, MissingExtraError, shown
 from gilx.pools.fork_safe_lock import Turn
 
 if TYPE_CHECKING:
@@ -102,21 +101,31 @@ def register(
     Returns
     -------
     callable
-        Takes the metrics out of the registry again.
+        Takes the metrics out of the registry again; a second call does nothing.
 
     Raises
     ------
+    ArgumentError
+        `monitor` is not a monitor.
     MissingExtraError
         The package prometheus-client is not installed: the extra ``prometheus`` has it.
     ValueError
         The registry has metrics of these names.
 
     """
+    if not isinstance(getattr(monitor, "running", None), bool):  # nor is the class one
+        raise ArgumentError(f"monitor: expected a gilx.Monitor, got {shown(monitor)}")
     client = load_client()
     target = client.REGISTRY if registry is None else registry
     collector = cast("Collector", _Collector(monitor))
     target.register(collector)
-    return partial(target.unregister, collector)
+    registered = [collector]
+
+    def unregister() -> None:
+        if registered:
+            target.unregister(registered.pop())
+
+    return unregister
 
 
 def load_client() -> Any:  # noqa: ANN401 - may be missing

@@ -603,3 +603,40 @@ def test_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         pytest.raises(ArgumentError, match="it is open for reading only"),
     ):
         Monitor(log=file.fileno()).start()
+
+
+@needs_fork
+def test_program_that_closes_and_reuses_descriptors_keeps_its_files(
+    tmp_path: Path,
+) -> None:
+    run_script(
+        tmp_path / "main.py",
+        """\
+        import ctypes, os, warnings
+        import gilx
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        hold = ctypes.PyDLL(None).usleep
+        monitor = gilx.Monitor(stall=0.05, lone=True, log="log")
+        monitor.start()
+        os.mkdir("elsewhere")
+        os.chdir("elsewhere")
+        os.closerange(3, 250)
+        files = [open(f"data{number}", "w+") for number in range(8)]
+        child = os.fork()
+        if child == 0:  # there, the log is opened anew
+            while not monitor.stalls:
+                hold(200_000)
+            monitor.stop()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        monitor.stop()
+        for file in files:
+            file.write("precious")
+            file.close()
+            assert open(file.name).read() == "precious"
+        assert f"gilx: process {child}: the GIL was not released" in open("../log").read()
+        """,
+        cwd=tmp_path,
+        check=True,
+    )

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -224,6 +224,106 @@ def test_client_that_says_nothing_does_not_block_others_for_long(tmp_path: Path)
         with socket.create_connection(("127.0.0.1", port)):
             assert ask(port)[0] == 200
         assert running.end() == 5
+
+
+@pytest.mark.slow  # until that client has had its time
+def test_client_that_sends_slowly_does_not_block_others_for_long(tmp_path: Path) -> None:
+    with program(tmp_path / "hold.py", HOLD, "--prometheus", "0") as running:
+        _, port = running.next_port()
+        ended = threading.Event()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+
+            def send_slowly() -> None:
+                with suppress(OSError):
+                    while not ended.wait(0.5):
+                        client.sendall(b"x")
+
+            thread = threading.Thread(target=send_slowly)
+            thread.start()
+            try:
+                assert ask(port)[0] == 200
+            finally:
+                ended.set()
+                thread.join()
+        assert running.end() == 5
+
+
+def test_requests_for_headers_and_by_a_whole_address_are_answered(
+    tmp_path: Path,
+) -> None:
+    with program(tmp_path / "hold.py", HOLD, "--prometheus", "0") as running:
+        _, port = running.next_port()
+        for path, expected in [
+            ("/metrics", 200),
+            ("/metrics?x=/", 200),
+            ("http://x/metrics", 200),
+            ("HTTP://x:80/metrics?x", 200),
+            ("http://x/", 404),
+            ("x/metrics", 404),
+            ("/metrics/", 404),
+        ]:
+            status, text = ask(port, path)
+            assert status == expected, path
+            assert ("gilx_monitor_running" in text) == (status == 200)
+        for path, expected in ("/metrics", 200), ("/", 404):
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT) as client:
+                client.sendall(f"HEAD {path} HTTP/1.0\r\n\r\n".encode())
+                with client.makefile("rb") as file:
+                    answer = file.read()
+            assert answer.startswith(b"HTTP/1.0 %d " % expected)
+            assert b"\r\nContent-Length: " in answer
+            assert answer.endswith(b"\r\n\r\n")
+            assert answer.count(b"\r\n\r\n") == 1
+        assert running.end() == 5
+
+
+STEAL = """\
+import os, socket, sys
+print("runs", flush=True)
+sys.stdin.readline()
+os.closerange(3, 20)
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(12)]
+files = [open(f"file{number}", "w") for number in range(8)]
+print(*(one.getsockname()[1] for one in sockets), flush=True)
+for one in sockets:
+    connection, _ = one.accept()
+    connection.sendall(b"the program's")
+    connection.close()
+sys.stdin.read()
+assert [one.getsockname()[1] for one in sockets]  # all are still open
+assert not any(os.fstat(one.fileno()).st_size for one in files)
+sys.exit(5)
+"""
+
+
+def test_files_and_sockets_of_a_program_that_closed_every_descriptor_are_its_own(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    options = "--prometheus", "0", "--stall", "60", "--log", str(log)
+    text = f"import os\nos.chdir({str(tmp_path)!r})\n{STEAL}"
+    with program(tmp_path / "steal.py", text, *options) as running:
+        assert running.output.readline() == "runs\n"
+        found = URL.match(log.read_text())
+        assert found
+        port = int(found[3])
+        assert ask(port)[0] == 200
+        running.input.write("\n")
+        running.input.flush()
+        ports = [int(word) for word in running.output.readline().split()]
+        assert len(ports) == 12
+        # Nothing answers any more at gilx's own port.
+        with socket.socket() as client:
+            client.settimeout(0.5)
+            with suppress(OSError):
+                client.connect(("127.0.0.1", port))
+                client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                assert client.recv(100) == b""
+        for other in ports:
+            with socket.create_connection(("127.0.0.1", other), TIMEOUT) as client:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert client.recv(100) == b"the program's"
+        assert running.end() == 5, running.errors.read()
 
 
 # ---- forks ----------------------------------------------------------------------------

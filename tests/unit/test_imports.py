@@ -16,7 +16,7 @@ HOME = Path(gilx.__file__).parent
 # From the lowest rank to the highest; the parts of a rank are equals.
 RANKS = [
     {"_compat", "errors", "estimate", "formatting", "native_threads"},
-    {"callable_lookup", "files", "records"},
+    {"callable_lookup", "files", "owned_file", "records"},
     {"system"},
     {"kernels", "ckernels", "cykernels"},
     {"pools"},

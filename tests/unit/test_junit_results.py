@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -78,3 +79,36 @@ def test_parts_of_a_test_are_one_entry(tmp_path: Path) -> None:
         ("test_a", "test_c", ["skipped"]),
     ]
     results.close()
+
+
+def test_file_is_opened_again_if_a_test_closes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = JUnitResults("results.xml", "pytest", "", "by gilx")
+    monkeypatch.chdir("/")
+    number = results._file.descriptor
+    with open(tmp_path / "other", "w+b") as other:
+        os.dup2(other.fileno(), number)
+        results.begin("test_a.py::test_b", "this test ran")
+        results.add(report("test_a.py::test_b", "passed"))
+        results.end("test_a.py::test_b")
+        assert entries(tmp_path / "results.xml") == [("test_a", "test_b", [])]
+        results.close()
+        os.fstat(number)  # is still open
+        os.close(number)
+    assert (tmp_path / "other").read_bytes() == b""
+
+
+def test_another_file_at_the_path_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "results.xml"
+    results = JUnitResults(str(path), "pytest", "", "by gilx")
+    kept = path.rename(tmp_path / "kept")  # so that its inode is not used again
+    before = kept.read_bytes()
+    path.write_text("the program's")
+    os.close(results._file.descriptor)
+    with pytest.raises(OSError, match="another file took its place"):
+        results.begin("", "no test ran")
+    results.close()
+    assert path.read_text() == "the program's"
+    assert kept.read_bytes() == before

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import socket
 import sys
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +15,12 @@ import pytest
 
 import gilx
 from gilx import ArgumentError, Counters, Environment, Estimate, ThreadCounters
-from gilx.cli.prometheus_endpoint import Address, Endpoint
+from gilx.cli import prometheus_endpoint
+from gilx.cli.prometheus_endpoint import Address, Endpoint, _OwnedSocket, _Stream
 from gilx.prometheus import _WINDOW, _LongestShown, register
 from gilx.sampling.longest_by_reader import LongestByReader
 from tests.command import run_here
-from tests.markers import needs
+from tests.markers import needs, needs_linux
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -116,6 +121,14 @@ def test_metrics_are_taken_out_of_the_registry_again() -> None:
     unregister()
     assert prometheus_client.generate_latest(registry) == b""
     register(monitor, registry)
+    unregister()  # nothing happens
+    assert b"gilx" in prometheus_client.generate_latest(registry)
+
+
+@pytest.mark.parametrize("given", [None, gilx.Monitor, "x"])
+def test_other_objects_than_monitors_are_refused(given: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^monitor: expected a gilx.Monitor, got "):
+        register(given)
 
 
 def test_missing_package_is_named(
@@ -188,6 +201,100 @@ def test_scrape_that_fails_is_answered_and_logged(tmp_path: Path) -> None:
     )
 
 
+@needs_client
+@needs_linux
+def test_listener_that_the_program_closed_ends_the_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prometheus_endpoint, "_CHECK_INTERVAL", 0.1)
+    with open(tmp_path / "log", "wb") as log:
+        monitor: Any = Monitor(COUNTERS)
+        endpoint = Endpoint(monitor, Address("127.0.0.1", 0, 0), log.fileno())
+        endpoint.listen()
+        endpoint.start()
+        assert endpoint._listener is not None
+        number = endpoint._listener.descriptor
+        with socket.create_server(("127.0.0.1", 0)) as program:
+            os.dup2(program.fileno(), number)
+            assert endpoint._ended.acquire(timeout=60)
+            assert endpoint.threads == 0
+            endpoint.stop()
+            os.fstat(number)  # is still open
+            os.close(number)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert "metrics for Prometheus are at" in lines[0]
+    assert lines[1].endswith(
+        ": no more metrics for Prometheus: the program closed the port"
+    )
+    assert len(lines) == 2
+
+
+@needs_client
+@needs_linux
+def test_connection_that_the_program_closed_is_left_alone() -> None:
+    client, ours = socket.socketpair()
+    other, program = socket.socketpair()
+    with client, other, program:
+        connection = _OwnedSocket(ours)
+        os.dup2(program.fileno(), connection.descriptor)
+        other.sendall(b"the program's")
+        stream = _Stream(connection)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            stream.read(1)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            stream.write(b"x")
+        connection.close()
+        os.fstat(connection.descriptor)  # is still open
+        os.close(connection.descriptor)
+        assert program.recv(100) == b"the program's"
+
+
+@needs_client
+@needs_linux
+def test_request_and_answer_have_a_time_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(prometheus_endpoint, "monotonic", lambda: now)
+    client, ours = socket.socketpair()
+    with client:
+        connection = _OwnedSocket(ours)
+        stream = _Stream(connection)
+        for _ in range(4):  # a byte a second
+            client.sendall(b"x")
+            assert stream.read(1) == b"x"
+            now += 1.0
+        now += 1.5
+        client.sendall(b"x")
+        with pytest.raises(TimeoutError):
+            stream.read(1)
+        assert stream.write(b"answer") == 6
+        now += 5.0
+        with pytest.raises(TimeoutError):
+            stream.write(b"x")
+        connection.close()
+
+
+@needs_client
+@needs_linux
+def test_full_pipe_as_log_does_not_block() -> None:
+    reader, writer = os.pipe()
+    monitor: Any = Monitor(COUNTERS)
+    endpoint = Endpoint(monitor, Address("127.0.0.1", 0, 0), writer)
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    thread = threading.Thread(target=endpoint._say, args=("words",), daemon=True)
+    thread.start()
+    thread.join(60)
+    ended = not thread.is_alive()
+    os.close(reader)  # the thread ends in any case
+    os.close(writer)
+    assert ended
+
+
 # ---- addresses ------------------------------------------------------------------------
 
 
@@ -227,3 +334,30 @@ def test_wrong_address_is_shown(given: str) -> None:
         ArgumentError, match=r"^prometheus: expected a port, such as 9100"
     ):
         Address.parsed(given)
+
+
+@pytest.mark.parametrize(
+    "host", ["a..b", "a" * 64, "é..", ".a", "caf\udce9", "\udcff.example", "a\0b"]
+)
+def test_name_that_no_host_can_have_is_shown(host: str) -> None:
+    with pytest.raises(
+        ArgumentError,
+        match=r"^prometheus: (expected the name or address of a host, got|can't listen)",
+    ):
+        Address.parsed(f"{host}:9100").listener()
+
+
+def test_scope_of_a_link_local_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = "fe80::1", 9100, 0, 7
+    family = socket.AF_INET6
+
+    def getaddrinfo(*_: object, **__: object) -> list[Any]:
+        return [(family, socket.SOCK_STREAM, 6, "", place)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    created: list[Any] = []
+    monkeypatch.setattr(
+        socket, "create_server", lambda *args, **how: created.append((*args, how))
+    )
+    Address.parsed("[fe80::1%eth0]:9100").listener()
+    assert created == [(place, {"family": family})]

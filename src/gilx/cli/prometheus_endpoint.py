@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import _thread
 import errno
+import io
 import os
 import re
+import select
 import socket
-import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilx.errors import ArgumentError, shown
 from gilx.formatting import one_line
+from gilx.native_threads import allocate_lock, start_thread
+from gilx.owned_file import OwnedFile, events
 from gilx.prometheus import load_client, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
     from gilx.sampling.monitor import Monitor
 
 _LOCAL = "127.0.0.1"
 _MOST_PORTS = 65535
 _ADDRESS = re.compile(r"(?:(\[[^\[\]]+\]|[^:\[\]]+):)?(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
-_CLIENT_TIMEOUT = 5.0  # seconds, for a client that sends or receives nothing
+_METRICS = re.compile(
+    r"(?:https?://[^/?#]*)?/metrics(?:\?.*)?", re.IGNORECASE | re.DOTALL
+)
+_CLIENT_TIMEOUT = 5.0  # seconds, for a whole request, and again for the answer
+_CHECK_INTERVAL = 60.0  # seconds after which a closed listener is noticed at the latest
 _END_TIMEOUT = 1.0  # seconds, for a scrape when the program ends
 _PAUSE = 0.1  # seconds, while no connection can be accepted
 
@@ -81,6 +90,11 @@ class Address(NamedTuple):
                         f"prometheus: can't listen at {self.host} port {port}:"
                         f" {error.strerror or error}"
                     ) from None
+            except ValueError:  # of the encoding of names of hosts
+                raise ArgumentError(
+                    "prometheus: expected the name or address of a host, got"
+                    f" {shown(self.host)}"
+                ) from None
         ports = (
             f"ports {self.first} to {self.last} are" if self.has_several
             else f"port {self.first} is"
@@ -94,7 +108,7 @@ def _listener(host: str, port: int) -> socket.socket:
     family, _, _, _, place = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    return socket.create_server(place[:2], family=family)
+    return socket.create_server(place, family=family)
 
 
 class Endpoint:
@@ -106,9 +120,10 @@ class Endpoint:
 
     def __init__(self, monitor: Monitor, address: Address, log: int) -> None:
         self._client = load_client()
-        self._monitor, self._address, self._log = monitor, address, log
-        self._listener: socket.socket | None = None
-        self._connection: socket.socket | None = None
+        self._monitor, self._address = monitor, address
+        self._log = OwnedFile(log)
+        self._listener: _OwnedSocket | None = None
+        self._connection: _OwnedSocket | None = None
         self._stopping = False
 
     @property
@@ -125,29 +140,32 @@ class Endpoint:
             None can be taken.
 
         """
-        self._listener = self._address.listener()
+        self._listener = _OwnedSocket(self._address.listener())
 
     def start(self) -> None:
         """Start to answer, and write in the log where."""
         assert self._listener is not None
         self._registry = self._client.CollectorRegistry()
         register(self._monitor, self._registry)
-        self._ended = _thread.allocate_lock()
+        self._ended = allocate_lock()
         self._ended.acquire()
-        _thread.start_new_thread(self._run, ())
-        host, port = self._listener.getsockname()[:2]
+        start_thread(self._run)
+        host, port = self._listener.socket.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         self._say(f"metrics for Prometheus are at http://{host}:{port}/metrics")
 
     def stop(self) -> None:
         """Stop to answer, after the scrape that goes on."""
         self._stopping = True
-        if self._listener is None:
+        listener = self._listener
+        if listener is None:
             return
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # accept returns
-        if self._ended.acquire(timeout=_END_TIMEOUT):
-            self._close()
+        if listener.is_own:
+            with suppress(OSError):
+                listener.socket.shutdown(socket.SHUT_RDWR)  # the thread wakes up
+            if not self._ended.acquire(timeout=_END_TIMEOUT):
+                return
+        self._close()
 
     def _close(self) -> None:
         listener, self._listener = self._listener, None
@@ -158,8 +176,7 @@ class Endpoint:
         """Start anew in the child of a fork, at another port, if there are several."""
         for one in (self._listener, self._connection):
             if one is not None:  # the parent goes on with it
-                with suppress(OSError):
-                    os.close(one.detach())
+                one.close()
         self._listener = self._connection = None
         if self._stopping or not self._address.has_several:
             return
@@ -172,23 +189,34 @@ class Endpoint:
 
     def _run(self) -> None:
         try:
-            while not self._stopping:
-                self._answer()
+            while not self._stopping and (listener := self._listener) is not None:
+                ready = events(listener.descriptor, select.POLLIN, _CHECK_INTERVAL)
+                if not listener.is_own:
+                    self._say(
+                        "no more metrics for Prometheus: the program closed the port"
+                    )
+                    self._close()
+                elif ready:
+                    self._answer(listener.socket)
         finally:
             self._ended.release()
 
-    def _answer(self) -> None:
-        """Wait for a connection, and answer the request that comes by it."""
-        assert self._listener is not None
+    def _answer(self, listener: socket.socket) -> None:
+        """Accept a connection, and answer the request that comes by it."""
         try:
-            connection, peer = self._listener.accept()
+            accepted, peer = listener.accept()
+            connection = _OwnedSocket(accepted)
         except OSError:  # the end, or the program has no descriptor left
-            time.sleep(_PAUSE)
+            if not self._stopping:
+                sleep(_PAUSE)
             return
         self._connection = connection
-        with connection, suppress(OSError):  # clients leave
-            _Handler(self._body, connection, peer)
-        self._connection = None
+        try:
+            with suppress(OSError):  # clients leave
+                _Handler(self._body, _Stream(connection), peer)
+        finally:
+            self._connection = None
+            connection.close()
 
     def _body(self) -> tuple[int, str, bytes]:
         """Return the status, the type and the text of an answer."""
@@ -201,28 +229,112 @@ class Endpoint:
 
     def _say(self, words: str) -> None:
         text = f"gilx: process {os.getpid()}: {words}\n"
-        with suppress(OSError):  # the program may close any descriptor
-            os.write(self._log, text.encode(errors="replace"))
+        with suppress(OSError):  # a full disk, for instance
+            self._log.write_at_once(text.encode(errors="replace"))
+
+
+class _OwnedSocket:
+    """Socket that is used only while its descriptor still belongs to it."""
+
+    def __init__(self, one: socket.socket) -> None:
+        self.socket = one
+        self.descriptor = one.fileno()
+        try:
+            self._file = OwnedFile(self.descriptor)
+        except OSError:  # the program has closed it
+            one.detach()
+            raise
+        one.setblocking(False)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the program has not closed it."""
+        return self._file.is_own
+
+    def close(self) -> None:
+        """Close it, unless the program did."""
+        with suppress(OSError):
+            self._file.close()
+        self.socket.detach()  # it would close the number later
+
+
+class _Stream(io.RawIOBase):
+    """Bytes from and to a client, who has a time for all it sends and all it receives."""
+
+    def __init__(self, connection: _OwnedSocket) -> None:
+        self._connection = connection
+        self._read_end = monotonic() + _CLIENT_TIMEOUT
+        self._write_end = 0.0  # before the answer, which may wait for the GIL
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read what has come, or wait for it."""
+        return self._wait(select.POLLIN, self._read_end).recv_into(buffer)
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write everything."""
+        self._write_end = self._write_end or monotonic() + _CLIENT_TIMEOUT
+        rest = memoryview(data)
+        while rest:
+            connection = self._wait(select.POLLOUT, self._write_end)
+            # Clients that leave do not end a program with the default action for SIGPIPE.
+            rest = rest[connection.send(rest, socket.MSG_NOSIGNAL) :]
+        return len(memoryview(data))
+
+    def _wait(self, event: int, end: float) -> socket.socket:
+        """Return the socket when it is ready.
+
+        Raises
+        ------
+        OSError
+            Its time is over, or the program has closed it.
+
+        """
+        left = end - monotonic()
+        if left <= 0 or not events(self._connection.descriptor, event, left):
+            raise TimeoutError
+        if not self._connection.is_own:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._connection.socket
 
 
 class _Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
-    timeout = _CLIENT_TIMEOUT
-
     def __init__(
         self,
         body: Callable[[], tuple[int, str, bytes]],
-        connection: socket.socket,
+        stream: _Stream,
         peer: Any,  # noqa: ANN401 - differs between families
     ) -> None:
         self._body = body
         no_server: Any = None
-        super().__init__(connection, peer, no_server)
+        request: Any = stream
+        super().__init__(request, peer, no_server)
+
+    def setup(self) -> None:
+        """Read from the stream, and write to it."""
+        stream: Any = self.request
+        self.rfile = io.BufferedReader(stream)
+        self.wfile = stream
 
     def do_GET(self) -> None:
         """Answer with the metrics."""
-        if self.path.partition("?")[0] != "/metrics":
+        self._send(with_body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer with the headers."""
+        self._send(with_body=False)
+
+    def _send(self, *, with_body: bool) -> None:
+        if not _METRICS.fullmatch(self.path):
             self.send_error(404, explain="the metrics are at /metrics")
             return
         status, kind, body = self._body()
@@ -230,7 +342,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if with_body:
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Log nothing: standard error is the program's."""

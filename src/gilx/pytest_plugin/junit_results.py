@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from gilx.owned_file import OwnedFile
+
 if TYPE_CHECKING:
     import pytest
 
@@ -42,10 +44,10 @@ class JUnitResults:
     """
 
     def __init__(self, path: str, suite: str, prefix: str, reason: str) -> None:
-        place = os.path.abspath(os.path.expanduser(os.path.expandvars(path)))
-        os.makedirs(os.path.dirname(place), exist_ok=True)
+        self._place = os.path.abspath(os.path.expanduser(os.path.expandvars(path)))
+        os.makedirs(os.path.dirname(self._place), exist_ok=True)
         how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._file = os.open(place, how, 0o666)
+        self._file = OwnedFile(os.open(self._place, how, 0o666))
         self._prefix, self._reason = prefix, reason
         self._head = (
             '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -90,7 +92,7 @@ class JUnitResults:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        self._file.close()
 
     def _names(self, nodeid: str) -> tuple[str, str]:
         """Return the class and the name that pytest gives a test in JUnit XML."""
@@ -109,13 +111,18 @@ class JUnitResults:
         } if running else self._counts  # fmt: skip
         words = "".join(f' {name}="{count}"' for name, count in counts.items())
         head = self._head.encode() + _padded(words, _COUNTS_BYTES - 2) + b">\n"
-        os.pwrite(self._file, head, 0)
+        self._write_at(0, head)
         kept = ended.encode()
         # Spaces in place of what was longer: the file is never cut in between.
         text = _padded(ended + running + _END, self._size - self._end)
-        os.pwrite(self._file, text, self._end)
+        self._write_at(self._end, text)
         self._size = self._end + len(text)
         self._end += len(kept)
+
+    def _write_at(self, place: int, data: bytes) -> None:
+        if not self._file.is_own:  # a test has closed every descriptor
+            self._file = self._file.opened_again(self._place, os.O_WRONLY)
+        os.pwrite(self._file.descriptor, data, place)
 
 
 class _Test:

@@ -21,6 +21,7 @@ from gilx.errors import (
 from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable
 from gilx.native_threads import allocate_lock, native_id, start_thread
+from gilx.owned_file import OwnedFile, write_at_once
 from gilx.sampling.counters import Counters, ThreadCounters
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_by_reader import LongestByReader
@@ -141,7 +142,7 @@ class Monitor:
                 " None"
             )
         self._given_log = log
-        self._log: int | None = None
+        self._log: OwnedFile | None = None
         self._sampler: Sampler | None = None
         self._loops: EventLoops | None = None
         self._note = "", ""
@@ -182,7 +183,7 @@ class Monitor:
             if self._sampler is not None:
                 raise RuntimeError("a monitor can be started once only")
             if self._stall or self._loop:
-                self._log = log_descriptor(self._given_log)
+                self._open_log()
             try:
                 self._start()
             except BaseException:
@@ -204,7 +205,7 @@ class Monitor:
             monitor=True,
             stall=self._stall,
             exits=self._exits,
-            log=_STANDARD_ERROR if self._log is None else self._log,
+            log=_STANDARD_ERROR if self._log is None else self._log.descriptor,
             loop=self._loop,
             loops=None if self._loops is None else self._loops.table,
         )
@@ -257,23 +258,32 @@ class Monitor:
         self._write(printable(text))
 
     def _write(self, text: str) -> None:
-        """Write a line to the log from Python code."""
-        line = f"gilx: process {os.getpid()}: {text}\n"
-        log = _STANDARD_ERROR if self._log is None else self._log
-        with suppress(OSError):  # the program may close any descriptor
-            os.write(log, line.encode(errors="replace"))
+        """Write a line to the log from Python code, if the log takes it at once."""
+        line = f"gilx: process {os.getpid()}: {text}\n".encode(errors="replace")
+        with suppress(OSError):  # as the sampler does, it drops what can't be written
+            if self._log is None:
+                write_at_once(_STANDARD_ERROR, line)
+            else:
+                self._log.write_at_once(line)
+
+    def _open_log(self) -> None:
+        if isinstance(self._given_log, str | os.PathLike):  # daemons change directory
+            self._given_log = os.path.abspath(self._given_log)
+        self._log = OwnedFile(log_descriptor(self._given_log))
 
     def _close_log(self) -> None:
         log, self._log = self._log, None
         if log is not None:
-            with suppress(OSError):  # the program may close any descriptor
-                os.close(log)
+            log.close()
 
     def _restart(self) -> None:
         """Start anew in the child of a fork, or report that it does not run there."""
         self._reset()
         self._sampler = None
         try:
+            if self._log is not None and not self._log.is_own:
+                self._log = None  # the program has closed it, as daemons do
+                self._open_log()
             self._start()
         except Exception as error:  # the child goes on in any case
             self._stopped = True

@@ -160,6 +160,28 @@ def test_other_hangs_are_not_reported_as_deadlocks(pytester: pytest.Pytester) ->
     assert "of this scaling check" not in str(done.stderr)
 
 
+@needs_watch
+def test_lone_surrogate_in_a_message_does_not_end_the_run(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        r"""
+        import ctypes
+
+        def test_fails():
+            raise ValueError("caf\udce9")
+
+        def test_hangs():
+            ctypes.PyDLL(None).sleep(3600)
+        """
+    )
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", f"--junitxml={path}")
+    assert done.ret == STATUS
+    done.stderr.fnmatch_lines(["FAILED *::test_fails - ValueError: caf[?]"])
+    assert list(results_in(path).values()) == ["failure", "failure"]
+
+
 # ---- JUnit XML ------------------------------------------------------------------------
 
 
@@ -273,6 +295,37 @@ def test_file_for_junit_that_cannot_be_written_is_a_usage_error(
     done = pytester.runpytest_subprocess(*words)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["ERROR: gilx: --gilx-hang: can't write '*results.xml': *"])
+
+
+@needs_watch
+def test_files_of_a_test_that_closed_every_descriptor_are_left_alone(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import ctypes, os
+
+        files = []
+
+        def test_closes():
+            os.closerange(3, 100)
+            files.extend(open(f"file{number}", "w") for number in range(40))
+
+        def test_passes():
+            pass
+
+        def test_fails():
+            assert not any(os.fstat(one.fileno()).st_size for one in files)
+            assert 0
+        """
+    )
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("-s", "--gilx-hang=60", f"--junitxml={path}")
+    assert list(results_in(path).values()) == ["", "", "failure"]
+    assert done.ret == pytest.ExitCode.TESTS_FAILED
+    files = list(pytester.path.glob("file*"))
+    assert len(files) == 40
+    assert not any(file.stat().st_size for file in files)
 
 
 @needs_watch
