@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def check_call(fn: object) -> None:
+def check_call(fn: Any) -> None:  # noqa: ANN401 - what is checked
     """Check that a call of `fn` does its work before it returns.
 
     Raises
