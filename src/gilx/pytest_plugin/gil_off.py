@@ -84,7 +84,7 @@ class GilOffGuard:
     """
 
     def __init__(self) -> None:
-        self.watch = ImportWatch(self._note)
+        self.watch: ImportWatch = ImportWatch(self._note)
         self._place = "while plugins and conftest.py files were loaded"
         self._text = ""
         self._is_reported = False

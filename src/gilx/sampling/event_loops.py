@@ -64,7 +64,7 @@ class EventLoops:
     """
 
     def __init__(self, table: LoopTable) -> None:
-        self.table = table
+        self.table: LoopTable = table
         self._active = True
         self._runs: dict[int, _Run] = {}
         self._listeners: list[Callable[[str], None]] = []

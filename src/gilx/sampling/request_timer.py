@@ -48,9 +48,9 @@ class RequestTimer:
     """
 
     def __init__(self, period: float) -> None:
-        self.longest = math.inf
-        self.unanswered = 0.0
-        self.knows_cpu_waits = False
+        self.longest: float = math.inf
+        self.unanswered: float = 0.0
+        self.knows_cpu_waits: bool = False
         self._period = period
         self._process = os.getpid()
         self._started = allocate_lock()
