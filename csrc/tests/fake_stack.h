@@ -84,7 +84,7 @@ static inline void fake_stack_make(fake_stack *stack, const gilx_stack_layout *l
     memset(stack, 0, sizeof(*stack));
     stack->layout = layout;
     for (int i = 0; i < FAKE_FUNCTIONS; ++i) {
-        char name[32];
+        char name[48];
         (void)snprintf(name, sizeof(name), "thread%d.function%d", number, i);
         fake_make_function(layout, &stack->functions[i], name, 100 * i);
     }
