@@ -351,7 +351,8 @@ static void holders_are_found(const child *one) {
            "the holders' shares make the whole");
     expect(totals->seen_ns == 0, "no clock of the child says how long holds are");
     if (totals->waiters.y > 0) {
-        expect(totals->most_waiters <= (double)THREADS, "the threads that wait are counted");
+        expect(totals->most_waiters <= (double)THREADS,
+               "the threads that wait are counted");
     }
     gilx_sampler_free(sampler);
 }
