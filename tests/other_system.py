@@ -15,8 +15,8 @@ import sysconfig
 
 # Their code for another system would need modules that are not there.
 LOADED_BEFORE = (
-    *("multiprocessing.connection", "multiprocessing.spawn", "numpy", "selectors"),
-    *("socket", "subprocess", "tempfile"),
+    *("asyncio", "multiprocessing.connection", "multiprocessing.spawn", "numpy"),
+    *("selectors", "socket", "subprocess", "tempfile", "urllib.request"),
 )
 NOT_ON_MACOS = {
     "os": ("sched_getaffinity", "sched_setaffinity", "memfd_create", "posix_fallocate"),

@@ -225,8 +225,12 @@ OUTCOMES = r"""
 """
 
 
+# pytest-run-parallel needs pytest's plugin for the terminal.
+NO_TERMINAL = "-p", "no:terminal", "-p", "no:run-parallel"
+
+
 @needs_watch
-@pytest.mark.parametrize("options", [(), ("-p", "no:terminal"), ("-q",), ("-s", "-v")])
+@pytest.mark.parametrize("options", [(), NO_TERMINAL, ("-q",), ("-s", "-v")])
 def test_results_so_far_are_in_the_file_for_junit(
     options: tuple[str, ...], pytester: pytest.Pytester
 ) -> None:
