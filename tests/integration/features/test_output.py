@@ -220,9 +220,7 @@ def test_notebook_of_the_examples_shows_every_record(tmp_path: Path) -> None:
                 shown["".join(cell["source"]).splitlines()[-1]] = output["data"]
     assert "<table" in "".join(shown["report"]["text/html"])
     assert "image/png" in shown["report.plot()"]
-    assert "<th>thread MainThread, longest hold</th>" in "".join(
-        shown["usage"]["text/html"]
-    )
+    assert "<th>thread MainThread, " in "".join(shown["usage"]["text/html"])
     assert "<svg" in "".join(shown["watch.timeline"]["text/html"])
     # What was measured where the notebook was written is nobody else's.
     assert all(not cell.get("outputs") for cell in json.loads(given.read_text())["cells"])
