@@ -30,8 +30,9 @@ typedef struct {
         line_table[FAKE_OBJECT];
 } fake_function;
 
+/* The reader copies whole pages in which nothing else is to change. */
 typedef struct {
-    alignas(16) unsigned char state[FAKE_STATE];
+    alignas(4096) unsigned char state[FAKE_STATE];
     const gilx_stack_layout *layout;
     alignas(16) unsigned char cframe[64];
     alignas(16) unsigned char frames[FAKE_FRAMES][FAKE_FRAME]; /* outermost first */
