@@ -139,8 +139,6 @@ class HangGuard:
     def _note(self) -> None:
         """Make the text for the end anew."""
         text = "".join(f"{line}\n" for line in self._lines())
-        # Messages of failures may have lone surrogates, which UTF-8 can't have.
-        text = text.encode(errors="replace").decode()
         self._monitor.note(text, deadlock=_DEADLOCK if self._scaling else "")
 
     def _lines(self) -> Iterator[str]:

@@ -21,7 +21,7 @@ from gilx.errors import (
 from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable
 from gilx.native_threads import allocate_lock, native_id, start_thread
-from gilx.owned_file import OwnedFile, write_at_once
+from gilx.owned_file import OwnedFile
 from gilx.sampling.counters import Counters, ThreadCounters
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_by_reader import LongestByReader
@@ -184,6 +184,9 @@ class Monitor:
                 raise RuntimeError("a monitor can be started once only")
             if self._stall or self._loop:
                 self._open_log()
+            else:  # it is for the child of a fork only, to say that nothing runs there
+                with suppress(ArgumentError):
+                    self._open_log()
             try:
                 self._start()
             except BaseException:
@@ -260,10 +263,8 @@ class Monitor:
     def _write(self, text: str) -> None:
         """Write a line to the log from Python code, if the log takes it at once."""
         line = f"gilx: process {os.getpid()}: {text}\n".encode(errors="replace")
-        with suppress(OSError):  # as the sampler does, it drops what can't be written
-            if self._log is None:
-                write_at_once(_STANDARD_ERROR, line)
-            else:
+        if self._log is not None:
+            with suppress(OSError):  # as the sampler does, it drops what can't be written
                 self._log.write_at_once(line)
 
     def _open_log(self) -> None:
