@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def check_call(fn: Any) -> None:  # noqa: ANN401 - what is checked
+def check_call(fn: Any, name: str = "fn") -> None:  # noqa: ANN401 - what is checked
     """Check that a call of `fn` does its work before it returns.
+
+    Errors call the argument `name`.
 
     Raises
     ------
@@ -26,7 +28,7 @@ def check_call(fn: Any) -> None:  # noqa: ANN401 - what is checked
 
     """
     if not callable(fn):
-        raise ArgumentError(f"fn: expected something to call, got {fn!r}")
+        raise ArgumentError(f"{name}: expected something to call, got {fn!r}")
     function: Any = fn
     while isinstance(function, partial):
         function = function.func
@@ -34,13 +36,13 @@ def check_call(fn: Any) -> None:  # noqa: ANN401 - what is checked
     for one in (function, getattr(type(function), "__call__", None)):  # noqa: B004
         if inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one):
             raise ArgumentError(
-                f"fn: expected a plain function, but {name_of(fn)} is one with async def:"
-                " give one that runs it, such as lambda: asyncio.run(fn())"
+                f"{name}: expected a plain function, but {name_of(fn)} is one with async def:"
+                " give one that runs it, such as lambda: asyncio.run(f())"
             )
         if inspect.isgeneratorfunction(one):
             raise ArgumentError(
-                f"fn: expected a plain function, but {name_of(fn)} is one with yield:"
-                " give one that uses its values, such as lambda: list(fn())"
+                f"{name}: expected a plain function, but {name_of(fn)} is one with yield:"
+                " give one that uses its values, such as lambda: list(f())"
             )
 
 

@@ -75,6 +75,7 @@ def test_call_that_works_is_taken(fn: Callable[..., object]) -> None:
         gilx.probe,
         gilx.measure,
         gilx.latency,
+        partial(gilx.grain, items=10),
         testing.judge_release,
         testing.judge_hold,
         testing.judge_longest_hold,

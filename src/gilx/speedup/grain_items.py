@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gilx import kernels
+from gilx.callable_lookup import check_call
 from gilx.errors import ArgumentError, at_least
 from gilx.formatting import name_of
 from gilx.kernels.kernel import Kernel, Variant
@@ -111,6 +112,7 @@ def work_of(
             "target: expected a kernel, its name, or a callable that takes start and"
             f" stop; got {target!r}"
         )
+    check_call(target, "target")
     for name, given in (("variant", variant), ("size", size)):
         if given is not None:
             raise ArgumentError(f"{name}: expected None for a callable, got {given!r}")
