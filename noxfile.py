@@ -493,7 +493,8 @@ def valgrind(session: nox.Session) -> None:
         "utf-8",
     )
     launcher = f"valgrind -q --error-exitcode=1 --leak-check=full --suppressions={known}"
-    c_tests(session, "valgrind", "-O1", "-DGILX_SAMPLES=100", launcher=launcher)
+    flags = "-O1 -DGILX_SERIALIZED"
+    c_tests(session, "valgrind", flags, "-DGILX_SAMPLES=100", launcher=launcher)
 
 
 @nox.session

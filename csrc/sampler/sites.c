@@ -11,7 +11,7 @@
 #include "thread_table.h"
 #include "waiting_frame.h"
 
-enum { NOWHERE = -1, WATCHED = 0, CALLS_FROM_C = 1024 };
+enum { NOWHERE = -1, WATCHED = 0, CALLS_FROM_C = 256, CALLS_TOGETHER = 4 };
 
 /* A stretch that goes on. */
 typedef struct {
@@ -57,8 +57,9 @@ struct gilx_sites {
     gilx_sleep_watch sleep; /* of its thread */
     collection collection;
     calm_stack calm;
-    /* Hashes of calls from C code that were seen while no garbage was collected. */
-    uint64_t calls_from_c[CALLS_FROM_C];
+    /* Hashes of calls from C code that were seen while no garbage was collected, the
+     * latest first of those that share a place. */
+    uint64_t calls_from_c[CALLS_FROM_C][CALLS_TOGETHER];
     int64_t outside_ns; /* the last time that belongs to no open stretch */
     gilx_stretches stretches[2];
     /* First those that are not lines, by their kinds, then a site for each spot. */
@@ -143,6 +144,25 @@ static uint64_t call_from_c(const gilx_stack *stack, int frame) {
     return hash;
 }
 
+static bool was_called_from_c(const gilx_sites *sites, uint64_t call) {
+    const uint64_t *together = sites->calls_from_c[call % CALLS_FROM_C];
+    for (int i = 0; i < CALLS_TOGETHER; ++i) {
+        if (together[i] == call) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Remember a call; the oldest one of its place is forgotten. */
+static void remember_call(gilx_sites *sites, uint64_t call) {
+    if (!was_called_from_c(sites, call)) {
+        uint64_t *together = sites->calls_from_c[call % CALLS_FROM_C];
+        memmove(&together[1], together, (CALLS_TOGETHER - 1) * sizeof(*together));
+        together[0] = call;
+    }
+}
+
 /* Note that no garbage is collected. */
 static void note_calm(gilx_sites *sites) {
     const gilx_stack *stack = &sites->stack;
@@ -154,8 +174,7 @@ static void note_calm(gilx_sites *sites) {
     memcpy(calm->frames, stack->frames, (size_t)stack->count * sizeof(*stack->frames));
     for (int i = 0; i < stack->count; ++i) {
         if (stack->frames[i].entered) {
-            const uint64_t call = call_from_c(stack, i);
-            sites->calls_from_c[call % CALLS_FROM_C] = call;
+            remember_call(sites, call_from_c(stack, i));
         }
     }
 }
@@ -184,9 +203,8 @@ static bool began_here(const gilx_sites *sites) {
         if (was_there(calm, &stack->frames[i])) {
             return true;
         }
-        const uint64_t call = call_from_c(stack, i);
         if (stack->frames[i].entered &&
-            sites->calls_from_c[call % CALLS_FROM_C] != call) {
+            !was_called_from_c(sites, call_from_c(stack, i))) {
             return false;
         }
     }

@@ -30,10 +30,8 @@ typedef struct {
         line_table[FAKE_OBJECT];
 } fake_function;
 
-/* From the beginning of a page on. On x86-64 the drivers pass at any other place, too;
- * emulated aarch64 misses a sample at some of them, and it is not known why. */
 typedef struct {
-    alignas(4096) unsigned char state[FAKE_STATE];
+    alignas(16) unsigned char state[FAKE_STATE];
     const gilx_stack_layout *layout;
     alignas(16) unsigned char cframe[64];
     alignas(16) unsigned char frames[FAKE_FRAMES][FAKE_FRAME]; /* outermost first */

@@ -448,11 +448,11 @@ static const gilx_site *collector_of(const gilx_sites *sites) {
 
 /* The garbage collector is a site, but not a finalizer that it calls, nor another thread
  * that runs meanwhile. A call that collects garbage is one stretch. */
-static void collections_are_a_site(int version) {
+static void collections_are_a_site(int version, fake_stack *stack) {
     enum { OUTER = 1, INNER = 2, SAMPLES = 3, FROM_PYTHON = 2 };
-    static fake_stack stack, other;
+    static fake_stack other;
     const gilx_stack_layout *layout = layout_of(version);
-    fake_stack_make(&stack, layout, 0);
+    fake_stack_make(stack, layout, 0);
     fake_stack_make(&other, layout, 1);
     fake_gil gil = {.words = {.interval = 5000}};
     const gilx_gil_words words = words_of(&gil);
@@ -492,7 +492,7 @@ static void collections_are_a_site(int version) {
         {0, 0, 0, 0, 4, 9, 4},
         {1, 1, 0, 0, 5, 9, 4},
     };
-    fake_call(&stack, OUTER, 0, 0);
+    fake_call(stack, OUTER, 0, 0);
     fake_call(&other, OUTER, 0, 0);
     int finalizer = 0;
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); ++i) {
@@ -500,15 +500,15 @@ static void collections_are_a_site(int version) {
         if (steps[i].finalizer != finalizer) {
             finalizer = steps[i].finalizer;
             if (finalizer == FROM_PYTHON) {
-                fake_call(&stack, INNER, 0, 0);
+                fake_call(stack, INNER, 0, 0);
             } else if (finalizer) {
-                fake_call_from_c(&stack, INNER, 0, 0);
+                fake_call_from_c(stack, INNER, 0, 0);
             } else {
-                fake_return(&stack);
+                fake_return(stack);
             }
         }
         if (!steps[i].released) {
-            take(&gil, steps[i].other ? &other : &stack);
+            take(&gil, steps[i].other ? &other : stack);
         }
         count_sample(sites, &memory, begin, true);
         release(&gil);
@@ -532,7 +532,7 @@ static void collections_are_a_site(int version) {
 
     sites = gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, &collecting, false);
     expect(sites != NULL, "there is memory for sites");
-    take(&gil, &stack);
+    take(&gil, stack);
     for (int i = 0; i < SAMPLES; ++i) {
         collecting = i % 2 == 0;
         count_sample(sites, &memory, begin, true);
@@ -544,6 +544,15 @@ static void collections_are_a_site(int version) {
            "of the call");
     gilx_sites_free(sites);
     gilx_memory_close(&memory);
+}
+
+/* Calls from C code are remembered by a hash of addresses: none may displace another. */
+static void collections_are_a_site_anywhere(int version) {
+    enum { PLACES = 500, STEP = alignof(fake_stack) };
+    alignas(fake_stack) static unsigned char room[PLACES * STEP + sizeof(fake_stack)];
+    for (size_t i = 0; i < PLACES; ++i) {
+        collections_are_a_site(version, (fake_stack *)(void *)(room + i * STEP));
+    }
 }
 
 static void spin_for(int64_t length) {
@@ -580,6 +589,7 @@ static void sleeps_are_found(void) {
 }
 
 int main(void) {
+    static fake_stack stack;
     calls_are_kept_as_a_tree();
     sleeps_are_found();
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
@@ -587,9 +597,10 @@ int main(void) {
         stretches_have_bounds(version);
         released_between(version);
         unknown_calls_are_marked(version);
-        collections_are_a_site(version);
+        collections_are_a_site(version, &stack);
         calls_have_callers(version);
     }
+    collections_are_a_site_anywhere(LAST_VERSION);
     puts(DRIVER ": fine");
     return 0;
 }
