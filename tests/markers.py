@@ -22,6 +22,10 @@ needs_watch = pytest.mark.skipif(
     not HAS_WATCH,
     reason="needs a GIL that can be watched: a build with the GIL, on Linux",
 )
+needs_verdicts = pytest.mark.skipif(
+    sys.platform != "linux" or (not gil_enabled() and sys.version_info[:2] != (3, 14)),
+    reason="needs a GIL, or thread states, that can be watched",
+)
 needs_interpreters = pytest.mark.skipif(
     not HAS_INTERPRETERS, reason="needs sub-interpreters: Python 3.14 or newer"
 )

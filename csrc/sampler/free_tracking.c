@@ -99,6 +99,7 @@ static void find_late(gilx_sampler *sampler) {
 int64_t gilx_free_sample_world(gilx_sampler *sampler, int64_t length) {
     gilx_free_tracking *tracking = sampler->free;
     const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
+    tracking->own = gilx_free_read_thread(sampler, GILX_WATCHED);
     tracking->burst = (gilx_world_burst){.reads = 0};
     tracking->late_count = 0;
     tracking->asker = GILX_UNKNOWN_THREAD;
@@ -121,6 +122,20 @@ int64_t gilx_free_sample_world(gilx_sampler *sampler, int64_t length) {
 static void add(double *time, double *squares, double part) {
     *time += part;
     *squares += part * part;
+}
+
+/* Time in which the thread waited for others is left out, as is that in which others hold
+ * the GIL where there is one: it could not have attached then, or it waited until all
+ * others had stopped. */
+void gilx_free_count_own(gilx_sampler *sampler, double weight, bool first) {
+    const gilx_free_tracking *tracking = sampler->free;
+    const int state = tracking->own.state;
+    const bool asks = tracking->burst.stopping_now &&
+                      tracking->burst.requester ==
+                          sampler->table.threads[GILX_WATCHED].state;
+    const bool attached = tracking->own.known && state == GILX_STATE_ATTACHED;
+    const bool detached = tracking->own.known && state == GILX_STATE_DETACHED && !asks;
+    gilx_ratio_add(&sampler->totals.own, weight, attached, attached || detached, first);
 }
 
 void gilx_free_count_world(gilx_sampler *sampler, double weight, bool first) {

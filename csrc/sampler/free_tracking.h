@@ -25,6 +25,7 @@ struct gilx_free_tracking {
     gilx_ratio stopped;  /* x: a stop was asked for or went on; y: 1 if known */
     gilx_ratio stopping; /* x: not all threads had stopped yet */
     gilx_stop_bounds bounds;
+    gilx_free_reading own; /* of the watched thread, in the last sample */
     gilx_world_burst burst; /* of the last sample, */
     int asker, asker_site;  /* the place of the thread that had asked, and its site, */
     int late_count;         /* and the same of those for which the stop waited */
@@ -38,9 +39,13 @@ struct gilx_free_tracking {
 /* Return empty sums, for free(), or NULL if memory runs out. */
 gilx_free_tracking *gilx_free_tracking_new(const gilx_free_threads *threads);
 
-/* Read the words on stops for so many ns, and, if a stop goes on, which thread asked for
- * it and which ones are late. Returns the time of the last read. */
+/* Read the state of the watched thread, then the words on stops for so many ns, and, if a
+ * stop goes on, which thread asked for it and which ones are late. Returns the time of
+ * the last read. */
 int64_t gilx_free_sample_world(gilx_sampler *sampler, int64_t length);
+
+/* Add whether the watched thread was attached, which stands for `weight` ns. */
+void gilx_free_count_own(gilx_sampler *sampler, double weight, bool first);
 
 /* Add the last of these samples, which stands for `weight` ns. */
 void gilx_free_count_world(gilx_sampler *sampler, double weight, bool first);

@@ -258,6 +258,7 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
                        first);
         gilx_ratio_add(&totals->locked, weight, (double)burst->locked / reads, 1, first);
     } else {
+        gilx_free_count_own(sampler, weight, first);
         gilx_free_count_world(sampler, weight, first);
     }
     totals->counted += weight;

@@ -522,7 +522,9 @@ static void threads_are_watched(void) {
     expect(find(&free, &memory, NOTHING, VERSION, trouble));
     expect(pipe(ends) == 0);
     make_type("list");
-    set_tid(0, 0); /* the first state becomes another thread's */
+    set_tid(0, 0); /* the first state becomes another thread's, the last the caller's */
+    set_tid(STATES - 1, gilx_own_tid());
+    atomic_store(state_of(STATES - 1), GILX_STATE_DETACHED);
     atomic_store(state_of(ATTACHED), GILX_STATE_ATTACHED);
     atomic_store(state_of(DETACHED), GILX_STATE_SUSPENDED);
     atomic_store(state_of(SPINNING), GILX_STATE_ATTACHED);
@@ -559,7 +561,11 @@ static void threads_are_watched(void) {
     gilx_sampler *sampler = gilx_sampler_new(&words, &options, &memory);
     expect(sampler != NULL && gilx_sampler_start(sampler) == 0);
     gilx_sampler_begin(sampler);
-    gilx_sleep_ns(400 * 1000 * 1000);
+    gilx_sleep_ns(200 * 1000 * 1000);
+    atomic_store(state_of(STATES - 1), GILX_STATE_SUSPENDED);
+    gilx_sleep_ns(100 * 1000 * 1000);
+    atomic_store(state_of(STATES - 1), GILX_STATE_ATTACHED);
+    gilx_sleep_ns(200 * 1000 * 1000);
     gilx_sampler_end(sampler);
     gilx_sampler_stop(sampler);
     set_stop(0, 0, 0);
@@ -572,7 +578,9 @@ static void threads_are_watched(void) {
     }
 
     const gilx_totals *totals = gilx_sampler_totals(sampler);
-    expect(totals->counted > 0 && totals->own.y == 0 && totals->locked.y == 0);
+    expect(totals->counted > 0 && totals->locked.y == 0);
+    expect(totals->own.x > 0 && totals->own.x < totals->own.y);
+    expect(totals->own.y < totals->counted); /* while it was suspended */
     const gilx_free_tracking *tracking = gilx_sampler_free_threads(sampler);
     expect(tracking != NULL && tracking->stopped.y == totals->counted);
     expect(tracking->stopped.x == tracking->stopped.y);

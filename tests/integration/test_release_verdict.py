@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import replace
 from functools import partial, reduce
@@ -12,6 +13,7 @@ import pytest
 
 import gilx
 from gilx import ckernels, testing
+from gilx._compat import gil_enabled
 from gilx.errors import NoGilError, WatchUnavailableError
 from gilx.estimate import Estimate
 from gilx.sampling.hold_fraction import hold_side
@@ -24,7 +26,7 @@ from gilx.testing.release_verdict import (
     watched,
 )
 from tests.first_call import compiled_on_first_use
-from tests.markers import needs_no_gil, needs_watch
+from tests.markers import needs_no_gil, needs_verdicts
 from tests.unit.hold_sums import sums, usage_of
 
 HOLDS = partial(ckernels.spin, 1_000_000, 0, 20_000_000)
@@ -59,38 +61,39 @@ def test_evidence_has_the_bounds_of_its_usage_at_its_level() -> None:
     assert nothing_watched(0.1, "").side == 0
 
 
-@needs_watch
+@needs_verdicts
 @pytest.mark.parametrize("call", [SLEEPS, RELEASES])
 def test_what_releases_is_never_said_to_hold(call: Any) -> None:
     assert judge_release(call, budget=2).outcome != "fail"
     assert judge_hold(call, budget=2).outcome != "pass"
 
 
-@needs_watch
+@needs_verdicts
 @pytest.mark.parametrize("call", [HOLDS, partial(sum, range(100_000))])
 def test_what_holds_is_never_said_to_release(call: Any) -> None:
     assert judge_release(call, budget=2).outcome != "pass"
     assert judge_hold(call, budget=2).outcome != "fail"
 
 
-@needs_watch
+@needs_verdicts
 def test_half_is_neither() -> None:
     assert judge_release(HALF).outcome != "pass"
     assert judge_hold(HALF).outcome != "pass"
     assert judge_release(HALF, at_least=0.2).outcome != "fail"
 
 
-@needs_watch
+@needs_verdicts
 def test_a_failure_says_what_to_look_at() -> None:
     found = judge_release(HOLDS)
     if found.outcome == "inconclusive":
         pytest.skip(found.reason)
-    assert "releases the GIL for" in found.reason
+    word = "releases the GIL" if gil_enabled() else "is detached"
+    assert f"{word} for" in found.reason
     assert "asked for: at least 90 %" in found.reason
     assert "Py_BEGIN_ALLOW_THREADS" in found.advice
 
 
-@needs_watch
+@needs_verdicts
 def test_a_call_that_takes_the_whole_budget_is_made_once() -> None:
     made: list[float] = []
 
@@ -107,7 +110,7 @@ def test_a_call_that_takes_the_whole_budget_is_made_once() -> None:
     assert found.notes[-1].startswith("only the first call was watched")
 
 
-@needs_watch
+@needs_verdicts
 def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
     found = judge_release(compiled_on_first_use(0.5, 0.002), budget=3).evidence
     assert isinstance(found, ReleaseEvidence)
@@ -118,7 +121,7 @@ def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
     assert found.held.interval[0] < 0.1
 
 
-@needs_watch
+@needs_verdicts
 def test_a_result_that_is_kept_is_noticed() -> None:
     kept: list[bytes] = []
 
@@ -130,7 +133,7 @@ def test_a_result_that_is_kept_is_noticed() -> None:
     assert any("if it keeps its result, give a setup that" in note for note in notes)
 
 
-@needs_watch
+@needs_verdicts
 @pytest.mark.parametrize("seconds", [0.0002, 0.03])
 def test_fresh_arguments_for_every_call(seconds: float) -> None:
     made: list[int] = []
@@ -152,13 +155,14 @@ def test_fresh_arguments_for_every_call(seconds: float) -> None:
     assert set(used) <= set(made)
 
 
-@needs_watch
+@needs_verdicts
 def test_evidence_is_of_all_watches_after_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[gilx.Watch] = []
 
-    def recorded() -> gilx.Watch:
+    def recorded(*, needs_gil: bool) -> gilx.Watch:
+        assert not needs_gil
         made.append(gilx.watch())
         return made[-1]
 
@@ -173,7 +177,7 @@ def test_evidence_is_of_all_watches_after_the_first(
     assert found.call_seconds == found.usage.wall / found.usage.repeats
 
 
-@needs_watch
+@needs_verdicts
 def test_every_further_look_has_less_error_to_spend(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -190,7 +194,8 @@ def test_every_further_look_has_less_error_to_spend(
     "error", [NoGilError("without a GIL"), WatchUnavailableError("an unknown version")]
 )
 def test_without_a_watch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
+    def refuse(*, needs_gil: bool) -> None:
+        assert not needs_gil
         raise error
 
     monkeypatch.setattr(release_verdict, "watch_with_callers", refuse)
@@ -204,7 +209,8 @@ def test_without_a_watch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_a_call_raises_without_a_watch_is_all_that_is_raised(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse() -> None:
+    def refuse(*, needs_gil: bool) -> None:
+        assert not needs_gil
         raise WatchUnavailableError("an unknown version")
 
     monkeypatch.setattr(release_verdict, "watch_with_callers", refuse)
@@ -214,5 +220,28 @@ def test_what_a_call_raises_without_a_watch_is_all_that_is_raised(
 
 
 @needs_no_gil
-def test_a_build_without_a_gil() -> None:
-    assert judge_release(time.sleep, 0.001).outcome == "inconclusive"
+@needs_verdicts
+def test_without_a_gil_attached_time_is_judged() -> None:
+    found = judge_release(HOLDS)
+    if found.outcome == "inconclusive":
+        pytest.skip(found.reason)
+    assert "is detached for" in found.reason
+    assert "Py_BEGIN_ALLOW_THREADS" in found.advice
+    assert isinstance(found.evidence, ReleaseEvidence)
+    assert found.evidence.without_gil
+    assert found.evidence.usage is not None
+    assert found.evidence.usage.attached.value > 0.5
+    assert not found.evidence.usage.held.known
+    assert testing.Verdict.from_json(found.to_json()) == found
+    assert "is attached for" in judge_hold(RELEASES).reason
+
+
+@needs_no_gil
+@needs_verdicts
+def test_call_that_stops_all_threads_is_named() -> None:
+    kept: list[list[int]] = [[] for _ in range(200_000)]
+    found = judge_release(gc.collect)
+    assert found.outcome != "pass"
+    if found.outcome == "fail":
+        assert "gc.freeze()" in found.advice
+    assert len(kept) == 200_000

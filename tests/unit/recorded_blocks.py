@@ -84,6 +84,10 @@ class RecordedRelease:
     doubt: str = ""
 
     @property
+    def without_gil(self) -> bool:
+        return False
+
+    @property
     def usage(self) -> None:
         """The file has no usages."""
 

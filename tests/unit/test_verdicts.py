@@ -229,7 +229,7 @@ def watch_of(usage: GilUsage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every watch of the assertions find that usage."""
     watching = SimpleNamespace(usage_of_calls=lambda count: replace(usage, repeats=count))
     monkeypatch.setattr(
-        release_verdict, "watch_with_callers", lambda: nullcontext(watching)
+        release_verdict, "watch_with_callers", lambda **_: nullcontext(watching)
     )
 
 

@@ -21,6 +21,7 @@ from gilx.sampling.world import (
     World,
     worlds_together,
 )
+from gilx.testing.release_verdict import nothing_watched
 from tests.unit.hold_sums import SLICE, sums, usage_of
 
 if TYPE_CHECKING:
@@ -183,3 +184,38 @@ def test_locks_have_the_time_of_the_clocks() -> None:
     again = locks_together([*locks, *locks])
     assert [one.waiting for one in again] == pytest.approx([12, 8, 4, 2, 0.4])
     assert again[0].samples == 8
+
+
+def attached(count: int, known: int = COUNT) -> GilUsage:
+    """Return a usage whose thread was attached in so many of the known samples."""
+    time, whole = count * SLICE, known * SLICE
+    own = Ratio(time, whole, time * SLICE, time * SLICE, whole * SLICE, SQUARE, 0.0, 0.0)
+    return usage_of(
+        replace(WATCH, own=own), held=gilx.Estimate.unknown(), by_thread=(),
+        longest_hold=gilx.Estimate.unknown(),
+    )  # fmt: skip
+
+
+def test_attached_time_is_no_hold_of_a_gil() -> None:
+    found = attached(250)
+    assert found.attached.value == 0.25
+    assert found.attached.low < 0.25 < found.attached.high
+    assert not found.held.known
+    assert gilx.GilUsage.from_json(found.to_json()).attached == found.attached
+    assert not usage_of(sums(held=10, free=90)).attached.known
+
+
+def test_verdict_on_attached_time_names_it() -> None:
+    found = replace(nothing_watched(0.5, ""), usage=attached(100), level=0.999)
+    assert found.without_gil
+    assert found.side == -1
+    assert replace(found, limit=0.01).side == 1
+    assert not nothing_watched(0.5, "").without_gil
+
+
+def test_attached_time_that_is_not_known_is_a_reason() -> None:
+    assert attached(0, 0).sums.shortage_of_attached == (
+        "the state of the calling thread could not be read"
+    )
+    assert "stopped by others" in attached(1, 5).sums.shortage_of_attached
+    assert not attached(250).sums.shortage_of_attached

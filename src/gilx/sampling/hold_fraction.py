@@ -26,7 +26,9 @@ class HoldSums:
     ----------
     own : Ratio
         Time during which the watched thread held the GIL (x), of the time during which
-        no other thread did (y).
+        no other thread did (y). Without a GIL: time during which it was attached to the
+        interpreter, of the time in which it did not wait for a stop of all threads, or
+        for its end.
     locked : Ratio
         Time during which any thread held the GIL (x), of all known time (y).
     waiters : Ratio
@@ -138,7 +140,9 @@ class HoldSums:
         holding = self.own.x / max(1.0, self.counted)
         locked = interval(self.locked, self.unknown_share, prompt=self.prompt)
         return {
-            "held": Estimate(self.own.value, *self.interval()),
+            "held": Estimate.unknown()
+            if self.without_gil
+            else Estimate(self.own.value, *self.interval()),
             "locked": Estimate(self.locked.value, *locked),
             "hold_length": self._mean_length(holding),
             "release_length": self._mean_length(1 - holding),
@@ -252,6 +256,16 @@ class HoldSums:
         other = not self._too_short and not self.without_gil
         if other and self.own.y < _LEAST_LEFT * whole:
             return "other threads held the GIL for nearly all of the time"
+        return self._too_short
+
+    @property
+    def shortage_of_attached(self) -> str:
+        """Reason that no bounds are known of the time it was attached, or ''."""
+        whole = self.counted + self.missed
+        if self.without_gil and self.own.y <= 0 and not self._too_short:
+            return "the state of the calling thread could not be read"
+        if self.own.y < _LEAST_LEFT * whole and not self._too_short:
+            return "all threads were stopped by others for nearly all of the time"
         return self._too_short
 
     @property

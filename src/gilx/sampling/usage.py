@@ -319,8 +319,22 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             result=last.result,
         )
 
+    @property
+    def attached(self) -> Estimate:
+        """Share of the time in which the calling thread was attached, without a GIL.
+
+        It is of the time in which the thread did not wait for a stop of all threads, or
+        for its end; unknown with a GIL, where `held` is the like. The rest, in which it
+        is detached, is what C code has released and what it waits for.
+        """
+        if not self.sums.without_gil:
+            return Estimate.unknown()
+        return Estimate(self.sums.own.value, *self.sums.interval())
+
     def bounds(self, level: float) -> Estimate:
         """Return the hold fraction with bounds that hold whatever late samples missed.
+
+        Without a GIL, it is the share of the time in which the thread was attached.
 
         The bounds are wider than the interval of `held`, which takes all that may have
         happened when samples were late as equally likely.

@@ -60,6 +60,10 @@ def assert_releases_gil(
     clearly on one side. Time in which other threads hold the GIL is left out, so a busy
     machine does not change the answer.
 
+    Without a GIL, on CPython 3.14, the share of the time in which the calling thread is
+    detached is judged instead: a stop of all threads does not wait for it then. Time in
+    which others stop it is left out.
+
     Parameters
     ----------
     fn : callable

@@ -7,7 +7,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gilx.errors import WatchUnavailableError, above_zero, number_between
+from gilx.errors import NoGilError, WatchUnavailableError, above_zero, number_between
 from gilx.formatting import duration
 from gilx.pools.resource_usage import difference
 from gilx.sampling.probe import within_calls
@@ -65,6 +65,13 @@ def judge_longest_hold(
     refusal = None
     try:
         found = watched_holds(call, limit, budget)
+    except NoGilError:
+        # A thread may be attached for hours and hold nobody up, since Python code stops
+        # at once for others; how soon a call stops is what counts, see gilx.latency.
+        refusal = (
+            "this Python runs without a GIL, so that nothing is held: `gilx latency`"
+            " reports for how long a stop of all threads waits for a call, as `stop`"
+        )
     except WatchUnavailableError as error:
         refusal = str(error)
     if refusal is not None:

@@ -1,4 +1,8 @@
-"""Whether a call releases the GIL, or holds it: watched until that is clear."""
+"""Whether a call releases the GIL, or holds it: watched until that is clear.
+
+Without a GIL, a call that releases it detaches the thread instead, and a stop of all
+threads waits for those that are attached.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,7 @@ _ALPHA = 1e-3  # how often, at most, a verdict may be wrong by chance
 _STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 0.9
 _GROWTH = 2.0  # each stage sees as much as all before, about
 _MUCH_UNKNOWN = 0.03
+_MUCH_STOPPED = 0.3  # of the time
 _PREPARED = 0.02  # seconds of calls that have their arguments ready at once
 CHEAPER_COLLECTIONS = (
     "which never releases it: gc.freeze() before the work leaves out the objects that are"
@@ -69,7 +74,7 @@ def watched(
     Raises
     ------
     WatchUnavailableError
-        The GIL can't be watched here; NoGilError, one kind of it, if there is none.
+        The GIL, or a Python without one, can't be watched here.
 
     """
     begin = perf_counter()
@@ -102,7 +107,8 @@ def watched(
 def _watch(call: PreparedCall, count: int, before: GilUsage | None = None) -> GilUsage:
     """Watch so many calls; with a setup, some at a time.
 
-    Return their usage, together with that of the calls before.
+    Return their usage, together with that of the calls before, unless the GIL has been
+    turned on meanwhile, by an import for one.
     """
     usage = before
     while count > 0:
@@ -112,11 +118,12 @@ def _watch(call: PreparedCall, count: int, before: GilUsage | None = None) -> Gi
             some = min(count, call.most, max(1, math.ceil(_PREPARED / each)))
         call.prepare(some)
         make = call.make
-        with watch_with_callers() as watching:
+        with watch_with_callers(needs_gil=False) as watching:
             for _ in repeat(None, some):
                 make()
         found = watching.usage_of_calls(some)
-        usage = found if usage is None else usage + found
+        alike = usage is not None and usage.backend == found.backend
+        usage = usage + found if usage is not None and alike else found
         count -= some
     assert usage is not None  # something was watched
     return usage
@@ -126,13 +133,15 @@ def _evidence(
     usage: GilUsage, limit: float, stage: int, alpha: float, first: float
 ) -> ReleaseEvidence:
     each = usage.wall / usage.repeats
+    sums = usage.sums
+    shortage = sums.shortage_of_attached if sums.without_gil else sums.shortage
     return ReleaseEvidence(
         limit=limit,
         level=1 - alpha / (stage * (stage + 1)),
         stages=stage,
         first_seconds=first,
         usage=usage,
-        reason=usage.sums.shortage
+        reason=shortage
         if each >= TOO_SHORT
         else f"too short: a call takes {duration(each)}, hardly more than calling does",
     )
@@ -214,11 +223,13 @@ def nothing_watched(limit: float, why: str) -> ReleaseEvidence:
 def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
     if found.reason or found.usage is None:
         return found.reason
-    word, share_found, where = "holds", found.held, ""
+    word, share_found, where = "holds the GIL for", found.held, ""
     if not holds:
-        word, share_found = "releases", found.held.complement()
+        word, share_found = "releases the GIL for", found.held.complement()
         held_in = found.usage.where_held() if found.side > 0 else ""
         where = f"; it holds the GIL for the rest, {held_in}" if held_in else ""
+    if found.without_gil:
+        word = "is attached for" if holds else "is detached for"
     busy = ""
     if found.side == 0 and found.usage.unknown > _MUCH_UNKNOWN:
         busy = (
@@ -226,7 +237,7 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
             f" {percent(found.usage.unknown)} of the time; it "
         )
     return (
-        f"{busy}{word} the GIL for {percent(share_found.value)} of its time"
+        f"{busy}{word} {percent(share_found.value)} of its time"
         f" ({percent(share_found.low)} to {percent(share_found.high)}); asked for: at"
         f" least {percent(share)}{where}"
     )
@@ -234,6 +245,8 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
 
 def why_held(found: ReleaseEvidence) -> str:
     """Say what likely makes a call hold the GIL, and what to look at."""
+    if found.without_gil:
+        return _why_attached(found)
     if found.usage is not None and _collects(found.usage):
         cause = f"most of what holds the GIL is garbage collection, {CHEAPER_COLLECTIONS}"
     elif found.held.value > 0.98:
@@ -259,6 +272,37 @@ def why_held(found: ReleaseEvidence) -> str:
             " callbacks into Python, and loops that take the GIL back in each round"
         )
     return f"{cause}. `gilx probe` shows which lines hold it"
+
+
+def _why_attached(found: ReleaseEvidence) -> str:
+    """Say what likely keeps a thread attached, and what to look at."""
+    usage = found.usage
+    assert usage is not None  # something was watched
+    asked = usage.world.asked_by if usage.world is not None else ()
+    own = usage.by_thread[0].native_id
+    if asked and asked[0].native_id == own and asked[0].share.value > _MUCH_STOPPED:
+        cause = (
+            "it stops all threads for much of that time, as the garbage collector does:"
+            " gc.freeze() before the work leaves out the objects that are there already,"
+            " gc.disable() around the work puts collections off"
+        )
+    elif found.held.value > 0.98:
+        cause = (
+            "nothing in it detaches: look for Py_BEGIN_ALLOW_THREADS in C, `with nogil`"
+            " in Cython, py.detach or allow_threads in Rust, which detach the thread, or"
+            " a branch that is not taken with these arguments"
+        )
+    elif found.call_seconds < 1e-4:
+        cause = (
+            "calls are short, so that what Python does around them counts: try larger"
+            " arguments"
+        )
+    else:
+        cause = (
+            "a part of it is attached: look at conversions of arguments and results,"
+            " callbacks into Python, and loops that attach in each round"
+        )
+    return f"{cause}. `gilx probe` shows what each thread does"
 
 
 def _collects(usage: GilUsage) -> bool:

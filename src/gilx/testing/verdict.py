@@ -16,7 +16,10 @@ from gilx.speedup.scaling_decision import Outcome  # noqa: TC001 - likewise
 
 @dataclass(frozen=True)
 class ReleaseEvidence:
-    """Evidence about the hold fraction of a call. Times are in seconds."""
+    """Evidence about the hold fraction of a call. Times are in seconds.
+
+    Without a GIL, it is the share of the time in which the calling thread was attached.
+    """
 
     limit: float
     """The hold fraction that divides pass and fail."""
@@ -35,6 +38,11 @@ class ReleaseEvidence:
     def held(self) -> Estimate:
         """Hold fraction, with its bounds at `level`; unknown without a usage."""
         return Estimate.unknown() if self.usage is None else self.usage.bounds(self.level)
+
+    @property
+    def without_gil(self) -> bool:
+        """Whether it is about attached time, since there is no GIL."""
+        return self.usage is not None and self.usage.sums.without_gil
 
     @property
     def side(self) -> int:
