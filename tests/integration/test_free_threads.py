@@ -245,3 +245,35 @@ def test_pictures_and_timelines_are_there() -> None:
     timeline = watching.timeline
     assert timeline.lanes
     assert gilx.Timeline.from_json(timeline.to_json()) == timeline
+
+
+def test_measure_names_the_lock_that_threads_wait_for() -> None:
+    lock = threading.Lock()
+
+    def work() -> None:
+        with lock:
+            ckernels.spin(2_000_000, 0, 2_000_000)
+
+    for _ in range(5):
+        row = gilx.measure(work, workers=2, budget=3.0).rows[0]
+        losses = {loss.cause: loss for loss in row.losses}
+        if "locks" in losses and losses["locks"].amount > 0.1:
+            break
+    else:
+        pytest.skip(f"threads did not wait, or were not watched: {row.notes}")
+    assert sum(loss.amount for loss in row.losses) == pytest.approx(2 - row.speedup.value)
+    assert "_thread.lock" in losses["locks"].source
+    assert any(_HERE in site.file for site in losses["locks"].sites)
+    assert losses["shared memory"].amount == 0
+
+
+def test_measure_of_threads_that_do_not_wait_names_nothing() -> None:
+    def work() -> None:
+        sum(i * i for i in range(20_000))
+
+    row = gilx.measure(work, workers=2, budget=3.0).rows[0]
+    losses = {loss.cause: loss for loss in row.losses}
+    if "locks" not in losses:
+        pytest.skip(f"threads were not watched: {row.notes}")
+    assert losses["locks"].amount < 0.2
+    assert losses["stops"].amount < 0.2

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx import ckernels
+from gilx.estimate import Estimate
 from gilx.kernels.kernel import Variant
 from gilx.pools import Region, ThreadPool
 from gilx.pools.resource_usage import Share
 from gilx.speedup.comparison import RunningComparison, overlap
-from gilx.speedup.losses import KnownCosts, LossMedians
+from gilx.speedup.losses import NAMES, WITHOUT_GIL, KnownCosts, LossMedians
 from gilx.speedup.timings import Sample, take_sample, with_shares
+from gilx.speedup.waits_together import WaitsTogether
 from tests.unit.made_up_sites import found, usage_with
 
 if TYPE_CHECKING:
@@ -219,3 +221,74 @@ def test_loss_by_the_gil_has_the_lines_that_hold_it() -> None:
     losses = {loss.cause: loss for loss in medians.result(1.0, 2.0, "", control=None)}
     assert losses["GIL"].sites == lines[:5]
     assert not any(loss.sites for loss in losses.values() if loss.cause != "GIL")
+
+
+def waits(
+    stopped: float, parked: float, locks: str = "a 'list' at 0x10"
+) -> WaitsTogether:
+    """Return waits of two workers, in workers."""
+    idle = Estimate(stopped, stopped, stopped), Estimate(parked, parked, parked)
+    return WaitsTogether(2, *idle, locks, "asked for by a")
+
+
+def without_gil(
+    parallel: Sample, together: WaitsTogether, processes: Sample | None = ALONE
+) -> dict[str, float]:
+    """Return the losses of three such blocks without a GIL."""
+    medians = LossMedians(2, KnownCosts(None, 0.0, together=together))
+    serial = replace(ALONE, worker_system=0.0)
+    for _ in range(3):
+        medians.add(serial, parallel, processes)
+    speedup = 1 / parallel.seconds
+    losses = medians.result(speedup, 2.0, "the same calls in processes", control=2.0)
+    assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)
+    assert {loss.cause for loss in losses} == {*NAMES, *WITHOUT_GIL}
+    assert all(loss.source for loss in losses)
+    return {loss.cause: loss.amount for loss in losses}
+
+
+SYSTEM = replace(together(1.0, 2.0), worker_system=0.8)
+
+
+@pytest.mark.parametrize(
+    ("main", "amount", "parallel", "waiting"),
+    [
+        ("stops", 1.0, together(1.0, 1.0), waits(1.0, 0.0)),
+        ("stops", 1.0, together(1.0, 1.0), waits(1.2, 0.3)),  # no more than was idle
+        ("locks", 0.9, together(1.0, 1.0), waits(0.0, 0.9)),
+        ("unexplained", 0.9, together(1.0, 1.0), waits(0.0, 0.1)),
+        # Threads that spin yield their CPUs.
+        ("locks", 0.8, SYSTEM, waits(0.0, 0.0)),
+        ("more CPU work", 0.8, replace(SYSTEM, worker_system=0.2), waits(0.0, 0.0)),
+        ("more CPU work", 1.0, replace(SYSTEM, worker_system=1.0), waits(0.0, 0.0, "")),
+        ("shared memory", 1.0, together(1.0, 2.0), waits(0.0, 0.0, "")),
+        # It is not claimed if threads were stopped meanwhile.
+        ("more CPU work", 0.6, together(1.0, 1.6), waits(0.4, 0.0, "")),
+    ],
+)
+def test_losses_without_a_gil(
+    main: str, amount: float, parallel: Sample, waiting: WaitsTogether
+) -> None:
+    amounts = without_gil(parallel, waiting)
+    assert max(amounts, key=amounts.__getitem__) == main
+    assert amounts[main] == pytest.approx(amount)
+
+
+def test_work_that_grows_in_processes_too_is_no_shared_memory() -> None:
+    parallel = together(1.0, 2.0)
+    amounts = without_gil(parallel, waits(0, 0, ""), replace(ALONE, worker_cpu=1.7))
+    assert amounts["shared memory"] == pytest.approx(0.3)
+    assert amounts["more CPU work"] == pytest.approx(0.7)
+    for processes in (None, replace(ALONE, worker_cpu=None)):
+        amounts = without_gil(parallel, waits(0, 0, ""), processes)
+        assert amounts["shared memory"] == 0
+        assert amounts["more CPU work"] == pytest.approx(1.0)
+
+
+def test_losses_without_a_gil_name_lines_and_locks() -> None:
+    medians = LossMedians(2, KnownCosts(None, 0.0, together=waits(0.5, 0.25)))
+    medians.add(ALONE, together(1.0, 1.0))
+    losses = {loss.cause: loss for loss in medians.result(1.0, 2.0, "", control=None)}
+    assert "25 % of their time" in losses["stops"].source
+    assert "asked for by a" in losses["stops"].source
+    assert "'list' at 0x10" in losses["locks"].source

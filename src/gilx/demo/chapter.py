@@ -28,6 +28,8 @@ _QUICK = 0.2
 _LEAST_LOSS = 0.1
 _LOST_TO = {
     "GIL": "to the GIL",
+    "stops": "to stops of all threads",
+    "locks": "to locks",
     "machine": "to the machine",
     "unexplained": "unexplained",
 }

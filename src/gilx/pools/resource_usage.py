@@ -35,6 +35,8 @@ class Share:
     """How often it gave its CPU up to wait for something (getrusage, RUSAGE_THREAD)."""
     involuntary: int | None
     """How often its CPU was given to another."""
+    system: float | None = None
+    """CPU time in the kernel of the system (getrusage, RUSAGE_THREAD)."""
 
 
 @contextmanager
@@ -53,6 +55,7 @@ def accounting(account: list[Share]) -> Iterator[None]:
             wait=difference(wait_after, wait),
             voluntary=difference(after[0], switches[0]),
             involuntary=difference(after[1], switches[1]),
+            system=difference(after[2], switches[2]),
         )
     )
 
@@ -97,8 +100,9 @@ class _Own(threading.local):
 _own = _Own()
 
 
-def _switches() -> tuple[int | None, int | None]:
+def _switches() -> tuple[int | None, int | None, float | None]:
+    """Return voluntary and involuntary switches, and the system's part of CPU time."""
     if sys.platform != "linux":
-        return None, None
+        return None, None, None
     used = resource.getrusage(resource.RUSAGE_THREAD)
-    return used.ru_nvcsw, used.ru_nivcsw
+    return used.ru_nvcsw, used.ru_nivcsw, used.ru_stime

@@ -15,9 +15,11 @@ from gilx.formatting import (
     wrapped,
 )
 from gilx.sampling.site_words import where_held
+from gilx.sampling.sites import Site
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
+    from gilx.speedup.losses import Loss
     from gilx.speedup.report import Report, ReportRow
 
 COLUMNS = (
@@ -198,6 +200,11 @@ def _limit(row: ReportRow) -> str:
     if no_better and main.cause in ("machine", "unexplained"):
         return f"limited by the machine and its neighbours: {native} do no better"
     return {
+        "stops": f"all threads are stopped again and again{_first_line(main)}: garbage"
+        " collection, changes of types, or calls that stop late",
+        "locks": f"threads wait for locks{_first_line(main)}",
+        "shared memory": "the same work takes more CPU time in threads than in processes,"
+        " and no lock was found: memory that threads share, or reference counts",
         "dispatch": "too short: much of the time goes into handing the work out",
         "imbalance": "some workers end long before others: split the work finer",
         "machine": "the machine was busy: workers waited for a CPU",
@@ -205,6 +212,14 @@ def _limit(row: ReportRow) -> str:
         " a lock of its own, or input and output",
         # Read from a file, it may have a name that is not known here.
     }.get(main.cause, f"the largest loss is {main.cause}")
+
+
+def _first_line(loss: Loss) -> str:
+    """Return the first line of a loss in words, or ''."""
+    site = next(iter(loss.sites), None)
+    if site is None:
+        return ""
+    return f", first in {site.place} `{site.text}`" if site.text else f" in {site.place}"
 
 
 def _of_the_gil(row: ReportRow) -> str:
@@ -231,6 +246,6 @@ def _of_the_gil(row: ReportRow) -> str:
 
 def _place(row: ReportRow) -> str:
     """Return the lines that hold the GIL for most of the held time, in words, or ''."""
-    lines = [line for loss in row.losses for line in loss.sites]
+    lines = [line for loss in row.losses for line in loss.sites if isinstance(line, Site)]
     where = where_held(lines, held=row.held.value)
     return f", {where}" if where else ""

@@ -15,6 +15,7 @@ from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.ceilings import computing
 from gilx.speedup.comparison import NO_CEILING
 from gilx.speedup.timings import Sample, take_sample
+from gilx.speedup.waits_together import watched_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gilx.speedup.ceilings import Ceiling
     from gilx.speedup.comparison import Block
     from gilx.speedup.targets import Target
+    from gilx.speedup.waits_together import WaitsTogether
 
 CONTROL = 0.2
 """Length of the control, as a share of the serial work."""
@@ -152,6 +154,17 @@ class Arms:
         return median(
             take_sample(self._pool, [nothing]).seconds for _ in range(_EMPTY_REGIONS)
         )
+
+    def waits_together(self, repeat: int) -> tuple[WaitsTogether | None, str]:
+        """Watch M calls of each worker at once, without a GIL.
+
+        Return what they waited for, or None and the reason that it is not known.
+        """
+        workers = self._pool.workers
+        self._target.prepare(self._target.parts(workers) * repeat)
+        work = self._placed.together(workers, repeat)
+        self._pool.settle()
+        return watched_together(lambda: take_sample(self._pool, work))
 
     def _own_arms(self, name: str, repeat: int) -> dict[str, Callable[[], Sample]]:
         workers = self._pool.workers

@@ -201,7 +201,8 @@ class RunningComparison:
         self._add_ratio(self.control, block, "control serial", "control")
         if "ceiling" in block:
             self._add_ceiling(block)
-            self._losses.add(serial, parallel)
+            same = None if "ceiling serial" in block else block["ceiling"]
+            self._losses.add(serial, parallel, same)
         self._add_cpu(block)
 
     def _add_ratio(

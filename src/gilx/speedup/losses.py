@@ -8,6 +8,12 @@ the workers have more, divided by T, is N - T1 / T = workers - speedup. And it i
 where C is the workers' CPU time, Q their wait for a CPU (run queue), and I the rest, in
 which they neither ran nor could have; C1, Q1 and I1 are those of the serial run. I has
 three places: before a worker begins, within its part, and after its end.
+
+Without a GIL, a watch of such calls divides idle time within the parts into stops of all
+threads and sleep for locks. Threads that wait for a lock first spin and yield their CPUs,
+so what the system's part of C grew by is theirs, if locks were found. If they were not,
+and the world hardly stopped, what the rest of C grew by beyond what it does in processes
+is due to memory that threads share: the reference counts of objects are a part of that.
 """
 
 from __future__ import annotations
@@ -16,11 +22,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gilx.formatting import percent
 from gilx.sampling.sites import Site  # noqa: TC001 - JSON is read by annotations
+from gilx.sampling.waiting_sites import WaitingSite  # noqa: TC001 - likewise
+from gilx.sampling.world import StopSite  # noqa: TC001 - likewise
 from gilx.speedup.statistics import RunningMedian
 
 if TYPE_CHECKING:
     from gilx.speedup.timings import Sample
+    from gilx.speedup.waits_together import WaitsTogether
 
 NAMES = (
     "GIL",
@@ -30,8 +40,11 @@ NAMES = (
     "machine",
     "unexplained",
 )
+STOPS, LOCKS, SHARED = WITHOUT_GIL = ("stops", "locks", "shared memory")
+"""Further parts where there is no GIL and a watch knows what threads wait for."""
 _MOST_SITES = 5
 _HELD_AT_ALL = 0.01  # hold fractions below that make nobody wait
+_QUIET = 0.05  # of the workers: locks and stops below that are no reason for CPU time
 
 
 @dataclass(frozen=True)
@@ -43,9 +56,10 @@ class Loss:
     """In workers; below 0 where it is a gain."""
     source: str
     """What it was measured from."""
-    sites: tuple[Site, ...] = ()
-    """For the GIL: the lines of one call alone that hold it most, at most five; shares
-    are of the call's time."""
+    sites: tuple[Site | WaitingSite | StopSite, ...] = ()
+    """At most five lines. For the GIL, those of one call alone that hold it most; shares
+    are of the call's time. Without a GIL, those where threads waited for locks, and where
+    they asked for stops or were late to stop, while calls ran at once."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,8 @@ class KnownCosts:
     """Whether each worker has a GIL of its own, so that none waits for another's."""
     sites: tuple[Site, ...] = ()
     """Lines of one call alone that hold the GIL, the one that holds it most first."""
+    together: WaitsTogether | None = None
+    """Waits of threads that call at once, without a GIL; None if they are not known."""
 
 
 NO_COSTS = KnownCosts(None, 0.0)
@@ -80,15 +96,23 @@ class LossMedians:
 
     def __init__(self, workers: int, costs: KnownCosts) -> None:
         self._workers, self._costs = workers, costs
-        self._amounts = {name: RunningMedian() for name in NAMES[:-1]}
+        names: tuple[str, ...] = NAMES[:-1]
+        if costs.together is not None:
+            names = (*names[:1], *WITHOUT_GIL, *names[1:])
+        self._names = (*names, NAMES[-1])
+        self._amounts = {name: RunningMedian() for name in names}
         self._accounted = True
+        self._growth = _CpuGrowth()
 
-    def add(self, serial: Sample, parallel: Sample) -> None:
-        """Add the samples of a block."""
+    def add(
+        self, serial: Sample, parallel: Sample, processes: Sample | None = None
+    ) -> None:
+        """Add the samples of a block, and that of the same calls in processes."""
         parts = _of_block(serial, parallel, self._workers, self._costs)
         self._accounted = self._accounted and parts is not None
         for name, amounts in self._amounts.items():
             amounts.add(0.0 if parts is None else parts[name])
+        self._growth.add(serial, parallel, processes)
 
     def result(
         self, speedup: float, ceiling: float, ceiling_kind: str, *, control: float | None
@@ -110,7 +134,8 @@ class LossMedians:
         Returns
         -------
         tuple of Loss
-            One for each of `NAMES`, in this order, in workers; none without blocks.
+            One for each of `NAMES`, in this order, in workers, and of `WITHOUT_GIL`
+            where these are known; none without blocks.
 
         """
         amounts: dict[str, float] = {}
@@ -120,6 +145,8 @@ class LossMedians:
             amounts[name] = values.median
         workers = self._workers
         missing = workers - speedup
+        if self._costs.together is not None:
+            self._divide_cpu(amounts, self._costs.together)
         # A busy core makes work take more CPU time, memory does so too. What becomes
         # slower in parallel although it only computes tells them apart: with a control of
         # c, and memory that makes the same work take m times as long, the speedup is
@@ -137,18 +164,40 @@ class LossMedians:
             amounts["machine"] += shared
         amounts["unexplained"] = missing - math.fsum(amounts.values())
         sources = self._sources(ceiling_kind, control)
-        sites = {"GIL": self._costs.sites[:_MOST_SITES]}
         return tuple(
-            Loss(name, amounts[name], sources[name], sites.get(name, ()))
-            for name in NAMES
+            Loss(name, amounts[name], sources[name], self._sites(name))
+            for name in self._names
         )
+
+    def _divide_cpu(self, amounts: dict[str, float], together: WaitsTogether) -> None:
+        """Give away what CPU time grew by in threads, as far as its cause is known."""
+        work = amounts["more CPU work"]
+        if work <= 0 or not self._growth.known:
+            return
+        if together.found_locks:
+            spun = work * self._growth.system_part
+            amounts[LOCKS] += spun
+            work -= spun
+        quiet = _QUIET * self._workers
+        if amounts[LOCKS] < quiet and amounts[STOPS] < quiet:
+            amounts[SHARED] = work * self._growth.part_beyond_processes
+            work -= amounts[SHARED]
+        amounts["more CPU work"] = work
+
+    def _sites(self, name: str) -> tuple[Site | WaitingSite | StopSite, ...]:
+        together = self._costs.together
+        if name == "GIL":
+            return self._costs.sites[:_MOST_SITES]
+        if together is None or name not in (STOPS, LOCKS):
+            return ()
+        return together.stop_sites if name == STOPS else together.lock_sites
 
     def _sources(self, ceiling_kind: str, control: float | None) -> dict[str, str]:
         """Return what each part was measured from."""
         if not self._accounted:
             nothing = "not measured: what each worker used is not known on this pool"
             return {
-                **dict.fromkeys(NAMES, nothing),
+                **dict.fromkeys(self._names, nothing),
                 "machine": f"the ceiling ({ceiling_kind}) below {self._workers} workers",
                 "unexplained": "the rest",
             }
@@ -173,7 +222,64 @@ class LossMedians:
             "more CPU work": "CPU time of the workers over that of the serial run",
             "machine": f"workers' waits for a CPU, and for who waits for one{machine}",
             "unexplained": "the rest",
+            **self._sources_without_gil(),
         }
+
+    def _sources_without_gil(self) -> dict[str, str]:
+        together = self._costs.together
+        if together is None:
+            return {}
+        stops = percent(together.stopped.value / self._workers)
+        parked = percent(together.parked.value / self._workers)
+        locks = f": {together.locks}" if together.locks else ""
+        return {
+            STOPS: f"a watch of such calls: workers waited until all threads had stopped,"
+            f" or could go on, for {stops} of their time"
+            + (f"; {together.stops}" if together.stops else ""),
+            LOCKS: f"a watch of such calls: workers slept for locks for {parked} of their"
+            f" time{locks}; the system's part of CPU time over that of the serial run",
+            SHARED: "CPU time of the workers over that of processes on the same calls, if"
+            " there were neither locks nor stops",
+        }
+
+
+class _CpuGrowth:
+    """CPU time in parallel over that of the serial run, summed over blocks.
+
+    The system's part of a short sample is known to some milliseconds only, so that these
+    are sums and not medians.
+    """
+
+    def __init__(self) -> None:
+        self._cpu = self._system = self._beyond = 0.0
+        self.known = True
+        self._has_processes = True
+
+    def add(self, serial: Sample, parallel: Sample, processes: Sample | None) -> None:
+        """Add the samples of a block."""
+        if serial.worker_cpu is None or parallel.worker_cpu is None:
+            self.known = False
+            return
+        self._cpu += parallel.worker_cpu - serial.worker_cpu
+        self._system += (parallel.worker_system or 0.0) - (serial.worker_system or 0.0)
+        if processes is None or processes.worker_cpu is None:
+            self._has_processes = False
+        else:
+            least = max(serial.worker_cpu, processes.worker_cpu)
+            self._beyond += parallel.worker_cpu - least
+
+    @property
+    def system_part(self) -> float:
+        """The system's part of the growth, 0 to 1."""
+        return max(0.0, min(1.0, self._system / self._cpu)) if self._cpu > 0 else 0.0
+
+    @property
+    def part_beyond_processes(self) -> float:
+        """The part that processes do not have, without the system's; 0 if not known."""
+        if not self._has_processes or self._cpu <= 0:
+            return 0.0
+        user = self._cpu - max(0.0, self._system)
+        return max(0.0, min(user, self._beyond) / self._cpu)
 
 
 def _of_block(
@@ -211,6 +317,11 @@ def _of_block(
         # worker waits for it any longer. What waits besides, waits for something else:
         # to be woken on a busy CPU, say.
         gil = min(gil, (workers - 1) * costs.held * serial.seconds)
+    stops = locks = 0.0
+    if (together := costs.together) is not None:
+        # The watch and the clocks of the blocks have to agree on it.
+        stops = min(within, together.stopped.value * parallel.seconds)
+        locks = min(within - stops, together.parked.value * parallel.seconds)
     # A worker that ended early because the last one waited for a CPU waits for that CPU.
     # If the last one had more work, it used more CPU time; what all of them used beyond
     # the serial run is not work, but a lock that spins, say. If it had not, it slept: for
@@ -219,6 +330,9 @@ def _of_block(
     imbalance = min(apart, max(0.0, parallel.uneven_cpu - max(0.0, work)))
     seconds = parallel.seconds
     return {
+        STOPS: stops / seconds,
+        LOCKS: locks / seconds,
+        SHARED: 0.0,
         "GIL": gil / seconds,
         "dispatch": dispatch / seconds,
         "imbalance": imbalance / seconds,

@@ -35,12 +35,15 @@ if TYPE_CHECKING:
     from gilx.speedup.measure_options import MeasureOptions
     from gilx.speedup.scaling_decision import Outcome
     from gilx.speedup.targets import Target
+    from gilx.speedup.waits_together import WaitsTogether
 
 _BLOCKS = 20  # as many are aimed at where nothing says how many
 _MOST_BLOCKS = 10_000
 _SHORTEST = 2e-3  # seconds of a serial sample
 _LONGEST = 0.06  # seconds for which each worker's part should last, where there is time
 _PROBE = 0.5  # seconds
+_TOGETHER = 0.4  # seconds for which calls at once are watched without a GIL
+_MOST_AT_ONCE = 10_000_000
 _AGAIN = 2  # times: what fits into the budget so often is tried again once it is warm
 
 
@@ -108,7 +111,7 @@ class RowMeter:
         if options.blocks is None and likely < _BLOCKS:
             self._blocks = max(1, likely)
         with Arms(target, self._pool, ceiling=not options.null) as arms:
-            costs = NO_COSTS if options.null else self._costs(arms, repeat)
+            costs = NO_COSTS if options.null else self._costs(arms, repeat, each)
             begin = perf_counter()
             while True:
                 comparison = RunningComparison(self._workers, costs)
@@ -224,11 +227,36 @@ class RowMeter:
 
     # ---- what explains losses ----------------------------------------------------------
 
-    def _costs(self, arms: Arms, repeat: int) -> KnownCosts:
+    def _costs(self, arms: Arms, repeat: int, each: float) -> KnownCosts:
         held = self._held(repeat)
         usage = None if held is None else self._target.usage
         lines = () if usage is None else usage.lines()
-        return KnownCosts(held, arms.empty_region(), self._pool.own_gils, lines)
+        together = self._together(arms, each)
+        return KnownCosts(held, arms.empty_region(), self._pool.own_gils, lines, together)
+
+    def _together(self, arms: Arms, each: float) -> WaitsTogether | None:
+        """Return what calls at once wait for without a GIL, if it matters.
+
+        The pool waits between regions, so that there has to be one that is long.
+        """
+        target = self._target
+        if target.variant is not None or self._pool.name != "threads":
+            return None
+        if self._workers == 1 or gil_enabled():
+            return None
+        seconds = min(_TOGETHER, self._budget / 10)
+        calls = max(1, min(self._most_calls(), math.ceil(seconds / each)))
+        if not seconds / 4 < calls * each < self._budget / 4:
+            return None
+        self._show("what do threads wait for?")
+        found, missing = arms.waits_together(calls)
+        if missing:
+            self._notes.append(f"it is not known what threads wait for: {missing}")
+        return found
+
+    def _most_calls(self) -> int:
+        """Return how many calls in a row can be prepared for each worker."""
+        return self._repeat if self._options.setup is not None else _MOST_AT_ONCE
 
     def _held(self, repeat: int) -> float | None:
         """Return the hold fraction of one call alone, if it is known and matters."""

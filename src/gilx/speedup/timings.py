@@ -75,6 +75,8 @@ class Sample:
     None where waits are not known."""
     voluntary: int | None = None
     involuntary: int | None = None
+    worker_system: float | None = None
+    """The system's part of the CPU time of the workers."""
 
     def times(self, count: int) -> Sample:
         """Return the sample of so many times the work, each taking as long as this."""
@@ -147,6 +149,7 @@ def with_shares(
     known = len(waits) == len(every)
     voluntary = [share.voluntary for share in every if share.voluntary is not None]
     involuntary = [s.involuntary for s in every if s.involuntary is not None]
+    system = [s.system for s in every if s.system is not None]
     return replace(
         sample,
         worker_cpu=sum(share.cpu for share in every),
@@ -160,6 +163,7 @@ def with_shares(
         longest=sum(map(max, done)) if known else None,
         voluntary=sum(voluntary) if len(voluntary) == len(every) else None,
         involuntary=sum(involuntary) if len(involuntary) == len(every) else None,
+        worker_system=sum(system) if len(system) == len(every) else None,
     )
 
 

@@ -1,0 +1,115 @@
+"""Waits of threads that call at once without a GIL, of made-up usages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+import gilx
+from gilx.sampling.lock_waits import FoundLock, lock_waits_of
+from gilx.sampling.ratio_interval import Ratio
+from gilx.sampling.source_text import SourceTexts
+from gilx.sampling.thread_usage import ActivitySums, ThreadSums, ThreadUsage
+from gilx.sampling.waiting_sites import FoundWait, waiting_sites_of
+from gilx.speedup.waits_together import WaitsTogether
+from tests.unit.hold_sums import SLICE, sums, usage_of
+
+if TYPE_CHECKING:
+    from gilx import GilUsage
+
+pytestmark = [pytest.mark.any_python, pytest.mark.concurrent_callers]
+
+COUNT = 1000
+WHOLE = float(COUNT * SLICE)
+WATCH = replace(
+    sums(0, COUNT, own=Ratio(*(0.0,) * 8), locked=Ratio(*(0.0,) * 8)), wall=COUNT * SLICE
+)
+
+
+def activity(share: float) -> ActivitySums:
+    time = share * WHOLE
+    return ActivitySums(time, time * SLICE, time * SLICE, 0.0)
+
+
+def thread(name: str, *, parked: float = 0.0, stopped: float = 0.0) -> ThreadUsage:
+    ran = 1 - parked - stopped
+    made = ThreadSums(
+        alive=WHOLE, known=WHOLE, squares=WHOLE * SLICE, cpu_wait=0.0, calls=True,
+        clock_span=WHOLE, ran=ran * WHOLE, ready=ran * WHOLE, on_cpu=activity(ran),
+        waiting_lock=activity(parked), stopped=activity(stopped),
+    )  # fmt: skip
+    return ThreadUsage.of(name, hash(name) % 1000, made, WATCH)
+
+
+def site(file: str, seconds: float) -> FoundWait:
+    time = seconds * 1e9
+    return FoundWait(0, "work", file, 1, 3, 3, 4, 9, 0.0, 0.0, time, time * SLICE, 9)
+
+
+def usage(
+    *threads: ThreadUsage,
+    locks: tuple[FoundLock, ...] = (),
+    sites: tuple[FoundWait, ...] = (),
+) -> GilUsage:
+    return usage_of(
+        WATCH, by_thread=threads, longest_hold=gilx.Estimate.unknown(),
+        locks=lock_waits_of(locks, 1.0),
+        waiting_sites=waiting_sites_of(sites, WATCH, SourceTexts(0.0)),
+    )  # fmt: skip
+
+
+LIST = FoundLock(0, 0x1230, "list", 2e9, 1.0, 50)
+POOL = FoundLock(0, 0x1250, "_queue.SimpleQueue", 2e9, 1.0, 50)
+
+
+def test_waits_of_the_workers_add_up() -> None:
+    found = WaitsTogether.of(
+        usage(
+            thread("MainThread", parked=0.4, stopped=0.2),
+            thread("gilx_0", parked=0.3),
+            thread("another", parked=1.0),
+            locks=(LIST,),
+            sites=(site("mine.py", 0.1),),
+        )
+    )
+    assert found is not None
+    assert found.workers == 2
+    assert found.parked.value == pytest.approx(0.7)
+    assert found.stopped.value == pytest.approx(0.2)
+    assert found.blocked.value == pytest.approx(0.9)
+    assert found.blocked.low < 0.9 < found.blocked.high
+    assert found.found_locks
+    assert "a 'list' at 0x1230" in found.locks
+    assert [one.file for one in found.lock_sites] == ["mine.py"]
+
+
+def test_waits_for_one_another_in_the_pool_are_left_out() -> None:
+    wall = WATCH.wall / 1e9
+    found = WaitsTogether.of(
+        usage(
+            thread("MainThread", parked=0.5),
+            thread("gilx_0"),
+            locks=(POOL,),
+            sites=(site("/lib/gilx/pools/threads.py", 0.4 * wall),),
+        )
+    )
+    assert found is not None
+    assert found.parked.value == pytest.approx(0.1, abs=0.02)
+    assert not found.found_locks
+    assert found.lock_sites == ()
+
+
+def test_locks_of_other_threads_are_no_waits_of_the_workers() -> None:
+    found = WaitsTogether.of(
+        usage(thread("MainThread"), thread("idle", parked=1.0), locks=(LIST,))
+    )
+    assert found is not None
+    assert found.parked.value == 0
+    assert not found.found_locks
+
+
+def test_waits_that_are_not_known_are_none() -> None:
+    unknown = ThreadUsage.of("MainThread", 1, ThreadSums(), WATCH)
+    assert WaitsTogether.of(usage(unknown)) is None
