@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +20,11 @@ from gilx.estimate import Estimate
 from gilx.sampling import latency
 from gilx.sampling import release_costs as release_costs_module
 from gilx.sampling.latency import Latency, LatencyRow
+from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.release_costs import ReleaseCosts, release_costs
 from gilx.sampling.watch import Watch
-from tests.markers import needs_gil, needs_no_gil, needs_watch
+from gilx.sampling.world import StopSite, StopSums, ThreadStops, World, WorldSums
+from tests.markers import needs_gil, needs_no_gil, needs_verdicts, needs_watch
 
 pytestmark = pytest.mark.concurrent_callers
 
@@ -356,7 +359,7 @@ def test_latency_without_a_watch_says_why_it_names_no_line(
 def test_latency_without_a_gil_says_why_it_names_no_line() -> None:
     found = gilx.latency(partial(held, 1e-3), budget=0.3, echo=False)
     assert found.lines_missing
-    assert "The lines that made it wait are unknown: " in str(found)
+    assert " waited for " in str(found) or "The threads that stops waited" in str(found)
 
 
 def test_text_names_no_line_if_samples_are_few() -> None:
@@ -373,3 +376,53 @@ def test_json_is_plain() -> None:
     row = LatencyRow(0, 1, 1e-3, 1e-3, 1e-3, 0.0, None, None, None, None)
     made = Latency("f", 5e-3, gil=True, environment="here", rows=(row,))
     assert json.loads(made.to_json())["rows"][0]["p50"] == 1e-3
+
+
+@needs_no_gil
+@needs_verdicts
+@pytest.mark.thread_unsafe(reason="others stop the world, too")
+def test_thread_and_line_that_are_late_to_stop_are_named() -> None:
+    for _ in range(20):
+        found = gilx.latency(partial(held, HOLD), budget=2.0, echo=False)
+        stops = found.rows[1].stops
+        if stops is not None and stops.late and "spin" in str(found):
+            break
+    assert stops is not None
+    assert stops.late[0].name == "gilx-load-0"
+    assert any(site.name == "held" for site in stops.sites if site.late.value > 0)
+    assert "they waited for threads: gilx-load-0" in str(found)
+    assert Latency.from_json(found.to_json()) == found
+    assert found.rows[0].stops is not None
+
+
+def stops_row(share: float) -> LatencyRow:
+    """Return a row of stops that waited for a thread for that share of the time."""
+    late = ThreadStops("worker", 7, Estimate(share, share, share), StopSums())
+    site = StopSite(
+        function="work", file="mine.py", line=3, text="long()",
+        asking=Estimate(0, 0, 0), late=Estimate(share, share, share), samples=9,
+        kind="line", first_line=1, end_line=3, column=4, end_column=9,
+        asking_sums=StopSums(), late_sums=StopSums(),
+    )  # fmt: skip
+    nothing = Ratio(*(0.0,) * 8)
+    world = World(
+        *(Estimate(share, share, share),) * 2, (), (late,), Estimate(0.1, 0.1, 0.2),
+        (site,), WorldSums(nothing, nothing),
+    )  # fmt: skip
+    return LatencyRow(1, 9, 1e-3, 1e-3, 1e-3, 1.0, None, None, 0.01, 0.02, stops=world)
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (stops_row(0.5), "waited for threads: worker 100 %"),
+        (stops_row(0.5), "100 %  mine.py:3 `long()`"),
+        (stops_row(0.0), "hardly waited for any thread"),
+        (replace(stops_row(0.5), stops=None), "beside 1 thread are unknown"),
+    ],
+)
+def test_text_without_a_gil_names_late_threads(row: LatencyRow, text: str) -> None:
+    baseline = replace(row, workers=0, stops=None)
+    found = Latency("f", 0.005, gil=False, environment="here", rows=(baseline, row))
+    assert text in str(found)
+    assert Latency.from_json(found.to_json()) == found

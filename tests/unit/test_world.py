@@ -219,3 +219,13 @@ def test_attached_time_that_is_not_known_is_a_reason() -> None:
     )
     assert "stopped by others" in attached(1, 5).sums.shortage_of_attached
     assert not attached(250).sums.shortage_of_attached
+
+
+def test_threads_of_one_name_are_joined() -> None:
+    made = world()
+    twice = replace(
+        made, late=(*made.late, *(replace(one, native_id=9) for one in made.late))
+    ).by_name(WATCH)
+    assert [one.name for one in twice.late] == ["worker", "main"]
+    assert twice.late[0].share.value == pytest.approx(2 * made.late[0].share.value)
+    assert twice.late[0].native_id is None

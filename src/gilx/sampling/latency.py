@@ -36,19 +36,24 @@ from gilx.formatting import duration, format_table, line_width, name_of, percent
 from gilx.records import Record
 from gilx.sampling.background_calls import Load
 from gilx.sampling.sites import Site, sum_of_sites
+from gilx.sampling.usage import GilUsage
 from gilx.sampling.watch import COST, Watch
+from gilx.sampling.world import World  # noqa: TC001 - JSON is read by annotations
 from gilx.system.child_python import local_server
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from gilx.estimate import Estimate
     from gilx.sampling.held_during import HeldDuring
+    from gilx.sampling.world import StopSite
 
 # Enough that no thread count has the machine's good or bad moments to itself.
 _ROUNDS = 5
 _FEWEST = 10  # samples that lines are named by
 _MOST_LINES = 5  # that are shown; the record has all of them
+_LEAST_LATE = 0.005  # of the time: a stop that waits for less waits for nobody
 _ROUNDING = 1e-9  # of sums of shares
 # Calls of compiled code have no Python frame of their own; this file makes the calls.
 _CALLS = ("gilx", "sampling", "background_calls.py")
@@ -88,6 +93,9 @@ class LatencyRow:
     max_lines: tuple[Site, ...] = ()
     """The same for the longest delay alone."""
     max_samples: int = 0
+    stops: World | None = None
+    """Stops of all threads while they were timed, with the threads and lines that were
+    late to stop; shares are of that time. None with a GIL, or if they were not read."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ class Latency(Record, schema="gilx.latency", version=2):
             f" {_beyond(worst.p50, first.p50)} in the median,"
             f" {_beyond(worst.p99, first.p99)} at p99"
         )
-        lines = self._lines_shown(worst)
+        lines = self._lines_shown(worst) if self.gil else self._stops_shown(others)
         return "\n".join([said, self.environment, "", table, "", added, *lines])
 
     def _lines_shown(self, row: LatencyRow) -> list[str]:
@@ -169,6 +177,44 @@ class Latency(Record, schema="gilx.latency", version=2):
             *(_cut(f"  {share:<{width}}  {label}") for share, label in rows),
             *wrapped(self._longest(row), rest="  "),
         ]
+
+    def _stops_shown(self, rows: Sequence[LatencyRow]) -> list[str]:
+        """Return the threads and lines that stops waited for, for people."""
+        row = max(rows, key=lambda row: row.stall_max or 0.0)
+        beside = f"beside {_counted(row.workers, 'thread')}"
+        if row.stops is None:
+            return [f"The threads that stops waited for {beside} are unknown."]
+        late = math.fsum(one.share.value for one in row.stops.late)
+        if late < _LEAST_LATE:
+            return [f"Stops {beside} hardly waited for any thread."]
+
+        def part(share: Estimate) -> str:
+            return percent(min(1.0, share.value / late))
+
+        first = row.stops.late[:_MOST_LINES]
+        threads = ", ".join(f"{one.name} {part(one.share)}" for one in first)
+        lines = sorted(row.stops.sites, key=lambda site: -site.late.value)
+        shown = [
+            (part(site.late), self._stop_label(site))
+            for site in lines[:_MOST_LINES]
+            if site.late.value > 0
+        ]
+        width = max((len(share) for share, _ in shown), default=0)
+        return [
+            *wrapped(
+                f"For {percent(row.stops.stopping.value)} of the time in which stops were"
+                f" timed {beside}, they waited for threads: {threads}",
+                rest="  ",
+            ),
+            *(["Lines that these were in:"] if shown else []),
+            *(_cut(f"  {share:<{width}}  {label}") for share, label in shown),
+        ]
+
+    def _stop_label(self, site: StopSite) -> str:
+        """Return a place with its text; gilx's own call is that of the target."""
+        if _is_call(site):
+            return f"{self.target}, outside of its Python code"
+        return site.label
 
     def _longest(self, row: LatencyRow) -> str:
         """Return the line that held the GIL for most of the longest delay, in words."""
@@ -225,7 +271,8 @@ def latency(
     sends datagrams to an echo server in another process and counts the round trips. The
     same is done with no thread calling `fn`. All of it is done in five rounds, each in
     random order. With the GIL off it also times stops of all threads, which wait until
-    every thread that is attached to the interpreter has come to a safe point.
+    every thread that is attached to the interpreter has come to a safe point, and watches
+    the threads that these waited for.
 
     The GIL is watched during the delays, at the cost of 3 % of a CPU, to find the lines
     that hold it meanwhile. The sampler takes samples at random times, about one a
@@ -313,6 +360,7 @@ class _Samples:
     switches: int | None = 0
     echoes: int | None = 0
     echo_seconds: float = 0.0
+    stops: list[GilUsage] = field(default_factory=list)
 
     def take(
         self,
@@ -343,7 +391,10 @@ class _Samples:
                 self.echoes += _echoes(load, peer, seconds / 2)
                 self.echo_seconds += time.perf_counter() - begin
             if not gil_enabled():
-                self.stalls += _stalls(load, period, seconds / 2)
+                with _watching(needs_gil=False) as stops:
+                    self.stalls += _stalls(load, period, seconds / 2)
+                if not isinstance(stops, str) and stops.usage.sums.without_gil:
+                    self.stops.append(stops.usage)
         self.delays += [end - due for due, end in waits]
         self._add_lines(waits, watch)
 
@@ -379,13 +430,21 @@ class _Samples:
             samples=held.samples if held else 0,
             max_lines=longest.lines if longest else (),
             max_samples=longest.samples if longest else 0,
+            stops=self._stops(),
         )
+
+    def _stops(self) -> World | None:
+        """Return the stops of all rounds, whose threads have the same names."""
+        if not self.stops:
+            return None
+        usage = GilUsage.total(self.stops)
+        return None if usage.world is None else usage.world.by_name(usage.sums)
 
 
 @contextmanager
-def _watching() -> Iterator[Watch | str]:
-    """Watch the GIL; yield the watch, or the reason that there is none."""
-    watch = Watch(COST, held_samples=True)
+def _watching(*, needs_gil: bool = True) -> Iterator[Watch | str]:
+    """Watch the GIL, or threads without one; yield the watch, or why there is none."""
+    watch = Watch(COST, held_samples=needs_gil, needs_gil=needs_gil)
     try:
         watch.__enter__()
     except WatchUnavailableError as error:
@@ -409,7 +468,7 @@ def _held_during(watch: Watch, waits: list[tuple[float, float]]) -> HeldDuring:
     return replace(held, sites=sum_of_sites(sites, held.sums))
 
 
-def _is_call(site: Site) -> bool:
+def _is_call(site: Site | StopSite) -> bool:
     """Return whether a site is in the threads that call the target, outside of it."""
     return PurePath(site.file).parts[-len(_CALLS) :] == _CALLS
 

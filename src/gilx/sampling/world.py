@@ -275,6 +275,16 @@ class World:
             self, sites=tuple(_site(one, sources) for one in found)
         ).with_shares(watch)
 
+    def by_name(self, watch: HoldSums) -> World:
+        """Return it with threads of the same name as one, which has no native id."""
+
+        def joined(threads: tuple[ThreadStops, ...]) -> tuple[ThreadStops, ...]:
+            return _threads_together(replace(one, native_id=None) for one in threads)
+
+        return replace(
+            self, asked_by=joined(self.asked_by), late=joined(self.late)
+        ).with_shares(watch)
+
     def check(self, where: str, watch: HoldSums) -> None:
         """Raise `ArgumentError` unless the shares are those that follow from the sums."""
         parts = (*self.asked_by, *self.late)
