@@ -359,7 +359,7 @@ def test_latency_without_a_watch_says_why_it_names_no_line(
 def test_latency_without_a_gil_says_why_it_names_no_line() -> None:
     found = gilx.latency(partial(held, 1e-3), budget=0.3, echo=False)
     assert found.lines_missing
-    assert " waited for " in str(found) or "The threads that stops waited" in str(found)
+    assert any(words in str(found) for words in ("waited for", "stops\nwaited"))
 
 
 def test_text_names_no_line_if_samples_are_few() -> None:
@@ -390,7 +390,7 @@ def test_thread_and_line_that_are_late_to_stop_are_named() -> None:
     assert stops is not None
     assert stops.late[0].name == "gilx-load-0"
     assert any(site.name == "held" for site in stops.sites if site.late.value > 0)
-    assert "they waited for threads: gilx-load-0" in str(found)
+    assert "they waited for threads: gilx-load-0" in " ".join(str(found).split())
     assert Latency.from_json(found.to_json()) == found
     assert found.rows[0].stops is not None
 
@@ -416,7 +416,7 @@ def stops_row(share: float) -> LatencyRow:
     ("row", "text"),
     [
         (stops_row(0.5), "waited for threads: worker 100 %"),
-        (stops_row(0.5), "100 %  mine.py:3 `long()`"),
+        (stops_row(0.5), "100 % mine.py:3 `long()`"),
         (stops_row(0.0), "hardly waited for any thread"),
         (replace(stops_row(0.5), stops=None), "beside 1 thread are unknown"),
     ],
@@ -424,5 +424,5 @@ def stops_row(share: float) -> LatencyRow:
 def test_text_without_a_gil_names_late_threads(row: LatencyRow, text: str) -> None:
     baseline = replace(row, workers=0, stops=None)
     found = Latency("f", 0.005, gil=False, environment="here", rows=(baseline, row))
-    assert text in str(found)
+    assert text in " ".join(str(found).split())
     assert Latency.from_json(found.to_json()) == found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gilx.errors import (
     ArgumentError,
+    NoGilError,
     WatchUnavailableError,
     number_between,
     one_of,
@@ -50,6 +51,10 @@ _LOOP_STALL = 1  # as the sampler numbers kinds of stalls
 _ASKS_PER_STALL = 8
 _LONGEST_WAIT = 1.0  # seconds between two requests for the GIL
 _END_TIMEOUT = 1.0  # seconds, for a thread that needs the GIL once more
+_SERVED = (
+    "a monitor counts holds of a GIL only; without one, gilx.watch and `gilx probe` report"
+    " what threads wait for, and gilx.latency how long stops of all threads take"
+)
 
 # Those that run, for the end of the interpreter and for children of forks. A monitor runs
 # until it is stopped, also if the program keeps no reference to it.
@@ -198,7 +203,10 @@ class Monitor:
     def _start(self) -> None:
         from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
-        _sampler.backend()
+        try:
+            _sampler.backend()
+        except NoGilError as error:
+            raise NoGilError(f"{error}; {_SERVED}") from None
         if self._loop and self._loops is None:
             self._join_loops()
         sampler = _sampler.Sampler(

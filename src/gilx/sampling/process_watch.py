@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 _STEP = 0.05  # seconds between two looks at whether the process is still there
 _ROOM = 1 << 13  # samples kept
+_SERVED = (
+    "another process is watched only if it has one; without a GIL, gilx.watch in the"
+    " program itself reports what its threads wait for"
+)
 
 
 def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
@@ -114,7 +118,7 @@ class ProcessWatch(Watch):
         try:
             sampler.start()
         except NoGilError as error:
-            raise NoGilError(f"{name}: {error}") from None
+            raise NoGilError(f"{name}: {error}; {_SERVED}") from None
         except WatchUnavailableError as error:
             raise WatchUnavailableError(f"{name} cannot be watched: {error}") from None
         except OSError as error:
