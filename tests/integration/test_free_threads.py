@@ -280,7 +280,7 @@ def test_measure_of_threads_that_do_not_wait_names_nothing() -> None:
 
 
 def test_monitor_is_refused_with_what_serves_instead() -> None:
-    with pytest.raises(gilx.NoGilError, match="a monitor counts holds .* gilx.watch"):
+    with pytest.raises(gilx.NoGilError, match=r"a monitor counts holds .* gilx.watch"):
         gilx.Monitor().start()
 
 

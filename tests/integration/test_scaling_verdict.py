@@ -17,7 +17,7 @@ from gilx.errors import ArgumentError, WatchUnavailableError
 from gilx.testing import ScalingEvidence, Verdict, release_verdict
 from gilx.testing.scaling_verdict import judge_scaling, not_scaled
 from tests.first_call import compiled_on_first_use
-from tests.markers import needs_no_gil, needs_two_cpus, needs_watch
+from tests.markers import needs_no_gil, needs_two_cpus, needs_verdicts, needs_watch
 
 # It writes nothing: what threads allocate may lie so close together that none gains.
 COMPUTE = partial(zlib.crc32, bytes(8 << 20))
@@ -193,3 +193,23 @@ def test_what_should_not_be_timed_is_not_called() -> None:
     assert scaling(found).comparison.blocks == 0
     with pytest.raises(ArgumentError, match="workers: expected at least 2"):
         not_scaled(int, why="", workers=1)
+
+
+@needs_no_gil
+@needs_verdicts
+@needs_two_cpus
+def test_without_a_gil_a_failure_names_the_lock() -> None:
+    lock = threading.Lock()
+
+    def work() -> None:
+        with lock:
+            ckernels.spin(2_000_000, 0, 2_000_000)
+
+    found = judge_scaling(work, budget=8)
+    assert found.outcome != "pass"
+    losses = {loss.cause: loss for loss in scaling(found).comparison.losses}
+    if "locks" not in losses or found.outcome != "fail":
+        pytest.skip(str(found))
+    if losses["locks"].amount > 0.3:
+        assert "_thread.lock" in found.advice
+    assert Verdict.from_json(found.to_json()) == found

@@ -52,8 +52,8 @@ _ASKS_PER_STALL = 8
 _LONGEST_WAIT = 1.0  # seconds between two requests for the GIL
 _END_TIMEOUT = 1.0  # seconds, for a thread that needs the GIL once more
 _SERVED = (
-    "a monitor counts holds of a GIL only; without one, gilx.watch and `gilx probe` report"
-    " what threads wait for, and gilx.latency how long stops of all threads take"
+    "a monitor counts holds of a GIL only; without one, gilx.watch and `gilx probe`"
+    " report what threads wait for, and gilx.latency how long stops of all threads take"
 )
 
 # Those that run, for the end of the interpreter and for children of forks. A monitor runs

@@ -20,6 +20,9 @@ scale well, on the other hand, then look worse than they are. So:
   is believed for a pass: threads that wait for each other have a low one, busy or not.
 * the watch shows what the GIL alone makes impossible, busy or not; nothing passes without
   it, unless there is no GIL.
+* a watch of threads that call at once without a GIL speaks against a pass if they were
+  certainly blocked, by locks or stops of all threads, for longer than may be lost; for a
+  failure it names the cause.
 
 `benchmarks/accuracy/flake.py` measures how often the outcome is wrong.
 """

@@ -38,12 +38,14 @@ from gilx.speedup.targets import CallableTarget
 from gilx.speedup.thread_limits import limits
 from gilx.system.environment import usable_cpus
 from gilx.testing.release_verdict import watched, why_held
+from gilx.testing.scaling_causes import cause_without_gil, contradiction
 from gilx.testing.verdict import ReleaseEvidence, ScalingEvidence, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gilx.speedup.comparison import Block
+    from gilx.speedup.waits_together import WaitsTogether
 
 # Seconds that each worker's calls should last in a block, at least. Where the machine
 # gives a CPU to each worker, short blocks tell as much as long ones, and more of them fit
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 # beginning and ending are part of it.
 _PART = 0.02
 _LONG_PART = 0.1
+_TOGETHER = 0.2  # seconds for which calls at once are watched without a GIL
 _TRIED = 10  # blocks, after each of which it is seen which of them it is
 _MOST_BLOCKS = 10_000
 
@@ -134,6 +137,7 @@ class _Judge:
         self._first: float | None = None
         self._kind = ""
         self._release: ReleaseEvidence | None = None
+        self._together: WaitsTogether | None = None
         self._comparison = RunningComparison(workers)
         self._notes: list[str] = []
 
@@ -182,6 +186,8 @@ class _Judge:
             start("threads", self._workers) as pool,
             Arms(target, pool) as arms,
         ):
+            if not gil_enabled():
+                self._watch_together(arms, each)
             longer = self._sample(arms, calls, each, last=more == calls)
             if longer and self._left() > 0:
                 self._sample(arms, more, each, last=True)
@@ -232,6 +238,15 @@ class _Judge:
             why_held(found),
         )
 
+    def _watch_together(self, arms: Arms, each: float) -> None:
+        """Find out what threads wait for that call at once, if there is time for it."""
+        calls = self._in_a_row(_TOGETHER)
+        if each * calls > self._left() / 10:
+            return
+        self._together, missing = arms.waits_together(calls)
+        if missing:
+            self._notes.append(f"it is not known what threads wait for: {missing}")
+
     def _call_seconds(self) -> float:
         """Find out how long a call takes."""
         if self._each is None or self._each < _PART / 4:
@@ -256,7 +271,10 @@ class _Judge:
         while True:
             held = self._release.held.value if self._release is not None else math.nan
             costs = KnownCosts(
-                None if math.isnan(held) else held, arms.empty_region(), own_gils=False
+                None if math.isnan(held) else held,
+                arms.empty_region(),
+                own_gils=False,
+                together=self._together,
             )
             self._comparison = RunningComparison(self._workers, costs)
             left = max(0.0, self._left())
@@ -290,8 +308,16 @@ class _Judge:
         self._notes += drift_warnings(self._comparison)
         found = self._decision(self._comparison)
         decision = found.decision()
-        advice = found.advice() if decision == "fail" else ""
-        return self._end(decision or "inconclusive", found.reason(), advice)
+        reason, advice = found.reason(), ""
+        if decision == "fail":
+            comparison = self._comparison.result(ceiling_kind=self._kind)
+            cause = cause_without_gil(self._together, comparison)
+            advice = cause or found.advice()
+        elif decision == "pass":
+            doubt = contradiction(self._together, self._efficiency)
+            if doubt:
+                decision, reason = None, f"{doubt}; {reason}"
+        return self._end(decision or "inconclusive", reason, advice)
 
     def _end(self, outcome: Outcome, reason: str, advice: str = "") -> Verdict:
         evidence = ScalingEvidence(
