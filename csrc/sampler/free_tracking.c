@@ -130,9 +130,9 @@ static void add(double *time, double *squares, double part) {
 void gilx_free_count_own(gilx_sampler *sampler, double weight, bool first) {
     const gilx_free_tracking *tracking = sampler->free;
     const int state = tracking->own.state;
-    const bool asks = tracking->burst.stopping_now &&
-                      tracking->burst.requester ==
-                          sampler->table.threads[GILX_WATCHED].state;
+    const bool asks =
+        tracking->burst.stopping_now &&
+        tracking->burst.requester == sampler->table.threads[GILX_WATCHED].state;
     const bool attached = tracking->own.known && state == GILX_STATE_ATTACHED;
     const bool detached = tracking->own.known && state == GILX_STATE_DETACHED && !asks;
     gilx_ratio_add(&sampler->totals.own, weight, attached, attached || detached, first);

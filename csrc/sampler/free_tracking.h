@@ -25,7 +25,7 @@ struct gilx_free_tracking {
     gilx_ratio stopped;  /* x: a stop was asked for or went on; y: 1 if known */
     gilx_ratio stopping; /* x: not all threads had stopped yet */
     gilx_stop_bounds bounds;
-    gilx_free_reading own; /* of the watched thread, in the last sample */
+    gilx_free_reading own;  /* of the watched thread, in the last sample */
     gilx_world_burst burst; /* of the last sample, */
     int asker, asker_site;  /* the place of the thread that had asked, and its site, */
     int late_count;         /* and the same of those for which the stop waited */
