@@ -18,7 +18,7 @@ from gilx.kernels.kernel import Variant
 from gilx.pools import Region, ThreadPool
 from gilx.pools.resource_usage import Share
 from gilx.speedup.comparison import RunningComparison, overlap
-from gilx.speedup.losses import NAMES, WITHOUT_GIL, KnownCosts, LossMedians
+from gilx.speedup.losses import NAMES, WITH_GIL, WITHOUT_GIL, KnownCosts, LossMedians
 from gilx.speedup.timings import Sample, take_sample, with_shares
 from gilx.speedup.waits_together import WaitsTogether
 from tests.unit.made_up_sites import found, usage_with
@@ -228,7 +228,17 @@ def waits(
 ) -> WaitsTogether:
     """Return waits of two workers, in workers."""
     idle = Estimate(stopped, stopped, stopped), Estimate(parked, parked, parked)
-    return WaitsTogether(2, *idle, locks, "asked for by a")
+    nothing = Estimate(0.0, 0.0, 0.0)
+    found = bool(locks)
+    return WaitsTogether(2, True, *idle, nothing, found, locks, "asked for by a")
+
+
+def waits_with_gil(parked: float, in_calls: float) -> WaitsTogether:
+    """Return waits of two workers with a GIL, in workers."""
+    nothing = Estimate(0.0, 0.0, 0.0)
+    slept = Estimate(parked, parked, parked)
+    called = Estimate(in_calls, in_calls, in_calls)
+    return WaitsTogether(2, False, nothing, slept, called, parked > 0, "", "")
 
 
 def without_gil(
@@ -292,3 +302,50 @@ def test_losses_without_a_gil_name_lines_and_locks() -> None:
     assert "25 % of their time" in losses["stops"].source
     assert "asked for by a" in losses["stops"].source
     assert "'list' at 0x10" in losses["locks"].source
+
+
+@pytest.mark.parametrize(
+    ("main", "amount", "parallel", "waiting", "held"),
+    [
+        ("locks", 0.9, together(1.0, 1.0), waits_with_gil(0.9, 0.0), 0.02),
+        ("locks", 1.0, together(1.0, 1.0), waits_with_gil(1.5, 0.0), 0.02),
+        ("input and output", 0.8, together(1.0, 1.0), waits_with_gil(0.0, 0.8), 0.0),
+        ("locks", 0.7, together(1.0, 1.0), waits_with_gil(0.7, 0.8), 0.0),
+        # The rest is the GIL's, up to what it is held for.
+        ("GIL", 0.8, together(1.0, 1.0), waits_with_gil(0.2, 0.0), 1.0),
+        ("unexplained", 0.7, together(1.0, 1.0), waits_with_gil(0.2, 0.0), 0.1),
+        # Threads that wait for a lock call the system.
+        ("locks", 0.8, SYSTEM, waits_with_gil(0.1, 0.0), 0.0),
+        ("more CPU work", 1.0, SYSTEM, waits_with_gil(0.0, 0.0), 0.0),
+    ],
+)
+def test_losses_by_locks_and_calls_with_a_gil(
+    main: str, amount: float, parallel: Sample, waiting: WaitsTogether, held: float
+) -> None:
+    amounts = with_gil(ALONE, parallel, waiting, held)
+    assert max(amounts, key=amounts.__getitem__) == main
+    assert amounts[main] == pytest.approx(amount)
+
+
+def test_input_and_output_that_one_worker_has_alone_is_no_loss() -> None:
+    """A call that sleeps for half of its time, and holds the GIL for the other half."""
+    alone = replace(ALONE, worker_cpu=0.5, cpu=0.5)
+    parallel = together(0.75, 0.5)
+    amounts = with_gil(alone, parallel, waits_with_gil(0.0, 0.5 / 0.75), 0.5)
+    assert amounts["input and output"] == pytest.approx(0.0)
+    assert amounts["GIL"] == pytest.approx(0.5 / 0.75)
+
+
+def with_gil(
+    serial: Sample, parallel: Sample, together: WaitsTogether, held: float
+) -> dict[str, float]:
+    """Return the losses of three such blocks with a GIL."""
+    medians = LossMedians(2, KnownCosts(held, 0.0, together=together))
+    for _ in range(3):
+        medians.add(replace(serial, worker_system=0.0), parallel, ALONE)
+    speedup = serial.seconds / parallel.seconds
+    losses = medians.result(speedup, 2.0, "the same calls in processes", control=2.0)
+    assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)
+    assert {loss.cause for loss in losses} == {*NAMES, *WITH_GIL}
+    assert all(loss.source for loss in losses)
+    return {loss.cause: loss.amount for loss in losses}

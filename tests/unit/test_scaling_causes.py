@@ -19,7 +19,8 @@ def waits(low: float, high: float) -> WaitsTogether:
     """Return waits of two workers for locks, in workers."""
     nothing = Estimate(0.0, 0.0, 0.0)
     parked = Estimate((low + high) / 2, low, high)
-    return WaitsTogether(2, nothing, parked, "a 'list' at 0x10", "asked for by a 50 %")
+    words = "a 'list' at 0x10", "asked for by a 50 %"
+    return WaitsTogether(2, True, nothing, parked, nothing, True, *words)
 
 
 @pytest.mark.parametrize(

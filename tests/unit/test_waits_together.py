@@ -113,3 +113,44 @@ def test_locks_of_other_threads_are_no_waits_of_the_workers() -> None:
 def test_waits_that_are_not_known_are_none() -> None:
     unknown = ThreadUsage.of("MainThread", 1, ThreadSums(), WATCH)
     assert WaitsTogether.of(usage(unknown)) is None
+
+
+WATCH_WITH_GIL = replace(sums(0, COUNT), wall=COUNT * SLICE)
+
+
+def thread_with_gil(
+    name: str, *, parked: float, sleeping: float = 0.0, gil_waits: bool = True
+) -> ThreadUsage:
+    made = ThreadSums(
+        alive=WHOLE, known=WHOLE, squares=WHOLE * SLICE, cpu_wait=0.0, calls=True,
+        gil_waits=gil_waits, on_cpu=activity(1 - parked - sleeping),
+        waiting_lock=activity(parked), sleeping=activity(sleeping),
+    )  # fmt: skip
+    return ThreadUsage.of(name, hash(name) % 1000, made, WATCH_WITH_GIL)
+
+
+def usage_with_gil(*threads: ThreadUsage, sites: tuple[FoundWait, ...]) -> GilUsage:
+    return usage_of(
+        WATCH_WITH_GIL, by_thread=threads, longest_hold=gilx.Estimate.unknown(),
+        waiting_sites=waiting_sites_of(sites, WATCH_WITH_GIL, SourceTexts(0.0)),
+    )  # fmt: skip
+
+
+def test_waits_for_locks_and_in_system_calls_beside_a_gil() -> None:
+    threads = (
+        thread_with_gil("MainThread", parked=0.4, sleeping=0.2),
+        thread_with_gil("gilx_0", parked=0.3),
+    )
+    found = WaitsTogether.of(usage_with_gil(*threads, sites=(site("mine.py", 0.1),)))
+    assert found is not None
+    assert not found.without_gil
+    assert found.parked.value == pytest.approx(0.7)
+    assert found.system_call.value == pytest.approx(0.2)
+    assert found.stopped.value == 0
+    assert found.found_locks
+    assert [one.file for one in found.lock_sites] == ["mine.py"]
+
+
+def test_waits_for_locks_are_not_known_if_they_may_be_for_the_gil() -> None:
+    thread = thread_with_gil("MainThread", parked=0.4, gil_waits=False)
+    assert WaitsTogether.of(usage_with_gil(thread, sites=())) is None

@@ -156,7 +156,7 @@ class Arms:
         )
 
     def waits_together(self, repeat: int) -> tuple[WaitsTogether | None, str]:
-        """Watch M calls of each worker at once, without a GIL.
+        """Watch M calls of each worker at once.
 
         Return what they waited for, or None and the reason that it is not known.
         """

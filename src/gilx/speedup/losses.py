@@ -9,11 +9,15 @@ where C is the workers' CPU time, Q their wait for a CPU (run queue), and I the 
 which they neither ran nor could have; C1, Q1 and I1 are those of the serial run. I has
 three places: before a worker begins, within its part, and after its end.
 
-Without a GIL, a watch of such calls divides idle time within the parts into stops of all
-threads and sleep for locks. Threads that wait for a lock first spin and yield their CPUs,
-so what the system's part of C grew by is theirs, if locks were found. If they were not,
-and the world hardly stopped, what the rest of C grew by beyond what it does in processes
-is due to memory that threads share: the reference counts of objects are a part of that.
+A watch of the same calls finds for how long workers slept for locks other than the GIL,
+and were in system calls. What these take beyond the serial run are parts of the idle time
+within the workers' parts; the rest of it is the GIL's, up to a bound.
+
+Without a GIL the watch finds stops of all threads, too. Threads that wait for a lock
+first spin and yield their CPUs, so what the system's part of C grew by is theirs, if
+locks were found. If they were not, and the world hardly stopped, what the rest of C grew
+by beyond what it does in processes is due to memory that threads share: the reference
+counts of objects are a part of that.
 """
 
 from __future__ import annotations
@@ -41,7 +45,10 @@ NAMES = (
     "unexplained",
 )
 STOPS, LOCKS, SHARED = WITHOUT_GIL = ("stops", "locks", "shared memory")
-"""Further parts where there is no GIL and a watch knows what threads wait for."""
+"""Further parts without a GIL, if a watch found what threads wait for."""
+CALLS = "input and output"
+WITH_GIL = (LOCKS, CALLS)
+"""The same with a GIL."""
 _MOST_SITES = 5
 _HELD_AT_ALL = 0.01  # hold fractions below that make nobody wait
 _QUIET = 0.05  # of the workers: locks and stops below that are no reason for CPU time
@@ -58,8 +65,8 @@ class Loss:
     """What it was measured from."""
     sites: tuple[Site | WaitingSite | StopSite, ...] = ()
     """At most five lines. For the GIL, those of one call alone that hold it most; shares
-    are of the call's time. Without a GIL, those where threads waited for locks, and where
-    they asked for stops or were late to stop, while calls ran at once."""
+    are of the call's time. For locks, those where threads waited for them while calls ran
+    at once; without a GIL also those that asked for stops or were late to stop."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class KnownCosts:
     sites: tuple[Site, ...] = ()
     """Lines of one call alone that hold the GIL, the one that holds it most first."""
     together: WaitsTogether | None = None
-    """Waits of threads that call at once, without a GIL; None if they are not known."""
+    """Waits of threads that call at once; None if they are not known."""
 
 
 NO_COSTS = KnownCosts(None, 0.0)
@@ -98,7 +105,8 @@ class LossMedians:
         self._workers, self._costs = workers, costs
         names: tuple[str, ...] = NAMES[:-1]
         if costs.together is not None:
-            names = (*names[:1], *WITHOUT_GIL, *names[1:])
+            more = WITHOUT_GIL if costs.together.without_gil else WITH_GIL
+            names = (*names[:1], *more, *names[1:])
         self._names = (*names, NAMES[-1])
         self._amounts = {name: RunningMedian() for name in names}
         self._accounted = True
@@ -134,8 +142,8 @@ class LossMedians:
         Returns
         -------
         tuple of Loss
-            One for each of `NAMES`, in this order, in workers, and of `WITHOUT_GIL`
-            where these are known; none without blocks.
+            One for each of `NAMES`, in this order, in workers, and of `WITHOUT_GIL` or
+            `WITH_GIL` if these are known; none without blocks.
 
         """
         amounts: dict[str, float] = {}
@@ -179,7 +187,7 @@ class LossMedians:
             amounts[LOCKS] += spun
             work -= spun
         quiet = _QUIET * self._workers
-        if amounts[LOCKS] < quiet and amounts[STOPS] < quiet:
+        if together.without_gil and amounts[LOCKS] < quiet and amounts[STOPS] < quiet:
             amounts[SHARED] = work * self._growth.part_beyond_processes
             work -= amounts[SHARED]
         amounts["more CPU work"] = work
@@ -222,15 +230,24 @@ class LossMedians:
             "more CPU work": "CPU time of the workers over that of the serial run",
             "machine": f"workers' waits for a CPU, and for who waits for one{machine}",
             "unexplained": "the rest",
-            **self._sources_without_gil(),
+            **self._sources_of_watch(),
         }
 
-    def _sources_without_gil(self) -> dict[str, str]:
+    def _sources_of_watch(self) -> dict[str, str]:
         together = self._costs.together
         if together is None:
             return {}
-        stops = percent(together.stopped.value / self._workers)
         parked = percent(together.parked.value / self._workers)
+        if not together.without_gil:
+            calls = percent(together.system_call.value / self._workers)
+            return {
+                LOCKS: "a watch of such calls: workers slept for locks other than the GIL"
+                f" for {parked} of their time; the system's part of CPU time over that of"
+                " the serial run",
+                CALLS: "a watch of such calls: workers were in system calls for"
+                f" {calls} of their time, less those of the serial run",
+            }
+        stops = percent(together.stopped.value / self._workers)
         locks = f": {together.locks}" if together.locks else ""
         return {
             STOPS: f"a watch of such calls: workers waited until all threads had stopped,"
@@ -304,24 +321,27 @@ def _of_block(
     left -= dispatch
     ended = min(left, parallel.early)
     within = left - ended
-    gil = 0.0
+    stops = locks = calls = gil = 0.0
+    if (together := costs.together) is not None:
+        # The watch and the clocks of the blocks have to agree on it.
+        stops = min(within, together.stopped.value * parallel.seconds)
+        locks = min(within - stops, together.parked.value * parallel.seconds)
+        if not together.without_gil:
+            alone = max(0.0, serial.seconds - serial.worker_cpu - wait_alone)
+            calls = max(0.0, together.system_call.value * parallel.seconds - alone)
+            calls = min(within - locks, calls)
     if costs.held is not None and costs.held > _HELD_AT_ALL and not costs.own_gils:
         # The share of the idle ends that the GIL makes for itself: all if it is held all
         # the time, for then one call after the other runs; none if every worker could
         # hold it for what it needs without meeting another.
         forced = (workers * costs.held - 1) / (workers - 1) if workers > 1 else 0.0
         forced = max(0.0, min(1.0, forced))
-        gil = within + forced * ended
+        gil = within - locks - calls + forced * ended
         ended -= forced * ended
         # The work holds the GIL for that share of the serial time, in all; no other
         # worker waits for it any longer. What waits besides, waits for something else:
         # to be woken on a busy CPU, say.
         gil = min(gil, (workers - 1) * costs.held * serial.seconds)
-    stops = locks = 0.0
-    if (together := costs.together) is not None:
-        # The watch and the clocks of the blocks have to agree on it.
-        stops = min(within, together.stopped.value * parallel.seconds)
-        locks = min(within - stops, together.parked.value * parallel.seconds)
     # A worker that ended early because the last one waited for a CPU waits for that CPU.
     # If the last one had more work, it used more CPU time; what all of them used beyond
     # the serial run is not work, but a lock that spins, say. If it had not, it slept: for
@@ -333,6 +353,7 @@ def _of_block(
         STOPS: stops / seconds,
         LOCKS: locks / seconds,
         SHARED: 0.0,
+        CALLS: calls / seconds,
         "GIL": gil / seconds,
         "dispatch": dispatch / seconds,
         "imbalance": imbalance / seconds,

@@ -231,18 +231,20 @@ class RowMeter:
         held = self._held(repeat)
         usage = None if held is None else self._target.usage
         lines = () if usage is None else usage.lines()
-        together = self._together(arms, each)
+        # A note says why the GIL could not be watched: once is enough.
+        watchable = held is not None or not gil_enabled()
+        together = self._together(arms, each) if watchable else None
         return KnownCosts(held, arms.empty_region(), self._pool.own_gils, lines, together)
 
     def _together(self, arms: Arms, each: float) -> WaitsTogether | None:
-        """Return what calls at once wait for without a GIL, if it matters.
+        """Return what calls at once wait for but a GIL, if it matters.
 
         The pool waits between regions, so that there has to be one that is long.
         """
         target = self._target
         if target.variant is not None or self._pool.name != "threads":
             return None
-        if self._workers == 1 or gil_enabled():
+        if self._workers == 1:
             return None
         seconds = min(_TOGETHER, self._budget / 10)
         calls = max(1, min(self._most_calls(), math.ceil(seconds / each)))

@@ -1,10 +1,11 @@
-"""Waits of threads that make the same calls at once, in a Python without a GIL."""
+"""Waits of threads that make the same calls at once, but for those for a GIL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gilx._compat import gil_enabled
 from gilx.errors import WatchUnavailableError
 from gilx.estimate import Estimate
 from gilx.formatting import percent
@@ -27,6 +28,8 @@ _LEAST = 0.002  # of a thread's time
 _UNSURE = 0.3  # of a worker: an interval that is wider determines nothing
 _MOST_SITES = 5
 _NAMED = 0.005  # of the time
+_FOUND = 0.02  # of a worker: with a GIL, waits for other locks that are worth naming
+_NOTHING = Estimate(0.0, 0.0, 0.0)
 _KINDS = "object", "mutex", "spinning"
 _POOL_LOCK = "_queue.SimpleQueue"  # of workers that wait to begin, and for the last one
 
@@ -39,12 +42,17 @@ class WaitsTogether:
     """
 
     workers: int
+    without_gil: bool
     stopped: Estimate
-    """Until all threads had stopped, or until they could go on."""
+    """Without a GIL: until all threads had stopped, or until they could go on."""
     parked: Estimate
-    """Asleep, waiting for a lock."""
+    """Asleep, waiting for a lock other than the GIL."""
+    system_call: Estimate
+    """Waiting in system calls, such as those for input and output."""
+    found_locks: bool
+    """Whether workers waited for locks, or spun on them."""
     locks: str
-    """Locks that they waited for, in words; empty if there were none."""
+    """Without a GIL: locks that they waited for, in words; empty if there were none."""
     stops: str
     """Threads that asked for stops, and those that were late, in words."""
     lock_sites: tuple[WaitingSite, ...] = ()
@@ -62,26 +70,29 @@ class WaitsTogether:
             sum(one.high for one in both),
         )
 
-    @property
-    def found_locks(self) -> bool:
-        """Whether locks were found that workers waited for, or spun on."""
-        return bool(self.locks)
-
     @classmethod
     def of(cls, usage: GilUsage) -> WaitsTogether | None:
         """Return the waits of the calling thread and of a pool's; None if not known."""
         threads = workers_of(usage)
+        without_gil = usage.sums.without_gil
         waits = [_waits(one, usage) for one in threads]
-        if not waits or not all(one.known for pair in waits for one in pair):
+        if not waits or not all(one.known for each in waits for one in each):
             return None
-        stopped, parked = (_sum([pair[i] for pair in waits]) for i in (0, 1))
+        if not without_gil and not all(one.sums.gil_waits for one in threads):
+            return None
+        stopped, parked, in_calls = (_sum([each[i] for each in waits]) for i in range(3))
         parked = _without(parked, _seconds_in_pool(usage) / usage.wall)
+        waited = any(map(_waits_for_lock, threads))
+        locks = _lock_words(usage) if without_gil and waited else ""
         world = usage.world
         return cls(
             workers=len(threads),
+            without_gil=without_gil,
             stopped=stopped,
             parked=parked,
-            locks=_lock_words(usage) if any(map(_waits_for_lock, threads)) else "",
+            system_call=in_calls,
+            found_locks=bool(locks) if without_gil else parked.low > _FOUND,
+            locks=locks,
             stops="; ".join(
                 f"{words} {', '.join(names)}"
                 for words, some in (("asked for by", "asked_by"), ("late:", "late"))
@@ -108,10 +119,11 @@ class WaitsTogether:
 
 
 def watched_together(run: Callable[[], object]) -> tuple[WaitsTogether | None, str]:
-    """Watch a run of calls on the pool of threads, without a GIL.
+    """Watch a run of calls on the pool of threads.
 
     Return what they waited for, or None and the reason that it is not known.
     """
+    had_gil = gil_enabled()
     watching = watch_with_callers(needs_gil=False)
     try:
         watching.__enter__()
@@ -122,8 +134,8 @@ def watched_together(run: Callable[[], object]) -> tuple[WaitsTogether | None, s
     finally:
         watching.stop()
     usage = watching.usage
-    if not usage.sums.without_gil:
-        return None, "the GIL was turned on"
+    if usage.sums.without_gil == had_gil:
+        return None, "the GIL was turned on meanwhile"
     if usage.doubt:
         return None, usage.doubt
     found = WaitsTogether.of(usage)
@@ -136,10 +148,12 @@ def workers_of(usage: GilUsage) -> list[ThreadUsage]:
     return [own, *(one for one in others if one.name.startswith(POOL_THREADS))]
 
 
-def _waits(thread: ThreadUsage, usage: GilUsage) -> tuple[Estimate, Estimate]:
-    """Return the shares of a thread's time in which it was stopped, and parked."""
+def _waits(thread: ThreadUsage, usage: GilUsage) -> tuple[Estimate, ...]:
+    """Return the shares of time in which a thread was stopped, parked and in calls."""
+    if not usage.sums.without_gil:
+        return _NOTHING, thread.waiting_lock, thread.system_call
     parts = clock_shares(thread.sums, usage.sums).parts
-    return parts["stopped"], parts["waiting_lock"]
+    return parts["stopped"], parts["waiting_lock"], thread.system_call
 
 
 def _sum(shares: list[Estimate]) -> Estimate:
