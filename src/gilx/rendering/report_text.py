@@ -202,7 +202,10 @@ def _limit(row: ReportRow) -> str:
     return {
         "stops": f"all threads are stopped again and again{_first_line(main)}: garbage"
         " collection, changes of types, or calls that stop late",
-        "locks": f"threads wait for locks{_first_line(main)}",
+        "locks": f"threads wait for locks other than the GIL{_first_line(main)}: let each"
+        " thread have objects of its own",
+        "input and output": "threads wait longer for input and output than one does"
+        " alone: a device or another program is the limit",
         "shared memory": "the same work takes more CPU time in threads than in processes,"
         " and no lock was found: memory that threads share, or reference counts",
         "dispatch": "too short: much of the time goes into handing the work out",
