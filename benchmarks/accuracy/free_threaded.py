@@ -27,12 +27,14 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import queue
 import resource
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gilx
@@ -335,7 +337,10 @@ def losses(options: Options) -> int:
     head = ("calls", "expected", "named", "right", "speedup", *names, "unexplained")
     rows: list[tuple[str, ...]] = []
     right = runs = 0
-    for work, cause in LOSSES.items():
+    # Processes make calls of a module, and not those of the script that runs.
+    module = importlib.import_module(Path(__file__).stem)
+    for one, cause in LOSSES.items():
+        work = getattr(module, one.__name__)
         named: list[str] = []
         for _ in range(options.runs):
             row = gilx.measure(work, workers=2, budget=3 * options.seconds).rows[0]
@@ -344,7 +349,7 @@ def losses(options: Options) -> int:
                 continue
             main = max(names, key=amounts.__getitem__)
             named.append(main if amounts[main] >= LEAST * row.workers else "none")
-        good = sum(one == cause for one in named)
+        good = sum(name == cause for name in named)
         right += good
         runs += len(named)
         parts = (f"{amounts.get(name, 0):.2f}" for name in (*names, "unexplained"))
