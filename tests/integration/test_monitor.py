@@ -347,9 +347,9 @@ def test_time_in_which_the_process_is_stopped_is_no_stall(tmp_path: Path) -> Non
             import gilx
             from gilx.ckernels import spin
 
-            with gilx.Monitor(stall=1.5, lone=True, on_stall="exit"):
+            with gilx.Monitor(stall=0.8, lone=True, on_stall="exit"):
                 print("begins", flush=True)
-                spin(3_000_000_000, 0, 3_000_000_000)  # ends at a time of the clock
+                spin(1_500_000_000, 0, 1_500_000_000)  # ends at a time of the clock
             """
         )
     )
@@ -358,7 +358,7 @@ def test_time_in_which_the_process_is_stopped_is_no_stall(tmp_path: Path) -> Non
         process.stdout.readline()
         time.sleep(0.2)
         process.send_signal(signal.SIGSTOP)
-        time.sleep(2.0)
+        time.sleep(1.0)
         process.send_signal(signal.SIGCONT)
         assert process.wait(TIMEOUT) == 0
 
