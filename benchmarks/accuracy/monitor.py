@@ -247,7 +247,7 @@ def request(connections: list[HTTPConnection]) -> None:
 
 
 def server(runs: int) -> bool:
-    """Compare the CPU time of a server's requests with and without the monitor, in pairs."""
+    """Compare the CPU time of requests with and without the monitor, in pairs."""
     context = multiprocessing.get_context("spawn")
     orders, other = context.Pipe()
     process = context.Process(target=serve, args=(other,))
