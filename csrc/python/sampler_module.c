@@ -1163,7 +1163,7 @@ static PyModuleDef_Slot slots[] = {
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "gilx.sampling._sampler",
-    .m_doc = "The sampler: who holds the GIL, seen without taking it.",
+    .m_doc = "Sampler of the GIL's holder, which does not take the GIL.",
     .m_size = sizeof(module_state),
     .m_methods = methods,
     .m_slots = slots,

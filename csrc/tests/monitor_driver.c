@@ -781,7 +781,8 @@ static void *read_all_the_time(void *argument) {
         expect_not_less(before.unknown, totals->unknown);
         expect_not_less((double)before.cost_ns, (double)totals->cost_ns);
         expect_not_less((double)now, (double)reading.now_ns);
-        expect(totals->locked.x <= totals->counted * 1.000001, "a part is no more");
+        expect(totals->locked.x <= totals->counted * 1.000001,
+               "a part is at most the whole");
         double held = totals->unidentified + reading.ended.sums[GILX_HOLDS_GIL].time;
         for (int i = 0; i < reading.count; ++i) {
             held += reading.threads[i].does.sums[GILX_HOLDS_GIL].time;

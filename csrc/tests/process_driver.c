@@ -422,7 +422,7 @@ static void loss_is_noticed(const child *one, bool killed) {
     if (killed) {
         (void)kill(one->pid, SIGKILL);
     } else {
-        expect(write(one->go, "", 1) == 1, "the child is told");
+        expect(write(one->go, "", 1) == 1, "the child can go on");
     }
     for (int i = 0; i < MOST_WAITED && !gilx_sampler_lost(sampler); ++i) {
         gilx_sleep_ns(10 * 1000 * 1000);
