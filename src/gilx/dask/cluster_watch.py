@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from distributed import Client
 
+import gilx
 from gilx.dask.sent_functions import SentFunctions
 from gilx.dask.worker_watch import Answer, begin, end, process_name
 from gilx.errors import ArgumentError, above_zero, number_between, shown
@@ -75,6 +76,8 @@ class _Worker:
     process: str = ""
     owner: str = ""  # address of the worker that watches this process
     error: str = ""
+    in_time: bool = True  # whether it answered in time when the watch began
+    restarted: bool = False
     here: bool = True  # whether the scheduler still had it at the end
     usage: GilUsage | None = None
 
@@ -86,21 +89,28 @@ class _Worker:
     def add(self, answer: Answer) -> None:
         """Keep an answer, of which the first error counts."""
         self.name = answer.get("name", self.name)
-        self.process = answer.get("process", self.process)
-        self.owner = answer.get("owner", "")
+        process = answer.get("process", self.process)
+        self.restarted = self.process not in ("", process)
+        self.process = process
+        self.owner = answer.get("owner", self.owner)
         self.error = self.error or answer.get("error", "")
         if "usage" in answer:
             try:
                 self.usage = GilUsage.from_json(answer["usage"])
             except ArgumentError as error:
-                self.error = f"gilx {answer['gilx']} wrote them, and {error}"
+                self.error = (
+                    f"it runs gilx {answer['gilx']}, whose figures gilx"
+                    f" {gilx.__version__} of the client can't read ({error})"
+                )
 
     def notes(self) -> Iterator[str]:
         """Yield what is to be said about the figures of this worker."""
         usage = self.usage
         if usage is None:
             return
-        if self.late:
+        if not self.in_time:
+            yield "did not answer in time at the begin, and was watched later"
+        elif self.late:
             yield f"joined {duration(self.late)} after the begin, and was watched since"
         if self.process == process_name():
             yield (
@@ -120,14 +130,15 @@ class _Worker:
         """Return the reason that this worker has no figures, '' if it has some."""
         if self.usage is not None:
             return ""
-        if self.error:
-            return f"has no figures: {self.error}"
+        if self.error or self.restarted:
+            words = self.error or "it was restarted while it was watched"
+            return f"has no figures: {words}"
         if self.owner in others and self.owner != self.address:
             return (
                 f"runs in the process of {others[self.owner]}, whose figures are those of"
                 " both"
             )
-        return "has no figures: it was restarted while it was watched"
+        return "has no figures: it joined at the end"
 
 
 class ClusterWatch:
@@ -233,7 +244,11 @@ class ClusterWatch:
                 for each in present
                 if each not in self._workers
             ]
-        asked = [one for one in self._workers.values() if one.here]
+        asked = [
+            one
+            for one in self._workers.values()
+            if one.here and not (one.error and one.in_time)
+        ]
         await asyncio.gather(*(self._ask(one, end, str(one)) for one in asked))
         self._usage = self._together(notes)
         if not rounds.cancelled():
@@ -254,6 +269,7 @@ class ClusterWatch:
             )
             answer = answers[worker.address]
         except TimeoutError:
+            worker.in_time = function is not begin
             answer = {"error": f"it did not answer within {duration(self._timeout)}"}
         except Exception as error:  # the others are asked in any case
             answer = error
@@ -279,7 +295,7 @@ class ClusterWatch:
 
 def _words(error: Exception) -> str:
     """Return an error of a worker in words."""
-    text = printable(f"{type(error).__name__}: {error}")
-    if isinstance(error, ModuleNotFoundError) and "gilx" in str(error):
-        return f"{text}; gilx must be installed on each worker as on the client"
-    return text
+    text = printable(str(error))
+    if "No module named 'gilx" in text:  # the scheduler passes on the text alone
+        return "gilx must be installed there as on the client; it is not, or is older"
+    return f"{type(error).__name__}: {text}"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _MOST_LINES = 5  # that are shown; the record has all of them
 _MOST_WORKERS = 12  # likewise
+_LEAST_WAITING = 0.005  # threads on average, that are worth a word
 _FIGURES = "locked", "held_seconds", "waited", "wall"
 _SITE_FIGURES = "held", "waiting_caused", "below"
 _NOTHING = SiteSums(0.0, 0.0, 0.0, 0.0)
@@ -103,6 +104,8 @@ class ClusterUsage(Record, schema="gilx.cluster_usage", version=1):
         usages = _with_gil(self.by_worker)
         if not usages:
             return "no worker with a GIL was watched"
+        if all(usage.doubt for usage in usages):
+            return f"inconclusive: {usages[0].doubt}"
         part, line = main_line(self.lines(), "")
         place = f", {part} of it in {line}" if part else ""
         if len(usages) == 1:
@@ -136,17 +139,16 @@ class ClusterUsage(Record, schema="gilx.cluster_usage", version=1):
             for share, line in zip(shares, first, strict=True)
         ]
         if rest:
-            words = (
-                "1 more line holds" if len(rest) == 1 else f"{len(rest)} more lines hold"
-            )
-            rows.append(f"  {words} {percent(sum(line.held.value for line in rest))}")
+            words = "line holds" if len(rest) == 1 else "lines hold"
+            held = percent(sum(line.held.value for line in rest))
+            rows.append(f"  {len(rest)} more {words} {held}")
         return rows
 
     def _details(self) -> list[str]:
         rows = []
         if self.locked.known:
             rows.append(f"locked by anyone, mean: {self.locked.text(percent)}")
-        if self.waited.known:
+        if self.waited.value >= _LEAST_WAITING * self.wall:
             rows.append(
                 f"threads waited {duration(self.waited.value)} for the GIL of their"
                 " process, all together"
@@ -307,9 +309,8 @@ def _worker_words(usage: GilUsage) -> str:
         return f"{usage.program}: inconclusive: {usage.doubt}"
     if not usage.locked.known:
         return f"{usage.program}: runs without a GIL, for {duration(usage.wall)}"
-    waited = (
-        f", threads waited {duration(usage.waited.value)}" if usage.waited.known else ""
-    )
-    return (
-        f"{usage.program}: {usage.locked.text(percent)} of {duration(usage.wall)}{waited}"
-    )
+    words = f"{usage.program}: {usage.locked.text(percent)} of {duration(usage.wall)}"
+    waited = usage.waited.value
+    if not waited >= _LEAST_WAITING * usage.wall:
+        return words
+    return f"{words}, threads waited {duration(waited)}"
