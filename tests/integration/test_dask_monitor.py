@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import urllib.request
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,7 +137,7 @@ def test_workers_of_one_process_share_a_monitor() -> None:
         first, second = client.nthreads()
         client.register_plugin(dask.MonitorPlugin())
         found = [
-            wait_until(lambda each=each: metrics_of(client, each), "no heartbeat")
+            wait_until(partial(metrics_of, client, each), "no heartbeat")
             for each in (first, second)
         ]
         assert found[0]["process"] == found[1]["process"]
