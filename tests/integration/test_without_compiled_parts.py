@@ -87,6 +87,8 @@ for module in pkgutil.walk_packages(gilx.__path__, "gilx."):
         importlib.import_module(module.name)
     except gilx.NotCompiledError as error:
         failed[module.name] = str(error)
+    except gilx.MissingExtraError:
+        continue
 print(json.dumps([missing, failed]))
 """
     missing, failed = installed.answers(code)
