@@ -7,14 +7,21 @@ installed on the workers, and Dask here: the extra ``dask`` has it.
 
 from __future__ import annotations
 
+import importlib
+
 from gilx.errors import MissingExtraError
 
-try:
-    import distributed as _distributed  # noqa: F401 - everything here needs it
-except ImportError as error:
-    raise MissingExtraError("no Dask: pip install 'gilx[dask]'") from error
 
-from gilx.dask.cluster_watch import ClusterWatch, watch
-from gilx.dask.monitor_plugin import MonitorPlugin
+def _check_dask() -> None:
+    try:
+        importlib.import_module("distributed")
+    except ImportError as error:
+        raise MissingExtraError("no Dask: pip install 'gilx[dask]'") from error
+
+
+_check_dask()  # before the modules that need it
+
+from gilx.dask.cluster_watch import ClusterWatch, watch  # noqa: E402
+from gilx.dask.monitor_plugin import MonitorPlugin  # noqa: E402
 
 __all__ = ["ClusterWatch", "MonitorPlugin", "watch"]
