@@ -8,6 +8,7 @@ import inspect
 import signal
 import textwrap
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -313,6 +314,30 @@ def test_worker_that_was_restarted_at_its_address_has_no_figures() -> None:
     worker.add({"name": "a", "process": "2"})
     reason = worker.reason({"tcp://a": worker})
     assert reason == "has no figures: it was restarted while it was watched"
+
+
+@pytest.fixture
+def worker() -> Any:
+    return SimpleNamespace(name="a", address="tcp://a")
+
+
+def test_begin_that_comes_after_the_end_is_refused(worker: Any) -> None:
+    module = importlib.import_module("gilx.dask.worker_watch")
+    assert "usage" not in module.end("late watch", "a", worker)
+    answer = module.begin("late watch", 0.03, worker)
+    assert answer["error"] == "the watch ended before it began here"
+    assert "late watch" not in module._watches
+
+
+def test_worker_that_cannot_be_watched_says_why(
+    worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise gilx.WatchUnavailableError("there is no memory")
+
+    module = importlib.import_module("gilx.dask.worker_watch")
+    monkeypatch.setattr(module, "watch_with_callers", refuse)
+    assert module.begin("refused", 0.03, worker)["error"] == "there is no memory"
 
 
 def test_module_names_the_extra_if_dask_is_missing() -> None:

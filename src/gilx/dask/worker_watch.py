@@ -38,6 +38,9 @@ class Answer(TypedDict, total=False):
 _PROCESS = uuid.uuid4().hex
 # By the name of the client's watch; each has the address of the worker that began it.
 _watches: dict[str, tuple[Watch, str]] = {}
+# Watches that had not begun here when they were ended: a worker that is late with its
+# answers may be asked to begin after that.
+_ended: set[str] = set()
 
 
 def process_name() -> str:
@@ -59,9 +62,12 @@ def begin(watch: str, cost: float, dask_worker: Worker) -> Answer:
 
     """
     answer = _answer(dask_worker)
+    if watch in _ended:
+        answer["error"] = "the watch ended before it began here"
+        return answer
     if watch not in _watches:
-        one = watch_with_callers(cost=cost, needs_gil=False)
         try:
+            one = watch_with_callers(cost=cost, needs_gil=False)
             one.__enter__()
         except (ArgumentError, WatchUnavailableError) as error:
             answer["error"] = str(error)
@@ -86,7 +92,9 @@ def end(watch: str, program: str, dask_worker: Worker) -> Answer:
     """
     answer = _answer(dask_worker)
     one, owner = _watches.get(watch, (None, ""))
-    if one is not None:
+    if one is None:
+        _ended.add(watch)
+    else:
         answer["owner"] = owner
         if owner == dask_worker.address:
             del _watches[watch]
