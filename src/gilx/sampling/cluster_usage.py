@@ -16,7 +16,7 @@ from gilx.estimate import Estimate
 from gilx.formatting import duration, line_width, percent, printable, shortened, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import agree
-from gilx.sampling.site_words import main_line
+from gilx.sampling.site_words import called_from, main_line
 from gilx.sampling.sites import (
     Site,
     SiteSums,
@@ -131,13 +131,13 @@ class ClusterUsage(Record, schema="gilx.cluster_usage", version=1):
         first, rest = lines[:_MOST_LINES], lines[_MOST_LINES:]
         shares = [percent(line.held.value) for line in first]
         column = max(map(len, shares), default=0)
-        rows = [
-            shortened(
-                f"  {share:>{column}}  {line.place} {line.name}  {line.text}".rstrip(),
-                line_width(),
-            )
-            for share, line in zip(shares, first, strict=True)
-        ]
+        rows = []
+        for share, line in zip(shares, first, strict=True):
+            words = f"  {share:>{column}}  {line.place} {line.name}  {line.text}"
+            rows.append(shortened(words.rstrip(), line_width()))
+            if origin := called_from(line):
+                words = f"  {'':>{column}}    {origin}"
+                rows.append(shortened(words, line_width()))
         if rest:
             words = "line holds" if len(rest) == 1 else "lines hold"
             held = percent(sum(line.held.value for line in rest))
