@@ -7,7 +7,9 @@ import importlib
 import inspect
 import signal
 import textwrap
+import time
 from contextlib import ExitStack
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ from gilx.errors import ArgumentError
 from tests.command import run_python
 from tests.dask_workers import client_of_workers, started_worker, wait_until
 from tests.markers import needs_watch
+from tests.unit.made_up_sites import found, usage_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -314,6 +317,45 @@ def test_worker_that_was_restarted_at_its_address_has_no_figures() -> None:
     worker.add({"name": "a", "process": "2"})
     reason = worker.reason({"tcp://a": worker})
     assert reason == "has no figures: it was restarted while it was watched"
+
+
+def sent(line: int) -> gilx.GilUsage:
+    """Return a usage in which a function without a file held the GIL, and called zlib."""
+    function, file = "outer.<locals>.inner", "<dynamic-code>"
+    own = found(300, function=function, file=file, first_line=2, line=line)
+    usage = usage_with(own, found(100, file="/usr/lib/python3.11/gzip.py", line=7))
+    callers = (
+        gilx.SiteCaller(function, file, line, "", 3e7),
+        gilx.SiteCaller("<module>", "<string>", 1, "", 2e7),
+    )
+    sites = (usage.sites[0], replace(usage.sites[1], callers=callers))
+    return replace(usage, sites=sites)
+
+
+def functions_of(file: Path, text: str) -> list[Any]:
+    """Return functions that are defined in a function of that file."""
+    file.write_text(text)
+    names: dict[str, Any] = {}
+    exec(compile(text, file, "exec"), names)
+    return list(names["outer"]())
+
+
+INNER = "def outer():\n    def inner():\n        return len('abc')\n    return [inner]\n"
+
+
+def test_place_of_a_sent_function_is_found_by_its_name_and_line(tmp_path: Path) -> None:
+    module = importlib.import_module("gilx.dask.sent_functions")
+    kept = functions_of(tmp_path / "one.py", INNER)
+    usage = module.SentFunctions(time.time() + 60).named(sent(3))
+    site, called = usage.sites
+    assert (site.file, site.line) == (str(tmp_path / "one.py"), 3)
+    assert [(one.file, one.line) for one in called.callers] == [(site.file, 3)]
+    # No function of that name has this line.
+    assert module.SentFunctions(0.0).named(sent(4)).sites[0].file == "<dynamic-code>"
+    # Either of two functions may be meant.
+    kept += functions_of(tmp_path / "two.py", INNER)
+    assert module.SentFunctions(0.0).named(sent(3)).sites[0].file == "<dynamic-code>"
+    assert len(kept) == 2
 
 
 @pytest.fixture

@@ -152,9 +152,8 @@ class _ProcessMonitor:
                 _logger.warning("%s", "\n".join([str(stall), *stall.report]))
 
 
-_processes: dict[
-    int, _ProcessMonitor
-] = {}  # by process, which may be the child of a fork
+# By the number of the process, which may be the child of a fork.
+_processes: dict[int, _ProcessMonitor] = {}
 
 
 class _Metric:
@@ -170,8 +169,8 @@ class _Metric:
         wall, held = counters.wall, counters.held_seconds.value
         wall_before, held_before = self._before
         self._before = wall, held
-        passed = wall - wall_before
-        locked = min(1.0, (held - held_before) / passed) if passed > 0 else None
+        known = counters.held_seconds.known and wall > wall_before
+        locked = min(1.0, (held - held_before) / (wall - wall_before)) if known else None
         return {
             "process": counters.process,
             "wall": wall,
