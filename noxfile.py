@@ -388,6 +388,8 @@ def neighbours(session: nox.Session) -> None:
         "pytest-xdist", "scipy", "uvicorn", "uvloop",
     )  # fmt: skip
     integration = [
+        "tests/integration/test_dask_monitor.py",
+        "tests/integration/test_dask_watch.py",
         "tests/integration/test_every_pool.py",
         "tests/integration/test_monitor_command.py",
         "tests/integration/test_monitor_loops.py",
@@ -399,7 +401,14 @@ def neighbours(session: nox.Session) -> None:
     ]
     unit = [
         f"tests/unit/test_{name}.py"
-        for name in ("audit", "demo_output_directory", "pictures", "prometheus", "report")
+        for name in (
+            "audit",
+            "demo_output_directory",
+            "interface",
+            "pictures",
+            "prometheus",
+            "report",
+        )
     ]
     run_pytest(session, ["tests/docs", *integration, *unit], ALL)
 
@@ -611,7 +620,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def docs(session: nox.Session) -> None:
     """Build the documentation site; a link that leads nowhere is an error."""
-    session.install(f"{only('*.whl')}[docs]")
+    session.install(f"{only('*.whl')}[docs,dask]")
     folder = str(empty_folder(session, "site"))
     session.run(
         "sphinx-build", "-W", "-n", "--keep-going", "-q", "-c", "docs", ".", folder

@@ -22,6 +22,7 @@ _NAMES = {
     "gilx.pools.team": "Team",
     "gilx.records": "Record",
     "gilx.rendering.picture": "Picture",
+    "gilx.sampling.cluster_usage": "ClusterUsage",
     "gilx.sampling.counters": "Counters ThreadCounters",
     "gilx.sampling.hold_fraction": "HoldSums",
     "gilx.sampling.latency": "Latency LatencyRow latency",

@@ -19,6 +19,7 @@ from gilx.pools.run import run as run
 from gilx.pools.team import Team as Team
 from gilx.records import Record as Record
 from gilx.rendering.picture import Picture as Picture
+from gilx.sampling.cluster_usage import ClusterUsage as ClusterUsage
 from gilx.sampling.counters import Counters as Counters
 from gilx.sampling.counters import ThreadCounters as ThreadCounters
 from gilx.sampling.hold_fraction import HoldSums as HoldSums

@@ -134,7 +134,7 @@ class SourceTexts:
         loaded = _code_of(names, *name)
         if loaded is None or not _is_compiled_as_it_is(names):
             return None
-        found = self._codes_in(file).get(name, ())
+        found = self.codes_in(file).get(name, ())
         differs = not any(_same_code(loaded, code) for code in found)
         self._differ[file, name] = differs
         return differs
@@ -143,7 +143,7 @@ class SourceTexts:
         """Return whether a file has, by now, an instruction at that position."""
         function, file, first_line, line, end_line, column, end_column = position
         place = line, end_line, column, end_column
-        codes = self._codes_in(file).get((function, first_line), ())
+        codes = self.codes_in(file).get((function, first_line), ())
         return any(place in code.co_positions() for code in codes)
 
     def expression(
@@ -193,7 +193,7 @@ class SourceTexts:
         touched = max(found.st_mtime, found.st_ctime)
         return Source(lines, found.st_mtime, touched, found.st_size)
 
-    def _codes_in(self, file: str) -> dict[_Name, list[types.CodeType]]:
+    def codes_in(self, file: str) -> dict[_Name, list[types.CodeType]]:
         """Return the code of the functions that a file has now; none if it is wrong."""
         codes = self._codes.get(file)
         if codes is None:
@@ -203,7 +203,7 @@ class SourceTexts:
                 module = compile(text, file, "exec", dont_inherit=True)
             except (SyntaxError, ValueError, MemoryError, RecursionError):
                 return codes
-            for code in _all_codes(module):
+            for code in all_codes(module):
                 codes.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
         return codes
 
@@ -311,11 +311,11 @@ def _codes_of(function: Any) -> Iterator[types.CodeType]:  # noqa: ANN401 - anyt
         if type(function) in (staticmethod, classmethod):
             function = function.__func__
         if type(function) is types.FunctionType:
-            yield from _all_codes(function.__code__)
+            yield from all_codes(function.__code__)
         function = inspect.getattr_static(function, "__wrapped__", None)
 
 
-def _all_codes(code: types.CodeType) -> Iterator[types.CodeType]:
+def all_codes(code: types.CodeType) -> Iterator[types.CodeType]:
     """Return the code of a function and of all functions in it."""
     found = [code]
     while found:
