@@ -45,8 +45,7 @@ PyObject *gilx_reading_threads(const gilx_reading *reading) {
 }
 
 static PyObject *text_of(const char *text, size_t size) {
-    /* A text that was cut may end within a character. */
-    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)size, "replace");
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)size, "surrogatepass");
 }
 
 static PyObject *stall_object(const gilx_stall_record *record) {

@@ -181,12 +181,10 @@ static void report_if_due(gilx_sampler *sampler, const gilx_hold_sample *sample)
 static void end_stall(gilx_sampler *sampler, int64_t at_ns) {
     gilx_monitor *monitor = sampler->monitor;
     gilx_text *text = &monitor->text;
-    gilx_text_clear(text);
-    gilx_text_add(text, "gilx: process ", false);
-    gilx_text_add_number(text, (int64_t)sampler->process);
-    gilx_text_add(text, ": the GIL was released after ", false);
+    gilx_text_begin(text, (int64_t)sampler->process);
+    gilx_text_add(text, "the GIL was released after ");
     gilx_text_add_seconds(text, at_ns - monitor->stall.since_ns);
-    gilx_text_add_now(text);
+    gilx_text_end_line(text);
     gilx_stall_end(sampler, &monitor->stall, at_ns);
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../platform/clock.h"
@@ -84,28 +85,93 @@ static void holds_have_bounds(void) {
     expect_length(&track, 2000000050, 0, 10);
 }
 
+static void expect_text(const gilx_text *text, const char *expected, const char *what) {
+    expect(text->size == strlen(expected) &&
+               memcmp(text->bytes, expected, text->size) == 0,
+           what);
+}
+
 static void text_is_safe_and_limited(void) {
     static gilx_text text;
-    gilx_text_clear(&text);
-    gilx_text_add(&text, "a\nb\x1b[1m\x7f\xc3\xa9", false);
-    gilx_text_add(&text, "\n", true);
+    gilx_text_begin(&text, 12);
+    gilx_text_add(&text, "\n");
     gilx_text_add_number(&text, -120);
-    gilx_text_add(&text, " ", false);
+    gilx_text_add(&text, " ");
     gilx_text_add_seconds(&text, 61004999999);
-    gilx_text_add(&text, " ", false);
+    gilx_text_add(&text, " ");
     gilx_text_add_seconds(&text, 95000000);
-    static const char EXPECTED[] = "a?b?[1m?\xc3\xa9\n-120 61.00 s 0.10 s";
-    expect(text.size == sizeof(EXPECTED) - 1 &&
-               memcmp(text.bytes, EXPECTED, text.size) == 0,
-           "text is as it was added, without control characters");
+    expect_text(&text, "gilx: process 12: \n-120 61.00 s 0.10 s", "words and numbers");
     for (int i = 0; i < GILX_REPORT_BYTES; ++i) {
-        gilx_text_add(&text, "line\n", true);
+        gilx_text_add_name(&text,
+                           "\xe2\x80\xae"); /* which is longer when it is escaped */
     }
-    static const char END[] = "(the report is cut here)\n";
+    static const char END[] = "\\u202e\n  (the report is cut here)\n";
     expect(text.size <= GILX_REPORT_BYTES && text.cut &&
                memcmp(text.bytes + text.size - (sizeof(END) - 1), END, sizeof(END) - 1) ==
                    0,
            "a text that is too long says so");
+}
+
+/* As Python's ascii() has them. */
+static void names_are_escaped(void) {
+    static const struct {
+        const char *name, *shown;
+    } NAMES[] = {
+        {"caf\xc3\xa9 \\ \xe2\x82\xac \xf0\x9f\x90\x8d", NULL},
+        {"a\nb\tc\rd\x1b[1m\x01\x7f", "a\\nb\\tc\\rd\\x1b[1m\\x01\\x7f"},
+        {"\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0\xc2\xad\xc2\xa1",
+         "\\x80\\x9b\\x9f\\xa0\\xad\xc2\xa1"},
+        {"\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8\xef\xbb\xbf",
+         "\\u202e\\u2066\\u2028\\ufeff"},
+        {"\xed\xb3\xa9", "\\udce9"}, /* a lone surrogate */
+        {"\xf3\xa0\x80\x81\xf4\x8f\xbf\xbf", "\\U000e0001\\U0010ffff"},
+        /* What is not UTF-8: C1 as a byte, a name that was cut, long forms, too large */
+        {"\x9b"
+         "31m",
+         "\xef\xbf\xbd"
+         "31m"},
+        {"\xe2\x80", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xc0\x8a", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xe0\x80\x8a", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+    };
+    static gilx_text text;
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(*NAMES); ++i) {
+        gilx_text_clear(&text);
+        gilx_text_add_name(&text, NAMES[i].name);
+        expect_text(&text, NAMES[i].shown == NULL ? NAMES[i].name : NAMES[i].shown,
+                    "a name is escaped as in Python");
+    }
+}
+
+static void dates_are_those_of_the_calendar(void) {
+    enum { DAY = 86400 };
+    static const int64_t NAMED[] = {
+        0,          DAY - 1,
+        951782400,  951868799, /* 29 February 2000 */
+        1709164800, 1709251199,
+        1709251200, 1735689599,
+        4107542399, 4107542400, /* 2100 is not a leap year */
+        2147483648, 32535215999 /* 3000 */,
+    };
+    static gilx_text text;
+    gilx_text_clear(&text);
+    gilx_text_add_date(&text, 951782400);
+    expect_text(&text, "2000-02-29 00:00:00 UTC", "a leap year at a century");
+    for (int i = 0; i < 4000; ++i) {
+        const int named = (int)(sizeof(NAMED) / sizeof(*NAMED));
+        const int64_t seconds = i < named ? NAMED[i] : i * (int64_t)DAY * 97 + i * 1237;
+        const time_t time = (time_t)seconds;
+        struct tm date;
+        char expected[64];
+        expect(gmtime_r(&time, &date) != NULL &&
+                   strftime(expected, sizeof(expected), "%Y-%m-%d %H:%M:%S UTC", &date) >
+                       0,
+               "the C library knows the date");
+        gilx_text_clear(&text);
+        gilx_text_add_date(&text, seconds);
+        expect_text(&text, expected, "a date is that of the C library");
+    }
 }
 
 /* Nobody reads: what does not fit is dropped, and nothing waits. */
@@ -847,6 +913,8 @@ int main(void) {
     enum { MANY = 3000 };
     holds_have_bounds();
     text_is_safe_and_limited();
+    names_are_escaped();
+    dates_are_those_of_the_calendar();
     full_pipes_do_not_block();
     tables_shrink();
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {

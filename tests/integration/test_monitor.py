@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import pytest
 from gilx import Monitor
 from gilx._compat import owns
 from gilx.errors import ArgumentError
+from gilx.formatting import escaped
 from gilx.sampling.known_stacks import reason_against_stacks
 from tests.command import CompletedProcess, run_python
 from tests.markers import needs_fork, needs_watch
@@ -195,6 +197,42 @@ def test_stall_is_reported_and_kept(tmp_path: Path) -> None:
         assert (stall.file, stall.function) == (__file__, "hold")
         assert f'  File "{__file__}", line {stall.line} in hold' in stall.report
         assert "C.usleep(" in Path(__file__).read_text().splitlines()[stall.line - 1]
+
+
+@pytest.mark.skipif(bool(reason_against_stacks()), reason="stacks can't be read")
+def test_hostile_names_are_escaped_as_everywhere(tmp_path: Path) -> None:
+    hostile = [
+        chr(number)
+        for number in range(1, 0x10000)
+        if unicodedata.category(chr(number)) in {"Cc", "Cf", "Zl", "Zp", "Zs"}
+    ]
+    # Those of the file, in which bidirectional controls are, and of the function.
+    file = "".join(hostile[-100:]) + "\udce9\U000e0001\\\u20ac.py"
+    name = "f" + "".join(hostile[:66])
+    scope: dict[str, Any] = {}
+    exec(compile("def f(hold): hold(300000)", file, "exec"), scope)
+    function = scope["f"]
+    function.__code__ = function.__code__.replace(co_name=name, co_qualname=name)
+    log = tmp_path / "log"
+    with Monitor(stall=0.05, lone=True, log=log) as monitor:
+        function(C.usleep)
+        wait_until(lambda: monitor.stalls and monitor.stalls[0].over)
+        (stall,) = monitor.stalls
+    assert (stall.file, stall.function) == (escaped(file), escaped(name))
+    line = f'  File "{escaped(file)}", line 1 in {escaped(name)}'
+    assert line in stall.report
+    lines = log.read_bytes().decode().split("\n")
+    assert line in lines
+    assert all(map(str.isprintable, lines))
+
+
+def test_notes_are_escaped(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with Monitor(stall=0.05, lone=True, log=log) as monitor:
+        monitor.note("first \x9b\u202e\nsecond \udce9\n")
+        hold(0.2)
+        wait_until(lambda: monitor.stalls and monitor.stalls[0].over)
+    assert "\nfirst \\x9b\\u202e\nsecond \\udce9\n" in log.read_text("utf-8")
 
 
 def test_threads_that_wait_are_listed_with_their_stacks(tmp_path: Path) -> None:

@@ -370,14 +370,15 @@ class Monitor:
         Parameters
         ----------
         text : str
-            Of which the first 8191 bytes in UTF-8 are kept.
+            Of which the first 8191 bytes in UTF-8 are kept. What is not printable, but for
+            ends of lines, is escaped.
         deadlock : str
             Text that precedes it if the thread that holds the GIL waits for another lock,
             and others wait for the GIL; 511 bytes are kept.
 
         """
         with self._lock:
-            self._note = _encodable(text), _encodable(deadlock)
+            self._note = _safe_lines(text), _safe_lines(deadlock)
             if self._sampler is not None and not self._stopped:
                 self._sampler.note(*self._note)
 
@@ -420,9 +421,9 @@ class _Asker:
         self._ended.acquire(timeout=_END_TIMEOUT)
 
 
-def _encodable(text: str) -> str:
-    """Return a text with '?' in place of what UTF-8 does not have: lone surrogates."""
-    return text.encode(errors="replace").decode()
+def _safe_lines(text: str) -> str:
+    """Return lines of text with escapes in place of what is not printable."""
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 def _limit(name: str, seconds: float | None) -> float:
@@ -488,10 +489,10 @@ def _stall(
         waiters=waiters,
         thread=names.get(native_id, f"thread {native_id}"),
         native_id=native_id,
-        function=printable(function),
-        file=printable(file),
+        function=escaped(function),
+        file=escaped(file),
         line=line,
-        report=tuple(escaped(line) for line in text.removesuffix("\n").split("\n")),
+        report=tuple(text.removesuffix("\n").split("\n")),
     )
 
 

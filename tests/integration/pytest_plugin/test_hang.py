@@ -178,7 +178,7 @@ def test_lone_surrogate_in_a_message_does_not_end_the_run(
     path = pytester.path / "results.xml"
     done = pytester.runpytest_subprocess("--gilx-hang=0.5", f"--junitxml={path}")
     assert done.ret == STATUS
-    done.stderr.fnmatch_lines(["FAILED *::test_fails - ValueError: caf[?]"])
+    done.stderr.fnmatch_lines([r"FAILED *::test_fails - ValueError: caf\udce9"])
     assert list(results_in(path).values()) == ["failure", "failure"]
 
 
