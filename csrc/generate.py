@@ -3,7 +3,7 @@
     python3 csrc/generate.py FOLDER
 
 * FOLDER/kernel_list.h: names, signatures and docstrings, for the C code
-* FOLDER/unprintable.h: characters that are not printable, by this Python's str.isprintable
+* FOLDER/unprintable.h: characters that are not printable by this Python's str.isprintable
 * src/gilx/kernel_functions.pxi: functions of gilx.cykernels, around their computations
 * src/gilx/cykernels.pyi: the stub of these functions, which gilx.ckernels has as well
 """

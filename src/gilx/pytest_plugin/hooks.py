@@ -142,7 +142,8 @@ def pytest_pycollect_makeitem(
 ) -> Generator[None, Any, Any]:
     """Refuse markers that say nothing, or what can't be."""
     made = yield
-    for item in made if isinstance(made, list) else ():
+    # Versions of pytest before 8.4 make one item of a generator.
+    for item in made if isinstance(made, list) else [made]:
         if isinstance(item, pytest.Function) and (asked := _asked(item)):
             wrong = _wrong(item, asked)
             if wrong:
@@ -152,6 +153,7 @@ def pytest_pycollect_makeitem(
 
 def _wrong(item: pytest.Function, asked: dict[str, pytest.Mark]) -> str:
     """Return what is wrong with a test's markers; empty if nothing is."""
+    from gilx.callable_lookup import check_call  # noqa: PLC0415 - only when it is used
     from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
     from gilx.pytest_plugin.checks import check_limits  # noqa: PLC0415 - likewise
 
@@ -166,8 +168,10 @@ def _wrong(item: pytest.Function, asked: dict[str, pytest.Mark]) -> str:
             check_limits(**mark.kwargs)
         except ArgumentError as error:
             return f"{name}: {error}"
-        if inspect.iscoroutinefunction(item.function):
-            return f"{name}: expected a plain function, got one with async def"
+        try:
+            check_call(item.function, name)
+        except ArgumentError as error:
+            return str(error)
         if "benchmark" in item.fixturenames:
             return (
                 f"{name}: expected no fixture 'benchmark', which can't be used more than"

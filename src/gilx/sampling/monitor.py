@@ -370,8 +370,8 @@ class Monitor:
         Parameters
         ----------
         text : str
-            Of which the first 8191 bytes in UTF-8 are kept. What is not printable, but for
-            ends of lines, is escaped.
+            Of which the first 8191 bytes in UTF-8 are kept. What is not printable is
+            escaped, but for ends of lines.
         deadlock : str
             Text that precedes it if the thread that holds the GIL waits for another lock,
             and others wait for the GIL; 511 bytes are kept.
