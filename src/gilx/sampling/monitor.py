@@ -310,7 +310,8 @@ class Monitor:
         reader : hashable
             Whose reading this is. `Counters.longest_hold` is the longest hold since the
             last reading of the same reader, or since the start in its first one, so that
-            parts of a program that read the same monitor do not disturb each other.
+            parts of a program that read the same monitor do not disturb each other. The
+            64 that read last are remembered.
 
         Raises
         ------
