@@ -59,10 +59,12 @@ static PyObject *stall_object(const gilx_stall_record *record) {
         Py_XDECREF(text);
         return NULL;
     }
-    return Py_BuildValue("iLLLLILNNiN", (int)record->kind, (long long)record->number,
+    return Py_BuildValue("iLLLLOILNNiN", (int)record->kind, (long long)record->number,
                          (long long)record->begin_ns, (long long)record->low_ns,
-                         (long long)record->high_ns, (unsigned int)record->waiters,
-                         (long long)place->tid, function, file, (int)place->line, text);
+                         (long long)record->high_ns,
+                         record->open_at_stop ? Py_True : Py_False,
+                         (unsigned int)record->waiters, (long long)place->tid, function,
+                         file, (int)place->line, text);
 }
 
 PyObject *gilx_stalls_list(gilx_sampler *sampler) {

@@ -940,6 +940,7 @@ PyDoc_STRVAR(
     "blocked);\n"
     "    its number among all of its kind, from 1; when it began, on the monotonic\n"
     "    clock; bounds of its length in nanoseconds, the upper one -1 if it goes on;\n"
+    "    whether it still did when the sampler was stopped;\n"
     "    the largest number of threads that waited; and of the place that held the GIL,\n"
     "    or the loop, the thread's native id, function, file, and line (0: not known); "
     "and the last\n"

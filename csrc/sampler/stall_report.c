@@ -409,12 +409,14 @@ void gilx_loop_report(gilx_sampler *sampler, gilx_code_table *codes,
     }
 }
 
-void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process,
+void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process, bool open,
                         gilx_text *text) {
     gilx_text_begin(text, process);
+    gilx_text_add(text, open ? "the monitor was stopped while " : "");
     gilx_text_add(text, "the event loop of thread ");
     add_thread_words(text, process, tid);
-    gilx_text_add(text, " was blocked for ");
+    gilx_text_add(text, open ? " was blocked, for " : " was blocked for ");
     gilx_text_add_seconds(text, length_ns);
+    gilx_text_add(text, open ? " so far" : "");
     gilx_text_end_line(text);
 }

@@ -52,7 +52,9 @@ void gilx_loop_report(gilx_sampler *sampler, gilx_code_table *codes,
                       const gilx_loop_facts *facts, gilx_text *text,
                       gilx_stall_place *place);
 
-/* Make the line that says for how long the loop of a thread was blocked. */
-void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process, gilx_text *text);
+/* Make the line that says for how long the loop of a thread was blocked. `open`: it still
+ * is, and the monitor is stopped. */
+void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process, bool open,
+                        gilx_text *text);
 
 #endif

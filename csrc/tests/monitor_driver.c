@@ -439,6 +439,54 @@ static void stalls_are_reported(int version, bool stacks) {
     close(ends[1]);
 }
 
+/* A stall that goes on when the monitor is stopped has the length up to then. */
+static void stalls_stay_open_at_the_stop(void) {
+    enum { AFTER_REPORT_NS = 100000000 };
+    static fake_gil gil;
+    static fake_stack holder;
+    static gilx_stall_record records[GILX_STALLS_KEPT];
+    static gilx_loop_table table;
+    int ends[2];
+    expect(pipe2(ends, O_NONBLOCK) == 0, "there are pipes");
+    make(&gil);
+    memset(&table, 0, sizeof(table));
+    fake_stack_make(&holder, layout_of(LAST_VERSION), 0);
+    expect(gilx_loop_begin(&table, gilx_own_tid(), true) == 0, "a loop runs");
+    const gilx_monitor_options options = {
+        .stall_ns = 50000000, .loop_ns = 50000000, .loops = &table, .log = ends[1]};
+    gilx_sampler *sampler = started(&gil, NULL, &options);
+    const int expected = 1 + gilx_sampler_sees_waiters(sampler);
+    pthread_t thread;
+    expect(pthread_create(&thread, NULL, wait_for_it, &gil) == 0, "threads can be made");
+    const int64_t begin = gilx_now_ns();
+    take(&gil, &holder);
+    gilx_loop_runs(&table.loops[0]);
+    while (gilx_sampler_stalls(sampler, records) < expected &&
+           gilx_now_ns() - begin < 60000000000) {
+        gilx_sleep_ns(1000000);
+    }
+    gilx_sleep_ns(AFTER_REPORT_NS);
+    gilx_sampler_stop(sampler);
+    expect(gilx_sampler_stalls(sampler, records) == expected, "both are reported");
+    for (int i = 0; i < expected; ++i) {
+        expect(records[i].open_at_stop && records[i].high_ns == -1, "they go on");
+        expect(records[i].low_ns >= 50000000 + AFTER_REPORT_NS / 2,
+               "their length is that up to the stop");
+    }
+    const char *text = read_until(ends[0], "blocked, for ");
+    expect(strstr(text, "the monitor was stopped while the event loop of thread ") !=
+               NULL,
+           "which is reported of the loop");
+    expect(expected == 1 || strstr(text, "the monitor was stopped while the GIL was not "
+                                         "released, for ") != NULL,
+           "and of the GIL");
+    gilx_loop_waits(&table.loops[0]);
+    let_all_go(&gil, &thread, 1);
+    gilx_sampler_free(sampler);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* Of many stalls, only some are reported, and the rest is counted. */
 static void reports_are_limited(void) {
     enum { STALLS = 12, MOST = 5 };
@@ -921,6 +969,7 @@ int main(void) {
         stalls_are_reported(version, true);
     }
     stalls_are_reported(LAST_VERSION, false);
+    stalls_stay_open_at_the_stop();
     reports_are_limited();
     places_of_loops_are_used_again();
     loops_that_return_are_not_reported();

@@ -604,23 +604,6 @@ def test_reading_needs_no_lock_of_threading_beside_its_own(
     assert owned == [False, False]
 
 
-def test_report_has_any_names_on_one_line_each(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    code = "def hold(sleep, microseconds): sleep(microseconds)"
-    names: dict[str, Any] = {}
-    exec(compile(code, "a\u2028b\x85c", "exec"), names)
-    with Monitor(stall=0.05, lone=True, log=log) as monitor:
-        monitor.note("a note with \udce9\n")
-        wait_until(
-            lambda: names["hold"](ctypes.PyDLL(None).usleep, 200_000) or monitor.stalls
-        )
-        (stall, *_) = monitor.stalls
-    assert "a note with ?" in log.read_text()
-    if not reason_against_stacks():
-        (line,) = (line for line in stall.report if "in hold" in line)
-        assert line.startswith('  File "a')
-
-
 def test_thread_that_has_ended_keeps_its_name(tmp_path: Path) -> None:
     with Monitor(stall=0.05, lone=True, log=tmp_path / "log") as monitor:
         threads = []

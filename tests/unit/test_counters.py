@@ -48,6 +48,7 @@ def stall() -> Stall:
         number=1,
         time=1.7e9,
         seconds=Estimate(0.2, 0.2, float("inf")),
+        open_at_stop=False,
         waiters=3,
         thread="MainThread",
         native_id=17,
@@ -95,6 +96,7 @@ def test_stall_survives_json() -> None:
         {"line": -1},
         {"number": -1},
         {"kind": "lock"},
+        {"seconds": Estimate(0.2, 0.1, 0.3), "open_at_stop": True},
     ],
 )
 def test_stall_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
@@ -108,6 +110,13 @@ def test_texts_say_what_is_known() -> None:
     over = Estimate(0.2, 0.1, 0.3)
     assert str(stall()) == "MainThread has held the GIL for 200 ms in re.py:5 match"
     assert str(replace(stall(), seconds=over)).startswith("MainThread held the GIL for")
+    left = replace(stall(), open_at_stop=True)
+    assert str(left) == (
+        "MainThread had held the GIL for 200 ms in re.py:5 match when the monitor was"
+        " stopped"
+    )
+    loop = replace(left, kind="loop", waiters=0)
+    assert str(loop).startswith("the event loop of MainThread had been blocked for")
     loop = replace(stall(), kind="loop", function="")
     assert (
         str(loop) == "the event loop of MainThread has been blocked for 200 ms in C code"

@@ -468,13 +468,13 @@ def log_descriptor(log: str | os.PathLike[str] | int | None) -> int:
 
 
 def _stall(
-    found: tuple[int, int, int, int, int, int, int, str, str, int, str],
+    found: tuple[int, int, int, int, int, bool, int, int, str, str, int, str],
     process: int,
     names: dict[int, str],
     offset: float,
 ) -> Stall:
-    kind, number, begin, low, high, waiters, native_id = found[:7]
-    function, file, line, text = found[7:]
+    kind, number, begin, low, high, open_at_stop, waiters, native_id = found[:8]
+    function, file, line, text = found[8:]
     over = high >= 0
     seconds = (
         Estimate((low + high) / 2e9, low / 1e9, high / 1e9)
@@ -487,6 +487,7 @@ def _stall(
         number=number,
         time=begin / 1e9 + offset,
         seconds=seconds,
+        open_at_stop=open_at_stop,
         waiters=waiters,
         thread=names.get(native_id, f"thread {native_id}"),
         native_id=native_id,

@@ -28,7 +28,9 @@ class Stall(Record, schema="gilx.stall", version=1):
     """When it began, in seconds since 1970."""
     seconds: Estimate
     """Length. While the stall goes on, it is the time so far, and the interval has no
-    upper end."""
+    upper end. So it is if the stall was `open_at_stop`: the time up to the stop."""
+    open_at_stop: bool
+    """Whether it still went on when the monitor was stopped."""
     waiters: int
     """Largest number of threads that waited for the GIL at once; 0 for an event loop."""
     thread: str
@@ -54,16 +56,24 @@ class Stall(Record, schema="gilx.stall", version=1):
         seconds = self.seconds
         if not (seconds.known and 0 <= seconds.low <= seconds.value <= seconds.high):
             raise ArgumentError(f"{where}.seconds: expected a length of at least 0")
+        if self.open_at_stop and self.over:
+            raise ArgumentError(
+                f"{where}.open_at_stop: expected false for a stall whose end is known"
+            )
         if min(self.number, self.waiters, self.line) < 0 or not math.isfinite(self.time):
             raise ArgumentError(f"{where}: expected numbers of at least 0")
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line} {self.function}" if self.function else "C code"
-        length = duration(self.seconds.value)
+        how = f"{duration(self.seconds.value)} in {place}"
+        if self.open_at_stop:
+            how += " when the monitor was stopped"
         if self.kind == "loop":
-            does = "was" if self.over else "has been"
-            return (
-                f"the event loop of {self.thread} {does} blocked for {length} in {place}"
-            )
-        does = "held" if self.over else "has held"
-        return f"{self.thread} {does} the GIL for {length} in {place}"
+            does = _word(self, "was", "has been", "had been")
+            return f"the event loop of {self.thread} {does} blocked for {how}"
+        does = _word(self, "held", "has held", "had held")
+        return f"{self.thread} {does} the GIL for {how}"
+
+
+def _word(stall: Stall, over: str, goes_on: str, open_at_stop: str) -> str:
+    return open_at_stop if stall.open_at_stop else over if stall.over else goes_on
