@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from gilx.sampling.monitor import Monitor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HangGuard"]
+__all__ = ["HangGuard", "reason_of_end"]
 
 _COST = 0.002  # share of one CPU: a hang is found a little later
 _MOST_FAILURES = 40  # that fit into a monitor's note
@@ -27,15 +28,31 @@ _DEADLOCK = (
 )
 
 
+def reason_of_end(seconds: float) -> str:
+    """Return why a process may have ended, as the end of a sentence."""
+    return (
+        f"if its status was 70, gilx ended it, since the GIL was not released for"
+        f" {seconds:g} s, and standard error has the stacks"
+    )
+
+
 class HangGuard:
     """Plugin that ends the process when the GIL has not been released for some time.
 
     By then no Python code can run. So the text for the end is made beforehand, at each
     test: the monitor of the GIL writes it after the stacks.
+
+    Parameters
+    ----------
+    seconds : float
+        Time without a release of the GIL.
+    collecting : str
+        File in which what is being collected is named, empty if there is none.
+
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, collecting: str = "") -> None:
+        self._seconds, self._collecting = seconds, collecting
         self._monitor = Monitor(seconds, _COST, lone=True, on_stall="exit")
         self._unavailable = ""
         self._now = "tests were collected"
@@ -68,11 +85,8 @@ class HangGuard:
         """
         fits = not os.path.exists(path) or os.path.isfile(path)
         if fits and not self._unavailable:
-            reason = (
-                f"if its status was 70, gilx ended it, since the GIL was not released"
-                f" for {self._seconds:g} s, and standard error has the stacks"
-            )
             self._results_file = path
+            reason = reason_of_end(self._seconds)
             self._results = JUnitResults(path, suite, prefix, reason)
 
     def pytest_report_header(self) -> str:
@@ -80,6 +94,21 @@ class HangGuard:
         if self._unavailable:
             return f"gilx: --gilx-hang finds no hangs here: {self._unavailable}"
         return f"gilx: ends when the GIL is not released for {self._seconds:g} s"
+
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Name what is collected: modules are imported then."""
+        if not collector.nodeid:
+            return
+        self._now = f"{collector.nodeid} was collected"
+        if self._collecting:
+            with suppress(OSError):  # a worker on another machine has no such directory
+                Path(self._collecting).write_text(collector.nodeid, "utf-8", "replace")
+        self._keep("begin", "", self._now)
+        self._note()
+
+    def pytest_collection_finish(self) -> None:
+        """Note that no test runs."""
+        self._note_pause()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Name the test that runs."""
@@ -111,9 +140,12 @@ class HangGuard:
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Note that no test runs."""
+        self._keep("end", nodeid)
+        self._note_pause()
+
+    def _note_pause(self) -> None:
         self._test = ""
         self._now = "no test ran"
-        self._keep("end", nodeid)
         self._keep("begin", "", self._now)
         self._note()
 

@@ -261,8 +261,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.pluginmanager.register(_Listener(config), "gilx-listener")
     # With pytest-xdist, tests run in its workers.
     runs_tests = worker or not config.pluginmanager.hasplugin("dsession")
-    if setting(config, "hang") is not None and runs_tests:
-        _guard(config)
+    if setting(config, "hang") is not None:
+        if runs_tests:
+            _guard(config)
+        else:
+            _guard_workers(session)
     if _gil_off_guard in config.stash:
         guard = config.stash[_gil_off_guard]
         if runs_tests:
@@ -274,10 +277,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def _guard(config: pytest.Config) -> None:
     from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
     from gilx.pytest_plugin.hang import HangGuard  # noqa: PLC0415 - likewise
+    from gilx.pytest_plugin.worker_hangs import COLLECTING  # noqa: PLC0415 - likewise
 
     seconds = _settings_of(config).hang
     assert seconds is not None
-    guard = HangGuard(seconds)
+    collecting = getattr(config, "workerinput", {}).get(COLLECTING, "")
+    guard = HangGuard(seconds, collecting)
     try:
         guard.start()
     except ArgumentError as error:
@@ -293,6 +298,16 @@ def _guard(config: pytest.Config) -> None:
                 f"gilx: --gilx-hang: can't write {path!r}: {error.strerror}"
             ) from None
     config.pluginmanager.register(guard, "gilx-hang")
+
+
+def _guard_workers(session: pytest.Session) -> None:
+    from gilx.pytest_plugin.hang import reason_of_end  # noqa: PLC0415 - when it is used
+    from gilx.pytest_plugin.worker_hangs import WorkerHangs  # noqa: PLC0415 - likewise
+
+    seconds = _settings_of(session.config).hang
+    assert seconds is not None
+    plugin = WorkerHangs(session, reason_of_end(seconds))
+    session.config.pluginmanager.register(plugin, "gilx-worker-hangs")
 
 
 class _Listener:

@@ -86,14 +86,17 @@ def test_tests_that_release_the_gil_end_as_without(pytester: pytest.Pytester) ->
     assert done.ret == 0
 
 
+HANG_IN_IMPORT = "import ctypes; ctypes.PyDLL(None).sleep(3600)"
+
+
 @needs_watch
 def test_hang_while_tests_are_collected_is_reported(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("import ctypes; ctypes.PyDLL(None).sleep(3600)")
+    file = pytester.makepyfile(HANG_IN_IMPORT)
     done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-p", "no:cacheprovider")
     assert done.ret == STATUS
     done.stderr.fnmatch_lines(
         [
-            "gilx: the GIL was not released for 0.5 s while tests were collected",
+            f"gilx: the GIL was not released for 0.5 s while {file.name} was collected",
             "gilx: the run ends with status 70",
         ]
     )
@@ -283,11 +286,12 @@ def test_run_that_ends_has_the_file_that_pytest_writes(pytester: pytest.Pytester
 def test_hang_while_tests_are_collected_is_in_the_file_for_junit(
     pytester: pytest.Pytester,
 ) -> None:
-    pytester.makepyfile("import ctypes; ctypes.PyDLL(None).sleep(3600)")
+    file = pytester.makepyfile(HANG_IN_IMPORT)
     path = pytester.path / "results.xml"
     done = pytester.runpytest_subprocess("--gilx-hang=0.5", f"--junitxml={path}")
     assert done.ret == STATUS
     assert results_in(path) == {"::pytest": "error"}
+    assert f"the process ended while {file.name} was collected: if" in path.read_text()
 
 
 @needs_watch
@@ -354,6 +358,48 @@ def test_worker_ends_and_the_run_goes_on(pytester: pytest.Pytester) -> None:
     assert sorted(results) == ["", "", "error", "failure", "skipped"]
     done.stdout.fnmatch_lines(["*worker 'gw0' crashed while running*test_hangs*"])
     assert "the GIL was not released for 0.5" in str(done.stdout) + str(done.stderr)
+
+
+@needs_watch
+@needs("xdist")
+def test_worker_that_hangs_while_it_collects_ends_the_run(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(test_a="def test_passes(): pass", test_b=HANG_IN_IMPORT)
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-n1", f"--junitxml={path}")
+    assert done.ret == STATUS
+    assert results_in(path) == {"::test_b": "error"}
+    words = "ended while test_b.py was collected: if its status was 70, gilx ended it"
+    assert words in path.read_text()
+    done.stdout.fnmatch_lines(
+        ["*ERROR collecting test_b.py*", f"gilx: worker gw* {words}*"]
+    )
+
+
+@needs_watch
+@needs("xdist")
+def test_worker_that_hangs_after_the_tests_makes_the_run_fail(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(
+        """
+        import ctypes
+
+        def pytest_sessionfinish(session):
+            if hasattr(session.config, "workerinput"):
+                ctypes.PyDLL(None).sleep(3600)
+        """
+    )
+    pytester.makepyfile("def test_passes(): pass")
+    path = pytester.path / "results.xml"
+    words = "--gilx-hang=0.5", "-n1", "--max-worker-restart=0", f"--junitxml={path}"
+    done = pytester.runpytest_subprocess(*words)
+    assert done.ret == STATUS
+    assert sorted(results_in(path).values()) == ["", "error"]
+    done.stdout.fnmatch_lines(
+        ["gilx: worker gw0 ended while no test ran: if its status*"]
+    )
 
 
 @needs_no_gil
