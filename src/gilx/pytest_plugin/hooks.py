@@ -281,7 +281,8 @@ def _guard(config: pytest.Config) -> None:
 
     seconds = _settings_of(config).hang
     assert seconds is not None
-    collecting = getattr(config, "workerinput", {}).get(COLLECTING, "")
+    worker = getattr(config, "workerinput", None)
+    collecting = None if worker is None else worker.get(COLLECTING, "")
     guard = HangGuard(seconds, collecting)
     try:
         guard.start()
@@ -289,7 +290,7 @@ def _guard(config: pytest.Config) -> None:
         raise pytest.UsageError(f"gilx: --gilx-hang: {error}") from None
     # Workers of pytest-xdist write none, and `-p no:junitxml` has no such option.
     path = getattr(config.option, "xmlpath", None)
-    if path and not hasattr(config, "workerinput"):
+    if path and worker is None:
         try:
             suite, prefix = config.getini("junit_suite_name"), config.option.junitprefix
             guard.keep_results(path, suite, prefix or "")
@@ -297,6 +298,9 @@ def _guard(config: pytest.Config) -> None:
             raise pytest.UsageError(
                 f"gilx: --gilx-hang: can't write {path!r}: {error.strerror}"
             ) from None
+    name = setting(config, "json")
+    if name and worker is None:
+        guard.keep_verdicts(config.invocation_params.dir / name)
     config.pluginmanager.register(guard, "gilx-hang")
 
 
@@ -334,7 +338,7 @@ class _Listener:
             path = self._config.invocation_params.dir / name
             told = self._config.stash[_told]
             try:
-                save(path, told)
+                save(path, told, complete=True)
             except (OSError, ValueError) as error:
                 self._problem = cannot_write(path, error)
                 if session.exitstatus in (

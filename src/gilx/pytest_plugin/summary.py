@@ -6,6 +6,7 @@ import json
 import shutil
 import textwrap
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING
 
 from gilx.files import save_text
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["save", "show", "show_unwritten"]
 
 _SCHEMA = "gilx.verdicts"
-_VERSION = 3
+_VERSION = 4
 _WIDTH = 90
 
 
@@ -75,8 +76,8 @@ def _wrapped(words: str) -> Iterator[str]:
         yield line.replace("\u00a0", " ")
 
 
-def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
-    """Write all verdicts with what they were made on.
+def save(path: Path, told: Sequence[tuple[str, str]], *, complete: bool) -> None:
+    """Write all verdicts with what they were made on, and whether the run has ended.
 
     Directories that are missing are made, as for pytest's ``--junitxml``.
 
@@ -90,11 +91,17 @@ def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
     values = {
         "schema": _SCHEMA,
         "version": _VERSION,
-        "environment": encode(Environment.here()),
+        "complete": complete,
+        "environment": _environment(),
         "verdicts": verdicts,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_text(path, json.dumps(values, allow_nan=False) + "\n")
+
+
+@cache
+def _environment() -> object:
+    return encode(Environment.here())
 
 
 def show_unwritten(reporter: pytest.TerminalReporter, problem: str) -> None:

@@ -145,7 +145,7 @@ class Monitor:
         self._log: OwnedFile | None = None
         self._sampler: Sampler | None = None
         self._loops: EventLoops | None = None
-        self._note = "", ""
+        self._note = self._note_in_child = "", ""
         self._stopped = False
         self._reset()
 
@@ -281,6 +281,7 @@ class Monitor:
         """Start anew in the child of a fork, or report that it does not run there."""
         self._reset()
         self._sampler = None
+        self._note = self._note_in_child
         try:
             if self._log is not None and not self._log.is_own:
                 self._log = None  # the program has closed it, as daemons do
@@ -365,7 +366,7 @@ class Monitor:
             _stall(one, self._process, names, offset) for one in self._started().stalls()
         )
 
-    def note(self, text: str, *, deadlock: str = "") -> None:
+    def note(self, text: str, *, deadlock: str = "", in_child: str | None = None) -> None:
         """Set a text that is written after each report.
 
         Parameters
@@ -376,10 +377,16 @@ class Monitor:
         deadlock : str
             Text that precedes it if the thread that holds the GIL waits for another lock,
             and others wait for the GIL; 511 bytes are kept.
+        in_child : str, optional
+            Text in place of both in children that are forked from now on; by default they
+            have the same.
 
         """
         with self._lock:
             self._note = _safe_lines(text), _safe_lines(deadlock)
+            self._note_in_child = (
+                self._note if in_child is None else (_safe_lines(in_child), "")
+            )
             if self._sampler is not None and not self._stopped:
                 self._sampler.note(*self._note)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import xml.etree.ElementTree as ET
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gilx.sampling.known_stacks import reason_against_stacks
-from tests.markers import needs, needs_no_gil, needs_two_cpus, needs_watch
+from tests.markers import needs, needs_fork, needs_no_gil, needs_two_cpus, needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -345,6 +346,60 @@ def test_nothing_is_kept_without_a_file(
     done = pytester.runpytest_subprocess("--gilx-hang=60", *options)
     done.assert_outcomes(passed=1)
     assert done.ret == 0
+
+
+@needs_watch
+def test_verdicts_so_far_are_in_their_file(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import ctypes, time
+
+        def test_releases(gil):
+            gil.releases(time.sleep, 0.01, budget=0.5, at_least=0.01)
+
+        def test_hangs():
+            ctypes.PyDLL(None).sleep(3600)
+        """
+    )
+    path = pytester.path / "new" / "verdicts.json"
+    done = pytester.runpytest_subprocess("--gilx-hang=1", f"--gilx-json={path}")
+    assert done.ret == STATUS
+    found = json.loads(path.read_text())
+    assert found["complete"] is False
+    assert [one["test"].partition("::")[2] for one in found["verdicts"]] == [
+        "test_releases"
+    ]
+
+
+@needs_watch
+@needs_fork
+def test_child_that_hangs_does_not_report_the_end_of_the_run(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import ctypes, os, warnings
+
+        def test_forks():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+            if child == 0:
+                ctypes.PyDLL(None).sleep(3600)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 70
+        """
+    )
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-s", f"--junitxml={path}")
+    done.assert_outcomes(passed=1)
+    assert list(results_in(path).values()) == [""]
+    done.stderr.fnmatch_lines(
+        [
+            "gilx: process *: the GIL was not released for 0.5*",
+            "gilx: this process ends with status 70: it was forked while *::test_forks ran*",
+        ]
+    )
+    assert "FAILED" not in str(done.stderr)
+    assert "the run ends" not in str(done.stderr)
 
 
 @needs_watch
