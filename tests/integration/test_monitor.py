@@ -195,6 +195,8 @@ def test_stall_is_reported_and_kept(tmp_path: Path) -> None:
     if not reason_against_stacks():
         # A call of C code is reported at the line that makes it.
         assert (stall.file, stall.function) == (__file__, "hold")
+        own = stall.own_file, stall.own_line, stall.own_function
+        assert own == (stall.file, stall.line, stall.function)
         assert f'  File "{__file__}", line {stall.line} in hold' in stall.report
         assert "C.usleep(" in Path(__file__).read_text().splitlines()[stall.line - 1]
 

@@ -26,7 +26,7 @@ from gilx.sampling.counters import Counters, ThreadCounters
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_by_reader import LongestByReader
 from gilx.sampling.ratio_interval import interval
-from gilx.sampling.stalls import Stall
+from gilx.sampling.stalls import Stall, own_place
 from gilx.sampling.thread_totals import FoundThread, NameSums, ThreadTotals
 from gilx.sampling.thread_usage import UNIDENTIFIED
 from gilx.sampling.watch import (
@@ -482,6 +482,8 @@ def _stall(
 ) -> Stall:
     kind, number, begin, low, high, open_at_stop, waiters, native_id = found[:8]
     function, file, line, text = found[8:]
+    report = tuple(text.removesuffix("\n").split("\n"))
+    own = own_place(report)
     over = high >= 0
     seconds = (
         Estimate((low + high) / 2e9, low / 1e9, high / 1e9)
@@ -501,7 +503,10 @@ def _stall(
         function=escaped(function),
         file=escaped(file),
         line=line,
-        report=tuple(text.removesuffix("\n").split("\n")),
+        own_function=own.function,
+        own_file=own.file,
+        own_line=own.line,
+        report=report,
     )
 
 
