@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../sampler/thread_names.h"
 #include "monitor_objects.h"
 
 static PyObject *sums_object(const gilx_activity_sums *sums) {
@@ -42,6 +43,26 @@ PyObject *gilx_reading_threads(const gilx_reading *reading) {
         }
     }
     return list;
+}
+
+const char gilx_note_name_doc[] =
+    "note_thread_name($module, native_id, name, /)\n--\n\n"
+    "Note the name of a thread of this process for reports.\n\n"
+    "Parameters\n----------\n"
+    "native_id : int\n"
+    "    The thread's native id.\n"
+    "name : str\n"
+    "    Of which 63 bytes of UTF-8 are kept.\n\n"
+    "Returns\n-------\nbool\n"
+    "    Whether it was noted: not if Linux does not show that thread.";
+
+PyObject *gilx_note_name(PyObject *Py_UNUSED(module), PyObject *args) {
+    long long tid;
+    const char *name;
+    if (!PyArg_ParseTuple(args, "Ls:note_thread_name", &tid, &name)) {
+        return NULL;
+    }
+    return PyBool_FromLong(gilx_note_thread_name(tid, name));
 }
 
 static PyObject *text_of(const char *text, size_t size) {

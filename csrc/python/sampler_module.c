@@ -1087,6 +1087,7 @@ static PyObject *locate(PyObject *Py_UNUSED(module), PyObject *args) {
 static PyMethodDef methods[] = {
     {"backend", backend, METH_NOARGS, backend_doc},
     {"free_backend", free_backend, METH_NOARGS, free_backend_doc},
+    {"note_thread_name", gilx_note_name, METH_VARARGS, gilx_note_name_doc},
     {"own_frame", own_frame, METH_NOARGS, own_frame_doc},
     {"own_stack", own_stack, METH_NOARGS, own_stack_doc},
     {"_locate", locate, METH_VARARGS, locate_doc},

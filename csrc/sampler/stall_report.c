@@ -10,6 +10,7 @@
 #include "safe_memory.h"
 #include "sampler_state.h"
 #include "thread_activity.h"
+#include "thread_names.h"
 #include "waiting_frame.h"
 
 enum {
@@ -165,11 +166,11 @@ static const char *words_for(gilx_activity activity) {
 
 /* Add a thread's number and name. */
 static void add_thread_words(gilx_text *text, int64_t process, int64_t tid) {
-    char name[GILX_THREAD_NAME_SIZE];
+    char name[GILX_PYTHON_NAME_SIZE];
     gilx_text_add_number(text, tid);
     if (tid == process) {
         gilx_text_add(text, " (main thread)");
-    } else if (gilx_thread_name(tid, name)) {
+    } else if (gilx_find_thread_name(tid, name) || gilx_thread_name(tid, name)) {
         gilx_text_add(text, " (");
         gilx_text_add_name(text, name);
         gilx_text_add(text, ")");

@@ -22,6 +22,7 @@
 #include "../sampler/linux_threads.h"
 #include "../sampler/log_writer.h"
 #include "../sampler/monitor.h"
+#include "../sampler/thread_names.h"
 #include "../sampler/thread_table.h"
 #include "../sampler/waiting_frame.h"
 #include "fake_stack.h"
@@ -142,6 +143,26 @@ static void names_are_escaped(void) {
         expect_text(&text, NAMES[i].shown == NULL ? NAMES[i].name : NAMES[i].shown,
                     "a name is escaped as in Python");
     }
+}
+
+/* Names belong to the threads for which they were noted, and not to their numbers. */
+static void names_of_threads_are_noted(void) {
+    char name[GILX_PYTHON_NAME_SIZE], expected[GILX_PYTHON_NAME_SIZE], longer[100];
+    const int64_t own = gilx_own_tid(), nobody = 1 << 22;
+    expect(!gilx_find_thread_name(own, name), "no name is known yet");
+    expect(gilx_note_thread_name(own, "first"), "it is noted");
+    expect(gilx_find_thread_name(own, name) && strcmp(name, "first") == 0, "and found");
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    memset(expected, 'x', sizeof(expected) - 1);
+    expected[sizeof(expected) - 1] = '\0';
+    expect(gilx_note_thread_name(own, longer), "another one is noted");
+    expect(gilx_find_thread_name(own, name) && strcmp(name, expected) == 0, "cut");
+    expect(gilx_note_thread_name(own, ""), "and an empty one");
+    expect(gilx_find_thread_name(own, name) && name[0] == '\0', "without a rest");
+    expect(!gilx_note_thread_name(nobody, "none"), "there is no such thread,");
+    expect(!gilx_find_thread_name(nobody, name), "and it has no name");
+    expect(!gilx_find_thread_name(own + (1 << 10), name), "another one at its place");
 }
 
 static void dates_are_those_of_the_calendar(void) {
@@ -963,6 +984,7 @@ int main(void) {
     text_is_safe_and_limited();
     names_are_escaped();
     dates_are_those_of_the_calendar();
+    names_of_threads_are_noted();
     full_pipes_do_not_block();
     tables_shrink();
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {

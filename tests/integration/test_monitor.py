@@ -118,7 +118,7 @@ def test_no_counter_decreases_whatever_threads_read() -> None:
     assert not problems
 
 
-def test_waiting_counts_for_each_thread_that_waits() -> None:
+def test_waiting_counts_for_eachthread_waits() -> None:
     with Monitor(stall=None) as monitor:
         threads = [
             threading.Thread(target=hold, args=(0.2,), name="holder") for _ in range(3)
@@ -263,6 +263,61 @@ def test_threads_that_wait_are_listed_with_their_stacks(tmp_path: Path) -> None:
     # A GIL that was searched for does not show all thread states.
     if not reason_against_stacks() and "GILX_FIND_GIL" not in os.environ:
         assert len(re.findall(r", line \d+ in .*wait_for_the_gil\n", text)) == 2
+
+
+def names_in(log: Path) -> list[str]:
+    pattern = r"Thread \d+ \((.*?)\) holds the GIL"
+    return re.findall(pattern, log.read_text("utf-8"))
+
+
+def test_reports_have_the_names_of_pythons_threads(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    hook = threading.Thread._set_native_id  # type: ignore[attr-defined] # private
+    go = threading.Event()
+
+    def wait_and_hold() -> None:
+        go.wait(TIMEOUT)
+        hold(0.2)
+
+    before = threading.Thread(target=wait_and_hold, name="started before")
+    before.start()
+    with Monitor(stall=0.05, lone=True, log=log) as monitor, Monitor(loop=60.0):
+        go.set()
+        before.join()
+        name = "reader \u20ac \u202e" + "x" * 100
+        thread = threading.Thread(target=hold, args=(0.2,), name=name)
+        thread.start()
+        thread.join()
+        go.clear()
+        thread = threading.Thread(target=wait_and_hold, name="first name")
+        thread.start()
+        thread.name = "later name"
+        monitor.read()
+        go.set()
+        thread.join()
+        wait_until(lambda: len(monitor.stalls) == 3 and monitor.stalls[-1].over)
+    shown = escaped(name).encode()[:63].decode()
+    assert list(dict.fromkeys(names_in(log))) == ["started before", shown, "later name"]
+    assert threading.Thread._set_native_id is hook  # type: ignore[attr-defined]
+
+
+class Nameless(threading.Thread):
+    @property
+    def name(self) -> str:
+        raise OSError("not yet")
+
+    @name.setter
+    def name(self, name: str) -> None:
+        pass
+
+
+def test_thread_whose_name_fails_runs() -> None:
+    ran = threading.Event()
+    with Monitor():
+        thread = Nameless(target=ran.set)
+        thread.start()
+        thread.join()
+    assert ran.is_set()
 
 
 def test_python_code_that_gives_the_gil_is_no_stall(tmp_path: Path) -> None:
@@ -606,7 +661,7 @@ def test_reading_needs_no_lock_of_threading_beside_its_own(
     assert owned == [False, False]
 
 
-def test_thread_that_has_ended_keeps_its_name(tmp_path: Path) -> None:
+def testthread_has_ended_keeps_its_name(tmp_path: Path) -> None:
     with Monitor(stall=0.05, lone=True, log=tmp_path / "log") as monitor:
         threads = []
         while not monitor.stalls:

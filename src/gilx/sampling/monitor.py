@@ -27,6 +27,12 @@ from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_by_reader import LongestByReader
 from gilx.sampling.ratio_interval import interval
 from gilx.sampling.stalls import Stall, own_place
+from gilx.sampling.thread_names import (
+    join_thread_names,
+    leave_thread_names,
+    note_names,
+    renew_lock_in_child,
+)
 from gilx.sampling.thread_totals import FoundThread, NameSums, ThreadTotals
 from gilx.sampling.thread_usage import UNIDENTIFIED
 from gilx.sampling.watch import (
@@ -63,6 +69,7 @@ def _stop_all() -> None:
 
 
 def _restart_in_child() -> None:
+    renew_lock_in_child()
     if event_loops := sys.modules.get("gilx.sampling.event_loops"):
         event_loops.restart_event_loops_in_child()
     for one in list(_running):
@@ -146,7 +153,7 @@ class Monitor:
         self._sampler: Sampler | None = None
         self._loops: EventLoops | None = None
         self._note = self._note_in_child = "", ""
-        self._stopped = False
+        self._stopped = self._notes_names = False
         self._reset()
 
     def _reset(self) -> None:
@@ -179,26 +186,31 @@ class Monitor:
             The monitor was started before.
 
         """
+        names = names_of_threads()  # before the lock, as in `read`
         with self._lock:
             if self._sampler is not None:
                 raise RuntimeError("a monitor can be started once only")
-            if self._stall or self._loop:
+            if self._reports:
                 self._open_log()
             else:  # it is for the child of a fork only, to say that nothing runs there
                 with suppress(ArgumentError):
                     self._open_log()
             try:
-                self._start()
+                self._start(names)
             except BaseException:
+                self._leave_names()
                 self._leave_loops()
                 self._close_log()
                 raise
             _running.add(self)
 
-    def _start(self) -> None:
+    def _start(self, names: dict[int, str]) -> None:
         from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
         _sampler.backend()
+        if self._reports and not self._notes_names:
+            join_thread_names(names)
+            self._notes_names = True
         if self._loop and self._loops is None:
             self._join_loops()
         sampler = _sampler.Sampler(
@@ -236,10 +248,21 @@ class Monitor:
             self._stopped = True
             _running.discard(self)
             sampler.stop()
+            self._leave_names()
             self._leave_loops()
             self._close_log()
         if self._asker is not None:
             self._asker.join()
+
+    @property
+    def _reports(self) -> bool:
+        """Whether it reports anything, and does not only count."""
+        return bool(self._stall or self._loop)
+
+    def _leave_names(self) -> None:
+        if self._notes_names:
+            self._notes_names = False
+            leave_thread_names()
 
     def _join_loops(self) -> None:
         from gilx.sampling.event_loops import (  # noqa: PLC0415 - it loads asyncio
@@ -286,10 +309,11 @@ class Monitor:
             if self._log is not None and not self._log.is_own:
                 self._log = None  # the program has closed it, as daemons do
                 self._open_log()
-            self._start()
+            self._start(names_of_threads())
         except Exception as error:  # the child goes on in any case
             self._stopped = True
             _running.discard(self)
+            self._leave_names()
             self._leave_loops()
             self._write(
                 "the monitor does not run in this child of a fork:"
@@ -324,6 +348,8 @@ class Monitor:
         # Names need a lock of `threading`. The main thread may have it while a handler of
         # a signal reads, too, and waits for a thread that has ours.
         names_now, names_before = names_of_threads(), names_of_ended_threads()
+        if self._notes_names:
+            note_names(names_now)
         with self._lock:
             (
                 totals, now, low, high, stalls, blocked, dropped, ended, _, threads
