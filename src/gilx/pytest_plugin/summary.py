@@ -6,7 +6,6 @@ import json
 import shutil
 import textwrap
 from collections import Counter
-from functools import cache
 from typing import TYPE_CHECKING
 
 from gilx.files import save_text
@@ -92,16 +91,11 @@ def save(path: Path, told: Sequence[tuple[str, str]], *, complete: bool) -> None
         "schema": _SCHEMA,
         "version": _VERSION,
         "complete": complete,
-        "environment": _environment(),
+        "environment": encode(Environment.here()),
         "verdicts": verdicts,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_text(path, json.dumps(values, allow_nan=False) + "\n")
-
-
-@cache
-def _environment() -> object:
-    return encode(Environment.here())
 
 
 def show_unwritten(reporter: pytest.TerminalReporter, problem: str) -> None:
