@@ -118,7 +118,7 @@ def test_no_counter_decreases_whatever_threads_read() -> None:
     assert not problems
 
 
-def test_waiting_counts_for_eachthread_waits() -> None:
+def test_waiting_counts_for_each_thread_that_waits() -> None:
     with Monitor(stall=None) as monitor:
         threads = [
             threading.Thread(target=hold, args=(0.2,), name="holder") for _ in range(3)
@@ -661,7 +661,7 @@ def test_reading_needs_no_lock_of_threading_beside_its_own(
     assert owned == [False, False]
 
 
-def testthread_has_ended_keeps_its_name(tmp_path: Path) -> None:
+def test_thread_that_has_ended_keeps_its_name(tmp_path: Path) -> None:
     with Monitor(stall=0.05, lone=True, log=tmp_path / "log") as monitor:
         threads = []
         while not monitor.stalls:
