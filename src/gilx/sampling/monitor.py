@@ -186,7 +186,8 @@ class Monitor:
             The monitor was started before.
 
         """
-        names = names_of_threads()  # before the lock, as in `read`
+        # Before the lock, as in `read`.
+        names = names_of_threads() if self._reports else {}
         with self._lock:
             if self._sampler is not None:
                 raise RuntimeError("a monitor can be started once only")
@@ -309,7 +310,7 @@ class Monitor:
             if self._log is not None and not self._log.is_own:
                 self._log = None  # the program has closed it, as daemons do
                 self._open_log()
-            self._start(names_of_threads())
+            self._start(names_of_threads() if self._reports else {})
         except Exception as error:  # the child goes on in any case
             self._stopped = True
             _running.discard(self)
