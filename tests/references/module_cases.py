@@ -78,6 +78,11 @@ def samplers(_memory: Memory) -> Iterator[Case]:
         yield Case(f"{name} with a GIL", fails(WatchUnavailableError, "", call))
     yield Case("locate", partial(_sampler._locate, b"\xd8\x03\x09", 1, 0))
     yield Case("locate nothing", partial(_sampler._locate, b"", 1, 0))
+    note = _sampler.note_thread_name
+    yield Case("name of a thread", partial(note, threading.get_native_id(), "x"))
+    yield Case("name of no thread", partial(note, 2**22, "x"))
+    bad_name: Any = partial(note, 1, b"x")
+    yield Case("bad name of a thread", fails(TypeError, "", bad_name))
 
     def use() -> None:
         sampler = sampled()
