@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
 
 import pytest
 
@@ -20,9 +21,6 @@ from gilx.sampling.process_watch import _Files, _ProcessSources, _version
 from gilx.sampling.source_text import process_start
 from gilx.sampling.watched_process import WatchedProcess
 from tests.markers import needs_linux
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _FORBIDDEN = OSError(errno.EACCES, os.strerror(errno.EACCES))
 _OURS = {
@@ -125,6 +123,17 @@ def test_command_and_start_of_this_process_are_found() -> None:
     assert start_of(2**22) is None
     assert command_of(2**22) == ""
     assert process_start(os.getpid()) == pytest.approx(process_start(), abs=1)
+    assert process_start(2**22) == pytest.approx(time.time(), abs=60)
+
+
+@needs_linux
+@pytest.mark.parametrize("text", ["", "7 (a) b) S 1", "7 (ended) Z" + " 1" * 50])
+def test_start_that_is_not_shown_is_unknown(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
+    assert start_of(7) is None
+    assert process_start(7) == pytest.approx(time.time(), abs=60)
 
 
 @needs_linux

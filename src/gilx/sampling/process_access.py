@@ -89,17 +89,18 @@ def has_memory(status: dict[str, str]) -> bool:
     return "VmSize" in status
 
 
-def start_of(pid: int) -> int | None:
+def start_of(pid: int | str) -> int | None:
     """Return when a process was started, in ticks since the system was.
 
-    It is None if there is no such process, or it has ended.
+    It is None if there is no such process, if it has ended, or if this system does not
+    show it.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
+        state, *fields = text.rpartition(")")[2].split()
+        return None if state in "ZX" else int(fields[18])
+    except (OSError, ValueError, IndexError):
         return None
-    fields = text.rpartition(")")[2].split()
-    return None if not fields or fields[0] in "ZX" else int(fields[19])
 
 
 def command_of(pid: int) -> str:

@@ -18,8 +18,9 @@ import time
 import types
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gilx.sampling.process_access import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +43,10 @@ _DESCRIPTORS: tuple[type, ...] = (
 
 def process_start(pid: int | str = "self") -> float:
     """Return when a process began, in seconds since the epoch; now if unknown."""
-    now = time.time()
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-        ticks = int(stat.rpartition(")")[2].split()[19])
-        return now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / _TICKS
-    except (OSError, ValueError, IndexError, AttributeError):
+    now, ticks = time.time(), start_of(pid)
+    if ticks is None:
         return now
+    return now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / _TICKS
 
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 1
