@@ -234,7 +234,16 @@ NO_TERMINAL = "-p", "no:terminal", "-p", "no:run-parallel"
 
 
 @needs_watch
-@pytest.mark.parametrize("options", [(), NO_TERMINAL, ("-q",), ("-s", "-v")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        *(
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in (NO_TERMINAL, ("-q",), ("-s", "-v"))
+        ),
+    ],
+)
 def test_results_so_far_are_in_the_file_for_junit(
     options: tuple[str, ...], pytester: pytest.Pytester
 ) -> None:
