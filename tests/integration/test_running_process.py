@@ -476,7 +476,7 @@ def test_probe_of_a_process_prints_its_usage(capsys: pytest.CaptureFixture[str])
         (["--pid", "x"], "pid: expected a whole number, got 'x'"),
         (["--pid"], "pid: expected one argument"),
         (["--pid", "1", "a.py"], "target: expected none beside --pid, got 'a.py'"),
-        (["--pid", "1", "--trace", "a.json"], "trace: expected none beside --pid"),
+        (["--pid", "1", "--trace", ""], "trace: expected the name of a file"),
         (["--pid", "1", "--repeat", "2"], "repeat: expected none beside --pid"),
         (["--pid", "1", "--no-warmup"], "no-warmup: expected none beside --pid"),
         (["--pid", "1", "--budget", "0"], "budget: expected above 0"),

@@ -17,6 +17,8 @@ _SCOPES = {
     "2": "lets processes be read by those with CAP_SYS_PTRACE only",
 }
 
+_REMEDIES = {"1": "start it by gilx probe -- COMMAND, ", "2": ""}
+
 
 def checked_pid(pid: object) -> int:
     """Return the number of another process that is there.
@@ -177,8 +179,9 @@ def _reason_of_system() -> str:
         )
     if scope in _SCOPES:
         return (
-            f", since kernel.yama.ptrace_scope is {scope}, which {_SCOPES[scope]}: run"
-            " gilx as root, or set it by sysctl kernel.yama.ptrace_scope=0"
+            f", since kernel.yama.ptrace_scope is {scope}, which {_SCOPES[scope]}:"
+            f" {_REMEDIES[scope]}run gilx as root, or set it by sysctl"
+            " kernel.yama.ptrace_scope=0"
         )
     return (
         ": it may have changed its user or called prctl(PR_SET_DUMPABLE, 0), or has"
