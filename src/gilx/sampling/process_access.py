@@ -52,12 +52,6 @@ def checked_pid(pid: object) -> int:
             f"process {number} has no memory: it is a thread of Linux itself, or has just"
             " ended"
         )
-    namespaces = len(status.get("NSpid", "").split())
-    if namespaces > len(status_of("self").get("NSpid", "").split()):
-        raise WatchUnavailableError(
-            f"process {number} has a PID namespace of its own, as containers do, in which"
-            " its threads have other numbers: run gilx in that container"
-        )
     return number
 
 
