@@ -26,7 +26,7 @@ from tests.markers import needs, needs_watch
 
 __all__ = ["readable"]  # a fixture
 
-pytestmark = [needs_watch, needs_reads]
+pytestmark = [needs_watch, needs_reads, pytest.mark.any_python]
 needs_rich = needs("rich")
 
 _ALTERNATE, _NORMAL = "\x1b[?1049h", "\x1b[?1049l"  # screens of a terminal

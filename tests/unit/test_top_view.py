@@ -15,6 +15,7 @@ from gilx.rendering.top_view import TopLine, TopThread, TopView, text_of, view_o
 from tests.markers import needs
 from tests.unit.made_up_sites import found, usage_with
 
+pytestmark = pytest.mark.any_python
 needs_rich = needs("rich")
 
 
@@ -104,8 +105,8 @@ def test_screen_shows_all_there_is() -> None:
 
 
 @needs_rich
-@pytest.mark.parametrize("width", [1, 5, 20, 40, 59, 80, 120, 300])
-@pytest.mark.parametrize("height", [1, 5, 12, 24, 60])
+@pytest.mark.parametrize("width", [1, 20, 59, 80, 300])
+@pytest.mark.parametrize("height", [1, 12, 60])
 def test_screen_fits_any_size(width: int, height: int) -> None:
     many = view(
         threads=tuple(TopThread(f"thread {n}", 0.01, 0.02) for n in range(100)),

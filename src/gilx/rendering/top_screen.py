@@ -73,23 +73,27 @@ def _row(text: str, style: str = "") -> Text:
     return Text(text, style, no_wrap=True, overflow="ellipsis", end="\n")
 
 
-def _table(*columns: str) -> Table:
-    """Return a table without lines, whose columns but the last are as wide as needed."""
+def _table(*figures: str) -> Table:
+    """Return a table without lines, with columns of figures."""
     from rich.table import Table  # noqa: PLC0415 - an extra
 
     table = Table(box=None, expand=True, pad_edge=False, header_style="reverse")
-    for name in columns[:-1]:
+    for name in figures:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(columns[-1], ratio=1, no_wrap=True, overflow="ellipsis")
     return table
+
+
+def _add_words(table: Table, name: str) -> None:
+    """Add the last column, which has all the width that is left."""
+    table.add_column(name, ratio=1, no_wrap=True, overflow="ellipsis")
 
 
 def _threads(threads: tuple[TopThread, ...], width: int) -> Table:
     bars = width >= _BAR_FROM
-    table = _table("held", "waited", *(["held"] * bars), "thread")
+    table = _table("held", "waited")
     if bars:
-        table.columns[2].header = ""
-        table.columns[2].justify = "left"
+        table.add_column(no_wrap=True)
+    _add_words(table, "thread")
     for one in threads:
         bar = [_row(_bar(one.held))] if bars else []
         table.add_row(share(one.held), share(one.waited), *bar, _row(one.name))
@@ -103,7 +107,8 @@ def _bar(held: float) -> str:
 
 
 def _lines(view: TopView, count: int, width: int) -> Table:
-    table = _table("held", "waiting", "line")
+    table = _table("held", "waiting")
+    _add_words(table, "line")
     room = width - 18
     for one in view.lines[:count]:
         place = one.place if width >= _TEXT_FROM else shortened_path(one.place, room)
