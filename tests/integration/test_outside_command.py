@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import gilx
+from gilx.sampling import process_children, processes_watch
 from tests.command import run_gilx
 from tests.integration.test_running_process import needs_reads, readable
 from tests.markers import needs_watch
@@ -333,6 +334,44 @@ def test_running_process_is_watched_with_its_subprocesses() -> None:
     assert len(found.processes) == 3
     assert found.processes[0].process is not None
     assert found.processes[0].process.pid == child.pid
+
+
+@pytest.mark.any_python
+def test_processes_that_are_not_watched_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes_watch, "_MOST", 2)
+    program = _PARENT.replace('"1.2"', '"600"')
+    child = subprocess.Popen(python(program), process_group=0)
+    try:
+        watching = processes_watch.ProcessesWatch(child.pid, 0.03, subprocesses=True)
+        end = time.monotonic() + _DEADLINE
+        while not watching.refused and time.monotonic() < end:
+            watching.step()
+            time.sleep(watching.pause)
+        watching.wait(0.3)
+        found = watching.usage_of_processes()
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    assert found.unwatched
+    assert {one.reason for one in found.unwatched} == {"2 processes were watched already"}
+    first = found.unwatched[0]
+    words = f"not watched: process {first.pid}: 2 processes were watched already"
+    assert words in " ".join(str(found).split())
+    assert gilx.ProcessesUsage.from_json(found.to_json()) == found
+
+
+@pytest.mark.any_python
+def test_children_are_found_without_lists_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        assert child.pid in process_children.children_of({os.getpid()})
+        monkeypatch.setattr(process_children, "_lists_children", lambda: False)
+        assert child.pid in process_children.children_of({os.getpid()})
+        assert process_children.children_of({child.pid}) == set()
+        child.kill()
 
 
 @pytest.mark.any_python

@@ -146,6 +146,20 @@ def test_pipe_ends_with_process_and_needs_no_rich() -> None:
     assert done.stdout.endswith("; it ended\n")
 
 
+def test_terminal_needs_rich_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    program = (
+        "import sys\nsys.modules['rich'] = None\nfrom gilx.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    with process(PROGRAM + SLEEP) as (child, _):
+        words = (sys.executable, "-c", program, "top", "--pid", str(child.pid))
+        with on_terminal(*words) as (pid, terminal):
+            shown = read_until(terminal, "gilx[top]")
+            assert "no screen without rich: pip install 'gilx[top]'" in shown
+            assert status_of(pid) == 1
+
+
 def test_pipe_whose_reader_left_ends_top() -> None:
     with process(PROGRAM + SLEEP) as (child, _):
         words = " ".join(top(child.pid))

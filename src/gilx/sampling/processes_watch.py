@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gilx.errors import WatchUnavailableError
 from gilx.sampling.followed_process import FollowedProcess
+from gilx.sampling.process_access import command_of
 from gilx.sampling.process_children import children_of
 from gilx.sampling.process_watch import STEP
 from gilx.sampling.processes_usage import (
@@ -60,6 +61,11 @@ class ProcessesWatch:
         """Whether one of the processes has not ended."""
         return any(one.there for one in self._all)
 
+    @property
+    def refused(self) -> list[UnwatchedProcess]:
+        """Processes for which there was no sampler left."""
+        return list(self._refused.values())
+
     def wait(self, seconds: float) -> None:
         """Watch for so many seconds, or until all processes ended, and stop."""
         until = time.monotonic() + seconds
@@ -81,13 +87,14 @@ class ProcessesWatch:
     def _add_children(self) -> None:
         began = time.monotonic()
         there = {one.pid: one for one in self._all if one.there}
-        for pid in sorted(children_of(set(there)) - set(there)):
+        for pid in sorted(children_of(set(there)) - {*there, *self._refused}):
             if sum(one.watched for one in self._all) < _MOST:
                 self._all.append(FollowedProcess(pid, self._cost, stacks=self._stacks))
                 self._all[-1].step()
             else:
                 reason = f"{_MOST} processes were watched already"
-                self._refused.setdefault(pid, UnwatchedProcess(pid, "", reason))
+                command = command_of(pid)
+                self._refused[pid] = UnwatchedProcess(pid, command, reason)
         now = time.monotonic()
         self._next = now + max(STEP, (now - began) / _SHARE)
 
@@ -136,6 +143,4 @@ class ProcessesWatch:
                 f"{self._first.reason}; no process that it started can be watched either"
             )
         unwatched = [one.unwatched for one in self._all]
-        return ProcessesUsage.of(
-            usages, [*filter(None, unwatched), *self._refused.values()]
-        )
+        return ProcessesUsage.of(usages, [*filter(None, unwatched), *self.refused])
