@@ -12,16 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-_PASSED_ON = {
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-}
-# Signals that Python ignores, which programs do not expect to be ignored.
-_IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
+# Names, since other systems do not have all of these signals.
+_PASSED_ON = "SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"
+# Those that Python ignores, which programs do not expect to be ignored.
+_IGNORED_BY_PYTHON = "SIGPIPE", "SIGXFSZ"
 _FROM_TERMINAL = 0x80  # SI_KERNEL of Linux: see sigaction(2)
 _KILLED = 128  # more than the number of the signal, as in shells
 
@@ -53,7 +47,8 @@ class ExternalProgram:
         """
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # there would be no status
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._awaited = {*_PASSED_ON, signal.SIGCHLD}
+        self._passed_on = _signals(_PASSED_ON)
+        self._awaited = self._passed_on | {signal.SIGCHLD}
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
         try:
             self.pid = os.posix_spawnp(
@@ -61,7 +56,7 @@ class ExternalProgram:
                 self._words,
                 os.environ,
                 setsigmask=self._mask,
-                setsigdef=_IGNORED_BY_PYTHON,
+                setsigdef=_signals(_IGNORED_BY_PYTHON),
             )
         except (OSError, ValueError) as error:  # a null character
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
@@ -89,10 +84,13 @@ class ExternalProgram:
         It may be sooner, since a signal came. The process is there until `status`.
         """
         found = signal.sigtimedwait(self._awaited, seconds)
-        if found is not None and _is_to_pass_on(found):
+        if found is not None and self._is_to_pass_on(found):
             os.kill(self.pid, found.si_signo)
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, flags) is not None
+
+    def _is_to_pass_on(self, found: signal.struct_siginfo) -> bool:
+        return found.si_signo in self._passed_on and found.si_code != _FROM_TERMINAL
 
     def status(self) -> int:
         """Return the exit status of the program, which has ended, as a shell has it.
@@ -104,5 +102,5 @@ class ExternalProgram:
         return code if code >= 0 else _KILLED - code
 
 
-def _is_to_pass_on(found: signal.struct_siginfo) -> bool:
-    return found.si_signo in _PASSED_ON and found.si_code != _FROM_TERMINAL
+def _signals(names: Sequence[str]) -> set[signal.Signals]:
+    return {signal.Signals[name] for name in names}

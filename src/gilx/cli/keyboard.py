@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import select
 import sys
-import termios
 import time
-import tty
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,8 +25,15 @@ class Keyboard:
 
     def __enter__(self) -> Keyboard:
         if self.present:
+            import termios  # noqa: PLC0415 - not on every system
+            import tty  # noqa: PLC0415 - likewise
+
             self._input = sys.stdin.fileno()
-            self._before = termios.tcgetattr(self._input)
+            before = termios.tcgetattr(self._input)
+            self._gone = termios.error
+            self._restore = partial(
+                termios.tcsetattr, self._input, termios.TCSADRAIN, before
+            )
             tty.setcbreak(self._input)
         return self
 
@@ -38,8 +44,8 @@ class Keyboard:
         traceback: TracebackType | None,
     ) -> None:
         if self.present:
-            with suppress(termios.error):  # the terminal has gone away
-                termios.tcsetattr(self._input, termios.TCSADRAIN, self._before)
+            with suppress(self._gone):  # the terminal has gone away
+                self._restore()
 
     def wait(self, seconds: float, keys: str) -> bool:
         """Wait for at most so many seconds; return whether one of some keys came."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from gilx.cli.external_program import ExternalProgram
 from gilx.cli.file_options import save_and_print
 from gilx.cli.probe_output import (
     OF_ONE_WATCH,
@@ -53,8 +54,6 @@ def watch_command(options: argparse.Namespace) -> int:
 
     What it prints goes where it would go without gilx.
     """
-    from gilx.cli.external_program import ExternalProgram  # noqa: PLC0415 - for Linux
-
     if options.budget is not None:
         above_zero("budget", options.budget)
     _check(options)
@@ -95,6 +94,8 @@ def _hint_of(watching: ProcessesWatch) -> str:
 
 
 def _check(options: argparse.Namespace) -> None:
+    from gilx.sampling import _sampler  # noqa: F401, PLC0415 - not in every installation
+
     check_files(options)
     for name in OF_ONE_WATCH:
         if options.subprocesses and getattr(options, name) is not None:

@@ -65,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
     budget = float("inf")
     if options.budget is not None:
         budget = above_zero("budget", options.budget)
+    from gilx.sampling import _sampler  # noqa: F401, PLC0415 - not in every installation
+
     pid = checked_pid(options.pid)
     drawn = sys.stdout is not None and sys.stdout.isatty()
     drawn = drawn and os.environ.get("TERM", "") not in _DUMB
