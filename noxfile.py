@@ -382,7 +382,7 @@ def idle(session: nox.Session) -> None:
 def neighbours(session: nox.Session) -> None:
     """Test what works with packages that are not installed with the rest."""
     session.install(
-        f"{only('*.whl')}[test,dask,html,plot,prometheus]", "pip", "cffi", "gevent",
+        f"{only('*.whl')}[test,dask,html,plot,prometheus,top]", "pip", "cffi", "gevent",
         "ipykernel", "loky", "nanobind", "nbclient", "numba", "opentelemetry-sdk",
         "pandas", "pybind11", "pytest-benchmark", "pytest-cov", "pytest-run-parallel",
         "pytest-xdist", "scipy", "uvicorn", "uvloop",
@@ -394,6 +394,7 @@ def neighbours(session: nox.Session) -> None:
         "tests/integration/test_monitor_command.py",
         "tests/integration/test_monitor_loops.py",
         "tests/integration/test_prometheus.py",
+        "tests/integration/test_top.py",
         "tests/integration/pytest_plugin/test_companions.py",
         "tests/integration/pytest_plugin/test_hang.py",
         "tests/integration/pytest_plugin/test_tracing.py",
@@ -408,6 +409,7 @@ def neighbours(session: nox.Session) -> None:
             "pictures",
             "prometheus",
             "report",
+            "top_view",
         )
     ]
     run_pytest(session, ["tests/docs", *integration, *unit], ALL)

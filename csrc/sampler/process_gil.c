@@ -13,6 +13,7 @@
 #include "elf_symbols.h"
 #include "frame_words.h"
 #include "linux_threads.h"
+#include "nested_ids.h"
 
 enum {
     READINGS = 20,           /* that must all be those of a GIL, */
@@ -117,7 +118,7 @@ static bool is_listed(gilx_memory *memory, const gilx_gil *gil, uintptr_t sought
 /* Find out whether thread states are of an interpreter, and name threads of the process;
  * how many do, or -1 if a state is another interpreter's. */
 static int known_states(gilx_memory *memory, const gilx_gil *gil, uintptr_t interpreter,
-                        uint64_t offset) {
+                        uint64_t offset, gilx_nested_ids *nested) {
     uintptr_t state, other;
     unsigned long tid;
     int known = 0;
@@ -132,7 +133,11 @@ static int known_states(gilx_memory *memory, const gilx_gil *gil, uintptr_t inte
         if (other != interpreter) {
             return -1;
         }
-        known += tid <= INT32_MAX && gilx_start_of(memory->process, (int64_t)tid) != 0;
+        int64_t id = tid <= INT32_MAX ? (int64_t)tid : 0;
+        if (nested != NULL) {
+            id = gilx_outer_id(nested, id);
+        }
+        known += gilx_start_of(memory->process, id) != 0;
         if (!gilx_read_word(memory, state, gil->states.next, &state)) {
             break;
         }
@@ -158,7 +163,15 @@ static const char *strange_word(gilx_memory *memory, const gilx_gil *gil,
 static gilx_gil_status certify(gilx_process_gil *found, gilx_memory *memory,
                                uintptr_t interpreter, uint64_t offset) {
     const gilx_gil *gil = &found->gil;
-    const int known = known_states(memory, gil, interpreter, offset);
+    gilx_nested_ids *nested = NULL;
+    if (gilx_is_nested(memory->process)) {
+        nested = gilx_nested_ids_new(memory->process);
+        if (nested == NULL) {
+            return refuse(found, "there is no memory for the ids of its threads");
+        }
+    }
+    const int known = known_states(memory, gil, interpreter, offset, nested);
+    free(nested);
     if (known <= 0) {
         return refuse(found,
                       known < 0 ? "a thread state is of another interpreter (found by %s)"

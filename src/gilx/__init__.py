@@ -31,6 +31,7 @@ _NAMES = {
     "gilx.sampling.prediction": "Prediction PredictionRow predict",
     "gilx.sampling.process_watch": "attach",
     "gilx.sampling.probe": "probe",
+    "gilx.sampling.processes_usage": "ProcessesUsage UnwatchedProcess",
     "gilx.sampling.release_costs": "ReleaseCosts release_costs",
     "gilx.sampling.sites": "HeldLine Site SiteCaller SiteSums",
     "gilx.sampling.stacks": "HeldStack StackFrame Stacks",

@@ -33,6 +33,8 @@ from gilx.sampling.prediction import PredictionRow as PredictionRow
 from gilx.sampling.prediction import predict as predict
 from gilx.sampling.probe import probe as probe
 from gilx.sampling.process_watch import attach as attach
+from gilx.sampling.processes_usage import ProcessesUsage as ProcessesUsage
+from gilx.sampling.processes_usage import UnwatchedProcess as UnwatchedProcess
 from gilx.sampling.release_costs import ReleaseCosts as ReleaseCosts
 from gilx.sampling.release_costs import release_costs as release_costs
 from gilx.sampling.sites import HeldLine as HeldLine

@@ -119,6 +119,7 @@ def run_commands(installed: Installation, *commands: str) -> list[tuple[int, str
 def test_commands_that_need_compiled_parts_say_so(installed: Installation) -> None:
     commands = (
         *("probe time:sleep 0.01", "probe --pid 1", "selftest", "demo --quick"),
+        *("probe -- true", "probe --subprocesses --pid 1", "top --pid 1"),
         "run primes",
         *("run primes --variant c-nogil --pool native", "grain primes", "measure primes"),
     )

@@ -17,6 +17,8 @@ _SCOPES = {
     "2": "lets processes be read by those with CAP_SYS_PTRACE only",
 }
 
+_REMEDIES = {"1": "start it by gilx probe -- COMMAND, ", "2": ""}
+
 
 def checked_pid(pid: object) -> int:
     """Return the number of another process that is there.
@@ -49,12 +51,6 @@ def checked_pid(pid: object) -> int:
         raise WatchUnavailableError(
             f"process {number} has no memory: it is a thread of Linux itself, or has just"
             " ended"
-        )
-    namespaces = len(status.get("NSpid", "").split())
-    if namespaces > len(status_of("self").get("NSpid", "").split()):
-        raise WatchUnavailableError(
-            f"process {number} has a PID namespace of its own, as containers do, in which"
-            " its threads have other numbers: run gilx in that container"
         )
     return number
 
@@ -178,8 +174,9 @@ def _reason_of_system() -> str:
         )
     if scope in _SCOPES:
         return (
-            f", since kernel.yama.ptrace_scope is {scope}, which {_SCOPES[scope]}: run"
-            " gilx as root, or set it by sysctl kernel.yama.ptrace_scope=0"
+            f", since kernel.yama.ptrace_scope is {scope}, which {_SCOPES[scope]}:"
+            f" {_REMEDIES[scope]}run gilx as root, or set it by sysctl"
+            " kernel.yama.ptrace_scope=0"
         )
     return (
         ": it may have changed its user or called prctl(PR_SET_DUMPABLE, 0), or has"
