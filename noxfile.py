@@ -382,16 +382,19 @@ def idle(session: nox.Session) -> None:
 def neighbours(session: nox.Session) -> None:
     """Test what works with packages that are not installed with the rest."""
     session.install(
-        f"{only('*.whl')}[test,dask,html,plot,prometheus]", "pip", "cffi", "gevent",
+        f"{only('*.whl')}[test,dask,html,plot,prometheus,top]", "pip", "cffi", "gevent",
         "ipykernel", "loky", "nanobind", "nbclient", "numba", "opentelemetry-sdk",
         "pandas", "pybind11", "pytest-benchmark", "pytest-cov", "pytest-run-parallel",
         "pytest-xdist", "scipy", "uvicorn", "uvloop",
     )  # fmt: skip
     integration = [
+        "tests/integration/test_dask_monitor.py",
+        "tests/integration/test_dask_watch.py",
         "tests/integration/test_every_pool.py",
         "tests/integration/test_monitor_command.py",
         "tests/integration/test_monitor_loops.py",
         "tests/integration/test_prometheus.py",
+        "tests/integration/test_top.py",
         "tests/integration/pytest_plugin/test_companions.py",
         "tests/integration/pytest_plugin/test_hang.py",
         "tests/integration/pytest_plugin/test_tracing.py",
@@ -399,7 +402,15 @@ def neighbours(session: nox.Session) -> None:
     ]
     unit = [
         f"tests/unit/test_{name}.py"
-        for name in ("audit", "demo_output_directory", "pictures", "prometheus", "report")
+        for name in (
+            "audit",
+            "demo_output_directory",
+            "interface",
+            "pictures",
+            "prometheus",
+            "report",
+            "top_view",
+        )
     ]
     run_pytest(session, ["tests/docs", *integration, *unit], ALL)
 
@@ -611,7 +622,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def docs(session: nox.Session) -> None:
     """Build the documentation site; a link that leads nowhere is an error."""
-    session.install(f"{only('*.whl')}[docs]")
+    session.install(f"{only('*.whl')}[docs,dask]")
     folder = str(empty_folder(session, "site"))
     session.run(
         "sphinx-build", "-W", "-n", "--keep-going", "-q", "-c", "docs", ".", folder

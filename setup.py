@@ -34,7 +34,7 @@ BINDINGS = [
     "csrc/python/signatures.c",
     "csrc/platform/forks.c",
 ]
-# What follows from the kernels' descriptions.
+# What follows from the kernels' descriptions, and which characters are printable.
 GENERATED = "build/generated"
 subprocess.run([sys.executable, "csrc/generate.py", GENERATED], check=True)  # noqa: S603
 HEADERS = sorted(
@@ -148,6 +148,7 @@ def extensions() -> list[Extension]:
                     *sorted(str(path) for path in Path("csrc/sampler").glob("*.c")),
                 ],
                 depends=HEADERS,
+                include_dirs=[GENERATED],
                 extra_compile_args=COMPILE + WARN,
                 extra_link_args=LINK,
             )

@@ -3,6 +3,7 @@
     python3 csrc/generate.py FOLDER
 
 * FOLDER/kernel_list.h: names, signatures and docstrings, for the C code
+* FOLDER/unprintable.h: characters that are not printable by this Python's str.isprintable
 * src/gilx/kernel_functions.pxi: functions of gilx.cykernels, around their computations
 * src/gilx/cykernels.pyi: the stub of these functions, which gilx.ckernels has as well
 """
@@ -188,6 +189,19 @@ def function(kernel: Kernel, variant: str) -> tuple[str, str, str]:
     )
 
 
+def unprintable() -> str:
+    """Return ranges of characters as C."""
+    ranges: list[list[int]] = []
+    for character in range(sys.maxunicode + 1):
+        if not chr(character).isprintable():
+            if ranges and ranges[-1][1] == character - 1:
+                ranges[-1][1] = character
+            else:
+                ranges.append([character, character])
+    rows = ", ".join(f"{{{first:#x}, {last:#x}}}" for first, last in ranges)
+    return f"#define GILX_UNPRINTABLE {{{rows}}}\n"
+
+
 def main(folder: Path) -> None:
     """Write the files whose text has changed."""
     kernels = [get(name) for name in names()]
@@ -201,6 +215,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in [
         (folder / "kernel_list.h", c + docstrings),
+        (folder / "unprintable.h", unprintable()),
         (SOURCE / "gilx/kernel_functions.pxi", bodies + in_cython),
         (SOURCE / "gilx/cykernels.pyi", STUB_IMPORTS + stubs),
     ]:

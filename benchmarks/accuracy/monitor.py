@@ -14,7 +14,8 @@ reports
     How long after the limit is a report on disk, alone and beside two busy processes?
     Goals: 20 ms and 100 ms, also of a hold that never ends.
 server
-    How much more CPU time does a request to a Python web server take with the monitor?
+    How much more CPU time does a Python web server take for a request with the monitor?
+    Its clients are in another process.
     Goal: the interval ends at 1.5 % or below.
 memory
     Do memory and threads grow with 10,000 starts and stops, and with readings while
@@ -30,6 +31,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import multiprocessing
 import os
 import random
 import subprocess
@@ -37,9 +39,9 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
@@ -54,6 +56,7 @@ from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
 
 SECOND = 1_000_000_000  # nanoseconds
 POINTS = 100
@@ -63,7 +66,7 @@ LIMIT = 0.1  # seconds that make a stall
 LATE_ALONE, LATE_BESIDE = 0.02, 0.1  # seconds
 CLOCK = 0.01  # seconds: times of files are those of the system's last tick
 MOST_CPU = 1.015
-REQUESTS = 400
+REQUESTS, CLIENTS = 400, 4
 GREW = 4_000_000  # bytes that caches and fragments may take
 
 
@@ -196,6 +199,9 @@ def reports(runs: int) -> bool:
 class Answers(BaseHTTPRequestHandler):
     """Answers each request with some text that takes time to make."""
 
+    protocol_version = "HTTP/1.1"  # a client's requests come over one connection
+    wbufsize = -1  # an answer is sent in one piece, and nothing waits for its rest
+
     def do_GET(self) -> None:
         """Answer."""
         body = "".join(f"{number:x}," for number in range(2_000)).encode()
@@ -208,39 +214,61 @@ class Answers(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-def requests_cpu(port: int) -> float:
-    """Return the CPU time of a number of requests, of clients and server together."""
+def serve(orders: Connection) -> None:
+    """Answer requests; with each order, begin or end a part with or without the monitor.
 
-    def ask() -> None:
-        for _ in range(REQUESTS // 4):
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
-                answer.read()
+    Send the CPU time of the process at the begin and the end of each part. What starting
+    and stopping the monitor take is in none.
+    """
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        orders.send(web.server_address[1])
+        for monitored in iter(orders.recv, None):
+            with gilx.Monitor() if monitored else nullcontext():
+                orders.send(time.process_time())
+                orders.recv()
+                orders.send(time.process_time())
+        web.shutdown()
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    begin = time.process_time()
+
+def request(connections: list[HTTPConnection]) -> None:
+    """Send requests over all connections, from one thread each."""
+
+    def ask(connection: HTTPConnection) -> None:
+        for _ in range(REQUESTS // len(connections)):
+            connection.request("GET", "/")
+            connection.getresponse().read()
+
+    threads = [threading.Thread(target=ask, args=(one,)) for one in connections]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return time.process_time() - begin
 
 
 def server(runs: int) -> bool:
     """Compare the CPU time of requests with and without the monitor, in pairs."""
+    context = multiprocessing.get_context("spawn")
+    orders, other = context.Pipe()
+    process = context.Process(target=serve, args=(other,))
+    process.start()
+    port = orders.recv()
+    connections = [HTTPConnection("127.0.0.1", port) for _ in range(CLIENTS)]
+    request(connections)
     ratios: list[float] = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as web:
-        port = web.server_address[1]
-        threading.Thread(target=web.serve_forever, daemon=True).start()
-        requests_cpu(port)
-        for _ in range(runs):
-            seconds: dict[bool, float] = {}
-            for monitored in random.sample((False, True), 2):
-                with ExitStack() as stack:
-                    if monitored:
-                        stack.enter_context(gilx.Monitor())
-                    seconds[monitored] = requests_cpu(port)
-            ratios.append(seconds[True] / seconds[False])
-        web.shutdown()
+    for _ in range(runs):
+        seconds: dict[bool, float] = {}
+        for monitored in random.sample((False, True), 2):
+            orders.send(monitored)
+            begin = orders.recv()
+            request(connections)
+            orders.send("ends")
+            seconds[monitored] = orders.recv() - begin
+        ratios.append(seconds[True] / seconds[False])
+    for connection in connections:
+        connection.close()
+    orders.send(None)
+    process.join()
     low, high = median_interval(ratios)
     rows = [(f"{runs}", f"{median(ratios):.4f}", f"{low:.4f} to {high:.4f}")]
     head = ("pairs", "CPU time of requests, with to without", "95 %")

@@ -23,7 +23,7 @@
 
 #if GILX_VECTOR == 64
 
-#define ROUNDS 8 /* between looks at who has arrived */
+#define ROUNDS 8 /* between checks which numbers have arrived at 1 */
 #define CHAINS 2
 #define LANES (8 * CHAINS)
 

@@ -12,9 +12,9 @@
 #error "gilx: the kernels are written for gcc and clang: they use their vector types"
 #endif
 
-/* From the narrowest to the widest. Where there is no choice, as on aarch64, there is the
- * baseline alone. So it is with clang-cl, whose linker is not given the library by which
- * the processor is asked. */
+/* From the narrowest to the widest. On processors without a choice, such as aarch64, the
+ * baseline is the only one. So it is with clang-cl, whose linker is not given the library
+ * by which the processor is asked. */
 typedef enum { GILX_BASELINE, GILX_AVX2, GILX_AVX512, GILX_ISA_COUNT } gilx_isa;
 
 #if defined(__x86_64__) && !defined(_MSC_VER)

@@ -186,7 +186,7 @@ static int64_t GILX_VARIANT(count_rest)(sieve *it, int rest, int64_t low, int64_
         const int64_t size = flags - k < PIECE ? flags - k : PIECE;
         memcpy(piece, it->pattern + (first + k + shift[rest]) % PERIOD, (size_t)size);
         if (first + k == 0) {
-            /* 1 is no prime; 7, 11 and 13 are. */
+            /* 1 is not a prime; 7, 11 and 13 are. */
             piece[0] = rest != 0;
         }
         stopped =

@@ -12,7 +12,7 @@
 #include <malloc.h>
 #endif
 
-/* At least `size` bytes, for gilx_free_aligned; NULL if there is no memory. */
+/* Return at least `size` bytes, for gilx_free_aligned; NULL if memory is short. */
 static inline void *gilx_allocate_aligned(size_t alignment, size_t size) {
 #if defined(_WIN32)
     return _aligned_malloc(size, alignment);

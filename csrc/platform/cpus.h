@@ -21,7 +21,7 @@ static inline void gilx_yield(void) {
 #endif
 }
 
-/* The number of the CPU that the caller runs on, or -1 if it can't be told. */
+/* Return the number of the CPU that the caller runs on, or -1 if it is not known. */
 static inline int gilx_cpu(void) {
 #if defined(__linux__)
     return sched_getcpu();

@@ -13,7 +13,7 @@
 enum { GILX_SMALLEST_PAGE = 4096 };
 
 /* Zeroed memory of `size` bytes, for free(), with the pages of the first `touched` bytes
- * present; NULL if there is no memory. */
+ * present; NULL if memory is short. */
 static inline void *gilx_allocate_touched(size_t size, size_t touched) {
     volatile char *const memory = calloc(1, size);
     for (size_t i = 0; memory != NULL && i < touched; i += GILX_SMALLEST_PAGE) {

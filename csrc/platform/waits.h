@@ -40,7 +40,7 @@ static inline void gilx_park(_Atomic uint32_t *word, uint32_t seen, int64_t time
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout_ns < 0 ? NULL : &limit,
             NULL, 0);
 #elif defined(_WIN32)
-    /* Rounded up, so that who waits for a nanosecond does not spin. */
+    /* Rounded up, so that a wait of a nanosecond does not spin. */
     const DWORD limit =
         timeout_ns < 0 ? INFINITE : (DWORD)((timeout_ns + 999999) / 1000000);
     (void)WaitOnAddress((volatile void *)word, &seen, sizeof seen, limit);

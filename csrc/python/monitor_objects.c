@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../sampler/thread_names.h"
 #include "monitor_objects.h"
 
 static PyObject *sums_object(const gilx_activity_sums *sums) {
@@ -44,9 +45,28 @@ PyObject *gilx_reading_threads(const gilx_reading *reading) {
     return list;
 }
 
+const char gilx_note_name_doc[] =
+    "note_thread_name($module, native_id, name, /)\n--\n\n"
+    "Note the name of a thread of this process for reports.\n\n"
+    "Parameters\n----------\n"
+    "native_id : int\n"
+    "    The thread's native id.\n"
+    "name : str\n"
+    "    Of which 63 bytes of UTF-8 are kept.\n\n"
+    "Returns\n-------\nbool\n"
+    "    Whether it was noted: not if Linux does not show that thread.";
+
+PyObject *gilx_note_name(PyObject *Py_UNUSED(module), PyObject *args) {
+    long long tid;
+    const char *name;
+    if (!PyArg_ParseTuple(args, "Ls:note_thread_name", &tid, &name)) {
+        return NULL;
+    }
+    return PyBool_FromLong(gilx_note_thread_name(tid, name));
+}
+
 static PyObject *text_of(const char *text, size_t size) {
-    /* A text that was cut may end within a character. */
-    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)size, "replace");
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)size, "surrogatepass");
 }
 
 static PyObject *stall_object(const gilx_stall_record *record) {
@@ -60,10 +80,12 @@ static PyObject *stall_object(const gilx_stall_record *record) {
         Py_XDECREF(text);
         return NULL;
     }
-    return Py_BuildValue("iLLLLILNNiN", (int)record->kind, (long long)record->number,
+    return Py_BuildValue("iLLLLOILNNiN", (int)record->kind, (long long)record->number,
                          (long long)record->begin_ns, (long long)record->low_ns,
-                         (long long)record->high_ns, (unsigned int)record->waiters,
-                         (long long)place->tid, function, file, (int)place->line, text);
+                         (long long)record->high_ns,
+                         record->open_at_stop ? Py_True : Py_False,
+                         (unsigned int)record->waiters, (long long)place->tid, function,
+                         file, (int)place->line, text);
 }
 
 PyObject *gilx_stalls_list(gilx_sampler *sampler) {

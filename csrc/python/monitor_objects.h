@@ -15,4 +15,8 @@ PyObject *gilx_reading_ended(const gilx_reading *reading);
 /* Return the stalls that were reported last, as Sampler.stalls() does. */
 PyObject *gilx_stalls_list(gilx_sampler *sampler);
 
+/* Function of the module that notes the name of a thread, and its documentation. */
+PyObject *gilx_note_name(PyObject *module, PyObject *args);
+extern const char gilx_note_name_doc[];
+
 #endif

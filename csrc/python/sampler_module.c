@@ -940,6 +940,7 @@ PyDoc_STRVAR(
     "blocked);\n"
     "    its number among all of its kind, from 1; when it began, on the monotonic\n"
     "    clock; bounds of its length in nanoseconds, the upper one -1 if it goes on;\n"
+    "    whether it still did when the sampler was stopped;\n"
     "    the largest number of threads that waited; and of the place that held the GIL,\n"
     "    or the loop, the thread's native id, function, file, and line (0: not known); "
     "and the last\n"
@@ -1086,6 +1087,7 @@ static PyObject *locate(PyObject *Py_UNUSED(module), PyObject *args) {
 static PyMethodDef methods[] = {
     {"backend", backend, METH_NOARGS, backend_doc},
     {"free_backend", free_backend, METH_NOARGS, free_backend_doc},
+    {"note_thread_name", gilx_note_name, METH_VARARGS, gilx_note_name_doc},
     {"own_frame", own_frame, METH_NOARGS, own_frame_doc},
     {"own_stack", own_stack, METH_NOARGS, own_stack_doc},
     {"_locate", locate, METH_VARARGS, locate_doc},
@@ -1163,7 +1165,7 @@ static PyModuleDef_Slot slots[] = {
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "gilx.sampling._sampler",
-    .m_doc = "The sampler: who holds the GIL, seen without taking it.",
+    .m_doc = "Sampler of the GIL's holder, which does not take the GIL.",
     .m_size = sizeof(module_state),
     .m_methods = methods,
     .m_slots = slots,

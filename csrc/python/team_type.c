@@ -131,7 +131,7 @@ static void work(void *context, int worker) {
         atomic_fetch_add(&it->done, done);
     }
     if (status != GILX_DONE) {
-        /* What failed is told, and not that the others were stopped for it. */
+        /* The failure is reported, and not that the others were stopped for it. */
         int none = GILX_DONE;
         if (status != GILX_STOPPED) {
             atomic_store(&it->status, status);

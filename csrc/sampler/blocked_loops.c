@@ -36,7 +36,7 @@ static void end(gilx_sampler *sampler, gilx_open_loop *open, int64_t at_ns) {
     gilx_open_stall *stall = &open->stall;
     if (stall->record >= 0) {
         gilx_loop_end_text(open->tid, at_ns - stall->since_ns, (int64_t)sampler->process,
-                           &sampler->monitor->text);
+                           false, &sampler->monitor->text);
     }
     gilx_stall_end(sampler, stall, at_ns);
 }
@@ -55,7 +55,7 @@ static void follow(gilx_sampler *sampler, const gilx_loop *loop, gilx_open_loop 
         gilx_stall_begin(stall, monitor->looked_ns, at_ns, monitor->options.loop_ns);
         return;
     }
-    gilx_stall_go_on(stall, monitor->looked_ns, at_ns);
+    gilx_stall_go_on(sampler, stall, at_ns);
     if (gilx_stall_is_due(sampler, GILX_LOOP_STALL, stall, at_ns)) {
         const bool reported =
             gilx_stall_may_be_reported(monitor, GILX_LOOP_STALL, stall) &&
@@ -74,6 +74,19 @@ void gilx_loops_look(gilx_sampler *sampler, int64_t at_ns) {
     const int count = places(monitor);
     for (int i = 0; i < count; ++i) {
         follow(sampler, &monitor->options.loops->loops[i], &monitor->loops[i], at_ns);
+    }
+}
+
+void gilx_loops_end(gilx_sampler *sampler) {
+    gilx_monitor *monitor = sampler->monitor;
+    const int count = places(monitor);
+    for (int i = 0; i < count; ++i) {
+        gilx_open_loop *open = &monitor->loops[i];
+        if (gilx_stall_is_open(&open->stall)) {
+            gilx_loop_end_text(open->tid, monitor->looked_ns - open->stall.since_ns,
+                               (int64_t)sampler->process, true, &monitor->text);
+            gilx_stall_leave_open(sampler, &open->stall);
+        }
     }
 }
 

@@ -31,10 +31,10 @@ static inline gilx_frame gilx_frame_in(const gilx_stack_layout *layout, uintptr_
 }
 
 /* Read the word at an offset of a struct; whether it could be read. */
-static inline bool gilx_read_word(gilx_memory *memory, uintptr_t address, int offset,
+static inline bool gilx_read_word(gilx_memory *memory, uintptr_t address, int64_t offset,
                                   uintptr_t *word) {
     const void *from = (const void *)(address + (uintptr_t)offset);
-    return gilx_memory_read(memory, from, word, sizeof(*word));
+    return address != 0 && gilx_memory_read(memory, from, word, sizeof(*word));
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frame_words.h"
 #include "world.h"
 
 /* ---- how threads wait ------------------------------------------------------------- */
@@ -28,11 +29,6 @@ _Static_assert(sizeof(void *) != 8 ||
                     offsetof(wait_entry, next) == NEXT_IN_ENTRY),
                "the entry of a thread that waits has no gaps");
 
-static bool read_word(gilx_memory *memory, uintptr_t address, uintptr_t *word) {
-    return address != 0 &&
-           gilx_memory_read(memory, (const void *)address, word, sizeof(*word));
-}
-
 uintptr_t gilx_futex_in(const char *text) {
     const char *space = strchr(text, ' ');
     return space == NULL ? 0 : (uintptr_t)strtoull(space, NULL, 16);
@@ -46,7 +42,7 @@ gilx_wait gilx_free_wait(const gilx_free_threads *threads, gilx_memory *memory,
     uintptr_t back;
     if (futex < FUTEX_IN_ENTRY ||
         !gilx_memory_read(memory, (const void *)start, &entry, sizeof(entry)) ||
-        !read_word(memory, entry.next + PREVIOUS_IN_NODE, &back) ||
+        !gilx_read_word(memory, entry.next, PREVIOUS_IN_NODE, &back) ||
         back != start + NEXT_IN_ENTRY) {
         return unknown; /* its neighbour in the list does not know it */
     }
@@ -89,14 +85,15 @@ bool gilx_free_type_of(const gilx_free_threads *threads, gilx_memory *memory,
     const uintptr_t in_header = (uintptr_t)places->object_mutex;
     const uintptr_t offset =
         lock % ALIGNMENT == in_header ? in_header : (uintptr_t)places->object_size;
-    const uintptr_t object = lock - offset, at = (uintptr_t)places->object_type;
+    const uintptr_t object = lock - offset;
+    const int64_t at = places->object_type;
     uintptr_t type, metatype, metatype_of_that, text;
     if (lock < offset || object % ALIGNMENT != 0 ||
-        !read_word(memory, object + at, &type) ||
-        !read_word(memory, type + at, &metatype) ||
-        !read_word(memory, metatype + at, &metatype_of_that) ||
+        !gilx_read_word(memory, object, at, &type) ||
+        !gilx_read_word(memory, type, at, &metatype) ||
+        !gilx_read_word(memory, metatype, at, &metatype_of_that) ||
         metatype_of_that != threads->type_of_types ||
-        !read_word(memory, type + (uintptr_t)places->type_name, &text)) {
+        !gilx_read_word(memory, type, places->type_name, &text)) {
         return false;
     }
     return read_name(memory, text, name);
@@ -128,9 +125,8 @@ gilx_free_reading gilx_free_read(const gilx_free_threads *threads, gilx_memory *
     reading.state = words.state;
     uintptr_t mutex;
     if (threads->sections && words.section != 0 && (words.section & INACTIVE) == 0 &&
-        read_word(memory,
-                  (words.section & ~(uintptr_t)TAGS) + (uintptr_t)places->section_mutex,
-                  &mutex)) {
+        gilx_read_word(memory, words.section & ~(uintptr_t)TAGS, places->section_mutex,
+                       &mutex)) {
         reading.wants_lock = mutex == 0; /* it is noted when it is taken */
     }
     return reading;
@@ -186,9 +182,8 @@ static void note_section(void *context) {
     search *one = context;
     const gilx_free_layout *places = &one->threads->places;
     const uintptr_t state = (uintptr_t)one->interpreter->base->state;
-    if (!read_word(one->memory, state + (uintptr_t)places->section, &one->section) ||
-        !read_word(one->memory, one->section + (uintptr_t)places->section_mutex,
-                   &one->mutex)) {
+    if (!gilx_read_word(one->memory, state, places->section, &one->section) ||
+        !gilx_read_word(one->memory, one->section, places->section_mutex, &one->mutex)) {
         one->section = 0;
     }
 }
@@ -200,10 +195,8 @@ static bool finds_section(search *one, gilx_free_interpreter *interpreter) {
     uintptr_t after;
     return object != 0 && inside != 0 &&
            one->mutex == object + (uintptr_t)one->threads->places.object_mutex &&
-           read_word(one->memory,
-                     (uintptr_t)interpreter->base->state +
-                         (uintptr_t)one->threads->places.section,
-                     &after) &&
+           gilx_read_word(one->memory, (uintptr_t)interpreter->base->state,
+                          one->threads->places.section, &after) &&
            after != inside;
 }
 

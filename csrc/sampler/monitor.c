@@ -181,12 +181,10 @@ static void report_if_due(gilx_sampler *sampler, const gilx_hold_sample *sample)
 static void end_stall(gilx_sampler *sampler, int64_t at_ns) {
     gilx_monitor *monitor = sampler->monitor;
     gilx_text *text = &monitor->text;
-    gilx_text_clear(text);
-    gilx_text_add(text, "gilx: process ", false);
-    gilx_text_add_number(text, (int64_t)sampler->process);
-    gilx_text_add(text, ": the GIL was released after ", false);
+    gilx_text_begin(text, (int64_t)sampler->process);
+    gilx_text_add(text, "the GIL was released after ");
     gilx_text_add_seconds(text, at_ns - monitor->stall.since_ns);
-    gilx_text_add_now(text);
+    gilx_text_end_line(text);
     gilx_stall_end(sampler, &monitor->stall, at_ns);
 }
 
@@ -205,8 +203,8 @@ static void follow_stall(gilx_sampler *sampler, const gilx_hold_sample *sample,
     }
     if (stall->active) {
         const uint32_t counted = without_requester(sampler, waiters);
-        gilx_stall_go_on(stall, monitor->looked_ns, sample->at_ns);
         stall->waiters = counted > stall->waiters ? counted : stall->waiters;
+        gilx_stall_go_on(sampler, stall, sample->at_ns);
         report_if_due(sampler, sample);
     }
 }
@@ -231,6 +229,22 @@ void gilx_monitor_look(gilx_sampler *sampler, bool unbroken) {
     }
     gilx_loops_look(sampler, sample.at_ns);
     monitor->looked_ns = sample.at_ns;
+}
+
+void gilx_monitor_end(gilx_sampler *sampler) {
+    gilx_monitor *monitor = sampler->monitor;
+    gilx_monitor_look(sampler, true); /* a stall may just have ended */
+    if (gilx_stall_is_open(&monitor->stall)) {
+        gilx_text *text = &monitor->text;
+        gilx_text_begin(text, (int64_t)sampler->process);
+        gilx_text_add(text,
+                      "the monitor was stopped while the GIL was not released, for ");
+        gilx_text_add_seconds(text, monitor->looked_ns - monitor->stall.since_ns);
+        gilx_text_add(text, " so far");
+        gilx_text_end_line(text);
+        gilx_stall_leave_open(sampler, &monitor->stall);
+    }
+    gilx_loops_end(sampler);
 }
 
 /* ---- readings --------------------------------------------------------------------- */

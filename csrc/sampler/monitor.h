@@ -38,7 +38,8 @@ typedef struct {
     gilx_stall_kind kind;
     int64_t number;          /* among all stalls of its kind, from 1 */
     int64_t begin_ns;        /* when a thread was first found to wait, or to be stuck, */
-    int64_t low_ns, high_ns; /* bounds of the time until its end: -1 if it goes on */
+    int64_t low_ns, high_ns; /* bounds of the time until its end: -1 if it goes on, */
+    bool open_at_stop;       /* or did when the sampler was stopped */
     uint32_t waiters;        /* most threads that waited */
     gilx_stall_place place;  /* where the GIL was held, or the loop was, */
     uint32_t text_size;

@@ -76,6 +76,9 @@ void gilx_monitor_look(gilx_sampler *sampler, bool unbroken);
 /* Begin to follow holds. */
 void gilx_monitor_begin(gilx_sampler *sampler);
 
+/* Look a last time, and say which stalls go on. */
+void gilx_monitor_end(gilx_sampler *sampler);
+
 /* Return the descriptor of the log, -1 if there is none; close it; or forget it. */
 int gilx_monitor_log(const gilx_monitor *monitor);
 void gilx_monitor_close_log(gilx_monitor *monitor);
@@ -87,6 +90,9 @@ void gilx_monitor_forget_log(gilx_monitor *monitor);
  * come back to their selector. */
 void gilx_loops_look(gilx_sampler *sampler, int64_t at_ns);
 
+/* Say which loops are blocked when the sampler is stopped. */
+void gilx_loops_end(gilx_sampler *sampler);
+
 /* Return when a loop has to be looked at again, INT64_MAX: never. */
 int64_t gilx_loops_due(const gilx_monitor *monitor);
 
@@ -96,8 +102,8 @@ int64_t gilx_loops_due(const gilx_monitor *monitor);
 void gilx_stall_begin(gilx_open_stall *stall, int64_t before_ns, int64_t at_ns,
                       int64_t limit_ns);
 
-/* Note that a stall still goes on at a look, which comes after that at `before_ns`. */
-void gilx_stall_go_on(gilx_open_stall *stall, int64_t before_ns, int64_t at_ns);
+/* Note that a stall still goes on at a look, before the monitor does. */
+void gilx_stall_go_on(gilx_sampler *sampler, gilx_open_stall *stall, int64_t at_ns);
 
 /* Whether a report is due; a stall with one is counted. */
 bool gilx_stall_is_due(gilx_sampler *sampler, gilx_stall_kind kind,
@@ -117,6 +123,13 @@ void gilx_stall_next(gilx_monitor *monitor, gilx_stall_kind kind, gilx_open_stal
 
 /* End a stall. If it was reported, the text that was just made is written, too. */
 void gilx_stall_end(gilx_sampler *sampler, gilx_open_stall *stall, int64_t at_ns);
+
+/* Whether a stall goes on that was reported. */
+bool gilx_stall_is_open(const gilx_open_stall *stall);
+
+/* Note that such a stall goes on when the sampler is stopped, and write the text that was
+ * just made. */
+void gilx_stall_leave_open(gilx_sampler *sampler, gilx_open_stall *stall);
 
 int64_t gilx_stall_due(const gilx_open_stall *stall);
 

@@ -29,12 +29,6 @@ void gilx_stall_begin(gilx_open_stall *stall, int64_t before_ns, int64_t at_ns,
                                .record = -1};
 }
 
-void gilx_stall_go_on(gilx_open_stall *stall, int64_t before_ns, int64_t at_ns) {
-    const int64_t gap = at_ns - before_ns - LONGEST_GAP_NS;
-    stall->since_ns += gap > 0 ? gap : 0;
-    stall->last_ns = at_ns;
-}
-
 int64_t gilx_stall_due(const gilx_open_stall *stall) {
     return stall->active && stall->limit_ns < INT64_MAX - stall->since_ns
                ? stall->since_ns + stall->limit_ns
@@ -110,6 +104,31 @@ static gilx_stall_record *record_of(gilx_monitor *monitor, const gilx_open_stall
                : NULL;
 }
 
+/* Note in the record of a stall how long it has lasted; `high_ns` is -1 if it goes on. */
+static void note_length(gilx_sampler *sampler, const gilx_open_stall *stall,
+                        int64_t high_ns, bool open_at_stop) {
+    gilx_monitor *monitor = sampler->monitor;
+    pthread_mutex_lock(&sampler->sums);
+    monitor->dropped = monitor->log.dropped;
+    gilx_stall_record *record = record_of(monitor, stall);
+    if (record != NULL) {
+        record->low_ns = stall->last_ns - stall->since_ns;
+        record->high_ns = high_ns;
+        record->open_at_stop = open_at_stop;
+        record->waiters = stall->waiters;
+    }
+    pthread_mutex_unlock(&sampler->sums);
+}
+
+void gilx_stall_go_on(gilx_sampler *sampler, gilx_open_stall *stall, int64_t at_ns) {
+    const int64_t gap = at_ns - sampler->monitor->looked_ns - LONGEST_GAP_NS;
+    stall->since_ns += gap > 0 ? gap : 0;
+    stall->last_ns = at_ns;
+    if (stall->record >= 0) {
+        note_length(sampler, stall, -1, false);
+    }
+}
+
 void gilx_stall_write(gilx_sampler *sampler, gilx_stall_kind kind, gilx_open_stall *stall,
                       const gilx_stall_place *place, int64_t length_ns) {
     gilx_monitor *monitor = sampler->monitor;
@@ -131,6 +150,7 @@ void gilx_stall_write(gilx_sampler *sampler, gilx_stall_kind kind, gilx_open_sta
         record->begin_ns = stall->since_ns;
         record->low_ns = length_ns;
         record->high_ns = -1;
+        record->open_at_stop = false;
         record->waiters = stall->waiters;
         record->place = *place;
         record->text_size = (uint32_t)monitor->text.size;
@@ -139,20 +159,21 @@ void gilx_stall_write(gilx_sampler *sampler, gilx_stall_kind kind, gilx_open_sta
     pthread_mutex_unlock(&sampler->sums);
 }
 
+bool gilx_stall_is_open(const gilx_open_stall *stall) {
+    return stall->active && stall->record >= 0;
+}
+
 void gilx_stall_end(gilx_sampler *sampler, gilx_open_stall *stall, int64_t at_ns) {
     gilx_monitor *monitor = sampler->monitor;
     stall->active = false;
-    if (stall->record < 0) {
-        return;
+    if (stall->record >= 0) {
+        gilx_log_write(&monitor->log, monitor->text.bytes, monitor->text.size);
+        note_length(sampler, stall, at_ns - stall->before_ns, false);
     }
+}
+
+void gilx_stall_leave_open(gilx_sampler *sampler, gilx_open_stall *stall) {
+    gilx_monitor *monitor = sampler->monitor;
     gilx_log_write(&monitor->log, monitor->text.bytes, monitor->text.size);
-    pthread_mutex_lock(&sampler->sums);
-    monitor->dropped = monitor->log.dropped;
-    gilx_stall_record *record = record_of(monitor, stall);
-    if (record != NULL) {
-        record->low_ns = stall->last_ns - stall->since_ns;
-        record->high_ns = at_ns - stall->before_ns;
-        record->waiters = stall->waiters;
-    }
-    pthread_mutex_unlock(&sampler->sums);
+    note_length(sampler, stall, -1, true);
 }

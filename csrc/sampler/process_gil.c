@@ -11,7 +11,9 @@
 
 #include "../platform/clock.h"
 #include "elf_symbols.h"
+#include "frame_words.h"
 #include "linux_threads.h"
+#include "nested_ids.h"
 
 enum {
     READINGS = 20,           /* that must all be those of a GIL, */
@@ -29,12 +31,6 @@ static gilx_gil_status refuse(gilx_process_gil *found, const char *format, ...) 
     (void)vsnprintf(found->gil.trouble, sizeof(found->gil.trouble), format, values);
     va_end(values);
     return GILX_GIL_UNAVAILABLE;
-}
-
-static bool read_word(gilx_memory *memory, uintptr_t base, uint64_t offset,
-                      uintptr_t *word) {
-    return gilx_memory_read(memory, (const void *)(base + (uintptr_t)offset), word,
-                            sizeof(*word));
 }
 
 /* ---- the runtime ------------------------------------------------------------------ */
@@ -88,12 +84,12 @@ static uintptr_t main_interpreter(gilx_memory *memory, uintptr_t runtime,
                   layout->runtime_interpreters, &head) ||
         !place_of(memory, runtime, layout->table_interpreter_next,
                   layout->interpreter_next, &next) ||
-        !read_word(memory, runtime, head, &older)) {
+        !gilx_read_word(memory, runtime, (int64_t)head, &older)) {
         return 0;
     }
     for (int i = 0; i < MOST_LISTED && older != 0; ++i) {
         interpreter = older;
-        if (!read_word(memory, interpreter, next, &older)) {
+        if (!gilx_read_word(memory, interpreter, (int64_t)next, &older)) {
             return 0;
         }
     }
@@ -105,14 +101,14 @@ static uintptr_t main_interpreter(gilx_memory *memory, uintptr_t runtime,
 /* Return whether a thread state is in the interpreter's list. */
 static bool is_listed(gilx_memory *memory, const gilx_gil *gil, uintptr_t sought) {
     uintptr_t state;
-    if (!read_word(memory, (uintptr_t)gil->states.first, 0, &state)) {
+    if (!gilx_read_word(memory, (uintptr_t)gil->states.first, 0, &state)) {
         return false;
     }
     for (int i = 0; i < MOST_LISTED && state != 0; ++i) {
         if (state == sought) {
             return true;
         }
-        if (!read_word(memory, state, (uint64_t)gil->states.next, &state)) {
+        if (!gilx_read_word(memory, state, gil->states.next, &state)) {
             return false;
         }
     }
@@ -122,23 +118,27 @@ static bool is_listed(gilx_memory *memory, const gilx_gil *gil, uintptr_t sought
 /* Find out whether thread states are of an interpreter, and name threads of the process;
  * how many do, or -1 if a state is another interpreter's. */
 static int known_states(gilx_memory *memory, const gilx_gil *gil, uintptr_t interpreter,
-                        uint64_t offset) {
+                        uint64_t offset, gilx_nested_ids *nested) {
     uintptr_t state, other;
     unsigned long tid;
     int known = 0;
-    if (!read_word(memory, (uintptr_t)gil->states.first, 0, &state)) {
+    if (!gilx_read_word(memory, (uintptr_t)gil->states.first, 0, &state)) {
         return 0;
     }
     for (int i = 0; i < MOST_LISTED && state != 0; ++i) {
-        if (!read_word(memory, state, offset, &other) ||
-            !read_word(memory, state, (uint64_t)gil->states.tid, &tid)) {
+        if (!gilx_read_word(memory, state, (int64_t)offset, &other) ||
+            !gilx_read_word(memory, state, gil->states.tid, &tid)) {
             break; /* it has gone meanwhile */
         }
         if (other != interpreter) {
             return -1;
         }
-        known += tid <= INT32_MAX && gilx_start_of(memory->process, (int64_t)tid) != 0;
-        if (!read_word(memory, state, (uint64_t)gil->states.next, &state)) {
+        int64_t id = tid <= INT32_MAX ? (int64_t)tid : 0;
+        if (nested != NULL) {
+            id = gilx_outer_id(nested, id);
+        }
+        known += gilx_start_of(memory->process, id) != 0;
+        if (!gilx_read_word(memory, state, gil->states.next, &state)) {
             break;
         }
     }
@@ -163,7 +163,15 @@ static const char *strange_word(gilx_memory *memory, const gilx_gil *gil,
 static gilx_gil_status certify(gilx_process_gil *found, gilx_memory *memory,
                                uintptr_t interpreter, uint64_t offset) {
     const gilx_gil *gil = &found->gil;
-    const int known = known_states(memory, gil, interpreter, offset);
+    gilx_nested_ids *nested = NULL;
+    if (gilx_is_nested(memory->process)) {
+        nested = gilx_nested_ids_new(memory->process);
+        if (nested == NULL) {
+            return refuse(found, "there is no memory for the ids of its threads");
+        }
+    }
+    const int known = known_states(memory, gil, interpreter, offset, nested);
+    free(nested);
     if (known <= 0) {
         return refuse(found,
                       known < 0 ? "a thread state is of another interpreter (found by %s)"
@@ -198,8 +206,8 @@ static gilx_gil_status certify(gilx_process_gil *found, gilx_memory *memory,
 /* Return whether an object is of a type. */
 static bool is_of(gilx_memory *memory, uintptr_t object, uintptr_t type) {
     uintptr_t word;
-    return object != 0 && type != 0 && read_word(memory, object, OBJECT_TYPE, &word) &&
-           word == type;
+    return object != 0 && type != 0 &&
+           gilx_read_word(memory, object, OBJECT_TYPE, &word) && word == type;
 }
 
 /* Find what stacks need, if code objects and the garbage collector's lists are where they
@@ -211,7 +219,7 @@ static void find_stacks(gilx_process_gil *found, gilx_memory *memory,
     char name[sizeof(CODE)];
     uintptr_t at, garbage, callbacks;
     const uintptr_t code = gilx_exported_symbol(memory, &place->file, "PyCode_Type");
-    if (stacks == NULL || code == 0 || !read_word(memory, code, TYPE_NAME, &at) ||
+    if (stacks == NULL || code == 0 || !gilx_read_word(memory, code, TYPE_NAME, &at) ||
         !gilx_memory_read(memory, (const void *)at, name, sizeof(name)) ||
         memcmp(name, CODE, sizeof(CODE)) != 0) {
         return;
@@ -219,9 +227,10 @@ static void find_stacks(gilx_process_gil *found, gilx_memory *memory,
     found->stacks = stacks;
     found->code_type = code;
     const uintptr_t list = gilx_exported_symbol(memory, &place->file, "PyList_Type");
-    const uint64_t lists = (uint64_t)stacks->garbage;
-    if (read_word(memory, interpreter, lists, &garbage) &&
-        read_word(memory, interpreter, lists + sizeof(garbage), &callbacks) &&
+    const int64_t lists = stacks->garbage;
+    if (gilx_read_word(memory, interpreter, lists, &garbage) &&
+        gilx_read_word(memory, interpreter, lists + (int64_t)sizeof(garbage),
+                       &callbacks) &&
         is_of(memory, garbage, list) && is_of(memory, callbacks, list)) {
         found->collecting = (const int *)(interpreter + (uintptr_t)stacks->collecting);
     }
@@ -234,8 +243,8 @@ static bool is_free_threaded(gilx_memory *memory, uintptr_t runtime,
                              const gilx_layout *layout) {
     uintptr_t word = 0;
     return layout->table_gil != 0 &&
-           read_word(memory, runtime, GILX_TABLE_FREE_THREADED * sizeof(uint64_t),
-                     &word) &&
+           gilx_read_word(memory, runtime,
+                          GILX_TABLE_FREE_THREADED * (int64_t)sizeof(uint64_t), &word) &&
            word != 0;
 }
 

@@ -95,6 +95,17 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
             return NULL;
         }
     }
+    if (words->process != 0 && gilx_is_nested(words->process)) {
+        sampler->nested = gilx_nested_ids_new(words->process);
+        if (sampler->nested == NULL) {
+            free(sampler->free);
+            gilx_sites_free(sampler->sites);
+            gilx_monitor_free(sampler->monitor);
+            free(sampler->looks);
+            free(sampler);
+            return NULL;
+        }
+    }
     sampler->memory = sampler->given = CLOSED;
     if (memory != NULL) {
         sampler->given = *memory;
@@ -265,6 +276,7 @@ void gilx_sampler_free(gilx_sampler *sampler) {
     gilx_memory_close(&sampler->given);
     gilx_sites_free(sampler->sites);
     gilx_monitor_free(sampler->monitor);
+    free(sampler->nested);
     free(sampler->free);
     free(sampler->looks);
     free(sampler);

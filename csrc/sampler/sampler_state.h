@@ -15,6 +15,7 @@
 #include "condition.h"
 #include "gil_words.h"
 #include "layouts.h"
+#include "nested_ids.h"
 #include "sampler.h"
 #include "thread_table.h"
 
@@ -102,6 +103,7 @@ struct gilx_sampler {
     int most_files; /* and that may be */
     int next_other; /* the place after the last one that was polled in turn */
     gilx_free_tracking *free; /* NULL if there is a GIL */
+    gilx_nested_ids *nested;  /* NULL if the threads' own ids are those known here */
     gilx_thread_table table;
 };
 

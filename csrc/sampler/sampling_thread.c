@@ -503,7 +503,7 @@ static void sample_until_stop(gilx_sampler *sampler) {
         }
     }
     if (sampler->monitor != NULL) {
-        gilx_monitor_look(sampler, true); /* a stall may just have ended */
+        gilx_monitor_end(sampler);
     }
     pthread_mutex_lock(&sampler->sums);
     totals->slice_ns = slice;

@@ -3,7 +3,6 @@
 #include "stall_report.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "../platform/clock.h"
@@ -11,6 +10,7 @@
 #include "safe_memory.h"
 #include "sampler_state.h"
 #include "thread_activity.h"
+#include "thread_names.h"
 #include "waiting_frame.h"
 
 enum {
@@ -18,94 +18,7 @@ enum {
     MOST_THREADS = 64,     /* of which it is found out what they do, */
     MOST_SHOWN = 16,       /* and with a stack in the report */
     MOST_FRAMES = 48,      /* of each thread */
-    ROOM_FOR_END = 64,     /* bytes for the line that says that a report is cut */
 };
-
-/* ---- text ------------------------------------------------------------------------- */
-
-static const char CUT[] = "\n  (the report is cut here)\n";
-
-void gilx_text_clear(gilx_text *text) {
-    text->size = 0;
-    text->cut = false;
-}
-
-void gilx_text_add(gilx_text *text, const char *words, bool may_have_lines) {
-    for (; *words != '\0' && !text->cut; ++words) {
-        if (text->size + ROOM_FOR_END >= sizeof(text->bytes)) {
-            text->cut = true;
-            memcpy(text->bytes + text->size, CUT, sizeof(CUT) - 1);
-            text->size += sizeof(CUT) - 1;
-            return;
-        }
-        const unsigned char byte = (unsigned char)*words;
-        const bool control = byte < ' ' || byte == 0x7f;
-        const bool shown = !control || (may_have_lines && byte == '\n');
-        text->bytes[text->size++] = shown ? *words : '?';
-    }
-}
-
-static void add(gilx_text *text, const char *words) {
-    gilx_text_add(text, words, true);
-}
-
-void gilx_text_add_number(gilx_text *text, int64_t number) {
-    char digits[24];
-    int at = sizeof(digits) - 1;
-    digits[at] = '\0';
-    uint64_t rest = number < 0 ? (uint64_t)-number : (uint64_t)number;
-    do {
-        digits[--at] = (char)('0' + rest % 10);
-        rest /= 10;
-    } while (rest > 0);
-    add(text, number < 0 ? "-" : "");
-    add(text, digits + at);
-}
-
-void gilx_text_add_seconds(gilx_text *text, int64_t nanoseconds) {
-    const int64_t hundredths = (nanoseconds + 5000000) / 10000000;
-    gilx_text_add_number(text, hundredths / 100);
-    const char after[] = {'.', (char)('0' + hundredths / 10 % 10),
-                          (char)('0' + hundredths % 10), '\0'};
-    add(text, after);
-    add(text, " s");
-}
-
-static int days_of_year(int64_t year) {
-    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 366 : 365;
-}
-
-static void add_two_digits(gilx_text *text, char before, int64_t number) {
-    const char words[] = {before, (char)('0' + number / 10), (char)('0' + number % 10),
-                          '\0'};
-    add(text, words);
-}
-
-/* Functions of the C library that know the date take a lock, for the time zone. */
-void gilx_text_add_now(gilx_text *text) {
-    int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    enum { DAY = 86400, HOUR = 3600, MINUTE = 60 };
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const int64_t seconds = now.tv_sec < 0 ? 0 : (int64_t)now.tv_sec;
-    int64_t days = seconds / DAY, year = 1970;
-    for (; days >= days_of_year(year); ++year) {
-        days -= days_of_year(year);
-    }
-    lengths[1] += days_of_year(year) - 365;
-    int month = 0;
-    for (; days >= lengths[month]; ++month) {
-        days -= lengths[month];
-    }
-    add(text, ", at ");
-    gilx_text_add_number(text, year);
-    add_two_digits(text, '-', month + 1);
-    add_two_digits(text, '-', days + 1);
-    add_two_digits(text, ' ', seconds % DAY / HOUR);
-    add_two_digits(text, ':', seconds % HOUR / MINUTE);
-    add_two_digits(text, ':', seconds % MINUTE);
-    add(text, " UTC\n");
-}
 
 /* ---- threads ---------------------------------------------------------------------- */
 
@@ -253,38 +166,45 @@ static const char *words_for(gilx_activity activity) {
 
 /* Add a thread's number and name. */
 static void add_thread_words(gilx_text *text, int64_t process, int64_t tid) {
-    char name[GILX_THREAD_NAME_SIZE];
+    char name[GILX_PYTHON_NAME_SIZE];
     gilx_text_add_number(text, tid);
     if (tid == process) {
-        add(text, " (main thread)");
-    } else if (gilx_thread_name(tid, name)) {
-        add(text, " (");
-        gilx_text_add(text, name, false);
-        add(text, ")");
+        gilx_text_add(text, " (main thread)");
+    } else if (gilx_find_thread_name(tid, name) || gilx_thread_name(tid, name)) {
+        gilx_text_add(text, " (");
+        gilx_text_add_name(text, name);
+        gilx_text_add(text, ")");
     }
 }
 
-static void add_name(gilx_text *text, int64_t process, int64_t tid) {
-    add(text, "Thread ");
+/* Add the line above a thread's stack. */
+static void add_thread_line(gilx_text *text, int64_t process, int64_t tid, bool holds,
+                            gilx_activity activity) {
+    const char *does = words_for(activity);
+    gilx_text_add(text, "Thread ");
     add_thread_words(text, process, tid);
+    gilx_text_add(text, holds ? " holds the GIL" : "");
+    gilx_text_add(text, does[0] == '\0' ? "" : holds ? " and " : " ");
+    gilx_text_add(text, does);
+    gilx_text_add(text, " (most recent call first):\n");
 }
 
 /* ---- stacks ----------------------------------------------------------------------- */
 
 static void add_frame(gilx_text *text, const gilx_code_table *codes, int spot) {
     if (spot < 0) {
-        add(text, "  (code that can't be read)\n");
+        gilx_text_add(text, "  (code that can't be read)\n");
         return;
     }
     const gilx_spot *at = gilx_spot_at(codes, spot);
     const gilx_function *function = gilx_function_at(codes, at->function);
-    add(text, "  File \"");
-    gilx_text_add(text, function->file, false);
-    add(text, "\", line ");
+    gilx_text_add(text, "  File \"");
+    gilx_text_add_name(text, function->file);
+    gilx_text_add(text, "\", line ");
     gilx_text_add_number(text, at->line > 0 ? at->line : function->first_line);
-    add(text, " in ");
-    gilx_text_add(text, function->name, false);
-    add(text, "\n");
+    gilx_text_add(text, " in ");
+    gilx_text_add_name(text, function->name);
+    gilx_text_add(text, "\n");
 }
 
 static void note_place(const gilx_code_table *codes, int spot, gilx_stall_place *place) {
@@ -320,9 +240,10 @@ static void add_frames(gilx_sampler *sampler, gilx_code_table *codes,
         add_frame(text, codes, spot);
     }
     if (count == 0) {
-        add(text, complete ? "  (no Python code)\n" : "  (the stack can't be read)\n");
+        gilx_text_add(text, complete ? "  (no Python code)\n"
+                                     : "  (the stack can't be read)\n");
     } else if (!complete) {
-        add(text, "  (more calls)\n");
+        gilx_text_add(text, "  (more calls)\n");
     }
 }
 
@@ -331,7 +252,7 @@ static void add_frames(gilx_sampler *sampler, gilx_code_table *codes,
 static void add_stack(gilx_sampler *sampler, gilx_code_table *codes, uintptr_t state,
                       gilx_text *text, gilx_stall_place *place) {
     if (codes == NULL) {
-        add(text, "  (Python's stacks can't be read here)\n");
+        gilx_text_add(text, "  (Python's stacks can't be read here)\n");
         return;
     }
     gilx_frame frames[MOST_FRAMES];
@@ -345,7 +266,7 @@ static void add_stack(gilx_sampler *sampler, gilx_code_table *codes, uintptr_t s
 static void add_steady_stack(gilx_sampler *sampler, gilx_code_table *codes,
                              uintptr_t state, gilx_text *text, gilx_stall_place *place) {
     if (codes == NULL) {
-        add(text, "  (Python's stacks can't be read here)\n");
+        gilx_text_add(text, "  (Python's stacks can't be read here)\n");
         return;
     }
     gilx_frame frames[MOST_FRAMES];
@@ -353,33 +274,32 @@ static void add_steady_stack(gilx_sampler *sampler, gilx_code_table *codes,
     const int count = gilx_steady_stack(sampler->options.stacks, &sampler->memory, state,
                                         frames, MOST_FRAMES, &inner, &complete);
     if (inner) {
-        add(text, "  (calls that ended while they were read)\n");
+        gilx_text_add(text, "  (calls that ended while they were read)\n");
     }
     add_frames(sampler, codes, frames, count, complete, text, place);
 }
 
 static void add_unreported(gilx_text *text, int64_t count) {
     if (count > 0) {
-        add(text, "Stalls since the last report without one of their own: ");
+        gilx_text_add(text, "Stalls since the last report without one of their own: ");
         gilx_text_add_number(text, count);
-        add(text, "\n");
+        gilx_text_add(text, "\n");
     }
 }
 
 static void add_head(gilx_text *text, const gilx_stall_facts *facts) {
-    add(text, "gilx: process ");
-    gilx_text_add_number(text, facts->process);
-    add(text, facts->again ? ": the GIL has still not been released after "
-                           : ": the GIL was not released for ");
+    gilx_text_begin(text, facts->process);
+    gilx_text_add(text, facts->again ? "the GIL has still not been released after "
+                                     : "the GIL was not released for ");
     gilx_text_add_seconds(text, facts->length_ns);
     if (facts->waiters == 0) {
-        add(text, " (no thread waits)");
+        gilx_text_add(text, " (no thread waits)");
     } else {
-        add(text, " (");
+        gilx_text_add(text, " (");
         gilx_text_add_number(text, facts->waiters);
-        add(text, facts->waiters == 1 ? " thread waits)" : " threads wait)");
+        gilx_text_add(text, facts->waiters == 1 ? " thread waits)" : " threads wait)");
     }
-    gilx_text_add_now(text);
+    gilx_text_end_line(text);
     add_unreported(text, facts->unreported);
 }
 
@@ -390,7 +310,7 @@ static void add_collector(gilx_sampler *sampler, gilx_text *text) {
     if (collecting != NULL &&
         gilx_memory_read(&sampler->memory, collecting, &collects, sizeof(collects)) &&
         collects != 0) {
-        add(text, "  (the garbage collector)\n");
+        gilx_text_add(text, "  (the garbage collector)\n");
     }
 }
 
@@ -399,13 +319,8 @@ static void add_holder(gilx_sampler *sampler, gilx_code_table *codes,
                        gilx_stall_place *place) {
     place->tid = tid_in(sampler, facts->holder);
     const gilx_activity activity = activity_of(sampler, facts->holder, place->tid);
-    const char *does = words_for(activity);
     place->awaits_lock = activity == GILX_AWAITS_LOCK;
-    add_name(text, facts->process, place->tid);
-    add(text, " holds the GIL");
-    add(text, does[0] != '\0' ? " and " : "");
-    add(text, does);
-    add(text, " (most recent call first):\n");
+    add_thread_line(text, facts->process, place->tid, true, activity);
     add_collector(sampler, text);
     add_stack(sampler, codes, facts->holder, text, place);
 }
@@ -415,22 +330,17 @@ void gilx_stall_report(gilx_sampler *sampler, gilx_code_table *codes,
                        gilx_stall_place *place) {
     thread_found threads[MOST_THREADS] = {{0}};
     *place = (gilx_stall_place){.tid = 0};
-    gilx_text_clear(text);
     add_head(text, facts);
     add_holder(sampler, codes, facts, text, place);
     const int count = list_threads(sampler, facts, threads);
     for (int i = 0; i < count && i < MOST_SHOWN; ++i) {
-        const char *does = words_for(threads[i].activity);
-        add_name(text, facts->process, threads[i].tid);
-        add(text, does[0] != '\0' ? " " : "");
-        add(text, does);
-        add(text, " (most recent call first):\n");
+        add_thread_line(text, facts->process, threads[i].tid, false, threads[i].activity);
         add_stack(sampler, codes, threads[i].state, text, NULL);
     }
     if (count > MOST_SHOWN) {
-        add(text, "Threads that are not shown: ");
+        gilx_text_add(text, "Threads that are not shown: ");
         gilx_text_add_number(text, count - MOST_SHOWN);
-        add(text, "\n");
+        gilx_text_add(text, "\n");
     }
 }
 
@@ -466,12 +376,7 @@ static gilx_activity add_loop_thread(gilx_sampler *sampler, gilx_code_table *cod
     const bool holds = state != 0 && gilx_gil_locked(&sampler->words) &&
                        gilx_gil_holder(&sampler->words) == state;
     const gilx_activity activity = activity_of(sampler, state, tid);
-    const char *does = words_for(activity);
-    add_name(text, facts->process, tid);
-    add(text, holds ? " holds the GIL" : "");
-    add(text, does[0] == '\0' ? "" : holds ? " and " : " ");
-    add(text, does);
-    add(text, " (most recent call first):\n");
+    add_thread_line(text, facts->process, tid, holds, activity);
     if (holds) {
         add_collector(sampler, text);
     }
@@ -480,14 +385,13 @@ static gilx_activity add_loop_thread(gilx_sampler *sampler, gilx_code_table *cod
 }
 
 static void add_loop_head(gilx_text *text, const gilx_loop_facts *facts) {
-    add(text, "gilx: process ");
-    gilx_text_add_number(text, facts->process);
-    add(text, ": the event loop of thread ");
+    gilx_text_begin(text, facts->process);
+    gilx_text_add(text, "the event loop of thread ");
     add_thread_words(text, facts->process, facts->tid);
-    add(text, facts->again ? " has still not returned to its selector after "
-                           : " has not returned to its selector for ");
+    gilx_text_add(text, facts->again ? " has still not returned to its selector after "
+                                     : " has not returned to its selector for ");
     gilx_text_add_seconds(text, facts->length_ns);
-    gilx_text_add_now(text);
+    gilx_text_end_line(text);
     add_unreported(text, facts->unreported);
 }
 
@@ -495,7 +399,6 @@ void gilx_loop_report(gilx_sampler *sampler, gilx_code_table *codes,
                       const gilx_loop_facts *facts, gilx_text *text,
                       gilx_stall_place *place) {
     *place = (gilx_stall_place){.tid = facts->tid};
-    gilx_text_clear(text);
     add_loop_head(text, facts);
     const uintptr_t state = state_of(sampler, facts->tid);
     const gilx_activity activity =
@@ -507,14 +410,14 @@ void gilx_loop_report(gilx_sampler *sampler, gilx_code_table *codes,
     }
 }
 
-void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process,
+void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process, bool open,
                         gilx_text *text) {
-    gilx_text_clear(text);
-    add(text, "gilx: process ");
-    gilx_text_add_number(text, process);
-    add(text, ": the event loop of thread ");
+    gilx_text_begin(text, process);
+    gilx_text_add(text, open ? "the monitor was stopped while " : "");
+    gilx_text_add(text, "the event loop of thread ");
     add_thread_words(text, process, tid);
-    add(text, " was blocked for ");
+    gilx_text_add(text, open ? " was blocked, for " : " was blocked for ");
     gilx_text_add_seconds(text, length_ns);
-    gilx_text_add_now(text);
+    gilx_text_add(text, open ? " so far" : "");
+    gilx_text_end_line(text);
 }

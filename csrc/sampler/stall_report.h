@@ -8,34 +8,11 @@
 #define GILX_SAMPLER_STALL_REPORT_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "code_table.h"
+#include "report_text.h"
 #include "sampler.h"
-
-enum { GILX_REPORT_BYTES = 1 << 14 };
-
-/* Text of limited length. What does not fit is left out, and the last line says so. */
-typedef struct {
-    char bytes[GILX_REPORT_BYTES];
-    size_t size;
-    bool cut;
-} gilx_text;
-
-void gilx_text_clear(gilx_text *text);
-
-/* Add UTF-8. Control characters, which could make a terminal do things, are shown as '?',
- * but for the ends of lines of texts that `may_have_lines`. */
-void gilx_text_add(gilx_text *text, const char *words, bool may_have_lines);
-
-void gilx_text_add_number(gilx_text *text, int64_t number);
-
-/* Add a time in seconds, with two digits after the point. */
-void gilx_text_add_seconds(gilx_text *text, int64_t nanoseconds);
-
-/* Add the date and the time of day in UTC, and the end of the line. */
-void gilx_text_add_now(gilx_text *text);
 
 /* What is known of a stall when its report is made. */
 typedef struct {
@@ -75,7 +52,9 @@ void gilx_loop_report(gilx_sampler *sampler, gilx_code_table *codes,
                       const gilx_loop_facts *facts, gilx_text *text,
                       gilx_stall_place *place);
 
-/* Make the line that says for how long the loop of a thread was blocked. */
-void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process, gilx_text *text);
+/* Make the line that says for how long the loop of a thread was blocked. `open`: it still
+ * is, and the monitor is stopped. */
+void gilx_loop_end_text(int64_t tid, int64_t length_ns, int64_t process, bool open,
+                        gilx_text *text);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "../platform/clock.h"
 #include "linux_threads.h"
+#include "nested_ids.h"
 #include "safe_memory.h"
 
 enum {
@@ -27,10 +28,12 @@ static bool read_state(gilx_sampler *sampler, uintptr_t state, int64_t offset, v
 /* Return the native id that a thread state gives, 0 if it can't be read. */
 static int64_t tid_in(gilx_sampler *sampler, uintptr_t state) {
     unsigned long tid;
-    return read_state(sampler, state, sampler->options.states.tid, &tid, sizeof(tid)) &&
-                   tid <= INT32_MAX
-               ? (int64_t)tid
-               : 0;
+    if (!read_state(sampler, state, sampler->options.states.tid, &tid, sizeof(tid)) ||
+        tid > INT32_MAX) {
+        return 0;
+    }
+    return sampler->nested == NULL ? (int64_t)tid
+                                   : gilx_outer_id(sampler->nested, (int64_t)tid);
 }
 
 /* Poll a thread in the next samples as well, if there is a place for it. */
@@ -137,6 +140,9 @@ static void add_if_new(void *context, int64_t tid) {
         }
     } else if (tid != sampler->own_tid &&
                !gilx_is_named(sampler->words.process, tid, GILX_SAMPLER_NAME)) {
+        if (sampler->nested != NULL) {
+            gilx_nested_ids_add(sampler->nested, tid);
+        }
         const int place = place_of(sampler, tid, false);
         if (place != GILX_UNKNOWN_THREAD) {
             /* Those that were there before the first sample have their names. */

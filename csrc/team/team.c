@@ -73,13 +73,14 @@ static bool spin_while(_Atomic uint32_t *word, uint32_t seen, bool until_zero,
     }
 }
 
-/* Leave the caller's CPU to the caller, where it has one of its own.
+/* Leave the caller's CPU to the caller, if the worker finds itself on it.
  *
- * Kernels like to put a thread that wakes beside the one that woke it, even where another
- * CPU is free, and to let who spins go on spinning: then the two wait out each other's
- * spinning in every region, and swap CPUs, for ever. So who waits lets others have the
- * CPU once before it spins for long; who then finds itself on the caller's goes
- * elsewhere, for which the caller waits awake. Once apart they stay apart. */
+ * Linux likes to put a thread that wakes beside the thread that woke it, even if another
+ * CPU is free, and to let a spinning thread go on: then the two wait out each other's
+ * spinning in every region, and swap CPUs indefinitely. So a worker that waits lets other
+ * threads have the CPU once before it spins for long; if it then finds itself on the
+ * caller's CPU, it moves to another, for which the caller waits awake. Once apart they
+ * stay apart. */
 static void make_way(gilx_team *team) {
     const int cpu = team->spin_ns > 0 ? gilx_cpu() : -1;
     if (cpu >= 0 &&
@@ -183,7 +184,8 @@ static bool wait_awake(gilx_team *team) {
     if (spin_while(&team->running, 0, true, team->spin_ns)) {
         return true;
     }
-    /* Who slept now would be woken beside the one who has just gone elsewhere. */
+    /* A worker that sleeps now would be woken on the CPU that the other one has just
+     * left. */
     return atomic_load(&team->moving) != 0 &&
            spin_while(&team->running, 0, true, MOVE_NS);
 }

@@ -56,7 +56,7 @@ typedef enum {
     OTHERS,    /* says that another thread holds it, once it was released */
     BACKWARDS, /* counts backwards */
     FREEZES,   /* is a GIL, but for the last few things that happen */
-    TWIN,      /* can't be told from a GIL */
+    TWIN,      /* can't be distinguished from a GIL */
 } conduct;
 
 typedef struct {

@@ -332,7 +332,7 @@ static void locks_are_named(void) {
     make_type("");
     expect(!gilx_free_type_of(&threads, &memory, in_object, name));
     make_type("x");
-    metatype[3] = (uintptr_t)metatype; /* it is no type's type */
+    metatype[3] = (uintptr_t)metatype; /* it is not the type of types */
     expect(!gilx_free_type_of(&threads, &memory, in_object, name));
     static const char LONG[] =
         "a_very_long_name_that_is_longer_than_what_is_kept_of_any_name_of_a_type";

@@ -69,7 +69,7 @@ static void ranges_are_copied_in_order(gilx_memory *memory) {
                                 {UINTPTR_MAX, 0}, part(9, 8), {8, 0}};
     expect(copied(memory, sizes, 6, 16) == 16, "no bytes are read without a look");
     expect(copied(memory, sizes, 1, 0) == 0, "nor are they any");
-    expect(copied(memory, sizes, 0, 0) == 0, "nothing is no bytes");
+    expect(copied(memory, sizes, 0, 0) == 0, "no ranges have no bytes");
 }
 
 static void ranges_are_limited(gilx_memory *memory) {

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../platform/clock.h"
@@ -21,6 +22,7 @@
 #include "../sampler/linux_threads.h"
 #include "../sampler/log_writer.h"
 #include "../sampler/monitor.h"
+#include "../sampler/thread_names.h"
 #include "../sampler/thread_table.h"
 #include "../sampler/waiting_frame.h"
 #include "fake_stack.h"
@@ -84,28 +86,113 @@ static void holds_have_bounds(void) {
     expect_length(&track, 2000000050, 0, 10);
 }
 
+static void expect_text(const gilx_text *text, const char *expected, const char *what) {
+    expect(text->size == strlen(expected) &&
+               memcmp(text->bytes, expected, text->size) == 0,
+           what);
+}
+
 static void text_is_safe_and_limited(void) {
     static gilx_text text;
-    gilx_text_clear(&text);
-    gilx_text_add(&text, "a\nb\x1b[1m\x7f\xc3\xa9", false);
-    gilx_text_add(&text, "\n", true);
+    gilx_text_begin(&text, 12);
+    gilx_text_add(&text, "\n");
     gilx_text_add_number(&text, -120);
-    gilx_text_add(&text, " ", false);
+    gilx_text_add(&text, " ");
     gilx_text_add_seconds(&text, 61004999999);
-    gilx_text_add(&text, " ", false);
+    gilx_text_add(&text, " ");
     gilx_text_add_seconds(&text, 95000000);
-    static const char EXPECTED[] = "a?b?[1m?\xc3\xa9\n-120 61.00 s 0.10 s";
-    expect(text.size == sizeof(EXPECTED) - 1 &&
-               memcmp(text.bytes, EXPECTED, text.size) == 0,
-           "text is as it was added, without control characters");
+    expect_text(&text, "gilx: process 12: \n-120 61.00 s 0.10 s", "words and numbers");
     for (int i = 0; i < GILX_REPORT_BYTES; ++i) {
-        gilx_text_add(&text, "line\n", true);
+        gilx_text_add_name(&text,
+                           "\xe2\x80\xae"); /* which is longer when it is escaped */
     }
-    static const char END[] = "(the report is cut here)\n";
+    static const char END[] = "\\u202e\n  (the report is cut here)\n";
     expect(text.size <= GILX_REPORT_BYTES && text.cut &&
                memcmp(text.bytes + text.size - (sizeof(END) - 1), END, sizeof(END) - 1) ==
                    0,
            "a text that is too long says so");
+}
+
+/* As Python's ascii() has them. */
+static void names_are_escaped(void) {
+    static const struct {
+        const char *name, *shown;
+    } NAMES[] = {
+        {"caf\xc3\xa9 \\ \xe2\x82\xac \xf0\x9f\x90\x8d", NULL},
+        {"a\nb\tc\rd\x1b[1m\x01\x7f", "a\\nb\\tc\\rd\\x1b[1m\\x01\\x7f"},
+        {"\xc2\x80\xc2\x9b\xc2\x9f\xc2\xa0\xc2\xad\xc2\xa1",
+         "\\x80\\x9b\\x9f\\xa0\\xad\xc2\xa1"},
+        {"\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8\xef\xbb\xbf",
+         "\\u202e\\u2066\\u2028\\ufeff"},
+        {"\xed\xb3\xa9", "\\udce9"}, /* a lone surrogate */
+        {"\xf3\xa0\x80\x81\xf4\x8f\xbf\xbf", "\\U000e0001\\U0010ffff"},
+        /* What is not UTF-8: C1 as a byte, a name that was cut, long forms, too large */
+        {"\x9b"
+         "31m",
+         "\xef\xbf\xbd"
+         "31m"},
+        {"\xe2\x80", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xc0\x8a", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xe0\x80\x8a", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xf4\x90\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
+    };
+    static gilx_text text;
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(*NAMES); ++i) {
+        gilx_text_clear(&text);
+        gilx_text_add_name(&text, NAMES[i].name);
+        expect_text(&text, NAMES[i].shown == NULL ? NAMES[i].name : NAMES[i].shown,
+                    "a name is escaped as in Python");
+    }
+}
+
+/* Names belong to the threads for which they were noted, and not to their numbers. */
+static void names_of_threads_are_noted(void) {
+    char name[GILX_PYTHON_NAME_SIZE], expected[GILX_PYTHON_NAME_SIZE], longer[100];
+    const int64_t own = gilx_own_tid(), nobody = 1 << 22;
+    expect(!gilx_find_thread_name(own, name), "no name is known yet");
+    expect(gilx_note_thread_name(own, "first"), "it is noted");
+    expect(gilx_find_thread_name(own, name) && strcmp(name, "first") == 0, "and found");
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = '\0';
+    memset(expected, 'x', sizeof(expected) - 1);
+    expected[sizeof(expected) - 1] = '\0';
+    expect(gilx_note_thread_name(own, longer), "another one is noted");
+    expect(gilx_find_thread_name(own, name) && strcmp(name, expected) == 0, "cut");
+    expect(gilx_note_thread_name(own, ""), "and an empty one");
+    expect(gilx_find_thread_name(own, name) && name[0] == '\0', "without a rest");
+    expect(!gilx_note_thread_name(nobody, "none"), "there is no such thread,");
+    expect(!gilx_find_thread_name(nobody, name), "and it has no name");
+    expect(!gilx_find_thread_name(own + (1 << 10), name), "another one at its place");
+}
+
+static void dates_are_those_of_the_calendar(void) {
+    enum { DAY = 86400 };
+    static const int64_t NAMED[] = {
+        0,          DAY - 1,
+        951782400,  951868799, /* 29 February 2000 */
+        1709164800, 1709251199,
+        1709251200, 1735689599,
+        4107542399, 4107542400, /* 2100 is not a leap year */
+        2147483648, 32535215999 /* 3000 */,
+    };
+    static gilx_text text;
+    gilx_text_clear(&text);
+    gilx_text_add_date(&text, 951782400);
+    expect_text(&text, "2000-02-29 00:00:00 UTC", "a leap year at a century");
+    for (int i = 0; i < 4000; ++i) {
+        const int named = (int)(sizeof(NAMED) / sizeof(*NAMED));
+        const int64_t seconds = i < named ? NAMED[i] : i * (int64_t)DAY * 97 + i * 1237;
+        const time_t time = (time_t)seconds;
+        struct tm date;
+        char expected[64];
+        expect(gmtime_r(&time, &date) != NULL &&
+                   strftime(expected, sizeof(expected), "%Y-%m-%d %H:%M:%S UTC", &date) >
+                       0,
+               "the C library knows the date");
+        gilx_text_clear(&text);
+        gilx_text_add_date(&text, seconds);
+        expect_text(&text, expected, "a date is that of the C library");
+    }
 }
 
 /* Nobody reads: what does not fit is dropped, and nothing waits. */
@@ -368,6 +455,54 @@ static void stalls_are_reported(int version, bool stacks) {
     gilx_sampler_end(sampler);
     gilx_sampler_stop(sampler);
     expect(stalls_of(sampler) == 1, "also after the stop");
+    gilx_sampler_free(sampler);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* A stall that goes on when the monitor is stopped has the length up to then. */
+static void stalls_stay_open_at_the_stop(void) {
+    enum { AFTER_REPORT_NS = 100000000 };
+    static fake_gil gil;
+    static fake_stack holder;
+    static gilx_stall_record records[GILX_STALLS_KEPT];
+    static gilx_loop_table table;
+    int ends[2];
+    expect(pipe2(ends, O_NONBLOCK) == 0, "there are pipes");
+    make(&gil);
+    memset(&table, 0, sizeof(table));
+    fake_stack_make(&holder, layout_of(LAST_VERSION), 0);
+    expect(gilx_loop_begin(&table, gilx_own_tid(), true) == 0, "a loop runs");
+    const gilx_monitor_options options = {
+        .stall_ns = 50000000, .loop_ns = 50000000, .loops = &table, .log = ends[1]};
+    gilx_sampler *sampler = started(&gil, NULL, &options);
+    const int expected = 1 + gilx_sampler_sees_waiters(sampler);
+    pthread_t thread;
+    expect(pthread_create(&thread, NULL, wait_for_it, &gil) == 0, "threads can be made");
+    const int64_t begin = gilx_now_ns();
+    take(&gil, &holder);
+    gilx_loop_runs(&table.loops[0]);
+    while (gilx_sampler_stalls(sampler, records) < expected &&
+           gilx_now_ns() - begin < 60000000000) {
+        gilx_sleep_ns(1000000);
+    }
+    gilx_sleep_ns(AFTER_REPORT_NS);
+    gilx_sampler_stop(sampler);
+    expect(gilx_sampler_stalls(sampler, records) == expected, "both are reported");
+    for (int i = 0; i < expected; ++i) {
+        expect(records[i].open_at_stop && records[i].high_ns == -1, "they go on");
+        expect(records[i].low_ns >= 50000000 + AFTER_REPORT_NS / 2,
+               "their length is that up to the stop");
+    }
+    const char *text = read_until(ends[0], "blocked, for ");
+    expect(strstr(text, "the monitor was stopped while the event loop of thread ") !=
+               NULL,
+           "which is reported of the loop");
+    expect(expected == 1 || strstr(text, "the monitor was stopped while the GIL was not "
+                                         "released, for ") != NULL,
+           "and of the GIL");
+    gilx_loop_waits(&table.loops[0]);
+    let_all_go(&gil, &thread, 1);
     gilx_sampler_free(sampler);
     close(ends[0]);
     close(ends[1]);
@@ -781,7 +916,8 @@ static void *read_all_the_time(void *argument) {
         expect_not_less(before.unknown, totals->unknown);
         expect_not_less((double)before.cost_ns, (double)totals->cost_ns);
         expect_not_less((double)now, (double)reading.now_ns);
-        expect(totals->locked.x <= totals->counted * 1.000001, "a part is no more");
+        expect(totals->locked.x <= totals->counted * 1.000001,
+               "a part is at most the whole");
         double held = totals->unidentified + reading.ended.sums[GILX_HOLDS_GIL].time;
         for (int i = 0; i < reading.count; ++i) {
             held += reading.threads[i].does.sums[GILX_HOLDS_GIL].time;
@@ -847,12 +983,16 @@ int main(void) {
     enum { MANY = 3000 };
     holds_have_bounds();
     text_is_safe_and_limited();
+    names_are_escaped();
+    dates_are_those_of_the_calendar();
+    names_of_threads_are_noted();
     full_pipes_do_not_block();
     tables_shrink();
     for (int version = FIRST_VERSION; version <= LAST_VERSION; ++version) {
         stalls_are_reported(version, true);
     }
     stalls_are_reported(LAST_VERSION, false);
+    stalls_stay_open_at_the_stop();
     reports_are_limited();
     places_of_loops_are_used_again();
     loops_that_return_are_not_reported();

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +29,7 @@
 #include "../sampler/elf_symbols.h"
 #include "../sampler/find_gil.h"
 #include "../sampler/linux_threads.h"
+#include "../sampler/nested_ids.h"
 #include "../sampler/private_files.h"
 #include "../sampler/process_gil.h"
 #include "../sampler/sampler.h"
@@ -128,10 +131,22 @@ typedef struct {
     int ready, go;
 } child;
 
-static child start_child(void) {
+/* Start a child, perhaps in a PID namespace of its own; its pid is -1 if that is not
+ * permitted. */
+static child start_child_in(bool namespace) {
     int ready[2], go[2];
     expect(pipe(ready) == 0 && pipe(go) == 0, "pipes can be made");
-    const pid_t pid = fork();
+    const pid_t pid =
+        namespace ? (pid_t)syscall(SYS_clone, (unsigned long)(CLONE_NEWPID | SIGCHLD),
+                                   NULL, NULL, NULL, NULL)
+                  : fork();
+    if (pid < 0 && namespace) {
+        for (int i = 0; i < 2; ++i) {
+            close(ready[i]);
+            close(go[i]);
+        }
+        return (child){.pid = -1};
+    }
     expect(pid >= 0, "a child can be made");
     if (pid == 0) {
         run_child(ready[1], go[0]);
@@ -141,6 +156,10 @@ static child start_child(void) {
     char byte;
     expect(read(ready[0], &byte, 1) == 1, "the child runs");
     return (child){.pid = pid, .ready = ready[0], .go = go[1]};
+}
+
+static child start_child(void) {
+    return start_child_in(false);
 }
 
 static void end_child(const child *one) {
@@ -422,7 +441,7 @@ static void loss_is_noticed(const child *one, bool killed) {
     if (killed) {
         (void)kill(one->pid, SIGKILL);
     } else {
-        expect(write(one->go, "", 1) == 1, "the child is told");
+        expect(write(one->go, "", 1) == 1, "the child can go on");
     }
     for (int i = 0; i < MOST_WAITED && !gilx_sampler_lost(sampler); ++i) {
         gilx_sleep_ns(10 * 1000 * 1000);
@@ -436,6 +455,26 @@ static void loss_is_noticed(const child *one, bool killed) {
            "the watch ends when the child was last seen");
     expect(totals->switches < INT64_MAX, "switches do not count back");
     gilx_sampler_free(sampler);
+}
+
+/* A child in a PID namespace of its own knows its threads by other ids. */
+static void nested_ids_are_mapped(void) {
+    expect(!gilx_is_nested(getpid()), "this process has the ids that are known here");
+    const child one = start_child_in(true);
+    if (one.pid < 0) {
+        (void)printf("process_driver: no PID namespaces tested: %s\n", strerror(errno));
+        return;
+    }
+    expect(gilx_is_nested(one.pid), "the child has other ids");
+    gilx_nested_ids *ids = gilx_nested_ids_new(one.pid);
+    expect(ids != NULL, "there is memory");
+    expect(gilx_outer_id(ids, 1) == one.pid, "its main thread is the first there");
+    expect(gilx_outer_id(ids, 2) > one.pid, "others come after it");
+    expect(gilx_outer_id(ids, 0) == 0 && gilx_outer_id(ids, 12345) == 0,
+           "ids that are not there are not known");
+    free(ids);
+    holders_are_found(&one);
+    end_child(&one);
 }
 
 int main(void) {
@@ -459,5 +498,6 @@ int main(void) {
     one = start_child();
     loss_is_noticed(&one, true);
     end_child(&one);
+    nested_ids_are_mapped();
     return 0;
 }

@@ -242,7 +242,7 @@ static void fork_while_watched(const gilx_gil_words *words,
     }
     int status = -1;
     expect(waitpid(child, &status, 0) == child && status == 0, "the child gets through");
-    expect(!gilx_sampler_forked(sampler), "the parent is no child");
+    expect(!gilx_sampler_forked(sampler), "the parent is not a child");
     gilx_sampler_free(sampler);
 }
 

@@ -19,6 +19,7 @@ from gilx.pools.run import run as run
 from gilx.pools.team import Team as Team
 from gilx.records import Record as Record
 from gilx.rendering.picture import Picture as Picture
+from gilx.sampling.cluster_usage import ClusterUsage as ClusterUsage
 from gilx.sampling.counters import Counters as Counters
 from gilx.sampling.counters import ThreadCounters as ThreadCounters
 from gilx.sampling.hold_fraction import HoldSums as HoldSums
@@ -32,6 +33,8 @@ from gilx.sampling.prediction import PredictionRow as PredictionRow
 from gilx.sampling.prediction import predict as predict
 from gilx.sampling.probe import probe as probe
 from gilx.sampling.process_watch import attach as attach
+from gilx.sampling.processes_usage import ProcessesUsage as ProcessesUsage
+from gilx.sampling.processes_usage import UnwatchedProcess as UnwatchedProcess
 from gilx.sampling.release_costs import ReleaseCosts as ReleaseCosts
 from gilx.sampling.release_costs import release_costs as release_costs
 from gilx.sampling.sites import HeldLine as HeldLine

@@ -1,4 +1,4 @@
-"""What gilx raises of its own."""
+"""Exceptions of gilx, and checks of arguments that raise them."""
 
 from __future__ import annotations
 

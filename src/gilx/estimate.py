@@ -34,12 +34,12 @@ class Estimate:
 
     @classmethod
     def unknown(cls) -> Estimate:
-        """Return the figure of which nothing is known."""
+        """Return the unknown figure."""
         return cls(math.nan, math.nan, math.nan)
 
     @property
     def known(self) -> bool:
-        """Whether the figure is known."""
+        """True if the figure is known."""
         return not math.isnan(self.value)
 
     @property
@@ -49,7 +49,7 @@ class Estimate:
 
     @property
     def bounded(self) -> bool:
-        """Whether the figure is known and its interval has an upper end."""
+        """True if the figure is known and its interval has an upper end."""
         return self.known and math.isfinite(self.high)
 
     def overlaps(self, other: Estimate) -> bool:

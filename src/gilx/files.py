@@ -20,8 +20,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Where the block fails, what was at `path` stays. The new file is there, empty, in the
     same directory, ends alike, and has the mode of the old one: what is secret there is
-    so from the first byte on. What is no file, as a pipe or
-    ``/dev/stdout``, is written to as it is; a link stays one.
+    so from the first byte on. A pipe or a device, such as ``/dev/stdout``, is written to
+    directly; a link stays a link.
 
     Raises
     ------

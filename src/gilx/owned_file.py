@@ -36,7 +36,7 @@ class OwnedFile:
 
     @property
     def is_own(self) -> bool:
-        """Whether the descriptor still belongs to that file."""
+        """Return whether the descriptor still belongs to that file."""
         return is_same(self.descriptor, self._identity)
 
     def write_at_once(self, data: bytes) -> bool:

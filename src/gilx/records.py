@@ -149,7 +149,7 @@ def decode(kind: Any, found: object, where: str) -> Any:  # noqa: ANN401 - as `k
     Raises
     ------
     ArgumentError
-        It is no such value; the message says where.
+        The text does not have the value of such a record; the message says where.
 
     """
     if kind is Estimate and found is None:
@@ -261,7 +261,7 @@ def _decode_literal(words: tuple[Any, ...], found: object, where: str) -> object
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON's")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _wrong(where: str, expected: str, found: object) -> ArgumentError:

@@ -27,6 +27,7 @@ NEEDED = {
 }
 # Scripts that measure for some seconds take `--quick`, with which they take less.
 QUICK = {"choose_a_pool", "pandas_pipeline", "image_filter", "server"}
+SLOW = {*QUICK, "team_with_cython"}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ QUICK = {"choose_a_pool", "pandas_pipeline", "image_filter", "server"}
         pytest.param(
             path,
             id=path.stem,
-            marks=[pytest.mark.slow] if path.stem in QUICK else [],
+            marks=[pytest.mark.slow] if path.stem in SLOW else [],
         )
         for path in sorted(ROOT.glob("examples/*.py"))
         if path.stem != "asgi_server"

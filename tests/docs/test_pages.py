@@ -57,12 +57,12 @@ def links(page: Path) -> list[str]:
 @pytest.mark.parametrize("code", BLOCKS)
 def test_code_of_pages(code: str, tmp_path: Path) -> None:
     if not (gil_enabled() and sys.platform == "linux") and re.search(
-        r"gilx\.(watch|probe|Monitor)\(", code
+        r"gilx\.(watch|probe|Monitor|dask\.\w+)\(", code
     ):
         pytest.skip("there is no GIL to watch")
     if "to_html(" in code:
         pytest.importorskip("vl_convert")
-    for module in ("prometheus_client", "scipy"):
+    for module in ("distributed", "prometheus_client", "scipy"):
         if module in code:
             pytest.importorskip(module)
     words = ["-c", code]

@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING, Any
 import gilx
 from gilx.audit import read_plan
 from gilx.cli import main
-from gilx.errors import ArgumentError
+from gilx.errors import ArgumentError, MissingExtraError
+from gilx.sampling.cluster_usage import ClusterUsage
 from gilx.sampling.usage import GilUsage
 from gilx.speedup.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from random import Random
 
 __all__ = ["fuzz", "make", "modules", "records"]
@@ -45,12 +46,15 @@ _ODD: tuple[Any, ...] = (
 
 
 def modules(*endings: str) -> Iterator[types.ModuleType]:
-    """Yield the modules of gilx whose files' names end so."""
+    """Yield the modules of gilx whose files' names end so, if what they need is here."""
     for info in pkgutil.walk_packages(gilx.__path__, "gilx."):
         spec = importlib.util.find_spec(info.name)
         assert spec is not None
         if (spec.origin or "").endswith(endings) and info.name != "gilx.__main__":
-            yield importlib.import_module(info.name)
+            try:
+                yield importlib.import_module(info.name)
+            except MissingExtraError:
+                continue
 
 
 @cache
@@ -92,6 +96,8 @@ def make(draw: Random, kind: Any, module: str) -> Any:
         found = {name: make(draw, hints[name], kind.__module__) for name in names}
         if kind is GilUsage and found["sums"].valid:  # others are refused
             found |= found["sums"].figures()
+        if kind is ClusterUsage and _all_valid(found["by_worker"].values()):
+            return kind.of(found["by_worker"], found["notes"])
         return kind(**found)
     if origin in (typing.Union, types.UnionType):
         return make(draw, draw.choice(inner), module)
@@ -108,6 +114,10 @@ def make(draw: Random, kind: Any, module: str) -> Any:
         str: lambda: draw.choice(_vocabulary(module)),
     }
     return simple[kind]() if kind in simple else None
+
+
+def _all_valid(usages: Iterable[GilUsage]) -> bool:
+    return all(usage.sums.valid for usage in usages)
 
 
 def _damage(draw: Random, value: Any) -> Any:

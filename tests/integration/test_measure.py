@@ -416,7 +416,7 @@ def test_a_script_is_not_run_again(tmp_path: Any) -> None:
         ({"pools": []}, "pools: expected a sequence of pools"),
         ({"setup": 1}, "setup: expected something to call, got 1"),
         ({"target": int, "variants": ["c-gil"]}, "variants: expected None, since target"),
-        ({"target": int, "size": 3}, "size: expected None, since target is no kernel"),
+        ({"target": int, "size": 3}, "size: expected None, since target is not a kernel"),
         ({"target": int, "pools": ["native"]}, "pools: expected serial or threads for a"),
         (
             {"target": int, "pools": ["processes"]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -109,6 +110,51 @@ fork(2)
         *options, "-m", "gilx", "monitor", *more, "forks.py", cwd=tmp_path, check=True
     )
     assert (watched.stdout, watched.stderr) == (alone.stdout, alone.stderr)
+
+
+UNWATCHED = """\
+import asyncio, subprocess
+asyncio._set_running_loop(object())
+asyncio._set_running_loop(None)
+subprocess.run(["true"], check=True)
+"""
+
+
+@needs_watch
+def test_end_of_the_log_names_what_was_not_watched(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(UNWATCHED)
+    run_gilx("monitor", "--loop", "1", "--log", "log", "main.py", cwd=tmp_path)
+    line = (tmp_path / "log").read_text().splitlines()[-1]
+    assert re.fullmatch(
+        r"gilx: process \d+: not watched: (.* CPU; )?event loops of type builtins\.object;"
+        r" child processes, which ran other programs",
+        line,
+    )
+
+
+@needs_watch
+def test_unwatched_parts_are_one_sentence() -> None:
+    unwatched = pytest.importorskip("gilx.cli.unwatched").unwatched
+    with Monitor(stall=None) as monitor:
+        counters = replace(monitor.read(), wall=10.0, unknown_seconds=0.25)
+    assert unwatched(counters, [], children=False) == ""
+    late = replace(counters, unknown_seconds=2.5)
+    assert unwatched(late, ["uvloop.Loop", "a.B"], children=True) == (
+        "not watched: 2.5 s (25 % of the time), in which the sampler had no CPU; event"
+        " loops of type uvloop.Loop and a.B; child processes, which ran other programs"
+    )
+    # That is normal in a long run.
+    assert not unwatched(replace(late, wall=86400.0), [], children=False)
+
+
+@needs_watch
+@needs_fork
+def test_forked_children_are_not_among_what_was_not_watched(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "import os, sys\nchild = os.fork()\nif child: os.waitpid(child, 0)\nsys.exit(0)\n"
+    )
+    run_gilx("monitor", "--log", "log", "main.py", cwd=tmp_path)
+    assert "child processes" not in (tmp_path / "log").read_text()
 
 
 @needs_no_gil

@@ -96,6 +96,32 @@ def test_loop_is_reported_while_it_is_blocked(tmp_path: Path) -> None:
 
 
 @alone
+def test_loop_that_is_blocked_at_the_stop_has_its_length_until_then(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    monitor = Monitor(loop=LIMIT, log=log)
+
+    async def stop() -> None:
+        block_until_reported(log)
+        time.sleep(0.3)
+        monitor.stop()
+
+    monitor.start()
+    asyncio.run(stop())
+    stall = monitor.stalls[-1]
+    assert stall.open_at_stop
+    assert not stall.over
+    assert LIMIT + 0.25 < stall.seconds.value < TIMEOUT
+    assert "had been blocked for" in str(stall)
+    assert re.fullmatch(
+        rf"gilx: process {os.getpid()}: the monitor was stopped while the event loop of"
+        r" thread \d+ \(main thread\) was blocked, for \d+\.\d\d s so far, at .* UTC",
+        log.read_text().splitlines()[-1],
+    )
+
+
+@alone
 def test_report_names_the_line_that_blocks(tmp_path: Path) -> None:
     if reason_against_stacks():
         pytest.skip("needs stacks")

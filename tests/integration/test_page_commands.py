@@ -67,6 +67,7 @@ def test_a_picture_without_the_library_is_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_pages_of_the_commands(tmp_path: Path) -> None:
     pytest.importorskip("vl_convert")
     done = gilx("demo", "--quick", "--chapter=2,8", "--html=x.html", cwd=tmp_path)

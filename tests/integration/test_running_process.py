@@ -359,6 +359,20 @@ def test_attach_says_that_a_process_runs_without_a_gil() -> None:
         gilx.attach(child.pid)
 
 
+@needs_reads
+def test_attach_knows_threads_of_free_threaded_build_with_its_gil() -> None:
+    names = [f"python3.{minor}t" for minor in (14, 15)]
+    python = next(filter(None, map(shutil.which, names)), None)
+    if python is None:
+        pytest.skip("needs a free-threaded build of Python 3.14 or newer")
+    with process(PROGRAM + SLEEP, python, "-X", "gil=1") as (child, (worker, _)):
+        usage = until(lambda one: one.locked.value > 0.5, child.pid)
+    most = max(usage.by_thread, key=lambda one: one.holding.value)
+    assert most.native_id == worker
+    assert usage.sites == ()
+    assert usage.sites_missing == "stacks are not read in this build of Python"
+
+
 # Becomes another user, attaches, and prints the reader or the error.
 _ATTACH = """
 import os, sys
@@ -476,7 +490,7 @@ def test_probe_of_a_process_prints_its_usage(capsys: pytest.CaptureFixture[str])
         (["--pid", "x"], "pid: expected a whole number, got 'x'"),
         (["--pid"], "pid: expected one argument"),
         (["--pid", "1", "a.py"], "target: expected none beside --pid, got 'a.py'"),
-        (["--pid", "1", "--trace", "a.json"], "trace: expected none beside --pid"),
+        (["--pid", "1", "--trace", ""], "trace: expected the name of a file"),
         (["--pid", "1", "--repeat", "2"], "repeat: expected none beside --pid"),
         (["--pid", "1", "--no-warmup"], "no-warmup: expected none beside --pid"),
         (["--pid", "1", "--budget", "0"], "budget: expected above 0"),

@@ -63,6 +63,15 @@ _BAD_SAMPLERS: list[BadCall] = [
 ]
 
 
+def _names_of_threads() -> Iterator[Case]:
+    from gilx.sampling import _sampler
+
+    note: Any = _sampler.note_thread_name
+    yield Case("name of a thread", partial(note, threading.get_native_id(), "x"))
+    yield Case("name of no thread", partial(note, 2**22, "x"))
+    yield Case("bad name of a thread", fails(TypeError, "", note, 1, b"x"))
+
+
 def samplers(_memory: Memory) -> Iterator[Case]:
     """Yield calls of the sampler's module."""
     from gilx.errors import WatchUnavailableError
@@ -78,6 +87,7 @@ def samplers(_memory: Memory) -> Iterator[Case]:
         yield Case(f"{name} with a GIL", fails(WatchUnavailableError, "", call))
     yield Case("locate", partial(_sampler._locate, b"\xd8\x03\x09", 1, 0))
     yield Case("locate nothing", partial(_sampler._locate, b"", 1, 0))
+    yield from _names_of_threads()
 
     def use() -> None:
         sampler = sampled()

@@ -18,7 +18,12 @@ from gilx import (
     Stall,
     ThreadCounters,
 )
+from gilx.sampling import counters as counters_module
+from gilx.sampling.stalls import own_place
 
+LINE = '  File "/app/a.py", line 9 in f'
+OWN = "f", "/app/a.py", 9
+NONE = "", "", 0
 pytestmark = pytest.mark.any_python
 
 
@@ -48,12 +53,16 @@ def stall() -> Stall:
         number=1,
         time=1.7e9,
         seconds=Estimate(0.2, 0.2, float("inf")),
+        open_at_stop=False,
         waiters=3,
         thread="MainThread",
         native_id=17,
         function="match",
         file="re.py",
         line=5,
+        own_function="is_valid",
+        own_file="/app/orders.py",
+        own_line=9,
         report=("gilx: process 17: ...", '  File "re.py", line 5 in match'),
     )
 
@@ -93,8 +102,10 @@ def test_stall_survives_json() -> None:
     [
         {"seconds": Estimate(0.2, 0.3, 0.4)},
         {"line": -1},
+        {"own_line": -1},
         {"number": -1},
         {"kind": "lock"},
+        {"seconds": Estimate(0.2, 0.1, 0.3), "open_at_stop": True},
     ],
 )
 def test_stall_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
@@ -102,13 +113,49 @@ def test_stall_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
         Stall.from_json(replace(stall(), **change).to_json())
 
 
+@pytest.mark.parametrize(
+    ("stack", "expected"),
+    [
+        ([f'  File "{os.__file__}", line 7 in walk', LINE], OWN),
+        (["  (the garbage collector)", "  (code that can't be read)", LINE], OWN),
+        (['  File "/x/site-packages/p.py", line 7 in g', LINE], OWN),
+        ([f'  File "{counters_module.__file__}", line 7 in read', LINE], NONE),
+        (["  (no Python code)", "Thread 8 waits for the GIL (...):", LINE], NONE),
+        (['  File "a", line 1 in b", line 2 in c'], ("c", 'a", line 1 in b', 2)),
+    ],
+)
+def test_own_place_is_the_innermost_outside_of_libraries(
+    stack: list[str], expected: tuple[str, str, int]
+) -> None:
+    head = [
+        "gilx: process 17: the GIL was not released",
+        "Thread 17 holds the GIL (...):",
+    ]
+    assert own_place([*head, *stack]) == expected
+    assert own_place(head[:1]) == NONE
+
+
 def test_texts_say_what_is_known() -> None:
     assert "held for 2 s (1.9 s to 2.1 s) of 10 s" in str(counters())
     assert "unknown how long threads waited" in str(counters())
     over = Estimate(0.2, 0.1, 0.3)
-    assert str(stall()) == "MainThread has held the GIL for 200 ms in re.py:5 match"
+    assert str(stall()) == (
+        "MainThread has held the GIL for 200 ms in re.py:5 match, called from"
+        " /app/orders.py:9 is_valid"
+    )
+    own = replace(stall(), function="is_valid", file="/app/orders.py", line=9)
+    assert str(own).endswith(" in /app/orders.py:9 is_valid")
+    unknown = replace(stall(), own_function="", own_file="", own_line=0)
+    assert str(unknown).endswith(" in re.py:5 match")
     assert str(replace(stall(), seconds=over)).startswith("MainThread held the GIL for")
-    loop = replace(stall(), kind="loop", function="")
+    left = replace(stall(), open_at_stop=True)
+    assert str(left) == (
+        "MainThread had held the GIL for 200 ms in re.py:5 match, called from"
+        " /app/orders.py:9 is_valid when the monitor was stopped"
+    )
+    loop = replace(left, kind="loop", waiters=0)
+    assert str(loop).startswith("the event loop of MainThread had been blocked for")
+    loop = replace(unknown, kind="loop", function="")
     assert (
         str(loop) == "the event loop of MainThread has been blocked for 200 ms in C code"
     )

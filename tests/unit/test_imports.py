@@ -22,7 +22,7 @@ RANKS = [
     {"pools"},
     {"sampling", "speedup"},
     {"rendering"},
-    {"testing", "audit", "prometheus"},
+    {"testing", "audit", "prometheus", "dask"},
     {"demo"},
     {"pytest_plugin", "cli", "notebook", "__main__"},
 ]

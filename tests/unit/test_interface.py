@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import re
 from pathlib import Path
 
 import gilx
@@ -10,8 +12,12 @@ from tests.unit.interface import PLACE, interface
 
 
 def test_interface_is_the_one_written_down() -> None:
+    missing = [] if importlib.util.find_spec("distributed") else ["gilx.dask"]
+    expected = PLACE.read_text()
+    for name in missing:
+        expected = re.sub(rf"^# {name}\n(.+\n)+\n", "", expected, flags=re.MULTILINE)
     # Where they differ: python -m tests.unit.interface
-    assert interface().splitlines() == PLACE.read_text().splitlines()
+    assert interface(missing).splitlines() == expected.splitlines()
 
 
 def test_stub_imports_each_public_name_from_its_module() -> None:

@@ -24,6 +24,7 @@ from gilx.rendering import picture as picture_module
 from gilx.rendering.bar_chart import bars_picture
 from gilx.rendering.html_page import plain
 from gilx.rendering.timeline_chart import picture_of
+from gilx.sampling.cluster_usage import ClusterUsage
 from gilx.sampling.thread_states import STATES
 from gilx.sampling.timeline import Lane, Span, Timeline
 from tests.demo_records import story
@@ -66,6 +67,13 @@ def every_state() -> Lane:
 PICTURES: dict[str, Callable[[], Picture]] = {
     "report": lambda: report().plot(),
     "usage": USAGE.plot,
+    "cluster": lambda: ClusterUsage.of(
+        {
+            "a": replace(USAGE, program="worker a"),
+            "b": replace(USAGE, program="worker b"),
+        },
+        (),
+    ).plot(),
     "timeline": TIMELINE.plot,
     "timeline of all states": lambda: Timeline((every_state(),), 7.0, 0.0).plot(),
     **{f"chapter {number}": partial(bars, number) for number in range(1, 7)},
@@ -76,6 +84,7 @@ EMPTY: dict[str, Callable[[], Picture]] = {
     ).plot(),
     "timeline without lanes": Timeline((), 0.0, 0.0).plot,
     "lane without spans": Timeline((Lane("a", None, ()),), 1.0, 0.5).plot,
+    "cluster without workers": ClusterUsage.of({}, ()).plot,
     "usage without threads": replace(USAGE, by_thread=()).plot,
 }
 

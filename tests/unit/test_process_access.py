@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
 
 import pytest
 
@@ -20,9 +21,6 @@ from gilx.sampling.process_watch import _Files, _ProcessSources, _version
 from gilx.sampling.source_text import process_start
 from gilx.sampling.watched_process import WatchedProcess
 from tests.markers import needs_linux
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _FORBIDDEN = OSError(errno.EACCES, os.strerror(errno.EACCES))
 _OURS = {
@@ -101,19 +99,11 @@ def test_reason_has_other_errors_in_the_words_of_the_system(says: object) -> Non
     assert says({}, error=full).endswith(f"cannot be read: {full.strerror}")
 
 
-def test_process_of_another_pid_namespace_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    statuses = {
-        "self": {"NSpid": "5"},
-        7: {"Tgid": "7", "State": "S (sleeping)", "VmSize": "1 kB", "NSpid": "7\t1"},
-    }
-    monkeypatch.setattr(process_access, "status_of", statuses.__getitem__)
-    with pytest.raises(gilx.WatchUnavailableError, match="PID namespace of its own"):
-        checked_pid(7)
-    statuses["self"] = {"NSpid": "9\t5"}
+def test_process_without_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    status = {"Tgid": "7", "State": "S (sleeping)", "VmSize": "1 kB", "NSpid": "7\t1"}
+    monkeypatch.setattr(process_access, "status_of", {7: status}.__getitem__)
     assert checked_pid(7) == 7
-    del statuses[7]["VmSize"]
+    del status["VmSize"]
     with pytest.raises(gilx.WatchUnavailableError, match="a thread of Linux itself"):
         checked_pid(7)
 
@@ -125,6 +115,17 @@ def test_command_and_start_of_this_process_are_found() -> None:
     assert start_of(2**22) is None
     assert command_of(2**22) == ""
     assert process_start(os.getpid()) == pytest.approx(process_start(), abs=1)
+    assert process_start(2**22) == pytest.approx(time.time(), abs=60)
+
+
+@needs_linux
+@pytest.mark.parametrize("text", ["", "7 (a) b) S 1", "7 (ended) Z" + " 1" * 50])
+def test_start_that_is_not_shown_is_unknown(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
+    assert start_of(7) is None
+    assert process_start(7) == pytest.approx(time.time(), abs=60)
 
 
 @needs_linux

@@ -154,6 +154,18 @@ def test_each_reader_gets_the_longest_hold_since_its_last_reading() -> None:
     assert longest.take("scrape", (0, 0)) == (1, 4)
 
 
+def test_readers_that_do_not_come_back_are_forgotten() -> None:
+    longest = LongestByReader()
+    assert longest.take("first", (7, 9)) == (7, 9)
+    for number in range(1000):
+        assert longest.take("often", (0, 0)) == ((7, 9) if number == 0 else (0, 0))
+        assert longest.take(number, (1, 2)) == (7, 9)
+        assert longest.take("often", (0, 0)) == (1, 2)
+    assert len(longest._unread) == 64
+    assert longest.take("first", (0, 0)) == (7, 9)  # as in a first reading
+    assert longest.take(999, (0, 0)) == (0, 0)
+
+
 def test_hold_is_shown_to_each_server_that_scrapes_once_in_a_window() -> None:
     shown = _LongestShown()
     quiet = replace(COUNTERS, longest_hold=Estimate(0.0, 0.0, 0.0))

@@ -176,7 +176,10 @@ def with_loss(**changes: Any) -> str:
             REPORT.to_json().replace('"value": 1.05', '"value": 1e999'),
             "speedup.value: expected float, got inf",
         ),
-        (REPORT.to_json().replace('"value": 1.05', '"value": NaN'), "NaN is no number"),
+        (
+            REPORT.to_json().replace('"value": 1.05', '"value": NaN'),
+            "NaN is not a JSON number",
+        ),
     ],
 )
 def test_other_text_is_refused(text: str, words: str) -> None:

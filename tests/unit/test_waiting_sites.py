@@ -93,6 +93,7 @@ def test_tables_show_where_threads_waited() -> None:
         found(300, 20), found(100, 0, line=50), found(0, 1, kind=2, file="", line=0)
     )
     assert waits_text(usage).splitlines() == [
+        "Threads waited, all together, in:",
         "for the GIL  for other locks  samples",
         "     300 ms            20 ms      320",
         "  nowhere/queues.py:41 put",

@@ -1,4 +1,4 @@
-"""What to audit, as a TOML file says it."""
+"""Plans of audits, read from TOML files."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class PlanEntry:
     """
 
     name: str
-    """What it is called in tables; unique in a plan."""
+    """Name in tables; unique in a plan."""
     target: str
     """``module:callable``."""
     setup: str = ""
     """Statements, run once before the calls; their names can be used in arguments."""
     arguments: tuple[Any, ...] = ()
-    """What to call it with: text is a Python expression, all else stands for itself."""
+    """Positional arguments: text is a Python expression, all else stands for itself."""
     keywords: Mapping[str, Any] = field(default_factory=dict)
     """The same for arguments with names."""
     sizes: tuple[int | None, ...] = (None,)
     """None: it has no size."""
     workers: tuple[int, ...] = (2,)
-    """How many threads call it at once."""
+    """Numbers of threads that call it at once."""
     budget: float = _BUDGET
     """Seconds that one size may take with one number of workers."""
 
@@ -65,7 +65,7 @@ class PlanEntry:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to audit."""
+    """Calls to audit."""
 
     entries: tuple[PlanEntry, ...]
 

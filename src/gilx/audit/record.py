@@ -1,4 +1,4 @@
-"""What an audit found, for people and for programs."""
+"""Result of an audit, for people and for programs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Line:
     scaling: tuple[ReportRow, ...]
     """One for each number of workers, without samples."""
     error: str = ""
-    """What the setup or the call raised; empty if nothing."""
+    """The exception that the setup or the call raised; empty if none."""
 
     @property
     def label(self) -> str:
@@ -62,7 +62,7 @@ class Audit(Record, schema="gilx.audit", version=3):
 
     @property
     def complete(self) -> bool:
-        """Whether every call could be made, and compared with its ceiling."""
+        """True if every call could be made and compared with its ceiling."""
         return all(
             not line.error and all(row.comparison.blocks for row in line.scaling)
             for line in self.lines

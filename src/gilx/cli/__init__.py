@@ -48,6 +48,7 @@ _COMMANDS = {
     "probe": "tell how much of a call, a program or a process holds the GIL",
     "run": "run one kernel once",
     "selftest": "check the GIL watch against known work on this machine",
+    "top": "show live who holds the GIL of a running process, and who waits for it",
 }
 
 

@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> Callable[[], int]:
     threads = 2 if options.lone else 1  # in children of forks, too
     if options.prometheus is None:
         monitor.start()
+        _report_unwatched(monitor, options)
         return partial(program.run, lambda: threads)
     endpoint = _endpoint(monitor, options)
     return partial(program.run, lambda: threads + endpoint.threads)
@@ -87,5 +88,14 @@ def _endpoint(monitor: Monitor, options: argparse.Namespace) -> Endpoint:
     # Before the endpoint, whose child has to find the monitor started.
     os.register_at_fork(after_in_child=endpoint.restart_in_child)
     endpoint.start()
+    _report_unwatched(monitor, options)
     atexit.register(endpoint.stop)
     return endpoint
+
+
+def _report_unwatched(monitor: Monitor, options: argparse.Namespace) -> None:
+    """Have the log say at the end what was not watched."""
+    from gilx.cli.unwatched import UnwatchedReport  # noqa: PLC0415 - not on Windows
+
+    report = UnwatchedReport(monitor, log_descriptor(options.log))
+    atexit.register(report.write)

@@ -5,23 +5,21 @@ from __future__ import annotations
 import argparse
 import atexit
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gilx.cli.file_options import (
-    add_json,
-    check_file,
-    check_json,
-    check_page,
-    check_picture,
-    check_stacks,
-    save,
-    save_and_print,
-    save_picture,
-)
+from gilx.cli.file_options import add_json, save_and_print
 from gilx.cli.option_types import add_options, whole_number
+from gilx.cli.outside_watch import watch_command, watch_process
+from gilx.cli.probe_output import (
+    OF_ONE_WATCH,
+    check_files,
+    files_of,
+    keeps_stacks,
+    report,
+    text_of,
+)
 from gilx.cli.program_runner import (
     ProgramAction,
     StandardOutput,
@@ -29,30 +27,21 @@ from gilx.cli.program_runner import (
     find_program,
     names_script,
 )
-from gilx.cli.reserved_output import OutputError, output_for
+from gilx.cli.reserved_output import output_for
 from gilx.cli.target import find_target
 from gilx.errors import (
     MOST_CALLS,
     ArgumentError,
-    MissingExtraError,
     above_zero,
     at_least,
     number_between,
     shown,
 )
-from gilx.formatting import printable
-from gilx.rendering.sites_table import sites_text
-from gilx.rendering.timeline_chart import picture_of
-from gilx.rendering.timeline_page import document_of
-from gilx.rendering.waits_table import waits_text
-from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.probe import probe, probe_with_watch
-from gilx.sampling.process_watch import attach
-from gilx.sampling.stacks import stacks_text
 from gilx.sampling.watch import watch_with_callers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
     from gilx.cli.program_runner import Program
     from gilx.sampling.usage import GilUsage
@@ -67,9 +56,7 @@ _FOR_CALLS = {
     "budget": 5.0,
     "no_warmup": False,
 }
-# Options for files of what one watch saw.
-_OF_ONE_WATCH = ("trace", "plot", "html", "stacks")
-# Those among the first that a process has, too.
+# Those among them that a process has, too.
 _FOR_PROCESSES = ("budget",)
 
 
@@ -78,7 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "exit status: of a callable or a process, 0 if the usage was printed, 1 if the"
         " GIL can't be watched or the callable raised, 2 if the command line is wrong; of"
-        " a program, its own"
+        " a program or a command, its own, and 128 and the number of the signal that"
+        " killed a command"
     )
     add_json(parser, "the usage")
     add_options(
@@ -98,12 +86,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--precision SHARE": "half the width of the interval to reach (default:"
             " 0.01)",
             "--budget S": "seconds that all calls may take (default: 5); no call is"
-            " ended. Of a process, seconds for which it is watched",
+            " ended. Of a process, seconds for which it is watched; of a COMMAND as well,"
+            " which is watched until it ends if this is not given",
             "--predict N,N...": "predict the calls a second of so many threads, from"
             " those of one",
         },
     )
-    parser.set_defaults(**_FOR_CALLS)
+    parser.set_defaults(**_FOR_CALLS, program=None)
+    parser.add_argument(
+        "--subprocesses",
+        action="store_true",
+        help="of a process or a COMMAND: watch the processes that it starts, too",
+    )
     pid = parser.add_argument(
         "--pid",
         action=_Pid,
@@ -117,7 +111,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "module:callable and Python literals to call it with; or a program:"
         " script.py, a directory or zip file with a __main__.py, or, after -m, a module."
         " A program is watched from its start to its end, and everything after its name"
-        " is its own. Nothing ends a call or a program that does not return",
+        " is its own. Nothing ends a call or a program that does not return. Or, after"
+        " --, a COMMAND and its arguments: any program, which runs as a process of its"
+        " own and is watched from outside",
         _Target,
     )
 
@@ -155,6 +151,10 @@ class _Target(ProgramAction):
         if self.nargs == argparse.ZERO_OR_MORE:
             namespace.arguments = values
             return
+        command = _command_in(values, getattr(parser, "words", ()))
+        if command:
+            namespace.program = command
+            return
         super().__call__(parser, namespace, values, option_string)
         if not (namespace.module or names_script(namespace.target)):
             words = namespace.arguments
@@ -167,10 +167,33 @@ class _Target(ProgramAction):
                 parser.error("-m: expected before TARGET")
 
 
+def _command_in(values: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Return the words after ``--``; none if the values begin with another target.
+
+    Parameters
+    ----------
+    values : sequence of str
+        The last words of the command line, from the target on. Python 3.13 and newer
+        leave out ``--``.
+    words : sequence of str
+        The command line.
+
+    """
+    if values[0] == "--":
+        return list(values[1:])
+    before = words[: len(words) - len(values)]
+    return list(values) if before and before[-1] == "--" else []
+
+
 def run(options: argparse.Namespace) -> int | Callable[[], int]:
     """Probe a call and print the usage, or return a function that runs a program."""
-    if options.pid is not None:
-        return _watch_process(options)
+    if options.pid is not None or options.program is not None:
+        return _watch_from_outside(options)
+    if options.subprocesses:
+        raise ArgumentError(
+            "subprocesses: expected only with --pid or -- COMMAND, which are watched from"
+            " outside"
+        )
     program = find_program(options)
     if program is not None:
         return _watch_program(program, options)
@@ -179,54 +202,32 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
             "target: expected module:callable, -m module, or a script, directory or zip"
             f" file that exists; got {options.target!r}"
         )
-    _check(options)
+    check_files(options)
     output = output_for(options.json)
     call = find_target(options.target, options.arguments)
     usage, watching = _run_callable(call, options)
-    text = _text(usage, options)
+    text = text_of(usage, options)
     if options.predict is not None:
         text += f"\n\n{_predicted(usage, options.predict)}"
-    save_and_print(_files(options, usage, watching), text, output)
+    save_and_print(files_of(options, usage, watching), text, output)
     return 0
 
 
-def _watch_process(options: argparse.Namespace) -> int:
-    """Watch a process, and print the usage."""
-    if options.target is not None or options.module:
-        raise ArgumentError(
-            "target: expected none beside --pid, got"
-            f" {shown(options.target if options.target is not None else '-m')}"
-        )
-    others = [name for name in _FOR_CALLS if name not in _FOR_PROCESSES]
-    given = [name for name in others if getattr(options, name) is not _FOR_CALLS[name]]
-    given += [name for name in _OF_ONE_WATCH if getattr(options, name) is not None]
-    if given:
-        raise ArgumentError(f"{given[0].replace('_', '-')}: expected none beside --pid")
-    check_json(options.json)
-    output = output_for(options.json)
-    usage = attach(options.pid, budget=options.budget)
-    save_and_print(_files(options, usage, None), _text(usage, options), output)
-    return 0
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Learn before anything runs that a file can't be made."""
-    check_json(options.json)
-    check_file("trace", options.trace)
-    check_picture("plot", options.plot)
-    check_page("html", options.html)
-    check_stacks("stacks", options.stacks)
-    if options.predict is None:
-        return
-    from gilx.sampling.prediction import MOST_WORKERS  # noqa: PLC0415 - loads NumPy
-
-    for count in options.predict:
-        at_least("predict", count, 1, MOST_WORKERS)
-    if options.json == "-":
-        raise ArgumentError(
-            "predict: expected no --json on standard output beside it: the usage that is"
-            " printed there makes the prediction, by GilUsage.predict"
-        )
+def _watch_from_outside(options: argparse.Namespace) -> int:
+    """Watch another process, or a program that is started as one."""
+    name = "--pid" if options.pid is not None else "-- COMMAND"
+    target = options.program if options.pid is not None else None
+    if options.target is not None or options.module or target is not None:
+        got = next(filter(None, (options.target, target and target[0])), "-m")
+        raise ArgumentError(f"target: expected none beside {name}, got {shown(got)}")
+    for one, default in _FOR_CALLS.items():
+        if one not in _FOR_PROCESSES and getattr(options, one) is not default:
+            raise ArgumentError(f"{one.replace('_', '-')}: expected none beside {name}")
+    if options.pid is not None:
+        return watch_process(options)
+    if options.budget is _FOR_CALLS["budget"]:
+        options.budget = None
+    return watch_command(options)
 
 
 def _predicted(usage: GilUsage, workers: list[int]) -> str:
@@ -235,45 +236,13 @@ def _predicted(usage: GilUsage, workers: list[int]) -> str:
     return str(usage.predict(workers))
 
 
-def _text(usage: GilUsage, options: argparse.Namespace) -> str:
-    if options.json == "-":
-        return usage.to_json()
-    tables = [sites_text(usage), waits_text(usage)] if options.verbose else []
-    return "\n\n".join(filter(None, [str(usage), *tables]))
-
-
-def _files(
-    options: argparse.Namespace,
-    usage: GilUsage,
-    watching: Watch | None,
-    finding: str = "",
-) -> Iterator[Callable[[], None]]:
-    """Yield functions that each save one file that was asked for."""
-    if options.json not in (None, "-"):
-        yield lambda: save("json", options.json, f"{usage.to_json()}\n")
-    if watching is None:
-        return
-    timeline = watching.timeline
-    if options.trace is not None:
-        yield lambda: save("trace", options.trace, timeline.to_trace())
-    if options.plot is not None:
-        yield lambda: save_picture("plot", options.plot, picture_of(timeline, finding))
-    if options.html is not None:
-        stacks = watching.stacks if watching.keeps_stacks else None
-        page = document_of(timeline, finding, usage, stacks)
-        yield lambda: save("html", options.html, page.html())
-    if options.stacks is not None:
-        text = stacks_text(watching.stacks, options.stacks)
-        yield lambda: save("stacks", options.stacks, text)
-
-
 def _run_callable(
     call: Callable[[], Any], options: argparse.Namespace
 ) -> tuple[GilUsage, Watch | None]:
     budget = above_zero("budget", options.budget)
     precision = number_between("precision", options.precision, 0.001, 0.5)
     warmup = not options.no_warmup
-    if any(getattr(options, name) is not None for name in _OF_ONE_WATCH):
+    if any(getattr(options, name) is not None for name in OF_ONE_WATCH):
         calls = 1 if options.repeat is None else options.repeat
         calls = at_least("repeat", calls, 1, MOST_CALLS)
         return probe_with_watch(
@@ -281,19 +250,12 @@ def _run_callable(
             repeat=calls,
             budget=budget,
             warmup=warmup,
-            stacks=_keeps_stacks(options),
+            stacks=keeps_stacks(options),
         )
     usage = probe(
         call, repeat=options.repeat, precision=precision, budget=budget, warmup=warmup
     )
     return usage, None
-
-
-def _keeps_stacks(options: argparse.Namespace) -> bool:
-    """Return whether stacks are asked for; a page has them if they can be read."""
-    if options.stacks is not None:
-        return True
-    return options.html is not None and not reason_against_stacks()
 
 
 def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[], int]:
@@ -309,12 +271,12 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
                 f"{name.replace('_', '-')}: expected only with module:callable, since a"
                 " program runs once"
             )
-    _check(options)
-    for name in ("json", *_OF_ONE_WATCH):
+    check_files(options)
+    for name in ("json", *OF_ONE_WATCH):
         path = getattr(options, name)
         if path not in (None, "-"):  # the program may change the current directory
             setattr(options, name, str(Path(path).absolute()))
-    watching = watch_with_callers(stacks=_keeps_stacks(options), needs_gil=False)
+    watching = watch_with_callers(stacks=keeps_stacks(options), needs_gil=False)
     watching.__enter__()
     # What is registered first is called last.
     atexit.register(_report, watching, program.name, options, StandardOutput())
@@ -329,21 +291,4 @@ def _report(
     watching.stop()
     if not watching.ended:
         return  # in the child of a fork, which is not watched
-    usage = watching.usage_of_program(name)
-    for save_one in _files(options, usage, watching, usage.sentence()):
-        try:
-            save_one()
-        except (ArgumentError, MissingExtraError) as error:
-            _complain(str(error))
-    try:
-        output.print(_text(usage, options))
-    except OSError as error:
-        problem = OutputError(error)
-        if not problem.reader_left:
-            _complain(str(problem))
-
-
-def _complain(words: str) -> None:
-    # The program may have replaced sys.stderr.
-    if sys.__stderr__ is not None:  # print() would take standard output instead
-        print(f"gilx probe: {printable(words)}", file=sys.__stderr__)
+    report(watching.usage_of_program(name), watching, options, output)

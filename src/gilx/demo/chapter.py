@@ -1,4 +1,4 @@
-"""What a chapter is, and the figures that chapters share."""
+"""Base class of chapters, and figures that chapters share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gilx.kernels.kernel import Kernel
     from gilx.sampling.timeline import Timeline
 
-# An interval up to here is no speedup; a ceiling up to here leaves room for none.
+# An interval up to here shows no speedup; a ceiling up to here leaves no room for one.
 _NO_SPEEDUP = 1.2
 # From this share of what could be had it is all of it, for people.
 _ALL_OF_IT = 0.85
@@ -37,7 +37,7 @@ _LOST_TO = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much trouble to take."""
+    """Effort of measuring."""
 
     quick: bool
     workers: int
@@ -47,7 +47,7 @@ class Effort:
 
     @property
     def blocks(self) -> int:
-        """How many blocks to make. Set beforehand: intervals are narrower for that."""
+        """Number of blocks. It is set beforehand: intervals are narrower for that."""
         return 6 if self.quick else 15
 
     def seconds(self, full: float) -> float:
@@ -84,13 +84,13 @@ class Chapter(ABC):
 
     title: ClassVar[str]
     depends: ClassVar[str]
-    """What the answer depends on, in a sentence."""
+    """Condition of the answer, in a sentence."""
     work: ClassVar[str] = ""
-    """What is computed: the title of the first column."""
+    """Work that is computed: the title of the first column."""
     workers_are: ClassVar[str] = "threads"
 
     missing: tuple[str, ...]
-    """What could not be shown here, and why; sentences."""
+    """Figures that are missing here, with the reasons; sentences."""
 
     @classmethod
     @abstractmethod

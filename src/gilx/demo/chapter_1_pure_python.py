@@ -52,7 +52,7 @@ class PurePython(Chapter):
     gil: bool
     threads: ReportRow
     lanes: Timeline | None = None
-    """Who held the GIL while threads did this; None where it can't be watched."""
+    """Usage of the GIL while threads did this; None if it can't be watched."""
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -89,7 +89,7 @@ class PurePython(Chapter):
                 "no faster": "Threads take turns: whoever computes in pure Python holds"
                 f" the GIL{share}."
                 if self.gil
-                else "There is no GIL here, and still it is no faster.",
+                else "There is no GIL here, and still it is not faster.",
                 "scales": "The threads ran side by side"
                 f"{': there is no GIL here' if not self.gil else ''}.",
                 "partly": "The threads ran side by side, in part.",

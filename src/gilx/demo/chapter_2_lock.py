@@ -41,7 +41,7 @@ _WAYS = {
 
 @dataclass(frozen=True)
 class Additions:
-    """What became of additions to one counter, all blocks together."""
+    """Outcome of additions to one counter, all blocks together."""
 
     way: str
     made: int

@@ -24,7 +24,7 @@ from gilx.system.environment import usable_cpus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_THREADS = 4  # more than CPUs, often: who waits needs none
+_THREADS = 4  # often more than CPUs: a thread that waits needs none
 _WAIT = 0.02  # seconds that a sleep, or a server's answer, takes
 _REPLY = 65_536  # bytes
 _FILE = 16 << 20
@@ -71,20 +71,20 @@ def read_file(path: str) -> int:
 
 @dataclass(frozen=True)
 class Beside:
-    """How a thread that answers fares beside one that computes. From `gilx.latency`."""
+    """Delays of a thread that answers beside one that computes. From `gilx.latency`."""
 
     name: str
-    """What the other thread does."""
+    """Work of the other thread."""
     delay: float
     """Median delay beside it, in seconds."""
     worst: float
     """The delay that 99 % do not exceed."""
     echoes: float | None
-    """Round trips to another process a second; None where there is no loopback."""
+    """Round trips to another process a second; None if the loopback does not work."""
 
     @property
     def restless(self) -> bool:
-        """Whether there were more round trips than the delay of each allows.
+        """Return whether there were more round trips than the delay of each allows.
 
         A thread that waits for the GIL is late for each message. If it is not, the other
         thread was kept from computing, and the round trips show nothing.
@@ -110,7 +110,7 @@ class Waiting(Chapter):
     switch_interval: float
     """Seconds after which a thread is asked to let the GIL go."""
     cpus: int
-    """How many the process may use."""
+    """Number that the process may use."""
     waits: tuple[ReportRow, ...]
     beside: tuple[Beside, ...]
     """Beside a thread that computes without the GIL, which the others are compared with:

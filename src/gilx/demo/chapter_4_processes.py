@@ -30,7 +30,7 @@ _BLOCKS = 25  # a round trip takes little: as many as make the median sure
 
 @dataclass(frozen=True)
 class Moving:
-    """What one process costs. Times are in seconds."""
+    """Costs of one process. Times are in seconds."""
 
     start: float
     """From starting a Python process until it answers."""

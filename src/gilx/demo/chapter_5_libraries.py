@@ -126,7 +126,7 @@ def _half(value: float) -> float:
 
 @dataclass(frozen=True)
 class Held:
-    """How much of a call holds the GIL; from `gilx.probe`."""
+    """Share of a call that holds the GIL; from `gilx.probe`."""
 
     library: str
     name: str
@@ -166,18 +166,18 @@ class Held:
 
 @dataclass(frozen=True)
 class Libraries(Chapter):
-    """How much of some calls of NumPy and pandas holds the GIL."""
+    """Shares of some calls of NumPy and pandas that hold the GIL."""
 
     title: ClassVar[str] = "Libraries that release the GIL: NumPy and pandas"
     depends: ClassVar[str] = (
         "the call, the type and the size: arrays of numbers are worked on without the"
         " GIL, Python objects never; small arrays are done before a release pays."
-        " `gilx probe` tells for calls of your own."
+        " `gilx probe` measures it for your own calls."
     )
 
     calls: tuple[Held, ...]
     blas: str
-    """How BLAS, which has threads of its own, was kept from using them."""
+    """Way in which BLAS, which has threads of its own, was kept from using them."""
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -222,7 +222,7 @@ class Libraries(Chapter):
         return [Table(head, rows, right=(2, 3, 4))] if rows else []
 
     def sentences(self) -> list[str]:
-        """Say which calls release it, which don't, and what is doubtful."""
+        """Say which calls release it, which don't, and which remain open."""
         said = []
         for outcome, words in (
             ("releases it", "Threads run side by side in"),

@@ -33,7 +33,7 @@ _MEETING = 30.0
 
 @dataclass(frozen=True)
 class Proof:
-    """Whether another thread ran Python inside a call of a variant."""
+    """Whether, by variant, another thread ran Python inside a call."""
 
     name: str
     runs_beside: bool
@@ -56,11 +56,11 @@ class Extension(Chapter):
     variants: tuple[ReportRow, ...]
     proofs: tuple[Proof, ...]
     met_held: int
-    """How many of two threads were inside a C call at once, the GIL held."""
+    """Number of two threads that were inside a C call at once while it holds the GIL."""
     met_released: int
     """The same, the GIL released."""
     lanes_held: Timeline | None = None
-    """Who held the GIL while threads called the kernel in C that holds it; None where it
+    """Usage of the GIL while threads called the kernel in C that holds it; None where it
     can't be watched."""
     lanes_released: Timeline | None = None
     """The same of the one that releases it."""

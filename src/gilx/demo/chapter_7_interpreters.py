@@ -36,7 +36,7 @@ class Interpreters(Chapter):
     held: ReportRow | None
     """None where there are none to use."""
     start_seconds: float | None
-    """What starting all of them took."""
+    """Seconds that starting all of them took."""
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:

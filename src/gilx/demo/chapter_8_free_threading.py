@@ -47,7 +47,7 @@ class FreeThreaded(Chapter):
     work: ClassVar[str] = "without a GIL"
 
     free_threaded: bool
-    """Whether this Python was built to run without a GIL."""
+    """True if this Python was built to run without a GIL."""
     calls: tuple[ReportRow, ...]
 
     @classmethod

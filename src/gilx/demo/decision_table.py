@@ -19,7 +19,7 @@ HOW = (
     " intervals are at 95 %. A question mark: the figure shows nothing, since the machine"
     " was busy or restless."
 )
-"""How to read the table."""
+"""Explanation of the table."""
 
 
 def decision_table(story: Story) -> Table:
@@ -108,5 +108,5 @@ def _list(rows: tuple[ReportRow, ...]) -> str:
 
 def _result(row: ReportRow) -> str:
     """Return a speedup, marked where it tells nothing."""
-    doubtful = outcome_of(row) in ("unclear", "no room")
-    return f"{times(row.speedup.value)}{'?' if doubtful else ''}"
+    uncertain = outcome_of(row) in ("unclear", "no room")
+    return f"{times(row.speedup.value)}{'?' if uncertain else ''}"

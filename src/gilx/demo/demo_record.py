@@ -44,9 +44,9 @@ class Story(Record, schema="gilx.story", version=4):
     environment: Environment
     quick: bool
     workers: int
-    """How many threads, processes or interpreters computed at once."""
+    """Number of threads, processes or interpreters that computed at once."""
     seconds: float
-    """How long it took to measure."""
+    """Seconds that measuring took."""
     pure: PurePython | None = None
     lock: Lock | None = None
     waiting: Waiting | None = None

@@ -17,7 +17,7 @@ BLOCK = 1 << 16
 
 
 class Histogram(Kernel):
-    """How often each byte value occurs in blocks of data."""
+    """Counts of each byte value in blocks of data."""
 
     name = "histogram"
     summary = "Count byte values, block by block"

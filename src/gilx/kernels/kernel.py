@@ -1,4 +1,4 @@
-"""What a kernel is, and a problem for one."""
+"""Base class of kernels, and problems for them."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Variant:
     function: Callable[..., Any]
     """Takes the inputs and the output, then either start and stop, or ``take=``."""
     claims_grains: bool
-    """Whether it is called once, with a counter as ``take=``, and claims its grains from
-    that; otherwise it is called once for each grain."""
+    """True if the function is called once, with a counter as ``take=``, and claims its
+    grains from that; otherwise it is called once for each grain."""
     kernel: Kernel | None = None
     """The kernel; None for a callable, which workers elsewhere do not know by name."""
 
@@ -73,27 +73,27 @@ class Kernel(ABC):
     name: ClassVar[str]
     """As in ``gilx.kernels.get(name)``, and before ``_gil`` and ``_nogil``."""
     summary: ClassVar[str]
-    """What it does, in a few words."""
+    """The computation, in a few words."""
     bottleneck: ClassVar[str]
-    """What limits its speed."""
+    """The resource that limits its speed."""
     item: ClassVar[str]
-    """What one item is."""
+    """Description of one item."""
     unit: ClassVar[str]
-    """What one unit of work is, in the plural."""
+    """Name of the unit of work, in the plural."""
     default_size: ClassVar[int]
     """A size that takes the C variant 50 to 100 ms on one core with wide vectors."""
     python_size: ClassVar[int]
     """A size that takes the pure-Python reference about as long."""
     tolerance: ClassVar[float] = 0.0
-    """How far references may be from the compiled variants, relative to the largest
-    number of an item; 0 for integers."""
+    """Largest difference between references and compiled variants, relative to the
+    largest number of an item; 0 for integers."""
     sweeps: ClassVar[int] = 1
-    """How often a run computes all items: again and again from the last output."""
+    """Number of times that a run computes all items, each time from the last output."""
     least_grain: ClassVar[int] = 1
     """Items that a claim should have, if there are so many: where each call prepares
     something, fewer would not be worth it."""
     parameters: ClassVar[Parameters]
-    """What a call takes before start and stop."""
+    """Parameters of a call before start and stop."""
     source: ClassVar[str]
     """Where the algorithm comes from."""
 
@@ -213,7 +213,7 @@ class Kernel(ABC):
         Raises
         ------
         ArgumentError
-            The size or the seed is out of range, or there is no memory for the arrays.
+            The size or the seed is out of range, or the arrays do not fit into memory.
 
         """
         import numpy as np  # noqa: PLC0415 - see the class docstring
@@ -251,7 +251,7 @@ class Problem:
 
     @property
     def sweeps(self) -> int:
-        """How often a run computes all items."""
+        """Number of times that a run computes all items."""
         return self.kernel.sweeps
 
     @cached_property

@@ -38,7 +38,7 @@ cdef int odd_primes(int64_t limit, Sieve *sieve, gilx_poll *poll) noexcept nogil
 cdef int64_t count_primes(
     int64_t begin, int64_t end, Sieve *sieve, uint8_t *window, gilx_poll *poll,
 ) noexcept nogil:
-    """How many primes lie in [begin, end), or -1 when asked to stop."""
+    """Count the primes in [begin, end); -1 when asked to stop."""
     cdef int64_t low = begin & ~1, high, width, prime, p, flag, work
     cdef int64_t count = 1 if begin <= 2 < end else 0
     for p in range(sieve.count):
@@ -54,7 +54,7 @@ cdef int64_t count_primes(
         width = (high - low) >> 1
         memset(window, 1, width)
         if low == 0 and width > 0:
-            window[0] = 0  # 1 is no prime
+            window[0] = 0  # 1 is not a prime
         work = width
         for p in range(sieve.count):
             prime = sieve.primes[p]

@@ -20,7 +20,7 @@ SEGMENTS = 1 << 10
 
 
 class Primes(Kernel):
-    """How many primes lie below a limit."""
+    """Number of primes below a limit."""
 
     name = "primes"
     summary = "Count primes, segment by segment"
@@ -49,7 +49,7 @@ class Primes(Kernel):
             prime = [True] * (high - low)
             for n in range(low, min(2, high)):
                 prime[n - low] = False
-            # A factor that is no prime itself crosses out nothing new.
+            # A factor that is not a prime crosses out nothing new.
             for factor in range(2, isqrt(max(0, high - 1)) + 1):
                 if factor > 2 and factor % 2 == 0:
                     continue

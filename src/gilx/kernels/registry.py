@@ -1,4 +1,4 @@
-"""Which kernels there are. Adding one here is the last step of adding a kernel."""
+"""All kernels. Adding one here is the last step of adding a kernel."""
 
 from __future__ import annotations
 

@@ -93,7 +93,8 @@ def start(name: str, workers: int) -> Pool:
     Raises
     ------
     ArgumentError
-        There is no such pool, or not on this Python, or no such number of workers.
+        The pool does not exist, or not on this Python, or the number of workers is out
+        of range.
 
     """
     return get(name)(workers)

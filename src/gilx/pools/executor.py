@@ -43,7 +43,7 @@ def compute_part(
         Which items.
 
     """
-    import numpy as np  # noqa: PLC0415 - gilx.pools is imported where there is no array
+    import numpy as np  # noqa: PLC0415 - gilx.pools is imported also without arrays
 
     # An array that was sent may begin at any address (Dask's do, inside its messages).
     inputs = tuple(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Turn:
-    """What one thread uses at a time.
+    """Right to use something that one thread uses at a time.
 
     In a child after `os.fork` it is free, unless the thread that forked has it: whoever
     else had it is not there.
@@ -40,14 +40,14 @@ class Turn:
     def taken(self) -> AbstractContextManager[object]:
         """Return what a ``with`` block has to enter to have the turn.
 
-        That is a lock of C code's: Ctrl-C between two lines of Python would leave it
-        taken for ever.
+        It is a lock implemented in C: Ctrl-C between two lines of Python would leave a
+        lock of Python's taken indefinitely.
 
         Raises
         ------
         RuntimeError
-            This thread has it: a signal handler wants it that interrupted its user, and
-            would wait for ever.
+            This thread has it: a signal handler that interrupted its user wants it, and
+            would wait indefinitely.
 
         """
         if self._is_ours():

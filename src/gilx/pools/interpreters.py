@@ -129,7 +129,7 @@ class _Worker:
     ) -> None:
         self.index = index
         self.error: BaseException | None = None
-        """What ended it before it was told to end."""
+        """The exception that ended it before it was asked to end."""
         self._interpreters = importlib.import_module(_MODULE)
         self._tasks = self._interpreters.create_queue()
         self._bell, self._ringer = _pipe()
@@ -166,7 +166,7 @@ class _Worker:
             self.put(None)
 
     def join(self) -> None:
-        """Wait for the end of a worker that was told to end, and let its pipe go."""
+        """Wait for the end of a worker that was asked to end, and let its pipe go."""
         if self._thread.ident is not None:
             self._thread.join()
         # In this order: if Ctrl-C comes in between, `end` must not ring any longer.

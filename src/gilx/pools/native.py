@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from gilx.pools.resource_usage import Share
 
 SPIN_NS = 200_000
-"""How long an idle thread spins before it sleeps: about as long as it takes to wake one
+"""Time for which an idle thread spins before it sleeps: about that of waking a thread
 on a CPU of a virtual machine that has gone idle, so that waiting costs at most twice what
 the better choice would have (A. R. Karlin et al., Competitive Randomized Algorithms for
-Nonuniform Problems, Algorithmica 11, 1994). With less, who sleeps is not awake yet when
-who waits for it falls asleep, and so on in turn."""
+Nonuniform Problems, Algorithmica 11, 1994). With less, a thread that was
+woken is not awake yet when the thread that waits for it falls asleep, and so on."""
 
 
 class NativePool(Pool):

@@ -1,4 +1,4 @@
-"""What a pool is: the contract that all of them keep."""
+"""Contract that all pools keep."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Region:
     """Work to hand to workers at once, and to wait for: items of one problem."""
 
     variant: Variant
-    """What computes them."""
+    """The variant that computes the items."""
     arguments: tuple[Any, ...]
     """Inputs, then the output."""
     items: int
-    """How many."""
+    """Number of items."""
     schedule: Schedule = "dynamic"
     grain: int = 1
     """Items in one claim under the dynamic schedule."""
@@ -151,13 +151,13 @@ class Pool(ABC):
 
     name: str
     own_gils = False
-    """Whether each worker has a GIL of its own."""
+    """True if each worker has a GIL of its own."""
     own_processes = False
-    """Whether each worker is a process of its own."""
+    """True if each worker is a process of its own."""
     survives_fork = False
-    """Whether it works on in a child after `os.fork`, which has none of its threads."""
+    """True if it still works in a child of `os.fork`, which has none of its threads."""
     start_seconds: float = 0.0
-    """How long starting the workers took, in pools where that is worth knowing. It is no
+    """Seconds that starting the workers took, in pools where that is worth knowing; not
     part of any region's time."""
 
     @classmethod  # noqa: B027 - most of them run everywhere

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gilx.pools.resource_usage import Share
 
 _GONE_AT_ONCE = 1000
-"""How many arrays or regions are named in one message, which must not grow too long."""
+"""Number of arrays or regions named in one message, which must not grow too long."""
 
 
 def _cancel(memories: list[memoryview]) -> None:

@@ -1,4 +1,4 @@
-"""What one worker used for its part of a region: CPU time, waits, switches."""
+"""Resources that a worker used for its part of a region: CPU time, waits, switches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True)
 class Share:
-    """What one worker used for its part of a region. Times are in seconds."""
+    """Resources that a worker used for its part of a region. Times are in seconds."""
 
     begin: float
     """When it began, by `time.perf_counter`, which all processes have in common."""
@@ -29,14 +29,14 @@ class Share:
     cpu: float
     """CPU time of the thread (CLOCK_THREAD_CPUTIME_ID)."""
     wait: float | None
-    """How long it was ready to run and had no CPU (proc_pid_schedstat: the second field);
-    None where the system does not tell."""
+    """Time in which it was ready to run and had no CPU (proc_pid_schedstat: the second
+    field); None if the system does not report it."""
     voluntary: int | None
-    """How often it gave its CPU up to wait for something (getrusage, RUSAGE_THREAD)."""
+    """Times that it gave its CPU up to wait for something (getrusage, RUSAGE_THREAD)."""
     involuntary: int | None
-    """How often its CPU was given to another."""
+    """Times that its CPU was given to another thread."""
     system: float | None = None
-    """CPU time in the kernel of the system (getrusage, RUSAGE_THREAD)."""
+    """CPU time in the system (getrusage, RUSAGE_THREAD)."""
 
 
 @contextmanager

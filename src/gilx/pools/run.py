@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class RunResult:
-    """What a run of a kernel gave, and how it was made."""
+    """Result of a run of a kernel, and how it was made."""
 
     value: Array
     """The result, with partial results merged."""
@@ -34,7 +34,7 @@ class RunResult:
     grain: int
     """Items in one claim under the dynamic schedule."""
     start_seconds: float
-    """How long starting the pool's workers took, once, where that is worth knowing."""
+    """Seconds that starting the pool's workers took, where that is worth knowing."""
 
 
 def regions(
@@ -109,7 +109,7 @@ def run(
     workers : int, optional
         How many workers, 1 to 4096; by default the CPUs that this process may use. A
         pool that was handed in knows its own; an executor that reaches other machines
-        does not say, so it should be told here.
+        does not report it, so that it should be given here.
     pool : str, Pool or Executor
         Where to run: one of `gilx.pools.names()`, started and closed by this call, or
         a pool that is open, or any ``concurrent.futures.Executor``, which stay so.

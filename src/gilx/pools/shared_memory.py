@@ -25,7 +25,7 @@ class Handle:
     """Where an array lies: what is sent instead of it."""
 
     segment: int
-    """Which piece of shared memory, by the number that the pool gave it."""
+    """Number that the pool gave the piece of shared memory."""
     offset: int
     size: int
     """Bytes."""

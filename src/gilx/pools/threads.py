@@ -21,8 +21,8 @@ class _Task:
     """One worker's call, and its end.
 
     The caller does not wait for a `Future`: its condition is taken in Python, and Ctrl-C
-    at that moment leaves it taken, for the worker to wait for ever. A queue in C is not
-    left half done, and waiting again after Ctrl-C is allowed.
+    at that moment leaves it taken, so that the worker would wait for it indefinitely. A
+    queue in C is not left half done, and waiting again after Ctrl-C is allowed.
     """
 
     def __init__(

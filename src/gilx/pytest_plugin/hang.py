@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gilx.errors import WatchUnavailableError
+from gilx.pytest_plugin.checks import cannot_write
 from gilx.pytest_plugin.junit_results import JUnitResults
+from gilx.pytest_plugin.summary import save
 from gilx.sampling.monitor import Monitor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["HangGuard"]
+__all__ = ["HangGuard", "reason_of_end"]
 
 _COST = 0.002  # share of one CPU: a hang is found a little later
 _MOST_FAILURES = 40  # that fit into a monitor's note
@@ -27,15 +30,32 @@ _DEADLOCK = (
 )
 
 
+def reason_of_end(seconds: float) -> str:
+    """Return why a process may have ended, as the end of a sentence."""
+    return (
+        f"if its status was 70, gilx ended it, since the GIL was not released for"
+        f" {seconds:g} s, and standard error has the stacks"
+    )
+
+
 class HangGuard:
     """Plugin that ends the process when the GIL has not been released for some time.
 
     By then no Python code can run. So the text for the end is made beforehand, at each
     test: the monitor of the GIL writes it after the stacks.
+
+    Parameters
+    ----------
+    seconds : float
+        Time without a release of the GIL.
+    collecting : str, optional
+        In a worker of pytest-xdist, the file in which what it collects is named.
+
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, collecting: str | None = None) -> None:
+        self._seconds, self._collecting = seconds, collecting or ""
+        self._is_worker = collecting is not None
         self._monitor = Monitor(seconds, _COST, lone=True, on_stall="exit")
         self._unavailable = ""
         self._now = "tests were collected"
@@ -45,7 +65,10 @@ class HangGuard:
         self._scaling = False
         self._results: JUnitResults | None = None
         self._results_file = ""
-        self._problem = ""
+        self._verdicts_file: Path | None = None
+        self._verdicts: list[tuple[str, str]] = []
+        self._problems: list[str] = []
+        self._process = os.getpid()
 
     def start(self) -> None:
         """Start the monitor, if the GIL can be watched here."""
@@ -68,18 +91,50 @@ class HangGuard:
         """
         fits = not os.path.exists(path) or os.path.isfile(path)
         if fits and not self._unavailable:
-            reason = (
-                f"if its status was 70, gilx ended it, since the GIL was not released"
-                f" for {self._seconds:g} s, and standard error has the stacks"
-            )
             self._results_file = path
+            reason = reason_of_end(self._seconds)
             self._results = JUnitResults(path, suite, prefix, reason)
+
+    def keep_verdicts(self, path: Path) -> None:
+        """Keep verdicts in the file of ``--gilx-json``, which is complete at the end."""
+        if not self._unavailable and (not path.exists() or path.is_file()):
+            self._verdicts_file = path
+            self._save_verdicts()
+
+    def _save_verdicts(self) -> None:
+        if self._verdicts_file is None or self._is_child:
+            return
+        try:
+            save(self._verdicts_file, self._verdicts, complete=False)
+        except (OSError, ValueError) as error:
+            self._problems.append(cannot_write(self._verdicts_file, error))
+            self._verdicts_file = None
+
+    @property
+    def _is_child(self) -> bool:
+        """Whether this process was forked from that of the run."""
+        return os.getpid() != self._process
 
     def pytest_report_header(self) -> str:
         """Return the line that says whether hangs are found."""
         if self._unavailable:
             return f"gilx: --gilx-hang finds no hangs here: {self._unavailable}"
         return f"gilx: ends when the GIL is not released for {self._seconds:g} s"
+
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        """Name what is collected: modules are imported then."""
+        if not collector.nodeid:
+            return
+        self._now = f"{collector.nodeid} was collected"
+        if self._collecting:
+            with suppress(OSError):  # a worker on another machine has no such directory
+                Path(self._collecting).write_text(collector.nodeid, "utf-8", "replace")
+        self._keep("begin", "", self._now)
+        self._note()
+
+    def pytest_collection_finish(self) -> None:
+        """Note that no test runs."""
+        self._note_pause()
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Name the test that runs."""
@@ -90,6 +145,9 @@ class HangGuard:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a result."""
         self._keep("add", report)
+        if verdicts := getattr(report, "gilx", ()):
+            self._verdicts += [(report.nodeid, one) for one in verdicts]
+            self._save_verdicts()
         if report.when == "call" or report.outcome != "passed":
             self._outcomes[report.outcome] += 1
         if report.failed and len(self._failures) < _MOST_FAILURES:
@@ -111,17 +169,20 @@ class HangGuard:
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Note that no test runs."""
+        self._keep("end", nodeid)
+        self._note_pause()
+
+    def _note_pause(self) -> None:
         self._test = ""
         self._now = "no test ran"
-        self._keep("end", nodeid)
         self._keep("begin", "", self._now)
         self._note()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """Leave the file of results to pytest, which writes it now."""
+        """Leave the files of results to those who write them now."""
         self._keep("close")
-        self._results = None
+        self._results = self._verdicts_file = None
 
     def pytest_unconfigure(self) -> None:
         """Stop the monitor."""
@@ -129,17 +190,30 @@ class HangGuard:
 
     def _keep(self, change: str, *args: Any) -> None:  # noqa: ANN401 - the change's own
         """Change the file of results; if that fails, the end of the run says so."""
-        if self._results is not None:
+        if self._results is not None and not self._is_child:
             try:
                 getattr(self._results, change)(*args)
             except OSError as error:
-                self._problem = f"{self._results_file}: {error.strerror or error}"
+                place = f"{self._results_file}: {error.strerror or error}"
+                self._problems.append(f"--junitxml: can't write {place}")
                 self._results = None
 
     def _note(self) -> None:
         """Make the text for the end anew."""
+        in_child = f"{self._line_of_child()}\n"
+        if self._is_child:
+            self._monitor.note(in_child)
+            return
         text = "".join(f"{line}\n" for line in self._lines())
-        self._monitor.note(text, deadlock=_DEADLOCK if self._scaling else "")
+        deadlock = _DEADLOCK if self._scaling else ""
+        self._monitor.note(text, deadlock=deadlock, in_child=in_child)
+
+    def _line_of_child(self) -> str:
+        what = f"{self._test} ran" if self._test else self._now
+        return (
+            f"gilx: this process ends with status 70: it was forked while {what}, from"
+            f" process {self._process}, which goes on"
+        )
 
     def _lines(self) -> Iterator[str]:
         outcomes = self._outcomes.copy()
@@ -150,11 +224,12 @@ class HangGuard:
         else:
             yield f"{reason} while {self._now}"
         yield from self._failures
-        if self._problem:
-            yield f"gilx: results could not be kept in {self._problem}"
+        for problem in self._problems:
+            yield f"gilx: results could not be kept: {problem}"
         counts = ", ".join(
             f"{outcomes[name]} {name}"
             for name in ("failed", "passed", "skipped")
             if outcomes[name]
         )
-        yield f"gilx: the run ends with status 70{f': {counts}' if counts else ''}"
+        what = "this worker" if self._is_worker else "the run"
+        yield f"gilx: {what} ends with status 70{f': {counts}' if counts else ''}"

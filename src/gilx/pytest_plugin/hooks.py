@@ -142,7 +142,8 @@ def pytest_pycollect_makeitem(
 ) -> Generator[None, Any, Any]:
     """Refuse markers that say nothing, or what can't be."""
     made = yield
-    for item in made if isinstance(made, list) else ():
+    # Versions of pytest before 8.4 make one item of a generator.
+    for item in made if isinstance(made, list) else [made]:
         if isinstance(item, pytest.Function) and (asked := _asked(item)):
             wrong = _wrong(item, asked)
             if wrong:
@@ -152,6 +153,7 @@ def pytest_pycollect_makeitem(
 
 def _wrong(item: pytest.Function, asked: dict[str, pytest.Mark]) -> str:
     """Return what is wrong with a test's markers; empty if nothing is."""
+    from gilx.callable_lookup import check_call  # noqa: PLC0415 - only when it is used
     from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
     from gilx.pytest_plugin.checks import check_limits  # noqa: PLC0415 - likewise
 
@@ -166,8 +168,10 @@ def _wrong(item: pytest.Function, asked: dict[str, pytest.Mark]) -> str:
             check_limits(**mark.kwargs)
         except ArgumentError as error:
             return f"{name}: {error}"
-        if inspect.iscoroutinefunction(item.function):
-            return f"{name}: expected a plain function, got one with async def"
+        try:
+            check_call(item.function, name)
+        except ArgumentError as error:
+            return str(error)
         if "benchmark" in item.fixturenames:
             return (
                 f"{name}: expected no fixture 'benchmark', which can't be used more than"
@@ -257,8 +261,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.pluginmanager.register(_Listener(config), "gilx-listener")
     # With pytest-xdist, tests run in its workers.
     runs_tests = worker or not config.pluginmanager.hasplugin("dsession")
-    if setting(config, "hang") is not None and runs_tests:
-        _guard(config)
+    if setting(config, "hang") is not None:
+        if runs_tests:
+            _guard(config)
+        else:
+            _guard_workers(session)
     if _gil_off_guard in config.stash:
         guard = config.stash[_gil_off_guard]
         if runs_tests:
@@ -270,17 +277,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def _guard(config: pytest.Config) -> None:
     from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
     from gilx.pytest_plugin.hang import HangGuard  # noqa: PLC0415 - likewise
+    from gilx.pytest_plugin.worker_hangs import COLLECTING  # noqa: PLC0415 - likewise
 
     seconds = _settings_of(config).hang
     assert seconds is not None
-    guard = HangGuard(seconds)
+    worker = getattr(config, "workerinput", None)
+    collecting = None if worker is None else worker.get(COLLECTING, "")
+    guard = HangGuard(seconds, collecting)
     try:
         guard.start()
     except ArgumentError as error:
         raise pytest.UsageError(f"gilx: --gilx-hang: {error}") from None
     # Workers of pytest-xdist write none, and `-p no:junitxml` has no such option.
     path = getattr(config.option, "xmlpath", None)
-    if path and not hasattr(config, "workerinput"):
+    if path and worker is None:
         try:
             suite, prefix = config.getini("junit_suite_name"), config.option.junitprefix
             guard.keep_results(path, suite, prefix or "")
@@ -288,7 +298,20 @@ def _guard(config: pytest.Config) -> None:
             raise pytest.UsageError(
                 f"gilx: --gilx-hang: can't write {path!r}: {error.strerror}"
             ) from None
+    name = setting(config, "json")
+    if name and worker is None:
+        guard.keep_verdicts(config.invocation_params.dir / name)
     config.pluginmanager.register(guard, "gilx-hang")
+
+
+def _guard_workers(session: pytest.Session) -> None:
+    from gilx.pytest_plugin.hang import reason_of_end  # noqa: PLC0415 - when it is used
+    from gilx.pytest_plugin.worker_hangs import WorkerHangs  # noqa: PLC0415 - likewise
+
+    seconds = _settings_of(session.config).hang
+    assert seconds is not None
+    plugin = WorkerHangs(session, reason_of_end(seconds))
+    session.config.pluginmanager.register(plugin, "gilx-worker-hangs")
 
 
 class _Listener:
@@ -315,7 +338,7 @@ class _Listener:
             path = self._config.invocation_params.dir / name
             told = self._config.stash[_told]
             try:
-                save(path, told)
+                save(path, told, complete=True)
             except (OSError, ValueError) as error:
                 self._problem = cannot_write(path, error)
                 if session.exitstatus in (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["save", "show", "show_unwritten"]
 
 _SCHEMA = "gilx.verdicts"
-_VERSION = 3
+_VERSION = 4
 _WIDTH = 90
 
 
@@ -75,8 +75,8 @@ def _wrapped(words: str) -> Iterator[str]:
         yield line.replace("\u00a0", " ")
 
 
-def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
-    """Write all verdicts with what they were made on.
+def save(path: Path, told: Sequence[tuple[str, str]], *, complete: bool) -> None:
+    """Write all verdicts with what they were made on, and whether the run has ended.
 
     Directories that are missing are made, as for pytest's ``--junitxml``.
 
@@ -90,6 +90,7 @@ def save(path: Path, told: Sequence[tuple[str, str]]) -> None:
     values = {
         "schema": _SCHEMA,
         "version": _VERSION,
+        "complete": complete,
         "environment": encode(Environment.here()),
         "verdicts": verdicts,
     }

@@ -13,6 +13,7 @@ from typing import Any
 # What makes each form of each record, loaded when it is asked for: a picture needs a
 # package that a table does not.
 _RENDERERS = {
+    ("ClusterUsage", "plot"): "cluster_chart:picture_of",
     ("GilUsage", "plot"): "usage_chart:picture_of",
     ("Report", "html table"): "report_text:html_table_of",
     ("Report", "page"): "report_page:page_of",

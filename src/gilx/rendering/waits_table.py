@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gilx.rendering.html_page import Table
     from gilx.sampling.usage import GilUsage
 
+_TITLE = "Threads waited, all together, in"
 _FIGURES = ("for the GIL", "for other locks", "samples")
 
 
@@ -18,16 +19,17 @@ def waits_table(usage: GilUsage) -> Table:
 
     That with the longest waits is first. Times are of all threads together.
     """
-    caption = "Threads waited, all together, in"
-    return page_table(_FIGURES, (), _rows(usage), caption)
+    return page_table(_FIGURES, (), _rows(usage), _TITLE)
 
 
 def waits_text(usage: GilUsage) -> str:
     """Return the places where threads waited as a plain table; empty if there are none.
 
-    That with the longest waits is first.
+    A title precedes it. That with the longest waits is first.
     """
-    return plain_table(_FIGURES, (), _rows(usage)) if usage.waiting_sites else ""
+    if not usage.waiting_sites:
+        return ""
+    return f"{_TITLE}:\n{plain_table(_FIGURES, (), _rows(usage))}"
 
 
 def _rows(usage: GilUsage) -> list[PlaceRow]:

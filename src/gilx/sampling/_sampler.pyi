@@ -21,7 +21,9 @@ _Reading: TypeAlias = tuple[
     Totals, int, int, int, int, int, int, _NameSums, int,
     list[tuple[int, int, bool, _NameSums]],
 ]  # fmt: skip
-_Stall: TypeAlias = tuple[int, int, int, int, int, int, int, str, str, int, str]
+_Stall: TypeAlias = tuple[
+    int, int, int, int, int, bool, int, int, str, str, int, str
+]  # fmt: skip
 
 _Ratio: TypeAlias = tuple[float, float, float, float, float, float, float, float]
 _Place: TypeAlias = tuple[int, str, str, int, int, int, int, int]
@@ -37,6 +39,7 @@ ACTIVITIES: int
 
 def backend() -> tuple[str, str]: ...
 def free_backend() -> tuple[str, str, str]: ...
+def note_thread_name(native_id: int, name: str, /) -> bool: ...
 def own_frame() -> _Frame: ...
 def own_stack() -> list[_Frame]: ...
 def _locate(

@@ -69,6 +69,7 @@ class EventLoops:
         self._runs: dict[int, _Run] = {}
         self._listeners: list[Callable[[str], None]] = []
         self._unwatched: list[str] = []
+        self.unwatched_types: list[str] = []
         self._before: dict[Any, Callable[[Any], None]] = {}
         before = getattr(asyncio.events, _HOOK, None)
         if before is None:
@@ -93,7 +94,7 @@ class EventLoops:
                 self._before[module] = getattr(module, _HOOK)
                 setattr(module, _HOOK, self._hook)
         if "uvloop" in sys.modules:  # which keeps the function that it has imported
-            self._add_unwatched(_without_selector("uvloop.Loop"))
+            self._add_without_selector("uvloop.Loop")
         try:
             own = asyncio.get_running_loop()
         except RuntimeError:  # this thread runs none
@@ -116,7 +117,7 @@ class EventLoops:
     def restart_in_child(self, table: LoopTable) -> None:
         """Forget the loops of the parent process: none runs in the child of a fork."""
         self._end_all()
-        self.table = table
+        self.table, self.unwatched_types = table, []
 
     def _end_all(self) -> None:
         for thread in list(self._runs):
@@ -162,13 +163,14 @@ class EventLoops:
         selector: Any = getattr(loop, "_selector", None)
         before = getattr(selector, "select", None)
         if not isinstance(loop, asyncio.BaseEventLoop) or not callable(before):
-            self._add_unwatched(_without_selector(name))
+            self._add_without_selector(name)
             return None
         select = self.table.begin(before, waits)
         if select is None:
             self._add_unwatched(
+                name,
                 f"some event loops of type {name} are not watched: more than 256 run at"
-                " once"
+                " once",
             )
             return None
         try:
@@ -176,7 +178,7 @@ class EventLoops:
             selector.select = select
         except (AttributeError, TypeError):  # it has no attributes of its own
             select.end()
-            self._add_unwatched(_without_selector(name))
+            self._add_without_selector(name)
             return None
         is_method = getattr(before, "__self__", None) is selector
         return _Run(loop, selector, select, None if is_method else before)
@@ -186,18 +188,23 @@ class EventLoops:
         if run is not None:
             run.end()
 
-    def _add_unwatched(self, text: str) -> None:
+    def _add_without_selector(self, name: str) -> None:
+        advice = (
+            "; uvicorn --loop asyncio uses loops that are" if "uvloop" in name else ""
+        )
+        self._add_unwatched(
+            name,
+            f"event loops of type {name} are not watched: they have no selector of"
+            f" Python's{advice}",
+        )
+
+    def _add_unwatched(self, name: str, text: str) -> None:
+        if name not in self.unwatched_types:
+            self.unwatched_types.append(name)
         if text not in self._unwatched:
             self._unwatched.append(text)
             for listener in list(self._listeners):
                 listener(text)
-
-
-def _without_selector(name: str) -> str:
-    return (
-        f"event loops of type {name} are not watched: they have no selector of Python's"
-        f"{'; uvicorn --loop asyncio uses loops that are' if 'uvloop' in name else ''}"
-    )
 
 
 def _loops_of_other_threads() -> list[asyncio.AbstractEventLoop]:
@@ -248,6 +255,11 @@ def leave_event_loops(loops: EventLoops, listener: Callable[[str], None]) -> Non
         if _users == 0:
             loops.stop()
             _watched = None
+
+
+def unwatched_types() -> list[str]:
+    """Return the types of the event loops that could not be watched, as far as known."""
+    return [] if _watched is None else _watched.unwatched_types
 
 
 def restart_event_loops_in_child() -> None:

@@ -10,11 +10,15 @@ if TYPE_CHECKING:
 Bounds = tuple[int, int]
 """The least and the greatest length of a hold, in ns."""
 
+_MOST_READERS = 64
+
 
 class LongestByReader:
     """Bounds of the longest hold since each reader's last reading.
 
-    A first reading covers the time since the start.
+    A first reading covers the time since the start. So does that of a reader who comes
+    back after `_MOST_READERS` others have read: each request of a server, or each of its
+    threads, may be a reader, and those that have ended are not known.
     """
 
     def __init__(self) -> None:
@@ -35,8 +39,10 @@ class LongestByReader:
         self._ever = _longer(self._ever, found)
         for name, bounds in self._unread.items():
             self._unread[name] = _longer(bounds, found)
-        longest = self._unread.get(reader, self._ever)
-        self._unread[reader] = (0, 0)
+        longest = self._unread.pop(reader, self._ever)
+        self._unread[reader] = (0, 0)  # as the last one
+        if len(self._unread) > _MOST_READERS:
+            del self._unread[next(iter(self._unread))]
         return longest
 
 

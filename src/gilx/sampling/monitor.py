@@ -27,7 +27,13 @@ from gilx.sampling.counters import Counters, ThreadCounters
 from gilx.sampling.known_stacks import reason_against_stacks
 from gilx.sampling.longest_by_reader import LongestByReader
 from gilx.sampling.ratio_interval import interval
-from gilx.sampling.stalls import Stall
+from gilx.sampling.stalls import Stall, own_place
+from gilx.sampling.thread_names import (
+    join_thread_names,
+    leave_thread_names,
+    note_names,
+    renew_lock_in_child,
+)
 from gilx.sampling.thread_totals import FoundThread, NameSums, ThreadTotals
 from gilx.sampling.thread_usage import UNIDENTIFIED
 from gilx.sampling.watch import (
@@ -68,6 +74,7 @@ def _stop_all() -> None:
 
 
 def _restart_in_child() -> None:
+    renew_lock_in_child()
     if event_loops := sys.modules.get("gilx.sampling.event_loops"):
         event_loops.restart_event_loops_in_child()
     for one in list(_running):
@@ -150,8 +157,8 @@ class Monitor:
         self._log: OwnedFile | None = None
         self._sampler: Sampler | None = None
         self._loops: EventLoops | None = None
-        self._note = "", ""
-        self._stopped = False
+        self._note = self._note_in_child = "", ""
+        self._stopped = self._notes_names = False
         self._reset()
 
     def _reset(self) -> None:
@@ -184,29 +191,35 @@ class Monitor:
             The monitor was started before.
 
         """
+        # Before the lock, as in `read`.
+        names = names_of_threads() if self._reports else {}
         with self._lock:
             if self._sampler is not None:
                 raise RuntimeError("a monitor can be started once only")
-            if self._stall or self._loop:
+            if self._reports:
                 self._open_log()
             else:  # it is for the child of a fork only, to say that nothing runs there
                 with suppress(ArgumentError):
                     self._open_log()
             try:
-                self._start()
+                self._start(names)
             except BaseException:
+                self._leave_names()
                 self._leave_loops()
                 self._close_log()
                 raise
             _running.add(self)
 
-    def _start(self) -> None:
+    def _start(self, names: dict[int, str]) -> None:
         from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
         try:
             _sampler.backend()
         except NoGilError as error:
             raise NoGilError(f"{error}; {_SERVED}") from None
+        if self._reports and not self._notes_names:
+            join_thread_names(names)
+            self._notes_names = True
         if self._loop and self._loops is None:
             self._join_loops()
         sampler = _sampler.Sampler(
@@ -244,10 +257,21 @@ class Monitor:
             self._stopped = True
             _running.discard(self)
             sampler.stop()
+            self._leave_names()
             self._leave_loops()
             self._close_log()
         if self._asker is not None:
             self._asker.join()
+
+    @property
+    def _reports(self) -> bool:
+        """Whether it reports anything, and does not only count."""
+        return bool(self._stall or self._loop)
+
+    def _leave_names(self) -> None:
+        if self._notes_names:
+            self._notes_names = False
+            leave_thread_names()
 
     def _join_loops(self) -> None:
         from gilx.sampling.event_loops import (  # noqa: PLC0415 - it loads asyncio
@@ -289,14 +313,16 @@ class Monitor:
         """Start anew in the child of a fork, or report that it does not run there."""
         self._reset()
         self._sampler = None
+        self._note = self._note_in_child
         try:
             if self._log is not None and not self._log.is_own:
                 self._log = None  # the program has closed it, as daemons do
                 self._open_log()
-            self._start()
+            self._start(names_of_threads() if self._reports else {})
         except Exception as error:  # the child goes on in any case
             self._stopped = True
             _running.discard(self)
+            self._leave_names()
             self._leave_loops()
             self._write(
                 "the monitor does not run in this child of a fork:"
@@ -318,7 +344,8 @@ class Monitor:
         reader : hashable
             Whose reading this is. `Counters.longest_hold` is the longest hold since the
             last reading of the same reader, or since the start in its first one, so that
-            parts of a program that read the same monitor do not disturb each other.
+            parts of a program that read the same monitor do not disturb each other. The
+            64 that read last are remembered.
 
         Raises
         ------
@@ -330,6 +357,8 @@ class Monitor:
         # Names need a lock of `threading`. The main thread may have it while a handler of
         # a signal reads, too, and waits for a thread that has ours.
         names_now, names_before = names_of_threads(), names_of_ended_threads()
+        if self._notes_names:
+            note_names(names_now)
         with self._lock:
             (
                 totals, now, low, high, stalls, blocked, dropped, ended, _, threads
@@ -372,20 +401,27 @@ class Monitor:
             _stall(one, self._process, names, offset) for one in self._started().stalls()
         )
 
-    def note(self, text: str, *, deadlock: str = "") -> None:
+    def note(self, text: str, *, deadlock: str = "", in_child: str | None = None) -> None:
         """Set a text that is written after each report.
 
         Parameters
         ----------
         text : str
-            Of which the first 8191 bytes in UTF-8 are kept.
+            Of which the first 8191 bytes in UTF-8 are kept. What is not printable is
+            escaped, but for ends of lines.
         deadlock : str
             Text that precedes it if the thread that holds the GIL waits for another lock,
             and others wait for the GIL; 511 bytes are kept.
+        in_child : str, optional
+            Text in place of both in children that are forked from now on; by default they
+            have the same.
 
         """
         with self._lock:
-            self._note = _encodable(text), _encodable(deadlock)
+            self._note = _safe_lines(text), _safe_lines(deadlock)
+            self._note_in_child = (
+                self._note if in_child is None else (_safe_lines(in_child), "")
+            )
             if self._sampler is not None and not self._stopped:
                 self._sampler.note(*self._note)
 
@@ -428,9 +464,9 @@ class _Asker:
         self._ended.acquire(timeout=_END_TIMEOUT)
 
 
-def _encodable(text: str) -> str:
-    """Return a text with '?' in place of what UTF-8 does not have: lone surrogates."""
-    return text.encode(errors="replace").decode()
+def _safe_lines(text: str) -> str:
+    """Return lines of text with escapes in place of what is not printable."""
+    return "\n".join(map(escaped, text.split("\n")))
 
 
 def _limit(name: str, seconds: float | None) -> float:
@@ -474,13 +510,15 @@ def log_descriptor(log: str | os.PathLike[str] | int | None) -> int:
 
 
 def _stall(
-    found: tuple[int, int, int, int, int, int, int, str, str, int, str],
+    found: tuple[int, int, int, int, int, bool, int, int, str, str, int, str],
     process: int,
     names: dict[int, str],
     offset: float,
 ) -> Stall:
-    kind, number, begin, low, high, waiters, native_id = found[:7]
-    function, file, line, text = found[7:]
+    kind, number, begin, low, high, open_at_stop, waiters, native_id = found[:8]
+    function, file, line, text = found[8:]
+    report = tuple(text.removesuffix("\n").split("\n"))
+    own = own_place(report)
     over = high >= 0
     seconds = (
         Estimate((low + high) / 2e9, low / 1e9, high / 1e9)
@@ -493,13 +531,17 @@ def _stall(
         number=number,
         time=begin / 1e9 + offset,
         seconds=seconds,
+        open_at_stop=open_at_stop,
         waiters=waiters,
         thread=names.get(native_id, f"thread {native_id}"),
         native_id=native_id,
-        function=printable(function),
-        file=printable(file),
+        function=escaped(function),
+        file=escaped(file),
         line=line,
-        report=tuple(escaped(line) for line in text.removesuffix("\n").split("\n")),
+        own_function=own.function,
+        own_file=own.file,
+        own_line=own.line,
+        report=report,
     )
 
 

@@ -17,6 +17,8 @@ _SCOPES = {
     "2": "lets processes be read by those with CAP_SYS_PTRACE only",
 }
 
+_REMEDIES = {"1": "start it by gilx probe -- COMMAND, ", "2": ""}
+
 
 def checked_pid(pid: object) -> int:
     """Return the number of another process that is there.
@@ -49,12 +51,6 @@ def checked_pid(pid: object) -> int:
         raise WatchUnavailableError(
             f"process {number} has no memory: it is a thread of Linux itself, or has just"
             " ended"
-        )
-    namespaces = len(status.get("NSpid", "").split())
-    if namespaces > len(status_of("self").get("NSpid", "").split()):
-        raise WatchUnavailableError(
-            f"process {number} has a PID namespace of its own, as containers do, in which"
-            " its threads have other numbers: run gilx in that container"
         )
     return number
 
@@ -89,17 +85,18 @@ def has_memory(status: dict[str, str]) -> bool:
     return "VmSize" in status
 
 
-def start_of(pid: int) -> int | None:
+def start_of(pid: int | str) -> int | None:
     """Return when a process was started, in ticks since the system was.
 
-    It is None if there is no such process, or it has ended.
+    It is None if there is no such process, if it has ended, or if this system does not
+    show it.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
+        state, *fields = text.rpartition(")")[2].split()
+        return None if state in "ZX" else int(fields[18])
+    except (OSError, ValueError, IndexError):
         return None
-    fields = text.rpartition(")")[2].split()
-    return None if not fields or fields[0] in "ZX" else int(fields[19])
 
 
 def command_of(pid: int) -> str:
@@ -177,8 +174,9 @@ def _reason_of_system() -> str:
         )
     if scope in _SCOPES:
         return (
-            f", since kernel.yama.ptrace_scope is {scope}, which {_SCOPES[scope]}: run"
-            " gilx as root, or set it by sysctl kernel.yama.ptrace_scope=0"
+            f", since kernel.yama.ptrace_scope is {scope}, which {_SCOPES[scope]}:"
+            f" {_REMEDIES[scope]}run gilx as root, or set it by sysctl"
+            " kernel.yama.ptrace_scope=0"
         )
     return (
         ": it may have changed its user or called prctl(PR_SET_DUMPABLE, 0), or has"

@@ -34,12 +34,21 @@ if TYPE_CHECKING:
     from gilx.sampling.source_text import Source
     from gilx.sampling.usage import GilUsage
 
-_STEP = 0.05  # seconds between two looks at whether the process is still there
+STEP = 0.05
+"""Seconds between two looks at whether a process is still there."""
 _ROOM = 1 << 13  # samples kept
 _SERVED = (
     "another process is watched only if it has one; without a GIL, gilx.watch in the"
     " program itself reports what its threads wait for"
 )
+_BETWEEN_NAMES = 0.5  # seconds between two readings of the names of threads
+_LAST_SAMPLE = 0.1  # seconds in which the sampler finds that the process is gone
+# Of the messages of csrc/sampler/process_gil.c.
+_NO_PYTHON = "no CPython is in it"
+
+
+class NoPythonError(WatchUnavailableError):
+    """There is no CPython in a process, at least for now."""
 
 
 def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
@@ -88,8 +97,8 @@ def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
 class ProcessWatch(Watch):
     """Watch of another process's GIL."""
 
-    def __init__(self, pid: int, cost: float) -> None:
-        super().__init__(cost, callers=True)
+    def __init__(self, pid: int, cost: float, *, stacks: bool = False) -> None:
+        super().__init__(cost, stacks=stacks, callers=True)
         self._pid = pid
         self._started = start_of(pid)
 
@@ -105,7 +114,7 @@ class ProcessWatch(Watch):
             pid=self._pid,
         )
         self._clock = _Clock(self._pid)
-        self._names = _ProcessNames(self._pid)
+        self._names: _ProcessNames = _ProcessNames(self._pid)
         self._files = _Files(self._pid)
         self._began = time.time()
         self._process_start = process_start(self._pid)
@@ -120,7 +129,8 @@ class ProcessWatch(Watch):
         except NoGilError as error:
             raise NoGilError(f"{name}: {error}; {_SERVED}") from None
         except WatchUnavailableError as error:
-            raise WatchUnavailableError(f"{name} cannot be watched: {error}") from None
+            kind = NoPythonError if f"{error}".startswith(_NO_PYTHON) else type(error)
+            raise kind(f"{name} cannot be watched: {error}") from None
         except OSError as error:
             raise WatchUnavailableError(
                 reason_against_reading(self._pid, error)
@@ -129,25 +139,54 @@ class ProcessWatch(Watch):
         self._switch_interval = interval * 1e-6
         if not stacks:
             self._sites_missing = "stacks are not read in this build of Python"
+            self._keeps_stacks = False
         self._found_process = WatchedProcess(
             self._pid, command_of(self._pid), _version(version), reader
         )
 
+    @property
+    def process(self) -> WatchedProcess:
+        """The process that is watched."""
+        return self._found_process
+
+    @property
+    def samples(self) -> int:
+        """How many samples there were, after the stop."""
+        return self._totals.wakes
+
     def wait(self, seconds: float) -> None:
         """Watch for so many seconds, or until the process goes away, and stop."""
-        sampler, until = self._sampler, time.monotonic() + seconds
+        until = time.monotonic() + seconds
+        while self.step() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(STEP, left))
+        self.finish()
+
+    def step(self) -> bool:
+        """Return whether the process is still there. To be called every `STEP`."""
+        assert self._sampler is not None
+        self._clock.read()
+        self._names.step()
+        return not self._sampler.lost()
+
+    def finish(self) -> None:
+        """Stop, and find out whether the process has gone away."""
+        sampler = self._sampler
         assert sampler is not None
-        while not sampler.lost() and (left := until - time.monotonic()) > 0:
-            time.sleep(min(_STEP, left))
-            self._clock.read()
+        gone = not self._is_there()
+        until = time.monotonic() + _LAST_SAMPLE
+        while gone and not sampler.lost() and time.monotonic() < until:
+            time.sleep(_LAST_SAMPLE / 50)
         self.stop()
-        if sampler.lost():
+        if gone or sampler.lost():
             self._found_process = replace(self._found_process, end=self._end())
+
+    def _is_there(self) -> bool:
+        return self._started is not None and start_of(self._pid) == self._started
 
     def _end(self) -> Literal["ended", "replaced"]:
         """Return what became of the process; one that is just ending has no memory."""
-        there = self._started is not None and start_of(self._pid) == self._started
-        return "replaced" if there and has_memory(status_of(self._pid)) else "ended"
+        there = self._is_there() and has_memory(status_of(self._pid))
+        return "replaced" if there else "ended"
 
     def usage_of_process(self) -> GilUsage:
         """Return the usage of all threads.
@@ -164,6 +203,9 @@ class ProcessWatch(Watch):
                 f"{process.name} {WAYS_TO_END[process.end]} before it could be watched"
             )
         return replace(self.usage_of_program(process.name), process=process)
+
+    def _pid_of_lanes(self) -> int:
+        return self._pid
 
     def _cpu_used(self, totals: Totals) -> float:  # noqa: ARG002 - the sampler runs here
         return self._clock.used
@@ -203,15 +245,25 @@ class _Clock:
 
 
 class _ProcessNames:
-    """Names of a process's threads, of all that were there at either end of a watch."""
+    """Names of a process's threads, of all that were there when they were read."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._names = {**names_of_threads(pid), pid: "main"}
+        self._names: dict[int, str] = {}
+        self.update()
+
+    def step(self) -> None:
+        """Add the threads that there are now, if the last time is a while ago.
+
+        Those of a process that has ended are not known any more.
+        """
+        if time.monotonic() >= self._next:
+            self.update()
 
     def update(self) -> None:
         """Add the threads that there are now."""
         self._names |= {**names_of_threads(self._pid), self._pid: "main"}
+        self._next = time.monotonic() + _BETWEEN_NAMES
 
     def of(self, native_ids: list[int]) -> list[str]:
         """Return the names of threads."""

@@ -482,12 +482,18 @@ def believed_stretches(
 
 def by_share(sites: Iterable[Site]) -> tuple[Site, ...]:
     """Return sites in the order of their shares, the largest first."""
-    return tuple(sorted(sites, key=lambda site: (-site.sums.held, _key(site))))
+    return tuple(sorted(sites, key=lambda site: (-site.sums.held, site_key(site))))
 
 
-def _key(site: Site) -> tuple[object, ...]:
+def site_key(site: Site) -> tuple[object, ...]:
+    """Return what two sites at the same place have in common."""
     position = site.line, site.end_line, site.column, site.end_column
     return site.kind, site.file, site.function, site.first_line, *position
+
+
+def line_key(site: Site) -> tuple[object, ...]:
+    """Return what two sites in the same line have in common."""
+    return site.kind, site.file, site.function, site.line
 
 
 def sum_of_sites(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
@@ -498,7 +504,7 @@ def sum_of_sites(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
     """
     places: dict[tuple[object, ...], Site] = {}
     for site in sites:
-        key = _key(site)
+        key = site_key(site)
         places[key] = _joined(places[key], site) if key in places else site
     return by_share(site.of(watch) for site in places.values())
 
@@ -536,8 +542,7 @@ def lines_of(sites: Iterable[Site], watch: HoldSums) -> tuple[Site, ...]:
     """
     lines: dict[tuple[object, ...], list[Site]] = {}
     for site in sites:
-        key = site.kind, site.file, site.function, site.line
-        lines.setdefault(key, []).append(site)
+        lines.setdefault(line_key(site), []).append(site)
     joined = []
     for each in lines.values():
         line = reduce(_joined, each)

@@ -19,6 +19,7 @@ _GILX = f"{Path(__file__).parents[1]}{os.sep}"
 _TYPED = (
     *("<stdin>", "<string>", "<input>", "<console>", "<doctest "),
     *("<ipython-input-", "<python-input-"),
+    "<dynamic-code>",  # of functions that cloudpickle sends with their code
 )
 
 

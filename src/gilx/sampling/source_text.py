@@ -18,8 +18,9 @@ import time
 import types
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gilx.sampling.process_access import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,13 +43,10 @@ _DESCRIPTORS: tuple[type, ...] = (
 
 def process_start(pid: int | str = "self") -> float:
     """Return when a process began, in seconds since the epoch; now if unknown."""
-    now = time.time()
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-        ticks = int(stat.rpartition(")")[2].split()[19])
-        return now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / _TICKS
-    except (OSError, ValueError, IndexError, AttributeError):
+    now, ticks = time.time(), start_of(pid)
+    if ticks is None:
         return now
+    return now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / _TICKS
 
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 1
@@ -134,7 +132,7 @@ class SourceTexts:
         loaded = _code_of(names, *name)
         if loaded is None or not _is_compiled_as_it_is(names):
             return None
-        found = self._codes_in(file).get(name, ())
+        found = self.codes_in(file).get(name, ())
         differs = not any(_same_code(loaded, code) for code in found)
         self._differ[file, name] = differs
         return differs
@@ -143,7 +141,7 @@ class SourceTexts:
         """Return whether a file has, by now, an instruction at that position."""
         function, file, first_line, line, end_line, column, end_column = position
         place = line, end_line, column, end_column
-        codes = self._codes_in(file).get((function, first_line), ())
+        codes = self.codes_in(file).get((function, first_line), ())
         return any(place in code.co_positions() for code in codes)
 
     def expression(
@@ -193,7 +191,7 @@ class SourceTexts:
         touched = max(found.st_mtime, found.st_ctime)
         return Source(lines, found.st_mtime, touched, found.st_size)
 
-    def _codes_in(self, file: str) -> dict[_Name, list[types.CodeType]]:
+    def codes_in(self, file: str) -> dict[_Name, list[types.CodeType]]:
         """Return the code of the functions that a file has now; none if it is wrong."""
         codes = self._codes.get(file)
         if codes is None:
@@ -203,7 +201,7 @@ class SourceTexts:
                 module = compile(text, file, "exec", dont_inherit=True)
             except (SyntaxError, ValueError, MemoryError, RecursionError):
                 return codes
-            for code in _all_codes(module):
+            for code in all_codes(module):
                 codes.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
         return codes
 
@@ -311,11 +309,11 @@ def _codes_of(function: Any) -> Iterator[types.CodeType]:  # noqa: ANN401 - anyt
         if type(function) in (staticmethod, classmethod):
             function = function.__func__
         if type(function) is types.FunctionType:
-            yield from _all_codes(function.__code__)
+            yield from all_codes(function.__code__)
         function = inspect.getattr_static(function, "__wrapped__", None)
 
 
-def _all_codes(code: types.CodeType) -> Iterator[types.CodeType]:
+def all_codes(code: types.CodeType) -> Iterator[types.CodeType]:
     """Return the code of a function and of all functions in it."""
     found = [code]
     while found:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by it
 from gilx.formatting import duration
 from gilx.records import Record
+from gilx.sampling.source_files import is_library, is_of_gilx
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)')
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,9 @@ class Stall(Record, schema="gilx.stall", version=1):
     """When it began, in seconds since 1970."""
     seconds: Estimate
     """Length. While the stall goes on, it is the time so far, and the interval has no
-    upper end."""
+    upper end. So it is if the stall was `open_at_stop`: the time up to the stop."""
+    open_at_stop: bool
+    """Whether it still went on when the monitor was stopped."""
     waiters: int
     """Largest number of threads that waited for the GIL at once; 0 for an event loop."""
     thread: str
@@ -42,6 +51,14 @@ class Stall(Record, schema="gilx.stall", version=1):
     """File of that function."""
     line: int
     """Line in that file, 0 if it is not known."""
+    own_function: str
+    """Innermost function of the program's own code on the stack of that thread: the same
+    as `function`, or what called the standard library or an installed package. It is
+    empty if there is none, or none is known."""
+    own_file: str
+    """File of that function."""
+    own_line: int
+    """Line in that file, 0 if it is not known."""
     report: tuple[str, ...]
     """Lines of the last report, with the stacks."""
 
@@ -54,16 +71,56 @@ class Stall(Record, schema="gilx.stall", version=1):
         seconds = self.seconds
         if not (seconds.known and 0 <= seconds.low <= seconds.value <= seconds.high):
             raise ArgumentError(f"{where}.seconds: expected a length of at least 0")
-        if min(self.number, self.waiters, self.line) < 0 or not math.isfinite(self.time):
+        if self.open_at_stop and self.over:
+            raise ArgumentError(
+                f"{where}.open_at_stop: expected false for a stall whose end is known"
+            )
+        if min(
+            self.number, self.waiters, self.line, self.own_line
+        ) < 0 or not math.isfinite(self.time):
             raise ArgumentError(f"{where}: expected numbers of at least 0")
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line} {self.function}" if self.function else "C code"
-        length = duration(self.seconds.value)
+        how = f"{duration(self.seconds.value)} in {place}"
+        own = self.own_file, self.own_line, self.own_function
+        if self.own_function and own != (self.file, self.line, self.function):
+            how += f", called from {self.own_file}:{self.own_line} {self.own_function}"
+        if self.open_at_stop:
+            how += " when the monitor was stopped"
         if self.kind == "loop":
-            does = "was" if self.over else "has been"
-            return (
-                f"the event loop of {self.thread} {does} blocked for {length} in {place}"
-            )
-        does = "held" if self.over else "has held"
-        return f"{self.thread} {does} the GIL for {length} in {place}"
+            does = _word(self, "was", "has been", "had been")
+            return f"the event loop of {self.thread} {does} blocked for {how}"
+        does = _word(self, "held", "has held", "had held")
+        return f"{self.thread} {does} the GIL for {how}"
+
+
+class OwnPlace(NamedTuple):
+    """Place in a program's own code."""
+
+    function: str
+    file: str
+    line: int
+
+
+def own_place(report: Sequence[str]) -> OwnPlace:
+    """Return the innermost place of the program's own code on a report's first stack.
+
+    It is empty if there is none, or if gilx's own code is nearer.
+    """
+    threads = [n for n, line in enumerate(report) if line.startswith("Thread ")]
+    for line in report[threads[0] + 1 :] if threads else ():
+        if not line.startswith("  "):
+            break
+        frame = _FRAME.fullmatch(line)
+        if frame is None:
+            continue
+        if is_of_gilx(frame["file"]):
+            break
+        if not is_library(frame["file"]):
+            return OwnPlace(frame["function"], frame["file"], int(frame["line"]))
+    return OwnPlace("", "", 0)
+
+
+def _word(stall: Stall, over: str, goes_on: str, open_at_stop: str) -> str:
+    return open_at_stop if stall.open_at_stop else over if stall.over else goes_on

@@ -264,6 +264,10 @@ class Watch:
         """Return the CPU time of the process since the start, without the sampler's."""
         return time.process_time() - self._cpu - totals.cost_ns / 1e9
 
+    def _pid_of_lanes(self) -> int:
+        """Return the number of the process whose threads were watched."""
+        return self._process
+
     def _sources(self) -> SourceTexts:
         return SourceTexts(self._began)
 
@@ -398,7 +402,7 @@ class Watch:
                 cut=cut,
                 sites=self._sample_sites,
                 lines=held_lines(self._found, self._sources()),
-                pid=self._process,
+                pid=self._pid_of_lanes(),
             )
         return self._timeline
 

@@ -48,7 +48,7 @@ class Arms:
 
     def __init__(self, target: Target, pool: Pool, *, ceiling: bool = True) -> None:
         self.kind: str = ""
-        """What the ceiling is; empty if there is none."""
+        """Kind of the ceiling; empty if there is none."""
         self.reason: str = ""
         """Why the ceiling is other work; empty if it is not."""
         self.missing: str = ""

@@ -87,7 +87,7 @@ def interleaved(
     orders = random.Random(seed)
     spent = 0.0
     for done in count():
-        # The warm-up is no block yet, and one is always made.
+        # The warm-up does not count as a block, and one is always made.
         if done > warm_up and spent * (done + 1) / done > budget:
             return
         begin = perf_counter()

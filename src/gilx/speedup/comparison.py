@@ -33,7 +33,7 @@ _MOST_WAITED = 2 / 3
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much faster several workers were than one, and what the machine achieved.
+    """Speedup of several workers over one, and what the machine achieved.
 
     Times are in seconds, of the median block. Where blocks are too few for an interval,
     it goes from 0 to infinity; figures that could not be measured are unknown or
@@ -42,7 +42,7 @@ class Comparison:
 
     workers: int
     blocks: int
-    """How many blocks there were."""
+    """Number of blocks."""
     level: float
     """Probability that an interval holds the true median."""
     interval_kind: Literal["preset", "anytime"]
@@ -61,7 +61,7 @@ class Comparison:
     ceiling: Estimate
     """The speedup that the machine achieved in the same blocks."""
     ceiling_kind: str
-    """What the ceiling was, ``none`` if nothing that could be one was available; empty
+    """Kind of the ceiling, ``none`` if nothing that could be one was available; empty
     where no ceiling was wanted."""
     ceiling_fraction: Estimate
     """Speedup over ceiling."""
@@ -71,9 +71,9 @@ class Comparison:
     """The speedup of native threads that only compute: if it is below the number of
     workers, the machine has less to give."""
     overlap: float | None
-    """How far the workers' CPU time overlapped while none of them waited for a CPU, as a
-    share of the workers: evidence about waiting for each other, not a speedup. None if
-    CPU times are not known, or workers waited for a CPU for most of the time."""
+    """Degree to which the workers' CPU time overlapped while none of them waited for a
+    CPU, as a share of the workers: evidence about waiting for each other, not a speedup.
+    None if CPU times are not known, or workers waited for a CPU for most of the time."""
     serial_cpu_seconds: float | None
     """CPU time of the process for the work on one worker."""
     cpu_seconds: float | None
@@ -86,7 +86,7 @@ class Comparison:
     steal: float | None
     """Share of the CPU time that the hypervisor gave to others during all samples."""
     throttled: int | None
-    """How often a quota stopped the process during all samples."""
+    """Times that a quota stopped the process during all samples."""
     losses: tuple[Loss, ...]
     """Parts that add up to ``workers - speedup``; empty without a ceiling."""
     samples: Mapping[str, tuple[float, ...]] = field(default_factory=dict, repr=False)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gilx.speedup.comparison import Comparison, RunningComparison
 
 TOO_SHORT = 1e-6
-"""Seconds: a call that takes no longer can't be told apart from making a call."""
+"""Seconds: a shorter call can't be distinguished from the overhead of any call."""
 
 _MUCH_SLOWER = 10
 _FIRST = 2e-3  # seconds: a first call that takes no longer is not worth a warning

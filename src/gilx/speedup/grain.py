@@ -1,4 +1,4 @@
-"""How much work a task needs before threads pay.
+"""Smallest amount of work per task for which threads pay.
 
 A region hands each worker one grain of items and waits for all. That costs the same
 however little there is to do, so that small grains are computed sooner by one thread.

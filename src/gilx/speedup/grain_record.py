@@ -1,4 +1,4 @@
-"""What the grain finder found, for people and for programs."""
+"""Result of the grain finder, for people and for programs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class GrainRow:
 
     @property
     def wins(self) -> bool:
-        """Whether the interval of the speedup lies above 1."""
+        """True if the interval of the speedup lies above 1."""
         return self.speedup.low > 1
 
     def _check(self, where: str) -> None:
@@ -53,17 +53,18 @@ class Grain(Record, schema="gilx.grain", version=3):
     grain: int | None
     """The smallest grain tried from which on all of them beat serial; None: none did."""
     work: float | None
-    """How long one worker computes on that grain."""
+    """Seconds for which one worker computes on that grain."""
     region: Estimate
-    """What an empty region costs between others: handing out work, waiting for all."""
+    """Cost of an empty region between others: handing out work, waiting for all."""
     claim: float
-    """What claiming a grain costs, and starting on it."""
+    """Cost of claiming a grain and starting on it."""
     release: float
-    """What letting the GIL go and taking it back costs when nobody else wants it."""
+    """Cost of releasing the GIL and taking it back when no other thread wants it."""
     handover: float | None
-    """How long the GIL stays unused when a waiting thread gets it; None without a GIL."""
+    """Time for which the GIL stays unused until a waiting thread has it; None without a
+    GIL."""
     item: float
-    """How long an item takes on one thread, in the largest grain tried."""
+    """Time of an item on one thread, in the largest grain that was tried."""
     blocks: int
     rows: tuple[GrainRow, ...]
     """Grains in ascending order."""

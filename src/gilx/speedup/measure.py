@@ -1,4 +1,4 @@
-"""How much faster, really, against what the machine could give, and where it went."""
+"""Speedups against what the machine achieves, and causes of what is missing."""
 
 from __future__ import annotations
 

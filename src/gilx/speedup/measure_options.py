@@ -1,4 +1,4 @@
-"""What `gilx.measure` was asked for, checked before anything is started."""
+"""Arguments of `gilx.measure`, checked before anything is started."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gilx.system.environment import usable_cpus
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """How to measure, checked."""
+    """Options of a measurement, checked."""
 
     precision: float
     budget: float
@@ -106,7 +106,7 @@ def targets_of(
         )
     for name, given in (("variants", variants), ("size", size)):
         if given is not None:
-            raise ArgumentError(f"{name}: expected None, since target is no kernel")
+            raise ArgumentError(f"{name}: expected None, since target is not a kernel")
     return [CallableTarget(PreparedCall(target, args, settings.setup))]
 
 

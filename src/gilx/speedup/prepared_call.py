@@ -53,7 +53,7 @@ class PreparedCall:
         self.name: str = name_of(fn)
         self.has_setup: bool = setup is not None
         self.most: int = sys.maxsize if setup is None else _MOST_PREPARED
-        """How many calls there may be in a row."""
+        """Number of calls that there may be in a row."""
         self.longest: float = 0.0
         """Seconds of a call in the row in which calls took longest so far."""
         self._fn, self._args, self._setup = fn, args, setup

@@ -42,13 +42,13 @@ class ReportRow:
     `gilx.testing.assert_scales` has: 'pass', 'fail' or 'inconclusive'. None for one
     worker, or for a target that was compared with itself."""
     comparison: Comparison
-    """What the blocks show."""
+    """Result of the blocks."""
     notes: tuple[str, ...] = ()
     """Warnings."""
 
     @property
     def workers(self) -> int:
-        """How many workers there were."""
+        """Number of workers."""
         return self.comparison.workers
 
     @property
@@ -73,7 +73,7 @@ class ReportRow:
 
     @property
     def ceiling_kind(self) -> str:
-        """What the ceiling was; see `Comparison.ceiling_kind`."""
+        """Kind of the ceiling; see `Comparison.ceiling_kind`."""
         return self.comparison.ceiling_kind
 
     @property
@@ -88,18 +88,18 @@ class ReportRow:
 
     @property
     def null(self) -> bool:
-        """Whether the target was compared with itself."""
+        """True if the target was compared with itself."""
         return self.ceiling_kind == "" and self.comparison.blocks > 0
 
     @property
     def reading(self) -> str:
-        """What it means, in plain words."""
+        """Meaning of the figures, in plain words."""
         reading: str = render(self, "reading")
         return reading
 
     @property
     def name(self) -> str:
-        """What a row is called in tables."""
+        """Name of a row in tables."""
         return self.target if self.variant is None else f"{self.target} {self.variant}"
 
     def _check(self, where: str) -> None:

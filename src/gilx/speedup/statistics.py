@@ -1,4 +1,4 @@
-"""What ratios of durations show, and how sure that is.
+"""Medians and intervals of ratios of durations.
 
 Everything here is about the median of the log ratios of blocks, and uses only their order
 or their signs: durations on a shared machine have no bell shape, and if two arms are the

@@ -27,7 +27,7 @@ class Target(Protocol):
     name: str
     unit: str
     usage: GilUsage | None
-    """What the watch saw of one call alone, once it is known."""
+    """Usage of the GIL by one call alone, once it is known."""
 
     @property
     def variant(self) -> str | None:
@@ -59,7 +59,7 @@ class Target(Protocol):
     ) -> tuple[int, float]:
         """Return M for serial work of about so many seconds, and the seconds of one M.
 
-        `first` is how long doing it once takes, if there is no time to try again.
+        `first` is how long doing it once takes, if there is not enough time to try again.
         """
 
     def ceiling(self, workers: int) -> Ceiling:
@@ -137,7 +137,7 @@ class KernelTarget:
     ) -> tuple[int, float]:
         """Return M for serial work of about so many seconds, and the seconds of one M.
 
-        `first` is how long doing it once takes, if there is no time to try again.
+        `first` is how long doing it once takes, if there is not enough time to try again.
         """
         return calls_needed(partial(self.timed, serial), seconds, first=first)
 
@@ -207,7 +207,7 @@ class CallableTarget:
     ) -> tuple[int, float]:
         """Return M for calls in a row of about so many seconds, and those of one call.
 
-        `first` is how long doing it once takes, if there is no time to try again.
+        `first` is how long doing it once takes, if there is not enough time to try again.
         """
         del serial
         calls, each = calls_needed(self._call.timed, seconds, first=first)

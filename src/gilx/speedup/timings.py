@@ -43,7 +43,7 @@ def in_a_row(fn: Callable[[], object], calls: int) -> float:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the regions of one sample took, added up. Times are in seconds.
+    """Times and resources of the regions of one sample, added up. Times are in seconds.
 
     What is known of each worker is None where the pool can't tell.
     """
@@ -56,12 +56,12 @@ class Sample:
     steal: float | None = None
     """CPU time that the hypervisor gave to others, all CPUs together (proc_stat)."""
     throttled: int | None = None
-    """How often a control group's quota stopped the process (cpu.stat, nr_throttled)."""
+    """Times that a control group's quota stopped the process (cpu.stat, nr_throttled)."""
     regions: int = 1
     worker_cpu: float | None = None
     """CPU time of the workers."""
     wait: float | None = None
-    """How long workers were ready to run and had no CPU."""
+    """Seconds in which workers were ready to run and had no CPU."""
     late: float | None = None
     """From the begin of a region until a worker began its part, all workers together."""
     early: float | None = None
@@ -69,7 +69,7 @@ class Sample:
     uneven: float | None = None
     """The same without waits for a CPU, as if none of the workers had had any."""
     uneven_cpu: float | None = None
-    """How much less CPU time workers used than the one that used most, all together."""
+    """CPU time that workers used less than the one that used most, all together."""
     longest: float | None = None
     """Of each region the time until its last worker was done, less its wait for a CPU;
     None where waits are not known."""

@@ -1,4 +1,4 @@
-"""What the process's control groups allow it, and when they held it back."""
+"""Limits of the process's control groups, and times in which they held it back."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def cgroup_cpus(root: Path = Path("/")) -> float | None:
 
 @dataclass(frozen=True)
 class Throttling:
-    """How often and for how long groups were out of CPU time, since they were made."""
+    """Times in which groups were out of CPU time, since they were made."""
 
     periods: int
     """Periods in which a quota was used up."""
     seconds: float
-    """How long its tasks then had to wait, summed over CPUs."""
+    """Seconds for which their tasks then had to wait, summed over CPUs."""
 
 
 def throttling(root: Path = Path("/")) -> Throttling | None:
@@ -69,7 +69,7 @@ def throttling(root: Path = Path("/")) -> Throttling | None:
 
 
 def _own_directories(root: Path) -> list[tuple[Path, int]]:
-    """Return the directories of the process's groups; none where it can't be told."""
+    """Return the directories of the process's groups; none if they are not known."""
     try:
         mounts = (root / "proc/self/mountinfo").read_text()
         groups = (root / "proc/self/cgroup").read_text()

@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from gilx.system.packed_error import PackedError
 
 _START_SECONDS = 60.0
-"""How long a child may take to start; far more than it ever needs."""
+"""Longest time in which a child may start; far more than it ever needs."""
 
 _STOP_SECONDS = 0.1
-"""How long children may take to stop when the caller is interrupted: compiled kernels
-need a millisecond, a reference may be at an item for longer than anyone wants to wait."""
+"""Longest time in which children may stop when the caller is interrupted: compiled
+kernels need a millisecond, a reference may take longer over one item than users wait."""
 
 _DEATH_SECONDS = 1.0
-"""How long the system may take to end a process that was told to."""
+"""Longest time in which the system may end a process after a signal."""
 
 
 @dataclass(eq=False)

@@ -1,7 +1,7 @@
-"""What the machine and Python were doing while something was measured.
+"""Conditions of the machine and of Python while something is measured.
 
-A snapshot before and one after give the conditions in between. What can't be told here
-(no ``/proc``, another system) is None.
+A snapshot before and one after give the conditions in between. Facts that can't be
+determined here (no ``/proc``, another system) are None.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _THREAD_SETTINGS = (
 
 @dataclass(frozen=True)
 class Ticks:
-    """What CPUs did since the system started, in ticks (proc_stat(5))."""
+    """Times of CPUs since the system started, in ticks (proc_stat(5))."""
 
     busy: int
     steal: int
@@ -45,7 +45,7 @@ class Ticks:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the counters of the system read at one moment."""
+    """Values of the system's counters at one moment."""
 
     seconds: float
     """Of `time.perf_counter`."""
@@ -66,10 +66,10 @@ class NativeThreads:
 
 @dataclass(frozen=True)
 class Conditions(Record, schema="gilx.conditions"):
-    """What went on over an interval, and how Python and the clock were set."""
+    """Conditions over an interval, and settings of Python and the clock."""
 
     seconds: float
-    """How long the interval was."""
+    """Length of the interval."""
     load: float | None
     """The system's load average of the last minute, at its end."""
     others: float | None
@@ -81,15 +81,15 @@ class Conditions(Record, schema="gilx.conditions"):
     governors: tuple[str, ...] | None
     """The frequency governors of these CPUs, each once."""
     clock_source: str | None
-    """What Linux reads the time from."""
+    """Device from which Linux reads the time."""
     clock_step: float
     """The least time by which the clock was seen to move, in seconds."""
     gil: str
-    """Whether there is a GIL, and why."""
+    """State of the GIL, with the reason."""
     native_threads: tuple[NativeThreads, ...] | None
     """Loaded libraries with threads of their own; None without ``threadpoolctl``."""
     thread_settings: tuple[str, ...]
-    """Environment variables that such libraries heed, as NAME=VALUE."""
+    """Environment variables that such libraries respect, as NAME=VALUE."""
 
 
 def snapshot(root: Path = _ROOT) -> Snapshot:

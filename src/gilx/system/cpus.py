@@ -1,4 +1,4 @@
-"""Which CPUs there are, which the process may use, and what they have in common."""
+"""CPUs of the machine: those that the process may use, their cores and their kinds."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Cpus:
     model: str
     """The processor's name, or that of its architecture."""
     present: int
-    """How many CPUs the system runs on."""
+    """Number of CPUs that the system runs on."""
     allowed: tuple[int, ...] | None
     """Those of the process's affinity mask."""
     quota: float | None
-    """How many CPUs' worth of time its control groups allow; None: as many as it has."""
+    """CPU time per second that its control groups allow, in CPUs; None: no limit."""
     override: int | None
-    """What ``-X cpu_count`` or ``PYTHON_CPU_COUNT`` says instead (Python 3.13)."""
+    """Number that ``-X cpu_count`` or ``PYTHON_CPU_COUNT`` sets instead (Python 3.13)."""
     cores: tuple[tuple[int, ...], ...] | None
     """The allowed CPUs, together with those that share a core with them (SMT)."""
     performance: tuple[int, ...] | None
@@ -36,7 +36,7 @@ class Cpus:
     efficiency: tuple[int, ...] | None
     """Allowed CPUs of slower kinds; None where all are alike."""
     virtual: bool | None
-    """Whether a hypervisor runs the system."""
+    """True if a hypervisor runs the system; None if that is not known."""
 
     @property
     def siblings(self) -> tuple[tuple[int, ...], ...]:
@@ -182,7 +182,7 @@ def _kinds(
 
 
 def _cpus_in(path: Path) -> tuple[int, ...] | None:
-    """Return the CPUs of a list such as 0-3,8; None if there is no such file."""
+    """Return the CPUs of a list such as 0-3,8; None if the file does not exist."""
     try:
         words = path.read_text().split(",")
         ranges = [[int(end) for end in word.split("-")] for word in words]

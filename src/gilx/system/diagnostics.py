@@ -1,4 +1,4 @@
-"""What makes measuring on a machine doubtful, and what to do about it."""
+"""Problems of a machine that distort measurements, and their remedies."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Finding:
     name: str
     """A short name that stays the same, such as `throttled`."""
     doubtful: bool
-    """Whether it makes measuring here doubtful; if not, it is good to know."""
+    """True if it distorts measurements; otherwise it is only worth knowing."""
     evidence: str
-    """What was seen."""
+    """The observation, with its figures."""
     remedy: str
-    """What to do about it."""
+    """The action that would help."""
 
     def __str__(self) -> str:
         return f"{self.evidence}: {self.remedy}"
 
 
 def examine(environment: Environment, conditions: Conditions) -> tuple[Finding, ...]:
-    """Return what is worth knowing before measuring, what is doubtful first."""
+    """Return what is worth knowing before measuring, problems first."""
     found = [
         *_of_cpus(environment),
         *_of_kinds_of_cpus(environment),

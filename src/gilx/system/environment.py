@@ -1,6 +1,6 @@
-"""What machine and what Python this is.
+"""Machine, Python and libraries.
 
-What the machine is doing right now is in `gilx.system.conditions`.
+The machine's current load is in `gilx.system.conditions`.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ def usable_cpus() -> int:
 
 @dataclass(frozen=True)
 class EnvironmentDifference:
-    """What differs between two environments, in words; true if the machine is the same.
+    """Differences of two environments, in words; true if the machine is the same.
 
     A different Python or library on the same machine is something to compare; a different
     machine makes figures incomparable.
     """
 
     machine: tuple[str, ...]
-    """What differs in the machine."""
+    """Differences in the machine."""
     software: tuple[str, ...]
-    """What differs in Python, the system's release and the libraries."""
+    """Differences in Python, the system's release and the libraries."""
 
     def __bool__(self) -> bool:
         return not self.machine
@@ -74,15 +74,15 @@ class Environment(Record, schema="gilx.environment"):
     python: str
     """Python's version."""
     build: str
-    """Which build of it, and by which compiler."""
+    """The build, and its compiler."""
     debug: bool
-    """Whether the build has assertions and debugging aids, and is slow for that."""
+    """True if the build has assertions and debugging aids, which make it slow."""
     free_threaded: bool
-    """Whether the build can run without a GIL."""
+    """True if the build can run without a GIL."""
     gil: bool
-    """Whether it ran with one."""
+    """True if it ran with a GIL."""
     switch_interval: float
-    """After how long who holds the GIL is asked to let it go, in seconds."""
+    """Seconds after which the thread that holds the GIL is asked to release it."""
     system: str
     release: str
     """The operating system's release."""
@@ -136,8 +136,8 @@ class Environment(Record, schema="gilx.environment"):
         Returns
         -------
         EnvironmentDifference
-            True where the machine is the same, as far as it can be told: two of the same
-            make can't be told apart.
+            True if the machine is the same, as far as that can be determined: two of the
+            same make look alike.
 
         """
         return EnvironmentDifference(

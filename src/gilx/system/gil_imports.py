@@ -63,7 +63,7 @@ class ImportTrial:
     """Result of imports in a new process in which nothing forces the GIL on or off."""
 
     turned_on: bool | None
-    """Whether the GIL was on after an import; None: the process did not answer."""
+    """True if the GIL was on after an import; None: the process did not answer."""
     during: str
     """The import that was asked for, ``"site"`` while Python started; may be empty."""
     cause: GilImport | None
@@ -113,7 +113,7 @@ class ImportWatch:
 
     @property
     def loading(self) -> bool:
-        """Whether a module is being loaded now, during which the GIL is on."""
+        """True while a module is being loaded, during which the GIL is on."""
         return self._running > 0
 
     def __enter__(self) -> ImportWatch:

@@ -92,6 +92,7 @@ def test_files_are_written_where_the_command_was_started(tmp_path: Path) -> None
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
 
 
+@pytest.mark.slow
 def test_page_and_picture_lead_with_the_program(tmp_path: Path) -> None:
     pytest.importorskip("vl_convert")
     write(tmp_path / "script.py", "import time; time.sleep(0.5)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import xml.etree.ElementTree as ET
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gilx.sampling.known_stacks import reason_against_stacks
-from tests.markers import needs, needs_no_gil, needs_two_cpus, needs_watch
+from tests.markers import needs, needs_fork, needs_no_gil, needs_two_cpus, needs_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,14 +87,17 @@ def test_tests_that_release_the_gil_end_as_without(pytester: pytest.Pytester) ->
     assert done.ret == 0
 
 
+HANG_IN_IMPORT = "import ctypes; ctypes.PyDLL(None).sleep(3600)"
+
+
 @needs_watch
 def test_hang_while_tests_are_collected_is_reported(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("import ctypes; ctypes.PyDLL(None).sleep(3600)")
+    file = pytester.makepyfile(HANG_IN_IMPORT)
     done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-p", "no:cacheprovider")
     assert done.ret == STATUS
     done.stderr.fnmatch_lines(
         [
-            "gilx: the GIL was not released for 0.5 s while tests were collected",
+            f"gilx: the GIL was not released for 0.5 s while {file.name} was collected",
             "gilx: the run ends with status 70",
         ]
     )
@@ -178,7 +182,7 @@ def test_lone_surrogate_in_a_message_does_not_end_the_run(
     path = pytester.path / "results.xml"
     done = pytester.runpytest_subprocess("--gilx-hang=0.5", f"--junitxml={path}")
     assert done.ret == STATUS
-    done.stderr.fnmatch_lines(["FAILED *::test_fails - ValueError: caf[?]"])
+    done.stderr.fnmatch_lines([r"FAILED *::test_fails - ValueError: caf\udce9"])
     assert list(results_in(path).values()) == ["failure", "failure"]
 
 
@@ -230,7 +234,16 @@ NO_TERMINAL = "-p", "no:terminal", "-p", "no:run-parallel"
 
 
 @needs_watch
-@pytest.mark.parametrize("options", [(), NO_TERMINAL, ("-q",), ("-s", "-v")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        *(
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in (NO_TERMINAL, ("-q",), ("-s", "-v"))
+        ),
+    ],
+)
 def test_results_so_far_are_in_the_file_for_junit(
     options: tuple[str, ...], pytester: pytest.Pytester
 ) -> None:
@@ -283,11 +296,12 @@ def test_run_that_ends_has_the_file_that_pytest_writes(pytester: pytest.Pytester
 def test_hang_while_tests_are_collected_is_in_the_file_for_junit(
     pytester: pytest.Pytester,
 ) -> None:
-    pytester.makepyfile("import ctypes; ctypes.PyDLL(None).sleep(3600)")
+    file = pytester.makepyfile(HANG_IN_IMPORT)
     path = pytester.path / "results.xml"
     done = pytester.runpytest_subprocess("--gilx-hang=0.5", f"--junitxml={path}")
     assert done.ret == STATUS
     assert results_in(path) == {"::pytest": "error"}
+    assert f"the process ended while {file.name} was collected: if" in path.read_text()
 
 
 @needs_watch
@@ -344,6 +358,60 @@ def test_nothing_is_kept_without_a_file(
 
 
 @needs_watch
+def test_verdicts_so_far_are_in_their_file(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import ctypes, time
+
+        def test_releases(gil):
+            gil.releases(time.sleep, 0.01, budget=0.5, at_least=0.01)
+
+        def test_hangs():
+            ctypes.PyDLL(None).sleep(3600)
+        """
+    )
+    path = pytester.path / "new" / "verdicts.json"
+    done = pytester.runpytest_subprocess("--gilx-hang=1", f"--gilx-json={path}")
+    assert done.ret == STATUS
+    found = json.loads(path.read_text())
+    assert found["complete"] is False
+    assert [one["test"].partition("::")[2] for one in found["verdicts"]] == [
+        "test_releases"
+    ]
+
+
+@needs_watch
+@needs_fork
+def test_child_that_hangs_does_not_report_the_end_of_the_run(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        import ctypes, os, warnings
+
+        def test_forks():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+            if child == 0:
+                ctypes.PyDLL(None).sleep(3600)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 70
+        """
+    )
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-s", f"--junitxml={path}")
+    done.assert_outcomes(passed=1)
+    assert list(results_in(path).values()) == [""]
+    done.stderr.fnmatch_lines(
+        [
+            "gilx: process *: the GIL was not released for 0.5*",
+            "gilx: this process ends with status 70: it was forked while *::test_forks ran*",
+        ]
+    )
+    assert "FAILED" not in str(done.stderr)
+    assert "the run ends" not in str(done.stderr)
+
+
+@needs_watch
 @needs("xdist")
 def test_worker_ends_and_the_run_goes_on(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(HANG)
@@ -354,6 +422,48 @@ def test_worker_ends_and_the_run_goes_on(pytester: pytest.Pytester) -> None:
     assert sorted(results) == ["", "", "error", "failure", "skipped"]
     done.stdout.fnmatch_lines(["*worker 'gw0' crashed while running*test_hangs*"])
     assert "the GIL was not released for 0.5" in str(done.stdout) + str(done.stderr)
+
+
+@needs_watch
+@needs("xdist")
+def test_worker_that_hangs_while_it_collects_ends_the_run(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(test_a="def test_passes(): pass", test_b=HANG_IN_IMPORT)
+    path = pytester.path / "results.xml"
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-n1", f"--junitxml={path}")
+    assert done.ret == STATUS
+    assert results_in(path) == {"::test_b": "error"}
+    words = "ended while test_b.py was collected: if its status was 70, gilx ended it"
+    assert words in path.read_text()
+    done.stdout.fnmatch_lines(
+        ["*ERROR collecting test_b.py*", f"gilx: worker gw* {words}*"]
+    )
+
+
+@needs_watch
+@needs("xdist")
+def test_worker_that_hangs_after_the_tests_makes_the_run_fail(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makeconftest(
+        """
+        import ctypes
+
+        def pytest_sessionfinish(session):
+            if hasattr(session.config, "workerinput"):
+                ctypes.PyDLL(None).sleep(3600)
+        """
+    )
+    pytester.makepyfile("def test_passes(): pass")
+    path = pytester.path / "results.xml"
+    words = "--gilx-hang=0.5", "-n1", "--max-worker-restart=0", f"--junitxml={path}"
+    done = pytester.runpytest_subprocess(*words)
+    assert done.ret == STATUS
+    assert sorted(results_in(path).values()) == ["", "error"]
+    done.stdout.fnmatch_lines(
+        ["gilx: worker gw0 ended while no test ran: if its status*"]
+    )
 
 
 @needs_no_gil

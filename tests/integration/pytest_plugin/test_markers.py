@@ -133,13 +133,36 @@ def test_markers_where_they_say_nothing(pytester: pytest.Pytester) -> None:
     )
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines(["*gilx: releases_gil: expected a test function*"])
-    (pytester.path / "test_markers_where_they_say_nothing.py").unlink()
-    pytester.makepyfile(
-        "import pytest\n@pytest.mark.scales\nasync def test_it(): raise SystemExit\n"
-    )
+
+
+@pytest.mark.parametrize("marker", ["scales", "releases_gil", "longest_hold"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "async def test_it(): raise SystemExit",
+        "async def test_it(): yield",
+        "class TestIt:\n    @MARK\n    async def test_it(self): yield",
+        "class TestIt:\n    @MARK\n    @staticmethod\n    async def test_it(): pass",
+    ],
+)
+def test_markers_of_functions_whose_body_does_not_run(
+    pytester: pytest.Pytester, marker: str, body: str
+) -> None:
+    lines = body if "MARK" in body else f"@MARK\n{body}"
+    pytester.makepyfile(f"import pytest\nMARK = pytest.mark.{marker}\n{lines}\n")
     done = pytester.runpytest()
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(["gilx: test_it: scales: expected a plain function*"])
+    done.stdout.fnmatch_lines(
+        [f"gilx: test_it: {marker}: expected a plain function, but *test_it is one *"]
+    )
+
+
+def test_markers_of_generators(pytester: pytest.Pytester) -> None:
+    # Versions of pytest from 8.4 on refuse them themselves.
+    pytester.makepyfile("import pytest\n@pytest.mark.scales\ndef test_it(): yield\n")
+    done = pytester.runpytest()
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["*yield*"])
 
 
 @pytest.mark.usefixtures("made_up")

@@ -32,7 +32,8 @@ def test_settings_in_a_file(pytester: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(["*asked for (at_least=0.5, budget=7.0)"])
     done.stdout.fnmatch_lines(["*asked for (at_least=0.9, budget=3)"])
     found = json.loads((pytester.path / "found.json").read_text())
-    assert (found["schema"], found["version"]) == ("gilx.verdicts", 3)
+    assert (found["schema"], found["version"]) == ("gilx.verdicts", 4)
+    assert found["complete"] is True
     assert found["environment"]["gilx"] == gilx.__version__
     tests = [each["test"].partition("::")[2] for each in found["verdicts"]]
     assert tests == ["test_releases", "test_holds", "test_scales"]

@@ -1,0 +1,106 @@
+"""A program that the command starts as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from gilx.errors import ArgumentError, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+# Names, since other systems do not have all of these signals.
+_PASSED_ON = "SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"
+# Those that Python ignores, which programs do not expect to be ignored.
+_IGNORED_BY_PYTHON = "SIGPIPE", "SIGXFSZ"
+_FROM_TERMINAL = 0x80  # SI_KERNEL of Linux: see sigaction(2)
+_KILLED = 128  # more than the number of the signal, as in shells
+
+
+class ExternalProgram:
+    """Program that runs as a child of this process, with its input and output.
+
+    While it is a context, signals to this process are sent on to the program. Those of
+    the terminal, as by Ctrl-C, go to all processes there: the program has them already.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The program, which is looked for in ``PATH``, and its arguments.
+
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = list(words)
+
+    def __enter__(self) -> ExternalProgram:
+        """Start the program.
+
+        Raises
+        ------
+        ArgumentError
+            It can't be started; the message says why.
+
+        """
+        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # there would be no status
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._passed_on = _signals(_PASSED_ON)
+        self._awaited = self._passed_on | {signal.SIGCHLD}
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
+        try:
+            self.pid = os.posix_spawnp(
+                self._words[0],
+                self._words,
+                os.environ,
+                setsigmask=self._mask,
+                setsigdef=_signals(_IGNORED_BY_PYTHON),
+            )
+        except (OSError, ValueError) as error:  # a null character
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            why = getattr(error, "strerror", None) or error
+            raise ArgumentError(
+                "command: expected a program that can be started, got"
+                f" {shown(self._words[0])}: {why}"
+            ) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait for the program's end, and let signals have their effect again."""
+        while not self.wait(1.0):
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether the program has ended, at the latest after some seconds.
+
+        It may be sooner, since a signal came. The process is there until `status`.
+        """
+        found = signal.sigtimedwait(self._awaited, seconds)
+        if found is not None and self._is_to_pass_on(found):
+            os.kill(self.pid, found.si_signo)
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, flags) is not None
+
+    def _is_to_pass_on(self, found: signal.struct_siginfo) -> bool:
+        return found.si_signo in self._passed_on and found.si_code != _FROM_TERMINAL
+
+    def status(self) -> int:
+        """Return the exit status of the program, which has ended, as a shell has it.
+
+        That of a program which a signal killed is 128 and the number of the signal.
+        """
+        _, status = os.waitpid(self.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        return code if code >= 0 else _KILLED - code
+
+
+def _signals(names: Sequence[str]) -> set[signal.Signals]:
+    return {signal.Signals[name] for name in names}

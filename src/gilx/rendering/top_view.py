@@ -1,0 +1,164 @@
+"""Content of ``gilx top``, as data: figures, threads and lines, in the order shown."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gilx.formatting import duration, percent, shortened, shortened_path
+from gilx.sampling.site_words import called_from
+
+if TYPE_CHECKING:
+    from gilx.estimate import Estimate
+    from gilx.sampling.hold_fraction import HoldSums
+    from gilx.sampling.sites import Site
+    from gilx.sampling.thread_usage import ThreadUsage
+    from gilx.sampling.usage import GilUsage
+
+_LEAST = 0.0005  # shares below are shown as nothing
+_THREAD_WIDTH, _PLACE_WIDTH = 20, 32  # characters, in lines of text
+
+
+@dataclass(frozen=True)
+class TopThread:
+    """One thread."""
+
+    name: str
+    held: float
+    """Share of the time for which it held the GIL."""
+    waited: float
+    """Share of the time for which it waited for the GIL; NaN if that is unknown."""
+
+
+@dataclass(frozen=True)
+class TopLine:
+    """One line of code."""
+
+    place: str
+    text: str
+    """Source text, or the name of the function if there is none; of a line of a library,
+    also the line of the program that called it."""
+    held: float
+    """Share of the time for which the GIL was held there."""
+    caused: float
+    """Threads that waited for the GIL meanwhile, on average; NaN if that is unknown."""
+
+
+@dataclass(frozen=True)
+class TopView:
+    """What is shown at one moment."""
+
+    title: str
+    """The process."""
+    now: float
+    """Share of the last reading's time for which the GIL was held."""
+    held: Estimate
+    """The same of the last readings."""
+    seconds: float
+    """Length of the last readings."""
+    whole: float
+    """The same share since the start."""
+    whole_seconds: float
+    waiting: float
+    """Threads that waited for the GIL, on average; NaN if that is unknown."""
+    switches: float
+    """Switches of the GIL from one thread to another, a second."""
+    longest: float
+    """Seconds of the longest hold; NaN if it is unknown."""
+    threads: tuple[TopThread, ...]
+    lines: tuple[TopLine, ...]
+    note: str = ""
+    """Why figures are missing or inconclusive; empty if none are."""
+
+
+def view_of(now: GilUsage, recent: GilUsage, whole: HoldSums) -> TopView:
+    """Return what is shown of the last reading, the last few, and of all."""
+    figures = whole.figures()
+    process = recent.process
+    title = (
+        recent.program if process is None else f"{process.name}, CPython {process.python}"
+    )
+    threads = sorted(map(_thread_of, recent.by_thread), key=_rank, reverse=True)
+    lines = (_line_of(line, recent.wall) for line in recent.lines())
+    return TopView(
+        title=title,
+        now=now.locked.value,
+        held=recent.locked,
+        seconds=recent.wall,
+        whole=figures["locked"].value,
+        whole_seconds=figures["wall"],
+        waiting=recent.waited.value / recent.wall,
+        switches=recent.switches_per_second,
+        longest=recent.longest_hold.value,
+        threads=tuple(one for one in threads if _rank(one) != (0, 0)),
+        lines=tuple(line for line in lines if line.held >= _LEAST),
+        note=f"inconclusive: {recent.doubt}"
+        if recent.doubt
+        else recent.sites_missing and f"no lines, since {recent.sites_missing}",
+    )
+
+
+def _thread_of(thread: ThreadUsage) -> TopThread:
+    return TopThread(thread.name, thread.holding.value, thread.waiting_gil.value)
+
+
+def _rank(thread: TopThread) -> tuple[float, float]:
+    """Return what threads are sorted by; (0, 0) if there is nothing to say of one."""
+    shares = (thread.held, thread.waited)
+    held, waited = (one if one >= _LEAST else 0 for one in shares)  # NaN is nothing
+    return held, waited
+
+
+def _line_of(line: Site, wall: float) -> TopLine:
+    text = "(changed)" if line.changed else line.text or line.function
+    words = "  ".join(filter(None, (text, called_from(line))))
+    caused = line.waiting_caused.value / wall
+    return TopLine(line.place, words, line.held.value, caused)
+
+
+def average(value: float) -> str:
+    """Return a number of threads on average; ``-`` if it is unknown."""
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def share(value: float) -> str:
+    """Return a share of one width; ``-`` if it is unknown."""
+    return "-" if math.isnan(value) else f"{100 * value:.1f} %"
+
+
+def figures_of(view: TopView) -> list[str]:
+    """Return the figures of all threads together, in short sentences."""
+    longest = "unknown" if math.isnan(view.longest) else duration(view.longest)
+    return [
+        (
+            f"held {percent(view.now)} now, {view.held.text(percent)} in"
+            f" {duration(view.seconds)}, {percent(view.whole)} in"
+            f" {duration(view.whole_seconds)}"
+        ),
+        (
+            f"threads that wait {average(view.waiting)}, switches {view.switches:.3g}/s,"
+            f" longest hold {longest}"
+        ),
+    ]
+
+
+def text_of(view: TopView) -> str:
+    """Return one line of text, for pipes and files."""
+    words = [
+        time.strftime("%H:%M:%S"),
+        f"held {share(view.now):>7}",
+        f"waiting {average(view.waiting):>5}",
+    ]
+    if view.threads:
+        first = view.threads[0]
+        name = shortened(first.name, _THREAD_WIDTH)
+        words.append(f"{name:<{_THREAD_WIDTH}} {share(first.held):>7}")
+    if view.lines:
+        line = view.lines[0]
+        place = shortened_path(line.place, _PLACE_WIDTH)
+        words.append(f"{place:<{_PLACE_WIDTH}} {share(line.held):>7}")
+    if view.note:
+        words.append(view.note)
+    return "  ".join(words)

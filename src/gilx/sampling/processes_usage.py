@@ -1,0 +1,125 @@
+"""Usage of the GILs of several processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gilx.errors import ArgumentError
+from gilx.formatting import wrapped
+from gilx.records import Record
+from gilx.sampling.usage import GilUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gilx.sampling.thread_usage import ThreadUsage
+    from gilx.sampling.watched_process import WatchedProcess
+
+_MOST_SHOWN = 12  # processes, and reasons; the record has all of them
+
+
+@dataclass(frozen=True)
+class UnwatchedProcess:
+    """A process that could not be watched."""
+
+    pid: int
+    command: str
+    """First words of its command line; empty if they are not known."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
+    """Usage of the GILs of a process and of the processes that it started.
+
+    Each process has a GIL of its own. `total` is their sum, so that its shares are of the
+    time of all processes together: two processes of which one holds its GIL all the time
+    and the other one never have 50 %.
+    """
+
+    total: GilUsage
+    """Usage of all. Places in the code are joined by line, threads by name."""
+    processes: tuple[GilUsage, ...]
+    """Usage of each, in the order in which they were found. A process that executed
+    another program is there once for each program."""
+    unwatched: tuple[UnwatchedProcess, ...]
+    """Processes that could not be watched. Those without CPython are not among them."""
+
+    @classmethod
+    def of(
+        cls, usages: Sequence[GilUsage], unwatched: Sequence[UnwatchedProcess] = ()
+    ) -> ProcessesUsage:
+        """Return the usage of processes by that of each."""
+        name = (
+            f"the group of {len(usages)} processes" if usages[1:] else usages[0].program
+        )
+        process = None if usages[1:] else usages[0].process
+        total = together(usages, name, process)
+        return cls(total, tuple(usages), tuple(unwatched))
+
+    def _check(self, where: str) -> None:
+        if not self.processes:
+            raise ArgumentError(f"{where}.processes: expected at least one, got none")
+        looks = sum(usage.looks for usage in self.processes)
+        if self.total.looks != looks:
+            raise ArgumentError(
+                f"{where}.total.looks: expected {looks}, as the processes have together,"
+                f" got {self.total.looks}"
+            )
+
+    def __str__(self) -> str:
+        rows = [str(self.total)]
+        if self.processes[1:]:
+            shown = self.processes[:_MOST_SHOWN]
+            for usage in shown:
+                rows += wrapped(_sentence(usage), "", "  ")
+            if more := len(self.processes) - len(shown):
+                rows.append(f"{more} more processes were watched")
+        return "\n".join([*rows, *self._unwatched_shown()])
+
+    def _unwatched_shown(self) -> list[str]:
+        alike: dict[str, list[UnwatchedProcess]] = {}
+        for one in self.unwatched:
+            key = one.reason.replace(str(one.pid), "PID")
+            alike.setdefault(key, []).append(one)
+        rows = []
+        for first, *others in list(alike.values())[:_MOST_SHOWN]:
+            more = f" (and {len(others)} more processes likewise)" if others else ""
+            name = "" if str(first.pid) in first.reason else f"process {first.pid}: "
+            rows += wrapped(f"not watched: {name}{first.reason}{more}", "", "  ")
+        return rows
+
+
+def _sentence(usage: GilUsage) -> str:
+    """Return the finding in one sentence, which names the process."""
+    return f"{usage.program}: {usage.sentence()}" if usage.doubt else usage.sentence()
+
+
+def together(
+    usages: Sequence[GilUsage], name: str, process: WatchedProcess | None
+) -> GilUsage:
+    """Return the sum of usages of different processes or programs, under one name.
+
+    Threads of the same name are one there, in whichever process they are.
+    """
+    if not usages[1:]:
+        return usages[0]
+    backend = ", ".join(dict.fromkeys(usage.backend for usage in usages))
+    parts = [
+        replace(
+            usage,
+            program=name,
+            process=process,
+            backend=backend,
+            by_thread=tuple(map(_without_number, usage.by_thread)),
+        )
+        for usage in usages
+    ]
+    return GilUsage.total(parts)
+
+
+def _without_number(thread: ThreadUsage) -> ThreadUsage:
+    """Return a thread without its native id, unless that is the only name it has."""
+    unnamed = thread.name == f"thread {thread.native_id}"
+    return thread if unnamed else replace(thread, native_id=None)

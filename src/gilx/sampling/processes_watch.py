@@ -1,0 +1,146 @@
+"""Watch of a process, and of the processes that it starts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from gilx.errors import WatchUnavailableError
+from gilx.sampling.followed_process import FollowedProcess
+from gilx.sampling.process_access import command_of
+from gilx.sampling.process_children import children_of
+from gilx.sampling.process_watch import STEP
+from gilx.sampling.processes_usage import (
+    ProcessesUsage,
+    UnwatchedProcess,
+    together,
+)
+
+if TYPE_CHECKING:
+    from gilx.sampling.process_watch import ProcessWatch
+    from gilx.sampling.usage import GilUsage
+
+_MOST = 64  # processes that are watched at the same time: each has a sampler
+_SHARE = 0.02  # of the time, which listing children may take
+
+
+class ProcessesWatch:
+    """Watch of a process that may still have to load its Python, and of its descendants.
+
+    Parameters
+    ----------
+    pid : int
+        Number of the process.
+    cost : float
+        Share of one CPU that the sampler of each process may take.
+    subprocesses : bool
+        Whether descendants are watched, too.
+    stacks : bool
+        Whether to keep the stacks that held the GIL.
+
+    """
+
+    def __init__(
+        self, pid: int, cost: float, *, subprocesses: bool, stacks: bool = False
+    ) -> None:
+        self._cost = cost
+        self._stacks = stacks
+        self._subprocesses = subprocesses
+        self._first = FollowedProcess(pid, cost, stacks=stacks)
+        self._all = [self._first]
+        self._refused: dict[int, UnwatchedProcess] = {}
+        self._next = 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next `step`."""
+        return min(one.pause for one in self._all)
+
+    @property
+    def there(self) -> bool:
+        """Whether one of the processes has not ended."""
+        return any(one.there for one in self._all)
+
+    @property
+    def refused(self) -> list[UnwatchedProcess]:
+        """Processes for which there was no sampler left."""
+        return list(self._refused.values())
+
+    def wait(self, seconds: float) -> None:
+        """Watch for so many seconds, or until all processes ended, and stop."""
+        until = time.monotonic() + seconds
+        while True:
+            self.step()
+            left = until - time.monotonic()
+            if left <= 0 or not self.there:
+                break
+            time.sleep(min(self.pause, left))
+        self.finish()
+
+    def step(self) -> None:
+        """Begin to watch what can be watched by now. To be called again in `pause`."""
+        for one in self._all:
+            one.step()
+        if self._subprocesses and time.monotonic() >= self._next:
+            self._add_children()
+
+    def _add_children(self) -> None:
+        began = time.monotonic()
+        there = {one.pid: one for one in self._all if one.there}
+        for pid in sorted(children_of(set(there)) - {*there, *self._refused}):
+            if sum(one.watched for one in self._all) < _MOST:
+                self._all.append(FollowedProcess(pid, self._cost, stacks=self._stacks))
+                self._all[-1].step()
+            else:
+                reason = f"{_MOST} processes were watched already"
+                command = command_of(pid)
+                self._refused[pid] = UnwatchedProcess(pid, command, reason)
+        now = time.monotonic()
+        self._next = now + max(STEP, (now - began) / _SHARE)
+
+    def finish(self) -> None:
+        """Stop watching; a second time does nothing."""
+        for one in self._all:
+            one.finish()
+
+    @property
+    def without_python(self) -> bool:
+        """Whether there was no CPython in the first process."""
+        return self._first.without_python
+
+    @property
+    def watches(self) -> list[ProcessWatch]:
+        """The watches of the first process: one for each program that it executed."""
+        return self._first.watches
+
+    def usage(self) -> GilUsage:
+        """Return the usage of the first process, of all programs that it executed.
+
+        Raises
+        ------
+        WatchUnavailableError
+            It could not be watched; the message says why.
+
+        """
+        usages = self._first.usages()
+        if not usages:
+            raise WatchUnavailableError(self._first.reason)
+        last = usages[-1]
+        return together(usages, last.program, last.process)
+
+    def usage_of_processes(self) -> ProcessesUsage:
+        """Return the usage of each process, and of all of them.
+
+        Raises
+        ------
+        WatchUnavailableError
+            None could be watched; the message says why the first one could not.
+
+        """
+        usages = [usage for one in self._all for usage in one.usages()]
+        if not usages:
+            raise WatchUnavailableError(
+                f"{self._first.reason}; no process that it started can be watched either"
+            )
+        unwatched = [one.unwatched for one in self._all]
+        return ProcessesUsage.of(usages, [*filter(None, unwatched), *self.refused])

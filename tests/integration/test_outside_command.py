@@ -1,0 +1,401 @@
+"""``gilx probe -- COMMAND``: a program that is started and watched from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+import gilx
+from gilx.sampling import process_children, processes_watch
+from tests.command import run_gilx
+from tests.integration.test_running_process import needs_reads, readable
+from tests.markers import needs_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["readable"]  # a fixture
+
+pytestmark = [needs_watch, needs_reads]
+
+_DEADLINE = 60.0
+_BUSY = """
+import sys, time
+def work(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(20_000))
+"""
+
+
+def python(program: str, *words: str) -> list[str]:
+    return [sys.executable, "-c", program, *words]
+
+
+# ---- the program is left alone ----------------------------------------------------------
+
+
+def test_command_has_its_own_input_output_and_status(tmp_path: Path) -> None:
+    program = (
+        f"{_BUSY}work(0.5)\n"
+        "print(sys.stdin.read(), sys.argv[1:], flush=True)\n"
+        "print('wrong', file=sys.stderr)\n"
+        "sys.exit(7)"
+    )
+    file = tmp_path / "usage.json"
+    words = python(program, "--pid", "--", "x y")
+    done = run_gilx("probe", "--json", file, "--", *words, input="given")
+    assert done.returncode == 7, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "given ['--pid', '--', 'x y']"
+    assert lines[1].startswith(("process ", "inconclusive: "))
+    assert done.stderr == "wrong\n"
+    usage = gilx.GilUsage.from_json(file.read_text())
+    assert usage.process is not None
+    assert usage.process.end == "ended"
+    assert [site.function for site in usage.sites][:1] == ["work"]
+    assert 0 < usage.wall < _DEADLINE
+
+
+def test_command_prints_json_after_output_of_program() -> None:
+    done = run_gilx(
+        "probe", "--json", "-", "--", *python(f"{_BUSY}work(0.3)\nprint('own')")
+    )
+    assert done.returncode == 0, done.stderr
+    first, text = done.stdout.split("\n", 1)
+    assert first == "own"
+    assert gilx.GilUsage.from_json(text).looks > 0
+
+
+@pytest.mark.any_python
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_status_of_killed_command_is_128_and_the_signal(number: signal.Signals) -> None:
+    program = f"{_BUSY}work(0.3)\nimport os\nos.kill(os.getpid(), {int(number)})"
+    done = run_gilx("probe", "--", *python(program))
+    assert done.returncode == 128 + number, done.stderr
+    assert "longest hold of any thread" in done.stdout
+
+
+@pytest.mark.any_python
+def test_command_that_cannot_be_started_is_a_wrong_command_line() -> None:
+    done = run_gilx("probe", "--", "/no/such/program", "x")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "gilx probe: command: expected a program that can be started, got"
+        " '/no/such/program': No such file or directory\n"
+    )
+
+
+@pytest.mark.any_python
+def test_signals_of_python_have_their_default_effect_in_command() -> None:
+    done = run_gilx("probe", "--", "cat", "/proc/self/status")
+    status = dict(line.split(":\t", 1) for line in done.stdout.splitlines())
+    assert int(status["SigBlk"], 16) == 0
+    assert not int(status["SigIgn"], 16) >> (signal.SIGPIPE - 1) & 1
+
+
+_TRAPS = """
+import signal, sys, time
+caught = []
+for one in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(one, lambda number, _: caught.append(number))
+print("ready", flush=True)
+end = time.monotonic() + 60
+while len(caught) < int(sys.argv[1]) and time.monotonic() < end:
+    time.sleep(0.01)
+time.sleep(0.3)  # for one too many
+print(*map(int, caught), flush=True)
+"""
+
+
+@pytest.mark.any_python
+def test_signals_to_gilx_are_sent_on_to_command() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "gilx", "probe", "--", *python(_TRAPS, "3")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    sent = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    for number in sent:
+        child.send_signal(number)
+        time.sleep(0.1)
+    output, _ = child.communicate(timeout=_DEADLINE)
+    assert child.returncode == 0
+    assert sorted(map(int, output.splitlines()[0].split())) == sorted(map(int, sent))
+
+
+@contextlib.contextmanager
+def on_terminal(*words: str) -> Iterator[tuple[int, int]]:
+    """Run a program on a terminal of its own; yield its number and the terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(words[0], words)
+    try:
+        yield pid, terminal
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.close(terminal)
+
+
+def read_until(terminal: int, word: str) -> str:
+    """Return what a terminal shows until there is a word, or the program ended."""
+    shown, end = "", time.monotonic() + _DEADLINE
+    while word not in shown and time.monotonic() < end:
+        try:
+            shown += os.read(terminal, 4096).decode(errors="replace")
+        except OSError:  # the program ended
+            break
+    return shown
+
+
+@pytest.mark.any_python
+def test_control_c_reaches_command_once_and_usage_is_printed() -> None:
+    words = (sys.executable, "-m", "gilx", "probe", "--", *python(_TRAPS, "1"))
+    with on_terminal(*words) as (pid, terminal):
+        assert "ready" in read_until(terminal, "ready")
+        os.write(terminal, b"\x03")
+        shown = read_until(terminal, "of a CPU")
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    caught = next(line for line in shown.splitlines() if line.strip("^C").isdigit())
+    assert caught.strip("^C") == "2"
+    assert "locked by anyone: " in shown
+
+
+@pytest.mark.any_python
+def test_control_c_ends_command_that_does_not_catch_it() -> None:
+    program = "import time\nprint('ready', flush=True)\ntime.sleep(60)"
+    words = (sys.executable, "-m", "gilx", "probe", "--", *python(program))
+    with on_terminal(*words) as (pid, terminal):
+        read_until(terminal, "ready")
+        time.sleep(0.3)
+        os.write(terminal, b"\x03")
+        shown = read_until(terminal, "of a CPU")
+        _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGINT
+    assert "locked by anyone: " in shown
+
+
+# ---- what is watched --------------------------------------------------------------------
+
+
+def test_command_writes_files_of_its_samples(tmp_path: Path) -> None:
+    trace, stacks = tmp_path / "trace.json", tmp_path / "stacks.collapsed"
+    program = f"{_BUSY}def outer():\n    work(1)\nouter()"
+    done = run_gilx(
+        *("probe", "--trace", trace, "--stacks", stacks, "--"), *python(program)
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"work' in trace.read_text()
+    assert any(
+        "outer" in line and "work" in line for line in stacks.read_text().splitlines()
+    )
+
+
+def test_process_writes_files_of_its_samples(tmp_path: Path) -> None:
+    trace, stacks = tmp_path / "trace.json", tmp_path / "stacks.collapsed"
+    with subprocess.Popen(python(f"{_BUSY}work(600)")) as child:
+        time.sleep(0.5)
+        words = ("--budget", "0.5", "--trace", trace, "--stacks", stacks)
+        done = run_gilx("probe", "--pid", str(child.pid), *words)
+        child.kill()
+    assert done.returncode == 0, done.stderr
+    assert f'"pid": {child.pid}' in trace.read_text()
+    assert "work" in stacks.read_text()
+
+
+@pytest.mark.any_python
+def test_budget_ends_watch_and_leaves_command_its_time() -> None:
+    program = f"{_BUSY}work(1.5)\nprint('end', flush=True)"
+    done = run_gilx("probe", "--budget", "0.5", "--json", "-", "--", *python(program))
+    assert done.returncode == 0, done.stderr
+    text, last = done.stdout.rstrip("\n").rsplit("\n", 1)
+    usage = gilx.GilUsage.from_json(text)
+    assert last == "end"
+    assert usage.process is not None
+    assert usage.process.end == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["env", "GILX_TEST=1"],
+        ["sh", "-c", 'exec "$@"', "sh"],
+        python("import os, sys\nos.execv(sys.argv[1], sys.argv[1:])"),
+    ],
+    ids=["env", "shell", "python"],
+)
+def test_watch_follows_process_into_another_program(words: list[str]) -> None:
+    done = run_gilx("probe", "--json", "-", "--", *words, *python(f"{_BUSY}work(0.5)"))
+    assert done.returncode == 0, done.stderr
+    usage = gilx.GilUsage.from_json(done.stdout)
+    assert usage.sites[0].function == "work"
+    assert usage.process is not None
+    assert usage.process.end == "ended"
+
+
+@pytest.mark.any_python
+def test_command_without_python_says_so_and_keeps_its_status() -> None:
+    done = run_gilx("probe", "--", "sh", "-c", "sleep 0.5; exit 3")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "cannot be watched: no CPython is in it" in done.stderr
+    assert done.stderr.endswith("; --subprocesses watches the processes that it starts\n")
+
+
+@pytest.mark.any_python
+def test_command_that_ends_at_once_says_so() -> None:
+    done = run_gilx("probe", "--", "true")
+    assert done.returncode == 0
+    assert (
+        "ended before it could be watched" in done.stderr or "no CPython" in done.stderr
+    )
+
+
+# ---- its subprocesses -------------------------------------------------------------------
+
+_PARENT = f"""
+{_BUSY}
+import subprocess
+code = '''{_BUSY}def child():
+    work(float(sys.argv[1]))
+child()
+'''
+children = [
+    subprocess.Popen([sys.executable, "-c", code, "1.2"]) for _ in range(2)
+]
+other = subprocess.Popen(["sleep", "0.5"])
+work(0.2)
+for one in (*children, other):
+    one.wait()
+"""
+
+
+def test_subprocesses_have_a_usage_each_and_one_together() -> None:
+    done = run_gilx("probe", "--subprocesses", "--json", "-", "--", *python(_PARENT))
+    assert done.returncode == 0, done.stderr
+    found = gilx.ProcessesUsage.from_json(done.stdout)
+    assert len(found.processes) == 3
+    assert found.unwatched == ()
+    functions = [{site.function for site in one.sites} for one in found.processes]
+    assert all("work" in one for one in functions)
+    total = found.total
+    assert total.program == "the group of 3 processes"
+    assert total.process is None
+    assert total.looks == sum(one.looks for one in found.processes)
+    assert total.wall == pytest.approx(sum(one.wall for one in found.processes))
+    line = next(one for one in total.lines() if one.function == "work")
+    assert line.samples == sum(
+        site.samples
+        for one in found.processes
+        for site in one.sites
+        if (site.function, site.line) == ("work", line.line)
+    )
+    assert [one.name for one in total.by_thread] == ["main"]
+    assert str(found).startswith(str(total))
+    pids = [one.process.pid for one in found.processes if one.process]
+    assert all(f"process {pid} (" in str(found) for pid in pids)
+
+
+@pytest.mark.any_python
+def test_subprocesses_of_shell_are_watched() -> None:
+    script = f"{shlex.join(python(f'{_BUSY}work(0.7)'))}; exit 4"
+    done = run_gilx("probe", "--subprocesses", "--", "sh", "-c", script)
+    assert done.returncode == 4, done.stderr
+    assert " work" in done.stdout
+
+
+@pytest.mark.any_python
+def test_running_process_is_watched_with_its_subprocesses() -> None:
+    program = _PARENT.replace('"1.2"', '"600"')
+    child = subprocess.Popen(python(program), process_group=0)
+    try:
+        time.sleep(0.5)
+        words = ("--subprocesses", "--budget", "1", "--json", "-")
+        done = run_gilx("probe", "--pid", str(child.pid), *words)
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    assert done.returncode == 0, done.stderr
+    found = gilx.ProcessesUsage.from_json(done.stdout)
+    assert len(found.processes) == 3
+    assert found.processes[0].process is not None
+    assert found.processes[0].process.pid == child.pid
+
+
+@pytest.mark.any_python
+def test_processes_that_are_not_watched_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes_watch, "_MOST", 2)
+    program = _PARENT.replace('"1.2"', '"600"')
+    child = subprocess.Popen(python(program), process_group=0)
+    try:
+        watching = processes_watch.ProcessesWatch(child.pid, 0.03, subprocesses=True)
+        end = time.monotonic() + _DEADLINE
+        while not watching.refused and time.monotonic() < end:
+            watching.step()
+            time.sleep(watching.pause)
+        watching.wait(0.3)
+        found = watching.usage_of_processes()
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    assert found.unwatched
+    assert {one.reason for one in found.unwatched} == {"2 processes were watched already"}
+    first = found.unwatched[0]
+    words = f"not watched: process {first.pid}: 2 processes were watched already"
+    assert words in " ".join(str(found).split())
+    assert gilx.ProcessesUsage.from_json(found.to_json()) == found
+
+
+@pytest.mark.any_python
+def test_children_are_found_without_lists_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        assert child.pid in process_children.children_of({os.getpid()})
+        monkeypatch.setattr(process_children, "_lists_children", lambda: False)
+        assert child.pid in process_children.children_of({os.getpid()})
+        assert process_children.children_of({child.pid}) == set()
+        child.kill()
+
+
+@pytest.mark.any_python
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pid", "1", "--", "true"], "target: expected none beside --pid, got 'true'"),
+        (["--repeat", "2", "--", "true"], "repeat: expected none beside -- COMMAND"),
+        (["--budget", "0", "--", "true"], "budget: expected above 0"),
+        (
+            ["--subprocesses", "json:loads"],
+            "subprocesses: expected only with --pid or --",
+        ),
+        (
+            ["--subprocesses", "--trace", "a.json", "--", "true"],
+            "trace: expected none beside --subprocesses",
+        ),
+        (["--trace", "", "--", "true"], "trace: expected the name of a file"),
+        (["--"], "required: TARGET"),
+    ],
+)
+def test_probe_refuses_options_that_are_not_for_commands(
+    words: list[str], message: str
+) -> None:
+    done = run_gilx("probe", *words)
+    assert done.returncode == 2
+    assert message in done.stderr
