@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 # Each command is a module of this package with the functions add_arguments(parser) and
 # run(options), which returns the exit status, or a function that runs a program and does.
 _COMMANDS = {
-    "audit": "tell for many callables what holds the GIL and what scales",
+    "audit": "list which of many callables hold the GIL, and which scale",
     "compare": "show what changed between two reports, or two usages of the GIL",
     "demo": "show on this machine which code runs in parallel, and which does not",
-    "doctor": "tell what makes measuring here doubtful, and what to do about it",
+    "doctor": "find problems that distort measurements here, and their remedies",
     "grain": "find how much work a task needs before threads pay",
     "kernels": "list the kernels",
-    "latency": "how long a callable makes another thread wait for the GIL",
-    "measure": "how much faster several workers are than one, and what limits them",
+    "latency": "measure how long a callable makes another thread wait for the GIL",
+    "measure": "measure the speedup of several workers over one, and its limits",
     "monitor": "report when a program does not release the GIL, and where",
-    "probe": "tell how much of a call, a program or a process holds the GIL",
+    "probe": "measure which lines of a call, program or process hold the GIL",
     "run": "run one kernel once",
     "selftest": "check the GIL watch against known work on this machine",
-    "top": "show live who holds the GIL of a running process, and who waits for it",
+    "top": "show live which threads of a process hold the GIL or wait for it",
 }
 
 

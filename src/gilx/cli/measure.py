@@ -1,4 +1,4 @@
-"""``gilx measure``: how much faster several workers are than one, and what limits them.
+"""``gilx measure``: the speedup of several workers over one, and its limits.
 
 Exit status: 0 when something was measured, 1 when nothing could be compared (the budget
 is too small for one block), 2 when the command line is wrong. What a callable raises ends
