@@ -109,7 +109,7 @@ def test_words() -> None:
     several = replace(FOUND.environment, usable_cpus=2, gil=True)
     idle: dict[str, Any] = {"others": 0.0, "steal": 0.0, "throttled": 0.0}
     never = replace(never, conditions=replace(never.conditions, **idle))
-    words = "gilx probe tells whether the work holds the GIL"
+    words = "gilx probe shows whether the work holds the GIL"
     assert words in one_line(replace(never, environment=several))
     assert words not in one_line(replace(never, environment=replace(several, gil=False)))
 
@@ -145,7 +145,7 @@ def test_busy_machine_is_blamed_before_the_gil(
     assert "GIL" not in head
     for calm in (idle, idle | {"others": None, "load": 0.2}):
         found = replace(lost, conditions=replace(FOUND.conditions, **calm))
-        assert "gilx probe tells whether the work holds the GIL" in one_line(found)
+        assert "gilx probe shows whether the work holds the GIL" in one_line(found)
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,7 @@ def test_prediction_says_where_the_hand_over_is_estimated(
 
 
 def test_prediction_of_bad_usages() -> None:
-    with pytest.raises(ArgumentError, match="usage: expected one that tells, but dark"):
+    with pytest.raises(ArgumentError, match=r"inconclusive usage \(dark\)"):
         usage(doubt="dark").predict([1])
     with pytest.raises(ArgumentError, match="cycles: expected above 0"):
         usage().predict([1], cycles=0)

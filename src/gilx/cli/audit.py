@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--baseline OLD.json": "an earlier audit's JSON: tell what got better or"
+            "--baseline OLD.json": "an earlier audit's JSON: list what got better or"
             " worse since",
             "--least SHARE 0.05": "the smallest change that counts (default: 0.05)",
             "--force": "compare even if the machines differ",

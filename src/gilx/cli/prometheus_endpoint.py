@@ -69,7 +69,7 @@ class Address(NamedTuple):
 
     @property
     def has_several(self) -> bool:
-        """Whether children of forks can have ports of their own."""
+        """True if children of forks can have ports of their own."""
         return self.first != self.last or self.first == 0
 
     def listener(self) -> socket.socket:
@@ -78,7 +78,7 @@ class Address(NamedTuple):
         Raises
         ------
         ArgumentError
-            There is no free port, or none can be taken.
+            All ports are in use, or none can be taken.
 
         """
         for port in range(self.first, self.last + 1):
@@ -248,7 +248,7 @@ class _OwnedSocket:
 
     @property
     def is_own(self) -> bool:
-        """Whether the program has not closed it."""
+        """True if the program has not closed it."""
         return self._file.is_own
 
     def close(self) -> None:
@@ -259,7 +259,7 @@ class _OwnedSocket:
 
 
 class _Stream(io.RawIOBase):
-    """Bytes from and to a client, who has a time for all it sends and all it receives."""
+    """Bytes from and to a client, which has a limited time for all of them."""
 
     def __init__(self, connection: _OwnedSocket) -> None:
         self._connection = connection

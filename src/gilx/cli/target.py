@@ -1,4 +1,4 @@
-"""What a command measures: ``module:callable``, and arguments as Python literals."""
+"""Targets of commands: ``module:callable``, and arguments as Python literals."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
     ------
     ArgumentError
         The module can't be imported, has no such attribute, or it can't be called; or an
-        argument is no literal. The message says which.
+        argument is not a literal. The message says which.
 
     """
     # The literals are looked at before a module's code runs.

@@ -1,4 +1,4 @@
-"""What a monitor of a program did not watch, reported when the program ends."""
+"""Parts of a program that a monitor did not watch, reported when it ends."""
 
 from __future__ import annotations
 

@@ -39,14 +39,14 @@ class InconclusiveWarning(UserWarning):
 
 @dataclass(frozen=True)
 class PluginOptions:
-    """What the options and the configuration file say."""
+    """Settings by the options and the configuration file."""
 
     budget: float | None
     """Seconds that a verdict may take; None: as the check itself has it."""
     inconclusive: str
     """'skip', 'fail' or 'warn'."""
     beside: int
-    """How many other workers of pytest-xdist run tests at the same time."""
+    """Number of other workers of pytest-xdist that run tests at the same time."""
     hang: float | None
     """Seconds without a release of the GIL after which the run ends; None: never."""
 
@@ -147,10 +147,10 @@ def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is chec
 
 
 class Checks:
-    """What the fixture ``gil`` is: checks of calls, with the run's settings.
+    """Value of the fixture ``gil``: checks of calls, with the run's settings.
 
     Each method returns a `gilx.testing.Verdict` that passed. If it fails, the test does,
-    with the evidence; if nothing can be told, ``--gilx-inconclusive`` decides: then the
+    with the evidence; if it is inconclusive, ``--gilx-inconclusive`` decides: then the
     test is skipped, or fails, or a warning says so and the verdict is returned.
     """
 
@@ -264,7 +264,7 @@ class Checks:
     ) -> None:
         """Judge a test's own body by what its markers ask for, all of it.
 
-        What can't be told of one does not keep another from being asked.
+        An inconclusive check does not prevent the next one.
         """
         __tracebackhide__ = True
         vars(body)["__qualname__"] = name  # what verdicts call it

@@ -112,7 +112,7 @@ class HangGuard:
 
     @property
     def _is_child(self) -> bool:
-        """Whether this process was forked from that of the run."""
+        """True if this process was forked from that of the run."""
         return os.getpid() != self._process
 
     def pytest_report_header(self) -> str:

@@ -1,4 +1,4 @@
-"""Whether something traces Python code, which takes time and holds the GIL."""
+"""Detection of tracers of Python code, which take time and hold the GIL."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def render(record: object, form: str) -> Any:  # noqa: ANN401 - as various as th
     Raises
     ------
     TypeError
-        There is no such form of such a record.
+        Such a record does not have that form.
 
     """
     for kind in type(record).__mro__:

@@ -1,4 +1,4 @@
-"""What a page is made of, and how that becomes HTML.
+"""Parts of pages, and their rendering as HTML.
 
 A page allows itself nothing but its own two scripts and its style, each by its hash: it
 asks the network for nothing, and a name that looks like HTML or JavaScript stays text.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def plain(text: str) -> str:
-    r"""Return text of which nothing is hidden: what is not printable becomes ``\x..``.
+    r"""Return text in which nothing is hidden: what is not printable becomes ``\x..``.
 
     A name may hold what turns the text's direction, ends a line, or is no Unicode.
     """
@@ -72,7 +72,7 @@ class Table:
     def html(self, _: Iterator[int]) -> str:
         """Return it as HTML; it scrolls by itself where it is wider than the page."""
         head = "".join(
-            # An empty title is no header for anyone.
+            # An empty title is not a header.
             f'<th scope="col"{self._side(place)}>{_escaped(name)}</th>'
             if name
             else "<td></td>"
@@ -190,7 +190,7 @@ class Document:
     lead: str
     sections: tuple[Section, ...]
     made: str
-    """What made it, where, and with what; the page's last words."""
+    """Origin of the page: the program, the machine and the versions."""
 
     def html(self) -> str:
         """Return the page.
@@ -307,7 +307,7 @@ def _json(value: object) -> str:
 
 
 def drawable(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a value as JSON can have it, with texts of which nothing is hidden.
+    """Return a value as JSON can have it, with texts in which nothing is hidden.
 
     A number that is not finite is not drawn.
     """

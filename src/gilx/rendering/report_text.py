@@ -180,7 +180,7 @@ def _of_null(row: ReportRow) -> str:
 
 
 def _limit(row: ReportRow) -> str:
-    """Return what limits a row of which something can be told."""
+    """Return what limits a row whose figures are precise enough."""
     main = max(row.losses, key=lambda loss: loss.amount)
     if _scales(row) or main.amount < _LITTLE:
         return _SCALES

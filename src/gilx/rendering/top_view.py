@@ -48,7 +48,7 @@ class TopLine:
 
 @dataclass(frozen=True)
 class TopView:
-    """What is shown at one moment."""
+    """Figures that are shown at one moment."""
 
     title: str
     """The process."""

@@ -1,4 +1,4 @@
-"""What all charts have in common, as Vega-Lite has it.
+"""Common parts of all charts, as specifications of Vega-Lite.
 
 A text ``$name`` outside of ``values`` stands for the colour of that name in `page.css`.
 """

@@ -1,1 +1,1 @@
-"""The GIL watch: who holds the GIL, what that costs others, and what it will cost."""
+"""The GIL watch: holders of the GIL, costs for other threads, and predictions."""

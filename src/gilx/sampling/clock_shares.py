@@ -31,7 +31,7 @@ class ClockShares:
     """Shares of the time of a watch for one thread, by names of its activities."""
 
     known: bool
-    """Whether there are any."""
+    """True if there are any."""
     waiting_cpu: Estimate
     """Ready to run, but without a CPU."""
     parts: dict[str, Estimate]

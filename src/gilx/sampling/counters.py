@@ -51,11 +51,11 @@ class Counters(Record, schema="gilx.counters", version=1):
     cost_seconds: float
     """CPU time of the sampler's thread."""
     stalls: int
-    """How often the GIL was not released for as long as makes a stall. Blocked event
-    loops are counted apart."""
+    """Number of times that the GIL was not released for as long as makes a stall. Blocked
+    event loops are counted apart."""
     blocked_loops: int
-    """How often an event loop was blocked for as long as is reported; 0 if loops are not
-    watched."""
+    """Number of times that an event loop was blocked for as long as is reported; 0 if
+    loops are not watched."""
     dropped_bytes: int
     """Bytes of reports that could not be written, since a pipe was full, for example."""
     longest_hold: Estimate

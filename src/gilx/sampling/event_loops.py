@@ -32,7 +32,7 @@ class _Run(NamedTuple):
     selector: Any
     select: CountedSelect
     before: Any
-    """What the selector had in its place; None: its own method."""
+    """The selector's attribute before; None: its own method."""
 
     def end(self) -> None:
         """Let the selector have what it had before."""
@@ -141,7 +141,7 @@ class EventLoops:
         """Note which loop the calling thread runs from now on.
 
         A loop that has not called `select` yet counts as waiting there: a loop of another
-        library that never calls it is not blocked for ever.
+        library that never calls it is not blocked indefinitely.
         """
         thread = threading.get_ident()
         run = self._runs.get(thread)

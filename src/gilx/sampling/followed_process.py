@@ -59,12 +59,12 @@ class FollowedProcess:
 
     @property
     def watched(self) -> bool:
-        """Whether it is watched now."""
+        """True if it is watched now."""
         return self._watch is not None
 
     @property
     def there(self) -> bool:
-        """Whether the process has not ended."""
+        """True if the process has not ended."""
         return self._start is not None and start_of(self.pid) == self._start
 
     def step(self) -> None:
@@ -121,7 +121,7 @@ class FollowedProcess:
 
     @property
     def without_python(self) -> bool:
-        """Whether there was no CPython in it whenever it was read."""
+        """True if there was no CPython in it whenever it was read."""
         return not self._finished and isinstance(self._error, NoPythonError)
 
     @property

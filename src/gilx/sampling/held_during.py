@@ -25,13 +25,13 @@ class HeldSample(NamedTuple):
     at: int
     """Time, in nanoseconds of the monotonic clock."""
     late: bool
-    """Whether it came too late to be believed."""
+    """True if it came too late to be believed."""
     site: int
     """Number of the place where the GIL was held; -1 if it was not held."""
     thread: int
     """Place of the thread that held it, see `gilx.sampling._sampler.Sampler.threads`."""
     below: bool
-    """Whether a line that was called from there may have held it."""
+    """True if a line that was called from there may have held it."""
     weight: float
     """Length of the time that it stands for, in nanoseconds."""
 

@@ -114,7 +114,7 @@ class HoldSums:
 
     @property
     def valid(self) -> bool:
-        """Whether the sums may be those of a watch."""
+        """True if the sums may be those of a watch."""
         own, locked = (
             (each.x, each.y, each.xx, each.yy, each.dxx, each.dyy)
             for each in (self.own, self.locked)
@@ -203,7 +203,7 @@ class HoldSums:
 
     @property
     def _hidden(self) -> float:
-        """How much larger the hold fraction is if it includes all unidentified holds."""
+        """Growth of the hold fraction if it includes all unidentified holds."""
         if self.unidentified <= 0 or self.own.y <= 0:
             return 0.0
         most = (self.own.x + self.unidentified) / (self.own.y + self.unidentified)
@@ -236,12 +236,12 @@ class HoldSums:
 
     @property
     def without_gil(self) -> bool:
-        """Whether there was no GIL to watch."""
+        """True if there was no GIL to watch."""
         return self.counted > 0 and self.locked.y <= 0
 
     @property
     def identified(self) -> bool:
-        """Whether most holds are those of threads that could be identified."""
+        """True if most holds are those of threads that could be identified."""
         return self.unidentified <= _MOST_UNKNOWN * (self.counted + self.missed)
 
     @property

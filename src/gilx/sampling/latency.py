@@ -1,4 +1,4 @@
-"""What a callable costs other threads: the convoy delay.
+"""Cost of a callable for other threads: the convoy delay.
 
 The delays are measured as CPython's ccbench did (Antoine Pitrou, Tools/ccbench in CPython
 3.2 to 3.10: latency and bandwidth of a thread beside busy ones): a thread sleeps, wants
@@ -61,12 +61,12 @@ _CALLS = ("gilx", "sampling", "background_calls.py")
 
 @dataclass(frozen=True)
 class LatencyRow:
-    """What one thread met while so many others called the callable."""
+    """Delays of one thread while a number of others called the callable."""
 
     workers: int
-    """How many threads called it; 0: none, the baseline."""
+    """Number of threads that called it; 0 is the baseline."""
     wakes: int
-    """How often the delay was taken."""
+    """Number of delays that were measured."""
     p50: float
     """Median delay, in seconds: from when the thread wanted to run until it ran Python.
     What goes beyond the baseline's is the convoy delay."""
@@ -79,7 +79,7 @@ class LatencyRow:
     on how often the GIL changed hands. None where the system does not tell."""
     echoes: float | None
     """Datagrams sent to an echo server on the loopback and received back, a second. None
-    where there is no loopback, on Windows, or if it was not asked for."""
+    where the loopback does not work, on Windows, or if it was not asked for."""
     stall_p50: float | None
     """Median time that a stop of all threads took (a garbage collection), in seconds, on
     a free-threaded build with the GIL off; None with a GIL."""
@@ -89,7 +89,7 @@ class LatencyRow:
     share first. The share `held` of a line is one of all delays together, so that long
     delays count more. Longest holds are unknown."""
     samples: int = 0
-    """How many samples of the GIL are behind these shares."""
+    """Number of samples of the GIL behind these shares."""
     max_lines: tuple[Site, ...] = ()
     """The same for the longest delay alone."""
     max_samples: int = 0
@@ -348,7 +348,7 @@ def latency(
 
 @dataclass
 class _Samples:
-    """What was measured for one number of threads, over all rounds."""
+    """Measurements for one number of threads, over all rounds."""
 
     delays: list[float] = field(default_factory=list)
     held: list[HeldDuring] = field(default_factory=list)
@@ -579,6 +579,6 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _cut(row: str) -> str:
-    """Return a row that is no longer than a line."""
+    """Return a row that fits into a line."""
     width = line_width()
     return row if len(row) <= width else f"{row[: width - 3]}..."

@@ -36,7 +36,7 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class HoldBounds:
-    """What the GIL's words alone show of a thread's holds. Times are in seconds.
+    """Bounds of a thread's holds by the GIL's words alone. Times are in seconds.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ NOTHING_KNOWN = HoldBounds(
     resolution=math.inf,
     share=0.0,
 )
-"""What the words show of threads that are not watched."""
+"""The bounds of threads that are not watched."""
 
 
 def is_run_of_chance(

@@ -265,7 +265,7 @@ class Monitor:
 
     @property
     def _reports(self) -> bool:
-        """Whether it reports anything, and does not only count."""
+        """True if it reports anything, and does not only count."""
         return bool(self._stall or self._loop)
 
     def _leave_names(self) -> None:
@@ -331,7 +331,7 @@ class Monitor:
 
     @property
     def running(self) -> bool:
-        """Whether the sampler was started, in this process, and not stopped since."""
+        """True if the sampler was started, in this process, and not stopped since."""
         return self._sampler is not None and not self._stopped
 
     def read(self, reader: Hashable = None) -> Counters:

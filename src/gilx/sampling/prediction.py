@@ -1,4 +1,4 @@
-"""What more workers would give, from the figures of one: a closed queueing network.
+"""Predictions for more workers, from the figures of one: a closed queueing network.
 
 Each of n workers goes round and round: it asks for the GIL, waits its turn, holds it,
 computes without it, waits for something else (a disk, a peer, a timer), asks again. The
@@ -60,7 +60,7 @@ MOST_WORKERS = 10**7
 
 @dataclass(frozen=True)
 class PredictionRow:
-    """What is predicted for one number of workers."""
+    """Prediction for one number of workers."""
 
     workers: int
     throughput: float
@@ -493,7 +493,7 @@ def _shared_cpus(
         alone.append(_flow(point, release, waiting, _alone(cpus)))
     others = np.arange(workers, -1, -1, dtype=np.float64)  # by j = 0..workers
     lasting = hold / np.interp(others, points, shares)
-    # The GIL goes to one who waits after every hold but those with nobody else at it.
+    # The GIL goes to a waiting thread after every hold but those without another thread.
     service = lasting + np.where(np.arange(workers + 1) >= 2, handover, 0.0)
     # While it goes from one to the other, all CPUs are the others'.
     held = lasting / service

@@ -1,4 +1,4 @@
-"""How much of a call holds the GIL."""
+"""Usage of the GIL by calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gilx.sampling.watch import Watch
 
 # A call costs Python some tens of nanoseconds, with the GIL held. A function that takes
-# no longer than this can't be told from that.
+# shorter than this can't be distinguished from that.
 _TOO_SHORT = 1e-6
 _PILOT = 0.05  # seconds that a first guess takes, where the budget has them
 _TIMED = 1e-5  # seconds of calls that are timed one by one, for some 0.1 us each
@@ -46,7 +46,7 @@ def probe(
     cost: float = COST,
     warmup: bool = True,
 ) -> GilUsage:
-    """Call a function and tell how much of its time it held the GIL.
+    """Call a function and measure the share of its time for which it held the GIL.
 
     In a Python that runs without a GIL, the usage says what each thread did meanwhile, as
     that of `gilx.watch` does, and ``held`` is unknown.

@@ -26,9 +26,9 @@ def checked_pid(pid: object) -> int:
     Raises
     ------
     ArgumentError
-        It is no number of a process, that of this one, or that of a thread.
+        It is not the number of another process, or it is that of a thread.
     WatchUnavailableError
-        There is no such process, or it is hidden, or has ended.
+        The process does not exist, is hidden, or has ended.
 
     """
     number = at_least("pid", pid, 1, _MOST_PID)
@@ -88,7 +88,7 @@ def has_memory(status: dict[str, str]) -> bool:
 def start_of(pid: int | str) -> int | None:
     """Return when a process was started, in ticks since the system was.
 
-    It is None if there is no such process, if it has ended, or if this system does not
+    It is None if the process does not exist, if it has ended, or if this system does not
     show it.
     """
     try:

@@ -102,7 +102,7 @@ class ProcessReadings:
 
     @property
     def any(self) -> bool:
-        """Whether there was a sample by now."""
+        """True if there was a sample by now."""
         return self._sums is not None
 
     @property

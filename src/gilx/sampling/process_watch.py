@@ -151,7 +151,7 @@ class ProcessWatch(Watch):
 
     @property
     def samples(self) -> int:
-        """How many samples there were, after the stop."""
+        """Number of samples, after the stop."""
         return self._totals.wakes
 
     def wait(self, seconds: float) -> None:

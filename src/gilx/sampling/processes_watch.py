@@ -58,7 +58,7 @@ class ProcessesWatch:
 
     @property
     def there(self) -> bool:
-        """Whether one of the processes has not ended."""
+        """True if one of the processes has not ended."""
         return any(one.there for one in self._all)
 
     @property
@@ -105,7 +105,7 @@ class ProcessesWatch:
 
     @property
     def without_python(self) -> bool:
-        """Whether there was no CPython in the first process."""
+        """True if there was no CPython in the first process."""
         return self._first.without_python
 
     @property

@@ -47,7 +47,7 @@ class Ratio:
 
     @property
     def unordered(self) -> bool:
-        """Whether slices differ from their neighbours as often as from any other.
+        """True if slices differ from their neighbours as often as from any other.
 
         Then they show nothing of how long a state lasts: less than a slice, or any time
         by chance. The square of the ratio's error decreases with the number of slices.

@@ -1,4 +1,4 @@
-"""What letting the GIL go costs: taking it back, and handing it over."""
+"""Costs of releasing the GIL: taking it back, and handing it over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_HOLD = 5e-3
 
 @dataclass(frozen=True)
 class ReleaseCosts:
-    """What letting the GIL go costs on this machine; medians of rounds, in seconds.
+    """Costs of releasing the GIL on this machine; medians of rounds, in seconds.
 
     An interval holds all rounds; with seven, it holds the true median in 98 % of cases.
     """
@@ -37,14 +37,14 @@ class ReleaseCosts:
     """Giving the GIL back and taking it again while nobody else wants it (with the GIL
     off: detaching and attaching), two readings of the clock included."""
     handover: Estimate | None
-    """How long the GIL stays unused when it goes to a thread that waits for it; None
-    with the GIL off."""
+    """Time for which the GIL stays unused when it goes to a thread that waits for it;
+    None with the GIL off."""
     hold: float
-    """How long the GIL was held before each hand-over: a CPU that has been waiting for
-    longer takes longer to wake."""
+    """Time for which the GIL was held before each hand-over: a CPU that has been waiting
+    for longer takes longer to wake."""
     gil: bool
     rounds: int
-    """How many rounds there was time for."""
+    """Number of rounds."""
     estimated_for: float | None = None
     """The hold that was asked for, if it is longer than `hold`: the hand-over after it is
     not measured but estimated to be the same. None if it was measured."""

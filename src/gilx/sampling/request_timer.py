@@ -134,7 +134,7 @@ class RequestTimer:
 
 
 class _Step:
-    """What the requesting thread did from one moment with the GIL to the next."""
+    """Times of the requesting thread from one moment with the GIL to the next."""
 
     def __init__(self, before: _Step | None = None) -> None:
         self.end = perf_counter()
@@ -186,7 +186,7 @@ class _CpuWait:
 
     @property
     def intact(self) -> bool:
-        """Whether the program has not closed the file, as programs close any."""
+        """True if the program has not closed the file, as programs close any."""
         if self._is is None:
             return False
         try:

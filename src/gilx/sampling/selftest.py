@@ -31,7 +31,7 @@ _MOST_MISSES = 3
 
 
 class KnownHold(NamedTuple):
-    """What a rhythm really did, in seconds: held at least and at most, of how much."""
+    """Truth about a rhythm, in seconds: held at least and at most, and the whole time."""
 
     least: float
     most: float
@@ -58,20 +58,20 @@ class Check:
 
     @property
     def error(self) -> float:
-        """How far outside the band the watch was; 0 inside."""
+        """Distance of the watch's figure from the band; 0 inside."""
         low, high = self.truth
         held = self.usage.held.value
         return held - high if held > high else min(0.0, held - low)
 
     @property
     def covered(self) -> bool:
-        """Whether the stated interval meets the band."""
+        """True if the stated interval meets the band."""
         low, high = self.usage.held.interval
         return low <= self.truth[1] and self.truth[0] <= high
 
     @property
     def right(self) -> bool:
-        """Whether the interval meets the band, or looks at random can err as much.
+        """True if the interval meets the band, or looks at random can err as much.
 
         On busy CPUs the interval is wider than looks at random make it.
         """
@@ -98,12 +98,12 @@ class SelfTest:
 
     @property
     def trouble(self) -> str:
-        """What speaks against trusting it; empty if nothing does."""
+        """Reasons not to trust the watch; empty if there are none."""
         return self.wrong or self.untold
 
     @property
     def trusted(self) -> bool:
-        """Whether the watch can be trusted here and now."""
+        """True if the watch can be trusted here and now."""
         return not self.trouble
 
 

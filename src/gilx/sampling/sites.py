@@ -239,7 +239,7 @@ class Site:
     collector, the one that led to most of what it holds first; empty if calls were not
     kept, or there is none."""
     changed: bool = False
-    """Whether the file was changed after it was loaded, so that it may have another text
+    """True if the file was changed after it was loaded, so that it may have another text
     there now."""
 
     @property

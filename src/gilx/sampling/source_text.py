@@ -222,7 +222,7 @@ class SourceTexts:
         Returns
         -------
         str
-            Empty if the text is no such call, or its function cannot be determined by
+            Empty if the text is not such a call, or its function cannot be determined by
             names of modules and classes: a variable of the calling function may be
             anything.
 

@@ -37,7 +37,7 @@ class Stall(Record, schema="gilx.stall", version=1):
     """Length. While the stall goes on, it is the time so far, and the interval has no
     upper end. So it is if the stall was `open_at_stop`: the time up to the stop."""
     open_at_stop: bool
-    """Whether it still went on when the monitor was stopped."""
+    """True if it still went on when the monitor was stopped."""
     waiters: int
     """Largest number of threads that waited for the GIL at once; 0 for an event loop."""
     thread: str
@@ -64,7 +64,7 @@ class Stall(Record, schema="gilx.stall", version=1):
 
     @property
     def over(self) -> bool:
-        """Whether the GIL has been released, or the loop is no longer blocked."""
+        """True if the GIL has been released, or the loop is no longer blocked."""
         return math.isfinite(self.seconds.high)
 
     def _check(self, where: str) -> None:

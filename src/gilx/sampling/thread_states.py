@@ -1,4 +1,4 @@
-"""What a thread can be seen doing."""
+"""States of threads."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ ENDED = "ended threads"
 UNNAMED = "unnamed threads"
 """Name of threads that Python's `threading` does not know."""
 OTHERS = "other threads"
-"""Name of threads for whose names there is no capacity."""
+"""Name of threads whose names did not fit into the table."""
 _MOST_NAMES = 100
 _NUMBERED = re.compile(r"((?:Thread|Dummy|ThreadPoolExecutor)-)\d+(?:_\d+)?(?!\d)")
 
@@ -61,7 +61,7 @@ class NameSums:
 
     @property
     def used(self) -> bool:
-        """Whether a thread held the GIL or waited for it."""
+        """True if a thread held the GIL or waited for it."""
         return self.held.time > 0 or self.waited.time > 0
 
 

@@ -212,7 +212,7 @@ class ThreadSums:
 
     @property
     def idle(self) -> bool:
-        """Whether the thread neither used the GIL nor waited for it, nor ran."""
+        """True if the thread neither used the GIL nor waited for it, nor ran."""
         used = (
             *(self.holding, self.waiting_gil, self.on_cpu, self.off_cpu),
             *(self.detached, self.spinning, self.stopped),
@@ -221,7 +221,7 @@ class ThreadSums:
 
     @property
     def valid(self) -> bool:
-        """Whether the sums may be those of a thread."""
+        """True if the sums may be those of a thread."""
         sums = [getattr(self, name) for name in _ACTIVITIES]
         times = (
             *(self.alive, self.known, self.squares, self.held_off_cpu),

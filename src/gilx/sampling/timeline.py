@@ -1,4 +1,4 @@
-"""Who held the GIL when: one lane for each thread."""
+"""Timelines of the GIL's holders: one lane for each thread."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Span(NamedTuple):
     end: float
     """When it ended."""
     state: State
-    """What the thread did."""
+    """State of the thread."""
     line: int | None = None
     """Number in `Timeline.lines` of the line that held the GIL; None if it did not hold
     it, or the line was not read."""
@@ -48,7 +48,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Lane:
-    """What one thread did."""
+    """States of one thread over time."""
 
     name: str
     native_id: int | None
@@ -70,7 +70,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Timeline(Record, schema="gilx.timeline", version=2):
-    """Who held the GIL when, as far as samples at random times show it.
+    """Holders of the GIL over time, as far as samples at random times show it.
 
     What happened between two samples is not in it.
 

@@ -684,11 +684,13 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         from gilx.sampling.release_costs import release_costs  # noqa: PLC0415 - for this only
 
         if self.doubt:
-            raise ArgumentError(f"usage: expected one that tells, but {self.doubt}")
+            raise ArgumentError(
+                f"usage: cannot predict from an inconclusive usage ({self.doubt})"
+            )
         if not self.held.known:
             raise ArgumentError(
-                "usage: expected one that tells for how long the GIL was held, got one of"
-                " a Python without a GIL"
+                "usage: expected one with a known share of time for which the GIL was"
+                " held, got one of a Python without a GIL"
             )
         call = self.wall / self.repeats
         hold = self.held.value * call

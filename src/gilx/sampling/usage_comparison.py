@@ -60,7 +60,7 @@ def compare_usages(
     Lines move when a file is edited. So a line is found again by what it calls: two lines
     are the same if file, function and the source text of a site are. The number of the
     line counts only if the text is not known, or if several lines have that text. A file
-    may be in another directory in the later usage: then the end of its path tells which
+    may be in another directory in the later usage: then the end of its path identifies it
     one it is.
 
     Parameters

@@ -104,7 +104,7 @@ def backend() -> tuple[str, str]:
 
 
 def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) -> Watch:
-    """Watch who holds the GIL while the body of a ``with`` statement runs.
+    """Watch the GIL while the body of a ``with`` statement runs.
 
     The watched thread is the one that enters the body. Watches may be nested; each looks
     by itself.
@@ -280,7 +280,7 @@ class Watch:
         Where several threads do, each returns when there is a usage.
         """
         if os.getpid() != self._process:
-            self._stop()  # the lock may be taken for ever by a thread of the parent
+            self._stop()  # a thread of the parent may have taken the lock, which stays so
             return
         with self._stopping:
             self._stop()
@@ -319,7 +319,7 @@ class Watch:
 
     @property
     def ended(self) -> bool:
-        """Whether there is a usage."""
+        """True if there is a usage."""
         return self._figures is not None
 
     @property
@@ -428,7 +428,7 @@ class Watch:
 
     @property
     def keeps_stacks(self) -> bool:
-        """Whether it keeps the stacks that held the GIL."""
+        """True if it keeps the stacks that held the GIL."""
         return self._keeps_stacks
 
     def to_html(self) -> str:

@@ -19,7 +19,7 @@ class WatchedProcess:
     python: str
     """Version of the CPython in it."""
     reader: str
-    """How its memory was read."""
+    """Way in which its memory was read."""
     end: Literal["", "ended", "replaced"] = ""
     """``ended`` if the process ended while it was watched, ``replaced`` if it executed
     another program. The figures are those of the time before. Empty if it went on."""

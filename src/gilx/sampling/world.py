@@ -27,7 +27,7 @@ _LEAST_SHOWN = 0.005  # of the time
 
 
 class FoundClock(NamedTuple):
-    """What `gilx.sampling._sampler.Sampler.free_threads` returns of one thread."""
+    """A thread as `gilx.sampling._sampler.Sampler.free_threads` returns it."""
 
     span: float
     ran: float
@@ -39,7 +39,7 @@ class FoundClock(NamedTuple):
 
 
 class FoundStops(NamedTuple):
-    """What it returns of stops."""
+    """Stops as it returns them."""
 
     stopped: tuple[float, ...]
     stopping: tuple[float, ...]
@@ -49,7 +49,7 @@ class FoundStops(NamedTuple):
 
 
 class FoundStopSite(NamedTuple):
-    """What it returns of a place in the program."""
+    """A place in the program as it returns it."""
 
     place: tuple[int, str, str, int, int, int, int, int]
     asked: float
@@ -87,7 +87,7 @@ class StopSums:
 
     @property
     def valid(self) -> bool:
-        """Whether they may be such sums."""
+        """True if they may be such sums."""
         return all(0 <= number < math.inf for number in astuple(self))
 
 
@@ -107,7 +107,7 @@ class WorldSums:
 
     @property
     def valid(self) -> bool:
-        """Whether they may be sums of a watch."""
+        """True if they may be sums of a watch."""
         both = (self.stopped, self.stopping)
         numbers = [(one.x, one.y, one.xx, one.yy, one.dxx, one.dyy) for one in both]
         return all(0 <= number < math.inf for each in numbers for number in each) and all(

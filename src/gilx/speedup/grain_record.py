@@ -98,7 +98,7 @@ class Grain(Record, schema="gilx.grain", version=3):
             elif busy := [one for one in found if one.doubtful and one.name in _BUSY]:
                 head += f"; {busy[0].evidence}, so measure again on an idle machine"
             elif self.environment.gil and self.expected < largest.grain:
-                head += "; gilx probe tells whether the work holds the GIL"
+                head += "; gilx probe shows whether the work holds the GIL"
         empty = self.region.text(duration)
         price = f"letting the GIL go and taking it back: {duration(self.release)}"
         if self.handover is not None:

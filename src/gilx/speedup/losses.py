@@ -62,7 +62,7 @@ class Loss:
     amount: float
     """In workers; below 0 where it is a gain."""
     source: str
-    """What it was measured from."""
+    """Measurements that it is computed from."""
     sites: tuple[Site | WaitingSite | StopSite, ...] = ()
     """At most five lines. For the GIL, those of one call alone that hold it most; shares
     are of the call's time. For locks, those where threads waited for them while calls ran
@@ -71,14 +71,14 @@ class Loss:
 
 @dataclass(frozen=True)
 class KnownCosts:
-    """What is known of a call and of a pool before blocks are compared."""
+    """Facts about a call and a pool that are known before blocks are compared."""
 
     held: float | None
     """Hold fraction of one call alone; None if not known, or there is no GIL."""
     empty_region: float
     """Seconds that a region without work takes on the pool."""
     own_gils: bool = False
-    """Whether each worker has a GIL of its own, so that none waits for another's."""
+    """True if each worker has a GIL of its own, so that none waits for another's."""
     sites: tuple[Site, ...] = ()
     """Lines of one call alone that hold the GIL, the one that holds it most first."""
     together: WaitsTogether | None = None
@@ -228,7 +228,8 @@ class LossMedians:
             "imbalance": "from each worker's end to the last one's, if that one used more"
             " CPU time",
             "more CPU work": "CPU time of the workers over that of the serial run",
-            "machine": f"workers' waits for a CPU, and for who waits for one{machine}",
+            "machine": "workers' waits for a CPU, or for a worker that waits for one"
+            f"{machine}",
             "unexplained": "the rest",
             **self._sources_of_watch(),
         }

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 Outcome = Literal["pass", "fail", "inconclusive"]
 
 ALPHA = 1e-3
-"""How often, at most, a witness may be wrong by chance, however often it is asked."""
+"""Probability, at most, that a witness is wrong by chance, however often it is asked."""
 
 EFFICIENCY = 0.8
 """The share of the ceiling that is asked for where nothing else is said."""
@@ -58,7 +58,7 @@ _MORE_CPU = 1.1
 
 
 class HoldEvidence(Protocol):
-    """What the watch saw of calls alone."""
+    """Usage of the GIL by calls alone."""
 
     @property
     def held(self) -> Estimate:
@@ -75,7 +75,7 @@ class HoldEvidence(Protocol):
 
 @dataclass(frozen=True)
 class HeldAlone:
-    """What a usage shows of calls alone, as evidence about scaling."""
+    """Usage of the GIL by calls alone, as evidence about scaling."""
 
     usage: GilUsage
     limit: float
@@ -124,7 +124,7 @@ class ScalingDecision:
 
     @property
     def own_threads(self) -> bool:
-        """Whether the process used clearly more CPU time than the workers did."""
+        """True if the process used clearly more CPU time than the workers did."""
         return self._blocks.has_own_threads("parallel")
 
     @property
@@ -135,12 +135,12 @@ class ScalingDecision:
 
     @property
     def discerning(self) -> bool:
-        """Whether threads that take turns would have missed what is asked for."""
+        """True if threads that take turns would have missed what is asked for."""
         return self._ceiling is not None and self._ceiling * self._efficiency >= 1
 
     @property
     def promising(self) -> bool:
-        """Whether more of such blocks may show enough.
+        """True if more of such blocks may show enough.
 
         They may if the machine allows it, or if enough CPU time overlaps anyhow.
         """
@@ -150,7 +150,7 @@ class ScalingDecision:
 
     @property
     def _missing(self) -> bool:
-        """Whether both figures of the share of the ceiling miss what is asked for."""
+        """True if both figures of the share of the ceiling miss what is asked for."""
         return (
             self._blocks.ceiling_fraction_without_waits.side(self._limit, ALPHA) < 0
             and self._blocks.ceiling_fraction.side(self._limit, ALPHA) < 0
@@ -233,7 +233,7 @@ class ScalingDecision:
     def _open(self) -> str:
         """Say why nothing was decided."""
         if self._release is not None and self._release.side >= 0:
-            return "how much of the GIL it holds could not be told: " + (
+            return "the share of time for which it holds the GIL is not known: " + (
                 self._release.reason or f"at most {percent(self._release.held.high)}"
             )
         if self._missing:

@@ -50,7 +50,7 @@ class WaitsTogether:
     system_call: Estimate
     """Waiting in system calls, such as those for input and output."""
     found_locks: bool
-    """Whether workers waited for locks, or spun on them."""
+    """True if workers waited for locks, or spun on them."""
     locks: str
     """Without a GIL: locks that they waited for, in words; empty if there were none."""
     stops: str

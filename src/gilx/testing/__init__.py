@@ -1,7 +1,7 @@
 """Assertions about the GIL that don't fail at random.
 
 What is asserted is decided by evidence, and by as much of it as the question needs: a
-verdict is ``pass``, ``fail`` or, where the machine or the call does not let it be told,
+verdict is ``pass``, ``fail`` or, where the machine or the call leaves it open,
 ``inconclusive``, which skips the test. A loaded machine makes a verdict later, or
 inconclusive, but not wrong.
 """
@@ -92,7 +92,7 @@ def assert_releases_gil(
         It does not; the message has the evidence, what likely causes it and what to look
         at. Its attribute ``verdict`` has all of it.
     Inconclusive
-        It can't be told, see `Inconclusive`. It skips the test.
+        The verdict is inconclusive, see `Inconclusive`. It skips the test.
     Exception
         Whatever the function raises, with a note.
 
@@ -160,7 +160,7 @@ def assert_longest_hold(
         A hold is longer; the message has its length, the line that held the GIL, and what
         likely causes it. Its attribute ``verdict`` has all of it.
     Inconclusive
-        It can't be told, see `Inconclusive`. It skips the test.
+        The verdict is inconclusive, see `Inconclusive`. It skips the test.
     Exception
         Whatever the function raises, with a note.
 
@@ -220,7 +220,7 @@ def assert_scales(
         They do not; the message has the evidence, what likely causes it and what to look
         at. Its attribute ``verdict`` has all of it.
     Inconclusive
-        It can't be told, see `Inconclusive`. It skips the test.
+        The verdict is inconclusive, see `Inconclusive`. It skips the test.
     Exception
         Whatever the function raises, with a note.
 

@@ -1,4 +1,4 @@
-"""Whether calls hold the GIL for too long at a time: watched until that is certain."""
+"""Verdicts on the longest hold: calls are watched until they are certain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a call releases the GIL, or holds it: watched until that is clear.
+"""Verdicts on releases and holds of the GIL: calls are watched until they are clear.
 
 Without a GIL, a call that releases it detaches the thread instead, and a stop of all
 threads waits for those that are attached.

@@ -1,4 +1,4 @@
-"""Whether calls in threads are as fast as the machine lets them be."""
+"""Verdicts on scaling: calls in threads against what the machine achieves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check found: pass, fail or inconclusive, why, and by what evidence."""
+"""Verdicts of checks: pass, fail or inconclusive, with reasons and evidence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ReleaseEvidence:
     limit: float
     """The hold fraction that divides pass and fail."""
     level: float
-    """How surely the hold fraction is in its interval, at this stage of several."""
+    """Probability that the hold fraction is in its interval, at this stage of several."""
     stages: int
     """Number of times that it was decided whether to go on."""
     first_seconds: float
@@ -41,7 +41,7 @@ class ReleaseEvidence:
 
     @property
     def without_gil(self) -> bool:
-        """Whether it is about attached time, since there is no GIL."""
+        """True if it is about attached time, since there is no GIL."""
         return self.usage is not None and self.usage.sums.without_gil
 
     @property
@@ -92,7 +92,7 @@ class LongestHoldEvidence:
     """Longest time for which its request certainly went unanswered. The time for which
     threads waited for a CPU is left out, and so is a switch interval."""
     knows_cpu_waits: bool
-    """Whether that time is known; if not, no request is certain."""
+    """True if that time is known; if not, no request is certain."""
     left_out: int
     """Number of other calls, which left it open since the machine was busy."""
     reason: str
@@ -165,7 +165,7 @@ class LongestHoldEvidence:
 
 @dataclass(frozen=True)
 class ScalingEvidence:
-    """How far threads were as fast as the machine let them be. Times are in seconds."""
+    """Speedup of threads against what the machine achieved. Times are in seconds."""
 
     efficiency: float
     """The share of the ceiling that was asked for."""
@@ -175,29 +175,29 @@ class ScalingEvidence:
     first_seconds: float | None
     """Wall time of the first call, which warms up."""
     release: ReleaseEvidence | None
-    """What the watch saw of calls alone; None where there is nothing to watch."""
+    """Usage of the GIL by calls alone; None if there is nothing to watch."""
     comparison: Comparison
-    """What the blocks show; its intervals are right whenever one stops."""
+    """Result of the blocks; its intervals are right whenever one stops."""
 
 
 @dataclass(frozen=True)
 class Verdict(Record, schema="gilx.verdict", version=3):
-    """What a check found."""
+    """Outcome of a check, with its reason and evidence."""
 
     outcome: Outcome
     reason: str
     """A sentence."""
     evidence: ReleaseEvidence | LongestHoldEvidence | ScalingEvidence
     what: str
-    """What was asked: releases_gil, holds_gil, longest_hold or scales."""
+    """Name of the check: releases_gil, holds_gil, longest_hold or scales."""
     target: str
-    """What was called."""
+    """Name of the callable."""
     seconds: float
-    """How long it took to find out."""
+    """Seconds that the check took."""
     advice: str = ""
-    """What likely causes a failure, and what to look at."""
+    """Likely cause of a failure, and where to look."""
     notes: tuple[str, ...] = ()
-    """What else should be known of the call or the machine."""
+    """Further facts about the call or the machine."""
 
     def __str__(self) -> str:
         lines = [f"{self.target}: {self.outcome}: {self.reason}"]
@@ -208,7 +208,7 @@ class Verdict(Record, schema="gilx.verdict", version=3):
 
 
 class Inconclusive(unittest.SkipTest):
-    """Nothing could be told: unittest and pytest skip the test, with the reason."""
+    """The verdict is inconclusive: unittest and pytest skip the test, with the reason."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(f"gilx: {verdict}")
@@ -219,7 +219,7 @@ class Inconclusive(unittest.SkipTest):
 
 
 class Failure(AssertionError):  # noqa: N818 - what a failed assertion raises
-    """What was asserted is not so."""
+    """The assertion does not hold."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(f"gilx: {verdict}")
