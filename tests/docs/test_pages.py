@@ -79,6 +79,7 @@ def test_commands_of_pages_are_taken(line: str) -> None:
     parser, commands = cli._parser()
     module = importlib.import_module(f"gilx.cli.{words[0]}")
     module.add_arguments(commands[words[0]])
+    commands[words[0]].words = words  # as the command itself does
     options = parser.parse_args(words)
     assert options.command == words[0]
     target = getattr(options, "target", None)

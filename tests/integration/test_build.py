@@ -19,13 +19,23 @@ WITHOUT_PYTHON = [
 ]
 
 
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of generated headers."""
+    folder = tmp_path_factory.mktemp("generated")
+    run_python(CSRC / "generate.py", folder, check=True)
+    return folder
+
+
 @needs_gcc
 @pytest.mark.any_python
 @pytest.mark.parametrize("source", WITHOUT_PYTHON, ids=lambda path: path.stem)
-def test_kernels_and_sampler_do_not_use_python(source: Path, tmp_path: Path) -> None:
+def test_kernels_and_sampler_do_not_use_python(
+    source: Path, generated: Path, tmp_path: Path
+) -> None:
     compiled = tmp_path / "compiled.o"
     words = ("-std=c11", "-O0", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-c")
-    run_program("gcc", *words, source, "-o", compiled, check=True)
+    run_program("gcc", *words, f"-I{generated}", source, "-o", compiled, check=True)
     names = run_program("nm", compiled, check=True).stdout.split()
     assert any(name.startswith("gilx_") for name in names)
     assert not [name for name in names if name.lstrip("_").startswith("Py")]
