@@ -320,6 +320,14 @@ def test_thread_whose_name_fails_runs() -> None:
     assert ran.is_set()
 
 
+def test_thread_may_start_while_the_last_monitor_stops() -> None:
+    with Monitor():
+        hook = threading.Thread._set_native_id  # type: ignore[attr-defined] # private
+    thread = threading.Thread()
+    hook(thread)  # as in a thread that looked it up just before the stop
+    assert thread.native_id == threading.get_native_id()
+
+
 def test_python_code_that_gives_the_gil_is_no_stall(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with Monitor(stall=0.2, lone=True, log=log) as monitor:
