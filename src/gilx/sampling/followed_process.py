@@ -65,7 +65,9 @@ class FollowedProcess:
     @property
     def there(self) -> bool:
         """Whether the process has not ended."""
-        return self._start is not None and start_of(self.pid) == self._start
+        if self._stopped or self._start is None:  # of many, most have ended long ago
+            return False
+        return start_of(self.pid) == self._start
 
     def step(self) -> None:
         """Begin to watch the process if that is possible by now, or find its end."""
