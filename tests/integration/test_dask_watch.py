@@ -271,7 +271,7 @@ def interrupt_with_a_busy_worker(client: Any, address: str) -> threading.Thread:
 def test_watch_that_is_interrupted_leaves_no_samplers(
     client: Any, addresses: list[str], at_end: bool
 ) -> None:
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes at either end
+    with pytest.raises(KeyboardInterrupt):
         if not at_end:
             blocker = interrupt_with_a_busy_worker(client, addresses[0])
         with dask.watch(client):
