@@ -525,6 +525,30 @@ def test_monitor_starts_anew_in_the_child_of_a_fork(tmp_path: Path) -> None:
 
 
 @needs_fork
+def test_monitor_starts_anew_though_another_thread_was_loading_event_loops(
+    tmp_path: Path,
+) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import os, sys, types, warnings
+        import gilx
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        name = "gilx.sampling.event_loops"
+        with gilx.Monitor() as monitor:
+            sys.modules[name] = types.ModuleType(name)
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if monitor.read().process == os.getpid() else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        """,
+        check=True,
+    )
+    assert done.stderr == ""
+
+
+@needs_fork
 def test_main_thread_has_its_name_in_the_child_of_a_fork(tmp_path: Path) -> None:
     run_script(
         tmp_path / "main.py",
