@@ -13,6 +13,7 @@ import pytest
 from gilx.errors import WatchUnavailableError
 from gilx.sampling import followed_process
 from gilx.sampling.followed_process import FollowedProcess
+from gilx.sampling.process_watch import ProcessWatch
 from tests.integration.test_running_process import needs_reads, readable
 from tests.markers import needs_watch
 
@@ -42,7 +43,7 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         times.append(time.monotonic())
         raise WatchUnavailableError("refused")
 
-    monkeypatch.setattr(followed_process.ProcessWatch, "__enter__", refuse)
+    monkeypatch.setattr(ProcessWatch, "__enter__", refuse)
     return times
 
 

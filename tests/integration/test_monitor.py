@@ -320,6 +320,37 @@ def test_thread_whose_name_fails_runs() -> None:
     assert ran.is_set()
 
 
+def test_thread_whose_name_waits_for_the_one_that_starts_it_runs(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import threading
+        from gilx import Monitor
+
+        lock = threading.Lock()
+
+        class Named(threading.Thread):
+            @property
+            def name(self):
+                with lock:
+                    return "its own name"
+
+            @name.setter
+            def name(self, name):
+                pass
+
+        with Monitor():
+            thread = Named()
+            with lock:
+                thread.start()
+            thread.join()
+        print("joined")
+        """,
+        check=True,
+    )
+    assert done.stdout == "joined\n"
+
+
 def test_thread_may_start_while_the_last_monitor_stops() -> None:
     with Monitor():
         hook = threading.Thread._set_native_id  # type: ignore[attr-defined] # private

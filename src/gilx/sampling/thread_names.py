@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _PLACE = "_set_native_id"  # of threading.Thread
+_NAME = vars(threading.Thread)["name"]
 _BYTES = 63  # of UTF-8, that the table has for a name
 
 _lock = threading.Lock()
@@ -36,9 +37,11 @@ def _hook_before(before: Callable[[Any], None]) -> Callable[[Any], None]:
 
     def _set_native_id(thread: threading.Thread) -> None:
         before(thread)
-        # A class of the program's may have a `name` that fails. The thread runs in any
-        # case.
-        with suppress(Exception):
+        # The `name` of a class of the program's could fail, or wait for the thread that
+        # starts this one and waits for it. Such names are noted when a monitor is read.
+        if getattr(type(thread), "name", None) is not _NAME:
+            return
+        with suppress(Exception):  # the thread runs in any case
             if _users and thread.native_id is not None:
                 _note(thread.native_id, printable(thread.name))
 
