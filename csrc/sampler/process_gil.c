@@ -17,7 +17,8 @@
 
 enum {
     READINGS = 20,           /* that must all be those of a GIL, */
-    MOST_STRANGE = 10,       /* but for so many: words change while they are read */
+    MOST_STRANGE = 40,       /* but for so many: words change while they are read, */
+    MOST_TORN = 10,          /* and lists while threads start and end */
     MOST_LISTED = 1 << 16,   /* interpreters, and thread states, in case a list is torn */
     BETWEEN_NS = 100 * 1000, /* readings */
     LONGEST_INTERVAL = 1000 * 1000 * 1000,
@@ -170,7 +171,12 @@ static gilx_gil_status certify(gilx_process_gil *found, gilx_memory *memory,
             return refuse(found, "there is no memory for the ids of its threads");
         }
     }
-    const int known = known_states(memory, gil, interpreter, offset, nested);
+    int known = known_states(memory, gil, interpreter, offset, nested);
+    /* The memory of one that ended while the list was read may be another's by then. */
+    for (int i = 0; i < MOST_TORN && known <= 0; ++i) {
+        gilx_sleep_ns(BETWEEN_NS);
+        known = known_states(memory, gil, interpreter, offset, nested);
+    }
     free(nested);
     if (known <= 0) {
         return refuse(found,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import os
 import signal
 import textwrap
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -247,6 +249,47 @@ def test_body_that_raises_ends_the_watch(client: Any) -> None:
         raise ZeroDivisionError
     assert [len(each) for each in client.run(watches).values()] == [0, 0]
     assert len(watch.by_worker) == 2
+
+
+def interrupt_with_a_busy_worker(client: Any, address: str) -> threading.Thread:
+    """Have a worker's event loop blocked, and this thread interrupted meanwhile."""
+
+    def interrupt() -> None:
+        time.sleep(0.7)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    blocker = threading.Thread(
+        target=client.run, args=(time.sleep, 2.0), kwargs={"workers": [address]}
+    )
+    blocker.start()
+    time.sleep(0.3)
+    threading.Thread(target=interrupt).start()
+    return blocker
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+def test_watch_that_is_interrupted_leaves_no_samplers(
+    client: Any, addresses: list[str], at_end: bool
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        if not at_end:
+            blocker = interrupt_with_a_busy_worker(client, addresses[0])
+        with dask.watch(client):
+            if at_end:
+                blocker = interrupt_with_a_busy_worker(client, addresses[0])
+    blocker.join()
+    wait_until(lambda: not any(client.run(watches).values()), "samplers have ended")
+
+
+def test_client_that_is_closed_in_the_body_is_the_reason_without_figures() -> None:
+    with client_of_workers(1, processes=False) as client:
+        (address,) = client.nthreads()
+        with dask.watch(client) as watch:
+            client.close()
+        assert watch.by_worker == {}
+        (note,) = watch.usage.notes
+        assert address in note
+        assert note.endswith("has no figures: the client was closed during the watch")
 
 
 def test_watch_that_has_not_ended_has_no_usage_and_is_entered_once(client: Any) -> None:

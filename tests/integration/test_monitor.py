@@ -320,6 +320,45 @@ def test_thread_whose_name_fails_runs() -> None:
     assert ran.is_set()
 
 
+def test_thread_whose_name_waits_for_the_one_that_starts_it_runs(tmp_path: Path) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import threading
+        from gilx import Monitor
+
+        lock = threading.Lock()
+
+        class Named(threading.Thread):
+            @property
+            def name(self):
+                with lock:
+                    return "its own name"
+
+            @name.setter
+            def name(self, name):
+                pass
+
+        with Monitor():
+            thread = Named()
+            with lock:
+                thread.start()
+            thread.join()
+        print("joined")
+        """,
+        check=True,
+    )
+    assert done.stdout == "joined\n"
+
+
+def test_thread_may_start_while_the_last_monitor_stops() -> None:
+    with Monitor():
+        hook = threading.Thread._set_native_id  # type: ignore[attr-defined] # private
+    thread = threading.Thread()
+    hook(thread)  # as in a thread that looked it up just before the stop
+    assert thread.native_id == threading.get_native_id()
+
+
 def test_python_code_that_gives_the_gil_is_no_stall(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with Monitor(stall=0.2, lone=True, log=log) as monitor:
@@ -514,6 +553,30 @@ def test_monitor_starts_anew_in_the_child_of_a_fork(tmp_path: Path) -> None:
             f"gilx: process {process}: the GIL was not released"
             in (tmp_path / "log").read_text()
         )
+
+
+@needs_fork
+def test_monitor_starts_anew_though_another_thread_was_loading_event_loops(
+    tmp_path: Path,
+) -> None:
+    done = run_script(
+        tmp_path / "main.py",
+        """\
+        import os, sys, types, warnings
+        import gilx
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        name = "gilx.sampling.event_loops"
+        with gilx.Monitor() as monitor:
+            sys.modules[name] = types.ModuleType(name)
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if monitor.read().process == os.getpid() else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        """,
+        check=True,
+    )
+    assert done.stderr == ""
 
 
 @needs_fork

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pty
 import shlex
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import gilx
+from gilx.cli.external_program import ExternalProgram
 from gilx.sampling import process_children, processes_watch
 from tests.command import run_gilx
 from tests.integration.test_running_process import needs_reads, readable
@@ -187,6 +189,27 @@ def test_control_c_ends_command_that_does_not_catch_it() -> None:
         _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGINT
     assert "locked by anyone: " in shown
+
+
+@pytest.mark.any_python
+def test_signal_that_command_may_not_get_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with ExternalProgram(["sleep", "0.5"]) as program:
+
+        def refuse(pid: int, number: int) -> None:  # as for a program with another user
+            assert (pid, number) == (program.pid, signal.SIGUSR1)
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        signal.raise_signal(signal.SIGUSR1)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "kill", refuse)
+            program.wait(1.0)
+    assert program.status() == 0
+    assert capfd.readouterr().err == (
+        f"gilx probe: SIGUSR1 could not be sent on to process {program.pid}, which runs"
+        " as another user\n"
+    )
 
 
 # ---- what is watched --------------------------------------------------------------------

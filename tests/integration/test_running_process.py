@@ -16,6 +16,7 @@ import pytest
 
 import gilx
 from gilx.sampling import process_access
+from gilx.sampling.process_watch import ProcessWatch
 from tests.command import (
     CompletedProcess,
     run_gilx,
@@ -228,6 +229,27 @@ def test_attach_reads_by_proc_mem_if_process_vm_readv_is_forbidden() -> None:
     if done.returncode == 77:
         pytest.skip(done.stdout)
     assert done.stdout.strip() == "/proc/PID/mem", done.stderr
+
+
+@needs_reads
+def test_attach_is_not_refused_while_threads_start_and_end() -> None:
+    program = """
+import threading, time
+for _ in range(100):
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+print(flush=True)
+while True:
+    threads = [threading.Thread(target=time.sleep, args=(0.001,)) for _ in range(20)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+"""
+    with process(program) as (child, _):
+        for _ in range(60):
+            watch = ProcessWatch(child.pid, 0.03)
+            watch.__enter__()  # which would raise
+            watch.finish()
 
 
 # ---- a process that goes away -----------------------------------------------------------

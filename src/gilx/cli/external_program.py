@@ -6,6 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from gilx.cli.probe_output import complain
 from gilx.errors import ArgumentError, shown
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class ExternalProgram:
         self._awaited = self._passed_on | {signal.SIGCHLD}
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
         try:
-            self.pid = os.posix_spawnp(
+            self.pid: int = os.posix_spawnp(
                 self._words[0],
                 self._words,
                 os.environ,
@@ -85,9 +86,18 @@ class ExternalProgram:
         """
         found = signal.sigtimedwait(self._awaited, seconds)
         if found is not None and self._is_to_pass_on(found):
-            os.kill(self.pid, found.si_signo)
+            self._pass_on(signal.Signals(found.si_signo))
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, flags) is not None
+
+    def _pass_on(self, number: signal.Signals) -> None:
+        try:
+            os.kill(self.pid, number)
+        except PermissionError:  # it has changed its user, as sudo does
+            complain(
+                f"{number.name} could not be sent on to process {self.pid}, which runs as"
+                " another user"
+            )
 
     def _is_to_pass_on(self, found: signal.struct_siginfo) -> bool:
         return found.si_signo in self._passed_on and found.si_code != _FROM_TERMINAL

@@ -21,7 +21,7 @@ class Keyboard:
     """
 
     def __init__(self) -> None:
-        self.present = sys.stdin is not None and sys.stdin.isatty()
+        self.present: bool = sys.stdin is not None and sys.stdin.isatty()
 
     def __enter__(self) -> Keyboard:
         if self.present:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _ROUND = 0.5  # seconds between two questions to the scheduler which workers there are
+_LAST_ANSWERS = 1.0  # seconds to wait for workers when the watch is given up
 
 
 def watch(client: Client, *, cost: float = COST, timeout: float = 30.0) -> ClusterWatch:
@@ -33,8 +34,8 @@ def watch(client: Client, *, cost: float = COST, timeout: float = 30.0) -> Clust
     Watches may overlap, also those of several clients; each samples by itself.
 
     A worker is asked at the begin and at the end, and answers when its event loop gets
-    the GIL. If the client is killed in between, the samplers go on until the workers end
-    or ``Client.restart`` ends them.
+    the GIL. If the client is killed or closed in between, the samplers go on until the
+    workers end or ``Client.restart`` ends them.
 
     Parameters
     ----------
@@ -163,7 +164,10 @@ class ClusterWatch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.sync(self._end)
+        if self._is_closed:
+            self._end_without_client()
+        else:
+            self._client.sync(self._end)
 
     async def __aenter__(self) -> ClusterWatch:
         if not self._client.asynchronous:
@@ -172,7 +176,10 @@ class ClusterWatch:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._end()
+        if self._is_closed:
+            self._end_without_client()
+        else:
+            await self._end()
 
     @property
     def usage(self) -> ClusterUsage:
@@ -200,16 +207,25 @@ class ClusterWatch:
         """
         return self.usage.by_worker
 
+    @property
+    def _is_closed(self) -> bool:
+        """Whether the client asks nobody any more."""
+        return self._client.status in ("closing", "closed")
+
     async def _begin(self) -> None:
         if self._rounds is not None:
             raise RuntimeError("a watch can be entered once only")
         self._began, began = time.time(), time.monotonic()
-        await self._admit(await self._client.nthreads())
+        try:
+            await self._admit(await self._client.nthreads())
+        except BaseException:
+            await self._give_up()
+            raise
         self._rounds = asyncio.create_task(self._admit_late_ones(began))
 
     async def _admit_late_ones(self, began: float) -> None:
-        """Watch workers that join, until this task is cancelled."""
-        while True:
+        """Watch workers that join, until the client is closed or this task cancelled."""
+        while not self._is_closed:
             await asyncio.sleep(_ROUND)
             present = await self._present()
             new = [each for each in present or () if each not in self._workers]
@@ -222,6 +238,8 @@ class ClusterWatch:
 
     async def _present(self) -> list[str] | None:
         """Return the addresses of all workers, None if the scheduler does not answer."""
+        if self._is_closed:
+            return None
         try:
             return list(await self._client.nthreads())
         except OSError:
@@ -232,6 +250,16 @@ class ClusterWatch:
         assert rounds is not None
         rounds.cancel()
         await asyncio.wait([rounds])
+        try:
+            await self._end_workers()
+        except BaseException:
+            await self._give_up()
+            raise
+        if not rounds.cancelled():
+            rounds.result()  # it raises what ended it
+
+    async def _end_workers(self) -> None:
+        """End the watch in each worker, and put the figures together."""
         present = await self._present()
         notes = []
         if present is not None:
@@ -251,8 +279,17 @@ class ClusterWatch:
         ]
         await asyncio.gather(*(self._ask(one, end, str(one)) for one in asked))
         self._usage = self._together(notes)
-        if not rounds.cancelled():
-            rounds.result()  # it raises what ended it
+
+    async def _give_up(self) -> None:
+        """End the watch in each worker without figures, as after Ctrl-C."""
+        self._timeout = min(self._timeout, _LAST_ANSWERS)
+        workers = self._workers.values()
+        await asyncio.gather(*(self._ask(one, end, str(one)) for one in workers))
+
+    def _end_without_client(self) -> None:
+        for worker in self._workers.values():
+            worker.error = worker.error or "the client was closed during the watch"
+        self._usage = self._together([])
 
     async def _ask(
         self, worker: _Worker, function: Callable[..., Answer], argument: object

@@ -43,6 +43,7 @@ class WorkerHangs:
         self._collected: set[str] = set()  # workers that have collected the tests,
         self._ended: list[str] = []  # and that have ended since, outside of tests
         self._reported: set[str] = set()
+        self._last = ""  # worker that ended last
 
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - a worker
         """Tell a worker where to name what it collects."""
@@ -54,7 +55,7 @@ class WorkerHangs:
 
     def pytest_testnodedown(self, node: Any, error: object) -> None:  # noqa: ANN401
         """Report that a worker has ended while it collected tests."""
-        name = node.gateway.id
+        name = self._last = node.gateway.id
         if error in (None, _KEYBOARD):
             return
         if name in self._collected:  # perhaps in a test: that follows
@@ -75,7 +76,8 @@ class WorkerHangs:
 
     def pytest_handlecrashitem(self) -> None:
         """Leave a test in which a worker ended to pytest-xdist, which reports it."""
-        self._ended.pop()
+        if self._last in self._ended:  # not if it was interrupted
+            self._ended.remove(self._last)
 
     def _report(self, nodeid: str, text: str) -> None:
         self._session.exitstatus = HUNG

@@ -6,17 +6,23 @@ import time
 from typing import TYPE_CHECKING
 
 from gilx.errors import WatchUnavailableError
-from gilx.sampling.process_access import command_of, start_of
+from gilx.sampling.process_access import (
+    command_of,
+    has_memory,
+    program_of,
+    start_of,
+    status_of,
+)
 from gilx.sampling.process_watch import STEP, NoPythonError, ProcessWatch
 from gilx.sampling.processes_usage import UnwatchedProcess
 
 if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
 
-# A program that was just started loads its Python within that many seconds, mostly;
-_YOUNG = 1.0
-_SHORT = 0.005  # until then attaching is tried so often,
-_LONG = 0.25  # and that often afterwards.
+# Attaching takes about a millisecond, and most programs load their Python soon or never.
+_SHORT, _LONG = 0.005, 2.0  # seconds between two tries, at least and at most;
+_PART = 0.1  # in between, this part of the time since the program was started
+_BETWEEN_LOOKS = 0.1  # seconds, at most, until it is found to run another program
 # The child of a fork that executes another program is a copy of its parent before that.
 _FEWEST_SAMPLES = 10
 
@@ -41,6 +47,7 @@ class FollowedProcess:
         self._stacks = stacks
         self._command = command_of(pid)
         self._start = start_of(pid)
+        self._program = program_of(pid)
         self._watch: ProcessWatch | None = None
         self._finished: list[ProcessWatch] = []
         self._error: WatchUnavailableError | None = None
@@ -48,14 +55,15 @@ class FollowedProcess:
         self._begin_to_try()
 
     def _begin_to_try(self) -> None:
-        self._young_until = time.monotonic() + _YOUNG
-        self._next = 0.0
+        self._tried_since = time.monotonic()
+        self._next = self._next_try = 0.0
 
     @property
     def pause(self) -> float:
         """Seconds until the next `step`."""
-        young = self._watch is None and time.monotonic() < self._young_until
-        return _SHORT if young and not self._stopped else STEP
+        if self._watch is not None or self._stopped:
+            return STEP
+        return min(STEP, max(_SHORT / 5, self._next - time.monotonic()))
 
     @property
     def watched(self) -> bool:
@@ -65,29 +73,41 @@ class FollowedProcess:
     @property
     def there(self) -> bool:
         """True if the process has not ended."""
-        return self._start is not None and start_of(self.pid) == self._start
+        if self._stopped or self._start is None:  # of many, most have ended long ago
+            return False
+        return start_of(self.pid) == self._start
 
     def step(self) -> None:
         """Begin to watch the process if that is possible by now, or find its end."""
         if self._watch is not None and not self._watch.step():
             self._finish_watch()
             self._begin_to_try()
-        if self._watch is not None or self._stopped:
+        now = time.monotonic()
+        if self._watch is not None or self._stopped or now < self._next:
             return
         if not self.there:
             self._stopped = True
-        elif time.monotonic() >= self._next:
+            return
+        program = program_of(self.pid)
+        if program != self._program:
+            self._program = program
+            self._begin_to_try()
+        if now >= self._next_try:
             self._try()
+        self._next = min(self._next_try, now + _BETWEEN_LOOKS)
 
     def _try(self) -> None:
         watch = ProcessWatch(self.pid, self._cost, stacks=self._stacks)
         try:
             watch.__enter__()
         except WatchUnavailableError as error:
-            if self.there:  # that it ended says nothing about what was in it
+            # That it ended says nothing about what was in it. When it has no memory any
+            # more, it still runs for a moment.
+            if self.there and has_memory(status_of(self.pid)):
                 self._error = error
             now = time.monotonic()
-            self._next = now + (_SHORT if now < self._young_until else _LONG)
+            part = _PART * (now - self._tried_since)
+            self._next_try = now + min(_LONG, max(_SHORT, part))
             return
         self._watch = watch
         self._command = watch.process.command

@@ -75,8 +75,10 @@ def _stop_all() -> None:
 
 def _restart_in_child() -> None:
     renew_lock_in_child()
-    if event_loops := sys.modules.get("gilx.sampling.event_loops"):
-        event_loops.restart_event_loops_in_child()
+    event_loops = sys.modules.get("gilx.sampling.event_loops")
+    # While another thread of the parent was loading it, it has no such function yet.
+    if restart := getattr(event_loops, "restart_event_loops_in_child", None):
+        restart()
     for one in list(_running):
         one._restart()  # noqa: SLF001 - of this module
 

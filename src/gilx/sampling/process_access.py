@@ -110,6 +110,14 @@ def command_of(pid: int) -> str:
     return shortened(printable(name.decode(errors="replace")), _LONGEST_COMMAND)
 
 
+def program_of(pid: int) -> str:
+    """Return the path of the program that a process runs; '' if it is not known."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return ""
+
+
 def names_of_threads(pid: int) -> dict[int, str]:
     """Return the names that Linux has for threads, by native id.
 

@@ -17,22 +17,35 @@ from gilx.formatting import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_HOOK = "_set_native_id"  # of threading.Thread
+_PLACE = "_set_native_id"  # of threading.Thread
+_NAME = vars(threading.Thread)["name"]
 _BYTES = 63  # of UTF-8, that the table has for a name
 
 _lock = threading.Lock()
 _users = 0
-_before: Callable[[Any], None] | None = None
+_hook: Callable[[Any], None] | None = None  # while it is in its place
+_before: Callable[[Any], None] | None = None  # what was there
 _noted: Mapping[int, str] = {}
 
 
-def _set_native_id(thread: threading.Thread) -> None:
-    assert _before is not None
-    _before(thread)
-    # A class of the program's may have a `name` that fails. The thread runs in any case.
-    with suppress(Exception):
-        if _users and thread.native_id is not None:
-            _note(thread.native_id, printable(thread.name))
+def _hook_before(before: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a function that notes a thread's name after it has called another one.
+
+    It has that one for itself: a thread may have found the hook just before the last
+    monitor removed it, and an error there would leave `Thread.start` waiting for good.
+    """
+
+    def _set_native_id(thread: threading.Thread) -> None:
+        before(thread)
+        # The `name` of a class of the program's could fail, or wait for the thread that
+        # starts this one and waits for it. Such names are noted when a monitor is read.
+        if getattr(type(thread), "name", None) is not _NAME:
+            return
+        with suppress(Exception):  # the thread runs in any case
+            if _users and thread.native_id is not None:
+                _note(thread.native_id, printable(thread.name))
+
+    return _set_native_id
 
 
 def _note(native_id: int, name: str) -> None:
@@ -59,28 +72,28 @@ def note_names(names: Mapping[int, str]) -> None:
 
 def join_thread_names(names: Mapping[int, str]) -> None:
     """Note the names of threads that there are, and of those that start from now on."""
-    global _users, _before  # noqa: PLW0603
+    global _users, _hook, _before  # noqa: PLW0603
     with _lock:
         _users += 1
-        hook = getattr(threading.Thread, _HOOK, None)
-        if _before is None and hook is not None:
-            _before = hook
-            setattr(threading.Thread, _HOOK, _set_native_id)
+        before = getattr(threading.Thread, _PLACE, None)
+        if _hook is None and before is not None:
+            _hook, _before = _hook_before(before), before
+            setattr(threading.Thread, _PLACE, _hook)
     note_names(names)
 
 
 def leave_thread_names() -> None:
     """Note no more names if no other monitor needs them."""
-    global _users, _before, _noted  # noqa: PLW0603
+    global _users, _hook, _before, _noted  # noqa: PLW0603
     with _lock:
         _users -= 1
         if _users:
             return
         _noted = {}
         # Another tool may have put its own function in that place, which calls ours.
-        if getattr(threading.Thread, _HOOK, None) is _set_native_id:
-            setattr(threading.Thread, _HOOK, _before)
-            _before = None
+        if _hook is not None and getattr(threading.Thread, _PLACE) is _hook:
+            setattr(threading.Thread, _PLACE, _before)
+            _hook = _before = None
 
 
 def renew_lock_in_child() -> None:

@@ -466,6 +466,18 @@ def test_worker_that_hangs_after_the_tests_makes_the_run_fail(
     )
 
 
+@needs_watch
+@needs("xdist")
+def test_worker_that_is_interrupted_in_a_test_is_reported_as_without(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("def test_stops():\n    raise KeyboardInterrupt")
+    done = pytester.runpytest_subprocess("--gilx-hang=30", "-n1")
+    assert done.ret == pytest.ExitCode.INTERRUPTED
+    done.stdout.fnmatch_lines(["*worker 'gw0' crashed while running*test_stops*"])
+    assert "INTERNALERROR" not in str(done.stdout) + str(done.stderr)
+
+
 @needs_no_gil
 def test_run_without_a_gil_says_that_hangs_are_not_found(
     pytester: pytest.Pytester,
