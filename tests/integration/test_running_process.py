@@ -16,6 +16,7 @@ import pytest
 
 import gilx
 from gilx.sampling import process_access
+from gilx.sampling.process_watch import ProcessWatch
 from tests.command import (
     CompletedProcess,
     run_gilx,
@@ -190,6 +191,34 @@ def test_attach_knows_threads_that_wait_as_far_as_a_watch_does() -> None:
     assert not usage.waited.value <= 0
     waiting = {one.native_id: one.waiting_gil for one in usage.by_thread}[asker]
     assert waiting.known == own.usage.by_thread[0].waiting_gil.known
+
+
+@pytest.mark.any_python
+def test_timeline_from_outside_shows_running_for_as_long_as_the_usage_does() -> None:
+    program = """
+import hashlib, threading
+blob = bytes(20_000_000)
+def work():
+    while True:
+        hashlib.sha256(blob)
+thread = threading.Thread(target=work, daemon=True)
+thread.start()
+print(thread.native_id, flush=True)
+thread.join()
+"""
+    with process(program) as (child, ids):
+        watching = ProcessWatch(child.pid, 0.03)
+        with watching:
+            watching.wait(2.0)
+    threads = watching.usage_of_process().by_thread
+    usage = next(one for one in threads if one.native_id == ids[0])
+    lane = next(one for one in watching.timeline.lanes if one.native_id == ids[0])
+    if not usage.running.known:
+        pytest.skip("the scheduler's clock cannot be read")
+    assert usage.running.value > 0
+    for state in "running", "waiting_cpu":
+        share = getattr(usage, state).value
+        assert lane.share(state) == pytest.approx(share, abs=0.2), (lane, usage)
 
 
 @needs_reads
