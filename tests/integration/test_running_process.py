@@ -512,6 +512,32 @@ def test_probe_of_a_process_prints_its_usage(capsys: pytest.CaptureFixture[str])
     assert usage.process.pid == child.pid
 
 
+@pytest.mark.parametrize("words", [(), ("--subprocesses",)])
+def test_probe_of_a_process_reports_at_ctrl_c(words: tuple[str, ...]) -> None:
+    with process(PROGRAM + SLEEP) as (child, _):
+        command = [sys.executable, "-m", "gilx", "probe", "--pid", str(child.pid)]
+        with subprocess.Popen(
+            [*command, "--budget", "600", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as probing:
+            end = time.monotonic() + _DEADLINE
+            while not _has_samplers(probing.pid) and time.monotonic() < end:
+                time.sleep(0.05)
+            time.sleep(1.0)
+            probing.send_signal(signal.SIGINT)
+            text, problems = probing.communicate(timeout=_DEADLINE)
+    assert probing.returncode == 130, problems
+    assert problems == ""
+    assert text.startswith(f"process {child.pid} (")
+    assert "  locked by anyone: " in text
+
+
+def _has_samplers(pid: int) -> bool:
+    return len(os.listdir(f"/proc/{pid}/task")) > 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
