@@ -314,6 +314,7 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
         if (!on_cpu(sampler, thread) && may_run(sampler, thread, &cost)) {
             does->held_off_cpu += whole;
             read_cpu_wait(sampler, thread);
+            gilx_activity_held_ready(does, whole);
         }
         gilx_activity_add(does, does->last, whole, 0);
     } else {
@@ -331,6 +332,9 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
         if (activity == GILX_AWAITS_GIL || activity == GILX_AWAITS_LOCK ||
             activity == GILX_SPINS) {
             cost += place_wait(sampler, place, activity == GILX_AWAITS_GIL, spent);
+        }
+        if (activity == GILX_OFF_CPU && sampler->words.process != 0) {
+            activity = gilx_activity_ready(does, spent);
         }
         if (look->deeds < GILX_ACTIVITIES_KEPT) {
             look->did[look->deeds++] =

@@ -182,3 +182,28 @@ void gilx_activities_join(gilx_thread_activities *activities,
     activities->squares += other->squares;
     activities->reads += other->reads;
 }
+
+/* Return the wait for a CPU that is neither shown yet nor part of a hold. */
+static double wait_left(const gilx_thread_activities *activities) {
+    const int64_t all = activities->wait_last_ns - activities->wait_first_ns;
+    return (double)all - activities->placed_wait;
+}
+
+gilx_activity gilx_activity_ready(gilx_thread_activities *activities, double spent) {
+    if (activities->wait_last_ns < 0) {
+        return GILX_DOES_UNKNOWN;
+    }
+    const double left = wait_left(activities);
+    if (left <= 0 || left < spent / 2) {
+        return GILX_ON_CPU;
+    }
+    activities->placed_wait += spent;
+    return GILX_OFF_CPU;
+}
+
+void gilx_activity_held_ready(gilx_thread_activities *activities, double whole) {
+    const double left = wait_left(activities);
+    if (left > 0) {
+        activities->placed_wait += left < whole ? left : whole;
+    }
+}

@@ -69,7 +69,8 @@ typedef struct {
         placed_cpu_ns; /* and when it was found at a site where it waited; -1: never */
     int placed;        /* and that site */
     int64_t wait_first_ns,
-        wait_last_ns; /* the scheduler's clock; -1 if it was not read */
+        wait_last_ns;   /* the scheduler's clock; -1 if it was not read */
+    double placed_wait; /* part of that wait which looks have shown, or holds had */
     int64_t clock_first_ns, clock_last_ns; /* when the clocks were read, without a GIL, */
     int64_t cpu_first_ns, cpu_last_ns;     /* its CPU clock then; 0 if it was not, */
     int64_t waited_ns;                     /* and wait_last_ns at the last time */
@@ -100,5 +101,13 @@ void gilx_activities_join(gilx_thread_activities *activities,
  * come after one in which it held and those in which it holds are to be added. */
 void gilx_activity_hold(gilx_thread_activities *activities, double weight, double share,
                         int64_t number);
+
+/* Return what a look shows of a slice of `spent` ns in which a thread of another process
+ * was ready to run: GILX_ON_CPU, or GILX_OFF_CPU for as much time in all as the
+ * scheduler's clock has. Without that clock it is GILX_DOES_UNKNOWN. */
+gilx_activity gilx_activity_ready(gilx_thread_activities *activities, double spent);
+
+/* Let a slice of `whole` ns, in which the thread held, take its part of the wait. */
+void gilx_activity_held_ready(gilx_thread_activities *activities, double whole);
 
 #endif

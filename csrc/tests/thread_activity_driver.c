@@ -445,12 +445,37 @@ static void waits_have_places(uint64_t minor) {
     gilx_memory_close(&memory);
 }
 
+/* ---- ready to run ----------------------------------------------------------------- */
+
+static void waits_for_a_cpu_are_shown_once(void) {
+    enum { SLICES = 100, SLICE = 1000 };
+    for (int waits = 0; waits <= 10; ++waits) { /* tenths of each slice */
+        gilx_thread_activities does = gilx_no_activities(0);
+        expect(gilx_activity_ready(&does, SLICE) == GILX_DOES_UNKNOWN,
+               "without the scheduler's clock nothing is known");
+        does.wait_first_ns = does.wait_last_ns = 5000;
+        int off = 0;
+        for (int i = 0; i < SLICES; ++i) {
+            does.wait_last_ns += waits * SLICE / 10;
+            off += gilx_activity_ready(&does, SLICE) == GILX_OFF_CPU;
+        }
+        expect(abs(off - waits * SLICES / 10) <= 1, "all waits are shown, and no more");
+    }
+    gilx_thread_activities does = gilx_no_activities(0);
+    does.wait_first_ns = 0;
+    does.wait_last_ns = SLICE;
+    gilx_activity_held_ready(&does, SLICE);
+    expect(gilx_activity_ready(&does, SLICE) == GILX_ON_CPU,
+           "a wait in a hold is not shown after it");
+}
+
 int main(void) {
     for (uint64_t minor = 11; minor <= 15; ++minor) {
         waits_have_places(minor);
     }
     texts_are_understood();
     sums_are_right();
+    waits_for_a_cpu_are_shown_once();
     conditions_are_certified();
     known_activities_are_found(0, 1);
     known_activities_are_found(1, 0);

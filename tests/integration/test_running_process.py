@@ -193,6 +193,34 @@ def test_attach_knows_threads_that_wait_as_far_as_a_watch_does() -> None:
     assert waiting.known == own.usage.by_thread[0].waiting_gil.known
 
 
+@pytest.mark.any_python
+def test_timeline_from_outside_shows_running_for_as_long_as_the_usage_does() -> None:
+    program = """
+import hashlib, threading
+blob = bytes(20_000_000)
+def work():
+    while True:
+        hashlib.sha256(blob)
+thread = threading.Thread(target=work, daemon=True)
+thread.start()
+print(thread.native_id, flush=True)
+thread.join()
+"""
+    with process(program) as (child, ids):
+        watching = ProcessWatch(child.pid, 0.03)
+        with watching:
+            watching.wait(2.0)
+    threads = watching.usage_of_process().by_thread
+    usage = next(one for one in threads if one.native_id == ids[0])
+    lane = next(one for one in watching.timeline.lanes if one.native_id == ids[0])
+    if not usage.running.known:
+        pytest.skip("the scheduler's clock cannot be read")
+    assert usage.running.value > 0
+    for state in "running", "waiting_cpu":
+        share = getattr(usage, state).value
+        assert lane.share(state) == pytest.approx(share, abs=0.2), (lane, usage)
+
+
 @needs_reads
 def test_attach_reports_a_process_that_never_holds_the_gil() -> None:
     with process("print()\nimport time\n" + SLEEP) as (child, _):
@@ -503,6 +531,32 @@ def test_probe_of_a_process_prints_its_usage(capsys: pytest.CaptureFixture[str])
     usage = gilx.GilUsage.from_json(done.stdout)
     assert usage.process is not None
     assert usage.process.pid == child.pid
+
+
+@pytest.mark.parametrize("words", [(), ("--subprocesses",)])
+def test_probe_of_a_process_reports_at_ctrl_c(words: tuple[str, ...]) -> None:
+    with process(PROGRAM + SLEEP) as (child, _):
+        command = [sys.executable, "-m", "gilx", "probe", "--pid", str(child.pid)]
+        with subprocess.Popen(
+            [*command, "--budget", "600", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as probing:
+            end = time.monotonic() + _DEADLINE
+            while not _has_samplers(probing.pid) and time.monotonic() < end:
+                time.sleep(0.05)
+            time.sleep(1.0)
+            probing.send_signal(signal.SIGINT)
+            text, problems = probing.communicate(timeout=_DEADLINE)
+    assert probing.returncode == 130, problems
+    assert problems == ""
+    assert text.startswith(f"process {child.pid} (")
+    assert "  locked by anyone: " in text
+
+
+def _has_samplers(pid: int) -> bool:
+    return len(os.listdir(f"/proc/{pid}/task")) > 1
 
 
 @pytest.mark.parametrize(

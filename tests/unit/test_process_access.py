@@ -118,6 +118,27 @@ def test_command_and_start_of_this_process_are_found() -> None:
     assert process_start(2**22) == pytest.approx(time.time(), abs=60)
 
 
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("/bin/python a.py --port 1", "python a.py --port 1"),
+        ("python -c pass", "python -c pass"),
+        (f"python {'a' * 40}.py --last", f"python {'a' * 30}..."),
+        (
+            "python -B -c from pool.spawn import spawn_main; spawn_main(7) --worker",
+            "python ...n_main; spawn_main(7) --worker",
+        ),
+        (f"{'p' * 30} -c {'x' * 40}", f"{'p' * 13}... ...{'x' * 20}"),
+    ],
+)
+def test_command_is_told_by_its_begin_or_by_the_end_of_its_code(
+    words: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = words.replace(" ", "\0").encode()
+    monkeypatch.setattr(Path, "read_bytes", lambda _: line)
+    assert command_of(7) == command
+
+
 @needs_linux
 @pytest.mark.parametrize("text", ["", "7 (a) b) S 1", "7 (ended) Z" + " 1" * 50])
 def test_start_that_is_not_shown_is_unknown(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gilx.cli.external_program import ExternalProgram
 from gilx.cli.file_options import save_and_print
+from gilx.cli.interrupts import noted_interrupts
 from gilx.cli.probe_output import (
     OF_ONE_WATCH,
     check_files,
@@ -29,24 +30,25 @@ if TYPE_CHECKING:
 
 
 def watch_process(options: argparse.Namespace) -> int:
-    """Watch a process for a while, and print the usage."""
+    """Watch a process for a while, or until Ctrl-C, and print the usage."""
     budget = above_zero("budget", options.budget)
     _check(options)
     output = output_for(options.json)
     pid = checked_pid(options.pid)
     if options.subprocesses:
         watching = ProcessesWatch(pid, COST, subprocesses=True)
-        watching.wait(budget)
+        with noted_interrupts() as interrupts:
+            watching.wait(budget, interrupts.noted)
         usages = watching.usage_of_processes()
         save_and_print(files_of(options, usages, None), text_of(usages, options), output)
-        return 0
+        return interrupts.status
     watch = ProcessWatch(pid, COST, stacks=keeps_stacks(options))
-    with watch:
-        watch.wait(budget)
+    with watch, noted_interrupts() as interrupts:
+        watch.wait(budget, interrupts.noted)
     usage = watch.usage_of_process()
     files = files_of(options, usage, watch, usage.sentence())
     save_and_print(files, text_of(usage, options), output)
-    return 0
+    return interrupts.status
 
 
 def watch_command(options: argparse.Namespace) -> int:

@@ -64,8 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
         "exit status: of a callable or a process, 0 if the usage was printed, 1 if the"
-        " GIL can't be watched or the callable raised, 2 if the command line is wrong; of"
-        " a program or a command, its own, and 128 and the number of the signal that"
+        " GIL can't be watched or the callable raised, 2 if the command line is wrong,"
+        " 130 after Ctrl-C, which ends the watch of a process with its usage until then;"
+        " of a program or a command, its own, and 128 and the number of the signal that"
         " killed a command"
     )
     add_json(parser, "the usage")

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gilx.cli.interrupts import noted_interrupts
 from gilx.cli.keyboard import Keyboard
 from gilx.cli.option_types import add_options, whole_number
 from gilx.cli.reserved_output import print_text
@@ -75,15 +76,17 @@ def run(options: argparse.Namespace) -> int:
     readings = ProcessReadings(pid, COST)
     readings.start()
     show = _draw if drawn else _print
-    show(readings, interval, time.monotonic() + budget)
+    until = time.monotonic() + budget
+    with noted_interrupts() as interrupts:
+        show(readings, interval, lambda: interrupts.noted() or time.monotonic() >= until)
     print_text(_last_words(readings))
-    return 0
+    return interrupts.status
 
 
 def _views(
     readings: ProcessReadings,
     interval: float,
-    until: float,
+    is_over: Callable[[], bool],
     pause: Callable[[float], bool],
 ) -> Iterator[TopView]:
     """Yield what is to be shown, for as long as the process is there."""
@@ -91,7 +94,7 @@ def _views(
 
     def wait(seconds: float) -> bool:
         nonlocal ends
-        ends = pause(seconds) or time.monotonic() >= until
+        ends = pause(seconds) or is_over()
         return ends
 
     there = True
@@ -101,7 +104,9 @@ def _views(
             yield view_of(readings.now, readings.recent, readings.sums)
 
 
-def _print(readings: ProcessReadings, interval: float, until: float) -> None:
+def _print(
+    readings: ProcessReadings, interval: float, is_over: Callable[[], bool]
+) -> None:
     """Print one line for each reading."""
     process = readings.process
     print_text(f"{process.name}, CPython {process.python}")
@@ -110,11 +115,13 @@ def _print(readings: ProcessReadings, interval: float, until: float) -> None:
         time.sleep(seconds)
         return False
 
-    for view in _views(readings, interval, until, pause):
+    for view in _views(readings, interval, is_over, pause):
         print_text(text_of(view))
 
 
-def _draw(readings: ProcessReadings, interval: float, until: float) -> None:
+def _draw(
+    readings: ProcessReadings, interval: float, is_over: Callable[[], bool]
+) -> None:
     """Draw each reading on the terminal, which is as before afterwards."""
     from rich.console import Console  # noqa: PLC0415 - an extra
     from rich.live import Live  # noqa: PLC0415 - likewise
@@ -132,7 +139,7 @@ def _draw(readings: ProcessReadings, interval: float, until: float) -> None:
             screen.fit()
             return keyboard.wait(seconds, "qQ")
 
-        for view in _views(readings, interval, until, pause):
+        for view in _views(readings, interval, is_over, pause):
             screen.show(view)
 
 
@@ -175,10 +182,10 @@ def _unwound_by_signals() -> Iterator[None]:
 def _last_words(readings: ProcessReadings) -> str:
     """Return a sentence on the whole time."""
     name = readings.process.name
-    end = f"{name} {WAYS_TO_END[readings.end]}" if readings.end else ""
+    end = WAYS_TO_END[readings.end] if readings.end else ""
     if not readings.any:
-        return f"{end} before it could be watched"
+        return f"{name} {end or 'was left'} before it could be watched"
     figures = readings.sums.figures()
     share, length = percent(figures["locked"].value), duration(figures["wall"])
     held = f"{name} held the GIL for {share} of the {length} in which it was watched"
-    return f"{held}; it {WAYS_TO_END[readings.end]}" if end else held
+    return f"{held}; it {end}" if end else held

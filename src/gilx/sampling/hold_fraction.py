@@ -271,12 +271,12 @@ class HoldSums:
     @property
     def reason(self) -> str:
         """Reason that nothing can be concluded about the watched thread, or ''."""
-        return self.shortage or self._too_late
+        return self.shortage or self.too_late
 
     @property
     def reason_of_program(self) -> str:
         """Reason that nothing can be concluded about all threads together, or ''."""
-        return self._too_short or self._too_late
+        return self._too_short or self.too_late
 
     @property
     def _too_short(self) -> str:
@@ -289,7 +289,8 @@ class HoldSums:
         )
 
     @property
-    def _too_late(self) -> str:
+    def too_late(self) -> str:
+        """Reason that late samples leave too much unknown, or ''."""
         if self.unknown_share <= _MOST_UNKNOWN:
             return ""
         return (

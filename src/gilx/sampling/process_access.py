@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 from gilx.errors import ArgumentError, WatchUnavailableError, at_least
-from gilx.formatting import printable, shortened
+from gilx.formatting import printable, shortened, shortened_path
 
 _MOST_PID = 2**22  # that Linux has
 _LONGEST_COMMAND = 40  # characters
+_LONGEST_PROGRAM = 16  # of them, before the end of a long command
 _SYS_PTRACE = 19  # number of the capability
 _SCOPES = {
     "1": "lets a process be read by those that started it only",
@@ -100,14 +101,23 @@ def start_of(pid: int | str) -> int | None:
 
 
 def command_of(pid: int) -> str:
-    """Return the first words of a process's command line, or its short name."""
+    """Return the first words of a process's command line, or its short name.
+
+    Of a long command with code after ``-c``, these are the program and the end.
+    """
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         words[0] = words[0].rpartition(b"/")[2]
         name = b" ".join(words).strip() or Path(f"/proc/{pid}/comm").read_bytes().strip()
     except OSError:
         return ""
-    return shortened(printable(name.decode(errors="replace")), _LONGEST_COMMAND)
+    text = printable(name.decode(errors="replace"))
+    if b"-c" not in words[1:] or len(text) <= _LONGEST_COMMAND:
+        return shortened(text, _LONGEST_COMMAND)
+    # Workers of a pool all begin alike, with an import of the pool's module.
+    program = shortened(printable(words[0].decode(errors="replace")), _LONGEST_PROGRAM)
+    rest = _LONGEST_COMMAND - len(program) - 1
+    return f"{program} {shortened_path(text, rest)}"
 
 
 def program_of(pid: int) -> str:

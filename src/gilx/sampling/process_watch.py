@@ -29,6 +29,8 @@ from gilx.sampling.watch import COST, Watch
 from gilx.sampling.watched_process import WAYS_TO_END, WatchedProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gilx.sampling._sampler import Sampler, Totals
     from gilx.sampling.sites import Position
     from gilx.sampling.source_text import Source
@@ -154,10 +156,19 @@ class ProcessWatch(Watch):
         """Number of samples, after the stop."""
         return self._totals.wakes
 
-    def wait(self, seconds: float) -> None:
-        """Watch for so many seconds, or until the process goes away, and stop."""
+    def wait(self, seconds: float, ends: Callable[[], bool] = bool) -> None:
+        """Watch for so many seconds, or until the process goes away, and stop.
+
+        Parameters
+        ----------
+        seconds : float
+            For how long.
+        ends : callable
+            Returns whether to stop now; it is asked every `STEP`.
+
+        """
         until = time.monotonic() + seconds
-        while self.step() and (left := until - time.monotonic()) > 0:
+        while self.step() and not ends() and (left := until - time.monotonic()) > 0:
             time.sleep(min(STEP, left))
         self.finish()
 

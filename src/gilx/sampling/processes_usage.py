@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gilx.errors import ArgumentError
-from gilx.formatting import wrapped
+from gilx.formatting import duration, percent, wrapped
 from gilx.records import Record
 from gilx.sampling.usage import GilUsage
 
@@ -25,7 +25,8 @@ class UnwatchedProcess:
 
     pid: int
     command: str
-    """First words of its command line; empty if they are not known."""
+    """First words of its command line, or its program and the end of code after ``-c``;
+    empty if they are not known."""
     reason: str
 
 
@@ -69,14 +70,43 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
             )
 
     def __str__(self) -> str:
-        rows = [str(self.total)]
+        rest = str(self.total).removeprefix(self.total.sentence())
+        rows = [f"{self.sentence()}{rest}"]
         if self.processes[1:]:
             shown = self.processes[:_MOST_SHOWN]
             for usage in shown:
-                rows += wrapped(_sentence(usage), "", "  ")
+                rows += wrapped(usage.sentence(), "", "  ")
             if more := len(self.processes) - len(shown):
                 rows.append(f"{more} more processes were watched")
         return "\n".join([*rows, *self._unwatched_shown()])
+
+    def sentence(self) -> str:
+        """Return the finding in one sentence of plain words."""
+        total = self.total
+        known = [usage for usage in self.processes if usage.locked.known]
+        if not self.processes[1:] or not known:
+            return total.sentence()
+        time = f"their {duration(total.wall)} all together"
+        if total.doubt:
+            share = total.locked.text(percent)
+            end = f"; inconclusive: {total.doubt}"
+        else:
+            share = percent(total.locked.value)
+            part, line = total.main_line()
+            place = f", {part} of it in {line}" if part else ""
+            most = max(known, key=lambda usage: usage.locked.value)
+            end = (
+                f"{place}; the one that holds it most is {most.program}, for"
+                f" {percent(most.locked.value)} of {duration(most.wall)}"
+            )
+        return f"{self._subject()} hold their GILs for {share} of {time}{end}"
+
+    def _subject(self) -> str:
+        """Return how many there are; one process may execute several programs."""
+        pids = {usage.process.pid for usage in self.processes if usage.process}
+        if len(pids) == 1:
+            return f"{len(self.processes)} programs of process {min(pids)}"
+        return f"{len(pids) or len(self.processes)} processes"
 
     def _unwatched_shown(self) -> list[str]:
         alike: dict[str, list[UnwatchedProcess]] = {}
@@ -89,11 +119,6 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
             name = "" if str(first.pid) in first.reason else f"process {first.pid}: "
             rows += wrapped(f"not watched: {name}{first.reason}{more}", "", "  ")
         return rows
-
-
-def _sentence(usage: GilUsage) -> str:
-    """Return the finding in one sentence, which names the process."""
-    return f"{usage.program}: {usage.sentence()}" if usage.doubt else usage.sentence()
 
 
 def together(

@@ -17,6 +17,8 @@ from gilx.sampling.processes_usage import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gilx.sampling.process_watch import ProcessWatch
     from gilx.sampling.usage import GilUsage
 
@@ -66,13 +68,22 @@ class ProcessesWatch:
         """Processes for which there was no sampler left."""
         return list(self._refused.values())
 
-    def wait(self, seconds: float) -> None:
-        """Watch for so many seconds, or until all processes ended, and stop."""
+    def wait(self, seconds: float, ends: Callable[[], bool] = bool) -> None:
+        """Watch for so many seconds, or until all processes ended, and stop.
+
+        Parameters
+        ----------
+        seconds : float
+            For how long.
+        ends : callable
+            Returns whether to stop now; it is asked every `STEP`.
+
+        """
         until = time.monotonic() + seconds
         while True:
             self.step()
             left = until - time.monotonic()
-            if left <= 0 or not self.there:
+            if left <= 0 or not self.there or ends():
                 break
             time.sleep(min(self.pause, left))
         self.finish()

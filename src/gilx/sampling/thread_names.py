@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _PLACE = "_set_native_id"  # of threading.Thread
-_NAME = vars(threading.Thread)["name"]
+_NAME = threading.Thread.name  # also if gevent has put a subclass in its place
 _BYTES = 63  # of UTF-8, that the table has for a name
 
 _lock = threading.Lock()

@@ -40,6 +40,7 @@ _FACTOR = 4  # between the bounds of a length that is known well enough to count
 _LEAST_WAITING = 0.005  # threads on average, that are worth a word
 _SELDOM_ASKED = 0.5  # of the samples
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
+_NOT_RESOLVED = "not resolved"
 _SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
 
 
@@ -447,12 +448,34 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _finding(self) -> str:
         if self.doubt:
-            return f"inconclusive: {self.doubt}"
+            return self._inconclusive()
         if self.sums.without_gil:
             return self._sentence_without_gil()
         if self.program:
             return self._sentence_of_program()
         return f"{self._calling_thread()} {self._finding_of_thread()}"
+
+    def _inconclusive(self) -> str:
+        """Return the reason for no finding; a program is named, with what is known."""
+        reason = f"inconclusive: {self.doubt}{self._remedy()}"
+        if not self.program:
+            return reason
+        if not self.locked.known:
+            return f"{self.program}: {reason}"
+        share = self.locked.text(percent)
+        return (
+            f"{self.program} holds the GIL for {share} of {self._time_of_program()};"
+            f" {reason}"
+        )
+
+    def _remedy(self) -> str:
+        """Return what would help against too few or late samples of another process."""
+        if self.process is None or self.doubt != self.sums.reason_of_program:
+            return ""
+        longer = "" if self.process.end else "longer, with a larger budget"
+        idle = "on a machine with a free CPU" if self.doubt == self.sums.too_late else ""
+        ways = ", or ".join(filter(None, (longer, idle)))
+        return f"; watch it {ways}" if ways else ""
 
     def _calling_thread(self) -> str:
         return _thread_words(self.by_thread[0]) if self.by_thread else "the thread"
@@ -493,12 +516,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _sentence_of_program(self) -> str:
         locked = self.locked.value
-        length = duration(self.wall)
-        time = (
-            f"its time, {length}"
-            if self.process is None
-            else f"the {length} in which it was watched"
-        )
+        time = self._time_of_program()
         if locked <= 1 - _ALL:
             return f"{self.program} releases the GIL for all of {time}"
         share = "all" if locked >= _ALL else percent(locked)
@@ -513,11 +531,17 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             f"{self.program} holds the GIL for {share} of {time}{self._place()}; {thread}"
         )
 
+    def _time_of_program(self) -> str:
+        length = duration(self.wall)
+        if self.process is None:
+            return f"its time, {length}"
+        return f"the {length} in which it was watched"
+
     def _length(self, bounds: tuple[float, float]) -> str:
         low, high = bounds
         if high >= self.wall and low < _RESOLVED * high:
             known = low >= _SHORTEST_SEEN
-            return "not resolved" + (f"; at least {duration(low)}" if known else "")
+            return _NOT_RESOLVED + (f"; at least {duration(low)}" if known else "")
         return (
             f"{duration(low)} to {duration(high)}" if low else f"at most {duration(high)}"
         )
@@ -545,7 +569,11 @@ class GilUsage(Record, schema="gilx.usage", version=4):
                 *threads,
                 ("longest hold of any thread", longest),
                 ("main thread, held of the time left by others", held),
-                *((f"main thread, {name}", words) for name, words in self._lengths()),
+                *(
+                    (f"main thread, {name}", words)
+                    for name, words in self._lengths()
+                    if words != _NOT_RESOLVED
+                ),
                 *self._last_rows(),
             ]
         own = [

@@ -15,7 +15,8 @@ class WatchedProcess:
 
     pid: int
     command: str
-    """First words of its command line; empty if they are not known."""
+    """First words of its command line, or its program and the end of code after ``-c``;
+    empty if they are not known."""
     python: str
     """Version of the CPython in it."""
     reader: str

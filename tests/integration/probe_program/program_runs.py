@@ -52,7 +52,8 @@ def write(path: Path, text: str) -> Path:
 
 def assert_one_usage(text: str, name: str = "script.py") -> None:
     """Check that the text is one usage and nothing else."""
-    assert re.match(rf"({re.escape(name)} (holds|releases)|inconclusive: )", text), text
+    begin = rf"{re.escape(name)}( (holds|releases)|: inconclusive: )"
+    assert re.match(begin, text), text
     assert text.count("  locked by anyone: ") == 1
     assert text.count("\n  sampler: ") == 1
     assert text.endswith(")\n")
