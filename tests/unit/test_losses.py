@@ -327,6 +327,15 @@ def test_losses_by_locks_and_calls_with_a_gil(
     assert amounts[main] == pytest.approx(amount)
 
 
+def test_worker_that_ends_early_waits_for_one_that_waited_for_a_lock() -> None:
+    """The first one took the lock for all of its calls, and then the other one did."""
+    parallel = together(1.0, 1.0, early=0.5, uneven=0.5)
+    amounts = with_gil(ALONE, parallel, waits_with_gil(0.5, 0.0), 0.02)
+    assert amounts["locks"] == pytest.approx(1.0)
+    amounts = with_gil(ALONE, parallel, waits_with_gil(0.2, 0.0), 0.02)
+    assert amounts["locks"] == pytest.approx(0.4)
+
+
 def test_input_and_output_that_one_worker_has_alone_is_no_loss() -> None:
     """A call that sleeps for half of its time, and holds the GIL for the other half."""
     alone = replace(ALONE, worker_cpu=0.5, cpu=0.5)

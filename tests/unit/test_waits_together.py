@@ -151,6 +151,22 @@ def test_waits_for_locks_and_in_system_calls_beside_a_gil() -> None:
     assert [one.file for one in found.lock_sites] == ["mine.py"]
 
 
+def test_compiled_function_waits_in_the_line_that_calls_it() -> None:
+    wall = WATCH_WITH_GIL.wall / 1e9
+    threads = (
+        thread_with_gil("MainThread", parked=0.4),
+        thread_with_gil("gilx_0", parked=0),
+    )
+    sites = (
+        site("/lib/gilx/speedup/timings.py", 0.3 * wall),
+        site("/lib/gilx/pools/threads.py", 0.1 * wall),
+    )
+    found = WaitsTogether.of(usage_with_gil(*threads, sites=sites))
+    assert found is not None
+    assert found.parked.value == pytest.approx(0.3, abs=0.02)
+    assert found.lock_sites == ()
+
+
 def test_waits_for_locks_are_not_known_if_they_may_be_for_the_gil() -> None:
     thread = thread_with_gil("MainThread", parked=0.4, gil_waits=False)
     assert WaitsTogether.of(usage_with_gil(thread, sites=())) is None

@@ -349,6 +349,8 @@ def _of_block(
     # a lock that the other ones had, or for input and output.
     apart = min(ended, parallel.uneven)
     imbalance = min(apart, max(0.0, parallel.uneven_cpu - max(0.0, work)))
+    # Each second for which the last one waited for a lock delayed its end by one.
+    locks += min(apart - imbalance, locks)
     seconds = parallel.seconds
     return {
         STOPS: stops / seconds,

@@ -31,6 +31,8 @@ _NAMED = 0.005  # of the time
 _FOUND = 0.02  # of a worker: with a GIL, waits for other locks that are worth naming
 _NOTHING = Estimate(0.0, 0.0, 0.0)
 _KINDS = "object", "mutex", "spinning"
+_POOL_FILES = "gilx/pools/", "concurrent/futures/"
+_CALLS = "gilx/speedup/"  # compiled functions are called there, and wait there
 _POOL_LOCK = "_queue.SimpleQueue"  # of workers that wait to begin, and for the last one
 
 
@@ -172,7 +174,9 @@ def _without(share: Estimate, part: float) -> Estimate:
 def _seconds_in_pool(usage: GilUsage) -> float:
     """Return for how long workers waited for one another, to begin and at the end."""
     return sum(
-        site.waiting_lock.value for site in usage.waiting_sites if _is_own(site.file)
+        site.waiting_lock.value
+        for site in usage.waiting_sites
+        if _is_in(site.file, _POOL_FILES)
     )
 
 
@@ -204,7 +208,8 @@ def _lock_words(usage: GilUsage) -> str:
 
 def _is_own(file: str) -> bool:
     """Return whether a line is one of gilx's or of the pool, which waits for its end."""
-    return any(
-        part in file.replace("\\", "/")
-        for part in ("gilx/pools/", "gilx/speedup/", "concurrent/futures/")
-    )
+    return _is_in(file, (*_POOL_FILES, _CALLS))
+
+
+def _is_in(file: str, parts: tuple[str, ...]) -> bool:
+    return any(part in file.replace("\\", "/") for part in parts)
