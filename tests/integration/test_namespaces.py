@@ -112,6 +112,7 @@ def test_process_whose_files_are_not_here_is_watched(tmp_path: Path) -> None:
     home.mkdir()
     program = tmp_path / "program.py"
     program.write_text(f"{PROGRAM}{SLEEP}\n")
+    os.utime(program, (0, 0))  # long before the process began
     prefix = Path(sys.base_prefix)
     python = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
     if not python.is_relative_to(prefix):

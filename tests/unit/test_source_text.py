@@ -279,6 +279,14 @@ def test_file_of_no_module_is_judged_by_the_positions_that_it_has(file: str) -> 
     assert not SourceTexts(later(), LONG_AGO).changed(nowhere)
 
 
+def test_process_may_have_begun_a_tick_after_the_time_that_is_known(file: str) -> None:
+    wrong = "g", file, 1, *positions(SOURCE, "f")[0]
+    modified = Path(file).stat().st_mtime
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    assert not SourceTexts(later(), modified - 0.5 * tick).changed(wrong)
+    assert SourceTexts(later(), modified - 2 * tick).changed(wrong)
+
+
 def test_start_of_the_process_is_known() -> None:
     before = time.time()
     code = "from gilx.sampling import source_text as s; print(s._STARTED)"

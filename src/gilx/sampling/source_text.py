@@ -120,7 +120,9 @@ class SourceTexts:
             same = _is_compiled_from(names, source)
             if same is not None:
                 return not same
-        return source.modified > self._started and not self._has(position)
+        # The process began within a tick of the clock, and takes longer to load a file.
+        latest = self._started + 1 / _TICKS
+        return source.modified > latest and not self._has(position)
 
     def _differs(self, names: dict[str, Any], file: str, name: _Name) -> bool | None:
         """Return whether a function differs from what its file has; None if unknown.
