@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -58,6 +59,10 @@ LONG: dict[str, Callable[[], tuple[Any, ...]]] = {
 def interrupted(call: Callable[[], object]) -> KeyboardInterrupt:
     """Make a call that ends by SIGINT, which a helper sends to this process meanwhile."""
     done = threading.Event()
+    # Python ignores what is raised in callbacks of the garbage collector (Hypothesis has
+    # one), and so would lose the signal.
+    collects = gc.isenabled()
+    gc.disable()
     # The signal must come from outside: a held call lets no other thread here run.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     helper = subprocess.Popen(["sh", "-c", f"sleep 0.1; kill -INT {os.getpid()}"])
@@ -67,6 +72,8 @@ def interrupted(call: Callable[[], object]) -> KeyboardInterrupt:
             done.wait(30)  # the call was over before the signal came: fail, but cleanly
     finally:
         signal.signal(signal.SIGINT, before)
+        if collects:
+            gc.enable()
         helper.wait()
     return caught.value
 
