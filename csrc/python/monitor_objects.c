@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../sampler/thread_names.h"
+#include "integer_argument.h"
 #include "monitor_objects.h"
 
 static PyObject *sums_object(const gilx_activity_sums *sums) {
@@ -54,15 +55,32 @@ const char gilx_note_name_doc[] =
     "name : str\n"
     "    Of which 63 bytes of UTF-8 are kept.\n\n"
     "Returns\n-------\nbool\n"
-    "    Whether it was noted: not if Linux does not show that thread.";
+    "    Whether it was noted: not if Linux does not show that thread.\n\n"
+    "Raises\n------\nTypeError\n"
+    "    An argument has another type.\n"
+    "ValueError\n"
+    "    The id is not above 0, or the name is not to be encoded as UTF-8.";
 
 PyObject *gilx_note_name(PyObject *Py_UNUSED(module), PyObject *args) {
-    long long tid;
-    const char *name;
-    if (!PyArg_ParseTuple(args, "Ls:note_thread_name", &tid, &name)) {
+    PyObject *native_id, *name;
+    int64_t tid;
+    if (!PyArg_ParseTuple(args, "OO:note_thread_name", &native_id, &name) ||
+        gilx_read_integer(native_id, "native_id", 1, INT32_MAX, PyExc_ValueError, "",
+                          &tid) != 0) {
         return NULL;
     }
-    return PyBool_FromLong(gilx_note_thread_name(tid, name));
+    if (!PyUnicode_Check(name)) {
+        return PyErr_Format(PyExc_TypeError, "name: expected a str, got %.100s",
+                            Py_TYPE(name)->tp_name);
+    }
+    const char *text = PyUnicode_AsUTF8(name);
+    if (text == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+            PyErr_SetString(PyExc_ValueError, "name: expected no lone surrogates");
+        }
+        return NULL;
+    }
+    return PyBool_FromLong(gilx_note_thread_name(tid, text));
 }
 
 static PyObject *text_of(const char *text, size_t size) {

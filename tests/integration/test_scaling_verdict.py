@@ -127,7 +127,7 @@ def test_it_starts_threads() -> None:
 @pytest.mark.slow
 @needs_two_cpus
 def test_without_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
+    def refuse(**_: object) -> None:
         raise WatchUnavailableError("an unknown version")
 
     monkeypatch.setattr(release_verdict, "watch_with_callers", refuse)

@@ -69,7 +69,13 @@ def _names_of_threads() -> Iterator[Case]:
     note: Any = _sampler.note_thread_name
     yield Case("name of a thread", partial(note, threading.get_native_id(), "x"))
     yield Case("name of no thread", partial(note, 2**22, "x"))
-    yield Case("bad name of a thread", fails(TypeError, "", note, 1, b"x"))
+    yield Case("bad name of a thread", fails(TypeError, "name: expected", note, 1, b"x"))
+    yield Case(
+        "surrogate in a name", fails(ValueError, "name: expected", note, 1, "\udc80")
+    )
+    yield Case(
+        "bad id of a thread", fails(ValueError, "native_id: expected", note, 0, "x")
+    )
 
 
 def samplers(_memory: Memory) -> Iterator[Case]:

@@ -283,6 +283,9 @@ class MadeUp:
     def empty_region(self) -> float:
         return 0.0
 
+    def waits_together(self, _: int) -> tuple[None, str]:
+        return None, ""
+
     def blocks(self, _: int, **_others: float) -> Iterator[Block]:
         for _number in range(self.made):
             fraction, other = (self._draw.lognormvariate(0, 0.1) for _ in range(2))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gilx.formatting import duration, percent
 from gilx.owned_file import OwnedFile
+
+if sys.platform == "linux":
+    import resource
 
 if TYPE_CHECKING:
     from gilx.sampling.counters import Counters
