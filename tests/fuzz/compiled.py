@@ -342,6 +342,8 @@ _BY_NAME: dict[str, Callable[[Random, Surroundings], Any]] = {
     ),
     "context": lambda draw, around: draw.choice((_memory(draw, around), 0, 2**64, -1)),
     "items": _small(1000),
+    "native_id": _small(100_000),
+    "name": _words("worker", "\n", 100 * "é"),
 }
 
 
