@@ -1,4 +1,4 @@
-"""Whether `gilx measure` names the known cause of a missing speedup.
+"""Check that `gilx measure` names the known cause of a missing speedup.
 
 Calls and kernels with a known bottleneck, each measured with two threads several times::
 
@@ -10,8 +10,8 @@ a case with a loss misses at least 0.2 of a worker, and one without a loss misse
 Goals: 95 % of the runs that count are right, and less than 0.1 of a worker is
 unexplained; with ``--busy``, which adds one busy process, 85 %. Otherwise nothing else
 may run. Uneven work is not a case: each sample of a callable has calls of its own. Cases
-that need a package which is not installed (lxml, scikit-learn) are left
-out, and the table says so.
+that need a package which is not installed (lxml, scikit-learn) are left out, and the
+table says so.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def judged(row: gilx.ReportRow, expected: tuple[str, ...]) -> bool | None:
 
 @dataclass(frozen=True)
 class Found:
-    """What the runs of a case showed."""
+    """Result of the runs of a case."""
 
     words: tuple[str, ...]
     """A row of the table."""

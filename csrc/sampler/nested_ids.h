@@ -14,8 +14,8 @@ typedef struct gilx_nested_ids gilx_nested_ids;
 /* Return whether a process has ids of its own, by which it is not known here. */
 bool gilx_is_nested(int64_t process);
 
-/* Return the ids of the threads that a process has, to be freed by free(); NULL if there
- * is no memory. */
+/* Return the ids of the threads that a process has, to be freed by free(); NULL if memory
+ * is short. */
 gilx_nested_ids *gilx_nested_ids_new(int64_t process);
 
 /* Add a thread, by its id here. */

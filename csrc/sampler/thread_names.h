@@ -14,8 +14,8 @@ enum { GILX_PYTHON_NAME_SIZE = 64 };
 
 /* Note the name of a thread of this process, of which so many bytes less one are kept.
  * Whether it was noted: not if Linux doesn't show when the thread was started, by which
- * it is told from later ones with its number, or if another thread writes at that
- * place. */
+ * it is distinguished from later ones with its number, or if another thread writes at
+ * that place. */
 bool gilx_note_thread_name(int64_t tid, const char *name);
 
 /* Find the name of a thread, without a lock; whether it is known. */

@@ -15,7 +15,7 @@ _STATUS = 130  # as of shells
 
 
 class Interrupts:
-    """Whether Ctrl-C has been pressed."""
+    """True if Ctrl-C has been pressed."""
 
     def __init__(self) -> None:
         self._any = False

@@ -209,7 +209,7 @@ class ClusterWatch:
 
     @property
     def _is_closed(self) -> bool:
-        """Whether the client asks nobody any more."""
+        """True if the client no longer sends requests."""
         return self._client.status in ("closing", "closed")
 
     async def _begin(self) -> None:
