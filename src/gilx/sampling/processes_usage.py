@@ -77,7 +77,8 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
             for usage in shown:
                 rows += wrapped(usage.sentence(), "", "  ")
             if more := len(self.processes) - len(shown):
-                rows.append(f"{more} more processes were watched")
+                words = "processes were" if more > 1 else "process was"
+                rows.append(f"{more} more {words} watched")
         return "\n".join([*rows, *self._unwatched_shown()])
 
     def sentence(self) -> str:
