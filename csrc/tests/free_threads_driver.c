@@ -21,6 +21,7 @@
 #include "../sampler/linux_threads.h"
 #include "../sampler/lock_table.h"
 #include "../sampler/sampler.h"
+#include "../sampler/sampler_state.h"
 #include "../sampler/waiting_frame.h"
 #include "../sampler/world.h"
 
@@ -510,6 +511,24 @@ static void await_call(int number, long call, uintptr_t argument) {
     }
 }
 
+static int64_t samples_of(gilx_sampler *sampler) {
+    pthread_mutex_lock(&sampler->sums);
+    const int64_t count = sampler->totals.wakes;
+    pthread_mutex_unlock(&sampler->sums);
+    return count;
+}
+
+/* Let the threads run for a while, and for longer where samples are rare: valgrind runs
+ * one thread at a time. */
+static void await_samples(gilx_sampler *sampler) {
+    enum { SAMPLES = 20 };
+    const int64_t before = samples_of(sampler);
+    gilx_sleep_ns(150 * 1000 * 1000);
+    while (samples_of(sampler) < before + SAMPLES) {
+        gilx_sleep_ns(1000 * 1000);
+    }
+}
+
 /* Threads that do one thing all the time are found to do that. The one that is attached
  * is late for a stop that the reading one has asked for. */
 static void threads_are_watched(void) {
@@ -561,11 +580,11 @@ static void threads_are_watched(void) {
     gilx_sampler *sampler = gilx_sampler_new(&words, &options, &memory);
     expect(sampler != NULL && gilx_sampler_start(sampler) == 0);
     gilx_sampler_begin(sampler);
-    gilx_sleep_ns(200 * 1000 * 1000);
+    await_samples(sampler);
     atomic_store(state_of(STATES - 1), GILX_STATE_SUSPENDED);
-    gilx_sleep_ns(100 * 1000 * 1000);
+    await_samples(sampler);
     atomic_store(state_of(STATES - 1), GILX_STATE_ATTACHED);
-    gilx_sleep_ns(200 * 1000 * 1000);
+    await_samples(sampler);
     gilx_sampler_end(sampler);
     gilx_sampler_stop(sampler);
     set_stop(0, 0, 0);
