@@ -40,9 +40,9 @@ def perform(
     plan : Plan
         What to measure.
     baseline : Audit, optional
-        An earlier audit. A line that looks worse than in this one is measured once more,
-        and the second figures are kept: among many lines some look worse by chance, but
-        seldom twice.
+        An earlier audit. A line that looks better or worse than in this one is measured
+        once more, and the second figures are kept: among many lines some look changed by
+        chance, but seldom twice.
     least, force : float, bool
         How to compare with the baseline, as `compare` has them.
     progress : callable, optional
@@ -73,7 +73,7 @@ def perform(
         if baseline is not None:
             alone = Audit((line,), environment)
             changes = compare(baseline, alone, least=least, force=force)
-            if any(change.verdict == "worse" for change in changes):
+            if any(change.verdict in ("better", "worse") for change in changes):
                 line = _line(entry, size, f"{where}again: ", progress)
         lines.append(line)
     if progress is not None:
@@ -111,6 +111,7 @@ def _line(
             doubt="",
             scaling=(),
             error=one_line(error),
+            claim=entry.claim,
         )
     return Line(
         name=entry.name,
@@ -121,6 +122,7 @@ def _line(
         where="" if usage is None else usage.main_line()[1],
         doubt=doubt,
         scaling=scaling,
+        claim=entry.claim,
     )
 
 
