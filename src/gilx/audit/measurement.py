@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from gilx.audit.comparison import LEAST, compare
 from gilx.audit.record import Audit, Line
 from gilx.errors import WatchUnavailableError, number_between
 from gilx.estimate import Estimate
-from gilx.formatting import one_line
+from gilx.formatting import one_line, printable
 from gilx.sampling.probe import probe_warm
 from gilx.speedup.measure import measure
 from gilx.system.environment import Environment
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
     from gilx.speedup.report import ReportRow
 
+_IN_SETUP = re.compile(r"<setup of .*?>:(\d+)", re.DOTALL)
 _PRECISION = 0.01  # of the hold fraction
 _PROBE = 0.25  # of the budget that goes into the hold fraction
 
@@ -119,11 +121,20 @@ def _line(
         seconds=math.nan if usage is None else usage.wall / usage.repeats,
         held=Estimate.unknown() if usage is None else usage.held,
         longest_hold=Estimate.unknown() if usage is None else usage.longest_hold,
-        where="" if usage is None else usage.main_line()[1],
+        where="" if usage is None else _place(usage.main_line()[1], entry.setup),
         doubt=doubt,
         scaling=scaling,
         claim=entry.claim,
     )
+
+
+def _place(where: str, setup: str) -> str:
+    """Return a place in words; the lines of a setup are in no file that has their text."""
+    found = _IN_SETUP.match(where)
+    if found is None:
+        return where
+    text = setup.splitlines()[int(found[1]) - 1].strip()
+    return printable(f"setup:{found[1]} `{text}`{where[found.end() :]}")
 
 
 def _usage(call: PlannedCall, budget: float) -> tuple[GilUsage | None, str]:
