@@ -1,1 +1,1 @@
-"""Atlas of what releases the GIL: plans of calls, results, and the script that measures."""
+"""Atlas of what releases the GIL: plans, results, and the script that measures."""

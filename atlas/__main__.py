@@ -1,7 +1,7 @@
 """Measure libraries that are installed here: python -m atlas LIBRARY...
 
-Each result is kept in ``atlas/results``. If there is one of the version before, what changed
-since is printed. `nox -s atlas` installs the newest versions first.
+Each result is kept in ``atlas/results``. If there is an earlier one, what changed since
+is printed. `nox -s atlas` installs the newest versions first.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
     folder = str(options.results)
     # Libraries read the variables when they are loaded.
     return max(
-        subprocess.run(
+        subprocess.run(  # noqa: S603 - this Python, with names of plans
             [sys.executable, "-m", "atlas", library, "--results", folder],
             env={**os.environ, **ONE_THREAD},
             check=False,

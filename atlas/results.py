@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from gilx.audit import Audit, Line
+from gilx.audit import Audit, Line  # noqa: TC001 - records are read by it
 from gilx.records import Record
 
 PLANS = Path(__file__).parent / "plans"
@@ -107,5 +106,5 @@ def _compact(line: Line) -> Line:
     return replace(line, scaling=tuple(rows))
 
 
-def _rounded(text: str) -> Any:  # noqa: ANN401 - as json has it
+def _rounded(text: str) -> float:
     return float(f"{float(text):.{_DIGITS}g}")

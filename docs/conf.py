@@ -12,13 +12,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils import nodes
+from docutils.parsers.rst import Directive
 from sphinx.util.logging import getLogger
 from sphinx.util.nodes import make_refnode
 
 import gilx
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from docs.atlas_table import AtlasTable
+from atlas.page import table
+from atlas.results import RESULTS, newest, results
 from tests.unit.interface import MODULES
 
 if TYPE_CHECKING:
@@ -93,6 +96,16 @@ def check_public_names(_app: Sphinx, env: BuildEnvironment) -> None:
             home = getattr(getattr(module, each), "__module__", name)
             if not objects.keys() & {f"{name}.{each}", f"{home}.{each}"}:
                 _LOGGER.warning("%s.%s is not on a page of docs/api", name, each)
+
+
+class AtlasTable(Directive):  # type: ignore[misc] # docutils has no types here
+    """The table of the atlas, made from its results."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table as a node of HTML."""
+        for path in RESULTS.glob("*/*.json"):
+            self.state.document.settings.env.note_dependency(str(path))
+        return [nodes.raw("", table(newest(results())), format="html")]
 
 
 def add_files(app: Sphinx, page: str, *_: object) -> None:

@@ -129,7 +129,7 @@ def _line(
 
 
 def _place(where: str, setup: str) -> str:
-    """Return a place in words; the lines of a setup are in no file that has their text."""
+    """Return a place, and for a line of a setup its text, which no file has."""
     found = _IN_SETUP.match(where)
     if found is None:
         return where

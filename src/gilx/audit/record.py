@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from gilx.audit.claim import Claim, GilVerdict, gil_verdict
-from gilx.estimate import Estimate  # noqa: TC001 - records are read by it
+from gilx.estimate import Estimate
 from gilx.formatting import (
     duration,
     percent,
@@ -180,10 +180,12 @@ def _rows(line: Line) -> list[tuple[tuple[str, ...], list[str]]]:
 
 
 def _difference(line: Line) -> str:
-    assert line.claim is not None
+    claim = line.claim
+    assert claim is not None
     words = {"holds": "holds the GIL", "in part": "releases the GIL in part"}
     verdict = words.get(line.verdict, "releases the GIL")
-    return f"{verdict}, but the claim is: {line.claim.words} ({line.claim.link})"
+    size = f", from {claim.from_size} on" if claim.from_size else ""
+    return f"{verdict}, but the claim is: {claim.words}{size} ({claim.link})"
 
 
 def _held(line: Line) -> str:

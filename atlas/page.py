@@ -1,6 +1,6 @@
-"""Directive ``atlas-table``: the newest results of the atlas, as one table in HTML.
+"""The newest results of the atlas, as one table in HTML.
 
-The table is complete without JavaScript; ``_static/atlas.js`` adds the search to it.
+The table is complete without JavaScript; ``docs/_static/atlas.js`` adds the search to it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from docutils import nodes
-from docutils.parsers.rst import Directive
-
-from atlas.results import RESULTS, Result, command, newest, results
-from gilx.audit import Line, size_words
+from atlas.results import command
+from gilx.audit import size_words
 from gilx.formatting import duration, percent, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from atlas.results import Result
+    from gilx.audit import Line
 
 _NAMES = {
     "python": "standard library",
@@ -44,17 +44,6 @@ _HEADINGS = ("Call", "GIL", "Two threads", "Line that holds it", "Claim")
 _WORST_FIRST = ("holds", "undecided", "in part", "releases")
 
 
-class AtlasTable(Directive):
-    """The table, with the form that searches it."""
-
-    def run(self) -> list[nodes.Node]:
-        """Return the table as a node of HTML."""
-        env = self.state.document.settings.env
-        for path in RESULTS.glob("*/*.json"):
-            env.note_dependency(str(path))
-        return [nodes.raw("", table(newest(results())), format="html")]
-
-
 def table(found: list[Result]) -> str:
     """Return the table of some results as HTML."""
     head = "".join(f'<th scope="col">{name}</th>' for name in _HEADINGS)
@@ -72,7 +61,8 @@ def table(found: list[Result]) -> str:
     return f"""<form class="atlas-form" hidden>
 <label>Search <input type="search" name="text" autocomplete="off"></label>
 {selects}
-<label class="atlas-check"><input type="checkbox" name="differs"> differs from the claim</label>
+<label class="atlas-check"><input type="checkbox" name="differs">
+differs from the claim</label>
 <output aria-live="polite">{len(calls)} calls</output>
 </form>
 <table class="atlas"><thead><tr>{head}</tr></thead>
@@ -107,7 +97,8 @@ def _call(result: Result, name: str, lines: list[Line]) -> str:
         "text": f"{name} {_name(result.library)} {result.library}".lower(),
     }
     attributes = " ".join(f'data-{key}="{escape(each)}"' for key, each in data.items())
-    anchor = re.sub(r"[^a-z0-9]+", "-", f"{result.library}-{result.python}-{name}".lower())
+    names = f"{result.library}-{result.python}-{name}".lower()
+    anchor = re.sub(r"[^a-z0-9]+", "-", names)
     cells = (
         _gil_words(lines),
         _scaling_words(lines),
@@ -120,14 +111,16 @@ def _call(result: Result, name: str, lines: list[Line]) -> str:
     )
     version = f"{_name(result.library)} {result.release}"
     return f"""<tbody id="{anchor}" {attributes}>
-<tr><th scope="row"><code>{escape(name)}</code> <small>{escape(version)}</small></th>{row}</tr>
-<tr class="atlas-more"><td colspan="{len(_HEADINGS)}">{_details(result, name, lines)}</td></tr>
+<tr><th scope="row"><code>{escape(name)}</code> <small>{escape(version)}</small></th>
+{row}</tr>
+<tr class="atlas-more"><td colspan="{len(_HEADINGS)}">
+{_details(result, name, lines)}</td></tr>
 </tbody>
 """
 
 
 def gil_class(lines: list[Line]) -> str:
-    """Return what a call does to the GIL at its sizes, as one of the classes to filter by."""
+    """Return what a call does to the GIL at its sizes, as one class to filter by."""
     verdicts = [line.verdict for line in _by_size(lines)]
     if len(set(verdicts)) == 1:
         return verdicts[0]
@@ -138,7 +131,7 @@ def gil_class(lines: list[Line]) -> str:
 
 
 def scaling_class(lines: list[Line]) -> str:
-    """Return whether a call scales at its sizes, as one of the classes to filter by."""
+    """Return whether a call scales at its sizes, as one class to filter by."""
     found = [_scales(line) for line in _by_size(lines)]
     if len(set(found)) == 1:
         return found[0]
@@ -204,7 +197,7 @@ def _claim(lines: list[Line], *, differs: bool) -> str:
         return link
     sizes = ", ".join(
         line.verdict if line.size is None else f"{line.verdict} at {line.size}"
-        for line in lines
+        for line in _by_size(lines)
         if line.contradicts_claim
     )
     return f'{link} <strong class="atlas-differs">Measured otherwise: {sizes}</strong>'
@@ -223,11 +216,14 @@ def _details(result: Result, name: str, lines: list[Line]) -> str:
         + f"<td>{escape('; '.join(_notes(line)))}</td></tr>"
         for line in _by_size(lines)
     )
-    machine = f"{here.cpus.model}, {here.usable_cpus} CPUs, {here.system} {here.architecture}"
+    library = f"{_name(result.library)} {result.release}"
+    versions = f"{library}; {here.implementation} {result.python}"
+    system = f"{here.system} {here.architecture}"
+    machine = f"{here.cpus.model}, {here.usable_cpus} CPUs, {system}"
     return f"""<details><summary>Measurement</summary>
 <pre>{escape(command(result.library, name))}</pre>
-<p>{result.date}; {escape(_name(result.library))} {escape(result.release)}; {here.implementation}
-{escape(result.python)}; {escape(machine)}; gilx {escape(here.gilx)}.</p>
+<p>{result.date}; {escape(versions)}; {escape(machine)};
+gilx {escape(here.gilx)}.</p>
 <div class="atlas-figures"><table><thead><tr><th>size</th><th>one call</th><th>held</th>
 <th>speedup of two threads</th><th>ceiling</th><th>notes</th></tr></thead>
 <tbody>{rows}</tbody></table></div></details>"""
