@@ -170,15 +170,21 @@ def _share(line: Line) -> str:
 
 
 def _scaling_words(lines: list[Line]) -> str:
+    """Return the verdict at each size, and at the largest one the reason, too."""
+    ordered = _by_size(lines)
     parts = []
-    for line in _by_size(lines):
-        size = f"{line.size}: " if len(lines) > 1 else ""
+    for line in ordered:
+        size = f"{line.size}: " if len(ordered) > 1 else ""
         for row in line.scaling:
+            scales = _scales(line)
+            why = ""
+            if line is ordered[-1] and scales != "scales":
+                by = ", by the figures" if scales == "undecided" else ""
+                why = f"{by}: {row.reading}"
             figures = f"{times(row.speedup.value)} of {times(row.ceiling.value)}"
-            why = "" if _scales(line) == "scales" else f": {row.reading}"
-            verdict = f"{size}{_SCALING[_scales(line)]}{why}"
-            parts.append(f"{escape(verdict)}<small>{figures}</small>")
-    return "<br>".join(parts) or "-"
+            words = escape(f"{size}{_SCALING[scales]}{why}")
+            parts.append(f"<div>{words}<small>{figures}</small></div>")
+    return "".join(parts) or "-"
 
 
 def _holding_line(lines: list[Line]) -> str:
@@ -230,5 +236,5 @@ gilx {escape(here.gilx)}.</p>
 
 
 def _notes(line: Line) -> list[str]:
-    notes = [note for row in line.scaling for note in row.notes]
+    notes = [note for row in line.scaling for note in (row.reading, *row.notes)]
     return [each for each in (line.error, line.doubt, *notes) if each]
