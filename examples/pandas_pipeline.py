@@ -66,8 +66,8 @@ def main() -> None:
     held = {}
     for name, usage in found:
         each = usage.wall / usage.repeats * 1e3
-        if usage.doubt:
-            print(f"{name:<10}{each:>8.2f}  can't be told: {usage.doubt}")
+        if usage.inconclusive_reason:
+            print(f"{name:<10}{each:>8.2f}  can't be told: {usage.inconclusive_reason}")
             continue
         held[name] = usage.held.value * each
         low, high = usage.held.interval

@@ -14,7 +14,7 @@ from gilx.demo.chapter_5_libraries import Held, Libraries
 from gilx.demo.chapter_6_extension import Extension, Proof
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
-from gilx.demo.demo_record import Story
+from gilx.demo.demo_record import Demo
 from gilx.estimate import Estimate
 from gilx.speedup.losses import Loss
 from gilx.speedup.report import ReportRow
@@ -55,7 +55,7 @@ OUTCOMES = {
 }
 
 
-def story(**changes: Any) -> Story:
+def demo_record(**changes: Any) -> Demo:
     """Every chapter, with figures of an idle machine with two CPUs and a GIL."""
     chapters: dict[str, Any] = {
         "pure": PurePython(missing=(), gil=True, threads=row("mandelbrot")),
@@ -110,7 +110,7 @@ def story(**changes: Any) -> Story:
         ),
         "free": FreeThreaded(missing=("a GIL",), free_threaded=False, calls=()),
     }
-    return Story(
+    return Demo(
         environment=Environment.here(),
         quick=True,
         workers=2,

@@ -73,7 +73,7 @@ def main() -> None:
     with neighbours(options.neighbours):
         for _ in range(options.count):
             report = gilx.measure(
-                call, null=True, blocks=BLOCKS, budget=SECONDS, seed=len(found)
+                call, aa=True, blocks=BLOCKS, budget=SECONDS, seed=len(found)
             )
             found.append([report.rows[0].speedup.value, *report.rows[0].speedup.interval])
     each = (time.perf_counter() - begin) / max(1, options.count)

@@ -269,7 +269,7 @@ def many(options: Options) -> bool:
         rows.append(
             (
                 f"{count}",
-                f"{usage.looks / usage.wall:.0f}",
+                f"{usage.samples / usage.wall:.0f}",
                 f"{usage.cost:.1%}",
                 f"{asked:.2%}",
                 f"{right:.1%}",

@@ -54,7 +54,7 @@ class Figure:
     unit: str = ""
     """Empty for a ratio."""
     note: str = ""
-    """What makes it doubtful, or else should be known."""
+    """A warning about the figure, or a remark on it."""
 
     def text(self) -> str:
         """Return the value with its unit."""

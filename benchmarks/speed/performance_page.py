@@ -104,7 +104,7 @@ def _machine(results: Results) -> str:
     doubts = sorted({doubt for piece in results.pieces for doubt in piece.doubts})
     text = _table(("", ""), lines)
     if doubts:
-        text += "\n\nWhat makes figures doubtful:\n\n" + _bullets(
+        text += "\n\nWarnings about these figures:\n\n" + _bullets(
             f"{doubt} ({', '.join(p.name for p in results.pieces if doubt in p.doubts)})"
             for doubt in doubts
         )

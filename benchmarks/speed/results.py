@@ -108,7 +108,7 @@ class Piece:
     measured: Measured
     conditions: Conditions
     doubts: tuple[str, ...] = ()
-    """What the conditions make doubtful, in words."""
+    """Warnings about the conditions, in words."""
 
     @property
     def name(self) -> str:

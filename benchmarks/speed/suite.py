@@ -128,7 +128,7 @@ def _run(options: argparse.Namespace) -> int:
             continue
         print(piece.measured.text())
         for doubt in piece.doubts:
-            print(f"doubtful: {doubt}")
+            print(f"warning: {doubt}")
         print(f"took {duration(perf_counter() - begin)}\n", flush=True)
         results = results.with_piece(piece)
         if options.json is not None:
@@ -184,7 +184,7 @@ def measured(part: str, subject: str, *, quick: bool) -> Piece:
     doubts = tuple(
         finding.evidence
         for finding in examine(Environment.here(), conditions)
-        if finding.doubtful and finding.name in _DOUBTS
+        if finding.is_warning and finding.name in _DOUBTS
     )
     # Six digits of seconds are more than a clock tells.
     samples = {

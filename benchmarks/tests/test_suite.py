@@ -400,7 +400,7 @@ def test_what_the_file_has_is_not_measured_again(
     assert suite.main(words) & 8
     printed = capsys.readouterr()
     assert "kernels:heat: not measured: MemoryError: too large" in printed.err
-    assert "doubtful: a neighbour" in printed.out
+    assert "warning: a neighbour" in printed.out
     # What failed is tried again, what was measured is not.
     assert suite.main(words) & 8
     assert asked.count(("kernels", "heat")) == 2

@@ -135,9 +135,9 @@ typedef struct {
 
 typedef struct gilx_sampler gilx_sampler;
 
-/* A sampler that does not run yet, or NULL with errno set, if there is no room for it or
- * the log of a monitor can't be opened. It takes over the
- * open `memory` through which it reads thread states, if that is not NULL.
+/* A sampler that does not run yet, or NULL with errno set, if memory runs out or the log
+ * of a monitor can't be opened. It takes over the open `memory` through which it reads
+ * thread states, if that is not NULL.
  *
  * The GIL may be that of another process. All is read through the memory of that process
  * then, which the sampler has to be given, and of `words` only `process` and `original`

@@ -204,7 +204,7 @@ static void memory_is_read_safely(void) {
         gilx_memory_close(&memory);
     }
     gilx_memory memory;
-    expect(!gilx_memory_open(&memory, "no such way"), "there is no such way");
+    expect(!gilx_memory_open(&memory, "no such way"), "an unknown way is refused");
 }
 
 int main(void) {

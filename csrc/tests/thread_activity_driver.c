@@ -394,7 +394,8 @@ static void waits_have_places(uint64_t minor) {
         gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, NULL, false);
     expect(sites != NULL && gilx_memory_open(&memory, NULL), "sites can be read");
     gilx_frame frame;
-    expect(!gilx_waiting_frame(layout, &memory, state, &frame), "there is no frame");
+    expect(!gilx_waiting_frame(layout, &memory, state, &frame),
+           "a thread without frames");
     expect(!gilx_waiting_frame(layout, &memory, 8, &frame) &&
                !gilx_waiting_frame(layout, &memory, 0, &frame),
            "nor a thread state");

@@ -94,7 +94,7 @@ def test_rhythm_in_one_worker_is_seen_there_and_in_all(
         assert line.line == line_of(rhythm, "ckernels.spin(")
         assert line.text.startswith("ckernels.spin(5 * MILLISECOND")
         assert gilx.ClusterUsage.from_json(usage.to_json()) == usage
-        if not (of_busy.doubt or of_idle.doubt):
+        if not (of_busy.inconclusive_reason or of_idle.inconclusive_reason):
             break
     else:
         pytest.skip("samples were late in all of four watches")

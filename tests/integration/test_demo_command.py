@@ -78,6 +78,6 @@ def test_without_pandas_and_vl_convert(tmp_path: Path) -> None:
     else:
         assert "There is nothing to watch" in said
     assert {path.name for path in (tmp_path / "new").iterdir()} == {
-        "story.txt",
-        "story.json",
+        "demo.txt",
+        "demo.json",
     }

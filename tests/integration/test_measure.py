@@ -166,7 +166,7 @@ def test_repeat_and_blocks_are_as_given() -> None:
         calls += 1
 
     # So large a budget has time for a block that warms up, on any machine.
-    row = one(measure(call, null=True, blocks=4, repeat=7, budget=1000))
+    row = one(measure(call, aa=True, blocks=4, repeat=7, budget=1000))
     assert (row.repeat, row.comparison.blocks) == (7, 4)
     # Twice to begin with, then two arms of four blocks, and one to warm up.
     assert calls == 2 + 2 * 5 * 7
@@ -488,9 +488,5 @@ def test_calls_that_never_return_in_processes(monkeypatch: pytest.MonkeyPatch) -
 def test_setup_gives_arguments_in_their_order() -> None:
     made: list[int] = []
     numbers = count()
-    one(
-        measure(
-            made.append, setup=lambda: (next(numbers),), null=True, blocks=3, repeat=4
-        )
-    )
+    one(measure(made.append, setup=lambda: (next(numbers),), aa=True, blocks=3, repeat=4))
     assert made == sorted(made)

@@ -96,7 +96,7 @@ def test_words() -> None:
     assert "so both should be even at 4 items each" in str(FOUND)
     assert "hand" not in str(FOUND).split("back")[1].split("\n")[0]
     busy = replace(FOUND, conditions=replace(FOUND.conditions, others=0.9))
-    assert "figures doubtful: * " in one_line(busy)
+    assert "about these figures: * " in one_line(busy)
     assert " * other processes took 0.90 CPUs" in one_line(busy)
     never = replace(
         FOUND, variant=None, target="f", grain=None, work=None, rows=(row(8, 0.8),)

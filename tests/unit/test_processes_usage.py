@@ -28,8 +28,10 @@ def _late(made: HoldSums) -> HoldSums:
 
 def _usage(made: HoldSums, pid: int, end: str = "", command: str = "pool") -> GilUsage:
     process = WatchedProcess(pid, command, "3.12.1", "process_vm_readv", end)  # type: ignore[arg-type]
-    doubt = made.reason_of_program
-    return usage_of(made, program=process.name, process=process, doubt=doubt)
+    reason = made.reason_of_program
+    return usage_of(
+        made, program=process.name, process=process, inconclusive_reason=reason
+    )
 
 
 def test_inconclusive_process_is_named_with_its_share_and_a_remedy() -> None:

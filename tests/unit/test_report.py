@@ -203,8 +203,8 @@ def test_nothing_compared_is_not_a_comparison_with_itself() -> None:
     row = changed(
         ROW, blocks=0, ceiling_kind="", speedup=Estimate.unknown(), serial_seconds=None
     )
-    assert not row.null
-    assert changed(ROW, ceiling_kind="").null
+    assert not row.is_aa
+    assert changed(ROW, ceiling_kind="").is_aa
     report = replace(REPORT, rows=(row,))
     assert Report.from_json(report.to_json()) == report
 
@@ -244,7 +244,7 @@ def test_rows_without_a_ceiling_are_compared_by_their_speedups(
 ) -> None:
     before = replace(REPORT, rows=(changed(ROW, **WITHOUT_CEILING),))
     after = replace(REPORT, rows=(changed(ROW, **WITHOUT_CEILING, speedup=speedup),))
-    assert not before.rows[0].null
+    assert not before.rows[0].is_aa
     [change] = compare(before, after)
     assert change.verdict == verdict
 

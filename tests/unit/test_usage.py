@@ -43,7 +43,7 @@ USAGE = gilx.GilUsage(
     cpu=0.02,
     repeats=1,
     switches_per_second=12.0,
-    looks=1000,
+    samples=1000,
     late=1,
     unknown=0.001,
     lateness=5e-5,
@@ -88,7 +88,7 @@ def test_shares_of_threads_that_may_have_made_unidentified_holds_are_unknown() -
         thread_of(hidden, "unknown", None, 0.9),
     )
     usage = usage_of(hidden, by_thread=threads, program="script.py")
-    usage = replace(usage, locked=Estimate(0.9, 0.8, 1), doubt="")
+    usage = replace(usage, locked=Estimate(0.9, 0.8, 1), inconclusive_reason="")
     text = str(usage)
     assert "; the threads that hold it could not be identified" in text
     assert "thread main: unknown\n" in text
@@ -216,16 +216,19 @@ def usage(**changes: Any) -> gilx.GilUsage:
         "release_length": (0.0, 4.0), "held_stretch": 0.001, "by_thread": (),
         "waited": Estimate.unknown(),
         "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
-        "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
+        "samples": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
         "cost": 0.03, "resolution": 0.004, "backend": "none",
         "sums": sums(250, 750), "environment": Environment.here(),
     }  # fmt: skip
     return gilx.GilUsage(**(found | changes))
 
 
-def found(held: float, doubt: str = "", half_width: float = 0.02) -> Check:
+def found(held: float, reason: str = "", half_width: float = 0.02) -> Check:
     """Return what a watch said of work that held the GIL for a half of 4 s."""
-    said = usage(held=Estimate(held, held - half_width, held + half_width), doubt=doubt)
+    said = usage(
+        held=Estimate(held, held - half_width, held + half_width),
+        inconclusive_reason=reason,
+    )
     return Check(f"said {held}", KnownHold(2.0, 2.0, 4.0), said)
 
 
@@ -281,17 +284,19 @@ def test_prediction_takes_short_calls_for_one_hold_if_they_are_one() -> None:
     assert found.rows[0].speedup == pytest.approx(1 / 1.1)
 
 
-@pytest.mark.parametrize("doubt", ["", "too short"])
+@pytest.mark.parametrize("reason", ["", "too short"])
 def test_probe_prints_prediction_below_usage(
-    doubt: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = usage(hold_length=(2e-4, 5e-4), doubt=doubt)
+    found = usage(hold_length=(2e-4, 5e-4), inconclusive_reason=reason)
     monkeypatch.setattr(probe, "probe", lambda *_, **__: found)
     monkeypatch.setattr(release_costs, "_handover", lambda _: 3e-5)
     assert cli.main(["probe", "time:sleep", "0", "--predict", "2,4"]) == 0
     report, _, prediction = capsys.readouterr().out.partition("\n\n")
     assert report == str(found)
-    if doubt:
+    if reason:
         assert prediction == "No prediction, since the usage is inconclusive.\n"
     else:
         assert "Prediction from one worker" in prediction
@@ -330,7 +335,7 @@ def test_prediction_says_where_the_hand_over_is_estimated(
 
 def test_prediction_of_bad_usages() -> None:
     with pytest.raises(ArgumentError, match=r"inconclusive usage \(dark\)"):
-        usage(doubt="dark").predict([1])
+        usage(inconclusive_reason="dark").predict([1])
     with pytest.raises(ArgumentError, match="cycles: expected above 0"):
         usage().predict([1], cycles=0)
     with pytest.raises(ArgumentError, match="workers: expected at least 1, got 0"):

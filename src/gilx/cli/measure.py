@@ -64,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--blocks N": "make exactly N blocks",
             "--repeat M": "calls in a row that each worker makes in a sample; 1 is what a"
             " single use gives (default: enough to be timed well)",
-            "--null": "compare the serial run with itself: there is no difference to"
-            " find",
+            "--aa": "make an A/A comparison: the serial run with itself, which should"
+            " find no difference",
             "--size N": "size of a kernel's problem",
             "--seed N 0": "seed (default: 0)",
         },
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
         budget=options.budget,
         blocks=options.blocks,
         repeat=options.repeat,
-        null=options.null,
+        aa=options.aa,
         progress=show,
         size=options.size,
         seed=options.seed,

@@ -232,7 +232,7 @@ def _watch_from_outside(options: argparse.Namespace) -> int:
 
 
 def _predicted(usage: GilUsage, workers: list[int]) -> str:
-    if usage.doubt:
+    if usage.inconclusive_reason:
         return "No prediction, since the usage is inconclusive."
     return str(usage.predict(workers))
 

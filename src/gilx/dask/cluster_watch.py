@@ -192,7 +192,7 @@ class ClusterWatch:
 
         """
         if self._usage is None:
-            raise RuntimeError("there is no usage yet: the watch has not ended")
+            raise RuntimeError("the usage is not available yet: the watch has not ended")
         return self._usage
 
     @property

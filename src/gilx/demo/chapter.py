@@ -197,7 +197,7 @@ def losses_of(row: ReportRow) -> list[str]:
     return [f"{lost}: {', '.join(parts)}."]
 
 
-_DOUBT = {
+_INCONCLUSIVE = {
     "no room": "Nothing is shown, since the machine gave no more to anything just then",
     "unclear": "The machine was too restless to tell",
 }
@@ -215,7 +215,7 @@ def grouped(rows: Sequence[ReportRow], words: Mapping[str, str]) -> list[str]:
 
     """
     said = []
-    for outcome, begin in {**words, **_DOUBT}.items():
+    for outcome, begin in {**words, **_INCONCLUSIVE}.items():
         those = [f"{r.target} {words_of(r)}" for r in rows if outcome_of(r) == outcome]
         if those:
             said.append(f"{begin}: {'; '.join(those)}.")

@@ -61,10 +61,10 @@ def text_of(report: Report) -> str:
         right=range(2, 8),
     )
     lines = [*wrapped(report.environment.summary()), "", table]
-    doubts = doubts_of(report)
-    if doubts:
-        lines += ["", "What makes these figures doubtful:"]
-        for words in doubts:
+    warnings = warnings_of(report)
+    if warnings:
+        lines += ["", "Warnings about these figures:"]
+        for words in warnings:
             lines += wrapped(words, "* ", "  ", whole_words=True)
     return "\n".join(lines)
 
@@ -79,14 +79,14 @@ def html_table_of(report: Report) -> str:
     return (
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         f"<p>{html.escape(report.environment.summary())}</p>"
-        + "".join(f"<p>{html.escape(words)}</p>" for words in doubts_of(report))
+        + "".join(f"<p>{html.escape(words)}</p>" for words in warnings_of(report))
     )
 
 
-def doubts_of(report: Report) -> list[str]:
-    """Return what the machine and its conditions make doubtful, a sentence each."""
+def warnings_of(report: Report) -> list[str]:
+    """Return the warnings about the machine and its conditions, a sentence each."""
     found = examine(report.environment, report.conditions)
-    return [str(finding) for finding in found if finding.doubtful]
+    return [str(finding) for finding in found if finding.is_warning]
 
 
 def remarks_of(row: ReportRow) -> list[str]:
@@ -120,8 +120,8 @@ def _made_of(row: ReportRow) -> str:
         )
     if made.control is not None:
         words.append(f"control {times(made.control)}")
-    if made.overlap is not None:
-        words.append(f"CPU overlap {percent(made.overlap)}")
+    if made.cpu_overlap is not None:
+        words.append(f"CPU overlap {percent(made.cpu_overlap)}")
     if row.held.known:
         words.append(f"held {percent(row.held.value)}")
     if made.run_queue_wait is not None:
@@ -141,7 +141,7 @@ def reading_of(row: ReportRow) -> str:
     """Return what a row means, in plain words."""
     if not row.speedup.known:
         return "nothing could be compared"
-    if row.null:
+    if row.is_aa:
         return _of_null(row)
     if row.workers == 1:
         return "one worker: shows what the pool costs"

@@ -289,7 +289,7 @@ def _noting(watching: Watch) -> Iterator[None]:
 
 def _looks_needed(usage: GilUsage, precision: float) -> float:
     """Return how many looks make the interval narrow enough, by what a pilot showed."""
-    seen = usage.looks - usage.late
+    seen = usage.samples - usage.late
     held = usage.held.value if usage.held.known else 0.5
     # As if two looks of either kind had been seen besides: the pilot may be wrong.
     share = (held * seen + 2) / (seen + 4)
@@ -304,6 +304,6 @@ def _if_long_enough(usage: GilUsage) -> GilUsage:
         return usage
     return replace(
         usage,
-        doubt=f"too short: a call takes {each * 1e9:.0f} ns, hardly more than calling"
-        " anything does",
+        inconclusive_reason=f"too short: a call takes {each * 1e9:.0f} ns, hardly more"
+        " than an empty call",
     )

@@ -31,7 +31,7 @@ class UnwatchedProcess:
 
 
 @dataclass(frozen=True)
-class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
+class ProcessesUsage(Record, schema="gilx.processes_usage", version=2):
     """Usage of the GILs of a process and of the processes that it started.
 
     Each process has a GIL of its own. `total` is their sum, so that its shares are of the
@@ -62,11 +62,11 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
     def _check(self, where: str) -> None:
         if not self.processes:
             raise ArgumentError(f"{where}.processes: expected at least one, got none")
-        looks = sum(usage.looks for usage in self.processes)
-        if self.total.looks != looks:
+        samples = sum(usage.samples for usage in self.processes)
+        if self.total.samples != samples:
             raise ArgumentError(
-                f"{where}.total.looks: expected {looks}, as the processes have together,"
-                f" got {self.total.looks}"
+                f"{where}.total.samples: expected {samples}, the sum over the processes,"
+                f" got {self.total.samples}"
             )
 
     def __str__(self) -> str:
@@ -88,9 +88,9 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
         if not self.processes[1:] or not known:
             return total.sentence()
         time = f"their {duration(total.wall)} all together"
-        if total.doubt:
+        if total.inconclusive_reason:
             share = total.locked.text(percent)
-            end = f"; inconclusive: {total.doubt}"
+            end = f"; inconclusive: {total.inconclusive_reason}"
         else:
             share = percent(total.locked.value)
             part, line = total.main_line()

@@ -69,7 +69,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Timeline(Record, schema="gilx.timeline", version=2):
+class Timeline(Record, schema="gilx.timeline", version=3):
     """Holders of the GIL over time, as far as samples at random times show it.
 
     What happened between two samples is not in it.
@@ -84,7 +84,7 @@ class Timeline(Record, schema="gilx.timeline", version=2):
         Length of the watch, in seconds.
     since : float
         Where the lanes begin: 0, or later if there was no capacity for more samples.
-    begin : float
+    start : float
         When the watch began, in seconds of Linux's ``CLOCK_MONOTONIC``, which
         `time.monotonic` reads.
     pid : int
@@ -97,14 +97,14 @@ class Timeline(Record, schema="gilx.timeline", version=2):
     lanes: tuple[Lane, ...]
     wall: float
     since: float
-    begin: float = 0.0
+    start: float = 0.0
     pid: int = 1
     lines: tuple[HeldLine, ...] = ()
 
     def _check(self, where: str) -> None:
         number_between(f"{where}.wall", self.wall, 0, _LONGEST)
         number_between(f"{where}.since", self.since, 0, self.wall)
-        number_between(f"{where}.begin", self.begin, 0, _LONGEST)
+        number_between(f"{where}.start", self.start, 0, _LONGEST)
         at_least(f"{where}.pid", self.pid, 0, _MOST_PROCESSES)
         for number, line in enumerate(self.lines):
             at_least(f"{where}.lines[{number}].line", line.line, 0)
@@ -142,7 +142,7 @@ class Timeline(Record, schema="gilx.timeline", version=2):
         save_text(path, self.to_trace())
 
     def _trace(self) -> dict[str, Any]:
-        name = {"name": "who holds the GIL"}
+        name = {"name": "GIL holder"}
         events: list[dict[str, Any]] = [self._event("process_name", "M", args=name)]
         names = [_line_names(line) for line in self.lines]
         for number, (tid, lane) in enumerate(zip(self._tids(), self.lanes, strict=True)):
@@ -192,7 +192,7 @@ class Timeline(Record, schema="gilx.timeline", version=2):
         return self._event(name, "X", cat=kind, tid=tid, **times)
 
     def _microseconds(self, seconds: float) -> int:
-        return round((self.begin + seconds) * 1e6)
+        return round((self.start + seconds) * 1e6)
 
     def plot(self) -> Picture:
         """Return a picture: a lane for each thread, one below the other.

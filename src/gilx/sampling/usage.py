@@ -64,7 +64,7 @@ class FirstCall:
 
 
 @dataclass(frozen=True)
-class GilUsage(Record, schema="gilx.usage", version=4):
+class GilUsage(Record, schema="gilx.usage", version=5):
     """Usage of the GIL while something ran: which threads held it, and for how long.
 
     Times are in seconds. Shares are from 0 to 1, or unknown.
@@ -109,10 +109,10 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         How many calls that was.
     switches_per_second : float
         How often the GIL went from one thread to another.
-    looks, late : int
+    samples, late : int
         How many samples there were, and how many of them too late to be believed.
     unknown : float
-        Share of the wall time for which there is no good sample; it widens the intervals.
+        Share of the wall time without a good sample; it widens the intervals.
     lateness, lateness_max : float
         How late the samples were, on average and at worst.
     cost : float
@@ -127,7 +127,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         The machine and the Python.
     where : str
         Where in the call it was held, if that was in one place.
-    doubt : str
+    inconclusive_reason : str
         Why nothing can be concluded; empty if something can.
     sites : tuple of Site
         Places in the program that held the GIL, of all threads, the one of the largest
@@ -178,7 +178,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     cpu: float
     repeats: int
     switches_per_second: float
-    looks: int
+    samples: int
     late: int
     unknown: float
     lateness: float
@@ -189,7 +189,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     sums: HoldSums = field(repr=False)
     environment: Environment = field(repr=False)
     where: str = ""
-    doubt: str = ""
+    inconclusive_reason: str = ""
     sites: tuple[Site, ...] = ()
     waiting_sites: tuple[WaitingSite, ...] = ()
     states_missing: str = ""
@@ -302,7 +302,9 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             lateness_max=max(usage.lateness_max for usage in parts),
             sums=sums,
             where="",
-            doubt=next(reasons, sums.reason_of_program if first.program else sums.reason),
+            inconclusive_reason=next(
+                reasons, sums.reason_of_program if first.program else sums.reason
+            ),
             sites=sum_of_sites(chain.from_iterable(usage.sites for usage in parts), sums),
             waiting_sites=waits_together(
                 chain.from_iterable(usage.waiting_sites for usage in parts), sums
@@ -447,7 +449,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         return self._finding() + ("; this was its first call" if self.is_first else "")
 
     def _finding(self) -> str:
-        if self.doubt:
+        if self.inconclusive_reason:
             return self._inconclusive()
         if self.sums.without_gil:
             return self._sentence_without_gil()
@@ -457,7 +459,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _inconclusive(self) -> str:
         """Return the reason for no finding; a program is named, with what is known."""
-        reason = f"inconclusive: {self.doubt}{self._remedy()}"
+        reason = f"inconclusive: {self.inconclusive_reason}{self._remedy()}"
         if not self.program:
             return reason
         if not self.locked.known:
@@ -470,10 +472,17 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _remedy(self) -> str:
         """Return what would help against too few or late samples of another process."""
-        if self.process is None or self.doubt != self.sums.reason_of_program:
+        if (
+            self.process is None
+            or self.inconclusive_reason != self.sums.reason_of_program
+        ):
             return ""
         longer = "" if self.process.end else "longer, with a larger budget"
-        idle = "on a machine with a free CPU" if self.doubt == self.sums.too_late else ""
+        idle = (
+            "on a machine with a free CPU"
+            if self.inconclusive_reason == self.sums.too_late
+            else ""
+        )
         ways = ", or ".join(filter(None, (longer, idle)))
         return f"; watch it {ways}" if ways else ""
 
@@ -642,7 +651,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             (
                 "sampler",
                 (
-                    f"{self.looks} samples ({self.late} late), one in"
+                    f"{self.samples} samples ({self.late} late), one in"
                     f" {duration(self.resolution)}, {duration(self.lateness)} late on"
                     f" average, {percent(self.unknown)} of the time unknown,"
                     f" cost {percent(self.cost)} of a CPU ({self.backend})"
@@ -711,9 +720,10 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         from gilx.sampling.prediction import predict  # noqa: PLC0415 - loads NumPy
         from gilx.sampling.release_costs import release_costs  # noqa: PLC0415 - for this only
 
-        if self.doubt:
+        if self.inconclusive_reason:
             raise ArgumentError(
-                f"usage: cannot predict from an inconclusive usage ({self.doubt})"
+                "usage: cannot predict from an inconclusive usage"
+                f" ({self.inconclusive_reason})"
             )
         if not self.held.known:
             raise ArgumentError(
@@ -802,8 +812,8 @@ def _check_addend(usage: GilUsage, other: GilUsage) -> None:
 def _reason_beyond_samples(usage: GilUsage) -> str:
     """Return the reason that a usage is inconclusive, if it is not in its samples."""
     sums = usage.sums
-    known = usage.doubt in (sums.reason, sums.reason_of_program)
-    return "" if known else usage.doubt
+    known = usage.inconclusive_reason in (sums.reason, sums.reason_of_program)
+    return "" if known else usage.inconclusive_reason
 
 
 def _subject(usage: GilUsage) -> str:

@@ -87,7 +87,7 @@ class ReportRow:
         return self.comparison.losses
 
     @property
-    def null(self) -> bool:
+    def is_aa(self) -> bool:
         """True if the target was compared with itself."""
         return self.ceiling_kind == "" and self.comparison.blocks > 0
 
@@ -111,7 +111,7 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
-class Report(Record, schema="gilx.report", version=3):
+class Report(Record, schema="gilx.report", version=4):
     """Speedups with all that is needed to judge them."""
 
     rows: tuple[ReportRow, ...]
