@@ -50,7 +50,7 @@ OUTCOMES = {
     "no faster": row(),
     "scales": scaling(),
     "partly": row(speedup=1.5, interval=(1.4, 1.6)),
-    "no room": row(speedup=1.0, interval=(0.9, 1.1), ceiling=1.1),
+    "no capacity": row(speedup=1.0, interval=(0.9, 1.1), ceiling=1.1),
     "unclear": row(speedup=1.4, interval=(0.9, 1.9)),
 }
 
@@ -120,7 +120,7 @@ def demo_record(**changes: Any) -> Demo:
 
 
 def is_open(chapter: Chapter) -> bool:
-    """Whether any row of a chapter says that it does not tell."""
+    """Return whether any row of a chapter is inconclusive."""
     for field in dataclasses.fields(chapter):
         value = getattr(chapter, field.name)
         for row in value if isinstance(value, tuple) else (value,):
@@ -129,7 +129,7 @@ def is_open(chapter: Chapter) -> bool:
                 if isinstance(row, ReportRow)
                 else getattr(row, "outcome", "")
             )
-            if outcome in ("unclear", "no room"):
+            if outcome in ("unclear", "no capacity"):
                 return True
             if getattr(row, "restless", False):
                 return True

@@ -1,4 +1,4 @@
-"""How often the meter finds a difference where there is none.
+"""Share of A/A comparisons in which the meter finds a difference.
 
 A call is compared with itself, again and again, in comparisons of 0.4 s. The interval of
 its "speedup" at 95 % should exclude 1 in about one of twenty. Run it with nothing else

@@ -217,7 +217,7 @@ class Answers(BaseHTTPRequestHandler):
 def serve(orders: Connection) -> None:
     """Answer requests; with each order, begin or end a part with or without the monitor.
 
-    Send the CPU time of the process at the begin and the end of each part. What starting
+    Send the CPU time of the process at the start and the end of each part. What starting
     and stopping the monitor take is in none.
     """
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as web:

@@ -1,4 +1,4 @@
-"""What threads do and how long they wait for the GIL, against the truth.
+"""Activities of threads and their waits for the GIL, against the truth.
 
 Each case answers one question, prints a table, and returns 1 if a goal is missed. Run it
 with nothing else running::

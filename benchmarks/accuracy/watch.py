@@ -74,7 +74,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Score:
-    """How one run came out; errors are distances from the band's middle."""
+    """Result of one run; errors are distances from the band's middle."""
 
     condition: Condition
     idle: int
@@ -226,7 +226,7 @@ def main() -> None:
 
 
 def beside(idle: int, seconds: float, cost: float) -> list[Score]:
-    """Watch rhythms that can be told exactly, beside so many idle threads."""
+    """Watch rhythms that are known exactly, beside a number of idle threads."""
     order = [c for c in conditions() if c.period >= SHORTEST_SLEEP]
     random.shuffle(order)
     with idle_threads(idle):

@@ -326,7 +326,7 @@ static void known_activities_are_found(int waiting, int others) {
             for (int k = 0; k < waiting + others; ++k) {
                 expect(!layout.addresses || atomic_load(&actors[k].tid) != tid ||
                            look->did[j].activity == actors[k].activity,
-                       "the looks have that, too");
+                       "the samples have that, too");
             }
         }
     }

@@ -48,7 +48,7 @@ def one(report: Report) -> ReportRow:
 
 @pytest.mark.slow
 def test_more_blocks_than_powers_of_two_that_are_floats() -> None:
-    """Half as likely with each block, a chance is no float any more after 1,074."""
+    """Half as likely with each block, a chance is too small for a float after 1,074."""
     row = one(measure(int, blocks=1100, repeat=1, budget=0.1))
     assert row.comparison.blocks == 1100
     assert len(row.comparison.samples["parallel"]) == 1100

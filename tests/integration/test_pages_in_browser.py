@@ -94,7 +94,7 @@ def wait_until_drawn(page: Any, scheme: str) -> None:
 
 
 def shown(page: Any) -> list[float]:
-    """What is seen of the first picture that zooms, in milliseconds."""
+    """Return the visible part of the first picture that zooms, in milliseconds."""
     found = re.fullmatch(r"([\d.]+) to ([\d.]+) ms", page.text_content("output"))
     assert found
     return [float(found[1]), float(found[2])]
@@ -210,7 +210,7 @@ def test_press_of_a_call_shows_it_as_wide_as_the_picture(
         playwright.expect(tip).to_contain_text(HARMFUL[0])
         page.mouse.click(*place)
         playwright.expect(output).to_have_text("0 to 250 ms")
-        # A drag is no press.
+        # A drag is not a press.
         page.mouse.down()
         page.mouse.move(place[0] + 30, place[1], steps=3)
         page.mouse.up()

@@ -90,7 +90,7 @@ def pythons() -> list[str]:
 
 
 def _version(path: str, *, gil: bool = True) -> str:
-    """Return the version of an interpreter with or without a GIL; '' if it is no such."""
+    """Return the version of an interpreter with or without a GIL; '' if it is not one."""
     code = (
         "import platform, sys;"
         " print(platform.python_version(), getattr(sys, '_is_gil_enabled', bool)() or"

@@ -322,7 +322,7 @@ def test_a_raising_call_comes_through_with_a_note() -> None:
 
 
 def samplers() -> int:
-    """How many threads of this process are samplers."""
+    """Return the number of threads of this process that are samplers."""
     return sum(
         path.read_text() == "gilx-watch\n"
         for path in Path("/proc/self/task").glob("*/comm")

@@ -1,4 +1,4 @@
-"""What ends, forks, interrupts and isolates a process while the GIL is watched."""
+"""Ends, forks, interruptions and isolation of a process while the GIL is watched."""
 
 from __future__ import annotations
 

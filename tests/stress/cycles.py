@@ -111,7 +111,7 @@ def _settled(count: Callable[[], int], most: int) -> int:
 
 @dataclass
 class Growth:
-    """What was more at the end than after the warm-up."""
+    """Growth from the warm-up to the end."""
 
     cycles: int
     seconds: float

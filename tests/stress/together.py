@@ -25,7 +25,7 @@ SMALL = 12
 
 
 class _Shared:
-    """What all threads use."""
+    """Objects that all threads use."""
 
     def __init__(self) -> None:
         self.problems = [

@@ -124,10 +124,10 @@ class RecordedRelease:
 
 @dataclass(frozen=True)
 class Trial:
-    """What was recorded of one call."""
+    """Recorded measurements of one call."""
 
     kind: str
-    """How the call treats the GIL: released, held, half (in turns), memory (released, and
+    """Use of the GIL by the call: released, held, half (in turns), memory (released, and
     bound by memory)."""
     length: int
     """Of a call, in milliseconds, about."""
@@ -159,7 +159,7 @@ class Outcomes:
     without_watch: str
     """As if there were no GIL, so that the blocks alone decide."""
     blocks: int
-    """How many blocks were made until the latter."""
+    """Number of blocks until the latter."""
 
 
 @dataclass(frozen=True)

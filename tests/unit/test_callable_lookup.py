@@ -1,4 +1,4 @@
-"""What gilx can call and watch."""
+"""Callables that gilx can call and watch."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ ALONE = Sample(
 
 @dataclass(frozen=True)
 class Known:
-    """What is known besides the samples."""
+    """Costs known from other measurements."""
 
     held: float | None = 0.0
     empty_region: float = 1e-4

@@ -232,7 +232,7 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
     table = lanes_table(TIMELINE, "shares")
     assert table.rows[0] == ("main", "36 %", "29 %", "36 %", "25 ms")
     cut = replace(TIMELINE, since=0.01)
-    assert "there was no room for more" in cut.to_html()
+    assert "earlier samples did not fit" in cut.to_html()
 
 
 def test_places_lead_the_rows_of_their_table() -> None:

@@ -5,7 +5,7 @@ Reports are those of ``gilx measure --json``, usages those of ``gilx probe --jso
 Exit status: 0 if nothing became worse; 1 if something did: a row's fraction of its
 ceiling (its speedup, for a row without a ceiling) fell, or the share of the time during
 which the GIL was held rose, and the intervals do not overlap; 2 if a file is neither a
-report nor a usage, if the files are from different machines (unless ``--force`` is given),
+report nor a usage, if the files are from different machines (without ``--force``),
 or if they have nothing in common.
 """
 

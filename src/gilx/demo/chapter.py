@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gilx.kernels.kernel import Kernel
     from gilx.sampling.timeline import Timeline
 
-# An interval up to here shows no speedup; a ceiling up to here leaves no room for one.
+# An interval up to here shows no speedup; a ceiling up to here allows none.
 _NO_SPEEDUP = 1.2
 # From this share of what could be had it is all of it, for people.
 _ALL_OF_IT = 0.85
@@ -151,15 +151,15 @@ def outcome_of(row: ReportRow) -> str:
     """Return what a row comes to.
 
     ``scales``: all, or nearly all, of what could be had; ``partly``; ``no faster``,
-    although the machine allowed it; ``no room``: neither was anything else, just then;
-    ``unclear``: the intervals do not tell, or the machine took most of what is missing.
+    although the machine allowed it; ``no capacity``: nor was anything else, just then;
+    ``unclear``: the intervals are too wide, or most of the gap is the machine's.
     """
     speedup, ceiling = row.speedup, row.ceiling
     if not speedup.bounded:
         return "unclear"
     if speedup.low <= _NO_SPEEDUP:
         if speedup.value <= _NO_SPEEDUP and ceiling.value <= _NO_SPEEDUP:
-            return "no room"
+            return "no capacity"
         allowed = not ceiling.known or ceiling.low > _NO_SPEEDUP
         taken = sum(loss.amount for loss in row.losses if loss.cause == "machine")
         allowed = allowed and taken <= (row.workers - speedup.value) / 2
@@ -198,8 +198,8 @@ def losses_of(row: ReportRow) -> list[str]:
 
 
 _INCONCLUSIVE = {
-    "no room": "Nothing is shown, since the machine gave no more to anything just then",
-    "unclear": "The machine was too restless to tell",
+    "no capacity": "Nothing is shown, since the machine had no free CPU just then",
+    "unclear": "The machine was too noisy for a conclusion",
 }
 
 

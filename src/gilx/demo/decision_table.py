@@ -107,6 +107,6 @@ def _list(rows: tuple[ReportRow, ...]) -> str:
 
 
 def _result(row: ReportRow) -> str:
-    """Return a speedup, marked where it tells nothing."""
-    uncertain = outcome_of(row) in ("unclear", "no room")
+    """Return a speedup, with a question mark if it is inconclusive."""
+    uncertain = outcome_of(row) in ("unclear", "no capacity")
     return f"{times(row.speedup.value)}{'?' if uncertain else ''}"

@@ -78,8 +78,8 @@ class Check:
         if self.covered:
             return True
         looks = self.usage.samples
-        # One look more each way, as in Agresti and Coull's interval: where a share is
-        # close to 0 or 1, a single one of few looks is far off.
+        # One sample more each way, as in Agresti and Coull's interval: where a share is
+        # close to 0 or 1, a single one of few samples is far off.
         middle = (sum(self.truth) / 2 * looks + 1) / (looks + 2)
         chance = math.sqrt(middle * (1 - middle) / max(1, looks))
         return abs(self.error) <= max(_LEAST_ERROR, _FAR * chance)

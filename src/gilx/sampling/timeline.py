@@ -150,7 +150,7 @@ class Timeline(Record, schema="gilx.timeline", version=3):
                 args = {key: value}
                 events.append(self._event(f"thread_{key}", "M", tid=tid, args=args))
             if self.since > 0 and number == 0:
-                cut = self._event("there was no room for what was before", "i", tid=tid)
+                cut = self._event("earlier samples did not fit", "i", tid=tid)
                 events.append({**cut, "s": "g", "ts": self._microseconds(self.since)})
             for whole, lines in lane.runs():
                 words, _, colour = STATES[whole.state]
@@ -283,7 +283,7 @@ def lanes_of(
     threads : sequence
         Name and native_id of each thread, in the order of ``Sampler.threads()``.
     begin, end : int
-        When the watch began and ended, as the looks' times.
+        When the watch began and ended, as the samples' times.
     cut : bool
         Whether there were more looks before these.
     sites : sequence
@@ -300,7 +300,7 @@ def lanes_of(
     if not looks:
         nothing = Lane(*threads[WATCHED], (Span(0.0, whole, "unknown"),))
         return Timeline((nothing,), whole, 0.0, *watch)
-    # A look stands for the time until half way to its neighbours.
+    # A sample stands for the time until half way to its neighbours.
     edges = [
         times[0] if cut else begin,
         *((a + b) // 2 for a, b in pairwise(times)),
@@ -344,13 +344,13 @@ def _states(
     Parameters
     ----------
     holds : list of int
-        The looks in which it held the GIL, in order.
+        The samples in which it held the GIL, in order.
     clocks : list of (int, int)
-        The looks in which its CPU clock was read, and its CPU time since the read before.
+        The samples in which its CPU clock was read, and its CPU time since the last.
     deeds : dict of int to str
-        What it did in looks in which it was asked.
+        What it did in samples that asked for it.
     looks : int
-        How many looks there are.
+        Number of samples.
 
     """
     states: list[State | None] = [None] * looks
@@ -405,11 +405,11 @@ def _spans(
     Parameters
     ----------
     states : list of State
-        What the thread did at each look.
+        What the thread did at each sample.
     edges : list of float
-        When each look's time begins, and the end of the last one's.
+        Start of each sample's time, and the end of the last one's.
     lines : dict of int to int
-        The line at which each look found that the thread held the GIL, if it did.
+        The line at which each sample found that the thread held the GIL, if it did.
 
     """
     spans: list[Span] = []

@@ -67,7 +67,7 @@ COST = 0.03
 _ROOM = 1 << 13  # looks kept: some ten seconds at that cost
 _FEW = 1 << 9  # samples that take far less memory than the sampler that has them
 # How many slices may be without a sample although none was late: a part of one at the
-# begin and at the end of a watch, and what they are longer than the last one.
+# start and at the end of a watch, and as much as they are longer than the last one.
 _EDGES = 3
 # Errors of a Linux that has the answer, but no capacity for it.
 _NO_CAPACITY = errno.EMFILE, errno.ENFILE, errno.ENOMEM

@@ -138,7 +138,7 @@ class RunningComparison:
     workers : int
         How many workers ran the parallel samples.
     costs : KnownCosts
-        What is known besides the blocks, for the losses.
+        Costs known from other measurements, for the losses.
 
     """
 

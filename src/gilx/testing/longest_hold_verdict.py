@@ -165,10 +165,10 @@ class _Batches:
 
     def _passed_enough(self, *, over: bool) -> LongestHoldEvidence | None:
         """Return the batches that passed if these decide."""
-        passed, doubted = self._passed, self._open
+        passed, left_open = self._passed, self._open
         if passed is None or passed.calls <= self._left_out:
             return None
-        if doubted is not None and doubted.longest_sampled > doubted.limit:
+        if left_open is not None and left_open.longest_sampled > left_open.limit:
             return None
         enough = passed.calls >= _FEWEST and passed.seconds >= _ENOUGH
         return passed if enough or over else None

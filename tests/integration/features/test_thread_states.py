@@ -1,4 +1,4 @@
-"""What threads do while the GIL is watched, and the waiting that lines of code cause."""
+"""Activities of threads in a watch, and the waiting that lines of code cause."""
 
 from __future__ import annotations
 
