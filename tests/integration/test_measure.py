@@ -88,7 +88,7 @@ def test_who_holds_the_gil_gets_no_faster() -> None:
 def test_two_rows_for_two_numbers_of_workers() -> None:
     report = measure("collatz", variants=["c-nogil"], size=3000, workers=[1, 2])
     assert [row.workers for row in report.rows] == [1, 2]
-    assert report.rows[0].reading == "one worker: shows what the pool costs"
+    assert report.rows[0].reading == "One worker shows the cost of the pool."
 
 
 def test_pools_by_name_and_open_ones() -> None:
@@ -242,7 +242,7 @@ def test_a_call_longer_than_the_budget() -> None:
     report = gilx.measure(partial(time.sleep, 0.05), workers=2, budget=0.01)
     row = one(report)
     assert math.isnan(row.speedup.value)
-    assert row.reading == "nothing could be compared"
+    assert row.reading == "No times could be compared."
     assert "more than the budget" in row.notes[0]
     assert str(Report.from_json(report.to_json())) == str(report)
 

@@ -254,7 +254,7 @@ def test_the_first_call_is_a_figure_of_its_own(repeat: int | None) -> None:
     assert usage.first.wall >= 0.2
     assert usage.first.held.interval[1] > 0.9
     assert not usage.is_first
-    assert "  first call, a warm-up, not counted: " in str(usage)
+    assert "  first call, a warm-up, not counted: " in usage.details()
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
 

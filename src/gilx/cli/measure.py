@@ -79,6 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--html FILE": "write a page too",
         },
     )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print the details of each row, too: blocks, CPU times, context switches",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -128,7 +133,8 @@ def write(report: Report, options: argparse.Namespace, output: TextIO) -> None:
     elif options.csv == "-":
         text = report.to_csv()
     else:
-        text = str(report)
+        details = [report.details()] if options.verbose else []
+        text = "\n\n".join([str(report), *details])
     save_and_print(_files(report, options), text.rstrip("\n"), output)
 
 

@@ -80,8 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " held the GIL and a flame graph",
             "--stacks FILE": "write the Python stacks that held the GIL, for flame graph"
             " tools: FILE.collapsed or FILE.speedscope.json; of one call",
-            "--verbose": "list all places in the code that hold the GIL, and where"
-            " threads wait",
+            "--verbose": "print all figures and places that hold the GIL, and"
+            " where threads wait",
             "--repeat N": "watch exactly N calls",
             "--no-warmup": "count the first call of a callable as any other",
             "--precision SHARE": "half the width of the interval to reach (default:"

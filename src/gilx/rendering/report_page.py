@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilx.rendering.html_page import Document, Notes, Section, Table
 from gilx.rendering.report_chart import figure_of, line_of
-from gilx.rendering.report_text import COLUMNS, cells, remarks_of, warnings_of
+from gilx.rendering.report_text import COLUMNS, cells, details_of, remarks_of, warnings_of
 
 if TYPE_CHECKING:
     from gilx.rendering.html_page import Element
@@ -32,11 +32,15 @@ def document_of(report: Report) -> Document:
         ),
     ]
     details = tuple(
-        Notes(
-            f"{line_of(row)}, {row.workers} worker{'s' if row.workers != 1 else ''}",
-            tuple(remarks_of(row)),
-        )
+        element
         for row in report.rows
+        for element in (
+            Notes(
+                f"{line_of(row)}, {row.workers} worker{'s' if row.workers != 1 else ''}",
+                tuple(remarks_of(row)),
+            ),
+            Table(("figure", "value"), details_of(row), right=(), caption=""),
+        )
     )
     targets = ", ".join(dict.fromkeys(row.target for row in report.rows))
     return Document(

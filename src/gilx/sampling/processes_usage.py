@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gilx.errors import ArgumentError
 from gilx.formatting import duration, percent, wrapped
 from gilx.records import Record
-from gilx.sampling.usage import GilUsage
+from gilx.sampling.usage import GilUsage, headline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,8 +70,16 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=2):
             )
 
     def __str__(self) -> str:
-        rest = str(self.total).removeprefix(self.total.sentence())
-        rows = [f"{self.sentence()}{rest}"]
+        return self._text(verbose=False)
+
+    def details(self) -> str:
+        """Return the usage as text with all figures, as ``gilx probe --verbose`` does."""
+        return self._text(verbose=True)
+
+    def _text(self, *, verbose: bool) -> str:
+        total = self.total.details() if verbose else str(self.total)
+        rows = wrapped(self.sentence(), "", "  ")
+        rows.append(total.removeprefix(headline(self.total)).lstrip("\n"))
         if self.processes[1:]:
             shown = self.processes[:_MOST_SHOWN]
             for usage in shown:

@@ -20,6 +20,7 @@ from gilx.sampling.longest_hold import length_in_order, longer
 from gilx.sampling.site_words import called_from, main_line, place_in_words, where_held
 from gilx.sampling.sites import Site, lines_of, sum_of_sites
 from gilx.sampling.thread_usage import ThreadUsage, others, threads_together
+from gilx.sampling.usage_advice import LEAST_WAITING, advice_of
 from gilx.sampling.waiting_sites import WaitingSite, waits_together
 from gilx.sampling.watched_process import WatchedProcess  # noqa: TC001 - JSON is read by it
 from gilx.sampling.world import World, worlds_together
@@ -37,10 +38,18 @@ _MOST_LINES = 5  # that are shown; the record has all of them
 _MUCH_BELOW = 0.01  # of the time
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
-_LEAST_WAITING = 0.005  # threads on average, that are worth a word
 _SELDOM_ASKED = 0.5  # of the samples
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 _NOT_RESOLVED = "not resolved"
+_LOCKED = "locked by anyone"
+# Ends of names of figures that are shown among the details only.
+_MINOR = (
+    *("mean hold", "mean release", "held at every sample for", "sampler"),
+    *(
+        "first call, a warm-up, not counted",
+        "main thread, held of the time left by others",
+    ),
+)
 _SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
 
 
@@ -387,10 +396,27 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         return "" if self.program or not self.by_thread else self.by_thread[0].name
 
     def __str__(self) -> str:
-        rows = [self.sentence(), *self._lines_shown(), *self._waiting_shown()]
+        return "\n".join([headline(self), *self._figures_shown(verbose=False)])
+
+    def details(self) -> str:
+        """Return the usage as text with all figures, as ``gilx probe --verbose`` does."""
+        return "\n".join([headline(self), *self._figures_shown(verbose=True)])
+
+    def _figures_shown(self, *, verbose: bool) -> list[str]:
+        """Return the lines of text below the sentence."""
+        rows = [
+            *(wrapped(advice, "  ", "  ") if (advice := advice_of(self)) else []),
+            *self._lines_shown(),
+            *self._waiting_shown(),
+        ]
         for name, words in self._details():
-            rows += wrapped(f"{name}: {words}", "  ", "    ")
-        return "\n".join(rows)
+            if verbose or not self._is_minor(name):
+                rows += wrapped(f"{name}: {words}", "  ", "    ")
+        return rows
+
+    def _is_minor(self, name: str) -> bool:
+        """Return whether a figure is shown among the details only."""
+        return name.endswith(_MINOR) or (not self.program and name == _LOCKED)
 
     def _lines_shown(self) -> list[str]:
         lines = self.lines()
@@ -425,7 +451,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     def _waiting_shown(self) -> list[str]:
         """Return a line on the waiting that the worst line of code caused, if any did."""
         waited = self.waited.value
-        if not waited >= _LEAST_WAITING * self.wall:
+        if not waited >= LEAST_WAITING * self.wall:
             return []
         whole = f"threads waited {duration(waited)} for the GIL, all together"
         worst = max(
@@ -559,7 +585,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         held = self.held.text(percent)
         threads = [(_thread_words(share), str(share)) for share in shares_shown(self)]
         longest = self.longest_hold.text(duration)
-        locked = ("locked by anyone", self.locked.text(percent))
+        locked = (_LOCKED, self.locked.text(percent))
         if self.sums.without_gil:
             return [
                 *threads,
@@ -609,7 +635,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
 
     def _lock_rows(self) -> list[tuple[str, str]]:
         """Return the locks that threads waited for, and the lines in which they did."""
-        least = _LEAST_WAITING * self.wall
+        least = LEAST_WAITING * self.wall
         locks = [one for one in self.locks if one.waiting >= least][:_MOST_LINES]
         rows = [
             (f"lock, {one.name}", f"threads waited {duration(one.waiting)}")
@@ -822,6 +848,11 @@ def _subject(usage: GilUsage) -> str:
 
 def _short(name: str) -> str:
     return shortened(name, _LONGEST_NAME)
+
+
+def headline(usage: GilUsage) -> str:
+    """Return the sentence of a usage as lines of text."""
+    return "\n".join(wrapped(usage.sentence(), "", "  "))
 
 
 def _by_share(usage: GilUsage) -> list[ThreadUsage]:

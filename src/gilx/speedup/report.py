@@ -93,9 +93,15 @@ class ReportRow:
 
     @property
     def reading(self) -> str:
-        """Meaning of the figures, in plain words."""
+        """Diagnosis: the meaning of the figures, in one sentence."""
         reading: str = render(self, "reading")
         return reading
+
+    @property
+    def advice(self) -> str:
+        """Advice on the diagnosis, in one sentence; empty if nothing has to be done."""
+        advice: str = render(self, "advice")
+        return advice
 
     @property
     def name(self) -> str:
@@ -155,6 +161,15 @@ class Report(Record, schema="gilx.report", version=4):
     def __str__(self) -> str:
         text: str = render(self, "text")
         return text
+
+    def details(self) -> str:
+        """Return the less important figures of each row, as small tables.
+
+        They are those of ``gilx measure --verbose``: blocks, rates, CPU times, waits for
+        a CPU, context switches, and the kind of the ceiling.
+        """
+        details: str = render(self, "details")
+        return details
 
     def _repr_html_(self) -> str:
         table: str = render(self, "html table")
