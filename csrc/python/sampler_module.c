@@ -889,8 +889,8 @@ PyDoc_STRVAR(
     "read($self, /)\n--\n\n"
     "Return what a monitor has counted, while it runs or after the stop.\n\n"
     "Returns\n-------\ntuple\n"
-    "    The totals; the time on the monotonic clock; bounds of the longest hold since\n"
-    "    the last reading, in nanoseconds; the number of stalls of the GIL, and of "
+    "    The totals; bounds of the longest hold since the last reading, in nanoseconds;\n"
+    "    the number of stalls of the GIL, and of "
     "event\n"
     "    loops; that of bytes of reports that could not be written; the sums of the "
     "threads that are no longer\n"
@@ -925,7 +925,7 @@ static PyObject *sampler_read(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         return NULL;
     }
     return Py_BuildValue(
-        "NLLLLLLNLN", totals, (long long)reading.now_ns, (long long)reading.longest.low,
+        "NLLLLLNLN", totals, (long long)reading.longest.low,
         (long long)reading.longest.high, (long long)reading.stalls[GILX_GIL_STALL],
         (long long)reading.stalls[GILX_LOOP_STALL], (long long)reading.dropped, ended,
         (long long)reading.ended_threads, threads);

@@ -20,6 +20,7 @@ from gilx.sampling import release_costs
 from gilx.sampling.prediction import Prediction
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
+from gilx.sampling.usage_advice import ADVICE, case_of
 from gilx.system.environment import Environment
 from tests.markers import needs_linux
 from tests.unit.hold_sums import SLICE, sums, thread_of, usage_of
@@ -90,7 +91,7 @@ def test_shares_of_threads_that_may_have_made_unidentified_holds_are_unknown() -
     usage = usage_of(hidden, by_thread=threads, program="script.py")
     usage = replace(usage, locked=Estimate(0.9, 0.8, 1), inconclusive_reason="")
     text = str(usage)
-    assert "; the threads that hold it could not be identified" in text
+    assert "; the threads that hold it could not be identified" in " ".join(text.split())
     assert "thread main: unknown\n" in text
     shares = tuple(thread_of(hidden, f"worker {i}", i, 0.1) for i in range(20))
     assert "8 other threads: unknown" in str(replace(usage, by_thread=shares))
@@ -105,7 +106,7 @@ def test_shares_of_threads_that_may_have_made_unidentified_holds_are_unknown() -
             "holds the GIL for 50 % of its time, 22.5 ms; the thread that holds it most",
         ),
         (0.999, "holds the GIL for all of its time, 22.5 ms; the thread that holds it"),
-        (0.001, "releases the GIL for all of its time, 22.5 ms\n"),
+        (0.001, "releases the GIL for all of its time, 22.5 ms "),
     ],
 )
 def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> None:
@@ -116,8 +117,8 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
     usage = replace(
         USAGE, program="script.py", locked=Estimate(locked, 0, 1), by_thread=threads
     )
-    text = str(usage)
-    assert text.startswith(f"script.py {words}")
+    text = usage.details()
+    assert " ".join(text.split()).startswith(f"script.py {words}")
     places = [
         text.index(f"\n  {row}")
         for row in (
@@ -343,7 +344,10 @@ def test_prediction_of_bad_usages() -> None:
 
 
 def test_length_without_a_lower_bound_is_printed_as_at_most_the_upper_one() -> None:
-    assert "mean hold: at most 1.5 µs\n" in str(replace(USAGE, hold_length=(0.0, 1.5e-6)))
+    assert (
+        "mean hold: at most 1.5 µs\n"
+        in replace(USAGE, hold_length=(0.0, 1.5e-6)).details()
+    )
 
 
 @pytest.mark.parametrize(
@@ -357,8 +361,28 @@ def test_length_without_a_lower_bound_is_printed_as_at_most_the_upper_one() -> N
 def test_lengths_that_are_not_resolved_have_no_bound_that_says_nothing(
     low: float, words: str
 ) -> None:
-    said = str(replace(USAGE, hold_length=(low, USAGE.wall)))
+    said = replace(USAGE, hold_length=(low, USAGE.wall)).details()
     assert f"mean hold: {words}\n" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "case"),
+    [
+        ({}, "call releases"),
+        ({"held": Estimate(0.9, 0.8, 1.0)}, "call holds"),
+        ({"inconclusive_reason": "too short"}, "inconclusive"),
+        ({"program": "a.py"}, "nothing waits"),
+        ({"program": "a.py", "waited": Estimate(0.1, 0.1, 0.1)}, "threads wait"),
+        ({"program": "a.py", "waited": Estimate.unknown()}, "unknown"),
+    ],
+)
+def test_each_case_has_one_sentence_of_advice(changes: dict[str, Any], case: str) -> None:
+    usage = replace(USAGE, waited=Estimate(0.0, 0.0, 0.0))
+    usage = replace(usage, **changes)
+    assert case_of(usage) == case
+    advice = ADVICE[case]
+    assert advice == "" or (advice[0].isupper() and advice.endswith("."))
+    assert (f"\n  {advice}\n" in str(usage)) == bool(advice)
 
 
 def test_usages_can_be_summed() -> None:
