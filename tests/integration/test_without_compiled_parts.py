@@ -140,7 +140,7 @@ def test_commands_that_need_none_work(installed: Installation) -> None:
         assert name in listed[1]
     for status, output, errors in (run_in_python, run_in_numpy):
         assert (status, errors) == (0, "")
-        assert "result checked" in output
+        assert "the result is right." in output
     assert f"GIL watch    not available: {MISSING}\n" in examined[1]
     status, output, errors = delayed
     assert (status, errors) == (0, "")
