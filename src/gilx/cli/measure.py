@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ARGUMENT",
         nargs="*",
         default=[],  # else argparse calls it required, too
-        help="what to call a callable with, as Python literals, such as 10 or '\"text\"'",
+        help="an argument for a callable, as a Python literal, such as 10 or '\"text\"'",
     )
     add_options(
         parser,

@@ -110,7 +110,7 @@ def _of_cpus(environment: Environment) -> Iterator[Finding]:
             "one-cpu",
             True,
             f"one usable CPU ({cpus.why()})",
-            "no speedup can be seen; allow two or more (taskset, the container's limits)",
+            "no speedup is possible; allow two or more (taskset, the container's limits)",
         )
     if cpus.quota is not None and cpus.quota < allowed:
         first = ",".join(map(str, (cpus.allowed or tuple(range(allowed)))[:usable]))
