@@ -588,10 +588,11 @@ def musl(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def lint(session: nox.Session) -> None:
-    """Check style, types, stubs, dead code and workflows, and analyze the C code."""
+    """Check style, wording, types, stubs, dead code, workflows; analyze the C code."""
     session.install(f"{only('*.whl')}[test,lint]", "cmake", "ninja")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("python", "-m", "tests.wording")
     session.run("mypy")
     session.run(
         "stubtest", "gilx", "--allowlist", ".stubtest-allow", "--ignore-unused-allowlist"

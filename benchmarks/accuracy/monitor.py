@@ -218,7 +218,7 @@ class Answers(BaseHTTPRequestHandler):
 def serve(orders: Connection, options: dict[str, Any]) -> None:
     """Answer requests; with each order, begin or end a part with or without the monitor.
 
-    Send the CPU time of the process at the begin and the end of each part, and then that
+    Send the CPU time of the process at the start and the end of each part, and then that
     of the monitor's thread. What starting and stopping the monitor take is in none.
     """
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as web:

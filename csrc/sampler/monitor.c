@@ -254,7 +254,7 @@ void gilx_monitor_end(gilx_sampler *sampler) {
 
 /* ---- readings --------------------------------------------------------------------- */
 
-/* Copy all but the threads, if there is room for them. */
+/* Copy all but the threads, if `room` is enough for them. */
 static bool copy(gilx_sampler *sampler, gilx_reading *reading, int room) {
     gilx_monitor *monitor = sampler->monitor;
     pthread_mutex_lock(&sampler->sums);

@@ -54,8 +54,8 @@ static void free_parts(gilx_sampler *sampler) {
     free(sampler);
 }
 
-/* Allocate what a sampler with these options has. Returns false, with errno set, if there
- * is no memory for one of them or the log of a monitor can't be opened. */
+/* Allocate what a sampler with these options has. Returns false, with errno set, if
+ * memory runs out or the log of a monitor can't be opened. */
 static bool allocate_parts(gilx_sampler *sampler) {
     const gilx_gil_words *words = &sampler->words;
     gilx_sampler_options *options = &sampler->options;

@@ -76,7 +76,7 @@ def test_command_prints_json_after_output_of_program() -> None:
     assert done.returncode == 0, done.stderr
     first, text = done.stdout.split("\n", 1)
     assert first == "own"
-    assert gilx.GilUsage.from_json(text).looks > 0
+    assert gilx.GilUsage.from_json(text).samples > 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
@@ -308,7 +308,7 @@ def test_subprocesses_have_a_usage_each_and_one_together() -> None:
     total = found.total
     assert total.program == "the group of 3 processes"
     assert total.process is None
-    assert total.looks == sum(one.looks for one in found.processes)
+    assert total.samples == sum(one.samples for one in found.processes)
     assert total.wall == pytest.approx(sum(one.wall for one in found.processes))
     line = next(one for one in total.lines() if one.function == "work")
     assert line.samples == sum(

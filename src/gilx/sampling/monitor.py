@@ -561,7 +561,7 @@ def _counters(
     longest: Estimate,
     sees_waiters: bool,
 ) -> Counters:
-    # Time that no sample stands for yet is left to the next reading, so that a difference
+    # Time that no sample stands for yet is left to the next reading, so the difference
     # of two has no more seconds of holds than of all time.
     wall = totals.counted
     sums = sums_of(totals, [], stacks=False)
