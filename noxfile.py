@@ -307,7 +307,7 @@ def tests(session: nox.Session) -> None:
     if session.python == PYTHONS[0]:
         run_pytest(session, EVERYTHING, ALL)
     else:
-        # Whole features are tried on the oldest Python and on the newest stable one, parts
+        # Whole features are tried on the oldest Python and the newest stable one, parts
         # that don't read the interpreter on these and the newest one.
         options = [] if session.python == "3.14" else [f"--ignore={FEATURES}"]
         unit = [] if session.python in {"3.12", "3.13"} else UNIT
