@@ -166,7 +166,11 @@ def _gil_words(lines: list[Line]) -> str:
 
 
 def _share(line: Line) -> str:
-    return "unknown" if line.doubt or not line.held.known else percent(line.held.value)
+    return (
+        "unknown"
+        if line.inconclusive_reason or not line.held.known
+        else percent(line.held.value)
+    )
 
 
 def _scaling_words(lines: list[Line]) -> str:
@@ -188,7 +192,9 @@ def _scaling_words(lines: list[Line]) -> str:
 
 
 def _holding_line(lines: list[Line]) -> str:
-    where = dict.fromkeys(line.where for line in lines if line.where and not line.doubt)
+    where = dict.fromkeys(
+        line.where for line in lines if line.where and not line.inconclusive_reason
+    )
     if where:
         return "<br>".join(f"<code>{escape(each)}</code>" for each in where)
     return "-" if gil_class(lines) == "releases" else "the call itself, in compiled code"
@@ -237,4 +243,4 @@ gilx {escape(here.gilx)}.</p>
 
 def _notes(line: Line) -> list[str]:
     notes = [note for row in line.scaling for note in (row.reading, *row.notes)]
-    return [each for each in (line.error, line.doubt, *notes) if each]
+    return [each for each in (line.error, line.inconclusive_reason, *notes) if each]

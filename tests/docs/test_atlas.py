@@ -250,7 +250,7 @@ def test_every_call_of_the_results_is_in_the_table() -> None:
 
 
 def test_unknown_figures_are_not_shown_as_zero() -> None:
-    unknown = at(1, 0.5, "pass", doubt="too short")
+    unknown = at(1, 0.5, "pass", inconclusive_reason="too short")
     text = page.table([result(replace(unknown, held=Estimate.unknown()))])
     assert "held unknown" in text
     assert "too short" in text

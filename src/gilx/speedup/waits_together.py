@@ -138,8 +138,8 @@ def watched_together(run: Callable[[], object]) -> tuple[WaitsTogether | None, s
     usage = watching.usage
     if usage.sums.without_gil == had_gil:
         return None, "the GIL was turned on meanwhile"
-    if usage.doubt:
-        return None, usage.doubt
+    if usage.inconclusive_reason:
+        return None, usage.inconclusive_reason
     found = WaitsTogether.of(usage)
     return found, "" if found else usage.states_missing or "too few samples"
 

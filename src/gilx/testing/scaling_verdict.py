@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from gilx.speedup.comparison import Block
     from gilx.speedup.waits_together import WaitsTogether
 
-# Seconds that each worker's calls should last in a block, at least. Where the machine
-# gives a CPU to each worker, short blocks tell as much as long ones, and more of them fit
+# Seconds that each worker's calls should last in a block, at least. If each
+# worker has a CPU, short blocks show as much as long ones, and more of them fit
 # into the time. Where it does not, only overlap can tell; that needs longer ones, since
 # beginning and ending are part of it.
 _PART = 0.02
@@ -67,7 +67,7 @@ def judge_scaling(
     setup: Callable[[], object] | None = None,
     limit_threads: int | None = None,
 ) -> Verdict:
-    """Say whether calls in several threads are as fast as the machine lets them be.
+    """Say whether calls in several threads are as fast as this machine achieves.
 
     As `gilx.testing.assert_scales`, but what was found is returned, whatever it is.
     """
@@ -314,9 +314,9 @@ class _Judge:
             cause = cause_without_gil(self._together, comparison)
             advice = cause or found.advice()
         elif decision == "pass":
-            doubt = contradiction(self._together, self._efficiency)
-            if doubt:
-                decision, reason = None, f"{doubt}; {reason}"
+            conflict = contradiction(self._together, self._efficiency)
+            if conflict:
+                decision, reason = None, f"{conflict}; {reason}"
         return self._end(decision or "inconclusive", reason, advice)
 
     def _end(self, outcome: Outcome, reason: str, advice: str = "") -> Verdict:
