@@ -234,6 +234,18 @@ def test_text_that_is_no_audit() -> None:
             line(0.1, 0.5, scaling=(scaling(0.5, ceiling_kind="other work"),)),
             ("no difference", "unknown"),
         ),
+        # The machine had less to give.
+        (
+            line(0.1, 0.9),
+            line(0.1, 0.5, scaling=(scaling(0.5, ceiling=Estimate(1.1, 1.0, 1.2)),)),
+            ("no difference", "unknown"),
+        ),
+        # It hardly had.
+        (
+            line(0.1, 0.9),
+            line(0.1, 0.5, scaling=(scaling(0.5, ceiling=Estimate(1.95, 1.8, 1.89)),)),
+            ("no difference", "worse"),
+        ),
         (
             line(0.1, 0.9),
             line(0.1, 0.5, scaling=(scaling(0.5, math.inf),)),

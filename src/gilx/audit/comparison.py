@@ -39,7 +39,8 @@ def compare(
     A figure got better or worse if its intervals, at 95 %, do not overlap and it moved
     by at least `least`. Hold fractions and shares of the ceiling are compared: machines
     have better and worse days, and those move least with them. A share above 1 counts as
-    1, since what lies above says something about the ceiling only. Longest holds are not
+    1, since what lies above says something about the ceiling only, and shares of ceilings
+    that differ by `least` themselves are not compared. Longest holds are not
     compared, since the longest of more calls is longer.
 
     Parameters
@@ -105,7 +106,9 @@ def _changes(before: Line, after: Line, least: float) -> Iterator[AuditChange]:
         if old is None:
             continue
         # Fractions of different ceilings say nothing about each other.
-        same = scaling.ceiling_kind == old.ceiling_kind
+        same = scaling.ceiling_kind == old.ceiling_kind and not _apart(
+            old.ceiling, scaling.ceiling, least
+        )
         yield _change(
             (label, f"of ceiling, {scaling.workers} workers"),
             _at_most_all(old.ceiling_fraction),
@@ -113,6 +116,13 @@ def _changes(before: Line, after: Line, least: float) -> Iterator[AuditChange]:
             least,
             good=1,
         )
+
+
+def _apart(before: Estimate, after: Estimate, least: float) -> bool:
+    """Return whether the machine itself achieved more or less than before."""
+    if not (before.bounded and after.bounded) or before.overlaps(after):
+        return False
+    return abs(after.value / before.value - 1) >= least
 
 
 def _at_most_all(share: Estimate) -> Estimate:
