@@ -15,7 +15,7 @@ PLACE = Path(__file__).with_name("pictures") / "held_and_released.png"
 
 def main() -> None:
     """Measure held and released kernels as chapter 6 of the demo does, and draw them."""
-    chapter = gilx.tell_story([6]).extension
+    chapter = gilx.run_demo([6]).extension
     assert chapter is not None
     chart = chapter.picture()
     assert chart is not None

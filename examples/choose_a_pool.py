@@ -41,7 +41,7 @@ def advice(row: ReportRow, moving: float) -> str:
     """Return what to use, as far as the intervals tell."""
     call = (row.comparison.part_seconds or 0.0) / row.repeat
     if row.ceiling.interval[0] <= PAYS:
-        return "can't be told: this machine gave less than two CPUs meanwhile"
+        return "inconclusive: fewer than two CPUs were free meanwhile"
     if row.speedup.interval[0] > PAYS and row.ceiling_fraction.interval[1] > 0.8:
         return "threads: about as fast as processes, and nothing has to be moved"
     if row.speedup.interval[1] < row.ceiling.interval[0]:
@@ -56,7 +56,7 @@ def advice(row: ReportRow, moving: float) -> str:
             f"processes: they save {saved * 1e3:.2f} ms a call, and moving its data takes"
             f" {moving * 1e3:.2f} ms"
         )
-    return "can't be told: a longer budget would"
+    return "inconclusive: increase the budget"
 
 
 def main() -> None:

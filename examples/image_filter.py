@@ -38,7 +38,7 @@ def blur(image: Pixels, first: int, last: int) -> Pixels:
 
 
 def main() -> None:
-    """Blur one image alone and in threads, compare, and tell what the GIL had to do."""
+    """Blur one image alone and in threads, compare, and report the effect of the GIL."""
     parser = argparse.ArgumentParser(description="Blur an image in threads.")
     parser.add_argument("--quick", action="store_true", help="a smaller image")
     quick = parser.parse_args().quick

@@ -48,7 +48,7 @@ STEPS: dict[str, Callable[[Any], Any]] = {
 
 
 def main() -> None:
-    """Run the pipeline step by step, and print who holds the GIL for how long."""
+    """Run the pipeline step by step, and print for how long each call holds the GIL."""
     parser = argparse.ArgumentParser(description="Which pandas call holds the lock?")
     parser.add_argument("--quick", action="store_true", help="less data")
     quick = parser.parse_args().quick
@@ -66,8 +66,8 @@ def main() -> None:
     held = {}
     for name, usage in found:
         each = usage.wall / usage.repeats * 1e3
-        if usage.doubt:
-            print(f"{name:<10}{each:>8.2f}  can't be told: {usage.doubt}")
+        if usage.inconclusive_reason:
+            print(f"{name:<10}{each:>8.2f}  inconclusive: {usage.inconclusive_reason}")
             continue
         held[name] = usage.held.value * each
         low, high = usage.held.interval

@@ -44,7 +44,7 @@ def line(held: float, share: float, **changes: Any) -> Line:
         held=Estimate(held, held - 0.01, held + 0.01),
         longest_hold=Estimate(0.1, 0.05, 0.15),
         where="features.py:41 `row.tolist()`",
-        doubt="",
+        inconclusive_reason="",
         scaling=(scaling(share),),
     )
     return replace(made, **changes)

@@ -14,7 +14,7 @@ from gilx.demo.chapter_5_libraries import Held, Libraries
 from gilx.demo.chapter_6_extension import Extension, Proof
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
-from gilx.demo.demo_record import Story
+from gilx.demo.demo_record import Demo
 from gilx.estimate import Estimate
 from gilx.speedup.losses import Loss
 from gilx.speedup.report import ReportRow
@@ -50,12 +50,12 @@ OUTCOMES = {
     "no faster": row(),
     "scales": scaling(),
     "partly": row(speedup=1.5, interval=(1.4, 1.6)),
-    "no room": row(speedup=1.0, interval=(0.9, 1.1), ceiling=1.1),
+    "no capacity": row(speedup=1.0, interval=(0.9, 1.1), ceiling=1.1),
     "unclear": row(speedup=1.4, interval=(0.9, 1.9)),
 }
 
 
-def story(**changes: Any) -> Story:
+def demo_record(**changes: Any) -> Demo:
     """Every chapter, with figures of an idle machine with two CPUs and a GIL."""
     chapters: dict[str, Any] = {
         "pure": PurePython(missing=(), gil=True, threads=row("mandelbrot")),
@@ -110,7 +110,7 @@ def story(**changes: Any) -> Story:
         ),
         "free": FreeThreaded(missing=("a GIL",), free_threaded=False, calls=()),
     }
-    return Story(
+    return Demo(
         environment=Environment.here(),
         quick=True,
         workers=2,
@@ -120,7 +120,7 @@ def story(**changes: Any) -> Story:
 
 
 def is_open(chapter: Chapter) -> bool:
-    """Whether any row of a chapter says that it does not tell."""
+    """Return whether any row of a chapter is inconclusive."""
     for field in dataclasses.fields(chapter):
         value = getattr(chapter, field.name)
         for row in value if isinstance(value, tuple) else (value,):
@@ -129,7 +129,7 @@ def is_open(chapter: Chapter) -> bool:
                 if isinstance(row, ReportRow)
                 else getattr(row, "outcome", "")
             )
-            if outcome in ("unclear", "no room"):
+            if outcome in ("unclear", "no capacity"):
                 return True
             if getattr(row, "restless", False):
                 return True

@@ -161,7 +161,7 @@ class Case(NamedTuple):
     options: tuple[str, ...] = ()
     ini: str = ""
     lists_plugins: bool = False
-    """Whether the output describes each plugin's options, so that it must differ."""
+    """True if the output describes each plugin's options, so that it must differ."""
 
 
 CASES = {

@@ -1,4 +1,4 @@
-"""How often the meter finds a difference where there is none.
+"""Share of A/A comparisons in which the meter finds a difference.
 
 A call is compared with itself, again and again, in comparisons of 0.4 s. The interval of
 its "speedup" at 95 % should exclude 1 in about one of twenty. Run it with nothing else
@@ -73,7 +73,7 @@ def main() -> None:
     with neighbours(options.neighbours):
         for _ in range(options.count):
             report = gilx.measure(
-                call, null=True, blocks=BLOCKS, budget=SECONDS, seed=len(found)
+                call, aa=True, blocks=BLOCKS, budget=SECONDS, seed=len(found)
             )
             found.append([report.rows[0].speedup.value, *report.rows[0].speedup.interval])
     each = (time.perf_counter() - begin) / max(1, options.count)

@@ -1,4 +1,4 @@
-"""How often assertions about the GIL are wrong, on an idle machine and on a busy one.
+"""Rate of wrong assertions about the GIL, on an idle machine and on a busy one.
 
 Calls of known kinds and lengths (`flake_calls.py`), beside 0, 1 or 2 processes that only
 compute, are judged again and again by

@@ -1,4 +1,4 @@
-"""What `flake.py` asked and found, as a file to go on with."""
+"""Questions and results of `flake.py`, as a file from which it can continue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AS_LONG = 0.3  # how far a call's length may be from what it is called
 
 @dataclass(frozen=True)
 class Cell:
-    """What is asked, and beside what."""
+    """One question, and the load under which it is asked."""
 
     kind: Kind
     length: int
@@ -58,13 +58,13 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class Truth:
-    """What a long run on the idle machine found of a kind and length."""
+    """Result of a long run of a kind and length on the idle machine."""
 
     kind: Kind
     length: int
     """In milliseconds, as it is called."""
     seconds: float
-    """How long a call really took."""
+    """True duration of a call."""
     held: float
     speedup: float
     of_ceiling: float

@@ -1,4 +1,4 @@
-"""What a watch says of threads that run without a GIL, where that is known.
+"""Watches of threads that run without a GIL, against the truth.
 
 Each case prints tables and returns 1 if a goal is missed. Run it with a free-threaded
 Python and with nothing else running::
@@ -66,7 +66,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Program:
-    """What two threads do, each again and again, and the cause to be named."""
+    """Work that two threads repeat, and the cause that has to be named."""
 
     name: str
     cause: str
@@ -257,7 +257,7 @@ def causes(options: Options) -> int:
 
 
 class _Shared:
-    """What calls share: each process has one of its own."""
+    """State that calls share: each process has its own."""
 
     def __init__(self) -> None:
         self.items: list[int] = []

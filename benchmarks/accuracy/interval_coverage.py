@@ -1,4 +1,4 @@
-"""How often intervals of the median miss it: the meter's, and a bootstrap's.
+"""Rate at which intervals miss the median: the meter's, and a bootstrap's.
 
 Log ratios are drawn from distributions whose median is 0. For each number of blocks it is
 counted how often the interval at 95 % excludes it, which should be in 5 % of all cases::

@@ -1,4 +1,4 @@
-"""How often the verdict on the longest hold is wrong, with 0, 1 and 2 busy processes.
+"""Rate of wrong verdicts on the longest hold, with 0, 1 and 2 busy processes.
 
 Each longest hold is known by construction: ``gilx.ckernels.spin`` holds the GIL for so
 many milliseconds at a time. The limit is 50 ms. A hold of 0.96 or 1.04 times the limit

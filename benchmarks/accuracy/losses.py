@@ -1,4 +1,4 @@
-"""Whether the loss budget names what is known to be lost.
+"""Check that the loss budget names known losses.
 
 Mixtures of `spin` that hold the GIL for a known share of their time, in turns of known
 length, and kernels whose bottleneck is known, each measured with two threads. A row is
@@ -48,12 +48,12 @@ class Mixture:
 
     @property
     def name(self) -> str:
-        """What is measured, for people."""
+        """Description of the work, for people."""
         return f"spin, {self.held:.0%} held in turns of {1e3 * self.period:g} ms"
 
     @property
     def least(self) -> float:
-        """What two threads must miss at least."""
+        """Least speedup that two threads must lose."""
         return WORKERS - min(WORKERS, 1 / self.held) if self.held else 0.0
 
 

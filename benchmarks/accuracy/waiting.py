@@ -1,4 +1,4 @@
-"""What threads do and how long they wait for the GIL, against the truth.
+"""Activities of threads and their waits for the GIL, against the truth.
 
 Each case answers one question, prints a table, and returns 1 if a goal is missed. Run it
 with nothing else running::
@@ -269,7 +269,7 @@ def many(options: Options) -> bool:
         rows.append(
             (
                 f"{count}",
-                f"{usage.looks / usage.wall:.0f}",
+                f"{usage.samples / usage.wall:.0f}",
                 f"{usage.cost:.1%}",
                 f"{asked:.2%}",
                 f"{right:.1%}",

@@ -74,14 +74,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class Score:
-    """How one run came out; errors are distances from the band's middle."""
+    """Result of one run; errors are distances from the band's middle."""
 
     condition: Condition
     idle: int
     truth: tuple[float, float]
     error: float
     covered: bool
-    doubtful: bool
+    is_warning: bool
     within: bool
     wakes: int
     cost: float
@@ -130,16 +130,16 @@ def measure(
     low, high = done.held_min_ns / done.wall_ns, done.held_max_ns / done.wall_ns
     middle = (low + high) / 2
     error = usage.held.value - middle
-    allowed = max(0.005, 2.2 * math.sqrt(middle * (1 - middle) / max(1, usage.looks)))
+    allowed = max(0.005, 2.2 * math.sqrt(middle * (1 - middle) / max(1, usage.samples)))
     return Score(
         condition=condition,
         idle=idle,
         truth=(low, high),
         error=error,
         covered=usage.held.interval[0] <= high and low <= usage.held.interval[1],
-        doubtful=bool(usage.doubt),
+        is_warning=bool(usage.inconclusive_reason),
         within=abs(error) <= allowed + (high - low) / 2,
-        wakes=usage.looks,
+        wakes=usage.samples,
         cost=usage.cost,
         unknown=usage.unknown,
         gilknocker=None if knock is None else knocked(condition, seconds, knock),
@@ -226,7 +226,7 @@ def main() -> None:
 
 
 def beside(idle: int, seconds: float, cost: float) -> list[Score]:
-    """Watch rhythms that can be told exactly, beside so many idle threads."""
+    """Watch rhythms that are known exactly, beside a number of idle threads."""
     order = [c for c in conditions() if c.period >= SHORTEST_SLEEP]
     random.shuffle(order)
     with idle_threads(idle):
@@ -245,7 +245,7 @@ def table(scores: list[Score], title: str, group_of: Callable[[Score], str]) -> 
         groups.setdefault(group_of(score), []).append(score)
     rows = []
     for name, group in [*sorted(groups.items()), ("all", scores)]:
-        sure = [score for score in group if not score.doubtful]
+        sure = [score for score in group if not score.is_warning]
         errors = [score.error * 100 for score in sure] or [math.nan]
         knocks = [s.gilknocker * 100 for s in group if s.gilknocker is not None]
         rows.append(
@@ -267,7 +267,7 @@ def table(scores: list[Score], title: str, group_of: Callable[[Score], str]) -> 
             )
         )
     head = (
-        *(title, "runs", "doubtful", "bias", "sd", "worst", "within"),
+        *(title, "runs", "inconclusive", "bias", "sd", "worst", "within"),
         *("covered", "samples", "cost", "unknown", "gilknocker: mean and worst error"),
     )
     return format_table(head, rows, right=range(1, 11), width=150)

@@ -121,8 +121,8 @@ def leftovers(usages: Sequence[GilUsage]) -> str:
     ]
     return (
         f"Of the watched time: in that line or below {below:.2%}, {', '.join(kinds)};"
-        f" {usage.looks / usage.wall:.0f} samples a second, {usage.late} of"
-        f" {usage.looks} late, {usage.cost:.1%} of a CPU."
+        f" {usage.samples / usage.wall:.0f} samples a second, {usage.late} of"
+        f" {usage.samples} late, {usage.cost:.1%} of a CPU."
     )
 
 
@@ -175,7 +175,7 @@ def shares(options: Options) -> bool:
 
 def rate_of(options: Options, usages: Sequence[GilUsage]) -> float:
     """Return how often a second py-spy is to look: as often as the sampler did."""
-    return options.rate or mean(usage.looks / usage.wall for usage in usages)
+    return options.rate or mean(usage.samples / usage.wall for usage in usages)
 
 
 def under_py_spy(
@@ -304,7 +304,7 @@ def attribution(options: Options) -> bool:
         rows.append(
             (
                 code,
-                f"{together.looks}",
+                f"{together.samples}",
                 f"{impossible.value:.2%} (to {impossible.high:.2%})",
                 f"{POINTS * (balance[0] - 0.5):+.2f} ± {POINTS * balance[1]:.2f}",
                 f"{error:+.2f} ± {POINTS * turns[1]:.2f}",
@@ -365,7 +365,7 @@ def alternating(options: Options) -> bool:
         rows.append(
             (
                 name,
-                f"{watch.usage.looks}",
+                f"{watch.usage.samples}",
                 plus_minus(weights),
                 f"{POINTS * least:.2f} to {POINTS * most:.2f}",
                 plus_minus(beyond),

@@ -123,7 +123,7 @@ def run_rounds(rounds: int) -> float:
 
 @dataclass(frozen=True)
 class Truth:
-    """What the parts of a program really did, in seconds."""
+    """True times of the parts of a program, in seconds."""
 
     wall: float
     """From the start to the end."""

@@ -45,7 +45,7 @@ class Figure:
     """One number that was measured."""
 
     name: str
-    """What was compared: ``first / second`` for a ratio."""
+    """Name of the comparison: ``first / second`` for a ratio."""
     value: float
     """Its median over the blocks."""
     low: float
@@ -54,7 +54,7 @@ class Figure:
     unit: str = ""
     """Empty for a ratio."""
     note: str = ""
-    """What makes it doubtful, or else should be known."""
+    """A warning about the figure, or a remark on it."""
 
     def text(self) -> str:
         """Return the value with its unit."""
@@ -69,7 +69,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a piece of the suite found."""
+    """Result of a piece of the suite."""
 
     figures: tuple[Figure, ...]
     missing: Mapping[str, str] = field(default_factory=dict)

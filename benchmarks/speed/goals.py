@@ -1,4 +1,4 @@
-"""What gilx's speed should come to, whether it does, and why not where it does not."""
+"""Goals for gilx's speed, whether they are met, and the reasons if they are not."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Goal:
     subjects: tuple[str, ...] = ("",)
     """Of which pieces; each of them has to be as wanted."""
     mean: bool = False
-    """Whether it is their geometric mean that has to be as wanted instead."""
+    """True if the goal applies to their geometric mean instead."""
 
     def text(self) -> str:
         """Return what is wanted in words."""
@@ -80,7 +80,7 @@ GOALS = (
     _of("heat", "the bandwidth of a tuned copy loop", "copy", 0.85),
     *_each(
         "share of the ceiling on `threads`, 2 workers, each kernel",
-        *("scaling", "of-ceiling", 0.97, 0.985),
+        *("scaling", "ceiling fraction", 0.97, 0.985),
     ),
     Goal(
         "time per unit of work at 100 times the default's work, `c-nogil`",
@@ -138,7 +138,7 @@ class Row:
     absent: Mapping[str, str]
     """Of each subject that was not measured, why."""
     which: str
-    """What to know: of which kernel the figure is, and how all came out."""
+    """The kernel of the figure, and the results of all kernels."""
 
     def cells(self) -> tuple[str, ...]:
         """Return a row of the table."""
@@ -271,8 +271,8 @@ def status(table: Iterable[Row], *, failed: bool = False) -> int:
     Returns
     -------
     int
-        0 if all goals are met; else the sum of 1 if one is not met, 4 if one can't be
-        told, and 8 if something was not measured.
+        0 if all goals are met; else the sum of 1 if one is not met, 4 if one is
+        inconclusive, and 8 if something was not measured.
 
     """
     lines = list(table)

@@ -1,4 +1,4 @@
-"""How much memory is free, and how large the caches are."""
+"""Sizes of free memory and of the caches."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The kernels as a numba user would write them, for comparison with gilx's.
 
-Each is the loop of the Cython twin, compiled with ``njit(nogil=True)``, without its
-polls: numba's functions can't be interrupted. They take the arguments of the compiled
+Each is the loop of the Cython implementation, compiled with ``njit(nogil=True)``, without
+its polls: numba's functions can't be interrupted. They take the arguments of the compiled
 variants: inputs, then out, start, stop.
 """
 

@@ -26,13 +26,13 @@ class Part:
     measures a piece."""
     title: str
     what: str
-    """What is compared."""
+    """Name of the comparison."""
     fair: str
     """Why that is fair."""
     subjects: tuple[str, ...]
-    """What there is a piece of."""
+    """Subjects that each have a piece of the suite."""
     peers_ahead: Literal["below 1", "above 1", ""] = ""
-    """Which ratios of gilx's to a peer's say that the peer is ahead; empty if none do."""
+    """Ratios of gilx to a peer for which the peer is ahead; empty if there are none."""
 
 
 _EACH = kernels.names()

@@ -1,4 +1,4 @@
-"""What the kernels are compared with, each as a function that returns its seconds.
+"""Peers of the kernels, each as a function that returns its seconds.
 
 Straightforward C, compiled here with ``gcc -O3 -march=native``; numba's versions; the
 library that a user would pick; for kernels that memory binds, a copy loop. Of a peer that
@@ -53,7 +53,7 @@ class _Argument(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Peers:
-    """What a kernel is compared with here."""
+    """Peers that are installed for a kernel."""
 
     arms: dict[str, Arm] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)

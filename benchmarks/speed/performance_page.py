@@ -44,8 +44,8 @@ out. It takes some 20 minutes. Each piece, one kernel of one part, is measured i
 process of its own and saved when it is done, so a run that was broken off goes on where
 it was; `--only kernels`, `--only kernels:triad` choose, and `--quick` shows in a few
 minutes whether everything works. Peers that are not installed are said to be missing.
-The exit status is 0 if all is met, else a sum: 1 if a goal is not met, 4 if one can't be
-told, 8 if something was not measured."""
+The exit status is 0 if all is met, else a sum: 1 if a goal is not met, 4 if one is
+inconclusive, 8 if something was not measured."""
 
 
 def page(results: Results) -> str:
@@ -101,12 +101,12 @@ def _machine(results: Results) -> str:
             duration(seconds) if seconds < 120 else f"{seconds / 60:.0f} min",
         ),
     ]
-    doubts = sorted({doubt for piece in results.pieces for doubt in piece.doubts})
+    warnings = sorted({warning for piece in results.pieces for warning in piece.warnings})
     text = _table(("", ""), lines)
-    if doubts:
-        text += "\n\nWhat makes figures doubtful:\n\n" + _bullets(
-            f"{doubt} ({', '.join(p.name for p in results.pieces if doubt in p.doubts)})"
-            for doubt in doubts
+    if warnings:
+        text += "\n\nWarnings about these figures:\n\n" + _bullets(
+            f"{one} ({', '.join(p.name for p in results.pieces if one in p.warnings)})"
+            for one in warnings
         )
     return text
 

@@ -1,4 +1,4 @@
-"""What a region costs: an empty one, of two workers, in every pool and its peers.
+"""Cost of an empty region of two workers, in every pool and its peers.
 
 All are timed in one run, in blocks of random order; ratios are taken within a block, to
 two tasks handed to `concurrent.futures.ThreadPoolExecutor`. A sample is the median of

@@ -1,4 +1,4 @@
-"""What runs of the suite found on one machine, as a file to go on with and to show."""
+"""Results of the suite on one machine, as a file to continue from and to show."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIBRARIES = ("numba", "rapidfuzz", "joblib", "pytest", "cython")
 
 @dataclass(frozen=True)
 class Machine:
-    """What the figures depend on."""
+    """Properties of the machine that the figures depend on."""
 
     environment: Environment
     instruction_set: str
@@ -35,7 +35,7 @@ class Machine:
     caches: Mapping[str, int]
     """Bytes of the data caches of a CPU, by level."""
     blas: str
-    """What NumPy multiplies matrices with."""
+    """Library with which NumPy multiplies matrices."""
     libraries: Mapping[str, str]
     """Versions of peers that are installed."""
 
@@ -100,19 +100,19 @@ def _compiler() -> str:
 
 @dataclass(frozen=True)
 class Piece:
-    """What one process measured."""
+    """Results of one process."""
 
     part: str
     subject: str
     """The kernel; empty where a part has one piece."""
     measured: Measured
     conditions: Conditions
-    doubts: tuple[str, ...] = ()
-    """What the conditions make doubtful, in words."""
+    warnings: tuple[str, ...] = ()
+    """Warnings about the conditions, in words."""
 
     @property
     def name(self) -> str:
-        """What `--only` calls it."""
+        """Its name for `--only`."""
         return f"{self.part}:{self.subject}".removesuffix(":")
 
 
@@ -124,7 +124,7 @@ class Results(Record, schema="gilx.benchmarks"):
     date: str
     """When the first piece was begun, as YYYY-MM-DD."""
     quick: bool
-    """Whether they are of the quick kind, too short to be shown."""
+    """True for results of a quick run, which is too short to be shown."""
     pieces: tuple[Piece, ...] = ()
 
     def with_piece(self, piece: Piece) -> Results:

@@ -1,4 +1,4 @@
-"""How much of the ceiling each kernel reaches on Python's threads.
+"""Fraction of the ceiling that each kernel reaches on Python's threads.
 
 For every kernel c-nogil on two threads, at its default size, in blocks with the native
 team. Run it with nothing else running::
@@ -28,16 +28,16 @@ def measure(subject: str, budget: float) -> Measured:
     """Measure c-nogil on two of Python's threads, for so many seconds."""
     if usable_cpus() < WORKERS:
         why = f"needs {WORKERS} CPUs that this process may use"
-        return Measured((), {"of-ceiling": why})
+        return Measured((), {"ceiling fraction": why})
     report = gilx.measure(
         subject, variants=["c-nogil"], workers=WORKERS, budget=budget, precision=PRECISION
     )
     [row] = report.rows
     if row.comparison.blocks == 0:
-        return Measured((), {"of-ceiling": "; ".join(row.notes)})
+        return Measured((), {"ceiling fraction": "; ".join(row.notes)})
     figures = (
         Figure(
-            "of-ceiling",
+            "ceiling fraction",
             row.ceiling_fraction.value,
             *row.ceiling_fraction.interval,
             note="; ".join(row.notes),

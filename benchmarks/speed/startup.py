@@ -1,4 +1,4 @@
-"""What starting costs: ``import gilx``, the command, and a plugin that nobody uses.
+"""Cost of starting: ``import gilx``, the command, and an unused plugin.
 
 Whole processes are timed, in blocks of random order, and what an empty interpreter takes
 is subtracted within each block. So it is what a user waits for: finding the files,

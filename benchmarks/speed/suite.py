@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 # What may pass, and so is worth noting of each piece.
-_DOUBTS = ("others", "steal", "throttled")
+_WARNINGS = ("others", "steal", "throttled")
 
 
 def main(arguments: Sequence[str] | None = None, page_path: Path = PAGE) -> int:
@@ -80,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Parts: "
         + "; ".join(f"{name}, {part.title.lower()}" for name, part in PARTS.items())
         + ". Exit status: 0 if all is met, 2 if the command is wrong, 130 after Ctrl-C,"
-        " else the sum of 1 if a goal is not met, 4 if one can't be told, 8 if something"
-        " was not measured.",
+        " else the sum of 1 if a goal is not met, 4 if one is inconclusive, 8 if"
+        " something was not measured.",
     )
     add = parser.add_argument
     add("--only", nargs="+", metavar="PART[:KERNEL]", help="measure only these")
@@ -127,8 +127,8 @@ def _run(options: argparse.Namespace) -> int:
             print(f"{name}: not measured: {one_line(error)}", file=sys.stderr)
             continue
         print(piece.measured.text())
-        for doubt in piece.doubts:
-            print(f"doubtful: {doubt}")
+        for warning in piece.warnings:
+            print(f"warning: {warning}")
         print(f"took {duration(perf_counter() - begin)}\n", flush=True)
         results = results.with_piece(piece)
         if options.json is not None:
@@ -181,10 +181,10 @@ def measured(part: str, subject: str, *, quick: bool) -> Piece:
     before = snapshot()
     found = measure(part, subject, quick=quick)
     conditions = between(before, snapshot())
-    doubts = tuple(
+    warnings = tuple(
         finding.evidence
         for finding in examine(Environment.here(), conditions)
-        if finding.doubtful and finding.name in _DOUBTS
+        if finding.is_warning and finding.name in _WARNINGS
     )
     # Six digits of seconds are more than a clock tells.
     samples = {
@@ -192,7 +192,7 @@ def measured(part: str, subject: str, *, quick: bool) -> Piece:
         for arm, seconds in found.samples.items()
     }
     found = replace(found, samples=samples)
-    return Piece(part, subject, found, conditions, doubts)
+    return Piece(part, subject, found, conditions, warnings)
 
 
 def _finish(results: Results, pictures: str | None, *, failed: bool) -> int:

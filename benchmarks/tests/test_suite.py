@@ -192,7 +192,7 @@ def test_in_times_a_peer_is_ahead_above_1(full: Results) -> None:
 
 
 def test_what_cannot_be_told_is_not_met_by_luck(full: Results) -> None:
-    wide = figure("of-ceiling", 0.9, 0.98, 1.0)
+    wide = figure("ceiling fraction", 0.9, 0.98, 1.0)
     results = with_figure(full, "scaling", "triad", wide)
     found = row(results, "share of the ceiling on `threads`, 2 workers, each kernel")
     assert (found.outcome, found.figure) == ("can't tell", wide)
@@ -400,7 +400,7 @@ def test_what_the_file_has_is_not_measured_again(
     assert suite.main(words) & 8
     printed = capsys.readouterr()
     assert "kernels:heat: not measured: MemoryError: too large" in printed.err
-    assert "doubtful: a neighbour" in printed.out
+    assert "warning: a neighbour" in printed.out
     # What failed is tried again, what was measured is not.
     assert suite.main(words) & 8
     assert asked.count(("kernels", "heat")) == 2
@@ -424,7 +424,7 @@ def test_a_piece_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert (piece.part, piece.subject) == ("scaling", "montecarlo")
     found = piece.measured
     names = [one.name for one in found.figures] or list(found.missing)
-    assert names[0] == "of-ceiling", done.stdout + done.stderr
+    assert names[0] == "ceiling fraction", done.stdout + done.stderr
     assert piece.conditions.seconds > 0
 
 

@@ -3,8 +3,9 @@
  *
  * The C library's own differ between libraries and versions. These use only operations
  * that IEEE 754 defines to the bit, in an order that is part of the contract; the
- * Cython twin repeats it. Over their whole range they are within 1 unit in the last
- * place of the true value (2 where exp's result is subnormal); the tests hold them to it.
+ * Cython implementation repeats it. Over their whole range they are within 1 unit in the
+ * last place of the true value (2 where exp's result is subnormal); the tests hold them
+ * to it.
  */
 #ifndef GILX_KERNELS_ELEMENTARY_FUNCTIONS_H
 #define GILX_KERNELS_ELEMENTARY_FUNCTIONS_H

@@ -203,7 +203,8 @@ static int64_t GILX_VARIANT(steps)(string rows, string columns) {
     return (rows.length + 64 * WORDS - 1) / (64 * WORDS) * (columns.length + 128);
 }
 
-/* Have room for the edges of that many columns, if more than one strip needs them. */
+/* Allocate memory for the edges of that many columns, if more than one strip needs them.
+ */
 static int GILX_VARIANT(make_room)(scratch *at, int64_t rows, int64_t columns) {
     if (rows <= 64 * WORDS) {
         free(at->edge);

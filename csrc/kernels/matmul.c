@@ -138,7 +138,7 @@ static int GILX_VARIANT(matmul)(const gilx_argument *arguments, int64_t start,
     }
     bool stopped = false;
     for (int64_t left = 0; left < columns && !stopped; left += BLOCK_COLUMNS) {
-        /* Once even if there is no k: then every sum is 0. */
+        /* Runs once even if `inner` is 0: then every sum is 0. */
         for (int64_t top = 0; (top == 0 || top < inner) && !stopped; top += BLOCK_INNER) {
             const block it = {
                 .a = a + top,

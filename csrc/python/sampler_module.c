@@ -216,9 +216,9 @@ static PyObject *own_frame(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     INTEGER(end_ns, end_ns, "end")                                                      \
     INTEGER(wakes, wakes, "looks")                                                      \
     INTEGER(reads, reads, "reads, in all looks together")                               \
-    INTEGER(late, late, "looks that came too late to be believed")                      \
-    REAL(counted, counted, "length of all slices with a look")                          \
-    REAL(unknown, unknown, "of that, where the look was late")                          \
+    INTEGER(late, late, "samples that came too late to be believed")                    \
+    REAL(counted, counted, "length of all slices with a sample")                        \
+    REAL(unknown, unknown, "of that, where the sample was late")                        \
     REAL(unidentified, unidentified, "held by threads that were not identified")        \
     REAL(own_x, own.x, "held by the watched thread")                                    \
     REAL(own_y, own.y, "not held by others")                                            \
@@ -333,7 +333,7 @@ PyDoc_STRVAR(sampler_doc,
              "seed : int, 0 to 2**63 - 1\n"
              "    Seed of the times at which it looks.\n"
              "room : int, 0 to 2**24\n"
-             "    How many looks to keep for a timeline.\n"
+             "    How many samples to keep for a timeline.\n"
              "stacks : bool\n"
              "    Read where the GIL is held as well. Only if own_stack() returns the\n"
              "    stacks that are there.\n"
@@ -685,7 +685,7 @@ static PyObject *sampler_threads(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 PyDoc_STRVAR(looks_doc,
              "looks($self, /)\n--\n\n"
-             "Return the looks that were kept, after the stop.\n\n"
+             "Return the samples that were kept, after the stop.\n\n"
              "Returns\n-------\n"
              "list[tuple[int, bool, tuple[tuple[int, int], ...],\n"
              "tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]]\n"
@@ -693,7 +693,7 @@ PyDoc_STRVAR(looks_doc,
              "    was late, the threads that held the GIL, those whose CPU clock\n"
              "    was read, and those that were asked what they do. A thread is its "
              "place in threads() (-1: not known), and\n"
-             "    its share of the look, or the CPU time since its clock was read\n"
+             "    its share of the sample, or the CPU time since its clock was read\n"
              "    before as a share of the wall time, in MOST_SHAREths; or the\n"
              "    number of its activity.");
 
@@ -705,12 +705,12 @@ static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 PyDoc_STRVAR(
     held_sites_doc,
     "held_sites($self, /)\n--\n\n"
-    "Return where the GIL was held in the looks that were kept, after the stop.\n\n"
+    "Return where the GIL was held in the samples that were kept, after the stop.\n\n"
     "Returns\n-------\nlist[tuple[int, int, bool, float]]\n"
-    "    For each look: the number of the place in sites() (-1: the GIL was not\n"
+    "    For each sample: the number of the place in sites() (-1: the GIL was not\n"
     "    held, or stacks were not read), the thread that held it, as its place\n"
     "    in threads() (-1: not known), whether it may have been a line that\n"
-    "    was called from there, and for how many nanoseconds the look stands.");
+    "    was called from there, and for how many nanoseconds the sample stands.");
 
 /* Return the number in sites() of each site, by its number in the tables; NULL if memory
  * runs out. */
@@ -889,8 +889,8 @@ PyDoc_STRVAR(
     "read($self, /)\n--\n\n"
     "Return what a monitor has counted, while it runs or after the stop.\n\n"
     "Returns\n-------\ntuple\n"
-    "    The totals; the time on the monotonic clock; bounds of the longest hold since\n"
-    "    the last reading, in nanoseconds; the number of stalls of the GIL, and of "
+    "    The totals; bounds of the longest hold since the last reading, in nanoseconds;\n"
+    "    the number of stalls of the GIL, and of "
     "event\n"
     "    loops; that of bytes of reports that could not be written; the sums of the "
     "threads that are no longer\n"
@@ -925,7 +925,7 @@ static PyObject *sampler_read(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         return NULL;
     }
     return Py_BuildValue(
-        "NLLLLLLNLN", totals, (long long)reading.now_ns, (long long)reading.longest.low,
+        "NLLLLLNLN", totals, (long long)reading.longest.low,
         (long long)reading.longest.high, (long long)reading.stalls[GILX_GIL_STALL],
         (long long)reading.stalls[GILX_LOOP_STALL], (long long)reading.dropped, ended,
         (long long)reading.ended_threads, threads);

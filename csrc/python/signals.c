@@ -57,7 +57,7 @@ static int ask(gilx_main_thread *main_thread) {
 }
 
 /* 1 if signal handlers run on the current thread, 0 if not, -1 on error. Only the main
- * thread of the main interpreter runs them; for others a look would be for nothing. */
+ * thread of the main interpreter runs them; for others a check would be useless. */
 static int runs_signal_handlers(gilx_main_thread *main_thread) {
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return 0;

@@ -9,8 +9,8 @@
 typedef struct {
     gilx_control control; /* first: a gilx_control * is cast back to this */
     atomic_uchar *cancel; /* set when a handler raised, so that fellow calls stop too */
-    int64_t next_ns;      /* when to look again */
-    bool released;        /* the call runs without the GIL: a look takes it */
+    int64_t next_ns;      /* when to check again */
+    bool released;        /* the call runs without the GIL: a check takes it */
     bool raised;          /* a signal handler raised; its exception is set */
 } gilx_interrupt;
 

@@ -91,8 +91,8 @@ static bool stay(int64_t until, bool sleeps, gilx_interrupt *interrupt) {
     static const int64_t longest_sleep = 10 * 1000 * 1000;
     for (;;) {
         int64_t now = gilx_now_ns();
-        /* With the GIL, even a stay that is over before it began looks: there may be
-         * nothing but such. Without it, a look that takes it would be for nothing. */
+        /* With the GIL, even a stay that is over before it began checks: all stays
+         * may be like that. Without it, a check that takes it would be useless. */
         if (now >= interrupt->next_ns && (now < until || !interrupt->released) &&
             gilx_should_stop(&interrupt->control)) {
             return false;

@@ -9,7 +9,7 @@
 /* Return what is known of threads after the stop, as Sampler.threads() does. */
 PyObject *gilx_threads_list(const gilx_sampler *sampler);
 
-/* Return the looks that were kept, as Sampler.looks() does. */
+/* Return the samples that were kept, as Sampler.looks() does. */
 PyObject *gilx_looks_list(const gilx_sampler *sampler);
 
 #endif

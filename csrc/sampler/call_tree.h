@@ -30,13 +30,13 @@ typedef struct {
 
 typedef struct gilx_call_tree gilx_call_tree;
 
-/* Return a tree without samples, or NULL if there is no memory for it. */
+/* Return a tree without samples, or NULL if memory runs out. */
 gilx_call_tree *gilx_call_tree_new(void);
 void gilx_call_tree_free(gilx_call_tree *tree);
 
 /* Add a sample of `weight` ns of the thread at a place of the table of threads. `labels`
- * are those of its calls, the outermost one first. If there is no capacity for all of
- * them, the sample counts for the innermost one that the tree has. */
+ * are those of its calls, the outermost one first. If the tree has no
+ * capacity for all of them, the sample counts for the innermost one that it has. */
 void gilx_call_tree_add(gilx_call_tree *tree, int place, const int *labels, int count,
                         double weight);
 

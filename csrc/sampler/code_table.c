@@ -237,8 +237,8 @@ static bool read_texts(gilx_code_table *table, gilx_memory *memory,
 
 /* ---- UTF-8 ------------------------------------------------------------------------ */
 
-/* Write a character as UTF-8; return how many bytes that takes, 0 if there is no such
- * character. Surrogates, which have no UTF-8, are written like others. */
+/* Write a character as UTF-8; return its length in bytes, 0 if the number is not a
+ * character. Surrogates, which UTF-8 excludes, are written like others. */
 static int encode(uint32_t character, unsigned char bytes[MOST_OF_A_CHARACTER]) {
     static const unsigned char starts[] = {0, 0, 0xc0, 0xe0, 0xf0};
     enum { NUL_SIGN = 0x2400, LAST = 0x10ffff, FOLLOWS = 0x80, BITS = 6, MASK = 0x3f };

@@ -25,8 +25,8 @@ int gilx_mapped_files(int64_t process, gilx_mapped_file **files);
 /* Return whether one of them is the file of this process that holds an address. */
 bool gilx_maps_file_of(const gilx_mapped_file *files, int count, const void *address);
 
-/* Return the address of a symbol that a file exports; 0 if it exports none, or is no
- * program or library of 64 bits. */
+/* Return the address of a symbol that a file exports; 0 if it exports none, or is not
+ * a program or library of 64 bits. */
 uintptr_t gilx_exported_symbol(gilx_memory *memory, const gilx_mapped_file *file,
                                const char *name);
 

@@ -178,7 +178,7 @@ static bool read_words(const gilx_gil *gil, gilx_memory *memory, reading *now) {
                             sizeof(now->switches));
 }
 
-/* Whether the words ever say that the caller, who has released the GIL, does not hold
+/* Whether the words ever say that the caller, which has released the GIL, does not hold
  * it. Other threads may hold it meanwhile, so that it is never seen free. */
 static bool seen_released(const gilx_gil *gil, gilx_memory *memory, uintptr_t caller) {
     for (int tries = 0; tries < 100; ++tries) {

@@ -235,8 +235,8 @@ static bool needs_cpu(gilx_activity activity) {
            activity == GILX_DETACHED || activity == GILX_SPINS;
 }
 
-/* Note a sample of a thread that could run; return whether it tells what the thread did
- * with its CPU time. One without a CPU may have lost it to the sampler, or have just been
+/* Note a sample of a thread that could run; return whether it shows how the thread
+ * used its CPU time. One without a CPU may have lost it to the sampler, or have just been
  * woken, to run again for a moment when it gets one. So these samples count only for a
  * thread that is hardly ever found on a CPU, as on a machine that has only one. */
 static bool tells_time(gilx_thread_activities *does, bool standing) {

@@ -54,7 +54,8 @@ void gilx_free_count_world(gilx_sampler *sampler, double weight, bool first);
 gilx_free_reading gilx_free_read_thread(gilx_sampler *sampler, int place);
 
 /* Return what a thread does by what Linux says of it, and by its state before that was
- * read. GILX_HOLDS_GIL if that changed meanwhile: it is no answer then. */
+ * read. GILX_HOLDS_GIL if that changed meanwhile, which means that the activity is
+ * unknown. */
 gilx_activity gilx_free_activity(gilx_sampler *sampler, int place, const char *text,
                                  gilx_free_reading before);
 

@@ -37,7 +37,7 @@ static inline bool gilx_gil_locked(const gilx_gil_words *words) {
 }
 
 /* To be compared with addresses of thread states, never to be followed: the thread may
- * be gone. Says who holds the GIL only while it is locked. */
+ * be gone. It is the thread that holds the GIL only while the GIL is locked. */
 static inline uintptr_t gilx_gil_holder(const gilx_gil_words *words) {
     return atomic_load_explicit((const _Atomic(uintptr_t) *)words->holder,
                                 memory_order_relaxed);

@@ -15,10 +15,10 @@ int64_t gilx_own_cpu_ns(void);
 /* Native id of the calling thread. */
 int64_t gilx_own_tid(void);
 
-/* CPU time of a thread, -1 if there is no such thread. Its number makes the clock's, as
+/* CPU time of a thread, -1 if the thread does not exist. Its number makes the clock's, as
  * Linux has it (include/linux/posix-timers.h): a handle of pthreads might be dead. Of
  * threads of other processes the scheduler's clock is read, which may be up to a tick
- * behind while they run: it tells whether they have run, not whether they run. */
+ * behind while they run: it shows that they have run, not that they are running. */
 int64_t gilx_cpu_ns_of(int64_t process, int64_t tid);
 
 /* When a thread was started, in clock ticks since the system was; 0 if

@@ -98,11 +98,11 @@ int64_t gilx_loops_due(const gilx_monitor *monitor);
 
 /* ---- open_stalls.c: stalls of both kinds ------------------------------------------ */
 
-/* Begin a stall that a look has just found. */
+/* Begin a stall that a sample has just found. */
 void gilx_stall_begin(gilx_open_stall *stall, int64_t before_ns, int64_t at_ns,
                       int64_t limit_ns);
 
-/* Note that a stall still goes on at a look, before the monitor does. */
+/* Note that a stall still goes on at a sample, before the monitor does. */
 void gilx_stall_go_on(gilx_sampler *sampler, gilx_open_stall *stall, int64_t at_ns);
 
 /* Whether a report is due; a stall with one is counted. */

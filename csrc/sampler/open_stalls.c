@@ -13,8 +13,8 @@ enum {
 /* After this time there may be a report more. */
 static const int64_t REPORT_INTERVAL_NS = 10000000000;
 
-/* A longer time without a look is none of a stall: the process was stopped, or had no
- * CPU, and neither had the thread that is stuck. */
+/* A longer time without a sample is not part of a stall: the process was stopped, or had
+ * no CPU, and neither had the thread that is stuck. */
 static const int64_t LONGEST_GAP_NS = 100000000;
 
 /* ---- times ------------------------------------------------------------------------ */

@@ -168,7 +168,7 @@ static gilx_gil_status certify(gilx_process_gil *found, gilx_memory *memory,
     if (gilx_is_nested(memory->process)) {
         nested = gilx_nested_ids_new(memory->process);
         if (nested == NULL) {
-            return refuse(found, "there is no memory for the ids of its threads");
+            return refuse(found, "memory ran out while listing its threads");
         }
     }
     int known = known_states(memory, gil, interpreter, offset, nested);

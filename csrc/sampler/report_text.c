@@ -48,8 +48,8 @@ void gilx_text_begin(gilx_text *text, int64_t process) {
 
 /* ---- names ------------------------------------------------------------------------ */
 
-/* Return the character at the begin of UTF-8, REPLACEMENT if there is none; `size` is set
- * to how many bytes it takes. Surrogates, which names of files may have, count as
+/* Return the character at the start of UTF-8, REPLACEMENT if there is none; `size` is set
+ * to its length in bytes. Surrogates, which names of files may have, count as
  * characters. */
 static uint32_t first_character(const unsigned char *utf8, int *size) {
     enum { MOST = 4, FIRST = 0x80, LAST = 0x10ffff, BITS = 6, MASK = 0x3f };

@@ -222,7 +222,7 @@ size_t gilx_memory_copy(gilx_memory *memory, const gilx_range *ranges, int count
             error = EFAULT;
             break;
         }
-        /* A pipe may have room for less than all. */
+        /* A pipe may take less than all. */
         size_t passed = (size_t)got;
         for (; first < end && passed >= left[first].iov_len; ++first) {
             passed -= left[first].iov_len;

@@ -30,9 +30,9 @@ typedef struct {
     int64_t begin_ns, end_ns;
     int64_t wakes;       /* looks, the late ones too */
     int64_t reads;       /* in all looks together */
-    int64_t late;        /* looks that came too late to be believed */
-    double counted;      /* length of all slices with a look */
-    double unknown;      /* of that, where the look was late */
+    int64_t late;        /* samples that came too late to be believed */
+    double counted;      /* length of all slices with a sample */
+    double unknown;      /* of that, where the sample was late */
     double unidentified; /* held by threads that could not be identified */
     gilx_ratio own;      /* x: held by the watched; y: not held by others */
     gilx_ratio locked;   /* x: held by anyone; y: 1 */
@@ -135,9 +135,9 @@ typedef struct {
 
 typedef struct gilx_sampler gilx_sampler;
 
-/* A sampler that does not run yet, or NULL with errno set, if there is no room for it or
- * the log of a monitor can't be opened. It takes over the
- * open `memory` through which it reads thread states, if that is not NULL.
+/* A sampler that does not run yet, or NULL with errno set, if memory runs out or the log
+ * of a monitor can't be opened. It takes over the open `memory` through which it reads
+ * thread states, if that is not NULL.
  *
  * The GIL may be that of another process. All is read through the memory of that process
  * then, which the sampler has to be given, and of `words` only `process` and `original`
@@ -159,7 +159,7 @@ void gilx_sampler_end(gilx_sampler *sampler);
  * thread has stopped, and what it saw ends with the last sample before that. */
 bool gilx_sampler_lost(const gilx_sampler *sampler);
 
-/* Stop the thread and wait until it has ended, at most for the length of a look. Does
+/* Stop the thread and wait until it has ended, at most for the length of a sample. Does
  * nothing in the child of a fork, which has no such thread. */
 void gilx_sampler_stop(gilx_sampler *sampler);
 
@@ -173,8 +173,8 @@ const gilx_totals *gilx_sampler_totals(const gilx_sampler *sampler);
 int gilx_sampler_threads(const gilx_sampler *sampler,
                          const gilx_watched_thread **threads);
 
-/* After the stop: the looks that were kept, the last ones if there were more than there
- * is room for. Look number i, from 0; how many there are is returned by _looks. */
+/* After the stop: the samples that were kept, the last ones if there were more than the
+ * capacity. Sample number i, from 0; _looks returns their number. */
 int64_t gilx_sampler_looks(const gilx_sampler *sampler);
 const gilx_look *gilx_sampler_look(const gilx_sampler *sampler, int64_t i);
 

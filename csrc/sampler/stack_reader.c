@@ -25,7 +25,7 @@ enum {
      * ran. Behind a generator's frame lie other objects. */
     CONTENT = 256,
     CONTENT_OF_GENERATOR = 64,
-    /* If there is no capacity for the whole stack, so many of its frames are enough. */
+    /* Number of frames that are enough if the whole stack does not fit. */
     LEAST_FRAMES = MOST_AREAS / 2,
 };
 
@@ -51,7 +51,7 @@ typedef struct {
     int cframe_count;
     area areas[MOST_AREAS];
     int area_count;
-    bool full;         /* whether there is no capacity for the outer frames */
+    bool full;         /* whether the outer frames did not fit */
     uintptr_t learned; /* the innermost frame when it was learned */
 } footprint;
 
@@ -128,7 +128,7 @@ static size_t size_of(const footprint *thread) {
     return size;
 }
 
-/* Remember an area. Returns false if there is no capacity for it. */
+/* Remember an area. Returns false if the table is full. */
 static bool add_area(footprint *thread, uintptr_t from, uintptr_t to) {
     for (int i = 0; i < thread->area_count; ++i) {
         area *one = &thread->areas[i];
@@ -181,8 +181,8 @@ static void add_cframe(footprint *thread, uintptr_t cframe) {
     thread->cframes[0] = cframe;
 }
 
-/* Add where frames lie, from the innermost one on. Returns false if there is no capacity
- * for all of them. */
+/* Add where frames lie, from the innermost one on. Returns false if the table
+ * is full. */
 static bool add_frames(gilx_stack_reader *reader, gilx_memory *memory, footprint *thread,
                        uintptr_t frame) {
     const gilx_stack_layout *layout = &reader->layout;
@@ -214,7 +214,8 @@ static bool add_frames(gilx_stack_reader *reader, gilx_memory *memory, footprint
 }
 
 /* Find out where the frames of a thread lie, by following them from the innermost one.
- * They may change meanwhile, so that this is no stack: only the addresses are used. */
+ * They may change meanwhile, so the frames may not form a stack: only their addresses are
+ * used. */
 static void learn(gilx_stack_reader *reader, gilx_memory *memory, footprint *thread) {
     const gilx_stack_layout *layout = &reader->layout;
     uintptr_t frame;

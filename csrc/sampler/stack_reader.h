@@ -52,7 +52,7 @@ typedef struct {
 
 typedef struct gilx_stack_reader gilx_stack_reader;
 
-/* Return a reader, or NULL if there is no memory for it. The GIL's words must lie as in
+/* Return a reader, or NULL if memory runs out. The GIL's words must lie as in
  * gilx_gil_struct. `collecting`: the word of an interpreter that says whether garbage is
  * collected, NULL if it is not known. */
 gilx_stack_reader *gilx_stack_reader_new(const gilx_gil_words *words,

@@ -102,8 +102,8 @@ void gilx_activities_join(gilx_thread_activities *activities,
 void gilx_activity_hold(gilx_thread_activities *activities, double weight, double share,
                         int64_t number);
 
-/* Return what a look shows of a slice of `spent` ns in which a thread of another process
- * was ready to run: GILX_ON_CPU, or GILX_OFF_CPU for as much time in all as the
+/* Return what a sample shows of a slice of `spent` ns in which a thread of another
+ * process was ready to run: GILX_ON_CPU, or GILX_OFF_CPU for as much time in all as the
  * scheduler's clock has. Without that clock it is GILX_DOES_UNKNOWN. */
 gilx_activity gilx_activity_ready(gilx_thread_activities *activities, double spent);
 

@@ -498,7 +498,7 @@ static void find_texts(void) {
         expect_text(1, true, a, 1, GILX_LONGEST_NAME + 1, false, text);
         expect_text(1, true, a, 1, 10000, false, text);
         expect_text(2, false, a, 1, 10000, false, text);
-        /* 300 bytes are 225 + 75 of these four; one byte of a character is no use. */
+        /* 300 bytes are 225 + 75 of these four; one byte of a character would not do. */
         for (int i = 0; i < 300; i += 5) {
             (void)snprintf(text + i, 6, "aaa\xc3\xa9");
         }

@@ -36,7 +36,7 @@ static void do_not_sleep(int64_t nanoseconds) {
 #undef gilx_sleep_ns
 
 enum {
-    MOST_DECOYS = 40, /* and one that is a twin of the real one */
+    MOST_DECOYS = 40, /* and one that is a lookalike of the real one */
     RESERVED = 512,   /* bytes at the start of either region that no decoy is moved to */
     RUNTIME_PAGES = 3,
     INTERPRETER_PAGES = 2,
@@ -56,7 +56,7 @@ typedef enum {
     OTHERS,    /* says that another thread holds it, once it was released */
     BACKWARDS, /* counts backwards */
     FREEZES,   /* is a GIL, but for the last few things that happen */
-    TWIN,      /* can't be distinguished from a GIL */
+    LOOKALIKE, /* can't be distinguished from a GIL */
 } conduct;
 
 typedef struct {
@@ -396,7 +396,7 @@ static bool write_places(const gilx_layout *layout, gilx_gil_struct *words) {
 static conduct any_conduct(bool follows) {
     /* Without the interval, nothing is wrong with one that does not follow it. */
     const uint64_t others = world.base.set_interval != NULL ? HELD : UNDYED;
-    return (conduct)(follows ? HELD + draw(TWIN - HELD) : draw(others));
+    return (conduct)(follows ? HELD + draw(LOOKALIKE - HELD) : draw(others));
 }
 
 static void add_decoy(gilx_gil_struct *words, conduct conduct) {
@@ -476,9 +476,9 @@ static void play_round(gilx_memory *memory) {
     }
 
     const bool search_only = one_in(2);
-    const bool twins = !alone && search_only && world.rarity == 0 && one_in(20);
-    if (twins) {
-        add_decoy(any_place(mapped), TWIN);
+    const bool lookalikes = !alone && search_only && world.rarity == 0 && one_in(20);
+    if (lookalikes) {
+        add_decoy(any_place(mapped), LOOKALIKE);
     }
     gilx_gil gil;
     const gilx_gil_status status = gilx_gil_find(&gil, memory, &world.base, search_only);
@@ -495,9 +495,9 @@ static void play_round(gilx_memory *memory) {
         expect(tid > 0 && memcmp((char *)world.state + tid, &world.base.tid, 8) == 0 &&
                    (id == 0 || memcmp((char *)world.state + id, &world.base.id, 8) == 0),
                "the thread state names the caller", &gil);
-        expect(!twins, "none of two that both may be it is believed", &gil);
+        expect(!lookalikes, "none of two that both may be it is believed", &gil);
     }
-    if (!alone && !world.moves && !follows && !twins && !wrong && searchable &&
+    if (!alone && !world.moves && !follows && !lookalikes && !wrong && searchable &&
         world.base.set_interval != NULL) {
         /* Words that are not those of its GIL may say that it is off. */
         expect(status == GILX_GIL_FOUND || (status == GILX_GIL_NONE && !known),

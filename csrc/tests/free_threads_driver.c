@@ -424,7 +424,7 @@ static void stops_are_counted(void) {
     gilx_stop_bounds_end(&bounds, begin, end);
     expect(bounds.stretch_ns >= 1000 * 1000 && bounds.most_ns >= bounds.stretch_ns);
     expect(bounds.least_ns <= bounds.stretch_ns && bounds.most_ns <= end - begin);
-    /* Reads before the begin narrow nothing. */
+    /* Reads before the start narrow nothing. */
     gilx_stop_bounds none = {.least_ns = 0};
     set_stop(1, 1, 7);
     (void)gilx_world_read(words, 10000, INT64_MAX, &none, &burst);

@@ -67,7 +67,7 @@ static void ranges_are_copied_in_order(gilx_memory *memory) {
     expect(copied(memory, mixed, 6, 9803) == 9803, "all arrive");
     const gilx_range sizes[] = {part(1, 0),       part(1, 8), {0, 0},
                                 {UINTPTR_MAX, 0}, part(9, 8), {8, 0}};
-    expect(copied(memory, sizes, 6, 16) == 16, "no bytes are read without a look");
+    expect(copied(memory, sizes, 6, 16) == 16, "reads of no bytes always succeed");
     expect(copied(memory, sizes, 1, 0) == 0, "nor are they any");
     expect(copied(memory, sizes, 0, 0) == 0, "no ranges have no bytes");
 }
@@ -126,7 +126,7 @@ static void pages_may_be_missing(gilx_memory *memory) {
             part(0, 100),
         };
         const size_t least = before + 200;
-        /* A read may fail as a whole, which leaves the room for it touched. */
+        /* A read may fail as a whole, which leaves its destination touched. */
         const size_t arrived = copied(memory, ranges, 4, least + 200);
         expect(arrived >= least && arrived <= least + 100, "all before the end arrives");
         expect(copied(memory, ranges, 2, least) == least, "a page's end can be crossed");
@@ -184,7 +184,7 @@ static void memory_is_read_safely(void) {
                        "nothing is there");
             }
             expect(!gilx_memory_read(&memory, known, copy, GILX_MOST_READ + 1),
-                   "no more than there is room for");
+                   "no more than fits");
         }
         for (int round = 0; round < 2; ++round) {
             ranges_are_copied_in_order(&memory);
@@ -192,7 +192,7 @@ static void memory_is_read_safely(void) {
             bad_ranges_end_the_copy(&memory);
             pages_may_be_missing(&memory);
             order_is_that_of_time(&memory);
-            /* Once more with a pipe that has room for less, as Linux may make it. */
+            /* Once more with a pipe of less capacity, as Linux may make it. */
             if (way != GILX_PIPE || fcntl(memory.other, F_SETPIPE_SZ, 1) < 0) {
                 break;
             }
@@ -204,7 +204,7 @@ static void memory_is_read_safely(void) {
         gilx_memory_close(&memory);
     }
     gilx_memory memory;
-    expect(!gilx_memory_open(&memory, "no such way"), "there is no such way");
+    expect(!gilx_memory_open(&memory, "no such way"), "an unknown way is refused");
 }
 
 int main(void) {

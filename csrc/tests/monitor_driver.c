@@ -160,7 +160,7 @@ static void names_of_threads_are_noted(void) {
     expect(gilx_find_thread_name(own, name) && strcmp(name, expected) == 0, "cut");
     expect(gilx_note_thread_name(own, ""), "and an empty one");
     expect(gilx_find_thread_name(own, name) && name[0] == '\0', "without a rest");
-    expect(!gilx_note_thread_name(nobody, "none"), "there is no such thread,");
+    expect(!gilx_note_thread_name(nobody, "none"), "an unknown thread is refused,");
     expect(!gilx_find_thread_name(nobody, name), "and it has no name");
     expect(!gilx_find_thread_name(own + (1 << 10), name), "another one at its place");
 }
@@ -243,7 +243,7 @@ static void full_pipes_do_not_block(void) {
     (void)sigtimedwait(&broken, NULL, &at_once);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     gilx_log log;
-    expect(gilx_log_open(&log, 1 << 20) == EBADF, "there is no such descriptor");
+    expect(gilx_log_open(&log, 1 << 20) == EBADF, "a bad descriptor is refused");
     gilx_log_write(&log, "x", 1);
 }
 

@@ -81,7 +81,8 @@ static void looks_have_sites(const gilx_sampler *sampler, int threads, int64_t r
     int64_t held = 0, samples = 0;
     for (int64_t i = 0; i < gilx_sampler_looks(sampler); ++i) {
         const gilx_look *look = gilx_sampler_look(sampler, i);
-        expect(look->site >= -1 && look->site < number, "a look has a site that exists");
+        expect(look->site >= -1 && look->site < number,
+               "a sample has a site that exists");
         expect(look->site < 0 || look->site_place == GILX_UNKNOWN_THREAD ||
                    look->site_place < threads,
                "the thread that held it there is known");
@@ -94,7 +95,7 @@ static void looks_have_sites(const gilx_sampler *sampler, int threads, int64_t r
         samples += gilx_sites_site(sites, i, &kind, &spot, &function)->samples;
     }
     expect(gilx_sampler_totals(sampler)->wakes > room || held == samples,
-           "each sample of a site is a look's");
+           "each sample of a site is one of all samples");
 }
 
 /* What was seen of stacks is what the threads did, and no more. */
@@ -205,11 +206,11 @@ static void watch(const gilx_gil_words *words, fake_thread *threads, bool refere
     expect(totals->own.x <= totals->locked.x * 1.001, "one's share is part of it");
     expect(totals->hold_min_ns <= totals->hold_max_ns, "the bounds are in order");
     expect(gilx_sampler_looks(sampler) == (totals->wakes < room ? totals->wakes : room),
-           "the looks are kept");
+           "the samples are kept");
     for (int64_t i = 1; i < gilx_sampler_looks(sampler); ++i) {
         expect(gilx_sampler_look(sampler, i - 1)->at_ns <
                    gilx_sampler_look(sampler, i)->at_ns,
-               "the looks are in order");
+               "the samples are in order");
     }
     expect((gilx_sampler_sites(sampler) != NULL) == (stacks != NULL),
            "stacks are read if they are asked for");

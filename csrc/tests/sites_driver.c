@@ -45,7 +45,7 @@ static void calls_are_kept_as_a_tree(void) {
     expect_call(tree, 7, 6, GILX_CALL_BELOW, 13, 0);
     expect_call(tree, 8, UNKNOWN, 80, 17, 0);
 
-    /* What there is no capacity for counts for the innermost call that is there. */
+    /* Samples beyond the capacity count for the innermost call that the tree has. */
     for (int label = 100; label < 100 + GILX_CALLS; ++label) {
         const int outer[] = {70, label};
         gilx_call_tree_add(tree, 0, outer, 2, 1);

@@ -300,7 +300,7 @@ static uintptr_t pointer_of(const thread *any) {
                : any->cframe + (uintptr_t)world.layout.cframe_frame;
 }
 
-/* Return what is noted there while there is no frame of Python code. */
+/* Return the value that is noted there while no Python code runs. */
 static uintptr_t outermost_of(const thread *any) {
     return world.version >= 15 ? any->state + ROOT : 0;
 }
@@ -334,7 +334,7 @@ static void note_chunk(const thread *any) {
     add_step(STORE, any->state + (uintptr_t)layout->limit, any->limit);
 }
 
-/* Place a frame on a thread's own stack. Returns false if there is no memory for it. */
+/* Place a frame on a thread's own stack. Returns false if memory runs out. */
 static bool place_frame(thread *any, frame *new) {
     new->size = (uintptr_t)world.layout.locals + 8 * (1 + draw(one_in(10) ? 100 : 12));
     new->new_chunk = any->top + new->size > any->limit;

@@ -326,7 +326,7 @@ static void known_activities_are_found(int waiting, int others) {
             for (int k = 0; k < waiting + others; ++k) {
                 expect(!layout.addresses || atomic_load(&actors[k].tid) != tid ||
                            look->did[j].activity == actors[k].activity,
-                       "the looks have that, too");
+                       "the samples have that, too");
             }
         }
     }
@@ -394,7 +394,8 @@ static void waits_have_places(uint64_t minor) {
         gilx_sites_new(&words, layout, (uintptr_t)fake_code_type, NULL, false);
     expect(sites != NULL && gilx_memory_open(&memory, NULL), "sites can be read");
     gilx_frame frame;
-    expect(!gilx_waiting_frame(layout, &memory, state, &frame), "there is no frame");
+    expect(!gilx_waiting_frame(layout, &memory, state, &frame),
+           "a thread without frames");
     expect(!gilx_waiting_frame(layout, &memory, 8, &frame) &&
                !gilx_waiting_frame(layout, &memory, 0, &frame),
            "nor a thread state");

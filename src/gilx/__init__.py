@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 # Type checkers read the same names in __init__.pyi; a test compares it with this table.
 # gilx itself does not read the stub, since tools that bundle programs leave stubs out.
 _NAMES = {
-    "gilx.demo.demo_record": "Story tell_story",
+    "gilx.demo.demo_record": "Demo run_demo",
     "gilx.errors": (
         "ArgumentError MissingExtraError NoGilError NotCompiledError"
         " WatchUnavailableError WorkersUnavailableError WrongResultError"

@@ -3,8 +3,8 @@ from gilx import kernels as kernels
 from gilx import pools as pools
 from gilx import prometheus as prometheus
 from gilx import testing as testing
-from gilx.demo.demo_record import Story as Story
-from gilx.demo.demo_record import tell_story as tell_story
+from gilx.demo.demo_record import Demo as Demo
+from gilx.demo.demo_record import run_demo as run_demo
 from gilx.errors import ArgumentError as ArgumentError
 from gilx.errors import MissingExtraError as MissingExtraError
 from gilx.errors import NoGilError as NoGilError

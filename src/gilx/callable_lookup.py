@@ -36,13 +36,14 @@ def check_call(fn: Any, name: str = "fn") -> None:  # noqa: ANN401 - what is che
     for one in (function, getattr(type(function), "__call__", None)):  # noqa: B004
         if inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one):
             raise ArgumentError(
-                f"{name}: expected a plain function, but {name_of(fn)} is one with async"
-                " def: give one that runs it, such as lambda: asyncio.run(f())"
+                f"{name}: expected a plain function, but {name_of(fn)} is defined with"
+                " async def: pass a function that runs it, such as"
+                " lambda: asyncio.run(f())"
             )
         if inspect.isgeneratorfunction(one):
             raise ArgumentError(
-                f"{name}: expected a plain function, but {name_of(fn)} is one with yield:"
-                " give one that uses its values, such as lambda: list(f())"
+                f"{name}: expected a plain function, but {name_of(fn)} is a generator:"
+                " pass a function that uses its values, such as lambda: list(f())"
             )
 
 

@@ -66,7 +66,7 @@ class WatchUnavailableError(RuntimeError):
 
 
 class WorkersUnavailableError(RuntimeError):
-    """The system does not start as many threads as were asked for."""
+    """The system cannot start the requested number of threads."""
 
 
 class NoGilError(WatchUnavailableError):
@@ -74,9 +74,9 @@ class NoGilError(WatchUnavailableError):
 
 
 class NotCompiledError(WatchUnavailableError, ImportError):
-    """The compiled parts of gilx are needed, and are not installed.
+    """The compiled parts of gilx are needed but not installed.
 
-    They are missing where gilx was installed from its pure-Python wheel.
+    They are missing if gilx was installed from its pure-Python wheel.
     """
 
     def __init__(self, message: str = _NOT_COMPILED) -> None:
@@ -84,7 +84,7 @@ class NotCompiledError(WatchUnavailableError, ImportError):
 
 
 def shown(given: object) -> str:
-    """Return what was given as a message has it: on one line, cut where it is long."""
+    """Return a given value as text for a message: on one line, shortened if long."""
     try:
         text = printable(repr(given))
     except ValueError:  # a whole number of more digits than Python writes
@@ -145,7 +145,7 @@ def whole_numbers(
 
 
 def number_of_workers(given: object, least: int = 1) -> int:
-    """Return the number `given` if a pool can have so many workers.
+    """Return the number `given` if a pool can have that many workers.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def numbers_of_workers(given: object, least: int = 1) -> list[int]:
 
 
 def _real(name: str, given: object) -> float:
-    """Return a number as a float: of one beyond all floats, an infinity.
+    """Return a number as a float; an infinity if it is beyond the range of floats.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def above_zero(name: str, given: object) -> float:
     Raises
     ------
     ArgumentError
-        It is not, or infinite, NaN, beyond all floats, or not a number.
+        It is 0 or below, infinite, NaN, beyond all floats, or not a number.
 
     """
     number = real_at_least(name, given, 0)

@@ -84,7 +84,7 @@ def shortened(text: str, width: int) -> str:
 
 
 def shortened_path(path: str, width: int) -> str:
-    """Return the end of a path as `shortened` does its begin."""
+    """Return the end of a path, as `shortened` returns the start."""
     return path if len(path) <= width else f"...{path[3 - width :]}"
 
 

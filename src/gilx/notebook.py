@@ -83,7 +83,7 @@ def _run(shell: Any, line: str, cell: str | None) -> object:  # noqa: ANN401 - s
 
 
 def _options(line: str) -> tuple[dict[str, str], str]:
-    """Return the options at the begin of a line, and the rest of it."""
+    """Return the options at the start of a line, and the rest of it."""
     options: dict[str, str] = {}
     at = 0
     while found := _OPTION.match(line, at):

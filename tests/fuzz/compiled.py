@@ -174,7 +174,7 @@ def _arguments(
 
 @dataclass
 class _End:
-    """How a call ended."""
+    """End of a call."""
 
     words: str
     out: bytes | None
@@ -257,11 +257,11 @@ def _check_words(error: BaseException | None, names: list[str]) -> None:
     )
 
 
-def _fuzz_kernel(draw: Random, twins: list[Any], kernel: str) -> int:
+def _fuzz_kernel(draw: Random, variants: list[Any], kernel: str) -> int:
     """Call two variants of a kernel alike; returns how many calls were made."""
     seed = draw.getrandbits(64)
     ends = []
-    for function in draw.sample(twins, 2):
+    for function in draw.sample(variants, 2):
         same = Random(seed)
         with Surroundings(same) as around:
             given, keywords = _arguments(same, kernel, around)
@@ -449,8 +449,8 @@ def fuzz(draw: Random, points: list[Any]) -> int:
     point = draw.choice(points)
     kernel = _kernel_of(point.__name__)
     if kernel is not None:
-        twins = [each for each in points if _kernel_of(each.__name__) == kernel]
-        return _fuzz_kernel(draw, twins, kernel)
+        variants = [each for each in points if _kernel_of(each.__name__) == kernel]
+        return _fuzz_kernel(draw, variants, kernel)
     with Surroundings(draw) as around:
         if isinstance(point, type):
             return _use_object(draw, point, around)

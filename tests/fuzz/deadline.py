@@ -14,7 +14,7 @@ __all__ = ["TooLongError", "deadline"]
 
 
 class TooLongError(BaseException):
-    """The call was interrupted: it may take long, so this is no finding."""
+    """The call was interrupted: it may take long, so this is not a finding."""
 
 
 _armed: type[BaseException] | None = None

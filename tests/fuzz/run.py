@@ -34,7 +34,7 @@ SUBJECTS: dict[str, tuple[float, Callable[[], list[Any]], Callable[..., int]]] =
 
 @dataclass
 class Found:
-    """What came of it."""
+    """Result of a run."""
 
     rounds: int = 0
     calls: Counter[str] = field(default_factory=Counter)
@@ -64,7 +64,7 @@ def rounds(
     seconds : float
         How long to go on at most.
     at : callable
-        Is told the number of each round before it starts.
+        Called with the number of each round before it starts.
 
     """
     chosen = [(name, *SUBJECTS[name]) for name in subjects]

@@ -33,11 +33,11 @@ Array = np.ndarray[Any, Any]
 
 
 class HostileError(Exception):
-    """What hostile objects raise: it has to come out as it is."""
+    """Error that hostile objects raise: it has to come out unchanged."""
 
 
 class Surroundings:
-    """What hostile objects can reach of the call that they are passed to.
+    """Parts of the call that hostile objects can reach.
 
     To be used in a ``with`` block, whose end makes it forget all: objects with
     ``__buffer__`` would be in cycles with it, and the garbage collector of Python 3.12
@@ -97,7 +97,7 @@ def vandalize(thing: Any, draw: Random) -> None:
 
 
 class Conversion:
-    """What a conversion to a number does, and gives or raises."""
+    """Effect of a conversion to a number, and its result or error."""
 
     def __init__(self, result: object, around: Surroundings) -> None:
         self.result, self.around = result, around

@@ -45,7 +45,10 @@ def test_an_audit() -> None:
         assert each.error == ""
         assert [one.workers for one in each.scaling] == [2]
         # Where there is no GIL to watch, the line says so.
-        assert each.doubt or 0 <= each.held.interval[0] <= each.held.interval[1] <= 1
+        assert (
+            each.inconclusive_reason
+            or 0 <= each.held.interval[0] <= each.held.interval[1] <= 1
+        )
     assert found.lines[2].error.startswith("ValueError: ")  # Python's own words
     assert "no_such" in found.lines[3].error
     assert not found.complete

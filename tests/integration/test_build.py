@@ -1,4 +1,4 @@
-"""How the modules are built and loaded."""
+"""Building and loading of the modules."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_rhythm_in_one_worker_is_seen_there_and_in_all(
         assert line.line == line_of(rhythm, "ckernels.spin(")
         assert line.text.startswith("ckernels.spin(5 * MILLISECOND")
         assert gilx.ClusterUsage.from_json(usage.to_json()) == usage
-        if not (of_busy.doubt or of_idle.doubt):
+        if not (of_busy.inconclusive_reason or of_idle.inconclusive_reason):
             break
     else:
         pytest.skip("samples were late in all of four watches")
@@ -195,7 +195,7 @@ def test_each_worker_without_figures_is_named_with_the_reason(
     assert "has no figures: it runs gilx" in said["newer ("]
     assert "expected JSON of schema gilx.usage" in said["newer ("]
     assert said["doomed ("].endswith("has no figures: it ended while it was watched")
-    assert said["late ("].endswith("after the begin, and was watched since")
+    assert said["late ("].endswith("after the start, and was watched since")
     assert len(watch.by_worker) == 4  # two, the other one and the late one
     assert str(watch.usage).count("has no figures") == 3
 
@@ -218,7 +218,7 @@ def test_worker_that_does_not_answer_is_not_waited_for(
             child.send_signal(signal.SIGSTOP)
         child.send_signal(signal.SIGCONT)
     name = f"worker slow ({slow})"
-    assert f"{name} did not answer in time at the begin, and was watched later" in (
+    assert f"{name} did not answer in time at the start, and was watched later" in (
         begun_late.usage.notes
     )
     assert f"{name} has no figures: it did not answer within 1 s" in not_ended.usage.notes

@@ -56,7 +56,7 @@ def test_on_one_cpu(tmp_path: Path) -> None:
     done = command("--chapter", "1,2", before=before, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
-    assert "no speedup can be seen here" in words
+    assert "no speedup is possible here" in words
     assert "that makes it rare, not safe" in words
 
 
@@ -78,6 +78,6 @@ def test_without_pandas_and_vl_convert(tmp_path: Path) -> None:
     else:
         assert "There is nothing to watch" in said
     assert {path.name for path in (tmp_path / "new").iterdir()} == {
-        "story.txt",
-        "story.json",
+        "demo.txt",
+        "demo.json",
     }

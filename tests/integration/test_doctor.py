@@ -34,7 +34,7 @@ def findings(*arguments: str, **options: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for one in json.loads(done.stdout)["findings"]:
         if one["name"].startswith("gil-"):
-            kind = one["name"] + (", doubtful" if one["doubtful"] else "")
+            kind = one["name"] + (", warning" if one["is_warning"] else "")
             found.setdefault(kind, []).append(one["evidence"])
     return found
 
@@ -60,13 +60,13 @@ def test_imports_that_turn_the_gil_on_are_named_with_their_files(
         name: next((undeclared / name).glob("_core*.so")) for name in ("first", "second")
     }
     assert found == {
-        "gil-on, doubtful": [
+        "gil-on, warning": [
             (
                 "a free-threaded build with the GIL on, as loading first._core"
                 f" ({file['first']}) turned it on"
             )
         ],
-        "gil-import, doubtful": [
+        "gil-import, warning": [
             (
                 "importing second turns the GIL on, as it loads second._core"
                 f" ({file['second']})"
@@ -100,8 +100,8 @@ def test_module_that_python_imports_when_it_starts_is_named(undeclared: Path) ->
     (undeclared / "sitecustomize.py").write_text("import first")
     env = WITHOUT | {"PYTHONPATH": str(undeclared)}
     found = findings("json", env=env)
-    assert list(found) == ["gil-on, doubtful"]
-    assert "as loading first._core (" in found["gil-on, doubtful"][0]
+    assert list(found) == ["gil-on, warning"]
+    assert "as loading first._core (" in found["gil-on, warning"][0]
 
 
 @needs_free_threaded_build

@@ -146,7 +146,7 @@ def test_region_without_items_is_done(pool: Pool) -> None:
         assert run_all(pool, work) > 0
 
 
-@pytest.mark.thread_unsafe(reason="one process has no room for more interpreters")
+@pytest.mark.thread_unsafe(reason="one process cannot have more interpreters")
 def test_one_worker_and_more_than_items_and_cpus(starter: Starter, pool: Pool) -> None:
     most = usable_cpus() + 3 if pool.own_processes else 64
     for workers in (1, most):

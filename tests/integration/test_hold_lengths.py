@@ -33,7 +33,7 @@ def test_mean_lengths_of_holds_and_releases(hold: int) -> None:
             break
     else:
         pytest.fail(f"not in the bounds of any of five: {done}, {usage}")
-    assert "mean hold: " in str(usage)
+    assert "mean hold: " in usage.details()
 
 
 @needs_gil
@@ -44,7 +44,7 @@ def test_lengths_of_what_was_never_found_are_not_resolved() -> None:
     if usage.held.value > 0:
         pytest.skip("it was found holding on its way into the sleep, or out of it")
     assert usage.hold_length == (0.0, usage.wall)
-    assert "mean hold: not resolved\n" in str(usage)
+    assert "mean hold: not resolved\n" in usage.details()
 
 
 @needs_gil
@@ -58,7 +58,7 @@ with gilx.watch() as watch:
     ckernels.spin(100_000, 100_000, 100_000_000)
 usage = watch.usage
 print(usage.hold_length == usage.release_length == (0.0, usage.wall))
-print(str(usage).count("not resolved\\n"))
+print(usage.details().count("not resolved\\n"))
 """
     hidden = 'mount -t tmpfs none /proc && exec "$@"'
     alone = ("unshare", "--user", "--map-root-user", "--mount")
@@ -75,4 +75,4 @@ def test_lengths_that_are_not_resolved() -> None:
     low, high = watch.usage.hold_length
     assert 0 <= low < high
     assert high == watch.usage.wall
-    assert "mean hold: not resolved" in str(watch.usage)
+    assert "mean hold: not resolved" in watch.usage.details()

@@ -1,4 +1,4 @@
-"""What the kernels are said to do is asserted as users of gilx assert it of their code.
+"""Claims about the kernels, asserted as users of gilx assert those of their code.
 
 `pytest -m "not alone"` leaves them out: on a machine with much else to do they would be
 inconclusive, and take their time to find out.

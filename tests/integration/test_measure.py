@@ -48,7 +48,7 @@ def one(report: Report) -> ReportRow:
 
 @pytest.mark.slow
 def test_more_blocks_than_powers_of_two_that_are_floats() -> None:
-    """Half as likely with each block, a chance is no float any more after 1,074."""
+    """Half as likely with each block, a chance is too small for a float after 1,074."""
     row = one(measure(int, blocks=1100, repeat=1, budget=0.1))
     assert row.comparison.blocks == 1100
     assert len(row.comparison.samples["parallel"]) == 1100
@@ -88,7 +88,7 @@ def test_who_holds_the_gil_gets_no_faster() -> None:
 def test_two_rows_for_two_numbers_of_workers() -> None:
     report = measure("collatz", variants=["c-nogil"], size=3000, workers=[1, 2])
     assert [row.workers for row in report.rows] == [1, 2]
-    assert report.rows[0].reading == "one worker: shows what the pool costs"
+    assert report.rows[0].reading == "One worker shows the cost of the pool."
 
 
 def test_pools_by_name_and_open_ones() -> None:
@@ -166,7 +166,7 @@ def test_repeat_and_blocks_are_as_given() -> None:
         calls += 1
 
     # So large a budget has time for a block that warms up, on any machine.
-    row = one(measure(call, null=True, blocks=4, repeat=7, budget=1000))
+    row = one(measure(call, aa=True, blocks=4, repeat=7, budget=1000))
     assert (row.repeat, row.comparison.blocks) == (7, 4)
     # Twice to begin with, then two arms of four blocks, and one to warm up.
     assert calls == 2 + 2 * 5 * 7
@@ -242,7 +242,7 @@ def test_a_call_longer_than_the_budget() -> None:
     report = gilx.measure(partial(time.sleep, 0.05), workers=2, budget=0.01)
     row = one(report)
     assert math.isnan(row.speedup.value)
-    assert row.reading == "nothing could be compared"
+    assert row.reading == "No times could be compared."
     assert "more than the budget" in row.notes[0]
     assert str(Report.from_json(report.to_json())) == str(report)
 
@@ -488,9 +488,5 @@ def test_calls_that_never_return_in_processes(monkeypatch: pytest.MonkeyPatch) -
 def test_setup_gives_arguments_in_their_order() -> None:
     made: list[int] = []
     numbers = count()
-    one(
-        measure(
-            made.append, setup=lambda: (next(numbers),), null=True, blocks=3, repeat=4
-        )
-    )
+    one(measure(made.append, setup=lambda: (next(numbers),), aa=True, blocks=3, repeat=4))
     assert made == sorted(made)

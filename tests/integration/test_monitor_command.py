@@ -175,7 +175,7 @@ def test_program_does_not_run_where_there_is_no_gil(tmp_path: Path) -> None:
     [
         (("nope.py",), "target: expected a script that exists, got 'nope.py'"),
         (("time:sleep",), "target: expected -m module, or a script, directory or zip"),
-        (("-m", "nope"), "-m: there is no module 'nope'"),
+        (("-m", "nope"), "-m: no module named 'nope'"),
         (("--stall", "x", "a.py"), "stall: expected a number, got 'x'"),
         (("--stall", "0", __file__), "stall: expected 0.01 to 86400, got 0"),
         (("--prometheus", "x", "nope.py"), "target: expected a script that exists"),

@@ -94,7 +94,7 @@ def wait_until_drawn(page: Any, scheme: str) -> None:
 
 
 def shown(page: Any) -> list[float]:
-    """What is seen of the first picture that zooms, in milliseconds."""
+    """Return the visible part of the first picture that zooms, in milliseconds."""
     found = re.fullmatch(r"([\d.]+) to ([\d.]+) ms", page.text_content("output"))
     assert found
     return [float(found[1]), float(found[2])]
@@ -149,7 +149,7 @@ def test_what_is_under_the_pointer_is_told(chromium: Any, pages: dict[str, Path]
         assert tip.locator("script").count() == 0
         page.mouse.move(5, 5)
         page.locator("#vg-tooltip-element:not(.visible)").wait_for(state="attached")
-    with opened(chromium, pages["story"]) as page:
+    with opened(chromium, pages["demo"]) as page:
         page.locator("figure svg path[aria-roledescription=bar]").first.hover()
         tip = page.locator("#vg-tooltip-element.visible")
         tip.wait_for()
@@ -210,7 +210,7 @@ def test_press_of_a_call_shows_it_as_wide_as_the_picture(
         playwright.expect(tip).to_contain_text(HARMFUL[0])
         page.mouse.click(*place)
         playwright.expect(output).to_have_text("0 to 250 ms")
-        # A drag is no press.
+        # A drag is not a press.
         page.mouse.down()
         page.mouse.move(place[0] + 30, place[1], steps=3)
         page.mouse.up()
@@ -306,7 +306,7 @@ def test_two_fingers(chromium: Any, pages: dict[str, Path]) -> None:
 
 
 def test_colours_follow_the_scheme(chromium: Any, pages: dict[str, Path]) -> None:
-    with opened(chromium, pages["story"]) as page:
+    with opened(chromium, pages["demo"]) as page:
         bar = page.locator("figure svg path[aria-roledescription=bar]").first
         light = bar.get_attribute("fill")
         page.locator(".zooms").first.focus()
@@ -318,7 +318,7 @@ def test_colours_follow_the_scheme(chromium: Any, pages: dict[str, Path]) -> Non
 
 
 def test_pictures_follow_the_window(chromium: Any, pages: dict[str, Path]) -> None:
-    with opened(chromium, pages["story"]) as page:
+    with opened(chromium, pages["demo"]) as page:
         for drawn in ("svg", "canvas"):
             assert page.locator(f".chart {drawn}").first.bounding_box()["width"] > 800
         page.set_viewport_size({"width": 390, "height": 800})
@@ -329,7 +329,7 @@ def test_pictures_follow_the_window(chromium: Any, pages: dict[str, Path]) -> No
 
 
 def test_by_keyboard(chromium: Any, pages: dict[str, Path]) -> None:
-    with opened(chromium, pages["story"]) as page:
+    with opened(chromium, pages["demo"]) as page:
         page.keyboard.press("Tab")
         assert (
             page.evaluate("document.activeElement.textContent") == "Skip to the content"
@@ -369,6 +369,6 @@ def test_the_policy_holds(chromium: Any, pages: dict[str, Path]) -> None:
 def test_without_scripts_the_tables_are_there(
     chromium: Any, pages: dict[str, Path]
 ) -> None:
-    with opened(chromium, pages["story"], java_script_enabled=False) as page:
+    with opened(chromium, pages["demo"], java_script_enabled=False) as page:
         assert page.locator("table").count() == 12
         assert "1.00x" in page.locator("table").first.inner_text()

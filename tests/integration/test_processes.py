@@ -334,7 +334,9 @@ def test_a_worker_that_the_system_refuses(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_region_too_large_to_send(pool: ProcessPool) -> None:
     placed = pool.place(gilx.kernels.get("collatz").problem(10))
-    with pytest.raises(ValueError, match="region: expected arguments besides arrays of"):
+    with pytest.raises(
+        ValueError, match="region: expected arguments other than arrays of"
+    ):
         run_all(pool, regions(replace(placed, inputs=(1 << 1_000_000,))))
     usable(pool)
 

@@ -90,7 +90,7 @@ def pythons() -> list[str]:
 
 
 def _version(path: str, *, gil: bool = True) -> str:
-    """Return the version of an interpreter with or without a GIL; '' if it is no such."""
+    """Return the version of an interpreter with or without a GIL; '' if it is not one."""
     code = (
         "import platform, sys;"
         " print(platform.python_version(), getattr(sys, '_is_gil_enabled', bool)() or"
@@ -226,7 +226,9 @@ def test_attach_reports_a_process_that_never_holds_the_gil() -> None:
     with process("print()\nimport time\n" + SLEEP) as (child, _):
         usage = gilx.attach(child.pid, budget=0.5)
     assert usage.locked.low <= 0.1
-    assert usage.doubt or "releases the GIL for all of the" in usage.sentence()
+    assert (
+        usage.inconclusive_reason or "releases the GIL for all of the" in usage.sentence()
+    )
     assert usage.sites == ()
 
 
@@ -314,7 +316,7 @@ def test_attach_returns_usage_until_process_goes_away(
     assert usage.process.end == end
     assert words in " ".join(str(usage).split())
     assert usage.wall <= took < _DEADLINE
-    assert usage.looks > 0
+    assert usage.samples > 0
 
 
 # ---- refusals ---------------------------------------------------------------------------
@@ -349,7 +351,7 @@ def test_attach_says_that_there_is_no_such_process() -> None:
     with process("print()") as (child, _):
         child.wait()
     with pytest.raises(
-        gilx.WatchUnavailableError, match=f"there is no process {child.pid}"
+        gilx.WatchUnavailableError, match=f"process {child.pid} does not exist"
     ):
         gilx.attach(child.pid)
 
@@ -585,4 +587,4 @@ def test_probe_of_no_process_exits_with_1() -> None:
         child.wait()
     done = run_gilx("probe", "--pid", str(child.pid))
     assert done.returncode == 1
-    assert done.stderr == f"gilx probe: there is no process {child.pid}\n"
+    assert done.stderr == f"gilx probe: process {child.pid} does not exist\n"

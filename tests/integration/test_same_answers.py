@@ -107,6 +107,6 @@ def test_measure_and_assertion_say_the_same(kind: str) -> None:
     assert len(decided) <= 1, said
     assert not right or decided <= {right}, said
     if "fail" in decided:
-        assert not row.reading.startswith("scales"), row
+        assert not row.reading.startswith("The call scales"), row
     if "pass" in decided:
         assert "holds the GIL all the time" not in row.reading, row

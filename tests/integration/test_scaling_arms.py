@@ -1,4 +1,4 @@
-"""What is timed to judge scaling: arms, their workers, and what happens if they fail."""
+"""Arms that are timed to judge scaling, their workers, and their failures."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_what_can_not_be_sent_is_compared_with_other_work(pool: ThreadPool) -> N
 
 
 def test_a_process_that_fails_late(calls: Any, pool: ThreadPool, tmp_path: Path) -> None:
-    """What was timed until then is lost, and the ceiling is other work."""
+    """Earlier timings are lost, and the ceiling is other work."""
     call = partial(calls.fails_elsewhere, os.getpid(), str(tmp_path / "n"))
     with Arms(target(call), pool) as arms:
         with pytest.raises(NoProcessesError):

@@ -174,7 +174,7 @@ def test_top_of_no_process_exits_with_1() -> None:
         child.wait()
     done = run_gilx("top", "--pid", str(child.pid))
     assert done.returncode == 1
-    assert done.stderr == f"gilx top: there is no process {child.pid}\n"
+    assert done.stderr == f"gilx top: process {child.pid} does not exist\n"
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,9 @@ def told(fn: Callable[[], Any]) -> gilx.GilUsage:
     """Return a usage that concludes something."""
     for _ in range(5):
         usage = gilx.probe(fn, precision=0.03, budget=3)
-        if not usage.doubt:
+        if not usage.inconclusive_reason:
             return usage
-    pytest.skip(f"this machine is too busy: {usage.doubt}")
+    pytest.skip(f"this machine is too busy: {usage.inconclusive_reason}")
 
 
 @pytest.fixture
@@ -142,15 +142,17 @@ def test_usages_of_two_halves_add_up_to_that_of_a_watch_of_both() -> None:
     whole, total = outer.usage, parts[0] + parts[1]
     assert total.wall == pytest.approx(parts[0].wall + parts[1].wall)
     assert total.wall <= whole.wall
-    assert total.looks == parts[0].looks + parts[1].looks
+    assert total.samples == parts[0].samples + parts[1].samples
     for end in ("low", "high"):
         ends = [getattr(part.longest_hold, end) for part in parts]
         assert getattr(total.longest_hold, end) == max(ends)
     assert [share.native_id for share in total.by_thread[:1]] == [
         threading.get_native_id()
     ]
-    if total.doubt or whole.doubt:
-        pytest.skip(f"this machine is too busy: {total.doubt or whole.doubt}")
+    if total.inconclusive_reason or whole.inconclusive_reason:
+        pytest.skip(
+            f"this machine is too busy: {total.inconclusive_reason or whole.inconclusive_reason}"
+        )
     # Each misses in one of a million cases; between the parts, anything may be held.
     between = 1 - total.wall / whole.wall
     a, b = total.bounds(0.999999), whole.bounds(0.999999)
@@ -195,7 +197,7 @@ def test_reference_looks_all_the_time() -> None:
         return
     with gilx.watch(reference=True) as watch:
         ckernels.spin(100_000, 100_000, 100_000_000)
-    assert watch.usage.looks > 100
+    assert watch.usage.samples > 100
     assert 0 <= watch.usage.unknown <= 1
 
 
@@ -203,7 +205,7 @@ def test_reference_looks_all_the_time() -> None:
 def test_next_to_no_cost_is_next_to_no_looks() -> None:
     with gilx.watch(cost=1e-20) as watch:
         time.sleep(0.5)
-    assert watch.usage.looks < 100
+    assert watch.usage.samples < 100
 
 
 @needs_gil
@@ -243,16 +245,16 @@ class CompiledOnFirstUse:
 def test_the_first_call_is_a_figure_of_its_own(repeat: int | None) -> None:
     for _ in range(5):
         usage = gilx.probe(CompiledOnFirstUse(), repeat=repeat, precision=0.1)
-        if not usage.doubt:
+        if not usage.inconclusive_reason:
             break
     else:
-        pytest.skip(f"this machine is too busy: {usage.doubt}")
+        pytest.skip(f"this machine is too busy: {usage.inconclusive_reason}")
     assert usage.held.interval[0] < 0.1, usage
     assert usage.first is not None
     assert usage.first.wall >= 0.2
     assert usage.first.held.interval[1] > 0.9
     assert not usage.is_first
-    assert "  first call, a warm-up, not counted: " in str(usage)
+    assert "  first call, a warm-up, not counted: " in usage.details()
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
 
@@ -302,9 +304,9 @@ def test_without_a_warm_up_calls_go_on_in_the_same_watch() -> None:
 def test_a_call_of_nothing_is_too_short() -> None:
     usage = gilx.probe(int, budget=0.5)
     assert usage.repeats > 1
-    assert "too short" in usage.doubt
+    assert "too short" in usage.inconclusive_reason
     assert str(usage).startswith("inconclusive: too short")
-    assert "too short" in gilx.probe(time.sleep, 0, repeat=1).doubt
+    assert "too short" in gilx.probe(time.sleep, 0, repeat=1).inconclusive_reason
 
 
 @needs_gil
@@ -320,7 +322,7 @@ def test_a_raising_call_comes_through_with_a_note() -> None:
 
 
 def samplers() -> int:
-    """How many threads of this process are samplers."""
+    """Return the number of threads of this process that are samplers."""
     return sum(
         path.read_text() == "gilx-watch\n"
         for path in Path("/proc/self/task").glob("*/comm")

@@ -1,4 +1,4 @@
-"""What ends, forks, interrupts and isolates a process while the GIL is watched."""
+"""Ends, forks, interruptions and isolation of a process while the GIL is watched."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ if child == 0:
     except RuntimeError as error:
         with gilx.watch() as anew:
             time.sleep(0.05)
-        os._exit(0 if "child of a fork" in str(error) and anew.usage.looks else 1)
+        os._exit(0 if "child of a fork" in str(error) and anew.usage.samples else 1)
     os._exit(2)
-print(os.waitpid(child, 0)[1], watch.usage.looks > 0)
+print(os.waitpid(child, 0)[1], watch.usage.samples > 0)
 """)
     assert done.stdout == "0 True\n", done.stderr
 

@@ -101,5 +101,5 @@ def test_a_long_watch_keeps_exact_totals_and_a_late_timeline() -> None:
         ckernels.spin(100_000, 100_000, 1_500_000_000)
     usage, timeline = watch.usage, watch.timeline
     kept = sum(len(lane.spans) for lane in timeline.lanes)
-    assert kept <= 2 * usage.looks
-    assert (timeline.since > 0) == (usage.looks > 1 << 13)
+    assert kept <= 2 * usage.samples
+    assert (timeline.since > 0) == (usage.samples > 1 << 13)

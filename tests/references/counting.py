@@ -28,9 +28,9 @@ class Case:
     times: int = 10
     """Number of calls between two counts."""
     keeps: bool = False
-    """Whether the next case uses the same buffers."""
+    """True if the next case uses the same buffers."""
     runs_python: bool = False
-    """Whether a Python function runs within, so that it can't be refused memory."""
+    """True if a Python function runs within, so that it can't be refused memory."""
 
 
 class Memory:
@@ -96,7 +96,7 @@ def _nothing() -> None:
 def growth(call: Callable[[], object], times: int) -> tuple[float, float]:
     """Return by how many references and blocks the totals grow with each call.
 
-    What happens once, such as a cache that grows, is no growth: the smallest of several
+    What happens once, such as a cache that grows, is not growth: the smallest of several
     counts is taken, and zero is exact.
     """
     for _ in range(min(WARM_UP, times)):

@@ -21,7 +21,7 @@ __all__ = ["counters", "increments", "parts", "spins"]
 def bad_memory(
     memory: Memory, name: str, size: int
 ) -> Iterator[tuple[Any, type[BaseException], str]]:
-    """Yield what is no plain memory of so many bytes, and the error that it causes."""
+    """Yield objects that are not plain memory of so many bytes, and the error that it causes."""
     yield 3, TypeError, f"{name}: expected a writable"
     yield bytes(size), BufferError, f"{name}: expected a writable"
     yield (

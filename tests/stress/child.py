@@ -24,7 +24,7 @@ SEED, WAY, SECONDS = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 
 
 def busy(number: int) -> None:
-    """Do this and that, for ever."""
+    """Do this and that, indefinitely."""
     draw = random.Random(f"{SEED} {number}")
     problem = gilx.kernels.get("mandelbrot").problem(60)
     team = NativeTeam(2, 100_000)
@@ -74,7 +74,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     # Ctrl-C at the wrong moment in the import system or in concurrent.futures.thread may
-    # leave a lock of theirs taken for ever: so all that is used is imported now, and the
+    # leave a lock of theirs taken indefinitely: so all that is used is imported now, and the
     # thread that gets the signal, this one, submits nothing.
     gilx.run("triad", pool="threads", workers=2, size=50)
     with suppress(RuntimeError), gilx.watch():  # or there is no GIL

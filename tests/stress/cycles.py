@@ -39,7 +39,11 @@ def _watch() -> None:
     with gilx.watch() as watching:
         gilx.run("mandelbrot", pool="serial", size=SMALL)
     usage = watching.usage
-    assert usage.sums.without_gil or 0 <= usage.locked.value <= 1 or usage.doubt
+    assert (
+        usage.sums.without_gil
+        or 0 <= usage.locked.value <= 1
+        or usage.inconclusive_reason
+    )
 
 
 def _dropped_watch() -> None:
@@ -107,7 +111,7 @@ def _settled(count: Callable[[], int], most: int) -> int:
 
 @dataclass
 class Growth:
-    """What was more at the end than after the warm-up."""
+    """Growth from the warm-up to the end."""
 
     cycles: int
     seconds: float

@@ -25,7 +25,7 @@ SMALL = 12
 
 
 class _Shared:
-    """What all threads use."""
+    """Objects that all threads use."""
 
     def __init__(self) -> None:
         self.problems = [
@@ -102,7 +102,7 @@ def _watch(shared: _Shared, draw: Random) -> None:
     except WatchUnavailableError:
         return
     usage = watching.usage
-    known = not usage.doubt and not usage.sums.without_gil
+    known = not usage.inconclusive_reason and not usage.sums.without_gil
     assert not known or 0 <= usage.locked.value <= 1.001
     str(watching.timeline)
 

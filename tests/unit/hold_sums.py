@@ -78,6 +78,6 @@ def usage_of(made: HoldSums, **changes: Any) -> GilUsage:
         **made.figures(), "longest_hold": Estimate(0.0, 0.0, 1e-3), "held_stretch": 1e-3,
         "by_thread": (thread_of(made, "main", 1, share),), "cpu": made.wall / 1e9,
         "repeats": 1, "lateness_max": 1e-5, "backend": "made up", "sums": made,
-        "environment": Environment.here(), "doubt": made.reason,
+        "environment": Environment.here(), "inconclusive_reason": made.reason,
     }  # fmt: skip
     return GilUsage(**(found | changes))

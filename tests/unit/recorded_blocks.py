@@ -82,11 +82,11 @@ class RecordedRelease:
     watched: float = 0.0
     cpu: float = 0.0
     stages: int = 0
-    looks: int = 0
+    samples: int = 0
     late: int = 0
     unknown: float = 1.0
     backend: str = ""
-    doubt: str = ""
+    inconclusive_reason: str = ""
 
     @property
     def without_gil(self) -> bool:
@@ -111,22 +111,22 @@ class RecordedRelease:
             watched=usage.wall,
             cpu=usage.cpu,
             stages=release.stages,
-            looks=usage.looks,
+            samples=usage.samples,
             late=usage.late,
             unknown=usage.unknown,
             backend=usage.backend,
-            doubt=release.reason,
+            inconclusive_reason=release.reason,
         )
 
     @property
     def reason(self) -> str:
         """Reason that nothing can be concluded from `held`."""
-        return self.doubt
+        return self.inconclusive_reason
 
     @property
     def side(self) -> int:
         """1 if more than the limit was held, -1 if less, 0 if that is open."""
-        return 0 if self.doubt else hold_side(self.held, self.limit)
+        return 0 if self.inconclusive_reason else hold_side(self.held, self.limit)
 
 
 @dataclass(frozen=True)
@@ -161,10 +161,10 @@ class RecordedWaits:
 
 @dataclass(frozen=True)
 class Trial:
-    """What was recorded of one call."""
+    """Recorded measurements of one call."""
 
     kind: str
-    """How the call treats the GIL: released, held, half (in turns), memory (released, and
+    """Use of the GIL by the call: released, held, half (in turns), memory (released, and
     bound by memory)."""
     length: int
     """Of a call, in milliseconds, about."""
@@ -198,7 +198,7 @@ class Outcomes:
     without_watch: str
     """As if there were no GIL, so that the blocks alone decide."""
     blocks: int
-    """How many blocks were made until the latter."""
+    """Number of blocks until the latter."""
 
 
 @dataclass(frozen=True)

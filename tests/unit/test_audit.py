@@ -192,7 +192,11 @@ def test_text_that_is_no_audit() -> None:
             ("no difference", "no difference"),
         ),
         (line(math.nan, 0.9), line(0.9, math.nan), ("unknown", "unknown")),
-        (line(0.1, 0.9), line(0.9, 0.9, doubt="busy"), ("unknown", "no difference")),
+        (
+            line(0.1, 0.9),
+            line(0.9, 0.9, inconclusive_reason="busy"),
+            ("unknown", "no difference"),
+        ),
         (
             line(0.1, 0.9),
             line(0.1, 0.5, scaling=(scaling(0.5, ceiling_kind="other work"),)),
@@ -240,7 +244,10 @@ def test_audits_of_other_machines() -> None:
 
 def test_line_names_the_line_of_code_that_holds_the_gil() -> None:
     assert "\n  held in features.py:41 `row.tolist()`\n" in str(audit(line(0.5, 0.9)))
-    for unknown in (line(0.5, 0.9, where=""), line(0.5, 0.9, doubt="too short")):
+    for unknown in (
+        line(0.5, 0.9, where=""),
+        line(0.5, 0.9, inconclusive_reason="too short"),
+    ):
         assert "held in" not in str(audit(unknown))
 
 

@@ -1,4 +1,4 @@
-"""What gilx can call and watch."""
+"""Callables that gilx can call and watch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Works:
         pass
 
 
-ASYNC, YIELD = "is one with async def", "is one with yield"
+ASYNC, YIELD = "is defined with async def", "is a generator"
 
 
 @pytest.mark.parametrize(
@@ -83,5 +83,5 @@ def test_call_that_works_is_taken(fn: Callable[..., object]) -> None:
     ],
 )
 def test_coroutine_function_is_refused_everywhere(judge: Callable[..., object]) -> None:
-    with pytest.raises(ArgumentError, match="coroutine is one with async def"):
+    with pytest.raises(ArgumentError, match="coroutine is defined with async def"):
         judge(coroutine)

@@ -147,10 +147,10 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         (("kernels", "--no", "1"), "gilx kernels: unrecognized arguments: --no 1\n"),
         (("--no-such", "kernels"), "gilx: unrecognized arguments: --no-such\n"),
         (("probe", "-m"), "the following arguments are required: TARGET"),
-        (("probe", "-mno.such", "x"), "-m: there is no module 'no'"),
+        (("probe", "-mno.such", "x"), "-m: no module named 'no'"),
         (("probe", "time:time", "--", "--json"), "argument 1: expected a Python literal"),
         (
-            ("measure", "--null"),
+            ("measure", "--aa"),
             "measure: the following arguments are required: TARGET\n",
         ),
         (("latency",), "the following arguments are required: MODULE:CALLABLE\n"),

@@ -22,12 +22,12 @@ from gilx.demo.chapter_5_libraries import Held
 from gilx.demo.chapter_7_interpreters import Interpreters
 from gilx.demo.chapter_8_free_threading import FreeThreaded
 from gilx.demo.decision_table import decision_table
-from gilx.demo.demo_record import CHAPTERS, Story, tell_story
+from gilx.demo.demo_record import CHAPTERS, Demo, run_demo
 from gilx.demo.problem_sizes import problem_size, size_lasting
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.speedup.losses import Loss
-from tests.demo_records import OUTCOMES, row, scaling, story
+from tests.demo_records import OUTCOMES, demo_record, row, scaling
 from tests.made_up_rows import ROW, changed
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_pure_python_repeats_no_loop_of_few_instructions() -> None:
 
 
 def test_more_round_trips_than_their_delay_allows_are_marked() -> None:
-    waiting = story().waiting
+    waiting = demo_record().waiting
     assert waiting is not None
     released, python, held = waiting.beside
     quick = dataclasses.replace(python, echoes=9_000.0)
@@ -182,7 +182,7 @@ def test_without_a_ceiling_it_is_the_workers_that_count() -> None:
 @pytest.mark.parametrize("gil", [True, False])
 def test_chapters_have_words_for_every_outcome(outcome: str, gil: bool) -> None:
     found = OUTCOMES[outcome]
-    waiting, extension = story().waiting, story().extension
+    waiting, extension = demo_record().waiting, demo_record().extension
     assert waiting is not None
     assert extension is not None
     chapters: list[Chapter] = [
@@ -228,7 +228,7 @@ def test_free_threaded_build_with_the_gil_on_is_not_measured(
 
 
 def test_words_about_a_counter() -> None:
-    lock = story().lock
+    lock = demo_record().lock
     assert lock is not None
     assert "lost 49 %" in " ".join(lock.sentences())
     unprotected, held, atomic = lock.additions
@@ -245,7 +245,7 @@ def test_words_about_a_counter() -> None:
 def test_what_pays() -> None:
     # 1 ms alone, half of it by two, and half for moving it: even.
     assert pays_from(0.5e-3, 2.0) == pytest.approx(1e-3)
-    processes = story().processes
+    processes = demo_record().processes
     assert processes is not None
     assert processes.gain() == 1.9
     said = " ".join(processes.sentences())
@@ -258,7 +258,7 @@ def test_what_pays() -> None:
 
 
 def test_shares_of_calls() -> None:
-    libraries = story().libraries
+    libraries = demo_record().libraries
     assert libraries is not None
     assert [call.outcome for call in libraries.calls] == [
         "releases it",
@@ -283,45 +283,47 @@ def test_shares_of_calls() -> None:
 
 
 def test_decisions() -> None:
-    table = decision_table(story())
+    table = decision_table(demo_record())
     here = {line[0]: line[2] for line in table.rows}
     assert here["Python that computes"] == (
         "2 threads 1.00x; 2 processes 1.90x; for tasks of 211 µs or more"
     )
     assert here["NumPy, pandas"] == "of 3 calls 1 release it, 0 in part"
     assert here["a Python without GIL"] == "-"
-    doubtful = story(pure=PurePython(missing=(), gil=True, threads=OUTCOMES["unclear"]))
-    assert "2 threads 1.40x?;" in decision_table(doubtful).rows[2][2]
-    nothing = story(**dict.fromkeys(CHAPTERS))
+    unclear = demo_record(
+        pure=PurePython(missing=(), gil=True, threads=OUTCOMES["unclear"])
+    )
+    assert "2 threads 1.40x?;" in decision_table(unclear).rows[2][2]
+    nothing = demo_record(**dict.fromkeys(CHAPTERS))
     assert {line[2] for line in decision_table(nothing).rows} == {"-"}
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
 def test_text_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    for number, _, chapter in story().chapters():
+    for number, _, chapter in demo_record().chapters():
         text = demo._chapter(number, chapter, first=False)
         assert chapter.title[:20] in text
         # Tables are as wide as their figures.
         assert max(map(len, text.splitlines())) <= max(80, columns)
-    assert max(map(len, demo._end(story()).splitlines())) <= max(80, columns)
+    assert max(map(len, demo._end(demo_record()).splitlines())) <= max(80, columns)
 
 
 def test_json_brings_everything_back() -> None:
-    told = story()
+    told = demo_record()
     text = told.to_json()
-    again = Story.from_json(text)
+    again = Demo.from_json(text)
     # Not a number is not equal to itself.
     assert again.to_json() == text
     assert again.pure == told.pure
     assert [name for _, name, _ in again.chapters()] == list(CHAPTERS)
-    assert Story.from_json(story(lock=None).to_json()).lock is None
+    assert Demo.from_json(demo_record(lock=None).to_json()).lock is None
 
 
 @pytest.mark.parametrize("number", [0, 9, -1])
 def test_chapters_that_are_none(number: int) -> None:
     with pytest.raises(ArgumentError, match=f"chapter: expected 1 to 8, got {number}"):
-        tell_story([number])
+        run_demo([number])
 
 
 def test_efforts() -> None:

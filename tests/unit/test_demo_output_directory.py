@@ -8,7 +8,7 @@ import pytest
 
 from gilx.demo.output_directory import new_directory, save_pictures
 from gilx.errors import ArgumentError
-from tests.demo_records import story
+from tests.demo_records import demo_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +56,8 @@ def test_a_directory_that_came_meanwhile_stays(tmp_path: Path) -> None:
     assert (wanted / "mine").read_text() == "x"
 
 
-def test_pictures_of_a_story(tmp_path: Path) -> None:
+def test_pictures_of_a_demo(tmp_path: Path) -> None:
     pytest.importorskip("vl_convert")
-    paths = save_pictures(story(), tmp_path)
+    paths = save_pictures(demo_record(), tmp_path)
     assert [path.name[0] for path in paths] == list("123456")
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)

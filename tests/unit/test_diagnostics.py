@@ -59,7 +59,7 @@ CONDITIONS = Conditions(
 )
 
 
-def names(*, doubtful: bool, **changes: Any) -> list[str]:
+def names(*, is_warning: bool, **changes: Any) -> list[str]:
     cpus = {key: changes.pop(key) for key in list(changes) if hasattr(CPUS, key)}
     here = {key: changes.pop(key) for key in list(changes) if hasattr(ENVIRONMENT, key)}
     found = examine(
@@ -70,10 +70,10 @@ def names(*, doubtful: bool, **changes: Any) -> list[str]:
         assert finding.evidence
         assert finding.remedy
         assert "\n" not in str(finding)
-    return [finding.name for finding in found if finding.doubtful == doubtful]
+    return [finding.name for finding in found if finding.is_warning == is_warning]
 
 
-def test_nothing_is_doubtful() -> None:
+def test_an_idle_machine_has_no_warnings() -> None:
     assert examine(ENVIRONMENT, CONDITIONS) == ()
 
 
@@ -96,13 +96,13 @@ def test_nothing_is_doubtful() -> None:
         ({"debug": True}, "debug"),
     ],
 )
-def test_what_is_doubtful(changes: dict[str, Any], name: str) -> None:
+def test_each_problem_is_a_warning(changes: dict[str, Any], name: str) -> None:
     if name == "gil-on":
         # The key stands for one field of the environment, another of the conditions.
         here = replace(ENVIRONMENT, free_threaded=True)
         assert [one.name for one in examine(here, CONDITIONS)] == ["gil-on"]
     else:
-        assert names(doubtful=True, **changes) == [name]
+        assert names(is_warning=True, **changes) == [name]
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_what_is_doubtful(changes: dict[str, Any], name: str) -> None:
     ],
 )
 def test_what_is_good_to_know(changes: dict[str, Any], expected: list[str]) -> None:
-    assert names(doubtful=False, **changes) == expected
-    assert names(doubtful=True, **changes) == []
+    assert names(is_warning=False, **changes) == expected
+    assert names(is_warning=True, **changes) == []
 
 
 def test_remedies_can_be_followed() -> None:
@@ -163,9 +163,9 @@ TRIALS = {
 }
 
 
-def test_imports_that_turn_the_gil_on_are_doubtful_where_it_is_on() -> None:
+def test_imports_that_turn_the_gil_on_are_warnings_if_it_is_on() -> None:
     found = examine_imports(TRIALS, replace(CONDITIONS, gil="on: -X gil=1 says so"))
-    assert [(one.name, one.doubtful) for one in found] == [
+    assert [(one.name, one.is_warning) for one in found] == [
         ("gil-import", True),
         ("gil-import", True),
         ("gil-import", False),
@@ -185,7 +185,7 @@ def test_imports_that_turn_the_gil_on_are_doubtful_where_it_is_on() -> None:
 def test_imports_that_would_turn_the_gil_on_are_good_to_know_where_it_is_off() -> None:
     trials = {"b": TRIALS["b"]}
     (found,) = examine_imports(trials, replace(CONDITIONS, gil="off: -X gil=0 says so"))
-    assert not found.doubtful
+    assert not found.is_warning
     assert found.evidence == (
         "importing b would turn the GIL on if nothing forced it off, as it loads b._core"
         " (/b/_core.so)"

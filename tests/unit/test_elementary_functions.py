@@ -1,4 +1,4 @@
-"""What montecarlo is made of: exp, log, the normal quantile and Philox, in both modules."""
+"""Parts of montecarlo: exp, log, the normal quantile and Philox, in both modules."""
 
 from __future__ import annotations
 

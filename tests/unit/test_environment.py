@@ -1,4 +1,4 @@
-"""What the machine and Python are, partly against made-up file trees."""
+"""Descriptions of machine and Python, partly against made-up file trees."""
 
 from __future__ import annotations
 

@@ -110,11 +110,11 @@ LATENCY = {
             Timeline,
             {
                 "schema": "gilx.timeline",
-                "version": 2,
+                "version": 3,
                 "lanes": [],
                 "wall": "x",
                 "since": 0,
-                "begin": 0,
+                "start": 0,
                 "pid": 1,
                 "lines": [],
             },
@@ -124,13 +124,13 @@ LATENCY = {
             Timeline,
             {
                 "schema": "gilx.timeline",
-                "version": 2,
+                "version": 3,
                 "lanes": [
                     {"name": "x", "native_id": 1, "spans": [[0, 1, "nothing", None]]}
                 ],
                 "wall": 1,
                 "since": 0,
-                "begin": 0,
+                "start": 0,
                 "pid": 1,
                 "lines": [],
             },

@@ -96,7 +96,7 @@ def test_words() -> None:
     assert "so both should be even at 4 items each" in str(FOUND)
     assert "hand" not in str(FOUND).split("back")[1].split("\n")[0]
     busy = replace(FOUND, conditions=replace(FOUND.conditions, others=0.9))
-    assert "figures doubtful: * " in one_line(busy)
+    assert "about these figures: * " in one_line(busy)
     assert " * other processes took 0.90 CPUs" in one_line(busy)
     never = replace(
         FOUND, variant=None, target="f", grain=None, work=None, rows=(row(8, 0.8),)
@@ -120,7 +120,7 @@ def test_words() -> None:
         ({"others": 0.9}, "other processes took 0.90 CPUs over 5 s"),
         ({"steal": 0.2}, "the hypervisor took 20.0% of the CPUs' time over 5 s"),
         ({"throttled": 2.0}, "the control group was held back for 2 s in 5 s"),
-        ({"others": None, "load": 4.0}, "the load average is 4.00, and who causes it"),
+        ({"others": None, "load": 4.0}, "the load average is 4.00, and its cause"),
     ],
 )
 def test_busy_machine_is_blamed_before_the_gil(

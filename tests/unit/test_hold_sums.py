@@ -152,7 +152,12 @@ def made_up(draw: Random) -> gilx.GilUsage:
         is_first=draw.random() < 0.5,
         result=draw.random(),
     )
-    return replace(usage, doubt=draw.choice([usage.doubt, "too short: a call of 3 ns"]))
+    return replace(
+        usage,
+        inconclusive_reason=draw.choice(
+            [usage.inconclusive_reason, "too short: a call of 3 ns"]
+        ),
+    )
 
 
 def flat(usage: gilx.GilUsage) -> dict[str, Any]:
@@ -224,8 +229,8 @@ def test_interval_of_a_sum_is_narrower_than_those_of_its_parts() -> None:
 
 def test_short_usages_are_conclusive_together() -> None:
     short = usage_of(sums(3, 3))
-    assert short.doubt.startswith("too short: 6 good samples")
-    assert (short + short).doubt == ""
+    assert short.inconclusive_reason.startswith("too short: 6 good samples")
+    assert (short + short).inconclusive_reason == ""
 
 
 def test_longest_figures_of_a_sum_are_the_longer_ones() -> None:
@@ -346,15 +351,19 @@ def test_sum_has_the_first_call_of_the_left_and_the_result_of_the_right() -> Non
 
 def test_reason_that_is_not_in_the_samples_stays() -> None:
     good = usage_of(sums(50, 50))
-    fast = replace(good, doubt="too short: a call takes 30 ns")
-    assert (good + fast).doubt == (fast + good).doubt == fast.doubt
-    assert (good + good).doubt == ""
+    fast = replace(good, inconclusive_reason="too short: a call takes 30 ns")
+    assert (
+        (good + fast).inconclusive_reason
+        == (fast + good).inconclusive_reason
+        == fast.inconclusive_reason
+    )
+    assert (good + good).inconclusive_reason == ""
 
 
 def test_usages_of_one_program_add_up() -> None:
     other = sums(0, 1000, own=sums(0, 0).own)
-    program = usage_of(other, program="x.py", doubt=other.reason_of_program)
-    assert (program + program).doubt == ""
+    program = usage_of(other, program="x.py", inconclusive_reason=other.reason_of_program)
+    assert (program + program).inconclusive_reason == ""
     assert (program + program).program == "x.py"
 
 

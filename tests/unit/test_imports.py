@@ -1,4 +1,4 @@
-"""Which module imports which: never in a circle, never a higher part."""
+"""Imports between modules: never in a circle, never of a higher part."""
 
 from __future__ import annotations
 

@@ -343,7 +343,7 @@ def test_reals_beyond_their_range(implementation: Implementation, number: object
 
 
 def test_a_counter_on_the_output_is_refused(implementation: Implementation) -> None:
-    # Each item that is written would be one that was not claimed yet, for ever.
+    # Each item that is written would be one that was not claimed yet, without end.
     out: Any = np.zeros(32)
     counter = Counter(0, 32, memory=out)
     with pytest.raises(ValueError, match=r"^take: expected a counter on memory apart"):

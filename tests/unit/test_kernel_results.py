@@ -1,4 +1,4 @@
-"""What the kernels compute: known values, references, and the same bits from all."""
+"""Results of the kernels: known values, references, and the same bits from all."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ SHORT: dict[str, Any] = {
     "hold": Estimate(0.005, 0.004, 0.01),
 }
 OPEN: dict[str, Any] = {**SHORT, "longest_gap": 0.06}
-DOUBTED: dict[str, Any] = {"unanswered": 0.01}
+UNANSWERED: dict[str, Any] = {"unanswered": 0.01}
 
 pytestmark = pytest.mark.thread_unsafe(reason="replaces the watch")
 
@@ -172,7 +172,7 @@ def test_no_pass_if_samples_of_an_open_batch_found_a_longer_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = evidence(**SHORT)
-    batches = first, evidence(**DOUBTED), evidence(**SHORT)
+    batches = first, evidence(**UNANSWERED), evidence(**SHORT)
     verdict, _ = judged(monkeypatch, *batches, budget=1.0)
     assert verdict.outcome == "inconclusive"
     assert verdict.reason == (
@@ -201,7 +201,7 @@ def test_no_pass_if_most_calls_leave_it_open(monkeypatch: pytest.MonkeyPatch) ->
             "Linux does not say here how long threads wait for a CPU: ",
         ),
         (evidence(Estimate(0.051, 0.0505, 0.052), unanswered=0.045), "the limit is too "),
-        (evidence(**DOUBTED), "the machine is too busy to tell: "),
+        (evidence(**UNANSWERED), "the machine is too busy to tell: "),
     ],
 )
 def test_inconclusive_verdicts_have_reasons(

@@ -46,7 +46,7 @@ ALONE = Sample(
 
 @dataclass(frozen=True)
 class Known:
-    """What is known besides the samples."""
+    """Costs known from other measurements."""
 
     held: float | None = 0.0
     empty_region: float = 1e-4
@@ -211,7 +211,7 @@ def test_no_overlap_is_reported_of_workers_that_waited(
     comparison = RunningComparison(2)
     parallel = together(1.0, 1.0, wait=wait, longest=1.0 - wait / 4)
     comparison.add({"serial": ALONE.times(2), "parallel": parallel})
-    assert (comparison.result().overlap is not None) == known
+    assert (comparison.result().cpu_overlap is not None) == known
 
 
 def test_loss_by_the_gil_has_the_lines_that_hold_it() -> None:

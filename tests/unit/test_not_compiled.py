@@ -1,4 +1,4 @@
-"""What stands in for the compiled parts of gilx where they are not installed."""
+"""Substitutes for the compiled parts of gilx where they are not installed."""
 
 from __future__ import annotations
 

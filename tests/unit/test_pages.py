@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx.demo.demo_record import Story
+from gilx.demo.demo_record import Demo
 from gilx.errors import MissingExtraError
 from gilx.estimate import Estimate
 from gilx.rendering import html_page
@@ -25,7 +25,7 @@ from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import HeldStack, StackFrame, Stacks
 from gilx.sampling.timeline import Lane, Span, Timeline
 from gilx.sampling.waiting_sites import waiting_sites_of
-from tests.demo_records import story
+from tests.demo_records import demo_record
 from tests.made_up_rows import ROW, changed
 from tests.page_parser import Page
 from tests.unit.made_up_sites import found, usage_with
@@ -54,12 +54,12 @@ HARMFUL = [
 ]
 
 
-def told() -> Story:
+def told() -> Demo:
     """Every chapter, with lanes."""
-    first = story()
+    first = demo_record()
     assert first.pure is not None
     assert first.extension is not None
-    return story(
+    return demo_record(
         pure=replace(first.pure, lanes=TIMELINE),
         extension=replace(first.extension, lanes_held=TIMELINE, lanes_released=TIMELINE),
     )
@@ -94,7 +94,7 @@ def places(name: str = "extract") -> Document:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "story": lambda: told().to_html(),
+    "demo": lambda: told().to_html(),
     "report": lambda: report().to_html(),
     "timeline": TIMELINE.to_html,
     "places": lambda: places().html(),
@@ -158,7 +158,7 @@ def test_every_figure_has_a_caption_and_a_table(page: Page) -> None:
         assert figure["spec"]["params"] == [{"name": "shown", "value": figure["whole"]}]
 
 
-def test_the_story_has_its_chapters(no_library: None) -> None:  # noqa: ARG001
+def test_the_demo_has_its_chapters(no_library: None) -> None:  # noqa: ARG001
     whole = told()
     page = Page(whole.to_html())
     assert page.tags("h2") == ["h2"] * 9
@@ -232,7 +232,7 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
     table = lanes_table(TIMELINE, "shares")
     assert table.rows[0] == ("main", "36 %", "29 %", "36 %", "25 ms")
     cut = replace(TIMELINE, since=0.01)
-    assert "there was no room for more" in cut.to_html()
+    assert "earlier samples did not fit" in cut.to_html()
 
 
 def test_places_lead_the_rows_of_their_table() -> None:
@@ -275,9 +275,9 @@ def test_a_watch_of_which_nothing_is_known(no_library: None) -> None:  # noqa: A
         assert len(Page(empty.to_html()).figures()) == 1
 
 
-def test_a_story_keeps_its_lanes() -> None:
+def test_a_demo_keeps_its_lanes() -> None:
     whole = told()
-    again = Story.from_json(whole.to_json())
+    again = Demo.from_json(whole.to_json())
     assert again.pure == whole.pure
     assert again.extension is not None
     assert [name for name, _ in again.extension.timelines()] == [

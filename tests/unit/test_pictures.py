@@ -27,7 +27,7 @@ from gilx.rendering.timeline_chart import picture_of
 from gilx.sampling.cluster_usage import ClusterUsage
 from gilx.sampling.thread_states import STATES
 from gilx.sampling.timeline import Lane, Span, Timeline
-from tests.demo_records import story
+from tests.demo_records import demo_record
 from tests.made_up_rows import ROW, changed
 from tests.unit.test_pages import HARMFUL, report, timeline
 from tests.unit.test_report import REPORT
@@ -52,7 +52,7 @@ OTHER_STATES = "#1f8f4e", "#c76f0a", "#8467c0", "#3d87c9", "#ebedf0"
 
 
 def bars(number: int) -> Picture:
-    chapter = story().chapters()[number - 1][2]
+    chapter = demo_record().chapters()[number - 1][2]
     chart = chapter.picture()
     assert chart is not None
     return bars_picture(chart, f"{number}. {chapter.title}")

@@ -184,7 +184,7 @@ def test_ctrl_c_at_any_moment_leaves_a_turn_free() -> None:
         free = threading.Thread(target=use, daemon=True)
         free.start()
         free.join(30)
-        assert not free.is_alive(), f"taken for ever at moment {moment}"
+        assert not free.is_alive(), f"taken indefinitely at moment {moment}"
     assert moment > 5
 
 

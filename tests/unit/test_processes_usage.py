@@ -28,8 +28,10 @@ def _late(made: HoldSums) -> HoldSums:
 
 def _usage(made: HoldSums, pid: int, end: str = "", command: str = "pool") -> GilUsage:
     process = WatchedProcess(pid, command, "3.12.1", "process_vm_readv", end)  # type: ignore[arg-type]
-    doubt = made.reason_of_program
-    return usage_of(made, program=process.name, process=process, doubt=doubt)
+    reason = made.reason_of_program
+    return usage_of(
+        made, program=process.name, process=process, inconclusive_reason=reason
+    )
 
 
 def test_inconclusive_process_is_named_with_its_share_and_a_remedy() -> None:
@@ -61,9 +63,9 @@ def test_inconclusive_program_is_named() -> None:
 def test_lines_without_a_figure_are_left_out_of_programs() -> None:
     usage = _usage(_GOOD, 7)
     usage = replace(usage, hold_length=(0.0, usage.wall))
-    assert "mean hold" not in str(usage)
+    assert "mean hold" not in usage.details()
     low = replace(usage, hold_length=(2e-6, usage.wall))
-    assert "mean hold: not resolved; at least 2 \u00b5s" in str(low)
+    assert "mean hold: not resolved; at least 2 \u00b5s" in low.details()
 
 
 def test_processes_have_a_gil_each() -> None:
@@ -73,8 +75,11 @@ def test_processes_have_a_gil_each() -> None:
         "2 processes hold their GILs for 55 % of their 2 s all together; the one that"
         " holds it most is process 8 (pool), for 90 % of 1 s"
     )
-    assert str(found).startswith(f"{found.sentence()}\n  locked by anyone: 55 %")
-    assert all(usage.sentence() in " ".join(str(found).split()) for usage in usages)
+    text = " ".join(str(found).split())
+    assert text.startswith(f"{found.sentence()} locked by anyone: 55 %")
+    assert all(usage.sentence() in text for usage in usages)
+    assert "sampler: " not in text
+    assert "\n  sampler: " in found.details()
 
 
 def test_inconclusive_processes_are_named_with_their_shares() -> None:

@@ -50,7 +50,7 @@ COUNTERS = Counters(
 
 
 class Monitor:
-    """What a collector needs of a monitor."""
+    """Attributes of a monitor that a collector needs."""
 
     def __init__(self, counters: Counters | None) -> None:
         self.counters = counters

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from string import Formatter
 from typing import Any
 
 import pytest
 
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
+from gilx.rendering.row_sentences import SENTENCES, case_of
 from gilx.speedup.comparison import NO_CEILING
 from gilx.speedup.losses import Loss
 from gilx.speedup.report import Report, ReportRow
@@ -42,9 +44,9 @@ def loses(name: str, **changes: Any) -> ReportRow:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (ROW, "holds the GIL all the time: threads cannot help, processes would"),
-        (loses("GIL", held=0.8), "threads can't make it more than 1.2 times as fast"),
-        (loses("GIL", held=0.3), "although a call holds it for 30 % of its time only"),
+        (ROW, "holds the GIL all the time: threads cannot help."),
+        (loses("GIL", held=0.8), "threads cannot make it more than 1.2 times as fast"),
+        (loses("GIL", held=0.3), "although a call holds it for only 30 % of its time"),
         (
             loses(
                 "more CPU work",
@@ -53,31 +55,37 @@ def loses(name: str, **changes: Any) -> ReportRow:
             ),
             "limited by memory bandwidth or caches: native threads do no better",
         ),
-        (loses("more CPU work"), "the same work takes more CPU time in parallel"),
+        (loses("more CPU work"), "The same work takes more CPU time in parallel"),
         (
             loses("machine", ceiling_fraction=Estimate(1.0, 0.99, 1.01)),
             "limited by the machine and its neighbours",
         ),
-        (loses("machine"), "the machine was busy"),
-        (loses("imbalance"), "some workers end long before others"),
-        (loses("dispatch"), "too short: much of the time goes into handing the work out"),
+        (loses("machine"), "The machine was busy"),
+        (loses("imbalance"), "Some workers end long before others"),
+        (loses("dispatch"), "too short: much of the time goes into handing out the work"),
         (loses("unexplained"), "does not scale, and not because of the GIL"),
         (
             changed(ROW, speedup=Estimate(1.96, 1.95, 1.97)),
-            "scales: the workers run side by side",
+            "scales: the workers run side by side.",
         ),
-        (changed(ROW, speedup=Estimate.unknown()), "nothing could be compared"),
-        (loses("GIL", speedup=Estimate(1.05, 0, math.inf)), "too few blocks to tell"),
-        (loses("GIL", speedup=Estimate(1.05, 0.5, 2.0)), "too noisy to tell"),
-        (changed(ROW, workers=1), "one worker: shows what the pool costs"),
-        (changed(ROW, ceiling_kind=""), "compared with itself, it differs: by chance"),
+        (changed(ROW, speedup=Estimate.unknown()), "No times could be compared."),
+        (
+            loses("GIL", speedup=Estimate(1.05, 0, math.inf)),
+            "too few blocks for a conclusion",
+        ),
+        (loses("GIL", speedup=Estimate(1.05, 0.5, 2.0)), "too noisy for a conclusion"),
+        (changed(ROW, workers=1), "One worker shows the cost of the pool."),
+        (
+            changed(ROW, ceiling_kind=""),
+            "Compared with itself, the call shows a difference: by chance",
+        ),
         (
             changed(ROW, **WITHOUT_CEILING),
-            "does not fully scale; the reason is unknown without a ceiling",
+            "does not fully scale; the cause is unknown without a ceiling",
         ),
         (
             changed(ROW, **WITHOUT_CEILING, speedup=Estimate(1.96, 1.95, 1.97)),
-            "scales: the workers run side by side",
+            "scales: the workers run side by side.",
         ),
     ],
 )
@@ -86,17 +94,30 @@ def test_plain_words(row: ReportRow, words: str) -> None:
 
 
 def test_processes_are_advised_only_where_they_were_faster() -> None:
-    assert changed(ROW, ceiling=Estimate(1.01, 1.0, 1.02)).reading.endswith(
-        "threads cannot help"
-    )
+    assert ROW.advice.endswith(", or use processes.")
+    slow = changed(ROW, ceiling=Estimate(1.01, 1.0, 1.02))
+    assert slow.advice == "Release the GIL in the code that computes."
+
+
+def test_sentences_are_complete_and_each_case_has_its_own() -> None:
+    diagnoses = [diagnosis for diagnosis, _ in SENTENCES.values()]
+    for sentence in (*diagnoses, *(advice for _, advice in SENTENCES.values() if advice)):
+        assert sentence[0].isupper()
+        assert sentence.endswith(".")
+    names = {name for words in diagnoses for _, name, _, _ in Formatter().parse(words)}
+    assert names - {None} == {"place", "held", "most", "native", "line", "cause"}
+    case = loses("not known here")
+    assert case_of(case) == "other"
+    assert case.reading == "The largest loss is not known here."
 
 
 def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "90")
     text = str(REPORT)
     assert "1.05x  1.04 to 1.06    1.98x        53 %" in text
-    assert "single calls 0.80x (0.70 to 0.90)" in " ".join(text.split())
-    assert "missing 0.95 of 2: GIL +0.90, unexplained +0.05" in text
+    assert "Lost speedup, 0.95 of 2: GIL +0.90, unexplained +0.05." in text
+    assert "single calls" not in text
+    assert "single calls        0.80x (0.70 to 0.90)\n" in REPORT.details()
     assert max(map(len, text.splitlines())) <= 90
     page = REPORT._repr_html_()
     assert "holds the GIL all the time" in page
@@ -203,8 +224,8 @@ def test_nothing_compared_is_not_a_comparison_with_itself() -> None:
     row = changed(
         ROW, blocks=0, ceiling_kind="", speedup=Estimate.unknown(), serial_seconds=None
     )
-    assert not row.null
-    assert changed(ROW, ceiling_kind="").null
+    assert not row.is_aa
+    assert changed(ROW, ceiling_kind="").is_aa
     report = replace(REPORT, rows=(row,))
     assert Report.from_json(report.to_json()) == report
 
@@ -244,7 +265,7 @@ def test_rows_without_a_ceiling_are_compared_by_their_speedups(
 ) -> None:
     before = replace(REPORT, rows=(changed(ROW, **WITHOUT_CEILING),))
     after = replace(REPORT, rows=(changed(ROW, **WITHOUT_CEILING, speedup=speedup),))
-    assert not before.rows[0].null
+    assert not before.rows[0].is_aa
     [change] = compare(before, after)
     assert change.verdict == verdict
 
@@ -268,6 +289,8 @@ def test_reading_names_the_line_that_holds_the_gil(samples: int, words: str) -> 
     loss = Loss("GIL", 0.95, "", usage.lines())
     assert words in loses("GIL", losses=(loss,), held=0.99).reading
     partly = loses("GIL", losses=(loss,), held=0.8).reading
-    assert partly.startswith("holds the GIL for 80 % of its time, ") == (samples >= 400)
+    assert partly.startswith("The call holds the GIL for 80 % of its time, ") == (
+        samples >= 400
+    )
     report = replace(REPORT, rows=(loses("GIL", losses=(loss,)),))
     assert Report.from_json(report.to_json()) == report

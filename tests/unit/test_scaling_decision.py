@@ -88,18 +88,18 @@ def judged(
         ([block(1.0, 1.0)] * 3, None),
         ([block(0.5, 0.5)] * 7, "fail"),
         ([block(0.5, 0.5)] * 3, None),
-        # The machine gives one CPU only: processes are no faster than threads in turns.
+        # Only one CPU is free: processes are no faster than threads that take turns.
         ([block(1.0, 0.5, ceiling=1.0)] * 500, None),
         ([block(1.0, 0.8, ceiling=1.0)] * 500, None),
         # It gives one, and it is seen that they don't wait for each other.
         ([block(1.0, 1.0, ceiling=1.0)] * 13, "pass"),
-        # It gives more, and waits can't be told apart.
+        # More are free, and waits can't be distinguished.
         ([block(1.0, 0.8, ceiling=1.8)] * 13, "pass"),
         ([block(0.95, 0.8, ceiling=1.25)] * 15, "pass"),
         ([block(0.91, 0.8, ceiling=1.5)] * 15, "pass"),
         # A call with 70 % behind a lock might reach that, with a CPU less.
         ([block(0.93, 0.8, ceiling=1.25)] * 500, None),
-        # Threads in turns might reach as much.
+        # Threads that take turns might reach as much.
         ([block(0.89, 0.8, ceiling=1.8)] * 500, None),
         ([block(1.0, 0.8, ceiling=1.24)] * 500, None),
         # CPU time overlaps, of which more is used than in processes: for spinning, say.
@@ -296,7 +296,7 @@ def test_noise_makes_it_longer_not_wrong(decision: str) -> None:
         ({"worker_cpu": 4.0}, "2.0 times the CPU time"),
         ({"worker_cpu": 2.0}, "threads wait for each other"),
         ({"worker_cpu": 2.0, "longest": 1.0}, "costs too much"),
-        # It is not known who waits for whom: no work is said to be uneven.
+        # It is unknown which thread waits for which: no work is called uneven.
         ({"worker_cpu": 2.0, "steal": 9.0}, "for a lock of the library's own"),
         ({"longest": None}, "for a lock of the library's own"),
     ],

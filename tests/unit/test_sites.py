@@ -293,24 +293,30 @@ def test_sentence_does_not_name_the_line_of_gilx_that_makes_the_call() -> None:
     assert usage.main_line() == ("", "")
 
 
+def rows_of(usage: gilx.GilUsage) -> list[str]:
+    """Return the lines of the text from the advice on."""
+    rows = str(usage).splitlines()
+    return rows[next(n for n, row in enumerate(rows) if row.startswith("  Other thr")) :]
+
+
 def test_text_shows_five_lines_and_the_sum_of_the_rest() -> None:
     sites = [found(50 - n, line=41 + n, end_line=41 + n) for n in range(8)]
-    rows = str(usage_with(*sites, texts={41: "f(" + "x" * 90 + ")"})).splitlines()
+    rows = rows_of(usage_with(*sites, texts={41: "f(" + "x" * 90 + ")"}))
     assert rows[1] == "  5.0 %  nowhere/features.py:41  f(" + "x" * 42 + "..."
     assert len(rows[1]) == 80
     assert rows[5] == "  4.6 %  nowhere/features.py:45 extract"
     assert rows[6] == "  3 more lines hold 13 %"
     assert rows[7].startswith("  thread main, held of the time left by others: ")
-    rows = str(usage_with(*sites[:6])).splitlines()
+    rows = rows_of(usage_with(*sites[:6]))
     assert rows[6] == "  1 more line holds 4.5 %"
 
 
 def test_line_of_one_late_sample_is_not_among_the_first() -> None:
     late = found(1, line=9)._replace(held=300 * SLICE, squares=300 * SLICE**2)
-    rows = str(usage_with(late, found(100))).splitlines()
+    rows = rows_of(usage_with(late, found(100)))
     assert rows[1].startswith("  10 %  nowhere/features.py:41")
     assert rows[2] == "  1 more line holds 30 %"
-    assert str(usage_with(late)).splitlines()[1].startswith("  30 %")
+    assert rows_of(usage_with(late))[1].startswith("  30 %")
 
 
 @pytest.mark.parametrize(("columns", "widest"), [(80, 80), (100, 100), (120, 100)])
@@ -319,9 +325,9 @@ def test_rows_fit_the_terminal_and_are_at_most_100_characters_wide(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     usage = usage_with(found(380, below=20.0 * SLICE), texts={41: "x" * 99})
-    lines = str(usage).splitlines()[1:]
+    lines = rows_of(usage)[1:]
     assert len(lines[0]) == widest
-    assert max(map(len, lines)) == widest
+    assert max(map(len, str(usage).splitlines())) == widest
 
 
 def test_text_of_a_line_with_several_sites_is_that_of_the_main_one() -> None:
@@ -431,8 +437,8 @@ def test_probe_lists_all_sites_if_asked(
     monkeypatch.setattr("gilx.cli.probe.probe", lambda *_, **__: usage)
     arguments = ["probe", "time:sleep", "0", *["--verbose"] * verbose]
     assert cli.main(arguments) == 0
-    table = f"\n\n{sites_text(usage)}" * verbose
-    assert capsys.readouterr().out == f"{usage}{table}\n"
+    text = f"{usage.details()}\n\n{sites_text(usage)}" if verbose else str(usage)
+    assert capsys.readouterr().out == f"{text}\n"
     assert cli.main([*arguments, "--json", "-"]) == 0
     assert capsys.readouterr().out == f"{usage.to_json()}\n"
 

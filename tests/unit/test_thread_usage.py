@@ -1,4 +1,4 @@
-"""What threads do: shares that follow from sums, and how they add up."""
+"""Activities of threads: shares that follow from sums, and their sums."""
 
 from __future__ import annotations
 

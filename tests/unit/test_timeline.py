@@ -249,7 +249,7 @@ SITES = [
 
 @pytest.fixture(scope="module")
 def with_lines() -> Timeline:
-    """Return the timeline of the looks, five seconds later and with lines."""
+    """Return the timeline of the samples, five seconds later and with lines."""
     begin = 5000 * NS + 1234
     looks: list[Look] = [(begin + look[0], *look[1:]) for look in LOOKS]
     return lanes_of(

@@ -74,9 +74,9 @@ def test_view_has_figures_threads_and_lines_of_usages() -> None:
 
 
 def test_view_says_why_there_are_no_lines() -> None:
-    usage = usage_with(sites_missing="stacks are not read", doubt="")
+    usage = usage_with(sites_missing="stacks are not read", inconclusive_reason="")
     assert view_of(usage, usage, usage.sums).note == "no lines, since stacks are not read"
-    usage = usage_with(doubt="too short")
+    usage = usage_with(inconclusive_reason="too short")
     assert view_of(usage, usage, usage.sums).note == "inconclusive: too short"
 
 

@@ -20,6 +20,7 @@ from gilx.sampling import release_costs
 from gilx.sampling.prediction import Prediction
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
+from gilx.sampling.usage_advice import ADVICE, case_of
 from gilx.system.environment import Environment
 from tests.markers import needs_linux
 from tests.unit.hold_sums import SLICE, sums, thread_of, usage_of
@@ -43,7 +44,7 @@ USAGE = gilx.GilUsage(
     cpu=0.02,
     repeats=1,
     switches_per_second=12.0,
-    looks=1000,
+    samples=1000,
     late=1,
     unknown=0.001,
     lateness=5e-5,
@@ -88,9 +89,9 @@ def test_shares_of_threads_that_may_have_made_unidentified_holds_are_unknown() -
         thread_of(hidden, "unknown", None, 0.9),
     )
     usage = usage_of(hidden, by_thread=threads, program="script.py")
-    usage = replace(usage, locked=Estimate(0.9, 0.8, 1), doubt="")
+    usage = replace(usage, locked=Estimate(0.9, 0.8, 1), inconclusive_reason="")
     text = str(usage)
-    assert "; the threads that hold it could not be identified" in text
+    assert "; the threads that hold it could not be identified" in " ".join(text.split())
     assert "thread main: unknown\n" in text
     shares = tuple(thread_of(hidden, f"worker {i}", i, 0.1) for i in range(20))
     assert "8 other threads: unknown" in str(replace(usage, by_thread=shares))
@@ -105,7 +106,7 @@ def test_shares_of_threads_that_may_have_made_unidentified_holds_are_unknown() -
             "holds the GIL for 50 % of its time, 22.5 ms; the thread that holds it most",
         ),
         (0.999, "holds the GIL for all of its time, 22.5 ms; the thread that holds it"),
-        (0.001, "releases the GIL for all of its time, 22.5 ms\n"),
+        (0.001, "releases the GIL for all of its time, 22.5 ms "),
     ],
 )
 def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> None:
@@ -116,8 +117,8 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
     usage = replace(
         USAGE, program="script.py", locked=Estimate(locked, 0, 1), by_thread=threads
     )
-    text = str(usage)
-    assert text.startswith(f"script.py {words}")
+    text = usage.details()
+    assert " ".join(text.split()).startswith(f"script.py {words}")
     places = [
         text.index(f"\n  {row}")
         for row in (
@@ -216,16 +217,19 @@ def usage(**changes: Any) -> gilx.GilUsage:
         "release_length": (0.0, 4.0), "held_stretch": 0.001, "by_thread": (),
         "waited": Estimate.unknown(),
         "wall": 4.0, "cpu": 2.0, "repeats": 1000, "switches_per_second": 0.0,
-        "looks": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
+        "samples": 1000, "late": 0, "unknown": 0.0, "lateness": 0.0, "lateness_max": 0.0,
         "cost": 0.03, "resolution": 0.004, "backend": "none",
         "sums": sums(250, 750), "environment": Environment.here(),
     }  # fmt: skip
     return gilx.GilUsage(**(found | changes))
 
 
-def found(held: float, doubt: str = "", half_width: float = 0.02) -> Check:
+def found(held: float, reason: str = "", half_width: float = 0.02) -> Check:
     """Return what a watch said of work that held the GIL for a half of 4 s."""
-    said = usage(held=Estimate(held, held - half_width, held + half_width), doubt=doubt)
+    said = usage(
+        held=Estimate(held, held - half_width, held + half_width),
+        inconclusive_reason=reason,
+    )
     return Check(f"said {held}", KnownHold(2.0, 2.0, 4.0), said)
 
 
@@ -281,17 +285,19 @@ def test_prediction_takes_short_calls_for_one_hold_if_they_are_one() -> None:
     assert found.rows[0].speedup == pytest.approx(1 / 1.1)
 
 
-@pytest.mark.parametrize("doubt", ["", "too short"])
+@pytest.mark.parametrize("reason", ["", "too short"])
 def test_probe_prints_prediction_below_usage(
-    doubt: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = usage(hold_length=(2e-4, 5e-4), doubt=doubt)
+    found = usage(hold_length=(2e-4, 5e-4), inconclusive_reason=reason)
     monkeypatch.setattr(probe, "probe", lambda *_, **__: found)
     monkeypatch.setattr(release_costs, "_handover", lambda _: 3e-5)
     assert cli.main(["probe", "time:sleep", "0", "--predict", "2,4"]) == 0
     report, _, prediction = capsys.readouterr().out.partition("\n\n")
     assert report == str(found)
-    if doubt:
+    if reason:
         assert prediction == "No prediction, since the usage is inconclusive.\n"
     else:
         assert "Prediction from one worker" in prediction
@@ -330,7 +336,7 @@ def test_prediction_says_where_the_hand_over_is_estimated(
 
 def test_prediction_of_bad_usages() -> None:
     with pytest.raises(ArgumentError, match=r"inconclusive usage \(dark\)"):
-        usage(doubt="dark").predict([1])
+        usage(inconclusive_reason="dark").predict([1])
     with pytest.raises(ArgumentError, match="cycles: expected above 0"):
         usage().predict([1], cycles=0)
     with pytest.raises(ArgumentError, match="workers: expected at least 1, got 0"):
@@ -338,7 +344,10 @@ def test_prediction_of_bad_usages() -> None:
 
 
 def test_length_without_a_lower_bound_is_printed_as_at_most_the_upper_one() -> None:
-    assert "mean hold: at most 1.5 µs\n" in str(replace(USAGE, hold_length=(0.0, 1.5e-6)))
+    assert (
+        "mean hold: at most 1.5 µs\n"
+        in replace(USAGE, hold_length=(0.0, 1.5e-6)).details()
+    )
 
 
 @pytest.mark.parametrize(
@@ -352,8 +361,28 @@ def test_length_without_a_lower_bound_is_printed_as_at_most_the_upper_one() -> N
 def test_lengths_that_are_not_resolved_have_no_bound_that_says_nothing(
     low: float, words: str
 ) -> None:
-    said = str(replace(USAGE, hold_length=(low, USAGE.wall)))
+    said = replace(USAGE, hold_length=(low, USAGE.wall)).details()
     assert f"mean hold: {words}\n" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "case"),
+    [
+        ({}, "call releases"),
+        ({"held": Estimate(0.9, 0.8, 1.0)}, "call holds"),
+        ({"inconclusive_reason": "too short"}, "inconclusive"),
+        ({"program": "a.py"}, "nothing waits"),
+        ({"program": "a.py", "waited": Estimate(0.1, 0.1, 0.1)}, "threads wait"),
+        ({"program": "a.py", "waited": Estimate.unknown()}, "unknown"),
+    ],
+)
+def test_each_case_has_one_sentence_of_advice(changes: dict[str, Any], case: str) -> None:
+    usage = replace(USAGE, waited=Estimate(0.0, 0.0, 0.0))
+    usage = replace(usage, **changes)
+    assert case_of(usage) == case
+    advice = ADVICE[case]
+    assert advice == "" or (advice[0].isupper() and advice.endswith("."))
+    assert (f"\n  {advice}\n" in str(usage)) == bool(advice)
 
 
 def test_usages_can_be_summed() -> None:

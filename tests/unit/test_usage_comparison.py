@@ -254,6 +254,6 @@ def test_usage_without_environment_is_refused(
     path = tmp_path / "old.json"
     path.write_text(json.dumps(old | {"version": 2}))
     assert cli.main(["compare", str(path), str(path)]) == 2
-    assert "expected JSON of schema gilx.usage, version 4; got gilx.usage, version 2" in (
+    assert "expected JSON of schema gilx.usage, version 5; got gilx.usage, version 2" in (
         capsys.readouterr().err
     )

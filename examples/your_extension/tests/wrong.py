@@ -1,4 +1,4 @@
-"""What a failure looks like: ``pytest tests/wrong.py`` (it is not run otherwise)."""
+"""Example of a failure: ``pytest tests/wrong.py`` (it is not run otherwise)."""
 
 from array import array
 

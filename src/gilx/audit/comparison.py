@@ -94,7 +94,8 @@ def _changes(before: Line, after: Line, least: float) -> Iterator[AuditChange]:
         yield AuditChange(label, "call", Estimate.unknown(), Estimate.unknown(), verdict)
         return
     then, now = (
-        Estimate.unknown() if line.doubt else line.held for line in (before, after)
+        Estimate.unknown() if line.inconclusive_reason else line.held
+        for line in (before, after)
     )
     yield _change((label, "held"), then, now, least, good=-1)
     earlier = {scaling.workers: scaling for scaling in before.scaling}

@@ -99,7 +99,7 @@ def _line(
             _scaling(call, workers, entry.budget, show) for workers in entry.workers
         )
         show("hold fraction")
-        usage, doubt = _usage(call, entry.budget * _PROBE)
+        usage, reason = _usage(call, entry.budget * _PROBE)
     except Exception as error:
         return Line(
             name=entry.name,
@@ -108,7 +108,7 @@ def _line(
             held=Estimate.unknown(),
             longest_hold=Estimate.unknown(),
             where="",
-            doubt="",
+            inconclusive_reason="",
             scaling=(),
             error=one_line(error),
         )
@@ -119,7 +119,7 @@ def _line(
         held=Estimate.unknown() if usage is None else usage.held,
         longest_hold=Estimate.unknown() if usage is None else usage.longest_hold,
         where="" if usage is None else usage.main_line()[1],
-        doubt=doubt,
+        inconclusive_reason=reason,
         scaling=scaling,
     )
 
@@ -130,7 +130,7 @@ def _usage(call: PlannedCall, budget: float) -> tuple[GilUsage | None, str]:
         usage = probe_warm(call, (), _PRECISION, budget)
     except WatchUnavailableError as error:
         return None, str(error)
-    return usage, usage.doubt
+    return usage, usage.inconclusive_reason
 
 
 def _scaling(

@@ -150,7 +150,7 @@ def read_plan(path: str | Path) -> Plan:
     Raises
     ------
     ArgumentError
-        The file can't be read, is no TOML, or says something that can't be used; the
+        The file can't be read, is not TOML, or says something that can't be used; the
         message is one line that names the file, the place and what would be right.
 
     """

@@ -40,7 +40,7 @@ class Line:
     where: str
     """File, line and source text of the line that holds it for half of the held time or
     more; empty if there is none, or it is not known."""
-    doubt: str
+    inconclusive_reason: str
     """Why the figures above are not known, or not to be trusted; empty if they are."""
     scaling: tuple[ReportRow, ...]
     """One for each number of workers, without samples."""
@@ -54,7 +54,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Audit(Record, schema="gilx.audit", version=3):
+class Audit(Record, schema="gilx.audit", version=4):
     """All lines, and where they were measured."""
 
     lines: tuple[Line, ...]
@@ -81,7 +81,11 @@ class Audit(Record, schema="gilx.audit", version=3):
             for line in self.lines
             for note in dict.fromkeys(
                 [
-                    *([f"hold fraction: {line.doubt}"] if line.doubt else []),
+                    *(
+                        [f"hold fraction: {line.inconclusive_reason}"]
+                        if line.inconclusive_reason
+                        else []
+                    ),
                     *(note for row in line.scaling for note in row.notes),
                 ]
             )
@@ -115,15 +119,19 @@ def _rows(line: Line) -> list[tuple[tuple[str, ...], list[str]]]:
             else "-",
         )
         rows.append((cells, [scaling.reading]))
-    if rows and line.where and not line.doubt:
+    if rows and line.where and not line.inconclusive_reason:
         rows[0][1].insert(0, f"held in {line.where}")
     return rows
 
 
 def _held(line: Line) -> str:
-    return "-" if line.doubt or not line.held.known else percent(line.held.value)
+    return (
+        "-"
+        if line.inconclusive_reason or not line.held.known
+        else percent(line.held.value)
+    )
 
 
 def _longest(line: Line) -> str:
-    known = line.longest_hold.known and not line.doubt
+    known = line.longest_hold.known and not line.inconclusive_reason
     return duration(line.longest_hold.value) if known else "-"

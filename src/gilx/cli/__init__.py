@@ -1,7 +1,7 @@
 """The command ``gilx``.
 
 Exit status: 0 when all went well or the reader of standard output left, 1 when the GIL
-can't be watched or the watch can't be trusted, when measuring here is doubtful, nothing
+can't be watched or the watch can't be trusted, when the doctor finds a warning, nothing
 could be measured, a report or an audit is worse than another, what draws a picture or a
 page is not installed, or standard output can't be written to, 2 when the command line is
 wrong (one line on standard error says why), 130 after Ctrl-C. The exit status of a

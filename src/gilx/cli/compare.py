@@ -1,12 +1,12 @@
-"""``gilx compare``: what changed between two reports, or two usages of the GIL.
+"""``gilx compare``: changes between two reports, or two usages of the GIL.
 
 Reports are those of ``gilx measure --json``, usages those of ``gilx probe --json``.
 
-Exit status: 0 when nothing became worse; 1 when something did: a row's fraction of its
-ceiling (its speedup, if there is no ceiling) fell, or the share of the time during which
-the GIL was held rose, and the intervals do not overlap; 2 when a file is neither, when
-they are from different machines (unless ``--force`` is given), or when the two have
-nothing in common.
+Exit status: 0 if nothing became worse; 1 if something did: a row's fraction of its
+ceiling (its speedup, for a row without a ceiling) fell, or the share of the time during
+which the GIL was held rose, and the intervals do not overlap; 2 if a file is neither a
+report nor a usage, if the files are from different machines (without ``--force``),
+or if they have nothing in common.
 """
 
 from __future__ import annotations

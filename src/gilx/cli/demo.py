@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gilx.demo.chapter import Chapter
-    from gilx.demo.demo_record import Story
+    from gilx.demo.demo_record import Demo
     from gilx.rendering.html_page import Table
 
 _NO_PICTURES = "no pictures without vl-convert: pip install 'gilx[plot]'"
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
     # Before NumPy is loaded, which is when its BLAS looks.
     pin_blas()
-    from gilx.demo.demo_record import tell_story  # noqa: PLC0415 - loads NumPy
+    from gilx.demo.demo_record import run_demo  # noqa: PLC0415 - loads NumPy
     from gilx.demo.output_directory import new_directory, save_pictures  # noqa: PLC0415 - likewise
 
     with ExitStack() as last, ExitStack() as stack:
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             directory = stack.enter_context(new_directory(options.save))
             if not draws:
                 print(f"gilx demo: save: {_NO_PICTURES}", file=sys.stderr)
-        story = tell_story(
+        demo = run_demo(
             options.chapter,
             quick=options.quick,
             workers=options.workers,
@@ -93,21 +93,21 @@ def run(options: argparse.Namespace) -> int:
             each=lambda number, chapter: say(_chapter(number, chapter, first=not lines)),
         )
         if options.chapter is None:
-            say(_end(story))
+            say(_end(demo))
         if options.json == "-":  # printed after the files, even if one can't be written
-            last.callback(print_text, story.to_json())
+            last.callback(print_text, demo.to_json())
         elif options.json is not None:
-            save("json", options.json, f"{story.to_json()}\n")
+            save("json", options.json, f"{demo.to_json()}\n")
         if directory is not None:
             try:
-                _save(story, "\n".join(lines), directory)
+                _save(demo, "\n".join(lines), directory)
                 if draws:
-                    save_pictures(story, directory)
+                    save_pictures(demo, directory)
             except OSError as error:
                 words = f"save: can't write {options.save!r}: {error.strerror}"
                 raise ArgumentError(words) from None
         if page:
-            save("html", options.html, story.to_html())
+            save("html", options.html, demo.to_html())
     if unprinted:
         raise unprinted[0]
     missed = (
@@ -127,9 +127,9 @@ def _can_make_page(path: str) -> bool:
     return True
 
 
-def _save(story: Story, text: str, directory: Path) -> None:
-    (directory / "story.txt").write_text(f"{text}\n", encoding="utf-8")
-    (directory / "story.json").write_text(f"{story.to_json()}\n", encoding="utf-8")
+def _save(demo: Demo, text: str, directory: Path) -> None:
+    (directory / "demo.txt").write_text(f"{text}\n", encoding="utf-8")
+    (directory / "demo.json").write_text(f"{demo.to_json()}\n", encoding="utf-8")
 
 
 def _chapter(number: int, chapter: Chapter, *, first: bool) -> str:
@@ -144,17 +144,17 @@ def _chapter(number: int, chapter: Chapter, *, first: bool) -> str:
     return "\n".join(parts)
 
 
-def _end(story: Story) -> str:
+def _end(demo: Demo) -> str:
     from gilx.demo.decision_table import HOW, decision_table  # noqa: PLC0415 - as above
 
     more = (
-        f"Measured in {story.seconds:.0f} s. --chapter N runs one chapter alone. For code"
+        f"Measured in {demo.seconds:.0f} s. --chapter N runs one chapter alone. For code"
         " of your own: gilx probe, gilx measure, gilx latency."
     )
     return "\n".join(
         [
             "What should I use?\n------------------",
-            f"{_table(decision_table(story))}\n",
+            f"{_table(decision_table(demo))}\n",
             *(part.rstrip("\n") for part in _paragraph(HOW, more)),
         ]
     )

@@ -1,6 +1,6 @@
-"""``gilx doctor``: what makes measuring here doubtful, and what to do about it.
+"""``gilx doctor``: measurement problems of this machine, and their remedies.
 
-Exit status: 0 if nothing is doubtful, 1 if something is.
+Exit status: 0 without warnings, 1 with warnings.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from gilx.system.gil_imports import ImportTrial
 
 _SCHEMA = "gilx.doctor"
-_VERSION = 1
+_VERSION = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.epilog = "exit status: 0 if nothing is doubtful, 1 if something is"
+    parser.epilog = "exit status: 0 without warnings, 1 with warnings"
     parser.add_argument(
         "modules",
         metavar="MODULE",
@@ -63,7 +63,7 @@ def _is_module(word: str) -> bool:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look, print the page, and return 1 if something is doubtful."""
+    """Examine the machine, print the findings, and return 1 if any is a warning."""
     check_json(options.json)
     output = output_for(options.json)
     seconds = number_between("seconds", options.seconds, 0.1, 3600)
@@ -80,12 +80,13 @@ def run(options: argparse.Namespace) -> int:
     show("")
     findings = sorted(
         (*examine(environment, conditions), *examine_imports(trials, conditions)),
-        key=lambda finding: not finding.doubtful,
+        key=lambda finding: not finding.is_warning,
     )
+    has_warnings = any(finding.is_warning for finding in findings)
     record = {
         "schema": _SCHEMA,
         "version": _VERSION,
-        "doubtful": any(finding.doubtful for finding in findings),
+        "has_warnings": has_warnings,
         "findings": encode(findings),
         "imports": {name: encode(trial) for name, trial in trials.items()},
         "watch": _watch(),
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     }
     text = _page(environment, conditions, findings)
     print_or_save(text, json.dumps(record, indent=2), options.json, output)
-    return int(any(finding.doubtful for finding in findings))
+    return int(has_warnings)
 
 
 def _import(modules: Sequence[str]) -> None:
@@ -130,13 +131,13 @@ def _try(modules: Sequence[str], *, was_on: bool) -> dict[str, ImportTrial]:
 def _page(
     environment: Environment, conditions: Conditions, findings: Sequence[Finding]
 ) -> str:
-    doubtful = [finding for finding in findings if finding.doubtful]
-    notes = [finding for finding in findings if not finding.doubtful]
+    warnings = [finding for finding in findings if finding.is_warning]
+    notes = [finding for finding in findings if not finding.is_warning]
     lines = [str(environment), _now(conditions), ""]
-    if doubtful:
-        lines += ["What makes measuring here doubtful:", *_items(doubtful)]
+    if warnings:
+        lines += ["Measurement problems found:", *_items(warnings)]
     else:
-        lines.append("Nothing makes measuring here doubtful.")
+        lines.append("No measurement problems found.")
     if notes:
         lines += ["", "Good to know:", *_items(notes)]
     return "\n".join(lines)

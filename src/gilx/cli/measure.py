@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ARGUMENT",
         nargs="*",
         default=[],  # else argparse calls it required, too
-        help="what to call a callable with, as Python literals, such as 10 or '\"text\"'",
+        help="an argument for a callable, as a Python literal, such as 10 or '\"text\"'",
     )
     add_options(
         parser,
@@ -64,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--blocks N": "make exactly N blocks",
             "--repeat M": "calls in a row that each worker makes in a sample; 1 is what a"
             " single use gives (default: enough to be timed well)",
-            "--null": "compare the serial run with itself: there is no difference to"
-            " find",
+            "--aa": "make an A/A comparison: the serial run with itself, which should"
+            " find no difference",
             "--size N": "size of a kernel's problem",
             "--seed N 0": "seed (default: 0)",
         },
@@ -78,6 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--plot FILE": "write a picture too",
             "--html FILE": "write a page too",
         },
+    )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print the details of each row, too: blocks, CPU times, context switches",
     )
 
 
@@ -112,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         budget=options.budget,
         blocks=options.blocks,
         repeat=options.repeat,
-        null=options.null,
+        aa=options.aa,
         progress=show,
         size=options.size,
         seed=options.seed,
@@ -128,7 +133,8 @@ def write(report: Report, options: argparse.Namespace, output: TextIO) -> None:
     elif options.csv == "-":
         text = report.to_csv()
     else:
-        text = str(report)
+        details = [report.details()] if options.verbose else []
+        text = "\n\n".join([str(report), *details])
     save_and_print(_files(report, options), text.rstrip("\n"), output)
 
 

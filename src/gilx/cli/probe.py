@@ -80,8 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             " held the GIL and a flame graph",
             "--stacks FILE": "write the Python stacks that held the GIL, for flame graph"
             " tools: FILE.collapsed or FILE.speedscope.json; of one call",
-            "--verbose": "list all places in the code that hold the GIL, and where"
-            " threads wait",
+            "--verbose": "print all figures and places that hold the GIL, and"
+            " where threads wait",
             "--repeat N": "watch exactly N calls",
             "--no-warmup": "count the first call of a callable as any other",
             "--precision SHARE": "half the width of the interval to reach (default:"
@@ -232,7 +232,7 @@ def _watch_from_outside(options: argparse.Namespace) -> int:
 
 
 def _predicted(usage: GilUsage, workers: list[int]) -> str:
-    if usage.doubt:
+    if usage.inconclusive_reason:
         return "No prediction, since the usage is inconclusive."
     return str(usage.predict(workers))
 

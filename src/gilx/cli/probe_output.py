@@ -69,8 +69,10 @@ def text_of(usage: GilUsage | ProcessesUsage, options: argparse.Namespace) -> st
     if options.json == "-":
         return usage.to_json()
     whole = usage.total if isinstance(usage, ProcessesUsage) else usage
-    tables = [sites_text(whole), waits_text(whole)] if options.verbose else []
-    return "\n\n".join(filter(None, [str(usage), *tables]))
+    if not options.verbose:
+        return str(usage)
+    tables = [usage.details(), sites_text(whole), waits_text(whole)]
+    return "\n\n".join(filter(None, tables))
 
 
 def files_of(

@@ -103,7 +103,7 @@ def find_program(options: argparse.Namespace) -> Program | None:
     Raises
     ------
     ArgumentError
-        There is no such program, or it can't be run; the message says why.
+        The program does not exist or cannot be run; the message says why.
 
     """
     if options.module:
@@ -255,7 +255,7 @@ def find_module(name: str, arguments: Sequence[str]) -> Program:
     Raises
     ------
     ArgumentError
-        There is no such module, or it can't be run; the message says why.
+        The module does not exist or cannot be run; the message says why.
 
     """
     before = list(sys.path)
@@ -286,7 +286,7 @@ def _check_module(name: str, stand_ins: list[str]) -> None:
     Raises
     ------
     ArgumentError
-        There is no such module, or it can't be run.
+        The module does not exist or cannot be run.
 
     """
     parts = name.split(".")
@@ -300,7 +300,7 @@ def _check_module(name: str, stand_ins: list[str]) -> None:
             if package is not None and _changes_its_path(package):
                 return  # only running the package tells where its modules are
             hint = "; scripts are given without -m" if name.endswith(".py") else ""
-            raise ArgumentError(f"-m: there is no module {shown(part)}{hint}")
+            raise ArgumentError(f"-m: no module named {shown(part)}{hint}")
         if spec.submodule_search_locations is None and count < len(parts):
             raise ArgumentError(f"-m: {shown(part)} is not a package")
         package = spec

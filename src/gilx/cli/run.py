@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gilx import kernels, pools
 from gilx.cli.option_types import add_options
 from gilx.cli.reserved_output import print_text
+from gilx.formatting import duration, wrapped
 from gilx.pools.pool import SCHEDULES
 from gilx.pools.run import run as run_kernel
 from gilx.system.environment import describe
@@ -30,10 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--seed N 0": "seed of the problem",
         },
     )
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="print size, pool, schedule, rate and the time to start the workers, too",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the kernel and print how long it took and at what rate it worked."""
+    """Run the kernel, check its result, and print the time that it took."""
     result = run_kernel(
         options.kernel,
         workers=options.workers,
@@ -46,15 +52,22 @@ def run(options: argparse.Namespace) -> int:
     problem = result.problem
     problem.check(problem.out)
     rate = problem.units / result.seconds
-    print_text(
-        f"{problem.kernel.name} {result.variant}, size {problem.size}: {result.workers}"
-        f" worker{'s' if result.workers != 1 else ''} ({result.pool}, {result.schedule}),"
-        f" {result.seconds * 1e3:.1f} ms, {rate / 1e6:.3g} million"
-        f" {problem.kernel.unit} per second, result checked"
+    workers = f"{result.workers} worker{'s' if result.workers != 1 else ''}"
+    name = problem.kernel.name
+    sentences = (
+        f"{workers} computed {name} in {duration(result.seconds)}; the result is right.",
+        f"gilx measure {name} shows the speedup over one worker.",
     )
-    if result.start_seconds:
-        print_text(
-            f"starting the workers took another {result.start_seconds * 1e3:.0f} ms"
-        )
-    print_text(describe())
+    print_text("\n".join(line for words in sentences for line in wrapped(words)))
+    if options.verbose:
+        details = {
+            "variant": result.variant,
+            "size": str(problem.size),
+            "pool": result.pool,
+            "schedule": result.schedule,
+            "rate": f"{rate / 1e6:.3g} million {problem.kernel.unit} a second",
+            "start of workers": duration(result.start_seconds),
+        }
+        print_text("\n".join(f"  {name:<16}  {text}" for name, text in details.items()))
+    print_text("\n".join(wrapped(describe())))
     return 0

@@ -71,7 +71,7 @@ def _row(check: Check) -> tuple[str, ...]:
         f"{low * 100:.1f} to {high * 100:.1f}",
         f"{usage.held.value * 100:.1f}",
         f"{usage.held.low * 100:.1f} to {usage.held.high * 100:.1f}",
-        f"{usage.looks}",
+        f"{usage.samples}",
         percent(usage.unknown),
         words if check.covered or not check.right else "right, interval misses",
     )

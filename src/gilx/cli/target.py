@@ -26,7 +26,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         metavar="ARGUMENT",
         nargs="*",
         default=[],  # else argparse calls it required, too
-        help="what to call it with, as Python literals, such as 10 or '\"text\"'",
+        help="an argument of the call, as a Python literal, such as 10 or '\"text\"'",
     )
 
 
@@ -44,16 +44,16 @@ def find_target(target: str, arguments: Sequence[str]) -> Callable[[], Any]:
     Returns
     -------
     callable
-        Its ``__qualname__`` says what is called.
+        The call, without arguments; its ``__qualname__`` is the call as it was written.
 
     Raises
     ------
     ArgumentError
-        The module can't be imported, has no such attribute, or it can't be called; or an
+        The module cannot be imported, the attribute is missing or not callable, or an
         argument is not a literal. The message says which.
 
     """
-    # The literals are looked at before a module's code runs.
+    # Literals are checked before any code of the module runs.
     values = [_literal(number, word) for number, word in enumerate(arguments, 1)]
     call = partial(find_callable(target), *values)
     vars(call)["__qualname__"] = f"{target}({', '.join(arguments)})"

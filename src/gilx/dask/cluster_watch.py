@@ -33,7 +33,7 @@ def watch(client: Client, *, cost: float = COST, timeout: float = 30.0) -> Clust
     Workers that join later are watched from then on, after about a second at most.
     Watches may overlap, also those of several clients; each samples by itself.
 
-    A worker is asked at the begin and at the end, and answers when its event loop gets
+    A worker is asked at the start and at the end, and answers when its event loop gets
     the GIL. If the client is killed or closed in between, the samplers go on until the
     workers end or ``Client.restart`` ends them.
 
@@ -72,7 +72,7 @@ class _Worker:
     """Facts about one worker, from its answers."""
 
     address: str
-    late: float = 0.0  # seconds from the begin of the watch to that of this worker
+    late: float = 0.0  # seconds from the start of the watch to the start of this worker's
     name: str = ""
     process: str = ""
     owner: str = ""  # address of the worker that watches this process
@@ -110,9 +110,9 @@ class _Worker:
         if usage is None:
             return
         if not self.in_time:
-            yield "did not answer in time at the begin, and was watched later"
+            yield "did not answer in time at the start, and was watched later"
         elif self.late:
-            yield f"joined {duration(self.late)} after the begin, and was watched since"
+            yield f"joined {duration(self.late)} after the start, and was watched since"
         if self.process == process_name():
             yield (
                 "runs in the process of the client, whose other threads are in its"
@@ -192,7 +192,7 @@ class ClusterWatch:
 
         """
         if self._usage is None:
-            raise RuntimeError("there is no usage yet: the watch has not ended")
+            raise RuntimeError("the usage is not available yet: the watch has not ended")
         return self._usage
 
     @property

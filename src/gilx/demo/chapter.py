@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from gilx.kernels.kernel import Kernel
     from gilx.sampling.timeline import Timeline
 
-# An interval up to here shows no speedup; a ceiling up to here leaves no room for one.
+# An interval up to here shows no speedup; a ceiling up to here allows none.
 _NO_SPEEDUP = 1.2
-# From this share of what could be had it is all of it, for people.
+# From this share of the possible speedup on, it counts as all of it.
 _ALL_OF_IT = 0.85
 _QUICK = 0.2
-# From this share of what is missing it is worth a word where it went.
+# Losses of at least this share of the lost speedup are named.
 _LEAST_LOSS = 0.1
 _LOST_TO = {
     "GIL": "to the GIL",
@@ -43,15 +43,15 @@ class Effort:
     workers: int
     """Threads, processes or interpreters, at least 2."""
     progress: Callable[[str], None]
-    """Told between measurements how far it is."""
+    """Called between measurements with the progress."""
 
     @property
     def blocks(self) -> int:
-        """Number of blocks. It is set beforehand: intervals are narrower for that."""
+        """Number of blocks, set beforehand, which makes intervals narrower."""
         return 6 if self.quick else 15
 
     def seconds(self, full: float) -> float:
-        """Return how long something may take that may take so long in a full run."""
+        """Return the seconds allowed for work that gets `full` seconds in a full run."""
         return full * _QUICK if self.quick else full
 
     def speedups(
@@ -80,7 +80,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Chapter(ABC):
-    """A claim and the figures that bear on it. The words follow from the figures."""
+    """A claim, and the figures that support it. The words follow from the figures."""
 
     title: ClassVar[str]
     depends: ClassVar[str]
@@ -124,10 +124,10 @@ class Chapter(ABC):
 
     @abstractmethod
     def sentences(self) -> list[str]:
-        """Say in a few sentences what was found."""
+        """Return the findings in a few sentences."""
 
     def timelines(self) -> list[tuple[str, Timeline]]:
-        """Return who held the GIL when, and what ran; none where nothing was watched."""
+        """Return timelines of the GIL, with their titles; none if nothing was watched."""
         return []
 
     def picture(self) -> BarChart | None:
@@ -140,7 +140,7 @@ class Chapter(ABC):
 
 
 def _unit_seconds(row: ReportRow, seconds: float | None) -> float | None:
-    """Return the seconds of a unit of the work, of those of a sample.
+    """Return the seconds of one unit of work, given those of a sample.
 
     A unit is a kernel's problem, or as many calls as there are workers.
     """
@@ -148,24 +148,24 @@ def _unit_seconds(row: ReportRow, seconds: float | None) -> float | None:
 
 
 def outcome_of(row: ReportRow) -> str:
-    """Return what a row comes to.
+    """Return the outcome of a row.
 
-    ``scales``: all, or nearly all, of what could be had; ``partly``; ``no faster``,
-    although the machine allowed it; ``no room``: neither was anything else, just then;
-    ``unclear``: the intervals do not tell, or the machine took most of what is missing.
+    ``scales``: all, or nearly all, of the possible speedup; ``partly``; ``no faster``,
+    although the machine allowed it; ``no capacity``: the ceiling was no higher, either;
+    ``unclear``: the intervals are too wide, or most of the gap is the machine's.
     """
     speedup, ceiling = row.speedup, row.ceiling
     if not speedup.bounded:
         return "unclear"
     if speedup.low <= _NO_SPEEDUP:
         if speedup.value <= _NO_SPEEDUP and ceiling.value <= _NO_SPEEDUP:
-            return "no room"
+            return "no capacity"
         allowed = not ceiling.known or ceiling.low > _NO_SPEEDUP
         taken = sum(loss.amount for loss in row.losses if loss.cause == "machine")
         allowed = allowed and taken <= (row.workers - speedup.value) / 2
         no_faster = speedup.high <= _NO_SPEEDUP and allowed
         return "no faster" if no_faster else "unclear"
-    # A ceiling that is unknown says nothing; then it is the workers that count.
+    # Without a ceiling, the number of workers is the most that is possible.
     most = ceiling.value if ceiling.known else row.workers
     if speedup.value >= _ALL_OF_IT * most:
         return "scales"
@@ -176,15 +176,15 @@ def words_of(row: ReportRow) -> str:
     """Return a row's speedup with its interval: ``1.96x (1.90 to 1.99)``."""
     interval = between(*row.speedup.interval)
     if not row.speedup.bounded:
-        interval = "too few blocks to be sure"
+        interval = "too few blocks for an interval"
     return f"{times(row.speedup.value)} ({interval})"
 
 
 def losses_of(row: ReportRow) -> list[str]:
-    """Return a sentence on where missing workers went; none if few are missing."""
+    """Return a sentence on the causes of the lost speedup; none if little is lost."""
     left = missing = row.workers - row.speedup.value
     parts = []
-    # Where something else was gained, the losses add up to more than is missing.
+    # If there are gains as well, the losses add up to more than the lost speedup.
     for loss in sorted(row.losses, key=lambda loss: -loss.amount):
         amount = min(loss.amount, left)
         if amount >= _LEAST_LOSS * missing:
@@ -197,9 +197,9 @@ def losses_of(row: ReportRow) -> list[str]:
     return [f"{lost}: {', '.join(parts)}."]
 
 
-_DOUBT = {
-    "no room": "Nothing is shown, since the machine gave no more to anything just then",
-    "unclear": "The machine was too restless to tell",
+_INCONCLUSIVE = {
+    "no capacity": "Nothing is shown, since the machine had no free CPU just then",
+    "unclear": "The machine was too noisy for a conclusion",
 }
 
 
@@ -215,7 +215,7 @@ def grouped(rows: Sequence[ReportRow], words: Mapping[str, str]) -> list[str]:
 
     """
     said = []
-    for outcome, begin in {**words, **_DOUBT}.items():
+    for outcome, begin in {**words, **_INCONCLUSIVE}.items():
         those = [f"{r.target} {words_of(r)}" for r in rows if outcome_of(r) == outcome]
         if those:
             said.append(f"{begin}: {'; '.join(those)}.")
@@ -223,12 +223,12 @@ def grouped(rows: Sequence[ReportRow], words: Mapping[str, str]) -> list[str]:
 
 
 def one_cpu() -> tuple[str, ...]:
-    """Say so where there is but one CPU, since nothing that computes is faster then."""
+    """Return a sentence if there is only one CPU, on which no work gets faster."""
     if usable_cpus() > 1:
         return ()
     words = (
-        "This process may use one CPU only, so nothing that computes can be faster by"
-        " running beside something else: no speedup can be seen here. Give it a second"
-        " one (see taskset, or the container's CPU limit)."
+        "This process may use only one CPU, so no computation gets faster by running in"
+        " parallel, and no speedup is possible here. Allow a second CPU (see taskset, or"
+        " the container's CPU limit)."
     )
     return (words,)

@@ -93,9 +93,9 @@ class PurePython(Chapter):
                 "scales": "The threads ran side by side"
                 f"{': there is no GIL here' if not self.gil else ''}.",
                 "partly": "The threads ran side by side, in part.",
-                "no room": "The machine gave no more to anything just now, so this shows"
+                "no capacity": "The machine had no free CPU just now, so this shows"
                 f" nothing about {'the GIL' if self.gil else 'threads without a GIL'}.",
-                "unclear": "The machine was too restless to tell.",
+                "unclear": "The machine was too noisy for a conclusion.",
             }[outcome_of(row)]
         )
         return said + losses_of(row)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 0.002  # that np.sin of a column, or a product of matrices, takes
 _LITTLE = 0.1  # hold fraction of a call that releases the GIL,
-_DOUBT = 0.1  # which may be so much larger
+_MARGIN = 0.1  # which may be so much larger
 _PRECISE = 0.3  # width of an interval that tells something of a share between
 _OWN_THREADS = 1.3  # CPU time over wall time that one thread can't come to
 _PINS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
@@ -136,18 +136,18 @@ class Held:
     """Hold fraction; unknown where nothing could be concluded."""
     cpus: float
     """CPU time over wall time: above 1, the call had threads of its own."""
-    doubt: str
+    inconclusive_reason: str
 
     @classmethod
     def of(cls, usage: GilUsage, library: str, name: str) -> Self:
-        """Return what the story tells of a probe."""
+        """Return the figures that the demo keeps of a probe."""
         return cls(
             library=library,
             name=name,
             seconds=usage.wall / usage.repeats,
-            held=Estimate.unknown() if usage.doubt else usage.held,
+            held=Estimate.unknown() if usage.inconclusive_reason else usage.held,
             cpus=usage.cpu / usage.wall,
-            doubt=usage.doubt,
+            inconclusive_reason=usage.inconclusive_reason,
         )
 
     @property
@@ -156,9 +156,9 @@ class Held:
         if not self.held.known:
             return "unclear"
         held, free = self.held, self.held.complement()
-        if held.value <= _LITTLE and held.high <= _LITTLE + _DOUBT:
+        if held.value <= _LITTLE and held.high <= _LITTLE + _MARGIN:
             return "releases it"
-        if free.value <= _LITTLE and free.high <= _LITTLE + _DOUBT:
+        if free.value <= _LITTLE and free.high <= _LITTLE + _MARGIN:
             return "holds it"
         both = held.low > _LITTLE and free.low > _LITTLE
         return "in part" if both and held.high - held.low < _PRECISE else "unclear"

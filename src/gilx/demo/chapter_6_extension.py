@@ -33,7 +33,7 @@ _MEETING = 30.0
 
 @dataclass(frozen=True)
 class Proof:
-    """Whether, by variant, another thread ran Python inside a call."""
+    """Proof, for each variant, that another thread ran Python inside a call or not."""
 
     name: str
     runs_beside: bool
@@ -45,9 +45,9 @@ class Extension(Chapter):
 
     title: ClassVar[str] = "Your own extension, in C and in Cython"
     depends: ClassVar[str] = (
-        "what the code touches: only what is no Python object may run without the GIL."
-        " It depends on the bottleneck, too: work that waits for memory scales less"
-        " (`gilx measure triad`)."
+        "what the code touches: only code that touches no Python object may run without"
+        " the GIL. It depends on the bottleneck, too: work that waits for memory scales"
+        " less (`gilx measure triad`)."
     )
 
     work: ClassVar[str] = _KERNEL

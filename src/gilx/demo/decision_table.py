@@ -1,4 +1,4 @@
-"""The end of the story: what to use for what."""
+"""The end of the demo: what to use for what."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gilx.formatting import duration, times
 from gilx.rendering.html_page import Table
 
 if TYPE_CHECKING:
-    from gilx.demo.demo_record import Story
+    from gilx.demo.demo_record import Demo
     from gilx.speedup.report import ReportRow
 
 HOW = (
@@ -22,7 +22,7 @@ HOW = (
 """Explanation of the table."""
 
 
-def decision_table(story: Story) -> Table:
+def decision_table(demo: Demo) -> Table:
     """Return what to use for what, with what this machine showed of it.
 
     A chapter that was not measured, or could not show its point, leaves its row without
@@ -31,75 +31,75 @@ def decision_table(story: Story) -> Table:
     return Table(
         ("you have", "use", "here"),
         (
-            ("code that waits", "threads, or asyncio", _of_waiting(story)),
-            ("a server that computes", "processes, or released C", _of_convoy(story)),
-            ("Python that computes", "processes", _of_python(story)),
-            ("NumPy, pandas", "threads, if it releases", _of_libraries(story)),
-            ("your own C or Cython", "release, then threads", _of_extension(story)),
-            ("C that can't release", "interpreters, processes", _of_interpreters(story)),
-            ("a Python without GIL", "threads, and locks", _of_free(story)),
+            ("code that waits", "threads, or asyncio", _of_waiting(demo)),
+            ("a server that computes", "processes, or released C", _of_convoy(demo)),
+            ("Python that computes", "processes", _of_python(demo)),
+            ("NumPy, pandas", "threads, if it releases", _of_libraries(demo)),
+            ("your own C or Cython", "release, then threads", _of_extension(demo)),
+            ("C that can't release", "interpreters, processes", _of_interpreters(demo)),
+            ("a Python without GIL", "threads, and locks", _of_free(demo)),
         ),
     )
 
 
-def _of_waiting(story: Story) -> str:
-    if story.waiting is None:
+def _of_waiting(demo: Demo) -> str:
+    if demo.waiting is None:
         return "-"
-    rows = story.waiting.waits
+    rows = demo.waiting.waits
     return f"{rows[0].workers} threads: {_list(rows)}"
 
 
-def _of_convoy(story: Story) -> str:
-    if story.waiting is None:
+def _of_convoy(demo: Demo) -> str:
+    if demo.waiting is None:
         return "-"
     return "late by " + "; ".join(
-        f"{duration(row.delay)} beside {row.name}" for row in story.waiting.beside
+        f"{duration(row.delay)} beside {row.name}" for row in demo.waiting.beside
     )
 
 
-def _of_python(story: Story) -> str:
+def _of_python(demo: Demo) -> str:
     parts = []
-    if story.pure is not None:
-        row = story.pure.threads
+    if demo.pure is not None:
+        row = demo.pure.threads
         parts.append(f"{row.workers} threads {_result(row)}")
-    if story.processes is not None and story.processes.processes:
-        row = story.processes.processes[0]
+    if demo.processes is not None and demo.processes.processes:
+        row = demo.processes.processes[0]
         parts.append(f"{row.workers} processes {_result(row)}")
-        moving, gain = story.processes.moving, story.processes.gain()
+        moving, gain = demo.processes.moving, demo.processes.gain()
         if moving is not None and gain is not None:
             least = pays_from(moving.message, gain)
             parts.append(f"for tasks of {duration(least)} or more")
     return "; ".join(parts) or "-"
 
 
-def _of_libraries(story: Story) -> str:
-    if story.libraries is None or not story.libraries.calls:
+def _of_libraries(demo: Demo) -> str:
+    if demo.libraries is None or not demo.libraries.calls:
         return "-"
-    calls = story.libraries.calls
+    calls = demo.libraries.calls
     free = sum(call.outcome == "releases it" for call in calls)
     partly = sum(call.outcome == "in part" for call in calls)
     return f"of {len(calls)} calls {free} release it, {partly} in part"
 
 
-def _of_extension(story: Story) -> str:
-    return "-" if story.extension is None else _list(story.extension.variants)
+def _of_extension(demo: Demo) -> str:
+    return "-" if demo.extension is None else _list(demo.extension.variants)
 
 
-def _of_interpreters(story: Story) -> str:
+def _of_interpreters(demo: Demo) -> str:
     parts = []
-    if story.interpreters is not None and story.interpreters.held is not None:
-        row = story.interpreters.held
+    if demo.interpreters is not None and demo.interpreters.held is not None:
+        row = demo.interpreters.held
         parts.append(f"{row.workers} interpreters {_result(row)}")
-    if story.processes is not None and story.processes.processes:
-        row = story.processes.processes[-1]
+    if demo.processes is not None and demo.processes.processes:
+        row = demo.processes.processes[-1]
         parts.append(f"{row.workers} processes {_result(row)}")
     return "; ".join(parts) or "-"
 
 
-def _of_free(story: Story) -> str:
-    if story.free is None or not story.free.calls:
+def _of_free(demo: Demo) -> str:
+    if demo.free is None or not demo.free.calls:
         return "-"
-    return _list(story.free.calls)
+    return _list(demo.free.calls)
 
 
 def _list(rows: tuple[ReportRow, ...]) -> str:
@@ -107,6 +107,6 @@ def _list(rows: tuple[ReportRow, ...]) -> str:
 
 
 def _result(row: ReportRow) -> str:
-    """Return a speedup, marked where it tells nothing."""
-    uncertain = outcome_of(row) in ("unclear", "no room")
+    """Return a speedup, with a question mark if it is inconclusive."""
+    uncertain = outcome_of(row) in ("unclear", "no capacity")
     return f"{times(row.speedup.value)}{'?' if uncertain else ''}"

@@ -1,4 +1,4 @@
-"""The story on a page."""
+"""The demo on a page."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gilx.rendering.timeline_page import lanes_table
 
 if TYPE_CHECKING:
     from gilx.demo.chapter import Chapter
-    from gilx.demo.demo_record import Story
+    from gilx.demo.demo_record import Demo
     from gilx.rendering.html_page import Element
 
 
-def document_of(story: Story, *, whole: bool) -> Document:
-    """Return the story as a page, see `Story.to_html`.
+def document_of(demo: Demo, *, whole: bool) -> Document:
+    """Return the demo as a page, see `Demo.to_html`.
 
     Parameters
     ----------
-    story : Story
+    demo : Demo
         At least one chapter.
     whole : bool
         Whether all were measured: then it ends with what to use.
@@ -30,19 +30,19 @@ def document_of(story: Story, *, whole: bool) -> Document:
     """
     sections = [
         Section(f"{number}. {chapter.title}", tuple(_blocks(chapter)))
-        for number, _, chapter in story.chapters()
+        for number, _, chapter in demo.chapters()
     ]
     if whole:
         caption = "What to use for what, with what this machine showed of it"
-        blocks = (replace(decision_table(story), caption=caption), Text(HOW))
+        blocks = (replace(decision_table(demo), caption=caption), Text(HOW))
         sections.append(Section("What should I use?", blocks))
     return Document(
         title="What the GIL does, and what to do about it",
         lead="Measured on this machine: which code runs in parallel in Python, and which"
-        f" does not. {story.environment.summary()}",
+        f" does not. {demo.environment.summary()}",
         sections=tuple(sections),
-        made=f"Made by gilx demo; measured in {story.seconds:.0f} s"
-        f"{', in its quick form' if story.quick else ''}.",
+        made=f"Made by gilx demo; measured in {demo.seconds:.0f} s"
+        f"{', in its quick form' if demo.quick else ''}.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The story as a record: all chapters, measured and kept."""
+"""The demo as a record: all chapters, measured and kept."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MOST_WORKERS = 8  # by default: enough to see it, and soon started
 
 
 @dataclass(frozen=True)
-class Story(Record, schema="gilx.story", version=4):
+class Demo(Record, schema="gilx.demo", version=5):
     """The chapters that were measured; None in the place of those that were not."""
 
     environment: Environment
@@ -65,7 +65,7 @@ class Story(Record, schema="gilx.story", version=4):
         ]
 
     def to_html(self) -> str:
-        """Return the story as a page: its chapters, with pictures that the browser draws.
+        """Return the demo as a page: its chapters, with pictures that the browser draws.
 
         It is one HTML file that asks the network for nothing.
 
@@ -81,15 +81,15 @@ class Story(Record, schema="gilx.story", version=4):
         return document_of(self, whole=whole).html()
 
 
-def tell_story(
+def run_demo(
     numbers: Iterable[int] | None = None,
     *,
     quick: bool = False,
     workers: int | None = None,
     progress: Callable[[str], None] | None = None,
     each: Callable[[int, Chapter], None] | None = None,
-) -> Story:
-    """Measure chapters of the story.
+) -> Demo:
+    """Measure chapters of the demo.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def tell_story(
 
     Returns
     -------
-    Story
+    Demo
         The figures.
 
     Raises
@@ -146,7 +146,7 @@ def tell_story(
         said("")
         if each is not None:
             each(number, done[name])
-    return Story(
+    return Demo(
         environment=environment,
         quick=quick,
         workers=count,

@@ -1,4 +1,4 @@
-"""Keeping a story: its text, its figures and its pictures in a new directory."""
+"""New directory with the text, the figures and the pictures of a demo."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gilx.rendering.bar_chart import bars_picture
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gilx.demo.demo_record import Story
+    from gilx.demo.demo_record import Demo
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def new_directory(name: str) -> Iterator[Path]:
     except OSError as error:
         raise _cannot(name, error) from None
     try:
-        inside = around / "story"
+        inside = around / "demo"
         inside.mkdir()  # with the rights that directories usually get
         yield inside
         try:
@@ -54,7 +54,7 @@ def _cannot(name: str, error: OSError) -> ArgumentError:
     return ArgumentError(f"save: can't make the directory {name!r}: {error.strerror}")
 
 
-def save_pictures(story: Story, directory: Path) -> list[Path]:
+def save_pictures(demo: Demo, directory: Path) -> list[Path]:
     """Draw a picture of each chapter that has one; return their files.
 
     Raises
@@ -64,7 +64,7 @@ def save_pictures(story: Story, directory: Path) -> list[Path]:
 
     """
     paths = []
-    for number, name, chapter in story.chapters():
+    for number, name, chapter in demo.chapters():
         chart = chapter.picture()
         if chart is not None:
             paths.append(directory / f"{number}-{name}.png")

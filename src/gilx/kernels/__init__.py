@@ -1,4 +1,4 @@
-"""The kernels: known CPU-heavy work in twin variants, one that holds the GIL, one not."""
+"""The kernels: known CPU-heavy work in two variants, one holding the GIL, one not."""
 
 from gilx.kernels.kernel import Kernel, Problem
 from gilx.kernels.registry import get, names

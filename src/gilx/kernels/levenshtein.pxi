@@ -60,7 +60,7 @@ cdef int64_t edit_distance(
     """The distance of two strings, or -1 when asked to stop.
 
     `places` holds for each letter the rows, of 64, that have it: all 0 between calls;
-    `edge` has room for b_length numbers.
+    `edge` has the capacity for b_length numbers.
     """
     cdef int64_t top, rows, i, begin, end, distance = b_length
     cdef Column column

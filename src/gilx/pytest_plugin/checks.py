@@ -233,7 +233,7 @@ class Checks:
         setup: Callable[[], object] | None = None,
         limit_threads: int | None = None,
     ) -> Verdict:
-        """Check that calls in several threads are as fast as the machine lets them be.
+        """Check that calls in several threads are as fast as this machine achieves.
 
         As `gilx.testing.assert_scales`; `budget` is by default that of the run. Nothing
         is timed where that would be worthless: under a tracer, or beside other tests.

@@ -20,8 +20,8 @@ MARKERS = {
     ),
     "scales": (
         "scales(workers=2, efficiency=0.8, budget=None, limit_threads=None): the test's"
-        " body, called repeatedly by several threads, is as fast as the machine lets it"
-        " be"
+        " body, called repeatedly by several threads, is as fast as this machine"
+        " achieves"
     ),
 }
 OPTIONS = ("budget", "gil_off", "hang", "inconclusive", "json", "under_xdist")

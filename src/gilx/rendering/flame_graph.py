@@ -121,7 +121,7 @@ def flame_figure(calls: list[Call]) -> Figure:
     told = tooltip({"name": "call", "held": "held", "alone": "itself"})
     is_thread = {"test": "datum.depth == 0", "value": "$waiting"}
     bars = {
-        # What is narrower than half a pixel, or out of sight, is not drawn.
+        # Bars that are narrower than half a pixel, or outside the window, are not drawn.
         "transform": [_wider_than(0.5)],
         "mark": {"type": "rect", **_LOOK},
         "encoding": {

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def plain(text: str) -> str:
     r"""Return text in which nothing is hidden: what is not printable becomes ``\x..``.
 
-    A name may hold what turns the text's direction, ends a line, or is no Unicode.
+    A name may have characters that reverse the text's direction, end a line, or are
+    not Unicode.
     """
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode()
@@ -120,9 +121,9 @@ class Figure:
         What it shows, and how to read it.
     spec : mapping
         Vega-Lite specification, with colours as `gilx.rendering.vega_lite` names them.
-        One that zooms has a parameter ``shown``: the begin and the end of what is seen.
+        One that zooms has a parameter ``shown``: start and end of the visible part.
     whole : (float, float), optional
-        Begin and end of all there is to see, in `unit`: it zooms.
+        Start and end of the whole, in `unit`: it zooms.
     unit : str
         What `whole` is in.
 

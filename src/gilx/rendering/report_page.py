@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilx.rendering.html_page import Document, Notes, Section, Table
 from gilx.rendering.report_chart import figure_of, line_of
-from gilx.rendering.report_text import COLUMNS, cells, doubts_of, remarks_of
+from gilx.rendering.report_text import COLUMNS, cells, details_of, remarks_of, warnings_of
 
 if TYPE_CHECKING:
     from gilx.rendering.html_page import Element
@@ -20,9 +20,9 @@ def page_of(report: Report) -> str:
 
 def document_of(report: Report) -> Document:
     """Return a report as a page, see `Report.to_html`."""
-    doubts = doubts_of(report)
+    warnings = warnings_of(report)
     blocks: list[Element] = [
-        *([Notes("What makes these figures doubtful:", tuple(doubts))] if doubts else []),
+        *([Notes("Warnings about these figures:", tuple(warnings))] if warnings else []),
         figure_of(report),
         Table(
             COLUMNS,
@@ -32,11 +32,15 @@ def document_of(report: Report) -> Document:
         ),
     ]
     details = tuple(
-        Notes(
-            f"{line_of(row)}, {row.workers} worker{'s' if row.workers != 1 else ''}",
-            tuple(remarks_of(row)),
-        )
+        element
         for row in report.rows
+        for element in (
+            Notes(
+                f"{line_of(row)}, {row.workers} worker{'s' if row.workers != 1 else ''}",
+                tuple(remarks_of(row)),
+            ),
+            Table(("figure", "value"), details_of(row), right=(), caption=""),
+        )
     )
     targets = ", ".join(dict.fromkeys(row.target for row in report.rows))
     return Document(

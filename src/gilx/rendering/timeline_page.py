@@ -103,7 +103,7 @@ def _lead(timeline: Timeline) -> str:
     seen, wall = timeline.wall - timeline.since, timeline.wall
     if timeline.since > 0:
         return (
-            f"The last {duration(seen)} of {duration(wall)}: there was no room for more."
+            f"The last {duration(seen)} of {duration(wall)}: earlier samples did not fit."
         )
     return f"{duration(wall)}, from the beginning of the watch to its end."
 

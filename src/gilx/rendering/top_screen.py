@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from gilx.rendering.top_view import TopThread, TopView
 
-_FRAME = 6  # rows besides the two tables: title, figures, note, keys, and an empty one
+_FRAME = 6  # rows apart from the two tables: title, figures, note, keys, an empty one
 _LEAST_ROWS = 2  # of a table
-_BAR_FROM = 60  # columns from which there is room for bars,
+_BAR_FROM = 60  # columns from which bars fit,
 _TEXT_FROM = 50  # and for the text of lines
 _BAR = 20  # characters
 

@@ -94,8 +94,8 @@ def view_of(now: GilUsage, recent: GilUsage, whole: HoldSums) -> TopView:
         longest=recent.longest_hold.value,
         threads=tuple(one for one in threads if _rank(one) != (0, 0)),
         lines=tuple(line for line in lines if line.held >= _LEAST),
-        note=f"inconclusive: {recent.doubt}"
-        if recent.doubt
+        note=f"inconclusive: {recent.inconclusive_reason}"
+        if recent.inconclusive_reason
         else recent.sites_missing and f"no lines, since {recent.sites_missing}",
     )
 

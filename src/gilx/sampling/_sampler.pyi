@@ -18,7 +18,7 @@ _Thread: TypeAlias = tuple[int, float, float, float, float, int, int, tuple[_Sum
 
 _NameSums: TypeAlias = tuple[_Sums, _Sums, float, float]
 _Reading: TypeAlias = tuple[
-    Totals, int, int, int, int, int, int, _NameSums, int,
+    Totals, int, int, int, int, int, _NameSums, int,
     list[tuple[int, int, bool, _NameSums]],
 ]  # fmt: skip
 _Stall: TypeAlias = tuple[

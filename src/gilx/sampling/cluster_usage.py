@@ -42,7 +42,7 @@ _NOTHING = SiteSums(0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class ClusterUsage(Record, schema="gilx.cluster_usage", version=1):
+class ClusterUsage(Record, schema="gilx.cluster_usage", version=2):
     """Usage of the GILs of several worker processes while something ran.
 
     Each process has a GIL of its own, so that several can be held at the same time.
@@ -104,8 +104,8 @@ class ClusterUsage(Record, schema="gilx.cluster_usage", version=1):
         usages = _with_gil(self.by_worker)
         if not usages:
             return "no worker with a GIL was watched"
-        if all(usage.doubt for usage in usages):
-            return f"inconclusive: {usages[0].doubt}"
+        if all(usage.inconclusive_reason for usage in usages):
+            return f"inconclusive: {usages[0].inconclusive_reason}"
         part, line = main_line(self.lines(), "")
         place = f", {part} of it in {line}" if part else ""
         if len(usages) == 1:
@@ -305,8 +305,8 @@ def _shared(site: Site, usages: Sequence[GilUsage], sums: Sequence[SiteSums]) ->
 
 
 def _worker_words(usage: GilUsage) -> str:
-    if usage.doubt:
-        return f"{usage.program}: inconclusive: {usage.doubt}"
+    if usage.inconclusive_reason:
+        return f"{usage.program}: inconclusive: {usage.inconclusive_reason}"
     if not usage.locked.known:
         return f"{usage.program}: runs without a GIL, for {duration(usage.wall)}"
     words = f"{usage.program}: {usage.locked.text(percent)} of {duration(usage.wall)}"

@@ -40,7 +40,7 @@ class HoldSums:
         Length of the time slices that have a sample, and of those among them whose sample
         was late.
     missed : float
-        Length of the time for which there is no sample at all.
+        Length of the time without any sample.
     unidentified : float
         Time during which a thread held the GIL that could not be identified. It may be
         the watched thread.
@@ -149,7 +149,7 @@ class HoldSums:
             "waited": self.waiting(self.waiters, wall),
             "wall": wall,
             "switches_per_second": self.switches / wall,
-            "looks": self.samples,
+            "samples": self.samples,
             "late": self.late,
             "unknown": self.unknown_share,
             "lateness": self.lateness / max(1, self.samples) / 1e9,
@@ -182,7 +182,7 @@ class HoldSums:
 
     @property
     def unknown_share(self) -> float:
-        """Share of the time for which there is no good sample."""
+        """Share of the time without a good sample."""
         whole = self.counted + self.missed
         return (self.unknown + self.missed) / whole if whole > 0 else 1.0
 

@@ -129,7 +129,7 @@ def _expected_runs(samples: int, share: float, length: float) -> float:
     """Return the mean number of runs of at least some length, over all orders of samples.
 
     Each of the samples that belong to no run may be followed by one, and so may the
-    begin. It is as long if that many samples drawn without replacement belong to runs.
+    start. It is as long if that many samples drawn without replacement belong to runs.
     """
     inside = samples * share
     if length > inside:

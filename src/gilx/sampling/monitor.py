@@ -106,8 +106,9 @@ class Monitor:
         Seconds for which a thread has to wait for the GIL until that is reported, from
         0.01 to 86400; None: stalls are neither counted nor reported.
     cost : float
-        Share of one CPU that the sampler may take, above 0 and at most 0.5. It takes some
-        0.2 % at least, and more if `stall` is below 0.05.
+        Share of one CPU that the monitor may cost the program, above 0 and at most 0.5.
+        Its thread takes 0.4 of that; the rest is for the threads that each sample
+        interrupts. Some 0.2 % is the least, and more if `stall` is below 0.05.
     lone : bool
         Report a stall also if no thread of the program waits. A thread of gilx's own then
         asks for the GIL several times in `stall` seconds, once a second at least.
@@ -363,7 +364,7 @@ class Monitor:
             note_names(names_now)
         with self._lock:
             (
-                totals, now, low, high, stalls, blocked, dropped, ended, _, threads
+                totals, low, high, stalls, blocked, dropped, ended, _, threads
             ) = sampler.read()  # fmt: skip
             asker = 0 if self._asker is None else self._asker.native_id
             low, high = self._longest.take(reader, (low, high))
@@ -376,7 +377,6 @@ class Monitor:
             )
         return _counters(
             totals,
-            now,
             names,
             process=self._process,
             stalls=stalls,
@@ -552,7 +552,6 @@ def _stall(
 
 def _counters(
     totals: Totals,
-    now: int,
     names: dict[str, NameSums],
     *,
     process: int,
@@ -562,19 +561,18 @@ def _counters(
     longest: Estimate,
     sees_waiters: bool,
 ) -> Counters:
-    # A slice counts as a whole from its sample on, and has none before.
-    wall = max(float(now - totals.begin_ns), totals.counted)
-    pending = wall - totals.counted
+    # Time that no sample stands for yet is left to the next reading, so the difference
+    # of two has no more seconds of holds than of all time.
+    wall = totals.counted
     sums = sums_of(totals, [], stacks=False)
     held = _seconds(
         totals.locked_x,
         interval(sums.locked, sums.unknown_share, prompt=sums.prompt),
         totals.counted,
-        pending,
     )
     gil_waits = bool(totals.addresses or totals.wishes)
     threads = [
-        _thread_counters(name, one, sums, pending, gil_waits=gil_waits)
+        _thread_counters(name, one, sums, gil_waits=gil_waits)
         for name, one in names.items()
     ]
     if totals.unidentified > 0:
@@ -589,7 +587,7 @@ def _counters(
         process=process,
         wall=wall / 1e9,
         held_seconds=held,
-        waited_seconds=_waited(totals, sums, pending)
+        waited_seconds=_waited(totals, sums)
         if sees_waiters and totals.waiters_y > 0
         else Estimate.unknown(),
         unknown_seconds=totals.unknown / 1e9,
@@ -603,36 +601,30 @@ def _counters(
     )
 
 
-def _seconds(
-    value: float, share: tuple[float, float], whole: float, pending: float
-) -> Estimate:
-    """Return a sum of nanoseconds, with an interval that its share of a whole has.
-
-    Of the time that is `pending`, nothing is known.
-    """
-    low, high = share[0] * whole, share[1] * whole + pending
+def _seconds(value: float, share: tuple[float, float], whole: float) -> Estimate:
+    """Return a sum of nanoseconds, with an interval that its share of a whole has."""
+    low, high = share[0] * whole, share[1] * whole
     return Estimate(value / 1e9, min(value, low) / 1e9, max(value, high) / 1e9)
 
 
-def _waited(totals: Totals, sums: HoldSums, pending: float) -> Estimate:
+def _waited(totals: Totals, sums: HoldSums) -> Estimate:
     known = sums.waiting(sums.waiters, totals.counted / 1e9)
     value = totals.waiters_x / 1e9
-    more = max(1.0, totals.most_waiters) * pending / 1e9
-    return Estimate(value, min(value, known.low), max(value, known.high + more))
+    return Estimate(value, min(value, known.low), max(value, known.high))
 
 
 def _thread_counters(
-    name: str, one: NameSums, sums: HoldSums, pending: float, *, gil_waits: bool
+    name: str, one: NameSums, sums: HoldSums, *, gil_waits: bool
 ) -> ThreadCounters:
     whole = sums.locked.y
     held = one.held.share(whole, sums.locked.yy, sums)
     waited = one.waited.share(one.known, one.squares, sums)
     return ThreadCounters(
         name=name,
-        held_seconds=_seconds(one.held.time, held.interval, whole, pending)
+        held_seconds=_seconds(one.held.time, held.interval, whole)
         if held.known
-        else Estimate(one.held.time / 1e9, 0.0, pending / 1e9 + one.held.time / 1e9),
-        waited_seconds=_seconds(one.waited.time, waited.interval, one.known, pending)
+        else Estimate(one.held.time / 1e9, 0.0, whole / 1e9),
+        waited_seconds=_seconds(one.waited.time, waited.interval, one.known)
         if gil_waits and waited.known
         else Estimate.unknown(),
     )

@@ -383,7 +383,7 @@ def _mixing(hold_scv: float, delay_scv: float, ratio: float) -> float:
     standard deviation, in units of a hold, is sqrt(hold_scv + delay_scv * ratio**2), with
     `ratio` the mean delay over the mean hold. A distance that takes small random steps,
     and is pushed back where it would be less than a hold, makes its workers wait by half
-    the variance of a step over the room it has; with two workers that is this variance
+    the variance of a step over its free time; with two workers that is this variance
     times hold**2 / room each cycle. Workers who arrive at random wait for
     (1 + hold_scv) / 2 of hold**2 / room. The quotient is the share, as far as it goes;
     throughput that follows from it is within 6 % of simulations with 2 to 31 workers.

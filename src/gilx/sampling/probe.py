@@ -288,10 +288,10 @@ def _noting(watching: Watch) -> Iterator[None]:
 
 
 def _looks_needed(usage: GilUsage, precision: float) -> float:
-    """Return how many looks make the interval narrow enough, by what a pilot showed."""
-    seen = usage.looks - usage.late
+    """Return the number of samples that make the interval narrow enough, by a pilot."""
+    seen = usage.samples - usage.late
     held = usage.held.value if usage.held.known else 0.5
-    # As if two looks of either kind had been seen besides: the pilot may be wrong.
+    # As if two more samples of either kind had been taken: the pilot may be wrong.
     share = (held * seen + 2) / (seen + 4)
     return max(
         _LOOKS_IF_ALL_ALIKE / precision, _Z_SQUARED * share * (1 - share) / precision**2
@@ -304,6 +304,6 @@ def _if_long_enough(usage: GilUsage) -> GilUsage:
         return usage
     return replace(
         usage,
-        doubt=f"too short: a call takes {each * 1e9:.0f} ns, hardly more than calling"
-        " anything does",
+        inconclusive_reason=f"too short: a call takes {each * 1e9:.0f} ns, hardly more"
+        " than an empty call",
     )

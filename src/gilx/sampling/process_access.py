@@ -62,7 +62,7 @@ def _reason_it_is_not_there(pid: int) -> str:
     try:
         os.kill(pid, 0)  # which asks whether it is there, and does nothing
     except ProcessLookupError:
-        return f"there is no process {pid}"
+        return f"process {pid} does not exist"
     except PermissionError:
         pass
     return (

@@ -81,8 +81,8 @@ def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
     ArgumentError
         An argument is not as described, or `pid` is that of this process or of a thread.
     WatchUnavailableError
-        There is no such process, it cannot be read, or there is no CPython in it that
-        can be watched; the message says why and what helps. NoGilError, one kind of it,
+        The process does not exist, cannot be read, or has no CPython that can be
+        watched; the message says why and what helps. NoGilError, one kind of it,
         if its Python runs without a GIL.
 
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gilx.errors import ArgumentError
 from gilx.formatting import duration, percent, wrapped
 from gilx.records import Record
-from gilx.sampling.usage import GilUsage
+from gilx.sampling.usage import GilUsage, headline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class UnwatchedProcess:
 
 
 @dataclass(frozen=True)
-class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
+class ProcessesUsage(Record, schema="gilx.processes_usage", version=2):
     """Usage of the GILs of a process and of the processes that it started.
 
     Each process has a GIL of its own. `total` is their sum, so that its shares are of the
@@ -62,16 +62,24 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
     def _check(self, where: str) -> None:
         if not self.processes:
             raise ArgumentError(f"{where}.processes: expected at least one, got none")
-        looks = sum(usage.looks for usage in self.processes)
-        if self.total.looks != looks:
+        samples = sum(usage.samples for usage in self.processes)
+        if self.total.samples != samples:
             raise ArgumentError(
-                f"{where}.total.looks: expected {looks}, as the processes have together,"
-                f" got {self.total.looks}"
+                f"{where}.total.samples: expected {samples}, the sum over the processes,"
+                f" got {self.total.samples}"
             )
 
     def __str__(self) -> str:
-        rest = str(self.total).removeprefix(self.total.sentence())
-        rows = [f"{self.sentence()}{rest}"]
+        return self._text(verbose=False)
+
+    def details(self) -> str:
+        """Return the usage as text with all figures, as ``gilx probe --verbose`` does."""
+        return self._text(verbose=True)
+
+    def _text(self, *, verbose: bool) -> str:
+        total = self.total.details() if verbose else str(self.total)
+        rows = wrapped(self.sentence(), "", "  ")
+        rows.append(total.removeprefix(headline(self.total)).lstrip("\n"))
         if self.processes[1:]:
             shown = self.processes[:_MOST_SHOWN]
             for usage in shown:
@@ -88,9 +96,9 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=1):
         if not self.processes[1:] or not known:
             return total.sentence()
         time = f"their {duration(total.wall)} all together"
-        if total.doubt:
+        if total.inconclusive_reason:
             share = total.locked.text(percent)
-            end = f"; inconclusive: {total.doubt}"
+            end = f"; inconclusive: {total.inconclusive_reason}"
         else:
             share = percent(total.locked.value)
             part, line = total.main_line()

@@ -1,4 +1,4 @@
-"""The share that looks at random times show, and how sure it is."""
+"""The share that samples at random times show, and how sure it is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, fields
 from statistics import NormalDist
 
-# What is known of the spread before the first look, in looks of either kind: that they
-# are as if drawn at random. It keeps a handful of looks from claiming more.
+# Prior knowledge of the spread, in samples of either kind: they are as if drawn at
+# random. It keeps a handful of samples from claiming more.
 _PRIOR = 2.0
 # From this ratio on, of steps to their level, slices are taken to be independent: by
 # chance it is below 1 as often as above.
@@ -64,13 +64,13 @@ class Ratio:
         return steps, self.xx - 2 * h * self.xy + h * h * self.yy
 
     def spread(self) -> float:
-        """Return the variance of the ratio, relative to that of as many looks at random.
+        """Return the variance of the ratio, relative to that of as many random samples.
 
-        One look a slice, at a random time in it, errs by what varies within slices. Of
+        One sample a slice, at a random time in it, errs by what varies within slices. Of
         that, half the mean square of the steps from slice to slice is an upper bound: it
         has in it what varies between neighbours as well. Where most of the variation is
         between far slices (a rhythm slower than the slices), the bound is three times
-        too high: in a slice that is cut in two at a random place, one look errs by a
+        too high: in a slice that is cut in two at a random place, one sample errs by a
         sixth, and its steps to the neighbours make a half.
         """
         h = self.value
@@ -88,8 +88,8 @@ def interval(
     """Return the interval in which the true ratio is.
 
     Wilson's interval (Probable inference, the law of succession, and statistical
-    inference, JASA 1927) for as many looks at random as would err that much, widened by
-    what late looks may hide. That both errors add up would be the worst case; they are
+    inference, JASA 1927) for as many samples at random as would err that much, widened by
+    what late samples may hide. That both errors add up would be the worst case; they are
     taken to be independent.
 
     Parameters
@@ -97,11 +97,11 @@ def interval(
     ratio : Ratio
         What was seen.
     unknown : float
-        The share of the time for which there are late looks only.
+        The share of the time for which there are late samples only.
     prompt : bool
-        Whether the sampler is let onto a busy CPU at once. Then a look is late when
+        Whether the sampler is let onto a busy CPU at once. Then a sample is late when
         others have the CPU, whatever the watched thread does, and for that time any
-        error is as likely as any other. If not, late looks find the GIL free that was
+        error is as likely as any other. If not, late samples find the GIL free that was
         held until just before.
     level : float
         How surely it is in there, below 1.
@@ -111,10 +111,10 @@ def interval(
     z = NormalDist().inv_cdf((1 + level) / 2)
     if math.isnan(h):
         return 0.0, 1.0
-    looks = ratio.y * ratio.y / ratio.yy if ratio.yy > 0 else 1.0
-    rare = looks * min(h, 1 - h)
+    samples = ratio.y * ratio.y / ratio.yy if ratio.yy > 0 else 1.0
+    rare = samples * min(h, 1 - h)
     spread = (rare * ratio.spread() + _PRIOR) / (rare + _PRIOR)
-    n = looks / spread
+    n = samples / spread
     centre = (h + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(h * (1 - h) / n + z * z / (4 * n * n))
     hidden = unknown * (z / math.sqrt(12) if prompt else 1.0)

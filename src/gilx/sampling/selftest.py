@@ -77,9 +77,9 @@ class Check:
         """
         if self.covered:
             return True
-        looks = self.usage.looks
-        # One look more each way, as in Agresti and Coull's interval: where a share is
-        # close to 0 or 1, a single one of few looks is far off.
+        looks = self.usage.samples
+        # One sample more each way, as in Agresti and Coull's interval: where a share is
+        # close to 0 or 1, a single one of few samples is far off.
         middle = (sum(self.truth) / 2 * looks + 1) / (looks + 2)
         chance = math.sqrt(middle * (1 - middle) / max(1, looks))
         return abs(self.error) <= max(_LEAST_ERROR, _FAR * chance)
@@ -176,8 +176,12 @@ def _rhythms(total: int) -> list[tuple[str, Callable[[], KnownHold]]]:
 
 def judged(checks: Sequence[Check]) -> SelfTest:
     """Return what follows from these checks, at least one."""
-    told = [check for check in checks if not check.usage.doubt]
-    untold = [f"{c.name}: {c.usage.doubt}" for c in checks if c.usage.doubt]
+    told = [check for check in checks if not check.usage.inconclusive_reason]
+    untold = [
+        f"{c.name}: {c.usage.inconclusive_reason}"
+        for c in checks
+        if c.usage.inconclusive_reason
+    ]
     return SelfTest(tuple(checks), _wrong(told), "".join(untold[:1]))
 
 

@@ -69,7 +69,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Timeline(Record, schema="gilx.timeline", version=2):
+class Timeline(Record, schema="gilx.timeline", version=3):
     """Holders of the GIL over time, as far as samples at random times show it.
 
     What happened between two samples is not in it.
@@ -84,7 +84,7 @@ class Timeline(Record, schema="gilx.timeline", version=2):
         Length of the watch, in seconds.
     since : float
         Where the lanes begin: 0, or later if there was no capacity for more samples.
-    begin : float
+    start : float
         When the watch began, in seconds of Linux's ``CLOCK_MONOTONIC``, which
         `time.monotonic` reads.
     pid : int
@@ -97,14 +97,14 @@ class Timeline(Record, schema="gilx.timeline", version=2):
     lanes: tuple[Lane, ...]
     wall: float
     since: float
-    begin: float = 0.0
+    start: float = 0.0
     pid: int = 1
     lines: tuple[HeldLine, ...] = ()
 
     def _check(self, where: str) -> None:
         number_between(f"{where}.wall", self.wall, 0, _LONGEST)
         number_between(f"{where}.since", self.since, 0, self.wall)
-        number_between(f"{where}.begin", self.begin, 0, _LONGEST)
+        number_between(f"{where}.start", self.start, 0, _LONGEST)
         at_least(f"{where}.pid", self.pid, 0, _MOST_PROCESSES)
         for number, line in enumerate(self.lines):
             at_least(f"{where}.lines[{number}].line", line.line, 0)
@@ -142,7 +142,7 @@ class Timeline(Record, schema="gilx.timeline", version=2):
         save_text(path, self.to_trace())
 
     def _trace(self) -> dict[str, Any]:
-        name = {"name": "who holds the GIL"}
+        name = {"name": "GIL holder"}
         events: list[dict[str, Any]] = [self._event("process_name", "M", args=name)]
         names = [_line_names(line) for line in self.lines]
         for number, (tid, lane) in enumerate(zip(self._tids(), self.lanes, strict=True)):
@@ -150,7 +150,7 @@ class Timeline(Record, schema="gilx.timeline", version=2):
                 args = {key: value}
                 events.append(self._event(f"thread_{key}", "M", tid=tid, args=args))
             if self.since > 0 and number == 0:
-                cut = self._event("there was no room for what was before", "i", tid=tid)
+                cut = self._event("earlier samples did not fit", "i", tid=tid)
                 events.append({**cut, "s": "g", "ts": self._microseconds(self.since)})
             for whole, lines in lane.runs():
                 words, _, colour = STATES[whole.state]
@@ -192,7 +192,7 @@ class Timeline(Record, schema="gilx.timeline", version=2):
         return self._event(name, "X", cat=kind, tid=tid, **times)
 
     def _microseconds(self, seconds: float) -> int:
-        return round((self.begin + seconds) * 1e6)
+        return round((self.start + seconds) * 1e6)
 
     def plot(self) -> Picture:
         """Return a picture: a lane for each thread, one below the other.
@@ -283,7 +283,7 @@ def lanes_of(
     threads : sequence
         Name and native_id of each thread, in the order of ``Sampler.threads()``.
     begin, end : int
-        When the watch began and ended, as the looks' times.
+        When the watch began and ended, as the samples' times.
     cut : bool
         Whether there were more looks before these.
     sites : sequence
@@ -300,7 +300,7 @@ def lanes_of(
     if not looks:
         nothing = Lane(*threads[WATCHED], (Span(0.0, whole, "unknown"),))
         return Timeline((nothing,), whole, 0.0, *watch)
-    # A look stands for the time until half way to its neighbours.
+    # A sample stands for the time until half way to its neighbours.
     edges = [
         times[0] if cut else begin,
         *((a + b) // 2 for a, b in pairwise(times)),
@@ -344,13 +344,13 @@ def _states(
     Parameters
     ----------
     holds : list of int
-        The looks in which it held the GIL, in order.
+        The samples in which it held the GIL, in order.
     clocks : list of (int, int)
-        The looks in which its CPU clock was read, and its CPU time since the read before.
+        The samples in which its CPU clock was read, and its CPU time since the last.
     deeds : dict of int to str
-        What it did in looks in which it was asked.
+        What it did in samples that asked for it.
     looks : int
-        How many looks there are.
+        Number of samples.
 
     """
     states: list[State | None] = [None] * looks
@@ -405,11 +405,11 @@ def _spans(
     Parameters
     ----------
     states : list of State
-        What the thread did at each look.
+        What the thread did at each sample.
     edges : list of float
-        When each look's time begins, and the end of the last one's.
+        Start of each sample's time, and the end of the last one's.
     lines : dict of int to int
-        The line at which each look found that the thread held the GIL, if it did.
+        The line at which each sample found that the thread held the GIL, if it did.
 
     """
     spans: list[Span] = []

@@ -20,6 +20,7 @@ from gilx.sampling.longest_hold import length_in_order, longer
 from gilx.sampling.site_words import called_from, main_line, place_in_words, where_held
 from gilx.sampling.sites import Site, lines_of, sum_of_sites
 from gilx.sampling.thread_usage import ThreadUsage, others, threads_together
+from gilx.sampling.usage_advice import LEAST_WAITING, advice_of
 from gilx.sampling.waiting_sites import WaitingSite, waits_together
 from gilx.sampling.watched_process import WatchedProcess  # noqa: TC001 - JSON is read by it
 from gilx.sampling.world import World, worlds_together
@@ -37,10 +38,18 @@ _MOST_LINES = 5  # that are shown; the record has all of them
 _MUCH_BELOW = 0.01  # of the time
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
 _FACTOR = 4  # between the bounds of a length that is known well enough to count with
-_LEAST_WAITING = 0.005  # threads on average, that are worth a word
 _SELDOM_ASKED = 0.5  # of the samples
 _RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
 _NOT_RESOLVED = "not resolved"
+_LOCKED = "locked by anyone"
+# Ends of names of figures that are shown among the details only.
+_MINOR = (
+    *("mean hold", "mean release", "held at every sample for", "sampler"),
+    *(
+        "first call, a warm-up, not counted",
+        "main thread, held of the time left by others",
+    ),
+)
 _SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
 
 
@@ -64,7 +73,7 @@ class FirstCall:
 
 
 @dataclass(frozen=True)
-class GilUsage(Record, schema="gilx.usage", version=4):
+class GilUsage(Record, schema="gilx.usage", version=5):
     """Usage of the GIL while something ran: which threads held it, and for how long.
 
     Times are in seconds. Shares are from 0 to 1, or unknown.
@@ -109,10 +118,10 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         How many calls that was.
     switches_per_second : float
         How often the GIL went from one thread to another.
-    looks, late : int
+    samples, late : int
         How many samples there were, and how many of them too late to be believed.
     unknown : float
-        Share of the wall time for which there is no good sample; it widens the intervals.
+        Share of the wall time without a good sample; it widens the intervals.
     lateness, lateness_max : float
         How late the samples were, on average and at worst.
     cost : float
@@ -127,7 +136,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         The machine and the Python.
     where : str
         Where in the call it was held, if that was in one place.
-    doubt : str
+    inconclusive_reason : str
         Why nothing can be concluded; empty if something can.
     sites : tuple of Site
         Places in the program that held the GIL, of all threads, the one of the largest
@@ -178,7 +187,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     cpu: float
     repeats: int
     switches_per_second: float
-    looks: int
+    samples: int
     late: int
     unknown: float
     lateness: float
@@ -189,7 +198,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     sums: HoldSums = field(repr=False)
     environment: Environment = field(repr=False)
     where: str = ""
-    doubt: str = ""
+    inconclusive_reason: str = ""
     sites: tuple[Site, ...] = ()
     waiting_sites: tuple[WaitingSite, ...] = ()
     states_missing: str = ""
@@ -302,7 +311,9 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             lateness_max=max(usage.lateness_max for usage in parts),
             sums=sums,
             where="",
-            doubt=next(reasons, sums.reason_of_program if first.program else sums.reason),
+            inconclusive_reason=next(
+                reasons, sums.reason_of_program if first.program else sums.reason
+            ),
             sites=sum_of_sites(chain.from_iterable(usage.sites for usage in parts), sums),
             waiting_sites=waits_together(
                 chain.from_iterable(usage.waiting_sites for usage in parts), sums
@@ -385,10 +396,27 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         return "" if self.program or not self.by_thread else self.by_thread[0].name
 
     def __str__(self) -> str:
-        rows = [self.sentence(), *self._lines_shown(), *self._waiting_shown()]
+        return "\n".join([headline(self), *self._figures_shown(verbose=False)])
+
+    def details(self) -> str:
+        """Return the usage as text with all figures, as ``gilx probe --verbose`` does."""
+        return "\n".join([headline(self), *self._figures_shown(verbose=True)])
+
+    def _figures_shown(self, *, verbose: bool) -> list[str]:
+        """Return the lines of text below the sentence."""
+        rows = [
+            *(wrapped(advice, "  ", "  ") if (advice := advice_of(self)) else []),
+            *self._lines_shown(),
+            *self._waiting_shown(),
+        ]
         for name, words in self._details():
-            rows += wrapped(f"{name}: {words}", "  ", "    ")
-        return "\n".join(rows)
+            if verbose or not self._is_minor(name):
+                rows += wrapped(f"{name}: {words}", "  ", "    ")
+        return rows
+
+    def _is_minor(self, name: str) -> bool:
+        """Return whether a figure is shown among the details only."""
+        return name.endswith(_MINOR) or (not self.program and name == _LOCKED)
 
     def _lines_shown(self) -> list[str]:
         lines = self.lines()
@@ -423,7 +451,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
     def _waiting_shown(self) -> list[str]:
         """Return a line on the waiting that the worst line of code caused, if any did."""
         waited = self.waited.value
-        if not waited >= _LEAST_WAITING * self.wall:
+        if not waited >= LEAST_WAITING * self.wall:
             return []
         whole = f"threads waited {duration(waited)} for the GIL, all together"
         worst = max(
@@ -447,7 +475,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         return self._finding() + ("; this was its first call" if self.is_first else "")
 
     def _finding(self) -> str:
-        if self.doubt:
+        if self.inconclusive_reason:
             return self._inconclusive()
         if self.sums.without_gil:
             return self._sentence_without_gil()
@@ -457,7 +485,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _inconclusive(self) -> str:
         """Return the reason for no finding; a program is named, with what is known."""
-        reason = f"inconclusive: {self.doubt}{self._remedy()}"
+        reason = f"inconclusive: {self.inconclusive_reason}{self._remedy()}"
         if not self.program:
             return reason
         if not self.locked.known:
@@ -470,10 +498,17 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _remedy(self) -> str:
         """Return what would help against too few or late samples of another process."""
-        if self.process is None or self.doubt != self.sums.reason_of_program:
+        if (
+            self.process is None
+            or self.inconclusive_reason != self.sums.reason_of_program
+        ):
             return ""
         longer = "" if self.process.end else "longer, with a larger budget"
-        idle = "on a machine with a free CPU" if self.doubt == self.sums.too_late else ""
+        idle = (
+            "on a machine with a free CPU"
+            if self.inconclusive_reason == self.sums.too_late
+            else ""
+        )
         ways = ", or ".join(filter(None, (longer, idle)))
         return f"; watch it {ways}" if ways else ""
 
@@ -550,7 +585,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         held = self.held.text(percent)
         threads = [(_thread_words(share), str(share)) for share in shares_shown(self)]
         longest = self.longest_hold.text(duration)
-        locked = ("locked by anyone", self.locked.text(percent))
+        locked = (_LOCKED, self.locked.text(percent))
         if self.sums.without_gil:
             return [
                 *threads,
@@ -600,7 +635,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
 
     def _lock_rows(self) -> list[tuple[str, str]]:
         """Return the locks that threads waited for, and the lines in which they did."""
-        least = _LEAST_WAITING * self.wall
+        least = LEAST_WAITING * self.wall
         locks = [one for one in self.locks if one.waiting >= least][:_MOST_LINES]
         rows = [
             (f"lock, {one.name}", f"threads waited {duration(one.waiting)}")
@@ -642,7 +677,7 @@ class GilUsage(Record, schema="gilx.usage", version=4):
             (
                 "sampler",
                 (
-                    f"{self.looks} samples ({self.late} late), one in"
+                    f"{self.samples} samples ({self.late} late), one in"
                     f" {duration(self.resolution)}, {duration(self.lateness)} late on"
                     f" average, {percent(self.unknown)} of the time unknown,"
                     f" cost {percent(self.cost)} of a CPU ({self.backend})"
@@ -711,9 +746,10 @@ class GilUsage(Record, schema="gilx.usage", version=4):
         from gilx.sampling.prediction import predict  # noqa: PLC0415 - loads NumPy
         from gilx.sampling.release_costs import release_costs  # noqa: PLC0415 - for this only
 
-        if self.doubt:
+        if self.inconclusive_reason:
             raise ArgumentError(
-                f"usage: cannot predict from an inconclusive usage ({self.doubt})"
+                "usage: cannot predict from an inconclusive usage"
+                f" ({self.inconclusive_reason})"
             )
         if not self.held.known:
             raise ArgumentError(
@@ -802,8 +838,8 @@ def _check_addend(usage: GilUsage, other: GilUsage) -> None:
 def _reason_beyond_samples(usage: GilUsage) -> str:
     """Return the reason that a usage is inconclusive, if it is not in its samples."""
     sums = usage.sums
-    known = usage.doubt in (sums.reason, sums.reason_of_program)
-    return "" if known else usage.doubt
+    known = usage.inconclusive_reason in (sums.reason, sums.reason_of_program)
+    return "" if known else usage.inconclusive_reason
 
 
 def _subject(usage: GilUsage) -> str:
@@ -812,6 +848,11 @@ def _subject(usage: GilUsage) -> str:
 
 def _short(name: str) -> str:
     return shortened(name, _LONGEST_NAME)
+
+
+def headline(usage: GilUsage) -> str:
+    """Return the sentence of a usage as lines of text."""
+    return "\n".join(wrapped(usage.sentence(), "", "  "))
 
 
 def _by_share(usage: GilUsage) -> list[ThreadUsage]:

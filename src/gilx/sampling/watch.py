@@ -67,7 +67,7 @@ COST = 0.03
 _ROOM = 1 << 13  # looks kept: some ten seconds at that cost
 _FEW = 1 << 9  # samples that take far less memory than the sampler that has them
 # How many slices may be without a sample although none was late: a part of one at the
-# begin and at the end of a watch, and what they are longer than the last one.
+# start and at the end of a watch, and as much as they are longer than the last one.
 _EDGES = 3
 # Errors of a Linux that has the answer, but no capacity for it.
 _NO_CAPACITY = errno.EMFILE, errno.ENFILE, errno.ENOMEM
@@ -376,7 +376,7 @@ class Watch:
         return replace(
             usage,
             program=printable(name),
-            doubt=usage.sums.reason_of_program,
+            inconclusive_reason=usage.sums.reason_of_program,
             where="",
             longest_hold=longest,
         )
@@ -524,7 +524,7 @@ class Watch:
             backend=self._backend,
             sums=sums,
             environment=environment_now(),
-            doubt=sums.reason,
+            inconclusive_reason=sums.reason,
             states_missing=self._reason_against_states(totals),
             sites_missing=self._sites_missing,
             world_missing=self._world_missing,
@@ -715,10 +715,10 @@ def sums_of(totals: Totals, threads: list[FoundThread], *, stacks: bool) -> Hold
 
 
 def _missed(totals: Totals) -> float:
-    """Return the time of the watch, in nanoseconds, for which there is no sample at all.
+    """Return the time of the watch without any sample, in nanoseconds.
 
-    Where the sampler had no CPU at the end, its next sample comes too late to be counted.
-    A part of a slice has none at the begin of any watch, and one at its end.
+    If the sampler had no CPU at the end, its next sample comes too late to be counted.
+    Part of a slice has no sample at the start of any watch, and another part at its end.
     """
     gap = totals.end_ns - totals.begin_ns - totals.counted
     return max(0.0, gap - _EDGES * totals.slice_ns)

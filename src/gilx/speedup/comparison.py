@@ -70,7 +70,7 @@ class Comparison:
     control: float | None
     """The speedup of native threads that only compute: if it is below the number of
     workers, the machine has less to give."""
-    overlap: float | None
+    cpu_overlap: float | None
     """Degree to which the workers' CPU time overlapped while none of them waited for a
     CPU, as a share of the workers: evidence about waiting for each other, not a speedup.
     None if CPU times are not known, or workers waited for a CPU for most of the time."""
@@ -138,7 +138,7 @@ class RunningComparison:
     workers : int
         How many workers ran the parallel samples.
     costs : KnownCosts
-        What is known besides the blocks, for the losses.
+        Costs known from other measurements, for the losses.
 
     """
 
@@ -290,7 +290,7 @@ class RunningComparison:
             ceiling_fraction=estimate(self.ceiling_fraction),
             ceiling_fraction_without_waits=estimate(self.ceiling_fraction_without_waits),
             control=control,
-            overlap=self._known_overlap(),
+            cpu_overlap=self._known_overlap(),
             serial_cpu_seconds=self._process_cpu["serial"].median,
             cpu_seconds=self._process_cpu["parallel"].median,
             voluntary_switches=self._sums["voluntary"].mean,
@@ -406,9 +406,9 @@ def without_waits(share: float, block: Block, workers: int) -> float:
 
     While one of two workers waits, the other runs on and looks as good as if both did,
     even if what they do lets one at a time run anyhow. So the time in which one waits is
-    left out on both sides: it counted as CPU time of all workers but that one. What is
-    left of the time then is taken to be a third, if it is less: with two CPUs and one
-    other process it is no less, and where it is, the waits of several coincide.
+    left out on both sides: it counted as CPU time of all workers but that one. If less
+    than a third of the time remains, it is taken to be a third: with two CPUs and one
+    other process at least a third remains, and less means that several waits coincide.
     `benchmarks/accuracy/flake.py` is how this was tried: threads that take turns behind a
     lock have an uncorrected overlap of 0.50 without waits, and 0.82 where they wait for
     most of the time.

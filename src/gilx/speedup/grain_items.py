@@ -54,7 +54,7 @@ class GrainWork:
         items : int
             How many, at most all.
         place : float
-            Where they are: 0 is at the begin, 1 at the end.
+            Their place: 0 is the start, 1 the end.
 
         """
         whole = self.whole

@@ -42,7 +42,7 @@ class GrainRow:
 
 
 @dataclass(frozen=True)
-class Grain(Record, schema="gilx.grain", version=3):
+class Grain(Record, schema="gilx.grain", version=4):
     """The smallest grain that pays, and the costs behind it. Times are in seconds."""
 
     target: str
@@ -95,7 +95,7 @@ class Grain(Record, schema="gilx.grain", version=3):
             )
             if self.environment.usable_cpus == 1:
                 head += "; with one usable CPU they can't"
-            elif busy := [one for one in found if one.doubtful and one.name in _BUSY]:
+            elif busy := [one for one in found if one.is_warning and one.name in _BUSY]:
                 head += f"; {busy[0].evidence}, so measure again on an idle machine"
             elif self.environment.gil and self.expected < largest.grain:
                 head += "; gilx probe shows whether the work holds the GIL"
@@ -115,10 +115,10 @@ class Grain(Record, schema="gilx.grain", version=3):
             even = _items(max(1, math.ceil(self.expected)))
             lines.append(f"so both should be even at {even} each")
         lines += ["", "Grains at places drawn at random; medians:", self._table()]
-        doubtful = [str(finding) for finding in found if finding.doubtful]
-        if doubtful:
-            lines += ["", "What makes these figures doubtful:"]
-            for words in doubtful:
+        warnings = [str(finding) for finding in found if finding.is_warning]
+        if warnings:
+            lines += ["", "Warnings about these figures:"]
+            for words in warnings:
                 lines += wrapped(words, "* ", "  ")
         return "\n".join(lines)
 

@@ -97,7 +97,7 @@ class LossMedians:
     workers : int
         How many workers ran the parallel samples.
     costs : KnownCosts
-        What is known besides the blocks.
+        Costs known from other measurements.
 
     """
 
@@ -340,7 +340,7 @@ def _of_block(
         gil = within - locks - calls + forced * ended
         ended -= forced * ended
         # The work holds the GIL for that share of the serial time, in all; no other
-        # worker waits for it any longer. What waits besides, waits for something else:
+        # worker waits for it any longer. Other waits are for something else:
         # to be woken on a busy CPU, say.
         gil = min(gil, (workers - 1) * costs.held * serial.seconds)
     # A worker that ended early because the last one waited for a CPU waits for that CPU.

@@ -30,7 +30,7 @@ def measure(
     blocks: int | None = None,
     repeat: int | None = None,
     setup: Callable[[], object] | None = None,
-    null: bool = False,
+    aa: bool = False,
     progress: Callable[[str], None] | None = None,
     size: int | None = None,
     seed: int = 0,
@@ -75,8 +75,8 @@ def measure(
         ahead; it returns a tuple, the arguments of that call after `args`, or None. Of a
         kernel, called before each sample. In other processes too. M is 1 then,
         unless given.
-    null : bool
-        Compare the serial run with itself instead: what comes out when there is no
+    aa : bool
+        Make an A/A comparison: compare the serial run with itself. It should find no
         difference.
     progress : callable, optional
         Called with a line of text between blocks.
@@ -105,12 +105,12 @@ def measure(
         blocks=blocks,
         repeat=repeat,
         setup=setup,
-        null=null,
+        aa=aa,
         progress=progress,
         seed=seed,
     )
     subjects = targets_of(target, args, variants, size, settings)
-    cases = cases_of(subjects, pools, workers, null=null, chosen=variants is not None)
+    cases = cases_of(subjects, pools, workers, aa=aa, chosen=variants is not None)
     before = snapshot()
     rows: list[ReportRow] = []
     left = settings.budget

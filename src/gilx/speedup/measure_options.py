@@ -33,7 +33,7 @@ class MeasureOptions:
     blocks: int | None
     repeat: int | None
     setup: Callable[[], object] | None
-    null: bool
+    aa: bool
     progress: Callable[[str], None] | None
     seed: int
 
@@ -45,7 +45,7 @@ def measure_options(
     blocks: int | None,
     repeat: int | None,
     setup: Callable[[], object] | None,
-    null: bool,
+    aa: bool,
     progress: Callable[[str], None] | None,
     seed: int,
 ) -> MeasureOptions:
@@ -60,7 +60,7 @@ def measure_options(
         blocks=None if blocks is None else at_least("blocks", blocks, 1),
         repeat=None if repeat is None else at_least("repeat", repeat, 1, MOST_CALLS),
         setup=setup,
-        null=null,
+        aa=aa,
         progress=progress,
         seed=at_least("seed", seed, 0),
     )
@@ -115,7 +115,7 @@ def cases_of(
     pools: Sequence[str | Pool],
     workers: int | Sequence[int] | None,
     *,
-    null: bool,
+    aa: bool,
     chosen: bool,
 ) -> list[tuple[Target, str | Pool, int]]:
     """Return what to measure where with how many workers, each a row.
@@ -125,7 +125,7 @@ def cases_of(
     """
     kernel = subjects[0].variant is not None
     cases: list[tuple[Target, str | Pool, int]] = []
-    places = _places(pools, workers, null=null, kernel=kernel)
+    places = _places(pools, workers, aa=aa, kernel=kernel)
     for subject in subjects:
         for pool, count in places:
             if subject.variant is not None:
@@ -148,11 +148,11 @@ def _places(
     given: Sequence[str | Pool],
     workers: int | Sequence[int] | None,
     *,
-    null: bool,
+    aa: bool,
     kernel: bool,
 ) -> list[tuple[str | Pool, int]]:
     """Return pools with numbers of workers, everything checked before one is started."""
-    if null:
+    if aa:
         return [("serial", 1)]
     counts = [usable_cpus()] if workers is None else numbers_of_workers(workers)
     if isinstance(given, (str, Pool)) or not isinstance(given, Sequence) or not given:

@@ -87,15 +87,21 @@ class ReportRow:
         return self.comparison.losses
 
     @property
-    def null(self) -> bool:
+    def is_aa(self) -> bool:
         """True if the target was compared with itself."""
         return self.ceiling_kind == "" and self.comparison.blocks > 0
 
     @property
     def reading(self) -> str:
-        """Meaning of the figures, in plain words."""
+        """Diagnosis: the meaning of the figures, in one sentence."""
         reading: str = render(self, "reading")
         return reading
+
+    @property
+    def advice(self) -> str:
+        """Advice on the diagnosis, in one sentence; empty if nothing has to be done."""
+        advice: str = render(self, "advice")
+        return advice
 
     @property
     def name(self) -> str:
@@ -111,7 +117,7 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
-class Report(Record, schema="gilx.report", version=3):
+class Report(Record, schema="gilx.report", version=4):
     """Speedups with all that is needed to judge them."""
 
     rows: tuple[ReportRow, ...]
@@ -155,6 +161,15 @@ class Report(Record, schema="gilx.report", version=3):
     def __str__(self) -> str:
         text: str = render(self, "text")
         return text
+
+    def details(self) -> str:
+        """Return the less important figures of each row, as small tables.
+
+        They are those of ``gilx measure --verbose``: blocks, rates, CPU times, waits for
+        a CPU, context switches, and the kind of the ceiling.
+        """
+        details: str = render(self, "details")
+        return details
 
     def _repr_html_(self) -> str:
         table: str = render(self, "html table")

@@ -78,4 +78,4 @@ def compare(before: Report, after: Report, *, force: bool = False) -> list[RowCh
 
 
 def _key(row: ReportRow) -> tuple[str, str | None, str, int, bool]:
-    return row.target, row.variant, row.pool, row.workers, row.null
+    return row.target, row.variant, row.pool, row.workers, row.is_aa

@@ -111,8 +111,8 @@ class RowMeter:
         likely = int(min(_MOST_BLOCKS, budget / block)) - 1
         if options.blocks is None and likely < _BLOCKS:
             self._blocks = max(1, likely)
-        with Arms(target, self._pool, ceiling=not options.null) as arms:
-            costs = NO_COSTS if options.null else self._costs(arms, repeat, each)
+        with Arms(target, self._pool, ceiling=not options.aa) as arms:
+            costs = NO_COSTS if options.aa else self._costs(arms, repeat, each)
             begin = perf_counter()
             while True:
                 comparison = RunningComparison(self._workers, costs)
@@ -134,7 +134,7 @@ class RowMeter:
     def _block_seconds(self, sample: float, each: float, repeat: int) -> float:
         """Return how long a block takes, if workers are no faster than one."""
         work = sample * self._target.parts(self._workers)
-        if self._options.null:
+        if self._options.aa:
             return sample + work
         block = sample + 2 * work
         if self._target.variant not in (None, "c-nogil"):
@@ -145,7 +145,7 @@ class RowMeter:
 
     def _single(self, repeat: int) -> bool:
         """Return whether single calls are timed."""
-        return self._target.variant is None and repeat > 1 and not self._options.null
+        return self._target.variant is None and repeat > 1 and not self._options.aa
 
     def _calibrate(self) -> tuple[float, int, float]:
         """Return the seconds of the first call, M, and the serial seconds of one M."""
@@ -194,7 +194,7 @@ class RowMeter:
             budget=beyond if self._blocks else budget,
             seed=options.seed,
             warm_up=block < budget / 4,
-            control=not options.null,
+            control=not options.aa,
             single=self._single(repeat),
         )
         most = "" if self._blocks else "up to "
@@ -273,7 +273,7 @@ class RowMeter:
         if self._pool.own_gils or self._workers == 1 or not gil_enabled():
             return None
         if target.usage is None:
-            self._show("who holds the GIL?")
+            self._show("watching the GIL")
             self._pool.settle()
             fn, arguments = target.call()
             try:
@@ -287,9 +287,11 @@ class RowMeter:
                 self._notes.append(f"the GIL could not be watched: {error}")
                 return None
         usage = target.usage
-        if usage.doubt:
-            if not usage.doubt.startswith("too short"):
-                self._notes.append(f"the GIL could not be watched: {usage.doubt}")
+        if usage.inconclusive_reason:
+            if not usage.inconclusive_reason.startswith("too short"):
+                self._notes.append(
+                    f"the GIL could not be watched: {usage.inconclusive_reason}"
+                )
             return None
         return usage.held.value if usage.held.known else None
 
@@ -313,7 +315,7 @@ class RowMeter:
             else target.units(self._workers) * self._repeat / result.seconds,
             unit=target.unit,
             held=Estimate.unknown()
-            if usage is None or usage.doubt or self._pool.own_gils
+            if usage is None or usage.inconclusive_reason or self._pool.own_gils
             else usage.held,
             outcome=self._outcome(comparison),
             comparison=result,
@@ -322,7 +324,7 @@ class RowMeter:
 
     def _outcome(self, comparison: RunningComparison) -> Outcome | None:
         """Return the verdict of the rules that `gilx.testing.assert_scales` has."""
-        if self._options.null or self._workers == 1:
+        if self._options.aa or self._workers == 1:
             return None
         if self._without_native:
             return "inconclusive"

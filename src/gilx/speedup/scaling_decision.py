@@ -2,7 +2,7 @@
 
 Each witness is misled by a busy machine in a way of its own. With one process beside two
 threads that only take turns behind a lock, on two CPUs, the measured share of the ceiling
-is 0.95 where 0.5 is right: the machine gives little more than one CPU, and processes are
+is 0.95 where 0.5 is right: little more than one CPU is free, and processes are
 no faster either. With each worker's waits for a CPU taken out of that it is 0.6 to 0.8,
 for while one waits for a CPU the other has the lock. Threads that wait for each other and
 scale well, on the other hand, then look worse than they are. So:
@@ -279,8 +279,8 @@ class ScalingDecision:
                 " workers: limit them to one, with limit_threads=1 for BLAS and OpenMP"
             )
         words = (
-            f"{self._blocks.workers} threads reach {percent(fraction.value)} of what the"
-            f" machine lets them ({_range(fraction)}), {math.exp(speedup):.2f} times as"
+            f"{self._blocks.workers} threads reach {percent(fraction.value)} of what this"
+            f" machine achieves ({_range(fraction)}), {math.exp(speedup):.2f} times as"
             " fast as one;"
             f" asked for: at least {percent(self._efficiency)}"
         )

@@ -63,7 +63,7 @@ class Sample:
     wait: float | None = None
     """Seconds in which workers were ready to run and had no CPU."""
     late: float | None = None
-    """From the begin of a region until a worker began its part, all workers together."""
+    """From the start of a region until a worker began its part, all workers together."""
     early: float | None = None
     """From when a worker was done until the end of its region, all together."""
     uneven: float | None = None

@@ -226,7 +226,7 @@ def _usage_of(run: Callable[[], object]) -> tuple[GilUsage | None, str]:
     usage = watching.usage
     if usage.sums.without_gil == had_gil:
         return None, "the GIL was turned on meanwhile"
-    return (None, usage.doubt) if usage.doubt else (usage, "")
+    return (None, usage.inconclusive_reason) if usage.inconclusive_reason else (usage, "")
 
 
 def workers_of(usage: GilUsage) -> list[ThreadUsage]:

@@ -225,8 +225,8 @@ class ChildProcesses:
         packed = pickle.dumps(message)
         if len(packed) > MESSAGE_SIZE:  # nothing but a region can be
             raise ArgumentError(
-                f"region: expected arguments besides arrays of some {MESSAGE_SIZE} bytes "
-                f"at most, got {len(packed)}"
+                f"region: expected arguments other than arrays of some"
+                f" {MESSAGE_SIZE} bytes at most, got {len(packed)}"
             )
         try:
             self._send(when, packed, descriptor)

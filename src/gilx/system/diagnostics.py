@@ -28,12 +28,12 @@ _STEADY_GOVERNORS = ("performance",)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found, in a line."""
+    """One finding about the machine, in a line."""
 
     name: str
     """A short name that stays the same, such as `throttled`."""
-    doubtful: bool
-    """True if it distorts measurements; otherwise it is only worth knowing."""
+    is_warning: bool
+    """True if it distorts measurements; otherwise the finding is a note."""
     evidence: str
     """The observation, with its figures."""
     remedy: str
@@ -44,7 +44,7 @@ class Finding:
 
 
 def examine(environment: Environment, conditions: Conditions) -> tuple[Finding, ...]:
-    """Return what is worth knowing before measuring, problems first."""
+    """Return the findings about a machine and its conditions, warnings first."""
     found = [
         *_of_cpus(environment),
         *_of_kinds_of_cpus(environment),
@@ -54,20 +54,20 @@ def examine(environment: Environment, conditions: Conditions) -> tuple[Finding, 
         *_of_threads(conditions),
         *_of_what_is_unknown(environment, conditions),
     ]
-    return tuple(sorted(found, key=lambda finding: not finding.doubtful))
+    return tuple(sorted(found, key=lambda finding: not finding.is_warning))
 
 
 def examine_imports(
     trials: Mapping[str, ImportTrial], conditions: Conditions
 ) -> tuple[Finding, ...]:
-    """Return which imports turn the GIL on, on a free-threaded build.
+    """Return the imports that turn the GIL on, on a free-threaded build.
 
-    What `examine` says of the module that turned it on in this process is not repeated.
+    The module that turned it on in this process is left out: `examine` reports it.
 
     Parameters
     ----------
     trials : mapping of str to ImportTrial
-        What became of each module's import in a process of its own.
+        The result of importing each module in a process of its own.
     conditions : Conditions
         Those of this process.
 
@@ -110,7 +110,7 @@ def _of_cpus(environment: Environment) -> Iterator[Finding]:
             "one-cpu",
             True,
             f"one usable CPU ({cpus.why()})",
-            "no speedup can be seen; allow two or more (taskset, the container's limits)",
+            "no speedup is possible; allow two or more (taskset, the container's limits)",
         )
     if cpus.quota is not None and cpus.quota < allowed:
         first = ",".join(map(str, (cpus.allowed or tuple(range(allowed)))[:usable]))
@@ -118,14 +118,14 @@ def _of_cpus(environment: Environment) -> Iterator[Finding]:
             "quota",
             True,
             f"a quota of {cpus.quota:g} CPUs on {allowed} allowed ones",
-            "who runs on more than the quota is held back in bursts; raise the quota, or"
+            "a program that uses more is held back in bursts; raise the quota, or"
             f" run under taskset -c {first} with at most {usable} workers",
         )
     if cpus.override is not None and cpus.override > allowed:
         yield Finding(
             "cpu-count",
             True,
-            f"Python was told of {cpus.override} CPUs, and {allowed} are allowed",
+            f"Python was configured for {cpus.override} CPUs, and {allowed} are allowed",
             "workers would share CPUs; unset PYTHON_CPU_COUNT and -X cpu_count",
         )
     if cpus.virtual:
@@ -154,7 +154,7 @@ def _of_kinds_of_cpus(environment: Environment) -> Iterator[Finding]:
             "smt",
             True,
             f"{allowed} allowed CPUs on {len(cpus.cores)} cores (SMT)",
-            "two on a core share its units, and give less than two cores; run under"
+            "two on a core share its units and achieve less than two cores; run under"
             f" taskset -c {_list(cpus.one_a_core() or ())}",
         )
 
@@ -176,7 +176,7 @@ def _of_neighbours(conditions: Conditions) -> Iterator[Finding]:
         yield Finding(
             "load",
             conditions.load > 1,
-            f"the load average is {conditions.load:.2f}, and who causes it can't be seen",
+            f"the load average is {conditions.load:.2f}, and its cause is not visible",
             "measure when it is low",
         )
     if conditions.steal is not None and conditions.steal > _STEAL:
@@ -264,8 +264,8 @@ def _of_threads(conditions: Conditions) -> Iterator[Finding]:
         yield Finding(
             "native-threads",
             False,
-            f"whether libraries start threads of their own can't be told ({settings})",
-            "install threadpoolctl to see; set OMP_NUM_THREADS=1 to be sure",
+            f"libraries may start threads of their own ({settings})",
+            "install threadpoolctl to list them, or set OMP_NUM_THREADS=1",
         )
 
 

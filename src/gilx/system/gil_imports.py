@@ -79,7 +79,7 @@ noted_imports: list[GilImport] = []
 def forced_gil() -> str:
     """Return what sets the GIL on or off for the whole run, such as ``PYTHON_GIL=0``.
 
-    Empty if nothing does. CPython heeds ``-X gil`` first.
+    Empty if nothing does. CPython respects ``-X gil`` first.
     """
     option = x_option("gil")
     if option in ("0", "1"):

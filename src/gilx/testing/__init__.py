@@ -180,7 +180,7 @@ def assert_scales(
     setup: Callable[[], object] | None = None,
     limit_threads: int | None = None,
 ) -> Verdict:
-    """Assert that calls in several threads are as fast as the machine lets them be.
+    """Assert that calls in several threads are as fast as this machine achieves.
 
     Each of so many threads makes the same calls as one thread does alone and, in the same
     block, as so many processes do. What the processes achieve is the ceiling; the threads

@@ -150,7 +150,7 @@ class _Batches:
         if batch.side > 0:
             self._failed = batch
         elif batch.side == 0:
-            if self._open is None or batch.seen > self._open.seen:
+            if self._open is None or batch.longest_sampled > self._open.longest_sampled:
                 self._open = batch
             self._left_out += batch.calls
         else:
@@ -165,10 +165,10 @@ class _Batches:
 
     def _passed_enough(self, *, over: bool) -> LongestHoldEvidence | None:
         """Return the batches that passed if these decide."""
-        passed, doubted = self._passed, self._open
+        passed, left_open = self._passed, self._open
         if passed is None or passed.calls <= self._left_out:
             return None
-        if doubted is not None and doubted.seen > doubted.limit:
+        if left_open is not None and left_open.longest_sampled > left_open.limit:
             return None
         enough = passed.calls >= _FEWEST and passed.seconds >= _ENOUGH
         return passed if enough or over else None
@@ -250,9 +250,9 @@ def _why_open(found: LongestHoldEvidence) -> str:
         return f"it is not known what held the GIL, since {usage.sites_missing}"
     if found.unanswered > found.limit:
         return "another thread held the GIL, or it went from thread to thread"
-    if found.seen > found.limit and not found.knows_cpu_waits:
+    if found.longest_sampled > found.limit and not found.knows_cpu_waits:
         return "Linux does not say here how long threads wait for a CPU"
-    if abs(found.seen - found.limit) < _CLOSE * found.limit:
+    if abs(found.longest_sampled - found.limit) < _CLOSE * found.limit:
         return "the limit is too close to tell"
     return "the machine is too busy to tell"
 

@@ -52,10 +52,10 @@ def watched(
     The first call warms up and counts only if it leaves no time for another. Then stages,
     each as long as all before it: after stage k it is decided by an interval of all that
     was seen that misses with a probability of alpha / (k (k + 1)). These add up to
-    alpha, so that looking more than once does not make a wrong end more likely (the error
-    is spent over the looks: Lan and DeMets, Discrete sequential boundaries for clinical
-    trials, Biometrika 70, 1983; that the sum bounds it whatever the looks have in common
-    is Boole's inequality).
+    alpha, so that more than one test does not make a wrong end more likely (the error is
+    spent over the tests: Lan and DeMets, Discrete sequential boundaries for clinical
+    trials, Biometrika 70, 1983; the sum bounds it however they depend on each other, by
+    Boole's inequality).
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def watched(
     budget : float
         Seconds. One call is always made, however long.
     warmup : float, optional
-        Seconds that the first call may take besides; by default it is part of the budget,
+        Additional seconds for the first call; by default it is part of the budget,
         and may take half of it.
     alpha : float
         How often, at most, the interval may miss at any stage.

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
     from gilx.speedup.comparison import Block
 
-# Seconds that each worker's calls should last in a block, at least. Where the machine
-# gives a CPU to each worker, short blocks tell as much as long ones, and more of them fit
+# Seconds that each worker's calls should last in a block, at least. If each
+# worker has a CPU, short blocks show as much as long ones, and more of them fit
 # into the time. Where it does not, only overlap can tell; that needs longer ones, since
 # beginning and ending are part of it.
 _PART = 0.02
@@ -73,7 +73,7 @@ def judge_scaling(
     setup: Callable[[], object] | None = None,
     limit_threads: int | None = None,
 ) -> Verdict:
-    """Say whether calls in several threads are as fast as the machine lets them be.
+    """Say whether calls in several threads are as fast as this machine achieves.
 
     As `gilx.testing.assert_scales`, but what was found is returned, whatever it is.
     """

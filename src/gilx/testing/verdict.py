@@ -106,10 +106,10 @@ class LongestHoldEvidence:
     @property
     def least(self) -> float:
         """Lower bound of the longest hold: samples and a request agree on it."""
-        return min(self.unanswered, self.most, self.seen)
+        return min(self.unanswered, self.most, self.longest_sampled)
 
     @property
-    def seen(self) -> float:
+    def longest_sampled(self) -> float:
         """Lower bound of the longest hold by the samples alone, 0 if there is none.
 
         It includes times in which the thread that held the GIL had no CPU.

@@ -48,9 +48,9 @@ class Watched:
         self.timeline: Any = watch.timeline
 
     @property
-    def doubt(self) -> str:
+    def inconclusive_reason(self) -> str:
         """Why nothing can be concluded from it."""
-        return self.usage.doubt
+        return self.usage.inconclusive_reason
 
     @property
     def unknown(self) -> float:

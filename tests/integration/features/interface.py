@@ -50,7 +50,7 @@ def share_of_thread(thread: object) -> float:
 def measure(target: Any, *, a_a: bool = False, **options: Any) -> gilx.Report:
     """Measure two workers with few blocks; `a_a` compares the serial run with itself."""
     given = {"workers": 2, "blocks": 6, "budget": 0.3, **options}
-    return gilx.measure(target, null=a_a, **given)
+    return gilx.measure(target, aa=a_a, **given)
 
 
 def latency(
@@ -88,15 +88,15 @@ def timeline_from_json(text: str) -> Any:
 
 def demo_from_json(text: str) -> Any:
     """Return the demo that was written as JSON."""
-    return importlib.import_module("gilx.demo.demo_record").Story.from_json(text)
+    return importlib.import_module("gilx.demo.demo_record").Demo.from_json(text)
 
 
 # ---- the command -------------------------------------------------------------------------
 
-DEMO_TEXT, DEMO_JSON = "story.txt", "story.json"
+DEMO_TEXT, DEMO_JSON = "demo.txt", "demo.json"
 SELFTEST_SECONDS = DOCTOR_SECONDS = "--seconds"
 LATENCY_SECONDS = "--budget"
-A_A = "--null"
+A_A = "--aa"
 
 
 def command(
@@ -135,16 +135,16 @@ def tried(make: Callable[[], Any]) -> Any:
     """Return the first conclusive one of a few usages, or else the last."""
     for _ in range(TRIES):
         usage = make()
-        if not usage.doubt:
+        if not usage.inconclusive_reason:
             break
     return usage
 
 
 def insist(usage: Any) -> None:
-    """Skip the test if the CPUs were too busy for a usage; fail if it has another doubt."""
-    if "samples were late" in usage.doubt:
-        pytest.skip(f"this machine is busy: {usage.doubt}")
-    assert not usage.doubt
+    """Skip the test if the CPUs were too busy for a usage; fail if it is inconclusive otherwise."""
+    if "samples were late" in usage.inconclusive_reason:
+        pytest.skip(f"this machine is busy: {usage.inconclusive_reason}")
+    assert not usage.inconclusive_reason
 
 
 def conclusive(make: Callable[[], Any]) -> Any:

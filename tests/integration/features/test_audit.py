@@ -72,9 +72,9 @@ def test_audit_has_a_line_for_each_call_and_size(audited: Path) -> None:
         )
     if gil_enabled():
         total, sleep = audit.lines
-        assert total.doubt or total.held.interval[1] > 0.5
-        assert sleep.doubt or sleep.held.interval[0] < 0.5
-        assert not (total.doubt and sleep.doubt)
+        assert total.inconclusive_reason or total.held.interval[1] > 0.5
+        assert sleep.inconclusive_reason or sleep.held.interval[0] < 0.5
+        assert not (total.inconclusive_reason and sleep.inconclusive_reason)
 
 
 def estimate(value: float, low: float, high: float) -> dict[str, float]:

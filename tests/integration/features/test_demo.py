@@ -33,7 +33,7 @@ CHAPTERS = (
 
 
 class Demo(NamedTuple):
-    """What ``gilx demo --quick`` printed and wrote."""
+    """Output and files of ``gilx demo --quick``."""
 
     status: int
     text: str

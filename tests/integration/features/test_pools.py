@@ -70,4 +70,4 @@ def test_command_runs_a_kernel_and_checks_its_result(tmp_path: Path) -> None:
     done = command("run", "primes", "--pool", "threads", "--size", "5000", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.match(r"primes c-nogil, size 5000: \d", done.stdout)
-    assert "result checked" in done.stdout
+    assert "the result is right." in done.stdout

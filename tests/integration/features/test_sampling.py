@@ -109,8 +109,8 @@ class Nested:
         self.outer, self.inner = outer.usage, inner.usage
 
     @property
-    def doubt(self) -> str:
-        return self.outer.doubt or self.inner.doubt
+    def inconclusive_reason(self) -> str:
+        return self.outer.inconclusive_reason or self.inner.inconclusive_reason
 
     @property
     def unknown(self) -> float:
@@ -138,7 +138,7 @@ def test_usage_names_the_threads_that_held_the_gil(watched: Watched) -> None:
         figure(watched.usage, "locked"), abs=0.02
     )
     assert 0 <= low <= watched.usage.locked.value <= high <= 1
-    assert watched.usage.looks > 10
+    assert watched.usage.samples > 10
     assert watched.usage.backend
 
 
@@ -181,7 +181,7 @@ def test_trace_has_what_perfetto_needs(watched: Watched, tmp_path: Path) -> None
         assert event["ts"] >= 0
         assert event["dur"] > 0
     ends = [event["ts"] + event["dur"] for event in complete]
-    begin, wall = watched.timeline.begin, watched.timeline.wall
+    begin, wall = watched.timeline.start, watched.timeline.wall
     assert begin + wall <= time.monotonic()
     assert max(ends) == pytest.approx((begin + wall) * 1e6, abs=1)
 
@@ -281,10 +281,10 @@ def test_doctor_finds_that_there_is_one_cpu_only(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "* one usable CPU (1 of " in done.stdout
     record = json.loads((tmp_path / "a.json").read_text())
-    assert (record["schema"], record["version"]) == ("gilx.doctor", 1)
-    assert record["doubtful"] is True
+    assert (record["schema"], record["version"]) == ("gilx.doctor", 2)
+    assert record["has_warnings"] is True
     findings = {finding["name"]: finding for finding in record["findings"]}
-    assert findings["one-cpu"]["doubtful"]
+    assert findings["one-cpu"]["is_warning"]
     assert findings["one-cpu"]["remedy"]
     environment = gilx.Environment.from_json(json.dumps(record["environment"]))
     assert environment.usable_cpus == 1
@@ -300,10 +300,10 @@ def test_doctor_prints_a_page_and_its_status_follows_from_it(tmp_path: Path) -> 
     assert done.returncode in (0, 1), done.stderr
     assert done.stderr == ""
     assert done.stdout.startswith("Python       ")
-    is_fine = "Nothing makes measuring here doubtful." in done.stdout
+    is_fine = "No measurement problems found." in done.stdout
     assert is_fine == (done.returncode == 0)
-    is_doubtful = "\nWhat makes measuring here doubtful:\n* " in done.stdout
-    assert is_doubtful == (done.returncode == 1)
+    has_warnings = "\nMeasurement problems found:\n* " in done.stdout
+    assert has_warnings == (done.returncode == 1)
 
 
 @pytest.mark.slow

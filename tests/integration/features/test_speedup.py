@@ -102,7 +102,7 @@ def test_cpu_overlap_tells_held_calls_from_released_ones() -> None:
 
     for _ in range(2):
         held, released = measured(MS, 0), measured(0, MS)
-        apart, together = held.comparison.overlap, released.comparison.overlap
+        apart, together = held.comparison.cpu_overlap, released.comparison.cpu_overlap
         if apart is None or together is None:
             continue
         if gil_enabled():
@@ -118,13 +118,13 @@ def test_a_a_comparison_finds_no_difference(tmp_path: Path) -> None:
         return low <= 1 <= high
 
     row = first_that(finds_none, lambda: only_row(measure(digest, a_a=True, blocks=9)))
-    assert row.null
+    assert row.is_aa
     assert row.losses == ()
     assert "no difference" in row.reading
     words = ("hashlib:sha256", f"{bytes(9000)!r}", "--blocks", "6", "--budget", "0.2")
     done = command("measure", *words, A_A, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "compared with itself" in done.stdout
+    assert "Compared with itself" in done.stdout
 
 
 def test_grain_is_the_smallest_that_beats_one_thread(tmp_path: Path) -> None:

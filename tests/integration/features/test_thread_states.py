@@ -1,4 +1,4 @@
-"""What threads do while the GIL is watched, and the waiting that lines of code cause."""
+"""Activities of threads in a watch, and the waiting that lines of code cause."""
 
 from __future__ import annotations
 
@@ -146,7 +146,10 @@ class Waiting:
                 thread.join()
         self.usage: gilx.GilUsage = watch.usage
         self.timeline = watch.timeline
-        self.doubt, self.unknown = self.usage.doubt, self.usage.unknown
+        self.inconclusive_reason, self.unknown = (
+            self.usage.inconclusive_reason,
+            self.usage.unknown,
+        )
 
 
 @pytest.mark.slow
@@ -198,7 +201,10 @@ class OnOneCpu:
             for thread in threads:
                 thread.join()
         self.usage: gilx.GilUsage = watch.usage
-        self.doubt, self.unknown = self.usage.doubt, self.usage.unknown
+        self.inconclusive_reason, self.unknown = (
+            self.usage.inconclusive_reason,
+            self.usage.unknown,
+        )
 
 
 @pytest.mark.slow

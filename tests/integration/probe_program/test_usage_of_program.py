@@ -56,7 +56,10 @@ def test_usage_of_program_leads_with_all_threads(tmp_path: Path) -> None:
     assert main.name == "MainThread"
     assert {share.name for share in others[:2]} == {"worker-0", "worker-1"}
     assert usage.locked.value > max(share.holding.value for share in others)
-    assert usage.doubt or "the thread that holds it most is worker-" in usage.sentence()
+    assert (
+        usage.inconclusive_reason
+        or "the thread that holds it most is worker-" in usage.sentence()
+    )
 
 
 def test_threads_of_a_program_that_closes_all_descriptors_are_known(
