@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["readable"]  # a fixture
 
-pytestmark = [needs_watch, needs_reads]
+pytestmark = [needs_watch, needs_reads, pytest.mark.any_python]
 
 
 def unshare() -> list[str]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["readable"]  # a fixture
 
-pytestmark = [needs_watch, needs_reads]
+pytestmark = [needs_watch, needs_reads, pytest.mark.any_python]
 
 _DEADLINE = 60.0
 _BUSY = """
@@ -79,7 +79,6 @@ def test_command_prints_json_after_output_of_program() -> None:
     assert gilx.GilUsage.from_json(text).samples > 0
 
 
-@pytest.mark.any_python
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_status_of_killed_command_is_128_and_the_signal(number: signal.Signals) -> None:
     program = f"{_BUSY}work(0.3)\nimport os\nos.kill(os.getpid(), {int(number)})"
@@ -88,7 +87,6 @@ def test_status_of_killed_command_is_128_and_the_signal(number: signal.Signals) 
     assert "longest hold of any thread" in done.stdout
 
 
-@pytest.mark.any_python
 def test_command_that_cannot_be_started_is_a_wrong_command_line() -> None:
     done = run_gilx("probe", "--", "/no/such/program", "x")
     assert done.returncode == 2
@@ -98,7 +96,6 @@ def test_command_that_cannot_be_started_is_a_wrong_command_line() -> None:
     )
 
 
-@pytest.mark.any_python
 def test_signals_of_python_have_their_default_effect_in_command() -> None:
     done = run_gilx("probe", "--", "cat", "/proc/self/status")
     status = dict(line.split(":\t", 1) for line in done.stdout.splitlines())
@@ -120,7 +117,6 @@ print(*map(int, caught), flush=True)
 """
 
 
-@pytest.mark.any_python
 def test_signals_to_gilx_are_sent_on_to_command() -> None:
     child = subprocess.Popen(
         [sys.executable, "-m", "gilx", "probe", "--", *python(_TRAPS, "3")],
@@ -163,7 +159,6 @@ def read_until(terminal: int, word: str) -> str:
     return shown
 
 
-@pytest.mark.any_python
 def test_control_c_reaches_command_once_and_usage_is_printed() -> None:
     words = (sys.executable, "-m", "gilx", "probe", "--", *python(_TRAPS, "1"))
     with on_terminal(*words) as (pid, terminal):
@@ -177,7 +172,6 @@ def test_control_c_reaches_command_once_and_usage_is_printed() -> None:
     assert "locked by anyone: " in shown
 
 
-@pytest.mark.any_python
 def test_control_c_ends_command_that_does_not_catch_it() -> None:
     program = "import time\nprint('ready', flush=True)\ntime.sleep(60)"
     words = (sys.executable, "-m", "gilx", "probe", "--", *python(program))
@@ -191,7 +185,6 @@ def test_control_c_ends_command_that_does_not_catch_it() -> None:
     assert "locked by anyone: " in shown
 
 
-@pytest.mark.any_python
 def test_signal_that_command_may_not_get_is_reported(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,7 +233,6 @@ def test_process_writes_files_of_its_samples(tmp_path: Path) -> None:
     assert "work" in stacks.read_text()
 
 
-@pytest.mark.any_python
 def test_budget_ends_watch_and_leaves_command_its_time() -> None:
     program = f"{_BUSY}work(1.5)\nprint('end', flush=True)"
     done = run_gilx("probe", "--budget", "0.5", "--json", "-", "--", *python(program))
@@ -270,7 +262,6 @@ def test_watch_follows_process_into_another_program(words: list[str]) -> None:
     assert usage.process.end == "ended"
 
 
-@pytest.mark.any_python
 def test_command_without_python_says_so_and_keeps_its_status() -> None:
     done = run_gilx("probe", "--", "sh", "-c", "sleep 0.5; exit 3")
     assert done.returncode == 3
@@ -279,7 +270,6 @@ def test_command_without_python_says_so_and_keeps_its_status() -> None:
     assert done.stderr.endswith("; --subprocesses watches the processes that it starts\n")
 
 
-@pytest.mark.any_python
 def test_command_that_ends_at_once_says_so() -> None:
     done = run_gilx("probe", "--", "true")
     assert done.returncode == 0
@@ -334,7 +324,6 @@ def test_subprocesses_have_a_usage_each_and_one_together() -> None:
     assert all(f"process {pid} (" in str(found) for pid in pids)
 
 
-@pytest.mark.any_python
 def test_subprocesses_of_shell_are_watched() -> None:
     script = f"{shlex.join(python(f'{_BUSY}work(0.7)'))}; exit 4"
     done = run_gilx("probe", "--subprocesses", "--", "sh", "-c", script)
@@ -342,7 +331,6 @@ def test_subprocesses_of_shell_are_watched() -> None:
     assert " work" in done.stdout
 
 
-@pytest.mark.any_python
 def test_running_process_is_watched_with_its_subprocesses() -> None:
     program = _PARENT.replace('"1.2"', '"600"')
     child = subprocess.Popen(python(program), process_group=0)
@@ -360,7 +348,6 @@ def test_running_process_is_watched_with_its_subprocesses() -> None:
     assert found.processes[0].process.pid == child.pid
 
 
-@pytest.mark.any_python
 def test_processes_that_are_not_watched_are_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -386,7 +373,6 @@ def test_processes_that_are_not_watched_are_named(
     assert gilx.ProcessesUsage.from_json(found.to_json()) == found
 
 
-@pytest.mark.any_python
 def test_children_are_found_without_lists_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -398,7 +384,6 @@ def test_children_are_found_without_lists_of_them(
         child.kill()
 
 
-@pytest.mark.any_python
 @pytest.mark.parametrize(
     ("words", "message"),
     [
