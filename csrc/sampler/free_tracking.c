@@ -147,6 +147,8 @@ void gilx_free_count_world(gilx_sampler *sampler, double weight, bool first) {
     const double reads = (double)burst->reads;
     const double requested = (double)burst->requested / reads;
     const double stopping = (double)burst->stopping / reads;
+    tracking->stops += burst->requester != 0 && burst->requester != tracking->stop;
+    tracking->stop = burst->requester;
     gilx_ratio_add(&tracking->stopped, weight, requested, 1, first);
     gilx_ratio_add(&tracking->stopping, weight, stopping, 1, first);
     if (burst->requester != 0) {
@@ -276,6 +278,7 @@ double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
     does->clock_last_ns = now;
     does->cpu_last_ns = cpu;
     does->waited_ns = does->wait_last_ns;
+    gilx_clocked_add(&does->clocked, activity, (double)ran, rest);
     if (activity == GILX_AWAITS_LOCK || activity == GILX_SPINS) {
         gilx_lock_add(&tracking->locks, number, time);
     }

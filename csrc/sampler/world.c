@@ -67,6 +67,42 @@ int64_t gilx_world_read(uintptr_t words, int64_t length, int64_t begin_ns,
     return now;
 }
 
+static gilx_world_words read_words(uintptr_t words) {
+    return (gilx_world_words){
+        .requested = flag_at(words, offsetof(gilx_world_words, requested)),
+        .stopped = flag_at(words, offsetof(gilx_world_words, stopped)),
+        .requester = atomic_load(
+            (const _Atomic(uintptr_t) *)(words + offsetof(gilx_world_words, requester))),
+    };
+}
+
+bool gilx_world_words_now(uintptr_t address, gilx_world_words *words) {
+    enum { TRIES = 4 };
+    *words = read_words(address);
+    for (int i = 0; i < TRIES; ++i) {
+        const gilx_world_words before = *words;
+        *words = read_words(address);
+        if (words->requested == before.requested && words->stopped == before.stopped &&
+            words->requester == before.requester) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void gilx_stop_bounds_least(gilx_stop_bounds *bounds, int64_t length_ns) {
+    bounds->least_ns = greater_of(bounds->least_ns, length_ns);
+    bounds->stretch_ns = greater_of(bounds->stretch_ns, length_ns);
+}
+
+gilx_stop_length gilx_stop_bounds_take(gilx_stop_bounds *bounds, int64_t now_ns) {
+    /* No stop is longer than the time since a read found none. */
+    const int64_t most = greater_of(bounds->most_ns, now_ns - bounds->free_ns);
+    const gilx_stop_length length = {bounds->least_ns, most, bounds->stretch_ns};
+    bounds->least_ns = bounds->most_ns = bounds->stretch_ns = 0;
+    return length;
+}
+
 void gilx_stop_bounds_end(gilx_stop_bounds *bounds, int64_t begin_ns, int64_t end_ns) {
     const int64_t from = greater_of(bounds->free_ns, begin_ns);
     bounds->most_ns = greater_of(bounds->most_ns, end_ns - from);

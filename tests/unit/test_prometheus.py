@@ -174,17 +174,17 @@ def test_hold_is_shown_to_each_server_that_scrapes_once_in_a_window() -> None:
         found = []
         for second in range(int(_WINDOW) + 1):
             counters = COUNTERS if second == 0 else quiet
-            found.append(shown.add(counters, 1000.0 * begin + second))
+            found.append(shown.add(counters.process, counters.longest_hold, 1000.0 * begin + second))
         assert set(found) == {0.5}
         later = range(int(_WINDOW) + 1, 3 * int(_WINDOW))
-        assert [shown.add(quiet, 1000.0 * begin + second) for second in later][-1] == 0.0
+        assert [shown.add(quiet.process, quiet.longest_hold, 1000.0 * begin + second) for second in later][-1] == 0.0
 
 
 def test_hold_of_the_parent_is_not_shown_in_the_child_of_a_fork() -> None:
     shown = _LongestShown()
-    assert shown.add(COUNTERS, 1.0) == 0.5
+    assert shown.add(COUNTERS.process, COUNTERS.longest_hold, 1.0) == 0.5
     child = replace(COUNTERS, process=18, longest_hold=Estimate(0.1, 0.0, 0.2))
-    assert shown.add(child, 2.0) == 0.1
+    assert shown.add(child.process, child.longest_hold, 2.0) == 0.1
 
 
 # ---- answers --------------------------------------------------------------------------

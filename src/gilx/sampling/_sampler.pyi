@@ -17,9 +17,12 @@ _Sums: TypeAlias = tuple[float, float, float, float]
 _Thread: TypeAlias = tuple[int, float, float, float, float, int, int, tuple[_Sums, ...]]
 
 _NameSums: TypeAlias = tuple[_Sums, _Sums, float, float]
+_Part: TypeAlias = tuple[float, float]
+_Clocked: TypeAlias = tuple[tuple[_Part, ...], int, _Part, _Part, float]
 _Reading: TypeAlias = tuple[
-    Totals, int, int, int, int, int, int, _NameSums, int,
-    list[tuple[int, int, bool, _NameSums]],
+    Totals, int, int, int, int, int, int, _NameSums | _Clocked, int,
+    list[tuple[int, int, bool, _NameSums | _Clocked]],
+    FoundWorld | None,
 ]  # fmt: skip
 _Stall: TypeAlias = tuple[
     int, int, int, int, int, bool, int, int, str, str, int, str
@@ -27,6 +30,7 @@ _Stall: TypeAlias = tuple[
 
 _Ratio: TypeAlias = tuple[float, float, float, float, float, float, float, float]
 _Place: TypeAlias = tuple[int, str, str, int, int, int, int, int]
+FoundWorld: TypeAlias = tuple[_Ratio, _Ratio, int, int, int, int]
 FreeThreads: TypeAlias = tuple[
     list[tuple[int, int, float, float, float, float, float]],
     tuple[_Ratio, _Ratio, int, int, int] | None,
@@ -41,6 +45,7 @@ def backend() -> tuple[str, str]: ...
 def free_backend() -> tuple[str, str, str]: ...
 def note_thread_name(native_id: int, name: str, /) -> bool: ...
 def own_frame() -> _Frame: ...
+def own_free_stack() -> list[_Frame]: ...
 def own_stack() -> list[_Frame]: ...
 def _locate(
     linetable: bytes, first_line: int, unit: int, /
