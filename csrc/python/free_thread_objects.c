@@ -89,6 +89,10 @@ static PyObject *locks_list(const gilx_free_tracking *tracking) {
     return list;
 }
 
+static double positive(double time) {
+    return time > 0 ? time : 0;
+}
+
 PyObject *gilx_clocked_object(const gilx_thread_activities *does, int64_t since) {
     const gilx_clocked_times *clocked = &does->clocked;
     PyObject *times = PyTuple_New(GILX_CLOCKED_KINDS);
@@ -102,11 +106,12 @@ PyObject *gilx_clocked_object(const gilx_thread_activities *does, int64_t since)
     }
     const int64_t waited =
         does->wait_first_ns < 0 ? 0 : does->wait_last_ns - does->wait_first_ns;
-    return times == NULL ? NULL
-                         : Py_BuildValue("(NL(dd)(dd)d)", times, (long long)waited,
-                                         does->asked_stops, does->asked_squares,
-                                         does->late, does->late_squares,
-                                         clocked->ran + clocked->rested + (double)since);
+    return times == NULL
+               ? NULL
+               : Py_BuildValue(
+                     "(NL(dd)(dd)d)", times, (long long)waited, does->asked_stops,
+                     does->asked_squares, does->late, does->late_squares,
+                     positive(clocked->ran) + positive(clocked->rested) + (double)since);
 }
 
 PyObject *gilx_reading_world(const gilx_reading *reading) {

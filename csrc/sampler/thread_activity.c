@@ -197,10 +197,10 @@ static gilx_clocked_kind clocked_kind(gilx_activity activity) {
 void gilx_clocked_add(gilx_clocked_times *times, gilx_activity activity, double ran,
                       double rested) {
     const gilx_clocked_kind kind = clocked_kind(activity);
-    times->ran += ran > 0 ? ran : 0;
-    times->rested += rested > 0 ? rested : 0;
-    if (kind < GILX_CLOCKED_KINDS) {
-        double *left = kind <= GILX_CLOCKED_SPINNING ? &times->ran : &times->rested;
+    times->ran += ran;
+    times->rested += rested; /* below 0: a wait for a CPU counts when it has ended */
+    double *left = kind <= GILX_CLOCKED_SPINNING ? &times->ran : &times->rested;
+    if (kind < GILX_CLOCKED_KINDS && *left > 0) {
         times->time[kind] += *left;
         times->squares[kind] += *left * *left;
         *left = 0;

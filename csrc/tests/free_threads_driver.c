@@ -798,8 +798,12 @@ static void clocked_times_add_up(void) {
     gilx_clocked_add(times, GILX_DOES_UNKNOWN, 1, 2);
     gilx_clocked_add(times, GILX_ON_CPU, 4, -1);
     expect(times->time[GILX_CLOCKED_ATTACHED] == 8 && times->ran == 0);
-    expect(times->squares[GILX_CLOCKED_ATTACHED] == 64 && times->rested == 2);
+    expect(times->squares[GILX_CLOCKED_ATTACHED] == 64 && times->rested == 1);
     gilx_clocked_add(times, GILX_STOPPED, 0, 1);
+    expect(times->time[GILX_CLOCKED_STOPPED] == 2 && times->rested == 0);
+    gilx_clocked_add(times, GILX_STOPPED, 0, -3);
+    expect(times->time[GILX_CLOCKED_STOPPED] == 2 && times->rested == -3);
+    gilx_clocked_add(times, GILX_STOPPED, 0, 4);
     expect(times->time[GILX_CLOCKED_STOPPED] == 3 && times->rested == 0);
     gilx_clocked_add(times, GILX_SPINS, 1, 1);
     gilx_clocked_add(times, GILX_DETACHED, 2, 0);

@@ -116,8 +116,7 @@ _TOTALS: dict[str, tuple[Callable[[Counters], float | None], str]] = {
     ),
     "gilx_stalls": (
         lambda counters: float(counters.stalls),
-        "Times that the GIL was not released, or without one, that a stop of the world"
-        " did not begin or end, for as long as makes a stall.",
+        "Times that the GIL was not released, or a stop of the world not begun or ended.",
     ),
     "gilx_blocked_loops": (
         lambda counters: float(counters.blocked_loops),

@@ -57,8 +57,10 @@ class HangGuard:
     """Plugin that ends the process when the GIL has not been released for some time.
 
     Without a GIL, it is a stop of all threads that has not begun or ended; the monitor
-    itself asks for one now and then. By then no Python code can run. So the text for the end is made beforehand, at each
-    test: the monitor of the GIL writes it after the stacks.
+    itself asks for one now and then.
+
+    By then no Python code can run. So the text for the end is made beforehand, at each
+    test: the monitor writes it after the stacks.
 
     Parameters
     ----------

@@ -29,6 +29,7 @@ Found = tuple[
 
 _RUNNING = "attached", "detached", "spinning"
 _RESTING = "parked", "stopped", "calling"
+_PARTS = (*_RUNNING, *_RESTING, "asked", "late")
 _NOTHING = StopSums()
 
 
@@ -68,8 +69,9 @@ class ClockedSums:
     def of(cls, found: Found) -> ClockedSums:
         """Return the sums as the sampler has them."""
         times, waited, asked, late, unknown = found
-        parts = [StopSums(*one) for one in (*times, asked, late)]
-        return cls(*parts, waited_cpu=float(waited), unknown=unknown)
+        parts = (StopSums(*one) for one in (*times, asked, late))
+        named = dict(zip(_PARTS, parts, strict=True))
+        return cls(**named, waited_cpu=float(waited), unknown=unknown)
 
     def __add__(self, other: ClockedSums) -> ClockedSums:
         return ClockedSums(
@@ -88,9 +90,8 @@ class ClockedSums:
                 max(0.0, one.time - other.time), max(0.0, one.squares - other.squares)
             )
 
-        names = (*_RUNNING, *_RESTING, "asked", "late")
         return ClockedSums(
-            *map(rest, names),
+            **{name: rest(name) for name in _PARTS},
             waited_cpu=max(0.0, self.waited_cpu - part.waited_cpu),
             unknown=max(0.0, self.unknown - part.unknown),
         )
@@ -166,9 +167,7 @@ def _seconds(
     # Slices that are drawn at random.
     steps = 2 * max(0.0, part.squares * (1 - 2 * h) + h * h * squares)
     sums = part.time, whole, part.squares, part.squares, squares, steps
-    low, high = interval(
-        Ratio(*sums, 0.0, 0.0), watch.unknown_share, prompt=watch.prompt
-    )
+    low, high = interval(Ratio(*sums, 0.0, 0.0), watch.unknown_share, prompt=watch.prompt)
     return Estimate(
         part.time / 1e9,
         min(part.time, low * whole) / 1e9,

@@ -51,8 +51,8 @@ class WorldCounters:
     """Number of stops that samples distinguish: there were at least as many."""
     longest_stop: Estimate
     """The longest stop that went on at some time since the reader's last reading. As in
-    `World`, its bounds are certain, and the value is the longest time in which each sample
-    found a stop."""
+    `World`, its bounds are certain, and the value is the longest time in which each
+    sample found a stop."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ class Counters(Record, schema="gilx.counters", version=1):
     In a Python without a GIL, those of the GIL are unknown, and `states` and `world` have
     what threads did and for what they waited; `stalls` and `blocked_loops` are known in
     both. The value of each but `longest_hold` and `world.longest_stop` never decreases
-    from one reading to the next. Values follow from samples: each has an interval, at 95 %, whose ends may decrease.
-    Times are in seconds.
+    from one reading to the next. Values follow from samples: each has an interval, at
+    95 %, whose ends may decrease. Times are in seconds.
     """
 
     process: int

@@ -10,6 +10,7 @@ from itertools import islice
 from types import FunctionType
 from typing import TYPE_CHECKING
 
+from gilx._compat import gil_enabled
 from gilx.errors import WatchUnavailableError, shown
 
 if TYPE_CHECKING:
@@ -68,6 +69,18 @@ def reason_against_free_stacks() -> str:
 
     """
     return reason_against_frames() or _reason_against_free_stacks()
+
+
+def reason_against_reports() -> str:
+    """Return the reason that a monitor's reports have no stacks here, or ''.
+
+    Raises
+    ------
+    WatchUnavailableError
+        As `reason_against_stacks`.
+
+    """
+    return reason_against_stacks() if gil_enabled() else reason_against_free_stacks()
 
 
 def _setting() -> str:

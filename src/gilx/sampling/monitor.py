@@ -25,10 +25,7 @@ from gilx.native_threads import allocate_lock, native_id, start_thread
 from gilx.owned_file import OwnedFile
 from gilx.sampling.clocked_times import ClockedSums
 from gilx.sampling.counters import Counters, ThreadCounters, WorldCounters
-from gilx.sampling.known_stacks import (
-    reason_against_free_stacks,
-    reason_against_stacks,
-)
+from gilx.sampling.known_stacks import reason_against_reports
 from gilx.sampling.longest_by_reader import LongestByReader
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.stalls import Stall, own_place
@@ -91,19 +88,20 @@ if hasattr(os, "register_at_fork"):
 class Monitor:
     """Monitor of this process's GIL, or of its threads without one.
 
-    It runs for as long as the program does. A thread that never takes the GIL samples it. `read` returns counters at any time, and
-    when threads have waited for the GIL for `stall` seconds, the sampler writes a report
-    with the Python stacks of the thread that holds it and of those that wait, while that
-    lasts. It needs neither the GIL nor memory for that, so that a hold that never ends is
-    reported as well. With `loop`, it does the same for event loops of asyncio that have
-    not returned to their selector, whether their thread holds the GIL or not.
+    It runs for as long as the program does. A thread that never takes the GIL samples it.
+    `read` returns counters at any time, and when threads have waited for the GIL for
+    `stall` seconds, the sampler writes a report with the Python stacks of the thread that
+    holds it and of those that wait, while that lasts. It needs neither the GIL nor memory
+    for that, so that a hold that never ends is reported as well. With `loop`, it does the
+    same for event loops of asyncio that have not returned to their selector, whether
+    their thread holds the GIL or not.
 
     In a Python that runs without a GIL, `read` returns what threads did and for what they
     waited. A stall is a stop of the world there, which the garbage collector needs, for
-    example, that threads have waited for for `stall` seconds: since a thread is late, so
-    that it does not begin, or since it does not end. The report names the thread that
-    asked for it, those that are late and those that wait, with their stacks. A deadlock of
-    threads that wait for one another's locks is not a stall: they have all released the
+    example, and for which threads have waited for `stall` seconds: it does not begin,
+    since a thread is late, or it does not end. The report names the thread that asked for
+    it, those that are late and those that wait, with their stacks. A deadlock of threads
+    that wait for one another's locks is not a stall: they have all released the
     interpreter.
 
     It is a context manager; `start` and `stop` do the same. In the child of a fork it
@@ -113,7 +111,8 @@ class Monitor:
     ----------
     stall : float or None
         Seconds for which a thread has to wait for the GIL, or for a stop of the world to
-        begin or to end, until that is reported, from 0.01 to 86400; None: stalls are neither counted nor reported.
+        begin or to end, until that is reported, from 0.01 to 86400; None: stalls are
+        neither counted nor reported.
     cost : float
         Share of one CPU that the sampler may take, above 0 and at most 0.5. It takes some
         0.2 % at least, and more if `stall` is below 0.05.
@@ -132,9 +131,9 @@ class Monitor:
         File to which reports are appended, or a descriptor to which they are written;
         None: standard error. The descriptor is duplicated.
     on_stall : {'report', 'exit'}
-        Whether a stall of the GIL or the world is reported only, or the process then ends at once,
-        with status 70: without cleaning up, as by `os._exit`. A blocked event loop does
-        not end the process: other threads can still stop it in good order.
+        Whether a stall of the GIL or the world is reported only, or the process then ends
+        at once, with status 70: without cleaning up, as by `os._exit`. A blocked event
+        loop does not end the process: other threads can still stop it in good order.
 
     Raises
     ------
@@ -241,11 +240,7 @@ class Monitor:
         sampler = _sampler.Sampler(
             self._cost,
             seed=int.from_bytes(os.urandom(7), "little"),
-            stacks=not (
-                reason_against_free_stacks()
-                if self._without_gil
-                else reason_against_stacks()
-            ),
+            stacks=not reason_against_reports(),
             monitor=True,
             stall=self._stall,
             exits=self._exits,

@@ -44,8 +44,8 @@ class Stall(Record, schema="gilx.stall", version=1):
     open_at_stop: bool
     """True if it still went on when the monitor was stopped."""
     waiters: int
-    """Largest number of threads that waited at once for the GIL, or for a stop of the world
-    to begin or to end; 0 for an event loop."""
+    """Largest number of threads that waited at once for the GIL, or for a stop of the
+    world to begin or to end; 0 for an event loop."""
     thread: str
     """Name of the thread that held the GIL, that runs the event loop, or that was late to
     stop; if all had stopped, of the one that asked for the stop of the world."""
