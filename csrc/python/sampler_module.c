@@ -912,8 +912,8 @@ PyDoc_STRVAR(
     "read($self, /)\n--\n\n"
     "Return what a monitor has counted, while it runs or after the stop.\n\n"
     "Returns\n-------\ntuple\n"
-    "    The totals; the time on the monotonic clock; bounds of the longest hold since\n"
-    "    the last reading, in nanoseconds; the number of stalls of the GIL, and of "
+    "    The totals; bounds of the longest hold since the last reading, in nanoseconds;\n"
+    "    the number of stalls of the GIL, and of "
     "event\n"
     "    loops; that of bytes of reports that could not be written; the sums of the "
     "threads that are no longer\n"
@@ -961,9 +961,9 @@ static PyObject *sampler_read(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     }
     const int64_t stalls =
         reading.stalls[GILX_GIL_STALL] + reading.stalls[GILX_WORLD_STALL];
-    return Py_BuildValue("NLLLLLLNLNN", totals, (long long)reading.now_ns,
-                         (long long)reading.longest.low, (long long)reading.longest.high,
-                         (long long)stalls, (long long)reading.stalls[GILX_LOOP_STALL],
+    return Py_BuildValue("NLLLLLNLNN", totals, (long long)reading.longest.low,
+                         (long long)reading.longest.high, (long long)stalls,
+                         (long long)reading.stalls[GILX_LOOP_STALL],
                          (long long)reading.dropped, ended,
                          (long long)reading.ended_threads, threads, world);
 }

@@ -368,7 +368,7 @@ static void poll_active(gilx_sampler *sampler, gilx_look *look) {
         if (thread->ended) {
             continue;
         }
-        if (now - thread->asked < ASKED_LATELY) {
+        if (now - thread->asked < ASKED_LATELY * sampler->ask_every) {
             sampler->reads_left -= poll_activity(sampler, place, look);
         } else {
             leave_unknown(sampler, &thread->does);

@@ -14,8 +14,8 @@ enum { GILX_LOOPS = 256 }; /* that run at once */
 /* A place for a loop. `turns` never decreases, also from one loop to the next in this
  * place: two different times outside the selector never have the same number. */
 typedef struct {
-    _Atomic int64_t tid; /* native id of the thread that runs it; 0: the place is free;
-                            below 0: it is being taken */
+    _Atomic int64_t tid;    /* native id of the thread that runs it; 0: the place is free;
+                               below 0: it is being taken */
     _Atomic uint64_t turns; /* odd while it waits in its selector */
 } gilx_loop;
 
@@ -34,8 +34,8 @@ static inline void gilx_loop_runs(gilx_loop *loop) {
     atomic_store_explicit(&loop->turns, (turns | 1) + 1, memory_order_release);
 }
 
-/* Return the place for a loop that a thread begins to run, or -1 if there is none. Several
- * threads may do so at once. */
+/* Return the place for a loop that a thread begins to run, or -1 if there is none.
+ * Several threads may do so at once. */
 static inline int gilx_loop_begin(gilx_loop_table *table, int64_t tid, bool waits) {
     for (int i = 0; i < GILX_LOOPS; ++i) {
         gilx_loop *loop = &table->loops[i];

@@ -111,14 +111,19 @@ static gilx_hold_sample read_words(gilx_sampler *sampler, uint32_t *waiters) {
     return sample;
 }
 
-/* Find out whether a hold without a waiter goes on, by its stack. */
+/* Find out whether a hold without a waiter goes on, by its stack. Most end before the
+ * next sample, so the first one that may be of the same hold reads it. */
 static void follow_stack(gilx_sampler *sampler, gilx_hold_sample *sample) {
     gilx_monitor *monitor = sampler->monitor;
     const int on = gilx_hold_goes_on(&monitor->holds, sample);
-    if (monitor->reader == NULL || on == 1 || !sample->held) {
+    if (monitor->reader == NULL || on == 1) {
         return;
     }
-    if (on == -1 && monitor->stack.count > 0) {
+    if (on == 0) {
+        monitor->stack.count = 0;
+        return;
+    }
+    if (monitor->stack.count > 0) {
         sample->stands =
             gilx_stack_stands(monitor->reader, &sampler->memory, &monitor->stack)
                 ? GILX_STANDS

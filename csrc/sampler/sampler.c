@@ -19,6 +19,10 @@
 /* How long to wait for the new thread: it needs a CPU for a moment, nothing else. */
 static const int64_t START_TIMEOUT_NS = 10000000000;
 
+/* Most of what a sample costs is to ask threads what they do, and a monitor runs for
+ * days. */
+enum { MONITOR_ASKS_EVERY = 4 };
+
 static const gilx_memory CLOSED = {.way = GILX_MEMORY_WAYS, .file = -1, .other = -1};
 
 /* Return the words of a copy of another process's GIL. */
@@ -41,6 +45,54 @@ bool gilx_copy_words(gilx_sampler *sampler, gilx_memory *memory) {
     return true;
 }
 
+static void free_parts(gilx_sampler *sampler) {
+    gilx_sites_free(sampler->sites);
+    gilx_monitor_free(sampler->monitor);
+    free(sampler->nested);
+    free(sampler->free);
+    free(sampler->looks);
+    free(sampler);
+}
+
+/* Allocate what a sampler with these options has. Returns false, with errno set, if there
+ * is no memory for one of them or the log of a monitor can't be opened. */
+static bool allocate_parts(gilx_sampler *sampler) {
+    const gilx_gil_words *words = &sampler->words;
+    gilx_sampler_options *options = &sampler->options;
+    if (options->room > 0) {
+        sampler->looks = calloc((size_t)options->room, sizeof(*sampler->looks));
+        if (sampler->looks == NULL) {
+            return false;
+        }
+        /* Touched now, so that no page has to be found while it looks. */
+        memset(sampler->looks, 1, (size_t)options->room * sizeof(*sampler->looks));
+    }
+    if (options->monitor != NULL) {
+        sampler->monitor = gilx_monitor_new(words, options);
+        if (sampler->monitor == NULL) {
+            return false;
+        }
+        options->monitor = NULL; /* it has a copy */
+    } else if (options->stacks != NULL) {
+        sampler->sites = gilx_sites_new(words, options->stacks, options->code_type,
+                                        options->collecting, options->calls);
+        if (sampler->sites == NULL) {
+            return false;
+        }
+    }
+    if (options->free_threads != NULL) {
+        sampler->free = gilx_free_tracking_new(options->free_threads);
+        if (sampler->free == NULL) {
+            return false;
+        }
+    }
+    if (words->process != 0 && gilx_is_nested(words->process)) {
+        sampler->nested = gilx_nested_ids_new(words->process);
+        return sampler->nested != NULL;
+    }
+    return true;
+}
+
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
                                const gilx_sampler_options *options, gilx_memory *memory) {
     /* Threads that are not there take no memory. */
@@ -50,61 +102,17 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
         return NULL;
     }
     sampler->words = words->process == 0 ? *words : words_in(&sampler->copy, words);
-    words = &sampler->words;
     sampler->options = *options;
     sampler->random = options->seed;
     sampler->watched_stat = -1;
     atomic_init(&sampler->begin_ns, INT64_MAX);
     atomic_init(&sampler->end_ns, INT64_MAX);
     atomic_init(&sampler->lost, false);
-    if (options->room > 0) {
-        sampler->looks = calloc((size_t)options->room, sizeof(*sampler->looks));
-        if (sampler->looks == NULL) {
-            free(sampler);
-            return NULL;
-        }
-        /* Touched now, so that no page has to be found while it looks. */
-        memset(sampler->looks, 1, (size_t)options->room * sizeof(*sampler->looks));
-    }
-    if (options->monitor != NULL) {
-        sampler->monitor = gilx_monitor_new(words, options);
-        if (sampler->monitor == NULL) {
-            const int status = errno;
-            free(sampler->looks);
-            free(sampler);
-            errno = status;
-            return NULL;
-        }
-        sampler->options.monitor = NULL; /* it has a copy */
-    } else if (options->stacks != NULL) {
-        sampler->sites = gilx_sites_new(words, options->stacks, options->code_type,
-                                        options->collecting, options->calls);
-        if (sampler->sites == NULL) {
-            free(sampler->looks);
-            free(sampler);
-            return NULL;
-        }
-    }
-    if (options->free_threads != NULL) {
-        sampler->free = gilx_free_tracking_new(options->free_threads);
-        if (sampler->free == NULL) {
-            gilx_sites_free(sampler->sites);
-            gilx_monitor_free(sampler->monitor);
-            free(sampler->looks);
-            free(sampler);
-            return NULL;
-        }
-    }
-    if (words->process != 0 && gilx_is_nested(words->process)) {
-        sampler->nested = gilx_nested_ids_new(words->process);
-        if (sampler->nested == NULL) {
-            free(sampler->free);
-            gilx_sites_free(sampler->sites);
-            gilx_monitor_free(sampler->monitor);
-            free(sampler->looks);
-            free(sampler);
-            return NULL;
-        }
+    if (!allocate_parts(sampler)) {
+        const int status = errno;
+        free_parts(sampler);
+        errno = status;
+        return NULL;
     }
     sampler->memory = sampler->given = CLOSED;
     if (memory != NULL) {
@@ -119,12 +127,13 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
     pthread_mutex_init(&sampler->mutex, NULL);
     pthread_mutex_init(&sampler->sums, NULL);
     sampler->shrink_at = GILX_THREADS_KEPT;
+    sampler->ask_every = sampler->monitor == NULL ? 1 : MONITOR_ASKS_EVERY;
     sampler->ended = gilx_no_activities(0);
     const int watched = gilx_thread_add(&sampler->table, options->watched, true);
     sampler->table.threads[watched].started =
-        gilx_start_of(words->process, options->watched);
+        gilx_start_of(sampler->words.process, options->watched);
     sampler->table.threads[watched].cpu_ns =
-        gilx_cpu_ns_of(words->process, options->watched);
+        gilx_cpu_ns_of(sampler->words.process, options->watched);
     sampler->table.threads[watched].read_ns = gilx_now_ns();
     return sampler;
 }
@@ -274,10 +283,5 @@ void gilx_sampler_free(gilx_sampler *sampler) {
         gilx_close_sampler_files(sampler);
     }
     gilx_memory_close(&sampler->given);
-    gilx_sites_free(sampler->sites);
-    gilx_monitor_free(sampler->monitor);
-    free(sampler->nested);
-    free(sampler->free);
-    free(sampler->looks);
-    free(sampler);
+    free_parts(sampler);
 }

@@ -97,11 +97,13 @@ struct gilx_sampler {
     int held_count;
     uint16_t alive[GILX_THREADS]; /* places of threads that were there lately */
     int alive_count, next_alive;  /* and the index of the next one to be asked */
-    int reads_left;               /* for which there is time; negative: after more */
-    int64_t placed; /* number of the sample that last read where a thread waits */
-    int files;      /* number of their files that are open, */
-    int most_files; /* and that may be */
-    int next_other; /* the place after the last one that was polled in turn */
+    int64_t ask_every; /* threads' clocks are read, and they are asked what they
+                          do, in one of so many samples */
+    int reads_left;    /* for which there is time; negative: after more */
+    int64_t placed;    /* number of the sample that last read where a thread waits */
+    int files;         /* number of their files that are open, */
+    int most_files;    /* and that may be */
+    int next_other;    /* the place after the last one that was polled in turn */
     gilx_free_tracking *free; /* NULL if there is a GIL */
     gilx_nested_ids *nested;  /* NULL if the threads' own ids are those known here */
     gilx_thread_table table;
@@ -145,8 +147,8 @@ int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state);
 /* Read a thread's CPU time since it was last polled, for the timeline. */
 void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look);
 
-/* Poll a thread that held the GIL in this sample, and keep polling it. */
-void gilx_poll_holder(gilx_sampler *sampler, int place, gilx_look *look);
+/* Note that a thread held the GIL in this sample, and poll it from now on. */
+void gilx_note_active(gilx_sampler *sampler, int place);
 
 /* Poll the threads that were active lately, and some others. */
 void gilx_poll_others(gilx_sampler *sampler, gilx_look *look);

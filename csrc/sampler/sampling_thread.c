@@ -232,6 +232,17 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
         atomic_load_explicit(&sampler->begin_ns, memory_order_relaxed), burst->site_ns);
 }
 
+/* Read clocks of threads, and ask some what they do. */
+static void poll_threads(gilx_sampler *sampler, const gilx_holding *holdings, int count,
+                         gilx_look *look) {
+    gilx_poll_thread(sampler, GILX_WATCHED, look);
+    for (int i = 0; i < count; ++i) {
+        gilx_poll_thread(sampler, holdings[i].place, look);
+    }
+    gilx_poll_others(sampler, look);
+    gilx_poll_activities(sampler, look);
+}
+
 /* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
  * late. A late one counts too, since there is no better one for its time, but that time
  * is also reported as unknown. */
@@ -287,12 +298,12 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
         .site_place = (uint16_t)burst->site_place,
         .below = burst->site.below,
     };
-    gilx_poll_thread(sampler, GILX_WATCHED, &look);
     for (int i = 0; i < holding_count; ++i) {
-        gilx_poll_holder(sampler, holdings[i].place, &look);
+        gilx_note_active(sampler, holdings[i].place);
     }
-    gilx_poll_others(sampler, &look);
-    gilx_poll_activities(sampler, &look);
+    if (totals->wakes % sampler->ask_every == 0) {
+        poll_threads(sampler, holdings, holding_count, &look);
+    }
     if (sampler->options.room > 0) {
         note_holders(burst, &look);
         sampler->looks[sampler->look_count++ % sampler->options.room] = look;
@@ -343,11 +354,18 @@ static int64_t longest_slice(const gilx_sampler *sampler) {
     return most < LONGEST_SLICE_NS ? most : LONGEST_SLICE_NS;
 }
 
+/* Return the share of a CPU that the sampling thread may take. A monitor's wakes also
+ * cost the threads that it interrupts time, more than the thread itself takes: see
+ * benchmarks/accuracy/monitor.py. */
+static double own_share(const gilx_sampler *sampler) {
+    return sampler->options.cost * (sampler->monitor == NULL ? 1 : 0.4);
+}
+
 /* The length of the next slices, so that the cost stays what it may be: by the cost of
  * the latest wakes, and more or less if all of them together cost too much or little. */
 static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int64_t cost,
                                  int64_t all_cost, int64_t passed) {
-    const double share = sampler->options.cost;
+    const double share = own_share(sampler);
     double correction = (double)all_cost / (share * (double)passed);
     correction = correction < 0.5 ? 0.5 : correction > 2 ? 2 : correction;
     double fit = (double)cost / (double)WAKES_BETWEEN_COSTS / share * correction;
@@ -433,7 +451,7 @@ static void sample_until_stop(gilx_sampler *sampler) {
 
     say_running(sampler);
     const int64_t start = gilx_now_ns(), start_cost = gilx_own_cpu_ns();
-    const double first = (double)FIRST_WAKE_COST_NS / sampler->options.cost;
+    const double first = (double)FIRST_WAKE_COST_NS / own_share(sampler);
     int64_t slice = reference ? REFERENCE_SLICE_NS
                     : first > (double)longest_slice(sampler)
                         ? longest_slice(sampler)
@@ -452,8 +470,9 @@ static void sample_until_stop(gilx_sampler *sampler) {
         read_counts burst;
         /* The state costs a tenth of a wake, so it is not asked for each time. */
         const int64_t length = sampler->free != NULL ? 0 : reference ? slice : BURST_NS;
+        const bool with_state = sampler->monitor == NULL && wake % 2 == 0;
         int64_t now =
-            (wake % 2 == 0 ? read_burst_and_state : read_burst)(sampler, length, &burst);
+            (with_state ? read_burst_and_state : read_burst)(sampler, length, &burst);
         if (burst.reads == 0) {
             lose_process(sampler);
             pthread_mutex_unlock(&sampler->sums);

@@ -296,8 +296,7 @@ bool gilx_wants_gil(gilx_sampler *sampler, int place, bool *wants) {
     return true;
 }
 
-void gilx_poll_holder(gilx_sampler *sampler, int place, gilx_look *look) {
-    gilx_poll_thread(sampler, place, look);
+void gilx_note_active(gilx_sampler *sampler, int place) {
     sampler->table.threads[place].active = sampler->totals.wakes;
     keep_active(sampler, place);
 }

@@ -20,7 +20,7 @@ _NameSums: TypeAlias = tuple[_Sums, _Sums, float, float]
 _Part: TypeAlias = tuple[float, float]
 _Clocked: TypeAlias = tuple[tuple[_Part, ...], int, _Part, _Part, float]
 _Reading: TypeAlias = tuple[
-    Totals, int, int, int, int, int, int, _NameSums | _Clocked, int,
+    Totals, int, int, int, int, int, _NameSums | _Clocked, int,
     list[tuple[int, int, bool, _NameSums | _Clocked]],
     FoundWorld | None,
 ]  # fmt: skip

@@ -103,7 +103,7 @@ class ClockedSums:
         return any(getattr(self, name).time > 0 for name in names)
 
     def seconds(
-        self, watch: HoldSums, stops: Ratio | None, pending: float, *, calls: bool
+        self, watch: HoldSums, stops: Ratio | None, *, calls: bool
     ) -> StateSeconds:
         """Return the times in seconds.
 
@@ -113,8 +113,6 @@ class ClockedSums:
             Sums of the monitor.
         stops : Ratio, optional
             Sums for the time in which a stop was asked for or went on.
-        pending : float
-            Time since the last sample, in ns.
         calls : bool
             Whether it is known what threads do.
 
@@ -129,7 +127,7 @@ class ClockedSums:
         def of_stops(part: StopSums) -> Estimate:
             if stops is None:
                 return Estimate.unknown()
-            return _seconds(part, stops.y, stops.yy, watch, pending)
+            return _seconds(part, stops.y, stops.yy, watch, 0.0)
 
         running = share("spinning", group=_RUNNING)
         parked = share("parked", group=_RESTING)

@@ -87,7 +87,8 @@ class Counters(Record, schema="gilx.counters", version=1):
     process: int
     """Number of the process."""
     wall: float
-    """Time since the start."""
+    """Time from the start to the end of the last sample's part of time. What follows it,
+    20 ms at most while the sampler has a CPU, counts in the next reading."""
     held_seconds: Estimate
     """Time for which any thread held the GIL."""
     waited_seconds: Estimate

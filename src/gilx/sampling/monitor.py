@@ -114,8 +114,9 @@ class Monitor:
         begin or to end, until that is reported, from 0.01 to 86400; None: stalls are
         neither counted nor reported.
     cost : float
-        Share of one CPU that the sampler may take, above 0 and at most 0.5. It takes some
-        0.2 % at least, and more if `stall` is below 0.05.
+        Share of one CPU that the monitor may cost the program, above 0 and at most 0.5.
+        Its thread takes 0.4 of that; the rest is for the threads that each sample
+        interrupts. Some 0.2 % is the least, and more if `stall` is below 0.05.
     lone : bool
         Report a stall also if no thread of the program waits. A thread of gilx's own then
         asks for the GIL several times in `stall` seconds, once a second at least. Without
@@ -382,8 +383,7 @@ class Monitor:
             note_names(names_now)
         with self._lock:
             (
-                totals, now, low, high, stalls, blocked, dropped, ended, _, threads,
-                world,
+                totals, low, high, stalls, blocked, dropped, ended, _, threads, world
             ) = sampler.read()  # fmt: skip
             asker = 0 if self._asker is None else self._asker.native_id
             longest = self._longest.take(
@@ -398,11 +398,10 @@ class Monitor:
             )
         counts = _Counts(self._process, stalls, blocked, dropped)
         if self._without_gil:
-            return _counters_without_gil(totals, now, names, counts, world, longest)
+            return _counters_without_gil(totals, names, counts, world, longest)
         low, high = longest
         return _counters(
             totals,
-            now,
             names,
             counts,
             longest=Estimate((low + high) / 2e9, low / 1e9, high / 1e9),
@@ -583,14 +582,11 @@ class _Counts(NamedTuple):
 
 def _counters_without_gil(
     totals: Totals,
-    now: int,
     names: dict[str, ClockedSums],
     counts: _Counts,
     world: FoundWorld | None,
     longest: tuple[int, ...],
 ) -> Counters:
-    wall = max(float(now - totals.begin_ns), totals.counted)
-    pending = wall - totals.counted
     sums = sums_of(totals, [], stacks=False)
     stops = None if world is None else Ratio(*world[0])
     calls = bool(totals.calls)
@@ -602,7 +598,7 @@ def _counters_without_gil(
     whole = sum((one for _, one in threads), ClockedSums())
     return Counters(
         process=counts.process,
-        wall=wall / 1e9,
+        wall=totals.counted / 1e9,
         held_seconds=unknown,
         waited_seconds=unknown,
         unknown_seconds=totals.unknown / 1e9,
@@ -612,25 +608,21 @@ def _counters_without_gil(
         dropped_bytes=counts.dropped,
         longest_hold=unknown,
         by_thread=tuple(
-            ThreadCounters(
-                name, unknown, unknown, one.seconds(sums, stops, pending, calls=calls)
-            )
+            ThreadCounters(name, unknown, unknown, one.seconds(sums, stops, calls=calls))
             for name, one in threads
         ),
         environment=environment_now(),
-        states=whole.seconds(sums, stops, pending, calls=calls),
-        world=None if world is None else _world(world, longest, sums, pending),
+        states=whole.seconds(sums, stops, calls=calls),
+        world=None if world is None else _world(world, longest, sums),
     )
 
 
-def _world(
-    found: FoundWorld, longest: tuple[int, ...], sums: HoldSums, pending: float
-) -> WorldCounters:
+def _world(found: FoundWorld, longest: tuple[int, ...], sums: HoldSums) -> WorldCounters:
     def seconds(ratio: Ratio) -> Estimate:
         if ratio.y <= 0:
-            return Estimate(0.0, 0.0, pending / 1e9)
+            return Estimate(0.0, 0.0, 0.0)
         share = interval(ratio, sums.unknown_share, prompt=sums.prompt)
-        return _seconds(ratio.x, share, ratio.y, pending)
+        return _seconds(ratio.x, share, ratio.y)
 
     low, high, stretch = (one / 1e9 for one in longest)
     return WorldCounters(
@@ -643,26 +635,24 @@ def _world(
 
 def _counters(
     totals: Totals,
-    now: int,
     names: dict[str, NameSums],
     counts: _Counts,
     *,
     longest: Estimate,
     sees_waiters: bool,
 ) -> Counters:
-    # A slice counts as a whole from its sample on, and has none before.
-    wall = max(float(now - totals.begin_ns), totals.counted)
-    pending = wall - totals.counted
+    # Time that no sample stands for yet is left to the next reading, so that a difference
+    # of two has no more seconds of holds than of all time.
+    wall = totals.counted
     sums = sums_of(totals, [], stacks=False)
     held = _seconds(
         totals.locked_x,
         interval(sums.locked, sums.unknown_share, prompt=sums.prompt),
         totals.counted,
-        pending,
     )
     gil_waits = bool(totals.addresses or totals.wishes)
     threads = [
-        _thread_counters(name, one, sums, pending, gil_waits=gil_waits)
+        _thread_counters(name, one, sums, gil_waits=gil_waits)
         for name, one in names.items()
     ]
     if totals.unidentified > 0:
@@ -677,7 +667,7 @@ def _counters(
         process=counts.process,
         wall=wall / 1e9,
         held_seconds=held,
-        waited_seconds=_waited(totals, sums, pending)
+        waited_seconds=_waited(totals, sums)
         if sees_waiters and totals.waiters_y > 0
         else Estimate.unknown(),
         unknown_seconds=totals.unknown / 1e9,
@@ -691,36 +681,30 @@ def _counters(
     )
 
 
-def _seconds(
-    value: float, share: tuple[float, float], whole: float, pending: float
-) -> Estimate:
-    """Return a sum of nanoseconds, with an interval that its share of a whole has.
-
-    Of the time that is `pending`, nothing is known.
-    """
-    low, high = share[0] * whole, share[1] * whole + pending
+def _seconds(value: float, share: tuple[float, float], whole: float) -> Estimate:
+    """Return a sum of nanoseconds, with an interval that its share of a whole has."""
+    low, high = share[0] * whole, share[1] * whole
     return Estimate(value / 1e9, min(value, low) / 1e9, max(value, high) / 1e9)
 
 
-def _waited(totals: Totals, sums: HoldSums, pending: float) -> Estimate:
+def _waited(totals: Totals, sums: HoldSums) -> Estimate:
     known = sums.waiting(sums.waiters, totals.counted / 1e9)
     value = totals.waiters_x / 1e9
-    more = max(1.0, totals.most_waiters) * pending / 1e9
-    return Estimate(value, min(value, known.low), max(value, known.high + more))
+    return Estimate(value, min(value, known.low), max(value, known.high))
 
 
 def _thread_counters(
-    name: str, one: NameSums, sums: HoldSums, pending: float, *, gil_waits: bool
+    name: str, one: NameSums, sums: HoldSums, *, gil_waits: bool
 ) -> ThreadCounters:
     whole = sums.locked.y
     held = one.held.share(whole, sums.locked.yy, sums)
     waited = one.waited.share(one.known, one.squares, sums)
     return ThreadCounters(
         name=name,
-        held_seconds=_seconds(one.held.time, held.interval, whole, pending)
+        held_seconds=_seconds(one.held.time, held.interval, whole)
         if held.known
-        else Estimate(one.held.time / 1e9, 0.0, pending / 1e9 + one.held.time / 1e9),
-        waited_seconds=_seconds(one.waited.time, waited.interval, one.known, pending)
+        else Estimate(one.held.time / 1e9, 0.0, whole / 1e9),
+        waited_seconds=_seconds(one.waited.time, waited.interval, one.known)
         if gil_waits and waited.known
         else Estimate.unknown(),
     )
