@@ -309,6 +309,10 @@ bool gilx_stop_all_threads(void) {
 }
 #endif
 
+int64_t gilx_own_offset(const gilx_free_threads *threads) {
+    return (int64_t)(threads->world - (uintptr_t)PyInterpreterState_Get());
+}
+
 /* ---- the places of Python stacks -------------------------------------------------- */
 
 /* Return whether a string that consists of one character is stored as the places say. */

@@ -547,6 +547,13 @@ static int open_other(sampler_object *self, module_state *state, gilx_memory *me
         0) {
         return -1;
     }
+    if (found->free.places.state != 0) {
+        if (found->free.world == 0 && state->free_found &&
+            state->free_threads.world != 0 && found->version == Py_Version) {
+            gilx_process_world_find(found, memory, gilx_own_offset(&state->free_threads));
+        }
+        options->free_threads = &found->free;
+    }
     self->reader = memory->way == GILX_PROC_SELF_MEM ? "/proc/PID/mem"
                                                      : gilx_memory_names[memory->way];
     *words = found->gil.words;
@@ -622,10 +629,11 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 PyDoc_STRVAR(process_doc,
              "process($self, /)\n--\n\n"
              "Return what was found in another process, after the start.\n\n"
-             "Returns\n-------\n(int, int, str, str, bool)\n"
+             "Returns\n-------\n(int, int, str, str, bool, bool, str)\n"
              "    The version of its CPython, as sys.hexversion; the switch interval in\n"
              "    microseconds; how the GIL was found, and how memory is read; and\n"
-             "    whether stacks can be read.\n\n"
+             "    whether stacks can be read; whether it runs without a GIL, and the\n"
+             "    reason that its stops of all threads are not read then, or ''.\n\n"
              "Raises\n------\nRuntimeError\n"
              "    The sampler was not started, or is not another process's.");
 

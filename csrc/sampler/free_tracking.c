@@ -107,8 +107,9 @@ int64_t gilx_free_sample_world(gilx_sampler *sampler, int64_t length) {
     if (tracking->threads.world == 0) {
         return gilx_now_ns();
     }
-    const int64_t now = gilx_world_read(tracking->threads.world, length, begin,
-                                        &tracking->bounds, &tracking->burst);
+    const int64_t now = gilx_world_read(
+        sampler->words.process == 0 ? NULL : &sampler->memory, tracking->threads.world,
+        length, begin, &tracking->bounds, &tracking->burst);
     if (tracking->burst.stopping_now && tracking->burst.requester != 0) {
         find_late(sampler);
     }
@@ -199,8 +200,8 @@ static gilx_activity activity_of_ready(gilx_sampler *sampler, int place,
         return GILX_HOLDS_GIL;
     }
     /* What it does is what it did until it lost its CPU. */
-    const int64_t cpu = gilx_cpu_ns_of(0, thread->tid);
-    sampler->free->standing = gilx_cpu_ns_of(0, thread->tid) == cpu;
+    const int64_t cpu = gilx_cpu_ns_of(sampler->words.process, thread->tid);
+    sampler->free->standing = gilx_cpu_ns_of(sampler->words.process, thread->tid) == cpu;
     if (after.state != GILX_STATE_ATTACHED) {
         return GILX_DETACHED;
     }
@@ -255,7 +256,8 @@ double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
     gilx_watched_thread *thread = &sampler->table.threads[place];
     gilx_thread_activities *does = &thread->does;
     gilx_free_tracking *tracking = sampler->free;
-    const int64_t cpu = gilx_cpu_ns_of(0, thread->tid), now = gilx_now_ns();
+    const int64_t cpu = gilx_cpu_ns_of(sampler->words.process, thread->tid),
+                  now = gilx_now_ns();
     const int number = tracking->lock;
     const bool standing = tracking->standing;
     tracking->lock = gilx_lock_unknown();

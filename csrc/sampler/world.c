@@ -38,8 +38,27 @@ static void bound_stops(gilx_stop_bounds *bounds, int64_t now, bool requested) {
     bounds->read_ns = now;
 }
 
-int64_t gilx_world_read(uintptr_t words, int64_t length, int64_t begin_ns,
-                        gilx_stop_bounds *bounds, gilx_world_burst *burst) {
+static gilx_world_words read_words(uintptr_t words) {
+    return (gilx_world_words){
+        .requested = flag_at(words, offsetof(gilx_world_words, requested)),
+        .stopped = flag_at(words, offsetof(gilx_world_words, stopped)),
+        .requester = atomic_load(
+            (const _Atomic(uintptr_t) *)(words + offsetof(gilx_world_words, requester))),
+    };
+}
+
+/* Copy the words of another process, or those of this one. */
+static bool copy_words(gilx_memory *memory, uintptr_t address, gilx_world_words *words) {
+    if (memory != NULL) {
+        return gilx_memory_read(memory, (const void *)address, words, sizeof(*words));
+    }
+    *words = read_words(address);
+    return true;
+}
+
+int64_t gilx_world_read(gilx_memory *memory, uintptr_t address, int64_t length,
+                        int64_t begin_ns, gilx_stop_bounds *bounds,
+                        gilx_world_burst *burst) {
     *burst = (gilx_world_burst){.reads = 0};
     const int64_t start = gilx_now_ns();
     int64_t now = start;
@@ -47,11 +66,12 @@ int64_t gilx_world_read(uintptr_t words, int64_t length, int64_t begin_ns,
         bounds->free_ns = bounds->read_ns = begin_ns;
     }
     do {
-        const bool requested = flag_at(words, offsetof(gilx_world_words, requested));
-        const bool stopped = flag_at(words, offsetof(gilx_world_words, stopped));
-        const uintptr_t requester = atomic_load_explicit(
-            (const _Atomic(uintptr_t) *)(words + offsetof(gilx_world_words, requester)),
-            memory_order_relaxed);
+        gilx_world_words words;
+        if (!copy_words(memory, address, &words)) {
+            return now;
+        }
+        const bool requested = words.requested != 0, stopped = words.stopped != 0;
+        const uintptr_t requester = words.requester;
         now = gilx_now_ns();
         ++burst->reads;
         burst->requested += requested;
@@ -65,15 +85,6 @@ int64_t gilx_world_read(uintptr_t words, int64_t length, int64_t begin_ns,
         }
     } while (now - start < length);
     return now;
-}
-
-static gilx_world_words read_words(uintptr_t words) {
-    return (gilx_world_words){
-        .requested = flag_at(words, offsetof(gilx_world_words, requested)),
-        .stopped = flag_at(words, offsetof(gilx_world_words, stopped)),
-        .requester = atomic_load(
-            (const _Atomic(uintptr_t) *)(words + offsetof(gilx_world_words, requester))),
-    };
 }
 
 bool gilx_world_words_now(uintptr_t address, gilx_world_words *words) {

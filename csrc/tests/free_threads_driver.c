@@ -409,26 +409,26 @@ static void stops_are_counted(void) {
     const int64_t begin = gilx_now_ns();
     const uintptr_t words = (uintptr_t)stops();
     make_interpreter(NOTHING);
-    (void)gilx_world_read(words, 10000, begin, &bounds, &burst);
+    (void)gilx_world_read(NULL, words, 10000, begin, &bounds, &burst);
     expect(burst.reads > 0 && burst.requested == 0 && burst.requester == 0);
     set_stop(1, 0, 7);
-    (void)gilx_world_read(words, 10000, begin, &bounds, &burst);
+    (void)gilx_world_read(NULL, words, 10000, begin, &bounds, &burst);
     expect(burst.requested == burst.reads && burst.stopping == burst.reads);
     expect(burst.requester == 7 && burst.stopping_now);
     gilx_sleep_ns(1000 * 1000);
     set_stop(1, 1, 7);
-    (void)gilx_world_read(words, 10000, begin, &bounds, &burst);
+    (void)gilx_world_read(NULL, words, 10000, begin, &bounds, &burst);
     expect(burst.requested == burst.reads && burst.stopping == 0);
     expect(!burst.stopping_now);
     set_stop(0, 0, 0);
-    const int64_t end = gilx_world_read(words, 10000, begin, &bounds, &burst);
+    const int64_t end = gilx_world_read(NULL, words, 10000, begin, &bounds, &burst);
     gilx_stop_bounds_end(&bounds, begin, end);
     expect(bounds.stretch_ns >= 1000 * 1000 && bounds.most_ns >= bounds.stretch_ns);
     expect(bounds.least_ns <= bounds.stretch_ns && bounds.most_ns <= end - begin);
     /* Reads before the begin narrow nothing. */
     gilx_stop_bounds none = {.least_ns = 0};
     set_stop(1, 1, 7);
-    (void)gilx_world_read(words, 10000, INT64_MAX, &none, &burst);
+    (void)gilx_world_read(NULL, words, 10000, INT64_MAX, &none, &burst);
     expect(none.least_ns == 0 && none.most_ns == 0 && none.stretch_ns == 0);
     set_stop(0, 0, 0);
 }
