@@ -24,7 +24,7 @@ enum {
     BETWEEN_NS = 100 * 1000, /* readings */
     LONGEST_INTERVAL = 1000 * 1000 * 1000,
     TYPE_NAME = 24,  /* offset of a type's name, */
-    OBJECT_TYPE = 8, /* and of an object's type: the same in all versions */
+    OBJECT_TYPE = 8, /* and of an object's type: the same in all builds with a GIL */
 };
 
 static gilx_gil_status refuse(gilx_process_gil *found, const char *format, ...) {
@@ -221,12 +221,12 @@ static bool is_of(gilx_memory *memory, uintptr_t object, uintptr_t type) {
  * are known to be. */
 static void find_stacks(gilx_process_gil *found, gilx_memory *memory,
                         const runtime_place *place, uintptr_t interpreter,
-                        const gilx_stack_layout *stacks) {
+                        const gilx_stack_layout *stacks, int64_t type_name) {
     static const char CODE[] = "code";
     char name[sizeof(CODE)];
     uintptr_t at, garbage, callbacks;
     const uintptr_t code = gilx_exported_symbol(memory, &place->file, "PyCode_Type");
-    if (stacks == NULL || code == 0 || !gilx_read_word(memory, code, TYPE_NAME, &at) ||
+    if (stacks == NULL || code == 0 || !gilx_read_word(memory, code, type_name, &at) ||
         !gilx_memory_read(memory, (const void *)at, name, sizeof(name)) ||
         memcmp(name, CODE, sizeof(CODE)) != 0) {
         return;
@@ -338,7 +338,8 @@ static gilx_gil_status find_free_threads(gilx_process_gil *found, gilx_memory *m
     const uintptr_t words = (uintptr_t)found->gil.words.interval;
     found->gil.words = (gilx_gil_words){.process = memory->process, .original = words};
     found->gil.backend = "thread states";
-    find_stacks(found, memory, place, interpreter, gilx_free_stack_layout_of(layout));
+    find_stacks(found, memory, place, interpreter, gilx_free_stack_layout_of(layout),
+                places->type_name);
     found->collecting = NULL;
     return GILX_GIL_NONE;
 }
@@ -404,9 +405,10 @@ gilx_gil_status gilx_process_gil_find(gilx_process_gil *found, gilx_memory *memo
         const uintptr_t words = (uintptr_t)found->gil.words.interval;
         found->gil.words =
             (gilx_gil_words){.process = memory->process, .original = words};
-        find_stacks(found, memory, &place, interpreter,
-                    gilx_stack_layout_of(
-                        layout, is_free_threaded(memory, place.runtime, layout)));
+        find_stacks(
+            found, memory, &place, interpreter,
+            gilx_stack_layout_of(layout, is_free_threaded(memory, place.runtime, layout)),
+            TYPE_NAME);
     }
     return status;
 }
