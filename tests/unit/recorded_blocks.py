@@ -287,7 +287,7 @@ class RecordedArms:
     def empty_region(self) -> float:
         return 0.0
 
-    def blocks(self, _calls: int, **_: Any) -> Iterator[Block]:
+    def blocks(self, _calls: int, **_: float) -> Iterator[Block]:
         for block in self._blocks.pop(0) if self._blocks else ():
             if self.count == self._most:
                 return
