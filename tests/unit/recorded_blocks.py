@@ -177,7 +177,7 @@ class Trial:
     `COLUMNS`, with a value for every block. Serial figures are those of the calls of one
     worker."""
     waits: tuple[RecordedWaits | None, ...] = ()
-    """What watches of calls at once showed; empty if there were none."""
+    """Results of watches of calls at once; empty if there were none."""
 
     def blocks(self) -> list[list[Block]]:
         """Return the blocks of each length."""
@@ -287,7 +287,7 @@ class RecordedArms:
     def empty_region(self) -> float:
         return 0.0
 
-    def blocks(self, _calls: int, **_: Any) -> Iterator[Block]:
+    def blocks(self, _calls: int, **_: float) -> Iterator[Block]:
         for block in self._blocks.pop(0) if self._blocks else ():
             if self.count == self._most:
                 return

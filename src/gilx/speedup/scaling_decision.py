@@ -20,13 +20,14 @@ scale well, on the other hand, then look worse than they are. So:
   is believed for a pass: threads that wait for each other have a low one, busy or not.
 * the watch shows what the GIL alone makes impossible, busy or not; nothing passes without
   it, unless there is no GIL.
-* samples of threads that call at once show who waits for the GIL, for another lock, or
-  until all threads have stopped, whatever the neighbours do. Nothing passes if workers
-  certainly wait for longer than may be lost. If they certainly wait for less, and CPU
-  time did not grow either (spinning locks and memory show only there and in the ratio),
-  threads that take turns are ruled out without the clocks, so that the ceiling fraction
-  itself may decide at a lower price, whatever the ceiling. Nor do clocks alone fail such
-  calls on a busy machine. Waits that no sample tells from work mislead this witness.
+* samples of threads that call at once show how long workers wait for the GIL, for other
+  locks, or until all threads have stopped, whatever the neighbours do. Nothing passes if
+  workers certainly wait for longer than may be lost. If they certainly wait for less, and
+  CPU time did not grow either (spinning locks and memory show only there and in the
+  ratio), threads that take turns are ruled out without the clocks, so that weaker
+  evidence of the ceiling fraction is enough, whatever the ceiling. Nor do clocks alone
+  fail such calls on a busy machine. Waits that no sample distinguishes from work mislead
+  this witness.
 
 `benchmarks/accuracy/flake.py` measures how often the outcome is wrong.
 """

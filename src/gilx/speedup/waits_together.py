@@ -188,7 +188,7 @@ class TogetherWatch:
         self.seconds = 0.0
         """Wall time of the runs, also of those that showed nothing."""
         self.waits: WaitsTogether | None = None
-        """What the workers waited for; None if it is not known."""
+        """Waits of the workers; None if they are not known."""
         self.missing = ""
         """Why it is not known; empty if it is."""
 
