@@ -632,6 +632,20 @@ def docs(session: nox.Session) -> None:
     )
 
 
+@nox.session(requires=["build"], allow_parallel=False)
+def atlas(session: nox.Session) -> None:
+    """Measure what releases the GIL, in the newest versions of all libraries or of some.
+
+    It is a measurement, not a check, and wants a machine with nothing else to do: twelve
+    minutes for all libraries.
+    """
+    known = sorted(path.stem for path in ROOT.glob("atlas/plans/*.toml"))
+    chosen = session.posargs or known
+    packages = [name for name in chosen if name in known and name != "python"]
+    session.install("--upgrade", str(only("*.whl")), *packages)
+    session.run("python", "-m", "atlas", *chosen)
+
+
 @nox.session(requires=["build"])
 def coverage(session: nox.Session) -> None:
     """Print the lines of Python, Cython and C that no test reaches.

@@ -12,12 +12,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docutils import nodes
+from docutils.parsers.rst import Directive
 from sphinx.util.logging import getLogger
 from sphinx.util.nodes import make_refnode
 
 import gilx
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from atlas.page import table
+from atlas.results import RESULTS, newest, results
 from tests.unit.interface import MODULES
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ html_title = f"gilx {release}"
 html_additional_pages = {"index": "redirect.html"}
 templates_path = ["_templates"]
 html_copy_source = False
+html_static_path = ["_static"]
 
 _LOGGER = getLogger(__name__)
 
@@ -93,7 +98,26 @@ def check_public_names(_app: Sphinx, env: BuildEnvironment) -> None:
                 _LOGGER.warning("%s.%s is not on a page of docs/api", name, each)
 
 
+class AtlasTable(Directive):  # type: ignore[misc] # docutils has no types here
+    """The table of the atlas, made from its results."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table as a node of HTML."""
+        for path in RESULTS.glob("*/*.json"):
+            self.state.document.settings.env.note_dependency(str(path))
+        return [nodes.raw("", table(newest(results())), format="html")]
+
+
+def add_files(app: Sphinx, page: str, *_: object) -> None:
+    """Let the page of the atlas, and no other, load its style and its script."""
+    if page == "docs/atlas":
+        app.add_css_file("atlas.css")
+        app.add_js_file("atlas.js")
+
+
 def setup(app: Sphinx) -> None:
     """Connect what Sphinx calls."""
+    app.add_directive("atlas-table", AtlasTable)
+    app.connect("html-page-context", add_files)
     app.connect("missing-reference", resolve)
     app.connect("env-check-consistency", check_public_names)

@@ -10,7 +10,7 @@ from typing import Any
 class Page(HTMLParser):
     """A page's elements, which must nest, and the texts of its scripts and styles."""
 
-    EMPTY = ("meta", "link", "img", "br")
+    EMPTY = ("meta", "link", "img", "br", "input")
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -214,9 +214,11 @@ _PLAN_VALUES = (
     "'", '"\\ud800"', '"\\u0000"', '"\\u001b[31m"', '"""a\nb"""', f"'{'x' * 5000}'",
     f"'{'(' * 1000}'", f"'{'-' * 30_000}1'", f"'{'a.' * 30_000}a'", "[" * 3000,
     "'raise SystemExit'", "'import os; os._exit(9)'",
+    "{ releases = true, words = 'x', link = 'https://x' }", "'https://\\u001b'",
 )  # fmt: skip
 _PLAN_KEYS = (
     "target", "name", "setup", "arguments", "keywords", "sizes", "workers", "budget", "x",
+    "claim", "claim.releases", "claim.words", "claim.link", "claim.from_size",
 )  # fmt: skip
 
 

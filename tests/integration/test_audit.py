@@ -69,6 +69,15 @@ def test_first_calls_do_not_count() -> None:
     assert found.held.interval[0] < 0.1, found
 
 
+@pytest.mark.slow
+@needs_watch
+def test_a_line_of_a_setup_that_holds_the_gil_has_its_text() -> None:
+    setup = "\ndef count():\n    return sum(i for i in range(30_000))"
+    entry = PlanEntry("f", "operator:call", setup, ("count",), budget=1.0)
+    found = perform(Plan((entry,))).lines[0]
+    assert found.where == "setup:3 `return sum(i for i in range(30_000))`"
+
+
 def test_what_looks_worse_is_measured_again() -> None:
     plan = Plan((PlanEntry("f", "math:sqrt", arguments=(-1,), budget=0.2),))
     shown: list[str] = []

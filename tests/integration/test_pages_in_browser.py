@@ -8,8 +8,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from atlas.page import table
+from atlas.results import Result
 
 from gilx.rendering.html_page import plain
+from tests.audit_records import audit, line
+from tests.docs.pages import ROOT
 from tests.unit.test_pages import HARMFUL, PAGES, places, report, timeline
 
 if TYPE_CHECKING:
@@ -372,3 +376,63 @@ def test_without_scripts_the_tables_are_there(
     with opened(chromium, pages["demo"], java_script_enabled=False) as page:
         assert page.locator("table").count() == 12
         assert "1.00x" in page.locator("table").first.inner_text()
+
+
+# The table of the atlas, without its site
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two calls, one that holds the GIL and one that releases it."""
+    made = audit(line(1.0, 0.5, name="first:call"), line(0.0, 1.0, name="second:call"))
+    style, script = (
+        (ROOT / "docs" / "_static" / f"atlas.{kind}").read_text("utf-8")
+        for kind in ("css", "js")
+    )
+    path = tmp_path_factory.mktemp("atlas") / "atlas.html"
+    path.write_text(
+        '<!DOCTYPE html><meta charset="utf-8"><title>Atlas</title>'
+        '<meta name="viewport" content="width=device-width">'
+        f"<style>{style}</style><script>{script}</script>"
+        f"{table([Result('numpy', '2.0', '2026-01-31', made)])}",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_atlas_is_searched_by_keyboard(chromium: Any, atlas: Path, width: int) -> None:
+    with opened(chromium, atlas, width) as page:
+        calls = page.locator("table.atlas > tbody:visible")
+        assert calls.count() == 2
+        page.keyboard.press("Tab")
+        page.keyboard.type("SECOND numpy")
+        assert calls.count() == 1
+        assert page.locator("output").inner_text() == "1 of 2 calls"
+        assert page.url.endswith("?text=SECOND+numpy")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator("summary:visible").focus()
+        page.keyboard.press("Enter")
+        assert page.locator("pre:visible").inner_text().startswith("OMP_NUM_THREADS=1 ")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_atlas_is_filtered_by_verdicts_that_its_address_keeps(
+    chromium: Any, atlas: Path
+) -> None:
+    with opened(chromium, atlas, quiet=False) as page:
+        for gil, name in (("holds", "first:call"), ("releases", "second:call")):
+            page.select_option("select[name=gil]", gil)
+            page.goto(page.url)
+            calls = page.locator("table.atlas > tbody:visible")
+            assert calls.count() == 1
+            assert calls.locator("th code").inner_text() == name
+        page.select_option("select[name=library]", "numpy")
+        page.check("input[name=differs]")
+        assert page.locator("output").inner_text() == "0 of 2 calls"
+
+
+def test_atlas_is_a_table_without_scripts(chromium: Any, atlas: Path) -> None:
+    with opened(chromium, atlas, java_script_enabled=False) as page:
+        assert page.locator("table.atlas > tbody:visible").count() == 2
+        assert not page.locator("form").is_visible()

@@ -12,12 +12,14 @@ import pytest
 
 from gilx.audit import (
     Audit,
+    Claim,
     Line,
     Plan,
     PlanEntry,
     compare,
     perform,
     read_plan,
+    size_words,
 )
 from gilx.cli import main
 from gilx.errors import ArgumentError
@@ -133,6 +135,33 @@ def test_a_call_is_made_anew_where_it_is_sent() -> None:
             "sizes: expected a whole number, got 'x'",
         ),
         ("[[call]]\ntarget = 'math:sqrt'\nbudget = 0", "budget: expected above 0, got 0"),
+        ("[[call]]\ntarget = 'math:sqrt'\nclaim = 3", "claim: expected a table, got 3"),
+        (
+            "[[call]]\ntarget = 'math:sqrt'\nclaim = { holds = true }",
+            "claim: expected keys among releases, words, link, from_size; got 'holds'",
+        ),
+        (
+            "[[call]]\ntarget = 'math:sqrt'\nclaim = { link = 'https://a' }",
+            "claim: releases: expected true or false, got None",
+        ),
+        (
+            "[[call]]\ntarget = 'math:sqrt'\nclaim = { releases = true, link = 'a' }",
+            "claim: link: expected https://..., got 'a'",
+        ),
+        (
+            (
+                "[[call]]\ntarget = 'math:sqrt'\n"
+                "claim = { releases = true, link = 'https://a' }"
+            ),
+            "claim: words: expected text, got None",
+        ),
+        (
+            (
+                "[[call]]\ntarget = 'math:sqrt'\n[call.claim]\nreleases = true\n"
+                "link = 'https://a'\nwords = 'x'\nfrom_size = -1"
+            ),
+            "claim: from_size: expected at least 0, got -1",
+        ),
         (
             "[[call]]\ntarget = 'math:sqrt'\n[[call]]\ntarget = 'math:sqrt'",
             "call: expected one 'math:sqrt', got 2: give them names",
@@ -191,6 +220,9 @@ def test_text_that_is_no_audit() -> None:
             ),
             ("no difference", "no difference"),
         ),
+        # More than the ceiling is no more than all of it.
+        (line(0.2, 4.0), line(0.2, 1.0), ("no difference", "no difference")),
+        (line(0.2, 4.0), line(0.2, 0.8), ("no difference", "worse")),
         (line(math.nan, 0.9), line(0.9, math.nan), ("unknown", "unknown")),
         (
             line(0.1, 0.9),
@@ -274,3 +306,95 @@ def test_short_names_are_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
     head, row = str(audit(line(0.5, 0.9))).splitlines()[3:5]
     assert head.startswith("call    time  held  longest hold  workers  ")
     assert row.startswith("f     100 ms  50 %        100 ms        2  ")
+
+
+# Claims, and what a call does at its sizes
+
+CLAIM = Claim(releases=True, words="released", link="https://example.org", from_size=9)
+
+
+def test_a_claim_is_read(tmp_path: Path) -> None:
+    text = f"""
+    [[call]]
+    target = "math:sqrt"
+    claim = {{ releases = true, from_size = 9, words = "{CLAIM.words}", link = "{CLAIM.link}" }}
+    """
+    assert read_plan(written(tmp_path, text)).entries[0].claim == CLAIM
+
+
+@pytest.mark.parametrize(
+    ("held", "low", "high", "verdict"),
+    [
+        (1.0, 0.95, 1.0, "holds"),
+        (0.95, 0.85, 1.0, "undecided"),
+        (0.5, 0.4, 0.6, "in part"),
+        (0.15, 0.05, 0.2, "undecided"),
+        (0.0, 0.0, 0.1, "releases"),
+        (0.5, 0.0, math.inf, "undecided"),
+        (math.nan, math.nan, math.nan, "undecided"),
+    ],
+)
+def test_verdict_needs_the_whole_interval(
+    held: float, low: float, high: float, verdict: str
+) -> None:
+    made = replace(line(held, 0.9), held=Estimate(held, low, high))
+    assert made.verdict == verdict
+
+
+def test_verdict_of_a_doubtful_line() -> None:
+    assert line(1.0, 0.9, inconclusive_reason="too short").verdict == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("size", "held", "contradicted"),
+    [
+        (9, 1.0, True),
+        (9, 0.5, False),  # it may hold it for a part of the time
+        (9, 0.9, None),
+        (8, 1.0, False),
+        (8, 0.5, True),
+        (8, 0.0, True),
+        (None, 0.0, False),
+        (None, 1.0, True),
+    ],
+)
+def test_measurement_and_claim(
+    size: int | None, held: float, contradicted: bool | None
+) -> None:
+    made = line(held, 0.9, size=size, claim=CLAIM)
+    assert made.contradicts_claim is contradicted
+    shown = " ".join(str(audit(made)).split())
+    words = "but the claim is: released, from 9 on (https://example.org)"
+    assert (words in shown) is bool(contradicted)
+    assert line(held, 0.9, size=size).contradicts_claim is None
+
+
+def test_claims_are_kept() -> None:
+    made = audit(line(0.5, 0.9, claim=CLAIM))
+    assert Audit.from_json(made.to_json()).lines[0].claim == CLAIM
+    values = json.loads(made.to_json())
+    values["lines"][0]["claim"]["from_size"] = -1
+    with pytest.raises(ArgumentError, match=r"claim.from_size: expected at least 0"):
+        Audit.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ((1.0, 1.0, 1.0), "holds the GIL at 0 to 2"),
+        ((1.0, 1.0, 0.0), "holds the GIL up to 1, releases it from 2"),
+        (
+            (1.0, 0.5, 0.5, 0.9, 0.0),
+            (
+                "holds the GIL up to 0, releases it in part at 1 to 2, undecided at 3,"
+                " releases it from 4"
+            ),
+        ),
+        ((1.0,), "holds the GIL at 0"),
+    ],
+)
+def test_words_for_a_call_at_its_sizes(held: tuple[float, ...], words: str) -> None:
+    lines = [line(each, 0.9, size=size) for size, each in enumerate(held)]
+    assert size_words(reversed(lines)) == words
+    shown = " ".join(str(audit(*lines)).split())
+    assert (f"note: f: {words}" in shown) == (len(held) > 1)

@@ -38,8 +38,9 @@ def compare(
 
     A figure got better or worse if its intervals, at 95 %, do not overlap and it moved
     by at least `least`. Hold fractions and shares of the ceiling are compared: machines
-    have better and worse days, and those move least with them. Longest holds are not,
-    since the longest of more calls is longer.
+    have better and worse days, and those move least with them. A share above 1 counts as
+    1, since what lies above says something about the ceiling only. Longest holds are not
+    compared, since the longest of more calls is longer.
 
     Parameters
     ----------
@@ -107,11 +108,18 @@ def _changes(before: Line, after: Line, least: float) -> Iterator[AuditChange]:
         same = scaling.ceiling_kind == old.ceiling_kind
         yield _change(
             (label, f"of ceiling, {scaling.workers} workers"),
-            old.ceiling_fraction,
-            scaling.ceiling_fraction if same else Estimate.unknown(),
+            _at_most_all(old.ceiling_fraction),
+            _at_most_all(scaling.ceiling_fraction) if same else Estimate.unknown(),
             least,
             good=1,
         )
+
+
+def _at_most_all(share: Estimate) -> Estimate:
+    """Return a share, where more than all is all; unknown ends stay unknown."""
+    if not share.bounded:
+        return share
+    return Estimate(*(min(1.0, end) for end in (share.value, *share.interval)))
 
 
 def _change(

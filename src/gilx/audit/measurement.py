@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from gilx.audit.comparison import LEAST, compare
 from gilx.audit.record import Audit, Line
 from gilx.errors import WatchUnavailableError, number_between
 from gilx.estimate import Estimate
-from gilx.formatting import one_line
+from gilx.formatting import one_line, printable
 from gilx.sampling.probe import probe_warm
 from gilx.speedup.measure import measure
 from gilx.system.environment import Environment
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
     from gilx.speedup.report import ReportRow
 
+_IN_SETUP = re.compile(r"<setup of .*?>:(\d+)", re.DOTALL)
 _PRECISION = 0.01  # of the hold fraction
 _PROBE = 0.25  # of the budget that goes into the hold fraction
 
@@ -40,9 +42,9 @@ def perform(
     plan : Plan
         What to measure.
     baseline : Audit, optional
-        An earlier audit. A line that looks worse than in this one is measured once more,
-        and the second figures are kept: among many lines some look worse by chance, but
-        seldom twice.
+        An earlier audit. A line that looks better or worse than in this one is measured
+        once more, and the second figures are kept: among many lines some look changed by
+        chance, but seldom twice.
     least, force : float, bool
         How to compare with the baseline, as `compare` has them.
     progress : callable, optional
@@ -73,7 +75,7 @@ def perform(
         if baseline is not None:
             alone = Audit((line,), environment)
             changes = compare(baseline, alone, least=least, force=force)
-            if any(change.verdict == "worse" for change in changes):
+            if any(change.verdict in ("better", "worse") for change in changes):
                 line = _line(entry, size, f"{where}again: ", progress)
         lines.append(line)
     if progress is not None:
@@ -111,6 +113,7 @@ def _line(
             inconclusive_reason="",
             scaling=(),
             error=one_line(error),
+            claim=entry.claim,
         )
     return Line(
         name=entry.name,
@@ -118,10 +121,20 @@ def _line(
         seconds=math.nan if usage is None else usage.wall / usage.repeats,
         held=Estimate.unknown() if usage is None else usage.held,
         longest_hold=Estimate.unknown() if usage is None else usage.longest_hold,
-        where="" if usage is None else usage.main_line()[1],
+        where="" if usage is None else _place(usage.main_line()[1], entry.setup),
         inconclusive_reason=reason,
         scaling=scaling,
+        claim=entry.claim,
     )
+
+
+def _place(where: str, setup: str) -> str:
+    """Return a place, and for a line of a setup its text, which no file has."""
+    found = _IN_SETUP.match(where)
+    if found is None:
+        return where
+    text = setup.splitlines()[int(found[1]) - 1].strip()
+    return printable(f"setup:{found[1]} `{text}`{where[found.end() :]}")
 
 
 def _usage(call: PlannedCall, budget: float) -> tuple[GilUsage | None, str]:

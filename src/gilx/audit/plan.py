@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gilx.audit.claim import Claim
 from gilx.callable_lookup import find_callable
 from gilx.errors import MOST_WORKERS, ArgumentError, above_zero, at_least, shown
 from gilx.files import decoded
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 _BUDGET = 10.0
 _SHARED = ("workers", "budget", "setup")  # what [defaults] may say, too
-_OWN = ("target", "name", "arguments", "keywords", "sizes")
+_OWN = ("target", "name", "arguments", "keywords", "sizes", "claim")
+_CLAIM = ("releases", "words", "link", "from_size")
 _MOST_BYTES = 4_000_000
 
 
@@ -45,6 +47,8 @@ class PlanEntry:
     """Numbers of threads that call it at once."""
     budget: float = _BUDGET
     """Seconds that one size may take with one number of workers."""
+    claim: Claim | None = None
+    """What its maintainers say about it and the GIL."""
 
     def call(self, size: int | None) -> PlannedCall:
         """Return the call at one size, its arguments made.
@@ -238,9 +242,29 @@ def _subject(where: str, table: object, defaults: Mapping[str, Any]) -> PlanEntr
                 "workers", both.get("workers", max(2, usable_cpus())), 2, MOST_WORKERS
             ),
             budget=above_zero("budget", both.get("budget", _BUDGET)),
+            claim=_claim(table["claim"]) if "claim" in table else None,
         )
     except ArgumentError as error:
         raise ArgumentError(f"{where}: {error}") from error
+
+
+def _claim(given: object) -> Claim:
+    if not isinstance(given, dict):
+        raise ArgumentError(f"claim: expected a table, got {shown(given)}")
+    _only_known("claim", given, _CLAIM)
+    releases, link = given.get("releases"), _text("claim", "link", given)
+    if not isinstance(releases, bool):
+        raise ArgumentError(
+            f"claim: releases: expected true or false, got {shown(releases)}"
+        )
+    if not link.startswith("https://"):
+        raise ArgumentError(f"claim: link: expected https://..., got {shown(link)}")
+    return Claim(
+        releases=releases,
+        words=printable(_text("claim", "words", given)),
+        link=printable(link),
+        from_size=at_least("claim: from_size", given.get("from_size", 0), 0),
+    )
 
 
 def _only_known(where: str, table: Mapping[str, object], known: Sequence[str]) -> None:

@@ -67,13 +67,13 @@ def run(options: argparse.Namespace) -> int:
     if baseline is not None:
         changes = compare(baseline, audit, least=options.least, force=options.force)
         worse = any(change.verdict == "worse" for change in changes)
-        text += f"\n\n{_told(baseline, audit, changes)}"
+        text += f"\n\n{comparison_text(baseline, audit, changes)}"
     print_or_save(text, audit.to_json(), options.json, output)
     return 0 if audit.complete and not worse else 1
 
 
-def _told(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
-    """Return what changed, as text."""
+def comparison_text(baseline: Audit, audit: Audit, changes: list[AuditChange]) -> str:
+    """Return what changed from one audit to the next, as text."""
     lines = wrapped(f"compared with {baseline.environment.summary()}")
     changed = [change for change in changes if change.verdict in ("better", "worse")]
     if changed:

@@ -1,0 +1,1 @@
+"""Atlas of what releases the GIL: plans, results, and the script that measures."""
