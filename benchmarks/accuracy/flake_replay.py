@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 RUN = 5
 BUDGET = 30.0  # seconds
-OVERHEAD = 0.005  # seconds of an arm besides its calls
+OVERHEAD = 0.005  # seconds of an arm in addition to its calls
 FIXED = 0.5  # seconds of what comes before the blocks
 WATCHED = 0.25  # seconds of a watch of calls at once
 

@@ -177,7 +177,7 @@ class Trial:
     `COLUMNS`, with a value for every block. Serial figures are those of the calls of one
     worker."""
     waits: tuple[RecordedWaits | None, ...] = ()
-    """What watches of calls at once showed; empty if there were none."""
+    """Results of watches of simultaneous calls; empty if there were none."""
 
     def blocks(self) -> list[list[Block]]:
         """Return the blocks of each length."""

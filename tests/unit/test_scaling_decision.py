@@ -173,7 +173,7 @@ def test_overlap_knows_of_waits(efficiency: float, waited: float) -> None:
         # Nothing passes if threads were found waiting for longer than may be lost.
         ([block(1.0, 1.0)] * 100, waits(1.0), None),
         ([block(1.0, 1.0)] * 100, waits(0.4), "pass"),
-        # The machine gives one CPU only; samples rule out that threads take turns.
+        # Only one CPU is free; samples rule out that threads take turns.
         ([block(0.95, 0.6, ceiling=1.0)] * 20, waits(0.0), "pass"),
         ([block(0.95, 0.6, ceiling=1.0)] * 20, waits(0.3, waiting_cpu=0.7), None),
         ([block(0.95, 0.6, ceiling=1.0)] * 20, waits(1.0), "fail"),

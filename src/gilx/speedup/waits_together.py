@@ -188,9 +188,9 @@ class TogetherWatch:
         self.seconds = 0.0
         """Wall time of the runs, also of those that showed nothing."""
         self.waits: WaitsTogether | None = None
-        """What the workers waited for; None if it is not known."""
+        """Waits of the workers; None if they are not known."""
         self.missing = ""
-        """Why it is not known; empty if it is."""
+        """Reason why they are not known; empty if they are."""
 
     def watch(self, run: Callable[[], object]) -> None:
         """Watch a run of calls, and add it to those before."""
