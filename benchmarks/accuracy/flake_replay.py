@@ -74,7 +74,7 @@ class DrawnArms(RecordedArms):
         self.clock.now += WATCHED
         super().watch_together(watching, repeat)
 
-    def blocks(self, _calls: int, **options: Any) -> Iterator[Block]:
+    def blocks(self, _calls: int, **options: Any) -> Iterator[Block]:  # noqa: ANN401 - those of the base
         """Yield blocks until the budget is spent."""
         sources = self._lengths[min(self._tries, len(self._lengths) - 1)]
         self._tries += 1

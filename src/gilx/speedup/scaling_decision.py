@@ -20,7 +20,7 @@ scale well, on the other hand, then look worse than they are. So:
   is believed for a pass: threads that wait for each other have a low one, busy or not.
 * the watch shows what the GIL alone makes impossible, busy or not; nothing passes without
   it, unless there is no GIL.
-* samples of threads that call at once show which threads wait for the GIL, another lock, or
+* samples of threads that call at once show which threads wait for the GIL, a lock, or
   until all threads have stopped, whatever the neighbours do. Nothing passes if workers
   certainly wait for longer than may be lost. If they certainly wait for less, and CPU
   time did not grow either (spinning locks and memory show only there and in the ratio),
