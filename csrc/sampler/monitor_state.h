@@ -34,7 +34,8 @@ typedef struct {
 
 enum { GILX_WITNESSES = 8 };
 
-/* A thread that shows whether a stop of the world is still the one that a look found. */
+/* A thread that shows whether a stop of the world is still the one that a sample found.
+ */
 typedef struct {
     uintptr_t state;
     int64_t tid;

@@ -56,8 +56,8 @@ typedef enum {
     GILX_CLOCKED_KINDS,
 } gilx_clocked_kind;
 
-/* Times of these kinds, which never decrease. The clocks' time goes as a whole to what
- * the next sample found that tells what it was spent with. */
+/* Times of these kinds, which never decrease. The clocks' time goes as a whole to the
+ * activity that the next sample finds for it. */
 typedef struct {
     double time[GILX_CLOCKED_KINDS], squares[GILX_CLOCKED_KINDS]; /* of each piece */
     double ran, rested; /* since such a sample: CPU time, and the other one */

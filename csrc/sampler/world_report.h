@@ -1,5 +1,5 @@
-/* Report on a stop of the world that goes on, or waits for threads that do not stop: who
- * asked for it, who is late, and who waits, with their stacks, as text.
+/* Report on a stop of the world that goes on, or waits for threads that do not stop: the
+ * thread that asked for it, late threads and waiting threads, with their stacks, as text.
  *
  * It is made while the program is stuck, as stall_report.h says.
  */

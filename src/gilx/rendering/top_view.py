@@ -143,8 +143,8 @@ def _view_without_gil(
         longest=math.nan if recent.world is None else recent.world.longest.value,
         threads=tuple(one for one in threads if _rank(one) != (0, 0)),
         lines=_lines_without_gil(recent),
-        note=f"inconclusive: {recent.doubt}"
-        if recent.doubt
+        note=f"inconclusive: {recent.inconclusive_reason}"
+        if recent.inconclusive_reason
         else recent.world_missing and f"no stops, since {recent.world_missing}",
         without_gil=True,
     )

@@ -190,7 +190,7 @@ class TogetherWatch:
         self.waits: WaitsTogether | None = None
         """Waits of the workers; None if they are not known."""
         self.missing = ""
-        """Why it is not known; empty if it is."""
+        """Reason why they are not known; empty if they are."""
 
     def watch(self, run: Callable[[], object]) -> None:
         """Watch a run of calls, and add it to those before."""
