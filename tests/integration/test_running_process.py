@@ -455,7 +455,7 @@ time.sleep(600)
     assert not usage.locked.known
     assert usage.world is not None or usage.world_missing
     assert ("object", "_thread.lock") in {(one.kind, one.type) for one in usage.locks}
-    if not usage.doubt:  # as on a busy machine
+    if not usage.inconclusive_reason:  # as on a busy machine
         assert "runs without a GIL" in str(usage)
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 

@@ -210,7 +210,7 @@ WORLD = WorldCounters(SECOND, SECOND, 3, SECOND)
 def without_gil() -> Counters:
     second = SECOND
     unknown = Estimate.unknown()
-    states = StateSeconds(*[second] * 7, late=unknown)
+    states = replace(StateSeconds(*[second] * 8), late=unknown)
     return replace(
         counters(),
         held_seconds=unknown,
