@@ -80,6 +80,9 @@ class WaitsTogether:
     where waits are not known so well."""
     waiting_cpu: float = math.nan
     """Waits for a CPU, of all workers together; not a number if they are not known."""
+    waiting_gil: Estimate = field(default_factory=Estimate.unknown)
+    """Waits for the GIL, of all workers together, until they had it: handing it over takes
+    time, too. Unknown without one."""
 
     @classmethod
     def of(
@@ -140,6 +143,9 @@ class WaitsTogether:
             hindered=hindered,
             blocked=blocked,
             waiting_cpu=sum(one.waiting_cpu.value for one in threads),
+            waiting_gil=Estimate.unknown()
+            if without_gil
+            else _sum([one.waiting_gil for one in threads]),
         )
 
     def hindrance(self, efficiency: float) -> int:
