@@ -81,8 +81,8 @@ class WaitsTogether:
     waiting_cpu: float = math.nan
     """Waits for a CPU, of all workers together; not a number if they are not known."""
     waiting_gil: Estimate = field(default_factory=Estimate.unknown)
-    """Waits for the GIL, of all workers together, until they had it, with the time that it
-    takes to hand it over. Unknown without a GIL."""
+    """Waits for the GIL, of all workers together, with the time that it takes to hand it
+    over. Unknown without a GIL."""
 
     @classmethod
     def of(
