@@ -26,6 +26,7 @@ needs_verdicts = pytest.mark.skipif(
     sys.platform != "linux" or (not gil_enabled() and sys.version_info[:2] != (3, 14)),
     reason="needs a GIL, or thread states, that can be watched",
 )
+needs_monitor = needs_verdicts
 needs_interpreters = pytest.mark.skipif(
     not HAS_INTERPRETERS, reason="needs sub-interpreters: Python 3.14 or newer"
 )

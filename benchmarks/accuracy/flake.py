@@ -15,11 +15,13 @@ of the threshold is left out. Run it with nothing else running, and again under
     python benchmarks/accuracy/flake.py --file FILE --reference
     python benchmarks/accuracy/flake.py --file FILE [--seconds N] [--checks C] [--kinds K]
     python benchmarks/accuracy/flake.py --file FILE --table
+    python benchmarks/accuracy/flake.py --file FILE --replay BLOCKS… [--count N]
 
 A piece reads what was found before, goes on with the cells that have the fewest trials
 and adds to the file; so the pieces of several days can be pooled: `flake.json`, beside
 this, is what the docs tell. Answers of another machine are refused; those of other code
-of `gilx.testing` want a new file, too.
+of `gilx.testing` want a new file, too. ``--replay`` makes checks of recorded blocks,
+`flake_replay.py`, with the right answers of a file.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from typing import TYPE_CHECKING
 
 from aa_comparison import neighbours
 from flake_calls import KINDS, LENGTHS, Work
+from flake_replay import replayed
 from flake_trials import (
     CHECKS,
     EFFICIENCY,
@@ -297,9 +300,15 @@ def main() -> None:
     parser.add_argument("--verdicts", type=Path, help="add verdicts, whole, to this file")
     parser.add_argument("--reference", action="store_true", help="only find out truths")
     parser.add_argument("--table", action="store_true", help="only print the table")
+    parser.add_argument("--replay", nargs="+", type=Path, help="recorded blocks")
+    parser.add_argument("--count", type=int, default=2800, help="replayed checks a cell")
     options = parser.parse_args()
 
     found = Found.read(options.file)
+    if options.replay:
+        right = {call: truth.answer("scales") for call, truth in found.truths.items()}
+        print(replayed(options.replay, options.count, right, options.kinds))
+        return
     if options.reference:
         end = time.monotonic() + options.seconds
         for kind, length in product(options.kinds, options.lengths):

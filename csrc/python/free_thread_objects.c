@@ -89,6 +89,42 @@ static PyObject *locks_list(const gilx_free_tracking *tracking) {
     return list;
 }
 
+static double positive(double time) {
+    return time > 0 ? time : 0;
+}
+
+PyObject *gilx_clocked_object(const gilx_thread_activities *does, int64_t since) {
+    const gilx_clocked_times *clocked = &does->clocked;
+    PyObject *times = PyTuple_New(GILX_CLOCKED_KINDS);
+    for (int i = 0; times != NULL && i < GILX_CLOCKED_KINDS; ++i) {
+        PyObject *one = Py_BuildValue("(dd)", clocked->time[i], clocked->squares[i]);
+        if (one == NULL) {
+            Py_CLEAR(times);
+        } else {
+            PyTuple_SET_ITEM(times, i, one);
+        }
+    }
+    const int64_t waited =
+        does->wait_first_ns < 0 ? 0 : does->wait_last_ns - does->wait_first_ns;
+    return times == NULL
+               ? NULL
+               : Py_BuildValue(
+                     "(NL(dd)(dd)d)", times, (long long)waited, does->asked_stops,
+                     does->asked_squares, does->late, does->late_squares,
+                     positive(clocked->ran) + positive(clocked->rested) + (double)since);
+}
+
+PyObject *gilx_reading_world(const gilx_reading *reading) {
+    const gilx_stop_length *longest = &reading->longest_stop;
+    if (!reading->world) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("(NNLLLL)", ratio_object(&reading->stopped),
+                         ratio_object(&reading->stopping), (long long)reading->stops,
+                         (long long)longest->low_ns, (long long)longest->high_ns,
+                         (long long)longest->stretch_ns);
+}
+
 PyObject *gilx_free_threads_object(const gilx_sampler *sampler) {
     const gilx_free_tracking *tracking = gilx_sampler_free_threads(sampler);
     if (tracking == NULL) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../sampler/thread_names.h"
+#include "free_thread_objects.h"
 #include "integer_argument.h"
 #include "monitor_objects.h"
 
@@ -24,14 +25,25 @@ static PyObject *activities_object(const gilx_thread_activities *does) {
 }
 
 PyObject *gilx_reading_ended(const gilx_reading *reading) {
-    return activities_object(&reading->ended);
+    return reading->free_threads ? gilx_clocked_object(&reading->ended, 0)
+                                 : activities_object(&reading->ended);
+}
+
+/* Return the sums of a thread. */
+static PyObject *thread_sums(const gilx_reading *reading,
+                             const gilx_watched_thread *thread) {
+    const int64_t last = thread->does.clock_last_ns;
+    const int64_t since =
+        last == 0 || thread->ended || last > reading->now_ns ? 0 : reading->now_ns - last;
+    return reading->free_threads ? gilx_clocked_object(&thread->does, since)
+                                 : activities_object(&thread->does);
 }
 
 PyObject *gilx_reading_threads(const gilx_reading *reading) {
     PyObject *list = PyList_New(reading->count);
     for (int i = 0; list != NULL && i < reading->count; ++i) {
         const gilx_watched_thread *thread = &reading->threads[i];
-        PyObject *sums = activities_object(&thread->does);
+        PyObject *sums = thread_sums(reading, thread);
         PyObject *item =
             sums == NULL
                 ? NULL

@@ -256,9 +256,17 @@ static int visit(PyObject *Py_UNUSED(object), void *argument) {
     return 0;
 }
 
+static void do_nothing(void *Py_UNUSED(context)) {}
+
 static bool stop(gilx_free_interpreter *Py_UNUSED(interpreter),
                  void (*inside)(void *context), void *context) {
     stopped_call call = {.inside = inside, .context = context};
+    PyUnstable_GC_VisitObjects(visit, &call);
+    return call.called;
+}
+
+bool gilx_stop_all_threads(void) {
+    stopped_call call = {.inside = do_nothing};
     PyUnstable_GC_VisitObjects(visit, &call);
     return call.called;
 }
@@ -295,7 +303,15 @@ bool gilx_find_own_free_threads(gilx_free_threads *Py_UNUSED(threads),
     (void)snprintf(trouble, 300, "this Python is not a free-threaded build");
     return false;
 }
+
+bool gilx_stop_all_threads(void) {
+    return false;
+}
 #endif
+
+int64_t gilx_own_offset(const gilx_free_threads *threads) {
+    return (int64_t)(threads->world - (uintptr_t)PyInterpreterState_Get());
+}
 
 /* ---- the places of Python stacks -------------------------------------------------- */
 

@@ -16,6 +16,13 @@ gilx_gil_status gilx_find_own_gil(gilx_gil *gil, gilx_memory *memory, bool searc
 bool gilx_find_own_free_threads(gilx_free_threads *threads, gilx_memory *memory,
                                 char trouble[300]);
 
+/* Stop all other threads of the caller's interpreter, which runs without a GIL, for a
+ * moment. Returns false if that can't be done. */
+bool gilx_stop_all_threads(void);
+
+/* Return the offset of the words on stops in the caller's interpreter. */
+int64_t gilx_own_offset(const gilx_free_threads *threads);
+
 /* Return the places of Python stacks in this interpreter, or NULL if they are not known:
  * in a free-threaded build, or if strings are not stored as they are known to be. */
 const gilx_stack_layout *gilx_own_stack_layout(void);

@@ -19,7 +19,7 @@ int gilx_open_process(int64_t process, gilx_process_gil *found, gilx_memory *mem
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    if (status == GILX_GIL_FOUND) {
+    if (status == GILX_GIL_FOUND || found->free.places.state != 0) {
         return 0;
     }
     gilx_memory_close(memory);
@@ -28,7 +28,9 @@ int gilx_open_process(int64_t process, gilx_process_gil *found, gilx_memory *mem
 }
 
 PyObject *gilx_process_object(const gilx_process_gil *found, const char *reader) {
-    return Py_BuildValue("kkssO", (unsigned long)found->version, found->interval,
-                         found->gil.backend, reader,
-                         found->stacks == NULL ? Py_False : Py_True);
+    const bool free_threads = found->free.places.state != 0;
+    return Py_BuildValue(
+        "kkssOOs", (unsigned long)found->version, found->interval, found->gil.backend,
+        reader, found->stacks == NULL ? Py_False : Py_True,
+        free_threads ? Py_True : Py_False, free_threads ? found->free.world_missing : "");
 }

@@ -208,6 +208,29 @@ static PyObject *own_frame(PyObject *module, PyObject *Py_UNUSED(ignored)) {
                : gilx_own_frame(layout, &memory, state->unavailable);
 }
 
+PyDoc_STRVAR(own_free_stack_doc,
+             "own_free_stack($module, /)\n--\n\n"
+             "Read the Python stack of the calling thread, which runs without a GIL, as\n"
+             "the sampler does for reports.\n\n"
+             "Returns\n-------\nlist[tuple[str, str, int, int, int, int, int]]\n"
+             "    As own_stack().\n\n"
+             "Raises\n------\nWatchUnavailableError\n"
+             "    As own_frame().");
+
+static PyObject *own_free_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
+    module_state *state = state_of(module);
+    const gilx_stack_layout *layout = gilx_own_free_stack_layout();
+    if (layout == NULL) {
+        PyErr_SetString(state->unavailable,
+                        "where this Python keeps its frames is not known");
+        return NULL;
+    }
+    gilx_memory memory;
+    return open_memory(state, &memory) < 0
+               ? NULL
+               : gilx_own_free_stack(layout, &memory, state->unavailable);
+}
+
 /* ---- totals ----------------------------------------------------------------------- */
 
 /* Fields of the result, from the C struct: name, how it is made, what it is. */
@@ -357,8 +380,8 @@ PyDoc_STRVAR(sampler_doc,
              "pid : int, 0 to 2**31 - 1\n"
              "    Process whose GIL it looks at; 0: this one, as for monitors.\n"
              "free_threads : bool\n"
-             "    Watch threads that run without a GIL; not for monitors, and\n"
-             "    in this process. If stacks are read, they are those of threads\n"
+             "    Watch threads that run without a GIL, in this process. If stacks are "
+             "read, they are those of threads\n"
              "    that wait or are waited for.\n\n"
              "Raises\n------\nTypeError, ValueError\n"
              "    An argument is not as described; the message names it.");
@@ -378,9 +401,9 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
             &log_given, &loop_given, &loops, &pid_given, &free_threads)) {
         return NULL;
     }
-    if (free_threads && (monitor || pid_given != NULL)) {
+    if (free_threads && pid_given != NULL) {
         PyErr_SetString(PyExc_ValueError,
-                        "free_threads: expected False for a monitor or another process");
+                        "free_threads: expected False for another process");
         return NULL;
     }
     PyObject *module = PyType_GetModule(type);
@@ -524,6 +547,13 @@ static int open_other(sampler_object *self, module_state *state, gilx_memory *me
         0) {
         return -1;
     }
+    if (found->free.places.state != 0) {
+        if (found->free.world == 0 && state->free_found &&
+            state->free_threads.world != 0 && found->version == Py_Version) {
+            gilx_process_world_find(found, memory, gilx_own_offset(&state->free_threads));
+        }
+        options->free_threads = &found->free;
+    }
     self->reader = memory->way == GILX_PROC_SELF_MEM ? "/proc/PID/mem"
                                                      : gilx_memory_names[memory->way];
     *words = found->gil.words;
@@ -599,10 +629,11 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 PyDoc_STRVAR(process_doc,
              "process($self, /)\n--\n\n"
              "Return what was found in another process, after the start.\n\n"
-             "Returns\n-------\n(int, int, str, str, bool)\n"
+             "Returns\n-------\n(int, int, str, str, bool, bool, str)\n"
              "    The version of its CPython, as sys.hexversion; the switch interval in\n"
              "    microseconds; how the GIL was found, and how memory is read; and\n"
-             "    whether stacks can be read.\n\n"
+             "    whether stacks can be read; whether it runs without a GIL, and the\n"
+             "    reason that its stops of all threads are not read then, or ''.\n\n"
              "Raises\n------\nRuntimeError\n"
              "    The sampler was not started, or is not another process's.");
 
@@ -897,7 +928,17 @@ PyDoc_STRVAR(
     "    listed, and their number; and the other threads. For each: its number among\n"
     "    all, its native id, whether it has ended, and its sums. Sums are those of\n"
     "    holding and of waiting for the GIL, four each, the length of the slices of\n"
-    "    time for waiting, and the sum of the squares of these lengths.\n\n"
+    "    time for waiting, and the sum of the squares of these lengths.\n"
+    "    Last, what is known of stops of the world: None with a GIL, or if they are not\n"
+    "    read; else the first two sums as in free_threads(), the number of stops that\n"
+    "    there were at least, and bounds of the longest stop since the last reading\n"
+    "    and the longest time in which each read found one. Without a GIL, the sums of "
+    "a\n"
+    "    thread are six times in nanoseconds, each with the sum of squares: running\n"
+    "    attached, detached, and spinning on locks, waiting for locks, for the world,\n"
+    "    and in other system calls; for how long it waited for a CPU, had asked for\n"
+    "    stops, and stops waited for it, these two with squares; and for how long\n"
+    "    it is not known yet what it did.\n\n"
     "Raises\n------\nRuntimeError\n"
     "    It is not a monitor, was not started, or belongs to the parent process.");
 
@@ -918,17 +959,21 @@ static PyObject *sampler_read(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     PyObject *totals = totals_object(state_of(module)->totals_type, &reading.totals);
     PyObject *ended = totals == NULL ? NULL : gilx_reading_ended(&reading);
     PyObject *threads = ended == NULL ? NULL : gilx_reading_threads(&reading);
+    PyObject *world = threads == NULL ? NULL : gilx_reading_world(&reading);
     free(reading.threads);
-    if (threads == NULL) {
+    if (world == NULL) {
         Py_XDECREF(totals);
         Py_XDECREF(ended);
+        Py_XDECREF(threads);
         return NULL;
     }
-    return Py_BuildValue(
-        "NLLLLLNLN", totals, (long long)reading.longest.low,
-        (long long)reading.longest.high, (long long)reading.stalls[GILX_GIL_STALL],
-        (long long)reading.stalls[GILX_LOOP_STALL], (long long)reading.dropped, ended,
-        (long long)reading.ended_threads, threads);
+    const int64_t stalls =
+        reading.stalls[GILX_GIL_STALL] + reading.stalls[GILX_WORLD_STALL];
+    return Py_BuildValue("NLLLLLNLNN", totals, (long long)reading.longest.low,
+                         (long long)reading.longest.high, (long long)stalls,
+                         (long long)reading.stalls[GILX_LOOP_STALL],
+                         (long long)reading.dropped, ended,
+                         (long long)reading.ended_threads, threads, world);
 }
 
 PyDoc_STRVAR(
@@ -937,7 +982,8 @@ PyDoc_STRVAR(
     "Return the stalls that a monitor reported last, the oldest one first.\n\n"
     "Returns\n-------\nlist[tuple]\n"
     "    For each: its kind (0: the GIL was not released; 1: an event loop was "
-    "blocked);\n"
+    "blocked;\n"
+    "    2: a stop of the world went on, or waited for a thread);\n"
     "    its number among all of its kind, from 1; when it began, on the monotonic\n"
     "    clock; bounds of its length in nanoseconds, the upper one -1 if it goes on;\n"
     "    whether it still did when the sampler was stopped;\n"
@@ -996,7 +1042,8 @@ PyDoc_STRVAR(
     "ask($self, wait, /)\n--\n\n"
     "Wait for so many seconds without the GIL, then ask for it.\n\n"
     "For a thread that does nothing else: the time for which it waits for the GIL shows\n"
-    "a monitor that the GIL is not released, but counts for nothing else.\n\n"
+    "a monitor that the GIL is not released, but counts for nothing else. Without a\n"
+    "GIL, it asks for a stop of all threads, which goes on for a moment.\n\n"
     "Returns\n-------\nbool\n"
     "    False when the monitor is stopped.");
 
@@ -1011,6 +1058,9 @@ static PyObject *sampler_ask(PyObject *object, PyObject *given) {
     going = gilx_sampler_wait_to_ask(self->sampler, (int64_t)(wait * 1e9));
     Py_END_ALLOW_THREADS
     gilx_sampler_asked(self->sampler);
+    if (going && self->free_threads) {
+        (void)gilx_stop_all_threads(); /* it can be done: that was certified */
+    }
     return PyBool_FromLong(going);
 }
 
@@ -1089,6 +1139,7 @@ static PyMethodDef methods[] = {
     {"free_backend", free_backend, METH_NOARGS, free_backend_doc},
     {"note_thread_name", gilx_note_name, METH_VARARGS, gilx_note_name_doc},
     {"own_frame", own_frame, METH_NOARGS, own_frame_doc},
+    {"own_free_stack", own_free_stack, METH_NOARGS, own_free_stack_doc},
     {"own_stack", own_stack, METH_NOARGS, own_stack_doc},
     {"_locate", locate, METH_VARARGS, locate_doc},
     {NULL, NULL, 0, NULL},

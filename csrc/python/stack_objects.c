@@ -116,6 +116,48 @@ PyObject *gilx_own_frame(const gilx_stack_layout *layout, gilx_memory *memory,
     return item;
 }
 
+/* Return a list of the frames, or NULL with an exception set. */
+static PyObject *list_of(const gilx_frame *frames, int count, gilx_code_table *codes,
+                         gilx_memory *memory, PyObject *unavailable) {
+    PyObject *list = PyList_New(0);
+    for (int i = 0; list != NULL && i < count; ++i) {
+        const int spot =
+            gilx_code_spot(codes, memory, frames[i].code, frames[i].instruction);
+        if (spot < 0) {
+            PyErr_Format(unavailable, "the code of frame %d can't be read", i);
+            Py_CLEAR(list);
+            break;
+        }
+        const gilx_spot *found = gilx_spot_at(codes, spot);
+        PyObject *item = spot_object(gilx_function_at(codes, found->function), found);
+        if (item == NULL || PyList_Append(list, item) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(item);
+    }
+    return list;
+}
+
+PyObject *gilx_own_free_stack(const gilx_stack_layout *layout, gilx_memory *memory,
+                              PyObject *unavailable) {
+    PyObject *list = NULL;
+    bool complete;
+    gilx_code_table *codes = gilx_code_table_new(layout, (uintptr_t)&PyCode_Type);
+    gilx_frame *frames = malloc(GILX_MOST_FRAMES * sizeof(*frames));
+    if (codes == NULL || frames == NULL) {
+        PyErr_NoMemory();
+    } else {
+        const int count =
+            gilx_waiting_stack(layout, memory, (uintptr_t)PyThreadState_Get(), frames,
+                               GILX_MOST_FRAMES, &complete);
+        list = list_of(frames, count, codes, memory, unavailable);
+    }
+    free(frames);
+    gilx_code_table_free(codes);
+    gilx_memory_close(memory);
+    return list;
+}
+
 /* ---- sites ------------------------------------------------------------------------ */
 
 static PyObject *site_object(const gilx_sites *sites, int number) {

@@ -21,6 +21,11 @@ PyObject *gilx_own_stack(const gilx_gil_words *words, const gilx_stack_layout *l
 PyObject *gilx_own_frame(const gilx_stack_layout *layout, gilx_memory *memory,
                          PyObject *unavailable);
 
+/* Read the calling thread's Python stack as the sampler does that of a thread without a
+ * GIL, and return a list as gilx_own_stack() does. Takes over the memory. */
+PyObject *gilx_own_free_stack(const gilx_stack_layout *layout, gilx_memory *memory,
+                              PyObject *unavailable);
+
 /* Return the sites that have samples, as Sampler.sites() does. `sites` may be NULL. */
 PyObject *gilx_sites_list(const gilx_sites *sites);
 

@@ -107,8 +107,9 @@ int64_t gilx_free_sample_world(gilx_sampler *sampler, int64_t length) {
     if (tracking->threads.world == 0) {
         return gilx_now_ns();
     }
-    const int64_t now = gilx_world_read(tracking->threads.world, length, begin,
-                                        &tracking->bounds, &tracking->burst);
+    const int64_t now = gilx_world_read(
+        sampler->words.process == 0 ? NULL : &sampler->memory, tracking->threads.world,
+        length, begin, &tracking->bounds, &tracking->burst);
     if (tracking->burst.stopping_now && tracking->burst.requester != 0) {
         find_late(sampler);
     }
@@ -147,6 +148,8 @@ void gilx_free_count_world(gilx_sampler *sampler, double weight, bool first) {
     const double reads = (double)burst->reads;
     const double requested = (double)burst->requested / reads;
     const double stopping = (double)burst->stopping / reads;
+    tracking->stops += burst->requester != 0 && burst->requester != tracking->stop;
+    tracking->stop = burst->requester;
     gilx_ratio_add(&tracking->stopped, weight, requested, 1, first);
     gilx_ratio_add(&tracking->stopping, weight, stopping, 1, first);
     if (burst->requester != 0) {
@@ -197,8 +200,8 @@ static gilx_activity activity_of_ready(gilx_sampler *sampler, int place,
         return GILX_HOLDS_GIL;
     }
     /* What it does is what it did until it lost its CPU. */
-    const int64_t cpu = gilx_cpu_ns_of(0, thread->tid);
-    sampler->free->standing = gilx_cpu_ns_of(0, thread->tid) == cpu;
+    const int64_t cpu = gilx_cpu_ns_of(sampler->words.process, thread->tid);
+    sampler->free->standing = gilx_cpu_ns_of(sampler->words.process, thread->tid) == cpu;
     if (after.state != GILX_STATE_ATTACHED) {
         return GILX_DETACHED;
     }
@@ -253,7 +256,8 @@ double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
     gilx_watched_thread *thread = &sampler->table.threads[place];
     gilx_thread_activities *does = &thread->does;
     gilx_free_tracking *tracking = sampler->free;
-    const int64_t cpu = gilx_cpu_ns_of(0, thread->tid), now = gilx_now_ns();
+    const int64_t cpu = gilx_cpu_ns_of(sampler->words.process, thread->tid),
+                  now = gilx_now_ns();
     const int number = tracking->lock;
     const bool standing = tracking->standing;
     tracking->lock = gilx_lock_unknown();
@@ -276,6 +280,7 @@ double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
     does->clock_last_ns = now;
     does->cpu_last_ns = cpu;
     does->waited_ns = does->wait_last_ns;
+    gilx_clocked_add(&does->clocked, activity, (double)ran, rest);
     if (activity == GILX_AWAITS_LOCK || activity == GILX_SPINS) {
         gilx_lock_add(&tracking->locks, number, time);
     }

@@ -24,6 +24,9 @@ struct gilx_free_tracking {
     gilx_free_threads threads;
     gilx_ratio stopped;  /* x: a stop was asked for or went on; y: 1 if known */
     gilx_ratio stopping; /* x: not all threads had stopped yet */
+    int64_t stops;  /* at least so many: samples that found one, after others that did not
+                       find this one */
+    uintptr_t stop; /* thread state that had asked for it in the last sample, or 0 */
     gilx_stop_bounds bounds;
     gilx_free_reading own;  /* of the watched thread, in the last sample */
     gilx_world_burst burst; /* of the last sample, */

@@ -12,6 +12,7 @@
 #include "../platform/clock.h"
 #include "../platform/touched_memory.h"
 #include "condition.h"
+#include "free_tracking.h"
 #include "linux_threads.h"
 #include "log_writer.h"
 #include "stack_reader.h"
@@ -31,10 +32,12 @@ gilx_monitor *gilx_monitor_new(const gilx_gil_words *words,
         status = gilx_log_open(&monitor->log, monitor->options.log);
     }
     if (status == 0 && options->stacks != NULL) {
+        const bool gil = options->free_threads == NULL;
         monitor->reader =
-            gilx_stack_reader_new(words, options->stacks, options->collecting);
+            gil ? gilx_stack_reader_new(words, options->stacks, options->collecting)
+                : NULL;
         monitor->codes = gilx_code_table_new(options->stacks, options->code_type);
-        status = monitor->reader == NULL || monitor->codes == NULL ? ENOMEM : 0;
+        status = (gil && monitor->reader == NULL) || monitor->codes == NULL ? ENOMEM : 0;
     }
     if (status != 0) {
         gilx_monitor_free(monitor);
@@ -221,6 +224,10 @@ int64_t gilx_monitor_due(const gilx_monitor *monitor) {
 
 void gilx_monitor_look(gilx_sampler *sampler, bool unbroken) {
     gilx_monitor *monitor = sampler->monitor;
+    if (sampler->free != NULL) {
+        gilx_world_look(sampler);
+        return;
+    }
     uint32_t waiters;
     gilx_hold_sample sample = read_words(sampler, &waiters);
     sample.held = sample.held && unbroken;
@@ -238,6 +245,10 @@ void gilx_monitor_look(gilx_sampler *sampler, bool unbroken) {
 
 void gilx_monitor_end(gilx_sampler *sampler) {
     gilx_monitor *monitor = sampler->monitor;
+    if (sampler->free != NULL) {
+        gilx_world_end(sampler);
+        return;
+    }
     gilx_monitor_look(sampler, true); /* a stall may just have ended */
     if (gilx_stall_is_open(&monitor->stall)) {
         gilx_text *text = &monitor->text;
@@ -254,6 +265,19 @@ void gilx_monitor_end(gilx_sampler *sampler) {
 
 /* ---- readings --------------------------------------------------------------------- */
 
+/* Copy what is known of stops of the world. */
+static void copy_world(gilx_sampler *sampler, gilx_reading *reading) {
+    gilx_free_tracking *tracking = sampler->free;
+    reading->free_threads = tracking != NULL;
+    reading->world = tracking != NULL && tracking->threads.world != 0;
+    if (reading->world) {
+        reading->stopped = tracking->stopped;
+        reading->stopping = tracking->stopping;
+        reading->stops = tracking->stops;
+        reading->longest_stop = gilx_stop_bounds_take(&tracking->bounds, reading->now_ns);
+    }
+}
+
 /* Copy all but the threads, if `room` is enough for them. */
 static bool copy(gilx_sampler *sampler, gilx_reading *reading, int room) {
     gilx_monitor *monitor = sampler->monitor;
@@ -267,6 +291,7 @@ static bool copy(gilx_sampler *sampler, gilx_reading *reading, int room) {
         const int64_t end = atomic_load(&sampler->end_ns);
         reading->now_ns = now < end ? now : end;
         reading->longest = gilx_hold_track_take(&monitor->holds, reading->now_ns);
+        copy_world(sampler, reading);
         for (int kind = 0; kind < GILX_STALL_KINDS; ++kind) {
             reading->stalls[kind] = monitor->counts[kind].count;
         }
@@ -318,6 +343,9 @@ void gilx_sampler_note(gilx_sampler *sampler, const char *note, const char *dead
 }
 
 bool gilx_sampler_sees_waiters(const gilx_sampler *sampler) {
+    if (sampler->free != NULL) {
+        return sampler->free->threads.world != 0;
+    }
     return sampler->waiters != NULL || sampler->totals.wishes;
 }
 

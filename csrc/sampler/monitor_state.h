@@ -10,6 +10,7 @@
 #include "monitor.h"
 #include "sampler_state.h"
 #include "stack_reader.h"
+#include "world.h"
 
 /* A stall that goes on. */
 typedef struct {
@@ -31,6 +32,19 @@ typedef struct {
     uint64_t turn;
 } gilx_open_loop;
 
+enum { GILX_WITNESSES = 8 };
+
+/* A thread that shows whether a stop of the world is still the one that a sample found.
+ */
+typedef struct {
+    uintptr_t state;
+    int64_t tid;
+    bool late;     /* for the stop; else it waits until the world goes on */
+    int64_t clock; /* number of its sleeps if it is late, else its CPU clock; -1: not
+                      known */
+    uint64_t call; /* if it is late, the system call that it is in, or 0 */
+} gilx_stop_witness;
+
 /* What is counted of one kind of stall. */
 typedef struct {
     int64_t count;
@@ -47,6 +61,9 @@ struct gilx_monitor {
     gilx_stack stack; /* of the hold that goes on */
     gilx_open_stall stall;
     unsigned long switches; /* of the GIL when that began */
+    gilx_world_words stop;  /* without a GIL: the stop of the world at the last look, */
+    gilx_stop_witness witnesses[GILX_WITNESSES]; /* and threads that show if it goes on */
+    int witness_count;
     gilx_open_loop loops[GILX_LOOPS];
     int64_t looked_ns;
     int64_t recorded;
@@ -83,6 +100,14 @@ void gilx_monitor_end(gilx_sampler *sampler);
 int gilx_monitor_log(const gilx_monitor *monitor);
 void gilx_monitor_close_log(gilx_monitor *monitor);
 void gilx_monitor_forget_log(gilx_monitor *monitor);
+
+/* ---- world_stalls.c: where there is no GIL ---------------------------------------- */
+
+/* Look whether a stop of the world goes on, and at the event loops; report. */
+void gilx_world_look(gilx_sampler *sampler);
+
+/* Look a last time, and say which stalls go on. */
+void gilx_world_end(gilx_sampler *sampler);
 
 /* ---- blocked_loops.c -------------------------------------------------------------- */
 

@@ -137,7 +137,7 @@ void gilx_stall_write(gilx_sampler *sampler, gilx_stall_kind kind, gilx_open_sta
         monitor->counts[kind].unreported = 0;
     }
     write_text(sampler,
-               kind == GILX_GIL_STALL && place->awaits_lock && stall->waiters > 0);
+               kind != GILX_LOOP_STALL && place->awaits_lock && stall->waiters > 0);
     pthread_mutex_lock(&sampler->sums);
     if (stall->record < 0) {
         stall->record = monitor->recorded++;

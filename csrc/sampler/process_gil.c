@@ -14,6 +14,7 @@
 #include "frame_words.h"
 #include "linux_threads.h"
 #include "nested_ids.h"
+#include "world.h"
 
 enum {
     READINGS = 20,           /* that must all be those of a GIL, */
@@ -23,7 +24,7 @@ enum {
     BETWEEN_NS = 100 * 1000, /* readings */
     LONGEST_INTERVAL = 1000 * 1000 * 1000,
     TYPE_NAME = 24,  /* offset of a type's name, */
-    OBJECT_TYPE = 8, /* and of an object's type: the same in all versions */
+    OBJECT_TYPE = 8, /* and of an object's type: the same in all builds with a GIL */
 };
 
 static gilx_gil_status refuse(gilx_process_gil *found, const char *format, ...) {
@@ -220,12 +221,12 @@ static bool is_of(gilx_memory *memory, uintptr_t object, uintptr_t type) {
  * are known to be. */
 static void find_stacks(gilx_process_gil *found, gilx_memory *memory,
                         const runtime_place *place, uintptr_t interpreter,
-                        const gilx_stack_layout *stacks) {
+                        const gilx_stack_layout *stacks, int64_t type_name) {
     static const char CODE[] = "code";
     char name[sizeof(CODE)];
     uintptr_t at, garbage, callbacks;
     const uintptr_t code = gilx_exported_symbol(memory, &place->file, "PyCode_Type");
-    if (stacks == NULL || code == 0 || !gilx_read_word(memory, code, TYPE_NAME, &at) ||
+    if (stacks == NULL || code == 0 || !gilx_read_word(memory, code, type_name, &at) ||
         !gilx_memory_read(memory, (const void *)at, name, sizeof(name)) ||
         memcmp(name, CODE, sizeof(CODE)) != 0) {
         return;
@@ -240,6 +241,107 @@ static void find_stacks(gilx_process_gil *found, gilx_memory *memory,
         is_of(memory, garbage, list) && is_of(memory, callbacks, list)) {
         found->collecting = (const int *)(interpreter + (uintptr_t)stacks->collecting);
     }
+}
+
+/* ---- without a GIL ---------------------------------------------------------------- */
+
+/* Return the offset in the interpreter at which a release has the words on stops, which
+ * its table of offsets does not give and which moved between releases; 0: not known. */
+static int64_t world_of_release(uint64_t version) {
+    enum { RELEASE_3_14_7 = 0x030e07f0, WORLD_3_14_7 = 10848 };
+    return version == RELEASE_3_14_7 ? WORLD_3_14_7 : 0;
+}
+
+/* Return whether words may be those on stops: who asked is a thread of the interpreter.
+ */
+static bool may_be_stops(gilx_memory *memory, const gilx_gil *gil,
+                         const gilx_world_words *words) {
+    return words->requested <= 1 && words->stopped <= 1 && words->global == 0 &&
+           words->countdown >= 0 && words->countdown < MOST_LISTED &&
+           (words->requester == 0 || is_listed(memory, gil, words->requester));
+}
+
+void gilx_process_world_find(gilx_process_gil *found, gilx_memory *memory,
+                             int64_t offset) {
+    const uintptr_t address = (uintptr_t)found->interpreter + (uintptr_t)offset;
+    int strange = 0;
+    found->free.world = 0;
+    if (offset == 0) {
+        found->free.world_missing =
+            "where this release of CPython keeps its words on stops is not known";
+        return;
+    }
+    for (int i = 0; i < READINGS + strange && strange <= MOST_TORN; ++i) {
+        gilx_world_words words;
+        strange +=
+            !gilx_memory_read(memory, (const void *)address, &words, sizeof(words)) ||
+            !may_be_stops(memory, &found->gil, &words);
+        gilx_sleep_ns(BETWEEN_NS);
+    }
+    const bool certain = strange <= MOST_TORN;
+    found->free.world = certain ? address : 0;
+    found->free.world_missing =
+        certain ? "" : "the words taken for those on stops can't be that";
+}
+
+/* Return whether all threads are in states that there are, in many readings. */
+static bool has_states(gilx_memory *memory, const gilx_process_gil *found,
+                       int64_t place) {
+    enum { LAST_STATE = 3 };
+    int strange = 0;
+    for (int i = 0; i < READINGS + strange && strange <= MOST_TORN; ++i) {
+        uintptr_t state;
+        bool known =
+            gilx_read_word(memory, (uintptr_t)found->gil.states.first, 0, &state);
+        for (int j = 0; known && j < MOST_LISTED && state != 0; ++j) {
+            int word;
+            known = gilx_memory_read(memory, (const void *)(state + (uintptr_t)place),
+                                     &word, sizeof(word)) &&
+                    word >= 0 && word <= LAST_STATE &&
+                    gilx_read_word(memory, state, found->gil.states.next, &state);
+        }
+        strange += !known; /* it may have ended meanwhile */
+        gilx_sleep_ns(BETWEEN_NS);
+    }
+    return strange <= MOST_TORN;
+}
+
+/* Find out where the threads of a process without a GIL are read. */
+static gilx_gil_status find_free_threads(gilx_process_gil *found, gilx_memory *memory,
+                                         const runtime_place *place,
+                                         const gilx_layout *layout, uint64_t offset) {
+    const gilx_free_layout *places = gilx_free_layout_of(layout);
+    const uintptr_t interpreter = (uintptr_t)found->interpreter;
+    const uintptr_t types = gilx_exported_symbol(memory, &place->file, "PyType_Type");
+    if (places == NULL) {
+        (void)refuse(found, "it runs without a GIL, and where this version of CPython "
+                            "keeps what its threads do is not known: of 3.14 it is");
+        return GILX_GIL_NONE;
+    }
+    if (gilx_is_nested(memory->process)) {
+        (void)refuse(found, "it runs without a GIL, and in a container whose numbers of "
+                            "threads are others");
+        return GILX_GIL_NONE;
+    }
+    if (types == 0 || known_states(memory, &found->gil, interpreter, offset, NULL) <= 0 ||
+        !has_states(memory, found, places->state)) {
+        (void)refuse(found,
+                     "the words taken for the states of its threads can't be that");
+        return GILX_GIL_NONE;
+    }
+    found->free = (gilx_free_threads){.places = *places,
+                                      .states = found->gil.states,
+                                      .type_of_types = types,
+                                      .sections = true,
+                                      .world_missing = ""};
+    gilx_process_world_find(found, memory, world_of_release(found->version));
+    const uintptr_t words = (uintptr_t)found->gil.words.interval;
+    found->gil.words = (gilx_gil_words){.process = memory->process, .original = words};
+    found->gil.backend = "thread states";
+    find_stacks(found, memory, place, interpreter, gilx_free_stack_layout_of(layout),
+                places->type_name);
+    found->collecting = NULL;
+    return GILX_GIL_NONE;
 }
 
 /* ---- all of it -------------------------------------------------------------------- */
@@ -291,7 +393,11 @@ gilx_gil_status gilx_process_gil_find(gilx_process_gil *found, gilx_memory *memo
         .runtime = (const void *)place.runtime,
         .interpreter = (const void *)interpreter,
     };
+    found->interpreter = theirs.interpreter;
     gilx_gil_status status = gilx_gil_locate(&found->gil, memory, &theirs);
+    if (status == GILX_GIL_NONE) {
+        return find_free_threads(found, memory, &place, layout, offset);
+    }
     if (status == GILX_GIL_FOUND) {
         status = certify(found, memory, interpreter, offset);
     }
@@ -299,9 +405,10 @@ gilx_gil_status gilx_process_gil_find(gilx_process_gil *found, gilx_memory *memo
         const uintptr_t words = (uintptr_t)found->gil.words.interval;
         found->gil.words =
             (gilx_gil_words){.process = memory->process, .original = words};
-        find_stacks(found, memory, &place, interpreter,
-                    gilx_stack_layout_of(
-                        layout, is_free_threaded(memory, place.runtime, layout)));
+        find_stacks(
+            found, memory, &place, interpreter,
+            gilx_stack_layout_of(layout, is_free_threaded(memory, place.runtime, layout)),
+            TYPE_NAME);
     }
     return status;
 }

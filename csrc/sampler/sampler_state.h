@@ -97,13 +97,13 @@ struct gilx_sampler {
     int held_count;
     uint16_t alive[GILX_THREADS]; /* places of threads that were there lately */
     int alive_count, next_alive;  /* and the index of the next one to be asked */
-    int64_t ask_every;            /* threads' clocks are read, and they are asked what they
-                                     do, in one of so many samples */
-    int reads_left;               /* for which there is time; negative: after more */
-    int64_t placed; /* number of the sample that last read where a thread waits */
-    int files;      /* number of their files that are open, */
-    int most_files; /* and that may be */
-    int next_other; /* the place after the last one that was polled in turn */
+    int64_t ask_every; /* threads' clocks are read, and they are asked what they
+                          do, in one of so many samples */
+    int reads_left;    /* for which there is time; negative: after more */
+    int64_t placed;    /* number of the sample that last read where a thread waits */
+    int files;         /* number of their files that are open, */
+    int most_files;    /* and that may be */
+    int next_other;    /* the place after the last one that was polled in turn */
     gilx_free_tracking *free; /* NULL if there is a GIL */
     gilx_nested_ids *nested;  /* NULL if the threads' own ids are those known here */
     gilx_thread_table table;

@@ -169,6 +169,65 @@ void gilx_activity_hold(gilx_thread_activities *activities, double weight, doubl
     activities->held_sample = number;
 }
 
+/* Return the kind of an activity; GILX_CLOCKED_KINDS if it has none. */
+static gilx_clocked_kind clocked_kind(gilx_activity activity) {
+    switch (activity) {
+    case GILX_ON_CPU:
+    case GILX_OFF_CPU:
+        return GILX_CLOCKED_ATTACHED;
+    case GILX_DETACHED:
+        return GILX_CLOCKED_DETACHED;
+    case GILX_SPINS:
+        return GILX_CLOCKED_SPINNING;
+    case GILX_AWAITS_LOCK:
+        return GILX_CLOCKED_PARKED;
+    case GILX_STOPPED:
+        return GILX_CLOCKED_STOPPED;
+    case GILX_SLEEPS:
+    case GILX_READS:
+    case GILX_POLLS:
+    case GILX_AWAITS_CHILD:
+    case GILX_CALLS_SYSTEM:
+        return GILX_CLOCKED_CALLING;
+    default:
+        return GILX_CLOCKED_KINDS;
+    }
+}
+
+void gilx_clocked_add(gilx_clocked_times *times, gilx_activity activity, double ran,
+                      double rested) {
+    const gilx_clocked_kind kind = clocked_kind(activity);
+    times->ran += ran;
+    times->rested += rested; /* below 0: a wait for a CPU counts when it has ended */
+    double *left = kind <= GILX_CLOCKED_SPINNING ? &times->ran : &times->rested;
+    if (kind < GILX_CLOCKED_KINDS && *left > 0) {
+        times->time[kind] += *left;
+        times->squares[kind] += *left * *left;
+        *left = 0;
+    }
+}
+
+static void join_clocks(gilx_thread_activities *activities,
+                        const gilx_thread_activities *other) {
+    gilx_clocked_times *clocked = &activities->clocked;
+    for (int i = 0; i < GILX_CLOCKED_KINDS; ++i) {
+        clocked->time[i] += other->clocked.time[i];
+        clocked->squares[i] += other->clocked.squares[i];
+    }
+    clocked->ran += other->clocked.ran;
+    clocked->rested += other->clocked.rested;
+    if (other->wait_first_ns >= 0) {
+        const int64_t before =
+            activities->wait_first_ns < 0 ? 0 : activities->wait_last_ns;
+        activities->wait_first_ns = 0;
+        activities->wait_last_ns = before + other->wait_last_ns - other->wait_first_ns;
+    }
+    activities->asked_stops += other->asked_stops;
+    activities->asked_squares += other->asked_squares;
+    activities->late += other->late;
+    activities->late_squares += other->late_squares;
+}
+
 void gilx_activities_join(gilx_thread_activities *activities,
                           const gilx_thread_activities *other) {
     for (int i = 0; i < GILX_ACTIVITIES; ++i) {
@@ -181,6 +240,7 @@ void gilx_activities_join(gilx_thread_activities *activities,
     activities->known += other->known;
     activities->squares += other->squares;
     activities->reads += other->reads;
+    join_clocks(activities, other);
 }
 
 /* Return the wait for a CPU that is neither shown yet nor part of a hold. */

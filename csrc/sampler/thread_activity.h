@@ -44,6 +44,25 @@ typedef struct {
     double steps;    /* and of w^2 times the squared steps of x from slice to slice */
 } gilx_activity_sums;
 
+/* Kinds of a thread's time without a GIL. The first ones are parts of its CPU time, the
+ * others of the time in which it neither ran nor waited for a CPU. */
+typedef enum {
+    GILX_CLOCKED_ATTACHED,
+    GILX_CLOCKED_DETACHED,
+    GILX_CLOCKED_SPINNING, /* on the lock of an object */
+    GILX_CLOCKED_PARKED,   /* waiting for a lock */
+    GILX_CLOCKED_STOPPED,  /* until all threads have stopped, or may go on */
+    GILX_CLOCKED_CALLING,  /* in another system call */
+    GILX_CLOCKED_KINDS,
+} gilx_clocked_kind;
+
+/* Times of these kinds, which never decrease. The clocks' time goes as a whole to the
+ * activity that the next sample finds for it. */
+typedef struct {
+    double time[GILX_CLOCKED_KINDS], squares[GILX_CLOCKED_KINDS]; /* of each piece */
+    double ran, rested; /* since such a sample: CPU time, and the other one */
+} gilx_clocked_times;
+
 /* Activities of one thread. What it holds is known from each sample; everything else is
  * asked now and then, and stands for the time since it was last asked, less that for
  * which it held. Durations are in ns.
@@ -75,6 +94,7 @@ typedef struct {
     int64_t cpu_first_ns, cpu_last_ns;     /* its CPU clock then; 0 if it was not, */
     int64_t waited_ns;                     /* and wait_last_ns at the last time */
     double ready;                          /* time in which it could run, by samples */
+    gilx_clocked_times clocked;            /* since the clocks were read first */
     double asked_stops, asked_squares;     /* for how long it had asked for a stop, */
     double late, late_squares;             /* and how long a stop waited for it */
     int64_t running, standing; /* samples in which its CPU clock ran, or stood although
@@ -92,6 +112,10 @@ gilx_thread_activities gilx_no_activities(double counted);
 /* Add a slice of `whole` ns, of which the thread spent a `part` in an activity. */
 void gilx_activity_add(gilx_thread_activities *activities, gilx_activity activity,
                        double whole, double part);
+
+/* Add the times that the clocks show since the last sample, which found an activity. */
+void gilx_clocked_add(gilx_clocked_times *times, gilx_activity activity, double ran,
+                      double rested);
 
 /* Add the sums of another thread. */
 void gilx_activities_join(gilx_thread_activities *activities,

@@ -20,6 +20,7 @@
 #include "../sampler/layouts.h"
 #include "../sampler/linux_threads.h"
 #include "../sampler/lock_table.h"
+#include "../sampler/monitor.h"
 #include "../sampler/sampler.h"
 #include "../sampler/sampler_state.h"
 #include "../sampler/waiting_frame.h"
@@ -408,26 +409,26 @@ static void stops_are_counted(void) {
     const int64_t begin = gilx_now_ns();
     const uintptr_t words = (uintptr_t)stops();
     make_interpreter(NOTHING);
-    (void)gilx_world_read(words, 10000, begin, &bounds, &burst);
+    (void)gilx_world_read(NULL, words, 10000, begin, &bounds, &burst);
     expect(burst.reads > 0 && burst.requested == 0 && burst.requester == 0);
     set_stop(1, 0, 7);
-    (void)gilx_world_read(words, 10000, begin, &bounds, &burst);
+    (void)gilx_world_read(NULL, words, 10000, begin, &bounds, &burst);
     expect(burst.requested == burst.reads && burst.stopping == burst.reads);
     expect(burst.requester == 7 && burst.stopping_now);
     gilx_sleep_ns(1000 * 1000);
     set_stop(1, 1, 7);
-    (void)gilx_world_read(words, 10000, begin, &bounds, &burst);
+    (void)gilx_world_read(NULL, words, 10000, begin, &bounds, &burst);
     expect(burst.requested == burst.reads && burst.stopping == 0);
     expect(!burst.stopping_now);
     set_stop(0, 0, 0);
-    const int64_t end = gilx_world_read(words, 10000, begin, &bounds, &burst);
+    const int64_t end = gilx_world_read(NULL, words, 10000, begin, &bounds, &burst);
     gilx_stop_bounds_end(&bounds, begin, end);
     expect(bounds.stretch_ns >= 1000 * 1000 && bounds.most_ns >= bounds.stretch_ns);
     expect(bounds.least_ns <= bounds.stretch_ns && bounds.most_ns <= end - begin);
     /* Reads before the start narrow nothing. */
     gilx_stop_bounds none = {.least_ns = 0};
     set_stop(1, 1, 7);
-    (void)gilx_world_read(words, 10000, INT64_MAX, &none, &burst);
+    (void)gilx_world_read(NULL, words, 10000, INT64_MAX, &none, &burst);
     expect(none.least_ns == 0 && none.most_ns == 0 && none.stretch_ns == 0);
     set_stop(0, 0, 0);
 }
@@ -511,6 +512,51 @@ static void await_call(int number, long call, uintptr_t argument) {
     }
 }
 
+/* Start a thread for each role. The one that is attached is late for a stop that the
+ * reading one asks for. */
+static void start_actors(pthread_t threads[ACTORS]) {
+    static uintptr_t section[2]; /* without a mutex: it waits for one */
+    static int numbers[ACTORS];
+    atomic_store(&over, false);
+    expect(pipe(ends) == 0);
+    make_type("list");
+    set_tid(0, 0); /* the first state becomes another thread's, the last the caller's */
+    set_tid(STATES - 1, gilx_own_tid());
+    atomic_store(state_of(STATES - 1), GILX_STATE_DETACHED);
+    atomic_store(state_of(ATTACHED), GILX_STATE_ATTACHED);
+    atomic_store(state_of(DETACHED), GILX_STATE_SUSPENDED);
+    atomic_store(state_of(SPINNING), GILX_STATE_ATTACHED);
+    atomic_store(state_of(PARKED), GILX_STATE_DETACHED);
+    atomic_store(state_of(STOPPED), GILX_STATE_SUSPENDED);
+    atomic_store(section_of(SPINNING), (uintptr_t)section | 2);
+    atomic_store(section_of(ATTACHED), (uintptr_t)section | 1); /* inactive */
+    for (int i = 0; i < ACTORS; ++i) {
+        numbers[i] = i;
+        atomic_store(&tids[i], 0);
+        expect(pthread_create(&threads[i], NULL, act, &numbers[i]) == 0);
+    }
+    for (int i = 0; i < ACTORS; ++i) {
+        while (atomic_load(&tids[i]) == 0) {
+            gilx_sleep_ns(1000 * 1000);
+        }
+    }
+    await_call(PARKED, SYS_futex, (uintptr_t)&entries[PARKED].entry.futex);
+    await_call(STOPPED, SYS_futex, (uintptr_t)&entries[STOPPED].entry.futex);
+    await_call(READING, SYS_read, (uintptr_t)ends[0]);
+}
+
+static void end_actors(pthread_t threads[ACTORS]) {
+    set_stop(0, 0, 0);
+    atomic_store(&over, true);
+    wake(PARKED);
+    wake(STOPPED);
+    close(ends[1]);
+    for (int i = 0; i < ACTORS; ++i) {
+        expect(pthread_join(threads[i], NULL) == 0);
+    }
+    close(ends[0]);
+}
+
 static int64_t samples_of(gilx_sampler *sampler) {
     pthread_mutex_lock(&sampler->sums);
     const int64_t count = sampler->totals.wakes;
@@ -529,41 +575,10 @@ static void await_samples(gilx_sampler *sampler) {
     }
 }
 
-/* Threads that do one thing all the time are found to do that. The one that is attached
- * is late for a stop that the reading one has asked for. */
-static void threads_are_watched(void) {
-    static uintptr_t section[2]; /* without a mutex: it waits for one */
-    static int numbers[ACTORS];
-    gilx_memory memory = open_memory();
-    gilx_free_threads free;
-    char trouble[300];
-    pthread_t threads[ACTORS];
-    expect(find(&free, &memory, NOTHING, VERSION, trouble));
-    expect(pipe(ends) == 0);
-    make_type("list");
-    set_tid(0, 0); /* the first state becomes another thread's, the last the caller's */
-    set_tid(STATES - 1, gilx_own_tid());
-    atomic_store(state_of(STATES - 1), GILX_STATE_DETACHED);
-    atomic_store(state_of(ATTACHED), GILX_STATE_ATTACHED);
-    atomic_store(state_of(DETACHED), GILX_STATE_SUSPENDED);
-    atomic_store(state_of(SPINNING), GILX_STATE_ATTACHED);
-    atomic_store(state_of(PARKED), GILX_STATE_DETACHED);
-    atomic_store(state_of(STOPPED), GILX_STATE_SUSPENDED);
-    atomic_store(section_of(SPINNING), (uintptr_t)section | 2);
-    atomic_store(section_of(ATTACHED), (uintptr_t)section | 1); /* inactive */
-    for (int i = 0; i < ACTORS; ++i) {
-        numbers[i] = i;
-        expect(pthread_create(&threads[i], NULL, act, &numbers[i]) == 0);
-    }
-    for (int i = 0; i < ACTORS; ++i) {
-        while (atomic_load(&tids[i]) == 0) {
-            gilx_sleep_ns(1000 * 1000);
-        }
-    }
-    await_call(PARKED, SYS_futex, (uintptr_t)&entries[PARKED].entry.futex);
-    await_call(STOPPED, SYS_futex, (uintptr_t)&entries[STOPPED].entry.futex);
-    await_call(READING, SYS_read, (uintptr_t)ends[0]);
-    set_stop(1, 0, (uintptr_t)states[READING]);
+/* Return a sampler of these threads that was started, a monitor if there are options for
+ * that. */
+static gilx_sampler *start_sampler(const gilx_free_threads *free, gilx_memory *memory,
+                                   const gilx_monitor_options *monitor) {
     static const gilx_gil_struct no_gil = {.locked = 0};
     const gilx_gil_words words = {.locked = &no_gil.locked,
                                   .holder = &no_gil.holder,
@@ -573,13 +588,27 @@ static void threads_are_watched(void) {
         .watched = gilx_own_tid(),
         .cost = 0.5,
         .seed = 1,
-        .room = 64,
-        .states = free.states,
-        .free_threads = &free,
+        .room = monitor == NULL ? 64 : 0,
+        .states = free->states,
+        .free_threads = free,
+        .monitor = monitor,
     };
-    gilx_sampler *sampler = gilx_sampler_new(&words, &options, &memory);
+    gilx_sampler *sampler = gilx_sampler_new(&words, &options, memory);
     expect(sampler != NULL && gilx_sampler_start(sampler) == 0);
     gilx_sampler_begin(sampler);
+    return sampler;
+}
+
+/* Threads that do one thing all the time are found to do that. */
+static void threads_are_watched(void) {
+    gilx_memory memory = open_memory();
+    gilx_free_threads free;
+    char trouble[300];
+    pthread_t threads[ACTORS];
+    expect(find(&free, &memory, NOTHING, VERSION, trouble));
+    start_actors(threads);
+    set_stop(1, 0, (uintptr_t)states[READING]);
+    gilx_sampler *sampler = start_sampler(&free, &memory, NULL);
     await_samples(sampler);
     atomic_store(state_of(STATES - 1), GILX_STATE_SUSPENDED);
     await_samples(sampler);
@@ -587,14 +616,7 @@ static void threads_are_watched(void) {
     await_samples(sampler);
     gilx_sampler_end(sampler);
     gilx_sampler_stop(sampler);
-    set_stop(0, 0, 0);
-    atomic_store(&over, true);
-    wake(PARKED);
-    wake(STOPPED);
-    close(ends[1]);
-    for (int i = 0; i < ACTORS; ++i) {
-        expect(pthread_join(threads[i], NULL) == 0);
-    }
+    end_actors(threads);
 
     const gilx_totals *totals = gilx_sampler_totals(sampler);
     expect(totals->counted > 0 && totals->locked.y == 0);
@@ -641,6 +663,163 @@ static void threads_are_watched(void) {
     gilx_sampler_free(sampler);
 }
 
+/* ---- monitors --------------------------------------------------------------------- */
+
+static int64_t stalls_of(gilx_sampler *sampler) {
+    gilx_reading reading;
+    expect(gilx_sampler_read(sampler, &reading) == 0);
+    free(reading.threads);
+    return reading.stalls[GILX_WORLD_STALL];
+}
+
+static const gilx_stall_record *await_record(gilx_sampler *sampler, bool ended) {
+    static gilx_stall_record records[GILX_STALLS_KEPT];
+    for (;;) {
+        const int count = gilx_sampler_stalls(sampler, records);
+        expect(count <= 1);
+        if (count == 1 && (records[0].high_ns >= 0) == ended) {
+            return &records[0];
+        }
+        gilx_sleep_ns(1000 * 1000);
+    }
+}
+
+/* A stop that waits for a thread, and then goes on, is one stall until the world goes on:
+ * a thread waits for it all the while. */
+static void stalls_are_reported(void) {
+    gilx_memory memory = open_memory();
+    gilx_free_threads free_threads;
+    char trouble[300], text[1 << 12] = "";
+    pthread_t threads[ACTORS];
+    int log[2];
+    expect(find(&free_threads, &memory, NOTHING, VERSION, trouble));
+    expect(pipe(log) == 0);
+    start_actors(threads);
+    const gilx_monitor_options options = {.stall_ns = 50 * 1000 * 1000, .log = log[1]};
+    gilx_sampler *sampler = start_sampler(&free_threads, &memory, &options);
+    expect(gilx_sampler_sees_waiters(sampler));
+    await_samples(sampler);
+    expect(stalls_of(sampler) == 0);
+    set_stop(1, 0, (uintptr_t)states[READING]);
+    const gilx_stall_record *record = await_record(sampler, false);
+    const bool calls = sampler->totals.calls;
+    expect(record->kind == GILX_WORLD_STALL && record->number == 1);
+    expect(record->place.tid == atomic_load(&tids[ATTACHED]) ||
+           record->place.tid == atomic_load(&tids[SPINNING]));
+    expect(record->waiters == (calls ? 2 : 1)); /* the one that asked is one of them */
+    expect(strstr(record->text, " has not begun, since a thread is late, after ") !=
+           NULL);
+    expect(strstr(record->text, " is late to stop") != NULL);
+    expect(strstr(record->text, ") asked for the stop (") != NULL ||
+           strstr(record->text, " asked for the stop (") != NULL);
+    expect(!calls || strstr(record->text, " waits until the world goes on (") != NULL);
+    if (calls) { /* else no thread shows that it is the same stop */
+        atomic_store(state_of(ATTACHED), GILX_STATE_SUSPENDED);
+        atomic_store(state_of(SPINNING), GILX_STATE_SUSPENDED);
+        set_stop(1, 1, (uintptr_t)states[READING]);
+        await_samples(sampler);
+        expect(await_record(sampler, false)->number == 1);
+    }
+    gilx_reading reading;
+    expect(gilx_sampler_read(sampler, &reading) == 0);
+    expect(reading.free_threads && reading.world && reading.stops >= 1);
+    expect(reading.stopped.x > 0 && reading.stopping.x > 0);
+    expect(reading.longest_stop.low_ns >= options.stall_ns);
+    expect(reading.longest_stop.high_ns >= reading.longest_stop.low_ns);
+    for (int i = 0; i < reading.count && calls; ++i) {
+        const gilx_clocked_times *clocked = &reading.threads[i].does.clocked;
+        expect(reading.threads[i].tid != atomic_load(&tids[STOPPED]) ||
+               clocked->time[GILX_CLOCKED_STOPPED] > 0);
+        expect(reading.threads[i].tid != atomic_load(&tids[PARKED]) ||
+               clocked->time[GILX_CLOCKED_PARKED] > 0);
+        expect(reading.threads[i].tid != atomic_load(&tids[READING]) ||
+               clocked->time[GILX_CLOCKED_CALLING] > 0);
+    }
+    free(reading.threads);
+    set_stop(0, 0, 0);
+    record = await_record(sampler, true);
+    expect(record->low_ns >= options.stall_ns && record->high_ns >= record->low_ns);
+    gilx_sampler_end(sampler);
+    gilx_sampler_stop(sampler);
+    end_actors(threads);
+    expect(stalls_of(sampler) == 1);
+    gilx_sampler_free(sampler);
+    expect(read(log[0], text, sizeof(text) - 1) > 0);
+    expect(strstr(text, "gilx: process ") == text);
+    expect(strstr(text, ": the stop of the world was over after ") != NULL);
+    close(log[0]);
+    close(log[1]);
+}
+
+/* Have the thread that waits for the world run, as if that had gone on for a moment. */
+static void let_run(void) {
+    const int64_t tid = atomic_load(&tids[STOPPED]), before = gilx_cpu_ns_of(0, tid);
+    while (gilx_cpu_ns_of(0, tid) == before) {
+        (void)syscall(SYS_futex, &entries[STOPPED].entry.futex, 129, 1, NULL, NULL, 0);
+        gilx_sleep_ns(100 * 1000);
+    }
+}
+
+/* Stops that follow one another are not one that goes on, nor is one for which no thread
+ * waits a stall. */
+static void short_stops_are_no_stall(void) {
+    enum { STALL_MS = 500, ROUNDS = 1000 };
+    gilx_memory memory = open_memory();
+    gilx_free_threads free_threads;
+    char trouble[300];
+    pthread_t threads[ACTORS];
+    expect(find(&free_threads, &memory, NOTHING, VERSION, trouble));
+    start_actors(threads);
+    atomic_store(state_of(ATTACHED), GILX_STATE_DETACHED);
+    atomic_store(state_of(SPINNING), GILX_STATE_DETACHED);
+    const gilx_monitor_options options = {.stall_ns = STALL_MS * 1000 * 1000, .log = 2};
+    gilx_sampler *sampler = start_sampler(&free_threads, &memory, &options);
+    set_stop(1, 1, (uintptr_t)states[READING]);
+    for (int i = 0; i < ROUNDS; ++i) {
+        let_run();
+        gilx_sleep_ns(1000 * 1000);
+    }
+    expect(stalls_of(sampler) == 0);
+    atomic_store(state_of(STOPPED), GILX_STATE_DETACHED); /* as if it slept elsewhere */
+    gilx_sleep_ns(2 * STALL_MS * (int64_t)1000 * 1000);
+    expect(stalls_of(sampler) == 0);
+    gilx_sampler_end(sampler);
+    gilx_sampler_stop(sampler);
+    end_actors(threads);
+    gilx_sampler_free(sampler);
+}
+
+/* Each piece of time goes to what the next sample finds that tells it. */
+static void clocked_times_add_up(void) {
+    gilx_thread_activities sum = gilx_no_activities(0), one = gilx_no_activities(0);
+    gilx_clocked_times *times = &one.clocked;
+    gilx_clocked_add(times, GILX_AWAITS_LOCK, 3, 5);
+    expect(times->time[GILX_CLOCKED_PARKED] == 5 && times->ran == 3);
+    gilx_clocked_add(times, GILX_DOES_UNKNOWN, 1, 2);
+    gilx_clocked_add(times, GILX_ON_CPU, 4, -1);
+    expect(times->time[GILX_CLOCKED_ATTACHED] == 8 && times->ran == 0);
+    expect(times->squares[GILX_CLOCKED_ATTACHED] == 64 && times->rested == 1);
+    gilx_clocked_add(times, GILX_STOPPED, 0, 1);
+    expect(times->time[GILX_CLOCKED_STOPPED] == 2 && times->rested == 0);
+    gilx_clocked_add(times, GILX_STOPPED, 0, -3);
+    expect(times->time[GILX_CLOCKED_STOPPED] == 2 && times->rested == -3);
+    gilx_clocked_add(times, GILX_STOPPED, 0, 4);
+    expect(times->time[GILX_CLOCKED_STOPPED] == 3 && times->rested == 0);
+    gilx_clocked_add(times, GILX_SPINS, 1, 1);
+    gilx_clocked_add(times, GILX_DETACHED, 2, 0);
+    gilx_clocked_add(times, GILX_READS, 0, 0);
+    expect(times->time[GILX_CLOCKED_SPINNING] == 1);
+    expect(times->time[GILX_CLOCKED_DETACHED] == 2);
+    expect(times->time[GILX_CLOCKED_CALLING] == 1);
+    one.wait_first_ns = 10;
+    one.wait_last_ns = 17;
+    one.late = 6;
+    gilx_activities_join(&sum, &one);
+    gilx_activities_join(&sum, &one);
+    expect(sum.clocked.time[GILX_CLOCKED_ATTACHED] == 16 && sum.late == 12);
+    expect(sum.wait_last_ns - sum.wait_first_ns == 14);
+}
+
 int main(void) {
     layout = gilx_layout_of(VERSION);
     expect(layout != NULL && gilx_free_layout_of(layout) != NULL);
@@ -650,5 +829,8 @@ int main(void) {
     copies_are_left();
     stops_are_counted();
     threads_are_watched();
+    clocked_times_add_up();
+    stalls_are_reported();
+    short_stops_are_no_stall();
     return 0;
 }

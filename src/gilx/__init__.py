@@ -23,7 +23,7 @@ _NAMES = {
     "gilx.records": "Record",
     "gilx.rendering.picture": "Picture",
     "gilx.sampling.cluster_usage": "ClusterUsage",
-    "gilx.sampling.counters": "Counters ThreadCounters",
+    "gilx.sampling.counters": "Counters StateSeconds ThreadCounters WorldCounters",
     "gilx.sampling.hold_fraction": "HoldSums",
     "gilx.sampling.latency": "Latency LatencyRow latency",
     "gilx.sampling.lock_waits": "LockWait",

@@ -21,7 +21,9 @@ from gilx.records import Record as Record
 from gilx.rendering.picture import Picture as Picture
 from gilx.sampling.cluster_usage import ClusterUsage as ClusterUsage
 from gilx.sampling.counters import Counters as Counters
+from gilx.sampling.counters import StateSeconds as StateSeconds
 from gilx.sampling.counters import ThreadCounters as ThreadCounters
+from gilx.sampling.counters import WorldCounters as WorldCounters
 from gilx.sampling.hold_fraction import HoldSums as HoldSums
 from gilx.sampling.latency import Latency as Latency
 from gilx.sampling.latency import LatencyRow as LatencyRow

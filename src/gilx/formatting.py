@@ -27,6 +27,11 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
+def rounded(number: float) -> str:
+    """Return a number with three digits and without an exponent: ``5,090,000``."""
+    return f"{float(f'{number:.3g}'):,.15g}"
+
+
 def percent(share: float) -> str:
     """Return a share in words: ``12.3 %``."""
     if math.isnan(share):

@@ -10,12 +10,12 @@ import pytest
 
 from tests.command import run_python
 from tests.docs.pages import ROOT, blocks
-from tests.markers import needs, needs_fork, needs_watch
+from tests.markers import needs, needs_fork, needs_monitor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.any_python, needs_watch]
+pytestmark = [pytest.mark.any_python, needs_monitor]
 
 RECIPES = {
     block.file: block.text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gilx import Monitor, NoGilError
+from gilx import Monitor
 from gilx.sampling.known_stacks import reason_against_stacks
 from tests.command import run_gilx, run_here, run_python
 from tests.markers import needs, needs_fork, needs_linux, needs_no_gil, needs_watch
@@ -159,15 +159,13 @@ def test_forked_children_are_not_among_what_was_not_watched(tmp_path: Path) -> N
 
 @needs_no_gil
 @needs_linux
-def test_program_does_not_run_where_there_is_no_gil(tmp_path: Path) -> None:
-    (tmp_path / "hold.py").write_text(HOLD)
-    done = run_gilx("monitor", "hold.py", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("gilx monitor: ")
-    monitor = Monitor()
-    with pytest.raises(NoGilError):
-        monitor.start()
-    monitor.stop()
+def test_program_that_does_not_stop_is_ended_without_a_gil(tmp_path: Path) -> None:
+    (tmp_path / "hang.py").write_text("import ctypes; ctypes.PyDLL(None).sleep(3600)")
+    options = "--stall", "0.2", "--lone", "--exit"
+    done = run_gilx("monitor", *options, "hang.py", cwd=tmp_path)
+    assert done.returncode == 70
+    assert "the stop of the world that gilx asked for has not begun" in done.stderr
+    assert "(main thread) is late to stop" in done.stderr
 
 
 @pytest.mark.parametrize(

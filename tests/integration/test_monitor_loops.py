@@ -20,15 +20,15 @@ import pytest
 
 from gilx import Monitor, WatchUnavailableError
 from gilx.sampling.event_loops import EventLoops
-from gilx.sampling.known_stacks import reason_against_stacks
+from gilx.sampling.known_stacks import reason_against_reports
 from tests.command import CompletedProcess, run_gilx, run_python
-from tests.markers import needs, needs_fork, needs_watch
+from tests.markers import needs, needs_fork, needs_gil, needs_monitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = needs_watch
+pytestmark = needs_monitor
 
 TIMEOUT = 60.0
 LIMIT = 0.2
@@ -87,7 +87,7 @@ def test_loop_is_reported_while_it_is_blocked(tmp_path: Path) -> None:
     assert re.fullmatch(
         r".*: the event loop of .* was blocked for \d+\.\d\d s, at .* UTC", lines[-1]
     )
-    if not reason_against_stacks():
+    if not reason_against_reports():
         assert any(" in block_until_reported" in line for line in stall.report)
         assert any(
             "test_monitor_loops.py" in line and line.endswith(" in block")
@@ -123,7 +123,7 @@ def test_loop_that_is_blocked_at_the_stop_has_its_length_until_then(
 
 @alone
 def test_report_names_the_line_that_blocks(tmp_path: Path) -> None:
-    if reason_against_stacks():
+    if reason_against_reports():
         pytest.skip("needs stacks")
     done = run_script(
         tmp_path / "main.py",
@@ -172,7 +172,7 @@ def test_code_that_holds_the_gil_is_reported_with_its_line(tmp_path: Path) -> No
     with Monitor(stall=None, loop=LIMIT, log=log) as monitor:
         asyncio.run(main())
         stall = monitor.stalls[0]
-    if not reason_against_stacks():
+    if not reason_against_reports():
         assert any(line.endswith("<locals>.spin") for line in stall.report), stall.report
         assert any(line.endswith("<locals>.main") for line in stall.report)
 
@@ -225,6 +225,7 @@ def test_two_blocked_loops_have_a_report_each(tmp_path: Path) -> None:
     assert found == [("loop", "loop 0"), ("loop", "loop 1")]
 
 
+@needs_gil
 @alone
 def test_loop_that_waits_for_the_gil_is_reported_with_the_thread_that_holds_it(
     tmp_path: Path,
@@ -652,5 +653,5 @@ def test_command_watches_loops_of_a_program(tmp_path: Path) -> None:
     assert re.search(
         r"^Thread \d+ \(main thread\) .*\(most recent call first\):$", log, re.M
     )
-    if not reason_against_stacks():
+    if not reason_against_reports():
         assert re.search(rf'  File "{tmp_path}/serve.py", line \d+ in main', log)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import gilx
+from gilx._compat import gil_enabled
 from gilx.sampling import process_access
 from gilx.sampling.process_watch import ProcessWatch
 from tests.command import (
@@ -397,13 +398,71 @@ def test_attach_names_versions_that_it_can_watch() -> None:
         gilx.attach(child.pid)
 
 
-@needs_reads
-def test_attach_says_that_a_process_runs_without_a_gil() -> None:
-    names = [f"python3.{minor}t" for minor in (13, 14, 15)]
-    found = filter(None, map(shutil.which, names))
+def without_gil(*minors: int) -> str:
+    """Return a Python that runs without a GIL."""
+    if not gil_enabled() and sys.version_info[1] in minors:
+        return sys.executable
+    found = filter(None, (shutil.which(f"python3.{minor}t") for minor in minors))
     python = next((one for one in found if _version(one, gil=False)), None)
     if python is None:
-        pytest.skip("needs a free-threaded build of Python 3.13 or newer")
+        pytest.skip("needs a free-threaded build of Python")
+    return python
+
+
+@needs_reads
+def test_attach_reports_threads_of_a_process_without_a_gil() -> None:
+    program = """\
+import gc, threading, time
+lock = threading.Lock()
+lock.acquire()
+kept = [[] for _ in range(100_000)]
+def compute():
+    while True:
+        sum(range(1000))
+def collect():
+    while True:
+        gc.collect()
+for work in compute, collect, lock.acquire:
+    threading.Thread(target=work, name=work.__name__, daemon=True).start()
+print(flush=True)
+time.sleep(600)
+"""
+
+    def is_complete(usage: gilx.GilUsage) -> bool:
+        threads = {one.name: one for one in usage.by_thread}
+        if not threads.keys() >= {"compute", "collect", "acquire"}:
+            return False
+        waits = threads["acquire"].waiting_lock
+        world = usage.world
+        return (
+            waits.known
+            and waits.value > 0.5
+            and (
+                world is None
+                or (
+                    world.stopped.value > 0.1
+                    and bool(world.asked_by)
+                    and world.asked_by[0].name == "collect"
+                )
+            )
+        )
+
+    with process(program, without_gil(14)) as (child, _):
+        usage = until(is_complete, child.pid)
+    assert is_complete(usage), usage
+    assert usage.process is not None
+    assert not usage.held.known
+    assert not usage.locked.known
+    assert usage.world is not None or usage.world_missing
+    assert ("object", "_thread.lock") in {(one.kind, one.type) for one in usage.locks}
+    if not usage.inconclusive_reason:  # as on a busy machine
+        assert "runs without a GIL" in str(usage)
+    assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+@needs_reads
+def test_attach_refuses_places_without_a_gil_that_are_not_known() -> None:
+    python = without_gil(13, 15)
     with (
         process("print()\nimport time\ntime.sleep(600)", python) as (child, _),
         pytest.raises(gilx.NoGilError, match=f"process {child.pid}: .* without a GIL"),

@@ -14,12 +14,13 @@ from typing import Any, Self
 from unittest import mock
 
 from gilx import measure
-from gilx.estimate import Estimate  # noqa: TC001 - likewise
+from gilx.estimate import Estimate
 from gilx.records import Record
 from gilx.sampling.hold_fraction import hold_side
 from gilx.speedup import row_measurement
 from gilx.speedup.comparison import Block  # noqa: TC001 - likewise
 from gilx.speedup.timings import Sample
+from gilx.speedup.waits_together import TogetherWatch, WaitsTogether
 from gilx.system.environment import describe
 from gilx.testing import ReleaseEvidence, ScalingEvidence, Verdict, scaling_verdict
 
@@ -28,10 +29,14 @@ __all__ = [
     "EFFICIENCY",
     "WORKERS",
     "Outcomes",
+    "RecordedArms",
     "RecordedRelease",
+    "RecordedWaits",
     "Recording",
     "Trial",
     "columns_of",
+    "given",
+    "instead",
     "replay",
     "replay_measure",
 ]
@@ -96,9 +101,11 @@ class RecordedRelease:
         """Return evidence from a watch in the layout of the file."""
         usage = release.usage
         assert usage is not None
-        of_release = ("limit", "held", "level", "longest_hold", "where", "call_seconds")
+        of_release = ("limit", "held", "level", "where", "call_seconds")
+        longest = release.longest_hold
         return cls(
             **{name: getattr(release, name) for name in of_release},
+            longest_hold=longest.interval if longest.known else (0.0, 0.0),
             calls=usage.repeats,
             first_seconds=release.first_seconds,
             watched=usage.wall,
@@ -123,6 +130,36 @@ class RecordedRelease:
 
 
 @dataclass(frozen=True)
+class RecordedWaits:
+    """Waits of workers that called at once, after one of several watches."""
+
+    hindered: Estimate
+    waiting_cpu: float
+    seconds: float
+    """Wall time of this watch and those before."""
+
+    @classmethod
+    def of(cls, watching: TogetherWatch) -> Self | None:
+        """Return what is known after the latest watch; None if nothing is."""
+        waits = watching.waits
+        if waits is None or not waits.hindered.known:
+            return None
+        ends = waits.hindered
+        rounded = Estimate(
+            *(float(f"{e:.4g}") for e in (ends.value, ends.low, ends.high))
+        )
+        return cls(rounded, round(waits.waiting_cpu, 4), round(watching.seconds, 3))
+
+    def waits(self) -> WaitsTogether:
+        """Return the waits as a check has them."""
+        nothing = Estimate(0.0, 0.0, 0.0)
+        return WaitsTogether(
+            WORKERS, False, nothing, nothing, nothing, False, "", "",
+            hindered=self.hindered, blocked=self.hindered, waiting_cpu=self.waiting_cpu,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Trial:
     """Recorded measurements of one call."""
 
@@ -139,6 +176,8 @@ class Trial:
     """Blocks of short and, if those promised nothing, of long rows of calls: each of
     `COLUMNS`, with a value for every block. Serial figures are those of the calls of one
     worker."""
+    waits: tuple[RecordedWaits | None, ...] = ()
+    """Results of watches of calls at once; empty if there were none."""
 
     def blocks(self) -> list[list[Block]]:
         """Return the blocks of each length."""
@@ -210,7 +249,7 @@ def columns_of(blocks: Sequence[Block]) -> dict[str, tuple[float | None, ...]]:
     }
 
 
-class _RecordedArms:
+class RecordedArms:
     """Stands in for the arms of a check: its blocks were made long ago."""
 
     reason = missing = ""
@@ -219,6 +258,8 @@ class _RecordedArms:
         self.kind = trial.ceiling_kind
         self._blocks = trial.blocks()
         self._most = most
+        self._waits = list(trial.waits)
+        self._latest: WaitsTogether | None = None
         self.count = 0
 
     def take(self, lengths: list[list[Block]]) -> None:
@@ -231,15 +272,22 @@ class _RecordedArms:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def waits_together(self, repeat: int) -> tuple[None, str]:
-        """Return that it is not known what threads wait for: the file does not have it."""
+    def waits_together(self, repeat: int) -> tuple[WaitsTogether | None, str]:
+        """Return what the latest watch that counted showed."""
         del repeat
-        return None, ""
+        return self._latest, ""
+
+    def watch_together(self, watching: TogetherWatch, repeat: int) -> None:
+        """Have the next recorded watch."""
+        del repeat
+        if self._waits and (found := self._waits.pop(0)) is not None:
+            watching.waits = self._latest = found.waits()
+            watching.seconds = found.seconds
 
     def empty_region(self) -> float:
         return 0.0
 
-    def blocks(self, _calls: int, **_: object) -> Iterator[Block]:
+    def blocks(self, _calls: int, **_: float) -> Iterator[Block]:
         for block in self._blocks.pop(0) if self._blocks else ():
             if self.count == self._most:
                 return
@@ -262,40 +310,46 @@ def replay_measure(trial: Trial) -> str | None:
     lengths = trial.blocks()
     # A check that went on with longer blocks forgot the short ones.
     last = lengths[1:] if len(lengths) > 1 and made > count else lengths
-    arms = _RecordedArms(trial, count)
+    arms = RecordedArms(trial, count)
     arms.take(last)
-    with _instead(row_measurement, {"Arms": _given(arms), "gil_enabled": _given(False)}):
+    waits = trial.waits[0].waits() if trial.waits and trial.waits[0] else None
+    with (
+        instead(row_measurement, {"Arms": given(arms), "gil_enabled": given(False)}),
+        instead(row_measurement.RowMeter, {"_together": given(waits)}),
+    ):
         [row] = measure(_nothing, workers=WORKERS, precision=0.001, repeat=1).rows
     assert row.comparison.blocks == count
     return row.outcome
 
 
 def _judge(trial: Trial, *, gil: bool) -> tuple[Verdict, int]:
-    arms = _RecordedArms(trial)
+    arms = RecordedArms(trial)
     release = replace(trial.release)
     replaced = {
-        "Arms": _given(arms),
-        "watched": _given(release),
-        "gil_enabled": _given(gil),
-        "usable_cpus": _given(WORKERS),
-        "calls_needed": _given((1, release.call_seconds)),
+        "Arms": given(arms),
+        "watched": given(release),
+        "gil_enabled": given(gil),
+        "usable_cpus": given(WORKERS),
+        "calls_needed": given((1, release.call_seconds)),
     }
-    with _instead(scaling_verdict, replaced):
+    with instead(scaling_verdict, replaced):
         verdict = scaling_verdict.judge_scaling(
             _nothing, workers=WORKERS, efficiency=EFFICIENCY, budget=1e9
         )
     return verdict, arms.count
 
 
-def _given(value: object) -> Callable[..., Any]:
+def given(value: object) -> Callable[..., Any]:
+    """Return a function that returns a value, whatever it is called with."""
     return lambda *_, **__: value
 
 
 @contextmanager
-def _instead(module: ModuleType, replaced: Mapping[str, object]) -> Iterator[None]:
+def instead(place: ModuleType | type, replaced: Mapping[str, object]) -> Iterator[None]:
+    """Have other values in a module or class for a while."""
     with ExitStack() as stack:
         for name, value in replaced.items():
-            stack.enter_context(mock.patch.object(module, name, value))
+            stack.enter_context(mock.patch.object(place, name, value))
         yield
 
 

@@ -353,7 +353,7 @@ def test_verdict_needs_the_whole_interval(
     assert made.verdict == verdict
 
 
-def test_verdict_of_a_doubtful_line() -> None:
+def test_verdict_of_an_inconclusive_line() -> None:
     assert line(1.0, 0.9, inconclusive_reason="too short").verdict == "undecided"
 
 

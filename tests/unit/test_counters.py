@@ -16,7 +16,9 @@ from gilx import (
     Estimate,
     Monitor,
     Stall,
+    StateSeconds,
     ThreadCounters,
+    WorldCounters,
 )
 from gilx.sampling import counters as counters_module
 from gilx.sampling.stalls import own_place
@@ -93,6 +95,9 @@ def test_stall_survives_json() -> None:
     assert Stall.from_json(stall().to_json()) == stall()
     loop = replace(stall(), kind="loop", waiters=0)
     assert Stall.from_json(loop.to_json()) == loop
+    world = replace(stall(), kind="world")
+    assert Stall.from_json(world.to_json()) == world
+    assert "has kept other threads stopped or waiting for 200 ms in" in str(world)
     assert not stall().over
     assert replace(stall(), seconds=Estimate(0.2, 0.1, 0.3)).over
 
@@ -196,3 +201,51 @@ def test_monitor_that_was_not_started_has_no_counters() -> None:
         Monitor().read()
     with pytest.raises(RuntimeError, match="was not started"):
         _ = Monitor().stalls
+
+
+SECOND = Estimate(1.0, 0.5, 2.0)
+WORLD = WorldCounters(SECOND, SECOND, 3, SECOND)
+
+
+def without_gil() -> Counters:
+    second = SECOND
+    unknown = Estimate.unknown()
+    states = replace(StateSeconds(*[second] * 8), late=unknown)
+    return replace(
+        counters(),
+        held_seconds=unknown,
+        longest_hold=unknown,
+        by_thread=(ThreadCounters("worker", unknown, unknown, states),),
+        states=states,
+        world=WORLD,
+    )
+
+
+def test_counters_without_a_gil_survive_json_and_say_what_is_known() -> None:
+    assert Counters.from_json(without_gil().to_json()) == without_gil()
+    text = str(without_gil())
+    assert text.startswith(
+        "process 17, without a GIL: in 10 s, threads ran attached for 1 s"
+    )
+    assert "longest stop since the last reading: 1 s" in text
+    states = StateSeconds(*[Estimate.unknown()] * 8)
+    text = str(replace(without_gil(), states=states, world=None))
+    assert "threads did what can't be read here; stops of the world can't be" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"world": replace(WORLD, least_stops=-1)},
+        {"states": StateSeconds(*[Estimate(1.0, 2.0, 3.0)] * 8)},
+        {
+            "world": replace(
+                WORLD,
+                longest_stop=Estimate(-1.0, -1.0, 0.0),
+            )
+        },
+    ],
+)
+def test_states_that_cannot_be_are_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError):
+        Counters.from_json(replace(without_gil(), **change).to_json())

@@ -233,12 +233,17 @@ def waits(
     return WaitsTogether(2, True, *idle, nothing, found, locks, "asked for by a")
 
 
-def waits_with_gil(parked: float, in_calls: float) -> WaitsTogether:
+def waits_with_gil(
+    parked: float, in_calls: float, waiting_gil: float = math.nan
+) -> WaitsTogether:
     """Return waits of two workers with a GIL, in workers."""
     nothing = Estimate(0.0, 0.0, 0.0)
     slept = Estimate(parked, parked, parked)
     called = Estimate(in_calls, in_calls, in_calls)
-    return WaitsTogether(2, False, nothing, slept, called, parked > 0, "", "")
+    awaited = Estimate(waiting_gil, waiting_gil, waiting_gil)
+    return WaitsTogether(
+        2, False, nothing, slept, called, parked > 0, "", "", waiting_gil=awaited
+    )
 
 
 def without_gil(
@@ -314,6 +319,9 @@ def test_losses_without_a_gil_name_lines_and_locks() -> None:
         # The rest is the GIL's, up to what it is held for.
         ("GIL", 0.8, together(1.0, 1.0), waits_with_gil(0.2, 0.0), 1.0),
         ("unexplained", 0.7, together(1.0, 1.0), waits_with_gil(0.2, 0.0), 0.1),
+        # Workers were seen to wait for longer: it also has to be handed over.
+        ("GIL", 0.6, together(1.0, 1.0), waits_with_gil(0.2, 0.0, 0.6), 0.1),
+        ("GIL", 0.8, together(1.0, 1.0), waits_with_gil(0.2, 0.0, 1.5), 0.1),
         # Threads that wait for a lock call the system.
         ("locks", 0.8, SYSTEM, waits_with_gil(0.1, 0.0), 0.0),
         ("more CPU work", 1.0, SYSTEM, waits_with_gil(0.0, 0.0), 0.0),

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import gilx
-from gilx import ArgumentError, Counters, Environment, Estimate, ThreadCounters
+from gilx import (
+    ArgumentError,
+    Counters,
+    Environment,
+    Estimate,
+    StateSeconds,
+    ThreadCounters,
+    WorldCounters,
+)
 from gilx.cli import prometheus_endpoint
 from gilx.cli.prometheus_endpoint import Address, Endpoint, _OwnedSocket, _Stream
 from gilx.prometheus import _WINDOW, _LongestShown, register
@@ -97,6 +105,51 @@ def test_metrics_have_the_values_of_the_counters() -> None:
 
 
 @needs_client
+def test_metrics_without_a_gil_have_other_names() -> None:
+    unknown = Estimate.unknown()
+    states = StateSeconds(*(Estimate(one, 0.0, 9.0) for one in map(float, range(1, 9))))
+    counters = replace(
+        COUNTERS,
+        held_seconds=unknown,
+        longest_hold=unknown,
+        by_thread=(
+            ThreadCounters("worker", unknown, unknown, states),
+            ThreadCounters("other", unknown, unknown, StateSeconds(*[unknown] * 8)),
+        ),
+        states=states,
+        world=WorldCounters(
+            Estimate(4.0, 3.0, 5.0),
+            Estimate(2.0, 1.0, 3.0),
+            7,
+            Estimate(0.5, 0.1, 0.6),
+        ),
+    )
+    found = values(Monitor(counters))
+    assert {key: one for key, one in found.items() if "thread" in key[0]} == {
+        (f"gilx_thread_{name}_seconds_total", "worker"): value
+        for name, value in {
+            "attached": 1.0,
+            "detached": 2.0,
+            "waited_lock": 3.0,
+            "waited_cpu": 4.0,
+            "stopped": 5.0,
+            "asked_stop": 7.0,
+            "late": 8.0,
+        }.items()
+    }
+    assert {key[0]: one for key, one in found.items() if "world" in key[0]} == {
+        "gilx_world_stopped_seconds_total": 4.0,
+        "gilx_world_stopping_seconds_total": 2.0,
+        "gilx_world_stops_total": 7.0,
+        "gilx_world_longest_stop_seconds": 0.5,
+    }
+    assert not [key for key in found if "_gil_" in key[0]]
+    assert found["gilx_stalls_total", ""] == 3.0
+    alone = values(Monitor(replace(counters, world=None)))
+    assert not [key for key in alone if "world" in key[0]]
+
+
+@needs_client
 def test_monitor_that_was_not_started_has_no_other_metric() -> None:
     assert values(Monitor(None)) == {("gilx_monitor_running", ""): 0.0}
 
@@ -174,17 +227,24 @@ def test_hold_is_shown_to_each_server_that_scrapes_once_in_a_window() -> None:
         found = []
         for second in range(int(_WINDOW) + 1):
             counters = COUNTERS if second == 0 else quiet
-            found.append(shown.add(counters, 1000.0 * begin + second))
+            found.append(
+                shown.add(
+                    counters.process, counters.longest_hold, 1000.0 * begin + second
+                )
+            )
         assert set(found) == {0.5}
         later = range(int(_WINDOW) + 1, 3 * int(_WINDOW))
-        assert [shown.add(quiet, 1000.0 * begin + second) for second in later][-1] == 0.0
+        assert [
+            shown.add(quiet.process, quiet.longest_hold, 1000.0 * begin + second)
+            for second in later
+        ][-1] == 0.0
 
 
 def test_hold_of_the_parent_is_not_shown_in_the_child_of_a_fork() -> None:
     shown = _LongestShown()
-    assert shown.add(COUNTERS, 1.0) == 0.5
+    assert shown.add(COUNTERS.process, COUNTERS.longest_hold, 1.0) == 0.5
     child = replace(COUNTERS, process=18, longest_hold=Estimate(0.1, 0.0, 0.2))
-    assert shown.add(child, 2.0) == 0.1
+    assert shown.add(child.process, child.longest_hold, 2.0) == 0.1
 
 
 # ---- answers --------------------------------------------------------------------------

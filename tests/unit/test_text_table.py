@@ -1,4 +1,4 @@
-"""Tables as text."""
+"""Numbers and tables as text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gilx.formatting import (
     format_table,
+    rounded,
     shortened,
     shortened_path,
     table_with_remarks,
@@ -13,6 +14,11 @@ from gilx.formatting import (
 
 if TYPE_CHECKING:
     import pytest
+
+
+def test_rates_have_three_digits_and_no_exponent() -> None:
+    numbers = 5.09123e9, 1630.2, 12.34, 0.0123456
+    assert list(map(rounded, numbers)) == ["5,090,000,000", "1,630", "12.3", "0.0123"]
 
 
 def test_tables_fit_their_width() -> None:

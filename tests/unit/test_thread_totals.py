@@ -44,7 +44,7 @@ def test_numbers_that_python_gives_are_left_out(name: str, common: str) -> None:
 
 
 def test_threads_of_one_name_are_added() -> None:
-    totals = ThreadTotals()
+    totals = ThreadTotals(NameSums.of, NameSums())
     names = {10: "Thread-1 (work)", 11: "Thread-2 (work)", 12: "MainThread"}
     found = totals.update(
         [
@@ -59,13 +59,13 @@ def test_threads_of_one_name_are_added() -> None:
 
 
 def test_thread_that_did_nothing_is_not_listed() -> None:
-    totals = ThreadTotals()
+    totals = ThreadTotals(NameSums.of, NameSums())
     idle = FoundThread(0, 10, False, sums(0.0))
     assert totals.update([idle], NOTHING, {10: "idle"}, {}) == {}
 
 
 def test_thread_keeps_its_share_when_it_was_dropped() -> None:
-    totals = ThreadTotals()
+    totals = ThreadTotals(NameSums.of, NameSums())
     totals.update([FoundThread(0, 10, False, sums(5.0))], NOTHING, {10: "a"}, {})
     found = totals.update([], sums(5.0), {}, {})
     assert held(found) == {"a": 5.0}
@@ -75,7 +75,7 @@ def test_thread_keeps_its_share_when_it_was_dropped() -> None:
 
 
 def test_native_id_that_is_used_again_is_another_thread() -> None:
-    totals = ThreadTotals()
+    totals = ThreadTotals(NameSums.of, NameSums())
     totals.update([FoundThread(0, 10, False, sums(5.0))], NOTHING, {10: "a"}, {})
     found = totals.update(
         [FoundThread(0, 10, True, sums(6.0)), FoundThread(1, 10, False, sums(1.0))],
@@ -87,7 +87,7 @@ def test_native_id_that_is_used_again_is_another_thread() -> None:
 
 
 def test_threads_without_a_name_have_a_common_one() -> None:
-    totals = ThreadTotals()
+    totals = ThreadTotals(NameSums.of, NameSums())
     found = totals.update(
         [
             FoundThread(0, 10, False, sums(1.0)),
@@ -102,7 +102,7 @@ def test_threads_without_a_name_have_a_common_one() -> None:
 
 
 def test_number_of_names_is_limited() -> None:
-    totals = ThreadTotals()
+    totals = ThreadTotals(NameSums.of, NameSums())
     found: dict[str, NameSums] = {}
     for number in range(1000):
         one = FoundThread(number, number, False, sums(1.0))
@@ -113,7 +113,7 @@ def test_number_of_names_is_limited() -> None:
 
 
 def test_no_sum_decreases_while_threads_come_and_go() -> None:
-    totals = ThreadTotals()
+    totals = ThreadTotals(NameSums.of, NameSums())
     before: dict[str, float] = {}
     dropped = 0.0
     for step in range(200):

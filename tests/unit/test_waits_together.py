@@ -78,8 +78,8 @@ def test_waits_of_the_workers_add_up() -> None:
     assert found.workers == 2
     assert found.parked.value == pytest.approx(0.7)
     assert found.stopped.value == pytest.approx(0.2)
-    assert found.blocked.value == pytest.approx(0.9)
-    assert found.blocked.low < 0.9 < found.blocked.high
+    assert found.hindered.value == pytest.approx(0.9)
+    assert found.hindered.low < 0.9 < found.hindered.high
     assert found.found_locks
     assert "a 'list' at 0x1230" in found.locks
     assert [one.file for one in found.lock_sites] == ["mine.py"]
@@ -119,12 +119,21 @@ WATCH_WITH_GIL = replace(sums(0, COUNT), wall=COUNT * SLICE)
 
 
 def thread_with_gil(
-    name: str, *, parked: float, sleeping: float = 0.0, gil_waits: bool = True
+    name: str,
+    *,
+    parked: float = 0.0,
+    sleeping: float = 0.0,
+    gil: float = 0.0,
+    holding: float = 0.0,
+    stalled: float = 0.0,
+    gil_waits: bool = True,
 ) -> ThreadUsage:
     made = ThreadSums(
-        alive=WHOLE, known=WHOLE, squares=WHOLE * SLICE, cpu_wait=0.0, calls=True,
-        gil_waits=gil_waits, on_cpu=activity(1 - parked - sleeping),
+        alive=WHOLE, known=WHOLE, squares=WHOLE * SLICE, cpu_wait=stalled * WHOLE,
+        held_off_cpu=stalled * WHOLE, calls=True, gil_waits=gil_waits,
+        on_cpu=activity(1 - parked - sleeping - gil - holding),
         waiting_lock=activity(parked), sleeping=activity(sleeping),
+        waiting_gil=activity(gil), holding=activity(holding),
     )  # fmt: skip
     return ThreadUsage.of(name, hash(name) % 1000, made, WATCH_WITH_GIL)
 
@@ -170,3 +179,75 @@ def test_compiled_function_waits_in_the_line_that_calls_it() -> None:
 def test_waits_for_locks_are_not_known_if_they_may_be_for_the_gil() -> None:
     thread = thread_with_gil("MainThread", parked=0.4, gil_waits=False)
     assert WaitsTogether.of(usage_with_gil(thread, sites=())) is None
+
+
+def waits_of_two(
+    first: ThreadUsage, second: ThreadUsage, *sites: FoundWait
+) -> WaitsTogether:
+    found = WaitsTogether.of(usage_with_gil(first, second, sites=sites))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("parked", "gil", "sleeping", "hindrance"),
+    [
+        (0.0, 0.0, 0.0, -1),
+        (0.5, 0.0, 0.0, 1),
+        (0.0, 0.5, 0.0, 1),
+        (0.3, 0.3, 0.0, 1),
+        # At what is asked for nothing is known.
+        (0.2, 0.0, 0.0, 0),
+        # It may be a lock that the system has.
+        (0.0, 0.0, 0.5, 0),
+    ],
+)
+def test_samples_show_whether_workers_hinder_each_other(
+    parked: float, gil: float, sleeping: float, hindrance: int
+) -> None:
+    first, second = (
+        thread_with_gil(name, parked=parked, gil=gil, sleeping=sleeping)
+        for name in ("MainThread", "gilx_0")
+    )
+    assert waits_of_two(first, second).hindrance(0.8) == hindrance
+
+
+def test_less_waiting_is_allowed_while_workers_wait_for_cpus() -> None:
+    first, second = (
+        thread_with_gil(name, parked=0.1) for name in ("MainThread", "gilx_0")
+    )
+    found = waits_of_two(first, second)
+    assert found.hindrance(0.8) == -1
+    assert replace(found, waiting_cpu=0.6).hindrance(0.8) == 0
+    assert replace(found, waiting_cpu=float("nan")).hindrance(0.8) == 0
+
+
+def test_waits_for_a_holder_without_a_cpu_do_not_count() -> None:
+    waiting = thread_with_gil("gilx_0", gil=0.5)
+    running = waits_of_two(thread_with_gil("MainThread", holding=0.6), waiting)
+    stalled = waits_of_two(
+        thread_with_gil("MainThread", holding=0.6, stalled=0.6), waiting
+    )
+    assert running.hindered.value == pytest.approx(0.5, abs=0.02)
+    assert stalled.hindered.value == pytest.approx(0.0, abs=0.02)
+
+
+def test_waits_at_the_end_do_not_hide_waits_before_it() -> None:
+    wall = WATCH_WITH_GIL.wall / 1e9
+    found = waits_of_two(
+        thread_with_gil("MainThread", parked=0.5),
+        thread_with_gil("gilx_0", parked=0.5),
+        site("/lib/gilx/pools/threads.py", 0.5 * wall),
+    )
+    # Half of a worker's time, while 1.5 workers had calls to make.
+    assert found.hindered.value == pytest.approx(2 * 0.5 / 1.5, abs=0.05)
+
+
+def test_bounds_after_several_watches_are_wider_than_those_of_one() -> None:
+    threads = thread_with_gil("MainThread", parked=0.2), thread_with_gil("gilx_0")
+    usage = usage_with_gil(*threads, sites=())
+    once, later = (WaitsTogether.of(usage, level=each) for each in (0.998, 0.9999))
+    assert once is not None
+    assert later is not None
+    assert later.hindered.low < once.hindered.low
+    assert later.hindered.high > once.hindered.high

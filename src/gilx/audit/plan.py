@@ -48,7 +48,7 @@ class PlanEntry:
     budget: float = _BUDGET
     """Seconds that one size may take with one number of workers."""
     claim: Claim | None = None
-    """What its maintainers say about it and the GIL."""
+    """Claim of its maintainers about the GIL."""
 
     def call(self, size: int | None) -> PlannedCall:
         """Return the call at one size, its arguments made.

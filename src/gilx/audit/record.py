@@ -59,7 +59,7 @@ class Line:
     error: str = ""
     """The exception that the setup or the call raised; empty if none."""
     claim: Claim | None = None
-    """What the library's maintainers say about the call."""
+    """Claim of the library's maintainers about the call."""
 
     @property
     def label(self) -> str:
@@ -73,7 +73,7 @@ class Line:
 
     @property
     def contradicts_claim(self) -> bool | None:
-        """Whether the verdict contradicts the claim; None without either."""
+        """True if the verdict contradicts the claim; None without either."""
         claim = self.claim
         return None if claim is None else claim.contradicted(self.size, self.verdict)
 

@@ -1,4 +1,4 @@
-"""``gilx monitor``: report when a program does not release the GIL, or blocks a loop."""
+"""``gilx monitor``: report when a program stalls its threads, or blocks a loop."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
-        "exit status: the program's own; 1 if the GIL can't be watched, 2 if the command"
-        " line is wrong, 70 if --exit ended the program"
+        "exit status: the program's own; 1 if the GIL or threads can't be watched, 2 if"
+        " the command line is wrong, 70 if --exit ended the program"
     )
     add_options(
         parser,
         {
             "--stall SECONDS 0.1": "how long the GIL is not released while a thread"
-            " waits for it, until that is reported (default: 0.1)",
+            " waits for it, or without a GIL, a stop of all threads does not begin or"
+            " end, until that is reported (default: 0.1)",
             "--loop SECONDS": "how long an event loop of asyncio has not returned to its"
             " selector until that is reported (default: loops are not watched)",
             "--cost SHARE 0.01": "share of one CPU that the sampler may take (default:"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gilx import kernels, pools
 from gilx.cli.option_types import add_options
 from gilx.cli.reserved_output import print_text
-from gilx.formatting import duration, wrapped
+from gilx.formatting import duration, rounded, wrapped
 from gilx.pools.pool import SCHEDULES
 from gilx.pools.run import run as run_kernel
 from gilx.system.environment import describe
@@ -65,9 +65,10 @@ def run(options: argparse.Namespace) -> int:
             "size": str(problem.size),
             "pool": result.pool,
             "schedule": result.schedule,
-            "rate": f"{rate / 1e6:.3g} million {problem.kernel.unit} a second",
-            "start of workers": duration(result.start_seconds),
+            "rate": f"{rounded(rate / 1e6)} million {problem.kernel.unit} a second",
         }
+        if result.start_seconds:
+            details["start of workers"] = duration(result.start_seconds)
         print_text("\n".join(f"  {name:<16}  {text}" for name, text in details.items()))
     print_text("\n".join(wrapped(describe())))
     return 0

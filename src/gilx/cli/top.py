@@ -187,5 +187,8 @@ def _last_words(readings: ProcessReadings) -> str:
         return f"{name} {end or 'was left'} before it could be watched"
     figures = readings.sums.figures()
     share, length = percent(figures["locked"].value), duration(figures["wall"])
+    if readings.sums.without_gil:
+        ran = f"{name} ran without a GIL for the {length} in which it was watched"
+        return f"{ran}; it {end}" if end else ran
     held = f"{name} held the GIL for {share} of the {length} in which it was watched"
     return f"{held}; it {end}" if end else held

@@ -29,7 +29,7 @@ _WITH_TEXT = {
     "budget": ("SECONDS", "that one verdict may take (default: the check's own)"),
     "hang": (
         "SECONDS",
-        "end with status 70 if the GIL is not released for so long (default: never)",
+        "end with status 70 if a thread does not release the GIL, or stop, for so long",
     ),
     "inconclusive": (
         "skip|fail|warn",

@@ -1,4 +1,7 @@
-"""End of a run of pytest in which a test does not release the GIL."""
+"""End of a run of pytest in which a test does not release the GIL.
+
+Without a GIL, it is one in which a thread does not stop when all threads have to.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gilx._compat import gil_enabled
 from gilx.errors import WatchUnavailableError
 from gilx.pytest_plugin.checks import cannot_write
 from gilx.pytest_plugin.junit_results import JUnitResults
@@ -28,26 +32,40 @@ _DEADLOCK = (
     "gilx: the threads of this scaling check deadlocked: one holds the GIL and waits for"
     " another lock, and others wait for the GIL\n"
 )
+_DEADLOCK_WITHOUT_GIL = (
+    "gilx: the threads of this scaling check deadlocked: one waits for a lock without"
+    " releasing the interpreter, and others wait until it stops\n"
+)
+
+
+def _reason(seconds: float) -> str:
+    """Return why a process is ended."""
+    if gil_enabled():
+        return f"the GIL was not released for {seconds:g} s"
+    return f"a stop of all threads did not begin or end for {seconds:g} s"
 
 
 def reason_of_end(seconds: float) -> str:
     """Return why a process may have ended, as the end of a sentence."""
     return (
-        f"if its status was 70, gilx ended it, since the GIL was not released for"
-        f" {seconds:g} s, and standard error has the stacks"
+        f"if its status was 70, gilx ended it, since {_reason(seconds)}, and standard"
+        " error has the stacks"
     )
 
 
 class HangGuard:
     """Plugin that ends the process when the GIL has not been released for some time.
 
+    Without a GIL, it is a stop of all threads that has not begun or ended; the monitor
+    itself asks for one now and then.
+
     By then no Python code can run. So the text for the end is made beforehand, at each
-    test: the monitor of the GIL writes it after the stacks.
+    test: the monitor writes it after the stacks.
 
     Parameters
     ----------
     seconds : float
-        Time without a release of the GIL.
+        Time without a release of the GIL, or without the stop or its end.
     collecting : str, optional
         In a worker of pytest-xdist, the file in which what it collects is named.
 
@@ -119,7 +137,12 @@ class HangGuard:
         """Return the line that says whether hangs are found."""
         if self._unavailable:
             return f"gilx: --gilx-hang finds no hangs here: {self._unavailable}"
-        return f"gilx: ends when the GIL is not released for {self._seconds:g} s"
+        if gil_enabled():
+            return f"gilx: ends when the GIL is not released for {self._seconds:g} s"
+        return (
+            "gilx: ends when a stop of all threads does not begin or end for"
+            f" {self._seconds:g} s"
+        )
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         """Name what is collected: modules are imported then."""
@@ -205,7 +228,8 @@ class HangGuard:
             self._monitor.note(in_child)
             return
         text = "".join(f"{line}\n" for line in self._lines())
-        deadlock = _DEADLOCK if self._scaling else ""
+        words = _DEADLOCK if gil_enabled() else _DEADLOCK_WITHOUT_GIL
+        deadlock = words if self._scaling else ""
         self._monitor.note(text, deadlock=deadlock, in_child=in_child)
 
     def _line_of_child(self) -> str:
@@ -217,7 +241,7 @@ class HangGuard:
 
     def _lines(self) -> Iterator[str]:
         outcomes = self._outcomes.copy()
-        reason = f"gilx: the GIL was not released for {self._seconds:g} s"
+        reason = f"gilx: {_reason(self._seconds)}"
         if self._test:
             outcomes["failed"] += 1
             yield f"FAILED {self._test} - {reason}"

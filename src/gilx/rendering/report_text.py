@@ -9,6 +9,7 @@ from gilx.formatting import (
     between,
     duration,
     percent,
+    rounded,
     table_with_remarks,
     times,
     wrapped,
@@ -115,7 +116,7 @@ def details_of(row: ReportRow) -> list[tuple[str, str]]:
     known = {
         "blocks": str(made.blocks),
         "calls in a sample": str(row.repeat),
-        "rate": row.throughput is not None and f"{row.throughput:.3g} {row.unit}/s",
+        "rate": row.throughput is not None and f"{rounded(row.throughput)} {row.unit}/s",
         "CPU time, parallel": made.cpu_seconds is not None and duration(made.cpu_seconds),
         "CPU time, serial": made.serial_cpu_seconds is not None
         and duration(made.serial_cpu_seconds),

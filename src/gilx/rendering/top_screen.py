@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from gilx.rendering.top_view import TopThread, TopView
+    from gilx.rendering.top_view import TopView
 
 _FRAME = 6  # rows apart from the two tables: title, figures, note, keys, an empty one
 _LEAST_ROWS = 2  # of a table
@@ -58,7 +58,7 @@ def screen_of(view: TopView, width: int, height: int, keys: str) -> RenderableTy
         _row(view.title, "bold"),
         *(_row(text) for text in figures_of(view)),
         _row(""),
-        _threads(view.threads[: threads - 1], width),
+        _threads(view, threads - 1, width),
         _lines(view, lines - 1, width),
         *([_row(view.note, "yellow")] * bool(view.note)),
         _row(keys, "dim"),
@@ -88,13 +88,13 @@ def _add_words(table: Table, name: str) -> None:
     table.add_column(name, ratio=1, no_wrap=True, overflow="ellipsis")
 
 
-def _threads(threads: tuple[TopThread, ...], width: int) -> Table:
+def _threads(view: TopView, count: int, width: int) -> Table:
     bars = width >= _BAR_FROM
-    table = _table("held", "waited")
+    table = _table(*view.thread_columns)
     if bars:
         table.add_column(no_wrap=True)
     _add_words(table, "thread")
-    for one in threads:
+    for one in view.threads[:count]:
         bar = [_row(_bar(one.held))] if bars else []
         table.add_row(share(one.held), share(one.waited), *bar, _row(one.name))
     return table
@@ -107,7 +107,7 @@ def _bar(held: float) -> str:
 
 
 def _lines(view: TopView, count: int, width: int) -> Table:
-    table = _table("held", "waiting")
+    table = _table(*view.line_columns)
     _add_words(table, "line")
     room = width - 18
     for one in view.lines[:count]:

@@ -10,6 +10,7 @@ from itertools import islice
 from types import FunctionType
 from typing import TYPE_CHECKING
 
+from gilx._compat import gil_enabled
 from gilx.errors import WatchUnavailableError, shown
 
 if TYPE_CHECKING:
@@ -58,6 +59,30 @@ def reason_against_frames() -> str:
     return _setting() or _reason_against_frames()
 
 
+def reason_against_free_stacks() -> str:
+    """Return the reason that whole stacks cannot be read without a GIL, or ''.
+
+    Raises
+    ------
+    WatchUnavailableError
+        As `reason_against_stacks`.
+
+    """
+    return reason_against_frames() or _reason_against_free_stacks()
+
+
+def reason_against_reports() -> str:
+    """Return the reason that a monitor's reports have no stacks here, or ''.
+
+    Raises
+    ------
+    WatchUnavailableError
+        As `reason_against_stacks`.
+
+    """
+    return reason_against_stacks() if gil_enabled() else reason_against_free_stacks()
+
+
 def _setting() -> str:
     """Return the reason that the environment gives against reading stacks, or ''."""
     setting = os.environ.get("GILX_STACKS", "")
@@ -102,9 +127,43 @@ def _compared_frame() -> str:
 
 
 @cache
+def _reason_against_free_stacks() -> str:
+    """Compare stacks of several threads with what is read of them, once."""
+    found: list[str] = []
+
+    def compare() -> None:
+        found.extend(_all_kinds(_compared_free_stack) for _ in range(2))
+
+    compare()
+    other = threading.Thread(target=compare, name="gilx test of stacks")
+    other.start()
+    other.join()
+    return next(filter(None, found), "")
+
+
+def _compared_free_stack() -> str:
+    """Return the reason that the caller's stack is not read as it is, or ''."""
+    from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
+
+    frame = sys._getframe()  # noqa: SLF001 - what it is for
+    line = frame.f_lineno + 1
+    stack = _sampler.own_free_stack()
+    known = [(frame.f_code.co_qualname, frame.f_code.co_filename, line)]
+    known += [(one[0], one[1], one[3]) for one in _frames(frame.f_back)]
+    for number, expected in enumerate(known):
+        if [(one[0], one[1], one[3]) for one in stack[number : number + 1]] != [expected]:
+            return f"Python's stack is not read rightly here, at frame {number} of a test"
+    return ""
+
+
+@cache
 def _reason() -> str:
     """Compare a stack that has all kinds of frames with what is read of it, once."""
-    step: _Step = _read_and_compare
+    return _all_kinds(_read_and_compare)
+
+
+def _all_kinds(step: _Step) -> str:
+    """Return what a function finds that all kinds of frames call."""
     for name in _NAMES:
         step = partial(_named(name), step)
     for call in (_recursion, _in_class_body, _in_coroutine, _in_generator, _called_by_c):

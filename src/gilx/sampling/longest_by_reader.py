@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-Bounds = tuple[int, int]
-"""The least and the greatest length of a hold, in ns."""
+Bounds = tuple[int, ...]
+"""The least and the greatest length of a hold, in ns; or likewise of a stop."""
 
 _MOST_READERS = 64
 
@@ -22,7 +22,7 @@ class LongestByReader:
     """
 
     def __init__(self) -> None:
-        self._ever: Bounds = (0, 0)
+        self._ever: Bounds = ()
         self._unread: dict[Hashable, Bounds] = {}
 
     def take(self, reader: Hashable, found: Bounds) -> Bounds:
@@ -40,11 +40,11 @@ class LongestByReader:
         for name, bounds in self._unread.items():
             self._unread[name] = _longer(bounds, found)
         longest = self._unread.pop(reader, self._ever)
-        self._unread[reader] = (0, 0)  # as the last one
+        self._unread[reader] = ()  # as the last one
         if len(self._unread) > _MOST_READERS:
             del self._unread[next(iter(self._unread))]
         return longest
 
 
 def _longer(one: Bounds, other: Bounds) -> Bounds:
-    return max(one[0], other[0]), max(one[1], other[1])
+    return tuple(map(max, one, other)) if one and other else one or other

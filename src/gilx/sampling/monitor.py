@@ -1,4 +1,4 @@
-"""Monitor of the GIL, and of event loops, for as long as a program runs."""
+"""Monitor of the GIL, or of stops of the world, and of event loops."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from gilx._compat import gil_enabled
 from gilx.errors import (
     ArgumentError,
-    NoGilError,
     WatchUnavailableError,
     number_between,
     one_of,
@@ -23,10 +23,11 @@ from gilx.estimate import Estimate
 from gilx.formatting import escaped, printable
 from gilx.native_threads import allocate_lock, native_id, start_thread
 from gilx.owned_file import OwnedFile
-from gilx.sampling.counters import Counters, ThreadCounters
-from gilx.sampling.known_stacks import reason_against_stacks
+from gilx.sampling.clocked_times import ClockedSums
+from gilx.sampling.counters import Counters, ThreadCounters, WorldCounters
+from gilx.sampling.known_stacks import reason_against_reports
 from gilx.sampling.longest_by_reader import LongestByReader
-from gilx.sampling.ratio_interval import interval
+from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.stalls import Stall, own_place
 from gilx.sampling.thread_names import (
     join_thread_names,
@@ -47,20 +48,17 @@ if TYPE_CHECKING:
     from _thread import LockType
     from collections.abc import Hashable
 
-    from gilx.sampling._sampler import Sampler, Totals
+    from gilx.sampling._sampler import FoundWorld, Sampler, Totals
     from gilx.sampling.event_loops import EventLoops
     from gilx.sampling.hold_fraction import HoldSums
 
 _SHORTEST_STALL, _LONGEST_STALL = 0.01, 86400.0
 _STANDARD_ERROR = 2
-_LOOP_STALL = 1  # as the sampler numbers kinds of stalls
+# As the sampler numbers them.
+_KINDS: tuple[Literal["gil", "loop", "world"], ...] = "gil", "loop", "world"
 _ASKS_PER_STALL = 8
 _LONGEST_WAIT = 1.0  # seconds between two requests for the GIL
 _END_TIMEOUT = 1.0  # seconds, for a thread that needs the GIL once more
-_SERVED = (
-    "a monitor counts holds of a GIL only; without one, gilx.watch and `gilx probe`"
-    " report what threads wait for, and gilx.latency how long stops of all threads take"
-)
 
 # Those that run, for the end of the interpreter and for children of forks. A monitor runs
 # until it is stopped, also if the program keeps no reference to it.
@@ -88,14 +86,23 @@ if hasattr(os, "register_at_fork"):
 
 
 class Monitor:
-    """Monitor of this process's GIL, for as long as the program runs.
+    """Monitor of this process's GIL, or of its threads without one.
 
-    A thread that never takes the GIL samples it. `read` returns counters at any time, and
-    when threads have waited for the GIL for `stall` seconds, the sampler writes a report
-    with the Python stacks of the thread that holds it and of those that wait, while that
-    lasts. It needs neither the GIL nor memory for that, so that a hold that never ends is
-    reported as well. With `loop`, it does the same for event loops of asyncio that have
-    not returned to their selector, whether their thread holds the GIL or not.
+    It runs for as long as the program does. A thread that never takes the GIL samples it.
+    `read` returns counters at any time, and when threads have waited for the GIL for
+    `stall` seconds, the sampler writes a report with the Python stacks of the thread that
+    holds it and of those that wait, while that lasts. It needs neither the GIL nor memory
+    for that, so that a hold that never ends is reported as well. With `loop`, it does the
+    same for event loops of asyncio that have not returned to their selector, whether
+    their thread holds the GIL or not.
+
+    In a Python that runs without a GIL, `read` returns what threads did and for what they
+    waited. A stall is a stop of the world there, which the garbage collector needs, for
+    example, and for which threads have waited for `stall` seconds: it does not begin,
+    since a thread is late, or it does not end. The report names the thread that asked for
+    it, those that are late and those that wait, with their stacks. A deadlock of threads
+    that wait for one another's locks is not a stall: they have all released the
+    interpreter.
 
     It is a context manager; `start` and `stop` do the same. In the child of a fork it
     starts anew: counters begin at 0 there, and reports name the process.
@@ -103,15 +110,19 @@ class Monitor:
     Parameters
     ----------
     stall : float or None
-        Seconds for which a thread has to wait for the GIL until that is reported, from
-        0.01 to 86400; None: stalls are neither counted nor reported.
+        Seconds for which a thread has to wait for the GIL, or for a stop of the world to
+        begin or to end, until that is reported, from 0.01 to 86400; None: stalls are
+        neither counted nor reported.
     cost : float
         Share of one CPU that the monitor may cost the program, above 0 and at most 0.5.
         Its thread takes 0.4 of that; the rest is for the threads that each sample
         interrupts. Some 0.2 % is the least, and more if `stall` is below 0.05.
     lone : bool
         Report a stall also if no thread of the program waits. A thread of gilx's own then
-        asks for the GIL several times in `stall` seconds, once a second at least.
+        asks for the GIL several times in `stall` seconds, once a second at least. Without
+        a GIL, it asks for a stop of the world as often, for which each thread that is
+        attached stops for a moment: so a thread that never stops is found although no
+        other one needs it to.
     loop : float or None
         Seconds for which an event loop of asyncio has not returned to its selector until
         that is reported, from 0.01 to 86400; None: loops are not watched. Each loop is
@@ -121,9 +132,9 @@ class Monitor:
         File to which reports are appended, or a descriptor to which they are written;
         None: standard error. The descriptor is duplicated.
     on_stall : {'report', 'exit'}
-        Whether a stall of the GIL is reported only, or the process then ends at once,
-        with status 70: without cleaning up, as by `os._exit`. A blocked event loop does
-        not end the process: other threads can still stop it in good order.
+        Whether a stall of the GIL or the world is reported only, or the process then ends
+        at once, with status 70: without cleaning up, as by `os._exit`. A blocked event
+        loop does not end the process: other threads can still stop it in good order.
 
     Raises
     ------
@@ -161,12 +172,12 @@ class Monitor:
         self._sampler: Sampler | None = None
         self._loops: EventLoops | None = None
         self._note = self._note_in_child = "", ""
-        self._stopped = self._notes_names = False
+        self._stopped = self._notes_names = self._without_gil = False
         self._reset()
 
     def _reset(self) -> None:
         self._process = os.getpid()
-        self._threads = ThreadTotals()
+        self._threads: ThreadTotals[Any] = ThreadTotals(NameSums.of, NameSums())
         self._longest = LongestByReader()
         self._lock = threading.RLock()
         self._asker: _Asker | None = None
@@ -184,10 +195,9 @@ class Monitor:
         Raises
         ------
         WatchUnavailableError
-            The GIL can't be watched here, or it is not known how many threads wait for
-            it; the message says why. `NoGilError`, one kind of it, if this Python runs
-            without a GIL; `NotCompiledError`, another, if gilx was installed without its
-            compiled parts.
+            The GIL, or the threads without one, can't be watched here, or it is not known
+            which threads wait; the message says why. `NotCompiledError`, one kind of it,
+            if gilx was installed without its compiled parts.
         ArgumentError
             The log can't be opened.
         RuntimeError
@@ -216,10 +226,13 @@ class Monitor:
     def _start(self, names: dict[int, str]) -> None:
         from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
-        try:
+        self._without_gil = not gil_enabled()
+        world_missing = ""
+        if self._without_gil:
+            _, _, world_missing = _sampler.free_backend()
+            self._threads = ThreadTotals(ClockedSums.of, ClockedSums())
+        else:
             _sampler.backend()
-        except NoGilError as error:
-            raise NoGilError(f"{error}; {_SERVED}") from None
         if self._reports and not self._notes_names:
             join_thread_names(names)
             self._notes_names = True
@@ -228,16 +241,22 @@ class Monitor:
         sampler = _sampler.Sampler(
             self._cost,
             seed=int.from_bytes(os.urandom(7), "little"),
-            stacks=not reason_against_stacks(),
+            stacks=not reason_against_reports(),
             monitor=True,
             stall=self._stall,
             exits=self._exits,
             log=_STANDARD_ERROR if self._log is None else self._log.descriptor,
             loop=self._loop,
             loops=None if self._loops is None else self._loops.table,
+            free_threads=self._without_gil,
         )
         sampler.start()
         try:
+            if self._stall and world_missing:
+                raise WatchUnavailableError(
+                    f"{world_missing}, so that no stalls are found: Monitor(stall=None)"
+                    " counts without them"
+                )
             if self._stall and not sampler.sees_waiters():
                 raise WatchUnavailableError(
                     "this C library does not show which threads wait for the GIL, so"
@@ -364,10 +383,12 @@ class Monitor:
             note_names(names_now)
         with self._lock:
             (
-                totals, low, high, stalls, blocked, dropped, ended, _, threads
+                totals, low, high, stalls, blocked, dropped, ended, _, threads, world
             ) = sampler.read()  # fmt: skip
             asker = 0 if self._asker is None else self._asker.native_id
-            low, high = self._longest.take(reader, (low, high))
+            longest = self._longest.take(
+                reader, (low, high) if world is None else world[3:]
+            )
             found = [FoundThread(*one) for one in threads]
             names = self._threads.update(
                 [one for one in found if one.native_id != asker],
@@ -375,13 +396,14 @@ class Monitor:
                 names_now,
                 names_before,
             )
+        counts = _Counts(self._process, stalls, blocked, dropped)
+        if self._without_gil:
+            return _counters_without_gil(totals, names, counts, world, longest)
+        low, high = longest
         return _counters(
             totals,
             names,
-            process=self._process,
-            stalls=stalls,
-            blocked_loops=blocked,
-            dropped=dropped,
+            counts,
             longest=Estimate((low + high) / 2e9, low / 1e9, high / 1e9),
             sees_waiters=sampler.sees_waiters(),
         )
@@ -413,7 +435,8 @@ class Monitor:
             escaped, but for ends of lines.
         deadlock : str
             Text that precedes it if the thread that holds the GIL waits for another lock,
-            and others wait for the GIL; 511 bytes are kept.
+            and others wait for the GIL; or if a thread that is late to stop waits for a
+            lock, and others for the stop. 511 bytes are kept.
         in_child : str, optional
             Text in place of both in children that are forked from now on; by default they
             have the same.
@@ -528,7 +551,7 @@ def _stall(
         else Estimate(low / 1e9, low / 1e9, float("inf"))
     )
     return Stall(
-        kind="loop" if kind == _LOOP_STALL else "gil",
+        kind=_KINDS[kind],
         process=process,
         number=number,
         time=begin / 1e9 + offset,
@@ -550,14 +573,71 @@ def _stall(
 # ---- counters -------------------------------------------------------------------------
 
 
+class _Counts(NamedTuple):
+    process: int
+    stalls: int
+    blocked_loops: int
+    dropped: int
+
+
+def _counters_without_gil(
+    totals: Totals,
+    names: dict[str, ClockedSums],
+    counts: _Counts,
+    world: FoundWorld | None,
+    longest: tuple[int, ...],
+) -> Counters:
+    sums = sums_of(totals, [], stacks=False)
+    stops = None if world is None else Ratio(*world[0])
+    calls = bool(totals.calls)
+    unknown = Estimate.unknown()
+    threads = sorted(
+        names.items(),
+        key=lambda one: -(one[1].attached.time + one[1].detached.time),
+    )
+    whole = sum((one for _, one in threads), ClockedSums())
+    return Counters(
+        process=counts.process,
+        wall=totals.counted / 1e9,
+        held_seconds=unknown,
+        waited_seconds=unknown,
+        unknown_seconds=totals.unknown / 1e9,
+        cost_seconds=totals.cost_ns / 1e9,
+        stalls=counts.stalls,
+        blocked_loops=counts.blocked_loops,
+        dropped_bytes=counts.dropped,
+        longest_hold=unknown,
+        by_thread=tuple(
+            ThreadCounters(name, unknown, unknown, one.seconds(sums, stops, calls=calls))
+            for name, one in threads
+        ),
+        environment=environment_now(),
+        states=whole.seconds(sums, stops, calls=calls),
+        world=None if world is None else _world(world, longest, sums),
+    )
+
+
+def _world(found: FoundWorld, longest: tuple[int, ...], sums: HoldSums) -> WorldCounters:
+    def seconds(ratio: Ratio) -> Estimate:
+        if ratio.y <= 0:
+            return Estimate(0.0, 0.0, 0.0)
+        share = interval(ratio, sums.unknown_share, prompt=sums.prompt)
+        return _seconds(ratio.x, share, ratio.y)
+
+    low, high, stretch = (one / 1e9 for one in longest)
+    return WorldCounters(
+        stopped_seconds=seconds(Ratio(*found[0])),
+        stopping_seconds=seconds(Ratio(*found[1])),
+        least_stops=found[2],
+        longest_stop=Estimate(max(low, min(high, stretch)), low, max(low, high)),
+    )
+
+
 def _counters(
     totals: Totals,
     names: dict[str, NameSums],
+    counts: _Counts,
     *,
-    process: int,
-    stalls: int,
-    blocked_loops: int,
-    dropped: int,
     longest: Estimate,
     sees_waiters: bool,
 ) -> Counters:
@@ -584,7 +664,7 @@ def _counters(
         )
     threads.sort(key=lambda one: one.held_seconds.value, reverse=True)
     return Counters(
-        process=process,
+        process=counts.process,
         wall=wall / 1e9,
         held_seconds=held,
         waited_seconds=_waited(totals, sums)
@@ -592,9 +672,9 @@ def _counters(
         else Estimate.unknown(),
         unknown_seconds=totals.unknown / 1e9,
         cost_seconds=totals.cost_ns / 1e9,
-        stalls=stalls,
-        blocked_loops=blocked_loops,
-        dropped_bytes=dropped,
+        stalls=counts.stalls,
+        blocked_loops=counts.blocked_loops,
+        dropped_bytes=counts.dropped,
         longest_hold=longest,
         by_thread=tuple(threads),
         environment=environment_now(),

@@ -39,10 +39,7 @@ if TYPE_CHECKING:
 STEP = 0.05
 """Seconds between two looks at whether a process is still there."""
 _ROOM = 1 << 13  # samples kept
-_SERVED = (
-    "another process is watched only if it has one; without a GIL, gilx.watch in the"
-    " program itself reports what its threads wait for"
-)
+_SERVED = "gilx.watch in the program itself may report what its threads wait for"
 _BETWEEN_NAMES = 0.5  # seconds between two readings of the names of threads
 _LAST_SAMPLE = 0.1  # seconds in which the sampler finds that the process is gone
 # Of the messages of csrc/sampler/process_gil.c.
@@ -72,9 +69,9 @@ def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
     Returns
     -------
     GilUsage
-        Usage of the GIL by all threads; ``process`` says which process that was. If the
-        process ends or executes another program meanwhile, this is the usage until then,
-        and ``process.end`` says so.
+        Usage of the GIL by all threads, or what its threads did without one; ``process``
+        says which process that was. If the process ends or executes another program
+        meanwhile, this is the usage until then, and ``process.end`` says so.
 
     Raises
     ------
@@ -82,8 +79,8 @@ def attach(pid: int, *, budget: float = 5.0, cost: float = COST) -> GilUsage:
         An argument is not as described, or `pid` is that of this process or of a thread.
     WatchUnavailableError
         The process does not exist, cannot be read, or has no CPython that can be
-        watched; the message says why and what helps. NoGilError, one kind of it,
-        if its Python runs without a GIL.
+        watched; the message says why and what helps. NoGilError, one kind of it, if its
+        Python runs without a GIL and it is not known how to read its threads.
 
     """
     budget = above_zero("budget", budget)
@@ -137,8 +134,13 @@ class ProcessWatch(Watch):
             raise WatchUnavailableError(
                 reason_against_reading(self._pid, error)
             ) from None
-        version, interval, self._backend, reader, stacks = sampler.process()
+        found = sampler.process()
+        version, interval, self._backend, reader, stacks, without_gil, missing = found
         self._switch_interval = interval * 1e-6
+        self._without_gil, self._world_missing = without_gil, missing
+        if without_gil and self._keeps_stacks:
+            sampler.stop()
+            raise NoGilError(f"{name}: no stacks can be kept: it runs without a GIL")
         if not stacks:
             self._sites_missing = "stacks are not read in this build of Python"
             self._keeps_stacks = False

@@ -1,4 +1,7 @@
-"""Stalls: times in which the GIL was not released, or an event loop was blocked."""
+"""Stalls: times in which the GIL was not released, or an event loop was blocked.
+
+Without a GIL, a stall is a stop of the world that goes on, or waits for a thread.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,11 @@ _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>
 class Stall(Record, schema="gilx.stall", version=1):
     """A time in which the GIL was not released, or an event loop was blocked."""
 
-    kind: Literal["gil", "loop"]
+    kind: Literal["gil", "loop", "world"]
     """``'gil'``: a thread waited for the GIL, and it was not released; ``'loop'``: the
-    thread that runs an event loop did not return to the loop's selector."""
+    thread that runs an event loop did not return to the loop's selector; ``'world'``, in
+    a Python without a GIL: a stop of the world waited for a thread that was late to stop,
+    or all threads were stopped and some waited."""
     process: int
     """Number of the process."""
     number: int
@@ -39,9 +44,11 @@ class Stall(Record, schema="gilx.stall", version=1):
     open_at_stop: bool
     """True if it still went on when the monitor was stopped."""
     waiters: int
-    """Largest number of threads that waited for the GIL at once; 0 for an event loop."""
+    """Largest number of threads that waited at once for the GIL, or for a stop of the
+    world to begin or to end; 0 for an event loop."""
     thread: str
-    """Name of the thread that held the GIL, or that runs the event loop."""
+    """Name of the thread that held the GIL, that runs the event loop, or that was late to
+    stop; if all had stopped, of the one that asked for the stop of the world."""
     native_id: int
     """Number that Linux has for that thread."""
     function: str
@@ -91,6 +98,9 @@ class Stall(Record, schema="gilx.stall", version=1):
         if self.kind == "loop":
             does = _word(self, "was", "has been", "had been")
             return f"the event loop of {self.thread} {does} blocked for {how}"
+        if self.kind == "world":
+            does = _word(self, "kept", "has kept", "had kept")
+            return f"{self.thread} {does} other threads stopped or waiting for {how}"
         does = _word(self, "held", "has held", "had held")
         return f"{self.thread} {does} the GIL for {how}"
 

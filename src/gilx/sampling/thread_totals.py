@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from gilx.sampling.thread_usage import ActivitySums
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ENDED = "ended threads"
 """Name of threads that ended before a reading found their name."""
@@ -31,7 +31,20 @@ class FoundThread(NamedTuple):
     number: int
     native_id: int
     ended: bool
-    sums: FoundSums
+    sums: Any
+    """`FoundSums`, or those of `gilx.sampling.clocked_times` without a GIL."""
+
+
+class _Sums(Protocol):
+    def __add__(self, other: Any, /) -> Any: ...  # noqa: ANN401 - of the same kind
+
+    def less(self, part: Any, /) -> Any: ...  # noqa: ANN401 - of the same kind
+
+    @property
+    def used(self) -> bool: ...
+
+
+S = TypeVar("S", bound=_Sums)
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,15 @@ class NameSums:
         """True if a thread held the GIL or waited for it."""
         return self.held.time > 0 or self.waited.time > 0
 
-
-_NOTHING = NameSums()
+    def less(self, part: NameSums) -> NameSums:
+        """Return what is left of the sums; rounding makes none of them negative."""
+        return replace(
+            self,
+            held=_rest(self.held, part.held),
+            waited=_rest(self.waited, part.waited),
+            known=max(0.0, self.known - part.known),
+            squares=max(0.0, self.squares - part.squares),
+        )
 
 
 def common_name(name: str) -> str:
@@ -73,33 +93,43 @@ def common_name(name: str) -> str:
     return _NUMBERED.sub(r"\1*", name, count=1)
 
 
-class ThreadTotals:
+class ThreadTotals(Generic[S]):
     """Sums of threads by name, followed from reading to reading.
 
     The sampler drops threads that have ended when there are many, and keeps one sum of
     all of them. What was not read of these before is the share of `ENDED`.
+
+    Parameters
+    ----------
+    sums_of : callable
+        Makes sums of those that the sampler has.
+    nothing : object
+        Sums of no thread.
+
     """
 
-    def __init__(self) -> None:
-        self._listed: dict[int, tuple[str, NameSums]] = {}  # by number
-        self._dropped: dict[str, NameSums] = {}  # sums when they were last read, by name
-        self._all_dropped = _NOTHING
+    def __init__(self, sums_of: Callable[[Any], S], nothing: S) -> None:
+        self._sums_of = sums_of
+        self._nothing = nothing
+        self._listed: dict[int, tuple[str, S]] = {}  # by number
+        self._dropped: dict[str, S] = {}  # sums when they were last read, by name
+        self._all_dropped = nothing
         self._names: set[str] = set()
 
     def update(
         self,
         threads: Sequence[FoundThread],
-        ended: FoundSums,
+        ended: Any,  # noqa: ANN401 - as those of the threads
         names: Mapping[int, str],
         ended_names: Mapping[int, str],
-    ) -> dict[str, NameSums]:
+    ) -> dict[str, S]:
         """Add a reading; return the sums of all threads by name.
 
         Parameters
         ----------
         threads : sequence of FoundThread
             Threads that the sampler lists.
-        ended : FoundSums
+        ended : object
             Sums of the threads that it has dropped.
         names : mapping
             Names of the threads that there are now, by native id.
@@ -107,9 +137,9 @@ class ThreadTotals:
             Names of threads that have ended, as far as they are known.
 
         """
-        listed: dict[int, tuple[str, NameSums]] = {}
+        listed: dict[int, tuple[str, S]] = {}
         for one in threads:
-            sums = NameSums.of(one.sums)
+            sums = self._sums_of(one.sums)
             if one.number in self._listed:
                 listed[one.number] = (self._listed[one.number][0], sums)
             elif sums.used:
@@ -122,10 +152,10 @@ class ThreadTotals:
                 listed[one.number] = (name, sums)
         for number, (name, sums) in self._listed.items():
             if number not in listed:
-                self._dropped[name] = self._dropped.get(name, _NOTHING) + sums
+                self._dropped[name] = self._dropped.get(name, self._nothing) + sums
                 self._all_dropped += sums
         self._listed = listed
-        return self._by_name(NameSums.of(ended))
+        return self._by_name(self._sums_of(ended))
 
     def _with_capacity(self, name: str) -> str:
         if name not in self._names and len(self._names) >= _MOST_NAMES:
@@ -133,31 +163,20 @@ class ThreadTotals:
         self._names.add(name)
         return name
 
-    def _by_name(self, ended: NameSums) -> dict[str, NameSums]:
+    def _by_name(self, ended: S) -> dict[str, S]:
         found = dict(self._dropped)
         for name, sums in self._listed.values():
-            found[name] = found.get(name, _NOTHING) + sums
-        rest = _difference(ended, self._all_dropped)
+            found[name] = found.get(name, self._nothing) + sums
+        rest = ended.less(self._all_dropped)
         if rest.used:
-            found[ENDED] = found.get(ENDED, _NOTHING) + rest
+            found[ENDED] = found.get(ENDED, self._nothing) + rest
         return found
 
 
-def _difference(whole: NameSums, part: NameSums) -> NameSums:
-    """Return what is left of sums; rounding makes none of them negative."""
-
-    def rest(one: ActivitySums, other: ActivitySums) -> ActivitySums:
-        return ActivitySums(
-            max(0.0, one.time - other.time),
-            max(0.0, one.squares - other.squares),
-            max(0.0, one.products - other.products),
-            max(0.0, one.steps - other.steps),
-        )
-
-    return replace(
-        whole,
-        held=rest(whole.held, part.held),
-        waited=rest(whole.waited, part.waited),
-        known=max(0.0, whole.known - part.known),
-        squares=max(0.0, whole.squares - part.squares),
+def _rest(one: ActivitySums, other: ActivitySums) -> ActivitySums:
+    return ActivitySums(
+        max(0.0, one.time - other.time),
+        max(0.0, one.squares - other.squares),
+        max(0.0, one.products - other.products),
+        max(0.0, one.steps - other.steps),
     )

@@ -56,9 +56,14 @@ class ActivitySums:
         )
 
     def share(
-        self, whole: float, squares: float, watch: HoldSums, scale: float = 1.0
+        self,
+        whole: float,
+        squares: float,
+        watch: HoldSums,
+        scale: float = 1.0,
+        level: float = 0.95,
     ) -> Estimate:
-        """Return the share of the activity, with its interval at 95 %.
+        """Return the share of the activity, with its interval.
 
         Parameters
         ----------
@@ -68,6 +73,8 @@ class ActivitySums:
             Sums of the watch.
         scale : float
             Factor that makes it a share of the time of the watch.
+        level : float
+            Probability that the share is in the interval, below 1.
 
         """
         if whole <= 0:
@@ -81,7 +88,7 @@ class ActivitySums:
         h = ratio.value
         varies = 2 * math.sqrt(h * (1 - h)) if watch.prompt else 1.0
         unknown = watch.unknown_share * varies
-        bounds = interval(ratio, unknown, prompt=watch.prompt)
+        bounds = interval(ratio, unknown, prompt=watch.prompt, level=level)
         return Estimate(h, *bounds).times(scale)
 
 
@@ -428,6 +435,44 @@ def _scale(sums: ThreadSums) -> float:
     if rest <= 0:
         return 0.0
     return rest * sums.known / other if other > 0 else rest
+
+
+class Waits(NamedTuple):
+    """Shares of the time for which a thread waited, but for waits for a CPU."""
+
+    gil: Estimate
+    lock: Estimate
+    """For other locks."""
+    other: Estimate
+    """In system calls, or it is not known for what."""
+
+
+def waits_of(sums: ThreadSums, watch: HoldSums, level: float) -> Waits:
+    """Return the shares of the time for which a thread waited.
+
+    They are unknown where waits for the GIL can't be distinguished from others.
+
+    Parameters
+    ----------
+    sums : ThreadSums
+        Those of the thread.
+    watch : HoldSums
+        Those of the watch, in a Python with a GIL.
+    level : float
+        Probability that a share is in its interval, below 1.
+
+    """
+    if not (sums.gil_waits and sums.calls and watch.counted > 0):
+        return Waits(*[Estimate.unknown()] * 3)
+    scale = _scale(sums) / watch.counted
+    names = ("unknown", *(each for each, _ in _CALLS.values()))
+    other = sum((getattr(sums, name) for name in names), _NOTHING)
+    return Waits(
+        *(
+            one.share(sums.known, sums.squares, watch, scale, level)
+            for one in (sums.waiting_gil, sums.waiting_lock, other)
+        )
+    )
 
 
 def _figures(usage: ThreadUsage) -> list[Estimate]:

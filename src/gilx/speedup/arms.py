@@ -15,7 +15,7 @@ from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.ceilings import computing
 from gilx.speedup.comparison import NO_CEILING
 from gilx.speedup.timings import Sample, take_sample
-from gilx.speedup.waits_together import watched_together
+from gilx.speedup.waits_together import TogetherWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -160,11 +160,17 @@ class Arms:
 
         Return what they waited for, or None and the reason that it is not known.
         """
+        watching = TogetherWatch()
+        self.watch_together(watching, repeat)
+        return watching.waits, watching.missing
+
+    def watch_together(self, watching: TogetherWatch, repeat: int) -> None:
+        """Watch M calls of each worker at once, and add that to a watch."""
         workers = self._pool.workers
         self._target.prepare(self._target.parts(workers) * repeat)
         work = self._placed.together(workers, repeat)
         self._pool.settle()
-        return watched_together(lambda: take_sample(self._pool, work))
+        watching.watch(lambda: take_sample(self._pool, work))
 
     def _own_arms(self, name: str, repeat: int) -> dict[str, Callable[[], Sample]]:
         workers = self._pool.workers

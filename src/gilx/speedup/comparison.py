@@ -163,6 +163,9 @@ class RunningComparison:
         self.parallel_cpu: RunningMedian = RunningMedian()
         self.ceiling_cpu_ratio: RunningMedian = RunningMedian()
         self.parallel_cpu_ratio: RunningMedian = RunningMedian()
+        self.cpu_kept: RunningMedian = RunningMedian()
+        """Logarithm of the CPU time that calls need over that which threads use: below 0
+        if they spin, or wait for memory that others use."""
         self.cpu_by_block: list[float | None] = []
         """CPU time of the worker of each serial sample."""
         self.seconds: dict[str, RunningMedian] = {
@@ -232,6 +235,8 @@ class RunningComparison:
                 self.ceiling_cpu_ratio.add(block["ceiling"].worker_cpu / alone)
             if together is not None:
                 self.parallel_cpu_ratio.add(together / alone)
+        if together and (needed := cpu_needed(block)):
+            self.cpu_kept.add(math.log(needed / together))
         if together:
             self.parallel_cpu.add(together)
 
@@ -385,10 +390,15 @@ def overlap(block: Block, workers: int) -> float | None:
         return None
     if deprived(block, workers):
         return None
-    needed = block["ceiling"].worker_cpu if "ceiling" in block else None
-    needed = min(used, serial.worker_cpu if needed is None else needed)
+    needed = min(used, cpu_needed(block) or 0.0)
     alone = serial.worker_cpu / serial.longest
     return without_waits(needed / own / alone / workers, block, workers)
+
+
+def cpu_needed(block: Block) -> float | None:
+    """Return the CPU time that the calls need: in processes, or alone if not known."""
+    needed = block["ceiling"].worker_cpu if "ceiling" in block else None
+    return block["serial"].worker_cpu if needed is None else needed
 
 
 def without_waits(share: float, block: Block, workers: int) -> float:

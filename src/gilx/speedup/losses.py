@@ -11,7 +11,8 @@ three places: before a worker begins, within its part, and after its end.
 
 A watch of the same calls finds for how long workers slept for locks other than the GIL,
 and were in system calls. What these take beyond the serial run are parts of the idle time
-within the workers' parts; the rest of it is the GIL's, up to a bound.
+within the workers' parts. The rest of it is the GIL's, up to the time for which the work
+holds the GIL, or for which workers were seen to wait for it, if that is longer.
 
 Without a GIL the watch finds stops of all threads, too. Threads that wait for a lock
 first spin and yield their CPUs, so what the system's part of C grew by is theirs, if
@@ -342,7 +343,11 @@ def _of_block(
         # The work holds the GIL for that share of the serial time, in all; no other
         # worker waits for it any longer. Other waits are for something else:
         # to be woken on a busy CPU, say.
-        gil = min(gil, (workers - 1) * costs.held * serial.seconds)
+        most = (workers - 1) * costs.held * serial.seconds
+        if together is not None and together.waiting_gil.known:
+            # Handing it over takes time, in which nobody has it: samples show that.
+            most = max(most, together.waiting_gil.low * parallel.seconds)
+        gil = min(gil, most)
     # A worker that ended early because the last one waited for a CPU waits for that CPU.
     # If the last one had more work, it used more CPU time; what all of them used beyond
     # the serial run is not work, but a lock that spins, say. If it had not, it slept: for

@@ -84,6 +84,7 @@ class RowMeter:
         self._without_native = False
         self._blocks = options.blocks  # None: as many as it takes
         self._repeat = 1
+        self._waits: WaitsTogether | None = None
 
     def measured(self) -> ReportRow:
         """Measure, and return the finished row."""
@@ -233,7 +234,7 @@ class RowMeter:
         lines = () if usage is None else usage.lines()
         # A note says why the GIL could not be watched: once is enough.
         watchable = held is not None or not gil_enabled()
-        together = self._together(arms, each) if watchable else None
+        together = self._waits = self._together(arms, each) if watchable else None
         return KnownCosts(held, arms.empty_region(), self._pool.own_gils, lines, together)
 
     def _together(self, arms: Arms, each: float) -> WaitsTogether | None:
@@ -336,9 +337,8 @@ class RowMeter:
             evidence = HeldAlone(usage, 1 / (self._workers * EFFICIENCY))
             if evidence.side > 0:
                 return "fail"
-        return (
-            ScalingDecision(comparison, EFFICIENCY, evidence).decision() or "inconclusive"
-        )
+        decision = ScalingDecision(comparison, EFFICIENCY, evidence, self._waits)
+        return decision.decision() or "inconclusive"
 
     def _call_seconds(self, comparison: RunningComparison) -> float:
         """Return how long a call takes on one worker; infinity if none was timed."""

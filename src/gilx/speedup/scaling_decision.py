@@ -20,9 +20,14 @@ scale well, on the other hand, then look worse than they are. So:
   is believed for a pass: threads that wait for each other have a low one, busy or not.
 * the watch shows what the GIL alone makes impossible, busy or not; nothing passes without
   it, unless there is no GIL.
-* a watch of threads that call at once without a GIL speaks against a pass if they were
-  certainly blocked, by locks or stops of all threads, for longer than may be lost; for a
-  failure it names the cause.
+* samples of threads that call at once show how long workers wait for the GIL, for other
+  locks, or until all threads have stopped, whatever the neighbours do. Nothing passes if
+  workers certainly wait for longer than may be lost. If they certainly wait for less, and
+  CPU time did not grow either (spinning locks and memory show only there and in the
+  ratio), threads that take turns are ruled out without the clocks, so that weaker
+  evidence of the ceiling fraction is enough, whatever the ceiling. Nor do clocks alone
+  fail such calls on a busy machine. Waits that no sample distinguishes from work mislead
+  this witness.
 
 `benchmarks/accuracy/flake.py` measures how often the outcome is wrong.
 """
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
     from gilx.estimate import Estimate
     from gilx.sampling.usage import GilUsage
     from gilx.speedup.comparison import RunningComparison
+    from gilx.speedup.waits_together import WaitsTogether
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 
@@ -49,10 +55,15 @@ ALPHA = 1e-3
 EFFICIENCY = 0.8
 """The share of the ceiling that is asked for where nothing else is said."""
 
-FEWEST_BLOCKS = 13
-"""All have to agree, if there are no more."""
+FEWEST_BLOCKS = 4
+"""Fewer decide nothing."""
+
+_WEAKLY = 0.05
+"""Probability, at most, that the ceiling fraction is wrong by chance where the samples
+and the CPU times have ruled out what would make threads slow."""
 
 _CLEARLY = 0.9
+_BUSY = 0.1  # of the workers' time, waiting for a CPU
 _MUCH_LESS_CPU = 0.8
 _MORE_CPU = 1.1
 
@@ -109,6 +120,8 @@ class ScalingDecision:
     release : HoldEvidence, optional
         What the watch saw, against the limit ``1 / (workers * efficiency)``; None if
         there is nothing to watch.
+    waits : WaitsTogether, optional
+        Waits of workers that call at once; None if they are not known.
 
     """
 
@@ -117,10 +130,16 @@ class ScalingDecision:
         comparison: RunningComparison,
         efficiency: float,
         release: HoldEvidence | None,
+        waits: WaitsTogether | None = None,
     ) -> None:
         self._blocks, self._efficiency = comparison, efficiency
         self._limit = math.log(efficiency)
-        self._release = release
+        self._release, self._waits = release, waits
+
+    @property
+    def hindrance(self) -> int:
+        """1 if samples rule a pass out, -1 if they rule out that workers take turns."""
+        return 0 if self._waits is None else self._waits.hindrance(self._efficiency)
 
     @property
     def own_threads(self) -> bool:
@@ -146,33 +165,72 @@ class ScalingDecision:
         """
         overlap = self._blocks.overlap
         overlapping = overlap.above(self._efficiency)
-        return self.discerning or overlapping >= _CLEARLY * max(1, len(overlap))
+        enough = overlapping >= _CLEARLY * max(1, len(overlap))
+        return self.discerning or enough or self.hindrance < 0
 
     @property
     def _missing(self) -> bool:
-        """True if both figures of the share of the ceiling miss what is asked for."""
-        return (
-            self._blocks.ceiling_fraction_without_waits.side(self._limit, ALPHA) < 0
-            and self._blocks.ceiling_fraction.side(self._limit, ALPHA) < 0
-        )
+        """True if the clocks miss what is asked for.
+
+        The ceiling fraction is not needed if samples rule a pass out: on a machine that
+        gives one CPU, threads that take turns reach the ceiling.
+        """
+        blocks, limit = self._blocks, self._limit
+        if blocks.ceiling_fraction_without_waits.side(limit, ALPHA) >= 0:
+            return False
+        return self.hindrance > 0 or blocks.ceiling_fraction.side(limit, ALPHA) < 0
 
     def decision(self) -> Outcome | None:
         """Return the verdict; None as long as it is open."""
-        blocks, limit = self._blocks, self._limit
-        fraction = blocks.ceiling_fraction.median
+        fraction = self._blocks.ceiling_fraction.median
         if fraction is None or self.own_threads:
             return None
         if self._missing:
-            return None if self._unlike() else "fail"
-        hindered = blocks.ceiling_fraction_without_waits.side(limit, ALPHA) < 0
-        if hindered or (self._release is not None and self._release.side >= 0):
+            return None if self._unlike() or self._disagreeing else "fail"
+        held = self._release is not None and self._release.side >= 0
+        if held or self.hindrance > 0:
             return None
+        passes = self._passes_by_samples or self._passes_by_clocks(fraction)
+        return "pass" if passes else None
+
+    @property
+    def _passes_by_samples(self) -> bool:
+        """True if samples and CPU times rule out what would make threads slow.
+
+        The ceiling fraction, which is the only one to show what both of them miss, has to
+        agree.
+        """
+        fraction = self._blocks.ceiling_fraction
+        return (
+            self.hindrance < 0
+            and self._keeps_cpu
+            and fraction.side(self._limit, _WEAKLY) > 0
+        )
+
+    def _passes_by_clocks(self, fraction: float) -> bool:
+        """Return whether the overlap or the ceiling fraction is enough for a pass."""
+        blocks, limit = self._blocks, self._limit
+        if blocks.ceiling_fraction_without_waits.side(limit, ALPHA) < 0:
+            return False
         overlapping = blocks.overlap.side(self._efficiency, ALPHA) > 0
         if overlapping and fraction >= limit:
-            return "pass"
+            return True
         hurdle = math.log(self._hurdle())
         clear = self.discerning and blocks.ceiling_fraction.side(hurdle, ALPHA) > 0
-        return "pass" if clear and self._likely() else None
+        return clear and self._likely()
+
+    @property
+    def _keeps_cpu(self) -> bool:
+        """True if threads certainly need hardly more CPU time than is needed."""
+        return self._blocks.cpu_kept.side(self._limit, ALPHA) > 0
+
+    @property
+    def _disagreeing(self) -> bool:
+        """True if clocks miss on a busy machine what nothing else explains."""
+        waits = self._waits
+        if waits is None or self.hindrance >= 0 or not self._keeps_cpu:
+            return False
+        return waits.waiting_cpu > _BUSY * waits.workers
 
     def _likely(self) -> bool:
         """Return whether waits for a CPU leave it likely that the limit is reached."""
@@ -236,8 +294,14 @@ class ScalingDecision:
             return "the share of time for which it holds the GIL is not known: " + (
                 self._release.reason or f"at most {percent(self._release.held.high)}"
             )
-        if self._missing:
-            return self._unlike()
+        if self._missing and (why := self._unlike()):
+            return why
+        if self._missing or self.hindrance > 0:
+            return self._contradiction()
+        return self._shortage()
+
+    def _shortage(self) -> str:
+        """Return what the blocks lack."""
         count, deprived = self._blocks.blocks, self._blocks.deprived
         blocks = f"{count} block{'s' if count != 1 else ''}"
         if deprived > count / 4:
@@ -247,6 +311,18 @@ class ScalingDecision:
         if not self.discerning:
             return f"the machine is too busy to tell, after {blocks}"
         return f"blocks differ too much to tell, after {blocks}"
+
+    def _contradiction(self) -> str:
+        """Return in what samples of threads that call at once contradict the clocks."""
+        assert self._waits is not None
+        words = "clocks and the watch disagree: threads that make the same calls were"
+        if self.hindrance > 0:
+            least = self._waits.hindered.low / self._waits.workers
+            return (
+                f"{words} found waiting for the GIL, locks or stops of all threads for at"
+                f" least {percent(least)} of their time"
+            )
+        return f"{words} hardly found waiting, and need no more CPU time than alone"
 
     def advice(self) -> str:
         """Return what likely makes threads slow although the GIL is released."""

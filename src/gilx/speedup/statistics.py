@@ -8,16 +8,24 @@ does.
 
 from __future__ import annotations
 
+import importlib
 import math
 from bisect import bisect_left, bisect_right, insort
 from functools import lru_cache, partial
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from gilx.estimate import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from gilx.speedup.weighed_evidence import WeighedEvidence
+
+FEWEST_VALUES = 4
+"""Fewer than so many values decide nothing, whatever they are."""
+
+_MOST_LIMITS = 4
 
 NOTHING_KNOWN = (0.0, math.inf)
 """The interval of a ratio of which too few blocks tell nothing."""
@@ -193,13 +201,16 @@ class RunningMedian:
     """
 
     def __init__(self, values: Iterable[float] = ()) -> None:
-        self._ordered = sorted(values)
+        self._values = list(values)
+        self._ordered = sorted(self._values)
+        self._weighed: dict[float, WeighedEvidence] = {}
 
     def __len__(self) -> int:
         return len(self._ordered)
 
     def add(self, value: float) -> None:
         """Add a value."""
+        self._values.append(value)
         insort(self._ordered, value)
 
     @property
@@ -224,12 +235,42 @@ class RunningMedian:
         """Return 1 if the true median is above a limit, -1 if below, 0 if that is open.
 
         Each of the two answers is wrong with a probability of at most alpha, however
-        often one asks between values, see `log_evidence`.
+        often one asks between values. The evidence is the mean of that by signs
+        (`log_evidence`) and of that by sizes (`WeighedEvidence`), so that values that
+        agree, far from the limit, decide it soon, and many that are spread widely do so
+        in the end.
         """
-        needed = blocks_needed(len(self._ordered), 1 / alpha)
-        if needed is None:
+        count = len(self._ordered)
+        if count < FEWEST_VALUES:
             return 0
-        return int(self.above(limit) >= needed) - int(self.below(limit) >= needed)
+        for side, by_size, beyond in zip(
+            (1, -1),
+            self._weigh(limit).logs(),
+            (self.above(limit), self.below(limit)),
+            strict=True,
+        ):
+            if 2 * beyond <= count:
+                continue
+            by_sign = log_evidence(count, beyond)
+            most = max(by_size, by_sign)
+            both = most + math.log1p(math.exp(min(by_size, by_sign) - most))
+            if both - math.log(2) >= -math.log(alpha):
+                return side
+        return 0
+
+    def _weigh(self, limit: float) -> WeighedEvidence:
+        """Return the evidence by sizes about a limit."""
+        found = self._weighed.get(limit)
+        if found is None:
+            # Limits that follow from other medians change: the latest few are enough.
+            while len(self._weighed) >= _MOST_LIMITS:
+                del self._weighed[next(iter(self._weighed))]
+            # It needs NumPy, which takes long to load.
+            module = importlib.import_module("gilx.speedup.weighed_evidence")
+            found = self._weighed[limit] = module.WeighedEvidence(limit)
+        for value in islice(self._values, found.count, found.most):
+            found.add(value)
+        return found
 
     def ratio(self, level: float = 0.95, *, preset: bool = False) -> Estimate:
         """Return the median ratio with its interval; the values are its logarithms.

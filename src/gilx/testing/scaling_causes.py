@@ -1,10 +1,9 @@
-"""Waits of threads without a GIL, as evidence about scaling."""
+"""Likely causes of missing speedup, from waits of threads that call at once."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gilx.formatting import percent
 from gilx.speedup.losses import LOCKS, SHARED, STOPS, WITHOUT_GIL
 
 if TYPE_CHECKING:
@@ -15,26 +14,8 @@ if TYPE_CHECKING:
 _LEAST = 0.1  # of a worker: less than that is not spoken of
 
 
-def contradiction(together: WaitsTogether | None, efficiency: float) -> str:
-    """Return the reason that threads can't be as fast as blocks show, or ''.
-
-    Threads that are blocked for a larger share of their time than may be lost do not
-    reach what is asked for, unless the blocks had another moment than the watch.
-    """
-    if together is None:
-        return ""
-    blocked = together.blocked
-    least = blocked.low / together.workers
-    if not blocked.known or least <= 1 - efficiency:
-        return ""
-    return (
-        "blocks and the watch disagree: threads that make the same calls were found"
-        f" waiting for locks and stops for at least {percent(least)} of their time"
-    )
-
-
-def cause_without_gil(together: WaitsTogether | None, comparison: Comparison) -> str:
-    """Return what likely makes threads slow without a GIL, and what to do; '' if open."""
+def cause_of_waits(together: WaitsTogether | None, comparison: Comparison) -> str:
+    """Return what threads likely wait for, and what to do; '' if that is open."""
     causes = [loss for loss in comparison.losses if loss.cause in WITHOUT_GIL]
     main = max(causes, key=lambda loss: loss.amount, default=None)
     if together is None or main is None or main.amount < _LEAST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from contextlib import closing, suppress
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from gilx.errors import (
     at_least,
     number_between,
 )
+from gilx.estimate import Estimate
 from gilx.formatting import duration, percent
 from gilx.pools import start
 from gilx.speedup.arms import Arms
@@ -36,16 +38,16 @@ from gilx.speedup.scaling_decision import (
 )
 from gilx.speedup.targets import CallableTarget
 from gilx.speedup.thread_limits import limits
+from gilx.speedup.waits_together import TogetherWatch
 from gilx.system.environment import usable_cpus
 from gilx.testing.release_verdict import watched, why_held
-from gilx.testing.scaling_causes import cause_without_gil, contradiction
+from gilx.testing.scaling_causes import cause_of_waits
 from gilx.testing.verdict import ReleaseEvidence, ScalingEvidence, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gilx.speedup.comparison import Block
-    from gilx.speedup.waits_together import WaitsTogether
 
 # Seconds that each worker's calls should last in a block, at least. If each
 # worker has a CPU, short blocks show as much as long ones, and more of them fit
@@ -53,7 +55,11 @@ if TYPE_CHECKING:
 # beginning and ending are part of it.
 _PART = 0.02
 _LONG_PART = 0.1
-_TOGETHER = 0.2  # seconds for which calls at once are watched without a GIL
+_TOGETHER = 0.2  # seconds for which calls at once are watched, each time
+_WATCHED = (
+    0.2  # of the time of blocks: calls at once are watched again while that is less
+)
+_COLD = 0.05  # seconds: blocks of shorter rows of calls have one before that warms up
 _TRIED = 10  # blocks, after each of which it is seen which of them it is
 _MOST_BLOCKS = 10_000
 
@@ -137,7 +143,8 @@ class _Judge:
         self._first: float | None = None
         self._kind = ""
         self._release: ReleaseEvidence | None = None
-        self._together: WaitsTogether | None = None
+        self._together = TogetherWatch()
+        self._watchable = True
         self._comparison = RunningComparison(workers)
         self._notes: list[str] = []
 
@@ -186,8 +193,7 @@ class _Judge:
             start("threads", self._workers) as pool,
             Arms(target, pool) as arms,
         ):
-            if not gil_enabled():
-                self._watch_together(arms, each)
+            self._watch_together(arms, each)
             longer = self._sample(arms, calls, each, last=more == calls)
             if longer and self._left() > 0:
                 self._sample(arms, more, each, last=True)
@@ -219,6 +225,7 @@ class _Judge:
         try:
             found = watched(self._call, limit, self._budget / 5, warmup=self._budget / 2)
         except WatchUnavailableError as error:
+            self._watchable = False
             self._notes.append(f"without the watch: {error}")
             return None
         self._release = found
@@ -239,13 +246,10 @@ class _Judge:
         )
 
     def _watch_together(self, arms: Arms, each: float) -> None:
-        """Find out what threads wait for that call at once, if there is time for it."""
+        """Watch calls at once, if there is time for it."""
         calls = self._in_a_row(_TOGETHER)
-        if each * calls > self._left() / 10:
-            return
-        self._together, missing = arms.waits_together(calls)
-        if missing:
-            self._notes.append(f"it is not known what threads wait for: {missing}")
+        if self._watchable and each * calls <= self._left() / 10:
+            arms.watch_together(self._together, calls)
 
     def _call_seconds(self) -> float:
         """Find out how long a call takes."""
@@ -274,21 +278,41 @@ class _Judge:
                 None if math.isnan(held) else held,
                 arms.empty_region(),
                 own_gils=False,
-                together=self._together,
+                together=self._together.waits,
             )
             self._comparison = RunningComparison(self._workers, costs)
             left = max(0.0, self._left())
-            blocks = arms.blocks(calls, seconds=calls * each, budget=left)
+            blocks = arms.blocks(
+                calls,
+                seconds=calls * each,
+                budget=left,
+                warm_up=calls * each < _COLD or not self._together.seconds,
+            )
             # Another ceiling is used next if the calls do not run in processes.
             with suppress(NoProcessesError), closing(blocks):
-                return self._add(blocks, last=last)
+                return self._add(blocks, partial(self._watch_more, arms, each), last=last)
 
-    def _add(self, blocks: Iterable[Block], *, last: bool) -> bool:
-        comparison, decision = self._comparison, self._decision(self._comparison)
+    def _watch_more(self, arms: Arms, each: float, seconds: float) -> None:
+        """Watch calls at once again if blocks that took so long left that open."""
+        decision = self._decision(self._comparison)
+        if decision.hindrance == 0 and self._together.seconds < _WATCHED * seconds:
+            self._watch_together(arms, each)
+
+    def _add(
+        self,
+        blocks: Iterable[Block],
+        watch_more: Callable[[float], None],
+        *,
+        last: bool,
+    ) -> bool:
+        comparison = self._comparison
         latest = RunningComparison(self._workers)
+        begin = perf_counter()
         for block in islice(blocks, _MOST_BLOCKS):
             comparison.add(block)
             latest.add(block)
+            watch_more(perf_counter() - begin)
+            decision = self._decision(comparison)
             if decision.decision() is not None:
                 break
             if comparison.blocks % _TRIED:
@@ -301,22 +325,22 @@ class _Judge:
         return False
 
     def _decision(self, comparison: RunningComparison) -> ScalingDecision:
-        return ScalingDecision(comparison, self._efficiency, self._release)
+        waits = self._together.waits
+        return ScalingDecision(comparison, self._efficiency, self._release, waits)
 
     def _decided(self) -> Verdict:
         self._notes += call_warnings(self._first, self._each)
         self._notes += drift_warnings(self._comparison)
+        if self._together.missing:
+            missing = self._together.missing
+            self._notes.append(f"it is not known what threads wait for: {missing}")
         found = self._decision(self._comparison)
         decision = found.decision()
         reason, advice = found.reason(), ""
         if decision == "fail":
             comparison = self._comparison.result(ceiling_kind=self._kind)
-            cause = cause_without_gil(self._together, comparison)
+            cause = cause_of_waits(self._together.waits, comparison)
             advice = cause or found.advice()
-        elif decision == "pass":
-            conflict = contradiction(self._together, self._efficiency)
-            if conflict:
-                decision, reason = None, f"{conflict}; {reason}"
         return self._end(decision or "inconclusive", reason, advice)
 
     def _end(self, outcome: Outcome, reason: str, advice: str = "") -> Verdict:
@@ -326,6 +350,9 @@ class _Judge:
             call_seconds=self._each,
             first_seconds=self._first,
             release=self._release,
+            hindered=Estimate.unknown()
+            if self._together.waits is None
+            else self._together.waits.hindered,
             comparison=self._comparison.result(
                 ceiling_kind=self._kind, level=1 - 2 * ALPHA
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unittest
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
@@ -178,6 +178,10 @@ class ScalingEvidence:
     """Usage of the GIL by calls alone; None if there is nothing to watch."""
     comparison: Comparison
     """Result of the blocks; its intervals are right whenever one stops."""
+    hindered: Estimate = field(default_factory=Estimate.unknown)
+    """Number of workers that waited for the GIL, for another lock or for a stop of all
+    threads, on average, while all of them called; its bounds miss as rarely as a verdict,
+    without a GIL in 1 of 20 cases. Unknown if calls at once were not watched."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def test_report_shows_itself_as_text_and_in_a_notebook(report: gilx.Report) -> N
         assert "levenshtein c-gil" in text
         assert f"{figure(report.rows[0], 'speedup'):.2f}x" in text
     assert table.count("<tr") >= 3
-    assert "missing" in str(report)
+    assert "Lost speedup, " in str(report)
 
 
 @needs("vl_convert")

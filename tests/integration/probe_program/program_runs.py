@@ -55,5 +55,5 @@ def assert_one_usage(text: str, name: str = "script.py") -> None:
     begin = rf"{re.escape(name)}( (holds|releases)|: inconclusive: )"
     assert re.match(begin, text), text
     assert text.count("  locked by anyone: ") == 1
-    assert text.count("\n  sampler: ") == 1
-    assert text.endswith(")\n")
+    assert text.count("\n  longest hold of any thread: ") == 1
+    assert re.search(r"\n  (time|activities|lines): .*\n(    .*\n)*\Z", text), text

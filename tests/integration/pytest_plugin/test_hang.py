@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gilx.sampling.known_stacks import reason_against_stacks
-from tests.markers import needs, needs_fork, needs_no_gil, needs_two_cpus, needs_watch
+from tests.markers import (
+    needs,
+    needs_fork,
+    needs_linux,
+    needs_no_gil,
+    needs_two_cpus,
+    needs_watch,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -479,13 +486,21 @@ def test_worker_that_is_interrupted_in_a_test_is_reported_as_without(
 
 
 @needs_no_gil
-def test_run_without_a_gil_says_that_hangs_are_not_found(
-    pytester: pytest.Pytester,
-) -> None:
-    pytester.makepyfile("def test_passes(): pass")
-    done = pytester.runpytest_subprocess("--gilx-hang=0.5")
-    done.assert_outcomes(passed=1)
-    done.stdout.fnmatch_lines(["gilx: --gilx-hang finds no hangs here: *"])
+@needs_linux
+def test_hang_without_a_gil_is_named(pytester: pytest.Pytester) -> None:
+    file = pytester.makepyfile(HANG)
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-p", "no:cacheprovider")
+    assert done.ret == STATUS
+    done.stdout.fnmatch_lines(["gilx: ends when a stop of all threads does not begin *"])
+    done.stderr.fnmatch_lines(
+        [
+            "gilx: process *: the stop of the world that gilx asked for has not begun,*",
+            "Thread * (main thread) is late to stop and sleeps (most recent call first):",
+            f'  File "*{file.name}", line 16 in test_hangs',
+            f"FAILED {file.stem}.py::test_hangs - gilx: a stop of all threads did not*",
+            "gilx: the run ends with status 70: 2 failed, 1 passed, 1 skipped",
+        ]
+    )
 
 
 @pytest.mark.parametrize(
