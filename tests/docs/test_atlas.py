@@ -259,15 +259,20 @@ def test_unknown_figures_are_not_shown_as_zero() -> None:
 # The workflow and the session
 
 
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+
+@pytest.mark.skipif(not WORKFLOWS.is_dir(), reason="the source archive has no workflows")
 def test_workflow_runs_the_session_monthly_with_the_actions_of_the_others() -> None:
-    folder = ROOT / ".github" / "workflows"
-    text = (folder / "atlas.yml").read_text("utf-8")
+    text = (WORKFLOWS / "atlas.yml").read_text("utf-8")
     assert re.search(r'cron: "\d+ \d+ 1 \* \*"', text)
     assert "nox -s atlas" in text
     assert "atlas/results" in text
     uses = set(re.findall(r"uses: (\S+@[0-9a-f]{40} # v[\d.]+)\n", text))
     others = "".join(
-        path.read_text("utf-8") for path in folder.glob("*.yml") if path.stem != "atlas"
+        path.read_text("utf-8")
+        for path in WORKFLOWS.glob("*.yml")
+        if path.stem != "atlas"
     )
     assert len(uses) == text.count("uses:") == 3
     assert all(f"uses: {each}\n" in others for each in uses)
