@@ -56,7 +56,7 @@ _BAD_SAMPLERS: list[BadCall] = [
     ((1,), {"loop": -1.0}, ValueError, "loop: expected 0 to"),
     ((1,), {"loop": "1"}, TypeError, "loop: expected a float"),
     ((1,), {"loop": 1.0}, ValueError, "loop: expected loops as well"),
-    ((1,), {"monitor": True, "free_threads": True}, ValueError, "free_threads: expected"),
+    ((1,), {"pid": 1, "free_threads": True}, ValueError, "free_threads: expected"),
     ((1,), {"loops": []}, TypeError, "loops: expected a LoopTable or None, got list"),
     ((1,), {"pid": -1}, ValueError, "pid: expected 0 to"),
     ((1,), {"pid": 1, "monitor": True}, ValueError, "pid: expected 0 for a monitor"),

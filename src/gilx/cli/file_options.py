@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -204,7 +205,7 @@ def check_file(name: str, path: str | None) -> None:
     """
     if path is None:
         return
-    if path in ("", "-") or Path(path).is_dir():
+    if path in ("", "-") or os.path.isdir(path):
         raise ArgumentError(f"{name}: expected the name of a file, got {path!r}")
     try:
         check_writable(path)

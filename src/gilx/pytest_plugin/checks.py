@@ -100,7 +100,7 @@ def _number(name: str, given: str) -> float:
 
 def _check_json(path: Path) -> None:
     """Refuse a file of verdicts that can't be written, before any test runs."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ArgumentError(
             f"--gilx-json: expected the name of a file, got the directory {str(path)!r}"
         )

@@ -191,11 +191,11 @@ class TogetherWatch:
     def __init__(self) -> None:
         self._usage: GilUsage | None = None
         self._runs = 0
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         """Wall time of the runs, also of those that showed nothing."""
         self.waits: WaitsTogether | None = None
         """Waits of the workers; None if they are not known."""
-        self.missing = ""
+        self.missing: str = ""
         """Reason why they are not known; empty if they are."""
 
     def watch(self, run: Callable[[], object]) -> None:

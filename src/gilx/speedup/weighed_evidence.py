@@ -56,7 +56,7 @@ class WeighedEvidence:
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
-        self.count = 0
+        self.count: int = 0
         # By the place of the middle above the limit, or below if it is negative.
         self._coarse = _Likelihoods(np.concatenate([-_DISTANCES, _DISTANCES]), _SCALES)
         self._fine = _Likelihoods(

@@ -113,8 +113,13 @@ def test_audit_with_a_baseline_ends_with_its_answer(audited: Path) -> None:
     done = command(*words, "easy.json", cwd=audited)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "better" in done.stdout
-    hard = edited(audited / "old.json", ceiling_fraction=estimate(50.0, 49, 51))
+    # A call that releases the GIL cannot fall behind by itself: it holds it now.
+    hard = edited(audited / "old.json", ceiling_fraction=estimate(1.0, 0.99, 1.01))
     (audited / "hard.json").write_text(hard)
+    held = PLAN.replace('"time:sleep"', '"builtins:sum"')
+    held = held.replace("[0.002]", '["range(100_000)"]')
+    (audited / "held.toml").write_text(held)
+    words = ("audit", "held.toml", "--only", "sleep", "--baseline")
     done = command(*words, "hard.json", cwd=audited)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "worse" in done.stdout

@@ -11,6 +11,7 @@ import pytest
 
 from gilx import ckernels, testing
 from gilx._compat import gil_enabled
+from gilx.speedup.scaling_decision import FEWEST_BLOCKS
 from gilx.system.environment import usable_cpus
 from tests.markers import needs_verdicts, needs_watch
 
@@ -126,7 +127,7 @@ def test_verdict_on_scaling_passes_where_threads_wait_side_by_side() -> None:
     )
     assert isinstance(verdict.evidence, testing.ScalingEvidence)
     assert verdict.evidence.comparison.ceiling_kind == "the same calls in processes"
-    assert verdict.evidence.comparison.blocks >= 13
+    assert verdict.evidence.comparison.blocks >= FEWEST_BLOCKS
 
 
 def test_assertions_are_the_verdicts() -> None:
