@@ -831,7 +831,12 @@ static void fill_tables(void) {
 
 /* ---- a thread that replaces the code object --------------------------------------- */
 
-enum { CONTENTS = 16, QUESTIONS = 20000 };
+#ifdef GILX_SERIALIZED
+enum { QUESTIONS = 500 }; /* each read may have to wait for the other thread's turn */
+#else
+enum { QUESTIONS = 20000 };
+#endif
+enum { CONTENTS = 16 };
 
 static string_object names_of[CONTENTS], files_of[CONTENTS];
 static atomic_bool enough;
