@@ -51,6 +51,7 @@ UNREACHED = {
         "no buffer comes from Python code before 3.12, and C code adds no traceback"
     ),
     ("csrc/python/free_thread_objects.c", "Py_CLEAR(list);"): _WITHOUT_GIL,
+    ("csrc/python/free_thread_objects.c", "Py_CLEAR(times);"): _WITHOUT_GIL,
     ("csrc/python/free_thread_objects.c", "Py_XDECREF(item);"): _WITHOUT_GIL,
     ("csrc/python/own_interpreter.c", "Py_DECREF(list);"): _WITHOUT_GIL,
 }
