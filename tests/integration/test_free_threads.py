@@ -277,20 +277,3 @@ def test_measure_of_threads_that_do_not_wait_names_nothing() -> None:
         pytest.skip(f"threads were not watched: {row.notes}")
     assert losses["locks"].amount < 0.2
     assert losses["stops"].amount < 0.2
-
-
-def test_monitor_is_refused_with_what_serves_instead() -> None:
-    with pytest.raises(gilx.NoGilError, match=r"a monitor counts holds .* gilx.watch"):
-        gilx.Monitor().start()
-
-
-def test_watch_of_another_process_is_refused_with_what_serves_instead() -> None:
-    command = [sys.executable, "-c", "print(1, flush=True); input()"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        with pytest.raises(gilx.NoGilError, match=r"process \d+: .* gilx.watch in the"):
-            gilx.attach(process.pid, budget=0.1)
-        process.kill()
