@@ -636,7 +636,7 @@ def docs(session: nox.Session) -> None:
 def atlas(session: nox.Session) -> None:
     """Measure what releases the GIL, in the newest versions of all libraries or of some.
 
-    It is a measurement, not a check, and wants a machine with nothing else to do: twelve
+    It is a measurement, not a check, and wants a machine with nothing else to do: fifteen
     minutes for all libraries.
     """
     known = sorted(path.stem for path in ROOT.glob("atlas/plans/*.toml"))

@@ -368,7 +368,8 @@ def test_lengths_that_are_not_resolved_have_no_bound_that_says_nothing(
 @pytest.mark.parametrize(
     ("changes", "case"),
     [
-        ({}, "call releases"),
+        ({"held": Estimate(0.1, 0.0, 0.2)}, "call releases"),
+        ({"held": Estimate(0.49, 0.4, 0.6)}, "call holds in part"),
         ({"held": Estimate(0.9, 0.8, 1.0)}, "call holds"),
         ({"inconclusive_reason": "too short"}, "inconclusive"),
         ({"program": "a.py"}, "nothing waits"),

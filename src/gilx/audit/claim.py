@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gilx.errors import at_least
+from gilx.sampling.usage_advice import HOLDS, RELEASES
 
 if TYPE_CHECKING:
     from gilx.estimate import Estimate
 
 GilVerdict = Literal["holds", "in part", "releases", "undecided"]
-
-_HOLDS, _RELEASES = 0.9, 0.1  # hold fractions
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ def gil_verdict(held: Estimate) -> GilVerdict:
     if not held.bounded:
         return "undecided"
     low, high = held.interval
-    if low >= _HOLDS:
+    if low >= HOLDS:
         return "holds"
-    if high <= _RELEASES:
+    if high <= RELEASES:
         return "releases"
-    return "in part" if low > _RELEASES and high < _HOLDS else "undecided"
+    return "in part" if low > RELEASES and high < HOLDS else "undecided"

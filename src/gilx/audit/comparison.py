@@ -122,7 +122,7 @@ def _apart(before: Estimate, after: Estimate, least: float) -> bool:
     """Return whether the machine itself achieved more or less than before."""
     if not (before.bounded and after.bounded) or before.overlaps(after):
         return False
-    return abs(after.value / before.value - 1) >= least
+    return abs(after.value - before.value) >= least * before.value
 
 
 def _at_most_all(share: Estimate) -> Estimate:

@@ -44,11 +44,12 @@ _NOT_RESOLVED = "not resolved"
 _LOCKED = "locked by anyone"
 # Ends of names of figures that are shown among the details only.
 _MINOR = (
-    *("mean hold", "mean release", "held at every sample for", "sampler"),
-    *(
-        "first call, a warm-up, not counted",
-        "main thread, held of the time left by others",
-    ),
+    "mean hold",
+    "mean release",
+    "held at every sample for",
+    "sampler",
+    "first call, a warm-up, not counted",
+    "main thread, held of the time left by others",
 )
 _SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
 

@@ -10,11 +10,14 @@ if TYPE_CHECKING:
 ADVICE = {
     "inconclusive": "Watch it for longer, or when the machine is idle.",
     "call holds": "Other threads cannot run meanwhile: release the GIL in that code.",
+    "call holds in part": "Other threads can run only while it releases the GIL.",
     "call releases": "Other threads can run meanwhile: gilx measure shows the speedup.",
     "threads wait": "Threads wait for the GIL: release it in the first of these lines.",
     "nothing waits": "No thread waits for it: the GIL does not slow this program down.",
     "unknown": "",
 }
+HOLDS, RELEASES = 0.9, 0.1
+"""Hold fractions from which on, and up to which, a call holds or releases the GIL."""
 LEAST_WAITING = 0.005  # waiting threads, on average, from which on waits are mentioned
 
 
@@ -30,7 +33,10 @@ def case_of(usage: GilUsage) -> str:
     if usage.sums.without_gil:
         return "unknown"
     if not usage.program:
-        return "call holds" if usage.held.value > 0.5 else "call releases"
+        held = usage.held.value
+        if held >= HOLDS:
+            return "call holds"
+        return "call releases" if held <= RELEASES else "call holds in part"
     if not usage.waited.known:
         return "unknown"
     waits = usage.waited.value >= LEAST_WAITING * usage.wall

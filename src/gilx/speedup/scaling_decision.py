@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from gilx.formatting import duration, percent
 from gilx.sampling.hold_fraction import hold_side
+from gilx.speedup.statistics import FEWEST_VALUES
 
 if TYPE_CHECKING:
     from gilx.estimate import Estimate
@@ -55,7 +56,7 @@ ALPHA = 1e-3
 EFFICIENCY = 0.8
 """The share of the ceiling that is asked for where nothing else is said."""
 
-FEWEST_BLOCKS = 4
+FEWEST_BLOCKS = FEWEST_VALUES
 """Fewer decide nothing."""
 
 _WEAKLY = 0.05
