@@ -94,7 +94,7 @@ class Audit(Record, schema="gilx.audit", version=5):
         )
 
     def by_size(self) -> dict[str, str]:
-        """Return what calls do at several sizes, by name, such as ``holds the GIL up to 2047``.
+        """Return by name what calls do at several sizes: ``holds the GIL up to 2047``.
 
         Calls with one size are left out.
         """
