@@ -41,6 +41,7 @@ EVERYTHING: list[str] = []  # pytest takes the folders that pyproject.toml names
 ALL = "not idle_machine"
 REPEATED = f"{ALL} and not any_python and not slow"
 FEATURES = "tests/integration/features"
+WITHOUT_COMPILED_PARTS = "tests/integration/test_without_compiled_parts.py"
 # Features that need other packages.
 NEIGHBOURS = [
     f"{FEATURES}/test_{name}.py"
@@ -172,9 +173,14 @@ def c_tests(
         session, launcher.partition(" ")[0], f"{name} was built and not run"
     ):
         return set()
-    if "all" not in targets:
+    drivers = [name for name in targets if name.endswith("_driver")]
+    if "all" not in targets and not drivers:
         return set()
-    session.run("ctest", "--test-dir", str(folder), "--output-on-failure")
+    # CMakeLists.txt says which tests may run side by side.
+    words = ["ctest", "--test-dir", str(folder), "--output-on-failure", "-j", "2"]
+    if drivers:
+        words += ["-R", f"^({'|'.join(drivers)})$"]
+    session.run(*words)
     log = (folder / "Testing/Temporary/LastTest.log").read_text("utf-8")
     digests = set(re.findall(r"^kernels: fine, ([0-9a-f]+) ", log, re.MULTILINE))
     session.log(f"{name}: digest of all kernels' results {', '.join(digests)}")
@@ -294,7 +300,7 @@ def check_pure_wheel(session: nox.Session, compiled: Path) -> None:
             session.error(f"expected {expected.name} for {options}")
     session.run("uv", "pip", "uninstall", "-q", "gilx")
     session.install("--only-binary=:all:", f"{pure}[test]")
-    run_pytest(session, ["tests/integration/test_without_compiled_parts.py"], ALL)
+    run_pytest(session, [WITHOUT_COMPILED_PARTS], ALL)
 
 
 # Tests on the Pythons that gilx supports
@@ -365,8 +371,9 @@ def slow(session: nox.Session) -> None:
     """Run the tests that a plain ``pytest`` leaves out because they take long."""
     session.install(f"{only('*.whl')}[test]", "pip")
     files = [*UNIT, *INTEGRATION, "benchmarks/tests"]
-    # `neighbours` runs the rest, with more packages.
-    rest = [f"--ignore={path}" for path in NEIGHBOURS]
+    # `neighbours` runs the first with more packages, `distributions` the last.
+    elsewhere = [*NEIGHBOURS, WITHOUT_COMPILED_PARTS]
+    rest = [f"--ignore={path}" for path in elsewhere]
     run_pytest(session, files, f"{ALL} and slow", *rest)
 
 
@@ -387,34 +394,14 @@ def neighbours(session: nox.Session) -> None:
         f"{only('*.whl')}[test,dask,html,plot,prometheus,top]", "pip", "cffi", "gevent",
         "ipykernel", "loky", "nanobind", "nbclient", "numba", "opentelemetry-sdk",
         "pandas", "pybind11", "pytest-benchmark", "pytest-cov", "pytest-run-parallel",
-        "pytest-xdist", "scipy", "uvicorn", "uvloop",
+        "pytest-xdist", "scipy", "threadpoolctl", "uvicorn", "uvloop",
     )  # fmt: skip
-    integration = [
-        "tests/integration/test_dask_monitor.py",
-        "tests/integration/test_dask_watch.py",
-        "tests/integration/test_every_pool.py",
-        "tests/integration/test_monitor_command.py",
-        "tests/integration/test_monitor_loops.py",
-        "tests/integration/test_prometheus.py",
-        "tests/integration/test_top.py",
-        "tests/integration/pytest_plugin/test_companions.py",
-        "tests/integration/pytest_plugin/test_hang.py",
-        "tests/integration/pytest_plugin/test_tracing.py",
-        *NEIGHBOURS,
-    ]
-    unit = [
-        f"tests/unit/test_{name}.py"
-        for name in (
-            "audit",
-            "demo_output_directory",
-            "interface",
-            "pictures",
-            "prometheus",
-            "report",
-            "top_view",
-        )
-    ]
-    run_pytest(session, ["tests/docs", *integration, *unit], ALL)
+    files = ["tests/docs", *NEIGHBOURS]
+    run_pytest(session, files, ALL)
+    if not session.posargs:
+        rest = [f"--ignore={path}" for path in files]
+        others = [*UNIT, *INTEGRATION, "benchmarks/tests"]
+        run_pytest(session, others, f"{ALL} and needs", *rest)
 
 
 @nox.session(requires=["build"])
@@ -554,7 +541,8 @@ def musl(session: nox.Session) -> None:
     generated = str(headers.with_name("generated"))
     session.run("python", "csrc/generate.py", generated)
     session.run("cython", "-3", "src/gilx/cykernels.pyx", "-o", cython)
-    digests = c_tests(session, "glibc", "-O3")
+    # What is compared with; `cross` runs the other drivers with glibc.
+    digests = c_tests(session, "glibc", "-O3", targets=("kernels_driver",))
     # What processors can do is asked of gcc's library, as on Alpine: zig's says nothing.
     libgcc = ask(session, "gcc", "-print-libgcc-file-name")
     for machine, flags, option, launcher in [

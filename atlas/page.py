@@ -5,6 +5,7 @@ The table is complete without JavaScript; ``docs/_static/atlas.js`` adds the sea
 
 from __future__ import annotations
 
+import math
 import re
 from html import escape
 from itertools import groupby
@@ -192,12 +193,16 @@ def _scaling_words(lines: list[Line]) -> str:
 
 
 def _holding_line(lines: list[Line]) -> str:
+    """Return where it is held, at the sizes at which it is not released."""
+    holding = [line for line in lines if line.verdict != "releases"]
+    if not holding:
+        return "-"
     where = dict.fromkeys(
-        line.where for line in lines if line.where and not line.inconclusive_reason
+        line.where for line in holding if line.where and not line.inconclusive_reason
     )
     if where:
         return "<br>".join(f"<code>{escape(each)}</code>" for each in where)
-    return "-" if gil_class(lines) == "releases" else "the call itself, in compiled code"
+    return "no single line"
 
 
 def _claim(lines: list[Line], *, differs: bool) -> str:
@@ -218,15 +223,11 @@ def _claim(lines: list[Line], *, differs: bool) -> str:
 def _details(result: Result, name: str, lines: list[Line]) -> str:
     """Return how a call was measured, and its figures with their intervals."""
     here = result.audit.environment
+    others = [line for line in result.others if line.name == name]
     rows = "".join(
-        f"<tr><td>{'-' if line.size is None else line.size}</td>"
-        f"<td>{duration(line.seconds)}</td><td>{line.held.text(percent)}</td>"
-        + "".join(
-            f"<td>{row.speedup.text(times)}</td><td>{row.ceiling.text(times)}</td>"
-            for row in line.scaling
-        )
-        + f"<td>{escape('; '.join(_notes(line)))}</td></tr>"
-        for line in _by_size(lines)
+        _measured_row(line, *notes)
+        for each, notes in ((lines, ()), (others, ("another process, now or earlier",)))
+        for line in _by_size(each)
     )
     library = f"{_name(result.library)} {result.release}"
     versions = f"{library}; {here.implementation} {result.python}"
@@ -234,11 +235,28 @@ def _details(result: Result, name: str, lines: list[Line]) -> str:
     machine = f"{here.cpus.model}, {here.usable_cpus} CPUs, {system}"
     return f"""<details><summary>Measurement</summary>
 <pre>{escape(command(result.library, name))}</pre>
-<p>{result.date}; {escape(versions)}; {escape(machine)};
+<p>{escape(result.date)}; {escape(versions)}; {escape(machine)};
 gilx {escape(here.gilx)}.</p>
 <div class="atlas-figures"><table><thead><tr><th>size</th><th>one call</th><th>held</th>
 <th>speedup of two threads</th><th>ceiling</th><th>notes</th></tr></thead>
 <tbody>{rows}</tbody></table></div></details>"""
+
+
+def _measured_row(line: Line, *notes: str) -> str:
+    figures = "".join(
+        f"<td>{row.speedup.text(times)}</td><td>{row.ceiling.text(times)}</td>"
+        for row in line.scaling
+    )
+    figures = figures or "<td>-</td><td>-</td>"
+    return (
+        f"<tr><td>{'-' if line.size is None else line.size}</td>"
+        f"<td>{_seconds(line)}</td><td>{line.held.text(percent)}</td>{figures}"
+        f"<td>{escape('; '.join([*notes, *_notes(line)]))}</td></tr>"
+    )
+
+
+def _seconds(line: Line) -> str:
+    return "-" if math.isnan(line.seconds) else duration(line.seconds)
 
 
 def _notes(line: Line) -> list[str]:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gilx.audit import Audit, Line  # noqa: TC001 - records are read by it
+from gilx.errors import ArgumentError
+from gilx.files import save_text
 from gilx.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gilx.speedup.report import ReportRow
 
 PLANS = Path(__file__).parent / "plans"
 RESULTS = Path(__file__).parent / "results"
@@ -19,7 +29,7 @@ _DIGITS = 4  # significant ones: intervals are wider than what is lost
 
 
 @dataclass(frozen=True)
-class Result(Record, schema="gilx.atlas"):
+class Result(Record, schema="gilx.atlas", version=2):
     """Audit of a library."""
 
     library: str
@@ -29,6 +39,8 @@ class Result(Record, schema="gilx.atlas"):
     date: str
     """UTC day of the measurement, as ``2026-01-31``."""
     audit: Audit
+    others: tuple[Line, ...] = ()
+    """Lines of further processes, the newest first, if processes differed."""
 
     @property
     def python(self) -> str:
@@ -44,22 +56,44 @@ class Result(Record, schema="gilx.atlas"):
     def save(self, folder: Path = RESULTS) -> Path:
         """Write the result, one line of text for each line of the audit."""
         values = json.loads(self.to_json(), parse_float=_rounded)
-        lines = values["audit"].pop("lines")
+        parts = (
+            f'"lines": {_listed(values["audit"].pop("lines"))}\n }}',
+            f'"others": {_listed(values.pop("others"))}\n}}\n',
+        )
         head = json.dumps(values, indent=1).removesuffix("\n }\n}")
-        body = ",\n".join(f"   {json.dumps(line)}" for line in lines)
         path = folder / self.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'{head},\n  "lines": [\n{body}\n  ]\n }}\n}}\n', "utf-8")
+        save_text(path, ",\n ".join((head, *parts)))
         return path
 
 
 def results(folder: Path = RESULTS) -> list[Result]:
-    """Return all results, the oldest of each library first."""
-    found = [
-        Result.from_json(path.read_text("utf-8"))
-        for path in sorted(folder.glob("*/*.json"))
-    ]
-    return sorted(found, key=lambda each: (each.library, each.date, each.path))
+    """Return all results, the oldest of each library first.
+
+    Raises
+    ------
+    ArgumentError
+        A file does not have a result; the message names it.
+
+    """
+    found = [_read(path) for path in folder.glob("*/*.json")]
+    return sorted(found, key=_age)
+
+
+def _read(path: Path) -> Result:
+    try:
+        return Result.from_json(path.read_text("utf-8"))
+    except (ArgumentError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"{path}: {error}") from None
+
+
+def _age(result: Result) -> tuple[str, str, list[int], list[int]]:
+    """Return what results are sorted by; 1.10 is newer than 1.9."""
+    release, python = (
+        [int(number) for number in re.findall(r"\d+", text)]
+        for text in (result.release, result.python)
+    )
+    return result.library, result.date, release, python
 
 
 def newest(found: list[Result]) -> list[Result]:
@@ -81,29 +115,41 @@ def libraries() -> list[str]:
 def command(library: str, name: str) -> str:
     """Return the command that measures one call anew, from the repository's root."""
     variables = " ".join(f"{key}={value}" for key, value in ONE_THREAD.items())
-    return f'{variables} gilx audit atlas/plans/{library}.toml --only "{name}"'
+    plan = f"atlas/plans/{library}.toml"
+    return f"{variables} gilx audit {plan} --only {shlex.quote(name)}"
 
 
-def compact(audit: Audit) -> Audit:
-    """Return an audit without what its page and its comparisons do not need.
+def compact(result: Result) -> Result:
+    """Return a result without what its page and its comparisons do not need.
 
     Those are losses that are next to nothing, their sources, and the sites of all, which
     name files of the machine.
     """
-    return replace(audit, lines=tuple(_compact(line) for line in audit.lines))
+    audit = replace(result.audit, lines=_compact(result.audit.lines))
+    return replace(result, audit=audit, others=_compact(result.others))
 
 
-def _compact(line: Line) -> Line:
-    rows = []
-    for row in line.scaling:
-        losses = sorted(row.losses, key=lambda loss: -loss.amount)
-        kept = tuple(
-            replace(loss, source="", sites=())
-            for number, loss in enumerate(losses)
-            if number == 0 or loss.amount >= 0.005
-        )
-        rows.append(replace(row, comparison=replace(row.comparison, losses=kept)))
-    return replace(line, scaling=tuple(rows))
+def _compact(lines: Iterable[Line]) -> tuple[Line, ...]:
+    return tuple(
+        replace(line, scaling=tuple(_compact_row(row) for row in line.scaling))
+        for line in lines
+    )
+
+
+def _compact_row(row: ReportRow) -> ReportRow:
+    losses = sorted(row.losses, key=lambda loss: -loss.amount)
+    kept = tuple(
+        replace(loss, source="", sites=())
+        for number, loss in enumerate(losses)
+        if number == 0 or loss.amount >= 0.005
+    )
+    return replace(row, comparison=replace(row.comparison, losses=kept))
+
+
+def _listed(values: list[Any]) -> str:
+    """Return a list as JSON, one line of text for each value."""
+    body = ",".join(f"\n   {json.dumps(value)}" for value in values)
+    return f"[{body}\n  ]"
 
 
 def _rounded(text: str) -> float:

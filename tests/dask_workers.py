@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DEADLINE", "client_of_workers", "started_worker", "wait_until"]
+__all__ = ["client_of_workers", "started_worker"]
 
-DEADLINE = 60.0
 _MAIN = """\
 import sys
 {before}
@@ -65,12 +63,3 @@ def started_worker(
             yield child
         finally:
             child.kill()
-
-
-def wait_until(condition: Callable[[], Any], message: str) -> Any:
-    """Return the first true value of a condition."""
-    end = time.monotonic() + DEADLINE
-    while not (value := condition()):
-        assert time.monotonic() < end, message
-        time.sleep(0.05)
-    return value

@@ -42,6 +42,5 @@ needs_c_compiler = pytest.mark.skipif(
 
 
 def needs(*names: str) -> pytest.MarkDecorator:
-    """Skip a test if one of the modules is not installed."""
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
+    """Skip a test if one of the modules is not installed; see `tests.conftest`."""
+    return pytest.mark.needs(*names)

@@ -102,7 +102,7 @@ class Target:
         self._calls: list[tuple[int, int, Any]] = []
 
     def stop(self) -> None:
-        """Have it end, and take over what it has noted."""
+        """End the process, and read the calls that it recorded."""
         self._process.terminate()
         text, _ = self._process.communicate()
         self._calls = [(begin, end, found) for begin, end, found in json.loads(text)]
@@ -118,7 +118,7 @@ class Target:
 
 @contextmanager
 def target(work: str, program: str | Path = "") -> Iterator[Target]:
-    """Have a process that calls what an expression makes, or run another program."""
+    """Run a process that calls the value of an expression, or another program."""
     words = [sys.executable, f"{program}"] if program else [sys.executable, "-c", PROGRAM]
     words.append(work)
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:

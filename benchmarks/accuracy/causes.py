@@ -9,9 +9,12 @@ be lost, if every loss is below 0.1 of a worker. A run counts only if the case r
 a case with a loss misses at least 0.2 of a worker, and one without a loss misses less.
 Goals: 95 % of the runs that count are right, and less than 0.1 of a worker is
 unexplained; with ``--busy``, which adds one busy process, 85 %. Otherwise nothing else
-may run. Uneven work is not a case: each sample of a callable has calls of its own. Cases
-that need a package which is not installed (lxml, scikit-learn) are left out, and the
-table says so.
+may run. A busy process may take so much that the machine is the largest loss of any call,
+and rightly so. So the last column counts again, without the machine: whether the largest
+of the other losses is an expected one, where it is at least 0.1 of a worker.
+
+Uneven work is not a case: each sample of a callable has calls of its own. Cases that need
+a package which is not installed (lxml, scikit-learn) are left out, and the table says so.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import mmap
 import os
 import queue
 import random
@@ -31,6 +35,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +47,7 @@ from gilx.system import conditions
 from gilx.system.environment import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 WORKERS = 2
 LITTLE = 0.1  # of a worker: no loss
@@ -143,17 +148,22 @@ def shared_queue(_: Path) -> Callable[[], object]:
     return pass_on
 
 
-def cold_file(folder: Path) -> Callable[[], object]:
-    """Return a call that reads a file that is not in memory."""
-    path = folder / "cold"
+def unbuffered_file(folder: Path) -> Callable[[], object]:
+    """Return a call that reads a file from its device.
+
+    It goes past the page cache, since copying pages would cost the CPUs as much time as
+    the device takes, and what is missing would be the machine's.
+    """
+    path = folder / "file"
     path.write_bytes(random.randbytes(1 << 25))
     os.sync()
 
     def read() -> None:
-        file = os.open(path, os.O_RDONLY)
-        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        while os.read(file, 1 << 20):
-            pass
+        file = os.open(path, os.O_RDONLY | os.O_DIRECT)
+        with mmap.mmap(-1, 1 << 20) as buffer:  # at a page, as the device needs it
+            at = 0
+            while count := os.preadv(file, [buffer], at):
+                at += count
         os.close(file)
 
     return read
@@ -183,7 +193,7 @@ CASES = [
     Case("held kernel", lambda _: "montecarlo", ("GIL",), (("variants", ["c-gil"]),)),
     Case("half-held call", half_held, ("GIL",)),
     Case("queue, shared", shared_queue, ("GIL", "locks")),
-    Case("file, not in memory", cold_file, ("input and output",)),
+    Case("file, unbuffered", unbuffered_file, ("input and output",)),
 ]
 
 
@@ -199,45 +209,71 @@ def judged(row: gilx.ReportRow, expected: tuple[str, ...]) -> bool | None:
     return largest.cause in expected if expected else largest.amount < LITTLE
 
 
+def judged_without_machine(row: gilx.ReportRow, expected: tuple[str, ...]) -> bool | None:
+    """Return the same of the losses but for the machine; None if they are all small."""
+    others = [loss for loss in row.losses if loss.cause != "machine"]
+    largest = max(others, key=lambda loss: loss.amount, default=None)
+    if largest is None or largest.amount < LITTLE:
+        return None
+    return largest.cause in expected
+
+
 @dataclass(frozen=True)
 class Found:
     """Result of the runs of a case."""
 
     words: tuple[str, ...]
     """A row of the table."""
-    counted: int = 0
-    right: int = 0
+    right: tuple[bool, ...] = ()
+    """For each run that counts, true if it was right."""
+    without_machine: tuple[bool, ...] = ()
+    """The same without the machine."""
     unexplained: float = 0.0
     """The most of all runs, in workers."""
+
+
+def of_all(right: Sequence[bool]) -> str:
+    """Return how many of all are right, in words."""
+    return f"{sum(right)} of {len(right)}"
+
+
+def known(
+    judge: Callable[[gilx.ReportRow, tuple[str, ...]], bool | None],
+    rows: Sequence[gilx.ReportRow],
+    case: Case,
+) -> tuple[bool, ...]:
+    """Return the answers for the runs that count."""
+    answers = (judge(row, case.expected) for row in rows)
+    return tuple(one for one in answers if one is not None)
 
 
 def tried(case: Case, folder: Path, runs: int, budget: float) -> Found:
     """Measure a case several times."""
     if case.needs and importlib.util.find_spec(case.needs) is None:
-        return Found((case.name, "", "", f"needs {case.needs}", "", ""))
+        return Found((case.name, "", "", f"needs {case.needs}", "", "", ""))
     call = case.make(folder)
     options = {"workers": WORKERS, "budget": budget, **dict(case.options)}
-    found = [gilx.measure(call, **options).rows[0] for _ in range(runs)]
-    counted = [one for row in found if (one := judged(row, case.expected)) is not None]
-    unexplained = max(
-        (
-            abs(loss.amount)
-            for row in found
-            for loss in row.losses
-            if loss.cause == "unexplained"
-        ),
-        default=0.0,
-    )
-    losses = sorted(found[-1].losses, key=lambda loss: -loss.amount)
+    rows = [gilx.measure(call, **options).rows[0] for _ in range(runs)]
+    unexplained = [
+        abs(loss.amount)
+        for row in rows
+        for loss in row.losses
+        if loss.cause == "unexplained"
+    ]
+    most = max(unexplained, default=0.0)
+    losses = sorted(rows[-1].losses, key=lambda loss: -loss.amount)
+    right = known(judged, rows, case)
+    without_machine = known(judged_without_machine, rows, case)
     words = (
         case.name,
-        f"{found[-1].speedup.value:.2f}",
-        f"{unexplained:.2f}",
+        f"{median(row.speedup.value for row in rows):.2f}",
+        f"{median(unexplained):.2f}, {most:.2f}" if unexplained else "",
         ", ".join(f"{loss.cause} {loss.amount:.2f}" for loss in losses[:2]),
         " or ".join(case.expected) or "none",
-        f"{sum(counted)} of {len(counted)}",
+        of_all(right),
+        of_all(without_machine),
     )
-    return Found(words, len(counted), sum(counted), unexplained)
+    return Found(words, right, without_machine, most)
 
 
 def main() -> int:
@@ -263,16 +299,25 @@ def main() -> int:
             if any(word in case.name for word in wanted)
         ]
     during = conditions.between(before, conditions.snapshot())
-    head = ("call", "speedup", "unexplained", "largest losses", "expected", "right")
-    print(format_table(head, [one.words for one in found], right=(1, 2), width=130))
-    counted, right = sum(one.counted for one in found), sum(one.right for one in found)
+    head = (
+        *("call", "speedup", "unexplained", "largest losses", "expected", "right"),
+        "but for machine",
+    )
+    print(format_table(head, [one.words for one in found], right=(1,), width=150))
+    right = [answer for one in found for answer in one.right]
+    without_machine = [answer for one in found for answer in one.without_machine]
     unexplained = max(one.unexplained for one in found)
     goal = GOAL_BUSY if given.busy else GOAL
-    fine = right >= goal * counted > 0 and (given.busy or unexplained < LITTLE)
+    fine = sum(right) >= goal * len(right) > 0
+    fine = fine and (given.busy or unexplained < LITTLE)
     print(
-        f"\n{right} of {counted} right, at most {unexplained:.2f} unexplained:"
-        f" {'as wanted' if fine else 'MISSED'}; other processes took"
-        f" {during.others or 0:.2f} CPUs"
+        "\nspeedup: the median of the runs; unexplained: the median and the most;"
+        " largest losses: of the last run"
+    )
+    print(
+        f"{of_all(right)} right, at most {unexplained:.2f} unexplained:"
+        f" {'as wanted' if fine else 'MISSED'}; but for the machine"
+        f" {of_all(without_machine)}; other processes took {during.others or 0:.2f} CPUs"
     )
     return 0 if fine else 1
 

@@ -115,7 +115,7 @@ def judged(arms: DrawnArms, trial: Trial) -> Verdict:
     release = trial.release
     replaced = {
         "Arms": given(arms),
-        "watched": given(release),
+        "watch_until_clear": given(release),
         "gil_enabled": given(value=True),
         "usable_cpus": given(WORKERS),
         "calls_needed": given((1, release.call_seconds)),

@@ -92,7 +92,7 @@ def counted(work: Callable[[], object]) -> float:
 
 
 def knocked(work: Callable[[], object]) -> float:
-    """Return what gilknocker says of a call."""
+    """Return the share that gilknocker reports for a call."""
     knock: Any = importlib.import_module("gilknocker")
     knocker = knock.KnockKnock(1_000)
     knocker.start()
@@ -110,7 +110,7 @@ def beside_a_thread(seconds: float) -> None:
 
 
 def counters(runs: int) -> bool:
-    """Compare what is counted with what was held."""
+    """Compare the counted time with the held time."""
     cases: dict[str, Callable[[], object]] = {
         f"C call, {seconds} s": partial(spin, seconds * SECOND, 0, seconds * SECOND)
         for seconds in HOLDS
@@ -198,7 +198,7 @@ def reports(runs: int) -> bool:
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers each request with some text that takes time to make."""
+    """Handler that answers each request with a text that takes time to make."""
 
     protocol_version = "HTTP/1.1"  # a client's requests come over one connection
     wbufsize = -1  # an answer is sent in one piece, and nothing waits for its rest
@@ -219,7 +219,7 @@ def serve(orders: Connection, options: dict[str, Any]) -> None:
     """Answer requests; with each order, begin or end a part with or without the monitor.
 
     Send the CPU time of the process at the start and the end of each part, and then that
-    of the monitor's thread. What starting and stopping the monitor take is in none.
+    of the monitor's thread. The time to start and stop the monitor is in neither.
     """
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as web:
         threading.Thread(target=web.serve_forever, daemon=True).start()
@@ -249,7 +249,7 @@ def request(connections: list[HTTPConnection]) -> None:
 
 
 def pairs(options: dict[str, Any]) -> tuple[float, float]:
-    """Return CPU times of a new server: with the monitor by without, and its thread's."""
+    """Return ratios of a new server's CPU time: with to without, the thread's part."""
     context = multiprocessing.get_context("spawn")
     orders, other = context.Pipe()
     process = context.Process(target=serve, args=(other, options))
@@ -318,7 +318,7 @@ def threads_that_end(number: int) -> None:
 
 
 def memory(runs: int) -> bool:
-    """Compare what the process has before and after."""
+    """Compare the resources of the process before and after."""
     rows, fine = [], True
     cases: dict[str, Callable[[int], None]] = {
         "starts and stops": starts,
@@ -347,7 +347,7 @@ WARM = 0.1  # of the time, until caches are full
 
 
 def hours(runs: int) -> bool:
-    """Compare what the process has after a tenth of the time and at the end."""
+    """Compare the resources after a tenth of the time and at the end."""
     work = runs * HOUR * DEFAULT_COST * OWN_PART
     first, readings, threads = None, 0, 0
     with (

@@ -30,7 +30,7 @@ from gilx.system.environment import describe
 
 if TYPE_CHECKING:
     from gilx.ckernels import SpinResult
-    from gilx.sampling.prediction import PredictionRow
+    from gilx.sampling.prediction_record import PredictionRow
 
 Rhythm = Literal["fixed", "exponential"]
 

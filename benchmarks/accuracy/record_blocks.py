@@ -31,7 +31,7 @@ from gilx.speedup.prepared_call import PreparedCall
 from gilx.speedup.scaling_decision import ScalingDecision
 from gilx.speedup.targets import CallableTarget
 from gilx.speedup.waits_together import TogetherWatch
-from gilx.testing.release_verdict import watched
+from gilx.testing.release_verdict import watch_until_clear
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))  # for the tests' reader of the file
@@ -67,7 +67,7 @@ def promising(blocks: list[Block]) -> bool:
 def record(kind: Kind, length: int, count: int) -> Trial:
     """Make one trial beside so many neighbours, which run already."""
     call = PreparedCall(Work(kind, length), (), None)
-    release = watched(call, 1 / (WORKERS * EFFICIENCY), 6.0, warmup=15.0)
+    release = watch_until_clear(call, 1 / (WORKERS * EFFICIENCY), 6.0, warmup=15.0)
     each = release.call_seconds
     made: list[dict[str, tuple[float | None, ...]]] = []
     waits: list[RecordedWaits | None] = []

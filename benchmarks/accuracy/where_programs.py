@@ -1,7 +1,7 @@
 """Programs whose holds of the GIL are known by function, which `where.py` watches.
 
-The programs of the cases `shares` and `slowdown` can be run by themselves, which is how
-py-spy watches them. They print their truth as JSON::
+The programs of the cases `shares` and `slowdown` can be run by themselves, so that py-spy
+can watch them. They print their true figures as JSON::
 
     python benchmarks/accuracy/where_programs.py (--seconds S | --rounds N)
 """
@@ -72,7 +72,7 @@ class Part:
 
     run: Callable[[], None]
     share: float
-    """Of the time for which all parts hold the GIL."""
+    """Share of the time for which all parts hold the GIL."""
     functions: tuple[str, ...]
     """Names of the functions in which it holds the GIL."""
 
@@ -110,7 +110,7 @@ def released_work(seconds: float) -> Iterator[None]:
 
 
 def run_rounds(rounds: int) -> float:
-    """Run the parts so often, each for about as long, and return the seconds."""
+    """Run the parts `rounds` times, all equally long, and return the seconds."""
     start = time.perf_counter()
     for _ in range(rounds):
         for _ in range(2):
@@ -126,9 +126,9 @@ class Truth:
     """True times of the parts of a program, in seconds."""
 
     wall: float
-    """From the start to the end."""
+    """Seconds from the start to the end."""
     held: dict[str, float]
-    """For how long each part held the GIL."""
+    """Seconds for which each part held the GIL."""
 
 
 def run_parts(seconds: float) -> Truth:
@@ -438,7 +438,7 @@ class Spins:
 
 
 class Checksums(Spins):
-    """The same, but a library's function releases the GIL, for about as long."""
+    """Spins in which a library's function releases the GIL, for about as long."""
 
     def release(self) -> tuple[int, int]:
         """Release the GIL."""

@@ -10,7 +10,7 @@ Beside gilx's variants are timed the peers that can be had (``pip install gilx[b
 numba's versions of the Cython loops, straightforward C compiled for this machine, the
 library that a user would pick, on one thread, and for kernels that memory binds a copy
 loop that moves as many bytes. ``GILX_ISA=avx2`` in the environment gives the C kernels
-another instruction set than the best.
+an instruction set other than the best.
 """
 
 from __future__ import annotations

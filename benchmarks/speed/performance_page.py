@@ -22,11 +22,11 @@ __all__ = ["page"]
 _WIDTH = 88
 _TOP = """\
 <!-- Made by `benchmarks/speed/suite.py --write-docs FILE`: change what makes it. -->
-# How fast gilx is, and against what
+# Speed of gilx and of its peers
 
-What limits each kernel, and how it is written for that, is in [How fast the kernels are,
-and what limits them](kernels-speed.md). Here stands what was measured, and what it was
-meant to come to."""
+The limits of each kernel, and how it is written for them, are in [Speed of the kernels,
+and what limits them](kernels-speed.md). This page has the measured figures and the
+goals."""
 _INTERVALS = """\
 Ratios are medians over blocks that hold one sample of everything compared, in random
 order, with an interval at 95 %. A goal is *met* if the whole interval is on its side,
@@ -41,11 +41,11 @@ python benchmarks/speed/suite.py --write-docs results.json --pictures docs/pictu
 
 Run it with nothing else running: it notes what other processes took, but can't take it
 out. It takes some 20 minutes. Each piece, one kernel of one part, is measured in a
-process of its own and saved when it is done, so a run that was broken off goes on where
-it was; `--only kernels`, `--only kernels:triad` choose, and `--quick` shows in a few
-minutes whether everything works. Peers that are not installed are said to be missing.
-The exit status is 0 if all is met, else a sum: 1 if a goal is not met, 4 if one is
-inconclusive, 8 if something was not measured."""
+process of its own and saved when it is done, so a run that was interrupted continues if
+it is started again; `--only kernels`, `--only kernels:triad` select parts, and `--quick`
+shows in a few minutes whether everything works. Peers that are not installed are
+reported as missing. The exit status is 0 if all goals are met, otherwise a sum: 1 if a
+goal is not met, 4 if one is inconclusive, 8 if something was not measured."""
 
 
 def page(results: Results) -> str:
@@ -59,9 +59,9 @@ def page(results: Results) -> str:
             )
         )
     parts += [f"## The machine\n\n{_machine(results)}"]
-    parts += [f"## What was wanted, and what was reached\n\n{_goals(results)}"]
+    parts += [f"## Goals and results\n\n{_goals(results)}"]
     parts.append(_INTERVALS)
-    parts += [f"## Where a peer is ahead, or a goal is missed\n\n{_ahead(results)}"]
+    parts += [f"## Peers that are ahead, and missed goals\n\n{_ahead(results)}"]
     for name, part in PARTS.items():
         parts.append(f"## {part.title}\n\n{_filled(part.what)}\n\n{_filled(part.fair)}")
         parts.append(_part(results, name, part))

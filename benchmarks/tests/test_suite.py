@@ -30,6 +30,7 @@ import suite  # noqa: E402
 from performance_page import page  # noqa: E402
 from results import Machine, Piece, Results  # noqa: E402
 from tests.command import run_python  # noqa: E402
+from tests.markers import needs  # noqa: E402
 
 import gilx  # noqa: E402
 from gilx.errors import ArgumentError  # noqa: E402
@@ -305,8 +306,8 @@ def test_the_page_is_made_of_a_file(
     assert "import gilx" in capsys.readouterr().out
 
 
+@needs("vl_convert")
 def test_pictures(full: Results, tmp_path: Path) -> None:
-    pytest.importorskip("vl_convert")
     drawn = pictures.draw(full, str(tmp_path / "pictures"))
     assert {path.stem for path in drawn} == {*parts.PARTS} - {"region"}  # has no goals
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in drawn)

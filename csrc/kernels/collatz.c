@@ -18,12 +18,12 @@
 
 #define POLL (1 << 19) /* steps between polls: some 0.3 ms */
 
-/* From beyond this, an odd number's next one leaves 64 bits. */
+/* The next number after an odd one above this does not fit into 64 bits. */
 #define MOST ((UINT64_MAX - 1) / 3)
 
 #if GILX_VECTOR == 64
 
-#define ROUNDS 8 /* between checks which numbers have arrived at 1 */
+#define ROUNDS 8 /* between checks for numbers that have arrived at 1 */
 #define CHAINS 2
 #define LANES (8 * CHAINS)
 
@@ -42,7 +42,7 @@ static inline void GILX_VARIANT(advance)(gilx_words *n, gilx_words *steps) {
     }
 }
 
-/* Those items whose numbers have arrived, replaced by the next ones. */
+/* Numbers that go on side by side, their steps so far and their items. */
 typedef struct {
     union {
         gilx_words all[CHAINS];
@@ -53,6 +53,7 @@ typedef struct {
 } GILX_VARIANT(lanes);
 #define lanes GILX_VARIANT(lanes)
 
+/* Replace the items whose numbers have arrived by the next ones. */
 static inline void GILX_VARIANT(replace)(lanes *at, uint64_t first, int32_t *out) {
     for (int lane = 0; lane < LANES; ++lane) {
         const uint64_t n = at->n.lane[lane];

@@ -2,9 +2,9 @@
  *
  * The file NAME.c of a kernel has two parts. The first is compiled once: it defines
  * GILX_NAME and GILX_FILE, and includes this header, which includes the file again, once
- * for each instruction set. What is compiled then, the second part, defines
- * GILX_VARIANT(NAME), a gilx_body, and what it is made of, as static functions named
- * GILX_VARIANT(...), in vectors whose width is the instruction set's:
+ * for each instruction set. The second part, which is compiled then, defines the
+ * gilx_body GILX_VARIANT(NAME) and the functions that it calls, static and named
+ * GILX_VARIANT(...), with vectors as wide as those of the instruction set:
  *
  *   GILX_VECTOR        bytes in a vector
  *   GILX_ISA           the instruction set, to choose sizes by
@@ -12,9 +12,9 @@
  *
  *   GILX_LOAD(from), GILX_STORE(to, vector)    doubles to and from arrays
  *
- * Vectors are gcc's and clang's own: arithmetic works element by element, a comparison
- * gives -1 where it is true and 0 elsewhere. Loops over arrays become vectors by the
- * compilers' own doing.
+ * Vectors are gcc's and clang's own: arithmetic works element by element, and a
+ * comparison gives -1 where it is true and 0 elsewhere. Compilers vectorize loops over
+ * arrays by themselves.
  */
 #include "instruction_sets.h"
 #include "kernels.h"
@@ -22,7 +22,7 @@
 #ifndef GILX_KERNELS_EACH_INSTRUCTION_SET_H
 #define GILX_KERNELS_EACH_INSTRUCTION_SET_H
 
-/* NAME_ISA, of what its arguments stand for. */
+/* NAME_ISA, after macros in its arguments are expanded. */
 #define GILX_JOIN_EXPANDED(left, right) left##_##right
 #define GILX_JOIN(left, right) GILX_JOIN_EXPANDED(left, right)
 #define GILX_VARIANT(name) GILX_JOIN(name, GILX_SUFFIX)

@@ -1,5 +1,5 @@
-/* exp, log and the normal quantile: the same bits everywhere. exp, log and what the
- * quantile is made of have no branches, so that loops over them can be vectorised.
+/* exp, log and the normal quantile: the same bits everywhere. exp, log and the parts of
+ * the quantile have no branches, so that loops over them can be vectorised.
  *
  * The C library's own differ between libraries and versions. These use only operations
  * that IEEE 754 defines to the bit, in an order that is part of the contract; the
@@ -43,13 +43,13 @@ GILX_ELEMENTARY double gilx_power_of_two(double n) {
  * the Elementary Functions, 1980). exp(r) = 1 + r + r*r*q(r); q is the polynomial of
  * degree 9 with the least largest relative error, 0.03 units of the last place. */
 GILX_ELEMENTARY double gilx_exp(double x) {
-    double c = x < 710.0 ? x : 710.0; /* more overflows; NaN comes back at the end */
-    c = c > -746.0 ? c : -746.0;      /* less underflows */
+    double c = x < 710.0 ? x : 710.0; /* larger values overflow; NaN is restored below */
+    c = c > -746.0 ? c : -746.0;      /* smaller values underflow */
     double n = (c * 0x1.71547652b82fep+0 + GILX_ROUNDER) - GILX_ROUNDER;
     double high = c - n * 0x1.62e42fefa3800p-1;
     double low = n * 0x1.ef35793c76730p-45;
     double r = high - low;
-    double lost = (high - r) - low; /* what rounding r took */
+    double lost = (high - r) - low; /* the rounding error of r */
     double q = 0x1.af857a5042f7ep-26;
     q = q * r + 0x1.28b049009386bp-22;
     q = q * r + 0x1.71dddfd3a60bap-19;
@@ -95,7 +95,7 @@ GILX_ELEMENTARY double gilx_log(double x) {
     return x < 0.0 ? NAN : y;
 }
 
-/* The polynomial with those coefficients, that of the highest power first. */
+/* The polynomial with the given coefficients, that of the highest power first. */
 GILX_ELEMENTARY double gilx_polynomial(const double *coefficients, int count, double x) {
     double y = coefficients[0];
     for (int i = 1; i < count; ++i) {
@@ -112,8 +112,8 @@ GILX_ELEMENTARY double gilx_polynomial(const double *coefficients, int count, do
  * GILX_FAR = exp(-25).
  *
  * Six paths of seven lie in the middle, and loops over a whole approximation are longer
- * than processors look ahead: so it comes in pieces, of which loops take those they need,
- * one at a time. */
+ * than processors look ahead: so it is split into pieces, of which loops take the ones
+ * they need, one at a time. */
 #define GILX_FAR 1.3887943864964021e-11
 
 GILX_ELEMENTARY bool gilx_is_central(double u) {

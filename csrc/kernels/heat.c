@@ -1,14 +1,14 @@
 /* heat: one step of the five-point scheme. Memory binds it: each cell is read once and
  * written once, past the caches where these would not hold the grid until the next step.
  *
- * Three rows don't fit into the first-level cache, so row by row each cell would come to
- * it three times; of several rows together, two more are read than written.
+ * Three rows don't fit into the first-level cache, so a step row by row would load each
+ * cell into it three times. Several rows together read two rows more than they write.
  *
  * In the caches, ROWS rows are computed abreast, a vector of each at a time, and what two
  * rows read stays in registers. Writes past the caches must fill whole lines, which begin
- * at other columns in each row; so there, STREAMED_ROWS rows are computed in blocks of
- * whole lines, a row's after the other's. More rows are more streams than a processor
- * follows.
+ * at other columns in each row. So past the caches, STREAMED_ROWS rows are computed in
+ * blocks of whole lines, one block of each row in turn. More rows are more streams than a
+ * processor follows.
  */
 #ifndef GILX_NAME
 #include <string.h>
@@ -55,7 +55,7 @@ ALWAYS_INLINE void GILX_VARIANT(step_block)(const double *here, double rate,
 }
 
 /* COLUMNS columns of a row, past the caches: `out` begins a line. A line that is not
- * written at one go goes to memory in parts, so all are computed before. */
+ * written in one go goes to memory in parts, so all columns are computed first. */
 ALWAYS_INLINE void GILX_VARIANT(stream_block)(const double *here, double rate,
                                               int64_t width, double *restrict out) {
     double block[COLUMNS] __attribute__((aligned(64)));
@@ -101,7 +101,8 @@ static bool GILX_VARIANT(step_rows)(const double *here, double rate, int64_t wid
     return !gilx_poll_stops(poll, 8);
 }
 
-/* The same of up to STREAMED_ROWS rows of LEAST cells or more, past the caches. */
+/* The inner columns of up to STREAMED_ROWS rows of LEAST cells or more, past the caches;
+ * the arrays begin there. False when asked to stop. */
 static bool GILX_VARIANT(stream_rows)(const double *here, double rate, int64_t width,
                                       int rows, double *out, gilx_poll *poll) {
     const int64_t inner = width - 2, blocks = (inner - GILX_LINE) / COLUMNS;

@@ -1,16 +1,16 @@
 /* levenshtein: edit distance of string pairs, 64 cells of the table at a time.
  *
- * Neighbouring cells of the table differ by at most 1. So a column of it fits into two
- * bits a row: where the cell below is one more, where it is one less; and a handful of
- * operations on whole words takes a column to the next one (Myers, A fast bit-vector
+ * Neighbouring cells of the table differ by at most 1. So a column fits into two bits a
+ * row, one if the next cell is one more and one if it is one less, and a handful of
+ * operations on whole words turns a column into the next one (Myers, A fast bit-vector
  * algorithm for approximate string matching based on dynamic programming, J. ACM 46
  * (1999); with words in a row: Hyyrö, A bit-vector algorithm for computing Levenshtein
  * and Damerau edit distances, Nordic J. Computing 10 (2003)).
  *
- * The rows are cut into strips of a vector of words. A word needs to know how the row
- * above it grew, from the word before it: so each lane of the vector is one column behind
- * the one before, and all of them work at once. A strip leaves behind how its last row
- * grew from column to column, for the next one.
+ * The rows are cut into strips of a vector of words. A word needs the growth of the row
+ * above it from the word before it, so each lane of the vector is one column behind the
+ * one before, and all of them work at once. A strip leaves behind how its last row grew
+ * from column to column, for the next one.
  */
 #ifndef GILX_NAME
 #include <stdlib.h>
@@ -24,7 +24,7 @@
 
 #define WORDS (GILX_VECTOR / 8)
 #define LETTERS 256
-#define CHUNK 4096     /* columns between looks at the poll */
+#define CHUNK 4096     /* columns between checks of the poll */
 #define POLL (1 << 15) /* steps of a strip between polls: 0.2 to 0.5 ms */
 
 #define words gilx_words
@@ -62,7 +62,7 @@ typedef struct {
 typedef struct {
     words where[LETTERS]; /* a strip's rows that have this letter; all 0 between strips */
     uint8_t *edge; /* by column: how a strip's last row grew, bit 0: more, bit 1: less */
-    int64_t room;
+    int64_t capacity;
 } GILX_VARIANT(scratch);
 #define scratch GILX_VARIANT(scratch)
 
@@ -70,7 +70,7 @@ typedef struct {
 typedef struct {
     words more, less;    /* rows that are one more, or one less, than the row above */
     words grown, shrunk; /* how each word's last row changed, in the last step */
-    words row1, odd1, odd2, two1, two2, two3, two4; /* what `where` was, steps ago */
+    words row1, odd1, odd2, two1, two2, two3, two4; /* earlier values of `where` */
 } GILX_VARIANT(strip);
 #define strip GILX_VARIANT(strip)
 
@@ -97,7 +97,7 @@ static string GILX_VARIANT(string_at)(const uint8_t *bytes, const int64_t *offse
  *   row   where the first lane's column has its letter
  *   edge  how the row above the strip grows there */
 static inline void GILX_VARIANT(advance)(strip *at, words row, unsigned edge) {
-    /* To each lane what the first one had as many steps ago as the lane is behind. */
+    /* Each lane gets what the first one had as many steps ago as the lane is behind. */
     const words odd = BEHIND_1(row, at->row1);
     const words two = BEHIND_2(odd, at->odd2);
     const words where = BEHIND_4(two, at->two4);
@@ -124,8 +124,8 @@ static inline void GILX_VARIANT(advance)(strip *at, words row, unsigned edge) {
     at->shrunk = right_less >> 63;
 }
 
-/* Go through all columns with the rows of one strip. Returns how much more the last row
- * has in the last column than the row above the strip, or INT64_MIN when asked to stop.
+/* Go through all columns with the rows of one strip. Returns the value of the last row in
+ * the last column less that of the row above the strip, or INT64_MIN when asked to stop.
  *
  *   above  whether there is a strip above, which left its edge
  *   below  whether there is one below, which needs this one's */
@@ -198,22 +198,23 @@ static int32_t GILX_VARIANT(distance)(scratch *at, string rows, string columns,
     return (int32_t)found;
 }
 
-/* About how many steps that takes; preparing a strip takes as long as 128 of them. */
+/* Approximate number of steps of a distance; preparing a strip takes as long as 128 of
+ * them. */
 static int64_t GILX_VARIANT(steps)(string rows, string columns) {
     return (rows.length + 64 * WORDS - 1) / (64 * WORDS) * (columns.length + 128);
 }
 
 /* Allocate memory for the edges of that many columns, if more than one strip needs them.
  */
-static int GILX_VARIANT(make_room)(scratch *at, int64_t rows, int64_t columns) {
+static int GILX_VARIANT(reserve_edges)(scratch *at, int64_t rows, int64_t columns) {
     if (rows <= 64 * WORDS) {
         free(at->edge);
         at->edge = NULL;
-        at->room = 0;
-    } else if (columns > at->room) {
+        at->capacity = 0;
+    } else if (columns > at->capacity) {
         free(at->edge);
         at->edge = malloc((size_t)columns);
-        at->room = columns;
+        at->capacity = columns;
         if (at->edge == NULL) {
             return GILX_NO_MEMORY;
         }
@@ -239,7 +240,7 @@ static int GILX_VARIANT(levenshtein)(const gilx_argument *arguments, int64_t sta
             rows = columns;
             columns = swapped;
         }
-        status = GILX_VARIANT(make_room)(&at, rows.length, columns.length);
+        status = GILX_VARIANT(reserve_edges)(&at, rows.length, columns.length);
         if (status == GILX_DONE) {
             out[item] = GILX_VARIANT(distance)(&at, rows, columns, &poll);
             status = out[item] < 0 ? GILX_STOPPED : GILX_DONE;

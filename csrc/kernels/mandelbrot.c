@@ -13,7 +13,7 @@
 #define CHAINS 4
 #define ABREAST (GILX_VECTOR / 8)
 #define LANES (CHAINS * ABREAST)
-#define STRIDE 8   /* iterations between looks whether any point is still inside */
+#define STRIDE 8   /* iterations between checks that any point is still inside */
 #define POLL 65536 /* iterations of a block between polls: some 0.3 ms */
 
 /* Escape counts of LANES points. Returns false when asked to stop. */

@@ -16,7 +16,7 @@
 #define CHAINS 2
 #define ABREAST (GILX_VECTOR / 8)
 #define LANES (CHAINS * ABREAST)
-#define STRIDE 1024    /* bodies between looks at the poll */
+#define STRIDE 1024    /* bodies between checks of the poll */
 #define POLL (1 << 17) /* interactions between polls: some 0.3 ms */
 
 typedef struct {

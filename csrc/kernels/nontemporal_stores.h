@@ -16,7 +16,7 @@ enum {
     GILX_STREAMED = 1 << 21
 };
 
-/* Whether an output of that many doubles is to be written past the caches. */
+/* Return whether to write an output of that many doubles past the caches. */
 static inline bool gilx_streams(int64_t doubles) {
 #if defined(__x86_64__)
     return doubles >= GILX_STREAMED;
@@ -31,7 +31,7 @@ static inline int64_t gilx_until_line(const double *at) {
     return (int64_t)(-((uintptr_t)at / sizeof *at) % GILX_LINE);
 }
 
-/* After writing past the caches: other threads see what was written from here on. */
+/* End writing past the caches: other threads see these writes before any later one. */
 static inline void gilx_end_stream(void) {
 #if defined(__x86_64__)
     _mm_sfence();

@@ -1,4 +1,4 @@
-/* How a running kernel learns that it should stop.
+/* Polling, by which a running kernel learns that it should stop.
  *
  * A kernel polls at least once a millisecond of its work, inside long items too, and
  * returns as soon as the answer is yes; what it has written by then is unspecified.
@@ -21,11 +21,11 @@ enum { GILX_DONE = 0, GILX_STOPPED = 1, GILX_NO_MEMORY = 2 };
 typedef struct gilx_control gilx_control;
 
 struct gilx_control {
-    /* Made other than 0 by whoever waits for the region; NULL if nobody can. No bool,
-     * since other processes may share it, and a bool may hold nothing but 0 and 1. */
+    /* Set to other than 0 by the thread that waits for the region; NULL if none can. Not
+     * a bool, which may hold nothing but 0 and 1, since other processes may share it. */
     const atomic_uchar *stop;
     /* Called at every poll: the caller's chance to look for signals. True means stop.
-     * NULL where there is nothing to look for. */
+     * NULL if there is nothing to look for. */
     bool (*tick)(gilx_control *self);
 };
 
@@ -36,8 +36,8 @@ typedef struct {
     int64_t every, left;
 } gilx_poll;
 
-/* Bodies begin a count of their own for each range, and may end before it is due: who
- * hands out ranges polls once in so many of them. */
+/* Bodies begin a count of their own for each range, and may end before it is due: code
+ * that hands out ranges polls once in so many of them. */
 enum { GILX_RANGES_BETWEEN_POLLS = 16 };
 
 /* True when the kernel should return now. */

@@ -1,13 +1,14 @@
 /* primes: a sieve of Eratosthenes over the numbers that 2, 3 and 5 do not divide.
  *
- * These leave one of eight rests when divided by 30. Each rest has a sieve of its own, in
- * which flag k stands for 30*k + rest: there the multiples of a prime p are p flags
- * apart. A sieve goes through pieces that stay in the first-level cache. Multiples of 7,
- * 11 and 13 come crossed out, copied from a pattern that repeats every 1001 flags.
+ * These leave one of eight remainders (rests) when divided by 30. Each rest has a sieve
+ * of its own, in which flag k stands for 30*k + rest: there the multiples of a prime p
+ * are p flags apart. A sieve goes through pieces that stay in the first-level cache.
+ * Multiples of 7, 11 and 13 come crossed out, copied from a pattern that repeats every
+ * 1001 flags.
  *
- * A prime that is longer than a piece seldom meets one, and asking it costs more than
- * crossing out: where there are such primes, they cross out windows of many pieces, which
- * stay in the second-level cache.
+ * A prime that is larger than a piece seldom has a multiple in one, and checking for that
+ * costs more than crossing out: if there are such primes, they cross out windows of many
+ * pieces, which stay in the second-level cache.
  */
 #ifndef GILX_NAME
 #include <stdlib.h>
@@ -29,7 +30,7 @@
 typedef struct {
     int32_t *prime; /* those from 17 on whose square is below the end of the range */
     int64_t count, small; /* the first `small` are at most PIECE */
-    /* For each rest and prime, which flag to cross out next, seen from the window. */
+    /* For each rest and prime, the next flag to cross out, relative to the window. */
     int32_t *next[RESTS];
     uint8_t *flag;  /* of a window, for one rest */
     int64_t window; /* flags: of one piece, if there are none but small primes */
@@ -52,9 +53,9 @@ static int64_t GILX_VARIANT(square_root)(int64_t n) {
 static int GILX_VARIANT(prepare)(sieve *it, int64_t root, gilx_poll *poll) {
     uint8_t *composite = calloc((size_t)(root / 2 + 1), 1);
     /* From 17 on, fewer than 8 of 30 numbers are prime. */
-    const size_t room = (size_t)(root / WHEEL + 1) * RESTS;
-    it->prime = malloc(room * sizeof *it->prime);
-    it->next[0] = malloc(RESTS * room * sizeof *it->next[0]);
+    const size_t capacity = (size_t)(root / WHEEL + 1) * RESTS;
+    it->prime = malloc(capacity * sizeof *it->prime);
+    it->next[0] = malloc(RESTS * capacity * sizeof *it->next[0]);
     it->window = root > PIECE ? PIECES * PIECE : PIECE;
     it->flag = malloc((size_t)it->window);
     int status =
@@ -78,7 +79,7 @@ static int GILX_VARIANT(prepare)(sieve *it, int64_t root, gilx_poll *poll) {
     }
     free(composite);
     for (int rest = 1; status == GILX_DONE && rest < RESTS; ++rest) {
-        it->next[rest] = it->next[0] + (size_t)rest * room;
+        it->next[rest] = it->next[0] + (size_t)rest * capacity;
     }
     static const int factors[] = {7, 11, 13};
     memset(it->pattern, 1, sizeof it->pattern);
@@ -98,8 +99,8 @@ static int64_t GILX_VARIANT(flags_below)(int64_t end, int rest) {
 
 /* Set `next` of a prime for a window that begins at the number `low`. */
 static void GILX_VARIANT(begin_prime)(sieve *it, int64_t index, int64_t low) {
-    /* Which rest a number leaves, by the number modulo 30; and how far the next factor
-     * is that 2, 3 and 5 do not divide, for those and for others. */
+    /* The rest of a number, by the number modulo 30, and the distance to the next factor
+     * that 2, 3 and 5 do not divide, for all numbers. */
     static const int8_t rest_of[WHEEL] = {-1, 0,  -1, -1, -1, -1, -1, 1,  -1, -1,
                                           -1, 2,  -1, 3,  -1, -1, -1, 4,  -1, 5,
                                           -1, -1, -1, 6,  -1, -1, -1, -1, -1, 7};
@@ -159,7 +160,7 @@ static bool GILX_VARIANT(cross_out)(const int32_t *primes, int32_t *next, int64_
 static int64_t GILX_VARIANT(count_flags)(const uint8_t *flag, int64_t flags) {
     int64_t count = 0;
     for (int64_t begin = 0; begin < flags; begin += 128) {
-        /* In bytes, as long as these can't overflow. */
+        /* Summed in bytes, as long as these can't overflow. */
         const int64_t end = flags - begin < 128 ? flags : begin + 128;
         uint8_t some = 0;
         for (int64_t k = begin; k < end; ++k) {
@@ -209,8 +210,8 @@ static int64_t GILX_VARIANT(count_range)(sieve *it, int64_t begin, int64_t end,
     count += begin <= 3 && 3 < end;
     count += begin <= 5 && 5 < end;
     for (int64_t low = begin; low < end && *status == GILX_DONE;) {
-        const int64_t room = WHEEL * (it->window - 1);
-        const int64_t high = end - low < room ? end : low + room;
+        const int64_t longest = WHEEL * (it->window - 1);
+        const int64_t high = end - low < longest ? end : low + longest;
         for (; active < it->count; ++active) {
             const int64_t prime = it->prime[active];
             if (prime * prime >= high) {

@@ -1,7 +1,7 @@
-/* Which CPU a thread runs on, and how to leave it: the one place that knows.
+/* The CPU that a thread runs on, and how to leave it, for all systems.
  *
- * Only Linux tells, to files that define _GNU_SOURCE before anything else; elsewhere the
- * scheduler is left alone.
+ * Only Linux reports the CPU, and only to files that define _GNU_SOURCE before anything
+ * else; elsewhere the scheduler is left alone.
  */
 #ifndef GILX_PLATFORM_CPUS_H
 #define GILX_PLATFORM_CPUS_H
@@ -30,8 +30,8 @@ static inline int gilx_cpu(void) {
 #endif
 }
 
-/* Move the calling thread off a CPU, if it may run on another. It is bound to nothing
- * then: where it may run stays as it was. */
+/* Move the calling thread off a CPU, if it may run on another. The thread is not bound to
+ * a CPU: its affinity stays as it was. */
 static inline void gilx_leave_cpu(int cpu) {
 #if defined(__linux__)
     cpu_set_t allowed, others;

@@ -1,7 +1,7 @@
-/* Waiting for a 32-bit word to change: asleep, or by turning round and round.
+/* Waiting for a 32-bit word to change: asleep, or in a loop.
  *
- * Linux has futexes, and Windows has WaitOnAddress. Elsewhere a waiter naps and looks
- * again, which is slower to wake but right.
+ * Linux has futexes, and Windows has WaitOnAddress. Elsewhere a waiter sleeps briefly and
+ * checks again, which is slower to wake but correct.
  */
 #ifndef GILX_PLATFORM_WAITS_H
 #define GILX_PLATFORM_WAITS_H
@@ -32,27 +32,28 @@ static inline void gilx_relax(void) {
 }
 
 /* Sleep until woken, for at most `timeout_ns` (-1: however long), unless *word is no
- * longer `seen`. May return early for no reason. */
-static inline void gilx_park(_Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns) {
+ * longer `expected`. May return early for no reason. */
+static inline void gilx_park(_Atomic uint32_t *word, uint32_t expected,
+                             int64_t timeout_ns) {
 #if defined(__linux__)
     struct timespec limit = {.tv_sec = (time_t)(timeout_ns / 1000000000),
                              .tv_nsec = (long)(timeout_ns % 1000000000)};
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, timeout_ns < 0 ? NULL : &limit,
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ns < 0 ? NULL : &limit,
             NULL, 0);
 #elif defined(_WIN32)
     /* Rounded up, so that a wait of a nanosecond does not spin. */
     const DWORD limit =
         timeout_ns < 0 ? INFINITE : (DWORD)((timeout_ns + 999999) / 1000000);
-    (void)WaitOnAddress((volatile void *)word, &seen, sizeof seen, limit);
+    (void)WaitOnAddress((volatile void *)word, &expected, sizeof expected, limit);
 #else
     (void)timeout_ns;
-    if (atomic_load(word) == seen) {
+    if (atomic_load(word) == expected) {
         gilx_sleep_ns(50000);
     }
 #endif
 }
 
-/* Wake all who sleep on the word. */
+/* Wake all threads that sleep on the word. */
 static inline void gilx_unpark(_Atomic uint32_t *word) {
 #if defined(__linux__)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);

@@ -22,12 +22,12 @@ PyDoc_STRVAR(
     "grain : int\n"
     "    Items in one claim, at least 1; the last may be smaller.\n"
     "memory : buffer, optional\n"
-    "    Where to keep what was claimed, and whether it was cancelled: a writable,\n"
-    "    C-contiguous buffer of at least Counter.MEMORY_SIZE bytes, which are no\n"
-    "    pointers and no references to objects, held for the counter's life, at a\n"
-    "    multiple of 8 bytes (of 64 to have its cache lines for itself). Zeros mean\n"
-    "    that nothing was claimed. Whatever else is in there, claims stay within start\n"
-    "    to stop. By default the counter's own.\n\n"
+    "    Where to keep what was claimed, and whether the counter was cancelled: a\n"
+    "    writable, C-contiguous buffer of at least Counter.MEMORY_SIZE bytes, at a\n"
+    "    multiple of 8 bytes (of 64 to have its cache lines for itself), and held for\n"
+    "    the counter's life. Its items must not be pointers or references to objects.\n"
+    "    Zeros mean that nothing was claimed. Whatever else the memory has in it,\n"
+    "    claims stay within start to stop. By default it is the counter's own.\n\n"
     "Raises\n------\nTypeError, ValueError, BufferError\n"
     "    An argument is not as described; the message names it.");
 
@@ -75,8 +75,8 @@ static PyObject *counter_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     return (PyObject *)self;
 }
 
-/* Without tp_clear: calls may be working on the memory, and whatever closes a cycle
- * through its owner is able to break it. */
+/* There is no tp_clear: calls may be working on the memory, and another object of a cycle
+ * through the memory's owner can break the cycle. */
 static int counter_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(((gilx_counter_object *)self)->memory.obj);
@@ -145,7 +145,7 @@ static PyMemberDef counter_members[] = {
 };
 
 static PyGetSetDef counter_getset[] = {
-    {"cancelled", counter_cancelled, NULL, "Whether cancel() was called.", NULL},
+    {"cancelled", counter_cancelled, NULL, "True if cancel() was called.", NULL},
     {"remaining", counter_remaining, NULL, "Items not yet claimed.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -176,8 +176,8 @@ PyTypeObject *gilx_counter_type(PyObject *module) {
     }
     PyTypeObject *type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &counter_spec, NULL);
-    /* Into the dictionary, since the type itself takes no attributes; nobody has looked
-     * anything up in it yet. */
+    /* Set in the dictionary, since the type is immutable. No lookup in the type has been
+     * cached yet. */
     if (type != NULL && PyDict_SetItemString(type->tp_dict, "MEMORY_SIZE", size) < 0) {
         Py_CLEAR(type);
     }

@@ -48,7 +48,7 @@ static PyObject *counted_end(PyObject *self, PyObject *Py_UNUSED(ignored)) {
     Py_RETURN_NONE;
 }
 
-/* Without tp_clear: the attribute of the selector that has this object can be cleared. */
+/* Without tp_clear: cycles break at the selector's attribute that has this object. */
 static int counted_traverse(PyObject *object, visitproc visit, void *arg) {
     select_object *self = (select_object *)object;
     Py_VISIT(Py_TYPE(object));
@@ -71,7 +71,7 @@ static void counted_dealloc(PyObject *object) {
 }
 
 PyDoc_STRVAR(counted_doc,
-             "A function that waits in a selector, and counts how often it does.\n\n"
+             "Wrapper that calls a selector's waiting function and counts the calls.\n\n"
              "It takes and returns what that function does. `LoopTable.begin` makes it.");
 
 static PyMethodDef counted_methods[] = {
@@ -151,7 +151,7 @@ PyDoc_STRVAR(begin_doc,
              "select : callable\n"
              "    The function by which the loop waits in its selector.\n"
              "waits : bool\n"
-             "    Whether the loop counts as waiting there until it first does.\n\n"
+             "    Whether the loop counts as waiting until it first calls `select`.\n\n"
              "Returns\n-------\nCountedSelect or None\n"
              "    The function to call instead; None if 256 loops run.");
 

@@ -130,6 +130,7 @@ PyObject *gilx_free_threads_object(const gilx_sampler *sampler) {
     if (tracking == NULL) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("(NNNN)", clocks_list(sampler), stops_object(tracking),
-                         sites_list(sampler), locks_list(tracking));
+    return Py_BuildValue("(NNNNN)", clocks_list(sampler), stops_object(tracking),
+                         sites_list(sampler), locks_list(tracking),
+                         PyBool_FromLong(tracking->gil_enabled));
 }

@@ -1,4 +1,4 @@
-/* One call of a kernel from Python: check its arguments, run it, say how it ended.
+/* One call of a kernel from Python: check its arguments, run it, return its result.
  *
  * Both compiled modules go through here, which is why their errors use the same words.
  */
@@ -9,7 +9,7 @@
 #include "signals.h"
 #include "signatures.h"
 
-/* What calls need of the module that they are made from. */
+/* Parts of the calling module that calls need. */
 typedef struct {
     PyTypeObject *counter_type; /* gilx.ckernels.Counter */
     gilx_main_thread main_thread;
@@ -43,7 +43,7 @@ int gilx_call_begin(gilx_call *call, gilx_support *support,
                     bool released);
 
 /* Describe the memory of an array as it was checked, for PyMemoryView_FromBuffer(): the
- * exporter's own words for it may be others, which not everyone understands.
+ * exporter's own description may differ, and not every consumer understands it.
  *
  *   parameter, index  the parameter, and its place among those of the signature
  *   view              to be filled in; it is not to be released */

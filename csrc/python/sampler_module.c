@@ -237,9 +237,9 @@ static PyObject *own_free_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) 
 #define TOTALS(INTEGER, REAL)                                                           \
     INTEGER(begin_ns, begin_ns, "begin, on the monotonic clock")                        \
     INTEGER(end_ns, end_ns, "end")                                                      \
-    INTEGER(wakes, wakes, "looks")                                                      \
-    INTEGER(reads, reads, "reads, in all looks together")                               \
-    INTEGER(late, late, "samples that came too late to be believed")                    \
+    INTEGER(wakes, wakes, "samples")                                                    \
+    INTEGER(reads, reads, "reads, in all samples together")                             \
+    INTEGER(late, late, "samples that came too late to be used")                        \
     REAL(counted, counted, "length of all slices with a sample")                        \
     REAL(unknown, unknown, "of that, where the sample was late")                        \
     REAL(unidentified, unidentified, "held by threads that were not identified")        \
@@ -283,8 +283,8 @@ static PyObject *own_free_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) 
     INTEGER(hold_max_ns, hold_max_ns, "and none was longer")                            \
     INTEGER(stretch_ns, stretch_ns, "longest time in which each read found it held")    \
     INTEGER(stretch_run, stretch_run, "number of samples in it")                        \
-    INTEGER(seen_ns, seen_ns, "length of looks in which the watched could run")         \
-    INTEGER(let_go, let_go, "ends of holds that were seen in that time")                \
+    INTEGER(burst_ns, burst_ns, "length of samples in which the watched could run")     \
+    INTEGER(releases, releases, "ends of holds within that time")                       \
     REAL(stacks_counted, stacks_counted, "sum of the weights of all samples of stacks") \
     REAL(stacks_squares, stacks_squares, "and of their squares")                        \
     INTEGER(slack, slack, "whether it is woken without timer slack")                    \
@@ -298,7 +298,7 @@ enum { TOTALS_COUNT = 0 TOTALS(ONE, ONE) };
 
 static PyStructSequence_Desc totals_desc = {
     .name = "gilx.sampling._sampler.Totals",
-    .doc = "What the sampler saw from begin to end; durations are in nanoseconds.",
+    .doc = "Sums over all samples from begin to end; durations are in nanoseconds.",
     .fields = totals_fields,
     .n_in_sequence = TOTALS_COUNT,
 };
@@ -336,7 +336,7 @@ typedef struct {
     phase phase;
     double cost;
     bool reference, stacks, calls, monitor, free_threads;
-    int64_t seed, room, pid;
+    int64_t seed, capacity, pid;
     gilx_monitor_options monitoring;
     gilx_process_gil process; /* if the GIL is another process's, */
     const char *reader;       /* and how its memory is read */
@@ -344,18 +344,18 @@ typedef struct {
 } sampler_object;
 
 PyDoc_STRVAR(sampler_doc,
-             "Sampler(cost, *, reference=False, seed=0, room=0, stacks=False,\n"
+             "Sampler(cost, *, reference=False, seed=0, capacity=0, stacks=False,\n"
              "        calls=False, monitor=False, stall=0.0, exits=False, log=0,\n"
              "        loop=0.0, loops=None, pid=0, free_threads=False)\n--\n\n"
-             "Looks at the GIL from a thread of its own, without ever taking it.\n\n"
+             "Samples the GIL in a thread of its own, without ever taking it.\n\n"
              "Parameters\n----------\n"
              "cost : float\n"
              "    The share of one CPU that it may take, above 0, at most 1.\n"
              "reference : bool\n"
              "    Read all the time, at the cost of a whole CPU.\n"
              "seed : int, 0 to 2**63 - 1\n"
-             "    Seed of the times at which it looks.\n"
-             "room : int, 0 to 2**24\n"
+             "    Seed of the times of samples.\n"
+             "capacity : int, 0 to 2**24\n"
              "    How many samples to keep for a timeline.\n"
              "stacks : bool\n"
              "    Read where the GIL is held as well. Only if own_stack() returns the\n"
@@ -363,7 +363,7 @@ PyDoc_STRVAR(sampler_doc,
              "calls : bool\n"
              "    Keep the calls that led there, if stacks are read.\n"
              "monitor : bool\n"
-             "    What it counts can be read while it runs. It keeps no looks and no\n"
+             "    Its counts can be read while it runs. It keeps no samples and no\n"
              "    places; stacks are read for stalls.\n"
              "stall : float, 0 to 10**9\n"
              "    Of a monitor: for how many seconds a thread waits for the GIL until\n"
@@ -378,7 +378,7 @@ PyDoc_STRVAR(sampler_doc,
              "loops : LoopTable or None\n"
              "    These event loops.\n"
              "pid : int, 0 to 2**31 - 1\n"
-             "    Process whose GIL it looks at; 0: this one, as for monitors.\n"
+             "    Process whose GIL it samples; 0: this one, as for monitors.\n"
              "free_threads : bool\n"
              "    Watch threads that run without a GIL, in this process. If stacks are "
              "read, they are those of threads\n"
@@ -387,17 +387,17 @@ PyDoc_STRVAR(sampler_doc,
              "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"cost",  "reference", "seed",  "room",         "stacks",
+    static char *names[] = {"cost",  "reference", "seed",  "capacity",     "stacks",
                             "calls", "monitor",   "stall", "exits",        "log",
                             "loop",  "loops",     "pid",   "free_threads", NULL};
     double cost, stall = 0, loop = 0;
     int reference = 0, stacks = 0, calls = 0, monitor = 0, exits = 0, free_threads = 0;
-    PyObject *cost_given, *seed_given = NULL, *room_given = NULL, *stall_given = NULL,
+    PyObject *cost_given, *seed_given = NULL, *capacity_given = NULL, *stall_given = NULL,
                           *log_given = NULL, *loop_given = NULL, *loops = Py_None,
                           *pid_given = NULL;
     if (!PyArg_ParseTupleAndKeywords(
             args, kwargs, "O|$pOOpppOpOOOOp:Sampler", names, &cost_given, &reference,
-            &seed_given, &room_given, &stacks, &calls, &monitor, &stall_given, &exits,
+            &seed_given, &capacity_given, &stacks, &calls, &monitor, &stall_given, &exits,
             &log_given, &loop_given, &loops, &pid_given, &free_threads)) {
         return NULL;
     }
@@ -415,12 +415,13 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
                             "loops: expected a LoopTable or None, got %.100s",
                             Py_TYPE(loops)->tp_name);
     }
-    int64_t seed = 0, room = 0, log = 0, pid = 0;
+    int64_t seed = 0, capacity = 0, log = 0, pid = 0;
     if (gilx_read_real(cost_given, "cost", &cost) < 0 ||
         (seed_given != NULL && gilx_read_integer(seed_given, "seed", 0, INT64_MAX,
                                                  PyExc_ValueError, "", &seed) < 0) ||
-        (room_given != NULL && gilx_read_integer(room_given, "room", 0, 1 << 24,
-                                                 PyExc_ValueError, "", &room) < 0) ||
+        (capacity_given != NULL &&
+         gilx_read_integer(capacity_given, "capacity", 0, 1 << 24, PyExc_ValueError, "",
+                           &capacity) < 0) ||
         (stall_given != NULL && gilx_read_real(stall_given, "stall", &stall) < 0) ||
         (loop_given != NULL && gilx_read_real(loop_given, "loop", &loop) < 0) ||
         (log_given != NULL && gilx_read_integer(log_given, "log", 0, INT32_MAX,
@@ -458,7 +459,7 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         self->stacks = stacks && !reference;
         self->calls = calls;
         self->seed = seed;
-        self->room = monitor ? 0 : room;
+        self->capacity = monitor ? 0 : capacity;
         self->pid = pid;
         self->monitor = monitor;
         self->free_threads = free_threads;
@@ -589,7 +590,7 @@ static PyObject *sampler_start(PyObject *object, PyObject *Py_UNUSED(ignored)) {
         .cost = self->cost,
         .reference = self->reference,
         .seed = (uint64_t)self->seed,
-        .room = self->room,
+        .capacity = self->capacity,
         .calls = self->calls,
         .monitor = self->monitor ? &self->monitoring : NULL,
     };
@@ -714,8 +715,8 @@ static PyObject *sampler_threads(PyObject *object, PyObject *Py_UNUSED(ignored))
     return in_phase(self, STOPPED) ? gilx_threads_list(self->sampler) : NULL;
 }
 
-PyDoc_STRVAR(looks_doc,
-             "looks($self, /)\n--\n\n"
+PyDoc_STRVAR(samples_doc,
+             "samples($self, /)\n--\n\n"
              "Return the samples that were kept, after the stop.\n\n"
              "Returns\n-------\n"
              "list[tuple[int, bool, tuple[tuple[int, int], ...],\n"
@@ -728,9 +729,9 @@ PyDoc_STRVAR(looks_doc,
              "    before as a share of the wall time, in MOST_SHAREths; or the\n"
              "    number of its activity.");
 
-static PyObject *sampler_looks(PyObject *object, PyObject *Py_UNUSED(ignored)) {
+static PyObject *sampler_samples(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
-    return in_phase(self, STOPPED) ? gilx_looks_list(self->sampler) : NULL;
+    return in_phase(self, STOPPED) ? gilx_samples_list(self->sampler) : NULL;
 }
 
 PyDoc_STRVAR(
@@ -770,14 +771,15 @@ static PyObject *sampler_held_sites(PyObject *object, PyObject *Py_UNUSED(ignore
     if (numbers == NULL) {
         return PyErr_NoMemory();
     }
-    const Py_ssize_t count = (Py_ssize_t)gilx_sampler_looks(self->sampler);
+    const Py_ssize_t count = (Py_ssize_t)gilx_sampler_sample_count(self->sampler);
     PyObject *list = PyList_New(count);
     for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
-        const gilx_look *look = gilx_sampler_look(self->sampler, i);
-        const int place = look->site_place;
-        PyObject *item = Py_BuildValue("iiOd", look->site < 0 ? -1 : numbers[look->site],
-                                       place == GILX_UNKNOWN_THREAD ? -1 : place,
-                                       look->below ? Py_True : Py_False, look->weight);
+        const gilx_sample *sample = gilx_sampler_sample(self->sampler, i);
+        const int place = sample->site_place;
+        PyObject *item =
+            Py_BuildValue("iiOd", sample->site < 0 ? -1 : numbers[sample->site],
+                          place == GILX_UNKNOWN_THREAD ? -1 : place,
+                          sample->below ? Py_True : Py_False, sample->weight);
         if (item == NULL) {
             Py_CLEAR(list);
         } else {
@@ -829,9 +831,10 @@ static PyObject *sampler_waits(PyObject *object, PyObject *Py_UNUSED(ignored)) {
 PyDoc_STRVAR(
     free_doc,
     "free_threads($self, /)\n--\n\n"
-    "Return what was seen of threads that ran without a GIL, after the stop.\n\n"
+    "Return what is known of threads that ran without a GIL, after the stop.\n\n"
     "Returns\n-------\ntuple or None\n"
-    "    None with a GIL, else (clocks, stops, sites, locks). clocks has for each of\n"
+    "    None with a GIL, else (clocks, stops, sites, locks, on). clocks has for each "
+    "of\n"
     "    threads() for how many nanoseconds its clock was read, its CPU time then, for\n"
     "    how long it had asked for stops, and for how long stops waited for it, these\n"
     "    two with the sums of squares, and for how long it could run, by samples. stops "
@@ -845,7 +848,7 @@ PyDoc_STRVAR(
     "    of samples. locks has for each lock its kind (0: of an object; 1: a mutex; 2:\n"
     "    an event; 3: several, by threads that spin; 4: not known), address, the type\n"
     "    of the object, for how long threads waited for it, the sum of squares, and\n"
-    "    the number of samples.");
+    "    the number of samples. on is whether the GIL was on in the last sample.");
 
 static PyObject *sampler_free(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -878,7 +881,7 @@ PyDoc_STRVAR(
     longest_holds_doc,
     "longest_holds($self, /)\n--\n\n"
     "Return the longest stretches in which a thread stayed at one instruction\n"
-    "and was never seen without the GIL, after the stop.\n\n"
+    "and was not sampled without the GIL, after the stop.\n\n"
     "Returns\n-------\nlist[tuple[int, int, int, int, float, float, float]]\n"
     "    For each the thread's place in threads() (-1: not known), bounds of its\n"
     "    length in nanoseconds, its number of samples, and of its site, as in sites(), "
@@ -1070,7 +1073,7 @@ static PyMethodDef sampler_methods[] = {
     {"process", sampler_process, METH_NOARGS, process_doc},
     {"lost", sampler_lost, METH_NOARGS, lost_doc},
     {"threads", sampler_threads, METH_NOARGS, threads_doc},
-    {"looks", sampler_looks, METH_NOARGS, looks_doc},
+    {"samples", sampler_samples, METH_NOARGS, samples_doc},
     {"held_sites", sampler_held_sites, METH_NOARGS, held_sites_doc},
     {"sites", sampler_sites, METH_NOARGS, sites_doc},
     {"waits", sampler_waits, METH_NOARGS, waits_doc},

@@ -4,7 +4,7 @@
 #include "../platform/forks.h"
 
 /* Often enough for a prompt Ctrl-C, seldom enough to cost nothing. */
-static const int64_t LOOK_EVERY_NS = 20 * 1000 * 1000;
+static const int64_t POLL_EVERY_NS = 20 * 1000 * 1000;
 
 static bool look_for_signals(gilx_control *control) {
     gilx_interrupt *interrupt = (gilx_interrupt *)control;
@@ -30,7 +30,7 @@ static bool look_for_signals(gilx_control *control) {
         }
         return true;
     }
-    interrupt->next_ns = gilx_now_ns() + LOOK_EVERY_NS;
+    interrupt->next_ns = gilx_now_ns() + POLL_EVERY_NS;
     return false;
 }
 
@@ -56,8 +56,8 @@ static int ask(gilx_main_thread *main_thread) {
     return 0;
 }
 
-/* 1 if signal handlers run on the current thread, 0 if not, -1 on error. Only the main
- * thread of the main interpreter runs them; for others a check would be useless. */
+/* Return 1 if signal handlers run on the current thread, 0 if not, -1 on error. Only the
+ * main thread of the main interpreter runs them; for others a check would be useless. */
 static int runs_signal_handlers(gilx_main_thread *main_thread) {
     if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
         return 0;
@@ -70,14 +70,14 @@ static int runs_signal_handlers(gilx_main_thread *main_thread) {
 
 int gilx_interrupt_begin(gilx_interrupt *interrupt, gilx_main_thread *main_thread,
                          bool released, atomic_uchar *cancel) {
-    int looks = runs_signal_handlers(main_thread);
-    if (looks < 0) {
+    int may_run_handlers = runs_signal_handlers(main_thread);
+    if (may_run_handlers < 0) {
         return -1;
     }
     *interrupt = (gilx_interrupt){
-        .control = {.stop = cancel, .tick = looks ? look_for_signals : NULL},
+        .control = {.stop = cancel, .tick = may_run_handlers ? look_for_signals : NULL},
         .cancel = cancel,
-        .next_ns = looks ? gilx_now_ns() + LOOK_EVERY_NS : 0,
+        .next_ns = may_run_handlers ? gilx_now_ns() + POLL_EVERY_NS : 0,
         .released = released,
     };
     return 0;

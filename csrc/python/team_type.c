@@ -13,9 +13,9 @@ typedef struct {
     PyObject ob_base;
     gilx_team *team; /* NULL once closed */
     int workers;
-    /* Twice gilx_forks() when it was claimed or given back last, and 1 if it was claimed:
-     * a region runs, or the team is being closed. In one word, so that of two threads of
-     * a child that find it left taken by the fork one gets it. */
+    /* Twice the value of gilx_forks() when the team was last claimed or given back, plus
+     * 1 while it is claimed: a region runs, or the team is being closed. Both are in one
+     * word so that only one of two threads gets a team that a fork left claimed. */
     _Atomic uint64_t claimed;
     _Atomic uintptr_t owner; /* the thread that claimed it, 0 if not known */
 } team_object;
@@ -30,7 +30,7 @@ static int claim_any(team_object *self) {
     uint64_t before = atomic_load(&self->claimed);
     do {
         const uintptr_t owner = atomic_load(&self->owner);
-        /* Of the threads before a fork, the one that forked is in this process. */
+        /* Of the threads before a fork, only the one that forked is in this process. */
         const bool gone = before >> 1 != forks && owner != gilx_forking_thread();
         if ((before & 1) != 0 && !gone) {
             PyErr_Format(PyExc_RuntimeError, "the team is in use by %s thread",
@@ -131,7 +131,7 @@ static void work(void *context, int worker) {
         atomic_fetch_add(&it->done, done);
     }
     if (status != GILX_DONE) {
-        /* The failure is reported, and not that the others were stopped for it. */
+        /* Report the failure, and not that the others were stopped because of it. */
         int none = GILX_DONE;
         if (status != GILX_STOPPED) {
             atomic_store(&it->status, status);
@@ -223,7 +223,7 @@ static PyObject *team_compute(PyObject *object, PyObject *const *args, Py_ssize_
     region_init(&it, call.share.stop, grain, self->workers, &call.interrupt);
     it.body = bodies[kernel];
     it.arguments = call.arguments;
-    run_region(self, &it); /* the end of the call sees whether it failed */
+    run_region(self, &it); /* gilx_call_end() checks whether it failed */
     give_back(self);
     call.share.done = atomic_load(&it.done);
     return gilx_call_end(&call, atomic_load(&it.status));
@@ -378,7 +378,7 @@ static void team_dealloc(PyObject *object) {
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     if (self->team != NULL) {
-        /* Idle threads end within microseconds: no reason to let others run. */
+        /* Idle threads end within microseconds, so the GIL is kept. */
         gilx_team_free(self->team);
     }
     type->tp_free(object);
@@ -431,7 +431,7 @@ static PyMethodDef team_methods[] = {
      "    Address of a ``void (void *context, int64_t start, int64_t stop)``, which\n"
      "    must not touch Python.\n"
      "context : int or buffer\n"
-     "    The address that it is given first, or the object whose memory is meant.\n"
+     "    First argument of the function: an address, or an object for its memory.\n"
      "items : int\n    It is called for ranges that cover 0 to items, each item once.\n"
      "grain : int, optional\n"
      "    Items in one call, at least 1; by default each worker gets one block.\n\n"
@@ -442,7 +442,7 @@ static PyMethodDef team_methods[] = {
      "settle($self, /)\n--\n\n"
      "Wait until no thread of the team spins: do so before something else is timed."},
     {"close", team_close, METH_NOARGS,
-     "close($self, /)\n--\n\nLet the threads end. Closing twice does nothing."},
+     "close($self, /)\n--\n\nEnd the threads. Closing twice does nothing."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -42,7 +42,7 @@ PyObject *gilx_threads_list(const gilx_sampler *sampler) {
     return list;
 }
 
-/* ---- looks ------------------------------------------------------------------------ */
+/* ---- samples ---------------------------------------------------------------------- */
 
 /* Return a tuple of (place, share) for the timeline. */
 static PyObject *shares_object(const gilx_share *shares, int count) {
@@ -61,11 +61,11 @@ static PyObject *shares_object(const gilx_share *shares, int count) {
 }
 
 /* Return a tuple of (place, activity) for the timeline. */
-static PyObject *deeds_object(const gilx_look *look) {
-    PyObject *tuple = PyTuple_New(look->deeds);
-    for (int i = 0; tuple != NULL && i < look->deeds; ++i) {
+static PyObject *deeds_object(const gilx_sample *sample) {
+    PyObject *tuple = PyTuple_New(sample->deeds);
+    for (int i = 0; tuple != NULL && i < sample->deeds; ++i) {
         PyObject *item =
-            Py_BuildValue("ii", (int)look->did[i].place, (int)look->did[i].activity);
+            Py_BuildValue("ii", (int)sample->did[i].place, (int)sample->did[i].activity);
         if (item == NULL) {
             Py_CLEAR(tuple);
         } else {
@@ -75,25 +75,25 @@ static PyObject *deeds_object(const gilx_look *look) {
     return tuple;
 }
 
-static PyObject *look_object(const gilx_look *look) {
-    PyObject *held = shares_object(look->held, look->holders);
-    PyObject *ran = held == NULL ? NULL : shares_object(look->ran, look->clocks);
-    PyObject *did = ran == NULL ? NULL : deeds_object(look);
+static PyObject *sample_object(const gilx_sample *sample) {
+    PyObject *held = shares_object(sample->held, sample->holders);
+    PyObject *ran = held == NULL ? NULL : shares_object(sample->ran, sample->clocks);
+    PyObject *did = ran == NULL ? NULL : deeds_object(sample);
     if (did == NULL) {
         Py_XDECREF(held);
         Py_XDECREF(ran);
         return NULL;
     }
     /* "N" hands the references over, whether this succeeds or not. */
-    return Py_BuildValue("LONNN", (long long)look->at_ns, look->late ? Py_True : Py_False,
-                         held, ran, did);
+    return Py_BuildValue("LONNN", (long long)sample->at_ns,
+                         sample->late ? Py_True : Py_False, held, ran, did);
 }
 
-PyObject *gilx_looks_list(const gilx_sampler *sampler) {
-    const Py_ssize_t count = (Py_ssize_t)gilx_sampler_looks(sampler);
+PyObject *gilx_samples_list(const gilx_sampler *sampler) {
+    const Py_ssize_t count = (Py_ssize_t)gilx_sampler_sample_count(sampler);
     PyObject *list = PyList_New(count);
     for (Py_ssize_t i = 0; list != NULL && i < count; ++i) {
-        PyObject *item = look_object(gilx_sampler_look(sampler, i));
+        PyObject *item = sample_object(gilx_sampler_sample(sampler, i));
         if (item == NULL) {
             Py_CLEAR(list);
         } else {

@@ -300,7 +300,7 @@ static int place_wait(gilx_sampler *sampler, int place, bool gil, double time) {
 }
 
 /* Ask a thread what it does. Returns what that cost, in reads. */
-static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
+static int poll_activity(gilx_sampler *sampler, int place, gilx_sample *sample) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
     gilx_thread_activities *does = &thread->does;
     const double counted = sampler->totals.counted;
@@ -336,8 +336,8 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_look *look) {
         if (activity == GILX_OFF_CPU && sampler->words.process != 0) {
             activity = gilx_activity_ready(does, spent);
         }
-        if (look->deeds < GILX_ACTIVITIES_KEPT) {
-            look->did[look->deeds++] =
+        if (sample->deeds < GILX_ACTIVITIES_KEPT) {
+            sample->did[sample->deeds++] =
                 (gilx_deed){.place = (uint16_t)place, .activity = (uint8_t)activity};
         }
     }
@@ -358,7 +358,7 @@ static void leave_unknown(const gilx_sampler *sampler, gilx_thread_activities *d
  * what they do. An answer stands for all time since the last one: one that is sought
  * since a thread has just become active would make it active for all of that. So a thread
  * that was not asked lately is asked in the next turn. */
-static void poll_active(gilx_sampler *sampler, gilx_look *look) {
+static void poll_active(gilx_sampler *sampler, gilx_sample *sample) {
     const int64_t now = sampler->totals.wakes;
     for (int i = 0; i < sampler->active_count && sampler->reads_left > READS_OF_ACTIVE;
          ++i) {
@@ -369,7 +369,7 @@ static void poll_active(gilx_sampler *sampler, gilx_look *look) {
             continue;
         }
         if (now - thread->asked < ASKED_LATELY * sampler->ask_every) {
-            sampler->reads_left -= poll_activity(sampler, place, look);
+            sampler->reads_left -= poll_activity(sampler, place, sample);
         } else {
             leave_unknown(sampler, &thread->does);
             thread->asked = now;
@@ -377,7 +377,7 @@ static void poll_active(gilx_sampler *sampler, gilx_look *look) {
     }
 }
 
-void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look) {
+void gilx_poll_activities(gilx_sampler *sampler, gilx_sample *sample) {
     if (!sampler->totals.calls && !sampler->totals.wishes) {
         return;
     }
@@ -386,14 +386,14 @@ void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look) {
     const int left = sampler->reads_left + READS_PER_SAMPLE;
     sampler->reads_left = left < READS_PER_SAMPLE ? left : READS_PER_SAMPLE;
     if (sampler->alive_count > READS_PER_SAMPLE) {
-        poll_active(sampler, look);
+        poll_active(sampler, sample);
     }
     for (int i = 0; i < sampler->alive_count && sampler->reads_left > 0; ++i) {
         const int place = sampler->alive[sampler->next_alive++ % sampler->alive_count];
         sampler->next_alive %= sampler->alive_count;
         const gilx_watched_thread *thread = &sampler->table.threads[place];
         if (!thread->ended && thread->asked != sampler->totals.wakes) {
-            sampler->reads_left -= poll_activity(sampler, place, look);
+            sampler->reads_left -= poll_activity(sampler, place, sample);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-/* Whether a loop is still in the turn that is known of it. */
+/* Return whether a loop is still in the turn that was read before. */
 static bool still_out(const gilx_loop *loop, const gilx_open_loop *open) {
     int64_t tid;
     uint64_t turn;

@@ -18,10 +18,11 @@ enum {
     TIMEOUT_S = 3600, /* much longer than it takes */
 };
 
-/* A thread needs a CPU for a moment to go to sleep. */
+/* Longest wait for the threads to sleep, for which each needs a CPU for a moment. */
 static const int64_t LONGEST_NS = 200 * 1000 * 1000;
 
-/* Waited on as CPython waits for the GIL: up to a time of the monotonic clock. */
+/* A condition variable on which threads wait as CPython's wait for the GIL: up to a time
+ * of the monotonic clock. */
 typedef struct {
     pthread_mutex_t mutex;
     pthread_cond_t condition, changed;
@@ -98,7 +99,7 @@ static bool read_calls(const trial *one, gilx_condition_layout *layout) {
     return true;
 }
 
-/* What was found, if anything was: once it is KEPT, it does not change. */
+/* The layout that was found, if any: once it is KEPT, it does not change. */
 enum { NOTHING, BEING_WRITTEN, KEPT };
 static atomic_int progress = NOTHING;
 static gilx_condition_layout kept;

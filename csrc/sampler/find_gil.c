@@ -103,9 +103,11 @@ static gilx_gil_status locate_by_table(gilx_gil *gil, gilx_memory *memory,
     }
     gil->backend = "debug offsets";
     int enabled = 1;
-    if (table[GILX_TABLE_FREE_THREADED] != 0 &&
-        !gilx_memory_read(memory, at(state, table[layout->table_enabled]), &enabled,
-                          sizeof(enabled))) {
+    gil->enabled = table[GILX_TABLE_FREE_THREADED] == 0
+                       ? NULL
+                       : at(state, table[layout->table_enabled]);
+    if (gil->enabled != NULL &&
+        !gilx_memory_read(memory, gil->enabled, &enabled, sizeof(enabled))) {
         return refuse(gil, "the interpreter does not say whether its GIL is on");
     }
     if (!enabled) {

@@ -286,6 +286,7 @@ bool gilx_free_threads_find(gilx_free_threads *threads, gilx_memory *memory,
                       status == GILX_GIL_FOUND ? "it has one" : gil.trouble);
     }
     threads->states = gil.states;
+    threads->gil_enabled = gil.enabled;
     if (!follows_caller(threads, memory, interpreter->base)) {
         return refuse(trouble, "the word taken for the state of a thread does not say "
                                "whether the thread is attached");

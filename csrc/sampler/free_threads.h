@@ -22,14 +22,15 @@ enum {
     GILX_STATE_SUSPENDED, /* detached, and not to be attached until the world goes on */
 };
 
-/* Where an interpreter keeps what is read of its threads. */
+/* Places of the words that are read of an interpreter's threads. */
 struct gilx_free_threads {
     gilx_free_layout places;
     gilx_thread_state_layout states;
     uintptr_t type_of_types;
-    bool sections;   /* whether critical sections are read */
-    uintptr_t world; /* address of the words on stops; 0 if they are not read, */
-    const char *world_missing; /* and the reason, or an empty text */
+    bool sections;             /* whether critical sections are read */
+    uintptr_t world;           /* address of the words on stops; 0 if not read */
+    const char *world_missing; /* reason that these are not read, or an empty text */
+    const void *gil_enabled;   /* int: 1 when the GIL is on after all */
 };
 
 /* The interpreter of the calling thread, which is attached. */
@@ -47,13 +48,14 @@ typedef struct gilx_free_interpreter {
 } gilx_free_interpreter;
 
 /* Find out where the interpreter keeps what is read of its threads, and certify it.
- * Returns false if it can't be watched, with the reason in `trouble`. Words that are less
- * than that are left out; the reasons are in the members that say so.
+ * Returns false if it can't be watched, with the reason in `trouble`. It can be watched
+ * without critical sections and without the words on stops; if these can't be certified,
+ * they are not read, and `sections` and `world` say so.
  *
  * A thread's state must say that the caller is attached, and with it detached for a
  * moment, that it is not. Critical sections must show the caller in one. The words on
  * stops of the world are searched for in the interpreter, during a stop that the caller
- * asks for, and have to show another one.
+ * asks for, and have to follow further stops.
  */
 bool gilx_free_threads_find(gilx_free_threads *threads, gilx_memory *memory,
                             gilx_free_interpreter *interpreter, char trouble[300]);
@@ -65,7 +67,7 @@ typedef struct {
     bool wants_lock; /* it is about to take the lock of an object, or waits for it */
 } gilx_free_reading;
 
-/* Read that by a thread state, if that belongs to the thread with a native id. */
+/* Read a thread by its thread state, if that belongs to the thread with id `tid`. */
 gilx_free_reading gilx_free_read(const gilx_free_threads *threads, gilx_memory *memory,
                                  uintptr_t state, int64_t tid);
 
@@ -81,8 +83,8 @@ typedef struct {
     uintptr_t address; /* of what it waits for */
 } gilx_wait;
 
-/* Return what a thread waits for that sleeps on a futex, by the futex's address and its
- * thread state, 0 if that is not known. */
+/* Return what a thread that sleeps on a futex waits for, by the futex's address and by
+ * the thread's state, which is 0 if it is not known. */
 gilx_wait gilx_free_wait(const gilx_free_threads *threads, gilx_memory *memory,
                          uintptr_t futex, uintptr_t state);
 

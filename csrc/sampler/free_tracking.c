@@ -96,9 +96,20 @@ static void find_late(gilx_sampler *sampler) {
     }
 }
 
+/* Note whether the GIL is on by now; a process that has ended keeps what it had. */
+static void read_gil_enabled(gilx_sampler *sampler) {
+    const void *place = sampler->free->threads.gil_enabled;
+    int enabled;
+    if (place != NULL &&
+        gilx_memory_read(&sampler->memory, place, &enabled, sizeof(enabled))) {
+        sampler->free->gil_enabled = enabled != 0;
+    }
+}
+
 int64_t gilx_free_sample_world(gilx_sampler *sampler, int64_t length) {
     gilx_free_tracking *tracking = sampler->free;
     const int64_t begin = atomic_load_explicit(&sampler->begin_ns, memory_order_acquire);
+    read_gil_enabled(sampler);
     tracking->own = gilx_free_read_thread(sampler, GILX_WATCHED);
     tracking->burst = (gilx_world_burst){.reads = 0};
     tracking->late_count = 0;

@@ -29,6 +29,7 @@ struct gilx_free_tracking {
     uintptr_t stop; /* thread state that had asked for it in the last sample, or 0 */
     gilx_stop_bounds bounds;
     gilx_free_reading own;  /* of the watched thread, in the last sample */
+    bool gil_enabled;       /* whether the GIL was on then, after all */
     gilx_world_burst burst; /* of the last sample, */
     int asker, asker_site;  /* the place of the thread that had asked, and its site, */
     int late_count;         /* and the same of those for which the stop waited */

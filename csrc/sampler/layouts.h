@@ -109,7 +109,7 @@
     PLACE(object_mutex, 10) PLACE(object_type, 24) PLACE(object_size, 32)             \
     PLACE(type_name, 40)
 
-/* Numbers of bits, which no header tells. */
+/* Numbers of bits, which no header defines. */
 #define GILX_STRING_BITS(BIT)                                                         \
     BIT(string_kind, 2) BIT(string_is_compact, 5) BIT(string_is_ascii, 6)
 #define GILX_FREE_STRING_BITS(BIT)                                                    \
@@ -124,8 +124,8 @@ enum {
     GILX_TABLE_WORDS = 36, /* no word that is used comes later */
 };
 
-/* The GIL's words, which lie side by side in this order in all versions so far. Those
- * that do not are not believed: the order binds all of them to the one that follows the
+/* The GIL's words, which lie side by side in this order in all versions so far. Words in
+ * another order are not accepted: the order ties all of them to the one that follows the
  * switch interval. */
 typedef struct {
     unsigned long interval;
@@ -134,8 +134,8 @@ typedef struct {
     unsigned long switches;
 } gilx_gil_struct;
 
-/* Places of what makes up a Python stack, in builds with a GIL only. They are offsets in
- * bytes, -1 where there is none, unless another thing is said. */
+/* Places of the parts of a Python stack, in builds with a GIL only. They are offsets in
+ * bytes, -1 if there is none, unless stated otherwise. */
 typedef struct {
     int state_frame;       /* of a thread state: the innermost frame, or the cframe, a
                               structure on the C stack, that points to it */
@@ -146,14 +146,14 @@ typedef struct {
     int code, previous;    /* of a frame: its code object, the frame that called it, */
     int instr, owner;      /* its current instruction, what it is part of (one byte), */
     int locals;            /* and the end of its header */
-    int entry;             /* of a frame: whether C code called it (one byte); -1 if a
-                              frame of another owner lies under it then */
-    int tag;               /* bits of a frame's `code` that are no part of an address */
-    int end_owner;         /* the owner of the frame in which a stack ends */
-    int type, size;        /* of an object: its type; of a code object or bytes: length */
-    int instructions;      /* of a code object: the first instruction, */
-    int first_line;        /* the first line (int), */
-    int file, name;        /* the file and the qualified name, which are strings, */
+    int entry; /* of a frame: whether C code called it (one byte); -1 if such a frame has
+                  one of another owner below it instead */
+    int tag;   /* bits of a frame's `code` that are not part of an address */
+    int end_owner;      /* the owner of the frame in which a stack ends */
+    int type, size;     /* of an object: its type; of a code object or bytes: length */
+    int instructions;   /* of a code object: the first instruction, */
+    int first_line;     /* the first line (int), */
+    int file, name;     /* the file and the qualified name, which are strings, */
     int line_table;     /* the places of instructions in the source, which are bytes, */
     int version;        /* a number that changes with the code (32 bits), */
     int consts, names;  /* and what the instructions refer to */

@@ -80,7 +80,7 @@ int gilx_monitor_log(const gilx_monitor *monitor) {
     return monitor->log.file;
 }
 
-/* ---- looks ------------------------------------------------------------------------ */
+/* ---- samples ---------------------------------------------------------------------- */
 
 /* Return the number of threads that wait for the GIL, as far as that is known. */
 static uint32_t count_waiters(gilx_sampler *sampler) {
@@ -278,12 +278,12 @@ static void copy_world(gilx_sampler *sampler, gilx_reading *reading) {
     }
 }
 
-/* Copy all but the threads, if `room` is enough for them. */
-static bool copy(gilx_sampler *sampler, gilx_reading *reading, int room) {
+/* Copy all but the threads, if `capacity` is enough for them. */
+static bool copy(gilx_sampler *sampler, gilx_reading *reading, int capacity) {
     gilx_monitor *monitor = sampler->monitor;
     pthread_mutex_lock(&sampler->sums);
     reading->count = sampler->table.count;
-    const bool fits = reading->count <= room;
+    const bool fits = reading->count <= capacity;
     if (fits) {
         const int64_t now = gilx_now_ns();
         reading->totals = sampler->totals;
@@ -306,15 +306,15 @@ static bool copy(gilx_sampler *sampler, gilx_reading *reading, int room) {
 }
 
 int gilx_sampler_read(gilx_sampler *sampler, gilx_reading *reading) {
-    enum { ROOM = 64 };
-    *reading = (gilx_reading){.count = ROOM};
+    enum { FEW_THREADS = 64 };
+    *reading = (gilx_reading){.count = FEW_THREADS};
     for (;;) {
-        const int room = 2 * reading->count;
-        reading->threads = malloc((size_t)room * sizeof(*reading->threads));
+        const int capacity = 2 * reading->count;
+        reading->threads = malloc((size_t)capacity * sizeof(*reading->threads));
         if (reading->threads == NULL) {
             return ENOMEM;
         }
-        if (copy(sampler, reading, room)) {
+        if (copy(sampler, reading, capacity)) {
             return 0;
         }
         free(reading->threads);

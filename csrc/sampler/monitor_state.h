@@ -15,9 +15,9 @@
 /* A stall that goes on. */
 typedef struct {
     bool active;
-    int64_t before_ns; /* last look that did not find it, */
-    int64_t since_ns;  /* first one that did, plus the time without looks since; */
-    int64_t last_ns;   /* last look */
+    int64_t before_ns; /* last sample that did not find it, */
+    int64_t since_ns;  /* first one that did, plus the time without samples since; */
+    int64_t last_ns;   /* last sample */
     int64_t limit_ns;  /* when to report next, from since_ns on; INT64_MAX: never */
     uint32_t waiters;
     int reports;    /* that are due so far, with those that were suppressed */
@@ -61,9 +61,10 @@ struct gilx_monitor {
     gilx_stack stack; /* of the hold that goes on */
     gilx_open_stall stall;
     unsigned long switches; /* of the GIL when that began */
-    gilx_world_words stop;  /* without a GIL: the stop of the world at the last look, */
+    gilx_world_words stop;  /* without a GIL: the stop of the world at the last sample, */
     gilx_stop_witness witnesses[GILX_WITNESSES]; /* and threads that show if it goes on */
     int witness_count;
+    gilx_stop_witness asker; /* the thread that had asked for it, with its CPU clock */
     gilx_open_loop loops[GILX_LOOPS];
     int64_t looked_ns;
     int64_t recorded;

@@ -5,16 +5,16 @@
 #include <string.h>
 
 enum {
-    REPORTS_AT_ONCE = 5, /* of stalls of one kind, one after another, */
-    AGAIN = 10,          /* and of one stall: after so many times the time before, */
-    MOST_REPORTS = 3,    /* so often */
+    REPORTS_AT_ONCE = 5, /* on stalls of one kind, in quick succession */
+    AGAIN = 10,          /* factor from a stall's length at one report to the next one */
+    MOST_REPORTS = 3,    /* on one stall */
 };
 
-/* After this time there may be a report more. */
+/* After this time there may be one more report. */
 static const int64_t REPORT_INTERVAL_NS = 10000000000;
 
 /* A longer time without a sample is not part of a stall: the process was stopped, or had
- * no CPU, and neither had the thread that is stuck. */
+ * no CPU, so the thread that is stuck did not run either. */
 static const int64_t LONGEST_GAP_NS = 100000000;
 
 /* ---- times ------------------------------------------------------------------------ */

@@ -333,7 +333,8 @@ static gilx_gil_status find_free_threads(gilx_process_gil *found, gilx_memory *m
                                       .states = found->gil.states,
                                       .type_of_types = types,
                                       .sections = true,
-                                      .world_missing = ""};
+                                      .world_missing = "",
+                                      .gil_enabled = found->gil.enabled};
     gilx_process_world_find(found, memory, world_of_release(found->version));
     const uintptr_t words = (uintptr_t)found->gil.words.interval;
     found->gil.words = (gilx_gil_words){.process = memory->process, .original = words};

@@ -8,7 +8,7 @@
 #include "unprintable.h"
 
 enum {
-    ROOM_FOR_END = 64, /* bytes for the line that says that a report is cut */
+    END_SIZE = 64, /* bytes for the line that says that a report is cut */
     REPLACEMENT = 0xfffd,
 };
 
@@ -24,7 +24,7 @@ static void add_bytes(gilx_text *text, const char *bytes, size_t size) {
     if (text->cut) {
         return;
     }
-    if (text->size + size + ROOM_FOR_END > sizeof(text->bytes)) {
+    if (text->size + size + END_SIZE > sizeof(text->bytes)) {
         text->cut = true;
         bytes = CUT;
         size = sizeof(CUT) - 1;

@@ -50,7 +50,7 @@ static void free_parts(gilx_sampler *sampler) {
     gilx_monitor_free(sampler->monitor);
     free(sampler->nested);
     free(sampler->free);
-    free(sampler->looks);
+    free(sampler->samples);
     free(sampler);
 }
 
@@ -59,13 +59,14 @@ static void free_parts(gilx_sampler *sampler) {
 static bool allocate_parts(gilx_sampler *sampler) {
     const gilx_gil_words *words = &sampler->words;
     gilx_sampler_options *options = &sampler->options;
-    if (options->room > 0) {
-        sampler->looks = calloc((size_t)options->room, sizeof(*sampler->looks));
-        if (sampler->looks == NULL) {
+    if (options->capacity > 0) {
+        sampler->samples = calloc((size_t)options->capacity, sizeof(*sampler->samples));
+        if (sampler->samples == NULL) {
             return false;
         }
         /* Touched now, so that no page has to be found while it looks. */
-        memset(sampler->looks, 1, (size_t)options->room * sizeof(*sampler->looks));
+        memset(sampler->samples, 1,
+               (size_t)options->capacity * sizeof(*sampler->samples));
     }
     if (options->monitor != NULL) {
         sampler->monitor = gilx_monitor_new(words, options);
@@ -171,7 +172,7 @@ int gilx_sampler_start(gilx_sampler *sampler) {
 }
 
 /* Return the number of switches, for a thread other than the sampler's, which has no
- * other files than the program's. */
+ * files other than the program's. */
 static uint64_t switches_now(gilx_sampler *sampler) {
     if (sampler->words.process != 0) {
         /* The sampler's thread finds out if that fails. */
@@ -248,14 +249,14 @@ int gilx_sampler_threads(const gilx_sampler *sampler,
     return sampler->table.count;
 }
 
-int64_t gilx_sampler_looks(const gilx_sampler *sampler) {
-    const int64_t room = sampler->options.room;
-    return sampler->look_count < room ? sampler->look_count : room;
+int64_t gilx_sampler_sample_count(const gilx_sampler *sampler) {
+    const int64_t capacity = sampler->options.capacity;
+    return sampler->sample_count < capacity ? sampler->sample_count : capacity;
 }
 
-const gilx_look *gilx_sampler_look(const gilx_sampler *sampler, int64_t i) {
-    const int64_t first = sampler->look_count - gilx_sampler_looks(sampler);
-    return &sampler->looks[(first + i) % sampler->options.room];
+const gilx_sample *gilx_sampler_sample(const gilx_sampler *sampler, int64_t i) {
+    const int64_t first = sampler->sample_count - gilx_sampler_sample_count(sampler);
+    return &sampler->samples[(first + i) % sampler->options.capacity];
 }
 
 const gilx_sites *gilx_sampler_sites(const gilx_sampler *sampler) {

@@ -1,4 +1,4 @@
-/* A thread that looks at a GIL's words at random times and adds up what it sees.
+/* A thread that reads a GIL's words at random times and sums up its samples.
  *
  * It never takes the GIL and needs no Python. All its memory is reserved before it
  * starts. Time is cut into slices; it wakes once in each, at a time drawn anew, so that
@@ -25,12 +25,12 @@ typedef struct {
     double last_x, last_y;
 } gilx_ratio;
 
-/* What was seen from begin to end. Durations are in nanoseconds. */
+/* Sums over the samples from begin to end. Durations are in nanoseconds. */
 typedef struct {
     int64_t begin_ns, end_ns;
-    int64_t wakes;       /* looks, the late ones too */
-    int64_t reads;       /* in all looks together */
-    int64_t late;        /* samples that came too late to be believed */
+    int64_t wakes;       /* samples, the late ones too */
+    int64_t reads;       /* in all samples together */
+    int64_t late;        /* samples that came too late to be used */
     double counted;      /* length of all slices with a sample */
     double unknown;      /* of that, where the sample was late */
     double unidentified; /* held by threads that could not be identified */
@@ -40,22 +40,22 @@ typedef struct {
     double most_waiters; /* largest such number */
     double lateness;     /* sum over all wakes */
     int64_t lateness_max_ns;
-    int64_t cost_ns;       /* CPU time of the sampler */
-    int64_t slice_ns;      /* length of a slice, at the end */
-    uint64_t switches;     /* from holder to holder */
-    int64_t hold_min_ns;   /* some hold of the watched was at least that long */
-    int64_t hold_max_ns;   /* and none was longer than that */
-    int64_t stretch_ns;    /* longest time in which each read found it holding, */
-    int64_t stretch_run;   /* and the number of samples in it */
-    int64_t seen_ns;       /* length of those looks in which the watched could run */
-    int64_t let_go;        /* ends of holds of the watched that were seen in that time */
+    int64_t cost_ns;     /* CPU time of the sampler */
+    int64_t slice_ns;    /* length of a slice, at the end */
+    uint64_t switches;   /* from holder to holder */
+    int64_t hold_min_ns; /* some hold of the watched was at least that long */
+    int64_t hold_max_ns; /* and none was longer than that */
+    int64_t stretch_ns;  /* longest time in which each read found the watched holding, */
+    int64_t stretch_run; /* and the number of samples in it */
+    int64_t burst_ns;    /* length of those samples in which the watched could run */
+    int64_t releases;    /* ends of holds of the watched within that time */
     double stacks_counted; /* sum of the weights of all samples of stacks, */
     double stacks_squares; /* and of their squares */
-    int64_t asked;         /* how often a thread was asked what it does, */
-    int64_t askable;       /* and how often that could have been, in all samples */
-    int64_t compared; /* answers of Linux that Python gave, too: whether a thread waits
+    int64_t asked;         /* number of times that a thread's activity was read, */
+    int64_t askable;       /* and could have been read, in all samples */
+    int64_t compared; /* cases in which both Linux and Python say whether a thread waits
                          for the GIL, */
-    int64_t agreed;   /* and how many of them were the same */
+    int64_t agreed;   /* and those in which they agree */
     int64_t unread_errno; /* of the last failure to list threads, or to open what Linux
                              says of one that was there; 0 if there was none */
     bool calls;           /* Linux says in which system calls threads are, */
@@ -66,9 +66,9 @@ typedef struct {
 } gilx_totals;
 
 enum {
-    GILX_HOLDERS_KEPT = 4,    /* threads that hold the GIL within one look */
-    GILX_CLOCKS_KEPT = 24,    /* CPU clocks that are read at one look */
-    GILX_ACTIVITIES_KEPT = 4, /* threads that are asked at one look what they do */
+    GILX_HOLDERS_KEPT = 4,    /* threads that hold the GIL within one sample */
+    GILX_CLOCKS_KEPT = 24,    /* CPU clocks that are read in one sample */
+    GILX_ACTIVITIES_KEPT = 4, /* threads whose activity is read in one sample */
     GILX_MOST_SHARE = 255,    /* a whole, where shares are kept in one byte */
 };
 
@@ -78,13 +78,13 @@ typedef struct {
     uint8_t share;
 } gilx_share;
 
-/* A thread and a gilx_activity of its. */
+/* A thread and its gilx_activity. */
 typedef struct {
     uint16_t place;
     uint8_t activity;
 } gilx_deed;
 
-/* One look, for the timeline. */
+/* One sample, for the timeline. */
 typedef struct {
     int64_t at_ns;
     bool late;
@@ -98,9 +98,9 @@ typedef struct {
                       stack was not read */
     uint16_t site_place; /* of the thread that held it there */
     bool below;          /* see gilx_site_sample */
-} gilx_look;
+} gilx_sample;
 
-/* Where thread states keep what the sampler reads of them; 0 where it is not known. */
+/* Offsets in thread states of what the sampler reads; 0 if not known. */
 typedef struct {
     int64_t tid;       /* native id (unsigned long) */
     int64_t id;        /* number among the thread states of its interpreter (uint64_t) */
@@ -114,21 +114,21 @@ typedef struct gilx_free_threads gilx_free_threads;       /* see free_threads.h 
 typedef struct gilx_free_tracking gilx_free_tracking;     /* see free_tracking.h */
 
 typedef struct {
-    int64_t watched; /* native id of the thread whose holding is to be measured */
-    double cost;     /* share of one CPU that the sampler may take, above 0 */
-    bool reference;  /* read all the time, at the cost of a whole CPU */
-    uint64_t seed;   /* of the times drawn */
-    int64_t room;    /* looks that are kept for the timeline; 0: none */
+    int64_t watched;  /* native id of the thread whose holding is to be measured */
+    double cost;      /* share of one CPU that the sampler may take, above 0 */
+    bool reference;   /* read all the time, at the cost of a whole CPU */
+    uint64_t seed;    /* of the times drawn */
+    int64_t capacity; /* samples that are kept for the timeline; 0: none */
     gilx_thread_state_layout states;
-    const gilx_stack_layout *stacks; /* NULL: where it is held is not read */
+    const gilx_stack_layout *stacks; /* NULL: stacks are not read */
     bool lock_known;       /* whether a condition variable of this C library comes after
                               the GIL's words, on which threads wait for it. A mutex, and
                               another of both for forced switches, come after it */
     const int *collecting; /* whether an interpreter collects garbage; NULL: unknown */
     bool calls;            /* keep the calls that led there as well */
     uintptr_t code_type;   /* address of the type of code objects */
-    const gilx_free_threads *free_threads; /* NULL: of a GIL. Else the words are not read,
-                                              and this outlives the sampler */
+    const gilx_free_threads *free_threads; /* NULL with a GIL. Otherwise the words are not
+                                              read, and this must outlive the sampler */
     const gilx_monitor_options *monitor;   /* NULL: for a watch, whose sums are read after
                                               the stop. Sites are for watches only */
 } gilx_sampler_options;
@@ -149,14 +149,14 @@ gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
 /* Start the thread and wait until it runs. Returns 0 or an errno. */
 int gilx_sampler_start(gilx_sampler *sampler);
 
-/* From here on what is seen counts. */
+/* Count samples from here on. */
 void gilx_sampler_begin(gilx_sampler *sampler);
 
-/* Up to here. The thread may go on for a moment. */
+/* Count samples up to here. The thread may go on for a moment. */
 void gilx_sampler_end(gilx_sampler *sampler);
 
-/* Whether the other process has ended, or executes another program by now: the sampler's
- * thread has stopped, and what it saw ends with the last sample before that. */
+/* Whether the other process has ended, or executes another program by now. If so, the
+ * sampler's thread has stopped, and the last sample is from before that. */
 bool gilx_sampler_lost(const gilx_sampler *sampler);
 
 /* Stop the thread and wait until it has ended, at most for the length of a sample. Does
@@ -166,19 +166,19 @@ void gilx_sampler_stop(gilx_sampler *sampler);
 /* Whether the process was forked since the start, and this is the child. */
 bool gilx_sampler_forked(const gilx_sampler *sampler);
 
-/* After the stop. */
+/* After the stop: the sums. */
 const gilx_totals *gilx_sampler_totals(const gilx_sampler *sampler);
 
-/* After the stop: all threads that were seen, the watched one first. */
+/* After the stop: all threads that were found, the watched one first. */
 int gilx_sampler_threads(const gilx_sampler *sampler,
                          const gilx_watched_thread **threads);
 
 /* After the stop: the samples that were kept, the last ones if there were more than the
- * capacity. Sample number i, from 0; _looks returns their number. */
-int64_t gilx_sampler_looks(const gilx_sampler *sampler);
-const gilx_look *gilx_sampler_look(const gilx_sampler *sampler, int64_t i);
+ * capacity. Samples are numbered from 0; _sample_count returns their number. */
+int64_t gilx_sampler_sample_count(const gilx_sampler *sampler);
+const gilx_sample *gilx_sampler_sample(const gilx_sampler *sampler, int64_t i);
 
-/* After the stop: where the GIL was held, NULL if that was not read. */
+/* After the stop: the places that held the GIL, NULL if stacks were not read. */
 const gilx_sites *gilx_sampler_sites(const gilx_sampler *sampler);
 
 /* After the stop: what is known of threads without a GIL; NULL with one. */

@@ -83,8 +83,8 @@ struct gilx_sampler {
     int64_t held_from;        /* number of samples before that one */
     int64_t dense_ns;         /* first of the latest reads that are close together */
     int64_t read_ns;          /* the last read */
-    gilx_look *looks;
-    int64_t look_count;
+    gilx_sample *samples;
+    int64_t sample_count;
     gilx_sites *sites; /* NULL if stacks are not read */
     int watched_stat;  /* of the watched thread, see gilx_stat_open(), or -1 */
     int64_t own_tid;
@@ -145,13 +145,13 @@ void gilx_list_threads(gilx_sampler *sampler);
 int gilx_place_of_holder(gilx_sampler *sampler, uintptr_t state);
 
 /* Read a thread's CPU time since it was last polled, for the timeline. */
-void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look);
+void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_sample *sample);
 
 /* Note that a thread held the GIL in this sample, and poll it from now on. */
 void gilx_note_active(gilx_sampler *sampler, int place);
 
 /* Poll the threads that were active lately, and some others. */
-void gilx_poll_others(gilx_sampler *sampler, gilx_look *look);
+void gilx_poll_others(gilx_sampler *sampler, gilx_sample *sample);
 
 /* Whether the thread state that is known of a thread still is that of this thread. */
 bool gilx_has_state(gilx_sampler *sampler, int place);
@@ -171,7 +171,7 @@ void gilx_count_holders(gilx_sampler *sampler, double weight,
                         const gilx_holding *holdings, int count);
 
 /* Ask some threads, in turn, what they do. */
-void gilx_poll_activities(gilx_sampler *sampler, gilx_look *look);
+void gilx_poll_activities(gilx_sampler *sampler, gilx_sample *sample);
 
 /* End that: read clocks for the last time. */
 void gilx_end_activities(gilx_sampler *sampler);

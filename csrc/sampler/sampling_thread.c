@@ -200,17 +200,17 @@ static void sample_site(gilx_sampler *sampler, read_counts *burst) {
 }
 
 /* Note in a sample for the timeline which threads held the GIL. */
-static void note_holders(const read_counts *burst, gilx_look *look) {
+static void note_holders(const read_counts *burst, gilx_sample *sample) {
     const double reads = (double)burst->reads;
-    for (int i = 0; i < burst->holder_count && look->holders < GILX_HOLDERS_KEPT; ++i) {
+    for (int i = 0; i < burst->holder_count && sample->holders < GILX_HOLDERS_KEPT; ++i) {
         const int place = burst->holders[i].place;
         if (place != GILX_UNKNOWN_THREAD && burst->holders[i].reads > 0) {
-            look->held[look->holders++] = (gilx_share){
+            sample->held[sample->holders++] = (gilx_share){
                 (uint16_t)place, gilx_share_of((double)burst->holders[i].reads, reads)};
         }
     }
-    if (burst->unidentified > 0 && look->holders < GILX_HOLDERS_KEPT) {
-        look->held[look->holders++] = (gilx_share){
+    if (burst->unidentified > 0 && sample->holders < GILX_HOLDERS_KEPT) {
+        sample->held[sample->holders++] = (gilx_share){
             GILX_UNKNOWN_THREAD, gilx_share_of((double)burst->unidentified, reads)};
     }
 }
@@ -234,13 +234,13 @@ static void count_site(gilx_sampler *sampler, read_counts *burst, double weight)
 
 /* Read clocks of threads, and ask some what they do. */
 static void poll_threads(gilx_sampler *sampler, const gilx_holding *holdings, int count,
-                         gilx_look *look) {
-    gilx_poll_thread(sampler, GILX_WATCHED, look);
+                         gilx_sample *sample) {
+    gilx_poll_thread(sampler, GILX_WATCHED, sample);
     for (int i = 0; i < count; ++i) {
-        gilx_poll_thread(sampler, holdings[i].place, look);
+        gilx_poll_thread(sampler, holdings[i].place, sample);
     }
-    gilx_poll_others(sampler, look);
-    gilx_poll_activities(sampler, look);
+    gilx_poll_others(sampler, sample);
+    gilx_poll_activities(sampler, sample);
 }
 
 /* Add a sample that stands for `weight` nanoseconds to the totals; return whether it was
@@ -254,8 +254,8 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
     ++totals->wakes;
     totals->reads += burst->reads;
     if (burst->free_to_run && sampler->free == NULL) {
-        totals->seen_ns += burst->length_ns;
-        totals->let_go += burst->releases;
+        totals->burst_ns += burst->length_ns;
+        totals->releases += burst->releases;
     }
     totals->lateness += (double)lateness;
     totals->lateness_max_ns = greater_of(totals->lateness_max_ns, lateness);
@@ -290,7 +290,7 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
         }
     }
     gilx_count_holders(sampler, weight, holdings, holding_count);
-    gilx_look look = {
+    gilx_sample sample = {
         .at_ns = burst->at_ns,
         .late = late,
         .weight = weight,
@@ -302,11 +302,11 @@ static bool count(gilx_sampler *sampler, read_counts *burst, int64_t due, double
         gilx_note_active(sampler, holdings[i].place);
     }
     if (totals->wakes % sampler->ask_every == 0) {
-        poll_threads(sampler, holdings, holding_count, &look);
+        poll_threads(sampler, holdings, holding_count, &sample);
     }
-    if (sampler->options.room > 0) {
-        note_holders(burst, &look);
-        sampler->looks[sampler->look_count++ % sampler->options.room] = look;
+    if (sampler->options.capacity > 0) {
+        note_holders(burst, &sample);
+        sampler->samples[sampler->sample_count++ % sampler->options.capacity] = sample;
     }
     return late;
 }
@@ -368,7 +368,9 @@ static int64_t slice_within_cost(const gilx_sampler *sampler, int64_t slice, int
     const double share = own_share(sampler);
     double correction = (double)all_cost / (share * (double)passed);
     correction = correction < 0.5 ? 0.5 : correction > 2 ? 2 : correction;
-    double fit = (double)cost / (double)WAKES_BETWEEN_COSTS / share * correction;
+    const double with_listing = 1.0 + 1.0 / (double)LISTING_PART;
+    double fit =
+        (double)cost / (double)WAKES_BETWEEN_COSTS * with_listing / share * correction;
     const int64_t longest = longest_slice(sampler);
     const double most = 2.0 * (double)longest;
     if (!(fit < most)) { /* it may be out of an integer's range */

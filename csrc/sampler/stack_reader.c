@@ -11,8 +11,8 @@
 #include "frame_words.h"
 
 enum {
-    TRIES = 4, /* for one stack; each but the last may only find out where it lies */
-    FOOTPRINTS = 32,  /* threads of which is remembered where their stacks lie */
+    TRIES = 4,        /* for one stack; each but the last may only locate the stack */
+    FOOTPRINTS = 32,  /* threads whose stacks' places are remembered */
     MOST_AREAS = 48,  /* of memory in which the frames of one thread lie */
     MOST_CFRAMES = 4, /* 3.11 and 3.12: these move when C code calls Python code */
     GAP = 256,        /* areas that are closer together are read as one */
@@ -181,8 +181,7 @@ static void add_cframe(footprint *thread, uintptr_t cframe) {
     thread->cframes[0] = cframe;
 }
 
-/* Add where frames lie, from the innermost one on. Returns false if the table
- * is full. */
+/* Add the areas of frames, innermost first. Returns false if the table is full. */
 static bool add_frames(gilx_stack_reader *reader, gilx_memory *memory, footprint *thread,
                        uintptr_t frame) {
     const gilx_stack_layout *layout = &reader->layout;
@@ -213,9 +212,8 @@ static bool add_frames(gilx_stack_reader *reader, gilx_memory *memory, footprint
     return true;
 }
 
-/* Find out where the frames of a thread lie, by following them from the innermost one.
- * They may change meanwhile, so the frames may not form a stack: only their addresses are
- * used. */
+/* Locate the frames of a thread by following them from the innermost one. Frames may
+ * change meanwhile and then not form a stack, so only their addresses are used. */
 static void learn(gilx_stack_reader *reader, gilx_memory *memory, footprint *thread) {
     const gilx_stack_layout *layout = &reader->layout;
     uintptr_t frame;
@@ -372,18 +370,18 @@ static bool compare_depths(const walk *first, const walk *second, int *deeper) {
 /* Return the place of the innermost frame of the first stack that is certain, -1 if
  * there is none.
  *
- * Where both copies agree, or only calls or only returns came between them, or one frame
- * has changed, the first copy is what it was at one moment. Else it is believed from the
- * outermost of the frames on that only it has: one that both have called that frame, and
- * what that called in turn may have changed while it was copied. */
+ * If both copies agree, or only calls or only returns came between them, or one frame has
+ * changed, the first copy shows the stack at one moment. Otherwise it is used from the
+ * outermost of the frames that only the first copy has: a frame that both copies have
+ * called that frame, and later calls may have changed while they were copied. */
 static int certain_from(const walk *first, const walk *second, bool *below) {
     int deeper;
     *below = false;
     if (!compare_depths(first, second, &deeper)) {
         return -1;
     }
-    /* Frames that both have are the same up to the outer end: one further out that
-     * differs was left meanwhile, with all that it had called. */
+    /* Frames that both have are the same up to the outer end: a frame further out that
+     * differs was left meanwhile, with all frames that it had called. */
     const int in_both =
         first->count < second->count - deeper ? first->count : second->count - deeper;
     int changed = in_both; /* frames of the first that the second does not have, and */
@@ -504,7 +502,7 @@ static bool same_hold(const gilx_gil_struct *words, const gilx_stack *stack) {
            words->switches == stack->switches;
 }
 
-/* Note whether the GIL is held, and by which thread, as is known from now on. */
+/* Note whether the GIL is held, and by which thread, for the rest of the read. */
 static void note_hold(const gilx_gil_struct *words, gilx_stack *stack) {
     stack->holder = words->holder;
     stack->switches = words->switches;
@@ -529,7 +527,7 @@ static bool is_collecting(const gilx_stack_reader *reader) {
     return first != 0 && second != 0;
 }
 
-/* Return whether both copies have the same innermost frame. If the GIL was let go in
+/* Return whether both copies have the same innermost frame. If the GIL was released in
  * between, it was held there just before. */
 static bool stands_still(const gilx_stack_reader *reader) {
     const walk *first = &reader->first, *second = &reader->second;
@@ -571,7 +569,7 @@ static void read_stack(gilx_stack_reader *reader, gilx_memory *memory,
             return;
         }
         if (arrived < 2 * reader->copy_size) {
-            /* Something is not there any more, and likely other things near it. */
+            /* Some memory is not there any more, and likely other memory near it. */
             *thread = (footprint){.state = state, .used = reader->reads};
             learn(reader, memory, thread);
             continue;
@@ -595,7 +593,7 @@ static void read_stack(gilx_stack_reader *reader, gilx_memory *memory,
         if (stack->count > 0 && !below &&
             (size_t)stack->content_size < most_content(&stack->frames[0]) &&
             thread->learned != reader->first.frames[0].address) {
-            /* More of its variables may be there: for the next time. */
+            /* More of the frame's variables may be there: note that for the next read. */
             learn(reader, memory, thread);
         }
         return;

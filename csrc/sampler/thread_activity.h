@@ -1,5 +1,5 @@
-/* What a thread is doing, by the system call that Linux says it is in, and for how long
- * it did so.
+/* Activity of a thread, by the system call that Linux says it is in, and the time that it
+ * spent in each activity.
  */
 #ifndef GILX_SAMPLER_THREAD_ACTIVITY_H
 #define GILX_SAMPLER_THREAD_ACTIVITY_H
@@ -60,36 +60,36 @@ typedef enum {
  * activity that the next sample finds for it. */
 typedef struct {
     double time[GILX_CLOCKED_KINDS], squares[GILX_CLOCKED_KINDS]; /* of each piece */
-    double ran, rested; /* since such a sample: CPU time, and the other one */
+    double ran, rested; /* CPU time and other time that has no kind yet */
 } gilx_clocked_times;
 
-/* Activities of one thread. What it holds is known from each sample; everything else is
- * asked now and then, and stands for the time since it was last asked, less that for
- * which it held. Durations are in ns.
+/* Activities of one thread. Each sample shows whether the thread holds the GIL. It is
+ * asked for other activities now and then: an answer stands for the time since the last
+ * one, less the time for which the thread held the GIL. Durations are in ns.
  *
  * Linux says of a thread whether it could run, not whether it has a CPU. A thread whose
- * CPU clock stands had none when it was asked: perhaps since the sampler had taken it.
+ * CPU clock stands had no CPU when it was asked, perhaps because the sampler ran on it.
  * For how long it really waited for a CPU is known from the scheduler's clock, for all
  * time from the first such sample on, holds included. */
 typedef struct {
     gilx_activity_sums sums[GILX_ACTIVITIES];
     double known, squares; /* sum of the slices for activities other than holding, and of
                               their squares */
-    double begun;          /* when it was found, of the time counted; see gilx_totals */
-    double alive_until;    /* when it was last there, or 0: when it was last asked */
+    double begun;          /* counted time when it was found; see gilx_totals */
+    double alive_until;    /* when it was last there; 0: see `asked` */
     double asked;          /* until when all is known, */
     double asked_held;     /* and for how long it had held by then */
     double held_off_cpu;   /* holding, its CPU clock stood */
     int64_t reads;         /* how often it was asked */
-    double unplaced[2];    /* of waits for the GIL and for other locks: time for which
-                              it was not read where it waited */
+    double unplaced[2];    /* time of waits for the GIL, and for other locks, whose site
+                              has not been read yet */
     int64_t asked_cpu_ns;  /* its CPU clock when it was last asked, */
     int64_t
         placed_cpu_ns; /* and when it was found at a site where it waited; -1: never */
     int placed;        /* and that site */
     int64_t wait_first_ns,
         wait_last_ns;   /* the scheduler's clock; -1 if it was not read */
-    double placed_wait; /* part of that wait which looks have shown, or holds had */
+    double placed_wait; /* part of that wait that samples have shown, or holds had */
     int64_t clock_first_ns, clock_last_ns; /* when the clocks were read, without a GIL, */
     int64_t cpu_first_ns, cpu_last_ns;     /* its CPU clock then; 0 if it was not, */
     int64_t waited_ns;                     /* and wait_last_ns at the last time */
@@ -99,11 +99,11 @@ typedef struct {
     double late, late_squares;             /* and how long a stop waited for it */
     int64_t running, standing; /* samples in which its CPU clock ran, or stood although
                                   it could have run */
-    int stateless;             /* listings in a row that found no thread state of its */
+    int stateless;             /* listings in a row without a state of this thread */
     gilx_activity last;
     double last_share;
-    double held_share;   /* of the sample with the number */
-    int64_t held_sample; /* in which it was last added */
+    double held_share;   /* held in the sample that was last added, */
+    int64_t held_sample; /* and the number of that sample */
 } gilx_thread_activities;
 
 /* Activities of a thread that was found when so much time had been counted. */
@@ -121,17 +121,19 @@ void gilx_clocked_add(gilx_clocked_times *times, gilx_activity activity, double 
 void gilx_activities_join(gilx_thread_activities *activities,
                           const gilx_thread_activities *other);
 
-/* Add the sample with a number, in which it held for a share of the time. Samples that
- * come after one in which it held and those in which it holds are to be added. */
+/* Add a sample, by its number, in which the thread held for a share of the time. Add each
+ * sample in which it held, and the one after that, even if it did not hold there. */
 void gilx_activity_hold(gilx_thread_activities *activities, double weight, double share,
                         int64_t number);
 
 /* Return what a sample shows of a slice of `spent` ns in which a thread of another
- * process was ready to run: GILX_ON_CPU, or GILX_OFF_CPU for as much time in all as the
- * scheduler's clock has. Without that clock it is GILX_DOES_UNKNOWN. */
+ * process was ready to run: GILX_OFF_CPU until such slices add up to the wait that the
+ * scheduler's clock shows, and GILX_ON_CPU then. Without that clock it is
+ * GILX_DOES_UNKNOWN. */
 gilx_activity gilx_activity_ready(gilx_thread_activities *activities, double spent);
 
-/* Let a slice of `whole` ns, in which the thread held, take its part of the wait. */
+/* Count the wait that the scheduler's clock shows as part of a slice of `whole` ns, in
+ * which the thread held, as far as it fits into the slice. */
 void gilx_activity_held_ready(gilx_thread_activities *activities, double whole);
 
 #endif

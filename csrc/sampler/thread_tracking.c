@@ -256,10 +256,10 @@ uint8_t gilx_share_of(double part, double whole) {
     return (uint8_t)(most * (share < 0 ? 0 : share > 1 ? 1 : share) + 0.5);
 }
 
-void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
+void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_sample *sample) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
     const int64_t number = sampler->totals.wakes;
-    if (thread->polled == number || thread->ended || look->clocks == GILX_CLOCKS_KEPT ||
+    if (thread->polled == number || thread->ended || sample->clocks == GILX_CLOCKS_KEPT ||
         sampler->words.process != 0) { /* its clocks are not exact enough */
         return;
     }
@@ -270,13 +270,13 @@ void gilx_poll_thread(gilx_sampler *sampler, int place, gilx_look *look) {
         return;
     }
     const uint8_t share = gilx_share_of((double)(cpu - thread->cpu_ns),
-                                        (double)(look->at_ns - thread->read_ns));
+                                        (double)(sample->at_ns - thread->read_ns));
     if (share > GILX_MOST_SHARE / 20) {
         thread->active = number;
     }
-    look->ran[look->clocks++] = (gilx_share){(uint16_t)place, share};
+    sample->ran[sample->clocks++] = (gilx_share){(uint16_t)place, share};
     thread->cpu_ns = cpu;
-    thread->read_ns = look->at_ns;
+    thread->read_ns = sample->at_ns;
 }
 
 bool gilx_has_state(gilx_sampler *sampler, int place) {
@@ -301,11 +301,11 @@ void gilx_note_active(gilx_sampler *sampler, int place) {
     keep_active(sampler, place);
 }
 
-void gilx_poll_others(gilx_sampler *sampler, gilx_look *look) {
+void gilx_poll_others(gilx_sampler *sampler, gilx_sample *sample) {
     const gilx_watched_thread *threads = sampler->table.threads;
     const int64_t number = sampler->totals.wakes;
     for (int i = 0; i < sampler->active_count; ++i) {
-        gilx_poll_thread(sampler, sampler->active[i], look);
+        gilx_poll_thread(sampler, sampler->active[i], sample);
     }
     int polled = 0;
     for (int i = 0;
@@ -314,7 +314,7 @@ void gilx_poll_others(gilx_sampler *sampler, gilx_look *look) {
         const int place = sampler->next_other++ % sampler->table.count;
         sampler->next_other %= sampler->table.count;
         if (threads[place].polled != number && !threads[place].ended) {
-            gilx_poll_thread(sampler, place, look);
+            gilx_poll_thread(sampler, place, sample);
             ++polled;
             if (threads[place].active == number) {
                 keep_active(sampler, place);

@@ -56,18 +56,33 @@ static bool stays_late(const gilx_stop_witness *witness) {
            (witness->call != 0 && call_of(witness->tid) == witness->call);
 }
 
+/* Whether the thread that asked for the stop has not run since. Then it has not ended the
+ * stop. */
+static bool has_not_run(gilx_sampler *sampler, const gilx_stop_witness *asker) {
+    return asker->clock >= 0 &&
+           gilx_free_read(&sampler->free->threads, &sampler->memory, asker->state,
+                          asker->tid)
+               .known &&
+           gilx_cpu_ns_of(0, asker->tid) == asker->clock;
+}
+
 /* Whether a thread that waited for the world has done so all the while, or one that was
  * late has not stopped. One that has stopped in between was woken when the world went on,
- * so that it has run. */
+ * so that it has run. A signal wakes it as well, and it waits again; that it was a signal
+ * shows in the thread that asked for the stop, which would have had to run. */
 static bool stays(gilx_sampler *sampler, const gilx_stop_witness *witness) {
     const gilx_free_reading reading = gilx_free_read(
         &sampler->free->threads, &sampler->memory, witness->state, witness->tid);
     if (!reading.known) {
         return false;
     }
-    return witness->late ? reading.state == GILX_STATE_ATTACHED && stays_late(witness)
-                         : reading.state == GILX_STATE_SUSPENDED && witness->clock >= 0 &&
-                               gilx_cpu_ns_of(0, witness->tid) == witness->clock;
+    if (witness->late) {
+        return reading.state == GILX_STATE_ATTACHED && stays_late(witness);
+    }
+    const bool slept =
+        witness->clock >= 0 && gilx_cpu_ns_of(0, witness->tid) == witness->clock;
+    return reading.state == GILX_STATE_SUSPENDED &&
+           (slept || has_not_run(sampler, &sampler->monitor->asker));
 }
 
 /* Whether words are those of the stop that goes on, by who asked for it. */
@@ -76,38 +91,47 @@ static bool is_same(const gilx_world_words *words, const gilx_world_words *befor
            words->requester == before->requester && words->stopped >= before->stopped;
 }
 
-/* Whether the stop at the last look goes on. */
+/* Whether the stop at the last sample goes on. */
 static bool goes_on(gilx_sampler *sampler, const gilx_world_words *words) {
     const gilx_monitor *monitor = sampler->monitor;
-    bool stands = false;
     if (!is_same(words, &monitor->stop)) {
         return false;
     }
+    bool stands = false;
     for (int i = 0; i < monitor->witness_count && !stands; ++i) {
         stands = stays(sampler, &monitor->witnesses[i]);
     }
     return stands;
 }
 
-/* Find threads that will show whether the stop goes on until the next look. Returns
- * whether there are any: a stop for which no thread waits disturbs nobody. */
+/* Find threads that will show whether the stop goes on until the next sample. If none
+ * waits, those that did stay: a signal may have woken them for a moment. Returns whether
+ * any does: a stop for which no thread waits disturbs nobody. */
 static bool find_witnesses(gilx_sampler *sampler, const gilx_world_words *words) {
     gilx_monitor *monitor = sampler->monitor;
     gilx_stop_thread threads[GILX_WITNESSES + 1]; /* the one that asked is in it */
     const int count =
         gilx_stop_threads(sampler, words, false, threads, GILX_WITNESSES + 1);
-    monitor->witness_count = 0;
-    for (int i = 0; i < count && monitor->witness_count < GILX_WITNESSES; ++i) {
+    int found = 0;
+    monitor->asker = (gilx_stop_witness){.clock = -1};
+    for (int i = 0; i < count; ++i) {
         const gilx_stop_thread *one = &threads[i];
         const bool late = one->role == GILX_STOP_LATE;
-        if (late || one->role == GILX_STOP_AWAITED) {
-            const int64_t clock =
-                late ? sleeps_of(one->tid) : gilx_cpu_ns_of(0, one->tid);
-            monitor->witnesses[monitor->witness_count++] = (gilx_stop_witness){
-                one->state, one->tid, late, clock, late ? call_of(one->tid) : 0};
+        gilx_stop_witness witness = {
+            .state = one->state,
+            .tid = one->tid,
+            .late = late,
+            .clock = late ? sleeps_of(one->tid) : gilx_cpu_ns_of(0, one->tid),
+            .call = late ? call_of(one->tid) : 0,
+        };
+        if (one->role == GILX_STOP_ASKER) {
+            monitor->asker = witness;
+        } else if (found < GILX_WITNESSES) {
+            monitor->witnesses[found++] = witness;
         }
     }
-    return monitor->witness_count > 0;
+    monitor->witness_count = found > 0 ? found : monitor->witness_count;
+    return found > 0;
 }
 
 /* ---- reports ---------------------------------------------------------------------- */

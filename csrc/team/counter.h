@@ -12,12 +12,12 @@
 
 enum { GILX_CACHE_LINE = 64 };
 
-/* What claims change. It may lie in memory that other processes or interpreters share,
- * so its layout is fixed, and all zeros mean that nothing has been claimed. Others may
- * write anything there at any time: no value of it makes a claim leave the range. */
+/* The state that claims change. It may lie in memory that other processes or interpreters
+ * share, so its layout is fixed, and all zeros mean that nothing has been claimed. Others
+ * may write anything there at any time: no value of it makes a claim leave the range. */
 typedef struct {
     _Atomic int64_t claimed; /* how many items, counted from the start */
-    char between[GILX_CACHE_LINE - sizeof(int64_t)]; /* claims leave polls in peace */
+    char between[GILX_CACHE_LINE - sizeof(int64_t)]; /* claims do not slow down polls */
     atomic_uchar cancelled; /* not 0: stop; polled by kernels, see gilx_control.stop */
     char after[GILX_CACHE_LINE - 1];
 } gilx_counter_state;
@@ -31,7 +31,7 @@ typedef struct {
     int64_t start, stop, grain; /* items [start, stop), 0 <= start; grain items a claim */
     gilx_counter_state *state;
     char before[GILX_CACHE_LINE]; /* claims must not slow down those who read the above */
-    gilx_counter_state own;       /* the state of a counter that shares nobody's */
+    gilx_counter_state own;       /* the state of a counter that shares no other's */
 } gilx_counter;
 
 static inline void gilx_counter_init(gilx_counter *counter, int64_t start, int64_t stop,
@@ -93,7 +93,7 @@ typedef struct {
 } gilx_share;
 
 /* Move on to the share's next range, [share->start, share->stop); false at the end.
- * Asking for the next one says that the one in hand is finished. */
+ * The call marks the range in hand as finished. */
 static inline bool gilx_share_next(gilx_share *share) {
     if (share->started) {
         share->done += share->stop - share->start;

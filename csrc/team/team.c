@@ -20,7 +20,7 @@
 enum {
     POLL_NS = 20 * 1000 * 1000,
     PAUSES = 32,
-    /* Several times what a region takes whose workers are awake, each on its CPU. */
+    /* Several times the length of a region whose workers are awake, each on its CPU. */
     SOON_NS = 2000,
     /* Longer than a CPU takes to wake, even one that a host has to wake. */
     MOVE_NS = 1000 * 1000
@@ -50,15 +50,15 @@ struct gilx_team {
     _Atomic uint32_t caller_sleeps;
 };
 
-/* Spin while the word has a value that is waited out: until it is (true), or for the
- * time given (false). The clock is read now and then only. */
-static bool spin_while(_Atomic uint32_t *word, uint32_t seen, bool until_zero,
+/* Spin until the word is 0 (`until_zero`) or has another value than `known`; false if the
+ * time is over. The clock is read only now and then. */
+static bool spin_while(_Atomic uint32_t *word, uint32_t known, bool until_zero,
                        int64_t spin_ns) {
     int64_t deadline = 0;
     for (;;) {
         for (int i = 0; i < PAUSES; ++i) {
             uint32_t now = atomic_load_explicit(word, memory_order_acquire);
-            if (until_zero ? now == 0 : now != seen) {
+            if (until_zero ? now == 0 : now != known) {
                 return true;
             }
             gilx_relax();
@@ -94,18 +94,18 @@ static void make_way(gilx_team *team) {
 static void member_main(void *argument) {
     const member *self = argument;
     gilx_team *team = self->team;
-    uint32_t seen = 0;
+    uint32_t known = 0;
     for (;;) {
-        while (!spin_while(&team->turn, seen, false, team->spin_ns)) {
-            /* Say so before the last look: the caller changes the turn before it asks
-             * whether anyone sleeps, so one of the two notices the other. */
+        while (!spin_while(&team->turn, known, false, team->spin_ns)) {
+            /* Count it before the last check of the turn: the caller changes the turn
+             * before it checks for sleepers, so one of the two notices the other. */
             atomic_fetch_add(&team->parked, 1);
-            while (atomic_load(&team->turn) == seen) {
-                gilx_park(&team->turn, seen, -1);
+            while (atomic_load(&team->turn) == known) {
+                gilx_park(&team->turn, known, -1);
             }
             atomic_fetch_sub(&team->parked, 1);
         }
-        ++seen;
+        ++known;
         if (team->work == NULL) {
             return;
         }
@@ -119,7 +119,7 @@ static void member_main(void *argument) {
     }
 }
 
-/* Start a region of the threads. */
+/* Start a region on the threads. */
 static void begin(gilx_team *team, gilx_work *work, void *context) {
     team->work = work;
     team->context = context;
@@ -211,10 +211,11 @@ int gilx_team_run(gilx_team *team, gilx_work *work, void *context,
         while ((left = atomic_load(&team->running)) != 0) {
             gilx_park(&team->running, left, POLL_NS);
             if (control != NULL) {
-                (void)gilx_should_stop(control); /* the tick tells the others itself */
+                (void)gilx_should_stop(control); /* the tick stops the others itself */
             }
             if (team->forks != gilx_forks()) {
-                return ECANCELED; /* the tick forked: in here nobody else works on */
+                return ECANCELED; /* the tick forked, and in the child no other worker
+                                     goes on */
             }
         }
         atomic_store(&team->caller_sleeps, 0);

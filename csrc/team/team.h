@@ -4,8 +4,8 @@
  * often follows soon, and then sleep until the next one. The calling thread is one of the
  * team, so a team of one has no threads at all.
  *
- * A team runs one region at a time; the caller sees to that. In a child after fork the
- * threads are gone: its next region starts new ones.
+ * A team runs one region at a time; the caller must ensure that. In a child after fork
+ * the threads are gone: its next region starts new ones.
  */
 #ifndef GILX_TEAM_TEAM_H
 #define GILX_TEAM_TEAM_H
@@ -20,8 +20,8 @@ typedef void gilx_work(void *context, int worker);
 /* Start a team.
  *
  *   workers  how many, the caller included; at least 1
- *   spin_ns  how long an idle thread spins before it sleeps; 0 where there are more
- *            workers than CPUs, since who spins takes a CPU from who works
+ *   spin_ns  how long an idle thread spins before it sleeps; 0 if there are more workers
+ *            than CPUs, since a worker that spins takes a CPU from one that works
  *   error    set to an errno value on failure
  *
  * Returns the team, or NULL: no memory, or the system refused a thread. */
@@ -36,10 +36,10 @@ gilx_team *gilx_team_start(int workers, int64_t spin_ns, int *error);
  * then nothing was run. */
 int gilx_team_run(gilx_team *team, gilx_work *work, void *context, gilx_control *control);
 
-/* Wait until no thread spins any more: for those who time something else next. */
+/* Wait until no thread spins any more, before something else is timed. */
 void gilx_team_settle(gilx_team *team);
 
-/* Let the threads end, and free the team; not during a region. */
+/* End the threads, and free the team; not during a region. */
 void gilx_team_free(gilx_team *team);
 
 #endif

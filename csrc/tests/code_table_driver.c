@@ -2,9 +2,9 @@
  *
  *     code_table_driver [TABLES [SEED]]
  *
- * TABLES is the number of random line tables. Objects are laid out as no version of
- * CPython does it, and may change before any range of memory is read. Exit status 0 if
- * all answers were right, or "unknown" where nothing else would be.
+ * TABLES is the number of random line tables. Objects are laid out as in no version of
+ * CPython, and may change before any range of memory is read. Exit status 0 if all
+ * answers were right, or "unknown" where nothing else would be.
  */
 #define _GNU_SOURCE
 
@@ -576,7 +576,7 @@ static void refuse(void *object, int place, uint64_t word, size_t size) {
     put(object, place, before, size);
 }
 
-static void refuse_what_is_no_code(void) {
+static void refuse_objects_that_are_not_code(void) {
     for (int which = 0; which < LENGTH(LAYOUTS_MADE_UP); ++which) {
         start(which);
         static const int64_t lengths[] = {-1,        INT64_MIN, INT64_MAX,
@@ -878,7 +878,8 @@ static void find_while_replaced(void) {
     gilx_thread thread;
     expect(gilx_thread_start(&thread, replace_code, NULL) == 0);
     int found = 0;
-    for (int i = 0; i < QUESTIONS; ++i) {
+    /* On a busy machine the other thread may begin after so many questions. */
+    for (int i = 0; i < QUESTIONS || found == 0; ++i) {
         const int spot = spot_of((int)draw(50));
         if (spot < 0) {
             expect(spot == GILX_SPOT_UNKNOWN);
@@ -893,7 +894,6 @@ static void find_while_replaced(void) {
     }
     atomic_store(&enough, true);
     gilx_thread_join(&thread);
-    expect(found > 0);
 }
 
 int main(int argc, char **argv) {
@@ -910,7 +910,7 @@ int main(int argc, char **argv) {
         find_spots();
         find_texts();
         find_in_long_tables();
-        refuse_what_is_no_code();
+        refuse_objects_that_are_not_code();
         refuse_changes();
         fill_tables();
     }

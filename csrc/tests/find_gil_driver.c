@@ -44,7 +44,7 @@ enum {
     LEAST_CALLS_UNDYED = 6,
 };
 
-/* Those before HELD never follow the interval to the end, the rest does. */
+/* Kinds before HELD never follow the interval to the end, the others do. */
 typedef enum {
     STILL,     /* does nothing */
     NOISE,     /* is random but for the holder */
@@ -149,7 +149,7 @@ static void forget(const char *start, const char *end) {
     }
 }
 
-/* Unmap a page; one that the real GIL is found without, unless that may go. */
+/* Unmap a page that the search for the real GIL does not need, unless the GIL may go. */
 static void unmap(void) {
     const region *where = any_region();
     const size_t pages =

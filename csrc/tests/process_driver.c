@@ -33,12 +33,13 @@
 #include "../sampler/private_files.h"
 #include "../sampler/process_gil.h"
 #include "../sampler/sampler.h"
+#include "await_samples.h"
 
 enum {
     THREADS = 2,
     TURN_NS = 2 * 1000 * 1000,
     WATCH_NS = 200 * 1000 * 1000,
-    MOST_WAITED = 500, /* times 10 ms, for something that happens soon */
+    MOST_WAITED = 6000, /* times 10 ms, for something that happens soon */
 };
 
 /* As CPython has it, but for what comes after the first condition variable. */
@@ -338,7 +339,7 @@ static gilx_sampler *start_sampler(const child *one) {
         .watched = one->pid,
         .cost = 0.2,
         .seed = 1,
-        .room = 64,
+        .capacity = 64,
         .states = {.tid = offsetof(fake_state, tid)},
         .lock_known = true,
     };
@@ -351,7 +352,7 @@ static gilx_sampler *start_sampler(const child *one) {
 
 static void holders_are_found(const child *one) {
     gilx_sampler *sampler = start_sampler(one);
-    gilx_sleep_ns(WATCH_NS);
+    await_samples_for(sampler, WATCH_NS);
     expect(!gilx_sampler_lost(sampler), "the child is there");
     gilx_sampler_end(sampler);
     gilx_sampler_stop(sampler);
@@ -370,7 +371,7 @@ static void holders_are_found(const child *one) {
     expect(totals->unidentified <= 0, "by threads that are known");
     expect(held >= totals->locked.x * 0.999 && held <= totals->locked.x * 1.001,
            "the holders' shares make the whole");
-    expect(totals->seen_ns == 0, "no clock of the child says how long holds are");
+    expect(totals->burst_ns == 0, "no clock of the child says how long holds are");
     if (totals->waiters.y > 0) {
         expect(totals->most_waiters <= (double)THREADS,
                "the threads that wait are counted");
@@ -420,7 +421,7 @@ static void replaced_files_do_no_harm(const child *one) {
     const bool private = private_files_are_possible();
     gilx_sampler *sampler = start_sampler(one);
     expect(replace_files(one, replaced) > 0, "the program has the memory's file");
-    gilx_sleep_ns(WATCH_NS);
+    await_samples_for(sampler, WATCH_NS);
     expect(gilx_sampler_lost(sampler) == !private, "its own files are there");
     gilx_sampler_end(sampler);
     gilx_sampler_stop(sampler);

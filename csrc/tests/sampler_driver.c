@@ -74,19 +74,21 @@ static fake_thread *thread_of(fake_thread *threads, int64_t tid) {
     return NULL;
 }
 
-/* Looks have the sites that were counted, if stacks are read and all looks are kept. */
-static void looks_have_sites(const gilx_sampler *sampler, int threads, int64_t room) {
+/* Samples have the sites that were counted, if stacks are read and all samples are kept.
+ */
+static void samples_have_sites(const gilx_sampler *sampler, int threads,
+                               int64_t capacity) {
     const gilx_sites *sites = gilx_sampler_sites(sampler);
     const int number = sites == NULL ? 0 : gilx_sites_number(sites);
     int64_t held = 0, samples = 0;
-    for (int64_t i = 0; i < gilx_sampler_looks(sampler); ++i) {
-        const gilx_look *look = gilx_sampler_look(sampler, i);
-        expect(look->site >= -1 && look->site < number,
+    for (int64_t i = 0; i < gilx_sampler_sample_count(sampler); ++i) {
+        const gilx_sample *sample = gilx_sampler_sample(sampler, i);
+        expect(sample->site >= -1 && sample->site < number,
                "a sample has a site that exists");
-        expect(look->site < 0 || look->site_place == GILX_UNKNOWN_THREAD ||
-                   look->site_place < threads,
+        expect(sample->site < 0 || sample->site_place == GILX_UNKNOWN_THREAD ||
+                   sample->site_place < threads,
                "the thread that held it there is known");
-        held += look->site >= 0;
+        held += sample->site >= 0;
     }
     for (int i = 0; i < number; ++i) {
         gilx_site_kind kind;
@@ -94,7 +96,7 @@ static void looks_have_sites(const gilx_sampler *sampler, int threads, int64_t r
         const gilx_function *function;
         samples += gilx_sites_site(sites, i, &kind, &spot, &function)->samples;
     }
-    expect(gilx_sampler_totals(sampler)->wakes > room || held == samples,
+    expect(gilx_sampler_totals(sampler)->wakes > capacity || held == samples,
            "each sample of a site is one of all samples");
 }
 
@@ -173,13 +175,13 @@ static void sites_are_right(const gilx_sampler *sampler, fake_thread *threads) {
 }
 
 static void watch(const gilx_gil_words *words, fake_thread *threads, bool reference,
-                  int64_t room, const gilx_stack_layout *stacks) {
+                  int64_t capacity, const gilx_stack_layout *stacks) {
     const gilx_sampler_options options = {
         .watched = gilx_own_tid(),
         .cost = 0.2,
         .reference = reference,
         .seed = 1,
-        .room = room,
+        .capacity = capacity,
         .states = {.tid = TID, .id = ID, .waits = WAITS},
         .stacks = stacks,
         .calls = true,
@@ -205,11 +207,12 @@ static void watch(const gilx_gil_words *words, fake_thread *threads, bool refere
            "the holders' shares make the whole");
     expect(totals->own.x <= totals->locked.x * 1.001, "one's share is part of it");
     expect(totals->hold_min_ns <= totals->hold_max_ns, "the bounds are in order");
-    expect(gilx_sampler_looks(sampler) == (totals->wakes < room ? totals->wakes : room),
+    expect(gilx_sampler_sample_count(sampler) ==
+               (totals->wakes < capacity ? totals->wakes : capacity),
            "the samples are kept");
-    for (int64_t i = 1; i < gilx_sampler_looks(sampler); ++i) {
-        expect(gilx_sampler_look(sampler, i - 1)->at_ns <
-                   gilx_sampler_look(sampler, i)->at_ns,
+    for (int64_t i = 1; i < gilx_sampler_sample_count(sampler); ++i) {
+        expect(gilx_sampler_sample(sampler, i - 1)->at_ns <
+                   gilx_sampler_sample(sampler, i)->at_ns,
                "the samples are in order");
     }
     expect((gilx_sampler_sites(sampler) != NULL) == (stacks != NULL),
@@ -217,7 +220,7 @@ static void watch(const gilx_gil_words *words, fake_thread *threads, bool refere
     if (stacks != NULL) {
         sites_are_right(sampler, threads);
     }
-    looks_have_sites(sampler, count, room);
+    samples_have_sites(sampler, count, capacity);
     gilx_sampler_free(sampler);
 }
 
@@ -226,7 +229,7 @@ static void fork_while_watched(const gilx_gil_words *words,
                                const gilx_stack_layout *stacks) {
     const gilx_sampler_options options = {.watched = gilx_own_tid(),
                                           .cost = 0.2,
-                                          .room = 16,
+                                          .capacity = 16,
                                           .stacks = stacks,
                                           .code_type = (uintptr_t)fake_code_type};
     gilx_memory memory;

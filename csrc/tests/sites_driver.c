@@ -549,9 +549,9 @@ static void collections_are_a_site(int version, fake_stack *stack) {
 /* Calls from C code are remembered by a hash of addresses: none may displace another. */
 static void collections_are_a_site_anywhere(int version) {
     enum { PLACES = 100, STEP = alignof(fake_stack) };
-    alignas(fake_stack) static unsigned char room[PLACES * STEP + sizeof(fake_stack)];
+    alignas(fake_stack) static unsigned char memory[PLACES * STEP + sizeof(fake_stack)];
     for (size_t i = 0; i < PLACES; ++i) {
-        collections_are_a_site(version, (fake_stack *)(void *)(room + i * STEP));
+        collections_are_a_site(version, (fake_stack *)(void *)(memory + i * STEP));
     }
 }
 

@@ -13,7 +13,7 @@
  * Exit status 0 if each stack that stood still was read exactly; if a GIL that was free
  * never counted as held, nor the other way round; if no innermost frame was wrong that
  * was read across at most one call or return, and few of those that were read across
- * many; and if no garbage ever led the reader astray. Prints how many were wrong.
+ * many; and if the reader coped with all garbage. Prints how many were wrong.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -66,7 +66,7 @@ enum {
 
 /* ---- the program ------------------------------------------------------------------ */
 
-/* What tells a frame: its place, its code and its instruction. */
+/* The identity of a frame: its place, its code and its instruction. */
 typedef struct {
     uintptr_t address, code, instruction;
 } spot;
@@ -484,7 +484,7 @@ static void free_generator(void) {
     }
 }
 
-/* Let go of the GIL, and let a thread take it, perhaps the same one. Nothing else happens
+/* Release the GIL, and have a thread take it, perhaps the same one. Nothing else happens
  * meanwhile. */
 static void hand_over(void) {
     const uintptr_t words = arena_at(0);

@@ -23,6 +23,7 @@
 #include "../sampler/sampler.h"
 #include "../sampler/thread_activity.h"
 #include "../sampler/waiting_frame.h"
+#include "await_samples.h"
 #include "fake_stack.h"
 
 static void expect(bool truth, const char *what) {
@@ -284,14 +285,14 @@ static void known_activities_are_found(int waiting, int others) {
         .watched = gilx_own_tid(),
         .cost = 0.5,
         .seed = 1,
-        .room = 1024,
+        .capacity = 1024,
         .lock_known = true,
     };
     const int files = open_files();
     gilx_sampler *sampler = gilx_sampler_new(&words, &options, NULL);
     expect(sampler != NULL && gilx_sampler_start(sampler) == 0, "it starts");
     gilx_sampler_begin(sampler);
-    gilx_sleep_ns(50 * 1000 * 1000);
+    await_samples_for(sampler, 50 * 1000 * 1000);
     gilx_sampler_end(sampler);
     gilx_sampler_stop(sampler);
     expect(open_files() == files, "no files stay open");
@@ -319,13 +320,13 @@ static void known_activities_are_found(int waiting, int others) {
     }
     expect(reads == totals->asked && reads <= totals->askable, "threads were asked");
     expect((reads > 0) == layout.calls, "if that can be done");
-    for (int64_t i = 0; i < gilx_sampler_looks(sampler); ++i) {
-        const gilx_look *look = gilx_sampler_look(sampler, i);
-        for (int j = 0; j < look->deeds; ++j) {
-            const int64_t tid = found[look->did[j].place].tid;
+    for (int64_t i = 0; i < gilx_sampler_sample_count(sampler); ++i) {
+        const gilx_sample *sample = gilx_sampler_sample(sampler, i);
+        for (int j = 0; j < sample->deeds; ++j) {
+            const int64_t tid = found[sample->did[j].place].tid;
             for (int k = 0; k < waiting + others; ++k) {
                 expect(!layout.addresses || atomic_load(&actors[k].tid) != tid ||
-                           look->did[j].activity == actors[k].activity,
+                           sample->did[j].activity == actors[k].activity,
                        "the samples have that, too");
             }
         }

@@ -30,9 +30,9 @@ from gilx.sampling.latency import LatencyRow as LatencyRow
 from gilx.sampling.latency import latency as latency
 from gilx.sampling.lock_waits import LockWait as LockWait
 from gilx.sampling.monitor import Monitor as Monitor
-from gilx.sampling.prediction import Prediction as Prediction
-from gilx.sampling.prediction import PredictionRow as PredictionRow
 from gilx.sampling.prediction import predict as predict
+from gilx.sampling.prediction_record import Prediction as Prediction
+from gilx.sampling.prediction_record import PredictionRow as PredictionRow
 from gilx.sampling.probe import probe as probe
 from gilx.sampling.process_watch import attach as attach
 from gilx.sampling.processes_usage import ProcessesUsage as ProcessesUsage
@@ -78,6 +78,7 @@ from gilx.speedup.report import Report as Report
 from gilx.speedup.report import ReportRow as ReportRow
 from gilx.speedup.report_comparison import RowChange as RowChange
 from gilx.speedup.report_comparison import compare as compare
+from gilx.speedup.speedup_prediction import SpeedupPrediction as SpeedupPrediction
 from gilx.system.conditions import Conditions as Conditions
 from gilx.system.conditions import Snapshot as Snapshot
 from gilx.system.conditions import between as between

@@ -81,7 +81,7 @@ def find_callable(target: str) -> Callable[..., Any]:
         raise ArgumentError(
             f"target: can't import {shown(module_name)}: {one_line(error)}"
         ) from error
-    walked = f"module {module_name}"
+    walked = f"module {shown(module_name)}"
     for name in path.split("."):
         try:
             found = getattr(found, name)

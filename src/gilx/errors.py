@@ -46,7 +46,7 @@ _NOT_COMPILED = (
 
 
 class ArgumentError(ValueError):
-    """An argument of a gilx function is not one that it can use.
+    """Invalid argument of a gilx function.
 
     The message names the argument, what would be right and what was given; the command
     prints it on one line.
@@ -54,7 +54,7 @@ class ArgumentError(ValueError):
 
 
 class MissingExtraError(ImportError):
-    """A package is missing that one of gilx's extras has; the message says which."""
+    """A package is not installed that an extra of gilx installs; the message names it."""
 
 
 class WrongResultError(AssertionError):
@@ -98,7 +98,7 @@ def one_of(name: str, given: object, valid: Iterable[str]) -> str:
     Raises
     ------
     ArgumentError
-        It is not; the message names the argument and lists what is valid.
+        `given` is not valid; the message names the argument and lists the valid words.
 
     """
     words = list(valid)
@@ -113,7 +113,7 @@ def at_least(name: str, given: object, least: int, most: int | None = None) -> i
     Raises
     ------
     ArgumentError
-        It is outside, or not a whole number.
+        The number is outside, or not a whole number.
 
     """
     if isinstance(given, bool) or not hasattr(given, "__index__"):
@@ -134,7 +134,7 @@ def whole_numbers(
     Raises
     ------
     ArgumentError
-        One is outside, or not a whole number, or there is none.
+        A number is outside, or not a whole number, or there is none.
 
     """
     if not isinstance(given, Sequence) or isinstance(given, (str, bytes)):
@@ -150,7 +150,7 @@ def number_of_workers(given: object, least: int = 1) -> int:
     Raises
     ------
     ArgumentError
-        It is not a whole number from `least` to `MOST_WORKERS`.
+        `given` is not a whole number from `least` to `MOST_WORKERS`.
 
     """
     return at_least("workers", given, least, MOST_WORKERS)
@@ -174,7 +174,7 @@ def _real(name: str, given: object) -> float:
     Raises
     ------
     ArgumentError
-        It is not a number.
+        `given` is not a number.
 
     """
     if isinstance(given, (str, bytes, bool)) or not isinstance(given, SupportsFloat):
@@ -193,7 +193,7 @@ def real_at_least(name: str, given: object, least: float) -> float:
     Raises
     ------
     ArgumentError
-        It is less, infinite, NaN, beyond all floats, or not a number.
+        `given` is less, infinite, NaN, beyond all floats, or not a number.
 
     """
     number = _real(name, given)
@@ -210,7 +210,7 @@ def above_zero(name: str, given: object) -> float:
     Raises
     ------
     ArgumentError
-        It is 0 or below, infinite, NaN, beyond all floats, or not a number.
+        `given` is 0 or below, infinite, NaN, beyond all floats, or not a number.
 
     """
     number = real_at_least(name, given, 0)
@@ -220,15 +220,23 @@ def above_zero(name: str, given: object) -> float:
 
 
 def number_between(
-    name: str, given: object, least: float, most: float, *, above: bool = False
+    name: str,
+    given: object,
+    least: float,
+    most: float,
+    *,
+    above: bool = False,
+    unit: str = "",
 ) -> float:
     """Return the number `given`, as a float, if it is from `least` to `most`.
+
+    The error has the unit after the limits.
 
     Raises
     ------
     ArgumentError
-        It is outside (or equal to `least`, if it has to be above that), NaN, infinite, or
-        not a number.
+        `given` is outside (or equal to `least`, if it has to be above that), NaN,
+        infinite, or not a number.
 
     """
     number = _real(name, given)
@@ -238,5 +246,6 @@ def number_between(
             f"above {least:g} and at most {most:g}" if above else f"{least:g} to {most:g}"
         )
         said = shown(given) if math.isinf(number) else f"{number:g}"
-        raise ArgumentError(f"{name}: expected {words}, got {said}")
+        unit = unit and f" {unit}"
+        raise ArgumentError(f"{name}: expected {words}{unit}, got {said}")
     return number

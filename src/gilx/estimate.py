@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +92,16 @@ class Estimate:
 
     def __str__(self) -> str:
         return self.text("{:.4g}".format)
+
+
+def independent_sum(figures: Sequence[Estimate]) -> Estimate:
+    """Return the sum of figures that are not below 0 and whose errors are independent.
+
+    It is unknown if one of them is, or if there are none.
+    """
+    value = sum(one.value for one in figures)
+    if not figures or math.isnan(value):
+        return Estimate.unknown()
+    below = math.hypot(*(one.value - one.low for one in figures))
+    above = math.hypot(*(one.high - one.value for one in figures))
+    return Estimate(value, max(0.0, value - below), value + above)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import textwrap
 from functools import partial
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
 _WIDEST = 100  # characters: longer lines are hard to read
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|[mµn]?s\b)")
 _LONGEST_NAME = 40
 _NARROWEST = 24  # characters of the last column of a table,
 _NARROWEST_WORDS = 8  # and of another one
@@ -107,6 +109,8 @@ def wrapped(
 ) -> list[str]:
     """Return text as lines that fit the terminal (80 characters where there is none).
 
+    A number stays on the line of its unit.
+
     Parameters
     ----------
     text : str
@@ -118,14 +122,15 @@ def wrapped(
         of its own that does not fit, instead of being broken.
 
     """
-    return textwrap.wrap(
-        text,
+    lines = textwrap.wrap(
+        _BEFORE_UNIT.sub("\0", text),
         max(line_width(), len(first) + 40),
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=not whole_words,
         break_on_hyphens=False,
     )
+    return [line.replace("\0", " ") for line in lines]
 
 
 def format_table(
@@ -153,7 +158,7 @@ def format_table(
     width = _terminal_width() if width is None else width
     columns = len(head) - ((len(head) - 1) not in right)
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(columns)]
-    room = max(_NARROWEST, width - sum(widths) - 2 * columns)
+    rest_width = max(_NARROWEST, width - sum(widths) - 2 * columns)
     lines = []
     for row in [head, *rows]:
         start = "".join(
@@ -161,7 +166,7 @@ def format_table(
             for i, cell in enumerate(row[:columns])
         )
         for number, part in enumerate(
-            textwrap.wrap("".join(row[columns:]), room) or [""]
+            textwrap.wrap("".join(row[columns:]), rest_width) or [""]
         ):
             lines.append(((start if number == 0 else " " * len(start)) + part).rstrip())
     return "\n".join(lines)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.command import run_python
 from tests.docs.pages import ROOT, blocks
-from tests.markers import needs, needs_fork, needs_monitor
+from tests.markers import needs, needs_fork, needs_gil, needs_monitor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,7 @@ RECIPES = {
 }
 
 
+@needs_gil
 def test_opentelemetry_collects_what_the_monitor_has(tmp_path: Path) -> None:
     pytest.importorskip("opentelemetry.sdk")
     (tmp_path / "gil_metrics.py").write_text(RECIPES["gil_metrics.py"])
@@ -63,6 +64,66 @@ def test_opentelemetry_collects_what_the_monitor_has(tmp_path: Path) -> None:
                 while collect()["gilx.gil.longest_hold"] > 0.2:
                     assert time.monotonic() < end
                     time.sleep(0.05)
+            """
+        )
+    )
+    run_python("main.py", check=True, cwd=tmp_path)
+
+
+# Stands for the package where that is not installed.
+FAKE_METRICS = """\
+callbacks = {}
+
+class Observation:
+    def __init__(self, value, attributes=None):
+        self.value = value
+
+class Meter:
+    def create_observable_counter(self, name, callbacks_, unit):
+        [callbacks[name]] = callbacks_
+
+    create_observable_gauge = create_observable_counter
+
+def get_meter(name):
+    return Meter()
+"""
+
+
+def test_opentelemetry_leaves_out_unknown_figures(tmp_path: Path) -> None:
+    """A monitor that was just started, or runs without a GIL, does not know all."""
+    (tmp_path / "gil_metrics.py").write_text(RECIPES["gil_metrics.py"])
+    package = tmp_path / "opentelemetry"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "metrics.py").write_text(FAKE_METRICS)
+    (tmp_path / "main.py").write_text(
+        textwrap.dedent(
+            """\
+            from types import SimpleNamespace as Namespace
+
+            from opentelemetry.metrics import callbacks
+
+            from gil_metrics import observe
+            from gilx import Estimate
+
+            def collect(figure):
+                thread = Namespace(name="T", held_seconds=figure, waited_seconds=figure)
+                counters = Namespace(by_thread=[thread], stalls=3, longest_hold=figure)
+                observe(Namespace(read=lambda reader: counters))
+                return {
+                    name: [one.value for one in callback(None)]
+                    for name, callback in callbacks.items()
+                }
+
+            known = collect(Estimate(2.0, 1.0, 3.0))
+            assert known == {
+                "gilx.gil.held": [2.0],
+                "gilx.gil.waited": [2.0],
+                "gilx.stalls": [3],
+                "gilx.gil.longest_hold": [2.0],
+            }, known
+            unknown = collect(Estimate.unknown())
+            assert unknown == dict.fromkeys(known, []) | {"gilx.stalls": [3]}, unknown
             """
         )
     )
@@ -127,8 +188,9 @@ def test_multiprocess_mode_sums_over_workers(tmp_path: Path) -> None:
             for _ in range(2):
                 if (child := os.fork()) == 0:
                     worker_metrics.start(0.1)
-                    ctypes.PyDLL(None).usleep(700_000)
-                    time.sleep(60)
+                    for _ in range(50):  # samples may be late on a busy machine
+                        ctypes.PyDLL(None).usleep(700_000)
+                        time.sleep(0.5)
                     os._exit(0)
                 children.append(child)
 

@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument(
         "--only",
         default=",".join(run.SUBJECTS),
-        help=f"what to fuzz, with commas between (default: {','.join(run.SUBJECTS)})",
+        help=f"what to fuzz, separated by commas (default: {','.join(run.SUBJECTS)})",
     )
     options = parser.parse_args()
     subjects = options.only.split(",")

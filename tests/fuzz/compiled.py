@@ -327,7 +327,7 @@ _BY_NAME: dict[str, Callable[[Random, Surroundings], Any]] = {
     "cost": lambda draw, around: real(draw, draw.choice((0.01, 0.5, 1.0)), around),
     "reference": lambda draw, _: draw.choice((True, False, None, 0, "x")),
     "seed": _small(1000),
-    "room": _small(1000),
+    "capacity": _small(1000),
     "hold_ns": _small(10_000),
     "release_ns": _small(10_000),
     "total_ns": _small(100_000),
@@ -366,7 +366,7 @@ def _call_with_anything(draw: Random, function: Any, around: Surroundings) -> An
             continue
         make = _BY_NAME.get(each.name, any_value)
         value = any_value(draw, around) if draw.random() < 0.05 else make(draw, around)
-        if each.name in ("function", "workers", "room"):
+        if each.name in ("function", "workers", "capacity"):
             value = make(draw, around)
         if each.kind is each.KEYWORD_ONLY:
             keywords[each.name] = value

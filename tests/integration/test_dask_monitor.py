@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gilx.errors import ArgumentError
-from tests.dask_workers import client_of_workers, wait_until
+from tests.dask_workers import client_of_workers
 from tests.markers import needs, needs_watch
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [needs_watch, pytest.mark.any_python]
+pytestmark = [needs("distributed"), needs_watch, pytest.mark.any_python]
 pytest.importorskip("distributed")
 dask = importlib.import_module("gilx.dask")
 NUMBERS = {
@@ -52,29 +53,32 @@ def test_counters_and_stalls_are_where_users_of_dask_look(client: Any) -> None:
         lambda: metrics_of(client, busy).get("stalls") and metrics_of(client, busy),
         "no heartbeat with a stall",
     )
-    assert found["held_seconds"] > 0.2
+    assert found["held_seconds"] > 0.1  # of 0.4; late samples do not count
     assert found["wall"] > 0.4
     assert 0 <= found["locked"] <= 1
     assert found["blocked_loops"] == 0
     assert all(found[name] >= 0 for name in NUMBERS)
     assert found["process"] == client.run(process, workers=[busy])[busy]
-    assert wait_until(lambda: metrics_of(client, idle), "no heartbeat")["stalls"] == 0
+    assert (
+        wait_until(lambda: metrics_of(client, idle), "no heartbeat")["process"]
+        != (found["process"])
+    )
     # What a user asks for is the same.
     shown = client.scheduler_info()["workers"][busy]["metrics"]["gilx"]
     assert shown.keys() == found.keys()
 
-    def logged() -> str:
-        return "\n".join(
+    def logged(worker: str) -> list[str]:
+        # On a busy machine, imports may hold the GIL for as long.
+        return [
             text
-            for level, text in client.get_worker_logs()[busy]
-            if level == "WARNING" and "held the GIL for" in text
-        )
+            for level, text in client.get_worker_logs()[worker]
+            if level == "WARNING" and "held the GIL for" in text and "in stall" in text
+        ]
 
-    text = wait_until(logged, "the stall was not logged")
-    assert text.count("held the GIL for") == 1
+    (text,) = wait_until(lambda: logged(busy), "the stall was not logged")
     assert "test_dask_monitor.py" in text
-    assert "in stall" in text
     assert "most recent call first" in text
+    assert not logged(idle)
 
     client.unregister_worker_plugin("gilx-monitor")
     wait_until(lambda: not metrics_of(client, busy), "the metric is still there")

@@ -21,17 +21,19 @@ import gilx
 from gilx import ckernels
 from gilx.errors import ArgumentError
 from tests.command import run_python
-from tests.dask_workers import client_of_workers, started_worker, wait_until
-from tests.markers import needs_watch
+from tests.dask_workers import client_of_workers, started_worker
+from tests.markers import needs, needs_watch
 from tests.unit.made_up_sites import found, usage_with
+from tests.waiting import TIMEOUT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = [needs_watch, pytest.mark.any_python]
+pytestmark = [needs("distributed"), needs_watch, pytest.mark.any_python]
 distributed = pytest.importorskip("distributed")
 dask = importlib.import_module("gilx.dask")
+worker_watch = importlib.import_module("gilx.dask.worker_watch")
 MILLISECOND = 1_000_000
 
 
@@ -89,8 +91,9 @@ def test_rhythm_in_one_worker_is_seen_there_and_in_all(
         of_busy, of_idle = watch.by_worker[busy], watch.by_worker[idle]
         assert set(watch.by_worker) == {busy, idle}
         assert not usage.notes
-        line = usage.lines()[0]
-        assert (line.function, line.file) == ("rhythm", __file__)
+        # On a busy machine, imports of a worker's first task may hold its GIL for longer.
+        [line] = [one for one in usage.lines() if one.function == "rhythm"]
+        assert line.file == __file__
         assert line.line == line_of(rhythm, "ckernels.spin(")
         assert line.text.startswith("ckernels.spin(5 * MILLISECOND")
         assert gilx.ClusterUsage.from_json(usage.to_json()) == usage
@@ -123,8 +126,11 @@ def test_function_that_is_sent_with_its_code_has_its_file(
         return done.held_min_ns / 1e9, done.held_max_ns / 1e9, done.wall_ns / 1e9
 
     watch, _ = watch_task(client, local_rhythm, addresses[0])
-    line = watch.usage.lines()[0]
-    assert line.function.endswith("<locals>.local_rhythm")
+    [line] = [
+        line
+        for line in watch.usage.lines()
+        if line.function.endswith("<locals>.local_rhythm")
+    ]
     assert (line.file, line.line) == (__file__, line_of(local_rhythm, "ckernels.spin("))
     assert line.text.startswith("ckernels.spin(5_000_000")
 
@@ -152,8 +158,10 @@ def test_functions_of_a_script_have_its_file(tmp_path: Path) -> None:
                 ):
                     client.submit(Work.spin, 500_000_000).result()
                     client.submit(lambda: ckernels.spin(1, 0, 500_000_000)).result()
-                for line in watch.usage.lines()[:2]:
-                    print(line.file, line.line, line.function, line.text)
+                # On a busy machine, imports may hold a worker's GIL for longer.
+                for line in watch.usage.lines():
+                    if "spin" in line.text:
+                        print(line.file, line.line, line.function, line.text)
             """
         )
     )
@@ -251,32 +259,47 @@ def test_body_that_raises_ends_the_watch(client: Any) -> None:
     assert len(watch.by_worker) == 2
 
 
-def interrupt_with_a_busy_worker(client: Any, address: str) -> threading.Thread:
+def block(begun: str, over: str) -> None:
+    """Block a worker's event loop from one file's creation to that of another."""
+    with open(begun, "w"):
+        pass
+    end = time.monotonic() + TIMEOUT
+    while not os.path.exists(over) and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def interrupt_with_a_busy_worker(
+    client: Any, address: str, folder: Path
+) -> threading.Thread:
     """Have a worker's event loop blocked, and this thread interrupted meanwhile."""
 
     def interrupt() -> None:
         time.sleep(0.7)
         os.kill(os.getpid(), signal.SIGINT)
 
+    begun, over = folder / "begun", folder / "over"
     blocker = threading.Thread(
-        target=client.run, args=(time.sleep, 2.0), kwargs={"workers": [address]}
+        target=client.run,
+        args=(block, str(begun), str(over)),
+        kwargs={"workers": [address]},
     )
     blocker.start()
-    time.sleep(0.3)
+    wait_until(begun.exists)
     threading.Thread(target=interrupt).start()
     return blocker
 
 
 @pytest.mark.parametrize("at_end", [False, True])
 def test_watch_that_is_interrupted_leaves_no_samplers(
-    client: Any, addresses: list[str], at_end: bool
+    client: Any, addresses: list[str], tmp_path: Path, at_end: bool
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         if not at_end:
-            blocker = interrupt_with_a_busy_worker(client, addresses[0])
+            blocker = interrupt_with_a_busy_worker(client, addresses[0], tmp_path)
         with dask.watch(client):
             if at_end:
-                blocker = interrupt_with_a_busy_worker(client, addresses[0])
+                blocker = interrupt_with_a_busy_worker(client, addresses[0], tmp_path)
+    (tmp_path / "over").touch()
     blocker.join()
     wait_until(lambda: not any(client.run(watches).values()), "samplers have ended")
 
@@ -290,6 +313,9 @@ def test_client_that_is_closed_in_the_body_is_the_reason_without_figures() -> No
         (note,) = watch.usage.notes
         assert address in note
         assert note.endswith("has no figures: the client was closed during the watch")
+    # Without a client, only the end of the worker's process ends its watch.
+    for name in list(worker_watch._watches):
+        worker_watch._watches.pop(name)[0].stop()
 
 
 def test_watch_that_has_not_ended_has_no_usage_and_is_entered_once(client: Any) -> None:

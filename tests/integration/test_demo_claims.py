@@ -130,7 +130,7 @@ def test_claim_of_interpreters() -> None:
     if importlib.util.find_spec("concurrent.interpreters") is None:
         assert found.held is None
         [why] = found.missing
-        assert why.startswith("It needs Python 3.14")
+        assert why.startswith("This chapter needs Python 3.14")
         return
     assert found.missing == ()
     assert found.held is not None

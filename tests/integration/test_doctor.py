@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.command import CompletedProcess, run_gilx, run_here
-from tests.markers import needs_c_compiler
+from tests.markers import needs_c_compiler, needs_no_gil, needs_verdicts
 from tests.undeclared_extension import build
 
 if TYPE_CHECKING:
@@ -120,6 +120,16 @@ def test_import_that_ends_the_process_is_unknown(tmp_path: Path) -> None:
     }
 
 
+@needs_no_gil
+@needs_verdicts
+def test_watch_without_a_gil_is_available() -> None:
+    lines = doctor("json").stdout.splitlines()
+    first = lines.index("watch        reads the states of threads")
+    assert lines[first + 1].split() == ["stops", "of", "all", "threads:", "read"]
+    assert lines[first + 2].startswith(f"{'':13}reads memory through ")
+    assert not any(line.startswith("GIL watch") for line in lines)
+
+
 @needs_free_threaded_build
 @pytest.mark.parametrize("value", ["0", "1"])
 def test_gil_that_is_forced_is_said(value: str) -> None:
@@ -132,7 +142,7 @@ def test_gil_that_is_forced_is_said(value: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--seconds", "0"), "seconds: expected 0.1 to 3600, got 0"),
+        (("--seconds", "0"), "seconds: expected 0.1 to 3600 seconds, got 0"),
         (("--seconds", "x"), "seconds: expected a number, got 'x'"),
         (("no.such",), "module: can't import 'no.such': ModuleNotFoundError"),
     ],

@@ -25,7 +25,7 @@ from gilx.system.environment import usable_cpus
 from tests.command import run_python
 from tests.implementations import SMALL, endless, one_worker
 from tests.integration.test_interrupt import interrupted
-from tests.markers import needs_interpreters
+from tests.markers import needs, needs_interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,8 +75,12 @@ POOLS = [
     "processes",
     pytest.param("interpreters", marks=[needs_interpreters, in_threads]),
     *(
-        pytest.param(name, marks=in_threads)
-        for name in ("serial", "threads", "native", *EXECUTORS)
+        pytest.param(name, marks=[in_threads, *needed])
+        for name, needed in {
+            **dict.fromkeys(("serial", "threads", "native", *EXECUTORS), ()),
+            "loky": (needs("loky"),),
+            "dask": (needs("distributed"),),
+        }.items()
     ),
 ]
 VARIANTS = {"interpreters": ("c-gil", "c-nogil"), "native": ("c-nogil",)}

@@ -20,10 +20,13 @@ import gilx
 from gilx import ckernels
 from gilx.errors import WatchUnavailableError
 from gilx.sampling import _sampler
+from tests.command import run_here
 from tests.markers import needs_linux, needs_no_gil
+from tests.trying import first_that
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gilx import GilUsage, ThreadUsage
 
@@ -223,6 +226,26 @@ def test_options_that_need_a_gil_are_refused() -> None:
             pass
 
 
+def test_note_of_an_exception_has_no_words_on_a_gil() -> None:
+    def fail() -> None:
+        time.sleep(0.1)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as caught:
+        gilx.probe(fail)
+    assert "gilx: the call's watch until then" in caught.value.__notes__[0]
+
+
+def test_prediction_is_refused_before_the_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "never_called.py").write_text("def work():\n    raise SystemExit(5)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    done = run_here(capsys, "probe", "never_called:work", "--predict", "1,2")
+    assert done.returncode == 2
+    assert "predict: expected a Python that runs with a GIL, got one" in done.stderr
+
+
 def test_watch_without_stacks_says_why_it_has_no_lines() -> None:
     program = (
         "import gilx, time\n"
@@ -277,3 +300,17 @@ def test_measure_of_threads_that_do_not_wait_names_nothing() -> None:
         pytest.skip(f"threads were not watched: {row.notes}")
     assert losses["locks"].amount < 0.2
     assert losses["stops"].amount < 0.2
+
+
+def test_threads_that_end_too_soon_to_be_found_are_mentioned() -> None:
+    def used() -> str:
+        with gilx.watch() as watching:
+            for _ in range(40):
+                thread = threading.Thread(
+                    target=ckernels.spin, args=(0, 4_000_000, 4_000_000)
+                )
+                thread.start()
+                thread.join()
+        return watching.usage.sentence()
+
+    first_that(lambda words: "ended too soon to be found used " in words, used)

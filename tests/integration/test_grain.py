@@ -75,7 +75,7 @@ def command(*arguments: str, **options: Any) -> CompletedProcess:
 def test_the_command(tmp_path: Path) -> None:
     done = command("collatz", "--size=500", "--budget=0.5", "--workers=2")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("collatz c-nogil, 2 workers (threads): ")
+    assert done.stdout.startswith("collatz c-nogil: 2 workers (threads) ")
     (tmp_path / "mine.py").write_text("def work(a, b):\n    sum(range((b - a) * 99))\n")
     done = command(
         "mine:work", "--items=100", "--budget=0.5", "--workers=2", "--json", cwd=tmp_path

@@ -61,7 +61,7 @@ def test_same_bits_of_default_problems(kernel: gilx.kernels.Kernel) -> None:
 
 @pytest.mark.parametrize("width", [1, 2, 3, 7, 8, 10, 41, 42, 49, 50, 1501, 1504])
 def test_same_bits_past_the_caches(width: int) -> None:
-    """So large a grid is written past them, in rows that begin anywhere in a line."""
+    """Rows of a grid this large bypass the caches and begin anywhere in a cache line."""
     height = 2**21 // width + 1
     heat = gilx.kernels.get("heat")
     u = np.random.default_rng(width).random((height, width))
@@ -86,7 +86,7 @@ def test_same_bits_of_any_size_and_splitting(data: st.DataObject) -> None:
 
 
 def test_a_path_in_the_far_tail() -> None:
-    """One path in 36 thousand million lies there: of this seed, number 21804."""
+    """One path in 36 thousand million lies there; with this seed, it is number 21804."""
     number, seed = 21_804, 247_218
     option = (100.0, 105.0, 0.03, 0.2, 1.0, number + 1, 1, seed)
     montecarlo = gilx.kernels.get("montecarlo")
@@ -148,7 +148,7 @@ def test_the_environment_names_what_is_not_there() -> None:
 
 
 def test_special_numbers() -> None:
-    # Where an order of operations or a comparison went another way, these would show it.
+    # These would show it if an order of operations or a comparison differed.
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -1e308, 1e308, 1.0])
     with np.errstate(all="ignore"):
         a = np.tile(special, (9, 1)) * special[:, None]

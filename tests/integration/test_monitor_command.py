@@ -27,7 +27,7 @@ def wait_for_the_gil():
 stop = False
 thread = threading.Thread(target=wait_for_the_gil)
 thread.start()
-ctypes.PyDLL(None).usleep(300_000)
+ctypes.PyDLL(None).usleep(600_000)
 stop = True
 thread.join()
 print(sys.argv)
@@ -43,7 +43,7 @@ def test_program_keeps_its_status_and_output(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (5, "['hold.py', '--stall', 'x']\n")
     assert done.stderr == ""
     log = (tmp_path / "log").read_text()
-    assert re.match(r"gilx: process \d+: the GIL was not released for 0\.1", log), log
+    assert re.match(r"gilx: process \d+: the GIL was not released for 0\.\d", log), log
     if not reason_against_stacks():
         assert f'File "{tmp_path}/hold.py", line 10 in <module>' in log
 
@@ -53,7 +53,7 @@ def test_reports_go_to_standard_error(tmp_path: Path) -> None:
     (tmp_path / "hold.py").write_text(HOLD)
     done = run_gilx("monitor", "-m", "hold", cwd=tmp_path)
     assert done.returncode == 5
-    assert "the GIL was not released for 0.1" in done.stderr
+    assert "the GIL was not released for 0." in done.stderr
     assert "the GIL was released after" in done.stderr
 
 
@@ -175,7 +175,7 @@ def test_program_that_does_not_stop_is_ended_without_a_gil(tmp_path: Path) -> No
         (("time:sleep",), "target: expected -m module, or a script, directory or zip"),
         (("-m", "nope"), "-m: no module named 'nope'"),
         (("--stall", "x", "a.py"), "stall: expected a number, got 'x'"),
-        (("--stall", "0", __file__), "stall: expected 0.01 to 86400, got 0"),
+        (("--stall", "0", __file__), "stall: expected 0.01 to 86400 seconds, got 0"),
         (("--prometheus", "x", "nope.py"), "target: expected a script that exists"),
         (("--cost", "2", __file__), "cost: expected above 0 and at most 0.5, got 2"),
         ((), "the following arguments are required: TARGET"),
@@ -190,6 +190,7 @@ def test_wrong_command_line_is_one_line(
     assert done.stderr.count("\n") == 1
 
 
+@needs("gevent")
 def test_threads_of_gilx_are_no_greenlets(tmp_path: Path) -> None:
     pytest.importorskip("gevent")
     (tmp_path / "main.py").write_text(

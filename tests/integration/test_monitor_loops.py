@@ -23,26 +23,18 @@ from gilx.sampling.event_loops import EventLoops
 from gilx.sampling.known_stacks import reason_against_reports
 from tests.command import CompletedProcess, run_gilx, run_python
 from tests.markers import needs, needs_fork, needs_gil, needs_monitor
+from tests.trying import first_that
+from tests.waiting import TIMEOUT, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = needs_monitor
 
-TIMEOUT = 60.0
 LIMIT = 0.2
 
 # Loops of other tests that run in this process meanwhile would be watched, too.
 alone = pytest.mark.thread_unsafe(reason="watches all event loops of the process")
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait without giving a thread's event loop anything to do."""
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def run_script(path: Path, text: str, *words: str, **options: Any) -> CompletedProcess:
@@ -217,12 +209,12 @@ def test_two_blocked_loops_have_a_report_each(tmp_path: Path) -> None:
         ]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(monitor.stalls) == 2)
-        found = sorted((one.kind, one.thread) for one in monitor.stalls)
+        # On a busy machine, a loop may be late more than once.
+        both = {("loop", "loop 0"), ("loop", "loop 1")}
+        wait_until(lambda: {(one.kind, one.thread) for one in monitor.stalls} == both)
         read.set()
         for thread in threads:
             thread.join()
-    assert found == [("loop", "loop 0"), ("loop", "loop 1")]
 
 
 @needs_gil
@@ -296,10 +288,17 @@ def test_busy_loop_of_short_callbacks_is_not_reported(tmp_path: Path) -> None:
 @alone
 def test_idle_loop_is_not_reported(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with Monitor(loop=LIMIT, log=log) as monitor:
-        asyncio.run(asyncio.sleep(5 * LIMIT))
-        assert monitor.read().blocked_loops == 0
-    assert log.read_text() == ""
+
+    def blocked() -> int:
+        with Monitor(loop=LIMIT, log=log) as monitor:
+            asyncio.run(asyncio.sleep(5 * LIMIT))
+            found = monitor.read().blocked_loops
+        assert (log.read_text() == "") == (found == 0)
+        log.unlink()
+        return found
+
+    # A machine that stops for a while blocks any loop.
+    first_that(lambda found: found == 0, blocked)
 
 
 @alone

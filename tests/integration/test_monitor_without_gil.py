@@ -23,6 +23,7 @@ from gilx import Counters, Monitor, StateSeconds
 from gilx.sampling.known_stacks import reason_against_reports
 from tests.command import run_python
 from tests.markers import needs_fork, needs_linux, needs_no_gil
+from tests.waiting import TIMEOUT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,15 +35,7 @@ pytestmark = [needs_linux, needs_no_gil]
 
 C = ctypes.PyDLL(None)  # whose functions are called while attached
 PYTHON = ctypes.PyDLL(None)
-TIMEOUT = 60.0
 NAMES = tuple(each.name for each in fields(StateSeconds))
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def states_of(counters: Counters, name: str) -> StateSeconds:
@@ -288,7 +281,7 @@ def test_lone_monitor_finds_a_thread_that_never_stops(tmp_path: Path) -> None:
     assert "(no thread waits)" in stall.report[0]
 
 
-def test_deadlock_of_locks_is_no_stall_and_stops_nobody() -> None:
+def test_deadlock_of_locks_is_not_a_stall_and_stops_no_thread() -> None:
     first, second = threading.Lock(), threading.Lock()
     ready = threading.Barrier(2)
 

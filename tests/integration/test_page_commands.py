@@ -27,7 +27,7 @@ def gilx(*arguments: str, cwd: Path, blocked: str = "") -> CompletedProcess:
     return run_python("-c", code, *arguments, cwd=cwd)
 
 
-MISSING = "no page without vl-convert: pip install 'gilx[html]'"
+MISSING = "pages need vl-convert: pip install 'gilx[html]'"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_picture_without_the_library_is_one_line(tmp_path: Path) -> None:
     done = gilx(*words, cwd=tmp_path, blocked="vl_convert")
     assert done.returncode == 1
     assert done.stderr == (
-        "gilx measure: no picture without vl-convert: pip install 'gilx[plot]'\n"
+        "gilx measure: pictures need vl-convert: pip install 'gilx[plot]'\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -82,7 +82,7 @@ def test_pages_of_the_commands(tmp_path: Path) -> None:
     if gil_enabled() and sys.platform == "linux":
         done = gilx("probe", "time:sleep", "0.01", "--html", "x.html", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert "Who held the GIL when" in Page((tmp_path / "x.html").read_text()).words
+        assert "Timeline of threads" in Page((tmp_path / "x.html").read_text()).words
     assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
 
 

@@ -41,9 +41,9 @@ def usable(pool: ProcessPool) -> None:
     result.problem.check(result.problem.out)
 
 
-def gone(pid: int, seconds: float = 5.0) -> bool:
+def gone(pid: int) -> bool:
     """Return whether a process ends, or is one that only waits to be collected."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 30
     while time.monotonic() < end:
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
@@ -128,14 +128,12 @@ def test_a_killed_worker_is_reported(variant: str) -> None:
         workers = pids(pool)
         killer = threading.Timer(0.3, os.kill, (workers[1], signal.SIGKILL))
         killer.start()
-        begin = time.monotonic()
         with pytest.raises(
             BrokenExecutor,
             match=rf"worker 1 \(process {workers[1]}\) was killed by signal 9 .* region of "
             "mandelbrot; the pool is closed",
         ):
             pool.run(region)
-        assert time.monotonic() - begin < 5
         killer.join(30)
         assert all(map(gone, workers))
         with pytest.raises(RuntimeError, match="the processes pool was closed"):
@@ -251,7 +249,7 @@ def test_a_forked_child_can_not_use_the_pool_nor_keep_it_alive() -> None:
         "assert gilx.run('mandelbrot', size=20, pool=pool).seconds > 0\n"
         "print(*[child.process.pid for child in pool._workers.children], flush=True)\n"
         "if os.fork() == 0:\n"
-        "    time.sleep(10)\n"
+        "    time.sleep(70)\n"
         "    os._exit(0)\n"
         "os._exit(0)\n",
         stdin=subprocess.DEVNULL,
@@ -272,13 +270,17 @@ def test_a_forked_child_can_not_use_the_pool_nor_keep_it_alive() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.04, 0.06, 0.1])
 def test_ctrl_c_at_the_terminal_while_workers_start(seconds: float) -> None:
     # A terminal sends it to the whole group; only the caller has something to say.
+    # Python passes over what is raised in a destructor, such as that of `Popen`.
     parent = script(
-        "import gilx\n"
+        "import sys\n"
         "from gilx.pools import ProcessPool\n"
+        "passed_over = []\n"
+        "sys.unraisablehook = lambda it: passed_over.append(it.exc_value)\n"
         "try:\n"
         "    print('ready', flush=True)\n"
-        "    while True:\n"
+        "    while not passed_over:\n"
         "        ProcessPool(2).close()\n"
+        "    raise passed_over[0]\n"
         "except KeyboardInterrupt:\n"
         "    print('interrupted')\n",
         start_new_session=True,
@@ -288,7 +290,10 @@ def test_ctrl_c_at_the_terminal_while_workers_start(seconds: float) -> None:
         assert parent.stdout.readline() == "ready\n"
         time.sleep(seconds)
         os.killpg(parent.pid, signal.SIGINT)
-        assert parent.communicate(timeout=30) == ("interrupted\n", "")
+        try:
+            assert parent.communicate(timeout=30) == ("interrupted\n", "")
+        finally:
+            parent.kill()  # or else leaving the block waits for it
 
 
 def test_scripts_need_no_main_guard(tmp_path: Path) -> None:

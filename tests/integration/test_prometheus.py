@@ -40,7 +40,7 @@ HELD, LONGEST = (
 )
 HOLD = """\
 import ctypes, sys, threading
-ctypes.PyDLL(None).usleep(300_000)
+ctypes.PyDLL(None).usleep(600_000)
 print(threading.active_count(), flush=True)
 sys.stdin.read()
 sys.exit(5)

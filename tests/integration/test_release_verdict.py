@@ -23,10 +23,11 @@ from gilx.testing.release_verdict import (
     judge_hold,
     judge_release,
     nothing_watched,
-    watched,
+    watch_until_clear,
 )
 from tests.first_call import compiled_on_first_use
 from tests.markers import needs_no_gil, needs_verdicts
+from tests.trying import first_that
 from tests.unit.hold_sums import sums, usage_of
 
 HOLDS = partial(ckernels.spin, 1_000_000, 0, 20_000_000)
@@ -112,13 +113,22 @@ def test_a_call_that_takes_the_whole_budget_is_made_once() -> None:
 
 @needs_verdicts
 def test_a_long_first_call_says_nothing_of_the_length_of_others() -> None:
-    found = judge_release(compiled_on_first_use(0.5, 0.002), budget=3).evidence
-    assert isinstance(found, ReleaseEvidence)
-    assert found.first_seconds >= 0.5
-    # Stages are as long as they should be, not one call each: looks are spent on them.
-    assert found.usage is not None
-    assert found.usage.repeats >= 40 * (found.stages - 1)
-    assert found.held.interval[0] < 0.1
+    def judged() -> ReleaseEvidence:
+        found = judge_release(compiled_on_first_use(0.5, 0.002), budget=3).evidence
+        assert isinstance(found, ReleaseEvidence)
+        assert found.first_seconds >= 0.5
+        return found
+
+    def is_right(found: ReleaseEvidence) -> bool:
+        # Stages are as long as they should be, not one call each: looks are spent on them.
+        # On a busy machine, calls take longer.
+        return (
+            found.usage is not None
+            and found.usage.repeats >= 40 * (found.stages - 1)
+            and found.held.interval[0] < 0.1
+        )
+
+    first_that(is_right, judged)
 
 
 @needs_verdicts
@@ -168,7 +178,7 @@ def test_evidence_is_of_all_watches_after_the_first(
 
     monkeypatch.setattr(release_verdict, "watch_with_callers", recorded)
     call = PreparedCall(time.sleep, (0.0002,), lambda: ())
-    found = watched(call, 0.1, 5.0)
+    found = watch_until_clear(call, 0.1, 5.0)
     assert found.usage is not None
     first, *others = (watch.usage for watch in made)
     assert len(others) > 1
@@ -183,7 +193,7 @@ def test_every_further_look_has_less_error_to_spend(
 ) -> None:
     monkeypatch.setattr(ReleaseEvidence, "side", 0)
     monkeypatch.setattr(release_verdict, "_STAGE", 0.02)
-    found = watched(PreparedCall(time.sleep, (0.001,), None), 0.1, 0.5)
+    found = watch_until_clear(PreparedCall(time.sleep, (0.001,), None), 0.1, 0.5)
     assert found.stages >= 3
     assert found.level == 1 - 1e-3 / (found.stages * (found.stages + 1))
     spent = sum(1e-3 / (k * (k + 1)) for k in range(1, 100_000))

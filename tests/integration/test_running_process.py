@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from tests.command import (
     run_python,
 )
 from tests.markers import needs_watch
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +115,15 @@ def readable() -> None:
 
 
 needs_reads = pytest.mark.usefixtures("readable")
+
+
+def has_sampler(pid: int) -> bool:
+    """Return whether a process has a thread that samples."""
+    for path in Path(f"/proc/{pid}/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it has ended since
+            if path.read_text() == "gilx-watch\n":
+                return True
+    return False
 
 
 def until(usable: Callable[[gilx.GilUsage], bool], pid: int) -> gilx.GilUsage:
@@ -225,7 +236,7 @@ thread.join()
 @needs_reads
 def test_attach_reports_a_process_that_never_holds_the_gil() -> None:
     with process("print()\nimport time\n" + SLEEP) as (child, _):
-        usage = gilx.attach(child.pid, budget=0.5)
+        usage = until(lambda one: one.sites == (), child.pid)  # once it sleeps
     assert usage.locked.low <= 0.1
     assert (
         usage.inconclusive_reason or "releases the GIL for all of the" in usage.sentence()
@@ -236,14 +247,16 @@ def test_attach_reports_a_process_that_never_holds_the_gil() -> None:
 @needs_reads
 def test_attach_uses_names_that_linux_has_for_threads() -> None:
     naming = """
+named = threading.Event()
 def name():
     with open("/proc/thread-self/comm", "w") as file:
         file.write("reader")
+    named.set()
     while True:
         sum(range(1000))
 thread = threading.Thread(target=name, daemon=True)
 thread.start()
-time.sleep(0.2)
+named.wait()
 print(thread.native_id, flush=True)
 """
     with process("import threading, time\n" + naming + SLEEP) as (child, (named,)):
@@ -308,11 +321,22 @@ while True:
 def test_attach_returns_usage_until_process_goes_away(
     last: str, end: str, words: str
 ) -> None:
-    program = f"import os\n{PROGRAM}time.sleep(1)\n{last}"
+    program = f"import os\n{PROGRAM}sys.stdin.readline()\n{last}"
     with process(program) as (child, _):
+
+        def let_go() -> None:
+            wait_until(lambda: has_sampler(os.getpid()))
+            time.sleep(1.0)
+            assert child.stdin is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
+
+        go = threading.Thread(target=let_go)
+        go.start()
         began = time.monotonic()
         usage = gilx.attach(child.pid, budget=_DEADLINE)
         took = time.monotonic() - began
+        go.join()
     assert usage.process is not None
     assert usage.process.end == end
     assert words in " ".join(str(usage).split())
@@ -604,20 +628,14 @@ def test_probe_of_a_process_reports_at_ctrl_c(words: tuple[str, ...]) -> None:
             stderr=subprocess.PIPE,
             text=True,
         ) as probing:
-            end = time.monotonic() + _DEADLINE
-            while not _has_samplers(probing.pid) and time.monotonic() < end:
-                time.sleep(0.05)
+            wait_until(lambda: has_sampler(probing.pid))
             time.sleep(1.0)
             probing.send_signal(signal.SIGINT)
             text, problems = probing.communicate(timeout=_DEADLINE)
     assert probing.returncode == 130, problems
     assert problems == ""
     assert text.startswith(f"process {child.pid} (")
-    assert "  locked by anyone: " in text
-
-
-def _has_samplers(pid: int) -> bool:
-    return len(os.listdir(f"/proc/{pid}/task")) > 1
+    assert "  held by any thread: " in text
 
 
 @pytest.mark.parametrize(
@@ -626,10 +644,10 @@ def _has_samplers(pid: int) -> bool:
         (["--pid", "0"], "pid: expected at least 1, got 0"),
         (["--pid", "x"], "pid: expected a whole number, got 'x'"),
         (["--pid"], "pid: expected one argument"),
-        (["--pid", "1", "a.py"], "target: expected none beside --pid, got 'a.py'"),
+        (["--pid", "1", "a.py"], "target: expected none together with --pid, got 'a.py'"),
         (["--pid", "1", "--trace", ""], "trace: expected the name of a file"),
-        (["--pid", "1", "--repeat", "2"], "repeat: expected none beside --pid"),
-        (["--pid", "1", "--no-warmup"], "no-warmup: expected none beside --pid"),
+        (["--pid", "1", "--repeat", "2"], "repeat: can't be combined with --pid"),
+        (["--pid", "1", "--no-warmup"], "no-warmup: can't be combined with --pid"),
         (["--pid", "1", "--budget", "0"], "budget: expected above 0"),
     ],
 )

@@ -19,6 +19,7 @@ from gilx.speedup.call_processes import NoProcessesError
 from gilx.speedup.prepared_call import PreparedCall
 from gilx.speedup.targets import CallableTarget
 from gilx.speedup.thread_limits import Limited
+from tests.markers import needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,6 +147,7 @@ def test_every_call_has_fresh_arguments(calls: Any, pool: ThreadPool) -> None:
     assert len(calls.made) == (2 + 3) * 4 * 3
 
 
+@needs("threadpoolctl")
 def test_threads_of_what_was_sent_are_limited() -> None:
     threadpoolctl = pytest.importorskip("threadpoolctl")
     pytest.importorskip("numpy")

@@ -179,7 +179,7 @@ def test_bad_contexts(library: ctypes.CDLL) -> None:
         (lambda: gilx.Team(0), "workers: expected at least 1, got 0"),
         (lambda: gilx.Team(1.5), "workers: expected a whole number"),  # type: ignore[arg-type]
         (lambda: gilx.Team(5000), "workers: expected 1 to 4096, got 5000"),
-        (lambda: gilx.Team(2, spin=2), "spin: expected 0 to 1, got 2"),
+        (lambda: gilx.Team(2, spin=2), "spin: expected 0 to 1 seconds, got 2"),
         (lambda: NativeTeam(2, -1), "spin_ns: expected 0 to"),
         (lambda: NativeTeam(2).compute("x", ()), "kernel: expected the name of a kernel"),
     ],
@@ -254,9 +254,9 @@ def test_ctrl_c_stops_somebodys_function(library: ctypes.CDLL) -> None:
     with gilx.Team(2) as team:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
         try:
             with pytest.raises(KeyboardInterrupt):
+                timer.start()
                 team.run(library.forever, items, 2**62, grain=1)
         finally:
             signal.signal(signal.SIGINT, before)

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.command import run_gilx, run_program
+from tests.command import CompletedProcess, run_gilx, run_program
 from tests.integration.test_outside_command import on_terminal, read_until
 from tests.integration.test_running_process import (
     PROGRAM,
@@ -23,6 +23,7 @@ from tests.integration.test_running_process import (
     readable,
 )
 from tests.markers import needs, needs_watch
+from tests.trying import first_that
 
 __all__ = ["readable"]  # a fixture
 
@@ -53,7 +54,8 @@ def test_q_quits_and_leaves_terminal_as_it_was(monkeypatch: pytest.MonkeyPatch) 
         shown = read_until(terminal, "q quits")
         assert _ALTERNATE in shown
         assert f"process {child.pid} (" in shown
-        assert "<string>:6" in shown
+        if "<string>:6" not in shown:  # on a busy machine, it comes with a later screen
+            assert "<string>:6" in read_until(terminal, "<string>:6")
         os.write(terminal, b"xq")
         last = read_until(terminal, "it was watched")
         assert _NORMAL in last
@@ -125,13 +127,15 @@ def test_end_of_process_ends_screen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pipe_has_one_line_for_each_reading() -> None:
     with process(PROGRAM + SLEEP) as (child, _):
-        done = run_gilx("top", "--pid", str(child.pid), "--budget", "2.2")
+        done = first_that(
+            lambda done: "<string>:6" in done.stdout,
+            lambda: run_gilx("top", "--pid", str(child.pid), "--budget", "2.2"),
+        )
     assert done.returncode == 0, done.stderr
     first, *lines, last = done.stdout.splitlines()
     assert first.startswith(f"process {child.pid} (")
     assert 1 <= len(lines) <= 5
     assert all(map(_LINE.match, lines))
-    assert any("<string>:6" in line for line in lines)
     assert " held the GIL for " in last
 
 
@@ -140,10 +144,14 @@ def test_pipe_ends_with_process_and_needs_no_rich() -> None:
         "import sys\nsys.modules['rich'] = None\nfrom gilx.cli import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
-    with process(PROGRAM + "time.sleep(2)") as (child, _):
-        words = (sys.executable, "-c", program, "top", "--pid", str(child.pid))
-        done = run_program(*words)
-    assert done.returncode == 0, done.stderr
+
+    def run() -> CompletedProcess:
+        with process(PROGRAM + "time.sleep(2)") as (child, _):
+            words = (sys.executable, "-c", program, "top", "--pid", str(child.pid))
+            return run_program(*words)
+
+    # On a busy machine, the process may end before it is watched.
+    done = first_that(lambda done: done.returncode == 0, run)
     assert done.stdout.endswith("; it ended\n")
 
 
@@ -157,7 +165,7 @@ def test_terminal_needs_rich_and_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
         words = (sys.executable, "-c", program, "top", "--pid", str(child.pid))
         with on_terminal(*words) as (pid, terminal):
             shown = read_until(terminal, "gilx[top]")
-            assert "no screen without rich: pip install 'gilx[top]'" in shown
+            assert "the screen needs rich: pip install 'gilx[top]'" in shown
             assert status_of(pid) == 1
 
 

@@ -39,7 +39,7 @@ COMMANDS = [
             ["latency", "target:call", "--budget=0.2", "--json=a.json"],
             ["audit", "audit.toml", "--json=a.json"],
             ["doctor", "--seconds=0.1", "--json=a.json"],
-            ["demo", "--quick", "--chapter=3", "--workers=2", "--json=a.json"],
+            ["demo", "--quick", "--chapter=2", "--workers=2", "--json=a.json"],
         )
     ),
 ]
@@ -123,7 +123,7 @@ def test_files_are_saved_if_the_disk_is_full(words: list[str], directory: Path) 
             ["selftest", "--seconds=0.1"], marks=[needs_watch, pytest.mark.slow]
         ),
         pytest.param(
-            ["demo", "--quick", "--chapter=3", "--workers=2"], marks=pytest.mark.slow
+            ["demo", "--quick", "--chapter=2", "--workers=2"], marks=pytest.mark.slow
         ),
     ],
     ids=" ".join,

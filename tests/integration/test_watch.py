@@ -7,6 +7,7 @@ machine may make it do, a test tries again.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import json
@@ -28,6 +29,8 @@ from gilx.errors import ArgumentError, NoGilError
 from gilx.sampling.watch import watch_with_callers
 from gilx.system.environment import usable_cpus
 from tests.markers import needs_gil, needs_linux, needs_no_gil
+from tests.trying import conclusive, first_that
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,11 +71,8 @@ RELEASED: dict[str, Callable[[], Any]] = {
 
 def told(fn: Callable[[], Any]) -> gilx.GilUsage:
     """Return a usage that concludes something."""
-    for _ in range(5):
-        usage = gilx.probe(fn, precision=0.03, budget=3)
-        if not usage.inconclusive_reason:
-            return usage
-    pytest.skip(f"this machine is too busy: {usage.inconclusive_reason}")
+    usage: gilx.GilUsage = conclusive(lambda: gilx.probe(fn, precision=0.03, budget=3))
+    return usage
 
 
 @pytest.fixture
@@ -94,8 +94,7 @@ def busy() -> Iterator[None]:
 @needs_gil
 @pytest.mark.parametrize("name", HELD)
 def test_held(name: str) -> None:
-    usage = told(HELD[name])
-    assert usage.held.value > 0.95, usage
+    usage = first_that(lambda usage: usage.held.value > 0.95, lambda: told(HELD[name]))
     assert usage.held.interval[0] <= usage.held.value <= usage.held.interval[1]
     name = threading.current_thread().name
     assert usage.sentence().startswith(f"thread {name} holds the GIL for")
@@ -104,8 +103,10 @@ def test_held(name: str) -> None:
 @needs_gil
 @pytest.mark.parametrize("name", RELEASED)
 def test_released(name: str) -> None:
-    usage = told(RELEASED[name])
-    assert usage.held.value < 0.10, usage
+    # A thread that loses its CPU before or after the call holds the GIL for longer.
+    usage = first_that(
+        lambda usage: usage.held.value < 0.10, lambda: told(RELEASED[name])
+    )
     name = threading.current_thread().name
     assert usage.sentence().startswith(f"thread {name} releases the GIL for")
 
@@ -115,8 +116,7 @@ def test_released(name: str) -> None:
 @pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize("name", HELD)
 def test_held_beside_a_busy_thread(name: str) -> None:
-    usage = told(HELD[name])
-    assert usage.held.interval[1] > 0.95, usage
+    first_that(lambda usage: usage.held.interval[1] > 0.95, lambda: told(HELD[name]))
 
 
 @pytest.mark.slow
@@ -124,10 +124,23 @@ def test_held_beside_a_busy_thread(name: str) -> None:
 @pytest.mark.usefixtures("busy")
 @pytest.mark.parametrize("name", RELEASED)
 def test_released_beside_a_busy_thread(name: str) -> None:
-    usage = told(RELEASED[name])
-    assert usage.held.interval[0] < 0.10, usage
-    assert usage.locked.value > usage.held.value
-    assert any(share.name == "busy" for share in usage.by_thread)
+    def is_right(usage: gilx.GilUsage) -> bool:
+        return (
+            usage.held.interval[0] < 0.10
+            and usage.locked.value > usage.held.value
+            and any(share.name == "busy" for share in usage.by_thread)
+        )
+
+    first_that(is_right, lambda: told(RELEASED[name]))
+
+
+def test_probe_calls_again_if_its_guess_was_of_a_slow_call() -> None:
+    def probed() -> gilx.GilUsage:
+        seconds = iter((0.0, 0.1))  # of the first call, and of the one it plans by
+        return gilx.probe(lambda: time.sleep(next(seconds, 0.001)), precision=0.01)
+
+    # Half of what 1 % needs.
+    first_that(lambda usage: usage.samples - usage.late >= 200, probed)
 
 
 @pytest.mark.thread_unsafe(reason="one thread uses the GIL")
@@ -195,10 +208,14 @@ def test_reference_looks_all_the_time() -> None:
         with pytest.raises(ArgumentError, match="reference: expected False"):
             gilx.watch(reference=True)
         return
-    with gilx.watch(reference=True) as watch:
-        ckernels.spin(100_000, 100_000, 100_000_000)
-    assert watch.usage.samples > 100
-    assert 0 <= watch.usage.unknown <= 1
+
+    def watched() -> gilx.GilUsage:
+        with gilx.watch(reference=True) as watch:
+            ckernels.spin(100_000, 100_000, 100_000_000)
+        return watch.usage
+
+    usage = first_that(lambda usage: usage.samples > 100, watched)
+    assert 0 <= usage.unknown <= 1
 
 
 @needs_gil
@@ -240,19 +257,23 @@ class CompiledOnFirstUse:
             time.sleep(self._release)
 
 
+@pytest.mark.thread_unsafe(reason="other threads hold the GIL, too")
 @needs_gil
 @pytest.mark.parametrize("repeat", [None, 1, 5])
 def test_the_first_call_is_a_figure_of_its_own(repeat: int | None) -> None:
-    for _ in range(5):
-        usage = gilx.probe(CompiledOnFirstUse(), repeat=repeat, precision=0.1)
-        if not usage.inconclusive_reason:
-            break
-    else:
-        pytest.skip(f"this machine is too busy: {usage.inconclusive_reason}")
-    assert usage.held.interval[0] < 0.1, usage
+    def is_right(usage: gilx.GilUsage) -> bool:
+        return usage.held.interval[0] < 0.1 and (
+            usage.first is None or usage.first.held.interval[1] > 0.9
+        )
+
+    usage = first_that(
+        is_right,
+        lambda: conclusive(
+            lambda: gilx.probe(CompiledOnFirstUse(), repeat=repeat, precision=0.1)
+        ),
+    )
     assert usage.first is not None
     assert usage.first.wall >= 0.2
-    assert usage.first.held.interval[1] > 0.9
     assert not usage.is_first
     assert "  first call, a warm-up, not counted: " in usage.details()
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
@@ -269,7 +290,7 @@ def test_a_first_call_that_takes_the_budget_is_not_made_twice(
     assert usage.repeats == 1
     assert usage.first is None
     assert usage.is_first
-    assert usage.held.interval[1] > 0.9
+    assert usage.held.interval[1] > 0.5  # of nearly 1; in other calls it is 0
     assert usage.sentence().endswith("; this was its first call")
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
@@ -279,7 +300,7 @@ def test_without_a_warm_up_the_first_call_counts() -> None:
     fn = CompiledOnFirstUse()
     usage = gilx.probe(fn, repeat=1, warmup=False)
     assert fn.calls == 1
-    assert usage.held.interval[1] > 0.9
+    assert usage.held.interval[1] > 0.5  # of nearly 1; in other calls it is 0
     assert usage.first is None
     assert not usage.is_first  # for all that is known
 
@@ -297,7 +318,7 @@ def test_without_a_warm_up_calls_go_on_in_the_same_watch() -> None:
     usage = gilx.probe(slow_first, warmup=False, budget=0.6)
     assert usage.repeats == len(calls)
     assert usage.first is None
-    assert usage.held.interval[1] > 0.3, usage
+    assert usage.held.interval[1] * usage.wall > 0.15, usage  # half of the truth
 
 
 @needs_gil
@@ -317,24 +338,22 @@ def test_a_raising_call_comes_through_with_a_note() -> None:
 
     with pytest.raises(KeyError, match="mine") as caught:
         gilx.probe(fail)
-    assert "gilx: what was seen of the call until then" in caught.value.__notes__[0]
+    assert "gilx: the call's usage of the GIL until then" in caught.value.__notes__[0]
     assert_no_sampler_is_left()
 
 
 def samplers() -> int:
     """Return the number of threads of this process that are samplers."""
-    return sum(
-        path.read_text() == "gilx-watch\n"
-        for path in Path("/proc/self/task").glob("*/comm")
-    )
+    count = 0
+    for path in Path("/proc/self/task").glob("*/comm"):
+        with contextlib.suppress(OSError):  # it has ended since
+            count += path.read_text() == "gilx-watch\n"
+    return count
 
 
 def assert_no_sampler_is_left() -> None:
     # The kernel lists a thread for a moment after it was joined.
-    deadline = time.monotonic() + 30
-    while samplers() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert samplers() == 0
+    wait_until(lambda: samplers() == 0, "a sampler is left")
 
 
 @needs_gil
@@ -362,7 +381,7 @@ def test_a_watch_is_entered_once() -> None:
 def test_a_dropped_watch_stops() -> None:
     watch = gilx.watch()
     watch.__enter__()
-    assert samplers() == 1
+    wait_until(lambda: samplers() == 1, "the sampler has no name")
     del watch
     gc.collect()
     assert_no_sampler_is_left()
@@ -411,15 +430,19 @@ def test_watches_begin_while_threads_are_made() -> None:
 @pytest.mark.thread_unsafe(reason="one thread uses the GIL")
 @needs_gil
 def test_a_thread_that_came_and_went_has_its_name() -> None:
-    with gilx.watch() as watch:
-        thread = threading.Thread(
-            target=ckernels.spin, args=(1, 0, 200_000_000), name="x"
-        )
-        thread.start()
-        thread.join()
-    held = {share.name: share for share in watch.usage.by_thread}
-    assert held["x"].holding.value > 0.5
-    assert held["x"].native_id == thread.native_id
+    threads: list[threading.Thread] = []
+
+    def watched() -> dict[str, gilx.ThreadUsage]:
+        with gilx.watch() as watch:
+            threads.append(
+                threading.Thread(target=ckernels.spin, args=(1, 0, 200_000_000), name="x")
+            )
+            threads[-1].start()
+            threads[-1].join()
+        return {share.name: share for share in watch.usage.by_thread}
+
+    held = first_that(lambda held: "x" in held and held["x"].holding.value > 0.5, watched)
+    assert held["x"].native_id == threads[-1].native_id
 
 
 @needs_gil
@@ -450,21 +473,27 @@ def test_watch_that_needs_a_gil_says_that_there_is_none() -> None:
 
 @needs_gil
 def test_waits_for_the_gil_are_found() -> None:
-    go = threading.Event()
+    def watched() -> tuple[gilx.GilUsage, int | None]:
+        go = threading.Event()
 
-    def wait() -> None:
-        go.wait(30)
-        ckernels.spin(1000, 1000, 300_000_000)
+        def wait() -> None:
+            go.wait()
+            ckernels.spin(1000, 1000, 300_000_000)
 
-    thread = threading.Thread(target=wait)
-    thread.start()
-    with gilx.watch() as watch:
-        go.set()
-        ckernels.spin(1, 0, 300_000_000)
-        thread.join()
-    usage = watch.usage
-    if usage.states_missing:
-        pytest.skip(usage.states_missing)
-    shares = {share.native_id: share.waiting_gil.value for share in usage.by_thread}
-    assert shares[thread.native_id] > 0, usage
+        thread = threading.Thread(target=wait)
+        thread.start()
+        with gilx.watch() as watch:
+            go.set()
+            ckernels.spin(1, 0, 300_000_000)
+            thread.join()
+        if watch.usage.states_missing:
+            pytest.skip(watch.usage.states_missing)
+        return watch.usage, thread.native_id
+
+    def has_waited(found: tuple[gilx.GilUsage, int | None]) -> bool:
+        usage, waiting = found
+        shares = {one.native_id: one.waiting_gil.value for one in usage.by_thread}
+        return shares.get(waiting, 0) > 0
+
+    usage, _ = first_that(has_waited, watched)
     assert "waiting for it" in str(usage)

@@ -1,4 +1,4 @@
-"""The watch where a system forbids things, and by each of its ways to find and to read."""
+"""Watches under restrictions, and with each way to find the GIL and to read memory."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_without_proc() -> None:
 
 @pytest.mark.slow
 def test_switch_interval_that_a_program_replaced() -> None:
-    """Without it, places that are known are certified by the rest, and none is searched."""
+    """Other facts certify known places of the GIL, and a search for it is refused."""
     assert_right(watched(dyed=False))
     ways, words = watched(dyed=False, GILX_FIND_GIL="search")
     assert ways is None

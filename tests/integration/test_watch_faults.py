@@ -42,16 +42,20 @@ print(os.waitpid(child, 0)[1])
 def test_a_fork_while_watched() -> None:
     done = python("""
 import os, time, gilx
+def has_samples():
+    for _ in range(100):  # on a busy machine, a short watch may have none
+        with gilx.watch() as anew:
+            time.sleep(0.05)
+        if anew.usage.samples:
+            return True
 with gilx.watch() as watch:
     child = os.fork()
-    time.sleep(0.05)
+    time.sleep(0.5 if child else 0.05)
 if child == 0:
     try:
         watch.usage
     except RuntimeError as error:
-        with gilx.watch() as anew:
-            time.sleep(0.05)
-        os._exit(0 if "child of a fork" in str(error) and anew.usage.samples else 1)
+        os._exit(0 if "child of a fork" in str(error) and has_samples() else 1)
     os._exit(2)
 print(os.waitpid(child, 0)[1], watch.usage.samples > 0)
 """)
@@ -87,13 +91,15 @@ def test_ctrl_c_while_watched() -> None:
 import os, signal, threading, time, gilx
 signal.signal(signal.SIGINT, signal.default_int_handler)
 gilx.probe(int, repeat=1)
-threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+def sleep():
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    time.sleep(20)
 try:
-    gilx.probe(time.sleep, 20)
+    gilx.probe(sleep)
 except KeyboardInterrupt as error:
     print(error.__notes__[0])
 """)
-    assert done.stdout.startswith("gilx: what was seen of the call"), done.stderr
+    assert done.stdout.startswith("gilx: the call's usage of the GIL"), done.stderr
 
 
 IN_A_SUBINTERPRETER = """
@@ -115,7 +121,8 @@ with gilx.watch() as watch:
     ckernels.spin(1, 0, 200_000_000)
     time.sleep(0.1)
 low, high = watch.usage.held.interval
-assert low < 0.9 and high > 0.5, watch.usage
+# Two thirds; less if the sleep lasted for longer on a busy machine.
+assert low < 0.9 and high > 0.1, watch.usage
 leaving = gilx.watch()
 leaving.__enter__()
 '''
@@ -150,7 +157,7 @@ for _ in range(10):
             int(task) for task in os.listdir("/proc/self/task")
             if open(f"/proc/self/task/{task}/comm").read().strip() == "gilx-watch"
         )
-        # It runs when nothing else wants its CPU, and this thread does until the end.
+        # The sampler runs only if nothing else wants its CPU; this thread always does.
         os.sched_setscheduler(sampler, os.SCHED_IDLE, os.sched_param(0))
         os.sched_setaffinity(sampler, {cpu})
         os.sched_setaffinity(0, {cpu})
@@ -167,7 +174,7 @@ for _ in range(10):
 def test_time_after_the_last_sample_is_unknown() -> None:
     done = python(STARVED_AT_THE_END)
     assert done.returncode == 0, done.stderr
-    # 15 ms of 115; three slices of some 1.3 ms may have no sample anyhow. If another
+    # 15 ms of 115 ms; three slices of some 1.3 ms may have no sample anyhow. If another
     # process takes this thread's CPU away, the sampler may have its turn after all.
     assert median(map(float, done.stdout.split())) > 0.05, done.stdout
 

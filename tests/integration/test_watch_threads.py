@@ -20,6 +20,7 @@ from gilx.sampling.timeline import MOST_SHARE
 from gilx.system.environment import usable_cpus
 from tests.command import CompletedProcess, run_program, run_python
 from tests.markers import needs_gil, needs_linux
+from tests.trying import first_that
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,18 +128,28 @@ def test_one_busy_thread_beside_many_idle_ones_is_known(
     count: int, idle: Callable[[int], None]
 ) -> None:
     idle(count)
-    with gilx.watch() as watch:
-        busy = threading.Thread(
-            target=ckernels.spin, args=(300_000_000, 0, 300_000_000), name="busy"
-        )
-        busy.start()
-        busy.join()
+    threads: list[threading.Thread] = []
+
+    def watched() -> gilx.Watch:
+        with gilx.watch() as watch:
+            threads.append(
+                threading.Thread(
+                    target=ckernels.spin, args=(300_000_000, 0, 300_000_000), name="busy"
+                )
+            )
+            threads[-1].start()
+            threads[-1].join()
+        return watch
+
+    def is_known(watch: gilx.Watch) -> bool:
+        shares = {one.name: one.holding.value for one in watch.usage.by_thread}
+        return shares.get("busy", 0) > 0.5 and "unknown" not in shares
+
+    watch = first_that(is_known, watched)
     usage = watch.usage
     shares = {share.name: share for share in usage.by_thread}
     assert usage.by_thread[0].native_id == threading.get_native_id()
-    assert shares["busy"].native_id == busy.native_id
-    assert shares["busy"].holding.value > 0.5
-    assert "unknown" not in shares
+    assert shares["busy"].native_id == threads[-1].native_id
     # No lane is of a thread that did nothing.
     assert len(watch.timeline.lanes) <= len(shares) + 2
     lane = next(lane for lane in watch.timeline.lanes if lane.name == "busy")
@@ -176,39 +187,47 @@ def test_the_watched_thread_comes_first_even_if_it_never_held() -> None:
     busy = threading.Thread(target=work, name="busy")
     busy.start()
     ready.wait()
-    usage = gilx.probe(time.sleep, 0.2, repeat=1)
-    end.set()
-    busy.join()
+    try:
+        usage = first_that(
+            lambda usage: [one.name for one in usage.by_thread[1:2]] == ["busy"],
+            lambda: gilx.probe(time.sleep, 0.2, repeat=1),
+        )
+    finally:
+        end.set()
+        busy.join()
     assert usage.by_thread[0].name == threading.current_thread().name
     assert usage.by_thread[0].native_id == threading.get_native_id()
-    assert usage.by_thread[1].name == "busy"
 
 
 def test_a_watch_stopped_by_another_thread_measures_the_one_that_entered_it() -> None:
-    watch = gilx.watch()
+    def watched() -> gilx.GilUsage:
+        watch = gilx.watch()
 
-    def enter_and_sleep() -> None:
-        watch.__enter__()
-        time.sleep(0.05)
+        def enter_and_sleep() -> None:
+            watch.__enter__()
+            time.sleep(0.05)
 
-    entered = threading.Thread(target=enter_and_sleep, name="entered")
-    entered.start()
-    entered.join()
-    # The thread state of a new thread may be where that of the one before was.
-    others = [
-        threading.Thread(
-            target=ckernels.spin, args=(20_000_000, 0, 20_000_000), name="other"
-        )
-        for _ in range(4)
-    ]
-    for other in others:
-        other.start()
-        other.join()
-    watch.stop()
-    usage = watch.usage
-    assert usage.by_thread[0].native_id == entered.native_id
-    assert usage.by_thread[0].holding.value < 0.2, usage.by_thread
-    assert usage.held.interval[0] < 0.2, usage
+        entered = threading.Thread(target=enter_and_sleep, name="entered")
+        entered.start()
+        entered.join()
+        # The thread state of a new thread may be where that of the one before was.
+        others = [
+            threading.Thread(
+                target=ckernels.spin, args=(20_000_000, 0, 20_000_000), name="other"
+            )
+            for _ in range(4)
+        ]
+        for other in others:
+            other.start()
+            other.join()
+        watch.stop()
+        assert watch.usage.by_thread[0].native_id == entered.native_id
+        return watch.usage
+
+    def holds_little(usage: gilx.GilUsage) -> bool:
+        return usage.by_thread[0].holding.value < 0.2 and usage.held.interval[0] < 0.2
+
+    first_that(holds_little, watched)
 
 
 def test_two_threads_with_one_native_id_are_two() -> None:
@@ -226,7 +245,7 @@ def test_two_threads_with_one_native_id_are_two() -> None:
                 time.sleep(0.02)  # times of starting are counted in ticks of 10 ms
                 with contextlib.suppress(OSError):
                     last.write_text(f"{(ids[0] or 1) - 1}")
-        if ids[0] == ids[1] and watch.usage.unknown < 0.2:
+        if ids[0] == ids[1] and watch.usage.unknown < 0.05:
             break
     else:
         pytest.skip("other programs took the native id")
@@ -300,27 +319,27 @@ print(usage.held.value > 0.95 * usage.locked.value > 0, usage)
 
 
 def test_holds_in_an_interpreter_that_shares_the_gil_are_the_calling_threads() -> None:
-    done = python(SHARED_GIL)
-    assert done.stdout.startswith("True "), done.stdout + done.stderr
+    first_that(lambda done: done.stdout.startswith("True "), lambda: python(SHARED_GIL))
 
 
 def test_a_thread_that_waits_and_never_holds_is_waiting() -> None:
-    begun = threading.Event()
+    def watched() -> gilx.GilUsage:
+        begun = threading.Event()
+        waiting = threading.Thread(target=begun.wait, name="starving")
+        waiting.start()
+        with gilx.watch(cost=0.2) as watch:
+            begun.set()
+            ckernels.spin(300_000_000, 0, 300_000_000)
+        waiting.join()
+        if watch.usage.states_missing:
+            pytest.skip(watch.usage.states_missing)
+        return watch.usage
 
-    def starve() -> None:
-        begun.wait()
+    def waits(usage: gilx.GilUsage) -> bool:
+        shares = {share.name: share.waiting_gil.value for share in usage.by_thread}
+        return shares.get("starving", 0) > 0.5
 
-    waiting = threading.Thread(target=starve, name="starving")
-    waiting.start()
-    with gilx.watch(cost=0.2) as watch:
-        begun.set()
-        ckernels.spin(300_000_000, 0, 300_000_000)
-    waiting.join()
-    usage = watch.usage
-    if usage.states_missing:
-        pytest.skip(usage.states_missing)
-    shares = {share.name: share.waiting_gil.value for share in usage.by_thread}
-    assert shares["starving"] > 0.5, usage
+    first_that(waits, watched)  # it may wait for a CPU instead
 
 
 def test_share_of_a_whole_is_the_samplers() -> None:

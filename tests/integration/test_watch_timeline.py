@@ -12,6 +12,7 @@ from gilx import ckernels
 from gilx.sampling import watch as watch_module
 from gilx.sampling.thread_states import STATES
 from tests.markers import needs_watch
+from tests.trying import first_that
 from tests.unit.test_timeline import place_in
 
 pytestmark = pytest.mark.concurrent_callers
@@ -19,14 +20,23 @@ pytestmark = pytest.mark.concurrent_callers
 
 @needs_watch
 def test_a_watch_has_lanes() -> None:
-    with gilx.watch() as watch:
-        other = threading.Thread(
-            target=ckernels.spin, args=(10_000_000, 10_000_000, 200_000_000), name="other"
-        )
-        other.start()
-        other.join()
-        time.sleep(0.1)
-    timeline = watch.timeline
+    kept: list[threading.Thread] = []  # a thread has its name while its object is there
+
+    def watched() -> gilx.Timeline:
+        with gilx.watch() as watch:
+            kept.append(
+                threading.Thread(
+                    target=ckernels.spin,
+                    args=(10_000_000, 10_000_000, 200_000_000),
+                    name="other",
+                )
+            )
+            kept[-1].start()
+            kept[-1].join()
+            time.sleep(0.1)
+        return watch.timeline
+
+    timeline = first_that(lambda made: share_of(made, "other", "holding") > 0, watched)
     lanes = {lane.name: lane for lane in timeline.lanes}
     assert timeline.lanes[0].name == threading.current_thread().name
     assert "other" in lanes
@@ -37,20 +47,37 @@ def test_a_watch_has_lanes() -> None:
         for before, after in zip(lane.spans, lane.spans[1:], strict=False):
             assert before.end == after.start
             assert (before.state, before.line) != (after.state, after.line)
-    assert lanes["other"].share("holding") > 0
+
+
+def share_of(timeline: gilx.Timeline, name: str, *states: str) -> float:
+    """Return the share of the time that a thread was in states; 0 if it has no lane."""
+    lanes = [lane for lane in timeline.lanes if lane.name == name]
+    return sum(lane.share(state) for lane in lanes for state in states)
 
 
 @pytest.mark.thread_unsafe(reason="one thread uses the GIL")
 @needs_watch
 def test_a_thread_that_came_and_hardly_held_has_a_lane() -> None:
-    with gilx.watch() as watch:
-        thread = threading.Thread(
-            target=ckernels.spin, args=(0, 300_000_000, 300_000_000), name="released"
-        )
-        thread.start()
-        thread.join()
-    lanes = {lane.name: lane for lane in watch.timeline.lanes}
-    assert lanes["released"].share("running") > lanes["released"].share("holding")
+    kept: list[threading.Thread] = []
+
+    def watched() -> gilx.Timeline:
+        with gilx.watch() as watch:
+            kept.append(
+                threading.Thread(
+                    target=ckernels.spin,
+                    args=(0, 300_000_000, 300_000_000),
+                    name="released",
+                )
+            )
+            kept[-1].start()
+            kept[-1].join()
+        return watch.timeline
+
+    def hardly_held(timeline: gilx.Timeline) -> bool:
+        ran = share_of(timeline, "released", "running", "waiting_cpu")
+        return ran > share_of(timeline, "released", "holding")
+
+    first_that(hardly_held, watched)
 
 
 @pytest.mark.parametrize("held", ["start", "middle", "end"])

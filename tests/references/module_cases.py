@@ -31,7 +31,7 @@ def sampled() -> Any:
     """Return a sampler that was stopped after some samples."""
     from gilx.sampling._sampler import Sampler
 
-    return _stopped(Sampler(0.5, reference=True, seed=1, room=50), 0.002)
+    return _stopped(Sampler(0.5, reference=True, seed=1, capacity=50), 0.002)
 
 
 def _stopped(sampler: Any, seconds: float) -> Any:
@@ -49,7 +49,7 @@ _BAD_SAMPLERS: list[BadCall] = [
     (("1",), {}, TypeError, "cost: expected a float"),
     ((0,), {}, ValueError, "cost: expected a share"),
     ((1,), {"seed": -1}, ValueError, "seed: expected 0 to"),
-    ((1,), {"room": 2**30}, ValueError, "room: expected 0 to"),
+    ((1,), {"capacity": 2**30}, ValueError, "capacity: expected 0 to"),
     ((1,), {"stall": -1.0}, ValueError, "stall: expected 0 to"),
     ((1,), {"stall": "1"}, TypeError, "stall: expected a float"),
     ((1,), {"log": -1}, ValueError, "log: expected 0 to"),
@@ -98,7 +98,7 @@ def samplers(_memory: Memory) -> Iterator[Case]:
     def use() -> None:
         sampler = sampled()
         sampler.threads()
-        sampler.looks()
+        sampler.samples()
 
     yield Case("use", use)
 
@@ -119,21 +119,21 @@ def samplers(_memory: Memory) -> Iterator[Case]:
     yield Case("dropped while it runs", drop)
     yield from bad_calls("Sampler", make, _BAD_SAMPLERS)
     fresh = make(0.5)
-    names = ("threads", "looks", "held_sites", "sites", "waits", "longest_holds")
+    names = ("threads", "samples", "held_sites", "sites", "waits", "longest_holds")
     for name in ("stop", "free_threads", *names):
         call = fails(RuntimeError, "the sampler was not started", getattr(fresh, name))
         yield Case(f"{name} before the start", call)
     stopped = sampled()
     yield Case("threads", stopped.threads)
     yield Case("free threads", stopped.free_threads)
-    yield Case("looks", stopped.looks)
+    yield Case("samples", stopped.samples)
     yield Case("no sites", stopped.sites)
     yield Case("no held sites", stopped.held_sites)
     yield Case("no waits", stopped.waits)
     yield Case("no longest holds", stopped.longest_holds)
     with_stacks = _stopped(make(1, seed=1, stacks=True), 0.05)
     yield Case("sites", with_stacks.sites)
-    held = _stopped(make(1, seed=1, room=50, stacks=True), 0.05)
+    held = _stopped(make(1, seed=1, capacity=50, stacks=True), 0.05)
     yield Case("held sites", held.held_sites)
     yield Case("waits", with_stacks.waits)
     yield Case("longest holds", with_stacks.longest_holds)

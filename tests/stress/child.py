@@ -51,7 +51,7 @@ def fork_and_work() -> int:
     """Fork; the child works and ends well. Returns its exit status."""
     child = os.fork()
     if child == 0:
-        signal.alarm(20)  # a child that hangs ends, and not well
+        signal.alarm(50)  # a child that hangs ends, and not well
         problem = gilx.kernels.get("heat").problem(20)
         function: Any = problem.kernel.function("c-nogil")
         function(*problem.inputs, problem.out)

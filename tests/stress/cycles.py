@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SUBJECTS", "Growth", "cycle"]
 
 SMALL = 8  # size of problems
-SETTLE = 5.0  # seconds in which threads that ended may still be listed
+SETTLE = 60.0  # seconds in which threads that ended may still be listed
 
 
 def _pool(name: str) -> Callable[[], None]:

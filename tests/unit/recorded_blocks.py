@@ -167,9 +167,9 @@ class Trial:
     """Use of the GIL by the call: released, held, half (in turns), memory (released, and
     bound by memory)."""
     length: int
-    """Of a call, in milliseconds, about."""
+    """Approximate length of a call, in milliseconds."""
     neighbours: int
-    """Processes beside it that only compute."""
+    """Number of other processes that only compute."""
     ceiling_kind: str
     release: RecordedRelease
     columns: tuple[Mapping[str, tuple[float | None, ...]], ...]
@@ -196,9 +196,9 @@ class Outcomes:
 
     watched: str
     without_watch: str
-    """As if there were no GIL, so that the blocks alone decide."""
+    """Verdict as if there were no GIL, so that the blocks alone decide."""
     blocks: int
-    """Number of blocks until the latter."""
+    """Number of blocks until the verdict without a watch."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ class RecordedArms:
         self.count = 0
 
     def take(self, lengths: list[list[Block]]) -> None:
-        """Have other blocks, of each length."""
+        """Replace the blocks, of each length."""
         self._blocks = list(lengths)
 
     def __enter__(self) -> Self:
@@ -278,11 +278,14 @@ class RecordedArms:
         return self._latest, ""
 
     def watch_together(self, watching: TogetherWatch, repeat: int) -> None:
-        """Have the next recorded watch."""
+        """Move on to the next recorded watch."""
         del repeat
         if self._waits and (found := self._waits.pop(0)) is not None:
             watching.waits = self._latest = found.waits()
             watching.seconds = found.seconds
+
+    def slowdown(self, *_: float) -> float:
+        return 1.0
 
     def empty_region(self) -> float:
         return 0.0
@@ -327,7 +330,7 @@ def _judge(trial: Trial, *, gil: bool) -> tuple[Verdict, int]:
     release = replace(trial.release)
     replaced = {
         "Arms": given(arms),
-        "watched": given(release),
+        "watch_until_clear": given(release),
         "gil_enabled": given(gil),
         "usable_cpus": given(WORKERS),
         "calls_needed": given((1, release.call_seconds)),
@@ -346,7 +349,7 @@ def given(value: object) -> Callable[..., Any]:
 
 @contextmanager
 def instead(place: ModuleType | type, replaced: Mapping[str, object]) -> Iterator[None]:
-    """Have other values in a module or class for a while."""
+    """Replace values in a module or class for a while."""
     with ExitStack() as stack:
         for name, value in replaced.items():
             stack.enter_context(mock.patch.object(place, name, value))

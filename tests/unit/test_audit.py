@@ -26,6 +26,7 @@ from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from tests.audit_records import audit, line, scaling, written
 from tests.docs.pages import ROOT
+from tests.markers import needs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,11 +182,15 @@ def test_a_wrong_plan(
 
 
 @pytest.mark.parametrize(
-    "path", sorted(ROOT.glob("examples/*.toml")), ids=lambda path: path.stem
+    "path",
+    [
+        pytest.param(
+            path, id=path.stem, marks=needs("pandas") if "pandas" in path.stem else []
+        )
+        for path in sorted(ROOT.glob("examples/*.toml"))
+    ],
 )
 def test_plans_among_the_examples(path: Path) -> None:
-    if "pandas" in path.stem:
-        pytest.importorskip("pandas")
     plan = read_plan(path)
     assert len(plan.entries) > 5
     for entry in plan.entries:

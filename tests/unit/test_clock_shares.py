@@ -9,8 +9,14 @@ import pytest
 
 import gilx
 from gilx.sampling.ratio_interval import Ratio
-from gilx.sampling.thread_usage import ActivitySums, ThreadSums, ThreadUsage, in_order
-from tests.unit.hold_sums import SLICE, sums
+from gilx.sampling.thread_usage import (
+    ActivitySums,
+    ThreadSums,
+    ThreadUsage,
+    in_order,
+    shares_in_words,
+)
+from tests.unit.hold_sums import SLICE, sums, usage_of
 
 pytestmark = [pytest.mark.any_python, pytest.mark.concurrent_callers]
 
@@ -86,6 +92,16 @@ def test_intervals_are_wide_where_samples_and_clocks_disagree() -> None:
     assert few.waiting_lock.low > 0.08
 
 
+def test_parts_of_one_time_are_not_more_than_that_together() -> None:
+    usage = thread(
+        *(0.05, 0.0, 0.9), on_cpu=30, spinning=20, sleeping=300, reading=300,
+        polling=300, waiting_lock=50,
+    )  # fmt: skip
+    assert usage.system_call.low < usage.system_call.value
+    assert usage.system_call.high == pytest.approx(0.95)
+    assert usage.waiting_lock.high == pytest.approx(1)
+
+
 def test_wait_for_a_cpu_that_is_not_known_leaves_the_rest_unknown() -> None:
     usage = thread(0.5, None, 0.5, on_cpu=500, sleeping=500)
     assert usage.running.value == pytest.approx(0.5)
@@ -120,6 +136,61 @@ def test_words_are_those_of_a_python_without_a_gil() -> None:
         "30 % running attached, 30 % running detached, 30 % waiting for the world,"
         " 10 % waiting for a CPU"
     )
+
+
+def test_shares_that_are_unknown_are_not_nothing() -> None:
+    assert str(thread(0.0, 0.0, 0.0, sleeping=0)) == "unknown"
+    ran = thread(0.4, 0.0, 0.4, on_cpu=400)
+    assert str(ran) == "40 % running attached, the rest unknown"
+    empty = ThreadUsage.of("worker", 7, ThreadSums(alive=5.0, known=5.0), WATCH)
+    assert shares_in_words(empty, without_gil=True) == "unknown"
+    usage = usage_of(WATCH, by_thread=(empty,))
+    assert "\n  thread worker: unknown\n" in str(usage)
+
+
+def crowd() -> tuple[ThreadUsage, ...]:
+    """Return the main thread, 20 that nearly always sleep, and one that computes."""
+    lazy = thread(0.01, 0.0, 0.01, on_cpu=10, sleeping=990).sums
+    hot = thread(0.9, 0.0, 0.9, on_cpu=900, sleeping=100).sums
+    idle = thread(0.0, 0.0, 0.0, sleeping=1000).sums
+    names = ["main", *(f"lazy {number}" for number in range(20)), "hot"]
+    found = [idle, *[lazy] * 20, hot]
+    return in_order(
+        [
+            (name, place, one)
+            for place, (name, one) in enumerate(zip(names, found, strict=True))
+        ],
+        WATCH,
+    )
+
+
+def test_most_active_thread_comes_first() -> None:
+    assert [one.name for one in crowd()[:3]] == ["main", "hot", "lazy 0"]
+
+
+@pytest.mark.parametrize(("program", "mean"), [("", "1.0"), ("work.py", "0.9")])
+def test_threads_that_are_not_shown_one_by_one_are_shown_on_average(
+    program: str, mean: str
+) -> None:
+    text = str(usage_of(WATCH, by_thread=crowd(), program=program))
+    assert "thread hot: 90 % running attached, 10.0 % sleeping" in text
+    assert f"10 other threads, on average: {mean} % running attached, 99." in " ".join(
+        text.split()
+    )
+    assert "holding" not in text
+
+
+def test_watch_without_samples_has_no_words_on_a_gil() -> None:
+    nothing = replace(WATCH, counted=0.0, samples=0)
+    unknown = ThreadUsage.of("worker", 7, ThreadSums(), nothing)
+    usage = usage_of(WATCH, by_thread=(unknown,), backend="thread states")
+    usage = replace(usage, sums=nothing, inconclusive_reason=nothing.reason)
+    text = str(usage)
+    assert text.startswith("inconclusive: too short: 0 good samples")
+    assert "\n  thread worker: unknown\n" in text
+    for words in ("held", "hold", "switches", "GIL"):
+        assert words not in text
+    assert "longest hold: " in str(replace(usage, backend="internal headers"))
 
 
 def test_usage_agrees_with_its_sums_only() -> None:

@@ -52,6 +52,13 @@ def test_time_of_which_nothing_is_known_widens_the_intervals() -> None:
     assert (states.stopped.value, states.stopped.high) == (0.0, 1.0)
 
 
+def test_unknown_time_counts_once_in_the_time_of_locks() -> None:
+    one = ClockedSums.of(found(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, unknown=1.0))
+    waiting = one.seconds(WATCH, STOPS, calls=True).waiting_lock
+    assert waiting.high == pytest.approx(2.0)
+    assert waiting.low <= waiting.value == 1.0
+
+
 def test_what_can_not_be_read_is_unknown() -> None:
     one = ClockedSums.of(found(3.0, 1.0, 0.5, 1.5, 2.0, 0.25, asked=2.0))
     states = one.seconds(WATCH, None, calls=False)
@@ -73,3 +80,10 @@ def test_sums_add_up_and_leave_a_rest() -> None:
 def test_threads_that_only_sleep_are_not_used() -> None:
     assert not ClockedSums.of(found(0.0, 0.0, 0.0, 0.0, 0.0, 5.0)).used
     assert ClockedSums.of(found(0.0, 0.0, 0.0, 0.1, 0.0, 5.0)).used
+
+
+def test_waits_that_may_have_been_for_the_gil_are_unknown() -> None:
+    one = ClockedSums.of(found(3.0, 1.0, 0.5, 1.5, 2.0, 0.25))
+    states = one.seconds(WATCH, STOPS, calls=True, locks=False)
+    assert not states.waiting_lock.known
+    assert states.attached.value == 3.0

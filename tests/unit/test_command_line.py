@@ -30,24 +30,24 @@ TOO_MANY = "to 4096, got 100000000000000000000"
             ("probe", "script.py:work"),
             "expected the name of a module before the colon, as in json:loads, got the",
         ),
-        (("probe", "math:nope"), "target: module math has no attribute 'nope'"),
+        (("probe", "math:nope"), "target: module 'math' has no attribute 'nope'"),
         (("probe", "math:pi"), "target: expected a callable, but math:pi is of"),
         (("probe", "time:sleep", "--budget", "x"), "budget: expected a number, got 'x'"),
         (("probe", "--repeat", "0", "time:time"), "repeat: expected at least 1, got 0"),
         (("probe", "time:time", "--predict", "0"), "predict: expected at least 1, got 0"),
         (
             ("probe", "time:time", "--predict", "x"),
-            "predict: expected whole numbers with",
+            "predict: expected whole numbers separated",
         ),
         (
             ("probe", "time:time", "--predict", "2", "--json=-"),
-            "predict: expected no --json on standard output beside it",
+            "predict: can't be combined with --json on standard output",
         ),
         (
             ("probe", "--predict", "2", __file__),
             "predict: expected only with module:callable, since a program runs once",
         ),
-        (("selftest", "--seconds", "0"), "seconds: expected 0.1 to 60, got 0"),
+        (("selftest", "--seconds", "0"), "seconds: expected 0.1 to 60 seconds, got 0"),
         (("run", "nope"), "gilx run: kernel: expected one of mandelbrot, "),
         (("run", "histogram", "--variant", "x"), "gilx run: variant: expected one of "),
         (("run", "histogram", "--pool", "x"), "gilx run: pool: expected one of serial, "),
@@ -58,7 +58,10 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         (("demo", "nope"), "gilx demo: unrecognized arguments: nope"),
         (("demo", "--workers", "1"), "gilx demo: workers: expected at least 2, got 1"),
         (("demo", "--chapter", "9"), "gilx demo: chapter: expected 1 to 8, got 9"),
-        (("demo", "--chapter", "1,x"), "gilx demo: chapter: expected whole numbers with"),
+        (
+            ("demo", "--chapter", "1,x"),
+            "gilx demo: chapter: expected whole numbers separated",
+        ),
         (
             ("demo", "--save", "."),
             "save: expected a directory that is not there yet: '.'",
@@ -71,7 +74,7 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         (("latency", "json"), "target: expected module:callable, got 'json'"),
         (("latency", "json:"), "target: expected module:callable, got 'json:'"),
         (("latency", "no.such:x"), "target: can't import 'no.such': ModuleNotFoundError"),
-        (("latency", "json:nope"), "target: module json has no attribute 'nope'"),
+        (("latency", "json:nope"), "target: module 'json' has no attribute 'nope'"),
         (("latency", "json:decoder.nope"), "target: 'decoder' has no attribute 'nope'"),
         (("latency", "json:__name__"), "but json:__name__ is of type str"),
         (("latency", "json:loads", "x+"), "argument 1: expected a Python literal, such"),
@@ -88,7 +91,7 @@ TOO_MANY = "to 4096, got 100000000000000000000"
             "gilx run: variant: expected one of c-gil, c-nogil on the interpreters pool",
         ),
         (("measure", "nope"), "target: expected module:callable or one of mandelbrot, "),
-        (("measure", "triad", "3"), "argument 1: expected none, since a kernel takes"),
+        (("measure", "triad", "3"), "argument 1: expected no arguments for a kernel"),
         (("measure", "triad", "--workers", "0"), "workers: expected at least 1, got 0"),
         (("measure", "triad", "--workers", "x"), "workers: expected whole numbers"),
         (("measure", "triad", "--budget", "-1"), "budget: expected a finite number"),
@@ -110,7 +113,7 @@ TOO_MANY = "to 4096, got 100000000000000000000"
         ),
         (("grain", "nope"), "gilx grain: kernel: expected one of mandelbrot"),
         (("grain", "no.such:x"), "gilx grain: target: can't import 'no.such'"),
-        (("grain", "math:gcd"), "gilx grain: items: expected how many items"),
+        (("grain", "math:gcd"), "gilx grain: items: expected the callable's number"),
         (("grain", "collatz", "--budget", "x"), "budget: expected a number, got 'x'"),
         (("grain", "--json", "json:loads"), "write --json=- in front of a target"),
         (
@@ -252,8 +255,14 @@ def test_each_problem_with_a_file_is_reported_and_the_text_printed(
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("probe", "exit status: of a callable or a process, 0 if the usage was printed,"),
-        ("grain", "exit status: 0 if it was measured, whether or not a grain pays,"),
+        (
+            "probe",
+            "exit status: for a callable or a process, 0 if the usage of the GIL was",
+        ),
+        (
+            "grain",
+            "exit status: 0 if the grain was measured, whether or not threads pay,",
+        ),
     ],
 )
 def test_help_has_the_exit_status(

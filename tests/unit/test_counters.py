@@ -227,7 +227,7 @@ def test_counters_without_a_gil_survive_json_and_say_what_is_known() -> None:
     assert text.startswith(
         "process 17, without a GIL: in 10 s, threads ran attached for 1 s"
     )
-    assert "longest stop since the last reading: 1 s" in text
+    assert "; since the last reading, longest stop 1 s (500 ms to 2 s);" in text
     states = StateSeconds(*[Estimate.unknown()] * 8)
     text = str(replace(without_gil(), states=states, world=None))
     assert "threads did what can't be read here; stops of the world can't be" in text

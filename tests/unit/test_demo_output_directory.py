@@ -9,6 +9,7 @@ import pytest
 from gilx.demo.output_directory import new_directory, save_pictures
 from gilx.errors import ArgumentError
 from tests.demo_records import demo_record
+from tests.markers import needs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,7 @@ def test_a_directory_that_came_meanwhile_stays(tmp_path: Path) -> None:
     assert (wanted / "mine").read_text() == "x"
 
 
+@needs("vl_convert")
 def test_pictures_of_a_demo(tmp_path: Path) -> None:
     pytest.importorskip("vl_convert")
     paths = save_pictures(demo_record(), tmp_path)

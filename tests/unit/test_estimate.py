@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from gilx.estimate import Estimate
+from gilx.estimate import Estimate, independent_sum
 
 HALF = Estimate(0.5, 0.4, 0.6)
 UNKNOWN = Estimate.unknown()
@@ -54,3 +54,15 @@ def test_text() -> None:
     assert float(HALF) == 0.5
     assert HALF.text("{:.0%}".format) == "50% (40% to 60%)"
     assert str(UNKNOWN) == "unknown"
+
+
+def test_errors_of_a_sum_are_independent() -> None:
+    found = independent_sum([Estimate(1.0, 0.7, 1.3), Estimate(2.0, 1.6, 2.4)])
+    assert found.value == 3.0
+    assert [found.low, found.high] == [pytest.approx(2.5), pytest.approx(3.5)]
+    assert independent_sum([Estimate(0.1, 0.0, 0.2)] * 9).low >= 0
+
+
+def test_a_sum_is_unknown_if_a_part_is() -> None:
+    assert independent_sum([HALF, UNKNOWN]) == UNKNOWN
+    assert independent_sum([]) == UNKNOWN

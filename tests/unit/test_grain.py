@@ -90,10 +90,12 @@ def one_line(found: Grain) -> str:
 
 def test_words() -> None:
     assert one_line(FOUND).startswith(
-        "collatz c-nogil, 2 workers (threads): from 8 items each they beat one thread;"
-        " that is 1 ms of work handing"
+        "collatz c-nogil: 2 workers (threads) beat one thread if each gets at least 8"
+        " items (1 ms of work) handing"
     )
-    assert "so both should be even at 4 items each" in str(FOUND)
+    even = "the workers should break even with one thread at 4 items each."
+    assert f"\nBy these costs, {even}\n" in str(FOUND)
+    assert "\nitems  one thread  2 workers  speedup " in str(FOUND)
     assert "hand" not in str(FOUND).split("back")[1].split("\n")[0]
     busy = replace(FOUND, conditions=replace(FOUND.conditions, others=0.9))
     assert "about these figures: * " in one_line(busy)
@@ -102,7 +104,7 @@ def test_words() -> None:
         FOUND, variant=None, target="f", grain=None, work=None, rows=(row(8, 0.8),)
     )
     assert one_line(never).startswith(
-        "f, 2 workers (threads): they did not beat one thread with up to 8 items each"
+        "f: 2 workers (threads) did not beat one thread with up to 8 items each"
     )
     alone = replace(never, environment=replace(FOUND.environment, usable_cpus=1))
     assert "with one usable CPU they can't" in one_line(alone)
@@ -118,7 +120,7 @@ def test_words() -> None:
     ("changes", "words"),
     [
         ({"others": 0.9}, "other processes took 0.90 CPUs over 5 s"),
-        ({"steal": 0.2}, "the hypervisor took 20.0% of the CPUs' time over 5 s"),
+        ({"steal": 0.2}, "the hypervisor took 20 % of the CPUs' time over 5 s"),
         ({"throttled": 2.0}, "the control group was held back for 2 s in 5 s"),
         ({"others": None, "load": 4.0}, "the load average is 4.00, and its cause"),
     ],
@@ -153,20 +155,31 @@ def test_busy_machine_is_blamed_before_the_gil(
     [
         ("nope", {}, "kernel: expected one of mandelbrot, "),
         (3, {}, "target: expected a kernel, its name, or a callable that takes start"),
-        (print, {}, "items: expected how many items the callable has, got None"),
+        (print, {}, "items: expected the callable's number of items, got None"),
         (print, {"items": 0}, "items: expected at least 1, got 0"),
+        (
+            len,
+            {"items": 9},
+            "target: expected a callable that takes start and stop, after",
+        ),
+        (
+            lambda start: start,
+            {"items": 9},
+            "<lambda>, which can't be called with them: too many positional arguments",
+        ),
+        (lambda *items, more: (items, more), {"items": 9, "args": (1,)}, "'more'"),
         (print, {"items": 1}, "items: expected an item for each of 2 workers, got 1"),
         (print, {"items": 9, "size": 3}, "size: expected None for a callable, got 3"),
         (print, {"items": 9, "variant": "x"}, "variant: expected None for a callable"),
         ("collatz", {"args": (5,)}, "args: expected none for a kernel, got 5"),
-        ("collatz", {"items": 9}, "items: expected None for a kernel, whose size says"),
+        ("collatz", {"items": 9}, "items: expected None for a kernel, since its size"),
         ("collatz", {"size": 1}, "size: expected an item for each of 2 workers, got 1"),
         ("collatz", {"size": 0}, "size: expected at least 1, got 0"),
         ("collatz", {"variant": "x"}, "variant: expected one of python, "),
         ("collatz", {"workers": 1}, "workers: expected at least 2, got 1"),
         ("collatz", {"pool": "serial"}, "pool: expected one of threads"),
         ("collatz", {"pool": "native"}, "pool: expected one of threads"),
-        ("collatz", {"budget": 0}, "budget: expected 0.1 to 3600, got 0"),
+        ("collatz", {"budget": 0}, "budget: expected 0.1 to 3600 seconds, got 0"),
         ("collatz", {"seed": -1}, "seed: expected at least 0, got -1"),
     ],
 )

@@ -164,7 +164,10 @@ def test_batches_that_leave_it_open_are_left_out(monkeypatch: pytest.MonkeyPatch
     verdict, _ = judged(monkeypatch, first, evidence(**OPEN), evidence(**SHORT))
     assert verdict.outcome == "pass"
     assert verdict.notes == (
-        "1 more call left it open, since a thread waited for a CPU or for another thread",
+        (
+            "1 more call left the question open, since a thread waited for a CPU or for"
+            " another thread"
+        ),
     )
 
 
@@ -176,7 +179,7 @@ def test_no_pass_if_samples_of_an_open_batch_found_a_longer_hold(
     verdict, _ = judged(monkeypatch, *batches, budget=1.0)
     assert verdict.outcome == "inconclusive"
     assert verdict.reason == (
-        "the machine is too busy to tell: its longest hold of the GIL lasts 10 ms to"
+        "the machine is too busy for a verdict: its longest hold of the GIL lasts 10 ms to"
         " 82 ms; asked for: at most 50 ms"
     )
 
@@ -193,7 +196,7 @@ def test_no_pass_if_most_calls_leave_it_open(monkeypatch: pytest.MonkeyPatch) ->
     [
         (
             evidence(UNKNOWN, of=usage_of(sums(50, 150), sites_missing="it is off")),
-            "it is not known what held the GIL, since it is off: ",
+            "the code that held the GIL is unknown, since it is off: ",
         ),
         (evidence(Estimate(0.01, 0.0, 0.08)), "another thread held the GIL, or it went "),
         (
@@ -201,7 +204,7 @@ def test_no_pass_if_most_calls_leave_it_open(monkeypatch: pytest.MonkeyPatch) ->
             "Linux does not say here how long threads wait for a CPU: ",
         ),
         (evidence(Estimate(0.051, 0.0505, 0.052), unanswered=0.045), "the limit is too "),
-        (evidence(**UNANSWERED), "the machine is too busy to tell: "),
+        (evidence(**UNANSWERED), "the machine is too busy for a verdict: "),
     ],
 )
 def test_inconclusive_verdicts_have_reasons(
@@ -244,7 +247,9 @@ def test_failure_by_garbage_collection_says_what_to_do(
     usage = usage_with(site, held=980, free=20)
     verdict, _ = judged(monkeypatch, evidence(of=usage))
     assert ", in the garbage collector; asked for" in verdict.reason
-    assert verdict.advice.startswith("it is a garbage collection, which never releases")
+    assert verdict.advice.startswith(
+        "the hold is a garbage collection, which never releases"
+    )
 
 
 @pytest.mark.parametrize(
@@ -281,7 +286,7 @@ def test_json_with_impossible_evidence_is_refused(name: str) -> None:
     [(0, "0"), (0.0099, "0.0099"), (-1, "-1"), (1e6, "1e\\+06"), (math.inf, "inf")],
 )
 def test_bad_limits(at_most: float, got: str) -> None:
-    message = f"at_most: expected 0.01 to 86400, got {got}"
+    message = f"at_most: expected 0.01 to 86400 seconds, got {got}"
     with pytest.raises(ArgumentError, match=message):
         testing.assert_longest_hold(sum, [], at_most=at_most)
 

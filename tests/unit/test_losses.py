@@ -18,7 +18,7 @@ from gilx.kernels.kernel import Variant
 from gilx.pools import Region, ThreadPool
 from gilx.pools.resource_usage import Share
 from gilx.speedup.comparison import RunningComparison, overlap
-from gilx.speedup.losses import NAMES, WITH_GIL, WITHOUT_GIL, KnownCosts, LossMedians
+from gilx.speedup.losses import NAMES, WITH_GIL, WITHOUT_GIL, KnownCosts, RunningLosses
 from gilx.speedup.timings import Sample, take_sample, with_shares
 from gilx.speedup.waits_together import WaitsTogether
 from tests.unit.made_up_sites import found, usage_with
@@ -61,11 +61,11 @@ KNOWN = Known()
 def split(alone: Sample, parallel: Sample, workers: int, known: Known) -> Sequence[Loss]:
     """Return the losses of three blocks that are all the same."""
     costs = KnownCosts(known.held, known.empty_region, known.own_gils)
-    medians = LossMedians(workers, costs)
+    running = RunningLosses(workers, costs)
     for _ in range(3):
-        medians.add(alone, parallel)
+        running.add(alone, parallel)
     speedup, kind = alone.seconds / parallel.seconds, "native threads on the same kernel"
-    return medians.result(speedup, known.ceiling, kind, control=known.control)
+    return running.result(speedup, known.ceiling, kind, control=known.control)
 
 
 def together(seconds: float, cpu: float, **changes: Any) -> Sample:
@@ -216,9 +216,9 @@ def test_no_overlap_is_reported_of_workers_that_waited(
 
 def test_loss_by_the_gil_has_the_lines_that_hold_it() -> None:
     lines = usage_with(*(found(50 - n, line=n + 1) for n in range(8))).lines()
-    medians = LossMedians(2, KnownCosts(0.5, 0.0, sites=lines))
-    medians.add(ALONE, ALONE)
-    losses = {loss.cause: loss for loss in medians.result(1.0, 2.0, "", control=None)}
+    running = RunningLosses(2, KnownCosts(0.5, 0.0, sites=lines))
+    running.add(ALONE, ALONE)
+    losses = {loss.cause: loss for loss in running.result(1.0, 2.0, "", control=None)}
     assert losses["GIL"].sites == lines[:5]
     assert not any(loss.sites for loss in losses.values() if loss.cause != "GIL")
 
@@ -250,12 +250,12 @@ def without_gil(
     parallel: Sample, together: WaitsTogether, processes: Sample | None = ALONE
 ) -> dict[str, float]:
     """Return the losses of three such blocks without a GIL."""
-    medians = LossMedians(2, KnownCosts(None, 0.0, together=together))
+    running = RunningLosses(2, KnownCosts(None, 0.0, together=together))
     serial = replace(ALONE, worker_system=0.0)
     for _ in range(3):
-        medians.add(serial, parallel, processes)
+        running.add(serial, parallel, processes)
     speedup = 1 / parallel.seconds
-    losses = medians.result(speedup, 2.0, "the same calls in processes", control=2.0)
+    losses = running.result(speedup, 2.0, "the same calls in processes", control=2.0)
     assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)
     assert {loss.cause for loss in losses} == {*NAMES, *WITHOUT_GIL}
     assert all(loss.source for loss in losses)
@@ -301,9 +301,9 @@ def test_work_that_grows_in_processes_too_is_no_shared_memory() -> None:
 
 
 def test_losses_without_a_gil_name_lines_and_locks() -> None:
-    medians = LossMedians(2, KnownCosts(None, 0.0, together=waits(0.5, 0.25)))
-    medians.add(ALONE, together(1.0, 1.0))
-    losses = {loss.cause: loss for loss in medians.result(1.0, 2.0, "", control=None)}
+    running = RunningLosses(2, KnownCosts(None, 0.0, together=waits(0.5, 0.25)))
+    running.add(ALONE, together(1.0, 1.0))
+    losses = {loss.cause: loss for loss in running.result(1.0, 2.0, "", control=None)}
     assert "25 % of their time" in losses["stops"].source
     assert "asked for by a" in losses["stops"].source
     assert "'list' at 0x10" in losses["locks"].source
@@ -335,6 +335,48 @@ def test_losses_by_locks_and_calls_with_a_gil(
     assert amounts[main] == pytest.approx(amount)
 
 
+@pytest.mark.parametrize(
+    ("voluntary", "locks", "gil", "unexplained"),
+    [
+        (0, 0.3, 0.1, 0.6),
+        (2000, 0.45, 0.15, 0.4),  # 0.1 ms each
+        (20_000, 0.75, 0.25, 0.0),
+        (None, 0.3, 0.1, 0.6),
+    ],
+)
+def test_time_to_wake_up_belongs_to_the_wait(
+    voluntary: int | None, locks: float, gil: float, unexplained: float
+) -> None:
+    parallel = together(1.0, 1.0, voluntary=voluntary)
+    amounts = with_gil(ALONE, parallel, waits_with_gil(0.3, 0.0), 0.1)
+    assert amounts["locks"] == pytest.approx(locks)
+    assert amounts["GIL"] == pytest.approx(gil)
+    assert amounts["unexplained"] == pytest.approx(unexplained)
+
+
+def test_time_to_wake_up_is_no_cause_of_its_own() -> None:
+    parallel = together(1.0, 1.0, voluntary=20_000)
+    amounts = with_gil(ALONE, parallel, waits_with_gil(0.0, 0.0), 0.0)
+    assert amounts["unexplained"] == pytest.approx(1.0)
+
+
+def test_blocks_of_two_kinds_leave_nothing_unexplained() -> None:
+    """Sometimes a worker waits for a CPU, and at other times the work takes longer."""
+    running = RunningLosses(2, KnownCosts(0.0, 0.0))
+    waited, slowed = together(0.8, 1.0, wait=0.6), together(0.9, 1.8)
+    comparison = RunningComparison(2)
+    for number in range(11):
+        parallel = waited if number % 2 else slowed
+        running.add(ALONE, parallel)
+        comparison.add({"serial": ALONE, "parallel": parallel})
+    speedup = comparison.result().speedup.value
+    losses = running.result(speedup, 2.0, "", control=None)
+    amounts = {loss.cause: loss.amount for loss in losses}
+    assert amounts["machine"] > 0.1
+    assert amounts["more CPU work"] > 0.1
+    assert abs(amounts["unexplained"]) < 0.1
+
+
 def test_worker_that_ends_early_waits_for_one_that_waited_for_a_lock() -> None:
     """The first one took the lock for all of its calls, and then the other one did."""
     parallel = together(1.0, 1.0, early=0.5, uneven=0.5)
@@ -357,11 +399,11 @@ def with_gil(
     serial: Sample, parallel: Sample, together: WaitsTogether, held: float
 ) -> dict[str, float]:
     """Return the losses of three such blocks with a GIL."""
-    medians = LossMedians(2, KnownCosts(held, 0.0, together=together))
+    running = RunningLosses(2, KnownCosts(held, 0.0, together=together))
     for _ in range(3):
-        medians.add(replace(serial, worker_system=0.0), parallel, ALONE)
+        running.add(replace(serial, worker_system=0.0), parallel, ALONE)
     speedup = serial.seconds / parallel.seconds
-    losses = medians.result(speedup, 2.0, "the same calls in processes", control=2.0)
+    losses = running.result(speedup, 2.0, "the same calls in processes", control=2.0)
     assert math.fsum(loss.amount for loss in losses) == pytest.approx(2 - speedup)
     assert {loss.cause for loss in losses} == {*NAMES, *WITH_GIL}
     assert all(loss.source for loss in losses)

@@ -21,6 +21,7 @@ from gilx.rendering import html_page
 from gilx.rendering.html_page import Document, plain
 from gilx.rendering.timeline_page import document_of, lanes_table
 from gilx.rendering.vega_library import library
+from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.stacks import HeldStack, StackFrame, Stacks
 from gilx.sampling.timeline import Lane, Span, Timeline
@@ -28,6 +29,7 @@ from gilx.sampling.waiting_sites import waiting_sites_of
 from tests.demo_records import demo_record
 from tests.made_up_rows import ROW, changed
 from tests.page_parser import Page
+from tests.unit.hold_sums import sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
 from tests.unit.test_report import REPORT
 from tests.unit.test_timeline import TIMELINE
@@ -166,13 +168,13 @@ def test_the_demo_has_its_chapters(no_library: None) -> None:  # noqa: ARG001
         assert f"{number}. {chapter.title}" in page.words
         for words in (*chapter.sentences(), *chapter.missing, chapter.depends):
             assert words.replace("`", "") in page.words
-    assert "What should I use?" in page.words
+    assert "Recommendations" in page.words
     # Six pictures of bars, three of lanes.
     assert [one["whole"] is not None for one in page.figures()].count(True) == 3
     assert len(page.figures()) == 9
     part = Page(replace(whole, lock=None).to_html())
     assert part.tags("h2") == ["h2"] * 7
-    assert "What should I use?" not in part.words
+    assert "Recommendations" not in part.words
 
 
 def test_bars_that_are_not_known_are_not_drawn(no_library: None) -> None:  # noqa: ARG001
@@ -233,6 +235,22 @@ def test_lanes(no_library: None) -> None:  # noqa: ARG001
     assert table.rows[0] == ("main", "36 %", "29 %", "36 %", "25 ms")
     cut = replace(TIMELINE, since=0.01)
     assert "earlier samples did not fit" in cut.to_html()
+
+
+def test_page_without_a_gil_has_no_words_on_one() -> None:
+    spans = (Span(0.0, 0.02, "waiting_lock"), Span(0.02, 0.07, "unknown"))
+    lanes = replace(TIMELINE, lanes=(Lane("main", 1, spans),))
+    table = lanes_table(lanes, "shares")
+    assert table.head == ("thread", "waiting for a lock", "in an unknown state")
+    assert [len(row) for row in table.rows] == [3]
+    assert table.right == (1, 2)
+    nothing = Ratio(*(0.0,) * 8)
+    usage = usage_of(sums(0, 100, own=nothing, locked=nothing), by_thread=())
+    missing = replace(usage, sites_missing="none can be read")
+    _, section = document_of(lanes, usage=missing).sections
+    words = "Where threads waited is unknown, since none can be read."
+    assert section.blocks == (html_page.Text(words),)
+    assert "GIL" not in str(document_of(lanes, usage=missing))
 
 
 def test_places_lead_the_rows_of_their_table() -> None:

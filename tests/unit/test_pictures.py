@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import math
 import struct
@@ -29,6 +28,7 @@ from gilx.sampling.thread_states import STATES
 from gilx.sampling.timeline import Lane, Span, Timeline
 from tests.demo_records import demo_record
 from tests.made_up_rows import ROW, changed
+from tests.markers import needs
 from tests.unit.test_pages import HARMFUL, report, timeline
 from tests.unit.test_report import REPORT
 from tests.unit.test_timeline import TIMELINE
@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.any_python
 
-draws = pytest.mark.skipif(
-    importlib.util.find_spec("vl_convert") is None, reason="needs the extra plot"
-)
+draws = needs("vl_convert")
 
 LINE, BAR, HOLDING, WAITING = "#0072b2", "#4c78a8", "#c0392b", "#c3cad1"
 IDEAL, PAPER = "#767d86", "#ffffff"

@@ -6,7 +6,7 @@ import heapq
 import random
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, product
 from statistics import median
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from gilx import ckernels
 from gilx.errors import ArgumentError
 from gilx.sampling import release_costs
-from gilx.sampling.prediction import Prediction, predict
+from gilx.sampling.prediction import predict
+from gilx.sampling.prediction_record import Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,6 +159,29 @@ def test_a_simulation_agrees(
         errors.append(abs(row.throughput / truth - 1))
     assert max(errors) <= 0.10, errors
     assert median(errors) <= 0.05, errors
+
+
+@pytest.mark.slow
+def test_errors_where_it_is_not_known_how_much_times_vary() -> None:
+    """Predictions of `gilx.measure` and of a usage: docs/measuring.md has these figures."""
+    errors = []
+    for tenths, (hold_scv, delay_scv), workers in product(
+        (0.2, 0.5, 1, 2, 3, 4, 5, 6, 7, 8, 9),
+        ((0, 0), (0, 1), (1, 0), (1, 1), (4, 1)),
+        COUNTS[1:],
+    ):
+        draw = random.Random(workers)
+        hold, release = tenths / 10, 1 - tenths / 10
+        [row] = predict([workers], hold=hold, release=release, cpus=workers).rows
+        times = law(hold, hold_scv, draw), law(release, delay_scv, draw), law(0, 0, draw)
+        simulation = Simulation(workers, *times, handover=0.0)
+        truth = simulation.throughput(workers, 4000, draw)
+        errors.append(row.throughput / truth - 1)
+    sizes = sorted(map(abs, errors))
+    assert median(sizes) < 0.01
+    assert sizes[len(sizes) * 9 // 10] < 0.04
+    assert min(errors) == pytest.approx(-0.2)
+    assert max(errors) < 0.08
 
 
 def test_workers_in_step_wait_for_nobody() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 import gilx
+from gilx.sampling.process_readings import ProcessReadings
+from gilx.sampling.processes_watch import ProcessesWatch
+from gilx.sampling.ratio_interval import Ratio
+from gilx.sampling.usage import WITHOUT_GIL
 from gilx.sampling.watched_process import WatchedProcess
 from tests.markers import needs_linux
 from tests.unit.hold_sums import sums, usage_of
@@ -20,6 +26,8 @@ pytestmark = [pytest.mark.concurrent_callers, needs_linux]
 
 _LATE = "inconclusive: samples were late for 50 % of the time, since the CPUs were busy"
 _GOOD = sums(200, 800)
+_NOTHING = Ratio(*(0.0,) * 8)
+_FREE = sums(0, 500, own=_NOTHING, locked=_NOTHING, waiters=_NOTHING)
 
 
 def _late(made: HoldSums) -> HoldSums:
@@ -55,7 +63,7 @@ def test_ended_process_cannot_be_watched_longer() -> None:
 def test_inconclusive_program_is_named() -> None:
     usage = replace(_usage(_late(_GOOD), 7), program="a.py", process=None)
     assert usage.sentence().startswith("a.py holds the GIL for 20 % (")
-    assert usage.sentence().endswith(f" of its time, 1.5 s; {_LATE}")
+    assert usage.sentence().endswith(f" of its 1.5 s; {_LATE}")
     unknown = replace(usage, locked=gilx.Estimate.unknown())
     assert unknown.sentence() == f"a.py: {_LATE}"
 
@@ -77,7 +85,7 @@ def test_processes_have_a_gil_each() -> None:
     )
     text = " ".join(str(found).split())
     assert text.startswith(f"{found.sentence()} ")
-    assert " locked by anyone: 55 %" in text
+    assert " held by any thread: 55 %" in text
     assert all(usage.sentence() in text for usage in usages)
     assert "sampler: " not in text
     assert "\n  sampler: " in found.details()
@@ -96,3 +104,57 @@ def test_programs_that_one_process_executed_are_not_called_processes() -> None:
     usages = [_usage(_GOOD, 7, "replaced", "a"), _usage(_GOOD, 7, command="b")]
     words = "2 programs of process 7 hold their GILs for 20 % of their 2 s"
     assert gilx.ProcessesUsage.of(usages).sentence().startswith(words)
+
+
+def test_sum_of_processes_with_and_without_a_gil_is_of_those_with_one() -> None:
+    usages = [_usage(_FREE, 6), _usage(_GOOD, 7)]
+    found = gilx.ProcessesUsage.of(usages)
+    assert found.total == usages[1]
+    assert found.sentence() == (
+        f"{usages[1].sentence()}; another 500 ms, without a GIL, are not counted"
+    )
+    assert "process 6 (pool) runs without a GIL, 500 ms" in str(found)
+    assert gilx.ProcessesUsage.from_json(found.to_json()) == found
+    three = gilx.ProcessesUsage.of([*usages, _usage(sums(900, 100), 8)])
+    assert three.total.wall == 2
+    assert three.sentence() == (
+        "2 processes hold their GILs for 55 % of their 2 s all together; the one that"
+        " holds it most is process 8 (pool), for 90 % of 1 s; another 500 ms, without a"
+        " GIL, are not counted"
+    )
+
+
+def test_sum_of_processes_without_a_gil_is_of_all() -> None:
+    found = gilx.ProcessesUsage.of([_usage(_FREE, 6), _usage(_FREE, 7)])
+    assert found.total.wall == 1
+    assert "not counted" not in str(found)
+    assert found.sentence().startswith("the group of 2 processes runs without a GIL")
+
+
+def test_process_that_got_a_gil_by_another_program_is_inconclusive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usages = [_usage(_FREE, 7, "replaced", "a"), _usage(_GOOD, 7, command="b")]
+    watching = ProcessesWatch(os.getpid(), 0.01, subprocesses=False)
+    monkeypatch.setattr(watching, "_first", SimpleNamespace(usages=lambda: usages))
+    usage = watching.usage()
+    assert usage.locked == usages[1].locked
+    assert usage.inconclusive_reason.startswith(
+        "the process executed a program that ran without a GIL for 500 ms, which are not"
+    )
+    assert "idle" not in str(usage)
+
+
+def test_readings_with_and_without_a_gil_are_not_summed() -> None:
+    readings = ProcessReadings(os.getpid(), 0.01)
+    for made in (_FREE, _FREE):
+        readings._add(_usage(made, 7))
+    nothing = replace(_usage(_FREE, 7), sums=replace(_FREE, counted=0.0))
+    readings._add(replace(nothing, backend=WITHOUT_GIL))
+    assert readings.without_gil_before == 0
+    for made in (_GOOD, _GOOD):
+        readings._add(_usage(made, 7))
+    assert readings.without_gil_before == 1.5
+    assert readings.recent.wall == 2
+    assert readings.recent.locked.value == pytest.approx(0.2)
+    assert readings.sums.wall == 2e9

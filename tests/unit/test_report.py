@@ -19,6 +19,7 @@ from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.report_comparison import compare
 from gilx.system.environment import Environment
 from tests.made_up_rows import ROW, changed
+from tests.markers import needs
 from tests.unit.made_up_sites import found, usage_with
 from tests.unit.test_diagnostics import CONDITIONS
 
@@ -58,12 +59,17 @@ def loses(name: str, **changes: Any) -> ReportRow:
         (loses("more CPU work"), "The same work takes more CPU time in parallel"),
         (
             loses("machine", ceiling_fraction=Estimate(1.0, 0.99, 1.01)),
-            "limited by the machine and its neighbours",
+            "limited by the machine and other work on it",
         ),
         (loses("machine"), "The machine was busy"),
+        (loses("locks"), "Threads wait for locks other than the GIL."),
+        (loses("locks", held=math.nan), "Threads wait for locks."),
         (loses("imbalance"), "Some workers end long before others"),
         (loses("dispatch"), "too short: much of the time goes into handing out the work"),
-        (loses("unexplained"), "does not scale, and not because of the GIL"),
+        (
+            loses("unexplained"),
+            "does not scale, and nothing shows that the GIL is the cause",
+        ),
         (
             changed(ROW, speedup=Estimate(1.96, 1.95, 1.97)),
             "scales: the workers run side by side.",
@@ -105,7 +111,9 @@ def test_sentences_are_complete_and_each_case_has_its_own() -> None:
         assert sentence[0].isupper()
         assert sentence.endswith(".")
     names = {name for words in diagnoses for _, name, _, _ in Formatter().parse(words)}
-    assert names - {None} == {"place", "held", "most", "native", "line", "cause"}
+    assert names - {None} == {
+        *("place", "held", "most", "native", "other", "line", "cause")
+    }
     case = loses("not known here")
     assert case_of(case) == "other"
     assert case.reading == "The largest loss is not known here."
@@ -117,7 +125,7 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "1.05x  1.04 to 1.06    1.98x        53 %" in text
     assert "Lost speedup, 0.95 of 2: GIL +0.90, unexplained +0.05." in text
     assert "single calls" not in text
-    assert "single calls        0.80x (0.70 to 0.90)\n" in REPORT.details()
+    assert "single calls        speedup 0.80x (0.70 to 0.90)\n" in REPORT.details()
     assert max(map(len, text.splitlines())) <= 90
     page = REPORT._repr_html_()
     assert "holds the GIL all the time" in page
@@ -208,6 +216,7 @@ def test_other_text_is_refused(text: str, words: str) -> None:
         Report.from_json(text)
 
 
+@needs("pandas")
 def test_csv_and_pandas() -> None:
     head, line = REPORT.to_csv().splitlines()
     assert head.startswith("target,variant,pool,workers,")

@@ -29,7 +29,7 @@ def scaling(verdict: Verdict) -> ScalingEvidence:
 
 
 def block(fraction: float, without_waits: float, ceiling: float = 2.0) -> Block:
-    """A block of two workers in which a call takes 1 s alone."""
+    """Return a block of two workers in which a call takes 1 s alone."""
     together = 2 / ceiling
     alone = Sample(1.0, worker_cpu=1.0, longest=1.0, wait=0.0)
     parallel = Sample(
@@ -91,40 +91,42 @@ def judged(
         # Only one CPU is free: processes are no faster than threads that take turns.
         ([block(1.0, 0.5, ceiling=1.0)] * 500, None),
         ([block(1.0, 0.8, ceiling=1.0)] * 500, None),
-        # It gives one, and it is seen that they don't wait for each other.
+        # The machine has one CPU, and overlap shows that threads don't wait for each
+        # other.
         ([block(1.0, 1.0, ceiling=1.0)] * 13, "pass"),
-        # More are free, and waits can't be distinguished.
+        # More CPUs are free, and kinds of waits can't be distinguished.
         ([block(1.0, 0.8, ceiling=1.8)] * 13, "pass"),
         ([block(0.95, 0.8, ceiling=1.25)] * 15, "pass"),
         ([block(0.91, 0.8, ceiling=1.5)] * 15, "pass"),
-        # A call with 70 % behind a lock might reach that, with a CPU less.
+        # A call with 70 % behind a lock might reach that ceiling fraction, with a CPU
+        # less.
         ([block(0.93, 0.8, ceiling=1.25)] * 500, None),
         # Threads that take turns might reach as much.
         ([block(0.89, 0.8, ceiling=1.8)] * 500, None),
         ([block(1.0, 0.8, ceiling=1.24)] * 500, None),
-        # CPU time overlaps, of which more is used than in processes: for spinning, say.
+        # CPU time overlaps, but threads use more than processes, as when they spin.
         ([but(block(1.0, 0.8, 1.0), worker_cpu=4.0, cpu=4.0)] * 500, None),
-        # Half of the time they wait for each other, if a CPU for each were there.
+        # With a CPU for each, threads would wait for each other half of the time.
         ([block(1.0, 0.5, ceiling=1.8)] * 5 + [block(1.0, 0.81, ceiling=1.8)] * 4, None),
         ([block(1.0, 0.75, 1.8)] * 8 + [block(1.0, 0.85, 1.8)] * 6, None),
         # More CPU time is needed in processes than threads ever used.
         ([but(block(1.0, 0.5, 1.0), "ceiling", worker_cpu=4.0)] * 500, None),
-        # Calls do less there, so that the ceiling is none of theirs.
+        # Calls do less in processes, so that these are not a ceiling for the threads.
         ([but(block(0.5, 0.5), "ceiling", worker_cpu=1.5)] * 500, None),
         ([but(block(0.5, 0.5), "ceiling", worker_cpu=1.7)] * 13, "fail"),
-        # CPUs were taken away: who had the lock then kept the others waiting.
+        # CPUs were taken away: a thread with the lock then kept the others waiting.
         ([but(block(0.5, 0.5), steal=0.3)] * 500, None),
         ([but(block(0.5, 0.5), throttled=1)] * 500, None),
         ([but(block(0.5, 0.5), steal=0.1)] * 13, "fail"),
         ([but(block(0.5, 0.5), steal=0.3)] * 50 + [block(0.5, 0.5)] * 13, "fail"),
         ([but(block(1.0, 1.0, 1.0), steal=0.3)] * 500, None),
         ([but(block(1.0, 1.0, 1.8), steal=0.3)] * 13, "pass"),
-        # The two disagree.
+        # Ceiling fraction and overlap disagree.
         ([block(1.0, 0.5)] * 500, None),
         ([block(0.5, 1.0)] * 500, None),
     ],
 )
-def test_decisions(blocks: list[Block], decision: str | None) -> None:
+def test_decision_follows_from_blocks(blocks: list[Block], decision: str | None) -> None:
     assert judged(blocks).decision() == decision
 
 
@@ -135,7 +137,7 @@ def test_decisions(blocks: list[Block], decision: str | None) -> None:
         ([block(1.0, 0.5, ceiling=1.2)] * 10, False),
         ([block(1.0, 0.9, ceiling=1.2)] * 9 + [block(1.0, 0.5, ceiling=1.2)], True),
         ([block(1.0, 0.9, ceiling=1.2)] * 8 + [block(1.0, 0.5, ceiling=1.2)] * 2, False),
-        # Of those in which CPUs were taken away nothing is known.
+        # Nothing is known of blocks in which CPUs were taken away.
         ([but(block(1.0, 0.5, 1.2), steal=0.3), *[block(1.0, 0.9, 1.2)] * 9], True),
         ([but(block(1.0, 0.9, 1.2), steal=0.3)] * 10, False),
     ],
@@ -144,7 +146,7 @@ def test_when_longer_blocks_are_needed(blocks: list[Block], promising: bool) -> 
     assert judged(blocks).promising == promising
 
 
-def test_without_the_watch_s_word_nothing_passes() -> None:
+def test_nothing_passes_without_a_hold_fraction() -> None:
     found = judged([block(1.0, 1.0)] * 100, side=0)
     assert found.decision() is None
     words = "the share of time for which it holds the GIL is not known"
@@ -154,8 +156,8 @@ def test_without_the_watch_s_word_nothing_passes() -> None:
 
 @pytest.mark.parametrize("efficiency", [0.5, 0.72, 1.0])
 @pytest.mark.parametrize("waited", [0.0, 0.3, 0.66])
-def test_overlap_knows_of_waits(efficiency: float, waited: float) -> None:
-    """Two workers; while one waits for a CPU, the other runs, and loses nothing by it."""
+def test_overlap_leaves_out_waits_for_a_cpu(efficiency: float, waited: float) -> None:
+    """While one of two workers waits for a CPU, the other runs without a loss."""
     cpu = 2 * efficiency * (1 - waited) + waited
     one = but(
         but(block(1.0, 1.0), "ceiling", worker_cpu=cpu),
@@ -182,14 +184,14 @@ def test_overlap_knows_of_waits(efficiency: float, waited: float) -> None:
         # The ratio has to agree, since it is the only one to show some causes.
         ([block(0.75, 0.6, ceiling=1.0)] * 200, waits(0.0, waiting_cpu=0.9), None),
         ([block(0.81, 0.6, ceiling=1.0), block(0.79, 0.6, 1.0)] * 50, waits(0.0), None),
-        # Threads spin, or memory binds them, for which they use more CPU time.
+        # Threads spin, or are bound by memory, and so use more CPU time.
         (
             [but(block(0.95, 0.6, 1.0), worker_cpu=4.0, cpu=4.0)] * 100,
             waits(0.0),
             None,
         ),
         ([but(block(0.5, 0.5), worker_cpu=4.0, cpu=4.0)] * 13, waits(0.0), "fail"),
-        # What is slow on an idle machine fails though it does not wait for locks.
+        # A call that is slow on an idle machine fails even without waits for locks.
         ([block(0.5, 0.5)] * 13, waits(0.0), "fail"),
         ([block(0.5, 0.5)] * 13, waits(1.0), "fail"),
         ([block(0.5, 0.5)] * 100, waits(0.0, waiting_cpu=0.9), None),
@@ -211,26 +213,26 @@ def test_contradictions_of_clocks_and_samples_are_reasons() -> None:
     assert "hardly found waiting, and need no more CPU time" in found.reason()
 
 
-def test_no_release_no_pass_by_samples() -> None:
+def test_samples_of_threads_alone_do_not_pass_a_call() -> None:
     blocks = [block(1.0, 1.0)] * 100
     assert judged(blocks, side=0, together=waits(0.0)).decision() is None
 
 
-def test_it_says_that_cpus_were_taken_away() -> None:
+def test_reason_reports_cpus_that_were_taken_away() -> None:
     found = judged([but(block(0.5, 0.5), steal=0.3)] * 20 + [block(0.5, 0.5)] * 4)
     assert found.decision() is None
     words = "a hypervisor or a quota took CPUs away in 20 of 24 blocks; 2 threads reach"
     assert found.reason().startswith(words)
 
 
-def test_threads_of_its_own() -> None:
+def test_reason_reports_threads_that_the_call_starts() -> None:
     found = judged([but(block(1.0, 1.0), cpu=4.0)] * 100)
     assert found.decision() is None
     assert "threads of its own" in found.reason()
     assert "limit_threads=1" in found.reason()
 
 
-def test_waits_that_are_not_known() -> None:
+def test_reason_reports_unknown_waits_for_a_cpu() -> None:
     found = judged([but(block(0.5, 1.0), longest=None)] * 100)
     assert found.decision() is None
     assert found.reason().startswith("how long workers wait for a CPU is not known")
@@ -256,14 +258,14 @@ def test_memory_may_bind_processes_as_well(cpu: float, decision: str | None) -> 
     )
 
 
-def test_it_says_that_processes_do_less() -> None:
+def test_reason_reports_that_processes_do_less() -> None:
     found = judged([but(block(0.5, 0.5), "ceiling", worker_cpu=0.4)] * 20)
     assert found.reason().startswith("in processes calls need 20 % of the CPU time")
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_who_is_at_the_threshold_is_hardly_ever_decided(seed: int) -> None:
-    """At most once in a thousand sequences, each witness, however long they are."""
+def test_fraction_at_the_threshold_is_hardly_ever_decided(seed: int) -> None:
+    """Each kind of evidence errs at most once in a thousand sequences of any length."""
     draw = random.Random(seed)
     decided = 0
     for _ in range(50):
@@ -276,7 +278,7 @@ def test_who_is_at_the_threshold_is_hardly_ever_decided(seed: int) -> None:
 
 
 @pytest.mark.parametrize("decision", ["pass", "fail"])
-def test_noise_makes_it_longer_not_wrong(decision: str) -> None:
+def test_noise_makes_a_decision_later_not_wrong(decision: str) -> None:
     draw = random.Random(1)
     true = 1.0 if decision == "pass" else 0.62
     lengths = []
@@ -301,11 +303,11 @@ def test_noise_makes_it_longer_not_wrong(decision: str) -> None:
         ({"longest": None}, "for a lock of the library's own"),
     ],
 )
-def test_what_likely_makes_it_slow(change: dict[str, Any], words: str) -> None:
+def test_advice_names_the_likely_cause(change: dict[str, Any], words: str) -> None:
     assert words in judged([but(block(0.5, 0.5), **change)] * 13).advice()
 
 
-def test_no_blocks() -> None:
+def test_check_without_blocks_is_inconclusive() -> None:
     found = judged([])
     assert found.decision() is None
     assert "no time for a block" in found.reason()
@@ -343,6 +345,9 @@ class MadeUp:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def slowdown(self, *_: float) -> float:
+        return 1.0
 
     def empty_region(self) -> float:
         return 0.0

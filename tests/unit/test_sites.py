@@ -281,7 +281,7 @@ def test_sentence_of_a_call_counts_the_calling_thread_alone() -> None:
     program = replace(usage, program="script.py")
     assert program.main_line() == ("most", "nowhere/features.py:50 `json.loads(line)`")
     assert "22.5" not in program.sentence()
-    assert ", 1 s, most of it in nowhere/features.py:50" in program.sentence()
+    assert " of its 1 s, most of it in nowhere/features.py:50" in program.sentence()
     both = usage_with(found(100, place=-1), texts=TEXTS)
     assert both.main_line() == ("", "")
 
@@ -306,7 +306,7 @@ def test_text_shows_five_lines_and_the_sum_of_the_rest() -> None:
     assert len(rows[1]) == 80
     assert rows[5] == "  4.6 %  nowhere/features.py:45 extract"
     assert rows[6] == "  3 more lines hold 13 %"
-    assert rows[7].startswith("  thread main, held of the time left by others: ")
+    assert rows[7].startswith("  thread main, GIL held, share of the time when no other ")
     rows = rows_of(usage_with(*sites[:6]))
     assert rows[6] == "  1 more line holds 4.5 %"
 

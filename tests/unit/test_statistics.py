@@ -1,4 +1,4 @@
-"""The statistics of blocks: what they say at the rate they state, by simulation."""
+"""Statistics of blocks: simulated error rates are those that they state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def anytime_interval(logs: Sequence[float]) -> tuple[float, float]:
     return RunningMedian(logs).ratio().interval
 
 
-def test_a_ratio_turned_round_is_the_inverse() -> None:
+def test_inverse_ratio_has_the_inverse_result() -> None:
     a, b = [1.0, 2.0, 3.0, 9.0], [2.0, 2.0, 1.0, 1.0]
     one, other = (
         RunningMedian(log_ratios(*pair)).ratio().value for pair in ((a, b), (b, a))
@@ -62,7 +62,8 @@ def test_evidence_is_the_mixture(blocks: int, above: int) -> None:
 
 @pytest.mark.parametrize("blocks", [0, 1, 2, 9, 30])
 def test_evidence_is_worth_one_on_average(blocks: int) -> None:
-    """Its mean is 1 if either sign is as likely: exactly, and so after every block."""
+    """The mean of the evidence is exactly 1 after every block if both signs are equally
+    likely."""
     total = Fraction(0)
     for above in range(blocks + 1):
         ways = sum(math.comb(blocks + 1, j) for j in range(above + 1))
@@ -78,13 +79,13 @@ def test_strong_evidence_takes_thirteen_blocks_that_agree() -> None:
 
 
 def log_of(value: Fraction) -> float:
-    """Return the logarithm of a fraction, which may be past what a float can be."""
+    """Return the logarithm of a fraction, which may exceed the largest float."""
     return math.log(value.numerator) - math.log(value.denominator)
 
 
 @pytest.mark.parametrize("blocks", [100, 1033, 1034, 1100, 3000])
 def test_evidence_of_many_blocks(blocks: int) -> None:
-    """The formula in whole numbers is the oracle, also past what a float can be."""
+    """The formula in whole numbers is the oracle, also beyond the largest float."""
     ways = 0
     for above in range(blocks + 1):
         ways += math.comb(blocks + 1, above)
@@ -97,10 +98,10 @@ def test_evidence_of_many_blocks(blocks: int) -> None:
 
 
 def exact_blocks_needed(upto: int, e_value: int) -> Iterator[int | None]:
-    """Find the number in whole numbers, for 1 block, 2 blocks and so on.
+    """Yield the exact number for 1 block, 2 blocks and so on, by whole numbers.
 
-    With a block more it is the same, or one more. The sum over j <= k of C(n + 1, j) and
-    the coefficient C(n, k) are carried on from one to the next.
+    With one more block the number stays the same, or grows by one. The sum over j <= k of
+    C(n + 1, j) and the coefficient C(n, k) are carried on from one to the next.
     """
     above, ways, choices = 1, 3, 1
     for blocks in range(1, upto + 1):
@@ -172,8 +173,10 @@ class Counted(float):
         return float(self) < other
 
 
-def test_a_block_more_costs_a_logarithm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comparisons and steps of continued fractions, after a hundred blocks and a million.
+def test_cost_of_a_block_grows_with_the_logarithm_of_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Count comparisons and steps of fractions, after a hundred blocks and a million.
 
     Nothing is sorted anew and no sum has as many terms as there are blocks.
     """
@@ -222,7 +225,7 @@ def test_values_added_one_at_a_time() -> None:
     assert running.side(float(np.median(values)), 1e-3) == 0
 
 
-def looked_at_often(logs: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
+def rejected_at_any_time(logs: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
     """Return which rows were rejected at any time, from either side."""
     n = logs.shape[1]
     table = np.zeros((n + 1, n + 1))
@@ -244,10 +247,10 @@ def drifting(rng: np.random.Generator, runs: int, blocks: int) -> NDArray[np.flo
     return ratio
 
 
-def test_looking_after_every_block_misleads_no_more_often_than_stated() -> None:
+def test_checks_after_every_block_err_no_more_often_than_stated() -> None:
     logs = drifting(np.random.default_rng(1), 20_000, 100)
-    assert 0.005 < looked_at_often(logs, 2 / 0.05).mean() < 0.05
-    assert looked_at_often(logs, 2 / 0.001).mean() < 0.001
+    assert 0.005 < rejected_at_any_time(logs, 2 / 0.05).mean() < 0.05
+    assert rejected_at_any_time(logs, 2 / 0.001).mean() < 0.001
 
 
 @pytest.mark.slow

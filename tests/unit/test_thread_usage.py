@@ -97,9 +97,9 @@ def test_shares_are_parts_of_the_wall_time() -> None:
         share = getattr(usage, name)
         assert 0 <= share.low <= share.value < share.high <= 1
     assert str(usage) == (
-        "10 %, 20 % waiting for it, 25 % running without it, 5.0 % waiting for another"
-        " lock, 30 % sleeping, 1.0 % reading, 2.0 % polling, 3.0 % waiting for a process,"
-        " 4.0 % in other system calls"
+        "10 % holding the GIL, 20 % waiting for it, 25 % running without it, 5.0 %"
+        " waiting for another lock, 30 % sleeping, 1.0 % reading, 2.0 % polling, 3.0 %"
+        " waiting for a process, 4.0 % in other system calls"
     )
 
 
@@ -184,7 +184,7 @@ def test_what_linux_does_not_say_is_unknown() -> None:
     usage = thread(holding=300, unknown=700, calls=False, gil_waits=False)
     assert usage.holding.value == 0.3
     assert [name for name in SHARES if getattr(usage, name).known] == ["holding"]
-    assert str(usage) == "30 %"
+    assert str(usage) == "30 % holding the GIL"
     # Python 3.15 says which threads wait for the GIL.
     usage = thread(holding=300, waiting_gil=100, unknown=600, calls=False)
     assert [name for name in SHARES if getattr(usage, name).known] == SHARES[:2]

@@ -20,7 +20,7 @@ from gilx.sampling.watch import place_of_hold
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gilx.sampling.timeline import Look
+    from gilx.sampling.timeline import TimelineSample
 
 pytestmark = pytest.mark.concurrent_callers
 
@@ -33,7 +33,7 @@ AWAITS_GIL, AWAITS_LOCK, SLEEPS, ON_CPU, OFF_CPU = 1, 2, 3, 8, 9  # in ACTIVITIE
 
 
 # Threads 0 and 1 are known, -1 is a holder that could not be identified.
-LOOKS: list[Look] = [
+SAMPLES: list[TimelineSample] = [
     (10 * NS, False, ((0, ALL),), ((0, -1),), ()),
     (20 * NS, False, ((0, ALL), (1, 10)), ((0, ALL), (1, -1)), ()),
     (30 * NS, True, ((-1, ALL),), ((0, ALL), (1, 0)), ()),
@@ -43,7 +43,7 @@ LOOKS: list[Look] = [
 ]
 
 
-TIMELINE = lanes_of(LOOKS, [("main", 7), ("free", 8)], 0, 70 * NS, cut=False)
+TIMELINE = lanes_of(SAMPLES, [("main", 7), ("free", 8)], 0, 70 * NS, cut=False)
 
 
 def test_lanes_follow_the_looks() -> None:
@@ -77,11 +77,11 @@ def test_lanes_follow_the_looks() -> None:
 
 
 def test_between_two_reads_of_a_clock_a_lane_follows_it() -> None:
-    looks: list[Look] = [(i * NS, False, (), (), ()) for i in range(1, 10)]
-    looks[1] = (2 * NS, False, (), ((1, -1),), ())
-    looks[3] = (4 * NS, False, (), ((1, ALL),), ())
-    looks[6] = (7 * NS, False, ((1, ALL),), ((1, ALL),), ())
-    _, lane = lanes_of(looks, [("main", 7), ("free", 8)], 0, 10 * NS, cut=False).lanes
+    samples: list[TimelineSample] = [(i * NS, False, (), (), ()) for i in range(1, 10)]
+    samples[1] = (2 * NS, False, (), ((1, -1),), ())
+    samples[3] = (4 * NS, False, (), ((1, ALL),), ())
+    samples[6] = (7 * NS, False, ((1, ALL),), ((1, ALL),), ())
+    _, lane = lanes_of(samples, [("main", 7), ("free", 8)], 0, 10 * NS, cut=False).lanes
     assert lane.spans == (
         Span(0.0, 0.0015, "unknown"),
         Span(0.0015, 0.0045, "running"),
@@ -93,7 +93,7 @@ def test_between_two_reads_of_a_clock_a_lane_follows_it() -> None:
 
 def lane_of(*states: tuple[int, int] | None, ran: int = 0) -> tuple[Span, ...]:
     """Return the spans of a thread that did these things in looks, and ran so much."""
-    looks: list[Look] = [
+    samples: list[TimelineSample] = [
         (
             number * NS,
             False,
@@ -103,8 +103,8 @@ def lane_of(*states: tuple[int, int] | None, ran: int = 0) -> tuple[Span, ...]:
         )
         for number, state in enumerate(states, 1)
     ]
-    end = (len(looks) + 1) * NS
-    return lanes_of(looks, [("main", 7)], 0, end, cut=False).lanes[0].spans
+    end = (len(samples) + 1) * NS
+    return lanes_of(samples, [("main", 7)], 0, end, cut=False).lanes[0].spans
 
 
 def test_a_thread_did_in_between_what_it_did_before_and_after() -> None:
@@ -130,11 +130,11 @@ def test_each_activity_has_a_state() -> None:
 
 
 def test_a_thread_that_did_nothing_has_no_lane() -> None:
-    looks: list[Look] = [
+    samples: list[TimelineSample] = [
         (NS, False, (), ((0, -1), (1, -1)), ((1, SLEEPS),)),
         (2 * NS, False, (), ((1, 0),), ((1, AWAITS_LOCK),)),
     ]
-    lanes = lanes_of(looks, [("main", 7), ("idle", 8)], 0, 3 * NS, cut=False).lanes
+    lanes = lanes_of(samples, [("main", 7), ("idle", 8)], 0, 3 * NS, cut=False).lanes
     assert [lane.name for lane in lanes] == ["main"]
 
 
@@ -144,7 +144,7 @@ def test_a_watch_without_looks_has_the_watched_lane() -> None:
 
 
 def test_a_cut_timeline_says_so() -> None:
-    cut = lanes_of(LOOKS, [("main", 7), ("free", 8)], 0, 70 * NS, cut=True)
+    cut = lanes_of(SAMPLES, [("main", 7), ("free", 8)], 0, 70 * NS, cut=True)
     assert cut.since == 0.01
     assert cut.lanes[0].spans[0].start == 0.01
     assert "60 ms of 70 ms" in str(cut)
@@ -163,9 +163,9 @@ def place_in(timeline: Timeline) -> str:
     return f"in one go after {held[0].start / timeline.wall * 100:.0f} % of it"
 
 
-def place(looks: list[Look], end: int, samples: int) -> str:
-    totals: Any = SimpleNamespace(begin_ns=0, end_ns=end, wakes=samples)
-    return place_of_hold(looks, totals)
+def place(samples: list[TimelineSample], end: int, wakes: int) -> str:
+    totals: Any = SimpleNamespace(begin_ns=0, end_ns=end, wakes=wakes)
+    return place_of_hold(samples, totals)
 
 
 @pytest.mark.parametrize(
@@ -183,19 +183,19 @@ def place(looks: list[Look], end: int, samples: int) -> str:
     ],
 )
 def test_place_of_a_hold(held: str, words: str) -> None:
-    looks: list[Look] = [
+    samples: list[TimelineSample] = [
         ((i + 1) * NS, False, ((0, ALL),) if one == "#" else ((1, ALL),), (), ())
         for i, one in enumerate(held)
     ]
-    assert place(looks, 5 * NS, len(looks)) == words
-    assert place(looks, 5 * NS, len(looks) + 1) == ""
+    assert place(samples, 5 * NS, len(samples)) == words
+    assert place(samples, 5 * NS, len(samples) + 1) == ""
 
 
 @pytest.mark.parametrize("seed", range(100))
 def test_place_of_a_hold_is_that_of_the_lane(seed: int) -> None:
     draw, other = Random(seed), Random(-seed - 1)
     count = draw.randrange(1, 7)
-    looks: list[Look] = [
+    samples: list[TimelineSample] = [
         (
             at * NS,
             False,
@@ -209,8 +209,8 @@ def test_place_of_a_hold_is_that_of_the_lane(seed: int) -> None:
         for at in sorted(draw.sample(range(1, 100), count))
     ]
     cut = draw.random() < 0.1
-    lanes = lanes_of(looks, [("main", 7), ("free", 8)], 0, 100 * NS, cut=cut)
-    assert place(looks, 100 * NS, count + cut) == place_in(lanes)
+    lanes = lanes_of(samples, [("main", 7), ("free", 8)], 0, 100 * NS, cut=cut)
+    assert place(samples, 100 * NS, count + cut) == place_in(lanes)
 
 
 LINES = tuple(
@@ -251,9 +251,11 @@ SITES = [
 def with_lines() -> Timeline:
     """Return the timeline of the samples, five seconds later and with lines."""
     begin = 5000 * NS + 1234
-    looks: list[Look] = [(begin + look[0], *look[1:]) for look in LOOKS]
+    samples: list[TimelineSample] = [
+        (begin + sample[0], *sample[1:]) for sample in SAMPLES
+    ]
     return lanes_of(
-        *(looks, [("main", 7), ("free", 7)], begin, begin + 70 * NS),
+        *(samples, [("main", 7), ("free", 7)], begin, begin + 70 * NS),
         cut=False,
         sites=SITES,
         lines=held_lines(LINES, SourceTexts(0.0)),
@@ -263,7 +265,7 @@ def with_lines() -> Timeline:
 
 def test_spans_that_hold_have_their_line() -> None:
     found = lanes_of(
-        *(LOOKS, [("main", 7), ("free", 8)], 0, 70 * NS),
+        *(SAMPLES, [("main", 7), ("free", 8)], 0, 70 * NS),
         cut=False,
         sites=SITES,
         lines=held_lines(LINES, SourceTexts(0.0)),
@@ -334,7 +336,7 @@ def test_trace_has_threads_states_and_lines(with_lines: Timeline, tmp_path: Path
 
 
 def test_trace_says_that_its_beginning_is_missing() -> None:
-    cut = lanes_of(LOOKS, [("main", 7), ("free", 8)], 0, 70 * NS, cut=True)
+    cut = lanes_of(SAMPLES, [("main", 7), ("free", 8)], 0, 70 * NS, cut=True)
     (event,) = events_of(cut, "i")
     assert (event["s"], event["tid"], event["ts"]) == ("g", 7, 10_000)
     assert events_of(TIMELINE, "i") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,14 @@ import pytest
 from gilx.errors import MissingExtraError
 from gilx.estimate import Estimate
 from gilx.rendering.top_screen import check_rich, screen_of
-from gilx.rendering.top_view import TopLine, TopThread, TopView, text_of, view_of
+from gilx.rendering.top_view import (
+    TopLine,
+    TopThread,
+    TopView,
+    figures_of,
+    text_of,
+    view_of,
+)
 from tests.markers import needs
 from tests.unit.made_up_sites import found, usage_with
 
@@ -121,6 +129,35 @@ def test_screen_fits_any_size(width: int, height: int) -> None:
     if height == 60 and width >= 80:
         assert "thread 16" in "".join(rows)
         assert "file.py:30" in "".join(rows)
+
+
+@needs_rich
+def test_screen_without_gil_has_room_for_all_figures() -> None:
+    """The longest figures that there are fit into 80 columns."""
+    given = view(
+        now=0.9012,
+        held=Estimate(0.9123, 0.9012, 0.9234),
+        seconds=2.36,
+        whole=math.nan,
+        waiting=12.34,
+        longest=0.1245,
+        without_gil=True,
+    )
+    rows = drawn(given, 80, 24)
+    assert rows[1:3] == [
+        "stopped or stopping for 90.1 % now, 91.2 % (90.1 % to 92.3 %) in 2.36 s",
+        "threads that wait for locks and stops 12.34, no stop above 124 ms",
+    ]
+    assert rows[4].split() == ["attached", "waiting", "thread"]
+    assert "stops  waiting  line" in "\n".join(rows)
+
+
+def test_screen_without_gil_says_that_stops_are_not_read() -> None:
+    given = view(now=math.nan, held=Estimate.unknown(), without_gil=True)
+    assert figures_of(given)[0] == "stops of all threads are not read"
+    assert figures_of(replace(given, longest=math.nan))[1].endswith(
+        ", longest stop unknown"
+    )
 
 
 def test_line_of_text_has_first_thread_and_line() -> None:

@@ -17,12 +17,13 @@ from gilx.errors import ArgumentError
 from gilx.estimate import Estimate
 from gilx.rendering.usage_chart import _figure
 from gilx.sampling import release_costs
-from gilx.sampling.prediction import Prediction
+from gilx.sampling.prediction_record import Prediction
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.selftest import Check, KnownHold, judged
-from gilx.sampling.usage_advice import ADVICE, case_of
+from gilx.sampling.usage_advice import ADVICE, GIL_TURNED_ON, case_of
 from gilx.system.environment import Environment
 from tests.markers import needs_linux
+from tests.unit import made_up_sites
 from tests.unit.hold_sums import SLICE, sums, thread_of, usage_of
 
 pytestmark = [pytest.mark.concurrent_callers, needs_linux]
@@ -57,14 +58,20 @@ USAGE = gilx.GilUsage(
     where="at the start",
 )
 
+HELD = "GIL held, share of the time when no other thread held it"
+
 
 def test_plain_words() -> None:
     assert USAGE.sentence() == (
         "thread <Main> releases the GIL for 96.0 % of its time; the rest, about 900 µs at"
         " the start, is held"
     )
-    for row in ("held of the time left by others: 4.0 %", "longest hold: 500 µs"):
-        assert f"\n  thread <Main>, {row}" in str(USAGE)
+    lines = " ".join(str(USAGE).split())
+    for row in (
+        f"{HELD}: 4.0 %",
+        "longest hold: 500 µs",
+    ):
+        assert f" thread <Main>, {row}" in lines
     assert "thread <Main>: 4.0 %" in str(USAGE)
     assert "thread &lt;Main&gt;" in USAGE._repr_html_()
 
@@ -92,7 +99,7 @@ def test_shares_of_threads_that_may_have_made_unidentified_holds_are_unknown() -
     usage = replace(usage, locked=Estimate(0.9, 0.8, 1), inconclusive_reason="")
     text = str(usage)
     assert "; the threads that hold it could not be identified" in " ".join(text.split())
-    assert "thread main: unknown\n" in text
+    assert "thread main: unknown share holding the GIL\n" in text
     shares = tuple(thread_of(hidden, f"worker {i}", i, 0.1) for i in range(20))
     assert "8 other threads: unknown" in str(replace(usage, by_thread=shares))
     assert '"main' not in json.dumps(_figure(usage).spec)
@@ -103,10 +110,10 @@ def test_shares_of_threads_that_may_have_made_unidentified_holds_are_unknown() -
     [
         (
             0.5,
-            "holds the GIL for 50 % of its time, 22.5 ms; the thread that holds it most",
+            "holds the GIL for 50 % of its 22.5 ms; the thread that holds it most",
         ),
-        (0.999, "holds the GIL for all of its time, 22.5 ms; the thread that holds it"),
-        (0.001, "releases the GIL for all of its time, 22.5 ms "),
+        (0.999, "holds the GIL for all of its 22.5 ms; the thread that holds it"),
+        (0.001, "releases the GIL for all of its 22.5 ms "),
     ],
 )
 def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> None:
@@ -122,11 +129,11 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
     places = [
         text.index(f"\n  {row}")
         for row in (
-            "locked by anyone: ",
-            "thread worker: 46 %\n",
-            "thread <Main>: 4.0 %\n",
+            "held by any thread: ",
+            "thread worker: 46 % holding the GIL\n",
+            "thread <Main>: 4.0 % holding the GIL\n",
             "longest hold of any thread: 500 µs (4 µs to 1 ms)\n",
-            "main thread, held of the time left by others: 4.0 % (3.0 % to 5.0 %)\n",
+            f"main thread, {HELD}: 4.0 %",
             "main thread, mean hold: ",
             "time: 22.5 ms, 20 ms of CPU",
         )
@@ -138,7 +145,7 @@ def test_text_of_program_leads_with_all_threads(locked: float, words: str) -> No
 
 def test_thread_without_a_name_is_called_thread_once() -> None:
     usage = replace(USAGE, by_thread=(thread_of(sums(40, 960), "thread 9", 9, 0.1),))
-    assert "\n  thread 9: 10 %\n" in str(usage)
+    assert "\n  thread 9: 10 % holding the GIL\n" in str(usage)
 
 
 @pytest.mark.parametrize("name", ["own", "locked", "stacks_squares"])
@@ -172,7 +179,7 @@ def ratio_of(slices: list[float]) -> Ratio:
 
 @pytest.mark.parametrize("period", [0.03, 0.7, 1.0, 2.0, 5.3, 17.0])
 def test_the_interval_covers(period: float) -> None:
-    """Looks at a rhythm of that many slices, simulated: the same ones every time."""
+    """Simulated samples of a rhythm of that many slices, the same ones in every run."""
     draw = random.Random(period)
     count, covered, runs = 800, 0, 0
     for part in (0.01, 0.1, 0.5, 0.9, 0.99):
@@ -182,11 +189,11 @@ def test_the_interval_covers(period: float) -> None:
             truth = (
                 held_until(ends[-1], period, part) - held_until(start, period, part)
             ) / count
-            looks = [
+            samples = [
                 float((begin + draw.random()) % period < part * period)
                 for begin in ends[:-1]
             ]
-            low, high = interval(ratio_of(looks))
+            low, high = interval(ratio_of(samples))
             covered += low <= truth <= high
             runs += 1
     assert 0.92 <= covered / runs <= 1.0
@@ -293,6 +300,7 @@ def test_probe_prints_prediction_below_usage(
 ) -> None:
     found = usage(hold_length=(2e-4, 5e-4), inconclusive_reason=reason)
     monkeypatch.setattr(probe, "probe", lambda *_, **__: found)
+    monkeypatch.setattr(probe, "gil_enabled", lambda: True)
     monkeypatch.setattr(release_costs, "_handover", lambda _: 3e-5)
     assert cli.main(["probe", "time:sleep", "0", "--predict", "2,4"]) == 0
     report, _, prediction = capsys.readouterr().out.partition("\n\n")
@@ -303,6 +311,18 @@ def test_probe_prints_prediction_below_usage(
         assert "Prediction from one worker" in prediction
         counts = [line.split()[0] for line in prediction.splitlines()[-2:]]
         assert counts == ["2", "4"]
+
+
+def test_probe_prints_no_prediction_if_the_held_share_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = replace(USAGE, held=Estimate.unknown())
+    monkeypatch.setattr(probe, "probe", lambda *_, **__: found)
+    monkeypatch.setattr(probe, "gil_enabled", lambda: True)
+    assert cli.main(["probe", "time:sleep", "0", "--predict", "2"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "\n\nNo prediction, since the share for which the GIL was held is unknown.\n"
+    )
 
 
 def test_prediction_says_where_the_hand_over_is_estimated(
@@ -372,8 +392,20 @@ def test_lengths_that_are_not_resolved_have_no_bound_that_says_nothing(
         ({"held": Estimate(0.49, 0.4, 0.6)}, "call holds in part"),
         ({"held": Estimate(0.9, 0.8, 1.0)}, "call holds"),
         ({"inconclusive_reason": "too short"}, "inconclusive"),
+        ({"inconclusive_reason": f"{GIL_TURNED_ON} by the import of a"}, "GIL turned on"),
         ({"program": "a.py"}, "nothing waits"),
-        ({"program": "a.py", "waited": Estimate(0.1, 0.1, 0.1)}, "threads wait"),
+        (
+            {
+                "program": "a.py",
+                "waited": Estimate(0.1, 0.1, 0.1),
+                "sites": made_up_sites.usage_with(made_up_sites.found(40)).sites,
+            },
+            "threads wait",
+        ),
+        (
+            {"program": "a.py", "waited": Estimate(0.1, 0.1, 0.1)},
+            "threads wait, lines unknown",
+        ),
         ({"program": "a.py", "waited": Estimate.unknown()}, "unknown"),
     ],
 )

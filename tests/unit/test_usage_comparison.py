@@ -12,6 +12,7 @@ import pytest
 import gilx
 from gilx import Report, cli
 from gilx.errors import ArgumentError
+from gilx.sampling.ratio_interval import Ratio
 from tests.unit.hold_sums import sums, usage_of
 from tests.unit.made_up_sites import found, usage_with
 from tests.unit.test_report import REPORT
@@ -45,6 +46,15 @@ def test_line_that_moved_is_found_by_its_text() -> None:
     ]
     again = gilx.compare_usages(FAST, SLOW)
     assert [each.verdict for each in again] == ["more", "more", "unclear"]
+
+
+def test_usages_without_a_gil_are_refused() -> None:
+    nothing = Ratio(*(0.0,) * 8)
+    without = usage_of(sums(0, 100, own=nothing, locked=nothing), by_thread=())
+    with pytest.raises(ArgumentError, match=r"^before: expected a usage with a GIL"):
+        gilx.compare_usages(without, without)
+    with pytest.raises(ArgumentError, match=r"^after: .* a Python without a GIL$"):
+        gilx.compare_usages(SLOW, without)
 
 
 def test_place_that_only_one_usage_has_is_compared_with_none() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from gilx import GilUsage, testing
 from gilx.errors import ArgumentError
+from gilx.sampling.usage_advice import GIL_TURNED_ON
 from gilx.speedup.prepared_call import PreparedCall
 from gilx.system.environment import usable_cpus
 from gilx.testing import (
@@ -198,7 +199,7 @@ def test_a_call_with_a_setup_can_be_sent() -> None:
 def test_more_workers_than_cpus() -> None:
     found = testing.judge_scaling(sum, range(10), workers=TOO_MANY)
     assert found.outcome == "inconclusive"
-    assert f"{TOO_MANY} workers need as many CPUs" in found.reason
+    assert f"{TOO_MANY} workers need {TOO_MANY} CPUs" in found.reason
 
 
 UNITTEST = """
@@ -276,3 +277,12 @@ def test_failure_names_the_line_that_holds_the_gil(
     held = testing.judge_hold(time.sleep, 0.001, budget=0.2, at_least=0.95)
     assert held.outcome == "fail"
     assert "features.py" not in held.reason
+
+
+def test_no_verdict_is_by_calls_that_turned_the_gil_on() -> None:
+    usage = usage_of(sums(0, 1000))
+    assert release_verdict._evidence(usage, 0.1, 1, 1e-3, 0.1).side < 0
+    reason = f"{GIL_TURNED_ON} by the import of a"
+    usage = replace(usage, inconclusive_reason=reason)
+    evidence = release_verdict._evidence(usage, 0.1, 1, 1e-3, 0.1)
+    assert (evidence.side, evidence.reason) == (0, reason)

@@ -10,6 +10,7 @@ import pytest
 import gilx
 from gilx.errors import ArgumentError
 from gilx.rendering.waits_table import waits_table, waits_text
+from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.waiting_sites import FoundWait, waiting_sites_of
 from tests.unit.hold_sums import SLICE, sums, usage_of
@@ -51,6 +52,18 @@ def test_sites_are_sorted_by_the_waits() -> None:
             assert time.low <= time.value < time.high
     assert usage.waiting_sites[1].place == "/nowhere/queues.py:60".removeprefix("/")
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
+
+
+def test_waits_without_a_gil_are_for_locks_only() -> None:
+    nothing = Ratio(*(0.0,) * 8)
+    watch = sums(0, 1000, own=nothing, locked=nothing, waiters=nothing)
+    sites = waiting_sites_of([found(0, 400)], watch, SourceTexts(0.0))
+    assert not sites[0].waiting_gil.known
+    usage = usage_of(watch, waiting_sites=sites, by_thread=())
+    assert gilx.GilUsage.from_json(usage.to_json()).waiting_sites == sites
+    head, row = waits_text(usage).splitlines()[1:3]
+    assert head.split("  ") == ["for locks", "samples"]
+    assert row.split() == ["400", "ms", "400"]
 
 
 def test_few_long_slices_are_less_certain_than_many_short_ones() -> None:

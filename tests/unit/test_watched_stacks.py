@@ -38,7 +38,7 @@ class FakeSampler:
     sites_found: ClassVar[list[Any]] = []
     stretches: ClassVar[list[tuple[int, int, int, int]]] = []
     calls_found: ClassVar[list[Any]] = []
-    samples: ClassVar[list[Any]] = []
+    recorded: ClassVar[list[Any]] = []
     changes: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, cost: float, **options: Any) -> None:
@@ -57,7 +57,7 @@ class FakeSampler:
                 "lateness_max_ns",
                 "cost_ns",
                 "switches",
-                "let_go",
+                "releases",
                 "own_dxx",
                 "own_dxy",
                 "own_dyy",
@@ -65,7 +65,7 @@ class FakeSampler:
                 "locked_dxy",
                 "locked_dyy",
                 "late",
-                "seen_ns",
+                "burst_ns",
                 *("waiters_x", "waiters_y", "waiters_xx", "waiters_xy", "waiters_yy"),
                 *("waiters_dxx", "most_waiters", "asked", "askable"),
                 *("calls", "addresses", "unread_errno", "wishes"),
@@ -118,11 +118,11 @@ class FakeSampler:
     def longest_holds(self) -> list[tuple[int, int, int, int, float, float, float]]:
         return [(*stretch, 0.0, 0.0, 0.0) for stretch in self.stretches]
 
-    def looks(self) -> list[Any]:
-        return self.samples
+    def samples(self) -> list[Any]:
+        return self.recorded
 
     def held_sites(self) -> list[Any]:
-        return [(0, 0, False, 1.0)] * len(self.samples)
+        return [(0, 0, False, 1.0)] * len(self.recorded)
 
 
 @pytest.fixture
@@ -237,11 +237,11 @@ def test_longest_hold_of_a_program_counts_python_code_of_other_threads(
     # The main thread was seen to hold for an instant only; the other one for a while.
     sampler.changes = {"stretch_ns": 0, "hold_max_ns": 100_000}
     worker = ((1, _sampler.MOST_SHARE),)
-    sampler.samples = [(i * SLICE, False, worker, ()) for i in range(100)]
+    sampler.recorded = [(i * SLICE, False, worker, ()) for i in range(100)]
     watching = watched()
     assert watching.usage.longest_hold.high == 1e-4
     assert watching.usage_of_program("x").longest_hold.value == SWITCH
-    sampler.samples = [(i * SLICE, False, worker * (i % 2), ()) for i in range(100)]
+    sampler.recorded = [(i * SLICE, False, worker * (i % 2), ()) for i in range(100)]
     program = watched().usage_of_program("x")
     assert program.longest_hold == Estimate(4e-6, 4e-6, SWITCH)
 

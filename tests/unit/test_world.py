@@ -10,6 +10,7 @@ import pytest
 
 import gilx
 from gilx.errors import ArgumentError
+from gilx.estimate import Estimate
 from gilx.sampling.lock_waits import FoundLock, lock_waits_of, locks_together
 from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.source_text import SourceTexts
@@ -19,6 +20,7 @@ from gilx.sampling.world import (
     FoundStops,
     FoundStopSite,
     World,
+    length_of_stop,
     worlds_together,
 )
 from gilx.testing.release_verdict import nothing_watched
@@ -105,6 +107,16 @@ def test_words_name_threads_and_lines() -> None:
     assert rows["world, late"] == "worker 8.0 %, main 2.0 %"
     assert rows["world, asked for in"] == "pool.py:5 30 %"
     assert rows["world, late in"] == "pool.py:11 10 %"
+
+
+def test_longest_stop_that_may_be_several_has_bounds_only() -> None:
+    words = dict(world().rows())["world"]
+    assert words.endswith(
+        "; longest stop 4 µs to 50 ms, as several in a row look like one"
+    )
+    resolved = replace(world(), longest=gilx.Estimate(0.04, 0.03, 0.05))
+    words = dict(resolved.rows())["world"]
+    assert words.endswith("; longest stop 40 ms (30 ms to 50 ms)")
 
 
 def test_world_without_stops_says_so() -> None:
@@ -229,3 +241,9 @@ def test_threads_of_one_name_are_joined() -> None:
     assert [one.name for one in twice.late] == ["worker", "main"]
     assert twice.late[0].share.value == pytest.approx(2 * made.late[0].share.value)
     assert twice.late[0].native_id is None
+
+
+def test_length_of_a_stop_that_is_not_known_has_no_bounds() -> None:
+    assert length_of_stop(Estimate.unknown()) == "longest stop unknown"
+    assert length_of_stop(Estimate(0.002, 0.001, 0.003)).endswith("2 ms (1 ms to 3 ms)")
+    assert "as several in a row" in length_of_stop(Estimate(0.1, 0.0, 0.2))

@@ -30,13 +30,13 @@ class Claim:
     def contradicted(self, size: int | None, verdict: GilVerdict) -> bool | None:
         """Return whether a verdict contradicts the claim; None if it is undecided.
 
-        A call that is said to release the GIL may hold it for a part of its time. One
-        that is said to hold it holds it for all of its time.
+        A call that is said to release the GIL may hold it for a part of its time. A call
+        that is said to hold the GIL must hold it all the time.
 
         Parameters
         ----------
         size : int, optional
-            The call's size; None if it has none, and then the claim is about the call.
+            The call's size; None if it has none: `from_size` is then ignored.
         verdict : str
             As `gil_verdict` returns it.
 

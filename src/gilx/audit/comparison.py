@@ -1,4 +1,4 @@
-"""Two audits beside each other."""
+"""Comparison of two audits."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from gilx.audit.record import Audit, Line
 
 LEAST = 0.05
-"""The smallest difference that counts, where nothing else is said."""
+"""Default of the smallest difference that counts."""
 
 
 @dataclass(frozen=True)
 class AuditChange:
-    """One figure of one line, then and now."""
+    """One figure of one line, before and after."""
 
     label: str
     """The call and its size."""
@@ -28,35 +28,35 @@ class AuditChange:
     before: Estimate
     after: Estimate
     verdict: str
-    """'better', 'worse', 'no difference', or 'unknown' where one of them is not known."""
+    """'better', 'worse', 'no difference', or 'unknown' if one of the two is not known."""
 
 
 def compare(
     before: Audit, after: Audit, *, least: float = LEAST, force: bool = False
 ) -> list[AuditChange]:
-    """Return what two audits have in common, in the order of the second.
+    """Return the changes of figures of both audits, in the order of the second.
 
     A figure got better or worse if its intervals, at 95 %, do not overlap and it moved
-    by at least `least`. Hold fractions and shares of the ceiling are compared: machines
-    have better and worse days, and those move least with them. A share above 1 counts as
-    1, since what lies above says something about the ceiling only, and shares of ceilings
-    that differ by `least` themselves are not compared. Longest holds are not
+    by at least `least`. Hold fractions and ceiling fractions are compared: machines are
+    faster at some times than at others, and these figures change least with that. A
+    ceiling fraction above 1 counts as 1, since the excess is due to the ceiling only, and
+    fractions are not compared if their ceilings differ by `least`. Longest holds are not
     compared, since the longest of more calls is longer.
 
     Parameters
     ----------
     before, after : Audit
-        Then and now.
+        The earlier and the later audit.
     least : float
         The smallest difference that counts, 0 to 1, as a share: 0.05 is 5 points of the
-        hold fraction, or of the share of the ceiling.
+        hold fraction, or of the ceiling fraction.
     force : bool
         Compare them even if they are from different machines.
 
     Raises
     ------
     ArgumentError
-        They are from different machines, or one had the GIL and the other not; or
+        The audits are from different machines, or only one had the GIL; or
         `least` is out of range.
 
     """
@@ -126,7 +126,7 @@ def _apart(before: Estimate, after: Estimate, least: float) -> bool:
 
 
 def _at_most_all(share: Estimate) -> Estimate:
-    """Return a share, where more than all is all; unknown ends stay unknown."""
+    """Return a share, limited to 1; one without bounds is not changed."""
     if not share.bounded:
         return share
     return Estimate(*(min(1.0, end) for end in (share.value, *share.interval)))

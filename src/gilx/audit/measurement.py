@@ -1,4 +1,4 @@
-"""Doing an audit."""
+"""Measurements of an audit."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def perform(
     least = number_between("least", least, 0, 1)
     environment = Environment.here()
     if baseline is not None:
-        # A baseline that can't be used is refused before minutes were spent.
+        # A baseline that can't be used is refused before minutes are spent.
         compare(baseline, Audit((), environment), least=least, force=force)
     cases = [(entry, size) for entry in plan.entries for size in entry.sizes]
     lines = []
@@ -80,7 +80,7 @@ def perform(
         lines.append(line)
     if progress is not None:
         progress("")
-    # What the calls import may have turned the GIL on.
+    # Modules that the calls import may have turned the GIL on.
     return Audit(tuple(lines), Environment.here())
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _BUDGET = 10.0
-_SHARED = ("workers", "budget", "setup")  # what [defaults] may say, too
+_SHARED = ("workers", "budget", "setup")  # keys that [defaults] may have, too
 _OWN = ("target", "name", "arguments", "keywords", "sizes", "claim")
 _CLAIM = ("releases", "words", "link", "from_size")
 _MOST_BYTES = 4_000_000
@@ -38,11 +38,12 @@ class PlanEntry:
     setup: str = ""
     """Statements, run once before the calls; their names can be used in arguments."""
     arguments: tuple[Any, ...] = ()
-    """Positional arguments: text is a Python expression, all else stands for itself."""
+    """Positional arguments: text is a Python expression, any other value stands for
+    itself."""
     keywords: Mapping[str, Any] = field(default_factory=dict)
-    """The same for arguments with names."""
+    """The same for keyword arguments."""
     sizes: tuple[int | None, ...] = (None,)
-    """None: it has no size."""
+    """None if the call has no size."""
     workers: tuple[int, ...] = (2,)
     """Numbers of threads that call it at once."""
     budget: float = _BUDGET
@@ -51,7 +52,7 @@ class PlanEntry:
     """Claim of its maintainers about the GIL."""
 
     def call(self, size: int | None) -> PlannedCall:
-        """Return the call at one size, its arguments made.
+        """Return the call at one size, with its arguments.
 
         Raises
         ------
@@ -74,12 +75,12 @@ class Plan:
     entries: tuple[PlanEntry, ...]
 
     def only(self, words: Sequence[str]) -> Plan:
-        """Return the plan of the entries whose names have one of these words in them.
+        """Return the plan of the entries whose names contain one of these words.
 
         Raises
         ------
         ArgumentError
-            There is none.
+            No name contains one of them.
 
         """
         chosen = tuple(
@@ -95,9 +96,9 @@ class Plan:
 
 
 class PlannedCall:
-    """A call that is sent to other processes as what makes it, not as its arguments.
+    """A call that is sent to other processes as its code, not as its arguments.
 
-    So that what can't be pickled can be an argument, and nothing large is sent.
+    So arguments need not be picklable, and nothing large is sent.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class PlannedCall:
     ) -> None:
         self.__qualname__ = label
         self._made_of = label, target, setup, arguments, keywords, size
-        # Code that runs is what an audit is made of: whoever writes the file writes code.
+        # An audit runs code by design: the author of the file writes code.
         names: dict[str, Any] = {"__name__": "audit", "size": size}
         if setup:
             exec(compile(setup, f"<setup of {label}>", "exec"), names)  # noqa: S102
@@ -149,7 +150,7 @@ def read_plan(path: str | Path) -> Plan:
     Returns
     -------
     Plan
-        All targets of it can be found.
+        The plan, whose targets can all be found.
 
     Raises
     ------
@@ -170,22 +171,22 @@ def read_plan(path: str | Path) -> Plan:
     except ValueError as error:
         raise ArgumentError(f"{path}: {error}") from None
     try:
-        found = tomllib.loads(text)
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ArgumentError(f"{path}: expected TOML: {error}") from None
     try:
-        return _plan(found)
+        return _plan(table)
     except ArgumentError as error:
         raise ArgumentError(f"{path}: {error}") from error
 
 
-def _plan(found: dict[str, Any]) -> Plan:
-    _only_known("the file", found, ("defaults", "call"))
-    defaults = found.get("defaults", {})
+def _plan(table: dict[str, Any]) -> Plan:
+    _only_known("the file", table, ("defaults", "call"))
+    defaults = table.get("defaults", {})
     if not isinstance(defaults, dict):
         raise ArgumentError(f"defaults: expected a table, got {shown(defaults)}")
     _only_known("defaults", defaults, _SHARED)
-    calls = found.get("call", [])
+    calls = table.get("call", [])
     if not isinstance(calls, list) or not calls:
         raise ArgumentError("call: expected at least one table [[call]]")
     entries = tuple(
@@ -302,5 +303,7 @@ def _numbers(
     if isinstance(given, list):
         if not given:
             raise ArgumentError(f"{name}: expected at least one number, got none")
-        return tuple(dict.fromkeys(at_least(name, one, least, most) for one in given))
+        return tuple(
+            dict.fromkeys(at_least(name, number, least, most) for number in given)
+        )
     return (at_least(name, given, least, most),)

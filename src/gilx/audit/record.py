@@ -53,7 +53,7 @@ class Line:
     """File, line and source text of the line that holds it for half of the held time or
     more; empty if there is none, or it is not known."""
     inconclusive_reason: str
-    """Why the figures above are not known, or not to be trusted; empty if they are."""
+    """Reason that the figures above are unknown or unreliable; empty if they are not."""
     scaling: tuple[ReportRow, ...]
     """One for each number of workers, without samples."""
     error: str = ""
@@ -80,7 +80,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Audit(Record, schema="gilx.audit", version=5):
-    """All lines, and where they were measured."""
+    """All lines, and the environment in which they were measured."""
 
     lines: tuple[Line, ...]
     environment: Environment
@@ -155,7 +155,7 @@ def size_words(lines: Iterable[Line]) -> str:
 
 
 def _rows(line: Line) -> list[tuple[tuple[str, ...], list[str]]]:
-    """Return the rows of a line, each with what is said below it."""
+    """Return the rows of a line, each with the remarks below it."""
     if line.error:
         blank = ("-",) * (len(_HEAD) - 1)
         return [((line.label, *blank), [f"failed: {line.error}"])]

@@ -1,11 +1,17 @@
 """The command ``gilx``.
 
-Exit status: 0 when all went well or the reader of standard output left, 1 when the GIL
-can't be watched or the watch can't be trusted, when the doctor finds a warning, nothing
-could be measured, a report or an audit is worse than another, what draws a picture or a
-page is not installed, or standard output can't be written to, 2 when the command line is
-wrong (one line on standard error says why), 130 after Ctrl-C. The exit status of a
-program that ``gilx probe`` or ``gilx monitor`` watches is the command's.
+Exit status:
+
+- 0: all went well, or the reader of standard output left.
+- 1: the GIL can't be watched, the watch can't be trusted, the doctor found a warning,
+  nothing could be measured, a report or an audit is worse than the one before, the
+  package that draws pictures and pages is not installed, or standard output can't be
+  written to.
+- 2: the command line is wrong; one line on standard error says why.
+- 130: Ctrl-C was pressed.
+
+``gilx probe`` and ``gilx monitor`` end with the exit status of the program that they
+watch.
 """
 
 from __future__ import annotations
@@ -34,7 +40,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 # Each command is a module of this package with the functions add_arguments(parser) and
-# run(options), which returns the exit status, or a function that runs a program and does.
+# run(options). The latter returns the exit status, or a function that runs a program and
+# returns its exit status.
 _COMMANDS = {
     "audit": "list which of many callables hold the GIL, and which scale",
     "compare": "show what changed between two reports, or two usages of the GIL",
@@ -53,10 +60,10 @@ _COMMANDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, in the words of the library's."""
+    """Parser whose errors are one line, worded like those of the library."""
 
     words: Sequence[str] = ()
-    """The whole command line, for what argparse does not pass on."""
+    """The whole command line, since argparse does not pass on all of it."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""
@@ -68,7 +75,7 @@ class Parser(argparse.ArgumentParser):
         args: Sequence[str] | None = None,
         namespace: Any = None,  # noqa: ANN401 - as argparse has it
     ) -> tuple[Any, list[str]]:
-        """Parse words, of which ``-mNAME`` means ``-m NAME`` as for Python."""
+        """Parse words; as for Python, ``-mNAME`` means ``-m NAME``."""
         words = list(sys.argv[1:] if args is None else args)
         if "-m" in self._option_string_actions:
             words = self._with_module_apart(words)
@@ -101,8 +108,8 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     )
     parser.add_argument("--version", action="version", version=f"gilx {gilx.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    # Abbreviated options would also be found among the words of a watched program, where
-    # an ambiguous one is an error.
+    # argparse would look for abbreviated options among the words of a watched program,
+    # too, and report an ambiguous one as an error.
     return parser, {
         name: commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         for name, text in _COMMANDS.items()
@@ -129,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             commands[chosen].words = given
         options, unknown = parser.parse_known_args(given)
         if unknown:
-            own = given[0] in unknown  # not the command's
+            own = given[0] in unknown  # an option in front of the command
             speaker = parser if own else commands[options.command]
             speaker.error(f"unrecognized arguments: {' '.join(unknown)}")
         with _noting_gil_imports():
@@ -155,12 +162,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if arguments is not None:  # the process goes on
             release_output()
-    # A program runs out here, since the exceptions it raises are its own.
+    # A program runs outside of the try statement, which must not handle its exceptions.
     return outcome() if callable(outcome) else outcome
 
 
 def _noting_gil_imports() -> AbstractContextManager[object]:
-    """Return a context in which it is noted which import turns the GIL on."""
+    """Return a context that records the import that turns the GIL on."""
     if gil_enabled():
         return nullcontext()
     from gilx.system.gil_imports import ImportWatch  # noqa: PLC0415 - without a GIL only

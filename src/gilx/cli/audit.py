@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only",
         metavar="WORD",
         action="append",
-        help="only calls with this word in their names; may be given several times",
+        help="audit only calls with this word in their names; may be given several times",
     )
     add_json(parser, "the audit", target="the audit's file")
     add_options(

@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from gilx.estimate import Estimate
     from gilx.system.environment import Environment
 
-_MOST_LINES = 21  # that are shown, the one of all lines included
+_MOST_LINES = 21  # of the table; its first line is about all lines of code
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
         "exit status: 0 if nothing became worse, 1 if something did, 2 if a file is"
-        " neither, if the two are of different machines, or if there is nothing to"
-        " compare"
+        " neither a report nor a usage, if the two are from different machines, or if"
+        " there is nothing to compare"
     )
     parser.add_argument(
         "before",
         metavar="A.json",
-        help="the report to compare with, of gilx measure --json, or the usage, of"
-        " gilx probe --json",
+        help="the earlier report (from gilx measure --json) or usage (from gilx probe"
+        " --json)",
     )
     parser.add_argument("after", metavar="B.json", help="the later report or usage")
     parser.add_argument(
@@ -66,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _record(text: str) -> Report | GilUsage:
-    found = read_object(text, "text: expected JSON of a report or usage")
-    kind = GilUsage if found.get("schema") == "gilx.usage" else Report
+    fields = read_object(text, "text: expected JSON of a report or usage")
+    kind = GilUsage if fields.get("schema") == "gilx.usage" else Report
     record: Report | GilUsage = kind.from_json(text)
     return record
 
@@ -103,7 +103,8 @@ def _compare_reports(
 ) -> int:
     changes = compare(before, after, force=force)
     for path, report, letter in zip(paths, (before, after), "AB", strict=True):
-        print_text(f"{letter}: {path}: {report.environment.summary()}")
+        environment = f"{letter}: {path}: {report.environment.summary()}"
+        print_text("\n".join(wrapped(environment, rest="  ", whole_words=True)))
     _print_differences(before.environment, after.environment)
     rows = [
         (

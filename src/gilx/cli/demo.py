@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gilx.demo.demo_record import Demo
     from gilx.rendering.html_page import Table
 
-_NO_PICTURES = "no pictures without vl-convert: pip install 'gilx[plot]'"
+_NO_PICTURES = "pictures need vl-convert: pip install 'gilx[plot]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--quick": "wider intervals, in under 20 seconds on two idle CPUs (else under"
-            " 90)",
-            "--chapter N,N...": "only this chapter, or these (1 to 8)",
+            "--quick": "accept wider intervals: takes under 20 seconds on two idle CPUs"
+            " instead of under 90",
+            "--chapter N,N...": "run only these chapters (1 to 8)",
             "--workers N": "how many threads, processes or interpreters compute at once,"
             " at least 2 (default: the usable CPUs, 2 to 8)",
         },
@@ -50,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         {
             "--save DIR": "write text, JSON and, with vl-convert, a picture of each"
             " chapter into a new directory",
-            "--html FILE": "write a page with pictures that needs nothing else",
+            "--html FILE": "write a page with pictures, which needs no other file",
         },
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, print chapter by chapter, and save what is asked for."""
+    """Measure, print each chapter, and save the files that are asked for."""
     check_json(options.json)
     draws = importlib.util.find_spec("vl_convert") is not None
     lines: list[str] = []
@@ -72,9 +72,9 @@ def run(options: argparse.Namespace) -> int:
         except OutputError as error:
             unprinted.append(error)
             if not (options.json or options.save or page):
-                raise  # nothing else would come of the rest
+                raise  # no other output is asked for, so the rest need not run
 
-    # Before NumPy is loaded, which is when its BLAS looks.
+    # Before NumPy is loaded: its BLAS reads the environment only then.
     pin_blas()
     from gilx.demo.demo_record import run_demo  # noqa: PLC0415 - loads NumPy
     from gilx.demo.output_directory import new_directory, save_pictures  # noqa: PLC0415 - likewise
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _can_make_page(path: str) -> bool:
-    """Return whether the page can be made; say so if what makes it is not installed."""
+    """Return whether the page can be made; if its library is missing, say so."""
     try:
         check_page("html", path)
     except MissingExtraError as error:
@@ -140,7 +140,7 @@ def _chapter(number: int, chapter: Chapter, *, first: bool) -> str:
     parts += [f"{_table(table)}\n" for table in chapter.tables()]
     parts += _paragraph(*chapter.sentences())
     parts += _paragraph(*chapter.missing)
-    parts += _paragraph(f"It depends on {chapter.depends}")
+    parts += _paragraph(f"The result depends on {chapter.depends}")
     return "\n".join(parts)
 
 
@@ -148,12 +148,12 @@ def _end(demo: Demo) -> str:
     from gilx.demo.decision_table import HOW, decision_table  # noqa: PLC0415 - as above
 
     more = (
-        f"Measured in {demo.seconds:.0f} s. --chapter N runs one chapter alone. For code"
-        " of your own: gilx probe, gilx measure, gilx latency."
+        f"Measured in {demo.seconds:.0f} s. --chapter N runs one chapter alone. For your"
+        " own code, use gilx probe, gilx measure and gilx latency."
     )
     return "\n".join(
         [
-            "What should I use?\n------------------",
+            "Recommendations\n---------------",
             f"{_table(decision_table(demo))}\n",
             *(part.rstrip("\n") for part in _paragraph(HOW, more)),
         ]

@@ -19,9 +19,9 @@ from gilx.cli.option_types import add_options
 from gilx.cli.progress import show
 from gilx.cli.reserved_output import output_for
 from gilx.errors import ArgumentError, WatchUnavailableError, number_between
-from gilx.formatting import duration, one_line, wrapped
+from gilx.formatting import duration, one_line, percent, wrapped
 from gilx.records import encode
-from gilx.sampling.watch import backend
+from gilx.sampling.watch import backend, free_backend
 from gilx.system.conditions import between, snapshot
 from gilx.system.diagnostics import examine, examine_imports
 from gilx.system.environment import Environment
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _SCHEMA = "gilx.doctor"
 _VERSION = 2
+# Ways of reading memory that need an article in a sentence.
+_READERS = {"memory file": "a memory file", "pipe": "a pipe"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,14 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "modules",
         metavar="MODULE",
         nargs="*",
-        help="import these, as your program does, before looking (default: numpy)",
+        help="module to import first, as your program does (default: numpy)",
     )
     add_options(parser, {"--seconds S 1": "how long to watch the machine (default: 1)"})
     add_json(parser, "the findings", is_target=_is_module, target="a module")
 
 
 def _is_module(word: str) -> bool:
-    """Return whether a word is the name of a module, of the current directory too."""
+    """Return whether a word names a module, which may be in the current directory."""
     top = word.partition(".")[0]
     if not top.isidentifier() or word.endswith(".json"):
         return False
@@ -66,9 +68,9 @@ def run(options: argparse.Namespace) -> int:
     """Examine the machine, print the findings, and return 1 if any is a warning."""
     check_json(options.json)
     output = output_for(options.json)
-    seconds = number_between("seconds", options.seconds, 0.1, 3600)
+    seconds = number_between("seconds", options.seconds, 0.1, 3600, unit="seconds")
     modules = options.modules or ["numpy"]
-    # Before anything is imported, for its own sake or for the modules'.
+    # Before any other import, which may turn the GIL on.
     was_on = gil_enabled() and not forced_gil()
     _import(modules)
     environment = Environment.here()
@@ -89,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         "has_warnings": has_warnings,
         "findings": encode(findings),
         "imports": {name: encode(trial) for name, trial in trials.items()},
-        "watch": _watch(),
+        "watch": ", ".join(_watch()),
         "environment": json.loads(environment.to_json()),
         "conditions": json.loads(conditions.to_json()),
     }
@@ -99,11 +101,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _import(modules: Sequence[str]) -> None:
-    """Import what the user's program does."""
-    # A script on PATH is started with its own directory in the place of the current one.
+    """Import the modules that the user's program imports."""
+    # For a script on PATH, sys.path begins with the script's directory instead.
     if "" not in sys.path:
         sys.path.insert(0, "")
-    # What they print is not the page, which may be read by a program.
+    # The modules may print, but a program may read standard output.
     with contextlib.redirect_stdout(sys.stderr):
         for name in modules:
             try:
@@ -115,9 +117,9 @@ def _import(modules: Sequence[str]) -> None:
 
 
 def _try(modules: Sequence[str], *, was_on: bool) -> dict[str, ImportTrial]:
-    """Import each module in a process of its own, where none hides what another does.
+    """Import each module in a process of its own, so that none hides another's effect.
 
-    If the GIL was on already, it was something that Python's start or gilx imports.
+    If the GIL was on already, an import at Python's start or by gilx turned it on.
     """
     trials: dict[str, ImportTrial] = {}
     for name in (*([__name__] if was_on else []), *modules):
@@ -144,37 +146,51 @@ def _page(
 
 
 def _now(conditions: Conditions) -> str:
-    """Return the conditions as lines that go on after those of the environment."""
+    """Return the conditions as lines that follow those of the environment."""
     threads, throttled = conditions.native_threads, conditions.throttled
     if threads is None:
         owners = "unknown without threadpoolctl"
     else:
         owners = ", ".join(f"{one.library}: {one.threads}" for one in threads) or "none"
-    seen = (
+    steal = conditions.steal
+    figures = (
         f"other processes {_or_unknown(conditions.others, '.2f')} CPUs,"
-        f" steal {_or_unknown(conditions.steal, '.1%')},"
+        f" steal {'unknown' if steal is None else percent(steal)},"
         f" throttled {'unknown' if throttled is None else duration(throttled)}"
     )
     source = conditions.clock_source or "source unknown"
     lines = [
         ("GIL", conditions.gil),
-        ("GIL watch", _watch()),
+        ("GIL watch" if gil_enabled() else "watch", f"\n{'':13}".join(_watch())),
         ("load", _or_unknown(conditions.load, ".2f")),
-        (f"over {duration(conditions.seconds)}", seen),
+        (f"over {duration(conditions.seconds)}", figures),
         ("clock", f"{source}, steps of {duration(conditions.clock_step)}"),
         ("governor", ", ".join(conditions.governors or ["unknown"])),
-        ("own threads", owners),
+        ("thread pools", owners),
     ]
     return "\n".join(f"{name:<13}{text}" for name, text in lines)
 
 
-def _watch() -> str:
-    """Return how the GIL is found and read here, or why it is not."""
+def _watch() -> list[str]:
+    """Return lines on how the GIL or threads are read, or one on why they are not."""
     try:
+        if not gil_enabled():
+            return _watch_without_gil()
         found_by, read_by = backend()
     except WatchUnavailableError as error:
-        return f"not available: {error}"
-    return f"found by {found_by}, memory read by {read_by}"
+        return [f"not available: {error}"]
+    reader = _READERS.get(read_by, read_by)
+    return [f"finds the GIL through {found_by}", f"reads memory through {reader}"]
+
+
+def _watch_without_gil() -> list[str]:
+    read_by, world_missing = free_backend()
+    stops = f"not read, since {world_missing}" if world_missing else "read"
+    return [
+        "reads the states of threads",
+        f"stops of all threads: {stops}",
+        f"reads memory through {_READERS.get(read_by, read_by)}",
+    ]
 
 
 def _or_unknown(value: float | None, form: str) -> str:

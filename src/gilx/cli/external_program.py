@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 # Names, since other systems do not have all of these signals.
 _PASSED_ON = "SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"
-# Those that Python ignores, which programs do not expect to be ignored.
+# Signals that Python ignores, but that programs do not expect to be ignored.
 _IGNORED_BY_PYTHON = "SIGPIPE", "SIGXFSZ"
 _FROM_TERMINAL = 0x80  # SI_KERNEL of Linux: see sigaction(2)
-_KILLED = 128  # more than the number of the signal, as in shells
+_KILLED = 128  # is added to the number of the signal, as in shells
 
 
 class ExternalProgram:
     """Program that runs as a child of this process, with its input and output.
 
-    While it is a context, signals to this process are sent on to the program. Those of
-    the terminal, as by Ctrl-C, go to all processes there: the program has them already.
+    Inside the ``with`` statement, signals to this process are sent on to the program. A
+    signal from the terminal, such as that of Ctrl-C, goes to all processes there, so the
+    program has received it already.
 
     Parameters
     ----------
@@ -43,10 +44,12 @@ class ExternalProgram:
         Raises
         ------
         ArgumentError
-            It can't be started; the message says why.
+            The program can't be started; the message says why.
 
         """
-        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # there would be no status
+        if (
+            signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+        ):  # else there would be no status
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._passed_on = _signals(_PASSED_ON)
         self._awaited = self._passed_on | {signal.SIGCHLD}
@@ -59,7 +62,7 @@ class ExternalProgram:
                 setsigmask=self._mask,
                 setsigdef=_signals(_IGNORED_BY_PYTHON),
             )
-        except (OSError, ValueError) as error:  # a null character
+        except (OSError, ValueError) as error:  # ValueError: a null character
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             why = getattr(error, "strerror", None) or error
             raise ArgumentError(
@@ -80,32 +83,32 @@ class ExternalProgram:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def wait(self, seconds: float) -> bool:
-        """Return whether the program has ended, at the latest after some seconds.
+        """Wait for at most so many seconds; return whether the program has ended.
 
-        It may be sooner, since a signal came. The process is there until `status`.
+        A signal may end the wait earlier. Until `status` is called, the process exists.
         """
-        found = signal.sigtimedwait(self._awaited, seconds)
-        if found is not None and self._is_to_pass_on(found):
-            self._pass_on(signal.Signals(found.si_signo))
+        received = signal.sigtimedwait(self._awaited, seconds)
+        if received is not None and self._is_to_pass_on(received):
+            self._pass_on(signal.Signals(received.si_signo))
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, flags) is not None
 
     def _pass_on(self, number: signal.Signals) -> None:
         try:
             os.kill(self.pid, number)
-        except PermissionError:  # it has changed its user, as sudo does
+        except PermissionError:  # the program has changed its user, as sudo does
             complain(
                 f"{number.name} could not be sent on to process {self.pid}, which runs as"
                 " another user"
             )
 
-    def _is_to_pass_on(self, found: signal.struct_siginfo) -> bool:
-        return found.si_signo in self._passed_on and found.si_code != _FROM_TERMINAL
+    def _is_to_pass_on(self, received: signal.struct_siginfo) -> bool:
+        return received.si_signo in self._passed_on and received.si_code != _FROM_TERMINAL
 
     def status(self) -> int:
-        """Return the exit status of the program, which has ended, as a shell has it.
+        """Return the exit status of the program, which has ended, as a shell reports it.
 
-        That of a program which a signal killed is 128 and the number of the signal.
+        If a signal killed the program, that is 128 plus the number of the signal.
         """
         _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)

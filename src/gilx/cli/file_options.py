@@ -34,9 +34,9 @@ def add_json(
 ) -> None:
     """Declare the option ``--json [FILE]``, whose value `print_or_save` takes.
 
-    The file is optional, so that the word after the option may be meant as the command's
-    target or as an argument of the target. It is refused if it looks like one of them, or
-    if `is_target` says that it is a target, which the message calls `target`.
+    The file is optional, so the word after the option may be meant as the command's
+    target or as an argument of the target. The word is refused if it looks like either,
+    or if `is_target` says that it is a target, which the message calls `target`.
     """
     parser.add_argument(
         "--json",
@@ -46,13 +46,13 @@ def add_json(
         metavar="FILE",
         nargs="?",
         const="-",
-        help=f"write {what} as JSON, too; without a file, or with '-', to the output and"
+        help=f"also write {what} as JSON to FILE; without FILE, or with '-', print JSON"
         " instead of the text",
     )
 
 
 class _JsonFile(argparse.Action):
-    """Store the name of a file for JSON, if it is not rather a command's target."""
+    """Store the name of a file for JSON, unless it is a command's target."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class _JsonFile(argparse.Action):
             or self._is_target(values)
         )
         place = self._target if looks_like_target else "an argument"
-        # argparse does not say whether "=" stood between.
+        # argparse does not report whether "=" came before the value.
         words = getattr(parser, "words", ())
         if (
             looks_like_target or is_literal(values)
@@ -122,7 +122,7 @@ def save_and_print(
 ) -> None:
     """Save files, then print a text.
 
-    Neither a file that can't be written nor a reader that left costs the rest.
+    A file that can't be written, or a reader that left, does not prevent the rest.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
     path : str
         The file.
     from_json : callable
-        Makes the record of text.
+        Function that makes the record from text.
 
     Raises
     ------
@@ -188,14 +188,14 @@ def read_record(path: str, from_json: Callable[[str], Record]) -> Record:
     try:
         return from_json(text)
     except ArgumentError as error:
-        # The file is what the library calls the text.
+        # In the library's messages, the file is called the text.
         raise ArgumentError(f"{path}{str(error).removeprefix('text')}") from None
 
 
 def check_file(name: str, path: str | None) -> None:
-    """Do nothing if the file that the option `name` gives, if any, can be written.
+    """Check that the file that the option `name` gives, if any, can be written.
 
-    An error is reported before the measuring rather than after it.
+    So an error is reported before the measurement rather than after it.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def check_file(name: str, path: str | None) -> None:
 
 
 def check_json(path: str | None) -> None:
-    """Do nothing if JSON can be written where the option ``--json`` says, if anywhere.
+    """Check that JSON can be written to the file of the option ``--json``, if any.
 
     Raises
     ------
@@ -226,9 +226,9 @@ def check_json(path: str | None) -> None:
 
 
 def check_page(name: str, path: str | None) -> None:
-    """Do nothing if a page can be made for the file that the option `name` gives.
+    """Check that a page can be made for the file that the option `name` gives.
 
-    There is none to make if it gives none.
+    Nothing is checked if the option gives no file.
 
     Raises
     ------
@@ -244,14 +244,14 @@ def check_page(name: str, path: str | None) -> None:
 
 
 def check_picture(name: str, path: str | None) -> None:
-    """Do nothing if a picture can be made for the file that the option `name` gives.
+    """Check that a picture can be made for the file that the option `name` gives.
 
-    There is none to make if it gives none.
+    Nothing is checked if the option gives no file.
 
     Raises
     ------
     ArgumentError
-        As for `check_file`; or the name does not end as one of a picture does.
+        As for `check_file`; or the name does not have the ending of a picture's.
     MissingExtraError
         The library that draws pictures is not installed.
 
@@ -263,14 +263,14 @@ def check_picture(name: str, path: str | None) -> None:
 
 
 def check_stacks(name: str, path: str | None) -> None:
-    """Do nothing if stacks can be written to the file that the option `name` gives.
+    """Check that stacks can be written to the file that the option `name` gives.
 
-    There are none to write if it gives none.
+    Nothing is checked if the option gives no file.
 
     Raises
     ------
     ArgumentError
-        As for `check_file`; or the name ends as none of the formats of stacks does.
+        As for `check_file`; or the name does not have the ending of a format of stacks.
 
     """
     check_file(name, path)
@@ -284,19 +284,21 @@ def save(name: str, path: str, text: str) -> None:
     Raises
     ------
     ArgumentError
-        It can't be written; what was there before still is.
+        The file can't be written; its earlier content is still there.
 
     """
     _save(name, path, lambda: save_text(path, text))
 
 
 def save_picture(name: str, path: str, picture: Picture) -> None:
-    """Write a picture to the file that the option `name` gives; its ending says how.
+    """Write a picture to the file that the option `name` gives.
+
+    The ending of the name selects the format.
 
     Raises
     ------
     ArgumentError
-        It can't be written; what was there before still is.
+        The file can't be written; its earlier content is still there.
 
     """
     _save(name, path, lambda: picture.save(path))

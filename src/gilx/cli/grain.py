@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments; the library checks what they hold."""
     parser.epilog = (
-        "exit status: 0 if it was measured, whether or not a grain pays, 1 if the"
+        "exit status: 0 if the grain was measured, whether or not threads pay, 1 if the"
         " callable raised or the workers can't be started, 2 if the command line is wrong"
     )
     parser.add_argument(
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--items N": "how many items the callable has; it needs this",
+            "--items N": "number of items of the callable; required for a callable",
             "--size N": "size of the kernel's problem",
             "--variant VARIANT": "the kernel's variant (default: c-nogil)",
             "--workers N": "how many workers (default: the usable CPUs)",
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure and print what was found."""
+    """Measure and print the result."""
     check_json(options.json)
     output = output_for(options.json)
     target: Any = options.target
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         # Bound to no arguments: the library gives it a start and a stop.
         target = find_target(options.target, ())
         target.__qualname__ = options.target
-    found = grain(
+    result = grain(
         target,
         workers=options.workers,
         variant=options.variant,
@@ -62,5 +62,5 @@ def run(options: argparse.Namespace) -> int:
         progress=show,
     )
     show("")
-    print_or_save(str(found), found.to_json(), options.json, output)
+    print_or_save(str(result), result.to_json(), options.json, output)
     return 0

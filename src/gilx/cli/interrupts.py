@@ -1,4 +1,4 @@
-"""Ctrl-C that ends a watch, of which there is a report then."""
+"""Handling of Ctrl-C, which ends a watch with a report."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _STATUS = 130  # as of shells
 
 
 class Interrupts:
-    """True if Ctrl-C has been pressed."""
+    """Record of whether Ctrl-C has been pressed."""
 
     def __init__(self) -> None:
         self._any = False
 
     def note(self, _number: int, _frame: FrameType | None) -> None:
-        """Note a signal, as its handler."""
+        """Record a signal; this is its handler."""
         self._any = True
 
     def noted(self) -> bool:
-        """Return whether there was one."""
+        """Return whether Ctrl-C has been pressed."""
         return self._any
 
     @property
@@ -36,18 +36,18 @@ class Interrupts:
 
 @contextmanager
 def noted_interrupts() -> Iterator[Interrupts]:
-    """Have Ctrl-C noted instead of raised, so that it breaks nothing off half way.
+    """Record Ctrl-C instead of raising an exception in the middle of something.
 
-    A signal that is ignored, as in the background of a shell, remains so. Only the main
-    thread can handle signals.
+    If the signal is ignored, as in a background job of a shell, it stays ignored. Only
+    the main thread can handle signals.
     """
-    found = Interrupts()
+    interrupts = Interrupts()
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield found
+        yield interrupts
         return
-    signal.signal(signal.SIGINT, found.note)
+    signal.signal(signal.SIGINT, interrupts.note)
     try:
-        yield found
+        yield interrupts
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

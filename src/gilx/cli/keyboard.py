@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Keyboard:
-    """Standard input, from which keys are read without Return while it is a context.
+    """Standard input, from which a ``with`` statement reads keys without Return.
 
-    If it is not a terminal, no keys are read.
+    If standard input is not a terminal, no keys are read.
     """
 
     def __init__(self) -> None:
@@ -48,15 +48,15 @@ class Keyboard:
                 self._restore()
 
     def wait(self, seconds: float, keys: str) -> bool:
-        """Wait for at most so many seconds; return whether one of some keys came."""
+        """Wait for at most so many seconds; return whether one of `keys` was pressed."""
         if not self.present:
             time.sleep(seconds)
             return False
         if not select.select([self._input], [], [], seconds)[0]:
             return False
         try:
-            found = os.read(self._input, 64).decode(errors="replace")
-        except OSError:  # likewise
-            found = ""
+            pressed = os.read(self._input, 64).decode(errors="replace")
+        except OSError:  # the terminal has gone away
+            pressed = ""
         # Without a terminal, no key will ever come.
-        return found == "" or any(key in found for key in keys)
+        return pressed == "" or any(key in pressed for key in keys)

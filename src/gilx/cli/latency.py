@@ -22,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--workers N,N... 1": "how many threads call it, one or several numbers"
-            " (default: 1)",
-            "--period SECONDS 0.005": "mean time between the other thread's wakes"
+            "--workers N,N... 1": "number of threads that call it, or several numbers to"
+            " compare (default: 1)",
+            "--period SECONDS 0.005": "mean time between the wake-ups of the other thread"
             " (default: 0.005)",
-            "--budget SECONDS 4": "how long to measure, all of it (default: 4)",
+            "--budget SECONDS 4": "how long to measure in all (default: 4)",
         },
     )
     add_json(parser, "the figures")
@@ -37,14 +37,14 @@ def run(options: argparse.Namespace) -> int:
     check_json(options.json)
     output = output_for(options.json)
     call = find_target(options.target, options.arguments)
-    found = latency(
+    result = latency(
         call,
         workers=options.workers,
         period=options.period,
         budget=options.budget,
     )
-    text = "" if options.json == "-" else f"{found}\n\n{_costs()}"
-    print_or_save(text, found.to_json(), options.json, output)
+    text = "" if options.json == "-" else f"{result}\n\n{_costs()}"
+    print_or_save(text, result.to_json(), options.json, output)
     return 0
 
 

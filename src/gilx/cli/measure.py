@@ -52,19 +52,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--variants V,V...": "of a kernel: python, numpy, c-gil, c-nogil, cython-gil,"
-            " cython-nogil (default: c-gil,c-nogil)",
+            "--variants V,V...": "variants of a kernel: python, numpy, c-gil, c-nogil,"
+            " cython-gil, cython-nogil (default: c-gil,c-nogil)",
             "--pools P,P... threads": f"{', '.join(pools.names())} (default: threads)",
-            "--workers N,N...": "how many, one or several numbers (default: the usable"
-            " CPUs)",
-            "--precision SHARE 0.02": "half the width of the interval to reach (default:"
-            " 0.02)",
-            "--budget S 10": "seconds that all blocks may take (default: 10); no call is"
-            " ended",
+            "--workers N,N...": "number of workers, or several numbers to compare"
+            " (default: the usable CPUs)",
+            "--precision SHARE 0.02": "half-width of the interval at which to stop"
+            " (default: 0.02)",
+            "--budget S 10": "seconds that all blocks may take (default: 10); a running"
+            " call is not interrupted",
             "--blocks N": "make exactly N blocks",
-            "--repeat M": "calls in a row that each worker makes in a sample; 1 is what a"
-            " single use gives (default: enough to be timed well)",
-            "--aa": "make an A/A comparison: the serial run with itself, which should"
+            "--repeat M": "calls in a row that each worker makes in a sample; 1 measures"
+            " single calls (default: enough to be timed well)",
+            "--aa": "compare the serial run with itself (an A/A comparison), which should"
             " find no difference",
             "--size N": "size of a kernel's problem",
             "--seed N 0": "seed (default: 0)",
@@ -74,9 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--csv FILE": "write CSV too ('-': to the output)",
-            "--plot FILE": "write a picture too",
-            "--html FILE": "write a page too",
+            "--csv FILE": "also write CSV ('-': print CSV instead of the text)",
+            "--plot FILE": "also write a picture",
+            "--html FILE": "also write a page",
         },
     )
     parser.add_argument(
@@ -89,7 +89,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure, print the table and write the files that are asked for."""
     if options.json == options.csv == "-":
-        raise ArgumentError("csv: expected a file's name, since --json has the output")
+        raise ArgumentError(
+            "csv: expected a file's name, since --json prints to standard output"
+        )
     check_json(options.json)
     check_file("csv", None if options.csv == "-" else options.csv)
     check_picture("plot", options.plot)
@@ -105,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
         )
     elif options.arguments:
         raise ArgumentError(
-            f"argument 1: expected none, since a kernel takes its own; got"
+            "argument 1: expected no arguments for a kernel, got"
             f" {options.arguments[0]!r}"
         )
     report = measure(
@@ -127,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def write(report: Report, options: argparse.Namespace, output: TextIO) -> None:
-    """Write the files, and print the table unless the output is taken."""
+    """Write the files, and print the table, or JSON or CSV instead."""
     if options.json == "-":
         text = report.to_json()
     elif options.csv == "-":

@@ -28,25 +28,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         {
-            "--stall SECONDS 0.1": "how long the GIL is not released while a thread"
-            " waits for it, or without a GIL, a stop of all threads does not begin or"
-            " end, until that is reported (default: 0.1)",
-            "--loop SECONDS": "how long an event loop of asyncio has not returned to its"
-            " selector until that is reported (default: loops are not watched)",
+            "--stall SECONDS 0.1": "report when the GIL has not been released for so long"
+            " while a thread waits for it; or, without a GIL, when a stop of all threads"
+            " has not begun or ended for so long (default: 0.1)",
+            "--loop SECONDS": "report when an event loop of asyncio has not returned to"
+            " its selector for so long (default: loops are not watched)",
             "--cost SHARE 0.01": "share of one CPU that the sampler may take (default:"
             " 0.01)",
             "--log FILE": "append reports to a file, instead of standard error",
             "--prometheus [HOST:]PORT": "serve counters for Prometheus at"
             " http://HOST:PORT/metrics, HOST by default 127.0.0.1; 9100-9107: at the"
-            " first free port, in children of forks too (needs gilx[prometheus])",
-            "--lone": "report it also if no thread waits",
+            " first free port, also in forked children (needs gilx[prometheus])",
+            "--lone": "report that the GIL is not released even if no thread waits"
+            " for it",
             "--exit": "end the program after a report, with status 70",
         },
     )
     add_program(
         parser,
         "a program: script.py, a directory or zip file with a __main__.py, or, after -m,"
-        " a module. Everything after its name is its own",
+        " a module. All arguments after the name are passed to the program",
     )
 
 
@@ -86,7 +87,8 @@ def _endpoint(monitor: Monitor, options: argparse.Namespace) -> Endpoint:
     endpoint = Endpoint(monitor, address, log_descriptor(options.log))
     endpoint.listen()
     monitor.start()
-    # Before the endpoint, whose child has to find the monitor started.
+    # Registered after the monitor's own hook, so that in the child of a fork the monitor
+    # has started when the endpoint does.
     os.register_at_fork(after_in_child=endpoint.restart_in_child)
     endpoint.start()
     _report_unwatched(monitor, options)
@@ -95,7 +97,7 @@ def _endpoint(monitor: Monitor, options: argparse.Namespace) -> Endpoint:
 
 
 def _report_unwatched(monitor: Monitor, options: argparse.Namespace) -> None:
-    """Have the log say at the end what was not watched."""
+    """Report in the log, at the end, the parts that were not watched."""
     from gilx.cli.unwatched import UnwatchedReport  # noqa: PLC0415 - not on Windows
 
     report = UnwatchedReport(monitor, log_descriptor(options.log))

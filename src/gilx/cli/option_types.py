@@ -27,17 +27,17 @@ def whole_number(given: str) -> int:
 
 
 def whole_numbers(given: str) -> list[int]:
-    """Return the whole numbers in a word that has commas between them."""
+    """Return the whole numbers in a comma-separated list."""
     try:
         return [int(word) for word in given.split(",")]
     except ValueError:
         raise ArgumentTypeError(
-            f"expected whole numbers with commas between, such as 1,2; got {given!r}"
+            f"expected whole numbers separated by commas, such as 1,2; got {given!r}"
         ) from None
 
 
 def words(given: str) -> list[str]:
-    """Return the words in one that has commas between them."""
+    """Return the words in a comma-separated list."""
     return given.split(",")
 
 
@@ -48,7 +48,7 @@ _TYPES: dict[str, Callable[[str], object]] = {
     "N,N...": whole_numbers,
     **dict.fromkeys(("P,P...", "V,V..."), words),
 }
-"""The type of a value, by the word for it; others are text."""
+"""Types of the options' values, by metavar; other values are text."""
 
 
 def add_options(parser: ArgumentParser, options: Mapping[str, str]) -> None:
@@ -59,8 +59,8 @@ def add_options(parser: ArgumentParser, options: Mapping[str, str]) -> None:
     parser : ArgumentParser
         The command's parser.
     options : mapping
-        Help on each option, by the option's name, the word for its value, and its
-        default, as far as it has these: ``--budget S 5``.
+        Help text of each option. The key is the option's name, followed by the metavar
+        and the default of its value, if it has them: ``--budget S 5``.
 
     """
     for declared, does in options.items():

@@ -54,7 +54,7 @@ def watch_process(options: argparse.Namespace) -> int:
 def watch_command(options: argparse.Namespace) -> int:
     """Start a program and watch it until it ends, or for a while; return its status.
 
-    What it prints goes where it would go without gilx.
+    The program's output goes where it would go without gilx.
     """
     if options.budget is not None:
         above_zero("budget", options.budget)
@@ -82,7 +82,7 @@ def _report(
         if options.subprocesses:
             report(watching.usage_of_processes(), None, options, output)
         else:
-            # Of several programs that it executed in turn, files are of the last one.
+            # If the process executed several programs in turn, files are of the last one.
             report(watching.usage(), watching.watches[-1], options, output)
     except WatchUnavailableError as error:
         hint = "" if options.subprocesses else _hint_of(watching)
@@ -102,5 +102,6 @@ def _check(options: argparse.Namespace) -> None:
     for name in OF_ONE_WATCH:
         if options.subprocesses and getattr(options, name) is not None:
             raise ArgumentError(
-                f"{name}: expected none beside --subprocesses, since it is of one process"
+                f"{name}: can't be combined with --subprocesses, since the file is about"
+                " one process"
             )

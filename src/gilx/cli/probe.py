@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gilx._compat import gil_enabled
 from gilx.cli.file_options import add_json, save_and_print
 from gilx.cli.option_types import add_options, whole_number
 from gilx.cli.outside_watch import watch_command, watch_process
@@ -56,71 +57,73 @@ _FOR_CALLS = {
     "budget": 5.0,
     "no_warmup": False,
 }
-# Those among them that a process has, too.
+# Options for calls that processes have, too.
 _FOR_PROCESSES = ("budget",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = (
-        "exit status: of a callable or a process, 0 if the usage was printed, 1 if the"
-        " GIL can't be watched or the callable raised, 2 if the command line is wrong,"
-        " 130 after Ctrl-C, which ends the watch of a process with its usage until then;"
-        " of a program or a command, its own, and 128 and the number of the signal that"
-        " killed a command"
+        "exit status: for a callable or a process, 0 if the usage of the GIL was printed,"
+        " 1 if the GIL can't be watched or the callable raised, 2 if the command line is"
+        " wrong, 130 after Ctrl-C, which ends the watch of a process and prints its usage"
+        " until then; for a program or a command, its own exit status, or 128 plus the"
+        " number of the signal that killed a command"
     )
     add_json(parser, "the usage")
     add_options(
         parser,
         {
-            "--trace FILE": "write who held the GIL when, and in which line, as a trace"
-            " for Perfetto or the Firefox Profiler; of one call",
-            "--plot FILE": "draw the same as a picture",
-            "--html FILE": "write the same as a page, with the places in the code that"
-            " held the GIL and a flame graph",
+            "--trace FILE": "write a trace of the threads and lines that held the GIL,"
+            " for Perfetto or the Firefox Profiler; one call is watched"
+            " unless --repeat is given",
+            "--plot FILE": "draw a timeline of the threads that held the GIL",
+            "--html FILE": "write a page with a timeline of the threads that held the"
+            " GIL, the places in the code that held the GIL, and a flame graph",
             "--stacks FILE": "write the Python stacks that held the GIL, for flame graph"
-            " tools: FILE.collapsed or FILE.speedscope.json; of one call",
-            "--verbose": "print all figures and places that hold the GIL, and"
-            " where threads wait",
+            " tools: FILE.collapsed or FILE.speedscope.json; one call is watched"
+            " unless --repeat is given",
+            "--verbose": "print all figures, all places that hold the GIL, and where"
+            " threads wait",
             "--repeat N": "watch exactly N calls",
-            "--no-warmup": "count the first call of a callable as any other",
-            "--precision SHARE": "half the width of the interval to reach (default:"
+            "--no-warmup": "count the first call of a callable like any other",
+            "--precision SHARE": "half-width of the interval at which to stop (default:"
             " 0.01)",
-            "--budget S": "seconds that all calls may take (default: 5); no call is"
-            " ended. Of a process, seconds for which it is watched; of a COMMAND as well,"
-            " which is watched until it ends if this is not given",
-            "--predict N,N...": "predict the calls a second of so many threads, from"
-            " those of one",
+            "--budget S": "seconds that all calls may take (default: 5); a running call"
+            " is not interrupted. For a process or a COMMAND: seconds for which to watch"
+            " it (default for a COMMAND: until it ends)",
+            "--predict N,N...": "predict the calls per second of N threads from those of"
+            " one thread",
         },
     )
     parser.set_defaults(**_FOR_CALLS, program=None)
     parser.add_argument(
         "--subprocesses",
         action="store_true",
-        help="of a process or a COMMAND: watch the processes that it starts, too",
+        help="for a process or a COMMAND: also watch the processes that it starts",
     )
     pid = parser.add_argument(
         "--pid",
         action=_Pid,
         type=whole_number,
         metavar="PID",
-        help="watch a process that runs already, instead of a TARGET. It is not stopped"
-        " and loads nothing; it may run another Python than gilx does, 3.11 to 3.15",
+        help="watch a running process instead of a TARGET. The process is not stopped and"
+        " loads nothing; its Python, 3.11 to 3.15, need not be the one that runs gilx",
     )
     pid.target = add_program(  # type: ignore[attr-defined] # of _Pid
         parser,
-        "module:callable and Python literals to call it with; or a program:"
-        " script.py, a directory or zip file with a __main__.py, or, after -m, a module."
-        " A program is watched from its start to its end, and everything after its name"
-        " is its own. Nothing ends a call or a program that does not return. Or, after"
-        " --, a COMMAND and its arguments: any program, which runs as a process of its"
-        " own and is watched from outside",
+        "module:callable, and Python literals to call it with; a program: script.py, a"
+        " directory or zip file with a __main__.py, or a module after -m; or, after --,"
+        " any COMMAND with its arguments, which runs as a process of its own and is"
+        " watched from outside. A program is watched from its start to its end, and is"
+        " passed all arguments after its name. gilx does not end a call or a program that"
+        " does not return",
         _Target,
     )
 
 
 class _Pid(argparse.Action):
-    """Store ``pid``, beside which no target is needed."""
+    """Store ``pid``, with which no target is needed."""
 
     target: argparse.Action
 
@@ -160,7 +163,7 @@ class _Target(ProgramAction):
         if not (namespace.module or names_script(namespace.target)):
             words = namespace.arguments
             self.nargs, namespace.arguments = argparse.ZERO_OR_MORE, []
-            # What follows "--" is kept from argparse, which would lose a leading one.
+            # argparse would drop a leading "--", so the words after it are kept from it.
             end = words.index("--") if "--" in words else len(words)
             parser.parse_intermixed_args(words[:end], namespace)
             namespace.arguments = [*namespace.arguments, *words[end + 1 :]]
@@ -206,6 +209,10 @@ def run(options: argparse.Namespace) -> int | Callable[[], int]:
     check_files(options)
     output = output_for(options.json)
     call = find_target(options.target, options.arguments)
+    if options.predict is not None and not gil_enabled():
+        raise ArgumentError(
+            "predict: expected a Python that runs with a GIL, got one without"
+        )
     usage, watching = _run_callable(call, options)
     text = text_of(usage, options)
     if options.predict is not None:
@@ -220,10 +227,12 @@ def _watch_from_outside(options: argparse.Namespace) -> int:
     target = options.program if options.pid is not None else None
     if options.target is not None or options.module or target is not None:
         got = next(filter(None, (options.target, target and target[0])), "-m")
-        raise ArgumentError(f"target: expected none beside {name}, got {shown(got)}")
+        raise ArgumentError(
+            f"target: expected none together with {name}, got {shown(got)}"
+        )
     for one, default in _FOR_CALLS.items():
         if one not in _FOR_PROCESSES and getattr(options, one) is not default:
-            raise ArgumentError(f"{one.replace('_', '-')}: expected none beside {name}")
+            raise ArgumentError(f"{one.replace('_', '-')}: can't be combined with {name}")
     if options.pid is not None:
         return watch_process(options)
     if options.budget is _FOR_CALLS["budget"]:
@@ -234,6 +243,8 @@ def _watch_from_outside(options: argparse.Namespace) -> int:
 def _predicted(usage: GilUsage, workers: list[int]) -> str:
     if usage.inconclusive_reason:
         return "No prediction, since the usage is inconclusive."
+    if not usage.held.known:
+        return "No prediction, since the share for which the GIL was held is unknown."
     return str(usage.predict(workers))
 
 
@@ -263,8 +274,8 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
     """Begin to watch; return a function that runs a program.
 
     The usage is reported when the interpreter ends. By then it has waited for the
-    program's threads, and called what the program registered for the exit. What the
-    program prints stays its own, also before a usage as JSON.
+    program's threads, and called what the program registered for the exit. Output
+    of the program is printed as it is, even before a usage as JSON.
     """
     for name, default in _FOR_CALLS.items():
         if getattr(options, name) is not default:
@@ -279,7 +290,7 @@ def _watch_program(program: Program, options: argparse.Namespace) -> Callable[[]
             setattr(options, name, str(Path(path).absolute()))
     watching = watch_with_callers(stacks=keeps_stacks(options), needs_gil=False)
     watching.__enter__()
-    # What is registered first is called last.
+    # The function that is registered first is called last.
     atexit.register(_report, watching, program.name, options, StandardOutput())
     process = os.getpid()  # the child of a fork is not watched
     return partial(program.run, lambda: int(os.getpid() == process))

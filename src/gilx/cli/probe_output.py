@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from gilx.sampling.watch import Watch
 
 OF_ONE_WATCH = ("trace", "plot", "html", "stacks")
-"""Options for files of the samples of one watch."""
+"""Options for files that are made of the samples of one watch."""
 
 
 def check_files(options: argparse.Namespace) -> None:
-    """Learn before anything runs that a file can't be made."""
+    """Check before anything runs that the files can be made."""
     check_json(options.json)
     check_file("trace", options.trace)
     check_picture("plot", options.plot)
@@ -52,8 +52,8 @@ def check_files(options: argparse.Namespace) -> None:
         at_least("predict", count, 1, MOST_WORKERS)
     if options.json == "-":
         raise ArgumentError(
-            "predict: expected no --json on standard output beside it: the usage that is"
-            " printed there makes the prediction, by GilUsage.predict"
+            "predict: can't be combined with --json on standard output; call"
+            " GilUsage.predict on the usage that is printed there"
         )
 
 
@@ -65,7 +65,7 @@ def keeps_stacks(options: argparse.Namespace) -> bool:
 
 
 def text_of(usage: GilUsage | ProcessesUsage, options: argparse.Namespace) -> str:
-    """Return what is printed of a usage."""
+    """Return the text that is printed about a usage."""
     if options.json == "-":
         return usage.to_json()
     whole = usage.total if isinstance(usage, ProcessesUsage) else usage
@@ -102,9 +102,9 @@ def files_of(
 
 
 def _save_stacks(path: str, usage: GilUsage, watching: Watch) -> None:
-    if not watching.keeps_stacks:  # of another process, of which that was not known
+    if not watching.keeps_stacks:  # a process whose stacks turned out to be unreadable
         raise ArgumentError(
-            f"stacks: expected none of {usage.program}, since {usage.sites_missing}"
+            f"stacks: {usage.program} has none, since {usage.sites_missing}"
         )
     save("stacks", path, stacks_text(watching.stacks, path))
 
@@ -115,7 +115,7 @@ def report(
     options: argparse.Namespace,
     output: StandardOutput,
 ) -> None:
-    """Report on a program whose exit status is left alone: what fails is only printed."""
+    """Report on a program without changing its exit status: errors are only printed."""
     finding = "" if isinstance(usage, ProcessesUsage) else usage.sentence()
     for save_one in files_of(options, usage, watching, finding):
         try:

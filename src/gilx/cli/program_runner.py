@@ -56,19 +56,19 @@ def add_program(
     words : str
         Help on the target.
     action : type of argparse.Action, optional
-        What stores it, by default `ProgramAction`.
+        Action that stores the target, by default `ProgramAction`.
 
     Returns
     -------
     argparse.Action
-        That of ``target``.
+        The action of ``target``.
 
     """
     parser.add_argument(
         "-m",
         dest="module",
         action="store_true",
-        help="TARGET is a module to run, as by python -m",
+        help="TARGET is a module to run, as with python -m",
     )
     return parser.add_argument(
         "target",
@@ -82,7 +82,7 @@ def add_program(
 class ProgramAction(argparse.Action):
     """Store ``target``, and the words after it as ``arguments``.
 
-    argparse ends its options at such an argument, as a program needs it.
+    argparse stops at such an argument, so that options after it are the program's.
     """
 
     def __call__(
@@ -136,8 +136,8 @@ class Program:
         Parameters
         ----------
         own_threads : callable
-            Returns the number of threads that are gilx's, in this process or in the
-            child of a fork that calls it.
+            Returns the number of gilx's threads in the process that calls it, which may
+            be the child of a fork.
 
         Returns
         -------
@@ -197,7 +197,7 @@ def find_script(path: str, arguments: Sequence[str]) -> Program:
     Raises
     ------
     ArgumentError
-        It does not exist, can't be read, or has no ``__main__``.
+        The path does not exist, can't be read, or has no ``__main__``.
 
     """
     importer = pkgutil.get_importer(_absolute(path))
@@ -220,18 +220,18 @@ def find_script(path: str, arguments: Sequence[str]) -> Program:
 
 
 def _check_main(path: str, importer: Any) -> None:  # noqa: ANN401 - any path hook's
-    """Do nothing if there is a ``__main__`` that can be read.
+    """Check that there is a ``__main__`` that can be read.
 
     Raises
     ------
     ArgumentError
-        There is not.
+        There is none.
 
     """
     try:
         spec = importer.find_spec("__main__")
-        found = spec is not None and spec.loader is not None
-        if found:
+        has_main = spec is not None and spec.loader is not None
+        if has_main:
             spec.loader.get_data(spec.origin)
     except SyntaxError:  # zipimport compiles what it finds; running shows the error
         return
@@ -239,7 +239,7 @@ def _check_main(path: str, importer: Any) -> None:  # noqa: ANN401 - any path ho
         raise ArgumentError(
             f"target: can't read __main__ in {path!r}: {one_line(error)}"
         ) from None
-    if not found:
+    if not has_main:
         raise ArgumentError(
             "target: expected a script, or a directory or zip file with a __main__.py;"
             f" there is none in {path!r}"
@@ -277,11 +277,11 @@ def find_module(name: str, arguments: Sequence[str]) -> Program:
 
 
 def _check_module(name: str, stand_ins: list[str]) -> None:
-    """Do nothing if a module can be run.
+    """Check that a module can be run.
 
-    Finders may look for a package among the imported modules when they search it for
-    another: empty modules stand in for packages that are not imported, and their names
-    are added to a list.
+    Finders that search a package for a module may look for the package among the imported
+    modules. So empty modules stand in for packages that are not imported, and their names
+    are added to `stand_ins`.
 
     Raises
     ------
@@ -298,7 +298,7 @@ def _check_module(name: str, stand_ins: list[str]) -> None:
         spec = _find_spec(part, package)
         if spec is None:
             if package is not None and _changes_its_path(package):
-                return  # only running the package tells where its modules are
+                return  # only running the package shows where its modules are
             hint = "; scripts are given without -m" if name.endswith(".py") else ""
             raise ArgumentError(f"-m: no module named {shown(part)}{hint}")
         if spec.submodule_search_locations is None and count < len(parts):
@@ -313,13 +313,13 @@ def _check_module(name: str, stand_ins: list[str]) -> None:
     spec = package
     if spec.submodule_search_locations is not None:
         name = f"{name}.__main__"
-        found = _find_spec(name, spec)
-        if found is None:
+        main_spec = _find_spec(name, spec)
+        if main_spec is None:
             if _changes_its_path(spec):
                 return
             raise ArgumentError(f"-m: package {shown(spec.name)} has no __main__ module")
-        spec = found
-    with suppress(SyntaxError):  # which running it shows
+        spec = main_spec
+    with suppress(SyntaxError):  # running it shows the error
         if _code_of(spec) is None:
             raise ArgumentError(f"-m: {shown(name)} has no Python code that could be run")
 
@@ -350,21 +350,21 @@ def _changes_its_path(package: ModuleSpec) -> bool:
 
 
 def _absolute(path: str) -> str:
-    """Return a path as Python makes a script's absolute: it is not normalized."""
+    """Return an absolute path as Python does for a script, without normalization."""
     return path if path.startswith("/") else f"{Path.cwd()}/{path}"
 
 
 def _replace_first_path(directory: str) -> None:
     """Put a directory on ``sys.path`` in place of that of the command ``gilx``.
 
-    With ``-P``, Python puts neither there.
+    With ``-P``, Python puts neither on ``sys.path``.
     """
     if not sys.flags.safe_path:
         sys.path[:1] = [directory]
 
 
 def _new_main() -> Any:  # noqa: ANN401 - attributes are set
-    """Return a new module ``__main__`` with what this Python's has at its start."""
+    """Return a new module ``__main__`` with the attributes of this Python's at start."""
     main: Any = types.ModuleType("__main__")
     main.__builtins__ = builtins
     former = sys.modules["__main__"]
@@ -387,26 +387,26 @@ def _hide_own_frames(error: BaseException) -> None:
     own = None if traceback is None else traceback.tb_next
     hook = sys.excepthook
 
-    def show(kind: type[BaseException], found: BaseException, _: object) -> None:
+    def show(kind: type[BaseException], exception: BaseException, _: object) -> None:
         sys.excepthook = hook
         sys.last_traceback = own
-        hook(kind, found.with_traceback(own), own)
+        hook(kind, exception.with_traceback(own), own)
 
     sys.excepthook = show
 
 
 class _Forks:
-    """Filter of the warning of forks, for a process whose other threads are gilx's.
+    """Filter for the warning about forks, if all other threads are gilx's.
 
-    These hold no lock that the child of a fork could wait for. In the child the filter
-    is dropped, and decided on anew before the next fork.
+    Threads of gilx hold no lock that the child of a fork could wait for. In the child the
+    filter is dropped; before the next fork it is set anew if needed.
     """
 
     def __init__(self, own_threads: Callable[[], int]) -> None:
         self._own_threads = own_threads
 
     def before(self) -> None:
-        """Decide before a fork if Python would give the warning without gilx."""
+        """Set the filter before a fork if Python would not warn without gilx."""
         _drop_filter()
         own = self._own_threads()
         if own > 0 and len(os.listdir("/proc/self/task")) == 1 + own:
@@ -443,7 +443,7 @@ class StandardOutput:
 
         """
         for stream in (sys.stdout, sys.__stdout__):
-            # If this fails the interpreter says so itself when it does it again.
+            # If flushing fails, the interpreter reports it when it flushes again.
             with suppress(Exception):
                 stream.flush()  # type: ignore[union-attr]
         if self._is is None:

@@ -1,4 +1,4 @@
-"""Showing what is going on."""
+"""Progress messages on the terminal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ def show(text: str) -> None:
     """Show progress on a terminal, in place of what was shown before."""
     if sys.stderr is not None and sys.stderr.isatty():
         # A longer line would go on below, and stay there.
-        room = shutil.get_terminal_size().columns - 1
-        sys.stderr.write(f"\r\x1b[K{text[:room]}")
+        width = shutil.get_terminal_size().columns - 1
+        sys.stderr.write(f"\r\x1b[K{text[:width]}")
         sys.stderr.flush()

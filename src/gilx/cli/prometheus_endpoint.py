@@ -47,21 +47,21 @@ class Address(NamedTuple):
 
     @classmethod
     def parsed(cls, given: str) -> Address:
-        """Return what ``[HOST:]PORT[-PORT]`` stands for.
+        """Return the address in the form ``[HOST:]PORT[-PORT]``.
 
         Raises
         ------
         ArgumentError
-            It is not of that form, or a port is too large.
+            The text is not of that form, or a port is too large.
 
         """
         match = _ADDRESS.fullmatch(given)
         if match is not None:
             host, first, last = match.groups()
-            found = cls((host or _LOCAL).strip("[]"), int(first), int(last or first))
+            address = cls((host or _LOCAL).strip("[]"), int(first), int(last or first))
             is_range = last is not None
-            if is_range <= found.first <= found.last <= _MOST_PORTS:
-                return found
+            if is_range <= address.first <= address.last <= _MOST_PORTS:
+                return address
         raise ArgumentError(
             "prometheus: expected a port, such as 9100, 0.0.0.0:9100 or, for the children"
             f" of forks, 9100-9107; got {shown(given)}"
@@ -90,7 +90,7 @@ class Address(NamedTuple):
                         f"prometheus: can't listen at {self.host} port {port}:"
                         f" {error.strerror or error}"
                     ) from None
-            except ValueError:  # of the encoding of names of hosts
+            except ValueError:  # from the encoding of the host's name
                 raise ArgumentError(
                     "prometheus: expected the name or address of a host, got"
                     f" {shown(self.host)}"
@@ -114,8 +114,8 @@ def _listener(host: str, port: int) -> socket.socket:
 class Endpoint:
     """Thread that answers scrapes, until the program ends.
 
-    It is not one of `threading`, so that a program does not find it among its own. In the
-    child of a fork it starts anew if there are ports for it.
+    The thread is not one of `threading`, so that a program does not find it among its
+    own. In the child of a fork a new one starts if there are ports for it.
     """
 
     def __init__(self, monitor: Monitor, address: Address, log: int) -> None:
@@ -137,13 +137,13 @@ class Endpoint:
         Raises
         ------
         ArgumentError
-            None can be taken.
+            No port can be taken.
 
         """
         self._listener = _OwnedSocket(self._address.listener())
 
     def start(self) -> None:
-        """Start to answer, and write in the log where."""
+        """Start to answer, and write the address to the log."""
         assert self._listener is not None
         self._registry = self._client.CollectorRegistry()
         register(self._monitor, self._registry)
@@ -155,7 +155,7 @@ class Endpoint:
         self._say(f"metrics for Prometheus are at http://{host}:{port}/metrics")
 
     def stop(self) -> None:
-        """Stop to answer, after the scrape that goes on."""
+        """Stop answering, after the current scrape."""
         self._stopping = True
         listener = self._listener
         if listener is None:
@@ -174,9 +174,9 @@ class Endpoint:
 
     def restart_in_child(self) -> None:
         """Start anew in the child of a fork, at another port, if there are several."""
-        for one in (self._listener, self._connection):
-            if one is not None:  # the parent goes on with it
-                one.close()
+        for owned in (self._listener, self._connection):
+            if owned is not None:  # the parent goes on with it
+                owned.close()
         self._listener = self._connection = None
         if self._stopping or not self._address.has_several:
             return
@@ -202,7 +202,7 @@ class Endpoint:
             self._ended.release()
 
     def _answer(self, listener: socket.socket) -> None:
-        """Accept a connection, and answer the request that comes by it."""
+        """Accept a connection, and answer its request."""
         try:
             accepted, peer = listener.accept()
             connection = _OwnedSocket(accepted)
@@ -236,15 +236,15 @@ class Endpoint:
 class _OwnedSocket:
     """Socket that is used only while its descriptor still belongs to it."""
 
-    def __init__(self, one: socket.socket) -> None:
-        self.socket = one
-        self.descriptor = one.fileno()
+    def __init__(self, new_socket: socket.socket) -> None:
+        self.socket = new_socket
+        self.descriptor = new_socket.fileno()
         try:
             self._file = OwnedFile(self.descriptor)
         except OSError:  # the program has closed it
-            one.detach()
+            new_socket.detach()
             raise
-        one.setblocking(False)
+        new_socket.setblocking(False)
 
     @property
     def is_own(self) -> bool:
@@ -264,7 +264,7 @@ class _Stream(io.RawIOBase):
     def __init__(self, connection: _OwnedSocket) -> None:
         self._connection = connection
         self._read_end = monotonic() + _CLIENT_TIMEOUT
-        self._write_end = 0.0  # before the answer, which may wait for the GIL
+        self._write_end = 0.0  # set when the answer begins, which may wait for the GIL
 
     def readable(self) -> bool:
         """Return True."""
@@ -294,7 +294,7 @@ class _Stream(io.RawIOBase):
         Raises
         ------
         OSError
-            Its time is over, or the program has closed it.
+            The time is over, or the program has closed the socket.
 
         """
         left = end - monotonic()
@@ -306,7 +306,7 @@ class _Stream(io.RawIOBase):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers one request."""
+    """Handler that answers one request."""
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ _reserved = ExitStack()
 class OutputError(Exception):
     """Standard output can't be written to.
 
-    An exception of its own tells it from an OSError that a measured callable raises.
+    It is not an OSError, so that those of a measured callable are not mistaken for it.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -27,7 +27,7 @@ def print_text(text: str, output: TextIO | None = None) -> None:
     Raises
     ------
     OutputError
-        It can't be written.
+        The text can't be written.
 
     """
     try:
@@ -39,9 +39,9 @@ def print_text(text: str, output: TextIO | None = None) -> None:
 def output_for(*paths: str | None) -> TextIO:
     """Return standard output; reserve it if one of the paths is ``-``.
 
-    Then what else is printed goes to standard error until the process ends, or until
-    `release_output`: by the measured code, by C code and child processes that write to
-    descriptor 1, by threads that run on and by functions for the exit.
+    All other output then goes to standard error until the process ends, or until
+    `release_output`: that of the measured code, of C code and child processes that write
+    to descriptor 1, of threads that run on and of functions that run at exit.
     """
     own = sys.stdout
     if "-" not in paths or own is None:
@@ -57,7 +57,7 @@ def output_for(*paths: str | None) -> TextIO:
         replaced = own.fileno() != 1
     except OSError:
         replaced = True
-    if replaced:  # by one that does not write to descriptor 1
+    if replaced:  # by a stream that does not write to descriptor 1
         return own
     return _reserved.enter_context(
         open(kept, "w", encoding=own.encoding, errors=own.errors, closefd=False)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from gilx.rendering.top_view import TopView
 
-_KILLED = 128  # more than the number of the signal, as in shells
+_KILLED = 128  # is added to the number of the signal, as in shells
 _DUMB = ("", "dumb", "unknown")  # terminals on which nothing can be drawn
 
 
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     until = time.monotonic() + budget
     with noted_interrupts() as interrupts:
         show(readings, interval, lambda: interrupts.noted() or time.monotonic() >= until)
-    print_text(_last_words(readings))
+    print_text(last_words(readings))
     return interrupts.status
 
 
@@ -89,7 +89,7 @@ def _views(
     is_over: Callable[[], bool],
     pause: Callable[[float], bool],
 ) -> Iterator[TopView]:
-    """Yield what is to be shown, for as long as the process is there."""
+    """Yield the content of each screen, for as long as the process exists."""
     ends = False
 
     def wait(seconds: float) -> bool:
@@ -122,7 +122,7 @@ def _print(
 def _draw(
     readings: ProcessReadings, interval: float, is_over: Callable[[], bool]
 ) -> None:
-    """Draw each reading on the terminal, which is as before afterwards."""
+    """Draw each reading on the terminal, and restore the terminal at the end."""
     from rich.console import Console  # noqa: PLC0415 - an extra
     from rich.live import Live  # noqa: PLC0415 - likewise
 
@@ -144,7 +144,7 @@ def _draw(
 
 
 class _Screen:
-    """The terminal, drawn anew when there are new figures or it has another size."""
+    """Terminal that is redrawn when there are new figures or its size has changed."""
 
     def __init__(self, console: Console, live: Live, words: str) -> None:
         self._console, self._live, self._words = console, live, words
@@ -165,7 +165,7 @@ class _Screen:
 
 @contextmanager
 def _unwound_by_signals() -> Iterator[None]:
-    """Have signals that end the process leave the terminal as it was before."""
+    """Restore the terminal when a signal ends the process."""
 
     def unwind(number: int, _: FrameType | None) -> None:
         raise SystemExit(_KILLED + number)
@@ -179,7 +179,7 @@ def _unwound_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _last_words(readings: ProcessReadings) -> str:
+def last_words(readings: ProcessReadings) -> str:
     """Return a sentence on the whole time."""
     name = readings.process.name
     end = WAYS_TO_END[readings.end] if readings.end else ""
@@ -191,4 +191,6 @@ def _last_words(readings: ProcessReadings) -> str:
         ran = f"{name} ran without a GIL for the {length} in which it was watched"
         return f"{ran}; it {end}" if end else ran
     held = f"{name} held the GIL for {share} of the {length} in which it was watched"
+    if before := readings.without_gil_before:
+        held += f", after {duration(before)} without a GIL"
     return f"{held}; it {end}" if end else held

@@ -55,7 +55,7 @@ class UnwatchedReport:
             text = unwatched(self._monitor.read(), _types_of_loops(), children=other)
             if text:
                 line = f"gilx: process {os.getpid()}: {text}\n"
-                with suppress(OSError):  # as the sampler does
+                with suppress(OSError):  # the sampler ignores errors of the log, too
                     self._log.write_at_once(line.encode(errors="replace"))
 
     def _had_children(self) -> bool:

@@ -22,7 +22,7 @@ from gilx.sampling.watch import COST, environment_now
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-_ROUND = 0.5  # seconds between two questions to the scheduler which workers there are
+_ROUND = 0.5  # seconds between two queries of the scheduler for its workers
 _LAST_ANSWERS = 1.0  # seconds to wait for workers when the watch is given up
 
 
@@ -88,7 +88,7 @@ class _Worker:
         return printable(f"worker {name}")
 
     def add(self, answer: Answer) -> None:
-        """Keep an answer, of which the first error counts."""
+        """Keep an answer; the first error counts."""
         self.name = answer.get("name", self.name)
         process = answer.get("process", self.process)
         self.restarted = self.process not in ("", process)
@@ -105,7 +105,7 @@ class _Worker:
                 )
 
     def notes(self) -> Iterator[str]:
-        """Yield what is to be said about the figures of this worker."""
+        """Yield notes on the figures of this worker."""
         usage = self.usage
         if usage is None:
             return
@@ -221,9 +221,9 @@ class ClusterWatch:
         except BaseException:
             await self._give_up()
             raise
-        self._rounds = asyncio.create_task(self._admit_late_ones(began))
+        self._rounds = asyncio.create_task(self._admit_new_workers(began))
 
-    async def _admit_late_ones(self, began: float) -> None:
+    async def _admit_new_workers(self, began: float) -> None:
         """Watch workers that join, until the client is closed or this task cancelled."""
         while not self._is_closed:
             await asyncio.sleep(_ROUND)
@@ -233,8 +233,10 @@ class ClusterWatch:
 
     async def _admit(self, addresses: Iterable[str], late: float = 0.0) -> None:
         workers = [_Worker(each, late) for each in addresses]
-        self._workers |= {one.address: one for one in workers}
-        await asyncio.gather(*(self._ask(one, begin, self._cost) for one in workers))
+        self._workers |= {worker.address: worker for worker in workers}
+        await asyncio.gather(
+            *(self._ask(worker, begin, self._cost) for worker in workers)
+        )
 
     async def _present(self) -> list[str] | None:
         """Return the addresses of all workers, None if the scheduler does not answer."""
@@ -256,10 +258,10 @@ class ClusterWatch:
             await self._give_up()
             raise
         if not rounds.cancelled():
-            rounds.result()  # it raises what ended it
+            rounds.result()  # raises the exception that ended the rounds
 
     async def _end_workers(self) -> None:
-        """End the watch in each worker, and put the figures together."""
+        """End the watch in each worker, and combine the figures."""
         present = await self._present()
         notes = []
         if present is not None:
@@ -272,19 +274,19 @@ class ClusterWatch:
                 for each in present
                 if each not in self._workers
             ]
-        asked = [
-            one
-            for one in self._workers.values()
-            if one.here and not (one.error and one.in_time)
+        live = [
+            worker
+            for worker in self._workers.values()
+            if worker.here and not (worker.error and worker.in_time)
         ]
-        await asyncio.gather(*(self._ask(one, end, str(one)) for one in asked))
+        await asyncio.gather(*(self._ask(worker, end, str(worker)) for worker in live))
         self._usage = self._together(notes)
 
     async def _give_up(self) -> None:
-        """End the watch in each worker without figures, as after Ctrl-C."""
+        """End the watch in each worker and discard its figures, as after Ctrl-C."""
         self._timeout = min(self._timeout, _LAST_ANSWERS)
         workers = self._workers.values()
-        await asyncio.gather(*(self._ask(one, end, str(one)) for one in workers))
+        await asyncio.gather(*(self._ask(worker, end, str(worker)) for worker in workers))
 
     def _end_without_client(self) -> None:
         for worker in self._workers.values():
@@ -317,14 +319,16 @@ class ClusterWatch:
     def _together(self, notes: list[str]) -> ClusterUsage:
         workers = self._workers
         functions = SentFunctions(self._began)
-        for one in workers.values():
-            reason = one.reason(workers)
-            notes += [f"{one} {each}" for each in ([reason] if reason else one.notes())]
+        for worker in workers.values():
+            reason = worker.reason(workers)
+            notes += [
+                f"{worker} {each}" for each in ([reason] if reason else worker.notes())
+            ]
         return ClusterUsage.of(
             {
-                address: functions.named(one.usage)
-                for address, one in workers.items()
-                if one.usage is not None
+                address: functions.named(worker.usage)
+                for address, worker in workers.items()
+                if worker.usage is not None
             },
             notes,
         )

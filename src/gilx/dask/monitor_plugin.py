@@ -30,10 +30,10 @@ _logger = logging.getLogger("distributed.worker.gilx")
 class MonitorPlugin(WorkerPlugin):
     """Plugin that runs a `gilx.Monitor` in each worker of a Dask cluster.
 
-    ``client.register_plugin(MonitorPlugin())`` starts it in all workers that there are
-    and in each that joins later, and ``client.unregister_worker_plugin("gilx-monitor")``
-    ends it. gilx must be installed on each worker: Dask itself does not start a worker
-    that can't load a plugin.
+    ``client.register_plugin(MonitorPlugin())`` starts it in all present workers and in
+    each that joins later, and ``client.unregister_worker_plugin("gilx-monitor")`` ends
+    it. gilx must be installed on each worker: Dask itself does not start a worker that
+    can't load a plugin.
 
     * The counters are in the metrics of each worker, under ``gilx``:
       ``client.scheduler_info()["workers"][address]["metrics"]["gilx"]`` has the process
@@ -41,22 +41,22 @@ class MonitorPlugin(WorkerPlugin):
       ``locked`` is the share of the time since the last heartbeat for which a thread held
       the GIL, and ``longest_hold`` the longest hold since then.
     * Each stall is logged with its stacks as a warning of the worker once it has ended,
-      so that ``client.get_worker_logs()`` has it. The monitor writes the same to `log`
-      while the stall lasts.
-    * Where prometheus-client is installed on a worker, Dask's address ``/metrics`` of the
-      worker has the counters, as `gilx.prometheus.register` adds them.
+      so that ``client.get_worker_logs()`` returns it. The monitor writes the same to
+      `log` while the stall lasts.
+    * If prometheus-client is installed on a worker, the address ``/metrics`` that Dask
+      serves for the worker has the counters, as `gilx.prometheus.register` adds them.
 
     Several workers in one process have one GIL, and share the monitor of the first one.
 
     Parameters
     ----------
     stall, cost, lone, loop, log
-        As those of `gilx.Monitor`. A path is one on the worker.
+        As those of `gilx.Monitor`. A path is a path on the worker.
 
     Raises
     ------
     ArgumentError
-        An argument is not as described there.
+        An argument is not as described for `gilx.Monitor`.
 
     """
 
@@ -78,7 +78,7 @@ class MonitorPlugin(WorkerPlugin):
             "loop": loop,
             "log": log,
         }
-        Monitor(**self._options)  # which checks them
+        Monitor(**self._options)  # checks the options
 
     def setup(self, worker: Worker) -> None:
         """Start the monitor, unless another worker of this process has.
@@ -144,7 +144,7 @@ class _ProcessMonitor:
             return None
 
     def _log_stalls(self, *, all_of_them: bool = False) -> None:
-        """Log stalls that have ended, once each; at the end those that go on, too."""
+        """Log each stall once when it has ended; at the end, also those that go on."""
         for stall in self._monitor.stalls:
             key = stall.kind, stall.number
             if key not in self._logged and (stall.over or all_of_them):

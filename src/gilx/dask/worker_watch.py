@@ -1,7 +1,7 @@
 """Watches in a worker's process, begun and ended by functions that the client sends.
 
-What they return is made of Python's own types, so that a client with another version of
-gilx can read it.
+The functions return Python's own types, so that a client with another version of gilx can
+read the answers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def process_name() -> str:
 
 
 def begin(watch: str, cost: float, dask_worker: Worker) -> Answer:
-    """Begin to watch this process, unless another worker in it has done so.
+    """Start to watch this process, unless another worker in it has done so.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ def begin(watch: str, cost: float, dask_worker: Worker) -> Answer:
         return answer
     if watch not in _watches:
         try:
-            one = watch_with_callers(cost=cost, needs_gil=False)
-            one.__enter__()
+            watching = watch_with_callers(cost=cost, needs_gil=False)
+            watching.__enter__()
         except (ArgumentError, WatchUnavailableError) as error:
             answer["error"] = str(error)
             return answer
-        _watches[watch] = one, dask_worker.address
+        _watches[watch] = watching, dask_worker.address
     answer["owner"] = _watches[watch][1]
     return answer
 
@@ -91,15 +91,15 @@ def end(watch: str, program: str, dask_worker: Worker) -> Answer:
 
     """
     answer = _answer(dask_worker)
-    one, owner = _watches.get(watch, (None, ""))
-    if one is None:
+    watching, owner = _watches.get(watch, (None, ""))
+    if watching is None:
         _ended.add(watch)
     else:
         answer["owner"] = owner
         if owner == dask_worker.address:
             del _watches[watch]
-            one.stop()
-            answer["usage"] = one.usage_of_program(program).to_json()
+            watching.stop()
+            answer["usage"] = watching.usage_of_program(program).to_json()
     return answer
 
 

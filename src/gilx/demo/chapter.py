@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from gilx.kernels.kernel import Kernel
     from gilx.sampling.timeline import Timeline
 
-# An interval up to here shows no speedup; a ceiling up to here allows none.
+# Intervals up to here show no speedup; ceilings up to here allow none.
 _NO_SPEEDUP = 1.2
-# From this share of the possible speedup on, it counts as all of it.
+# A speedup of at least this share of the possible one counts as all of it.
 _ALL_OF_IT = 0.85
 _QUICK = 0.2
 # Losses of at least this share of the lost speedup are named.
 _LEAST_LOSS = 0.1
 _LOST_TO = {
-    "GIL": "to the GIL",
-    "stops": "to stops of all threads",
-    "locks": "to locks",
-    "machine": "to the machine",
+    "GIL": "lost to the GIL",
+    "stops": "lost to stops of all threads",
+    "locks": "lost to locks",
+    "machine": "lost to the machine",
     "unexplained": "unexplained",
 }
 
@@ -84,7 +84,7 @@ class Chapter(ABC):
 
     title: ClassVar[str]
     depends: ClassVar[str]
-    """Condition of the answer, in a sentence."""
+    """Condition of the result: the end of a sentence, and more sentences if needed."""
     work: ClassVar[str] = ""
     """Work that is computed: the title of the first column."""
     workers_are: ClassVar[str] = "threads"
@@ -136,7 +136,9 @@ class Chapter(ABC):
             Bar(row.target, row.speedup, row.ceiling, row.workers)
             for row in self.speedups()
         )
-        return BarChart("speedup", bars, "what the machine could give") if bars else None
+        return (
+            BarChart("speedup", bars, "what the machine could achieve") if bars else None
+        )
 
 
 def _unit_seconds(row: ReportRow, seconds: float | None) -> float | None:
@@ -161,11 +163,11 @@ def outcome_of(row: ReportRow) -> str:
         if speedup.value <= _NO_SPEEDUP and ceiling.value <= _NO_SPEEDUP:
             return "no capacity"
         allowed = not ceiling.known or ceiling.low > _NO_SPEEDUP
-        taken = sum(loss.amount for loss in row.losses if loss.cause == "machine")
-        allowed = allowed and taken <= (row.workers - speedup.value) / 2
+        lost = sum(loss.amount for loss in row.losses if loss.cause == "machine")
+        allowed = allowed and lost <= (row.workers - speedup.value) / 2
         no_faster = speedup.high <= _NO_SPEEDUP and allowed
         return "no faster" if no_faster else "unclear"
-    # Without a ceiling, the number of workers is the most that is possible.
+    # Without a ceiling, the number of workers is the upper limit.
     most = ceiling.value if ceiling.known else row.workers
     if speedup.value >= _ALL_OF_IT * most:
         return "scales"
@@ -183,43 +185,47 @@ def words_of(row: ReportRow) -> str:
 def losses_of(row: ReportRow) -> list[str]:
     """Return a sentence on the causes of the lost speedup; none if little is lost."""
     left = missing = row.workers - row.speedup.value
-    parts = []
+    parts: list[str] = []
     # If there are gains as well, the losses add up to more than the lost speedup.
     for loss in sorted(row.losses, key=lambda loss: -loss.amount):
         amount = min(loss.amount, left)
         if amount >= _LEAST_LOSS * missing:
-            words = _LOST_TO.get(loss.cause, f"to {loss.cause}")
-            parts.append(f"{amount:.2f} {words}")
+            words = _LOST_TO.get(loss.cause, f"lost to {loss.cause}")
+            of_that = "" if parts else " of that"
+            parts.append(f"{amount:.2f}{of_that} is {words}")
             left -= amount
     if outcome_of(row) not in ("partly", "no faster") or not parts:
         return []
-    lost = f"Of the {row.workers} workers of {row.target}, {missing:.2f} are lost"
-    return [f"{lost}: {', '.join(parts)}."]
+    lost = f'The speedup of "{row.target}" is {missing:.2f} short of {row.workers}'
+    return [f"{lost}; {'; '.join(parts)}."]
 
 
 _INCONCLUSIVE = {
-    "no capacity": "Nothing is shown, since the machine had no free CPU just then",
-    "unclear": "The machine was too noisy for a conclusion",
+    "no capacity": (
+        "No conclusion is possible on the following, since the machine had no free CPU at"
+        " the time"
+    ),
+    "unclear": "The machine was too noisy for a conclusion on the following",
 }
 
 
 def grouped(rows: Sequence[ReportRow], words: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each outcome with the rows that have it, and on their losses.
+    """Return sentences on the rows: one for each outcome, and one for losses of each row.
 
     Parameters
     ----------
     rows : sequence of ReportRow
         Any number.
     words : mapping
-        What ``scales``, ``partly`` and ``no faster`` mean for these.
+        Meanings of ``scales``, ``partly`` and ``no faster`` for these rows.
 
     """
-    said = []
+    sentences = []
     for outcome, begin in {**words, **_INCONCLUSIVE}.items():
-        those = [f"{r.target} {words_of(r)}" for r in rows if outcome_of(r) == outcome]
-        if those:
-            said.append(f"{begin}: {'; '.join(those)}.")
-    return said + [words for row in rows for words in losses_of(row)]
+        results = [f"{r.target} {words_of(r)}" for r in rows if outcome_of(r) == outcome]
+        if results:
+            sentences.append(f"{begin}: {'; '.join(results)}.")
+    return sentences + [words for row in rows for words in losses_of(row)]
 
 
 def one_cpu() -> tuple[str, ...]:

@@ -28,7 +28,8 @@ def pure_python_call(seconds: float) -> Callable[[], object]:
     It computes a kernel, since a loop of a few instructions is unsuitable: depending on
     what its CPU ran before, such a loop takes up to a fifth more or less CPU time, and
     keeps doing so until something interrupts it. Threads that take turns interrupt each
-    other and one thread alone goes on, so that the loop would seem to gain by threads.
+    other, and one thread alone is not interrupted, so the loop would seem to gain by
+    threads.
     """
     kernel = kernels.get(_KERNEL)
     problem = kernel.problem(problem_size(kernel, "python", seconds))
@@ -42,9 +43,9 @@ class PurePython(Chapter):
 
     title: ClassVar[str] = "CPU-bound threads in pure Python"
     depends: ClassVar[str] = (
-        "the GIL, not threads as such: threads that wait, or that call code which lets"
-        " the GIL go, do run side by side (chapters 3, 5 and 6), and so does this very"
-        " code where there is no GIL (chapter 8)."
+        "the GIL, not on threads as such: threads that wait, or that call code which"
+        " releases the GIL, do run side by side (chapters 3, 5 and 6), and so does this"
+        " very code without a GIL (chapter 8)."
     )
 
     work: ClassVar[str] = "pure Python"
@@ -52,7 +53,7 @@ class PurePython(Chapter):
     gil: bool
     threads: ReportRow
     lanes: Timeline | None = None
-    """Usage of the GIL while threads did this; None if it can't be watched."""
+    """Usage of the GIL while threads made the call; None if it can't be watched."""
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -74,25 +75,25 @@ class PurePython(Chapter):
         """Say what threads gained, and what processes did."""
         row = self.threads
         who = f"{row.workers} threads"
-        said = [f"The kernel {_KERNEL}, by {who} at once: {words_of(row)}."]
+        said = [f"The kernel {_KERNEL} has a speedup of {words_of(row)} in {who}."]
         if row.ceiling_kind == "the same calls in processes":
             wasted = outcome_of(row) == "no faster"
-            could = ": the machine could have done it" if wasted else ""
+            could = ", so the machine could do better" if wasted else ""
             said.append(
-                f"The same calls in {row.workers} processes, at about the same time, came"
-                f" to {times(row.ceiling.value)}{could}."
+                f"The same calls in {row.workers} processes, at about the same time, had"
+                f" a speedup of {times(row.ceiling.value)}{could}."
             )
         held = row.held
-        share = f" (each call holds it {percent(held.value)})" if held.known else ""
+        share = f" (for {percent(held.value)} of each call)" if held.known else ""
         said.append(
             {
-                "no faster": "Threads take turns: whoever computes in pure Python holds"
-                f" the GIL{share}."
+                "no faster": "Threads take turns: a thread that computes in pure Python"
+                f" holds the GIL{share}."
                 if self.gil
-                else "There is no GIL here, and still it is not faster.",
+                else "There is no GIL here, but the threads are still not faster.",
                 "scales": "The threads ran side by side"
                 f"{': there is no GIL here' if not self.gil else ''}.",
-                "partly": "The threads ran side by side, in part.",
+                "partly": "The threads ran side by side for a part of the time.",
                 "no capacity": "The machine had no free CPU just now, so this shows"
                 f" nothing about {'the GIL' if self.gil else 'threads without a GIL'}.",
                 "unclear": "The machine was too noisy for a conclusion.",

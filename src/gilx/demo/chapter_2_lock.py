@@ -27,7 +27,10 @@ from gilx.system.environment import usable_cpus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_UNDER_THE_GIL = "under the GIL, which a call takes once for all of its additions"
+_UNDER_THE_GIL = (
+    "one with the GIL held; the latter is cheap because a call takes the GIL once for all"
+    " of its additions"
+)
 
 _SECONDS = 0.003  # that the unprotected additions of one thread take it
 _CELL = 8  # bytes
@@ -74,11 +77,11 @@ def _additions(way: str, times: int) -> Variant:
 class Lock(Chapter):
     """Two threads and one counter."""
 
-    title: ClassVar[str] = "Why the lock exists: two threads and one counter"
+    title: ClassVar[str] = "The reason for the lock: two threads and one counter"
     depends: ClassVar[str] = (
-        "what is shared. The GIL keeps C code that holds it, and Python's own counts of"
-        " references, whole; it does not make x += 1 in Python one step, and code that"
-        " released it must bring its own protection."
+        "the data that threads share. The GIL protects C code that holds it, and Python's"
+        " own reference counts; it does not make x += 1 in Python one step, and code that"
+        " released the GIL needs protection of its own."
     )
 
     gil: bool
@@ -125,8 +128,8 @@ class Lock(Chapter):
             if usable_cpus() > 1
             else (
                 (
-                    "On one CPU threads change over only every few milliseconds, so that"
-                    " hardly an addition meets another; that makes it rare, not safe."
+                    "On one CPU, threads switch only every few milliseconds, so that"
+                    " additions hardly ever meet: losses are rare, but they can happen."
                 ),
             ),
             gil=gil_enabled(),
@@ -147,7 +150,7 @@ class Lock(Chapter):
         """Return what was kept and what it cost."""
         return [
             Table(
-                ("way", "made", "kept", "lost", "1 thread", f"{_THREADS} threads"),
+                ("way", "additions", "kept", "lost", "1 thread", f"{_THREADS} threads"),
                 [
                     (
                         self._name(row),
@@ -166,32 +169,32 @@ class Lock(Chapter):
     def sentences(self) -> list[str]:
         """Say who lost how much, and what protection costs."""
         unprotected, held, atomic = self.additions
-        said = ["To add 1 is to load, to add, and to store; the last two columns are the"]
-        said[0] += " time of one addition."
+        said = ["An addition has three steps: load the number, add 1, and store the sum."]
+        said.append("The last two columns are the time of one addition.")
         if unprotected.kept < unprotected.made:
             said.append(
-                f"Unprotected, {_THREADS} threads lost {_lost(unprotected)} of what they"
-                " added: both load the same number, and one store undoes the other."
+                f"Unprotected, {_THREADS} threads lost {_lost(unprotected)} of their"
+                " additions: both load the same number, and one store undoes the other."
             )
         else:
-            said.append("Unprotected, none was lost this time, by luck.")
+            said.append("Unprotected, no addition was lost this time, by luck.")
         if self.gil:
             said.append(
-                f"With the GIL held {_lost(held)} is lost: only one of them runs at a"
+                f"With the GIL held, {_lost(held)} is lost: only one thread runs at a"
                 " time."
             )
         else:
             said.append(
-                f"The call that would hold the GIL lost {_lost(held)}: there is none"
+                f"The call that would hold the GIL lost {_lost(held)}: there is no GIL"
                 " here, so such C code needs a lock of its own."
             )
         low, high = self.price.interval
         sure = f" ({low:.2g} to {high:.2g})" if self.price.bounded else ""
         said.append(
-            f"Atomic additions lose {'none' if atomic.kept == atomic.made else 'some'},"
-            f" and pay: {duration(atomic.together)} each, {self.price.value:.2g}"
-            f" times{sure} as long as {_UNDER_THE_GIL if self.gil else 'plain ones'},"
-            " while both threads want the same memory."
+            f"Atomic additions lose {'none' if atomic.kept == atomic.made else 'some'}."
+            " While both threads want the same memory, an atomic addition takes"
+            f" {duration(atomic.together)}, {self.price.value:.2g} times{sure} as long as"
+            f" {_UNDER_THE_GIL if self.gil else 'a plain one'}."
         )
         return said
 

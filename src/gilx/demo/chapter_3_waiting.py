@@ -52,21 +52,21 @@ asyncio.run(main())
 
 def read_reply(port: int) -> int:
     """Connect to the server, read all that it sends, and return how much that was."""
-    found = 0
+    length = 0
     with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
         while piece := line.recv(_REPLY):
-            found += len(piece)
-    return found
+            length += len(piece)
+    return length
 
 
 def read_file(path: str) -> int:
     """Read a file and return its length."""
-    found = 0
+    length = 0
     piece = bytearray(_PIECE)
     with Path(path).open("rb", buffering=0) as file:
-        while length := file.readinto(piece):
-            found += length
-    return found
+        while count := file.readinto(piece):
+            length += count
+    return length
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Beside:
 
     @property
     def restless(self) -> bool:
-        """Return whether there were more round trips than the delay of each allows.
+        """True if there were more round trips than the delay of each allows.
 
         A thread that waits for the GIL is late for each message. If it is not, the other
         thread was kept from computing, and the round trips show nothing.
@@ -97,14 +97,14 @@ class Beside:
 class Waiting(Chapter):
     """Threads that sleep, read a socket and read files; and one that computes."""
 
-    title: ClassVar[str] = "I/O-bound threads, and when the GIL begins to matter to them"
+    title: ClassVar[str] = "I/O-bound threads, and the delays that the GIL causes them"
     depends: ClassVar[str] = (
-        "what else runs in the process. A thread that waits holds no GIL; but where there"
-        " is one, the thread wants it back after each wait, and a neighbour that computes"
-        " makes it wait for that."
+        "the other threads of the process. A thread that waits does not hold the GIL. If"
+        " there is a GIL, the thread needs the GIL again after each wait, and is late if"
+        " another thread holds it."
     )
 
-    work: ClassVar[str] = "what"
+    work: ClassVar[str] = "action"
 
     gil: bool
     switch_interval: float
@@ -113,9 +113,9 @@ class Waiting(Chapter):
     """Number that the process may use."""
     waits: tuple[ReportRow, ...]
     beside: tuple[Beside, ...]
-    """Beside a thread that computes without the GIL, which the others are compared with:
-    beside none at all a CPU would fall asleep after each message, and wake up late. Then
-    beside pure Python, and C that holds the GIL."""
+    """First the baseline, beside a thread that computes without the GIL: beside no thread
+    at all, a CPU would fall asleep after each message, and wake up late. Then beside pure
+    Python, and beside C that holds the GIL."""
 
     @classmethod
     def measure(cls, effort: Effort) -> Self:
@@ -157,7 +157,7 @@ class Waiting(Chapter):
         )
 
     def speedups(self) -> tuple[ReportRow, ...]:
-        """Return those of threads that wait."""
+        """Return the speedups of threads that wait."""
         return self.waits
 
     def tables(self) -> list[Table]:
@@ -180,55 +180,59 @@ class Waiting(Chapter):
         ]
 
     def sentences(self) -> list[str]:
-        """Say how waits overlap, and what a neighbour does to them."""
-        said = grouped(
+        """Return sentences on overlapping waits, and on the effect of a neighbour."""
+        sentences = grouped(
             self.waits,
             {
                 "scales": f"{_THREADS} threads wait at once, and the GIL hardly matters"
                 if self.gil
                 else f"{_THREADS} threads wait at once",
-                "partly": "Faster, but by less than the machine could",
-                "no faster": "No faster",
+                "partly": (
+                    "Threads are faster, but by less than the machine could achieve"
+                ),
+                "no faster": "Threads are no faster",
             },
         )
         if any(row.target == "read a file" for row in self.waits):
-            said.append(
-                "The file is in the system's cache, so that reading it is copying memory,"
-                f" which {self.cpus} CPU{'s' if self.cpus > 1 else ''} share; a slow disk"
-                " would be waiting, like a socket."
+            limit = f"{self.cpus} CPUs limit" if self.cpus > 1 else "only CPU limits"
+            sentences.append(
+                "The file is in the system's cache, so a read only copies memory, and the"
+                f" {limit} it; with a slow disk, a thread would wait, as for a socket."
             )
-        said += self._convoy()
-        return said
+        sentences += self._convoy()
+        return sentences
 
     def _convoy(self) -> list[str]:
         released, python, held = self.beside
         hold = "hold the GIL" if self.gil else "would hold the GIL"
         late = (
-            "Now one more thread computes, and the waiting one wants to run every 5 ms."
-            f" It is late by {duration(released.delay)} beside C calls that release the"
-            f" GIL, by {duration(python.delay)} beside pure Python, by"
-            f" {duration(held.delay)} beside C calls that {hold} for"
+            "In the second table, another thread computes, and the waiting thread wants"
+            " to run every 5 ms."
+            f" The waiting thread is late by {duration(released.delay)} beside C calls"
+            f" that release the GIL, by {duration(python.delay)} beside pure Python, and"
+            f" by {duration(held.delay)} beside C calls that {hold} for"
             f" {duration(_CALL_NS * 1e-9)}. All three keep a CPU busy"
             f"{'; only the GIL differs' if self.gil else ', and there is no GIL'}."
         )
-        said = [late]
+        sentences = [late]
         if self.gil and python.delay > 10 * released.delay:
-            said.append(
-                "A thread that computes in Python lets go only when asked, every"
-                f" {duration(self.switch_interval)}; one in C, when its call is over."
+            sentences.append(
+                "A thread that computes in Python releases the GIL only when asked, every"
+                f" {duration(self.switch_interval)}; C code that holds the GIL"
+                " releases it when the call is over."
             )
         if any(row.restless for row in self.beside):
-            said.append(
-                "Where round trips have a question mark, the machine was too busy: the"
-                " other thread did not compute all the time."
+            sentences.append(
+                "A question mark after the round trips (echoes) means that the other"
+                " thread did not compute all the time, since the machine was too busy."
             )
         elif self.gil and python.echoes and python.echoes < (released.echoes or 0):
-            said.append(
-                f"A server pays that for each message: {_number(released.echoes)} round"
-                f" trips a second beside the released calls, {_number(python.echoes)}"
-                " beside pure Python."
+            sentences.append(
+                "A server has that delay for each message: it makes"
+                f" {_number(released.echoes)} round trips a second beside the released"
+                f" calls, and {_number(python.echoes)} beside pure Python."
             )
-        return said
+        return sentences
 
 
 def _measured(call: Callable[[], object], name: str, effort: Effort) -> ReportRow:

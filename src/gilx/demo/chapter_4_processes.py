@@ -25,7 +25,7 @@ _SECONDS = 0.03  # that a problem takes one worker
 _NAMES = {"python": "pure Python", "c-gil": "C, held"}
 _MEGABYTES = 8
 _GAINS = ("scales", "partly")
-_BLOCKS = 25  # a round trip takes little: as many as make the median sure
+_BLOCKS = 25  # round trips are short, and these make the median precise
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Moving:
 
 
 def pays_from(cost: float, speedup: float) -> float:
-    """Return from how many seconds of work on a gain makes up for a cost.
+    """Return the least seconds of work for which the gain makes up for a cost.
 
     Work that takes T alone takes T / speedup and the cost: equal where
     ``T (1 - 1 / speedup) = cost``.
@@ -60,12 +60,12 @@ def pays_from(cost: float, speedup: float) -> float:
 
 @dataclass(frozen=True)
 class Processes(Chapter):
-    """Kernels that hold the GIL, in processes; what these cost."""
+    """Kernels that hold the GIL, in processes, and the costs of processes."""
 
     title: ClassVar[str] = "Several processes, each with an interpreter of its own"
     depends: ClassVar[str] = (
-        "how much a task computes for each byte that it is sent and sends back. Arrays in"
-        " shared memory need not be sent; what is pickled is copied, twice each way."
+        "how much a task computes for each byte that it receives and sends back. Arrays"
+        " in shared memory need not be sent; pickled data is copied, twice each way."
     )
 
     work: ClassVar[str] = _KERNEL
@@ -121,18 +121,18 @@ class Processes(Chapter):
             ("a message there and back", duration(moving.message)),
             (f"{moving.megabytes} MB there and back, pickled", duration(moving.data)),
         )
-        return [*super().tables(), Table(("what a process costs", ""), costs)]
+        return [*super().tables(), Table(("cost of a process", ""), costs)]
 
     def sentences(self) -> list[str]:
-        """Say how they scale, what they cost and from when on that pays."""
+        """Say how processes scale, their costs, and the least work for which they pay."""
         said = grouped(
             self.processes,
             {
-                "scales": "Side by side, though each holds a GIL"
+                "scales": "The processes run side by side, though each holds a GIL"
                 if self.gil
-                else "Side by side, as threads are here, where there is no GIL",
-                "partly": "Side by side in part",
-                "no faster": "No faster",
+                else "The processes run side by side, as threads do here without a GIL",
+                "partly": "The processes run side by side for a part of the time",
+                "no faster": "The processes are no faster",
             },
         )
         if len({*self.sizes}) > 1:
@@ -141,23 +141,23 @@ class Processes(Chapter):
                 for row, size in zip(self.processes, self.sizes, strict=True)
             ]
             said.append(
-                "Each computes as many items as take one worker about"
+                "The number of items is such that one worker takes about"
                 f" {duration(_SECONDS)}: {'; '.join(each)}."
             )
         if self.moving is None or not self.processes:
             return said
         if (speedup := self.gain()) is None:
             said.append(
-                "No gain was seen, so there is none to set against what they cost."
+                "There was no clear gain that would make up for the costs of processes."
             )
             return said
         moving = self.moving
         said.append(
-            f"At {times(speedup)} a task pays from about"
-            f" {duration(pays_from(moving.message, speedup))} of work if hardly any data"
-            f" goes with it, from about {duration(pays_from(moving.data, speedup))} if"
-            f" {moving.megabytes} MB go there and back. A program wins back the start of"
-            f" the processes with {duration(pays_from(moving.start, speedup))} of work."
+            f"At a speedup of {times(speedup)}, a task pays off if it has at least about"
+            f" {duration(pays_from(moving.message, speedup))} of work and hardly any"
+            f" data, or {duration(pays_from(moving.data, speedup))} of work if"
+            f" {moving.megabytes} MB go there and back. Starting the processes pays off"
+            f" after {duration(pays_from(moving.start, speedup))} of work."
         )
         return said
 

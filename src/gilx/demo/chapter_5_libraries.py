@@ -170,9 +170,9 @@ class Libraries(Chapter):
 
     title: ClassVar[str] = "Libraries that release the GIL: NumPy and pandas"
     depends: ClassVar[str] = (
-        "the call, the type and the size: arrays of numbers are worked on without the"
-        " GIL, Python objects never; small arrays are done before a release pays."
-        " `gilx probe` measures it for your own calls."
+        "the call, the type and the size. Work on arrays of numbers can release the GIL,"
+        " work on Python objects never does, and work on small arrays is too short"
+        " for a release to pay. `gilx probe` measures your own calls."
     )
 
     calls: tuple[Held, ...]
@@ -218,26 +218,26 @@ class Libraries(Chapter):
             )
             for call in self.calls
         ]
-        head = ("", "call", "a call", "GIL held", "95 %", "")
+        head = ("", "call", "time", "GIL held", "95 %", "")
         return [Table(head, rows, right=(2, 3, 4))] if rows else []
 
     def sentences(self) -> list[str]:
-        """Say which calls release it, which don't, and which remain open."""
+        """Say which calls release the GIL, which don't, and which are inconclusive."""
         said = []
         for outcome, words in (
-            ("releases it", "Threads run side by side in"),
-            ("in part", "They do in part in"),
-            ("holds it", "They take turns in"),
-            ("unclear", "The watch could not tell of"),
+            ("releases it", "Threads run side by side in calls of"),
+            ("in part", "Threads run side by side for a part of the time in calls of"),
+            ("holds it", "Threads take turns in calls of"),
+            ("unclear", "The watch is inconclusive for"),
         ):
             names = [f"{c.library} {c.name}" for c in self.calls if c.outcome == outcome]
             if names:
-                said.append(f"{words} {', '.join(names)}.")
+                said.append(f"{words}: {', '.join(names)}.")
         own = [f"{c.library} {c.name}" for c in self.calls if c.cpus > _OWN_THREADS]
         if own:
-            said.append(f"Threads of its own had {', '.join(own)}.")
+            said.append(f"These calls used threads of their own: {', '.join(own)}.")
         if self.calls:
-            said.append(f"BLAS, which is behind @, was {self.blas}.")
+            said.append(f"BLAS, which computes @, was {self.blas}.")
         return said
 
     def picture(self) -> BarChart | None:

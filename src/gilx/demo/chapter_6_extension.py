@@ -46,8 +46,8 @@ class Extension(Chapter):
     title: ClassVar[str] = "Your own extension, in C and in Cython"
     depends: ClassVar[str] = (
         "what the code touches: only code that touches no Python object may run without"
-        " the GIL. It depends on the bottleneck, too: work that waits for memory scales"
-        " less (`gilx measure triad`)."
+        " the GIL. The result also depends on the bottleneck: work that waits for memory"
+        " scales less (`gilx measure triad`)."
     )
 
     work: ClassVar[str] = _KERNEL
@@ -56,9 +56,9 @@ class Extension(Chapter):
     variants: tuple[ReportRow, ...]
     proofs: tuple[Proof, ...]
     met_held: int
-    """Number of two threads that were inside a C call at once while it holds the GIL."""
+    """Most of two threads that were in a C call at once, if the call holds the GIL."""
     met_released: int
-    """The same, the GIL released."""
+    """Most of two threads that were in a C call at once, if the call releases the GIL."""
     lanes_held: Timeline | None = None
     """Usage of the GIL while threads called the kernel in C that holds it; None where it
     can't be watched."""
@@ -107,23 +107,24 @@ class Extension(Chapter):
         met = {1: "never met", 2: "met"}
         said = [
             (
-                f"Proof, on one CPU too: two threads in a C call that waits for the other"
-                f" {met[self.met_held]} with the GIL held"
-                f"{'' if self.gil else ' (there is none here)'},"
-                f" and {met[self.met_released]} with it released."
+                "A proof that needs only one CPU: two threads each make a C call"
+                " that waits for the other thread."
+                f" The threads {met[self.met_held]} with the GIL held"
+                f"{'' if self.gil else ' (there is no GIL here)'},"
+                f" and {met[self.met_released]} with the GIL released."
             )
         ]
         for runs, words in (
-            (True, "Another thread ran Python inside"),
-            (False, "None did inside"),
+            (True, "Another thread ran Python during a call of"),
+            (False, "No other thread ran Python during a call of"),
         ):
             names = [proof.name for proof in self.proofs if proof.runs_beside == runs]
             if names:
                 said.append(f"{words}: {'; '.join(names)}.")
         outcomes = {
-            "no faster": "No faster in threads",
-            "scales": "Side by side",
-            "partly": "Side by side in part",
+            "no faster": "Threads are no faster",
+            "scales": "Threads run side by side",
+            "partly": "Threads run side by side for a part of the time",
         }
         return [*said, *grouped(self.variants, outcomes), _WHY_C_IS_FASTER]
 

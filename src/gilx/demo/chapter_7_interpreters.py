@@ -25,8 +25,8 @@ class Interpreters(Chapter):
 
     title: ClassVar[str] = "Sub-interpreters: several of them in one process"
     depends: ClassVar[str] = (
-        "your imports: an extension must be made for it (multi-phase initialisation, no"
-        " state of its own in C), and NumPy is not, so far."
+        "your imports: an extension must support sub-interpreters (multi-phase"
+        " initialisation, no static state in C), and NumPy does not, so far."
     )
 
     work: ClassVar[str] = _KERNEL
@@ -46,8 +46,9 @@ class Interpreters(Chapter):
         except ArgumentError:
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
             why = (
-                f"It needs Python 3.14 (concurrent.interpreters); this is {version}."
-                " There, the same C code that holds the GIL scales."
+                "This chapter needs Python 3.14 (concurrent.interpreters); this is"
+                f" {version}. With 3.14, C code that holds the GIL scales, since each"
+                " interpreter has a GIL of its own."
             )
             return cls(missing=(why,), gil=gil_enabled(), held=None, start_seconds=None)
         kernel = kernels.get(_KERNEL)
@@ -78,15 +79,15 @@ class Interpreters(Chapter):
         )
         return [
             (
-                f"{whose}. They share the memory of one process; starting"
+                f"{whose}. Interpreters share the memory of one process; starting"
                 f" {row.workers} took {duration(self.start_seconds)}."
             ),
             *grouped(
                 [row],
                 {
-                    "scales": "They run side by side",
-                    "partly": "They run side by side in part",
-                    "no faster": "No faster",
+                    "scales": "Interpreters run side by side",
+                    "partly": "Interpreters run side by side for a part of the time",
+                    "no faster": "Interpreters are no faster",
                 },
             ),
         ]

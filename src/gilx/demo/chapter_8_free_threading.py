@@ -17,19 +17,19 @@ from gilx.system.gil_imports import forced_gil
 _KERNEL = "mandelbrot"
 _SECONDS = 0.006  # that a call, or the problem in C, takes one worker
 _HOW = (
-    "To see it, install a free-threaded build: `uv python install 3.14t`, `conda install"
-    " python-freethreading` (conda-forge), or ./configure --disable-gil. Then install"
-    " gilx there, and run `gilx demo --chapter 8`."
+    "To run this chapter, install a free-threaded build: `uv python install 3.14t`,"
+    " `conda install python-freethreading` (conda-forge), or ./configure --disable-gil."
+    " Then install gilx there, and run `gilx demo --chapter 8`."
 )
 
 
 def _why_on() -> str:
     """Return what turned the GIL on, and how to have it off."""
     if forced := forced_gil():
-        return f"{forced} says so. Run it without that"
+        return f"{forced} turns it on. Run Python without {forced}"
     return (
-        "an import turned it on, that of a module that does not declare that it can do"
-        " without. `gilx doctor` names it"
+        "the import of a module turned it on, since the module does not declare that it"
+        " can run without the GIL. `gilx doctor` names the module"
     )
 
 
@@ -39,9 +39,9 @@ class FreeThreaded(Chapter):
 
     title: ClassVar[str] = "A free-threaded build: no GIL at all"
     depends: ClassVar[str] = (
-        "your imports: one extension that doesn't say that it can do without turns the"
-        " GIL on again. Code that the GIL protected by chance needs locks of its own"
-        " (chapter 2), and one thread alone is somewhat slower."
+        "your imports: one extension that does not declare that it can run without the"
+        " GIL turns the GIL on again. Code that the GIL protected by chance needs locks"
+        " of its own (chapter 2), and one thread alone is somewhat slower."
     )
 
     work: ClassVar[str] = "without a GIL"
@@ -80,8 +80,8 @@ class FreeThreaded(Chapter):
         return grouped(
             self.calls,
             {
-                "scales": "What takes turns elsewhere runs side by side here",
-                "partly": "Side by side in part",
-                "no faster": "No faster, and not for a GIL",
+                "scales": "Threads that take turns elsewhere run side by side here",
+                "partly": "Threads run side by side for a part of the time",
+                "no faster": "Threads are no faster, although there is no GIL",
             },
         )

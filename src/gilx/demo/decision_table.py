@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from gilx.speedup.report import ReportRow
 
 HOW = (
-    "Speedups are medians of blocks, each with the serial run, the parallel one and the"
-    " ceiling, which is what the machine could give at that moment, in random order;"
-    " intervals are at 95 %. A question mark: the figure shows nothing, since the machine"
-    " was busy or restless."
+    "Speedups are medians of blocks. A block measures, in random order, the serial run,"
+    " the parallel run and the ceiling, which is what the machine could achieve at that"
+    " moment. Intervals are at 95 %. A question mark means that the figure shows nothing,"
+    " since the machine was busy or noisy."
 )
 """Explanation of the table."""
 
 
 def decision_table(demo: Demo) -> Table:
-    """Return what to use for what, with what this machine showed of it.
+    """Return a table of the tools for each kind of code, with this machine's figures.
 
     A chapter that was not measured, or could not show its point, leaves its row without
     a figure.
@@ -34,10 +34,10 @@ def decision_table(demo: Demo) -> Table:
             ("code that waits", "threads, or asyncio", _of_waiting(demo)),
             ("a server that computes", "processes, or released C", _of_convoy(demo)),
             ("Python that computes", "processes", _of_python(demo)),
-            ("NumPy, pandas", "threads, if it releases", _of_libraries(demo)),
+            ("NumPy, pandas", "threads, if GIL released", _of_libraries(demo)),
             ("your own C or Cython", "release, then threads", _of_extension(demo)),
             ("C that can't release", "interpreters, processes", _of_interpreters(demo)),
-            ("a Python without GIL", "threads, and locks", _of_free(demo)),
+            ("Python without a GIL", "threads, and locks", _of_free(demo)),
         ),
     )
 
@@ -78,7 +78,8 @@ def _of_libraries(demo: Demo) -> str:
     calls = demo.libraries.calls
     free = sum(call.outcome == "releases it" for call in calls)
     partly = sum(call.outcome == "in part" for call in calls)
-    return f"of {len(calls)} calls {free} release it, {partly} in part"
+    part = f"; {partly} in part" if partly else ""
+    return f"calls that release the GIL: {free} of {len(calls)}{part}"
 
 
 def _of_extension(demo: Demo) -> str:

@@ -35,7 +35,7 @@ def document_of(demo: Demo, *, whole: bool) -> Document:
     if whole:
         caption = "What to use for what, with what this machine showed of it"
         blocks = (replace(decision_table(demo), caption=caption), Text(HOW))
-        sections.append(Section("What should I use?", blocks))
+        sections.append(Section("Recommendations", blocks))
     return Document(
         title="What the GIL does, and what to do about it",
         lead="Measured on this machine: which code runs in parallel in Python, and which"
@@ -58,7 +58,7 @@ def _blocks(chapter: Chapter) -> list[Element]:
     caption = f"{chapter.title}, in figures"
     blocks += [replace(table, caption=caption) for table in chapter.tables()]
     for name, timeline in chapter.timelines():
-        blocks.append(lanes_figure(timeline, f"Who held the GIL when: {name}"))
+        blocks.append(lanes_figure(timeline, f"Timeline of threads: {name}"))
         blocks.append(lanes_table(timeline, f"Of this time each thread was: {name}"))
-    blocks.append(Text(f"It depends on {chapter.depends}"))
+    blocks.append(Text(f"The result depends on {chapter.depends}"))
     return blocks

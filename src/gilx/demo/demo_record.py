@@ -34,12 +34,12 @@ CHAPTERS: dict[str, type[Chapter]] = {
 }
 """The chapters in their order, by the names of their fields in the record."""
 
-_MOST_WORKERS = 8  # by default: enough to see it, and soon started
+_MOST_WORKERS = 8  # by default: enough to show the effects, and quick to start
 
 
 @dataclass(frozen=True)
 class Demo(Record, schema="gilx.demo", version=5):
-    """The chapters that were measured; None in the place of those that were not."""
+    """The chapters that were measured; None for chapters that were not measured."""
 
     environment: Environment
     quick: bool
@@ -67,12 +67,13 @@ class Demo(Record, schema="gilx.demo", version=5):
     def to_html(self) -> str:
         """Return the demo as a page: its chapters, with pictures that the browser draws.
 
-        It is one HTML file that asks the network for nothing.
+        It is one HTML file that loads nothing from the network.
 
         Raises
         ------
         MissingExtraError
-            What draws in it is not installed; the extra ``html`` has it.
+            The library that draws in the page is not installed; the extra ``html`` has
+            it.
 
         """
         from gilx.demo.demo_page import document_of  # noqa: PLC0415 - for this only
@@ -96,15 +97,15 @@ def run_demo(
     numbers : iterable of int, optional
         Which chapters, from 1; by default all.
     quick : bool
-        Whether to be content with wider intervals: under 20 seconds for all chapters on
-        two idle CPUs, not under 90.
+        Whether wider intervals are enough: on two idle CPUs, all chapters take less than
+        20 seconds instead of less than 90.
     workers : int, optional
         How many threads, processes or interpreters compute at once, at least 2; by
         default the usable CPUs, 2 to 8.
     progress : callable, optional
         Called with a line of text between measurements.
     each : callable, optional
-        Handed the number and the figures of each chapter when it is done.
+        Called with the number and the figures of each chapter when it is done.
 
     Returns
     -------
@@ -119,7 +120,7 @@ def run_demo(
         gilx was installed without its compiled parts, which most chapters need.
 
     """
-    import gilx.ckernels  # noqa: F401, PLC0415 - so that nothing is measured in vain
+    import gilx.ckernels  # noqa: F401, PLC0415 - so that a failure comes before any measurement
 
     wanted = list(range(1, len(CHAPTERS) + 1) if numbers is None else numbers)
     for number in wanted:
@@ -132,24 +133,24 @@ def run_demo(
     )
     begin = perf_counter()
     environment = Environment.here()
-    done: dict[str, Chapter] = {}
+    chapters: dict[str, Chapter] = {}
     for number, (name, kind) in enumerate(CHAPTERS.items(), 1):
         if number not in wanted:
             continue
 
-        def said(text: str, number: int = number) -> None:
+        def report(text: str, number: int = number) -> None:
             if progress is not None:
                 progress(f"chapter {number} of {len(CHAPTERS)}: {text}" if text else "")
 
-        said(kind.title)
-        done[name] = kind.measure(Effort(quick, count, said))
-        said("")
+        report(kind.title)
+        chapters[name] = kind.measure(Effort(quick, count, report))
+        report("")
         if each is not None:
-            each(number, done[name])
+            each(number, chapters[name])
     return Demo(
         environment=environment,
         quick=quick,
         workers=count,
         seconds=perf_counter() - begin,
-        **done,  # type: ignore[arg-type] # each chapter is under its own name
+        **chapters,  # type: ignore[arg-type] # each chapter is under its own name
     )

@@ -1,4 +1,4 @@
-"""A process at the other end of a pipe: what starting one and sending it data costs."""
+"""Process at the other end of a pipe, for the costs of starting it and sending data."""
 
 from __future__ import annotations
 

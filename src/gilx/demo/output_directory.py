@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def new_directory(name: str) -> Iterator[Path]:
     """Yield an empty directory that gets this name if all goes well.
 
-    If not, nothing is left. It is made before the name is needed, so that one learns at
-    once that nothing can be written there.
+    If not, nothing is left. The directory is made at the start, so that the user learns
+    at once if nothing can be written there.
 
     Raises
     ------

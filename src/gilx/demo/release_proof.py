@@ -1,4 +1,4 @@
-"""Proofs that a call releases the GIL, or doesn't, by who gets to run: no stopwatch."""
+"""Proofs that a call releases the GIL or not: another thread runs or not, no timing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _runs_beside_once(call: Callable[[], object]) -> bool:
     gate.acquire()
     ready = threading.Event()
     ran: list[bool] = []
-    seen: list[bool] = []
+    outcomes: list[bool] = []
 
     def other() -> None:
         ready.set()
@@ -68,10 +68,10 @@ def _runs_beside_once(call: Callable[[], object]) -> bool:
         ready.wait(_DEADLINE)
         gate.release()  # wakes the other thread, but leaves the GIL here
         call()
-        seen.append(bool(ran))
+        outcomes.append(bool(ran))
 
     _run_together(other, caller)
-    return seen == [True]
+    return outcomes == [True]
 
 
 def _run_together(*functions: Callable[[], None]) -> None:
@@ -86,7 +86,7 @@ def _run_together(*functions: Callable[[], None]) -> None:
 
 @contextmanager
 def _nobody_asks() -> Iterator[None]:
-    """Let whoever holds the GIL keep it until it lets go by itself."""
+    """Let the thread that holds the GIL keep it until it releases the GIL by itself."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(_PATIENT)
     try:

@@ -19,7 +19,7 @@ _COST = 0.2  # of a CPU: it is short, and its lanes should be sharp
 
 
 def watched(call: Callable[[], object], workers: int) -> Timeline | None:
-    """Return who held the GIL while threads made a call, each again until time is up.
+    """Return the timeline of the GIL while threads repeat a call until time is up.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def watched(call: Callable[[], object], workers: int) -> Timeline | None:
     Returns
     -------
     Timeline or None
-        None where the GIL can't be watched, or there is none.
+        None if the GIL can't be watched, or there is none.
 
     """
     start = threading.Event()

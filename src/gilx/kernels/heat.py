@@ -26,7 +26,7 @@ class Heat(Kernel):
     default_size = 3200
     python_size = 200
     sweeps = 12
-    least_grain = 48  # rows are computed eight together
+    least_grain = 48  # eight rows are computed together
     # Order of operations: u + rate*(((above + below) + (left + right)) - 4*u) inside,
     # u on the border.
     parameters: ClassVar[Parameters] = (
@@ -87,8 +87,8 @@ class Heat(Kernel):
         u, rate = problem.inputs
         low = max(0, item - problem.sweeps)
         high = min(problem.items, item + problem.sweeps + 1)
-        # The rows at the edges of this strip go wrong, a further one with each sweep,
-        # and stay clear of the row in the middle; the grid's own border stays right.
+        # The rows at the edges of this strip become wrong, one more with each sweep, but
+        # not the row in the middle; the grid's own border stays right.
         strip = u[low:high].copy()
         for _ in range(problem.sweeps):
             result = strip.copy()

@@ -41,7 +41,7 @@ _COMPILED = {
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A function that computes items, found before anything is timed.
+    """A function that computes items, looked up before anything is timed.
 
     It is a variant of a kernel (`Kernel.variant`), or a callable of the user's.
     """
@@ -66,12 +66,12 @@ class Kernel(ABC):
     compiled variants in C and Cython, each holding the GIL or releasing it, which agree
     bit for bit, and references in pure Python and, where it has a natural form, NumPy.
 
-    NumPy is imported by what makes and checks problems, not by the references' module,
-    so that the names and descriptions cost nothing to list.
+    NumPy is imported by the methods that make and check problems, not by the references'
+    module, so that the names and descriptions can be listed without it.
     """
 
     name: ClassVar[str]
-    """As in ``gilx.kernels.get(name)``, and before ``_gil`` and ``_nogil``."""
+    """Name for ``gilx.kernels.get``; functions have it before ``_gil`` and ``_nogil``."""
     summary: ClassVar[str]
     """The computation, in a few words."""
     bottleneck: ClassVar[str]
@@ -90,8 +90,8 @@ class Kernel(ABC):
     sweeps: ClassVar[int] = 1
     """Number of times that a run computes all items, each time from the last output."""
     least_grain: ClassVar[int] = 1
-    """Items that a claim should have, if there are so many: where each call prepares
-    something, fewer would not be worth it."""
+    """Number of items that a claim should have at least, if there are as many: if each
+    call prepares something, fewer would not be worth it."""
     parameters: ClassVar[Parameters]
     """Parameters of a call before start and stop."""
     source: ClassVar[str]
@@ -100,10 +100,10 @@ class Kernel(ABC):
     @staticmethod
     @abstractmethod
     def python(*arguments: Any) -> None:  # noqa: ANN401 - each kernel has its own
-        """Compute in pure Python: inputs, out, start, stop, as the compiled variants."""
+        """Compute in pure Python, with the arguments of the compiled variants."""
 
     numpy: ClassVar[Callable[..., None] | None] = None
-    """The same in NumPy, or None where that has no natural form."""
+    """The same in NumPy; None if NumPy has no natural way to compute it."""
 
     @abstractmethod
     def make(self, size: int, rng: np.random.Generator) -> tuple[tuple[Any, ...], Array]:
@@ -114,7 +114,7 @@ class Kernel(ABC):
         """Return how many units of work a problem takes."""
 
     def merge(self, problem: Problem, out: Array) -> Array:
-        """Return the result that a full output stands for: itself, if not a reduction."""
+        """Return the result of a full output: the output itself, unless reduced."""
         del problem
         return out
 
@@ -123,7 +123,7 @@ class Kernel(ABC):
         raise NotImplementedError(f"{self.name} takes one sweep")
 
     def reference(self, problem: Problem, item: int) -> Array:
-        """Return what an item should be after all sweeps, computed in pure Python."""
+        """Return the right value of an item after all sweeps, from pure Python."""
         out = problem.fresh_out()
         self.python(*problem.inputs, out, item, item + 1)
         right: Array = out[item]
@@ -143,7 +143,7 @@ class Kernel(ABC):
     def variants(self) -> tuple[str, ...]:
         """The names of its variants, references first.
 
-        Compiled ones are among them even where they are not installed.
+        Compiled ones are included even if they are not installed.
         """
         return ("python", *(("numpy",) if self.numpy else ()), *_COMPILED)
 
@@ -166,7 +166,7 @@ class Kernel(ABC):
         ArgumentError
             This kernel has no such variant; the message lists those it has.
         NotCompiledError
-            It is a compiled one, and gilx was installed without its compiled parts.
+            The variant is compiled, and gilx was installed without its compiled parts.
 
         """
         one_of("variant", variant, self.variants)
@@ -194,7 +194,7 @@ class Kernel(ABC):
         ArgumentError
             This kernel has no such variant; the message lists those it has.
         NotCompiledError
-            It is a compiled one, and gilx was installed without its compiled parts.
+            The variant is compiled, and gilx was installed without its compiled parts.
 
         """
         return Variant(self.name, name, self.function(name), name in _COMPILED, self)
@@ -205,8 +205,8 @@ class Kernel(ABC):
         Parameters
         ----------
         size : int, optional
-            How much work, as the kernel counts it; at least 1. By default some 50 to
-            100 ms of one core in C.
+            Amount of work, as the kernel counts it; at least 1. By default work that
+            takes C some 50 to 100 ms on one core.
         seed : int
             Seed of the inputs' random part, at least 0.
 
@@ -234,7 +234,7 @@ class Kernel(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Inputs and an output for a kernel, and what is known of them."""
+    """Inputs and an output for a kernel, and their properties."""
 
     kernel: Kernel
     size: int
@@ -256,7 +256,7 @@ class Problem:
 
     @cached_property
     def _spare(self) -> Array:
-        """Where sweeps put what only the next one reads."""
+        """Output of sweeps that only the next sweep reads."""
         return self.fresh_out()
 
     def calls(self, out: Array | None = None) -> list[tuple[Any, ...]]:
@@ -265,7 +265,7 @@ class Problem:
         Parameters
         ----------
         out : array, optional
-            Where the last sweep puts the result; by default the problem's own output.
+            Output of the last sweep; by default the problem's own.
 
         Returns
         -------
@@ -288,7 +288,7 @@ class Problem:
     def units(self) -> int:
         """Units of work to compute all items, as ``kernel.unit`` counts them.
 
-        Where this depends on the result (``mandelbrot``), reading it computes it.
+        If this depends on the result (``mandelbrot``), reading it computes the result.
         """
         return self.kernel.units(self)
 
@@ -299,12 +299,12 @@ class Problem:
         return np.zeros_like(self.out)
 
     def moved(self, move: Callable[[Array], Array]) -> Problem:
-        """Return the same problem with its arrays, the sweeps' spare one too, elsewhere.
+        """Return the same problem with its arrays, the sweeps' spare one too, moved.
 
         Parameters
         ----------
         move : callable
-            Returns a copy of an array, at the place where the problem is to have it.
+            Returns a copy of an array, at its new place.
 
         """
         import numpy as np  # noqa: PLC0415 - loaded with the problem
@@ -359,14 +359,14 @@ class Problem:
                 )
 
 
-def agree(found: Array, right: Array, tolerance: float) -> bool:
+def agree(result: Array, expected: Array, tolerance: float) -> bool:
     """Return whether two arrays are equal, up to a share of the largest number."""
     import numpy as np  # noqa: PLC0415 - loaded with the problem
 
     if tolerance == 0:
-        return np.array_equal(found, right, equal_nan=True)
-    scale = np.abs(right).max(initial=0)
-    return np.allclose(found, right, rtol=0, atol=tolerance * scale, equal_nan=True)
+        return np.array_equal(result, expected, equal_nan=True)
+    scale = np.abs(expected).max(initial=0)
+    return np.allclose(result, expected, rtol=0, atol=tolerance * scale, equal_nan=True)
 
 
 def split_evenly(items: int, parts: int) -> list[tuple[int, int]]:

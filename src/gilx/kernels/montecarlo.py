@@ -25,7 +25,7 @@ def philox(counter: int, key: int) -> tuple[int, int, int, int]:
     Parameters
     ----------
     counter, key : int
-        Unsigned 64-bit numbers: which four words, of which sequence.
+        Unsigned 64-bit numbers that select the four words, and their sequence.
 
     """
     c0, c1, c2, c3 = counter & WORD, counter >> 32, 0, 0
@@ -44,7 +44,7 @@ def philox(counter: int, key: int) -> tuple[int, int, int, int]:
 
 
 class MonteCarlo(Kernel):
-    """Price of a European call option, from what it pays on random paths."""
+    """Price of a European call option, from its payoffs on random paths."""
 
     name = "montecarlo"
     summary = "Price of a European call option by simulation"
@@ -53,7 +53,7 @@ class MonteCarlo(Kernel):
     unit = "paths"
     default_size = 16_000_000
     python_size = 8192
-    # The reference takes exp, log and the normal quantile from elsewhere.
+    # The reference takes exp, log and the normal quantile from the standard library.
     tolerance: ClassVar[float] = 1e-12
     # Order of operations: path p takes 64 bits of Philox4x32-10 with the counter p/2 (its
     # low and high word, 0, 0) and the key seed (low, high): words 0 and 1 if p is even, 2
@@ -135,7 +135,7 @@ class MonteCarlo(Kernel):
         import numpy as np  # noqa: PLC0415 - see Kernel
 
         _, _, rate, _, years, paths, _, _ = problem.inputs
-        # Added one after the other, so that the result does not depend on NumPy's ways.
+        # Added one after the other, so that the result does not depend on how NumPy adds.
         total, squares = out.cumsum(axis=0)[-1]
         mean = total / paths
         variance = max(0.0, squares / paths - mean * mean)

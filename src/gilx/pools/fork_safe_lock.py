@@ -1,4 +1,4 @@
-"""One at a time, also after a fork and where a signal handler comes in between."""
+"""Turns of threads that survive a fork, and a signal handler that interrupts a thread."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Turn:
     """Right to use something that one thread uses at a time.
 
-    In a child after `os.fork` it is free, unless the thread that forked has it: whoever
-    else had it is not there.
+    In a child after `os.fork` it is free, unless the thread that forked has it: no other
+    thread exists there.
 
     Parameters
     ----------
@@ -38,16 +38,16 @@ class Turn:
         return owns(self._lock)
 
     def taken(self) -> AbstractContextManager[object]:
-        """Return what a ``with`` block has to enter to have the turn.
+        """Return a context, for a ``with`` block, in which this thread has the turn.
 
-        It is a lock implemented in C: Ctrl-C between two lines of Python would leave a
-        lock of Python's taken indefinitely.
+        It is a lock implemented in C: one in Python could stay taken indefinitely after a
+        Ctrl-C between two of its lines.
 
         Raises
         ------
         RuntimeError
-            This thread has it: a signal handler that interrupted its user wants it, and
-            would wait indefinitely.
+            This thread has the turn: a signal handler that interrupted it wants the turn,
+            too, and would wait indefinitely.
 
         """
         if self._is_ours():

@@ -43,7 +43,7 @@ _MOST_RINGS = 4096  # bytes that one read takes out of a pipe
 
 def _serve(
     index: int,
-    tasks: Any,  # noqa: ANN401 - queues between interpreters, which 3.11 has not
+    tasks: Any,  # noqa: ANN401 - queues between interpreters, missing in 3.11
     answers: Any,  # noqa: ANN401 - likewise
     finished: memoryview,
     bell: int,
@@ -51,19 +51,19 @@ def _serve(
 ) -> None:
     """Run regions until the pool is closed.
 
-    A queue between interpreters can't be waited for other than by asking it again and
-    again, so a byte in a pipe says that something was put there: to wait for that, a
-    thread lets its interpreter's GIL go and sleeps in the system.
+    The only way to wait for a queue between interpreters is to poll it, so a byte in a
+    pipe announces each item: a thread that waits for the byte releases its interpreter's
+    GIL and sleeps in the system.
 
     Parameters
     ----------
     index : int
-        Which worker this is.
+        Index of this worker.
     tasks, answers : concurrent.interpreters.Queue
-        Where tasks come from, numbered in their order, and what they return goes.
+        Queues of tasks, numbered in their order, and of their return values.
     finished : memoryview
         For each worker the number of the last task that it has finished. It is set before
-        the bell is rung, so that a ring may be lost, and there may be more than needed.
+        the bell is rung, so that lost rings and superfluous ones do no harm.
     bell, caller_bell : int
         Descriptors of pipes: rung when a task was put, and when one is finished.
 
@@ -83,7 +83,7 @@ def _serve(
                 answer = _compute(*arguments) if arguments else None
             except BaseException as error:
                 answer = PackedError(error, traceback.format_exc()).pack()
-            # While it waits, a worker keeps nobody's arrays.
+            # A waiting worker must not keep arrays alive.
             del arguments
             if answer is not None:
                 answers.put_nowait((number, index, answer))
@@ -99,10 +99,10 @@ def _compute(
     grain: int,
     memory: memoryview,
     accounted: bool,
-) -> Any:  # noqa: ANN401 - see the text
-    """Do a worker's part of a region; return its share if asked to.
+) -> Any:  # noqa: ANN401 - see the docstring
+    """Do a worker's part of a region; return its share if `accounted`.
 
-    As a tuple, which interpreters can hand over without a pickle.
+    The share is a tuple, which interpreters can hand over without a pickle.
     """
     take = Counter(start, stop, grain, memory=memory)
     if not accounted:
@@ -114,11 +114,11 @@ def _compute(
     return astuple(account[0])
 
 
-# ---- in the caller's -------------------------------------------------------------------
+# ---- in the caller's interpreter -------------------------------------------------------
 
 
 class _Worker:
-    """A thread with an interpreter of its own, and the way there."""
+    """A thread with an interpreter of its own, and the means to reach it."""
 
     def __init__(
         self,
@@ -135,7 +135,8 @@ class _Worker:
         self._bell, self._ringer = _pipe()
         bell = self._bell.fileno()
         self._arguments = index, self._tasks, answers, finished, bell, caller_bell
-        # Daemons, since Python waits for all others before it calls what would end them.
+        # Daemon threads, since Python waits for other threads before it calls the
+        # finalizer that would end these.
         self._thread = threading.Thread(
             target=self._live, name=f"gilx_{index}", daemon=True
         )
@@ -161,15 +162,15 @@ class _Worker:
         self._ringer.write(_RING)
 
     def end(self) -> None:
-        """Have the worker end, unless it did; `join` waits for it."""
+        """Ask the worker to end, unless it has ended; `join` waits for it."""
         if not self._ringer.closed:
             self.put(None)
 
     def join(self) -> None:
-        """Wait for the end of a worker that was asked to end, and let its pipe go."""
+        """Wait for the end of a worker that was asked to end, and close its pipe."""
         if self._thread.ident is not None:
             self._thread.join()
-        # In this order: if Ctrl-C comes in between, `end` must not ring any longer.
+        # In this order, so that `end` no longer rings if Ctrl-C comes in between.
         self._ringer.close()
         self._bell.close()
 
@@ -182,10 +183,11 @@ def _pipe() -> tuple[FileIO, FileIO]:
 
 @contextmanager
 def _no_ctrl_c() -> Iterator[None]:
-    """Have Ctrl-C wait, and never meet the threads that are started meanwhile.
+    """Delay Ctrl-C, and keep it from the threads that are started meanwhile.
 
-    So it finds either none of the workers or all of them, each noted; and the system
-    hands it to a thread that it wakes, which a worker in its interpreter would not be.
+    So Ctrl-C comes when either none or all of the workers are started and recorded.
+    Workers inherit the blocked signal, so the system gives it to a thread that wakes up
+    for it.
     """
     if sys.platform == "win32":
         yield
@@ -202,7 +204,7 @@ def _let_go(workers: list[_Worker], bell: tuple[FileIO, FileIO], process: int) -
 
     If Ctrl-C comes in between, a second call does what is left.
     """
-    if os.getpid() != process:  # forked from the one that they are in
+    if os.getpid() != process:  # a child of a fork, which has no workers
         return
     for worker in workers:
         worker.end()
@@ -219,9 +221,9 @@ class InterpreterPool(Pool):
     Cython's modules use, can't be loaded in an interpreter with its own GIL. The held
     variant scales here, since each worker holds another GIL.
 
-    Each worker stays in its interpreter and waits there for regions, which cost a message
-    to each: to enter an interpreter anew, and to pickle what to call there, would take
-    several times as long.
+    Each worker stays in its interpreter and waits there for regions, so that a region
+    costs a message to each worker: entering an interpreter anew, and pickling the call,
+    would take several times as long.
 
     Don't fork while one is open: CPython 3.14 and 3.15 crash in the child of a process
     that has sub-interpreters.
@@ -255,10 +257,10 @@ class InterpreterPool(Pool):
         begin = perf_counter()
         self._workers_turn = Turn(f"the {self.name} pool")
         self._slots = counter_slots(-1, workers)
-        # Nobody claims from these: they are for cancelling.
+        # No worker claims from these counters; they are for cancelling.
         self._cancels = [Counter(0, 0, memory=slot) for slot in self._slots]
         self._number = 0
-        """That of the last task which may have been handed out."""
+        """Number of the last task that may have been handed out."""
         memory = memoryview(bytearray(8 * workers))
         self._finished = memory.cast("q")
         self._answers = importlib.import_module(_MODULE).create_queue()
@@ -285,7 +287,7 @@ class InterpreterPool(Pool):
         function = region.variant.function.__name__
         arguments = tuple(map(_shareable, region.arguments))
         with self._turn():
-            # After a second Ctrl-C some may still be at the region before.
+            # After a second Ctrl-C, workers may still be busy with the previous region.
             self._wait(self._number)
             for slot in self._slots:
                 slot[:] = bytes(len(slot))
@@ -310,7 +312,7 @@ class InterpreterPool(Pool):
         return seconds
 
     def _close(self) -> None:
-        # Whatever region is running comes to its end first.
+        # A region that is running is finished first.
         with self._workers_turn.taken():
             if self._finalizer.alive:
                 self._end()
@@ -318,14 +320,14 @@ class InterpreterPool(Pool):
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Have the workers for oneself: they do one thing at a time."""
+        """Reserve the workers, which run one region at a time."""
         with self._workers_turn.taken():
             if not self._finalizer.alive:
                 raise RuntimeError(f"the {self.name} pool was closed")
             yield
 
     def _wait(self, number: int) -> list[tuple[Any, ...]]:
-        """Wait until all workers have finished a task; return what they answered.
+        """Wait until all workers have finished a task; return their answers.
 
         An exception that one of them answered is raised, after the others have stopped.
         """
@@ -364,10 +366,10 @@ class InterpreterPool(Pool):
             counter.cancel()
 
     def _stop(self) -> None:
-        """Have the workers idle, after an exception at whatever moment.
+        """Make the workers idle, after an exception at any moment.
 
-        One that came after a task was put may have kept the bell from being rung: another
-        task, of nothing, rings it once more.
+        If the exception came after a task was put, the bell may not have been rung:
+        another task, an empty one, rings it.
         """
         self._cancel()
         self._number += 1
@@ -377,9 +379,9 @@ class InterpreterPool(Pool):
 
 
 def _shareable(argument: Any) -> Any:  # noqa: ANN401 - numbers and buffers
-    """Return what another interpreter is handed for an argument: the same memory."""
+    """Return an argument as another interpreter gets it, with the same memory."""
     if isinstance(argument, (int, float)):
-        # Without the class: numbers of NumPy's are some of these, and can't travel.
+        # NumPy's numbers may be of subclasses, which can't be handed over.
         return float(argument) if isinstance(argument, float) else int(argument)
     if hasattr(argument, "item") and not getattr(argument, "shape", ()):
         return argument.item()

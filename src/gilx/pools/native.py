@@ -42,7 +42,7 @@ class NativePool(Pool):
 
     @classmethod
     def check_variant(cls, variant: str) -> None:
-        """Raise an `ArgumentError` if the variant is another one than c-nogil."""
+        """Raise an `ArgumentError` if the variant is not c-nogil."""
         if variant != "c-nogil":
             raise ArgumentError(
                 f"variant: expected c-nogil on the native pool; got {variant!r}"

@@ -43,7 +43,7 @@ _MOST_ITEMS = 2**62  # twice as many are still a whole number of 64 bits
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Work to hand to workers at once, and to wait for: items of one problem."""
+    """Items of one problem that workers compute together."""
 
     variant: Variant
     """The variant that computes the items."""
@@ -55,7 +55,7 @@ class Region:
     grain: int = 1
     """Items in one claim under the dynamic schedule."""
     first: int = 0
-    """The first of them."""
+    """The first item."""
 
     def __post_init__(self) -> None:
         one_of("schedule", self.schedule, SCHEDULES)
@@ -72,8 +72,9 @@ class Region:
     def shares(self, workers: int) -> list[Counter]:
         """Return the counter that each worker takes its items from.
 
-        Under the dynamic schedule it is the same one; under the static one each has its
-        own, which hands out one block. Cancelling them stops the region.
+        Under the dynamic schedule all workers share one counter; under the static one
+        each has its own, which hands out one block. Cancelling the counters stops the
+        region.
         """
         if self.schedule == "dynamic":
             end = self.first + self.items
@@ -86,7 +87,7 @@ class Region:
         Raises
         ------
         ArgumentError
-            They don't: it is not one of gilx's own.
+            The kernel is not one of gilx's own, so workers elsewhere do not know it.
 
         """
         name, kernel = self.variant.target, self.variant.kernel
@@ -102,9 +103,9 @@ class Region:
     ) -> Counter:
         """Return one worker's counter, for workers that can't share a Python object.
 
-        `memories` has, for each worker, zeroed memory that all of them see: under the
-        dynamic schedule they claim from the first one's, under the static one each from
-        its own.
+        `memories` has, for each worker, zeroed memory that all workers can access: under
+        the dynamic schedule all claim from the first worker's, under the static one each
+        claims from its own.
         """
         if self.schedule == "dynamic":
             begin, end = self.first, self.first + self.items
@@ -120,7 +121,7 @@ class Region:
 def compute(region: Region, share: Counter, account: list[Share] | None = None) -> None:
     """Do one worker's part of a region: compute what its counter hands out.
 
-    What that takes is added to the account, if there is one.
+    The resources used are added to the account, if there is one.
     """
     if account is None:
         _compute(region, share)
@@ -157,8 +158,8 @@ class Pool(ABC):
     survives_fork = False
     """True if it still works in a child of `os.fork`, which has none of its threads."""
     start_seconds: float = 0.0
-    """Seconds that starting the workers took, in pools where that is worth knowing; not
-    part of any region's time."""
+    """Seconds that starting the workers took, 0 in pools that do not measure it; not part
+    of any region's time."""
 
     @classmethod  # noqa: B027 - most of them run everywhere
     def check_available(cls) -> None:
@@ -190,8 +191,8 @@ class Pool(ABC):
         region : Region
             What to compute.
         account : list of Share, optional
-            What each worker used is added to it, in any order, and takes some time to
-            find out. Nothing is added where a pool can't tell.
+            The resources that each worker used are added to it, in any order; measuring
+            them takes some time. Nothing is added if a pool can't measure them.
 
         Returns
         -------
@@ -201,7 +202,7 @@ class Pool(ABC):
         Raises
         ------
         RuntimeError
-            The pool was closed, or is another process's.
+            The pool was closed, or belongs to another process.
         BaseException
             Whatever a worker, or a signal handler, raised.
 
@@ -213,22 +214,21 @@ class Pool(ABC):
 
     @abstractmethod
     def _run(self, region: Region, account: list[Share] | None) -> float:
-        """Do what `run` says, the pool being open."""
+        """Run a region as `run` describes; the pool is open."""
 
     def settle(self) -> None:  # noqa: B027 - most pools' workers sleep at once
-        """Wait until no idle worker uses a CPU: before something else is timed."""
+        """Wait until no idle worker uses a CPU, before something else is timed."""
 
     def close(self) -> None:
-        """Let the workers go, after what they are doing. Closing twice does nothing.
+        """End the workers, after their current work. Closing twice does nothing.
 
-        In a process forked from the one that started them there are none to let go.
+        In a process forked from the one that started them, there are no workers to end.
         """
         if not self._closed:
             if self._here():
                 self._close()
-            self._closed = (
-                True  # after that, so that closing again goes on where it ended
-            )
+            # Set last, so that closing again goes on where an interrupted call ended.
+            self._closed = True
 
     def _here(self) -> bool:
         """Return whether its workers can be in this process."""
@@ -241,8 +241,8 @@ class Pool(ABC):
                 " this one was forked: start another"
             )
 
-    def _close(self) -> None:  # noqa: B027 - optional: some have nothing to let go
-        """Do what `close` says; again, if Ctrl-C came in between."""
+    def _close(self) -> None:  # noqa: B027 - optional: some have nothing to end
+        """End the workers; called again if Ctrl-C came in between."""
 
     def __enter__(self) -> Self:
         return self

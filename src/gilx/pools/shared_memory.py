@@ -1,4 +1,4 @@
-"""Memory that workers share: arrays in it, what travels instead of them, counters."""
+"""Memory that workers share: arrays, handles that are sent in their place, counters."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Array
 
-# Item types that a memoryview can stand for, so that workers need NumPy for references
-# only: loading it takes longer than all the rest of their start.
+# Item types that a memoryview can have. It saves workers from loading NumPy, which takes
+# longer than the rest of their start, except for reference implementations.
 _PLAIN = "Bilqd"
 
 _CLOSE_ON_EXEC = 1  # MFD_CLOEXEC, see memfd_create(2)
@@ -22,7 +22,7 @@ _CLOSE_ON_EXEC = 1  # MFD_CLOEXEC, see memfd_create(2)
 
 @dataclass(frozen=True)
 class Handle:
-    """Where an array lies: what is sent instead of it."""
+    """Location of an array, sent in place of the array."""
 
     segment: int
     """Number that the pool gave the piece of shared memory."""
@@ -34,11 +34,11 @@ class Handle:
     type: str
     """NumPy's name of the item type and byte order."""
     code: str | None
-    """The struct module's, or None where only NumPy can describe the array."""
+    """The struct module's item code; None if only NumPy can describe the array."""
     writable: bool
 
     def open(self, memory: mmap, *, as_array: bool) -> Any:  # noqa: ANN401 - either kind
-        """Return the array, or a memoryview of it where that is enough."""
+        """Return the array, or a memoryview of it if that is enough."""
         if as_array or self.code is None:
             import numpy as np  # noqa: PLC0415 - see _PLAIN
 
@@ -56,14 +56,14 @@ class Handle:
 def anonymous_file(size: int) -> FileIO:
     """Return a new file of zeros, in memory, that has no name.
 
-    It vanishes with the last process that has it open or mapped, however they end, which
-    a named segment of `multiprocessing.shared_memory` does not. Nor is it bound by the
-    size of /dev/shm, which containers keep small.
+    The file vanishes with the last process that has it open or mapped, however that ends;
+    a named segment of `multiprocessing.shared_memory` does not. Nor is the file limited
+    by the size of /dev/shm, which containers keep small.
 
     Raises
     ------
     MemoryError
-        There is not as much memory to share.
+        There is not that much memory to share.
 
     """
     if create := getattr(os, "memfd_create", None):
@@ -71,7 +71,8 @@ def anonymous_file(size: int) -> FileIO:
     else:
         file = _opened_by_c_library()
     try:
-        # All of it now: a page that the system can't find later kills whoever touches it.
+        # Allocate all of it now: a page that the system can't find later kills the
+        # process that touches it.
         os.posix_fallocate(file.fileno(), 0, max(1, size))
     except OSError as error:
         file.close()
@@ -83,7 +84,7 @@ def anonymous_file(size: int) -> FileIO:
 
 
 def _opened(create: Callable[[bytes, int], int]) -> FileIO:
-    # In one step of C code: no Ctrl-C may come while the descriptor is but a number.
+    # In one step of C code, so that no Ctrl-C comes while there is only a descriptor.
     return next(map(FileIO, map(create, (b"gilx",), (_CLOSE_ON_EXEC,)), ("r+",)))
 
 
@@ -103,7 +104,7 @@ def _opened_by_c_library() -> FileIO:
 
 
 def counter_slots(descriptor: int, workers: int) -> list[memoryview]:
-    """Return memory for each worker's counter: the same for all who map that file.
+    """Return memory for each worker's counter, the same wherever the file is mapped.
 
     The descriptor may be -1, for memory that only this process sees.
     """
@@ -117,7 +118,7 @@ def counter_slots(descriptor: int, workers: int) -> list[memoryview]:
 
 
 def copy_into(memory: mmap, array: Array) -> Array:
-    """Return a C-contiguous copy of an array in shared memory, which it keeps alive."""
+    """Return a C-contiguous copy of an array, in memory that the copy keeps alive."""
     import numpy as np  # noqa: PLC0415 - loaded with the array
 
     copy = np.ndarray(array.shape, array.dtype, memory)

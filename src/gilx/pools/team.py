@@ -1,4 +1,4 @@
-"""The native team for anybody's C function."""
+"""The native team for C functions of users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gilx.pools.fork_safe_lock import Turn
 from gilx.pools.native import SPIN_NS
 from gilx.system.environment import usable_cpus
 
-_MOST = 2**63 - 1  # as C has it
+_MOST = 2**63 - 1  # the largest int64_t
 _SIGNATURE = "void (void *, int64_t, int64_t)"
 _ARGUMENTS = "argtypes (c_void_p, c_int64, c_int64) and restype None"
 # How compilers and Cython may spell a signed integer of 64 bits.
@@ -33,7 +33,7 @@ _Pointer: Any = ctypes.POINTER(ctypes.c_int).__mro__[1]
 
 
 def _is_capsule(given: object) -> bool:
-    # types.CapsuleType is there from Python 3.13 on only.
+    # types.CapsuleType exists only from Python 3.13 on.
     return type(given).__name__ == "PyCapsule"
 
 
@@ -59,18 +59,18 @@ def _function_in_capsule(capsule: object) -> int:
 
 
 def _function_of_ctypes(function: Any) -> int:  # noqa: ANN401 - ctypes has no public type
-    taken = list(function.argtypes or ())
+    argtypes = list(function.argtypes or ())
     right = (
-        len(taken) == 3
-        and (taken[0] is ctypes.c_void_p or issubclass(taken[0], _Pointer))
-        and taken[1] in (ctypes.c_int64, ctypes.c_long, ctypes.c_longlong)
-        and taken[2] in (ctypes.c_int64, ctypes.c_long, ctypes.c_longlong)
+        len(argtypes) == 3
+        and (argtypes[0] is ctypes.c_void_p or issubclass(argtypes[0], _Pointer))
+        and argtypes[1] in (ctypes.c_int64, ctypes.c_long, ctypes.c_longlong)
+        and argtypes[2] in (ctypes.c_int64, ctypes.c_long, ctypes.c_longlong)
         and function.restype is None
     )
     if not right:
         raise ArgumentError(
             f"function: expected a ctypes function with {_ARGUMENTS}, got"
-            f" {[kind.__name__ for kind in taken]} and {function.restype}"
+            f" {[kind.__name__ for kind in argtypes]} and {function.restype}"
         )
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
@@ -95,7 +95,7 @@ def _address_of_function(given: Any) -> int:  # noqa: ANN401 - that is what it f
 
 
 def _context(given: Any, function: object) -> Any:  # noqa: ANN401 - as above
-    """Return an address, or an object whose memory is meant."""
+    """Return an address, or an object whose memory is the context."""
     if given is None:
         # SciPy's user data is the context of its capsule.
         capsule = _capsule_of_scipy(function)
@@ -118,8 +118,8 @@ class Team:
     Parameters
     ----------
     workers : int, optional
-        How many, the caller included, 1 to 4096; by default the CPUs that this process
-        may use.
+        Number of threads, the caller included, 1 to 4096; by default the CPUs that this
+        process may use.
     spin : float, optional
         Seconds for which an idle thread spins before it sleeps, 0 to 1. By default 200
         microseconds, or 0 with more workers than CPUs.
@@ -142,7 +142,7 @@ class Team:
         self.workers: int = cpus if workers is None else number_of_workers(workers)
         if spin is None:
             spin = SPIN_NS * 1e-9 if self.workers <= cpus else 0.0
-        spin = number_between("spin", spin, 0, 1)
+        spin = number_between("spin", spin, 0, 1, unit="seconds")
         self._team = NativeTeam(self.workers, int(spin * 1e9))
         self._turn = Turn("the team")
 
@@ -162,27 +162,27 @@ class Team:
             A C function ``void (void *context, int64_t start, int64_t stop)`` that is
             safe to be called from several threads at once and does not touch Python. The
             name of a capsule must be its signature, as Cython's ``__pyx_capi__`` and
-            `scipy.LowLevelCallable` have it. Of an address nothing can be checked.
+            `scipy.LowLevelCallable` have it. An address can't be checked.
         context : None, int, capsule, ctypes pointer, or any C-contiguous buffer
-            What the function is given first: NULL (or what a LowLevelCallable has as its
-            user data), an address, a pointer, or the address of the memory of an array,
-            a ctypes structure and the like, which is held until the call ends.
+            First argument of the function: NULL (or the user data of a LowLevelCallable),
+            an address, a pointer, or the address of the memory of an array, a ctypes
+            structure or the like, which is held until the call ends.
         n : int
-            How many items, at least 0.
+            Number of items, at least 0.
         grain : int, optional
-            Items in one call of the function, at least 1: workers claim ranges of so
-            many as they go. By default each gets one range, all equal.
+            Items in one call of the function, at least 1: workers claim ranges of this
+            size one after another. By default each gets one range, all equal.
 
         Raises
         ------
         ArgumentError
             An argument is not as described; the message names it. Nothing was called.
         TypeError, ValueError, BufferError
-            The context is none of these.
+            The context is of none of these types.
         RuntimeError
             The team was closed.
         KeyboardInterrupt
-            Ctrl-C on the main thread, looked for between calls of the function.
+            Ctrl-C on the main thread, which checks for it between calls of the function.
 
         """
         address = _address_of_function(function)
@@ -193,12 +193,12 @@ class Team:
             self._team.run(address, _context(context, function), n, grain)
 
     def settle(self) -> None:
-        """Wait until no thread spins any more: before something else is timed."""
+        """Wait until no thread spins any more, before something else is timed."""
         with self._turn.taken():
             self._team.settle()
 
     def close(self) -> None:
-        """Let the threads end. Closing twice does nothing."""
+        """End the threads. Closing twice does nothing."""
         with self._turn.taken():
             self._team.close()
 

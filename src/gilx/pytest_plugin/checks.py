@@ -1,4 +1,4 @@
-"""Verdicts inside a test, and what becomes of the test by them."""
+"""Checks inside a test, and the outcome of the test by their verdicts."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ _LONGEST_HANG = 86400.0
 
 
 class InconclusiveWarning(UserWarning):
-    """A test's question could not be answered, and the run goes on as if it were."""
+    """Warning of an inconclusive check, after which the run goes on."""
 
 
 @dataclass(frozen=True)
 class PluginOptions:
-    """Settings by the options and the configuration file."""
+    """Settings from the options and the configuration file."""
 
     budget: float | None
-    """Seconds that a verdict may take; None: as the check itself has it."""
+    """Seconds that a verdict may take; None for the default of the check."""
     inconclusive: str
     """'skip', 'fail' or 'warn'."""
-    beside: int
+    other_workers: int
     """Number of other workers of pytest-xdist that run tests at the same time."""
     hang: float | None
-    """Seconds without a release of the GIL after which the run ends; None: never."""
+    """Seconds without a release of the GIL after which the run ends; None for never."""
 
     @classmethod
     def checked(
@@ -59,12 +59,11 @@ class PluginOptions:
         inconclusive: str | None,
         json: str | None,
         directory: Path,
-        beside: int,
+        other_workers: int,
     ) -> PluginOptions:
         """Return the settings that options give as text.
 
-        A file of verdicts is relative to the directory, and None if it is not to be
-        checked.
+        The file `json` is relative to the directory, and None if it is not to be checked.
 
         Raises
         ------
@@ -82,13 +81,14 @@ class PluginOptions:
         longest = None
         if hang is not None:
             name = "--gilx-hang"
-            longest = number_between(name, _number(name, hang), 0.1, _LONGEST_HANG)
+            limits = 0.1, _LONGEST_HANG
+            longest = number_between(name, _number(name, hang), *limits, unit="seconds")
         how = one_of(
             "--gilx-inconclusive",
             "skip" if inconclusive is None else inconclusive,
             ("skip", "fail", "warn"),
         )
-        return cls(seconds, how, beside, longest)
+        return cls(seconds, how, other_workers, longest)
 
 
 def _number(name: str, given: str) -> float:
@@ -104,7 +104,7 @@ def _check_json(path: Path) -> None:
         raise ArgumentError(
             f"--gilx-json: expected the name of a file, got the directory {str(path)!r}"
         )
-    # Directories that are missing are made when the run ends.
+    # Missing directories are created when the run ends.
     place = path
     while not os.path.lexists(place.parent):
         place = place.parent
@@ -115,13 +115,13 @@ def _check_json(path: Path) -> None:
 
 
 def cannot_write(path: Path, error: Exception) -> str:
-    """Return that, and why, the file of verdicts can't be written."""
+    """Return the message that the file of verdicts can't be written, and why."""
     why = getattr(error, "strerror", None) or error
     return f"--gilx-json: can't write {str(path)!r}: {why}"
 
 
 def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is checked
-    """Refuse limits that no check takes.
+    """Refuse limits that are out of range.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is chec
 
             check_limit(given)
         elif given is None:
-            continue  # of these it means what the check itself has
+            continue  # the default of the check
         elif name == "budget":
             above_zero(name, given)
         else:
@@ -149,9 +149,10 @@ def check_limits(**limits: Any) -> None:  # noqa: ANN401 - they are what is chec
 class Checks:
     """Value of the fixture ``gil``: checks of calls, with the run's settings.
 
-    Each method returns a `gilx.testing.Verdict` that passed. If it fails, the test does,
-    with the evidence; if it is inconclusive, ``--gilx-inconclusive`` decides: then the
-    test is skipped, or fails, or a warning says so and the verdict is returned.
+    Each method returns a `gilx.testing.Verdict` that passed. If the verdict is a failure,
+    the test fails with the evidence. If it is inconclusive, the option
+    ``--gilx-inconclusive`` decides: the test is skipped, or fails, or goes on with a
+    warning and the verdict.
     """
 
     def __init__(
@@ -174,14 +175,14 @@ class Checks:
     ) -> Verdict:
         """Check that a call releases the GIL for at least a share of its time.
 
-        As `gilx.testing.assert_releases_gil`; `budget` is by default that of the run.
+        Like `gilx.testing.assert_releases_gil`; `budget` is by default that of the run.
         """
         __tracebackhide__ = True
         from gilx.testing import judge_release  # noqa: PLC0415 - when a test asks
 
         limits = self._limits(budget)
         verdict = judge_release(fn, *args, at_least=at_least, setup=setup, **limits)
-        return self._settled(_as_far_as_traced(verdict, fn, "fail"))
+        return self._settle(_discount_tracer(verdict, fn, "fail"))
 
     def holds(
         self,
@@ -193,14 +194,14 @@ class Checks:
     ) -> Verdict:
         """Check that a call holds the GIL for at least a share of its time.
 
-        As `gilx.testing.assert_holds_gil`; `budget` is by default that of the run.
+        Like `gilx.testing.assert_holds_gil`; `budget` is by default that of the run.
         """
         __tracebackhide__ = True
         from gilx.testing import judge_hold  # noqa: PLC0415 - when a test asks
 
         limits = self._limits(budget)
         verdict = judge_hold(fn, *args, at_least=at_least, setup=setup, **limits)
-        return self._settled(_as_far_as_traced(verdict, fn, "pass"))
+        return self._settle(_discount_tracer(verdict, fn, "pass"))
 
     def longest_hold(
         self,
@@ -212,14 +213,14 @@ class Checks:
     ) -> Verdict:
         """Check that a call never holds the GIL for longer than so many seconds.
 
-        As `gilx.testing.assert_longest_hold`; `budget` is by default that of the run. A
+        Like `gilx.testing.assert_longest_hold`; `budget` is by default that of the run. A
         tracer does not make holds longer: its Python code answers requests, too.
         """
         __tracebackhide__ = True
         from gilx.testing import judge_longest_hold  # noqa: PLC0415 - when a test asks
 
         limits = self._limits(budget)
-        return self._settled(
+        return self._settle(
             judge_longest_hold(fn, *args, at_most=at_most, setup=setup, **limits)
         )
 
@@ -235,13 +236,13 @@ class Checks:
     ) -> Verdict:
         """Check that calls in several threads are as fast as this machine achieves.
 
-        As `gilx.testing.assert_scales`; `budget` is by default that of the run. Nothing
-        is timed where that would be worthless: under a tracer, or beside other tests.
+        Like `gilx.testing.assert_scales`; `budget` is by default that of the run. Nothing
+        is timed if timing would be worthless: under a tracer, or beside other tests.
         """
         __tracebackhide__ = True
         from gilx.testing import judge_scaling, not_scaled  # noqa: PLC0415 - likewise
 
-        asked: dict[str, Any] = {
+        options: dict[str, Any] = {
             "workers": workers,
             "efficiency": efficiency,
             "setup": setup,
@@ -249,20 +250,20 @@ class Checks:
             **self._limits(budget),
         }
         if why := self._no_timing():
-            verdict = not_scaled(fn, *args, why=why, **asked)
+            verdict = not_scaled(fn, *args, why=why, **options)
         else:
             guard = self._guard
             with nullcontext() if guard is None else guard.scaling():
-                verdict = judge_scaling(fn, *args, **asked)
-        return self._settled(verdict)
+                verdict = judge_scaling(fn, *args, **options)
+        return self._settle(verdict)
 
     def judge_body(
         self,
         name: str,
         body: partial[object],
-        asked: Mapping[str, Mapping[str, Any]],
+        limits_of_markers: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Judge a test's own body by what its markers ask for, all of it.
+        """Judge a test's own body by all of its markers.
 
         An inconclusive check does not prevent the next one.
         """
@@ -274,7 +275,7 @@ class Checks:
             "scales": self.scales,
         }
         skipped: BaseException | None = None
-        for marker, limits in asked.items():
+        for marker, limits in limits_of_markers.items():
             failure = None
             try:
                 check[marker](body, **limits)
@@ -294,9 +295,9 @@ class Checks:
         return {} if budget is None else {"budget": budget}
 
     def _no_timing(self) -> str:
-        """Return why nothing should be timed now; empty if nothing speaks against it."""
-        if beside := self._settings.beside:
-            others = f"{beside} other worker{'s' if beside > 1 else ''}"
+        """Return the reason not to time anything now; empty if there is none."""
+        if other_workers := self._settings.other_workers:
+            others = f"{other_workers} other worker{'s' if other_workers > 1 else ''}"
             return (
                 f"{others} of pytest-xdist run tests at the same time: run this test"
                 " without -n, or use --gilx-under-xdist"
@@ -305,7 +306,7 @@ class Checks:
             return f"{tracer}, which makes timing worthless: run this test without it"
         return ""
 
-    def _settled(self, verdict: Verdict) -> Verdict:
+    def _settle(self, verdict: Verdict) -> Verdict:
         __tracebackhide__ = True
         from gilx.testing import insist  # noqa: PLC0415 - when a test asks
 
@@ -314,7 +315,7 @@ class Checks:
             return insist(verdict)
         words = f"gilx: {verdict.target}: inconclusive: {verdict.reason}"
         if self._settings.inconclusive == "skip":
-            # Not `Inconclusive`, of which pytest would tell that it was raised in here.
+            # Not `Inconclusive`, for which pytest would report this line as its origin.
             pytest.skip(words)
         if self._settings.inconclusive == "fail":
             pytest.fail(words, pytrace=False)
@@ -322,15 +323,15 @@ class Checks:
         return verdict
 
 
-def _as_far_as_traced(
-    verdict: Verdict, fn: Callable[..., object], spoiled: str
+def _discount_tracer(
+    verdict: Verdict, fn: Callable[..., object], spoiled_outcome: str
 ) -> Verdict:
-    """Return a verdict as one can have it under a tracer.
+    """Return a verdict, made inconclusive if a tracer may have caused it.
 
-    A tracer adds time with the GIL held to Python code, and to nothing else: by it a
-    release may look like a hold, but not the other way round.
+    A tracer adds time with the GIL held to Python code only: it may make a release look
+    like a hold, but not the other way round.
     """
-    tracer = tracing() if verdict.outcome == spoiled and is_python(fn) else ""
+    tracer = tracing() if verdict.outcome == spoiled_outcome and is_python(fn) else ""
     if not tracer:
         return verdict
     return replace(

@@ -26,21 +26,24 @@ MARKERS = {
 }
 OPTIONS = ("budget", "gil_off", "hang", "inconclusive", "json", "under_xdist")
 _WITH_TEXT = {
-    "budget": ("SECONDS", "that one verdict may take (default: the check's own)"),
+    "budget": ("SECONDS", "seconds that one verdict may take (default: the check's own)"),
     "hang": (
         "SECONDS",
-        "end with status 70 if a thread does not release the GIL, or stop, for so long",
+        (
+            "end the run with status 70 if a thread does not release the GIL, or does not"
+            " stop, for so long"
+        ),
     ),
     "inconclusive": (
         "skip|fail|warn",
-        "what to do with a test whose question can't be answered (default: skip)",
+        "outcome of a test whose verdict is inconclusive (default: skip)",
     ),
     "json": ("FILE", "write all verdicts with their evidence"),
 }
 _SWITCHES = {
     "gil_off": "fail if an import turns the GIL on, on a free-threaded build of Python",
     "under_xdist": (
-        "time scaling under pytest-xdist, too, where other tests run at the same time"
+        "check scaling under pytest-xdist, too, where other tests run at the same time"
     ),
 }
 

@@ -42,18 +42,19 @@ def can_turn_on() -> bool:
 
 
 def reason_against_check(*, is_given: bool) -> str:
-    """Return why the check has no effect here, where no import can turn the GIL on.
+    """Return the reason that the check has no effect: no import turns the GIL on.
 
     Parameters
     ----------
     is_given : bool
-        Whether the check was asked for on the command line. A configuration file serves
-        builds of all kinds, so it may ask for it in vain.
+        Whether the command line asks for the check. A configuration file serves builds of
+        all kinds, so its request may be without effect.
 
     Raises
     ------
     ArgumentError
-        The GIL is on for the whole run, or the command line asks in vain.
+        The GIL is on for the whole run, or the command line asks for a check without
+        effect.
 
     """
     forced = forced_gil()
@@ -109,7 +110,7 @@ class GilOffGuard:
             self._place = before
 
     def _unreported(self) -> str:
-        """Return what is to be said now; empty if the GIL is off or it was said."""
+        """Return the text to report now; empty if the GIL is off or it was reported."""
         # An import in another thread may have the GIL on for a moment.
         if not self._text and gil_enabled() and not self.watch.loading:
             self._text = _text(self._place, None, [])
@@ -119,9 +120,9 @@ class GilOffGuard:
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Have the collection of what turned the GIL on fail."""
+        """Fail the collection that turned the GIL on."""
         is_session = isinstance(collector, pytest.Session)
-        earlier = self._unreported()  # is that of the session
+        earlier = self._unreported()  # belongs to the session
         place = "tests were" if is_session else f"{collector.nodeid} was"
         with self._at(f"while {place} collected"):
             report = yield
@@ -146,7 +147,7 @@ class GilOffGuard:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Have the test fail that turned the GIL on."""
+        """Fail the test that turned the GIL on."""
         report = yield
         if text := self._unreported():
             known: Any = report.longrepr
@@ -166,7 +167,7 @@ class GilOffGuard:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Hand on what no report has, since it came after the last one."""
+        """Hand on a text that came after the last report."""
         text = self._unreported()
         if not text:
             return
@@ -180,12 +181,12 @@ class GilOffGuard:
 
 
 class GilOffSummary:
-    """Plugin that says at the end which import turned the GIL on, for all workers.
+    """Plugin that reports at the end which import turned the GIL on, for all workers.
 
     Parameters
     ----------
     unchecked : str
-        Why nothing is checked; empty if something is.
+        Reason that nothing is checked; empty if something is.
 
     """
 
@@ -196,7 +197,7 @@ class GilOffSummary:
         self._texts: list[str] = []
 
     def add(self, text: str) -> None:
-        """Keep what was found, each thing once."""
+        """Keep a text, each once."""
         if text and text not in self._texts:
             self._texts.append(text)
 
@@ -204,26 +205,26 @@ class GilOffSummary:
         """Return the line that says whether imports are watched."""
         if self._unchecked:
             return f"gilx: gilx_gil_off has no effect: {self._unchecked}"
-        return "gilx: fails if an import turns the GIL on"
+        return "gilx: the run fails if an import turns the GIL on"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what a test's report says."""
+        """Keep the text of a test's report, if any."""
         self.add(getattr(report, "gilx_gil_on", ""))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Keep what the report of a collection says."""
+        """Keep the text of the report of a collection, if any."""
         self.add(getattr(report, "gilx_gil_on", ""))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:  # noqa: ANN401 - of pytest-xdist
-        """Keep what a worker of pytest-xdist found after its last test."""
+        """Keep the text of a worker of pytest-xdist from after its last test."""
         self.add(getattr(node, "workeroutput", {}).get(_WORKER_OUTPUT, ""))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(
         self, session: pytest.Session
     ) -> Generator[None, object, object]:
-        """Have the run fail, also where no report did or a test was run again."""
+        """Fail the run, even if no report failed or a test was run again."""
         result = yield
         if self._texts and session.exitstatus in (
             pytest.ExitCode.OK,
@@ -233,7 +234,7 @@ class GilOffSummary:
         return result
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what was found."""
+        """Show the texts."""
         if self._texts:
             terminalreporter.section("gilx: the GIL was turned on", red=True, bold=True)
         for text in self._texts:
@@ -252,17 +253,17 @@ def _text(place: str, cause: GilImport | None, importers: list[str]) -> str:
 
 def _importers(innermost: FrameType) -> list[str]:
     """Return where the import statements are that led to an import, innermost first."""
-    found: list[str] = []
+    importers: list[str] = []
     frame: FrameType | None = innermost
     importing = False
-    while frame is not None and len(found) < _MOST_IMPORTERS:
+    while frame is not None and len(importers) < _MOST_IMPORTERS:
         file = frame.f_code.co_filename
         of_system = file.startswith("<frozen ") or file in (_IMPORTLIB, _WATCH)
         if importing and not of_system and "_pytest" not in Path(file).parts:
-            found.append(f"{file}, line {frame.f_lineno}")
+            importers.append(f"{file}, line {frame.f_lineno}")
         importing = of_system
         frame = frame.f_back
-    return found
+    return importers
 
 
 _IMPORTLIB = sys.modules["importlib"].__file__
@@ -270,7 +271,7 @@ _WATCH = gil_imports.__file__
 
 
 def _cause_among_loaded() -> GilImport | None:
-    """Return which of the extension modules that are loaded turns the GIL on."""
+    """Return the loaded extension module that turns the GIL on, if any."""
     names = [
         name
         for name, module in list(sys.modules.items())

@@ -6,6 +6,7 @@ Without a GIL, it is one in which a thread does not stop when all threads have t
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from gilx.pytest_plugin.checks import cannot_write
 from gilx.pytest_plugin.junit_results import JUnitResults
 from gilx.pytest_plugin.summary import save
 from gilx.sampling.monitor import Monitor
+from gilx.system.gil_imports import ImportWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["HangGuard", "reason_of_end"]
 
 _COST = 0.002  # share of one CPU: a hang is found a little later
+_STANDARD_ERROR = 2
 _MOST_FAILURES = 40  # that fit into a monitor's note
 _LONGEST_REASON = 100  # characters
 _DEADLOCK = (
@@ -57,7 +60,8 @@ class HangGuard:
     """Plugin that ends the process when the GIL has not been released for some time.
 
     Without a GIL, it is a stop of all threads that has not begun or ended; the monitor
-    itself asks for one now and then.
+    itself asks for one now and then. If an import turns the GIL on, it is the GIL from
+    then on.
 
     By then no Python code can run. So the text for the end is made beforehand, at each
     test: the monitor writes it after the stacks.
@@ -74,7 +78,10 @@ class HangGuard:
     def __init__(self, seconds: float, collecting: str | None = None) -> None:
         self._seconds, self._collecting = seconds, collecting or ""
         self._is_worker = collecting is not None
-        self._monitor = Monitor(seconds, _COST, lone=True, on_stall="exit")
+        self._log: int | None = None  # a copy of what pytest replaces while a test runs
+        self._monitor = self._new_monitor()
+        self._imports = ImportWatch(self._follow_gil)
+        self._follows = False  # imports may turn the GIL on
         self._unavailable = ""
         self._now = "tests were collected"
         self._test = ""
@@ -95,6 +102,37 @@ class HangGuard:
             self._monitor.start()
         except WatchUnavailableError as error:
             self._unavailable = str(error)
+            return
+        self._follows = not gil_enabled()
+        if self._follows:
+            self._log = os.dup(_STANDARD_ERROR)
+            self._imports.start()
+
+    def _new_monitor(self) -> Monitor:
+        return Monitor(self._seconds, _COST, lone=True, log=self._log, on_stall="exit")
+
+    def _follow_gil(self, *_: object) -> None:
+        """Watch the GIL from now on, since an import has turned it on.
+
+        The thread that asks for stops of the world would wait for the GIL.
+        """
+        if not self._follows:
+            return
+        self._follows = False
+        self._imports.stop()
+        before, self._monitor = self._monitor, self._new_monitor()
+        before.stop()
+        self._note()
+        try:
+            self._monitor.start()
+        except WatchUnavailableError as error:
+            self._unavailable = str(error)
+            warnings.warn(
+                "gilx: --gilx-hang finds no hangs from now on, since the GIL was turned"
+                f" on: {error}",
+                pytest.PytestWarning,
+                stacklevel=1,
+            )
 
     def keep_results(self, path: str, suite: str, prefix: str) -> None:
         """Keep results in the file of ``--junitxml``, which pytest writes at the end.
@@ -138,9 +176,11 @@ class HangGuard:
         if self._unavailable:
             return f"gilx: --gilx-hang finds no hangs here: {self._unavailable}"
         if gil_enabled():
-            return f"gilx: ends when the GIL is not released for {self._seconds:g} s"
+            return (
+                f"gilx: the run ends when the GIL is not released for {self._seconds:g} s"
+            )
         return (
-            "gilx: ends when a stop of all threads does not begin or end for"
+            "gilx: the run ends when a stop of all threads does not begin or end for"
             f" {self._seconds:g} s"
         )
 
@@ -209,7 +249,12 @@ class HangGuard:
 
     def pytest_unconfigure(self) -> None:
         """Stop the monitor."""
+        self._follows = False
+        self._imports.stop()
         self._monitor.stop()
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
 
     def _keep(self, change: str, *args: Any) -> None:  # noqa: ANN401 - the change's own
         """Change the file of results; if that fails, the end of the run says so."""
@@ -223,6 +268,9 @@ class HangGuard:
 
     def _note(self) -> None:
         """Make the text for the end anew."""
+        # Not every import is noticed, and an import has the GIL on for a moment.
+        if self._follows and gil_enabled() and not self._imports.loading:
+            self._follow_gil()
         in_child = f"{self._line_of_child()}\n"
         if self._is_child:
             self._monitor.note(in_child)

@@ -1,4 +1,7 @@
-"""The plugin where pytest is new enough: hooks, which load the rest when a test asks."""
+"""Hooks of the plugin for versions of pytest that are new enough.
+
+They load the rest of the plugin when a test asks for it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ __all__ = [
     "pytest_sessionstart",
 ]
 
-# What each marker takes; `checks` says what is right for it.
+# Keywords of each marker, whose values `check_limits` checks.
 _KEYWORDS = {
     "releases_gil": ("at_least", "budget"),
     "longest_hold": ("at_most", "budget"),
@@ -43,14 +46,14 @@ _KEYWORDS = {
 }
 
 _settings = pytest.StashKey["PluginOptions"]()
-_made = pytest.StashKey[list[str]]()  # of an item: verdicts not yet in a report
-_told = pytest.StashKey[list[tuple[str, str]]]()  # of the run: tests and their verdicts
+_new_verdicts = pytest.StashKey[list[str]]()  # of an item: verdicts not yet in a report
+_all_verdicts = pytest.StashKey[list[tuple[str, str]]]()  # of the run, with the tests
 _gil_off_guard = pytest.StashKey["GilOffGuard"]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Watch imports before conftest files are loaded, if that was asked for."""
+    """Watch imports before conftest files are loaded, if an option asks for it."""
     given = getattr(early_config.known_args_namespace, "gilx_gil_off", None)
     if not (given or early_config.getini("gilx_gil_off")):
         return
@@ -63,9 +66,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and check what was set."""
+    """Register the markers, and check the settings."""
     declare_markers(config)
-    config.stash[_told] = []
+    config.stash[_all_verdicts] = []
     if any(setting(config, name) not in (None, False) for name in OPTIONS):
         _settings_of(config)
     if setting(config, "gil_off"):
@@ -100,10 +103,10 @@ def _settings_of(config: pytest.Config) -> PluginOptions:
                 budget=setting(config, "budget"),
                 hang=setting(config, "hang"),
                 inconclusive=setting(config, "inconclusive"),
-                # Workers of pytest-xdist write none.
+                # Workers of pytest-xdist write no file.
                 json=None if workers else setting(config, "json"),
                 directory=config.invocation_params.dir,
-                beside=0
+                other_workers=0
                 if setting(config, "under_xdist")
                 else int(workers.get("workercount", 1)) - 1,
             )
@@ -127,37 +130,39 @@ def _checks(item: pytest.Item) -> Checks:
 
     settings = _settings_of(item.config)
     guard = item.config.pluginmanager.get_plugin("gilx-hang")
-    return Checks(settings, item.stash.setdefault(_made, []).append, item.warn, guard)
+    return Checks(
+        settings, item.stash.setdefault(_new_verdicts, []).append, item.warn, guard
+    )
 
 
-def _asked(item: pytest.Item) -> dict[str, pytest.Mark]:
-    """Return the markers of ours that a test has, by name."""
-    found = {name: item.get_closest_marker(name) for name in MARKERS}
-    return {name: mark for name, mark in found.items() if mark is not None}
+def _marks_of(item: pytest.Item) -> dict[str, pytest.Mark]:
+    """Return gilx's markers of a test, by name."""
+    marks = {name: item.get_closest_marker(name) for name in MARKERS}
+    return {name: mark for name, mark in marks.items() if mark is not None}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class,
 ) -> Generator[None, Any, Any]:
-    """Refuse markers that say nothing, or what can't be."""
-    made = yield
+    """Refuse markers with wrong arguments, or on functions that can't be checked."""
+    items = yield
     # Versions of pytest before 8.4 make one item of a generator.
-    for item in made if isinstance(made, list) else [made]:
-        if isinstance(item, pytest.Function) and (asked := _asked(item)):
-            wrong = _wrong(item, asked)
+    for item in items if isinstance(items, list) else [items]:
+        if isinstance(item, pytest.Function) and (marks := _marks_of(item)):
+            wrong = _wrong(item, marks)
             if wrong:
                 raise collector.CollectError(f"gilx: {item.name}: {wrong}")
-    return made
+    return items
 
 
-def _wrong(item: pytest.Function, asked: dict[str, pytest.Mark]) -> str:
+def _wrong(item: pytest.Function, marks: dict[str, pytest.Mark]) -> str:
     """Return what is wrong with a test's markers; empty if nothing is."""
     from gilx.callable_lookup import check_call  # noqa: PLC0415 - only when it is used
     from gilx.errors import ArgumentError  # noqa: PLC0415 - only when it is used
     from gilx.pytest_plugin.checks import check_limits  # noqa: PLC0415 - likewise
 
-    for name, mark in asked.items():
+    for name, mark in marks.items():
         known = ", ".join(_KEYWORDS[name])
         if mark.args:
             return f"{name}: expected keywords ({known}), got {mark.args[0]!r}"
@@ -188,19 +193,19 @@ def pytest_collection_modifyitems(
         return
     unsafe = pytest.mark.thread_unsafe(reason="gilx watches or times it")
     for item in items:
-        if "gil" in getattr(item, "fixturenames", ()) or _asked(item):
+        if "gil" in getattr(item, "fixturenames", ()) or _marks_of(item):
             item.add_marker(unsafe)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse what `pytest_pyfunc_call` does not come by: it would pass unchecked."""
-    asked = _asked(item)
+    """Refuse tests without a `pytest_pyfunc_call`, which would pass unchecked."""
+    marks = _marks_of(item)
     of_unittest = isinstance(item, pytest.Function) and (
         item.cls is not None and issubclass(item.cls, unittest.TestCase)
     )
-    if asked and (of_unittest or not isinstance(item, pytest.Function)):
+    if marks and (of_unittest or not isinstance(item, pytest.Function)):
         pytest.fail(
-            f"gilx: {next(iter(asked))}: expected a test function of pytest's; in a"
+            f"gilx: {next(iter(marks))}: expected a test function of pytest's; in a"
             " unittest.TestCase or elsewhere call gilx.testing's functions",
             pytrace=False,
         )
@@ -209,8 +214,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     """Judge the body of a test that has a marker of ours, instead of calling it once."""
-    asked = _asked(pyfuncitem)
-    if not asked:
+    marks = _marks_of(pyfuncitem)
+    if not marks:
         return None
     from functools import partial  # noqa: PLC0415 - only when it is used
 
@@ -220,7 +225,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     _checks(pyfuncitem).judge_body(
         pyfuncitem.name,
         partial(_body(pyfuncitem), **values),
-        {name: dict(mark.kwargs) for name, mark in asked.items()},
+        {name: dict(mark.kwargs) for name, mark in marks.items()},
     )
     return True
 
@@ -228,8 +233,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
 def _body(item: pytest.Function) -> Callable[..., object]:
     """Return a test's function as it was written.
 
-    Plugins put others in its place (pytest-run-parallel one that starts threads and waits
-    for them): what is judged then would be those.
+    Plugins replace it (pytest-run-parallel by one that starts threads and waits for
+    them), and the replacement would be judged instead.
     """
     owner = item.module if item.cls is None else item.instance
     body: Callable[..., object] = getattr(owner, item.originalname, item.obj)
@@ -240,21 +245,21 @@ def _body(item: pytest.Function) -> Callable[..., object]:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the verdicts into the report, which finds its way from xdist's workers, too."""
+    """Put the verdicts into the report, which xdist's workers send on, too."""
     report = yield
-    verdicts = item.stash.get(_made, None)
+    verdicts = item.stash.get(_new_verdicts, None)
     if verdicts:
         report.gilx = verdicts[:]  # type: ignore[attr-defined] # pytest keeps extras
         verdicts.clear()
-        if report.skipped and isinstance(report.longrepr, tuple) and _asked(item):
-            # The test's line, not that of the code that judged it.
+        if report.skipped and isinstance(report.longrepr, tuple) and _marks_of(item):
+            # Show the test's line, not that of the code that judged it.
             path, line, _ = item.location
             report.longrepr = (path, (line or 0) + 1, report.longrepr[2])
     return report
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Take the verdicts out of the reports, where all of them arrive; guard the tests."""
+    """Collect verdicts in the process where all reports arrive; guard the tests."""
     config = session.config
     worker = hasattr(config, "workerinput")
     if not worker:
@@ -288,7 +293,7 @@ def _guard(config: pytest.Config) -> None:
         guard.start()
     except ArgumentError as error:
         raise pytest.UsageError(f"gilx: --gilx-hang: {error}") from None
-    # Workers of pytest-xdist write none, and `-p no:junitxml` has no such option.
+    # Workers of pytest-xdist write no results, and `-p no:junitxml` has no such option.
     path = getattr(config.option, "xmlpath", None)
     if path and worker is None:
         try:
@@ -315,7 +320,7 @@ def _guard_workers(session: pytest.Session) -> None:
 
 
 class _Listener:
-    """Keeps the verdicts of a run."""
+    """Plugin that keeps the verdicts of a run."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -324,21 +329,21 @@ class _Listener:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep a test's verdicts."""
         for verdict in getattr(report, "gilx", ()):
-            self._config.stash[_told].append((report.nodeid, verdict))
+            self._config.stash[_all_verdicts].append((report.nodeid, verdict))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write them, if that was asked for.
+        """Write the verdicts, if an option asks for it.
 
-        If that fails, the report of the run stays, and the exit status is not 0.
+        If writing fails, the report of the run stays, and the exit status is not 0.
         """
         if name := setting(self._config, "json"):
             from gilx.pytest_plugin.checks import cannot_write  # noqa: PLC0415 - when used
             from gilx.pytest_plugin.summary import save  # noqa: PLC0415 - likewise
 
             path = self._config.invocation_params.dir / name
-            told = self._config.stash[_told]
+            verdicts = self._config.stash[_all_verdicts]
             try:
-                save(path, told, complete=True)
+                save(path, verdicts, complete=True)
             except (OSError, ValueError) as error:
                 self._problem = cannot_write(path, error)
                 if session.exitstatus in (
@@ -348,11 +353,11 @@ class _Listener:
                     session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show them."""
-        if told := self._config.stash[_told]:
+        """Show the verdicts."""
+        if verdicts := self._config.stash[_all_verdicts]:
             from gilx.pytest_plugin.summary import show  # noqa: PLC0415 - likewise
 
-            show(terminalreporter, told)
+            show(terminalreporter, verdicts)
         if self._problem:
             from gilx.pytest_plugin.summary import show_unwritten  # noqa: PLC0415 - likewise
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JUnitResults"]
 
-_COUNTS_BYTES = 100  # for the counts, of which the rest is spaces
+_COUNTS_BYTES = 100  # for the counts, which are padded with spaces
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _END = "</testsuite></testsuites>\n"
 _OUTCOMES = {"failed": "failure", "skipped": "skipped"}
@@ -24,8 +24,8 @@ class JUnitResults:
     """File of ``--junitxml`` while tests run, complete after each change.
 
     It has the results of the tests that have ended, and an entry for what runs now, which
-    says that the process ended meanwhile: pytest puts its own file in its place unless
-    that comes true. The entry and what follows it are written by one system call.
+    says that the process ended meanwhile: if it does not end then, pytest replaces the
+    file with its own. The entry and what follows it are written by one system call.
 
     Parameters
     ----------
@@ -54,15 +54,15 @@ class JUnitResults:
             f"<testsuites><testsuite name={quoteattr(_legal(suite))}"
         )
         self._counts = dict.fromkeys(("tests", "errors", "failures", "skipped"), 0)
-        self._size = 0  # of the file,
+        self._size = 0  # of the file
         self._end = (
             len(self._head.encode()) + _COUNTS_BYTES
-        )  # and of the part with tests that have ended
+        )  # of the part with tests that have ended
         self._open: dict[str, _Test] = {}  # tests that have not ended
         self.begin("", "tests were collected")
 
     def begin(self, nodeid: str, what: str) -> None:
-        """Note what runs now: a test, or something else if that is empty."""
+        """Note what runs now: a test, or something else if `nodeid` is empty."""
         words = f"the process ended while {what}: {self._reason}"
         last = _Test()
         last.add("failure" if nodeid else "error", words, "")
@@ -113,7 +113,7 @@ class JUnitResults:
         head = self._head.encode() + _padded(words, _COUNTS_BYTES - 2) + b">\n"
         self._write_at(0, head)
         kept = ended.encode()
-        # Spaces in place of what was longer: the file is never cut in between.
+        # Spaces overwrite what was longer, so that the file is never truncated.
         text = _padded(ended + running + _END, self._size - self._end)
         self._write_at(self._end, text)
         self._size = self._end + len(text)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from gilx.files import save_text
-from gilx.formatting import duration
+from gilx.formatting import duration, wrapped
 from gilx.pytest_plugin.declarations import setting
 from gilx.records import encode
 from gilx.system.environment import Environment
@@ -25,12 +23,11 @@ __all__ = ["save", "show", "show_unwritten"]
 
 _SCHEMA = "gilx.verdicts"
 _VERSION = 4
-_WIDTH = 90
 
 
-def show(reporter: pytest.TerminalReporter, told: Sequence[tuple[str, str]]) -> None:
+def show(reporter: pytest.TerminalReporter, texts: Sequence[tuple[str, str]]) -> None:
     """Write each test's verdict with its figures, and a warning if none is conclusive."""
-    verdicts = [(test, Verdict.from_json(text)) for test, text in told]
+    verdicts = [(test, Verdict.from_json(text)) for test, text in texts]
     counts: Counter[str] = Counter(verdict.outcome for _, verdict in verdicts)
     title = ", ".join(
         f"{counts[outcome]} {word}"
@@ -47,7 +44,9 @@ def show(reporter: pytest.TerminalReporter, told: Sequence[tuple[str, str]]) -> 
             reporter.write_line(line)
     if set(counts) == {"inconclusive"}:
         every = (
-            "the only verdict is" if len(told) == 1 else f"all {len(told)} verdicts are"
+            "the only verdict is"
+            if len(verdicts) == 1
+            else f"all {len(verdicts)} verdicts are"
         )
         reporter.section(
             f"gilx: nothing was checked: {every} inconclusive", red=True, bold=True
@@ -63,19 +62,11 @@ def _lines(test: str, verdict: Verdict) -> Iterator[str]:
         yield from _wrapped(f"note: {note}")
 
 
-def _wrapped(words: str) -> Iterator[str]:
-    width = min(_WIDTH, shutil.get_terminal_size().columns)
-    # A number stays on the line of its unit.
-    for line in textwrap.wrap(
-        words.replace(" %", "\u00a0%"),
-        width,
-        initial_indent="    ",
-        subsequent_indent="    ",
-    ):
-        yield line.replace("\u00a0", " ")
+def _wrapped(words: str) -> list[str]:
+    return wrapped(words, "    ", "    ")
 
 
-def save(path: Path, told: Sequence[tuple[str, str]], *, complete: bool) -> None:
+def save(path: Path, texts: Sequence[tuple[str, str]], *, complete: bool) -> None:
     """Write all verdicts with what they were made on, and whether the run has ended.
 
     Directories that are missing are made, as for pytest's ``--junitxml``.
@@ -86,7 +77,7 @@ def save(path: Path, told: Sequence[tuple[str, str]], *, complete: bool) -> None
         The file can't be written.
 
     """
-    verdicts = [{"test": test, "verdict": json.loads(text)} for test, text in told]
+    verdicts = [{"test": test, "verdict": json.loads(text)} for test, text in texts]
     values = {
         "schema": _SCHEMA,
         "version": _VERSION,

@@ -9,15 +9,15 @@ from types import FunctionType, MethodType
 
 __all__ = ["is_python", "tracing"]
 
-# Compiled ones that do nothing but call what they were made from.
+# Types of compiled wrappers, which do nothing but call the wrapped function.
 _WRAPPERS: tuple[type, ...] = (partial, staticmethod, type(lru_cache(int)))
 
 
 def tracing() -> str:
-    """Return who traces Python code now, as part of a sentence; empty if nobody does.
+    """Return the tracer of Python code, as part of a sentence; empty if there is none.
 
-    Tools of `sys.monitoring` (Python 3.12) count as soon as they are registered: for
-    which code they want events can't be asked.
+    Tools of `sys.monitoring` (Python 3.12) count as soon as they are registered, since
+    gilx can't ask which code they want events for.
     """
     for found in (
         sys.gettrace(),
@@ -38,7 +38,7 @@ def tracing() -> str:
 
 
 def is_python(fn: object) -> bool:
-    """Return whether calling this runs Python code of its own, as far as can be seen.
+    """Return whether calling this runs Python code of its own, as far as that is known.
 
     Only functions of the interpreter's own type are traced. Compiled ones may look alike:
     those of Cython and numba have a `__code__`, and numba's have the Python function that

@@ -1,4 +1,4 @@
-"""The plugin where pytest is older than gilx supports: it checks nothing.
+"""Plugin for a pytest that is older than gilx supports; it checks nothing.
 
 A test that asks for a check is skipped, because it would pass unchecked, or fails if
 ``--gilx-inconclusive=fail`` asks for that. A run that uses gilx says why, once. All other

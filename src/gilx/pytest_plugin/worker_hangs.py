@@ -1,7 +1,7 @@
 """Workers of pytest-xdist that ``--gilx-hang`` ends outside of tests.
 
-pytest-xdist reports the test that a worker ran when it ended. If that ran none, the run
-goes on with another worker, and ends as if nothing had been wrong, or without tests.
+pytest-xdist reports the test that a worker ran when it ended. If the worker ran none, the
+run goes on with another one, and ends as if nothing were wrong, or without tests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEYBOARD = "keyboard-interrupt"  # what pytest-xdist calls a worker that was in
 
 
 class WorkerHangs:
-    """Plugin of the process that starts the workers: makes their ends errors of the run.
+    """Plugin of the process that starts the workers: reports their ends as errors.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ class WorkerHangs:
     def __init__(self, session: pytest.Session, reason: str) -> None:
         self._session, self._reason = session, reason
         self._folder = Path(tempfile.mkdtemp(prefix="gilx-"))
-        self._collected: set[str] = set()  # workers that have collected the tests,
-        self._ended: list[str] = []  # and that have ended since, outside of tests
+        self._collected: set[str] = set()  # workers that have collected the tests
+        self._ended: list[str] = []  # such workers that ended later, outside of tests
         self._reported: set[str] = set()
         self._last = ""  # worker that ended last
 
@@ -58,11 +58,11 @@ class WorkerHangs:
         name = self._last = node.gateway.id
         if error in (None, _KEYBOARD):
             return
-        if name in self._collected:  # perhaps in a test: that follows
+        if name in self._collected:  # pytest_handlecrashitem is next if a test ran
             self._ended.append(name)
             return
         nodeid = ""
-        with suppress(OSError):  # there is none of a worker on another machine
+        with suppress(OSError):  # a worker on another machine has no file here
             nodeid = (self._folder / name).read_text("utf-8", "replace")
         self._report(
             nodeid or f"worker {name}",

@@ -10,8 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-# What makes each form of each record, loaded when it is asked for: a picture needs a
-# package that a table does not.
+# Functions that make each form of each record. Their modules are loaded on demand, since
+# a picture needs a package that a table does not.
 _RENDERERS = {
     ("ClusterUsage", "plot"): "cluster_chart:picture_of",
     ("GilUsage", "plot"): "usage_chart:picture_of",

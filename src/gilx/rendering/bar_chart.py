@@ -23,7 +23,7 @@ class Bar:
     ceiling: Estimate = UNKNOWN
     """Its value is drawn across the bar."""
     ideal: int | None = None
-    """Drawn likewise: as many times as fast as there are workers."""
+    """Number of workers, the ideal speedup, which is drawn across the bar, too."""
 
     @property
     def label(self) -> str:
@@ -38,7 +38,7 @@ def shown(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}"
 
 
-IDEAL = "ideal: as many times as there are workers"
+IDEAL = "ideal speedup: the number of workers"
 """Meaning of `Bar.ideal`, for people."""
 
 
@@ -89,7 +89,7 @@ def bars_figure(chart: BarChart, caption: str) -> Figure:
         titles["best"] = chart.mark
     fields = ("value", "high", "mark", "ideal")
     numbers = [row[field] for row in rows for field in fields if row[field] is not None]
-    most = max(numbers, default=0) or 1  # where all are 0 there is an axis nonetheless
+    most = max(numbers, default=0) or 1  # there is an axis even if all are 0
     ticks = {"tickCount": {"expr": "width / 70"}}
     below = {"yOffset": 8}  # the name
     across = {"orient": "vertical", "size": 30, "opacity": 1, **below}

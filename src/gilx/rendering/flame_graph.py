@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LEVEL = 22  # pixels of one call
 _MOST_ROWS = 200  # of the table
-# Of what is seen; a frame's place and width are in the unit of the axis.
+# Pixels per unit of the axis. Places and widths of frames have the same unit.
 _SCALE = "width / (shown[1] - shown[0])"
 _LEFT, _RIGHT = "max(datum.begin, shown[0])", "min(datum.end, shown[1])"
 
@@ -35,7 +35,7 @@ _TEXT = {
 
 @dataclass
 class Call:
-    """A call, or a thread, and what it called, the one that held the GIL longest first.
+    """A call, or a thread, with the calls that it made.
 
     Attributes
     ----------
@@ -44,7 +44,8 @@ class Call:
     depth : int
         Number of calls around it; that of a thread is 0.
     begin, end : float
-        Place among all calls of this depth, in seconds of holding the GIL.
+        Place among all calls of this depth, in seconds of holding the GIL. Among the
+        calls that one call made, the one that held it longest is first.
     itself : float
         Seconds for which it held the GIL, without the calls that it made.
 
@@ -91,7 +92,7 @@ def calls_of(stacks: Stacks) -> list[Call]:
 def _in_order(top: Call) -> Iterator[Call]:
     """Return a call and all that it made, the ones that held longest first."""
     waiting = [top]
-    while waiting:  # stacks may be deeper than Python's own
+    while waiting:  # no recursion: stacks may be deeper than Python's limit
         call = waiting.pop()
         yield call
         waiting += sorted(call.calls.values(), key=lambda one: one.end)
@@ -114,24 +115,24 @@ def flame_figure(calls: list[Call]) -> Figure:
         for call in calls
     ]
     texts = [{"call": number, "name": name} for name, number in names.items()]
-    seen = [{"expr": "shown[0]"}, {"expr": "shown[1]"}]
+    visible = [{"expr": "shown[0]"}, {"expr": "shown[1]"}]
     axis = {"grid": False, "tickCount": {"expr": "width / 90"}}
     title = f"time holding the GIL ({unit})"
     place = {"type": "quantitative", "scale": None, "axis": None}
-    told = tooltip({"name": "call", "held": "held", "alone": "itself"})
+    hint = tooltip({"name": "call", "held": "held", "alone": "itself"})
     is_thread = {"test": "datum.depth == 0", "value": "$waiting"}
     bars = {
         # Bars that are narrower than half a pixel, or outside the window, are not drawn.
         "transform": [_wider_than(0.5)],
         "mark": {"type": "rect", **_LOOK},
         "encoding": {
-            "x": number("begin", title, axis, domain=seen, nice=False, zero=False),
+            "x": number("begin", title, axis, domain=visible, nice=False, zero=False),
             "x2": {"field": "end"},
             "y": {"field": "top", **place},
             "y2": {"field": "bottom"},
             "color": {"condition": is_thread, "value": "$flame"},
             "stroke": {"value": "$paper"},
-            "tooltip": told,
+            "tooltip": hint,
         },
     }
     labels = {
@@ -141,10 +142,10 @@ def flame_figure(calls: list[Call]) -> Figure:
             "limit": {"expr": f"({_RIGHT} - {_LEFT}) * {_SCALE} - 8"},
         },
         "encoding": {
-            "x": number("left", title, axis, domain=seen, nice=False, zero=False),
+            "x": number("left", title, axis, domain=visible, nice=False, zero=False),
             "y": {"field": "top", **place},
             "text": {"field": "name", "type": "nominal"},
-            "tooltip": told,
+            "tooltip": hint,
         },
     }
     length = f"format(datum.end - datum.begin, '.3~r') + ' {unit}, '"
@@ -167,8 +168,9 @@ def flame_figure(calls: list[Call]) -> Figure:
         "layer": [bars, labels],
     }
     caption = (
-        "Calls that held the GIL: each is below its caller, and as wide as it and what it"
-        " called held. Press one to see it as wide as the picture"
+        "Calls that held the GIL. A call is below its caller; its width is the time for"
+        " which it and its own calls held the GIL. Press a call to widen it to the whole"
+        " picture"
     )
     return Figure(caption, spec, (0, whole / size), unit)
 
@@ -184,7 +186,7 @@ def _wider_than(pixels: float) -> dict[str, str]:
 def calls_table(calls: list[Call]) -> Table:
     """Return the calls that held the GIL longest, each below its caller."""
     whole = _held_by_all(calls)
-    # A caller held as long as what it called, and comes first: none is without it.
+    # A caller held at least as long as its calls, and comes first: it is never left out.
     longest = sorted(range(len(calls)), key=lambda place: (-calls[place].held, place))
     rows = [
         (

@@ -1,8 +1,8 @@
 """Parts of pages, and their rendering as HTML.
 
-A page allows itself nothing but its own two scripts and its style, each by its hash: it
-asks the network for nothing, and a name that looks like HTML or JavaScript stays text.
-Every figure stands beside a table that says the same.
+A page's policy allows only its own two scripts and its style, each by its hash: the page
+loads nothing from the network, and a name that looks like HTML or JavaScript stays text.
+Every figure has a table with the same content beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def plain(text: str) -> str:
-    r"""Return text in which nothing is hidden: what is not printable becomes ``\x..``.
+    r"""Return text with escapes such as ``\x..`` in place of unprintable characters.
 
     A name may have characters that reverse the text's direction, end a line, or are
     not Unicode.
@@ -39,25 +39,25 @@ def plain(text: str) -> str:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph. What stands between backticks is set as code."""
+    """A paragraph. Text between backticks is set as code."""
 
     words: str
 
     def html(self, _: Iterator[int]) -> str:
-        """Return it as HTML."""
+        """Return the paragraph as HTML."""
         return f"<p>{_marked(self.words)}</p>"
 
 
 @dataclass(frozen=True)
 class Notes:
-    """A list of sentences, below a few words that say what they are."""
+    """A list of sentences, below a title."""
 
     title: str
     words: tuple[str, ...]
 
     def html(self, _: Iterator[int]) -> str:
-        """Return it as HTML."""
-        each = "".join(f"<li>{_marked(one)}</li>" for one in self.words)
+        """Return the list as HTML."""
+        each = "".join(f"<li>{_marked(sentence)}</li>" for sentence in self.words)
         return f'<div class="notes"><p>{_escaped(self.title)}</p><ul>{each}</ul></div>'
 
 
@@ -71,7 +71,7 @@ class Table:
     caption: str = ""
 
     def html(self, _: Iterator[int]) -> str:
-        """Return it as HTML; it scrolls by itself where it is wider than the page."""
+        """Return the table as HTML; it scrolls by itself if it is wider than the page."""
         head = "".join(
             # An empty title is not a header.
             f'<th scope="col"{self._side(place)}>{_escaped(name)}</th>'
@@ -106,7 +106,7 @@ class Folded:
     table: Table
 
     def html(self, numbers: Iterator[int]) -> str:
-        """Return it as HTML."""
+        """Return the table as HTML."""
         title = _escaped(self.title)
         return f"<details><summary>{title}</summary>{self.table.html(numbers)}</details>"
 
@@ -118,14 +118,14 @@ class Figure:
     Parameters
     ----------
     caption : str
-        What it shows, and how to read it.
+        Content of the figure, and how to read it.
     spec : mapping
         Vega-Lite specification, with colours as `gilx.rendering.vega_lite` names them.
-        One that zooms has a parameter ``shown``: start and end of the visible part.
+        A chart that zooms has a parameter ``shown``: start and end of the visible part.
     whole : (float, float), optional
-        Start and end of the whole, in `unit`: it zooms.
+        Start and end of the whole axis, in `unit`, if the chart zooms.
     unit : str
-        What `whole` is in.
+        Unit of `whole`.
 
     """
 
@@ -139,11 +139,11 @@ class Figure:
         return {**self.spec, "config": LOOK}
 
     def html(self, numbers: Iterator[int]) -> str:
-        """Return it as HTML."""
+        """Return the figure as HTML."""
         name = f"figure-{next(numbers)}"
         zoom = "" if self.whole is None else _CONTROLS.format(name=name)
         kind = "chart" if self.whole is None else "chart zooms"
-        # For people who can't see it, the table beside it has the figures.
+        # For people who can't see the chart, the table beside it has the figures.
         reach = (
             f'role="img" aria-labelledby="{name}-caption"'
             if self.whole is None
@@ -203,7 +203,7 @@ class Document:
 
         """
         drawing, own = library(), _own("page.js")
-        # Inside a script element HTML looks for nothing but its end and a comment.
+        # Inside a script element, HTML only recognizes its end and a comment.
         for script in (drawing, own):
             assert "</script" not in script.lower()
             assert "<!--" not in script
@@ -308,7 +308,7 @@ def _json(value: object) -> str:
 
 
 def drawable(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a value as JSON can have it, with texts in which nothing is hidden.
+    """Return a value that JSON can have, with escapes in its texts.
 
     A number that is not finite is not drawn.
     """
@@ -317,7 +317,7 @@ def drawable(value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: drawable(one) for key, one in value.items()}
+        return {key: drawable(child) for key, child in value.items()}
     if isinstance(value, (list, tuple)):
-        return [drawable(one) for one in value]
+        return [drawable(child) for child in value]
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gilx.rendering import predicted_speedups
 from gilx.rendering.html_page import Document, Notes, Section, Table
 from gilx.rendering.report_chart import figure_of, line_of
 from gilx.rendering.report_text import COLUMNS, cells, details_of, remarks_of, warnings_of
@@ -49,7 +50,21 @@ def document_of(report: Report) -> Document:
         " the machine allowed in the same blocks: the ceiling.",
         sections=(
             Section("Speedups", tuple(blocks)),
+            *_predictions(report),
             Section("What the figures are made of", details),
         ),
         made=report.environment.summary(),
     )
+
+
+def _predictions(report: Report) -> list[Section]:
+    """Return a section with the predictions, if there are any."""
+    if not report.predictions:
+        return []
+    head, rows = predicted_speedups.COLUMNS, predicted_speedups.rows_of(report)
+    right = tuple(range(1, len(head)))
+    caption = "Predicted speedups"
+    sentences = tuple(predicted_speedups.sentences_of(report))
+    table = [Table(head, rows, right=right, caption=caption)] if rows else []
+    notes = Notes("Limits of the prediction:", sentences)
+    return [Section(predicted_speedups.TITLE, (*table, notes))]

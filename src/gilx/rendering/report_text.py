@@ -14,9 +14,12 @@ from gilx.formatting import (
     times,
     wrapped,
 )
+from gilx.rendering import predicted_speedups
 from gilx.system.diagnostics import examine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gilx.speedup.report import Report, ReportRow
 
 COLUMNS = (
@@ -51,6 +54,7 @@ def text_of(report: Report) -> str:
         right=range(2, 8),
     )
     lines = [*wrapped(report.environment.summary()), "", table]
+    lines += predicted_speedups.text_of(report)
     warnings = warnings_of(report)
     if warnings:
         lines += ["", "Warnings about these figures:"]
@@ -61,16 +65,31 @@ def text_of(report: Report) -> str:
 
 def html_table_of(report: Report) -> str:
     """Return a report as a table of HTML, for notebooks."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in COLUMNS)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in cells(row)) + "</tr>"
-        for row in report.rows
-    )
     return (
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>{html.escape(report.environment.summary())}</p>"
+        _html_table(COLUMNS, [cells(row) for row in report.rows])
+        + f"<p>{html.escape(report.environment.summary())}</p>"
+        + _predictions_as_html(report)
         + "".join(f"<p>{html.escape(words)}</p>" for words in warnings_of(report))
     )
+
+
+def _predictions_as_html(report: Report) -> str:
+    if not report.predictions:
+        return ""
+    rows = predicted_speedups.rows_of(report)
+    table = _html_table(predicted_speedups.COLUMNS, rows) if rows else ""
+    words = [f"{predicted_speedups.TITLE}:", *predicted_speedups.sentences_of(report)]
+    title, *sentences = (f"<p>{html.escape(each)}</p>" for each in words)
+    return f"{title}{table}{''.join(sentences)}"
+
+
+def _html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    titles = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def warnings_of(report: Report) -> list[str]:
@@ -121,8 +140,9 @@ def details_of(row: ReportRow) -> list[tuple[str, str]]:
         "CPU time, serial": made.serial_cpu_seconds is not None
         and duration(made.serial_cpu_seconds),
         "single calls": single.known
-        and f"{times(single.value)} ({between(*single.interval)})",
-        "control": made.control is not None and times(made.control),
+        and f"speedup {times(single.value)} ({between(*single.interval)})",
+        "control": made.control is not None
+        and f"speedup {times(made.control)} (native threads that only compute)",
         "CPU overlap": made.cpu_overlap is not None and percent(made.cpu_overlap),
         "GIL held by a call": row.held.known and percent(row.held.value),
         "waits for a CPU": made.run_queue_wait is not None

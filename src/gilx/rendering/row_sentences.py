@@ -30,8 +30,8 @@ SENTENCES = {
     ),
     "A/A: difference": (
         (
-            "Compared with itself, the call shows a difference: by chance (1 of 20"
-            " does), or because the machine or the call changes."
+            "Compared with itself, the call shows a difference: by chance (as 1 in"
+            " 20 does), or because the machine or the call changes."
         ),
         "Repeat it; if the difference stays, do not trust other comparisons here.",
     ),
@@ -87,7 +87,7 @@ SENTENCES = {
         "Let each thread have data of its own.",
     ),
     "busy": (
-        "The call is limited by the machine and its neighbours: {native} do no better.",
+        "The call is limited by the machine and other work on it: {native} do no better.",
         "Measure when the machine is idle.",
     ),
     "stops": (
@@ -98,7 +98,7 @@ SENTENCES = {
         "Create fewer objects that the garbage collector tracks, and change no types.",
     ),
     "locks": (
-        "Threads wait for locks other than the GIL{line}.",
+        "Threads wait for locks{other}{line}.",
         "Let each thread have objects of its own.",
     ),
     "input and output": (
@@ -126,8 +126,8 @@ SENTENCES = {
     ),
     "unexplained": (
         (
-            "The call does not scale, and not because of the GIL as far as is visible:"
-            " the cause may be a lock of its own, or input and output."
+            "The call does not scale, and nothing shows that the GIL is the cause: it may"
+            " be a lock of the call's own, or input and output."
         ),
         "Run gilx probe --verbose to see where threads wait.",
     ),
@@ -155,6 +155,8 @@ def _sentences(row: ReportRow) -> tuple[str, str]:
         "held": f"{row.held.value:.0%}".replace("%", " %"),
         "most": f"{1 / row.held.value:.2g}" if row.held.value > 0 else "",
         "native": "native threads" if "native" in row.ceiling_kind else "processes",
+        # Without a GIL, a held share is unknown.
+        "other": " other than the GIL" if row.held.known else "",
         "line": _first_line(cause) if cause is not None else "",
         "cause": cause.cause if cause is not None else "",
     }
@@ -210,7 +212,7 @@ def _case_of_losses(row: ReportRow) -> str:
         return "scales"
     if main.cause == "GIL":
         return _case_of_gil(row)
-    # The ceiling was as low: then it is not for want of parallel calls.
+    # If the ceiling is as low, calls that do not run in parallel are not the cause.
     fraction = row.ceiling_fraction
     no_better = fraction.high >= _ALL or fraction.value >= _ALL
     if main.cause == "more CPU work":

@@ -8,6 +8,7 @@ from gilx.formatting import duration, percent, shortened, shortened_path
 from gilx.rendering.place_table import PlaceRow, page_table, plain_table, time_or_dash
 from gilx.sampling.site_words import called_from
 from gilx.sampling.source_files import short_path
+from gilx.sampling.usage import ran_without_gil
 
 if TYPE_CHECKING:
     from gilx.estimate import Estimate
@@ -30,10 +31,10 @@ def sites_table(usage: GilUsage) -> Table:
 
 def sites_text(usage: GilUsage) -> str:
     """Return the sites of a usage as a plain table, the largest share first."""
+    if ran_without_gil(usage):
+        return "This Python runs without a GIL, so no place in the code holds one."
     if usage.sites_missing:
         return f"Where the GIL was held is unknown, since {usage.sites_missing}."
-    if usage.sums.without_gil:
-        return "There is no GIL that a place in the code could hold."
     if not usage.sites:
         return "No place in the code was found to hold the GIL."
     rows = [

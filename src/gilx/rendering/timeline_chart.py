@@ -35,7 +35,7 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
     Parameters
     ----------
     timeline : Timeline
-        What was seen.
+        The samples to draw.
     caption : str
         What it shows, and how to read it.
 
@@ -48,7 +48,7 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
         {
             "lane": place,
             "name": one.name,
-            # Nanoseconds are more than was seen, and much text.
+            # Nanoseconds are more precise than the samples, and long.
             "begin": round(span.start / size, 6),
             "end": round(span.end / size, 6),
             "state": STATES[span.state][0],
@@ -59,11 +59,13 @@ def lanes_figure(timeline: Timeline, caption: str) -> Figure:
     ]
     whole = timeline.since / size, max(timeline.wall, timeline.since + 1e-9) / size
     meanings: dict[str, str] = {name: STATES[name][0] for name in states_of(timeline)}
-    seen = [{"expr": "shown[0]"}, {"expr": "shown[1]"}]
+    visible = [{"expr": "shown[0]"}, {"expr": "shown[1]"}]
     axis = {"grid": False, "tickCount": {"expr": "width / 90"}}
     titles = {"name": "thread", "was": "was", "at": "from", "length": "for"}
     encoding = {
-        "x": number("begin", f"time ({unit})", axis, domain=seen, nice=False, zero=False),
+        "x": number(
+            "begin", f"time ({unit})", axis, domain=visible, nice=False, zero=False
+        ),
         "x2": {"field": "end"},
         "y": lane(),
         "color": {

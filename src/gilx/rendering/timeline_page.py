@@ -12,6 +12,7 @@ from gilx.rendering.sites_table import sites_table
 from gilx.rendering.timeline_chart import lanes_figure, states_of
 from gilx.rendering.waits_table import waits_table
 from gilx.sampling.thread_states import STATES
+from gilx.sampling.usage import ran_without_gil
 
 if TYPE_CHECKING:
     from gilx.sampling.stacks import Stacks
@@ -67,17 +68,20 @@ def document_of(
     if stacks is not None and stacks.stacks:
         sections.append(Section("Calls", _calls(stacks)))
     return Document(
-        title="Who held the GIL when",
+        title="Timeline of threads",
         lead=f"{finding}. {_lead(timeline)}" if finding else _lead(timeline),
         sections=tuple(sections),
-        made="Seen by gilx from a thread that needs no GIL, at random moments: what"
-        " happened between two of them is not shown.",
+        made="Sampled by gilx at random moments, by a thread that is not Python's: events"
+        " between two samples are not shown.",
     )
 
 
 def _places(usage: GilUsage) -> tuple[Element, ...]:
     if usage.sites_missing:
-        return (Text(f"Where the GIL was held is unknown, since {usage.sites_missing}."),)
+        what = (
+            "Where threads waited" if ran_without_gil(usage) else "Where the GIL was held"
+        )
+        return (Text(f"{what} is unknown, since {usage.sites_missing}."),)
     return _folded(sites_table(usage))
 
 
@@ -100,10 +104,11 @@ def _calls(stacks: Stacks) -> tuple[Element, ...]:
 
 
 def _lead(timeline: Timeline) -> str:
-    seen, wall = timeline.wall - timeline.since, timeline.wall
+    length, wall = timeline.wall - timeline.since, timeline.wall
     if timeline.since > 0:
         return (
-            f"The last {duration(seen)} of {duration(wall)}: earlier samples did not fit."
+            f"The last {duration(length)} of {duration(wall)}: earlier samples did not"
+            " fit."
         )
     return f"{duration(wall)}, from the beginning of the watch to its end."
 
@@ -114,19 +119,26 @@ def lanes_table(timeline: Timeline, caption: str) -> Table:
     Parameters
     ----------
     timeline : Timeline
-        What was seen.
+        The samples to show.
     caption : str
         What these are shares of.
 
     """
     states = states_of(timeline)
+    holds = "holding" in states
     return Table(
-        ("thread", *(STATES[state][0] for state in states), "longest stretch of holding"),
+        (
+            *("thread", *(STATES[state][0] for state in states)),
+            *["longest stretch of holding"] * holds,
+        ),
         [
-            (lane.name, *(percent(lane.share(state)) for state in states), _longest(lane))
+            (
+                *(lane.name, *(percent(lane.share(state)) for state in states)),
+                *[_longest(lane)] * holds,
+            )
             for lane in timeline.lanes
         ],
-        right=tuple(range(1, len(states) + 2)),
+        right=tuple(range(1, len(states) + 1 + holds)),
         caption=caption,
     )
 

@@ -24,16 +24,16 @@ _BAR = 20  # characters
 
 
 def check_rich() -> None:
-    """Do nothing if rich is installed.
+    """Check that rich is installed.
 
     Raises
     ------
     MissingExtraError
-        It is not.
+        rich is not installed.
 
     """
     if importlib.util.find_spec("rich") is None:
-        raise MissingExtraError("no screen without rich: pip install 'gilx[top]'")
+        raise MissingExtraError("the screen needs rich: pip install 'gilx[top]'")
 
 
 def screen_of(view: TopView, width: int, height: int, keys: str) -> RenderableType:
@@ -109,9 +109,11 @@ def _bar(held: float) -> str:
 def _lines(view: TopView, count: int, width: int) -> Table:
     table = _table(*view.line_columns)
     _add_words(table, "line")
-    room = width - 18
+    place_width = width - 18
     for one in view.lines[:count]:
-        place = one.place if width >= _TEXT_FROM else shortened_path(one.place, room)
+        place = (
+            one.place if width >= _TEXT_FROM else shortened_path(one.place, place_width)
+        )
         text = f"{place}  {one.text}".rstrip() if width >= _TEXT_FROM else place
         table.add_row(share(one.held), average(one.caused), _row(text))
     return table

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gilx.estimate import Estimate
 from gilx.formatting import duration, percent, shortened, shortened_path
+from gilx.sampling.idle_waits import lines_in_order
 from gilx.sampling.site_words import called_from
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from gilx.sampling.thread_usage import ThreadUsage
     from gilx.sampling.usage import GilUsage
 
-_LEAST = 0.0005  # shares below are shown as nothing
+_LEAST = 0.0005  # smaller shares are shown as nothing
 _THREAD_WIDTH, _PLACE_WIDTH = 20, 32  # characters, in lines of text
 
 
@@ -29,8 +30,8 @@ class TopThread:
     held: float
     """Share of the time for which it held the GIL, or ran attached without one."""
     waited: float
-    """Share of the time for which it waited for the GIL, or without one, for locks and
-    for the world; NaN if that is unknown."""
+    """Share of the time for which it waited for the GIL or, without a GIL, for locks and
+    for stops of the world; NaN if that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ class TopLine:
     """Source text, or the name of the function if there is none; of a line of a library,
     also the line of the program that called it."""
     held: float
-    """Share of the time for which the GIL was held there; without one, for which stops of
-    the world were asked for there, or waited for a thread."""
+    """Share of the time for which the GIL was held there or, without a GIL, for which
+    stops of the world were asked for there, or waited for a thread there."""
     caused: float
-    """Threads that waited for the GIL meanwhile, on average, or without one, that waited
-    for a lock there; NaN if that is unknown."""
+    """Average number of threads that waited for the GIL meanwhile or, without a GIL, for
+    a lock there; NaN if that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class TopView:
     """Share of the last reading's time for which the GIL was held; without one, in which
     the world was stopped or stopping."""
     held: Estimate
-    """The same of the last readings."""
+    """The same share over the last readings."""
     seconds: float
     """Length of the last readings."""
     whole: float
@@ -71,11 +72,12 @@ class TopView:
     switches: float
     """Switches of the GIL from one thread to another, a second."""
     longest: float
-    """Seconds of the longest hold, or stop of the world; NaN if it is unknown."""
+    """Seconds of the longest hold or, without a GIL, upper bound of the longest stop of
+    the world; NaN if it is unknown."""
     threads: tuple[TopThread, ...]
     lines: tuple[TopLine, ...]
     note: str = ""
-    """Why figures are missing or inconclusive; empty if none are."""
+    """Reason that figures are missing or inconclusive; empty if none are."""
     without_gil: bool = False
 
     @property
@@ -90,7 +92,7 @@ class TopView:
 
 
 def view_of(now: GilUsage, recent: GilUsage, whole: HoldSums) -> TopView:
-    """Return what is shown of the last reading, the last few, and of all."""
+    """Return the view of the last reading, of the last few, and of all."""
     figures = whole.figures()
     process = recent.process
     title = (
@@ -110,7 +112,7 @@ def view_of(now: GilUsage, recent: GilUsage, whole: HoldSums) -> TopView:
         waiting=recent.waited.value / recent.wall,
         switches=recent.switches_per_second,
         longest=recent.longest_hold.value,
-        threads=tuple(one for one in threads if _rank(one) != (0, 0)),
+        threads=tuple(thread for thread in threads if _rank(thread) != (0, 0)),
         lines=tuple(line for line in lines if line.held >= _LEAST),
         note=f"inconclusive: {recent.inconclusive_reason}"
         if recent.inconclusive_reason
@@ -122,17 +124,17 @@ def _view_without_gil(
     title: str, now: GilUsage, recent: GilUsage, whole_seconds: float
 ) -> TopView:
     unknown = Estimate.unknown()
-    waits = [_waiting(one) for one in recent.by_thread]
+    waits = [_waiting(thread) for thread in recent.by_thread]
     threads = sorted(
         (
-            TopThread(one.name, one.running.value, wait)
-            for one, wait in zip(recent.by_thread, waits, strict=True)
+            TopThread(thread.name, thread.running.value, wait)
+            for thread, wait in zip(recent.by_thread, waits, strict=True)
         ),
         key=_rank,
         reverse=True,
     )
     return TopView(
-        title=title,
+        title=f"{title}, without a GIL",
         now=unknown.value if now.world is None else now.world.stopped.value,
         held=unknown if recent.world is None else recent.world.stopped,
         seconds=recent.wall,
@@ -140,8 +142,8 @@ def _view_without_gil(
         whole_seconds=whole_seconds,
         waiting=sum(waits),
         switches=0.0,
-        longest=math.nan if recent.world is None else recent.world.longest.value,
-        threads=tuple(one for one in threads if _rank(one) != (0, 0)),
+        longest=math.nan if recent.world is None else recent.world.longest.high,
+        threads=tuple(thread for thread in threads if _rank(thread) != (0, 0)),
         lines=_lines_without_gil(recent),
         note=f"inconclusive: {recent.inconclusive_reason}"
         if recent.inconclusive_reason
@@ -155,20 +157,38 @@ def _waiting(thread: ThreadUsage) -> float:
 
 
 def _lines_without_gil(usage: GilUsage) -> tuple[TopLine, ...]:
-    """Return the lines of stops, and those where threads wait for locks."""
-    found: dict[tuple[str, str], tuple[float, float]] = {}
+    """Return the lines of stops, and those where threads wait for locks.
+
+    The line with the largest figure is first; lines where idle threads wait are last.
+    """
+    figures_of_lines: dict[tuple[str, str], tuple[float, float]] = {}
+    idle: set[tuple[str, str]] = set()
     for stop in usage.world.sites if usage.world is not None else ():
         if stop.kind == "line":
             key = stop.place, stop.text or stop.function
-            found[key] = max(stop.asking.value, stop.late.value), 0.0
-    for wait in usage.waiting_sites:
-        if wait.kind == "line" and wait.waiting_lock.known:
-            key = wait.place, wait.text or wait.function
-            stops, _ = found.get(key, (0.0, 0.0))
-            found[key] = stops, wait.waiting_lock.value / usage.wall
-    lines = [TopLine(*key, *figures) for key, figures in found.items()]
-    lines.sort(key=lambda one: (one.held, one.caused), reverse=True)
-    return tuple(one for one in lines if max(one.held, one.caused) >= _LEAST)
+            figures_of_lines[key] = max(stop.asking.value, stop.late.value), 0.0
+    for is_idle, wait in lines_in_order(usage):
+        key = wait.place, wait.text or wait.function
+        stops, _ = figures_of_lines.get(key, (0.0, 0.0))
+        figures_of_lines[key] = stops, wait.waiting_lock.value / usage.wall
+        if is_idle:
+            idle.add(key)
+    lines = [TopLine(*key, *figures) for key, figures in figures_of_lines.items()]
+    lines.sort(key=lambda line: ((line.place, line.text) in idle, -_larger(line)))
+    return tuple(line for line in lines if _larger(line) >= _LEAST)
+
+
+def _figure_of(line: TopLine, view: TopView) -> str:
+    """Return the figure of a line in words; without a GIL, the larger of the two."""
+    if not view.without_gil:
+        return f"{share(line.held):>7}"
+    if line.held >= line.caused:
+        return f"stops {share(line.held):>7}"
+    return f"waiting {average(line.caused):>5}"
+
+
+def _larger(line: TopLine) -> float:
+    return max(line.held, line.caused)
 
 
 def _thread_of(thread: ThreadUsage) -> TopThread:
@@ -176,9 +196,10 @@ def _thread_of(thread: ThreadUsage) -> TopThread:
 
 
 def _rank(thread: TopThread) -> tuple[float, float]:
-    """Return what threads are sorted by; (0, 0) if there is nothing to say of one."""
+    """Return the sort key of a thread; (0, 0) if its figures are negligible."""
     shares = (thread.held, thread.waited)
-    held, waited = (one if one >= _LEAST else 0 for one in shares)  # NaN is nothing
+    # NaN is nothing.
+    held, waited = (figure if figure >= _LEAST else 0 for figure in shares)
     return held, waited
 
 
@@ -195,14 +216,16 @@ def average(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """Return a share of one width; ``-`` if it is unknown."""
+    """Return a share with one decimal; ``-`` if it is unknown."""
     return "-" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
 def figures_of(view: TopView) -> list[str]:
     """Return the figures of all threads together, in short sentences."""
-    longest = "unknown" if math.isnan(view.longest) else duration(view.longest)
+    known = not math.isnan(view.longest)
+    longest = duration(view.longest) if known else "unknown"
     if view.without_gil:
+        stops = f"no stop above {longest}" if known else "longest stop unknown"
         stopped = (
             f"stopped or stopping for {percent(view.now)} now,"
             f" {view.held.text(percent)} in {duration(view.seconds)}"
@@ -210,11 +233,8 @@ def figures_of(view: TopView) -> list[str]:
             else "stops of all threads are not read"
         )
         return [
-            f"without a GIL; {stopped}",
-            (
-                f"threads that wait for locks and stops {average(view.waiting)}, longest"
-                f" stop {longest}"
-            ),
+            stopped,
+            (f"threads that wait for locks and stops {average(view.waiting)}, {stops}"),
         ]
     return [
         (
@@ -243,7 +263,7 @@ def text_of(view: TopView) -> str:
     if view.lines:
         line = view.lines[0]
         place = shortened_path(line.place, _PLACE_WIDTH)
-        words.append(f"{place:<{_PLACE_WIDTH}} {share(line.held):>7}")
+        words.append(f"{place:<{_PLACE_WIDTH}} {_figure_of(line, view)}")
     if view.note:
         words.append(view.note)
     return "  ".join(words)

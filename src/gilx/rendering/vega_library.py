@@ -16,13 +16,13 @@ from typing import Any
 from gilx.errors import MissingExtraError
 
 _WORDS = {
-    "html": "no page without vl-convert: pip install 'gilx[html]'",
-    "plot": "no picture without vl-convert: pip install 'gilx[plot]'",
+    "html": "pages need vl-convert: pip install 'gilx[html]'",
+    "plot": "pictures need vl-convert: pip install 'gilx[plot]'",
 }
 
 
 def check_library(extra: str) -> None:
-    """Do nothing if the library is installed.
+    """Check that the library is installed.
 
     Parameters
     ----------

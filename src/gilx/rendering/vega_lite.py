@@ -20,17 +20,17 @@ LOOK = json.loads(files("gilx.rendering").joinpath("look.json").read_text("utf-8
 def painted(part: Any, by_name: Mapping[str, str], key: str = "") -> Any:  # noqa: ANN401 - JSON
     """Return a part of a specification with colours in place of their names.
 
-    Values are left alone: they hold names of threads that may look like a colour's.
-    `page.js` does the same in the browser.
+    Values are left alone: they contain names of threads that may look like those of
+    colours. `page.js` does the same in the browser.
     """
     if key == "values":
         return part
     if isinstance(part, str) and part.startswith("$"):
         return by_name[part[1:]]
     if isinstance(part, dict):
-        return {name: painted(one, by_name, name) for name, one in part.items()}
+        return {name: painted(child, by_name, name) for name, child in part.items()}
     if isinstance(part, list):
-        return [painted(one, by_name) for one in part]
+        return [painted(child, by_name) for child in part]
     return part
 
 
@@ -49,7 +49,7 @@ def layer(
     mark : str
         Kind of mark.
     encoding : mapping
-        What the fields stand for.
+        Encoding of the fields.
     **look : object
         Properties of the mark.
 
@@ -61,7 +61,7 @@ def layer(
 def number(
     field: str, title: str | None, axis: Mapping[str, Any] | None = None, **scale: object
 ) -> dict[str, Any]:
-    """Return the place of a thing on an axis for numbers.
+    """Return the encoding of a field as a position on an axis for numbers.
 
     Parameters
     ----------
@@ -80,12 +80,12 @@ def number(
 
 
 def colours(meanings: Mapping[str, str]) -> dict[str, Any]:
-    """Return a scale that says in the legend what colours stand for, by their names."""
+    """Return a scale of named colours, with their meanings for the legend."""
     return {"domain": list(meanings.values()), "range": [f"${name}" for name in meanings]}
 
 
 def tooltip(titles: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the fields that are shown of the thing under the pointer, with titles."""
+    """Return the fields of the tooltip, with titles."""
     return [{"field": field, "title": title} for field, title in titles.items()]
 
 
@@ -97,7 +97,7 @@ def lane() -> dict[str, Any]:
 def above(rows: Iterable[Mapping[str, Any]], field: str) -> dict[str, Any]:
     """Return a layer that writes a text above each lane, as wide as the chart is.
 
-    So a long name takes no space from what is drawn beside it, as an axis would.
+    So, other than on an axis, a long name takes no space from the chart.
     """
     text = {"x": {"value": 0}, "y": lane(), "text": {"field": field, "type": "nominal"}}
     look = {"align": "left", "baseline": "bottom", "dy": -11, "limit": {"expr": "width"}}

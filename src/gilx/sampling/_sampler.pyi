@@ -36,6 +36,7 @@ FreeThreads: TypeAlias = tuple[
     tuple[_Ratio, _Ratio, int, int, int] | None,
     list[tuple[_Place, float, float, float, float, int]],
     list[tuple[int, int, str, float, float, int]],
+    bool,
 ]
 
 MOST_SHARE: int
@@ -59,7 +60,7 @@ class Sampler:
         *,
         reference: bool = False,
         seed: SupportsIndex = 0,
-        room: SupportsIndex = 0,
+        capacity: SupportsIndex = 0,
         stacks: bool = False,
         calls: bool = False,
         monitor: bool = False,
@@ -87,7 +88,7 @@ class Sampler:
     def sees_waiters(self) -> bool: ...
     def note(self, text: str, deadlock: str = "", /) -> None: ...
     def ask(self, wait: float, /) -> bool: ...
-    def looks(self) -> list[tuple[int, bool, _Shares, _Shares, _Shares]]: ...
+    def samples(self) -> list[tuple[int, bool, _Shares, _Shares, _Shares]]: ...
 
 @final
 class LoopTable:
@@ -206,9 +207,9 @@ class Totals(structseq[float], tuple[float, ...]):
     @property
     def stretch_run(self) -> int: ...
     @property
-    def seen_ns(self) -> int: ...
+    def burst_ns(self) -> int: ...
     @property
-    def let_go(self) -> int: ...
+    def releases(self) -> int: ...
     @property
     def slack(self) -> int: ...
     @property

@@ -6,6 +6,7 @@ times, and the rest, by what the thread did.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,13 +37,24 @@ class ClockShares:
     """Ready to run, but without a CPU."""
     parts: dict[str, Estimate]
     """Parts of the CPU time and of the time in which it waited for something else."""
+    wholes: dict[tuple[str, ...], float]
+    """These two times, by the names of their parts."""
 
     def sum(self, *names: str) -> Estimate:
-        """Return several parts together; unknown if one of them is."""
+        """Return several parts together; unknown if one of them is.
+
+        Parts of one time are not more than that, even if each of them may be all of it.
+        """
         parts = [self.parts[name] for name in names]
-        ends = zip(*((one.value, one.low, one.high) for one in parts), strict=True)
-        value, low, high = map(sum, ends)
-        return Estimate(value, low, high)
+        ends = zip(*((one.value, one.low) for one in parts), strict=True)
+        value, low = map(sum, ends)
+        if math.isnan(value):
+            return Estimate.unknown()
+        high = sum(
+            min(whole, sum(self.parts[name].high for name in names if name in group))
+            for group, whole in self.wholes.items()
+        )
+        return Estimate(value, low, max(value, high))
 
 
 def clock_shares(sums: ThreadSums, watch: HoldSums) -> ClockShares:
@@ -52,6 +64,7 @@ def clock_shares(sums: ThreadSums, watch: HoldSums) -> ClockShares:
         known=False,
         waiting_cpu=unknown,
         parts=dict.fromkeys((*_READY, *_BLOCKED), unknown),
+        wholes={},
     )
     if sums.clock_span <= 0 or watch.counted <= 0 or not sums.calls:
         return nothing
@@ -69,7 +82,8 @@ def clock_shares(sums: ThreadSums, watch: HoldSums) -> ClockShares:
     for names, share in groups:
         for name in names:
             parts[name] = _part(sums, name, names, watch, scale * share, different)
-    return ClockShares(known=True, waiting_cpu=waiting_cpu, parts=parts)
+    wholes = {names: scale * share for names, share in groups}
+    return ClockShares(known=True, waiting_cpu=waiting_cpu, parts=parts, wholes=wholes)
 
 
 def _differ(sums: ThreadSums, ready: float) -> bool:

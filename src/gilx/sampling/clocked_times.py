@@ -103,7 +103,7 @@ class ClockedSums:
         return any(getattr(self, name).time > 0 for name in names)
 
     def seconds(
-        self, watch: HoldSums, stops: Ratio | None, *, calls: bool
+        self, watch: HoldSums, stops: Ratio | None, *, calls: bool, locks: bool = True
     ) -> StateSeconds:
         """Return the times in seconds.
 
@@ -115,6 +115,8 @@ class ClockedSums:
             Sums for the time in which a stop was asked for or went on.
         calls : bool
             Whether it is known what threads do.
+        locks : bool
+            Whether waits for locks can be distinguished from those for the GIL.
 
         """
 
@@ -135,7 +137,9 @@ class ClockedSums:
         return StateSeconds(
             attached=share("attached", group=_RUNNING),
             detached=share("detached", group=_RUNNING),
-            waiting_lock=_sum(running, parked),
+            waiting_lock=_sum(running, parked, self.unknown / 1e9)
+            if locks
+            else Estimate.unknown(),
             waiting_cpu=Estimate(waited, waited, waited + self.unknown / 1e9)
             if calls
             else Estimate.unknown(),
@@ -149,10 +153,13 @@ class ClockedSums:
         return sum((getattr(self, name) for name in names), _NOTHING)
 
 
-def _sum(one: Estimate, other: Estimate) -> Estimate:
+def _sum(one: Estimate, other: Estimate, unknown: float) -> Estimate:
+    """Return the sum of two times, each of which may have all of the unknown time."""
     if not (one.known and other.known):
         return Estimate.unknown()
-    return Estimate(one.value + other.value, one.low + other.low, one.high + other.high)
+    value = one.value + other.value
+    high = max(value, one.high + other.high - unknown)
+    return Estimate(value, one.low + other.low, high)
 
 
 def _seconds(

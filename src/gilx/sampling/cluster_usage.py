@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Mapping  # noqa: TC003 - JSON is read by it
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -12,7 +11,7 @@ from operator import add
 from typing import TYPE_CHECKING
 
 from gilx.errors import ArgumentError, shown
-from gilx.estimate import Estimate
+from gilx.estimate import Estimate, independent_sum
 from gilx.formatting import duration, line_width, percent, printable, shortened, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import agree
@@ -79,12 +78,12 @@ class ClusterUsage(Record, schema="gilx.cluster_usage", version=2):
     def of(cls, by_worker: Mapping[str, GilUsage], notes: Iterable[str]) -> ClusterUsage:
         """Return the usage of these workers together."""
         usages = _with_gil(by_worker)
-        held = _sum([usage.locked.times(usage.wall) for usage in usages])
+        held = independent_sum([usage.locked.times(usage.wall) for usage in usages])
         wall = sum(usage.wall for usage in usages)
         return cls(
             locked=held.times(1 / wall) if usages else Estimate.unknown(),
             held_seconds=held,
-            waited=_sum([usage.waited for usage in usages]),
+            waited=independent_sum([usage.waited for usage in usages]),
             wall=wall,
             sites=_sites_together(usages),
             by_worker=dict(by_worker),
@@ -147,7 +146,7 @@ class ClusterUsage(Record, schema="gilx.cluster_usage", version=2):
     def _details(self) -> list[str]:
         rows = []
         if self.locked.known:
-            rows.append(f"locked by anyone, mean: {self.locked.text(percent)}")
+            rows.append(f"held by any thread, mean: {self.locked.text(percent)}")
         if self.waited.value >= _LEAST_WAITING * self.wall:
             rows.append(
                 f"threads waited {duration(self.waited.value)} for the GIL of their"
@@ -224,16 +223,6 @@ def _sums(usages: Iterable[GilUsage]) -> HoldSums:
     return reduce(add, (usage.sums for usage in usages))
 
 
-def _sum(figures: Sequence[Estimate]) -> Estimate:
-    """Return the sum of figures whose errors are independent; unknown if one is."""
-    value = sum(one.value for one in figures)
-    if not figures or math.isnan(value):
-        return Estimate.unknown()
-    below = math.hypot(*(one.value - one.low for one in figures))
-    above = math.hypot(*(one.high - one.value for one in figures))
-    return Estimate(value, max(0.0, value - below), value + above)
-
-
 def _sites_together(usages: Sequence[GilUsage]) -> tuple[Site, ...]:
     usages = _with_stacks(usages)
     if not usages:
@@ -290,7 +279,9 @@ def _shared(site: Site, usages: Sequence[GilUsage], sums: Sequence[SiteSums]) ->
     """Return a site of which each worker has these sums."""
     pairs = list(zip(usages, sums, strict=True))
     wall = sum(usage.wall for usage in usages)
-    held = _sum([one.share(usage.sums).times(usage.wall) for usage, one in pairs])
+    held = independent_sum(
+        [one.share(usage.sums).times(usage.wall) for usage, one in pairs]
+    )
     below = sum(
         one.below / usage.sums.stacks * usage.wall
         for usage, one in pairs
@@ -299,7 +290,7 @@ def _shared(site: Site, usages: Sequence[GilUsage], sums: Sequence[SiteSums]) ->
     return replace(
         site,
         held=held.times(1 / wall),
-        waiting_caused=_sum([one.waiting(usage.sums) for usage, one in pairs]),
+        waiting_caused=independent_sum([one.waiting(usage.sums) for usage, one in pairs]),
         below=below / wall,
     )
 

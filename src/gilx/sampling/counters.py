@@ -9,6 +9,7 @@ from gilx.errors import ArgumentError
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by it
 from gilx.formatting import duration
 from gilx.records import Record
+from gilx.sampling.world import length_of_stop
 from gilx.system.environment import Environment  # noqa: TC001 - JSON is read by it
 
 
@@ -18,7 +19,8 @@ class StateSeconds:
 
     Times are thread-seconds since the monitor was started; the names are those of
     `ThreadUsage` and `World`. They are unknown if Linux does not say what threads do, or
-    if stops of the world can't be read.
+    if stops of the world can't be read; so is `waiting_lock` when the GIL is on, for
+    which threads may have waited.
     """
 
     attached: Estimate
@@ -176,8 +178,8 @@ class Counters(Record, schema="gilx.counters", version=1):
         else:
             stops = (
                 f"the world was stopped or stopping for"
-                f" {self.world.stopped_seconds.text(duration)}; longest stop since the"
-                f" last reading: {self.world.longest_stop.text(duration)}"
+                f" {self.world.stopped_seconds.text(duration)}; since the last reading,"
+                f" {length_of_stop(self.world.longest_stop)}"
             )
         return (
             f"process {self.process}, without a GIL: in {duration(self.wall)}, threads"

@@ -25,7 +25,7 @@ class HeldSample(NamedTuple):
     at: int
     """Time, in nanoseconds of the monotonic clock."""
     late: bool
-    """True if it came too late to be believed."""
+    """True if the sample came too late to be used."""
     site: int
     """Number of the place where the GIL was held; -1 if it was not held."""
     thread: int

@@ -11,7 +11,7 @@ from gilx.sampling.ratio_interval import Ratio, interval
 
 _FEWEST_SAMPLES = 10
 _MOST_UNKNOWN = 0.2
-_LEAST_LEFT = 0.02  # of the time, by the other threads
+_LEAST_LEFT = 0.02  # share of the time that other threads must leave to the watched one
 _SLOWED = 1e-6  # seconds by which a hold and release take longer while they are read
 _WATCH_ERROR = 0.01  # of a hold fraction of one half, however many samples there are
 
@@ -25,15 +25,15 @@ class HoldSums:
     Attributes
     ----------
     own : Ratio
-        Time during which the watched thread held the GIL (x), of the time during which
-        no other thread did (y). Without a GIL: time during which it was attached to the
-        interpreter, of the time in which it did not wait for a stop of all threads, or
-        for its end.
+        Time during which the watched thread held the GIL (x), and time during which no
+        other thread held it (y). Without a GIL: time during which the watched thread was
+        attached to the interpreter (x), and time during which it waited neither for a
+        stop of all threads nor for the end of one (y).
     locked : Ratio
         Time during which any thread held the GIL (x), of all known time (y).
     waiters : Ratio
-        Number of threads that waited for the GIL (x; not a share), where that is known
-        (y).
+        Number of threads that waited for the GIL, summed over time (x; not a share), and
+        the time for which that number is known (y).
     wall : int
         Length of the watches, above 0.
     counted, unknown : float
@@ -64,13 +64,14 @@ class HoldSums:
     most_waiters : float
         Largest number of threads that waited for the GIL in one sample.
     threads, threads_squares : float
-        Time for which it is known what threads did other than holding the GIL, all
-        together, and the sum of the squares of the slices that make it up.
+        Time for which activities other than holding the GIL are known, summed over
+        threads, and the sum of the squares of the slices that make it up.
     threads_missed : float
-        Time that threads were there of which it is not known, all together.
+        Time for which threads existed but their activities are not known, summed over
+        threads.
     asked, askable : int
-        How often a thread was asked what it did, and how often that could have been, in
-        all samples.
+        Number of times that a thread was asked what it did, and number of times that one
+        could have been asked, in all samples.
 
     """
 
@@ -136,7 +137,7 @@ class HoldSums:
     def figures(self) -> dict[str, Any]:
         """Return the fields of `GilUsage` that follow from the sums."""
         wall = self.wall / 1e9
-        # Of all time, not of what others left: this is about lengths of time.
+        # A share of all time, not of the time that other threads left, to derive lengths.
         holding = self.own.x / max(1.0, self.counted)
         locked = interval(self.locked, self.unknown_share, prompt=self.prompt)
         return {
@@ -192,7 +193,7 @@ class HoldSums:
         return low, min(1.0, high + self._hidden)
 
     def bounds(self, level: float) -> tuple[float, float]:
-        """Return bounds of the hold fraction that hold whatever late samples missed.
+        """Return bounds of the hold fraction that are valid whatever late samples missed.
 
         They are as wide as if the GIL had been held, or free, for all of the unknown
         time. Nothing is assumed to be likely there, so no share of it is too large.
@@ -223,8 +224,9 @@ class HoldSums:
         where that was measured (benchmarks/accuracy/hold_lengths.py). The lower bounds
         allow for it.
 
-        If no sample is known to have had the watched thread running, which needs /proc,
-        or if the thread was never found in that state, any length is possible.
+        Any length is possible if no sample is known to be of a time when the watched
+        thread could run, which needs /proc, or if the thread was never found to hold, or
+        never to release, the GIL.
         """
         wall, read = self.wall / 1e9, self.read / 1e9
         if self.read == 0 or share <= 0:
@@ -260,7 +262,7 @@ class HoldSums:
 
     @property
     def shortage_of_attached(self) -> str:
-        """Reason that no bounds are known of the time it was attached, or ''."""
+        """Reason that the samples determine no bounds of the attached time, or ''."""
         whole = self.counted + self.missed
         if self.without_gil and self.own.y <= 0 and not self._too_short:
             return "the state of the calling thread could not be read"

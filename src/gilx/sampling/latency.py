@@ -145,11 +145,12 @@ class Latency(Record, schema="gilx.latency", version=2):
         )
         added = (
             f"Convoy delay, {_counted(worst.workers, 'thread')}:"
-            f" {_beyond(worst.p50, first.p50)} in the median,"
+            f" {_beyond(worst.p50, first.p50)} at the median,"
             f" {_beyond(worst.p99, first.p99)} at p99"
         )
         lines = self._lines_shown(worst) if self.gil else self._stops_shown(others)
-        return "\n".join([said, self.environment, "", table, "", added, *lines])
+        environment = wrapped(self.environment)
+        return "\n".join([said, *environment, "", table, "", added, *lines])
 
     def _lines_shown(self, row: LatencyRow) -> list[str]:
         """Return the lines that made the thread wait, for people."""
@@ -173,7 +174,7 @@ class Latency(Record, schema="gilx.latency", version=2):
         rows.append((percent(1 - held), "no other thread held the GIL"))
         width = max(len(share) for share, _ in rows)
         return [
-            f"Shares of {beside} during which other threads held the GIL, by line:",
+            f"Holders of the GIL during {beside}, by share of the time:",
             *(_cut(f"  {share:<{width}}  {label}") for share, label in rows),
             *wrapped(self._longest(row), rest="  "),
         ]
@@ -285,7 +286,7 @@ def latency(
         What to call. It should return every now and then: threads end with the call that
         they are in.
     *args
-        What to call it with; bind keywords with `functools.partial`.
+        Arguments of the call; bind keywords with `functools.partial`.
     workers : int or sequence of int
         With how many threads calling it to measure, each 1 to 4096.
     period : float
@@ -571,7 +572,9 @@ def _beyond(delay: float, baseline: float) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -95,6 +95,11 @@ NOTHING_KNOWN = HoldBounds(
 """The bounds of threads that are not watched."""
 
 
+def is_resolved(low: float, high: float) -> bool:
+    """Return whether the bounds of a length differ by a factor of 4 at most."""
+    return low > 0 and high <= 4 * low
+
+
 def is_run_of_chance(
     samples: int, share: float, length: float, usual: float | None = None
 ) -> bool:

@@ -498,7 +498,8 @@ def _limit(name: str, seconds: float | None) -> float:
     """Return the seconds after which something is reported, 0 if it never is."""
     if seconds is None:
         return 0.0
-    return number_between(name, seconds, _SHORTEST_STALL, _LONGEST_STALL)
+    limits = _SHORTEST_STALL, _LONGEST_STALL
+    return number_between(name, seconds, *limits, unit="seconds")
 
 
 def log_descriptor(log: str | os.PathLike[str] | int | None) -> int:
@@ -590,6 +591,7 @@ def _counters_without_gil(
     sums = sums_of(totals, [], stacks=False)
     stops = None if world is None else Ratio(*world[0])
     calls = bool(totals.calls)
+    locks = not gil_enabled()  # once it is on, threads may have waited for it
     unknown = Estimate.unknown()
     threads = sorted(
         names.items(),
@@ -608,11 +610,13 @@ def _counters_without_gil(
         dropped_bytes=counts.dropped,
         longest_hold=unknown,
         by_thread=tuple(
-            ThreadCounters(name, unknown, unknown, one.seconds(sums, stops, calls=calls))
+            ThreadCounters(
+                name, unknown, unknown, one.seconds(sums, stops, calls=calls, locks=locks)
+            )
             for name, one in threads
         ),
         environment=environment_now(),
-        states=whole.seconds(sums, stops, calls=calls),
+        states=whole.seconds(sums, stops, calls=calls, locks=locks),
         world=None if world is None else _world(world, longest, sums),
     )
 

@@ -3,30 +3,31 @@
 Each of n workers goes round and round: it asks for the GIL, waits its turn, holds it,
 computes without it, waits for something else (a disk, a peer, a timer), asks again. The
 GIL is one server, first come first served, with hold times of any distribution; the C
-CPUs are shared evenly by all who want one, the holder of the GIL included; waiting for
-something else needs neither. The solution has three parts.
+CPUs are shared evenly by all workers that need one, the holder of the GIL included;
+waiting for something else needs neither. The solution has three parts.
 
 1. One server and sources that come back after a delay (the GIL, and CPUs enough for all)
    have an exact solution for any distribution of the holds, if the delay is exponential:
    L. Takacs, Introduction to the Theory of Queues, Oxford University Press 1962, ch. 5.
    With exponential holds it holds for delays of any distribution (Baskett, Chandy, Muntz
    and Palacios, Open, Closed, and Mixed Networks of Queues, J. ACM 22, 1975).
-2. Holds and delays that hardly vary fall into step and never meet by chance: workers who
-   always take the same time wait only once the GIL is saturated, which is exact. Between
-   that and part 1 the wait is interpolated, by how far the phase of one worker wanders
-   against another's in a cycle (see `_mixing`).
-3. CPUs that are fewer than the workers lengthen holds and delays. How much is computed as
-   if holds were exponential, from a birth-death chain over the number at the GIL with the
-   rest of the network as a flow-equivalent server (Chandy, Herzog and Woo, Parametric
-   Analysis of Queuing Networks, IBM J. Res. Dev. 19, 1975).
+2. If holds and delays hardly vary, workers fall into step and never meet by chance:
+   workers that always take the same time wait only once the GIL is saturated, which is
+   exact. Between this case and part 1 the wait is interpolated, by how far the phase of
+   one worker drifts against that of another in a cycle (see `_mixing`).
+3. If there are fewer CPUs than workers, holds and delays get longer. By how much is
+   computed as if holds were exponential, from a birth-death chain over the number at the
+   GIL with the rest of the network as a flow-equivalent server (Chandy, Herzog and Woo,
+   Parametric Analysis of Queuing Networks, IBM J. Res. Dev. 19, 1975).
 
-What it leaves out: the switch interval (a holder that runs Python code is asked to let go
-every 5 ms, which cuts long holds into shorter ones), contention for anything but the GIL
-and CPUs, and the order in which the operating system wakes those who wait. It takes the
-holder's share of the CPUs to be fair, as it is for holds that are long to the scheduler.
-Workers that never vary and share too few CPUs do what their start made them do: such
-predictions were up to 11 % off in simulations, and up to 15 % low where a hand-over takes
-a third of a hold as well. The median error of all simulations was below 1 %.
+The model leaves out the switch interval (a holder that runs Python code is asked to let
+go every 5 ms, which cuts long holds into shorter ones), contention for anything but the
+GIL and CPUs, and the order in which the operating system wakes waiting threads. It takes
+the holder's share of the CPUs to be fair, which is so for holds that are long for the
+scheduler. The throughput of workers that never vary and share too few CPUs depends on how
+they started: predictions for them were up to 11 % off in simulations, and up to 15 % low
+where a hand-over takes a third of a hold as well. The median error of all simulations was
+below 1 %.
 """
 
 from __future__ import annotations
@@ -40,8 +41,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from gilx.errors import ArgumentError, at_least, real_at_least
-from gilx.formatting import duration, format_table, percent, times
-from gilx.records import Record
+from gilx.sampling.prediction_record import Prediction, PredictionRow
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -51,75 +51,13 @@ if TYPE_CHECKING:
 
     Reals: TypeAlias = npt.NDArray[np.float64]
 
-# Enough points of a sample of holds to know its transform to a fraction of a per cent.
+# Number of points that gives the transform of a sample of holds to a fraction of a
+# percent.
 _SAMPLE_POINTS = 100
 _NOTHING = 1e-12
-# The solution keeps several arrays of as many numbers, 80 MB each at that.
+# The solution keeps several arrays with a number for each worker: 80 MB each at this
+# limit.
 MOST_WORKERS = 10**7
-
-
-@dataclass(frozen=True)
-class PredictionRow:
-    """Prediction for one number of workers."""
-
-    workers: int
-    throughput: float
-    """Calls a second, all workers together."""
-    speedup: float
-    """Throughput over that of one worker."""
-    locked: float
-    """Share of the time during which some worker holds the GIL."""
-    bound: float
-    """The most that the speedup can be, whatever the distributions: the least of the
-    workers, 1 / hold fraction, and the CPUs (for work that also waits: the CPUs over the
-    share of one worker's time that needs one)."""
-
-
-@dataclass(frozen=True)
-class Prediction(Record, schema="gilx.prediction"):
-    """Throughput for several numbers of workers, and the figures it was made from.
-
-    Times are means over cycles of one worker that runs alone, in seconds.
-    """
-
-    rows: tuple[PredictionRow, ...]
-    hold: float
-    hold_scv: float
-    release: float
-    waiting: float
-    delay_scv: float
-    retake: float
-    handover: float
-    cpus: int
-    cycles: float
-    handover_hold: float | None = None
-    """Where the hand-over is estimated, since holds are too long to measure it after
-    them: the hold, in seconds, after which it was measured. None if it was measured after
-    such holds, or given."""
-
-    def __str__(self) -> str:
-        head = (
-            "Prediction from one worker: a cycle holds the GIL for"
-            f" {duration(self.hold)}, computes {duration(self.release)} without it and"
-            f" waits {duration(self.waiting)};"
-            f" {self.cpus} CPU{'s' if self.cpus != 1 else ''}"
-        )
-        lines = [head, ""]
-        if self.handover_hold is not None:
-            lines.insert(
-                1,
-                f"A hand-over of the GIL is estimated to take {duration(self.handover)},"
-                f" as it does after holds of {duration(self.handover_hold)}.",
-            )
-        rows = [
-            (
-                *(str(row.workers), f"{row.throughput:.6g}"),
-                *(times(row.speedup), times(row.bound), percent(row.locked)),
-            )
-            for row in self.rows
-        ]
-        columns = ("workers", "calls/s", "speedup", "at most", "GIL held")
-        return "\n".join([*lines, format_table(columns, rows, right=range(5))])
 
 
 def predict(
@@ -140,9 +78,10 @@ def predict(
     Parameters
     ----------
     workers : sequence of int
-        For how many workers, each 1 to 10**7.
+        Numbers of workers to predict for, each 1 to 10**7.
     hold : float or sequence of float
-        How long the GIL is held in a cycle, in seconds: the mean, or a sample of holds.
+        Time for which the GIL is held in a cycle, in seconds: the mean, or a sample of
+        holds.
     hold_scv : float, optional
         Squared coefficient of variation of the holds (variance over squared mean): 0 if
         all are alike, 1, the default, if they vary as exponential ones do. A sample has
@@ -151,18 +90,18 @@ def predict(
         Mean CPU time in a cycle without the GIL, in seconds.
     waiting : float
         Mean time in a cycle with neither GIL nor CPU (input, output, sleep), in seconds,
-        as it was measured: a sleep lasts longer than it was asked to.
+        as it was measured: a sleep lasts longer than requested.
     delay_scv : float
         Squared coefficient of variation of release and waiting together.
     retake : float
-        What giving the GIL back and taking it again costs when nobody else wants it, in
-        seconds; 0 where the other figures contain it already.
+        Cost of releasing the GIL and taking it again if no other thread wants it, in
+        seconds; 0 if the other figures already contain it.
     handover : float
-        How long the GIL stays unused when it goes to a thread that waits for it, in
+        Time for which the GIL stays unused when it goes to a thread that waits for it, in
         seconds.
     cpus : int, optional
-        How many CPUs the workers have, at least 1; by default those that this process
-        may use.
+        Number of CPUs that the workers have, at least 1; by default those that this
+        process may use.
     cycles : float
         Cycles in a call, above 0.
 
@@ -202,7 +141,7 @@ def predict(
             "hold: expected above 0 where release and waiting are 0, got 0"
         )
 
-    # The cost of an uncontended release needs a CPU, and hardly any of it the GIL.
+    # An uncontended release costs CPU time, hardly any of it with the GIL held.
     network = _Network(law, release + retake, waiting, delay_scv, handover, cpus)
     busy = (law.mean + network.release) / cycle
     rows = []
@@ -253,17 +192,17 @@ class _Law:
         """
         if self.sample is not None:
             products = np.multiply.outer(self.sample * stretch, rates)
-            # Of the terms at least the largest is of use, however small all of them are.
+            # Terms are relative to the largest one, so that they do not all underflow.
             least: Reals = products.min(axis=0)
             means: Reals = np.exp(least - products).mean(axis=0)
-            found: Reals = least - np.log(means)
-            return found
+            minus_logs: Reals = least - np.log(means)
+            return minus_logs
         scaled = rates * (self.mean * stretch)
         if self.scv == 0:
             return scaled
         if self.scv <= 1:
             spread = scaled * self.scv
-            # Where the spread is too small to tell, or for a double, holds are constant.
+            # If the spread is too small to matter, or for a double, holds are constant.
             gamma: Reals = np.where(
                 spread < sys.float_info.epsilon, scaled, np.log1p(spread) / self.scv
             )
@@ -292,8 +231,8 @@ def _law(hold: float | Sequence[float], scv: float | None) -> _Law:
         # The square of a mean in seconds may be too small for a float.
         variation = float((sample / mean).var()) if mean else 0.0
         if len(sample) > _SAMPLE_POINTS:
-            # Means of equal shares of the sorted sample: rare long holds keep their
-            # weight, and so does the mean.
+            # The means of equal parts of the sorted sample keep the weight of rare long
+            # holds, and the mean.
             shares = np.array_split(np.sort(sample), _SAMPLE_POINTS)
             sample = np.array([share.mean() for share in shares])
             sample *= mean / float(sample.mean())
@@ -342,21 +281,21 @@ class _Network:
 
     def _solve_anew(self, workers: int) -> tuple[float, float]:
         hold, delay = self.law.mean, self.release + self.waiting
-        # One that is nothing beside the other would be lost in rounding errors.
+        # If one of the two is negligible, rounding errors would hide it.
         if hold <= _NOTHING * delay:
             return _flow(workers, self.release, self.waiting, _alone(self.cpus)), 0.0
         if workers == 1:
             return 1 / (hold + delay), hold
         if delay <= _NOTHING * hold:
-            # Whoever lets the GIL go asks for it at once; nobody else needs a CPU.
+            # A worker that releases the GIL wants it again at once; no other needs a CPU.
             return 1 / (hold + self.handover), hold
         if self.release <= _NOTHING * delay or workers <= self.cpus:
             return self._rate_at_gil(workers, self.law, 1.0, delay), hold
         rate, stretch, delay = _shared_cpus(
             workers, hold, self.release, self.waiting, self.handover, self.cpus
         )
-        # The chain knows exponential holds only. What other holds change is taken from
-        # the GIL alone, with the holds and delays that the chain found.
+        # The chain covers exponential holds only. The effect of other holds is computed
+        # for the GIL alone, with the holds and delays from the chain.
         exponential = _Law(hold, 1.0)
         rate *= self._rate_at_gil(workers, self.law, stretch, delay) / self._rate_at_gil(
             workers, exponential, stretch, delay
@@ -377,16 +316,17 @@ class _Network:
 
 
 def _mixing(hold_scv: float, delay_scv: float, ratio: float) -> float:
-    """Return which share of the wait between random arrivals is met, 0 to 1.
+    """Return the share of the wait at random arrivals that occurs, 0 to 1.
 
-    Two workers who take turns keep their distance but for the variation of a cycle: its
-    standard deviation, in units of a hold, is sqrt(hold_scv + delay_scv * ratio**2), with
-    `ratio` the mean delay over the mean hold. A distance that takes small random steps,
-    and is pushed back where it would be less than a hold, makes its workers wait by half
-    the variance of a step over its free time; with two workers that is this variance
-    times hold**2 / room each cycle. Workers who arrive at random wait for
-    (1 + hold_scv) / 2 of hold**2 / room. The quotient is the share, as far as it goes;
-    throughput that follows from it is within 6 % of simulations with 2 to 31 workers.
+    The distance between two workers that take turns changes only by the variation of a
+    cycle: its standard deviation, in units of a hold, is sqrt(hold_scv + delay_scv *
+    ratio**2), with `ratio` the mean delay over the mean hold. If a distance takes small
+    random steps, and is pushed back when it would be less than a hold, its workers wait
+    in each cycle for half the variance of a step over the free time; with two workers,
+    this is the variance of a cycle times hold**2 / free. Workers that arrive at random
+    wait for (1 + hold_scv) / 2 times hold**2 / free. The share is the quotient of the two
+    waits, and at most 1; throughput that follows from it is within 6 % of simulations
+    with 2 to 31 workers.
     """
     variance = hold_scv + delay_scv * ratio**2
     return min(1.0, variance / ((1 + hold_scv) / 2))
@@ -402,10 +342,10 @@ def _random_arrivals(
         b_k = product over j = 1..k of (1 - f(j s)) / f(j s),
         odds of busy = n s E[service] * sum over k = 0..n-1 of binomial(n - 1, k) b_k
 
-    (Takacs, see above). All terms are positive, so their logarithms can be summed. A
-    hand-over belongs to the service where others wait. A service ends with nobody waiting
-    as often as one begins with the GIL free, which is n s P(free) times a second, so that
-    the share of services with a hand-over follows from the solution; it is iterated.
+    (Takacs, see above). All terms are positive, so their logarithms can be summed. If
+    others wait, the hand-over is part of the service. As many services end with no worker
+    waiting as begin with the GIL free: n s P(free) a second. So the share of services
+    with a hand-over follows from the solution, which is iterated.
     """
     source = 1 / delay
     hold = law.mean * stretch
@@ -416,7 +356,7 @@ def _random_arrivals(
     extra, rate = 0.0, 0.0
     for _ in range(50):
         exponent = exponents + steps * source * extra
-        # (1 - f) / f = exp(e) - 1, of which this is the logarithm where exp would be huge
+        # log of (1 - f) / f = exp(e) - 1, computed so that exp can't overflow
         products = np.cumsum(exponent + np.log(-np.expm1(-exponent)))
         terms = choices + np.concatenate([[0.0], products])
         largest = float(terms.max())
@@ -448,7 +388,7 @@ def _computing(
 
     `inside` threads alternate between computing and waiting and none is at the GIL: a
     closed network in product form, with weights (release**k / product of speeds) *
-    (waiting**w / w!) for k who compute and w who wait.
+    (waiting**w / w!) for k threads that compute and w that wait.
     """
     if waiting <= _NOTHING * release:
         return np.array([float(inside)]), np.array([1.0])
@@ -457,7 +397,7 @@ def _computing(
     logs = np.concatenate(
         [[0.0], np.cumsum(np.log(release / waiting) - np.log(speed(steps) / steps))]
     )
-    # 1 / w! in terms of k: divide by the number of ways to pick those who compute
+    # 1 / w! in terms of k: divide by the number of ways to pick the threads that compute
     logs += np.concatenate([[0.0], np.cumsum(np.log((inside - steps + 1) / steps))])
     weights = np.exp(logs - logs.max())
     return threads, weights / weights.sum()
@@ -466,7 +406,7 @@ def _computing(
 def _flow(
     inside: int, release: float, waiting: float, speed: Callable[[Reals], Reals]
 ) -> float:
-    """Return how many cycles a second `inside` threads make that compute and wait."""
+    """Return the cycles a second of `inside` threads that compute and wait."""
     if release <= _NOTHING * waiting:
         return inside / waiting
     threads, shares = _computing(inside, release, waiting, speed)
@@ -476,13 +416,13 @@ def _flow(
 def _shared_cpus(
     workers: int, hold: float, release: float, waiting: float, handover: float, cpus: int
 ) -> tuple[float, float, float]:
-    """Return the rate, how much longer holds get, and the mean delay between them.
+    """Return the rate, the factor by which holds get longer, and the mean delay.
 
-    A birth-death chain over j, the number of those who hold the GIL or wait for it. The
-    others compute and wait, and come to the GIL at the rate at which as many would make
-    cycles; the holder gets a fair share of a CPU.
+    The model is a birth-death chain over j, the number of workers that hold the GIL or
+    wait for it. The others compute and wait, and come to the GIL at the rate at which as
+    many workers would complete cycles; the holder gets a fair share of a CPU.
     """
-    # Few numbers of threads stand for all: rates change smoothly between them.
+    # Rates are computed for few numbers of threads: they change smoothly in between.
     points = np.unique(np.rint(np.geomspace(1, workers, 80))).astype(int)
     points = np.concatenate([[0], points])
     beside, alone, shares = [], [], []
@@ -493,9 +433,9 @@ def _shared_cpus(
         alone.append(_flow(point, release, waiting, _alone(cpus)))
     others = np.arange(workers, -1, -1, dtype=np.float64)  # by j = 0..workers
     lasting = hold / np.interp(others, points, shares)
-    # The GIL goes to a waiting thread after every hold but those without another thread.
+    # The GIL goes to a waiting thread after every hold, unless no other thread waits.
     service = lasting + np.where(np.arange(workers + 1) >= 2, handover, 0.0)
-    # While it goes from one to the other, all CPUs are the others'.
+    # During a hand-over, all CPUs are free for the other workers.
     held = lasting / service
     held[0] = 0.0
     arrivals = held * np.interp(others, points, beside)

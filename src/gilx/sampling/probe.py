@@ -18,7 +18,7 @@ from gilx.errors import (
     number_between,
 )
 from gilx.estimate import Estimate
-from gilx.sampling.usage import FirstCall
+from gilx.sampling.usage import FirstCall, ran_without_gil
 from gilx.sampling.watch import COST, watch_with_callers
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 _TOO_SHORT = 1e-6
 _PILOT = 0.05  # seconds that a first guess takes, where the budget has them
 _TIMED = 1e-5  # seconds of calls that are timed one by one, for some 0.1 us each
-_LOOK_COST = 40e-6  # seconds of CPU, about
+_SAMPLE_COST = 40e-6  # seconds of CPU, about
 _Z_SQUARED = 3.85  # of the normal distribution, at 95 %
-_LOOKS_IF_ALL_ALIKE = 4.0  # times 1 / precision
+_SAMPLES_IF_ALL_ALIKE = 4.0  # times 1 / precision
 
 
 def probe(
@@ -55,14 +55,14 @@ def probe(
     its own, ``first``. If it leaves no time in the budget for another that takes as long,
     its figures are the result, and ``is_first`` says so. Then the function is called once
     more, and, if that was too little to look at, as often as the precision needs and the
-    budget allows. How often is decided before those calls, not by what they show.
+    budget allows. How often is decided by numbers of samples, not by what they show.
 
     Parameters
     ----------
     fn : callable
-        What to call. Keywords go in with ``functools.partial``.
+        The callable; bind keywords with ``functools.partial``.
     *args
-        What to call it with.
+        Arguments of the call.
     repeat : int, optional
         Watch exactly so many calls after the one that warms up, at least 1; more than
         one whatever the budget.
@@ -153,10 +153,15 @@ def probe_warm(
         if usage.wall >= pilot / 2 or spent >= budget / 2:
             break
         count = max(2 * count, min(20 * count, math.ceil(pilot / usage.wall * count)))
-    seconds = _looks_needed(usage, precision) * usage.resolution
-    calls = math.ceil(min(seconds, budget - spent) / usage.wall * count)
-    if calls > count:
-        usage, _ = _calls(fn, args, calls, cost, each, needs_gil=needs_gil)
+    needed = enough = _samples_needed(usage, precision)
+    while usage.samples - usage.late < enough and usage.wall < budget - spent:
+        seconds = min(needed * usage.resolution, budget - spent)
+        count = max(count, math.ceil(seconds / each))
+        usage, _ = _calls(fn, args, count, cost, each, needs_gil=needs_gil)
+        each = usage.wall / count
+        spent += usage.wall
+        # Calls or samples that a busy machine delays make for a wrong guess.
+        enough = needed / 2
     return _if_long_enough(usage)
 
 
@@ -175,8 +180,8 @@ def _all_calls(
     with _noting(watching), watching:
         begin = time.perf_counter()
         result = fn(*args)
-        looks = _Z_SQUARED * 0.25 / precision**2
-        until = begin + min(budget, looks * _LOOK_COST / cost)
+        samples = _Z_SQUARED * 0.25 / precision**2
+        until = begin + min(budget, samples * _SAMPLE_COST / cost)
         count, now = 1, time.perf_counter()
         longest = now - begin
         while now < until:
@@ -277,24 +282,25 @@ def _at_most(hold: Estimate, most: float) -> Estimate:
 
 @contextmanager
 def _noting(watching: Watch) -> Iterator[None]:
-    """Add to an exception what was seen until then."""
+    """Add to an exception the usage until then."""
     try:
         yield
     except BaseException as error:
         if watching.ended:
-            seen = watching.usage.sentence()
-            error.add_note(f"gilx: what was seen of the call until then: {seen}")
+            usage = watching.usage
+            what = "watch" if ran_without_gil(usage) else "usage of the GIL"
+            error.add_note(f"gilx: the call's {what} until then: {usage.sentence()}")
         raise
 
 
-def _looks_needed(usage: GilUsage, precision: float) -> float:
+def _samples_needed(usage: GilUsage, precision: float) -> float:
     """Return the number of samples that make the interval narrow enough, by a pilot."""
     seen = usage.samples - usage.late
     held = usage.held.value if usage.held.known else 0.5
     # As if two more samples of either kind had been taken: the pilot may be wrong.
     share = (held * seen + 2) / (seen + 4)
     return max(
-        _LOOKS_IF_ALL_ALIKE / precision, _Z_SQUARED * share * (1 - share) / precision**2
+        _SAMPLES_IF_ALL_ALIKE / precision, _Z_SQUARED * share * (1 - share) / precision**2
     )
 
 

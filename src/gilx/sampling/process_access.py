@@ -187,7 +187,7 @@ def _reason_of_system() -> str:
         )
     if _has_sys_ptrace(status_of("self")):
         return (
-            " although gilx has the capability SYS_PTRACE: the process may have another"
+            " although gilx has the capability SYS_PTRACE: the process may be in another"
             " user namespace, or a seccomp filter or a security module forbids it"
         )
     if scope in _SCOPES:
@@ -197,7 +197,7 @@ def _reason_of_system() -> str:
             " kernel.yama.ptrace_scope=0"
         )
     return (
-        ": it may have changed its user or called prctl(PR_SET_DUMPABLE, 0), or has"
+        ": it may have changed its user or called prctl(PR_SET_DUMPABLE, 0), or be in"
         " another user namespace, or a seccomp filter or a security module forbids it."
         " Run gilx as root, and in a container with the capability SYS_PTRACE"
     )

@@ -10,6 +10,7 @@ from gilx.errors import WatchUnavailableError
 from gilx.sampling.process_access import start_of
 from gilx.sampling.process_watch import STEP, ProcessWatch
 from gilx.sampling.processes_usage import together
+from gilx.sampling.usage import ran_without_gil
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,8 @@ class ProcessReadings:
         self._watch: ProcessWatch | None = None
         self._last: deque[GilUsage] = deque(maxlen=_RECENT)
         self._sums: HoldSums | None = None
+        self.without_gil_before: float = 0.0
+        """Seconds without a GIL before the readings of a process that has got one."""
         self.end: Literal["", "ended", "replaced"] = ""
 
     def start(self) -> None:
@@ -84,11 +87,18 @@ class ProcessReadings:
         self._watch = None
         there = not self.end and (ends or self._goes_on())
         if watch.samples:  # which takes some milliseconds, while the next one runs
-            usage = watch.usage_of_process()
-            self._last.append(usage)
-            sums = usage.sums
-            self._sums = sums if self._sums is None else self._sums + sums
+            self._add(watch.usage_of_process())
         return there
+
+    def _add(self, usage: GilUsage) -> None:
+        """Add a reading; one with a GIL does not add up with those before it without."""
+        sums = self._sums
+        if sums is not None and sums.without_gil and not ran_without_gil(usage):
+            self.without_gil_before += sums.wall / 1e9
+            self._last.clear()
+            sums = None
+        self._last.append(usage)
+        self._sums = usage.sums if sums is None else sums + usage.sums
 
     def _goes_on(self) -> bool:
         """Begin the next watch; return whether the process is still there."""
@@ -112,12 +122,15 @@ class ProcessReadings:
 
     @property
     def recent(self) -> GilUsage:
-        """Usage in the last readings together."""
+        """Usage in the last readings together, which are all with or without a GIL."""
         last = self._last[-1]
         return together(tuple(self._last), last.program, last.process)
 
     @property
     def sums(self) -> HoldSums:
-        """Sums of all readings. They take no more memory the longer that goes on."""
+        """Sums of all readings, of a process that has got a GIL of those with one.
+
+        They take no more memory the longer that goes on.
+        """
         assert self._sums is not None
         return self._sums

@@ -31,14 +31,14 @@ from gilx.sampling.watched_process import WAYS_TO_END, WatchedProcess
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.sampling._sampler import Sampler, Totals
+    from gilx.sampling._sampler import FreeThreads, Sampler, Totals
     from gilx.sampling.sites import Position
     from gilx.sampling.source_text import Source
     from gilx.sampling.usage import GilUsage
 
 STEP = 0.05
 """Seconds between two looks at whether a process is still there."""
-_ROOM = 1 << 13  # samples kept
+_CAPACITY = 1 << 13  # samples kept
 _SERVED = "gilx.watch in the program itself may report what its threads wait for"
 _BETWEEN_NAMES = 0.5  # seconds between two readings of the names of threads
 _LAST_SAMPLE = 0.1  # seconds in which the sampler finds that the process is gone
@@ -107,7 +107,7 @@ class ProcessWatch(Watch):
         sampler = _sampler.Sampler(
             self._cost,
             seed=int.from_bytes(os.urandom(7), "little"),
-            room=_ROOM,
+            capacity=_CAPACITY,
             stacks=True,
             calls=self._keeps_calls,
             pid=self._pid,
@@ -118,7 +118,7 @@ class ProcessWatch(Watch):
         self._began = time.time()
         self._process_start = process_start(self._pid)
         self._start(sampler)
-        self._goes_on(sampler)
+        self._adopt(sampler)
         return self
 
     def _start(self, sampler: Sampler) -> None:
@@ -216,6 +216,12 @@ class ProcessWatch(Watch):
                 f"{process.name} {WAYS_TO_END[process.end]} before it could be watched"
             )
         return replace(self.usage_of_program(process.name), process=process)
+
+    def _gil_came_on(self, found: FreeThreads) -> bool:
+        return found[-1]
+
+    def _cause_of_gil(self) -> str:
+        return ""
 
     def _pid_of_lanes(self) -> int:
         return self._pid

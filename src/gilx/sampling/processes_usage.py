@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gilx.errors import ArgumentError
 from gilx.formatting import duration, percent, wrapped
 from gilx.records import Record
-from gilx.sampling.usage import GilUsage, headline
+from gilx.sampling.usage import GilUsage, headline, ran_without_gil
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,8 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=2):
     """
 
     total: GilUsage
-    """Usage of all. Places in the code are joined by line, threads by name."""
+    """Usage of all. Places in the code are joined by line, threads by name. If some had a
+    GIL and others ran without one, it is the usage of those that had one."""
     processes: tuple[GilUsage, ...]
     """Usage of each, in the order in which they were found. A process that executed
     another program is there once for each program."""
@@ -52,21 +53,24 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=2):
         cls, usages: Sequence[GilUsage], unwatched: Sequence[UnwatchedProcess] = ()
     ) -> ProcessesUsage:
         """Return the usage of processes by that of each."""
+        counted = those_that_add_up(usages)
         name = (
-            f"the group of {len(usages)} processes" if usages[1:] else usages[0].program
+            f"the group of {len(counted)} processes"
+            if counted[1:]
+            else counted[0].program
         )
-        process = None if usages[1:] else usages[0].process
-        total = together(usages, name, process)
+        process = None if counted[1:] else counted[0].process
+        total = together(counted, name, process)
         return cls(total, tuple(usages), tuple(unwatched))
 
     def _check(self, where: str) -> None:
         if not self.processes:
             raise ArgumentError(f"{where}.processes: expected at least one, got none")
-        samples = sum(usage.samples for usage in self.processes)
+        samples = sum(usage.samples for usage in those_that_add_up(self.processes))
         if self.total.samples != samples:
             raise ArgumentError(
-                f"{where}.total.samples: expected {samples}, the sum over the processes,"
-                f" got {self.total.samples}"
+                f"{where}.total.samples: expected {samples}, the sum over the processes"
+                f" that it is about, got {self.total.samples}"
             )
 
     def __str__(self) -> str:
@@ -91,9 +95,18 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=2):
 
     def sentence(self) -> str:
         """Return the finding in one sentence of plain words."""
+        counted = those_that_add_up(self.processes)
+        sentence = self._sentence_of(counted)
+        if len(counted) == len(self.processes):
+            return sentence
+        time = time_without_gil(self.processes)
+        return f"{sentence}; another {time}, without a GIL, are not counted"
+
+    def _sentence_of(self, counted: Sequence[GilUsage]) -> str:
+        """Return the sentence on the processes that the total is about."""
         total = self.total
-        known = [usage for usage in self.processes if usage.locked.known]
-        if not self.processes[1:] or not known:
+        known = [usage for usage in counted if usage.locked.known]
+        if not counted[1:] or not known:
             return total.sentence()
         time = f"their {duration(total.wall)} all together"
         if total.inconclusive_reason:
@@ -108,14 +121,7 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=2):
                 f"{place}; the one that holds it most is {most.program}, for"
                 f" {percent(most.locked.value)} of {duration(most.wall)}"
             )
-        return f"{self._subject()} hold their GILs for {share} of {time}{end}"
-
-    def _subject(self) -> str:
-        """Return how many there are; one process may execute several programs."""
-        pids = {usage.process.pid for usage in self.processes if usage.process}
-        if len(pids) == 1:
-            return f"{len(self.processes)} programs of process {min(pids)}"
-        return f"{len(pids) or len(self.processes)} processes"
+        return f"{_subject(counted)} hold their GILs for {share} of {time}{end}"
 
     def _unwatched_shown(self) -> list[str]:
         alike: dict[str, list[UnwatchedProcess]] = {}
@@ -128,6 +134,27 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=2):
             name = "" if str(first.pid) in first.reason else f"process {first.pid}: "
             rows += wrapped(f"not watched: {name}{first.reason}{more}", "", "  ")
         return rows
+
+
+def those_that_add_up(usages: Sequence[GilUsage]) -> Sequence[GilUsage]:
+    """Return the usages with a GIL, or all if there is none with one, or only such.
+
+    Shares of the time of both kinds together would be of nothing.
+    """
+    return [usage for usage in usages if not ran_without_gil(usage)] or usages
+
+
+def _subject(usages: Sequence[GilUsage]) -> str:
+    """Return how many processes there are; one may execute several programs."""
+    pids = {usage.process.pid for usage in usages if usage.process}
+    if len(pids) == 1:
+        return f"{len(usages)} programs of process {min(pids)}"
+    return f"{len(pids) or len(usages)} processes"
+
+
+def time_without_gil(usages: Sequence[GilUsage]) -> str:
+    """Return in words for how long there was no GIL."""
+    return duration(sum(usage.wall for usage in usages if ran_without_gil(usage)))
 
 
 def together(

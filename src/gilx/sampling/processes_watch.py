@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gilx.errors import WatchUnavailableError
@@ -13,8 +14,11 @@ from gilx.sampling.process_watch import STEP
 from gilx.sampling.processes_usage import (
     ProcessesUsage,
     UnwatchedProcess,
+    those_that_add_up,
+    time_without_gil,
     together,
 )
+from gilx.sampling.usage_advice import PART_WITHOUT_GIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
 
 _MOST = 64  # processes that are watched at the same time: each has a sampler
-_SHARE = 0.02  # of the time, which listing children may take
+_SHARE = 0.02  # share of the time that listing children may take
 
 
 class ProcessesWatch:
@@ -76,7 +80,7 @@ class ProcessesWatch:
         seconds : float
             For how long.
         ends : callable
-            Returns whether to stop now; it is asked every `STEP`.
+            Returns whether to stop now; called every `STEP`.
 
         """
         until = time.monotonic() + seconds
@@ -89,7 +93,7 @@ class ProcessesWatch:
         self.finish()
 
     def step(self) -> None:
-        """Begin to watch what can be watched by now. To be called again in `pause`."""
+        """Watch what can be watched by now. Call it again in `pause` seconds."""
         for one in self._all:
             one.step()
         if self._subprocesses and time.monotonic() >= self._next:
@@ -127,6 +131,9 @@ class ProcessesWatch:
     def usage(self) -> GilUsage:
         """Return the usage of the first process, of all programs that it executed.
 
+        If some of these had a GIL and others ran without one, it is the usage of those
+        that had one, and inconclusive.
+
         Raises
         ------
         WatchUnavailableError
@@ -136,8 +143,16 @@ class ProcessesWatch:
         usages = self._first.usages()
         if not usages:
             raise WatchUnavailableError(self._first.reason)
-        last = usages[-1]
-        return together(usages, last.program, last.process)
+        counted = those_that_add_up(usages)
+        last = counted[-1]
+        total = together(counted, last.program, last.process)
+        if len(counted) == len(usages):
+            return total
+        reason = (
+            f"{PART_WITHOUT_GIL} for {time_without_gil(usages)}, which are not counted;"
+            " --subprocesses shows each program"
+        )
+        return replace(total, inconclusive_reason=reason)
 
     def usage_of_processes(self) -> ProcessesUsage:
         """Return the usage of each process, and of all of them.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gilx._compat import gil_enabled
 from gilx.errors import above_zero, at_least, real_at_least
 from gilx.estimate import Estimate
-from gilx.formatting import duration
+from gilx.formatting import duration, percent
 from gilx.sampling.background_calls import Load
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Seconds: the longest hold after which a hand-over is measured. A thread that waits for
 # the GIL wakes up once a switch interval, 5 ms by default, to ask for it. However long a
-# hold is, its CPU has then not been asleep for longer than that when the GIL comes.
+# hold is, the waiting thread's CPU has slept for at most that time when the GIL comes.
 _LONGEST_HOLD = 5e-3
 
 
@@ -55,14 +55,14 @@ class ReleaseCosts:
         Raises
         ------
         ArgumentError
-            `released` is negative, infinite or no number.
+            `released` is negative, infinite or not a number.
 
         """
         released = real_at_least("released", released, 0)
         release = self.release.value
         price = f"letting go and taking back costs {duration(release)}"
         if 0.001 * released <= release < released:
-            price += f", {release / released:.1%} of it"
+            price += f", {percent(release / released)} of it"
         length = f"a release of {duration(released)}"
         if released <= release:
             return f"{length} is too small to pay: {price}, which is more than it gives"
@@ -97,10 +97,11 @@ def release_costs(
 ) -> ReleaseCosts:
     """Measure what letting the GIL go costs on this machine.
 
-    Uncontended: one thread lets it go and takes it back, over and over. Contended:
-    threads hold it in turn and sleep in between, so many that it is always wanted; a
-    hand-over lasts from when one lets go until the next one runs, on average without the
-    longest 5 %. Other threads of the process that want the GIL meanwhile spoil both.
+    Uncontended: one thread lets the GIL go and takes it back, over and over. Contended:
+    threads take turns at holding the GIL and sleep in between; there are so many that one
+    always wants it. A hand-over lasts from when one thread lets the GIL go until the next
+    one runs; its cost is the average without the longest 5 %. Other threads of the
+    process that want the GIL meanwhile spoil both figures.
 
     A hand-over after holds of more than 5 ms is not measured, but estimated to last as
     long as one after 5 ms: a thread that waits for the GIL wakes up once a switch
@@ -167,8 +168,8 @@ def _handover(hold: float) -> float:
     """Return how long the GIL stays unused between holds, on average."""
     from gilx.ckernels import spin  # noqa: PLC0415 - not in every installation
 
-    # The shortest sleep lasts some 60 us, with a late wake 100: while one thread holds
-    # and one waits, so many others may be asleep.
+    # The shortest sleep lasts some 60 us, or 100 us with a late wake-up. Threads for all
+    # holds that fit into that time may be asleep, while one more holds and one waits.
     threads = 2 + min(30, math.ceil(100e-6 / hold))
     length = int(hold * 1e9)
     # Hold, take the time, let go, take the time with the GIL back. The interpreter would

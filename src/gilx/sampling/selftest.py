@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilx.errors import number_between
+from gilx.formatting import duration
 from gilx.sampling.watch import COST, Watch
 
 if TYPE_CHECKING:
@@ -77,11 +78,11 @@ class Check:
         """
         if self.covered:
             return True
-        looks = self.usage.samples
+        samples = self.usage.samples
         # One sample more each way, as in Agresti and Coull's interval: where a share is
         # close to 0 or 1, a single one of few samples is far off.
-        middle = (sum(self.truth) / 2 * looks + 1) / (looks + 2)
-        chance = math.sqrt(middle * (1 - middle) / max(1, looks))
+        middle = (sum(self.truth) / 2 * samples + 1) / (samples + 2)
+        chance = math.sqrt(middle * (1 - middle) / max(1, samples))
         return abs(self.error) <= max(_LEAST_ERROR, _FAR * chance)
 
 
@@ -132,7 +133,7 @@ def selftest(
         The GIL can't be watched here.
 
     """
-    seconds = number_between("seconds", seconds, 0.1, 60)
+    seconds = number_between("seconds", seconds, 0.1, 60, unit="seconds")
     checks = []
     for name, run in _rhythms(int(seconds * 1e9)):
         if progress is not None:
@@ -167,7 +168,7 @@ def _rhythms(total: int) -> list[tuple[str, Callable[[], KnownHold]]]:
         hold = round(held * period)
         rhythms.append(
             (
-                f"{held * 100:.0f} % of {period / 1e6:g} ms, then {released}s",
+                f"{held * 100:.0f} % of {duration(period / 1e9)}, {released}s",
                 partial(spinning, hold, period - hold, released),
             )
         )

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from gilx.sampling.sites import Site
 
-_NEARLY_ALL, _MOST = 0.8, 0.5  # of what is held, by one line
+_NEARLY_ALL, _MOST = 0.8, 0.5  # shares of the held time that one line has
 _FEWEST = 10  # samples of a line that is named as the main one
-_NAMED = 3  # lines, if no one has most
-_ALMOST_ALL_CALLS = 0.9  # of the holds of a line: those of one caller
+_NAMED = 3  # lines that are named if no single line has most
+_ALMOST_ALL_CALLS = 0.9  # share of a line's held time that one caller has
 _COLLECTOR = "garbage collector"  # kind of site
-_LITTLE, _ALL = 0.1, 0.99  # of what is held, by the lines that are known
+_LITTLE, _ALL = 0.1, 0.99  # shares of the held time that the known lines have
 
 
 def main_line(
@@ -38,11 +38,11 @@ def main_line(
     -------
     (str, str)
         ``nearly all`` or ``most``, and the line with its text and, if it is in a library,
-        that of the program's own line that called it. The garbage collector is named as a
-        line of a library is. If no line has that much, one line of the program and the
-        code that it called may have it together. Both are empty if these have not,
-        either, if the samples are few, or if the line is gilx's own call of compiled
-        code.
+        that of the program's own line that called it. The garbage collector is named like
+        a line of a library. If no line has that much, a line of the program is returned
+        that has it together with the code that it called. Both texts are empty if that
+        line does not have enough either, if there are few samples, or if the line is
+        gilx's own call of compiled code.
 
     """
     lines, whole = _lines_of_thread(lines, thread, held)
@@ -59,10 +59,11 @@ def main_line(
 
 
 def where_held(lines: Sequence[Site], thread: str = "", held: float | None = None) -> str:
-    """Return where the GIL is held, as words that follow those for how long.
+    """Return where the GIL is held, in words to follow those that say for how long.
 
-    They are the line that `main_line` returns, or else the first three of several lines,
-    with their shares of the held time; empty if no line is known well enough.
+    The words name the line that `main_line` returns, or else the first three of several
+    lines, with their shares of the held time. They are empty if no line is known well
+    enough.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def where_held(lines: Sequence[Site], thread: str = "", held: float | None = Non
     if part:
         return f"{part} of it in {line}"
     lines, whole = _lines_of_thread(lines, thread, held)
-    # One late sample may stand for much time: a single one names no line.
+    # One late sample may stand for much time, so one sample is too few to name a line.
     named = [line for line in lines if line.samples > 1 and _can_be_named(line, thread)]
     if not named or whole <= 0 or sum(line.samples for line in lines) < _FEWEST:
         return ""
@@ -91,8 +92,8 @@ def where_held(lines: Sequence[Site], thread: str = "", held: float | None = Non
 def longest_site(sites: Sequence[Site], thread: str) -> Site | None:
     """Return the place of the longest hold of a thread.
 
-    It is None if no place has a hold of a known length, if several threads held the GIL
-    there, or if it is gilx's own call of compiled code.
+    The result is None if no place has a hold of a known length, if several threads held
+    the GIL there, or if it is gilx's own call of compiled code.
     """
     longest = max(
         (site for site in sites if site.thread in (thread, "")),
@@ -111,7 +112,7 @@ def site_and_caller(site: Site) -> str:
 
 
 def called_from(site: Site) -> str:
-    """Return the line of the program's own code that called most of a site, in words."""
+    """Return the main caller of a site in the program's own code, in words."""
     if not site.callers:
         return ""
     first = site.callers[0]
@@ -156,7 +157,7 @@ def _part(share: float, whole: float) -> str:
 def _lines_of_thread(
     lines: Sequence[Site], thread: str, held: float | None
 ) -> tuple[Sequence[Site], float]:
-    """Return the lines at which a thread held the GIL, and the share that all have."""
+    """Return the lines at which a thread held the GIL, and the total held share."""
     if thread:
         lines = [line for line in lines if line.thread in (thread, "")]
     return lines, sum(line.held.value for line in lines) if held is None else held
@@ -182,8 +183,8 @@ class _Calls(NamedTuple):
 def _with_calls(lines: Sequence[Site], thread: str) -> tuple[float, str]:
     """Return the largest share of the time that a line and its calls have, and words.
 
-    A line that called nothing does not count. The source text is part of the words if all
-    of that share has the same.
+    A line that called nothing does not count. The words include the source text if it is
+    the same for the line and all its calls.
     """
     parts: dict[tuple[str, str, int], list[_Calls]] = {}
     for line in lines:

@@ -347,7 +347,7 @@ def _constant(value: object) -> object:
 def _is_compiled_as_it_is(names: dict[str, Any]) -> bool:
     """Return whether a module's source was compiled as it is.
 
-    Other loaders than Python's own may change it, as that of pytest does.
+    Loaders other than Python's own may change it, as that of pytest does.
     """
     return type(names.get("__loader__")) is SourceFileLoader
 

@@ -1,6 +1,7 @@
 """Stalls: times in which the GIL was not released, or an event loop was blocked.
 
-Without a GIL, a stall is a stop of the world that goes on, or waits for a thread.
+Without a GIL, a stall is a stop of the world that waits for a thread to stop, or that
+keeps threads waiting.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ class Stall(Record, schema="gilx.stall", version=1):
     process: int
     """Number of the process."""
     number: int
-    """Number among all stalls of this kind of the monitor, from 1. Those without a report
-    have one, too."""
+    """Number among all stalls of this kind of the monitor, from 1. Stalls without a
+    report are counted, too."""
     time: float
     """When it began, in seconds since 1970."""
     seconds: Estimate
     """Length. While the stall goes on, it is the time so far, and the interval has no
-    upper end. So it is if the stall was `open_at_stop`: the time up to the stop."""
+    upper end. If the stall was `open_at_stop`, it is the time up to the stop, and the
+    interval has no upper end either."""
     open_at_stop: bool
     """True if it still went on when the monitor was stopped."""
     waiters: int
@@ -116,7 +118,7 @@ class OwnPlace(NamedTuple):
 def own_place(report: Sequence[str]) -> OwnPlace:
     """Return the innermost place of the program's own code on a report's first stack.
 
-    It is empty if there is none, or if gilx's own code is nearer.
+    The place is empty if the stack has none, or if gilx's own code is further in.
     """
     threads = [n for n, line in enumerate(report) if line.startswith("Thread ")]
     for line in report[threads[0] + 1 :] if threads else ():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields, replace
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
 from gilx.estimate import Estimate
@@ -387,38 +389,44 @@ class ThreadUsage:
         )
 
     def __str__(self) -> str:
-        without_gil = self.sums.clock_span > 0
-        parts = (
-            {
-                "running attached": self.running,
-                "running detached": self.detached,
-                "waiting for the world": self.stopped,
-                "waiting for a CPU": self.waiting_cpu,
-                "waiting for a lock": self.waiting_lock,
-            }
-            if without_gil
-            else {
-                "waiting for it": self.waiting_gil,
-                "running without it": self.running,
-                "waiting for a CPU": self.waiting_cpu,
-                "waiting for another lock": self.waiting_lock,
-            }
-        )
-        parts |= {
-            **{
-                words: getattr(self.system_calls, name)
-                for name, (_, words) in _CALLS.items()
-            },
+        return shares_in_words(self, without_gil=self.sums.clock_span > 0)
+
+
+def shares_in_words(thread: ThreadUsage, *, without_gil: bool) -> str:
+    """Return the shares of a thread in words, of a watch with or without a GIL."""
+    parts = (
+        {
+            "running attached": thread.running,
+            "running detached": thread.detached,
+            "waiting for the world": thread.stopped,
+            "waiting for a CPU": thread.waiting_cpu,
+            "waiting for a lock": thread.waiting_lock,
         }
-        shown = [
-            f"{percent(share.value)} {words}"
-            for words, share in parts.items()
-            if share.known and share.value >= _LEAST_SHOWN
-        ]
-        if without_gil:
-            return ", ".join(shown) or "nothing"
-        held = percent(self.holding.value) if self.holding.known else "unknown"
-        return ", ".join([held, *shown])
+        if without_gil
+        else {
+            "waiting for it": thread.waiting_gil,
+            "running without it": thread.running,
+            "waiting for a CPU": thread.waiting_cpu,
+            "waiting for another lock": thread.waiting_lock,
+        }
+    )
+    parts |= {
+        **{
+            words: getattr(thread.system_calls, name)
+            for name, (_, words) in _CALLS.items()
+        },
+    }
+    shown = [
+        f"{percent(share.value)} {words}"
+        for words, share in parts.items()
+        if share.known and share.value >= _LEAST_SHOWN
+    ]
+    if without_gil:
+        known = all(share.known for share in parts.values())
+        rest = "the rest unknown" if shown else "unknown"
+        return ", ".join(shown if known else [*shown, rest]) or "nothing"
+    held = percent(thread.holding.value) if thread.holding.known else "unknown share"
+    return ", ".join([f"{held} holding the GIL", *shown])
 
 
 def _scale(sums: ThreadSums) -> float:
@@ -509,13 +517,19 @@ def _by_clocks(
     return running, without.times(waited)
 
 
+def rank_of(sums: ThreadSums) -> tuple[float, float, float]:
+    """Return the sort key of a thread: the more active it was, the larger the key."""
+    return sums.holding.time, sums.waiting_gil.time, sums.ran
+
+
 def in_order(
     threads: Iterable[tuple[str, int | None, ThreadSums]], watch: HoldSums
 ) -> tuple[ThreadUsage, ...]:
-    """Return the first thread, then the others by what they hold and wait for the GIL.
+    """Return the first thread, then the others, the most active first.
 
-    Of threads that did nothing but wait for something else, there are a hundred at most,
-    which were there the longest.
+    They come by how long they held the GIL and waited for it or, without a GIL, by their
+    CPU time. Of threads that did nothing but wait for something else, there are a hundred
+    at most, which were there the longest.
 
     Parameters
     ----------
@@ -527,9 +541,7 @@ def in_order(
     """
     own, *others = threads
     busy = [one for one in others if not one[2].idle]
-    busy.sort(
-        key=lambda one: (one[2].holding.time, one[2].waiting_gil.time), reverse=True
-    )
+    busy.sort(key=lambda one: rank_of(one[2]), reverse=True)
     idle = [one for one in others if one[2].idle and one[2].known > 0]
     idle.sort(key=lambda one: one[2].alive, reverse=True)
     chosen = (own, *busy, *idle[:_MOST_IDLE])
@@ -547,12 +559,23 @@ def threads_together(
     return in_order([(*key, each) for key, each in sums.items()], watch) if sums else ()
 
 
-def others(threads: Sequence[ThreadUsage]) -> ThreadUsage:
-    """Return several threads as one, of which it is known how much they hold together."""
+def others(threads: Sequence[ThreadUsage], watch: HoldSums) -> ThreadUsage:
+    """Return several threads as one.
+
+    With a GIL, it is known how much they hold together. Without one, the shares are those
+    of the threads on average.
+    """
+    count = len(threads)
+    if watch.without_gil:
+        sums = reduce(add, (one.sums for one in threads))
+        # A thread was there for that long on average.
+        sums = replace(sums, alive=sums.alive / count)
+        name = f"{count} other threads, on average"
+        return ThreadUsage.of(name, None, sums, watch)
     unknown = Estimate.unknown()
     holding = sum(one.holding.value for one in threads)  # unknown if one of them is
     return ThreadUsage(
-        name=f"{len(threads)} other threads",
+        name=f"{count} other threads",
         native_id=None,
         holding=Estimate(holding, 0.0, 1.0),
         **dict.fromkeys(_OTHER_SHARES, unknown),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gilx.rendering.picture import Picture
 
     _Pairs = tuple[tuple[int, int], ...]
-    Look = tuple[int, bool, _Pairs, _Pairs, _Pairs]
+    TimelineSample = tuple[int, bool, _Pairs, _Pairs, _Pairs]
 
 _LONGEST = 1e9  # seconds that a timeline may have, and a machine may run
 _MOST_PROCESSES = 1 << 22  # Linux's numbers of processes are smaller
@@ -142,7 +142,7 @@ class Timeline(Record, schema="gilx.timeline", version=3):
         save_text(path, self.to_trace())
 
     def _trace(self) -> dict[str, Any]:
-        name = {"name": "GIL holder"}
+        name = {"name": "Python threads"}
         events: list[dict[str, Any]] = [self._event("process_name", "M", args=name)]
         names = [_line_names(line) for line in self.lines]
         for number, (tid, lane) in enumerate(zip(self._tids(), self.lanes, strict=True)):
@@ -209,12 +209,13 @@ class Timeline(Record, schema="gilx.timeline", version=3):
     def to_html(self) -> str:
         """Return a page with the lanes, which zoom, and each thread's shares.
 
-        It is one HTML file that asks the network for nothing.
+        It is one HTML file that loads nothing from the network.
 
         Raises
         ------
         MissingExtraError
-            What draws in it is not installed; the extra ``html`` has it.
+            The library that draws in the page is not installed; the extra ``html`` has
+            it.
 
         """
         page: str = render(self, "page")
@@ -260,7 +261,7 @@ class Timeline(Record, schema="gilx.timeline", version=3):
 
 
 def lanes_of(
-    looks: Sequence[Look],
+    samples: Sequence[TimelineSample],
     threads: Sequence[tuple[str, int | None]],
     begin: int,
     end: int,
@@ -279,7 +280,7 @@ def lanes_of(
     Parameters
     ----------
     looks : sequence
-        As ``Sampler.looks()`` returns them.
+        As ``Sampler.samples()`` returns them.
     threads : sequence
         Name and native_id of each thread, in the order of ``Sampler.threads()``.
     begin, end : int
@@ -294,10 +295,10 @@ def lanes_of(
         Number of the process.
 
     """
-    times = [look[0] for look in looks]
+    times = [sample[0] for sample in samples]
     whole = (end - begin) / 1e9
     watch = begin / 1e9, pid, lines
-    if not looks:
+    if not samples:
         nothing = Lane(*threads[WATCHED], (Span(0.0, whole, "unknown"),))
         return Timeline((nothing,), whole, 0.0, *watch)
     # A sample stands for the time until half way to its neighbours.
@@ -310,7 +311,7 @@ def lanes_of(
     holds: dict[int, list[int]] = {WATCHED: []}
     clocks: dict[int, list[tuple[int, int]]] = {}
     deeds: dict[int, dict[int, State]] = {}
-    for number, (_, _, held, ran, did) in enumerate(looks):
+    for number, (_, _, held, ran, did) in enumerate(samples):
         for place, share in held:
             if share > MOST_SHARE / 2:
                 holds.setdefault(place, []).append(number)
@@ -325,7 +326,7 @@ def lanes_of(
     lanes = []
     for place in sorted({*holds, *clocks, *deeds}, key=lambda one: (one < 0, one)):
         found = holds.get(place, []), clocks.get(place, []), deeds.get(place, {})
-        states = _states(*found, len(looks))
+        states = _states(*found, len(samples))
         if place in holds or any(state in _WITH_LANE for state in states):
             name, native_id = ("unknown", None) if place < 0 else threads[place]
             spans = _spans(states, seconds, lines_at.get(place, {}))
@@ -337,7 +338,7 @@ def _states(
     holds: list[int],
     clocks: list[tuple[int, int]],
     deeds: dict[int, State],
-    looks: int,
+    samples: int,
 ) -> list[State]:
     """Return one thread's states at all looks.
 
@@ -353,7 +354,7 @@ def _states(
         Number of samples.
 
     """
-    states: list[State | None] = [None] * looks
+    states: list[State | None] = [None] * samples
     # The CPU time between two reads says nothing if the GIL was held at one of them, or
     # in between: it may have gone into that.
     shares: dict[int, list[int]] = {number: [] for number, _ in clocks}

@@ -15,11 +15,18 @@ from gilx.estimate import Estimate
 from gilx.formatting import duration, line_width, percent, shortened, wrapped
 from gilx.records import Record, render
 from gilx.sampling.hold_fraction import HoldSums, agree
+from gilx.sampling.idle_waits import lines_in_order, locks_in_order
 from gilx.sampling.lock_waits import LockWait, locks_together
-from gilx.sampling.longest_hold import length_in_order, longer
+from gilx.sampling.longest_hold import is_resolved, length_in_order, longer
 from gilx.sampling.site_words import called_from, main_line, place_in_words, where_held
 from gilx.sampling.sites import Site, lines_of, sum_of_sites
-from gilx.sampling.thread_usage import ThreadUsage, others, threads_together
+from gilx.sampling.thread_usage import (
+    ThreadUsage,
+    others,
+    rank_of,
+    shares_in_words,
+    threads_together,
+)
 from gilx.sampling.usage_advice import LEAST_WAITING, advice_of
 from gilx.sampling.waiting_sites import WaitingSite, waits_together
 from gilx.sampling.watched_process import WatchedProcess  # noqa: TC001 - JSON is read by it
@@ -30,35 +37,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gilx.rendering.picture import Picture
-    from gilx.sampling.prediction import Prediction
+    from gilx.sampling.prediction_record import Prediction
 
-_ALL = 0.995  # a share that is said to be all
+_ALL = 0.995  # shares from here on are reported as all of the time
 _LONGEST_NAME = 40  # characters of a thread's name in texts
-_MOST_LINES = 5  # that are shown; the record has all of them
-_MUCH_BELOW = 0.01  # of the time
+_MOST_LINES = 5  # lines that are shown; the record has all of them
+_MUCH_BELOW = 0.01  # share of the time
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
-_FACTOR = 4  # between the bounds of a length that is known well enough to count with
-_SELDOM_ASKED = 0.5  # of the samples
-_RESOLVED = 0.1  # bounds that are further apart than that do not tell a length
+_MUCH_NOT_FOUND = 0.1  # of the CPU time: a thread's begins a little before it is found
+_FEW_POLLS = 0.5  # share of the samples
+_RESOLVED = 0.1  # below this share of the upper bound, a lower bound says too little
 _NOT_RESOLVED = "not resolved"
-_LOCKED = "locked by anyone"
-# Ends of names of figures that are shown among the details only.
+_LOCKED = "held by any thread"
+_HELD = "GIL held, share of the time when no other thread held it"
+# Endings of the names of figures that only the details show.
 _MINOR = (
     "mean hold",
     "mean release",
-    "held at every sample for",
+    "longest time held at every sample",
     "sampler",
     "first call, a warm-up, not counted",
-    "main thread, held of the time left by others",
+    f"main thread, {_HELD}",
 )
-_SHORTEST_SEEN = 1e-6  # seconds: shorter holds and releases than about that are not seen
+WITHOUT_GIL = "thread states"
+"""Backend of a watch of a Python without a GIL."""
+_SHORTEST_HOLD = 1e-6  # seconds: holds and releases shorter than about this are missed
 
 
 @dataclass(frozen=True)
 class FirstCall:
     """First call of a function, which may compile, import or fill a cache.
 
-    `wall` is in seconds; `held` is as that of `GilUsage`.
+    `wall` is in seconds; `held` is like that of `GilUsage`.
     """
 
     wall: float
@@ -66,7 +76,7 @@ class FirstCall:
 
     @classmethod
     def of(cls, usage: GilUsage) -> FirstCall:
-        """Return the first call by what was seen of it alone."""
+        """Return the first call from the usage of that call alone."""
         return cls(usage.wall, usage.held)
 
     def __str__(self) -> str:
@@ -80,19 +90,19 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     Times are in seconds. Shares are from 0 to 1, or unknown.
 
     Usages add up: ``a + b`` is the usage of both watches together, as if one watch had
-    seen both. Figures and intervals follow from the samples of both; `longest_hold`,
+    covered both. Figures and intervals follow from the samples of both; `longest_hold`,
     `held_stretch` and `lateness_max` are the larger ones; `first` and `environment` are
     those of `a`, `result` is that of `b`, and `where` is empty. `total` adds many of
-    them. Usages from different machines or backends do not add up, nor do those of a
-    program and of something else: that is an `ArgumentError`.
+    them. Usages from different machines or backends can't be added, nor can that of a
+    program and that of anything else: both raise an `ArgumentError`.
 
     Attributes
     ----------
     held : Estimate
-        Of the wall time less the time that other threads held the GIL: the share during
-        which the calling thread held it.
+        Share of time for which the calling thread held the GIL, out of the wall time less
+        the time for which other threads held it.
     locked : Estimate
-        Of the wall time: the share during which any thread held it.
+        Share of the wall time for which any thread held the GIL.
     longest_hold : Estimate
         The longest time for which a request for the GIL would have gone unanswered by the
         calling thread; of a program, by any thread. It is unknown if a watch could not
@@ -100,45 +110,46 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         interval, C code when it returns to Python or releases the GIL.
     hold_length, release_length : (float, float)
         Bounds, at 95 %, of the mean length of a hold of the calling thread, and of the
-        time between two, from how often a hold ended while the sampler was reading. That
-        slows a cycle of both by up to a microsecond, for which the lower bound allows:
-        it may be 0 at cycles of some microseconds. The upper bound is the wall time
-        where the length can't be resolved.
+        mean time between two holds. They follow from the number of holds that ended while
+        the sampler was reading. Reading slows a cycle of a hold and a release by up to a
+        microsecond, for which the lower bound allows: it may be 0 if a cycle takes a few
+        microseconds. The upper bound is the wall time if the length can't be resolved.
     held_stretch : float
-        The longest time in which every sample found the calling thread holding it.
-        It may have let go between samples.
+        The longest time in which every sample found the calling thread holding the GIL.
+        The thread may have released it between samples.
     waited : Estimate
         Time for which threads waited for the GIL, all together, in thread-seconds.
     by_thread : tuple of ThreadUsage
-        What each thread did: the calling thread first, then the others that used the GIL,
-        waited for it or ran without it, by how much, then at most a hundred that waited
-        for other things. Threads that could not be identified are one, named ``unknown``.
+        Activities of each thread. The calling thread comes first; then come the other
+        threads that used the GIL, waited for it or ran without it, the most active first;
+        then at most a hundred threads that waited for other things. All threads that
+        could not be identified are one entry, named ``unknown``.
     wall, cpu : float
         Wall time of all calls, and CPU time of the process without the sampler's.
     repeats : int
-        How many calls that was.
+        Number of calls.
     switches_per_second : float
         How often the GIL went from one thread to another.
     samples, late : int
-        How many samples there were, and how many of them too late to be believed.
+        Number of samples, and number of those that were too late to be used.
     unknown : float
-        Share of the wall time without a good sample; it widens the intervals.
+        Share of the wall time without a usable sample; it widens the intervals.
     lateness, lateness_max : float
         How late the samples were, on average and at worst.
     cost : float
         CPU time of the sampler, as a share of the wall time.
     resolution : float
-        Mean time between samples: what is shorter is known by its share alone.
+        Mean time between samples. Of anything shorter, only the share is known.
     backend : str
-        How the GIL was found.
+        Way in which the GIL was found.
     sums : HoldSums
         Sums over the samples, from which most other figures follow.
     environment : Environment
         The machine and the Python.
     where : str
-        Where in the call it was held, if that was in one place.
+        Part of the call in which the GIL was held, if it was held in one part only.
     inconclusive_reason : str
-        Why nothing can be concluded; empty if something can.
+        Reason that the usage is inconclusive; empty if it is not.
     sites : tuple of Site
         Places in the program that held the GIL, of all threads, the one of the largest
         share first.
@@ -146,10 +157,11 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         Reason that some or all activities of threads are unknown; empty if they are not.
     waiting_sites : tuple of WaitingSite
         Places in the program where threads waited for the GIL, or for another lock, the
-        one with the longest waits first.
+        one with the longest waits first. Without a GIL, the text has the waits of idle
+        threads last: threads that waited for nearly all of the time.
     world : World, optional
-        Stops of all threads, in a Python without a GIL; None with one, or if they could
-        not be read. There the figures about holding the GIL are unknown.
+        Stops of all threads, in a Python without a GIL; None with a GIL, or if the stops
+        could not be read. Without a GIL, the figures about holding it are unknown.
     world_missing : str
         Reason that stops could not be read; empty if they were, or with a GIL.
     locks : tuple of LockWait
@@ -158,8 +170,8 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     sites_missing : str
         Reason that no stacks were read, so that there are no sites; empty if they were.
     first : FirstCall, optional
-        The first call, which warmed up and is in none of the other figures; None if
-        there was no such call, or it is these figures.
+        The first call, which warmed up and is in none of the other figures; None if there
+        was no such call, or if `is_first` is true.
     is_first : bool
         Whether these figures are of the first call, since the budget had no time for
         another one.
@@ -230,11 +242,11 @@ class GilUsage(Record, schema="gilx.usage", version=5):
                 " part larger than its whole"
             )
         for name, figure in self.sums.figures().items():
-            given = getattr(self, name)
-            if not agree(given, figure):
+            value = getattr(self, name)
+            if not agree(value, figure):
                 raise ArgumentError(
                     f"{where}.{name}: expected {shown(figure)}, as its sums have it, got"
-                    f" {shown(given)}"
+                    f" {shown(value)}"
                 )
         for number, thread in enumerate(self.by_thread):
             if not thread.agrees(self.sums):
@@ -276,13 +288,13 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     def total(cls, usages: Iterable[GilUsage]) -> GilUsage:
         """Return the sum of usages, as `sum` does.
 
-        The time it takes grows with the usages, whereas `sum` goes through the threads
-        and sites of all before at each addition.
+        This takes time in proportion to the number of usages, whereas `sum` goes through
+        the threads and sites of all earlier usages at each addition.
 
         Raises
         ------
         ArgumentError
-            There are none, or they do not add up.
+            There are no usages, or they can't be added.
 
         """
         parts = tuple(usages)
@@ -301,7 +313,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
             first,
             **sums.figures(),
             longest_hold=reduce(longer, longest)
-            if all(one.known for one in longest)
+            if all(hold.known for hold in longest)
             else Estimate.unknown(),
             held_stretch=max(usage.held_stretch for usage in parts),
             by_thread=threads_together(
@@ -336,9 +348,9 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     def attached(self) -> Estimate:
         """Share of the time in which the calling thread was attached, without a GIL.
 
-        It is of the time in which the thread did not wait for a stop of all threads, or
-        for its end; unknown with a GIL, where `held` is the like. The rest, in which it
-        is detached, is what C code has released and what it waits for.
+        Time in which the thread waited for a stop of all threads, or for the end of one,
+        does not count. For the rest, the thread is detached: it runs C code that detached
+        it, or waits. Unknown with a GIL, for which `held` is the corresponding figure.
         """
         if not self.sums.without_gil:
             return Estimate.unknown()
@@ -349,18 +361,18 @@ class GilUsage(Record, schema="gilx.usage", version=5):
 
         Without a GIL, it is the share of the time in which the thread was attached.
 
-        The bounds are wider than the interval of `held`, which takes all that may have
-        happened when samples were late as equally likely.
+        The bounds are wider than the interval of `held`, which takes everything that may
+        have happened while samples were late to be equally likely.
 
         Parameters
         ----------
         level : float
-            How surely the hold fraction is within the bounds, above 0 and below 1.
+            Probability that the hold fraction is within the bounds, above 0 and below 1.
 
         Raises
         ------
         ArgumentError
-            The level is not as described.
+            The level is out of range.
 
         """
         number_between("level", level, 0, 1, above=True)
@@ -373,7 +385,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         return lines_of(self.sites, self.sums)
 
     def main_line(self) -> tuple[str, str]:
-        """Return what part of the held time one line has, and that line.
+        """Return the part of the held time that one line has, and the line.
 
         Of a call, these are holds of the calling thread; of a program, those of all
         threads. The part is ``nearly all`` or ``most``; both are empty if no line has
@@ -393,7 +405,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         return where_held(self.lines(), self._thread())
 
     def _thread(self) -> str:
-        """Return the name of the thread whose holds count; '': those of all count."""
+        """Return the name of the thread whose holds count; empty if all holds count."""
         return "" if self.program or not self.by_thread else self.by_thread[0].name
 
     def __str__(self) -> str:
@@ -421,7 +433,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
 
     def _lines_shown(self) -> list[str]:
         lines = self.lines()
-        # One late sample may stand for much time: a single one names no line.
+        # A late sample may stand for much time, so a line needs more than one sample.
         first = [line for line in lines if line.samples > 1][:_MOST_LINES] or lines[:1]
         rest = [line for line in lines if line not in first]
         shares = [percent(line.held.value) for line in first]
@@ -485,7 +497,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         return f"{self._calling_thread()} {self._finding_of_thread()}"
 
     def _inconclusive(self) -> str:
-        """Return the reason for no finding; a program is named, with what is known."""
+        """Return the reason for no finding, with the known share of a program."""
         reason = f"inconclusive: {self.inconclusive_reason}{self._remedy()}"
         if not self.program:
             return reason
@@ -498,7 +510,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         )
 
     def _remedy(self) -> str:
-        """Return what would help against too few or late samples of another process."""
+        """Return advice against too few or too late samples of another process."""
         if (
             self.process is None
             or self.inconclusive_reason != self.sums.reason_of_program
@@ -520,12 +532,12 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         each = self.wall / self.repeats
         held = self.held.value
         if held >= _ALL:
-            return f"holds the GIL for all of its time, {duration(each)}{self._place()}"
+            return f"holds the GIL for all of its {duration(each)}{self._place()}"
         if held <= 1 - _ALL:
-            return f"releases the GIL for all of its time, {duration(each)}"
+            return f"releases the GIL for all of its {duration(each)}"
         if held > 0.5:
             return (
-                f"holds the GIL for {percent(held)} of its time,"
+                f"holds the GIL for {percent(held)} of its"
                 f" {duration(each)}{self._place()}"
             )
         where = f" {self.where}" if self.where else ""
@@ -543,7 +555,18 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         thread = "its main thread is" if self.program else "it is"
         return (
             f"{subject} without a GIL, {time}; {thread} attached and running for"
-            f" {percent(own.running.value)} of the time"
+            f" {percent(own.running.value)} of the time{self._not_found()}"
+        )
+
+    def _not_found(self) -> str:
+        """Return the words on threads that ended before they were found, if any ran."""
+        found = sum(one.sums.ran for one in self.by_thread) / 1e9
+        share = 1 - found / self.cpu if self.cpu > 0 else 0.0
+        if share < _MUCH_NOT_FOUND:
+            return ""
+        return (
+            f"; threads that ended too soon to be found used {percent(share)} of the CPU"
+            " time"
         )
 
     def _place(self) -> str:
@@ -570,13 +593,13 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     def _time_of_program(self) -> str:
         length = duration(self.wall)
         if self.process is None:
-            return f"its time, {length}"
+            return f"its {length}"
         return f"the {length} in which it was watched"
 
     def _length(self, bounds: tuple[float, float]) -> str:
         low, high = bounds
         if high >= self.wall and low < _RESOLVED * high:
-            known = low >= _SHORTEST_SEEN
+            known = low >= _SHORTEST_HOLD
             return _NOT_RESOLVED + (f"; at least {duration(low)}" if known else "")
         return (
             f"{duration(low)} to {duration(high)}" if low else f"at most {duration(high)}"
@@ -584,10 +607,14 @@ class GilUsage(Record, schema="gilx.usage", version=5):
 
     def _details(self) -> list[tuple[str, str]]:
         held = self.held.text(percent)
-        threads = [(_thread_words(share), str(share)) for share in shares_shown(self)]
+        without_gil = ran_without_gil(self)
+        threads = [
+            (_thread_words(share), shares_in_words(share, without_gil=without_gil))
+            for share in shares_shown(self)
+        ]
         longest = self.longest_hold.text(duration)
         locked = (_LOCKED, self.locked.text(percent))
-        if self.sums.without_gil:
+        if without_gil:
             return [
                 *threads,
                 *self._world_rows(),
@@ -604,7 +631,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
                 locked,
                 *threads,
                 ("longest hold of any thread", longest),
-                ("main thread, held of the time left by others", held),
+                (f"main thread, {_HELD}", held),
                 *(
                     (f"main thread, {name}", words)
                     for name, words in self._lengths()
@@ -613,7 +640,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
                 *self._last_rows(),
             ]
         own = [
-            ("held of the time left by others", held),
+            (_HELD, held),
             ("longest hold", longest),
             *self._lengths(),
         ]
@@ -637,15 +664,15 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     def _lock_rows(self) -> list[tuple[str, str]]:
         """Return the locks that threads waited for, and the lines in which they did."""
         least = LEAST_WAITING * self.wall
-        locks = [one for one in self.locks if one.waiting >= least][:_MOST_LINES]
+        locks = [lock for lock in locks_in_order(self) if lock.waiting >= least]
         rows = [
-            (f"lock, {one.name}", f"threads waited {duration(one.waiting)}")
-            for one in locks
+            (f"lock, {lock.name}", f"threads waited {duration(lock.waiting)}")
+            for lock in locks[:_MOST_LINES]
         ]
         waits = [
             f"{site.place} `{site.text}` {duration(site.waiting_lock.value)}"
-            for site in self.waiting_sites
-            if site.kind == "line" and site.waiting_lock.value >= least
+            for _, site in lines_in_order(self)
+            if site.waiting_lock.value >= least
         ]
         if waits:
             rows.append(("waiting for locks in", ", ".join(waits[:_MOST_LINES])))
@@ -655,11 +682,11 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         return [
             ("mean hold", self._length(self.hold_length)),
             ("mean release", self._length(self.release_length)),
-            ("held at every sample for", duration(self.held_stretch)),
+            ("longest time held at every sample", duration(self.held_stretch)),
         ]
 
     def _last_rows(self) -> list[tuple[str, str]]:
-        calls = f" in {self.repeats} call{'s' if self.repeats != 1 else ''}"
+        calls = f" in {self.repeats:,} call{'s' if self.repeats != 1 else ''}"
         return [
             (
                 "time",
@@ -668,7 +695,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
                     f" {duration(self.cpu)} of CPU"
                     + (
                         ""
-                        if self.sums.without_gil
+                        if ran_without_gil(self)
                         else f", {self.switches_per_second:.3g} switches a second"
                     )
                 ),
@@ -678,7 +705,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
             (
                 "sampler",
                 (
-                    f"{self.samples} samples ({self.late} late), one in"
+                    f"{self.samples} samples ({self.late} late), one every"
                     f" {duration(self.resolution)}, {duration(self.lateness)} late on"
                     f" average, {percent(self.unknown)} of the time unknown,"
                     f" cost {percent(self.cost)} of a CPU ({self.backend})"
@@ -691,12 +718,14 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         ]
 
     def _activities_row(self) -> list[tuple[str, str]]:
-        """Return what is missing of what threads did, if much is."""
-        asked, askable = self.sums.asked, self.sums.askable
+        """Return the row on unknown activities of threads, if there are many."""
+        polls, most_polls = self.sums.asked, self.sums.askable
         if self.states_missing:
             words = f"unknown in part, since {self.states_missing}"
-        elif asked < _SELDOM_ASKED * askable:
-            words = f"each thread was asked in {percent(asked / askable)} of the samples"
+        elif polls < _FEW_POLLS * most_polls:
+            words = (
+                f"each thread was asked in {percent(polls / most_polls)} of the samples"
+            )
         else:
             return []
         return [("activities", words)]
@@ -712,26 +741,28 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     ) -> Prediction:
         """Predict the throughput of many threads from this usage of one.
 
-        What the sampler can't tell is said by the caller: how often a call takes the GIL,
-        if holds are too long to be counted, and how much they vary.
+        The caller states what the sampler can't measure: how often a call takes the GIL,
+        if holds are too long to be counted, and how much the holds vary.
 
         Parameters
         ----------
         workers : sequence of int
-            For how many threads, each 1 to 10**7; this machine need not have so many
-            CPUs.
+            Numbers of threads to predict for, each 1 to 10**7; this machine need not have
+            as many CPUs.
         cpus : int, optional
-            How many CPUs they have; by default those that this process may use.
+            Number of CPUs that the threads have; by default those that this process may
+            use.
         cycles : float, optional
-            How often a call takes the GIL, above 0. By default as often as the mean
-            length of a hold says, where that is resolved to a factor of 4, else once, or
-            less often if a hold is known to last for several calls.
+            Number of times that a call takes the GIL, above 0. By default it follows from
+            the mean length of a hold, if that is resolved to a factor of 4; otherwise it
+            is 1, or less if a hold is known to last for several calls.
         hold_scv : float
-            Squared coefficient of variation of the holds: 0 if all last as long.
+            Squared coefficient of variation of the holds: 0 if all have the same length.
         handover : float, optional
-            How long the GIL stays unused when it goes to a waiting thread, in seconds;
-            by default it is measured, which takes at most about two seconds. After holds
-            of more than 5 ms it is estimated from those, and the prediction says so.
+            Time for which the GIL stays unused when it goes to a waiting thread, in
+            seconds. By default it is measured, which takes at most about two seconds;
+            after holds of more than 5 ms it is estimated from holds of 5 ms, and the
+            prediction says so.
 
         Returns
         -------
@@ -761,8 +792,8 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         hold = self.held.value * call
         if cycles is None:
             low, high = self.hold_length
-            resolved = low > 0 and high <= _FACTOR * low
-            # Short calls may all be made in one hold, which lasts `low` at least.
+            resolved = is_resolved(low, high)
+            # Several short calls may fit into one hold, which lasts at least `low`.
             most = hold / low if low > 0 else math.inf
             cycles = hold / math.sqrt(low * high) if resolved else min(1.0, most)
         cycles = above_zero("cycles", cycles)
@@ -770,10 +801,10 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         handover_hold = None
         if handover is None:
             price = release_costs(hold=max(hold / cycles, 1e-6))
-            # None where this Python has no GIL to hand over, as another one had.
+            # None if this Python has no GIL; the usage is of one that had.
             handover = 0.0 if price.handover is None else price.handover.value
             handover_hold = None if price.estimated_for is None else price.hold
-        found = predict(
+        prediction = predict(
             workers,
             hold=hold / cycles,
             hold_scv=hold_scv,
@@ -783,7 +814,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
             cpus=cpus,
             cycles=cycles,
         )
-        return replace(found, handover_hold=handover_hold)
+        return replace(prediction, handover_hold=handover_hold)
 
     def plot(self) -> Picture:
         """Return a picture of each thread's share of the time.
@@ -812,6 +843,13 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         )
 
 
+def ran_without_gil(usage: GilUsage) -> bool:
+    """Return whether a usage is of a Python without a GIL, even if it has no samples."""
+    return usage.sums.without_gil or (
+        usage.sums.counted <= 0 and usage.backend == WITHOUT_GIL
+    )
+
+
 def _thread_words(thread: ThreadUsage) -> str:
     name = _short(thread.name)
     unnamed = thread.native_id is None or thread.name == f"thread {thread.native_id}"
@@ -837,7 +875,7 @@ def _check_addend(usage: GilUsage, other: GilUsage) -> None:
 
 
 def _reason_beyond_samples(usage: GilUsage) -> str:
-    """Return the reason that a usage is inconclusive, if it is not in its samples."""
+    """Return the reason that a usage is inconclusive, if it is not due to samples."""
     sums = usage.sums
     known = usage.inconclusive_reason in (sums.reason, sums.reason_of_program)
     return "" if known else usage.inconclusive_reason
@@ -857,19 +895,21 @@ def headline(usage: GilUsage) -> str:
 
 
 def _by_share(usage: GilUsage) -> list[ThreadUsage]:
-    return sorted(
-        usage.by_thread, key=lambda thread: thread.sums.holding.time, reverse=True
-    )
+    return sorted(usage.by_thread, key=lambda thread: rank_of(thread.sums), reverse=True)
 
 
 def shares_shown(usage: GilUsage) -> list[ThreadUsage]:
     """Return the first threads, and the rest as one if any.
 
-    Of those that neither used the GIL nor ran, only the calling thread is among them.
+    Threads that neither used the GIL nor ran are left out, but for the calling thread.
     """
     threads = _by_share(usage) if usage.program else list(usage.by_thread)
-    threads = [one for one in threads if one is usage.by_thread[0] or not one.sums.idle]
+    threads = [
+        thread
+        for thread in threads
+        if thread is usage.by_thread[0] or not thread.sums.idle
+    ]
     first, rest = threads[:_MOST_SHOWN], threads[_MOST_SHOWN:]
     if not rest:
         return first
-    return [*first, others(rest)]
+    return [*first, others(rest, usage.sums)]

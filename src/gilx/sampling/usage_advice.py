@@ -8,17 +8,26 @@ if TYPE_CHECKING:
     from gilx.sampling.usage import GilUsage
 
 ADVICE = {
-    "inconclusive": "Watch it for longer, or when the machine is idle.",
+    "inconclusive": "Watch for longer, or when the machine is idle.",
+    "GIL turned on": "Keep it off, or watch again: gilx doctor names the module.",
     "call holds": "Other threads cannot run meanwhile: release the GIL in that code.",
-    "call holds in part": "Other threads can run only while it releases the GIL.",
+    "call holds in part": "Other threads can run only while the call releases the GIL.",
     "call releases": "Other threads can run meanwhile: gilx measure shows the speedup.",
     "threads wait": "Threads wait for the GIL: release it in the first of these lines.",
-    "nothing waits": "No thread waits for it: the GIL does not slow this program down.",
+    "threads wait, lines unknown": (
+        "Threads wait for the GIL: release it in the code that holds it for long."
+    ),
+    "nothing waits": "No thread waits for the GIL: it does not slow this program down.",
     "unknown": "",
 }
+GIL_TURNED_ON = "the GIL was turned on during the watch"
+"""Start of the reason that a usage is inconclusive which began without a GIL."""
+PART_WITHOUT_GIL = "the process executed a program that ran without a GIL"
+"""The same of a process that had a GIL for the rest of the time."""
+_CASES = {GIL_TURNED_ON: "GIL turned on", PART_WITHOUT_GIL: "unknown"}
 HOLDS, RELEASES = 0.9, 0.1
-"""Hold fractions from which on, and up to which, a call holds or releases the GIL."""
-LEAST_WAITING = 0.005  # waiting threads, on average, from which on waits are mentioned
+"""Least hold fraction of a call that holds the GIL; largest of one that releases it."""
+LEAST_WAITING = 0.005  # waiting threads, on average, from which waits are mentioned
 
 
 def advice_of(usage: GilUsage) -> str:
@@ -28,8 +37,9 @@ def advice_of(usage: GilUsage) -> str:
 
 def case_of(usage: GilUsage) -> str:
     """Return the key in `ADVICE` for a usage."""
-    if usage.inconclusive_reason:
-        return "inconclusive"
+    if reason := usage.inconclusive_reason:
+        starts = (start for start in _CASES if reason.startswith(start))
+        return _CASES.get(next(starts, ""), "inconclusive")
     if usage.sums.without_gil:
         return "unknown"
     if not usage.program:
@@ -37,7 +47,12 @@ def case_of(usage: GilUsage) -> str:
         if held >= HOLDS:
             return "call holds"
         return "call releases" if held <= RELEASES else "call holds in part"
+    return _case_of_program(usage)
+
+
+def _case_of_program(usage: GilUsage) -> str:
     if not usage.waited.known:
         return "unknown"
-    waits = usage.waited.value >= LEAST_WAITING * usage.wall
-    return "threads wait" if waits else "nothing waits"
+    if usage.waited.value < LEAST_WAITING * usage.wall:
+        return "nothing waits"
+    return "threads wait" if usage.sites else "threads wait, lines unknown"

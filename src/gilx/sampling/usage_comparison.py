@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gilx.errors import ArgumentError
 from gilx.estimate import Estimate  # noqa: TC001 - a field's type
 from gilx.sampling.sites import SiteSums, lines_of
+from gilx.sampling.usage import ran_without_gil
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,8 +81,8 @@ def compare_usages(
     Raises
     ------
     ArgumentError
-        They are from different machines, or one is the usage of a program and the other
-        is not.
+        They are from different machines, one is the usage of a program and the other is
+        not, or one is of a Python without a GIL.
 
     """
     if bool(before.program) != bool(after.program):
@@ -89,6 +90,12 @@ def compare_usages(
             "a program" if usage.program else "calls" for usage in (before, after)
         )
         raise ArgumentError(f"after: expected the usage of {old}, got that of {new}")
+    for name, usage in (("before", before), ("after", after)):
+        if ran_without_gil(usage):
+            raise ArgumentError(
+                f"{name}: expected a usage with a GIL, whose shares of lines can be"
+                " compared, got one of a Python without a GIL"
+            )
     same = before.environment.same_machine(after.environment, ("before", "after"))
     if not same and not force:
         raise ArgumentError(

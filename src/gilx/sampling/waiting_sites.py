@@ -75,7 +75,9 @@ class WaitSums:
     def waiting(self, watch: HoldSums) -> tuple[Estimate, Estimate]:
         """Return the thread-seconds of waits for the GIL, and for other locks."""
         return (
-            _thread_seconds(self.gil, self.gil_squares, watch),
+            Estimate.unknown()
+            if watch.without_gil
+            else _thread_seconds(self.gil, self.gil_squares, watch),
             _thread_seconds(self.lock, self.lock_squares, watch),
         )
 
@@ -101,7 +103,7 @@ class WaitingSite:
     text: str
     """Source text of the expression or statement, as in `Site`."""
     waiting_gil: Estimate
-    """Thread-seconds for which threads waited there for the GIL."""
+    """Thread-seconds for which threads waited there for the GIL; unknown without one."""
     waiting_lock: Estimate
     """The same for other locks, condition variables and semaphores."""
     samples: int
@@ -141,9 +143,9 @@ class WaitingSite:
         if not self.sums.valid(watch):
             return False
         site = self.of(watch)
-        return agree(self.waiting_gil, site.waiting_gil) and agree(
-            self.waiting_lock, site.waiting_lock
-        )
+        # Usages that are older than this rule have 0 without a GIL.
+        gil = watch.without_gil or agree(self.waiting_gil, site.waiting_gil)
+        return gil and agree(self.waiting_lock, site.waiting_lock)
 
     def _check(self, where: str) -> None:
         for name in ("samples", "line", "first_line", "end_line"):

@@ -48,7 +48,8 @@ from gilx.sampling.thread_usage import (
     in_order,
 )
 from gilx.sampling.timeline import MOST_SHARE, Timeline, lanes_of
-from gilx.sampling.usage import GilUsage
+from gilx.sampling.usage import WITHOUT_GIL, GilUsage
+from gilx.sampling.usage_advice import GIL_TURNED_ON
 from gilx.sampling.waiting_sites import FoundWait, waiting_sites_of
 from gilx.sampling.world import FoundClock, FoundStops, FoundStopSite, World
 from gilx.system.environment import Environment, usable_cpus
@@ -59,27 +60,28 @@ if TYPE_CHECKING:
     from gilx.sampling._sampler import FreeThreads, Sampler, Totals
     from gilx.sampling.lock_waits import LockWait
     from gilx.sampling.sites import Site
-    from gilx.sampling.timeline import Look
+    from gilx.sampling.timeline import TimelineSample
     from gilx.sampling.waiting_sites import WaitingSite
 
-# The share of one CPU that the sampler takes if nothing else is said.
+# Default share of one CPU that the sampler may take.
 COST = 0.03
-_ROOM = 1 << 13  # looks kept: some ten seconds at that cost
-_FEW = 1 << 9  # samples that take far less memory than the sampler that has them
-# How many slices may be without a sample although none was late: a part of one at the
-# start and at the end of a watch, and as much as they are longer than the last one.
+_CAPACITY = 1 << 13  # samples kept: some ten seconds at that cost
+_FEW = 1 << 9  # samples that take far less memory than their sampler
+# Number of slices that may lack a sample although no sample was late: part of a slice at
+# the start and at the end of a watch, and the excess of slices over the last one.
 _EDGES = 3
+_ALIKE = "waits for the GIL can't be distinguished from those for locks"
 # Errors of a Linux that has the answer, but no capacity for it.
 _NO_CAPACITY = errno.EMFILE, errno.ENFILE, errno.ENOMEM
 
-# Those that run, so that none goes on when the interpreter ends.
+# Watches that run, so that none goes on when the interpreter ends.
 _running: weakref.WeakSet[Watch] = weakref.WeakSet()
 
 
 @atexit.register
 def _stop_all() -> None:
-    for one in list(_running):
-        one.stop()
+    for watching in list(_running):
+        watching.stop()
 
 
 def backend() -> tuple[str, str]:
@@ -93,9 +95,9 @@ def backend() -> tuple[str, str]:
     Raises
     ------
     WatchUnavailableError
-        It can't be watched here; the message says why.
+        The GIL can't be watched here; the message says why.
     NoGilError
-        There is none.
+        There is no GIL.
 
     """
     from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
@@ -103,25 +105,44 @@ def backend() -> tuple[str, str]:
     return _sampler.backend()
 
 
+def free_backend() -> tuple[str, str]:
+    """Return how memory is read in a Python without a GIL, and what is not read.
+
+    The second is the reason that stops of all threads are not read; empty if they are.
+    The first call in a process stops all threads for a moment.
+
+    Raises
+    ------
+    WatchUnavailableError
+        Threads can't be watched here, or there is a GIL.
+
+    """
+    from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
+
+    reader, _, world_missing = _sampler.free_backend()
+    return reader, world_missing
+
+
 def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) -> Watch:
     """Watch the GIL while the body of a ``with`` statement runs.
 
-    The watched thread is the one that enters the body. Watches may be nested; each looks
-    by itself.
+    The watched thread is the one that enters the body. Watches may be nested; each
+    samples by itself.
 
     In a Python that runs without a GIL, the usage says what each thread did, which locks
     threads waited for, and how long the world was stopped. The first watch in such a
-    process stops all threads of the interpreter three times, for some microseconds: for
-    longer if a thread is in a long call of C code that has not released it.
+    process stops all threads of the interpreter three times, for some microseconds, or
+    for longer if a thread is in a long call of C code that stays attached.
 
     Parameters
     ----------
     cost : float
         The share of one CPU that the sampler may take, above 0 and at most 0.5. Four
-        times the cost halves the error. It takes some 0.2 % at least, since it looks
-        every 20 ms.
+        times the cost halves the error. It takes some 0.2 % at least, since it takes a
+        sample every 20 ms. The first samples cost more than later ones, so that a watch
+        of less than half a second may take a little more than that share.
     reference : bool
-        Look all the time instead, on a CPU that must be spare.
+        Read all the time instead, which takes a whole CPU that must be spare.
     stacks : bool
         Keep the whole Python stacks that held the GIL, for `Watch.stacks`. Deep stacks
         take more of the cost for each sample.
@@ -129,7 +150,7 @@ def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) 
     Returns
     -------
     Watch
-        A context manager; afterwards its ``usage`` says what was seen.
+        A context manager; afterwards its ``usage`` has the figures.
 
     Raises
     ------
@@ -156,10 +177,10 @@ def watch(*, cost: float = COST, reference: bool = False, stacks: bool = False) 
 def watch_with_callers(
     *, cost: float = COST, stacks: bool = False, needs_gil: bool = True
 ) -> Watch:
-    """Watch as `watch` does, and find out which lines call the libraries that hold it.
+    """Watch as `watch` does, and find lines that call libraries that hold the GIL.
 
-    Without stacks, these are kept if the stacks of this Python can be read. With
-    `needs_gil`, NoGilError is raised on entry if there is no GIL.
+    Without `stacks`, there are such lines only if the stacks of this Python can be read.
+    With `needs_gil`, NoGilError is raised on entry if there is no GIL.
     """
     return Watch(cost, stacks=stacks, callers=True, needs_gil=needs_gil)
 
@@ -197,15 +218,16 @@ class Watch:
         self._free: FreeThreads | None = None
         self._clocks: list[FoundClock] = []
         self._world_missing = self._spins_missing = ""
+        self._reason_of_gil = ""  # if it came on, the reason that figures are unknown
         self._sampler: Sampler | None = None
         self._figures: GilUsage | None = None  # the usage without a place
         self._usage: GilUsage | None = None
         self._timeline: Timeline | None = None
-        self._stopped: Sampler | None = None  # until its samples are asked for
-        self._samples: list[Look] = []
+        self._stopped: Sampler | None = None  # until its samples are read
+        self._samples: list[TimelineSample] = []
         self._sample_sites: list[tuple[int, int, bool, float]] = []
         self._sites_missing = ""  # reason that no stacks are read
-        self._found: list[FoundSite] = []
+        self._site_records: list[FoundSite] = []
         self._waits: list[FoundWait] = []
         self._stretches: list[tuple[int, int, int, int, float, float, float]] = []
         self._calls: list[FoundCall] = []
@@ -225,7 +247,7 @@ class Watch:
                     "a reference watch needs a GIL, and this Python runs without one"
                 )
             _, self._spins_missing, self._world_missing = _sampler.free_backend()
-            self._backend = "thread states"
+            self._backend = WITHOUT_GIL
         else:
             self._backend, _ = _sampler.backend()
         self._sites_missing = (
@@ -241,7 +263,7 @@ class Watch:
             self._cost,
             reference=self._reference,
             seed=int.from_bytes(os.urandom(7), "little"),
-            room=_ROOM,
+            capacity=_CAPACITY,
             stacks=not self._sites_missing,
             calls=self._keeps_calls and not self._without_gil,
             free_threads=self._without_gil,
@@ -252,11 +274,11 @@ class Watch:
         self._switch_interval = sys.getswitchinterval()
         self._began = time.time()
         sampler.start()
-        self._goes_on(sampler)
+        self._adopt(sampler)
         return self
 
-    def _goes_on(self, sampler: Sampler) -> None:
-        """Take a sampler that was started, which is stopped when Python ends."""
+    def _adopt(self, sampler: Sampler) -> None:
+        """Adopt a sampler that was started; it is stopped when Python ends."""
         self._sampler = sampler
         _running.add(self)
 
@@ -275,18 +297,19 @@ class Watch:
         self.stop()
 
     def stop(self) -> None:
-        """Stop watching. The end of the body does this; a second time does nothing.
+        """Stop watching, as the end of the body does. Stopping twice does nothing.
 
-        Where several threads do, each returns when there is a usage.
+        If several threads stop the watch, each returns when there is a usage.
         """
         if os.getpid() != self._process:
-            self._stop()  # a thread of the parent may have taken the lock, which stays so
+            self._stop()  # a thread of the parent may have the lock, which stays locked
             return
         with self._stopping:
             self._stop()
 
     def _stop(self) -> None:
-        sampler, self._sampler = self._sampler, None  # first: a signal may stop it, too
+        # First, since a signal handler may stop it, too.
+        sampler, self._sampler = self._sampler, None
         if sampler is None:
             return
         totals = sampler.stop()
@@ -296,26 +319,41 @@ class Watch:
         self._names.update()
         self._stopped = sampler
         if totals.wakes <= _FEW:
-            self._looks()
-        self._activities = [FoundThread(*one) for one in sampler.threads()]
-        ids = [one.native_id for one in self._activities]
+            self._kept_samples()
+        self._activities = [FoundThread(*record) for record in sampler.threads()]
+        ids = [thread.native_id for thread in self._activities]
         self._threads = list(zip(self._names.of(ids), ids, strict=True))
         self._free = sampler.free_threads() if self._without_gil else None
         if self._free is not None:
-            self._clocks = [FoundClock(*one) for one in self._free[0]]
+            self._clocks = [FoundClock(*record) for record in self._free[0]]
         if not self._sites_missing:
-            self._found = [FoundSite(*one) for one in sampler.sites()]
+            self._site_records = [FoundSite(*record) for record in sampler.sites()]
             self._stretches = sampler.longest_holds()
-            self._waits = [FoundWait(*one) for one in sampler.waits()]
+            self._waits = [FoundWait(*record) for record in sampler.waits()]
         if self._keeps_held_samples:
-            pairs = zip(self._looks(), sampler.held_sites(), strict=True)
+            pairs = zip(self._kept_samples(), sampler.held_sites(), strict=True)
             self._held_samples = [
                 HeldSample(at, late, *held) for (at, late, *_), held in pairs
             ]
         if self._keeps_calls and self._free is None:
-            self._calls = [FoundCall(*one) for one in sampler.calls()]
+            self._calls = [FoundCall(*record) for record in sampler.calls()]
+        if self._free is not None and self._gil_came_on(self._free):
+            cause = self._cause_of_gil()
+            by = f" by the import of {cause}" if cause else ""
+            self._reason_of_gil = f"{GIL_TURNED_ON}{by}"
+            self._waits = []
         self._totals = totals
         self._figures = self._summary(totals)
+
+    def _gil_came_on(self, found: FreeThreads) -> bool:  # noqa: ARG002 - of a process
+        """Return whether the GIL was turned on during a watch that began without one."""
+        return gil_enabled()
+
+    def _cause_of_gil(self) -> str:
+        """Return the module that turned it on, if it is known."""
+        from gilx.system.gil_imports import noted_imports  # noqa: PLC0415 - hardly ever
+
+        return str(noted_imports[0]) if noted_imports else ""
 
     @property
     def ended(self) -> bool:
@@ -335,7 +373,7 @@ class Watch:
         if self._figures is None:
             raise self._nothing_yet("usage")
         if self._usage is None:
-            where = place_of_hold(self._looks(), self._totals)
+            where = place_of_hold(self._kept_samples(), self._totals)
             self._usage = replace(self._figures, where=where, **self._places())
         return self._usage
 
@@ -359,8 +397,8 @@ class Watch:
     def usage_of_program(self, name: str) -> GilUsage:
         """Return the usage as that of a program that began and ended with the watch.
 
-        Its text leads with all threads, and its longest hold is that of any thread. It is
-        not inconclusive if the main thread's share cannot be determined because other
+        Its text begins with all threads, and its longest hold is that of any thread. It
+        is not inconclusive if the main thread's share cannot be determined because other
         threads held the GIL all the time.
 
         Raises
@@ -376,14 +414,14 @@ class Watch:
         return replace(
             usage,
             program=printable(name),
-            inconclusive_reason=usage.sums.reason_of_program,
+            inconclusive_reason=self._reason_of_gil or usage.sums.reason_of_program,
             where="",
             longest_hold=longest,
         )
 
     @property
     def timeline(self) -> Timeline:
-        """Lanes of the threads; of a long watch, of its last part.
+        """Lanes of the threads; for a long watch, those of its last part.
 
         Raises
         ------
@@ -394,14 +432,14 @@ class Watch:
         if self._figures is None:
             raise self._nothing_yet("timeline")
         if self._timeline is None:
-            looks, totals = self._looks(), self._totals
+            samples, totals = self._kept_samples(), self._totals
             begin, end = totals.begin_ns, totals.end_ns
-            cut = len(looks) < totals.wakes
+            cut = len(samples) < totals.wakes
             self._timeline = lanes_of(
-                *(looks, self._threads, begin, end),
+                *(samples, self._threads, begin, end),
                 cut=cut,
                 sites=self._sample_sites,
-                lines=held_lines(self._found, self._sources()),
+                lines=held_lines(self._site_records, self._sources()),
                 pid=self._pid_of_lanes(),
             )
         return self._timeline
@@ -432,16 +470,17 @@ class Watch:
         return self._keeps_stacks
 
     def to_html(self) -> str:
-        """Return a page with all that was found.
+        """Return a page with all figures.
 
         It has the lanes of the threads, the places in the code that held the GIL and, if
-        the watch keeps stacks, a flame graph of them. It is one HTML file that asks the
-        network for nothing.
+        the watch keeps stacks, a flame graph of them. It is one HTML file that loads
+        nothing from the network.
 
         Raises
         ------
         MissingExtraError
-            What draws in it is not installed; the extra ``html`` has it.
+            The library that draws in the page is not installed; the extra ``html`` has
+            it.
         RuntimeError
             As for the usage.
 
@@ -452,12 +491,12 @@ class Watch:
     def held_during(self, spans: Iterable[tuple[float, float]]) -> HeldDuring:
         """Return where threads other than the watched one held the GIL during some spans.
 
-        For a watch that keeps samples for it, and read stacks.
+        The watch must keep samples for this, and read stacks.
 
         Parameters
         ----------
         spans : iterable of (float, float)
-            Begin and end of each span, in order, in seconds of `time.perf_counter`.
+            Start and end of each span, in order, in seconds of `time.perf_counter`.
 
         Raises
         ------
@@ -469,26 +508,26 @@ class Watch:
             raise self._nothing_yet("usage")
         samples, totals = self._held_samples, self._totals
         cut = len(samples) < totals.wakes
-        found, sums, count = sums_during(
+        during, sums, count = sums_during(
             [(round(start * 1e9), round(end * 1e9)) for start, end in spans],
             samples,
-            self._found,
+            self._site_records,
             self._figures.sums,
             watched=WATCHED,
             begin=samples[0].at if samples and cut else totals.begin_ns,
         )
         names = [name for name, _ in self._threads]
         sources = self._sources()
-        listed = sites_of(found, sums, NOTHING_KNOWN, names.__getitem__, sources, {})
+        listed = sites_of(during, sums, NOTHING_KNOWN, names.__getitem__, sources, {})
         return HeldDuring(listed, sums, count)
 
-    def _looks(self) -> list[Look]:
-        """Return the samples that were kept. Several threads may be here at once."""
+    def _kept_samples(self) -> list[TimelineSample]:
+        """Return the samples that were kept. Several threads may call this at once."""
         sampler = self._stopped
         if sampler is not None:
-            self._samples = sampler.looks()
+            self._samples = sampler.samples()
             self._sample_sites = sampler.held_sites()
-            self._stopped = None  # after the samples are there
+            self._stopped = None  # after the samples are set
         return self._samples
 
     def _nothing_yet(self, what: str) -> RuntimeError:
@@ -524,7 +563,7 @@ class Watch:
             backend=self._backend,
             sums=sums,
             environment=environment_now(),
-            inconclusive_reason=sums.reason,
+            inconclusive_reason=self._reason_of_gil or sums.reason,
             states_missing=self._reason_against_states(totals),
             sites_missing=self._sites_missing,
             world_missing=self._world_missing,
@@ -537,32 +576,35 @@ class Watch:
         sums = self._figures.sums
         scale = self._scale_of_waits()
         waits = [
-            one._replace(lock=scale * one.lock, lock_squares=scale**2 * one.lock_squares)
-            for one in self._waits
+            wait._replace(
+                lock=scale * wait.lock, lock_squares=scale**2 * wait.lock_squares
+            )
+            for wait in self._waits
         ]
         return {
             "sites": self._sites(sources),
             "waiting_sites": waiting_sites_of(waits, sums, sources),
             "world": self._world(sources),
             "locks": ()
-            if self._free is None
-            else lock_waits_of((FoundLock(*one) for one in self._free[3]), scale),
+            if self._free is None or self._reason_of_gil
+            else lock_waits_of((FoundLock(*record) for record in self._free[3]), scale),
         }
 
     def _scale_of_waits(self) -> float:
-        """Return the time for which threads waited for locks, by the time of samples.
+        """Return the true time of waits for locks over that by samples.
 
-        With a GIL, and if clocks do not tell, the samples are believed.
+        It is 1 with a GIL, and if the clocks do not show the true time.
         """
         assert self._figures is not None
         if self._free is None:
             return 1.0
         usage = self._figures
         sampled = sum(
-            one.sums.waiting_lock.time + one.sums.spinning.time for one in usage.by_thread
+            thread.sums.waiting_lock.time + thread.sums.spinning.time
+            for thread in usage.by_thread
         )
-        shares = [one.waiting_lock for one in usage.by_thread]
-        waited = usage.sums.counted * sum(one.value for one in shares if one.known)
+        shares = [thread.waiting_lock for thread in usage.by_thread]
+        waited = usage.sums.counted * sum(share.value for share in shares if share.known)
         if sampled <= 0 or waited <= 0:
             return 1.0
         return min(waited, usage.sums.threads) / sampled
@@ -574,7 +616,7 @@ class Watch:
         assert self._figures is not None
         sums = self._figures.sums
         world = World.of(FoundStops(*self._free[1]), self._clocks, self._threads, sums)
-        sites = [FoundStopSite(*one) for one in self._free[2]]
+        sites = [FoundStopSite(*record) for record in self._free[2]]
         return world.with_sites(sites, sums, sources)
 
     def _sites(self, sources: SourceTexts) -> tuple[Site, ...]:
@@ -583,7 +625,7 @@ class Watch:
         sums = self._figures.sums
         callers = callers_of(self._calls, sources)
         return sites_of(
-            self._found, sums, self._holds, names.__getitem__, sources, callers
+            self._site_records, sums, self._holds, names.__getitem__, sources, callers
         )
 
     def _longest_hold(self, place: int, holds: HoldBounds, sums: HoldSums) -> Estimate:
@@ -595,16 +637,16 @@ class Watch:
         return longest_hold(holds, stretches, self._switch_interval)
 
     def _longest_hold_of(self, place: int) -> Estimate:
-        """Return the longest hold of a thread of which the words' bounds were not kept.
+        """Return the longest hold of a thread without bounds from the GIL's words.
 
-        It is unknown if no sample found the thread holding.
+        It is unknown if no sample found the thread holding the GIL.
         """
         assert self._figures is not None
         if self._activities[place].activities[0][0] <= 0:
             return Estimate.unknown()
         stretch, wall = (0, 0), self._totals.end_ns - self._totals.begin_ns
         begin, run = 0, 0
-        for at, late, held, *_ in self._looks():
+        for at, late, held, *_ in self._kept_samples():
             run = 0 if late or (place, MOST_SHARE) not in held else run + 1
             begin = at if run == 1 else begin
             stretch = max(stretch, (at - begin, run)) if run else stretch
@@ -623,20 +665,20 @@ class Watch:
     def _by_thread(self, totals: Totals, sums: HoldSums) -> tuple[ThreadUsage, ...]:
         """Return what each thread did.
 
-        Threads that could not be identified are one.
+        Threads that could not be identified are one entry.
         """
-        calls = bool(totals.calls)
+        calls = bool(totals.calls) and not self._reason_of_gil
         nothing = (0.0, 0.0, 0.0)
-        clocks = [(one.span, one.ran, one.ready) for one in self._clocks]
+        clocks = [(clock.span, clock.ran, clock.ready) for clock in self._clocks]
         clocks = clocks or [nothing] * len(self._threads)
         gil_waits = bool(totals.addresses or totals.wishes)
         threads: list[tuple[str, int | None, ThreadSums]] = [
             (
                 name,
                 native_id,
-                ThreadSums.of(found, calls=calls, gil_waits=gil_waits, clock=clock),
+                ThreadSums.of(record, calls=calls, gil_waits=gil_waits, clock=clock),
             )
-            for (name, native_id), found, clock in zip(
+            for (name, native_id), record, clock in zip(
                 self._threads, self._activities, clocks, strict=True
             )
         ]
@@ -655,7 +697,7 @@ class Watch:
         if not totals.calls:
             return "Linux does not say here in which system calls threads are"
         if self._without_gil:
-            return self._spins_missing
+            return _ALIKE if self._reason_of_gil else self._spins_missing
         if not totals.addresses and not totals.wishes:
             return "this C library does not show which threads wait for the GIL"
         return ""
@@ -663,12 +705,12 @@ class Watch:
 
 @lru_cache(maxsize=8)
 def _environment(_cpus: frozenset[int], _switch_interval: float) -> Environment:
-    """Return this environment. It takes milliseconds to make, and changes little."""
+    """Return this environment, which takes milliseconds to determine."""
     return Environment.here()
 
 
 def environment_now() -> Environment:
-    """Return this environment, which is made again if it has changed."""
+    """Return this environment, which is determined anew if it has changed."""
     return _environment(frozenset(os.sched_getaffinity(0)), sys.getswitchinterval())
 
 
@@ -695,8 +737,8 @@ def sums_of(totals: Totals, threads: list[FoundThread], *, stacks: bool) -> Hold
         unknown=totals.unknown,
         missed=_missed(totals),
         unidentified=totals.unidentified,
-        read=totals.seen_ns,
-        released=totals.let_go,
+        read=totals.burst_ns,
+        released=totals.releases,
         switches=totals.switches,
         samples=totals.wakes,
         late=totals.late,
@@ -706,9 +748,9 @@ def sums_of(totals: Totals, threads: list[FoundThread], *, stacks: bool) -> Hold
         stacks=totals.stacks_counted if stacks else 0.0,
         stacks_squares=totals.stacks_squares if stacks else 0.0,
         most_waiters=totals.most_waiters,
-        threads=sum(one.known for one in threads),
-        threads_squares=sum(one.squares for one in threads),
-        threads_missed=sum(max(0.0, one.alive - one.known) for one in threads),
+        threads=sum(thread.known for thread in threads),
+        threads_squares=sum(thread.squares for thread in threads),
+        threads_missed=sum(max(0.0, thread.alive - thread.known) for thread in threads),
         asked=totals.asked,
         askable=totals.askable,
     )
@@ -724,57 +766,61 @@ def _missed(totals: Totals) -> float:
     return max(0.0, gap - _EDGES * totals.slice_ns)
 
 
-def place_of_hold(looks: Sequence[Look], totals: Totals) -> str:
+def place_of_hold(samples: Sequence[TimelineSample], totals: Totals) -> str:
     """Return where the watched thread held the GIL, if it was in one place.
 
-    It is found without a timeline, which takes longer to make.
+    This needs no timeline, which takes longer to make.
     """
     holding = [
         number
-        for number, (_, _, held, *_) in enumerate(looks)
+        for number, (_, _, held, *_) in enumerate(samples)
         if any(place == WATCHED and share > MOST_SHARE / 2 for place, share in held)
     ]
-    if not holding or len(holding) == len(looks) or len(looks) < totals.wakes:
+    if not holding or len(holding) == len(samples) or len(samples) < totals.wakes:
         return ""
     first, last = holding[0], holding[-1]
     if last - first >= len(holding):
         return ""
     if first == 0:
         return "at the start"
-    if last == len(looks) - 1:
+    if last == len(samples) - 1:
         return "at the end"
-    begin = (looks[first - 1][0] + looks[first][0]) // 2 - totals.begin_ns
+    begin = (samples[first - 1][0] + samples[first][0]) // 2 - totals.begin_ns
     return (
         f"in one go after {begin / (totals.end_ns - totals.begin_ns) * 100:.0f} % of it"
     )
 
 
 class ThreadNames(Protocol):
-    """Names of threads, which are asked for when a watch has ended."""
+    """Names of threads, for the end of a watch."""
 
     def update(self) -> None:
-        """Add the threads that there are now."""
+        """Add the threads that exist now."""
 
     def of(self, native_ids: list[int]) -> list[str]:
-        """Return the names of threads, in the order in which they were first seen."""
+        """Return the names of threads, which come in the order of their first samples."""
 
 
 class _Names:
-    """Names of threads by their native ids, of all that were there at either end.
+    """Names, by native id, of the threads that existed at either end of a watch.
 
-    A thread that was started and was gone in between has its name here as long as its
-    ``Thread`` object lives. Native ids are used again when threads end.
+    A thread that started and ended in between has its name here as long as its ``Thread``
+    object lives. Native ids are reused after threads end.
     """
 
     def __init__(self) -> None:
-        # Those that have ended before the watch are none of its threads.
-        self._ended = {weakref.ref(one) for one in _ended_threads()}
+        # Threads that ended before the watch do not belong to it.
+        self._ended = {weakref.ref(thread) for thread in _ended_threads()}
         self._before = names_of_threads()
         self._after = self._before
 
     def update(self) -> None:
-        """Add the threads that there are now, or were since the start."""
-        ended = [one for one in _ended_threads() if weakref.ref(one) not in self._ended]
+        """Add the threads that exist now, or that have ended since the start."""
+        ended = [
+            thread
+            for thread in _ended_threads()
+            if weakref.ref(thread) not in self._ended
+        ]
         self._after = {
             **self._before,
             **_names_of(ended),
@@ -782,10 +828,10 @@ class _Names:
         }
 
     def of(self, native_ids: list[int]) -> list[str]:
-        """Return the names of threads, in the order in which they were first seen.
+        """Return the names of threads, which come in the order of their first samples.
 
-        Of several with the same native id, the last one has the name that it had at the
-        end.
+        If several threads had the same native id, the last one gets the name that the id
+        had at the end, the others the one that it had at the start.
         """
         last = {native_id: place for place, native_id in enumerate(native_ids)}
         return [
@@ -818,14 +864,14 @@ def _names_of(threads: Iterable[threading.Thread]) -> dict[int, str]:
 
 
 def _main_native_id(main: threading.Thread) -> int:
-    """Return the number of the main thread.
+    """Return the native id of the main thread.
 
-    In the child of a fork, its object still has the number that it had before. It is the
-    first thread there, which has the number of the process.
+    In the child of a fork, the object of the main thread still has the id from the
+    parent. The main thread is the child's first thread, whose id is that of the process.
     """
     number = main.native_id or 0
     return number if os.path.exists(f"/proc/self/task/{number}") else os.getpid()
 
 
 def _ended_threads() -> list[threading.Thread]:
-    return [one for one in all_threads() if one.ident and not one.is_alive()]
+    return [thread for thread in all_threads() if thread.ident and not thread.is_alive()]

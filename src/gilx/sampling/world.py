@@ -14,6 +14,7 @@ from gilx.errors import ArgumentError, at_least, shown
 from gilx.estimate import Estimate
 from gilx.formatting import duration, escaped, percent
 from gilx.sampling.hold_fraction import agree
+from gilx.sampling.longest_hold import is_resolved
 from gilx.sampling.ratio_interval import Ratio, interval
 from gilx.sampling.sites import KINDS, Kind, one_line, place_of, short_name
 
@@ -317,7 +318,7 @@ class World:
         if self.sums.stopped.x > 0:
             words += (
                 f", stopping for {percent(self.stopping.value)};"
-                f" longest stop {self.longest.text(duration)}"
+                f" {length_of_stop(self.longest)}"
             )
         rows = [("world", words)]
         for name, threads in (("asked by", self.asked_by), ("late", self.late)):
@@ -334,6 +335,17 @@ class World:
             if shown_:
                 rows.append((f"world, {name}", ", ".join(shown_)))
         return rows
+
+
+def length_of_stop(longest: Estimate) -> str:
+    """Return the length of the longest stop in words: its bounds alone if they are wide.
+
+    Then each sample of some time found a stop, which may have been one or many.
+    """
+    if not longest.bounded or is_resolved(*longest.interval):
+        return f"longest stop {longest.text(duration)}"
+    bounds = f"{duration(longest.low)} to {duration(longest.high)}"
+    return f"longest stop {bounds}, as several in a row look like one"
 
 
 def worlds_together(worlds: Sequence[World | None], watch: HoldSums) -> World | None:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 CONTROL = 0.2
 """Length of the control, as a share of the serial work."""
 _EMPTY_REGIONS = 15
+_TRIED = 2e-3
+"""Seconds of a row of calls by all workers that is long enough to say how long one is."""
+_MUCH_SLOWER = 2
+"""Times: less is not known well by so short a row, and hardly matters to a plan."""
 
 
 class Arms:
@@ -101,8 +105,8 @@ class Arms:
         Raises
         ------
         NoProcessesError
-            A process found out late that it can't make the calls. Blocks that are made
-            after that are beside another ceiling, and those before do not count.
+            A process found out late that it can't make the calls. Later blocks have
+            another ceiling, and earlier ones do not count.
 
         """
         arms = self._own_arms("", repeat)
@@ -155,6 +159,36 @@ class Arms:
             take_sample(self._pool, [nothing]).seconds for _ in range(_EMPTY_REGIONS)
         )
 
+    def slowdown(self, each: float, most: int) -> float:
+        """Return how much longer calls at once take than one after another.
+
+        It is 1 unless they take much longer. It may be hundreds, for calls by which
+        threads stop each other, and the calls in a row that one worker makes in time are
+        then far too many.
+
+        Parameters
+        ----------
+        each : float
+            Seconds of one call of one worker.
+        most : int
+            Calls of each worker that there may be in a row.
+
+        """
+        calls = 1
+        while (spent := self._at_once(calls)) < _TRIED and 4 * calls <= most:
+            calls *= 4
+        alone = calls * self._target.parts(self._pool.workers) * each
+        if spent > _MUCH_SLOWER * alone:  # or other processes had the CPUs
+            spent = min(spent, self._at_once(calls))
+        return spent / alone if spent > _MUCH_SLOWER * alone else 1.0
+
+    def _at_once(self, calls: int) -> float:
+        """Return the seconds of so many calls of each worker."""
+        workers = self._pool.workers
+        self._target.prepare(self._target.parts(workers) * calls)
+        self._pool.settle()
+        return take_sample(self._pool, self._placed.together(workers, calls)).seconds
+
     def waits_together(self, repeat: int) -> tuple[WaitsTogether | None, str]:
         """Watch M calls of each worker at once.
 
@@ -185,6 +219,6 @@ class Arms:
 
 
 def _serial(pool: Pool, work: list[Region], parts: int) -> Sample:
-    """Return the sample of all the work, of which one of so many parts is done."""
+    """Return the sample of all the work, from running one of so many equal parts."""
     sample = take_sample(pool, work)
     return sample if parts == 1 else sample.times(parts)

@@ -24,7 +24,7 @@ _MOST_CALLS = 10_000_000
 
 
 class _StoppedError(Exception):
-    """Carries a `StopIteration` out of a generator, which would turn it into another."""
+    """Carries a `StopIteration` out of a generator, which makes it a RuntimeError."""
 
 
 class AsItself:
@@ -47,24 +47,24 @@ def interleaved(
     budget: float = math.inf,
     warm_up: bool = True,
 ) -> Iterator[dict[Arm, Sample]]:
-    """Yield blocks, in each of which every arm was timed once, in an order drawn anew.
+    """Yield blocks: every arm timed once, in an order that is drawn anew each time.
 
-    The caller's loop says when there are enough; what it concludes then must be right
-    whenever one stops (see `RunningMedian.interval`). Nothing is timed
-    while its body runs, so that it is the place to show progress.
+    The caller's loop decides when there are enough blocks. Its conclusion must be valid
+    whenever it stops (see `RunningMedian.interval`). Nothing is timed while the body of
+    the loop runs, so the body is the place to show progress.
 
     Parameters
     ----------
     arms : mapping
         What to time: functions that return their own duration, in seconds, or a sample
-        that tells more.
+        that has more than the duration.
     seed : int
         Seed of the orders.
     settle : callable, optional
         Called before every arm: the place to wait until nothing from the arm before it
         uses a CPU, and to prepare what an arm uses up.
     budget : float
-        Seconds, at least 0: no block is begun that would be expected to end after them.
+        Seconds, at least 0: no block is begun that is expected to end after that time.
         One block is always made.
     warm_up : bool
         Whether to make one block first that is not yielded, to warm caches up.
@@ -77,7 +77,7 @@ def interleaved(
     Raises
     ------
     ArgumentError
-        The budget is not such a number.
+        The budget is not a number of at least 0.
     BaseException
         Whatever an arm raises; a `StopIteration` as itself in a context of `AsItself`.
 
@@ -118,10 +118,10 @@ def samples_of(
 def calls_needed(
     timed: Callable[[int], float], seconds: float, *, first: float | None = None
 ) -> tuple[int, float]:
-    """Return how many calls in a row last about so long, and how long one of them takes.
+    """Return the number of calls that take about so long in a row, and the time of one.
 
-    Calls are made until the time for them is well above what a timer and a loop cost:
-    twice as many each time, or as many as the last time makes seem right.
+    Batches of calls are made until one takes much longer than a timer and a loop. Each
+    has twice as many calls as the batch before, or more if that one was far too short.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def calls_needed(
     seconds : float
         How long all calls should take, above 0.
     first : float, optional
-        How long one call takes, where that is known already.
+        How long one call takes, if that is known already.
 
     Returns
     -------

@@ -38,7 +38,7 @@ class Ceiling(Protocol):
         """Wait until no idle worker uses a CPU, and prepare the next M."""
 
     def close(self) -> None:
-        """Let the workers go."""
+        """End the workers."""
 
 
 class NativeCeiling:
@@ -89,7 +89,7 @@ class NativeCeiling:
         self._team.settle()
 
     def close(self) -> None:
-        """Let the threads go."""
+        """End the threads."""
         self._team.close()
 
 
@@ -99,7 +99,7 @@ class ProcessCeiling:
     Parameters
     ----------
     call : PreparedCall
-        What to call.
+        The call.
     workers : int
         How many processes.
     limit_threads : int, optional

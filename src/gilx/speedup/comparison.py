@@ -10,7 +10,7 @@ from typing import Literal
 
 from gilx.errors import ArgumentError, at_least
 from gilx.estimate import Estimate  # noqa: TC001 - JSON is read by annotations
-from gilx.speedup.losses import NO_COSTS, KnownCosts, Loss, LossMedians
+from gilx.speedup.losses import NO_COSTS, KnownCosts, Loss, RunningLosses
 from gilx.speedup.statistics import RunningMedian
 from gilx.speedup.timings import Sample, own_threads
 
@@ -24,10 +24,10 @@ SAME_CALLS = "the same calls in processes"
 """The kind of a ceiling whose CPU time is that of the calls themselves."""
 
 NO_CEILING = "none"
-"""Instead of the kind of a ceiling where nothing that could be one was available."""
+"""The kind of a ceiling if none was available."""
 
 _MOST_STOLEN = 0.05
-_MOST_WAIT = 0.6  # of the workers' time: then little is left to see overlap in
+_MOST_WAIT = 0.6  # of the workers' time; with more, too little is left to measure
 _MOST_WAITED = 2 / 3
 
 
@@ -35,9 +35,9 @@ _MOST_WAITED = 2 / 3
 class Comparison:
     """Speedup of several workers over one, and what the machine achieved.
 
-    Times are in seconds, of the median block. Where blocks are too few for an interval,
-    it goes from 0 to infinity; figures that could not be measured are unknown or
-    None.
+    Times are in seconds, of the median block. If there are too few blocks for an
+    interval, the interval is 0 to infinity; figures that could not be measured are
+    unknown or None.
     """
 
     workers: int
@@ -47,7 +47,7 @@ class Comparison:
     """Probability that an interval holds the true median."""
     interval_kind: Literal["preset", "anytime"]
     """'preset': the number of blocks was set beforehand; 'anytime': it was not, and the
-    intervals are right whenever one stops."""
+    intervals hold whenever sampling stops."""
     serial_seconds: float | None
     """Wall time of the work on one worker."""
     seconds: float | None
@@ -56,20 +56,19 @@ class Comparison:
     """Serial over parallel wall time."""
     single_speedup: Estimate
     """The speedup of single calls, which a sample of M calls in a row does not show: N
-    calls in a row, over one call of each worker. Of a callable with M above 1 only;
-    otherwise it is `speedup`, and this is unknown."""
+    calls in a row, over one call of each worker. Measured for a callable with M above 1
+    only; otherwise the speedup of single calls is `speedup`, and this is unknown."""
     ceiling: Estimate
     """The speedup that the machine achieved in the same blocks."""
     ceiling_kind: str
-    """Kind of the ceiling, ``none`` if nothing that could be one was available; empty
-    where no ceiling was wanted."""
+    """Kind of the ceiling, ``none`` if none was available; empty if none was wanted."""
     ceiling_fraction: Estimate
     """Speedup over ceiling."""
     ceiling_fraction_without_waits: Estimate
     """The same with workers' waits for a CPU taken out of both."""
     control: float | None
     """The speedup of native threads that only compute: if it is below the number of
-    workers, the machine has less to give."""
+    workers, the machine itself limits the speedup."""
     cpu_overlap: float | None
     """Degree to which the workers' CPU time overlapped while none of them waited for a
     CPU, as a share of the workers: evidence about waiting for each other, not a speedup.
@@ -130,8 +129,7 @@ def _above_zero(name: str, value: float) -> None:
 class RunningComparison:
     """Comparison to which blocks are added one at a time.
 
-    Adding a block, and everything that can be asked after it, takes hardly longer after
-    thousands of blocks.
+    Adding a block and reading figures take hardly longer after thousands of blocks.
 
     Parameters
     ----------
@@ -164,8 +162,8 @@ class RunningComparison:
         self.ceiling_cpu_ratio: RunningMedian = RunningMedian()
         self.parallel_cpu_ratio: RunningMedian = RunningMedian()
         self.cpu_kept: RunningMedian = RunningMedian()
-        """Logarithm of the CPU time that calls need over that which threads use: below 0
-        if they spin, or wait for memory that others use."""
+        """Logarithm of the ratio of the CPU time that calls need to that which threads
+        use: below 0 if threads spin, or wait for memory that others use."""
         self.cpu_by_block: list[float | None] = []
         """CPU time of the worker of each serial sample."""
         self.seconds: dict[str, RunningMedian] = {
@@ -180,7 +178,7 @@ class RunningComparison:
         self._with_cpu = 0
         self._sums = {name: _Sum() for name in ("voluntary", "involuntary", "wait")}
         self._steal, self._steal_seconds, self._throttled = _Sum(), _Sum(), _Sum()
-        self._losses = LossMedians(workers, costs)
+        self._losses = RunningLosses(workers, costs)
 
     def add(self, block: Block) -> None:
         """Add a block."""
@@ -246,7 +244,7 @@ class RunningComparison:
         Parameters
         ----------
         *arms : str
-            In which arms, "serial" or "parallel", of which one is enough.
+            Arms, "serial" or "parallel", of which one is enough.
 
         """
         return any(2 * self._own_threads[arm] > max(1, self._with_cpu) for arm in arms)
@@ -258,12 +256,12 @@ class RunningComparison:
         level: float = 0.95,
         preset: bool = False,
     ) -> Comparison:
-        """Return what the blocks so far show.
+        """Return the comparison by the blocks so far.
 
         Parameters
         ----------
         ceiling_kind : str
-            What the ceiling was; empty without one.
+            Kind of the ceiling; empty without one.
         level : float
             Probability that an interval holds the true median, below 1.
         preset : bool
@@ -345,7 +343,7 @@ def ceiling(block: Block) -> float:
 
 
 def ceiling_fraction(block: Block) -> float:
-    """Return the share of the ceiling that the workers reached in a block."""
+    """Return the ceiling fraction of a block."""
     return block["serial"].seconds / block["parallel"].seconds / ceiling(block)
 
 
@@ -357,7 +355,7 @@ def deprived(block: Block, workers: int) -> bool:
 
 
 def ceiling_fraction_without_waits(block: Block, workers: int) -> float | None:
-    """Return the share of the ceiling, workers' waits for a CPU taken out of both.
+    """Return the ceiling fraction without workers' waits for a CPU.
 
     If the ceiling is other work, or its waits are not known, it is taken to be the number
     of workers. None if waits are not known, or the block does not count, see `deprived`.
@@ -379,10 +377,11 @@ def overlap(block: Block, workers: int) -> float | None:
     so that it says how far calls could overlap if the CPUs were free.
 
     The CPU time that counts is what the calls need in processes (or alone, if the ceiling
-    is other work): what threads use beyond that, to spin or to wait for memory that they
-    share, is of no use. It is also no more than they used, since calls can need more in
-    processes, as with libraries that start threads there. None if CPU times or waits are
-    not known, or the block does not count, see `deprived`.
+    is other work): CPU time that threads use beyond that, to spin or to wait for memory
+    that they share, does not count. The CPU time that counts is at most what the threads
+    used, since calls can need more in processes, as with libraries that start threads
+    there. None if CPU times or waits are not known, or the block does not count, see
+    `deprived`.
     """
     serial, parallel = block["serial"], block["parallel"]
     used, own = parallel.worker_cpu, parallel.longest
@@ -402,16 +401,16 @@ def cpu_needed(block: Block) -> float | None:
 
 
 def without_waits(share: float, block: Block, workers: int) -> float:
-    """Return what a share would be, had no worker waited for a CPU; at least nearly.
+    """Return an estimate of a share, had no worker waited for a CPU.
 
-    While one of two workers waits, the other runs on and looks as good as if both did,
-    even if what they do lets one at a time run anyhow. So the time in which one waits is
+    While one of two workers waits, the other runs on, and the share is as good as if both
+    ran, even if a lock lets only one run at a time. So the time in which one waits is
     left out on both sides: it counted as CPU time of all workers but that one. If less
     than a third of the time remains, it is taken to be a third: with two CPUs and one
     other process at least a third remains, and less means that several waits coincide.
-    `benchmarks/accuracy/flake.py` is how this was tried: threads that take turns behind a
-    lock have an uncorrected overlap of 0.50 without waits, and 0.82 where they wait for
-    most of the time.
+    `benchmarks/accuracy/flake.py` tests this: threads that take turns behind a lock have
+    an uncorrected overlap of 0.50 without waits, and 0.82 where they wait for most of the
+    time.
     """
     wait, seconds = block["parallel"].wait, block["parallel"].seconds
     if wait is None:

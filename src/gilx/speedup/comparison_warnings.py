@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration
+from gilx.formatting import duration, percent
 from gilx.system.environment import usable_cpus
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def machine_warnings(comparison: RunningComparison, figures: Comparison) -> list
         )
     if figures.steal is not None and figures.steal > _MUCH_STOLEN:
         warnings.append(
-            f"the hypervisor gave {figures.steal:.0%} of the CPU time to others"
+            f"the hypervisor gave {percent(figures.steal)} of the CPU time to others"
         )
     return warnings
 

@@ -1,13 +1,14 @@
 """Smallest amount of work per task for which threads pay.
 
-A region hands each worker one grain of items and waits for all. That costs the same
-however little there is to do, so that small grains are computed sooner by one thread.
-Where t is the time of an item, R the cost of an empty region and n the number of workers,
-n grains of g items take n g t on one thread and g t + R on n of them. They are even at
+A region hands each worker one grain of items and waits for all workers. This costs the
+same however small the grains are, so one thread computes small grains faster. Let t be
+the time of an item, R the cost of an empty region and n the number of workers. Then n
+grains of g items take n g t on one thread, and g t + R on n threads. Both times are equal
+at
 
     g = R / (t (n - 1))
 
-which is what to expect; what is found is measured, grain by grain.
+This is the expected grain. The reported grain is measured, size by size.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 
     from gilx.kernels.kernel import Kernel, Variant
 
-# So many blocks have an interval of the median that spans neither the least nor the
-# largest of them; more than the most make it narrower than anybody needs.
+# With the fewest blocks, the interval of the median excludes their smallest and their
+# largest value. More than the most blocks would make it narrower than anybody needs.
 _LEAST_BLOCKS = 9
 _MOST_BLOCKS = 101
 # Grains are tried up to so many times the expected one.
@@ -57,7 +58,7 @@ _ROUNDS = 31
 _CLAIMS = 10_000
 # The serial pool has one worker, and the native one takes whole problems.
 _WHOLE_ONLY = ("serial", "native")
-# Pools that reach what a callable does.
+# Pools whose workers share the objects that a callable works on.
 _FOR_CALLABLES = ("threads",)
 
 
@@ -77,8 +78,8 @@ def grain(
 
     Each grain that is a power of two is tried: all workers compute one grain each, and
     one thread the same items in one call, in blocks of random order. Since items differ,
-    those of each block are at a place of their own, drawn at random: what is found is
-    true of a grain anywhere in the problem, on the median.
+    each block takes its items from another place, drawn at random. The result is the
+    median over places in the problem.
 
     Parameters
     ----------
@@ -86,23 +87,23 @@ def grain(
         A kernel or its name; or ``fn(*args, start, stop)``, which computes the items
         from `start` up to `stop`, wherever they are, and can do so in several threads.
     *args
-        What to call it with before these; bind keywords with `functools.partial`. None
+        Arguments of the call before these; bind keywords with `functools.partial`. None
         for a kernel.
     workers : int, optional
         How many workers, 2 to 4096; by default the CPUs that this process may use, or 2.
     variant : str, optional
         The kernel's variant, by default c-nogil; None for a callable.
     pool : str
-        Where the workers are: one of `gilx.pools.names()` but serial and native, which
-        have no part of a kernel to give away; threads for a callable.
+        Where the workers are: one of `gilx.pools.names()` except serial and native, which
+        do not hand out parts of a kernel; threads for a callable.
     size : int, optional
         The size of the kernel's problem; None for a callable.
     items : int, optional
-        How many items a callable has, at least one for each worker: it is called for
-        none beyond. None for a kernel, whose problem has its own.
+        Number of items of a callable, at least one for each worker; `stop` is never
+        larger. None for a kernel, whose problem determines the number.
     budget : float
-        How long to measure, in seconds, 0.1 to 3600. What makes out costs takes a second
-        more. No call is ended: one that does not return is waited for.
+        How long to measure, in seconds, 0.1 to 3600. Measuring the costs takes another
+        second. No call is ended: one that does not return is waited for.
     seed : int
         Seed of the problem and of the blocks' orders.
     progress : callable, optional
@@ -111,13 +112,13 @@ def grain(
     Returns
     -------
     Grain
-        The grain, or None in its place if none tried wins; and the costs behind it.
+        The grain, or None if no grain that was tried wins, and the costs behind it.
 
     Raises
     ------
     ArgumentError
         An argument is not as described, or an item takes so long that the budget is too
-        small; the message says what would do.
+        small; the message says which budget would be enough.
     NotCompiledError
         gilx was installed without its compiled parts.
     BaseException
@@ -129,7 +130,7 @@ def grain(
     places = [one for one in pools.names() if one not in _WHOLE_ONLY]
     one_of("pool", pool, places if work.problem is not None else _FOR_CALLABLES)
     pools.get(pool).check_variant(work.whole.variant.name)
-    budget = number_between("budget", budget, 0.1, 3600)
+    budget = number_between("budget", budget, 0.1, 3600, unit="seconds")
     if work.whole.items < workers:
         raise ArgumentError(
             f"{'items' if work.problem is None else 'size'}: expected an item for each"
@@ -190,8 +191,8 @@ def _blocks(
         for size in grains
         for name, pool in (("serial", alone), ("parallel", started))
     }
-    # Regions one after the other find everybody awake, and cost less than those that come
-    # after something else.
+    # An empty region is an arm of its own, since empty regions in a row would find all
+    # workers awake, and cost less than a region that follows other work.
     arms["parallel", 0] = arm(started, 0)
     made: list[dict[tuple[str, int], float]] = []
     timed = interleaved(arms, seed=seed)
@@ -205,7 +206,7 @@ def _blocks(
 
 
 def _settled(pool: Pool, region: Region) -> float:
-    """Run a region, and let nobody spin when the next arm is timed."""
+    """Run a region, and wait until no worker spins, which would slow the next arm."""
     seconds = pool.run(region)
     pool.settle()
     return seconds
@@ -222,15 +223,15 @@ def _plan(
 ) -> tuple[int, list[int]]:
     """Return how many blocks fit into the budget, and which grains.
 
-    The largest grains are left out where they would leave too few blocks. Taken to be
-    right is the worst case: that workers compute one after the other.
+    The largest grains are left out if they would leave too few blocks. The worst case is
+    assumed: that workers compute one after the other.
     """
 
     def seconds(given: list[int]) -> float:
         return sum(2 * workers * size * item + region for size in [0, *given])
 
     chosen = list(grains)
-    # One block more is not counted, see `interleaved`.
+    # One more block warms up and is not yielded, see `interleaved`.
     while len(chosen) > 1 and (_LEAST_BLOCKS + 1) * seconds(chosen) > budget:
         chosen.pop()
     needed = (_LEAST_BLOCKS + 1) * seconds(chosen)
@@ -257,7 +258,7 @@ def _typical(seconds: Sequence[float]) -> float:
 
 
 def _smallest(rows: Sequence[GrainRow]) -> GrainRow | None:
-    """Return the row from which on all win: one that wins by chance has losers after."""
+    """Return the first row of those at the end that all win; others won by chance."""
     found = None
     for row in reversed(rows):
         if not row.wins:
@@ -267,10 +268,10 @@ def _smallest(rows: Sequence[GrainRow]) -> GrainRow | None:
 
 
 def _claim_seconds(variant: Variant) -> float:
-    """Return what it costs to claim a grain and to start on it.
+    """Return the cost of claiming a grain and of starting on it, in seconds.
 
-    Items that take next to nothing are claimed one by one, and all at once; what differs
-    is due to the claims.
+    Items that take next to nothing are claimed once one by one, and once all together;
+    the difference is due to the claims.
     """
     if variant.claims_grains:
         kernel = kernels.get("triad")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from gilx import kernels
@@ -101,7 +102,8 @@ def work_of(
             raise ArgumentError(f"args: expected none for a kernel, got {args[0]!r}")
         if items is not None:
             raise ArgumentError(
-                f"items: expected None for a kernel, whose size says it; got {items!r}"
+                "items: expected None for a kernel, since its size sets the number of"
+                f" items; got {items!r}"
             )
         variant = "c-nogil" if variant is None else variant
         resolved = kernel.variant(variant)
@@ -117,5 +119,22 @@ def work_of(
         if given is not None:
             raise ArgumentError(f"{name}: expected None for a callable, got {given!r}")
     if items is None:
-        raise ArgumentError("items: expected how many items the callable has, got None")
+        raise ArgumentError("items: expected the callable's number of items, got None")
+    _check_parameters(target, args)
     return GrainWork(Region(items_of(target), args, at_least("items", items, 1)), None)
+
+
+def _check_parameters(target: Callable[..., object], args: tuple[object, ...]) -> None:
+    """Check that a callable takes its arguments and then start and stop."""
+    try:
+        # What a decorator wraps may take other arguments than the decorator's function.
+        signature = inspect.signature(target, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return  # compiled callables may have none
+    try:
+        signature.bind(*args, 0, 1)
+    except TypeError as error:
+        raise ArgumentError(
+            "target: expected a callable that takes start and stop, after its other"
+            f" arguments; got {name_of(target)}, which can't be called with them: {error}"
+        ) from None

@@ -14,7 +14,7 @@ from gilx.system.conditions import Conditions  # noqa: TC001 - JSON is read by a
 from gilx.system.diagnostics import examine
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
 
-# Findings of a machine that may have had no CPUs for the workers, whatever the work does.
+# Findings that mean that the workers may have had no CPUs, whatever they computed.
 _BUSY = ("others", "load", "steal", "throttled")
 
 
@@ -51,7 +51,8 @@ class Grain(Record, schema="gilx.grain", version=4):
     pool: str
     workers: int
     grain: int | None
-    """The smallest grain tried from which on all of them beat serial; None: none did."""
+    """The smallest grain tried that beat one thread, as did all larger ones; None if
+    there is none."""
     work: float | None
     """Seconds for which one worker computes on that grain."""
     region: Estimate
@@ -70,28 +71,28 @@ class Grain(Record, schema="gilx.grain", version=4):
     """Grains in ascending order."""
     environment: Environment
     conditions: Conditions
-    """Those while it was measured."""
+    """Conditions while the grains were measured."""
 
     @property
     def expected(self) -> float:
-        """The grain at which both are even, as the costs have it."""
+        """The grain at which the workers and one thread are even, by these costs."""
         gain = self.item * (self.workers - 1)
         return self.region.value / gain if gain > 0 else math.inf
 
     def __str__(self) -> str:
         what = self.target if self.variant is None else f"{self.target} {self.variant}"
-        head = f"{what}, {self.workers} workers ({self.pool}):"
+        head = f"{what}: {self.workers} workers ({self.pool})"
         largest = self.rows[-1]
         found = examine(self.environment, self.conditions)
         if self.grain is not None and self.work is not None:
             head += (
-                f" from {_items(self.grain)} each they beat one thread;"
-                f" that is {duration(self.work)} of work"
+                f" beat one thread if each gets at least {_items(self.grain)}"
+                f" ({duration(self.work)} of work)"
             )
         else:
             head += (
-                f" they did not beat one thread with up to {_items(largest.grain)} each,"
-                f" {duration(largest.comparison.part_seconds)} of work"
+                f" did not beat one thread with up to {_items(largest.grain)} each"
+                f" ({duration(largest.comparison.part_seconds)} of work)"
             )
             if self.environment.usable_cpus == 1:
                 head += "; with one usable CPU they can't"
@@ -100,21 +101,24 @@ class Grain(Record, schema="gilx.grain", version=4):
             elif self.environment.gil and self.expected < largest.grain:
                 head += "; gilx probe shows whether the work holds the GIL"
         empty = self.region.text(duration)
-        price = f"letting the GIL go and taking it back: {duration(self.release)}"
+        price = f"releasing the GIL and taking it back: {duration(self.release)}"
         if self.handover is not None:
-            price += f"; until a waiting thread has it: {duration(self.handover)}"
+            price += f"; handing it to a waiting thread: {duration(self.handover)}"
         lines = [
             *wrapped(head),
             "",
-            f"handing out a region and waiting for it: {empty}",
+            f"handing out items to the workers and waiting for them: {empty}",
             f"claiming a grain: {duration(self.claim)}",
             price,
             f"an item: {duration(self.item)}",
         ]
         if math.isfinite(self.expected):
             even = _items(max(1, math.ceil(self.expected)))
-            lines.append(f"so both should be even at {even} each")
-        lines += ["", "Grains at places drawn at random; medians:", self._table()]
+            lines.append(
+                f"By these costs, the workers should break even with one thread at {even}"
+                " each."
+            )
+        lines += ["", "Medians for grains at random positions:", self._table()]
         warnings = [str(finding) for finding in found if finding.is_warning]
         if warnings:
             lines += ["", "Warnings about these figures:"]
@@ -132,7 +136,7 @@ class Grain(Record, schema="gilx.grain", version=4):
             )
             for row in self.rows
         ]
-        head = ("items", "one thread", "all", "speedup", "95 %", "")
+        head = ("items", "one thread", f"{self.workers} workers", "speedup", "95 %", "")
         return format_table(head, rows, right=range(5))
 
     def _check(self, where: str) -> None:

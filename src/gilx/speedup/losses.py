@@ -1,37 +1,45 @@
 """Where the missing speedup went: ``workers - speedup``, split into named parts.
 
-N workers have N T seconds while a region lasts T seconds; the serial run needs T1. What
-the workers have more, divided by T, is N - T1 / T = workers - speedup. And it is used up:
+While a region lasts T seconds, N workers have N T seconds; the serial run needs T1. The
+excess N T - T1, divided by T, is N - T1 / T = workers - speedup. It is used up as
+follows:
 
     N T - T1 = (C - C1) + (Q - Q1) + (I - I1)
 
 where C is the workers' CPU time, Q their wait for a CPU (run queue), and I the rest, in
-which they neither ran nor could have; C1, Q1 and I1 are those of the serial run. I has
-three places: before a worker begins, within its part, and after its end.
+which they were idle; C1, Q1 and I1 are those of the serial run. Workers are idle in three
+places: before a worker begins, within its part, and after its end.
 
-A watch of the same calls finds for how long workers slept for locks other than the GIL,
-and were in system calls. What these take beyond the serial run are parts of the idle time
-within the workers' parts. The rest of it is the GIL's, up to the time for which the work
-holds the GIL, or for which workers were seen to wait for it, if that is longer.
+A watch of the same calls measures how long workers slept for locks other than the GIL,
+and how long they were in system calls. The excess of these times over the serial run is
+part of the idle time within the workers' parts. The rest of that time is attributed to
+the GIL, up to the time for which the work holds the GIL or, if that is longer, for which
+samples found workers waiting for it.
 
-Without a GIL the watch finds stops of all threads, too. Threads that wait for a lock
-first spin and yield their CPUs, so what the system's part of C grew by is theirs, if
-locks were found. If they were not, and the world hardly stopped, what the rest of C grew
-by beyond what it does in processes is due to memory that threads share: the reference
-counts of objects are a part of that.
+A thread that is woken does not run at once. Until the CPU that shall run it has answered,
+which takes long if that CPU slept or is virtual, Linux counts neither CPU time nor a wait
+for a CPU (``ttwu_queue_wakelist`` in kernel/sched/core.c), and samples find the thread
+running. So idle time that nothing else explains is attributed to the waits that were
+found, in proportion, up to 0.1 ms for each time that a worker went to sleep.
+
+Without a GIL the watch also finds stops of all threads. Threads that wait for a lock
+first spin and yield their CPUs, so the growth of the system's part of C is attributed to
+locks if the watch found any. If it found none, and hardly any stops, the growth of the
+rest of C beyond that in processes is attributed to memory that threads share, such as the
+reference counts of objects.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from gilx.formatting import percent
 from gilx.sampling.sites import Site  # noqa: TC001 - JSON is read by annotations
 from gilx.sampling.waiting_sites import WaitingSite  # noqa: TC001 - likewise
 from gilx.sampling.world import StopSite  # noqa: TC001 - likewise
-from gilx.speedup.statistics import RunningMedian
 
 if TYPE_CHECKING:
     from gilx.speedup.timings import Sample
@@ -51,23 +59,25 @@ CALLS = "input and output"
 WITH_GIL = (LOCKS, CALLS)
 """The same with a GIL."""
 _MOST_SITES = 5
-_HELD_AT_ALL = 0.01  # hold fractions below that make nobody wait
-_QUIET = 0.05  # of the workers: locks and stops below that are no reason for CPU time
+_HELD_AT_ALL = 0.01  # hold fractions below this make no thread wait
+_LONGEST_WAKE = 1e-4  # seconds, of a thread that need not wait for a CPU
+_QUIET = 0.05  # of the workers: locks and stops below this are not a reason for CPU time
 
 
 @dataclass(frozen=True)
 class Loss:
-    """One part of what is missing between the speedup and the number of workers."""
+    """One part of the gap between the speedup and the number of workers."""
 
     cause: str
     amount: float
-    """In workers; below 0 where it is a gain."""
+    """In workers; below 0 if it is a gain."""
     source: str
     """Measurements that it is computed from."""
     sites: tuple[Site | WaitingSite | StopSite, ...] = ()
-    """At most five lines. For the GIL, those of one call alone that hold it most; shares
-    are of the call's time. For locks, those where threads waited for them while calls ran
-    at once; without a GIL also those that asked for stops or were late to stop."""
+    """At most five lines. For the GIL, the lines of one call alone that hold it most,
+    with shares of the call's time. For locks, the lines at which threads waited for them
+    while calls ran at once; for stops, without a GIL, the lines that asked for stops or
+    were late to stop."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +100,11 @@ NO_COSTS = KnownCosts(None, 0.0)
 """Nothing is known."""
 
 
-class LossMedians:
-    """Parts of ``workers - speedup``: of each its median over the blocks.
+class RunningLosses:
+    """Parts of ``workers - speedup``, to which blocks are added one at a time.
+
+    The parts are means over those half of the blocks whose speedups are in the middle.
+    Medians of each part would not add up if blocks are of two kinds.
 
     Parameters
     ----------
@@ -109,7 +122,7 @@ class LossMedians:
             more = WITHOUT_GIL if costs.together.without_gil else WITH_GIL
             names = (*names[:1], *more, *names[1:])
         self._names = (*names, NAMES[-1])
-        self._amounts = {name: RunningMedian() for name in names}
+        self._blocks: list[tuple[float, dict[str, float]]] = []
         self._accounted = True
         self._growth = _CpuGrowth()
 
@@ -117,10 +130,9 @@ class LossMedians:
         self, serial: Sample, parallel: Sample, processes: Sample | None = None
     ) -> None:
         """Add the samples of a block, and that of the same calls in processes."""
-        parts = _of_block(serial, parallel, self._workers, self._costs)
+        parts = _parts_of_block(serial, parallel, self._workers, self._costs)
         self._accounted = self._accounted and parts is not None
-        for name, amounts in self._amounts.items():
-            amounts.add(0.0 if parts is None else parts[name])
+        self._blocks.append((serial.seconds / parallel.seconds, parts or {}))
         self._growth.add(serial, parallel, processes)
 
     def result(
@@ -128,15 +140,15 @@ class LossMedians:
     ) -> tuple[Loss, ...]:
         """Split ``workers - speedup`` into parts that add up to it.
 
-        The rest, which medians leave as well, is unexplained; as much of it as the
-        ceiling lacked too is the machine's.
+        The rest is unexplained; as much of it as the ceiling lacks, too, is attributed to
+        the machine.
 
         Parameters
         ----------
         speedup, ceiling : float
-            Those of the same blocks.
+            Speedup and ceiling of the same blocks.
         ceiling_kind : str
-            What the ceiling is.
+            Kind of the ceiling.
         control : float, optional
             The speedup of native threads that only compute.
 
@@ -147,19 +159,17 @@ class LossMedians:
             `WITH_GIL` if these are known; none without blocks.
 
         """
-        amounts: dict[str, float] = {}
-        for name, values in self._amounts.items():
-            if values.median is None:
-                return ()
-            amounts[name] = values.median
+        if not self._blocks:
+            return ()
+        amounts = self._means()
         workers = self._workers
         missing = workers - speedup
         if self._costs.together is not None:
             self._divide_cpu(amounts, self._costs.together)
-        # A busy core makes work take more CPU time, memory does so too. What becomes
-        # slower in parallel although it only computes tells them apart: with a control of
-        # c, and memory that makes the same work take m times as long, the speedup is
-        # c / m, and N - c / m = (N - c) + (c - c / m).
+        # Both a busy core and memory make work take more CPU time. The control, which
+        # only computes, separates the two: with a control of c, and memory that makes the
+        # same work take m times as long, the speedup is c / m, and N - c / m = (N - c) +
+        # (c - c / m).
         slowed = 0.0
         if control is not None:
             slowed = workers - control - amounts["machine"]
@@ -178,8 +188,18 @@ class LossMedians:
             for name in self._names
         )
 
+    def _means(self) -> dict[str, float]:
+        """Return the mean of each part over the middle half of the blocks."""
+        blocks = sorted(self._blocks, key=itemgetter(0))
+        left_out = len(blocks) // 4
+        middle = [parts for _, parts in blocks[left_out : len(blocks) - left_out]]
+        return {
+            name: math.fsum(parts.get(name, 0.0) for parts in middle) / len(middle)
+            for name in self._names[:-1]
+        }
+
     def _divide_cpu(self, amounts: dict[str, float], together: WaitsTogether) -> None:
-        """Give away what CPU time grew by in threads, as far as its cause is known."""
+        """Attribute the growth of CPU time in threads, as far as its cause is known."""
         work = amounts["more CPU work"]
         if work <= 0 or not self._growth.known:
             return
@@ -202,7 +222,7 @@ class LossMedians:
         return together.stop_sites if name == STOPS else together.lock_sites
 
     def _sources(self, ceiling_kind: str, control: float | None) -> dict[str, str]:
-        """Return what each part was measured from."""
+        """Return the measurements behind each part."""
         if not self._accounted:
             nothing = "not measured: what each worker used is not known on this pool"
             return {
@@ -217,8 +237,8 @@ class LossMedians:
             held = "not measured: no GIL here, or one call alone could not be watched"
         else:
             held = (
-                f"workers' waits, since one call alone holds the GIL for {costs.held:.0%}"
-                " of its time"
+                "workers' waits, since one call alone holds the GIL for"
+                f" {percent(costs.held)} of its time"
             )
         machine = f"; the ceiling ({ceiling_kind})" if ceiling_kind else ""
         if control is not None:
@@ -294,19 +314,19 @@ class _CpuGrowth:
 
     @property
     def part_beyond_processes(self) -> float:
-        """The part that processes do not have, without the system's; 0 if not known."""
+        """The user part that processes do not have; 0 if not known."""
         if not self._has_processes or self._cpu <= 0:
             return 0.0
         user = self._cpu - max(0.0, self._system)
         return max(0.0, min(user, self._beyond) / self._cpu)
 
 
-def _of_block(
+def _parts_of_block(
     serial: Sample, parallel: Sample, workers: int, costs: KnownCosts
 ) -> dict[str, float] | None:
-    """Return the parts of one block, but for what is not explained.
+    """Return the parts of one block, without the unexplained one.
 
-    None if it is not known what each worker used.
+    None if the CPU time of each worker is not known.
     """
     if parallel.worker_cpu is None or serial.worker_cpu is None:
         return None
@@ -317,7 +337,7 @@ def _of_block(
     idle = (workers * parallel.seconds - parallel.worker_cpu - wait) - (
         serial.seconds - serial.worker_cpu - wait_alone
     )
-    # Idle time is given away piece by piece, and no more than there is.
+    # Idle time is attributed piece by piece, and no more than there is.
     left = max(0.0, idle)
     dispatch = min(left, parallel.regions * workers * costs.empty_region)
     left -= dispatch
@@ -325,7 +345,7 @@ def _of_block(
     within = left - ended
     stops = locks = calls = gil = 0.0
     if (together := costs.together) is not None:
-        # The watch and the clocks of the blocks have to agree on it.
+        # Waits count as far as the watch and the clocks of the blocks agree on them.
         stops = min(within, together.stopped.value * parallel.seconds)
         locks = min(within - stops, together.parked.value * parallel.seconds)
         if not together.without_gil:
@@ -333,28 +353,37 @@ def _of_block(
             calls = max(0.0, together.system_call.value * parallel.seconds - alone)
             calls = min(within - locks, calls)
     if costs.held is not None and costs.held > _HELD_AT_ALL and not costs.own_gils:
-        # The share of the idle ends that the GIL makes for itself: all if it is held all
-        # the time, for then one call after the other runs; none if every worker could
-        # hold it for what it needs without meeting another.
+        # The share of the idle ends that the GIL causes: all if it is held all the time,
+        # since calls then run one after the other; none if each worker could hold it for
+        # as long as it needs without meeting another.
         forced = (workers * costs.held - 1) / (workers - 1) if workers > 1 else 0.0
         forced = max(0.0, min(1.0, forced))
         gil = within - locks - calls + forced * ended
         ended -= forced * ended
-        # The work holds the GIL for that share of the serial time, in all; no other
-        # worker waits for it any longer. Other waits are for something else:
-        # to be woken on a busy CPU, say.
+        # In all, the work holds the GIL for that share of the serial time, and no other
+        # worker waits for the GIL for longer. Other waits have another cause, such as
+        # waking on a busy CPU.
         most = (workers - 1) * costs.held * serial.seconds
         if together is not None and together.waiting_gil.known:
-            # Handing it over takes time, in which nobody has it: samples show that.
+            # Handing over the GIL takes time in which no thread has it; samples show
+            # that.
             most = max(most, together.waiting_gil.low * parallel.seconds)
         gil = min(gil, most)
-    # A worker that ended early because the last one waited for a CPU waits for that CPU.
-    # If the last one had more work, it used more CPU time; what all of them used beyond
-    # the serial run is not work, but a lock that spins, say. If it had not, it slept: for
-    # a lock that the other ones had, or for input and output.
+    # `ended` has its share of the idle time taken out by now.
+    rest = left - ended - stops - locks - calls - gil
+    if (waits := stops + locks + calls + gil) > 0:
+        slept = max(0.0, (parallel.voluntary or 0) - (serial.voluntary or 0))
+        longer = 1 + min(rest, slept * _LONGEST_WAKE) / waits
+        stops, locks = stops * longer, locks * longer
+        calls, gil = calls * longer, gil * longer
+    # A worker that ended early because the last one waited for a CPU counts as waiting
+    # for that CPU. If the last worker had more work, it used more CPU time; CPU time of
+    # all workers beyond the serial run is not work, but a lock that spins, for instance.
+    # If it had no more work, it slept: for a lock that other workers had, or for input
+    # and output.
     apart = min(ended, parallel.uneven)
     imbalance = min(apart, max(0.0, parallel.uneven_cpu - max(0.0, work)))
-    # Each second for which the last one waited for a lock delayed its end by one.
+    # Each second for which the last worker waited for a lock delayed its end by a second.
     locks += min(apart - imbalance, locks)
     seconds = parallel.seconds
     return {

@@ -10,13 +10,16 @@ from gilx.pools import Pool, start
 from gilx.speedup.measure_options import cases_of, measure_options, targets_of
 from gilx.speedup.report import Report, ReportRow
 from gilx.speedup.row_measurement import RowMeter
+from gilx.speedup.speedup_prediction import predicted
 from gilx.system.conditions import between, snapshot
-from gilx.system.environment import Environment
+from gilx.system.environment import Environment, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gilx.kernels.kernel import Kernel
+    from gilx.speedup.speedup_prediction import SpeedupPrediction
+    from gilx.speedup.targets import Target
 
 
 def measure(
@@ -49,7 +52,7 @@ def measure(
         A kernel, or its name; or anything to call, which must be safe to call from
         several threads at once.
     *args
-        What to call it with; bind keywords with `functools.partial`. None for a kernel.
+        Arguments of the call; bind keywords with `functools.partial`. None for a kernel.
     variants : sequence of str, optional
         Which variants of a kernel; by default c-gil and c-nogil, or those of them that a
         pool can run.
@@ -69,7 +72,8 @@ def measure(
         decides only how long a sample is.
     repeat : int, optional
         M, at least 1; by default as many as make samples well longer than what timing
-        and handing out work cost. With 1 it is what a single use gives.
+        and handing out work cost, and fewer of calls that take far longer at once. With
+        1 it is what a single use gives.
     setup : callable, optional
         Called once for each call, outside of what is timed and up to a thousand calls
         ahead; it returns a tuple, the arguments of that call after `args`, or None. Of a
@@ -86,7 +90,9 @@ def measure(
     Returns
     -------
     Report
-        A row for each variant, pool and number of workers. Its intervals hold at 95 %:
+        A row for each variant, pool and number of workers, and for targets with more
+        threads than there are CPUs, the speedups that a machine with a CPU for each of
+        them is predicted to achieve. Intervals of rows hold at 95 %:
         where the number of blocks was given, or set before the first one since there is
         time for few only, those of that number; otherwise those that are right whenever
         one stops (see ``gilx.speedup.statistics``).
@@ -123,11 +129,35 @@ def measure(
             where = f"{number + 1} of {len(cases)}: " if len(cases) > 1 else ""
             rows.append(RowMeter(subject, pool, settings, share, where).measured())
         left -= perf_counter() - begin
+    predictions = _predictions(cases, progress)
     if progress is not None:
         progress("")
     conditions = between(before, snapshot())
     # After the calls: what they import may have turned the GIL on.
     environment = Environment.here()
     return Report(
-        tuple(rows), environment, conditions, settings.precision, settings.budget
+        tuple(rows),
+        environment,
+        conditions,
+        settings.precision,
+        settings.budget,
+        predictions,
     )
+
+
+def _predictions(
+    cases: Sequence[tuple[Target, str | Pool, int]],
+    progress: Callable[[str], None] | None,
+) -> tuple[SpeedupPrediction, ...]:
+    """Return predictions for the targets that have rows with more threads than CPUs."""
+    counts: dict[Target, list[int]] = {}
+    for subject, pool, count in cases:
+        if (pool if isinstance(pool, str) else pool.name) == "threads":
+            counts.setdefault(subject, []).append(count)
+    predictions = []
+    for subject, workers in counts.items():
+        if max(workers) > usable_cpus():
+            if progress is not None:
+                progress(f"{subject.name}: predicting")
+            predictions.append(predicted(subject, workers))
+    return tuple(predictions)

@@ -26,9 +26,9 @@ class PreparedCall:
     Parameters
     ----------
     fn : callable
-        What to call.
+        The callable.
     args : tuple
-        What to call it with.
+        Arguments of the call.
     setup : callable, optional
         Called once for each call, before a row of them and outside of what is timed. It
         returns a tuple, the arguments of one call after `args`, or None for none.

@@ -14,6 +14,9 @@ from gilx.records import Record, render
 from gilx.speedup.comparison import Comparison  # noqa: TC001 - JSON is read by annotations
 from gilx.speedup.losses import Loss  # noqa: TC001 - likewise
 from gilx.speedup.scaling_decision import Outcome  # noqa: TC001 - likewise
+from gilx.speedup.speedup_prediction import (
+    SpeedupPrediction,  # noqa: TC001 - likewise
+)
 from gilx.system.conditions import Conditions  # noqa: TC001 - likewise
 from gilx.system.environment import Environment  # noqa: TC001 - likewise
 
@@ -117,7 +120,7 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
-class Report(Record, schema="gilx.report", version=4):
+class Report(Record, schema="gilx.report", version=5):
     """Speedups with all that is needed to judge them."""
 
     rows: tuple[ReportRow, ...]
@@ -128,12 +131,15 @@ class Report(Record, schema="gilx.report", version=4):
     """Half the width that the interval of the speedup should have had, relative."""
     budget: float
     """Seconds that all blocks together might take."""
+    predictions: tuple[SpeedupPrediction, ...] = ()
+    """Speedups that are not measured but predicted, of targets with more threads than
+    this machine has CPUs."""
 
     def to_csv(self) -> str:
         """Return the rows as comma-separated values, a line of names first.
 
         An estimate has three columns, for its value and both ends of its interval; losses
-        have one each; samples are left out.
+        have one each; samples and predictions are left out.
         """
         records = [_flat(row) for row in self.rows]
         names = list(dict.fromkeys(name for record in records for name in record))
@@ -194,12 +200,13 @@ class Report(Record, schema="gilx.report", version=4):
     def to_html(self) -> str:
         """Return a page with the same picture, the table, and what each row means.
 
-        It is one HTML file that asks the network for nothing.
+        It is one HTML file that loads nothing from the network.
 
         Raises
         ------
         MissingExtraError
-            What draws in it is not installed; the extra ``html`` has it.
+            The library that draws in the page is not installed; the extra ``html`` has
+            it.
 
         """
         page: str = render(self, "page")

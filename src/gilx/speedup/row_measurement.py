@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gilx._compat import gil_enabled
 from gilx.errors import WatchUnavailableError
 from gilx.estimate import Estimate
-from gilx.formatting import duration
+from gilx.formatting import duration, percent
 from gilx.pools import SerialPool
 from gilx.sampling.probe import probe, probe_warm
 from gilx.speedup.arms import CONTROL, Arms
@@ -84,6 +84,7 @@ class RowMeter:
         self._without_native = False
         self._blocks = options.blocks  # None: as many as it takes
         self._repeat = 1
+        self._slowdown = 1.0
         self._waits: WaitsTogether | None = None
 
     def measured(self) -> ReportRow:
@@ -105,13 +106,18 @@ class RowMeter:
             row = self._row(RunningComparison(self._workers), "")
             serial = sample * target.parts(self._workers)
             return replace(row, comparison=replace(row.comparison, serial_seconds=serial))
-        # A number that is known before anything was compared is one set beforehand, and
-        # then fewer blocks make an interval. Where there is time for many, they may stop.
-        budget = max(0.0, self._budget - spent)
-        likely = int(min(_MOST_BLOCKS, budget / block)) - 1
-        if options.blocks is None and likely < _BLOCKS:
-            self._blocks = max(1, likely)
         with Arms(target, self._pool, ceiling=not options.aa) as arms:
+            begin = perf_counter()
+            repeat = self._repeat = self._repeat_at_once(arms, repeat, each)
+            sample = each * repeat
+            block = self._block_seconds(sample, each, repeat)
+            # A number that is known before anything was compared is one set beforehand,
+            # and then fewer blocks make an interval. Where there is time for many, they
+            # may stop.
+            budget = max(0.0, self._budget - spent - (perf_counter() - begin))
+            likely = int(min(_MOST_BLOCKS, budget / block)) - 1
+            if options.blocks is None and likely < _BLOCKS:
+                self._blocks = max(1, likely)
             costs = NO_COSTS if options.aa else self._costs(arms, repeat, each)
             begin = perf_counter()
             while True:
@@ -132,15 +138,15 @@ class RowMeter:
     # ---- how much to do ----------------------------------------------------------------
 
     def _block_seconds(self, sample: float, each: float, repeat: int) -> float:
-        """Return how long a block takes, if workers are no faster than one."""
+        """Return how long a block takes, if workers are no faster than is known."""
         work = sample * self._target.parts(self._workers)
         if self._options.aa:
             return sample + work
-        block = sample + 2 * work
+        block = sample + (1 + self._slowdown) * work
         if self._target.variant not in (None, "c-nogil"):
             block += sample  # the ceiling has a serial run of its own
         if self._single(repeat):
-            block += each * (1 + self._target.parts(self._workers))
+            block += each * (1 + self._slowdown * self._target.parts(self._workers))
         return block + 2 * CONTROL * sample
 
     def _single(self, repeat: int) -> bool:
@@ -170,6 +176,20 @@ class RowMeter:
             error.add_note(f"gilx: raised by {target.name} when called alone")
             raise
         return first, repeat, each
+
+    def _repeat_at_once(self, arms: Arms, repeat: int, each: float) -> int:
+        """Return M, which is less if calls at once are far slower."""
+        if not self._single(repeat):
+            return repeat
+        try:
+            self._slowdown = arms.slowdown(each, self._most_calls())
+        except Exception as error:
+            error.add_note(f"gilx: raised while {self._target.name} was measured")
+            raise
+        if self._options.repeat is not None:
+            return repeat
+        fewest = math.ceil(_SHORTEST / each)
+        return min(repeat, max(fewest, int(repeat / self._slowdown)))
 
     # ---- blocks ------------------------------------------------------------------------
 
@@ -248,6 +268,7 @@ class RowMeter:
         if self._workers == 1:
             return None
         seconds = min(_TOGETHER, self._budget / 10)
+        each *= self._slowdown
         calls = max(1, min(self._most_calls(), math.ceil(seconds / each)))
         if not seconds / 4 < calls * each < self._budget / 4:
             return None
@@ -366,8 +387,8 @@ class RowMeter:
         elif self._options.blocks is None and not self._precise(speedup):
             width = math.expm1(_half_width(speedup))
             warnings.append(
-                f"the budget ended it at \u00b1{width:.1%},"
-                f" not \u00b1{self._options.precision:.1%}"
+                f"the budget ran out at \u00b1{percent(width)},"
+                f" before \u00b1{percent(self._options.precision)} was reached"
             )
         return warnings
 

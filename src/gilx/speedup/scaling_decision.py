@@ -310,8 +310,8 @@ class ScalingDecision:
         if not self._blocks.ceiling_fraction_without_waits:
             return "how long workers wait for a CPU is not known here"
         if not self.discerning:
-            return f"the machine is too busy to tell, after {blocks}"
-        return f"blocks differ too much to tell, after {blocks}"
+            return f"the machine is too busy for a verdict, after {blocks}"
+        return f"blocks differ too much for a verdict, after {blocks}"
 
     def _contradiction(self) -> str:
         """Return in what samples of threads that call at once contradict the clocks."""

@@ -1,9 +1,9 @@
 """Medians and intervals of ratios of durations.
 
 Everything here is about the median of the log ratios of blocks, and uses only their order
-or their signs: durations on a shared machine have no bell shape, and if two arms are the
-same, the random order within a block makes either sign as likely, whatever the machine
-does.
+or their signs: durations on a shared machine are not normally distributed, and if two
+arms are the same, the random order within a block makes both signs equally likely,
+whatever the machine does.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from gilx.speedup.weighed_evidence import WeighedEvidence
 
 FEWEST_VALUES = 4
-"""Fewer than so many values decide nothing, whatever they are."""
+"""Least number of values that can decide anything."""
 
 _MOST_LIMITS = 4
 
 NOTHING_KNOWN = (0.0, math.inf)
-"""The interval of a ratio of which too few blocks tell nothing."""
+"""The interval of a ratio with too few blocks."""
 
 # Relative error of tails. It is above the rounding errors, so that the continued fraction
-# ends, and far below what decides: with ten million blocks, the evidence still grows by
-# more than 0.1 % from one number of blocks on a side to the next.
+# ends, and far below any difference that matters: with ten million blocks, one more block
+# on a side still raises the evidence by more than 0.1 %.
 _PRECISION = 1e-14
 
 
@@ -44,18 +44,19 @@ def log_ratios(numerators: Sequence[float], denominators: Sequence[float]) -> li
 def median_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """Return the interval of the true median of values whose number was set beforehand.
 
-    Two order statistics, each the same number of places from its end, interpolated
-    between the two pairs whose levels enclose the one asked for (Hettmansperger and
-    Sheather, Confidence intervals based on interpolated order statistics, Statistics &
-    Probability Letters 4, 1986). A percentile bootstrap of the median picks its ends from
-    the same order statistics, but too far inside for few blocks: at 7 blocks its interval
-    for 95 % misses in some 12 % of all cases, at 21 in 8 %, where this one misses in some
-    5 % at any number (``benchmarks/accuracy/interval_coverage.py`` simulates both).
+    Its ends are two order statistics, each the same number of places from its end of the
+    values, interpolated between the two pairs whose levels enclose the given one
+    (Hettmansperger and Sheather, Confidence intervals based on interpolated order
+    statistics, Statistics & Probability Letters 4, 1986). A percentile bootstrap of the
+    median picks its ends from the same order statistics, but too far inside for few
+    blocks: at 7 blocks its interval for 95 % misses in some 12 % of all cases, at 21 in
+    8 %, where this one misses in some 5 % at any number
+    (``benchmarks/accuracy/interval_coverage.py`` simulates both).
 
     Parameters
     ----------
     values : sequence of float
-        Independent values of anything, in any unit.
+        Independent values, in any unit.
     level : float
         Probability that the interval holds the true median, below 1.
 
@@ -92,7 +93,7 @@ def _between_order_statistics(
 
 
 def _level(n: int, place: int) -> float:
-    """Return how surely the median is between the place-th of n values from each end."""
+    """Return the probability that the median is between two places from the ends."""
     outside = _log_choose(n, place - 1) - n * math.log(2)
     return 1 - 2 * math.exp(outside) * _lower_tail(n, place - 1)
 
@@ -132,7 +133,7 @@ def log_evidence(blocks: int, above: int) -> float:
     """Return the logarithm of an e-value, for log ratios against a median at a limit.
 
     If the median is not above the limit, each block is above it with a probability of at
-    most 1/2. The likelihood of what was seen under a probability p, over that under 1/2,
+    most 1/2. The likelihood of the blocks under a probability p, over that under 1/2,
     averaged over all p from 1/2 to 1,
 
         2 * integral from 1/2 to 1 of 2^n p^k (1 - p)^(n - k) dp
@@ -141,23 +142,23 @@ def log_evidence(blocks: int, above: int) -> float:
     is then a supermartingale that starts at 1. It reaches 1/alpha at any time at all with
     a probability of at most alpha (Ville, Etude critique de la notion de collectif, 1939;
     for mixtures: Robbins, Statistical methods related to the law of the iterated
-    logarithm, Annals of Mathematical Statistics 41, 1970). So blocks may be looked at as
-    often as one likes, and sampling may stop whenever it shows enough.
+    logarithm, Annals of Mathematical Statistics 41, 1970). So the evidence may be checked
+    after each block, and sampling may stop as soon as it is enough.
 
-    The e-value itself is past what a float can be from 1,034 blocks on, hence the
+    From 1,034 blocks on, the e-value itself may exceed the largest float, hence the
     logarithm.
 
     Parameters
     ----------
     blocks : int
-        How many blocks there were (n).
+        Number of blocks (n).
     above : int
-        In how many of them the log ratio was above the limit (k); equal is not above.
+        Number of blocks whose log ratio was above the limit (k); equal is not above.
 
     """
     if 2 * above <= blocks:
         return math.log(_lower_tail(blocks + 1, above) / (blocks + 1 - above))
-    # The sum is all of 2^(n + 1) but for its other tail.
+    # The sum is 2^(n + 1) less its other tail.
     log_all = (blocks + 1) * math.log(2)
     below = blocks - above
     tail = math.exp(_log_choose(blocks + 1, below) - log_all)
@@ -167,19 +168,19 @@ def log_evidence(blocks: int, above: int) -> float:
 
 @lru_cache(maxsize=1024)
 def blocks_needed(blocks: int, e_value: float) -> int | None:
-    """Return how many blocks have to be on one side of a limit to be evidence enough.
+    """Return the number of blocks on one side of a limit that are enough evidence.
 
     Parameters
     ----------
     blocks : int
-        How many blocks there are.
+        Number of blocks.
     e_value : float
-        What `log_evidence` has to reach, above 1; its own value, not the logarithm.
+        E-value to reach, above 1; not its logarithm, which `log_evidence` returns.
 
     Returns
     -------
     int or None
-        At least half of them; None if all of them are too few.
+        At least half of the blocks; None if even all of them are not enough.
 
     """
     more = range((blocks + 1) // 2, blocks + 1)
@@ -188,10 +189,10 @@ def blocks_needed(blocks: int, e_value: float) -> int | None:
 
 
 class RunningMedian:
-    """Values added one at a time, and what their order says of the true median.
+    """Values that are added one at a time, and statistics of their median.
 
-    Whatever it is asked for takes a number of steps that grows no faster than the
-    logarithm of the number of values, so that it can be asked after each of a million.
+    The number of steps of each method grows no faster than the logarithm of the number of
+    values, so that methods can be called after each of a million values.
 
     Parameters
     ----------
@@ -235,9 +236,9 @@ class RunningMedian:
         """Return 1 if the true median is above a limit, -1 if below, 0 if that is open.
 
         Each of the two answers is wrong with a probability of at most alpha, however
-        often one asks between values. The evidence is the mean of that by signs
-        (`log_evidence`) and of that by sizes (`WeighedEvidence`), so that values that
-        agree, far from the limit, decide it soon, and many that are spread widely do so
+        often this is called between values. The evidence is the mean of that by signs
+        (`log_evidence`) and of that by sizes (`WeighedEvidence`), so that a few values
+        that agree, far from the limit, decide early, and many widely spread values decide
         in the end.
         """
         count = len(self._ordered)
@@ -253,43 +254,44 @@ class RunningMedian:
                 continue
             by_sign = log_evidence(count, beyond)
             most = max(by_size, by_sign)
-            both = most + math.log1p(math.exp(min(by_size, by_sign) - most))
-            if both - math.log(2) >= -math.log(alpha):
+            combined = most + math.log1p(math.exp(min(by_size, by_sign) - most))
+            if combined - math.log(2) >= -math.log(alpha):
                 return side
         return 0
 
     def _weigh(self, limit: float) -> WeighedEvidence:
         """Return the evidence by sizes about a limit."""
-        found = self._weighed.get(limit)
-        if found is None:
+        evidence = self._weighed.get(limit)
+        if evidence is None:
             # Limits that follow from other medians change: the latest few are enough.
             while len(self._weighed) >= _MOST_LIMITS:
                 del self._weighed[next(iter(self._weighed))]
             # It needs NumPy, which takes long to load.
             module = importlib.import_module("gilx.speedup.weighed_evidence")
-            found = self._weighed[limit] = module.WeighedEvidence(limit)
-        for value in islice(self._values, found.count, found.most):
-            found.add(value)
-        return found
+            evidence = self._weighed[limit] = module.WeighedEvidence(limit)
+        for value in islice(self._values, evidence.count, evidence.most):
+            evidence.add(value)
+        return evidence
 
     def ratio(self, level: float = 0.95, *, preset: bool = False) -> Estimate:
         """Return the median ratio with its interval; the values are its logarithms.
 
-        So a ratio turned round gives exactly the inverse.
+        So the inverse of a ratio has exactly the inverse result.
 
         Parameters
         ----------
         level : float
             Probability that the interval holds the true median ratio, below 1.
         preset : bool
-            Whether the number of values was set before the first one. If sampling was
-            stopped by what they showed, such an interval lies.
+            Whether the number of values was set before the first one. If the values
+            decided when sampling stopped, such an interval misses more often than its
+            level allows.
 
         Returns
         -------
         Estimate
-            Its interval is `NOTHING_KNOWN` if there are too few values; unknown without
-            any.
+            Its interval is `NOTHING_KNOWN` if there are too few values. It is unknown if
+            there are none.
 
         """
         middle = self.median
@@ -307,12 +309,12 @@ class RunningMedian:
         return _between_order_statistics(self._ordered, level)
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the interval of the true median that is right whenever one stops.
+        """Return the interval of the true median that holds whenever sampling stops.
 
-        All limits that `log_evidence` does not speak against from either side, at half of
-        what the level leaves each: an interval between order statistics. The intervals
-        after every value, taken together, all hold the true median with that probability
-        (Howard and Ramdas, Sequential estimation of quantiles, Bernoulli 28, 2022).
+        It has all limits that `log_evidence` does not reject from either side, each at
+        half of the error that the level leaves, and lies between order statistics. With
+        that probability, the intervals after each value all hold the true median (Howard
+        and Ramdas, Sequential estimation of quantiles, Bernoulli 28, 2022).
 
         Parameters
         ----------

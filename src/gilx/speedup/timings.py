@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gilx.pools.pool import Pool, Region
     from gilx.pools.resource_usage import Share
 
-_MOST_OTHER_CPU = 0.1  # of the workers' CPU time: what is above is by other threads
+_MOST_OTHER_CPU = 0.1  # share of the workers' CPU time: other threads used what is above
 
 
 def calls_of(fn: Callable[[], object], name: str) -> Variant:
@@ -45,7 +45,7 @@ def in_a_row(fn: Callable[[], object], calls: int) -> float:
 class Sample:
     """Times and resources of the regions of one sample, added up. Times are in seconds.
 
-    What is known of each worker is None where the pool can't tell.
+    Figures of the workers are None if the pool can't determine them.
     """
 
     seconds: float
@@ -67,12 +67,12 @@ class Sample:
     early: float | None = None
     """From when a worker was done until the end of its region, all together."""
     uneven: float | None = None
-    """The same without waits for a CPU, as if none of the workers had had any."""
+    """As `early`, but without waits for a CPU, as if no worker had waited for one."""
     uneven_cpu: float | None = None
-    """CPU time that workers used less than the one that used most, all together."""
+    """CPU time by which workers were below the one that used most, all together."""
     longest: float | None = None
-    """Of each region the time until its last worker was done, less its wait for a CPU;
-    None where waits are not known."""
+    """Time until the last worker of a region was done, if none had waited for a CPU, all
+    regions together; None if waits are not known."""
     voluntary: int | None = None
     involuntary: int | None = None
     worker_system: float | None = None
@@ -107,7 +107,7 @@ def take_sample(pool: Pool, work: Sequence[Region]) -> Sample:
         before = time.perf_counter()
         seconds = pool.run(region, account)
         after = time.perf_counter()
-        # What a pool does before it begins to hand out work is not in its time.
+        # The pool's time leaves out all that it does before it begins to hand out work.
         runs.append((max(before, after - seconds), after, seconds, account))
     sample = Sample(
         seconds=sum(seconds for _, _, seconds, _ in runs),
@@ -132,15 +132,15 @@ def with_shares(
     Parameters
     ----------
     sample : Sample
-        What is known without them.
+        The sample without its workers' figures.
     runs : sequence of tuple
         Of each region: when it began and ended, by `time.perf_counter`; its wall time;
         the share of each worker.
 
     """
     every = [share for _, _, _, shares in runs for share in shares]
-    # When each worker would have been done without waits for a CPU. Not before it had the
-    # CPU time that it used: waits are counted from a little before it begins its part.
+    # When each worker would have been done without waits for a CPU, but not before it had
+    # the CPU time that it used: waits count from a little before it begins its part.
     done = [
         [max(share.cpu, share.end - begin - (share.wait or 0.0)) for share in shares]
         for begin, _, _, shares in runs
@@ -190,6 +190,6 @@ def stolen_seconds() -> float | None:
 
 
 def _throttled() -> int | None:
-    """Return how often quotas stopped the process so far; None where none is kept."""
+    """Return how often quotas stopped the process so far; None if that is not known."""
     found = throttling()
     return None if found is None else found.periods

@@ -1,6 +1,6 @@
 """Waits of threads that make the same calls at once.
 
-Samples of what threads do are another kind of evidence than clocks: a thread that waits
+Samples of thread states are a different kind of evidence from clocks: a thread that waits
 for the GIL or for another lock is found waiting, whatever else the machine has to do.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gilx._compat import gil_enabled
 from gilx.errors import WatchUnavailableError
-from gilx.estimate import Estimate
+from gilx.estimate import Estimate, independent_sum
 from gilx.formatting import percent
 from gilx.sampling.clock_shares import clock_shares
 from gilx.sampling.thread_usage import waits_of
@@ -185,7 +185,7 @@ class TogetherWatch:
 
     What is asked after each of several runs is wrong more often than what is asked once.
     So bounds after run k miss in at most 1 of 1000 k (k + 1) cases, which adds up to 1 of
-    1000 (see `gilx.testing.release_verdict.watched`).
+    1000 (see `gilx.testing.release_verdict.watch_until_clear`).
     """
 
     def __init__(self) -> None:
@@ -252,12 +252,12 @@ def _blocked(
     waits = [waits_of(one.sums, usage.sums, level) for one in threads]
     if not all(one.known for each in waits for one in each):
         return Estimate.unknown(), Estimate.unknown()
-    gil, lock, other = (_added([each[i] for each in waits]) for i in range(3))
+    gil, lock, other = (independent_sum([each[i] for each in waits]) for i in range(3))
     gil = gil.times(1 - _stalled(threads))
     count = len(threads)
     active = count - min(in_pool, count - 1)
-    locks = _without(_added([gil, lock]), in_pool)
-    every = _without(_added([gil, lock, other]), in_pool)
+    locks = _without(independent_sum([gil, lock]), in_pool)
+    every = _without(independent_sum([gil, lock, other]), in_pool)
     return locks.times(count / active), every.times(count / active)
 
 
@@ -276,16 +276,6 @@ def _stalled(threads: list[ThreadUsage]) -> float:
             waited = min(1.0, sums.cpu_wait / sums.off_time)
             stalled += sums.held_off_cpu * waited
     return min(1.0, stalled / held)
-
-
-def _added(shares: list[Estimate]) -> Estimate:
-    """Return the sum of shares whose errors are independent of each other."""
-    value = sum(one.value for one in shares)
-    below, above = (
-        math.hypot(*(getattr(one, end) - one.value for one in shares))
-        for end in ("low", "high")
-    )
-    return Estimate(value, max(0.0, value - below), value + above)
 
 
 def _waits(thread: ThreadUsage, usage: GilUsage) -> tuple[Estimate, ...]:

@@ -1,8 +1,8 @@
 """Evidence about the middle of values that weighs each by its distance from a limit.
 
-Signs alone say little of one block: each makes a limit at most twice as unlikely, however
-far from it the block is. If noise is known to be no wilder than a heavy-tailed
-distribution, a few blocks that agree, far from the limit, are enough.
+A sign shows only on which side of the limit a block is. It makes the limit at most twice
+as unlikely, however far away the block is. If noise is known to be no wilder than a
+heavy-tailed distribution, a few blocks that agree, far from the limit, are enough.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _SCALES = _LEAST_SCALE * 2.0 ** np.arange(7)
 _DISTANCES = np.geomspace(0.03, 0.8, 11)
 _FINE_SCALES = _LEAST_SCALE * 2.0 ** np.arange(0, 8.1, 0.25)
 _FINE_DISTANCES = np.array([0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64])
-# The likeliest place on the grid is less likely than the likeliest at all, by half the
-# information of a value about the logarithm of the scale, 2 f / (f + 3), times the square
-# of half a step; as much again is allowed for the middle.
+# The grid may miss the likeliest parameters. At its best point the logarithm of the
+# likelihood is then smaller, for each value, by half the value's information about the
+# logarithm of the scale, 2 f / (f + 3), times the square of half a step. As much again is
+# allowed for the middle.
 _GRID = 2 * (math.log(2) / 8) ** 2 / 2
 
 
@@ -33,11 +34,12 @@ class WeighedEvidence:
     """Evidence that the middle of values is above a limit, or that it is below.
 
     The values are taken to be independent and to have Student's distribution with three
-    degrees of freedom around a middle, at any scale from 0.01 on. Of each hypothesis,
-    "the middle is at the limit or below" and "at the limit or above", the likelihood at
-    its likeliest parameters is the divisor of a mean of likelihoods under parameters that
-    contradict it. This reaches 1/alpha at any time with a probability of at most alpha if
-    the hypothesis is true (Wasserman, Ramdas and Balakrishnan, Universal inference,
+    degrees of freedom around a middle, at any scale from 0.01 on. There are two
+    hypotheses: "the middle is at the limit or below" and "at the limit or above". The
+    evidence against each is a mean of likelihoods under parameters that contradict it,
+    divided by the likelihood at its own likeliest parameters. This reaches 1/alpha at any
+    time with a probability of at most alpha if the hypothesis is true (Wasserman, Ramdas
+    and Balakrishnan, Universal inference,
     Proceedings of the National Academy of Sciences 117, 2020, section 8; the mean of
     likelihoods is that of Robbins, see `gilx.speedup.statistics.log_evidence`).
 
@@ -52,12 +54,12 @@ class WeighedEvidence:
     """
 
     most = 200
-    """Number of values that are weighed: signs decide what is open after them."""
+    """Number of values that are weighed; if they decide nothing, only signs can."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self.count: int = 0
-        # By the place of the middle above the limit, or below if it is negative.
+        # One row for each distance of the middle from the limit, negative if it is below.
         self._coarse = _Likelihoods(np.concatenate([-_DISTANCES, _DISTANCES]), _SCALES)
         self._fine = _Likelihoods(
             np.concatenate([-_FINE_DISTANCES, _FINE_DISTANCES]), _FINE_SCALES

@@ -23,7 +23,7 @@ def cgroup_cpus(root: Path = Path("/")) -> float | None:
     float or None
         The least of ``quota / period`` over its groups and all groups above them, in
         either hierarchy version (Linux: Documentation/admin-guide/cgroup-v2.rst,
-        cpu.max; cgroup-v1: cpu.cfs_quota_us). None where nothing is limited.
+        cpu.max; cgroup-v1: cpu.cfs_quota_us). None if nothing is limited.
 
     """
     limits = [
@@ -55,9 +55,9 @@ def throttling(root: Path = Path("/")) -> Throttling | None:
     Returns
     -------
     Throttling or None
-        The most of any of its groups and those above them (Linux: cpu.stat in
-        Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst). None where
-        that can't be read.
+        The throttling of the group that waited longest, among its groups and all groups
+        above them (Linux: cpu.stat in Documentation/admin-guide/cgroup-v2.rst and
+        scheduler/sched-bwc.rst). None if that can't be read.
 
     """
     found = [
@@ -119,7 +119,7 @@ def _cgroup_directories(
 
 
 def _cpu_limit(directory: Path, version: int) -> float | None:
-    """Return quota / period of one group; None if unlimited or not to be read."""
+    """Return quota / period of one group; None if unlimited or unreadable."""
     try:
         if version == 2:
             quota, period = (directory / "cpu.max").read_text().split()
@@ -134,7 +134,7 @@ def _cpu_limit(directory: Path, version: int) -> float | None:
 
 
 def _throttling_of(directory: Path, version: int) -> Throttling | None:
-    """Return the throttling of one group; None if it is not to be read."""
+    """Return the throttling of one group; None if it can't be read."""
     try:
         lines = (directory / "cpu.stat").read_text().splitlines()
         figures = {key: int(value) for key, value in map(str.split, lines)}

@@ -42,11 +42,11 @@ def main(channel: int, life: int, index: int, module: str, name: str) -> None:
     index : int
         Number of this child.
     module, name : str
-        Where the class is, which is called with the index.
+        Module and name of the class, which is called with the index.
 
     """
-    # Ctrl-C is for the parent, which will say what is to be done. Until here it was
-    # blocked, so that it can't end a child that is starting.
+    # Ctrl-C is for the parent, which will say what is to be done. The signal was blocked
+    # until here, so that it could not end a child that was starting.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _end_with(life)

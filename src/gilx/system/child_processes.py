@@ -55,14 +55,14 @@ class _Child:
 
 
 def _start(index: int, target: str, output: int | None) -> _Child:
-    """Start one child, which says so on its channel when it is ready.
+    """Start one child, which reports on its channel when it is ready.
 
     It is a new interpreter, as multiprocessing's spawn would start one: a fork would copy
-    locks that other threads hold. It is started from here because spawn imports the
-    caller's main script once more, which scripts have to be written for.
+    locks that other threads hold. It is not started by spawn itself, which imports the
+    caller's main script once more: scripts have to be written for that.
     """
     with ExitStack() as undo:
-        # Messages have bounds of their own: an interrupt can't come amid one.
+        # This kind of socket keeps messages whole: an interrupt can't split one.
         pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours, theirs = map(undo.enter_context, pair)
         pipe = map(FileIO, os.pipe(), "rw")
@@ -83,7 +83,7 @@ def _start(index: int, target: str, output: int | None) -> _Child:
 
 
 def _let_go(children: list[_Child]) -> None:
-    """End the children and wait until they are gone. They have nothing to put in order.
+    """End the children, which have nothing to clean up, and wait for their ends.
 
     If Ctrl-C comes in between, a second call does what is left.
     """
@@ -100,7 +100,7 @@ def _let_go(children: list[_Child]) -> None:
 def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     """Return whether a process ends within so many seconds, and collect its status.
 
-    `Popen.wait` takes a lock, which Ctrl-C may leave locked: then nothing ever gets it.
+    `Popen.wait` takes a lock, which Ctrl-C may leave locked for good.
     """
     end = time.monotonic() + seconds
     while process.returncode is None:
@@ -119,11 +119,11 @@ def _has_ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 class ChildProcesses:
-    """New Python processes, each with an object whose methods all are asked to call.
+    """New Python processes, each with an object whose methods it calls on request.
 
-    A child that dies closes them all. So does an exception in the caller, Ctrl-C for one,
-    when a child does not stop at once. They end with the process that started them,
-    however it ends; a process forked from that one can't use them.
+    If a child dies, all are closed. All are also closed after an exception in the caller,
+    such as Ctrl-C, if a child does not stop at once. The children end with the process
+    that started them, however it ends; a process forked from that one can't use them.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class ChildProcesses:
     cancel : callable, optional
         Called when a child fails or the caller is interrupted, to stop the others early.
     quiet : bool, optional
-        Whether to throw away what the children print.
+        Whether to discard the output of the children.
 
     Raises
     ------
@@ -167,8 +167,8 @@ class ChildProcesses:
         self._finalizer = weakref.finalize(self, _let_go, self.children)
         _all.add(self)
         try:
-            # Ctrl-C meets either none of the children or all of them: each is noted
-            # before it comes. Children inherit this, and undo it when they ignore Ctrl-C.
+            # So Ctrl-C comes when either none or all of the children are recorded.
+            # Children inherit the blocked signal, and unblock it when they ignore Ctrl-C.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 for index in range(count):
@@ -184,10 +184,11 @@ class ChildProcesses:
             raise
 
     def close(self) -> None:
-        """End the children: what they are doing is not needed any more."""
+        """End the children, whose current work is not needed any more."""
         if self._finalizer.alive:
             _let_go(self.children)
             self._finalizer.detach()
+            _all.discard(self)  # here, Ctrl-C is not lost as it would be in a callback
 
     def ask(
         self,
@@ -204,7 +205,7 @@ class ChildProcesses:
         Parameters
         ----------
         when : str
-            When a child died, if it does, for the error.
+            Time of the request in words, for the error if a child dies.
         *message : object
             Name of a method and its arguments.
         descriptor : int, optional
@@ -223,7 +224,7 @@ class ChildProcesses:
         if not self._finalizer.alive:
             raise RuntimeError(f"{self._name} was closed")
         packed = pickle.dumps(message)
-        if len(packed) > MESSAGE_SIZE:  # nothing but a region can be
+        if len(packed) > MESSAGE_SIZE:  # only a region can be that large
             raise ArgumentError(
                 f"region: expected arguments other than arrays of some"
                 f" {MESSAGE_SIZE} bytes at most, got {len(packed)}"
@@ -292,7 +293,7 @@ class ChildProcesses:
         )
 
     def _stop(self, error: BaseException) -> None:
-        """Have the children ready for the next message, or close them."""
+        """Make the children ready for the next message, or close them."""
         if isinstance(error, BrokenExecutor):
             self.close()
             return
@@ -309,11 +310,11 @@ class ChildProcesses:
             )
 
     def _catch_up(self) -> bool:
-        """Throw away outstanding answers; return whether all children stopped in time.
+        """Discard outstanding answers; return whether all children stopped in time.
 
         An exception may have come after a message was sent, or an answer received, and
-        before that could be noted. So all are asked for a number, and any answer before
-        it is a different one.
+        before this was recorded. So all children are asked to echo a new number, and any
+        answer before that is an outstanding one.
         """
         self._echoes += 1
         question = pickle.dumps(("echo", self._echoes))
@@ -342,7 +343,7 @@ class ChildProcesses:
 
 
 # A forked process has copies of the descriptors, which would keep children alive after
-# the process that they belong to.
+# the end of the process that started them.
 _all: weakref.WeakSet[ChildProcesses] = weakref.WeakSet()
 
 
@@ -352,7 +353,7 @@ def _leave_to_parent() -> None:
         for child in each.children:
             child.channel.close()
             child.life.close()
-            child.process.returncode = 0  # not this process's to wait for
+            child.process.returncode = 0  # this process must not wait for it
         each.children.clear()  # a grandchild has nothing left to close
 
 

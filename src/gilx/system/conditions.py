@@ -21,7 +21,7 @@ from gilx.system.cgroups import Throttling, throttling
 from gilx.system.gil_imports import forced_gil, noted_imports
 
 _ROOT = Path("/")
-# What libraries read to find out how many threads of their own to start.
+# Variables by which libraries choose how many threads of their own to start.
 _THREAD_SETTINGS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -39,7 +39,7 @@ class Ticks:
 
     busy: int
     steal: int
-    """The hypervisor ran somebody else."""
+    """Time in which the hypervisor ran another guest."""
     total: int
 
 
@@ -73,9 +73,9 @@ class Conditions(Record, schema="gilx.conditions"):
     load: float | None
     """The system's load average of the last minute, at its end."""
     others: float | None
-    """CPUs' worth of time that other processes took of the CPUs that this one may use."""
+    """CPU time that other processes took on the CPUs that this one may use, in CPUs."""
     steal: float | None
-    """Share of the time of these CPUs that the hypervisor gave to somebody else."""
+    """Share of the time of these CPUs that the hypervisor gave to other guests."""
     throttled: float | None
     """Seconds for which control groups held tasks back, summed over CPUs."""
     governors: tuple[str, ...] | None
@@ -83,7 +83,7 @@ class Conditions(Record, schema="gilx.conditions"):
     clock_source: str | None
     """Device from which Linux reads the time."""
     clock_step: float
-    """The least time by which the clock was seen to move, in seconds."""
+    """The smallest observed step of the clock, in seconds."""
     gil: str
     """State of the GIL, with the reason."""
     native_threads: tuple[NativeThreads, ...] | None
@@ -93,9 +93,9 @@ class Conditions(Record, schema="gilx.conditions"):
 
 
 def snapshot(root: Path = _ROOT) -> Snapshot:
-    """Return what the system's counters read now.
+    """Return the present values of the system's counters.
 
-    It takes some milliseconds, more where more processes run.
+    This takes some milliseconds, and more if more processes run.
 
     Parameters
     ----------
@@ -114,12 +114,13 @@ def snapshot(root: Path = _ROOT) -> Snapshot:
 def between(before: Snapshot, after: Snapshot, root: Path = _ROOT) -> Conditions:
     """Return the conditions between two snapshots.
 
-    Counters move in ticks of some 10 ms: over less than half a second they tell little.
+    Counters move in ticks of some 10 ms: over less than half a second they are too
+    coarse.
 
     Parameters
     ----------
     before, after : Snapshot
-        The interval's ends.
+        Snapshots at the ends of the interval.
     root : Path
         Where to look for ``proc`` and ``sys``.
 
@@ -132,7 +133,7 @@ def between(before: Snapshot, after: Snapshot, root: Path = _ROOT) -> Conditions
             steal = max(0.0, (after.ticks.steal - before.ticks.steal) / total)
         if before.own_ticks is not None and after.own_ticks is not None and seconds > 0:
             # The counters of CPUs and processes are not read at the same moment, and a
-            # process may end unseen.
+            # process may end in between.
             busy = after.ticks.busy - before.ticks.busy
             rest = busy - (after.own_ticks - before.own_ticks)
             others = max(0.0, rest / os.sysconf("SC_CLK_TCK") / seconds)
@@ -180,7 +181,7 @@ def _ticks(root: Path) -> Ticks | None:
         match = re.fullmatch(r"cpu(\d+)((?: +\d+)+)", line.rstrip())
         if match is None or (ours is not None and int(match[1]) not in ours):
             continue
-        # The time of guests, last, is in that of users already.
+        # The time of guests, in the last fields, is part of that of users.
         figures = [int(word) for word in match[2].split()[:8]]
         user, nice, system, idle, iowait, irq, softirq, stolen = (
             *figures,
@@ -193,7 +194,7 @@ def _ticks(root: Path) -> Ticks | None:
 
 
 def _own_ticks(root: Path) -> int | None:
-    """Return the CPU time of this process and all that come from it.
+    """Return the CPU time of this process and all its descendants.
 
     Children that were waited for are in their parent's figures (proc_pid_stat(5)).
     """
@@ -217,7 +218,7 @@ def _own_ticks(root: Path) -> int | None:
     if own not in ticks:
         return None
     family = {own}
-    # A child's number may be below its parent's: as often as generations go.
+    # A child's number may be below its parent's: one round for each generation.
     while True:
         more = {pid for pid, parent in parents.items() if parent in family} - family
         if not more:
@@ -237,12 +238,14 @@ def _governors(root: Path) -> tuple[str, ...] | None:
     cpus = root / "sys/devices/system/cpu"
     ours = _cpus()
     numbers = range(os.cpu_count() or 1) if ours is None else ours
-    found = {_text(cpus / f"cpu{cpu}/cpufreq/scaling_governor") for cpu in numbers}
-    return tuple(sorted(one for one in found if one is not None)) or None
+    governors = {_text(cpus / f"cpu{cpu}/cpufreq/scaling_governor") for cpu in numbers}
+    return (
+        tuple(sorted(governor for governor in governors if governor is not None)) or None
+    )
 
 
 def _clock_step() -> float:
-    """Return the least time by which `time.perf_counter` was seen to move."""
+    """Return the smallest observed step of `time.perf_counter`, in seconds."""
     reads = [time.perf_counter_ns() for _ in range(2000)]
     steps = [b - a for a, b in pairwise(reads) if b > a]
     if steps:

@@ -16,7 +16,7 @@ from gilx.system.cgroups import cgroup_cpus
 class Cpus:
     """The CPUs of a process, in the operating system's numbers.
 
-    What the system does not tell is None.
+    Facts that the system does not report are None.
     """
 
     model: str
@@ -24,17 +24,17 @@ class Cpus:
     present: int
     """Number of CPUs that the system runs on."""
     allowed: tuple[int, ...] | None
-    """Those of the process's affinity mask."""
+    """CPUs of the process's affinity mask."""
     quota: float | None
     """CPU time per second that its control groups allow, in CPUs; None: no limit."""
     override: int | None
     """Number that ``-X cpu_count`` or ``PYTHON_CPU_COUNT`` sets instead (Python 3.13)."""
     cores: tuple[tuple[int, ...], ...] | None
-    """The allowed CPUs, together with those that share a core with them (SMT)."""
+    """Allowed CPUs by core: CPUs that share a core (SMT) are in one tuple."""
     performance: tuple[int, ...] | None
-    """Allowed CPUs of the fastest kind; None where all are alike."""
+    """Allowed CPUs of the fastest kind; None if all are alike."""
     efficiency: tuple[int, ...] | None
-    """Allowed CPUs of slower kinds; None where all are alike."""
+    """Allowed CPUs of slower kinds; None if all are alike."""
     virtual: bool | None
     """True if a hypervisor runs the system; None if that is not known."""
 
@@ -96,7 +96,7 @@ def cpus_here(root: Path = Path("/")) -> Cpus:
 
 
 def _present() -> int:
-    """Return how many CPUs there are; os.cpu_count says what the user told it instead."""
+    """Return how many CPUs there are; os.cpu_count may return what the user has set."""
     try:
         return max(1, os.sysconf("SC_NPROCESSORS_ONLN"))
     except (AttributeError, ValueError, OSError):
@@ -104,7 +104,7 @@ def _present() -> int:
 
 
 def cpu_model(root: Path = Path("/")) -> str:
-    """Return the name of the processor, or of its architecture if it tells no more."""
+    """Return the name of the processor, or of its architecture if only that is known."""
     found = _cpuinfo("model name", root)
     return found or platform.processor() or platform.machine()
 
@@ -122,7 +122,8 @@ def _cpuinfo(wanted: str, root: Path) -> str | None:
 
 
 def _virtual(root: Path) -> bool | None:
-    # x86 has a bit for it (CPUID leaf 1, ECX bit 31), that Linux shows among the flags.
+    # x86 has a bit for a hypervisor (CPUID leaf 1, ECX bit 31), which Linux shows as a
+    # flag.
     flags = _cpuinfo("flags", root)
     return None if flags is None else "hypervisor" in flags.split()
 
@@ -142,7 +143,7 @@ def _cores(cpus: tuple[int, ...], root: Path) -> tuple[tuple[int, ...], ...] | N
     cores: list[tuple[int, ...]] = []
     for cpu in cpus:
         topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
-        # The second is the older name of the same.
+        # thread_siblings_list is the older name of core_cpus_list.
         members = _cpus_in(topology / "core_cpus_list")
         if members is None:
             members = _cpus_in(topology / "thread_siblings_list")

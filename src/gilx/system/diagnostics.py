@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gilx.formatting import duration
+from gilx.formatting import duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -133,7 +133,8 @@ def _of_cpus(environment: Environment) -> Iterator[Finding]:
             "virtual",
             False,
             "this is a virtual machine",
-            "others may slow it down unseen; trust ratios within a block, not times",
+            "other virtual machines may slow it down; trust ratios within a block, not"
+            " times",
         )
 
 
@@ -183,7 +184,8 @@ def _of_neighbours(conditions: Conditions) -> Iterator[Finding]:
         yield Finding(
             "steal",
             True,
-            f"the hypervisor took {conditions.steal:.1%} of the CPUs' time over {window}",
+            f"the hypervisor took {percent(conditions.steal)} of the CPUs' time over"
+            f" {window}",
             "measure at another time, or on a machine of your own",
         )
     if conditions.throttled:

@@ -195,7 +195,7 @@ class Environment(Record, schema="gilx.environment"):
             ("usable CPUs", f"{self.usable_cpus} ({cpus.why()})"),
         ]
         if cpus.cores is not None:
-            lines.append(("cores", f"{len(cpus.cores)} that those CPUs are on"))
+            lines.append(("cores", f"{len(cpus.cores)} with usable CPUs"))
         if cpus.performance is not None and cpus.efficiency is not None:
             lines.append(
                 (

@@ -1,8 +1,9 @@
 """Imports that turn the GIL on again on a free-threaded build of Python.
 
-CPython does that for good when it loads an extension module that does not declare
-``Py_MOD_GIL_NOT_USED``, and warns once (Python/import.c). It can't be asked afterwards
-which module that was. While it initializes any extension module, the GIL is on, too.
+CPython turns the GIL on for good when it loads an extension module that does not declare
+``Py_MOD_GIL_NOT_USED``, and warns once (Python/import.c). Afterwards CPython does not
+report which module that was. While it initializes any extension module, the GIL is on,
+too.
 """
 
 from __future__ import annotations
@@ -63,13 +64,14 @@ class ImportTrial:
     """Result of imports in a new process in which nothing forces the GIL on or off."""
 
     turned_on: bool | None
-    """True if the GIL was on after an import; None: the process did not answer."""
+    """True if the GIL was on after an import; None if the process did not answer."""
     during: str
-    """The import that was asked for, ``"site"`` while Python started; may be empty."""
+    """The requested import that turned it on, ``"site"`` for the start of Python; may be
+    empty."""
     cause: GilImport | None
     """The innermost extension module that turned the GIL on, if it is known."""
     problem: str
-    """Why the process did not answer, or why a module could not be imported."""
+    """Reason that the process did not answer, or that a module could not be imported."""
 
 
 noted_imports: list[GilImport] = []
@@ -77,9 +79,9 @@ noted_imports: list[GilImport] = []
 
 
 def forced_gil() -> str:
-    """Return what sets the GIL on or off for the whole run, such as ``PYTHON_GIL=0``.
+    """Return the setting of the GIL for the whole run, such as ``PYTHON_GIL=0``.
 
-    Empty if nothing does. CPython respects ``-X gil`` first.
+    Empty if there is none. CPython respects ``-X gil`` first.
     """
     option = x_option("gil")
     if option in ("0", "1"):
@@ -89,27 +91,27 @@ def forced_gil() -> str:
 
 
 class ImportWatch:
-    """Context in which an import that turns the GIL on is found.
+    """Context manager that finds an import that turns the GIL on.
 
     It takes the place of `ExtensionFileLoader.create_module`, which loads all extension
     modules that lie in files.
 
     Parameters
     ----------
-    found : callable, optional
+    callback : callable, optional
         Called with each `GilImport`, in the thread that imports, before Python's own
         warning is issued.
 
     """
 
-    def __init__(self, found: Callable[[GilImport], object] = bool) -> None:
-        self._found = found
+    def __init__(self, callback: Callable[[GilImport], object] = bool) -> None:
+        self._callback = callback
         self._original: Callable[..., ModuleType | None] | None = None
         self._ours: Callable[..., ModuleType | None] | None = None
         self._lock = threading.RLock()  # a finalizer may import, too
-        self._begun = 0
+        self._loads = 0
         self._running = 0
-        self._is_over = False  # it is turned on once
+        self._is_over = False  # the GIL is turned on once
 
     @property
     def loading(self) -> bool:
@@ -151,29 +153,30 @@ class ImportWatch:
         spec: ModuleSpec,
     ) -> ModuleType | None:
         with self._lock:
-            self._begun += 1
+            self._loads += 1
             self._running += 1
-            begun, alone = self._begun, self._running == 1
+            number, alone = self._loads, self._running == 1
         was_on = gil_enabled()
         shown: list[warnings.WarningMessage] = []
         try:
             if getattr(sys.flags, "context_aware_warnings", False):
-                # The program's filters may hide the warning, and pass it afterwards.
+                # The program's filters may hide the warning; they are applied afterwards.
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.filterwarnings("always", _WARNING, RuntimeWarning)
                     shown = caught
                     return create(loader, spec)
-            # To catch warnings here would change those of all threads.
+            # Catching warnings here would affect all threads.
             return create(loader, spec)
         finally:
             with self._lock:
                 self._running -= 1
-                alone = alone and self._begun == begun
-            named = [match[1] for one in shown if (match := _match(one))]
-            # Without the warning, only a module that no other was loaded beside is known.
+                alone = alone and self._loads == number
+            named = [match[1] for warning in shown if (match := _match(warning))]
+            # Without the warning, the module is known only if no other was loaded
+            # meanwhile.
             if not named and alone and gil_enabled() and not was_on:
                 named = [spec.name]
-            # A module that was loaded meanwhile has passed its own warning to this one.
+            # A module that was loaded meanwhile has passed its own warning on to here.
             if named and not self._is_over:
                 self._is_over = True
                 name = named[0]
@@ -182,7 +185,7 @@ class ImportWatch:
 
     def _note(self, cause: GilImport) -> None:
         noted_imports.append(cause)
-        self._found(cause)
+        self._callback(cause)
 
 
 def _match(warning: warnings.WarningMessage) -> re.Match[str] | None:
@@ -191,20 +194,28 @@ def _match(warning: warnings.WarningMessage) -> re.Match[str] | None:
 
 def _show(caught: Sequence[warnings.WarningMessage]) -> None:
     """Issue the warning about the GIL under the program's filters, and show others."""
-    for one in caught:
-        if _match(one):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    for warning in caught:
+        if _match(warning):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
         else:  # the filters have let it pass
             warnings.showwarning(
-                one.message, one.category, one.filename, one.lineno, one.file, one.line
+                warning.message,
+                warning.category,
+                warning.filename,
+                warning.lineno,
+                warning.file,
+                warning.line,
             )
 
 
 def try_imports(modules: Sequence[str]) -> ImportTrial:
     """Import modules one by one in a new process until one turns the GIL on.
 
-    Python's own start counts, too: what ``.pth`` files and ``sitecustomize`` import. The
-    process ignores ``PYTHON_GIL`` and ``-X gil``. What the modules print is thrown away.
+    Python's own start counts, too, with imports of ``.pth`` files and ``sitecustomize``.
+    The process ignores ``PYTHON_GIL`` and ``-X gil``. The output of the modules is
+    discarded.
 
     Parameters
     ----------
@@ -224,7 +235,7 @@ def try_imports(modules: Sequence[str]) -> ImportTrial:
         place = options.index(forced)
         del options[place - 1 : place + 1]
     environment = {key: text for key, text in os.environ.items() if key != "PYTHON_GIL"}
-    done = subprocess.run(  # noqa: S603 - our own text, given to this interpreter
+    completed = subprocess.run(  # noqa: S603 - our own text, given to this interpreter
         [os.fsdecode(get_executable()), *options, "-S", "-c", code],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -233,9 +244,11 @@ def try_imports(modules: Sequence[str]) -> ImportTrial:
         check=False,
     )
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(completed.stdout)
     except ValueError:
-        problem = f"the process that tried it ended with exit status {done.returncode}"
+        problem = (
+            f"the process that tried it ended with exit status {completed.returncode}"
+        )
         return ImportTrial(None, "", None, problem)
     cause = answer.pop("cause")
     return ImportTrial(**answer, cause=None if cause is None else GilImport(**cause))
@@ -247,9 +260,9 @@ def main(modules: Sequence[str], path: Sequence[str], start: bool) -> None:
     Parameters
     ----------
     modules : sequence of str
-        What to import.
+        Modules to import.
     path : sequence of str
-        `sys.path` for it.
+        `sys.path` for the imports.
     start : bool
         Whether to run `site`, as the start of Python does.
 
@@ -257,9 +270,9 @@ def main(modules: Sequence[str], path: Sequence[str], start: bool) -> None:
     answer = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
-    found: list[GilImport] = []
+    causes: list[GilImport] = []
     during = problem = ""
-    with ImportWatch(found.append):
+    with ImportWatch(causes.append):
         try:
             sys.path[:] = path
             if start:
@@ -274,7 +287,7 @@ def main(modules: Sequence[str], path: Sequence[str], start: bool) -> None:
             problem = one_line(error)
     is_on = gil_enabled()
     trial = ImportTrial(
-        is_on, during if is_on else "", found[0] if found else None, problem
+        is_on, during if is_on else "", causes[0] if causes else None, problem
     )
     with os.fdopen(answer, "w") as file:
         json.dump(asdict(trial), file)

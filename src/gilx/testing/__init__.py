@@ -1,9 +1,9 @@
 """Assertions about the GIL that don't fail at random.
 
-What is asserted is decided by evidence, and by as much of it as the question needs: a
-verdict is ``pass``, ``fail`` or, where the machine or the call leaves it open,
-``inconclusive``, which skips the test. A loaded machine makes a verdict later, or
-inconclusive, but not wrong.
+Assertions are decided by evidence, and by as much of it as the question needs: a verdict
+is ``pass``, ``fail`` or, if the machine or the call leaves the question open,
+``inconclusive``, which skips the test. On a loaded machine a verdict takes longer or is
+inconclusive, but is not wrong.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ def assert_releases_gil(
     """Assert that a call releases the GIL for at least a share of its time.
 
     The call is repeated, and the GIL watched without taking it, until the share is
-    clearly on one side. Time in which other threads hold the GIL is left out, so a busy
-    machine does not change the answer.
+    clearly on one side of `at_least`. Time in which other threads hold the GIL is left
+    out, so a busy machine does not change the answer.
 
     Without a GIL, on CPython 3.14, the share of the time in which the calling thread is
-    detached is judged instead: a stop of all threads does not wait for it then. Time in
-    which others stop it is left out.
+    detached is judged instead: a stop of all threads does not wait for a detached thread.
+    Time in which others stop the calling thread is left out.
 
     Parameters
     ----------
     fn : callable
-        What to call. Keywords go in with `functools.partial`.
+        The callable; bind keywords with `functools.partial`.
     *args
-        What to call it with.
+        Arguments of the call.
     at_least : float
         The share of the call's wall time, above 0 and at most 1.
     budget : float
@@ -82,15 +82,15 @@ def assert_releases_gil(
     Returns
     -------
     Verdict
-        It passed.
+        The verdict, which passed.
 
     Raises
     ------
     ArgumentError
         An argument is not as described.
     AssertionError
-        It does not; the message has the evidence, what likely causes it and what to look
-        at. Its attribute ``verdict`` has all of it.
+        The call does not; the message has the evidence, the likely cause and where to
+        look. The attribute ``verdict`` of the error has all of the evidence.
     Inconclusive
         The verdict is inconclusive, see `Inconclusive`. It skips the test.
     Exception
@@ -110,8 +110,8 @@ def assert_holds_gil(
 ) -> Verdict:
     """Assert that a call holds the GIL for at least a share of its time.
 
-    For what must not run beside other Python code, and to see that a check can fail.
-    Parameters, result and errors are those of `assert_releases_gil`.
+    For calls that must not run beside other Python code, and to show that a check can
+    fail. Parameters, result and errors are those of `assert_releases_gil`.
     """
     __tracebackhide__ = True  # pytest shows the line of the test
     return insist(judge_hold(fn, *args, at_least=at_least, budget=budget, setup=setup))
@@ -127,17 +127,18 @@ def assert_longest_hold(
     """Assert that a call never holds the GIL for longer than some time at a stretch.
 
     The longest hold is the longest time for which a request for the GIL goes unanswered:
-    so long other threads stand still, however small the share of the time is. Python code
-    answers within the switch interval, 5 ms. The call is repeated beside a thread that
-    asks for the GIL again and again, and the GIL is watched, until it is certain on which
-    side of the limit the longest hold is. Only the calling thread is judged.
+    other threads stand still for that long, however small the share of the time is.
+    Python code answers within the switch interval, 5 ms. The call is repeated beside a
+    thread that asks for the GIL again and again, and the GIL is watched, until it is
+    certain on which side of the limit the longest hold is. Only the calling thread is
+    judged.
 
     Parameters
     ----------
     fn : callable
-        What to call. Keywords go in with `functools.partial`.
+        The callable; bind keywords with `functools.partial`.
     *args
-        What to call it with.
+        Arguments of the call.
     at_most : float
         The longest hold in seconds, from 0.01 to 86400.
     budget : float
@@ -150,15 +151,15 @@ def assert_longest_hold(
     Returns
     -------
     Verdict
-        It passed.
+        The verdict, which passed.
 
     Raises
     ------
     ArgumentError
         An argument is not as described.
     AssertionError
-        A hold is longer; the message has its length, the line that held the GIL, and what
-        likely causes it. Its attribute ``verdict`` has all of it.
+        A hold is longer; the message has its length, the line that held the GIL, and the
+        likely cause. The attribute ``verdict`` of the error has all of the evidence.
     Inconclusive
         The verdict is inconclusive, see `Inconclusive`. It skips the test.
     Exception
@@ -182,43 +183,43 @@ def assert_scales(
 ) -> Verdict:
     """Assert that calls in several threads are as fast as this machine achieves.
 
-    Each of so many threads makes the same calls as one thread does alone and, in the same
-    block, as so many processes do. What the processes achieve is the ceiling; the threads
-    have to reach a share of it.
+    Each of `workers` threads makes the same calls as one thread does alone and, in the
+    same block, as `workers` processes do. The speedup of the processes is the ceiling;
+    the threads have to reach a share of it.
 
     Parameters
     ----------
     fn : callable
-        What to call, safe to call from several threads at once. Keywords go in with
+        The callable, safe to call from several threads at once; bind keywords with
         `functools.partial`.
     *args
-        What to call it with.
+        Arguments of the call.
     workers : int
         How many threads, at least 2.
     efficiency : float
-        The share of the ceiling that they have to reach, above 0 and at most 1.
+        The share of the ceiling that the threads have to reach, above 0 and at most 1.
     budget : float
-        Seconds that it may take, above 0. One call is always made, and no call is ended:
-        if `fn` does not return, neither does this.
+        Seconds that the check may take, above 0. One call is always made, and no call is
+        ended: if `fn` does not return, neither does this.
     setup : callable, optional
         Called once for each call, outside of what is timed and up to a thousand calls
         ahead; it returns a tuple, the arguments of that call after `args`, or None.
     limit_threads : int, optional
-        How many threads of their own libraries such as BLAS may start meanwhile, at least
-        1; by default that is not changed. It needs ``threadpoolctl``.
+        Number of threads that libraries such as BLAS may start meanwhile, at least 1; by
+        default it is not changed. This needs ``threadpoolctl``.
 
     Returns
     -------
     Verdict
-        It passed.
+        The verdict, which passed.
 
     Raises
     ------
     ArgumentError
         An argument is not as described.
     AssertionError
-        They do not; the message has the evidence, what likely causes it and what to look
-        at. Its attribute ``verdict`` has all of it.
+        The threads do not; the message has the evidence, the likely cause and where to
+        look. The attribute ``verdict`` of the error has all of the evidence.
     Inconclusive
         The verdict is inconclusive, see `Inconclusive`. It skips the test.
     Exception
@@ -245,9 +246,9 @@ def insist(verdict: Verdict) -> Verdict:
     Raises
     ------
     AssertionError
-        It failed. Its attribute ``verdict`` is that verdict.
+        The verdict failed. The attribute ``verdict`` of the error is that verdict.
     Inconclusive
-        It is inconclusive.
+        The verdict is inconclusive.
 
     """
     __tracebackhide__ = True  # pytest shows the line of the test

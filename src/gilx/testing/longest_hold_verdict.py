@@ -31,8 +31,8 @@ _ENOUGH, _FEWEST = 0.5, 10  # seconds and number of calls that a pass needs
 _GROWTH = 20  # from one batch to the next, at most
 _REQUESTS = 25  # in the time of the limit, at least
 _LONGEST_PERIOD = 0.01  # seconds
-_LEFT = 0.05  # of the budget, that is too little for another batch
-_CLOSE = 0.2  # of the limit, between it and the longest hold
+_LEFT = 0.05  # share of the budget that is too little for another batch
+_CLOSE = 0.2  # share of the limit: a longest hold within it is too close
 
 
 def check_limit(at_most: object) -> float:
@@ -41,10 +41,11 @@ def check_limit(at_most: object) -> float:
     Raises
     ------
     ArgumentError
-        It is not from 0.01 to 86400.
+        The limit is not from 0.01 to 86400.
 
     """
-    return number_between("at_most", at_most, _SHORTEST_LIMIT, _LONGEST_LIMIT)
+    limits = _SHORTEST_LIMIT, _LONGEST_LIMIT
+    return number_between("at_most", at_most, *limits, unit="seconds")
 
 
 def judge_longest_hold(
@@ -56,7 +57,7 @@ def judge_longest_hold(
 ) -> Verdict:
     """Say whether a call holds the GIL for at most so many seconds at a time.
 
-    As `gilx.testing.assert_longest_hold`, but what was found is returned, whatever it is.
+    Like `gilx.testing.assert_longest_hold`, but the verdict is returned, whatever it is.
     """
     begin = perf_counter()
     call = PreparedCall(fn, args, setup)
@@ -64,7 +65,7 @@ def judge_longest_hold(
     budget = above_zero("budget", budget)
     refusal = None
     try:
-        found = watched_holds(call, limit, budget)
+        evidence = watched_holds(call, limit, budget)
     except NoGilError:
         # A thread may be attached for hours and hold nobody up, since Python code stops
         # at once for others; how soon a call stops is what counts, see gilx.latency.
@@ -75,21 +76,21 @@ def judge_longest_hold(
     except WatchUnavailableError as error:
         refusal = str(error)
     if refusal is not None:
-        found = no_holds_watched(limit, refusal)
-        # What is wrong with the call is not hidden by a skip.
+        evidence = no_holds_watched(limit, refusal)
+        # A skip must not hide an error of the call.
         with raising(call.name):
             call.timed(1)
     outcomes: dict[int, Outcome] = {1: "fail", 0: "inconclusive", -1: "pass"}
-    outcome = outcomes[found.side]
+    outcome = outcomes[evidence.side]
     return Verdict(
         outcome,
-        _reason(found),
-        found,
+        _reason(evidence),
+        evidence,
         "longest_hold",
         call.name,
         perf_counter() - begin,
-        _advice(found) if outcome == "fail" else "",
-        tuple(_notes(found)),
+        _advice(evidence) if outcome == "fail" else "",
+        tuple(_notes(evidence)),
     )
 
 
@@ -98,14 +99,14 @@ def watched_holds(call: PreparedCall, limit: float, budget: float) -> LongestHol
 
     The first call warms up and counts only if it takes more than half of the budget. Then
     calls are watched in batches. A batch with a hold that is certainly longer than the
-    limit decides. One that leaves it open, since the machine was busy, is left out. The
-    others decide if they have enough calls, and more than those that are left out, unless
-    samples of one that is open found a longer hold.
+    limit decides. A batch that decides nothing, since the machine was busy, is left out.
+    The other batches decide if they have enough calls, and more than those that are left
+    out, unless samples of one that is left out found a hold longer than the limit.
 
     Parameters
     ----------
     call : PreparedCall
-        What to call.
+        The call.
     limit : float
         Longest hold that passes, in seconds.
     budget : float
@@ -158,10 +159,10 @@ class _Batches:
 
     def decided(self, *, over: bool) -> LongestHoldEvidence | None:
         """Return the evidence that decides; None if there is none and time is left."""
-        found = self._failed or self._passed_enough(over=over)
-        if found is None and over:
-            found = self._open
-        return None if found is None else replace(found, left_out=self._left_out)
+        evidence = self._failed or self._passed_enough(over=over)
+        if evidence is None and over:
+            evidence = self._open
+        return None if evidence is None else replace(evidence, left_out=self._left_out)
 
     def _passed_enough(self, *, over: bool) -> LongestHoldEvidence | None:
         """Return the batches that passed if these decide."""
@@ -183,15 +184,15 @@ def _watch(call: PreparedCall, count: int, limit: float) -> LongestHoldEvidence:
     period = min(limit / _REQUESTS, _LONGEST_PERIOD)
     with watch_with_callers() as watching, RequestTimer(period) as requests:
         before = perf_counter()
-        # The number tells samples of one call from those of the next.
+        # The counter of this loop separates samples of one call from those of the next.
         for _ in range(count):
             make()
             after = perf_counter()
             longest = max(longest, after - before)
             before = after
     usage = watching.usage_of_calls(count)
-    # A hold is not longer for a time in which the whole process was stopped, which makes
-    # a sample late, or its CPU was given to another machine.
+    # A hold does not include time in which the whole process was stopped, which makes a
+    # sample late, or in which the hypervisor gave its CPU to another machine.
     pauses = usage.lateness_max + (difference(stolen_seconds(), stolen) or 0.0)
     return LongestHoldEvidence(
         limit=limit,
@@ -207,7 +208,7 @@ def _watch(call: PreparedCall, count: int, limit: float) -> LongestHoldEvidence:
 
 
 def no_holds_watched(limit: float, why: str) -> LongestHoldEvidence:
-    """Return the evidence if there is nothing to watch, and why."""
+    """Return the evidence that has only the reason that there is nothing to watch."""
     return LongestHoldEvidence(
         limit=limit,
         first_seconds=0.0,
@@ -221,15 +222,15 @@ def no_holds_watched(limit: float, why: str) -> LongestHoldEvidence:
     )
 
 
-def _reason(found: LongestHoldEvidence) -> str:
-    usage = found.usage
-    if found.reason or usage is None:
-        return found.reason
-    asked = f"asked for: at most {duration(found.limit)}"
-    if found.side < 0:
-        return f"no hold of the GIL lasts longer than {duration(found.most)}; {asked}"
+def _reason(evidence: LongestHoldEvidence) -> str:
+    usage = evidence.usage
+    if evidence.reason or usage is None:
+        return evidence.reason
+    asked = f"asked for: at most {duration(evidence.limit)}"
+    if evidence.side < 0:
+        return f"no hold of the GIL lasts longer than {duration(evidence.most)}; {asked}"
     hold = usage.longest_hold
-    if found.side > 0:
+    if evidence.side > 0:
         site = longest_site(usage.sites, usage.by_thread[0].name)
         where = f", in {site_and_caller(site)}" if site else ""
         return (
@@ -237,33 +238,33 @@ def _reason(found: LongestHoldEvidence) -> str:
             f" {duration(hold.high)}){where}; {asked}"
         )
     return (
-        f"{_why_open(found)}: its longest hold of the GIL lasts"
-        f" {duration(found.least)} to {duration(found.most)}; {asked}"
+        f"{_why_open(evidence)}: its longest hold of the GIL lasts"
+        f" {duration(evidence.least)} to {duration(evidence.most)}; {asked}"
     )
 
 
-def _why_open(found: LongestHoldEvidence) -> str:
+def _why_open(evidence: LongestHoldEvidence) -> str:
     """Return the reason that neither side of the limit is certain."""
-    usage = found.usage
+    usage = evidence.usage
     assert usage is not None
-    if usage.sites_missing and found.unanswered > found.limit:
-        return f"it is not known what held the GIL, since {usage.sites_missing}"
-    if found.unanswered > found.limit:
+    if usage.sites_missing and evidence.unanswered > evidence.limit:
+        return f"the code that held the GIL is unknown, since {usage.sites_missing}"
+    if evidence.unanswered > evidence.limit:
         return "another thread held the GIL, or it went from thread to thread"
-    if found.longest_sampled > found.limit and not found.knows_cpu_waits:
+    if evidence.longest_sampled > evidence.limit and not evidence.knows_cpu_waits:
         return "Linux does not say here how long threads wait for a CPU"
-    if abs(found.longest_sampled - found.limit) < _CLOSE * found.limit:
-        return "the limit is too close to tell"
-    return "the machine is too busy to tell"
+    if abs(evidence.longest_sampled - evidence.limit) < _CLOSE * evidence.limit:
+        return "the limit is too close for a verdict"
+    return "the machine is too busy for a verdict"
 
 
-def _advice(found: LongestHoldEvidence) -> str:
+def _advice(evidence: LongestHoldEvidence) -> str:
     """Return what likely causes a long hold, and what to look at."""
-    usage = found.usage
+    usage = evidence.usage
     assert usage is not None  # something held the GIL
     site = longest_site(usage.sites, usage.by_thread[0].name)
     if site is not None and site.kind == "garbage collector":
-        cause = f"it is a garbage collection, {CHEAPER_COLLECTIONS}"
+        cause = f"the hold is a garbage collection, {CHEAPER_COLLECTIONS}"
     else:
         cause = (
             "compiled code runs for that time without returning to Python: let it release"
@@ -271,16 +272,16 @@ def _advice(found: LongestHoldEvidence) -> str:
             " Cython, py.detach or allow_threads in Rust), or call it with less work at a"
             " time"
         )
-    return f"{cause}. `gilx probe` shows which lines hold it"
+    return f"{cause}. `gilx probe` shows which lines hold the GIL"
 
 
-def _notes(found: LongestHoldEvidence) -> list[str]:
-    if found.usage is None:
+def _notes(evidence: LongestHoldEvidence) -> list[str]:
+    if evidence.usage is None:
         return []
-    notes = usage_notes(found.usage, found.first_seconds)
-    if found.left_out and found.side < 0:
+    notes = usage_notes(evidence.usage, evidence.first_seconds)
+    if evidence.left_out and evidence.side < 0:
         notes.append(
-            f"{found.left_out} more call{'s' if found.left_out > 1 else ''} left it open,"
-            " since a thread waited for a CPU or for another thread"
+            f"{evidence.left_out} more call{'s' if evidence.left_out > 1 else ''} left"
+            " the question open, since a thread waited for a CPU or for another thread"
         )
     return notes

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gilx.errors import WatchUnavailableError, above_zero, number_between
 from gilx.formatting import duration, percent
 from gilx.sampling.site_words import mostly_collector
+from gilx.sampling.usage_advice import GIL_TURNED_ON
 from gilx.sampling.watch import watch_with_callers
 from gilx.speedup.blocks import calls_needed
 from gilx.speedup.comparison_warnings import TOO_SHORT, call_warnings
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from gilx.speedup.scaling_decision import Outcome
 
 _ALPHA = 1e-3  # how often, at most, a verdict may be wrong by chance
-_STAGE = 0.18  # seconds of the first stage: enough looks for limits of 0.1 and 0.9
-_GROWTH = 2.0  # each stage sees as much as all before, about
+_STAGE = 0.18  # seconds of the first stage: enough samples for limits of 0.1 and 0.9
+_GROWTH = 2.0  # each stage is about as long as all before it
 _MUCH_UNKNOWN = 0.03
 _MUCH_STOPPED = 0.3  # of the time
-_PREPARED = 0.02  # seconds of calls that have their arguments ready at once
+_PREPARED = 0.02  # seconds of calls whose arguments are prepared together
 CHEAPER_COLLECTIONS = (
     "which never releases it: gc.freeze() before the work leaves out the objects that are"
     " there already, gc.disable() around the work puts collections off, and larger"
@@ -39,7 +40,7 @@ CHEAPER_COLLECTIONS = (
 )
 
 
-def watched(
+def watch_until_clear(
     call: PreparedCall,
     limit: float,
     budget: float,
@@ -49,18 +50,18 @@ def watched(
 ) -> ReleaseEvidence:
     """Watch calls until it is clear on which side of a limit the hold fraction is.
 
-    The first call warms up and counts only if it leaves no time for another. Then stages,
-    each as long as all before it: after stage k it is decided by an interval of all that
-    was seen that misses with a probability of alpha / (k (k + 1)). These add up to
-    alpha, so that more than one test does not make a wrong end more likely (the error is
-    spent over the tests: Lan and DeMets, Discrete sequential boundaries for clinical
-    trials, Biometrika 70, 1983; the sum bounds it however they depend on each other, by
-    Boole's inequality).
+    The first call warms up and counts only if it leaves no time for another. Then come
+    stages, each as long as all before it: the decision after stage k is by an interval
+    from all stages so far, which misses with a probability of alpha / (k (k + 1)). These
+    probabilities add up to alpha, so that more than one test does not make a wrong end
+    more likely (the error is spent over the tests: Lan and DeMets, Discrete sequential
+    boundaries for clinical trials, Biometrika 70, 1983; the sum bounds it however they
+    depend on each other, by Boole's inequality).
 
     Parameters
     ----------
     call : PreparedCall
-        What to call.
+        The call.
     limit : float
         Hold fraction, 0 to 1.
     budget : float
@@ -69,7 +70,7 @@ def watched(
         Additional seconds for the first call; by default it is part of the budget,
         and may take half of it.
     alpha : float
-        How often, at most, the interval may miss at any stage.
+        Largest probability that the interval misses at any stage.
 
     Raises
     ------
@@ -96,11 +97,11 @@ def watched(
         while True:
             left = budget - (perf_counter() - begin)
             usage = _watch(call, max(1, math.ceil(min(seconds, left) / each)), usage)
-            each = usage.wall / usage.repeats  # so far it may have been the first call's
-            found = _evidence(usage, limit, stage, alpha, first.wall)
+            each = usage.wall / usage.repeats  # it may have been that of the first call
+            evidence = _evidence(usage, limit, stage, alpha, first.wall)
             spent = perf_counter() - begin
-            if found.side or each > budget - spent or spent >= 0.95 * budget:
-                return found
+            if evidence.side or each > budget - spent or spent >= 0.95 * budget:
+                return evidence
             stage, seconds = stage + 1, max(_STAGE, usage.wall * (_GROWTH - 1))
 
 
@@ -108,7 +109,7 @@ def _watch(call: PreparedCall, count: int, before: GilUsage | None = None) -> Gi
     """Watch so many calls; with a setup, some at a time.
 
     Return their usage, together with that of the calls before, unless the GIL has been
-    turned on meanwhile, by an import for one.
+    turned on meanwhile, for instance by an import.
     """
     usage = before
     while count > 0:
@@ -121,9 +122,9 @@ def _watch(call: PreparedCall, count: int, before: GilUsage | None = None) -> Gi
         with watch_with_callers(needs_gil=False) as watching:
             for _ in repeat(None, some):
                 make()
-        found = watching.usage_of_calls(some)
-        alike = usage is not None and usage.backend == found.backend
-        usage = usage + found if usage is not None and alike else found
+        latest = watching.usage_of_calls(some)
+        alike = usage is not None and usage.backend == latest.backend
+        usage = usage + latest if usage is not None and alike else latest
         count -= some
     assert usage is not None  # something was watched
     return usage
@@ -135,6 +136,8 @@ def _evidence(
     each = usage.wall / usage.repeats
     sums = usage.sums
     shortage = sums.shortage_of_attached if sums.without_gil else sums.shortage
+    if usage.inconclusive_reason.startswith(GIL_TURNED_ON):
+        shortage = usage.inconclusive_reason
     return ReleaseEvidence(
         limit=limit,
         level=1 - alpha / (stage * (stage + 1)),
@@ -143,7 +146,7 @@ def _evidence(
         usage=usage,
         reason=shortage
         if each >= TOO_SHORT
-        else f"too short: a call takes {duration(each)}, hardly more than calling does",
+        else f"too short: a call takes {duration(each)}, hardly more than an empty call",
     )
 
 
@@ -156,7 +159,7 @@ def judge_release(
 ) -> Verdict:
     """Say whether a call releases the GIL for at least a share of its time.
 
-    As `gilx.testing.assert_releases_gil`, but what was found is returned, whatever it is.
+    Like `gilx.testing.assert_releases_gil`, but the verdict is returned, whatever it is.
     """
     return _judge("releases_gil", fn, args, at_least, budget, setup)
 
@@ -170,7 +173,7 @@ def judge_hold(
 ) -> Verdict:
     """Say whether a call holds the GIL for at least a share of its time.
 
-    As `gilx.testing.assert_holds_gil`, but what was found is returned, whatever it is.
+    Like `gilx.testing.assert_holds_gil`, but the verdict is returned, whatever it is.
     """
     return _judge("holds_gil", fn, args, at_least, budget, setup)
 
@@ -191,50 +194,52 @@ def _judge(
     limit = share if holds else 1 - share
     refusal = None
     try:
-        found = watched(call, limit, budget)
+        evidence = watch_until_clear(call, limit, budget)
     except WatchUnavailableError as error:
         refusal = str(error)
     if refusal is not None:
-        found = nothing_watched(limit, refusal)
-        # What is wrong with the call is not hidden by a skip.
+        evidence = nothing_watched(limit, refusal)
+        # A skip must not hide an error of the call.
         with raising(call.name):
             call.timed(1)
-    side = found.side if holds else -found.side
+    side = evidence.side if holds else -evidence.side
     outcome: Outcome = "pass" if side > 0 else "fail" if side < 0 else "inconclusive"
     return Verdict(
         outcome,
-        _reason(found, share, holds=holds),
-        found,
+        _reason(evidence, share, holds=holds),
+        evidence,
         what,
         call.name,
         perf_counter() - begin,
-        why_held(found) if outcome == "fail" and not holds else "",
-        tuple(usage_notes(found.usage, found.first_seconds) if found.usage else ()),
+        why_held(evidence) if outcome == "fail" and not holds else "",
+        tuple(
+            usage_notes(evidence.usage, evidence.first_seconds) if evidence.usage else ()
+        ),
     )
 
 
 def nothing_watched(limit: float, why: str) -> ReleaseEvidence:
-    """Return the evidence if there is nothing to watch, and why."""
+    """Return the evidence without a watch, with the reason for that."""
     return ReleaseEvidence(
         limit=limit, level=1.0, stages=0, first_seconds=0.0, usage=None, reason=why
     )
 
 
-def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
-    if found.reason or found.usage is None:
-        return found.reason
-    word, share_found, where = "holds the GIL for", found.held, ""
+def _reason(evidence: ReleaseEvidence, share: float, *, holds: bool) -> str:
+    if evidence.reason or evidence.usage is None:
+        return evidence.reason
+    word, share_found, where = "holds the GIL for", evidence.held, ""
     if not holds:
-        word, share_found = "releases the GIL for", found.held.complement()
-        held_in = found.usage.where_held() if found.side > 0 else ""
+        word, share_found = "releases the GIL for", evidence.held.complement()
+        held_in = evidence.usage.where_held() if evidence.side > 0 else ""
         where = f"; it holds the GIL for the rest, {held_in}" if held_in else ""
-    if found.without_gil:
+    if evidence.without_gil:
         word = "is attached for" if holds else "is detached for"
     busy = ""
-    if found.side == 0 and found.usage.unknown > _MUCH_UNKNOWN:
+    if evidence.side == 0 and evidence.usage.unknown > _MUCH_UNKNOWN:
         busy = (
-            "the machine is too busy to tell: samples were late for"
-            f" {percent(found.usage.unknown)} of the time; it "
+            "the machine is too busy for a verdict: samples were late for"
+            f" {percent(evidence.usage.unknown)} of the time; the call "
         )
     return (
         f"{busy}{word} {percent(share_found.value)} of its time"
@@ -243,64 +248,70 @@ def _reason(found: ReleaseEvidence, share: float, *, holds: bool) -> str:
     )
 
 
-def why_held(found: ReleaseEvidence) -> str:
-    """Say what likely makes a call hold the GIL, and what to look at."""
-    if found.without_gil:
-        return _why_attached(found)
-    if found.usage is not None and _collects(found.usage):
+def why_held(evidence: ReleaseEvidence) -> str:
+    """Return the likely cause of a held GIL, and where to look."""
+    if evidence.without_gil:
+        return _why_attached(evidence)
+    if evidence.usage is not None and _collects(evidence.usage):
         cause = f"most of what holds the GIL is garbage collection, {CHEAPER_COLLECTIONS}"
-    elif found.held.value > 0.98:
+    elif evidence.held.value > 0.98:
         cause = (
-            "nothing in it releases the GIL: look for Py_BEGIN_ALLOW_THREADS in C,"
-            " `with nogil` in Cython (a function marked nogil only may be called without"
-            " the GIL, it does not release it), py.detach or allow_threads in Rust, or a"
-            " branch that is not taken with these arguments"
+            "nothing in the call releases the GIL: check that the code"
+            " uses Py_BEGIN_ALLOW_THREADS in C, `with nogil` in Cython (a function marked"
+            " nogil can be called without the GIL, but does not release it), or py.detach"
+            " or allow_threads in Rust, and that these arguments reach that code"
         )
-    elif found.where:
+    elif evidence.where:
         cause = (
-            f"it holds the GIL {found.where}: look at what converts or copies arguments"
-            " and results there"
+            f"the call holds the GIL {evidence.where}: look at the code there that"
+            " converts or copies arguments and results"
         )
-    elif found.call_seconds < 1e-4:
+    elif evidence.call_seconds < 1e-4:
         cause = (
-            "calls are short, so that what Python does around them counts: try larger"
+            "calls are short, so Python's own work around each call counts: try larger"
             " arguments"
         )
     else:
         cause = (
-            "a part of it holds the GIL: look at conversions of arguments and results,"
-            " callbacks into Python, and loops that take the GIL back in each round"
+            "a part of the call holds the GIL: look at conversions of arguments and"
+            " results, callbacks into Python, and loops that take the GIL back in each"
+            " round"
         )
-    return f"{cause}. `gilx probe` shows which lines hold it"
+    return f"{cause}. `gilx probe` shows which lines hold the GIL"
 
 
-def _why_attached(found: ReleaseEvidence) -> str:
-    """Say what likely keeps a thread attached, and what to look at."""
-    usage = found.usage
+def _why_attached(evidence: ReleaseEvidence) -> str:
+    """Return the likely cause of an attached thread, and where to look."""
+    usage = evidence.usage
     assert usage is not None  # something was watched
-    asked = usage.world.asked_by if usage.world is not None else ()
+    requesters = usage.world.asked_by if usage.world is not None else ()
     own = usage.by_thread[0].native_id
-    if asked and asked[0].native_id == own and asked[0].share.value > _MUCH_STOPPED:
+    if (
+        requesters
+        and requesters[0].native_id == own
+        and requesters[0].share.value > _MUCH_STOPPED
+    ):
         cause = (
-            "it stops all threads for much of that time, as the garbage collector does:"
+            "the call stops all threads for much of that time, as the garbage collector"
+            " does:"
             " gc.freeze() before the work leaves out the objects that are there already,"
             " gc.disable() around the work puts collections off"
         )
-    elif found.held.value > 0.98:
+    elif evidence.held.value > 0.98:
         cause = (
-            "nothing in it detaches: look for Py_BEGIN_ALLOW_THREADS in C, `with nogil`"
-            " in Cython, py.detach or allow_threads in Rust, which detach the thread, or"
-            " a branch that is not taken with these arguments"
+            "nothing in the call detaches: check that the code detaches the thread, by"
+            " Py_BEGIN_ALLOW_THREADS in C, `with nogil` in Cython, or py.detach or"
+            " allow_threads in Rust, and that these arguments reach that code"
         )
-    elif found.call_seconds < 1e-4:
+    elif evidence.call_seconds < 1e-4:
         cause = (
-            "calls are short, so that what Python does around them counts: try larger"
+            "calls are short, so Python's own work around each call counts: try larger"
             " arguments"
         )
     else:
         cause = (
-            "a part of it is attached: look at conversions of arguments and results,"
-            " callbacks into Python, and loops that attach in each round"
+            "a part of the call is attached: look at conversions of arguments and"
+            " results, callbacks into Python, and loops that attach in each round"
         )
     return f"{cause}. `gilx probe` shows what each thread does"
 
@@ -311,12 +322,12 @@ def _collects(usage: GilUsage) -> bool:
 
 
 def usage_notes(usage: GilUsage, first: float) -> list[str]:
-    """Return what else should be known of calls; the first one took so many seconds."""
+    """Return further facts about calls; the first one took `first` seconds."""
     notes = []
     if usage.wall > 0.05 and usage.cpu > 1.2 * usage.wall:
         notes.append(
             f"the process used {usage.cpu / usage.wall:.1f} CPUs: the call has threads"
-            " of its own, or others run; only the calling thread is judged"
+            " of its own, or other threads run; only the calling thread is judged"
         )
     if usage.repeats == 1 and usage.wall == first:
         notes.append(

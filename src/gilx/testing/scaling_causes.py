@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gilx.speedup.losses import Loss
     from gilx.speedup.waits_together import WaitsTogether
 
-_LEAST = 0.1  # of a worker: less than that is not spoken of
+_LEAST = 0.1  # of a worker: a smaller loss is not mentioned
 
 
 def cause_of_waits(together: WaitsTogether | None, comparison: Comparison) -> str:

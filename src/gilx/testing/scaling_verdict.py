@@ -40,7 +40,7 @@ from gilx.speedup.targets import CallableTarget
 from gilx.speedup.thread_limits import limits
 from gilx.speedup.waits_together import TogetherWatch
 from gilx.system.environment import usable_cpus
-from gilx.testing.release_verdict import watched, why_held
+from gilx.testing.release_verdict import watch_until_clear, why_held
 from gilx.testing.scaling_causes import cause_of_waits
 from gilx.testing.verdict import ReleaseEvidence, ScalingEvidence, Verdict
 
@@ -56,9 +56,7 @@ if TYPE_CHECKING:
 _PART = 0.02
 _LONG_PART = 0.1
 _TOGETHER = 0.2  # seconds for which calls at once are watched, each time
-_WATCHED = (
-    0.2  # of the time of blocks: calls at once are watched again while that is less
-)
+_WATCHED = 0.2  # of the time of blocks: calls at once are watched while that is less
 _COLD = 0.05  # seconds: blocks of shorter rows of calls have one before that warms up
 _TRIED = 10  # blocks, after each of which it is seen which of them it is
 _MOST_BLOCKS = 10_000
@@ -75,7 +73,7 @@ def judge_scaling(
 ) -> Verdict:
     """Say whether calls in several threads are as fast as this machine achieves.
 
-    As `gilx.testing.assert_scales`, but what was found is returned, whatever it is.
+    Like `gilx.testing.assert_scales`, but the verdict is returned, whatever it is.
     """
     judge = _judge(fn, args, workers, efficiency, budget, setup, limit_threads)
     try:
@@ -141,6 +139,7 @@ class _Judge:
         self._calls = 0
         self._each: float | None = None
         self._first: float | None = None
+        self._slowdown = 1.0
         self._kind = ""
         self._release: ReleaseEvidence | None = None
         self._together = TogetherWatch()
@@ -168,23 +167,24 @@ class _Judge:
         if each < TOO_SHORT:
             return self._end(
                 "inconclusive",
-                f"too short: a call takes {duration(each)}, hardly more than calling",
+                f"too short: a call takes {duration(each)}, hardly more than an empty"
+                " call",
             )
         calls, more = self._in_a_row(_PART), self._in_a_row(_LONG_PART)
         if each * calls < _PART / 2:
             return self._end(
                 "inconclusive",
-                f"too short: a call takes {duration(each)}, and {calls} in a row, for"
-                f" which a setup can have made arguments, {duration(each * calls)}",
+                f"too short: a call takes {duration(each)}, and the {calls} calls in a"
+                f" row for which setup can make arguments take {duration(each * calls)}",
             )
         # Alone, in threads and in processes, at best.
         need = 3 * each * calls * FEWEST_BLOCKS
         if need > self._left():
             return self._end(
                 "inconclusive",
-                f"too long: a call takes {duration(each)}, and {FEWEST_BLOCKS} blocks at"
-                f" least {duration(need)} (budget: {duration(self._budget)}, of which"
-                f" {duration(self._left())} are left)",
+                f"too long: a call takes {duration(each)}, and {FEWEST_BLOCKS} blocks"
+                f" take at least {duration(need)} (budget: {duration(self._budget)}, of"
+                f" which {duration(self._left())} is left)",
             )
         target = CallableTarget(self._call, self._limit_threads)
         with (
@@ -193,13 +193,18 @@ class _Judge:
             start("threads", self._workers) as pool,
             Arms(target, pool) as arms,
         ):
+            if calls > 1:  # or there can't be fewer
+                self._slowdown = arms.slowdown(each, calls)
+                calls, more = self._in_a_row(_PART), self._in_a_row(_LONG_PART)
             self._watch_together(arms, each)
             longer = self._sample(arms, calls, each, last=more == calls)
             if longer and self._left() > 0:
                 self._sample(arms, more, each, last=True)
         self._kind = arms.kind
         if arms.reason:
-            self._notes.append(f"the ceiling is other work, no processes: {arms.reason}")
+            self._notes.append(
+                f"the ceiling is that of other work, not of processes: {arms.reason}"
+            )
         return self._decided()
 
     def _obstacle(self) -> str:
@@ -207,8 +212,8 @@ class _Judge:
         cpus = usable_cpus()
         if self._workers > cpus:
             return (
-                f"{self._workers} workers need as many CPUs, and this process may use"
-                f" {cpus} only"
+                f"{self._workers} workers need {self._workers} CPUs, but this process may"
+                f" use only {cpus}"
             )
         try:
             importlib.import_module("gilx.ckernels")
@@ -223,10 +228,12 @@ class _Judge:
         if not gil_enabled() or limit >= 1:
             return None
         try:
-            found = watched(self._call, limit, self._budget / 5, warmup=self._budget / 2)
+            found = watch_until_clear(
+                self._call, limit, self._budget / 5, warmup=self._budget / 2
+            )
         except WatchUnavailableError as error:
             self._watchable = False
-            self._notes.append(f"without the watch: {error}")
+            self._notes.append(f"the GIL could not be watched: {error}")
             return None
         self._release = found
         self._first = found.first_seconds
@@ -262,7 +269,9 @@ class _Judge:
 
     def _in_a_row(self, seconds: float) -> int:
         assert self._each is not None
-        return max(1, min(self._call.most, math.ceil(seconds / self._each)))
+        return max(
+            1, min(self._call.most, math.ceil(seconds / self._each / self._slowdown))
+        )
 
     def _sample(self, arms: Arms, calls: int, each: float, *, last: bool) -> bool:
         """Make blocks until it is clear, or of no use, or the budget is spent.

@@ -26,7 +26,7 @@ class ReleaseEvidence:
     level: float
     """Probability that the hold fraction is in its interval, at this stage of several."""
     stages: int
-    """Number of times that it was decided whether to go on."""
+    """Number of stages, after each of which the check decided whether to go on."""
     first_seconds: float
     """Wall time of the first call, which warms up."""
     usage: GilUsage | None
@@ -41,7 +41,7 @@ class ReleaseEvidence:
 
     @property
     def without_gil(self) -> bool:
-        """True if it is about attached time, since there is no GIL."""
+        """True if the evidence is about attached time, since there is no GIL."""
         return self.usage is not None and self.usage.sums.without_gil
 
     @property
@@ -92,9 +92,10 @@ class LongestHoldEvidence:
     """Longest time for which its request certainly went unanswered. The time for which
     threads waited for a CPU is left out, and so is a switch interval."""
     knows_cpu_waits: bool
-    """True if that time is known; if not, no request is certain."""
+    """True if the time for which threads waited for a CPU is known. If it is not, no
+    request is certain to have gone unanswered."""
     left_out: int
-    """Number of other calls, which left it open since the machine was busy."""
+    """Number of other calls, which decided nothing since the machine was busy."""
     reason: str
     """Reason that nothing can be concluded; empty if something can."""
 
@@ -135,7 +136,7 @@ class LongestHoldEvidence:
 
     @property
     def seconds(self) -> float:
-        """Wall time of these calls."""
+        """Wall time of the calls that count."""
         return 0.0 if self.usage is None else self.usage.wall
 
     @property
@@ -144,7 +145,9 @@ class LongestHoldEvidence:
         return self.seconds / max(1, self.calls)
 
     def __add__(self, other: LongestHoldEvidence) -> LongestHoldEvidence:
-        usages = [one.usage for one in (self, other) if one.usage is not None]
+        usages = [
+            evidence.usage for evidence in (self, other) if evidence.usage is not None
+        ]
         return replace(
             self,
             usage=GilUsage.total(usages) if usages else None,
@@ -168,20 +171,21 @@ class ScalingEvidence:
     """Speedup of threads against what the machine achieved. Times are in seconds."""
 
     efficiency: float
-    """The share of the ceiling that was asked for."""
+    """The share of the ceiling that is required."""
     calls: int
-    """In a row, by each worker, in each block."""
+    """Calls in a row, by each worker, in each block."""
     call_seconds: float | None
     first_seconds: float | None
     """Wall time of the first call, which warms up."""
     release: ReleaseEvidence | None
     """Usage of the GIL by calls alone; None if there is nothing to watch."""
     comparison: Comparison
-    """Result of the blocks; its intervals are right whenever one stops."""
+    """Result of the blocks; its intervals hold whenever sampling stops."""
     hindered: Estimate = field(default_factory=Estimate.unknown)
     """Number of workers that waited for the GIL, for another lock or for a stop of all
-    threads, on average, while all of them called; its bounds miss as rarely as a verdict,
-    without a GIL in 1 of 20 cases. Unknown if calls at once were not watched."""
+    threads, on average, while all of them called; its bounds are wrong as rarely as a
+    verdict is; without a GIL, in 1 of 20 cases. Unknown if calls at once were not
+    watched."""
 
 
 @dataclass(frozen=True)

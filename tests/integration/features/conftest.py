@@ -10,8 +10,9 @@ import pytest
 
 import gilx
 from gilx import ckernels
+from tests.trying import tried
 
-from .interface import measure, tried
+from .interface import measure
 
 if TYPE_CHECKING:
     from typing import Any

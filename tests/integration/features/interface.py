@@ -9,9 +9,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 import gilx
 from tests.command import CompletedProcess, run_program
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[3]
-T = TypeVar("T")
 
 # ---- records -----------------------------------------------------------------------------
 
@@ -115,40 +112,3 @@ def command(
         env={**os.environ, "COLUMNS": "100"},
         timeout=timeout,
     )
-
-
-# ---- answers of a machine that other processes use, too -----------------------------------
-
-TRIES = 5  # an interval at 95 % misses five times in a row in 3 of 10 million cases
-
-
-def first_that(holds: Callable[[T], bool], make: Callable[[], T]) -> T:
-    """Return the first of a few records for which something holds, or fail."""
-    for _ in range(TRIES):
-        record = make()
-        if holds(record):
-            return record
-    pytest.fail(f"in none of {TRIES} tries: {record}")
-
-
-def tried(make: Callable[[], Any]) -> Any:
-    """Return the first conclusive one of a few usages, or else the last."""
-    for _ in range(TRIES):
-        usage = make()
-        if not usage.inconclusive_reason:
-            break
-    return usage
-
-
-def insist(usage: Any) -> None:
-    """Skip the test if the CPUs were too busy for a usage; fail if it is inconclusive otherwise."""
-    if "samples were late" in usage.inconclusive_reason:
-        pytest.skip(f"this machine is busy: {usage.inconclusive_reason}")
-    assert not usage.inconclusive_reason
-
-
-def conclusive(make: Callable[[], Any]) -> Any:
-    """Return the first conclusive one of a few usages, or insist on it."""
-    usage = tried(make)
-    insist(usage)
-    return usage

@@ -14,6 +14,7 @@ from gilx import ckernels
 from tests.command import run_program
 from tests.markers import needs, needs_watch
 from tests.page_parser import Page
+from tests.trying import first_that
 
 from .interface import (
     ROOT,
@@ -147,9 +148,15 @@ def test_timeline_is_a_page(watched: Watched) -> None:
 @needs_watch
 @needs("vl_convert")
 def test_page_of_a_watch_has_lines_and_a_flame_graph() -> None:
-    with gilx.watch(stacks=True) as watch:
-        ckernels.spin(20_000_000, 0, 300_000_000)
+    def watched() -> gilx.Watch:
+        with gilx.watch(stacks=True) as watch:
+            ckernels.spin(20_000_000, 0, 300_000_000)
+        return watch
+
     line = "ckernels.spin(20_000_000, 0, 300_000_000)"
+    watch = first_that(
+        lambda watch: line in {site.text for site in watch.usage.sites}, watched
+    )
     page = watch.to_html()
     assert_page(page, "Places in the code", line, "Calls that held the GIL")
     lanes, calls = Page(page).figures()

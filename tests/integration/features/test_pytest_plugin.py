@@ -146,12 +146,12 @@ def test_inconclusive_verdict_skips_fails_or_warns(pytester: pytest.Pytester) ->
     for check in ("    gil.scales(RELEASES, ", "@pytest.mark.scales("):
         place = f"{file.name}:{lines.index(f'{check}workers=TOO_MANY)') + 1}"
         done.stdout.fnmatch_lines(
-            [f"SKIPPED [[]1] {place}: gilx: *: inconclusive: *workers need as many CPUs*"]
+            [f"SKIPPED [[]1] {place}: gilx: *: inconclusive: *workers need * CPUs*"]
         )
     done.stdout.fnmatch_lines(["*= gilx: 2 inconclusive =*"])
     done = run(pytester, OPEN, "--gilx-inconclusive=fail")
     done.assert_outcomes(failed=2)
-    done.stdout.fnmatch_lines(["*gilx: *: inconclusive: *workers need as many CPUs*"])
+    done.stdout.fnmatch_lines(["*gilx: *: inconclusive: *workers need * CPUs*"])
     done = run(pytester, OPEN, "--gilx-inconclusive=warn", "-Wdefault")
     done.assert_outcomes(passed=2)
     assert str(done.stdout).count("InconclusiveWarning: gilx: ") == 2

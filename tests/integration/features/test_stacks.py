@@ -14,13 +14,16 @@ import gilx
 from gilx import ckernels
 from tests.markers import needs_watch
 from tests.stack_formats import read_collapsed, read_speedscope
+from tests.trying import first_that
 
 from .conftest import MS
-from .interface import command, first_that
+from .interface import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from gilx.sampling.stacks import HeldStack
 
 pytestmark = [
     needs_watch,
@@ -71,18 +74,24 @@ def outermost() -> None:
 
 
 def test_stacks_have_the_callers_also_through_c_and_generators() -> None:
-    watch = watched(outermost)
-    held = held_by_function(watch.stacks, 4)
-    through_c = held["outermost", "produce", "key", "innermost"]
-    direct = sum(
-        held[names] for names in held if names[-2:] == ("outermost", "innermost")
-    )
-    assert through_c > direct > 0
-    assert through_c + direct > watch.stacks.held / 2
+    def has_both(watch: gilx.Watch) -> bool:
+        held = held_by_function(watch.stacks, 4)
+        through_c = held["outermost", "produce", "key", "innermost"]
+        direct = sum(
+            held[names] for names in held if names[-2:] == ("outermost", "innermost")
+        )
+        # The truth is 80 and 40 ms; on a busy machine, samples of either may be late.
+        return through_c > direct > 0 and through_c + direct > watch.stacks.held / 2
+
+    first_that(has_both, lambda: watched(outermost))
 
 
 def test_innermost_frames_hold_what_the_sites_do() -> None:
-    watch = watched(outermost)
+    def is_whole(watch: gilx.Watch) -> bool:
+        held = watch.usage.locked.value * watch.usage.wall
+        return abs(watch.stacks.held - held) <= 0.2 * held
+
+    watch = first_that(is_whole, lambda: watched(outermost))
     usage, stacks = watch.usage, watch.stacks
     by_site: dict[Place, float] = defaultdict(float)
     for site in usage.sites:
@@ -98,7 +107,6 @@ def test_innermost_frames_hold_what_the_sites_do() -> None:
         last = frames[-1] if frames[-1].file else ("no line", "", 0)
         by_leaf[last[0], last[1], last[2]] += stack.held
     assert dict(by_leaf) == pytest.approx(dict(by_site))
-    assert stacks.held == pytest.approx(usage.locked.value * usage.wall, rel=0.2)
     assert stacks.cut == 0
     assert stacks.wall == usage.wall
     assert gilx.Stacks.from_json(stacks.to_json()) == stacks
@@ -112,12 +120,17 @@ def recurse(depth: int, length: int) -> None:
 
 
 def test_deep_stacks_lose_their_outer_frames() -> None:
-    stacks = watched(lambda: recurse(300, 60 * MS)).stacks
-    truncated = [
-        stack for stack in stacks.stacks
-        if stacks.frames[stack.frames[0]].function == "(truncated)"
-    ]  # fmt: skip
-    assert sum(stack.held for stack in truncated) > stacks.held / 2
+    def truncated_in(stacks: gilx.Stacks) -> list[HeldStack]:
+        return [
+            stack for stack in stacks.stacks
+            if stacks.frames[stack.frames[0]].function == "(truncated)"
+        ]  # fmt: skip
+
+    stacks = first_that(
+        lambda found: sum(one.held for one in truncated_in(found)) > found.held / 2,
+        lambda: watched(lambda: recurse(300, 60 * MS)).stacks,
+    )
+    truncated = truncated_in(stacks)
     longest = max(truncated, key=lambda stack: stack.held)
     names = [stacks.frames[number].function for number in longest.frames]
     assert names[1:] == [*["recurse"] * (len(names) - 2), "innermost"]
@@ -125,17 +138,20 @@ def test_deep_stacks_lose_their_outer_frames() -> None:
 
 
 def test_each_thread_has_its_stacks() -> None:
-    # It has its name for as long as there is this object.
-    thread = threading.Thread(target=innermost, args=(60 * MS,), name="other")
+    kept: list[threading.Thread] = []
 
     def run() -> None:
-        thread.start()
+        # It has its name for as long as there is this object.
+        kept.append(threading.Thread(target=innermost, args=(60 * MS,), name="other"))
+        kept[-1].start()
         innermost(60 * MS)
-        thread.join()
+        kept[-1].join()
 
-    stacks = watched(run).stacks
-    outer = {stack[:1] for stack in read_collapsed(stacks.collapsed())}
-    assert {(threading.current_thread().name,), ("other",)} <= outer
+    def has_both(stacks: gilx.Stacks) -> bool:
+        outer = {stack[:1] for stack in read_collapsed(stacks.collapsed())}
+        return {(threading.current_thread().name,), ("other",)} <= outer
+
+    stacks = first_that(has_both, lambda: watched(run).stacks)
     profiles = read_speedscope(stacks.speedscope())
     assert {"all threads", "other", threading.current_thread().name} <= set(profiles)
     for frames, _ in profiles["other"]:
@@ -164,9 +180,11 @@ def test_probe_writes_stacks_of_a_program(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         return read_collapsed((tmp_path / "a.collapsed").read_text())
 
-    stacks = first_that(lambda stacks: sum(stacks.values()) > ENOUGH * 1e6, probed)
-    held = sum(weight for names, weight in stacks.items() if names[-3:] == NESTING)
-    assert held > sum(stacks.values()) / 2
+    def has_most(stacks: dict[tuple[str, ...], int]) -> bool:
+        held = sum(weight for names, weight in stacks.items() if names[-3:] == NESTING)
+        return sum(stacks.values()) > ENOUGH * 1e6 and held > sum(stacks.values()) / 2
+
+    stacks = first_that(has_most, probed)
     assert {names[0] for names in stacks} == {"MainThread"}
 
 

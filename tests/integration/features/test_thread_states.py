@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,13 +20,13 @@ from gilx import ckernels
 from gilx.sampling.thread_states import ACTIVITIES
 from tests.command import run_python
 from tests.markers import needs_affinity, needs_watch
+from tests.trying import conclusive, first_that
+from tests.waiting import wait_until
 
 from .conftest import MS
-from .interface import conclusive, first_that
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = needs_watch
 
@@ -59,13 +60,13 @@ class Blocked:
             "child": child.wait,
         }
         threads = [threading.Thread(target=act, name=name) for name, act in acts.items()]
+        began = time.monotonic()
         for thread in threads:
             thread.start()
-        time.sleep(0.1)  # so that all of them wait
-        began = time.monotonic()
+        wait_until_all_rest(threads)
         with gilx.watch(cost=0.2) as watch:
             ckernels.spin(1 * MS, 1 * MS, 200 * MS)
-        self.in_time = time.monotonic() - began < 0.7  # before the sleep ended
+        self.in_time = time.monotonic() - began < 1.0  # before the sleep ended
         lock.release()
         child.communicate(b"\n")
         for file in (writer, signal):
@@ -80,6 +81,31 @@ class Blocked:
         self.usage = watch.usage
         self.timeline = watch.timeline
 
+    @property
+    def is_steady(self) -> bool:
+        """True if each thread was found, in what it does and in nothing else."""
+        threads = {one.name: one.sums for one in self.usage.by_thread}
+        return self.in_time and all(
+            name in threads
+            and getattr(threads[name], activity).time == threads[name].known > 0
+            for name, activity in BLOCKED.items()
+        )
+
+
+def wait_until_all_rest(threads: list[threading.Thread]) -> None:
+    """Wait until Linux says that all threads sleep and that none ran for a moment."""
+    seen: list[list[str]] = [[]]
+
+    def rest() -> bool:
+        texts = [
+            Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+            for thread in threads
+        ]
+        seen.append([text[text.index("\nvoluntary") :] for text in texts])
+        return seen[-1] == seen[-2] and all("\nState:\tS" in text for text in texts)
+
+    wait_until(rest)
+
 
 def insist_on_states(usage: gilx.GilUsage) -> None:
     """Skip the test if it is not known here what threads do."""
@@ -89,13 +115,15 @@ def insist_on_states(usage: gilx.GilUsage) -> None:
 
 @pytest.mark.slow
 def test_threads_that_wait_are_found_in_what_they_wait_for() -> None:
-    found: Blocked = first_that(lambda one: one.in_time, Blocked)
+    found: Blocked = first_that(
+        lambda one: one.is_steady or one.usage.states_missing, Blocked
+    )
     insist_on_states(found.usage)
     threads = {one.name: one for one in found.usage.by_thread}
     for name, activity in BLOCKED.items():
         sums = threads[name].sums
         assert sums.reads > 0
-        assert getattr(sums, activity).time == sums.known > 0, threads[name]
+        assert getattr(sums, activity).time == sums.known
         assert threads[name].holding.value == 0
     for name, field in {
         "sleep": "sleeping",
@@ -151,16 +179,32 @@ class Waiting:
             self.usage.unknown,
         )
 
+    @property
+    def is_clear(self) -> bool:
+        """True if threads waited for the GIL, and hardly for anything else, such as a CPU."""
+        usage = self.usage
+        waits = [one for one in usage.by_thread if one.name.startswith("waits-")]
+        if len(waits) < 3 or any(one.waiting_gil.value <= 0.3 for one in waits):
+            return bool(usage.states_missing)
+        if not usage.waited.known or usage.sites_missing:
+            return True
+        caused = {site.function: site.waiting_caused for site in usage.lines()}
+        most = max(caused, key=lambda name: caused[name].value, default="")
+        where = [site.text for site in usage.waiting_sites[:1]]
+        return (
+            most == "hold_long"
+            and where == ["time.sleep(0.002)"]
+            and any(site.waiting_lock.value > 0 for site in usage.waiting_sites)
+        )
+
 
 @pytest.mark.slow
 def test_the_line_that_makes_others_wait_is_named() -> None:
-    found: Waiting = conclusive(Waiting)
+    found: Waiting = first_that(lambda one: one.is_clear, lambda: conclusive(Waiting))
     usage = found.usage
     insist_on_states(usage)
     waits = [one for one in usage.by_thread if one.name.startswith("waits-")]
     assert len(waits) == 3
-    for one in waits:
-        assert one.waiting_gil.value > 0.3, one
     lanes = {lane.name: lane for lane in found.timeline.lanes}
     assert lanes["waits-0"].share("waiting_gil") > 0
     if not usage.waited.known:
@@ -169,18 +213,15 @@ def test_the_line_that_makes_others_wait_is_named() -> None:
     if usage.sites_missing:
         pytest.skip(usage.sites_missing)
     caused = {site.function: site.waiting_caused for site in usage.lines()}
-    assert max(caused, key=lambda name: caused[name].value) == "hold_long"
     whole = sum(one.value for one in caused.values())
     assert whole <= usage.waited.value * (1 + 1e-9)
     assert "for the GIL, all together" in str(usage)
     # They wait for it where they want it back: after their sleeps.
     where = usage.waiting_sites[0]
     assert where.function.rpartition(".")[2] == "want"
-    assert where.text == "time.sleep(0.002)"
     waited = sum(site.waiting_gil.value for site in usage.waiting_sites)
     threads = sum(one.waiting_gil.value for one in usage.by_thread) * usage.wall
     assert waited == pytest.approx(threads, rel=0.05)
-    assert any(site.waiting_lock.value > 0 for site in usage.waiting_sites)
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
 
 
@@ -210,15 +251,17 @@ class OnOneCpu:
 @pytest.mark.slow
 @needs_affinity
 def test_threads_on_one_cpu_wait_for_it_in_turn() -> None:
-    usage = conclusive(OnOneCpu).usage
-    insist_on_states(usage)
-    threads = [one for one in usage.by_thread if one.name.startswith("runs-")]
-    assert len(threads) == 2
-    for one in threads:
-        if not one.waiting_cpu.known:
+    def take_turns(found: OnOneCpu) -> bool:
+        insist_on_states(found.usage)
+        threads = [one for one in found.usage.by_thread if one.name.startswith("runs-")]
+        if not all(one.waiting_cpu.known for one in threads):
             pytest.skip("the scheduler does not say for how long threads wait")
-        assert one.waiting_cpu.value > 0.1, one
-        assert one.running.value > 0.1, one
+        return len(threads) == 2 and all(
+            one.waiting_cpu.value > 0.1 and one.running.value > 0.1 for one in threads
+        )
+
+    # Other processes may have that CPU for nearly all of the time.
+    first_that(take_turns, lambda: conclusive(OnOneCpu))
 
 
 # A process that has changed its user is not dumpable.
@@ -313,16 +356,23 @@ def test_waits_of_threads_that_are_seldom_asked_are_not_denied() -> None:
     threads = [threading.Thread(target=over.wait) for _ in range(number)]
     for thread in threads:
         thread.start()
-    time.sleep(0.2)  # until they wait
-    with gilx.watch() as watch:
-        time.sleep(0.3)
-    over.set()
-    for thread in threads:
-        thread.join()
-    usage = watch.usage
-    insist_on_states(usage)
-    most = sum(site.waiting_lock.high for site in usage.waiting_sites)
-    assert most > 0.8 * number * usage.wall, usage.waiting_sites
+    wait_until_all_rest(threads)
+
+    def watched() -> gilx.GilUsage:
+        with gilx.watch() as watch:
+            time.sleep(0.3)
+        return watch.usage
+
+    def may_be_all(usage: gilx.GilUsage) -> bool:
+        most = sum(site.waiting_lock.high for site in usage.waiting_sites)
+        return bool(usage.states_missing) or most > 0.8 * number * usage.wall
+
+    try:
+        insist_on_states(first_that(may_be_all, watched))
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 OTHER_WATCHES = """
@@ -431,7 +481,9 @@ def watched(limit):
     over.set()
     return watch.usage
 words = f"some threads could not be listed or read: {os.strerror(errno.EMFILE)}"
-print(watched(None).states_missing != words, watched(0).states_missing == words)
+# On a busy machine, the sampler may not list threads in so short a time.
+print(watched(None).states_missing != words,
+      any(watched(0).states_missing == words for _ in range(5)))
 """
 
 
@@ -441,18 +493,20 @@ def test_threads_that_cannot_be_listed_or_read_are_reported() -> None:
 
 
 def test_threads_that_run_are_asked_more_often_than_those_that_wait() -> None:
-    over = threading.Event()
-    idle = [threading.Thread(target=over.wait, name="idle") for _ in range(100)]
-    busy = threading.Thread(
-        target=ckernels.spin, args=(0, 1000 * MS, 1000 * MS), name="busy"
-    )
-    for thread in (*idle, busy):
-        thread.start()
-    with gilx.watch() as watch:
-        busy.join()
-    over.set()
-    for thread in idle:
-        thread.join()
-    insist_on_states(watch.usage)
-    reads = {one.name: one.sums.reads for one in watch.usage.by_thread}
-    assert reads["busy"] > 3 * reads["idle"], reads
+    def reads_by_name() -> dict[str, int]:
+        over = threading.Event()
+        idle = [threading.Thread(target=over.wait, name="idle") for _ in range(100)]
+        busy = threading.Thread(
+            target=ckernels.spin, args=(0, 1000 * MS, 1000 * MS), name="busy"
+        )
+        for thread in (*idle, busy):
+            thread.start()
+        with gilx.watch() as watch:
+            busy.join()
+        over.set()
+        for thread in idle:
+            thread.join()
+        insist_on_states(watch.usage)
+        return {one.name: one.sums.reads for one in watch.usage.by_thread}
+
+    first_that(lambda reads: reads["busy"] > 3 * reads["idle"], reads_by_name)

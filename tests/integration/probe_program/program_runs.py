@@ -54,6 +54,6 @@ def assert_one_usage(text: str, name: str = "script.py") -> None:
     """Check that the text is one usage and nothing else."""
     begin = rf"{re.escape(name)}( (holds|releases)|: inconclusive: )"
     assert re.match(begin, text), text
-    assert text.count("  locked by anyone: ") == 1
+    assert text.count("  held by any thread: ") == 1
     assert text.count("\n  longest hold of any thread: ") == 1
     assert re.search(r"\n  (time|activities|lines): .*\n(    .*\n)*\Z", text), text

@@ -392,7 +392,7 @@ def test_program_gets_all_words_after_its_name(
 
 
 @pytest.mark.parametrize("name", ["fork", "process", "daemon", "subprocess"])
-def test_fork_is_no_warning_that_python_alone_does_not_give(
+def test_fork_gives_no_warning_that_python_alone_does_not_give(
     name: str, tmp_path: Path
 ) -> None:
     write(tmp_path / "script.py", BEHAVIOUR[name])

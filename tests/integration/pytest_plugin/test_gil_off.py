@@ -205,7 +205,7 @@ def test_modules_that_declare_it_pass(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=1)
     assert done.ret == 0
-    done.stdout.fnmatch_lines(["gilx: fails if an import turns the GIL on"])
+    done.stdout.fnmatch_lines(["gilx: the run fails if an import turns the GIL on"])
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,14 @@ import pytest
 from gilx.sampling.known_stacks import reason_against_stacks
 from tests.markers import (
     needs,
+    needs_c_compiler,
     needs_fork,
     needs_linux,
     needs_no_gil,
     needs_two_cpus,
     needs_watch,
 )
+from tests.undeclared_extension import build, needs_undeclared_extension
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,11 +61,11 @@ def test_hanging_test_is_named_and_earlier_results_are_kept(
     line = f'  File "*{file.name}", line 16 in test_hangs'
     stack = [] if reason_against_stacks() else [line]
     done.stdout.fnmatch_lines(
-        ["gilx: ends when the GIL is not released for 0.5 s", f"{file.name} .Fs*"]
+        ["gilx: the run ends when the GIL is not released for 0.5 s", f"{file.name} .Fs*"]
     )
     done.stderr.fnmatch_lines(
         [
-            "gilx: process *: the GIL was not released for 0.5* (no thread waits), at * UTC",
+            "gilx: process *: the GIL was not released for * (no thread waits), at * UTC",
             "Thread * (main thread) holds the GIL *(most recent call first):",
             *stack,
             f"FAILED {file.name}::test_hangs - gilx: the GIL was not released for 0.5 s",
@@ -410,7 +412,7 @@ def test_child_that_hangs_does_not_report_the_end_of_the_run(
     assert list(results_in(path).values()) == [""]
     done.stderr.fnmatch_lines(
         [
-            "gilx: process *: the GIL was not released for 0.5*",
+            "gilx: process *: the GIL was not released for *",
             "gilx: this process ends with status 70: it was forked while *::test_forks ran*",
         ]
     )
@@ -428,7 +430,7 @@ def test_worker_ends_and_the_run_goes_on(pytester: pytest.Pytester) -> None:
     results = list(results_in(path).values())
     assert sorted(results) == ["", "", "error", "failure", "skipped"]
     done.stdout.fnmatch_lines(["*worker 'gw0' crashed while running*test_hangs*"])
-    assert "the GIL was not released for 0.5" in str(done.stdout) + str(done.stderr)
+    assert "the GIL was not released for " in str(done.stdout) + str(done.stderr)
 
 
 @needs_watch
@@ -491,7 +493,9 @@ def test_hang_without_a_gil_is_named(pytester: pytest.Pytester) -> None:
     file = pytester.makepyfile(HANG)
     done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-p", "no:cacheprovider")
     assert done.ret == STATUS
-    done.stdout.fnmatch_lines(["gilx: ends when a stop of all threads does not begin *"])
+    done.stdout.fnmatch_lines(
+        ["gilx: the run ends when a stop of all threads does not begin *"]
+    )
     done.stderr.fnmatch_lines(
         [
             "gilx: process *: the stop of the world that gilx asked for has not begun,*",
@@ -507,8 +511,8 @@ def test_hang_without_a_gil_is_named(pytester: pytest.Pytester) -> None:
     ("given", "expected"),
     [
         ("x", "--gilx-hang: expected a number, got 'x'"),
-        ("0", "--gilx-hang: expected 0.1 to 86400, got 0"),
-        ("inf", "--gilx-hang: expected 0.1 to 86400, got inf"),
+        ("0", "--gilx-hang: expected 0.1 to 86400 seconds, got 0"),
+        ("inf", "--gilx-hang: expected 0.1 to 86400 seconds, got inf"),
     ],
 )
 def test_wrong_time_is_a_usage_error(
@@ -517,3 +521,66 @@ def test_wrong_time_is_a_usage_error(
     done = pytester.runpytest_subprocess(f"--gilx-hang={given}")
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines([f"ERROR: gilx: {expected}"])
+
+
+@needs_undeclared_extension
+@needs_c_compiler
+@pytest.mark.parametrize("place", ["conftest", "module", "test"])
+def test_hang_is_found_after_an_import_has_turned_the_gil_on(
+    place: str, pytester: pytest.Pytester
+) -> None:
+    build(pytester.path, "_core")
+    pytester.syspathinsert()
+    imported = {one: "import _core" if one == place else "" for one in _PLACES}
+    pytester.makeconftest(imported["conftest"])
+    file = pytester.makepyfile(_TURNED_ON.format(**imported))
+    done = pytester.runpytest_subprocess("--gilx-hang=0.5", "-p", "no:cacheprovider")
+    assert done.ret == STATUS
+    done.stderr.fnmatch_lines(
+        [
+            "gilx: process *: the GIL was not released for * (no thread waits), at * UTC",
+            "Thread * (main thread) holds the GIL *",
+            f"FAILED {file.name}::test_hangs - gilx: the GIL was not released for 0.5 s",
+            "gilx: the run ends with status 70: 1 failed, 1 passed",
+        ]
+    )
+
+
+_PLACES = "conftest", "module", "test"
+_TURNED_ON = """
+    import ctypes
+    {module}
+
+    def test_passes():
+        pass
+
+    def test_hangs():
+        {test}
+        ctypes.PyDLL(None).sleep(3600)
+"""
+
+
+@needs_undeclared_extension
+@needs_c_compiler
+def test_run_in_which_the_gil_is_turned_on_ends_as_without(
+    pytester: pytest.Pytester,
+) -> None:
+    build(pytester.path, "_core")
+    pytester.syspathinsert()
+    pytester.makepyfile(
+        """
+        import time
+
+        def test_imports():
+            import _core
+            time.sleep(1.0)
+
+        def test_computes():
+            end = time.monotonic() + 1.0
+            while time.monotonic() < end:
+                sum(range(1000))
+        """
+    )
+    done = pytester.runpytest_subprocess("--gilx-hang=0.7", "-p", "no:cacheprovider")
+    done.assert_outcomes(passed=2, warnings=1)
+    assert "finds no hangs" not in done.stdout.str()

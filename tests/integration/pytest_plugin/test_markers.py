@@ -99,7 +99,10 @@ def test_markers_of_longest_holds(pytester: pytest.Pytester) -> None:
             "longest_hold: expected keywords among at_most, budget; got 'at_least'",
         ),
         ("longest_hold(0.5)", "longest_hold: expected keywords (at_most, budget), got"),
-        ("longest_hold(at_most=0)", "longest_hold: at_most: expected 0.01 to 86400, got"),
+        (
+            "longest_hold(at_most=0)",
+            "longest_hold: at_most: expected 0.01 to 86400 seconds, got",
+        ),
         ("longest_hold(at_most='x')", "longest_hold: at_most: expected a number, got"),
         ("scales(workers=1)", "scales: workers: expected at least 2, got 1"),
         ("scales(workers=2.5)", "scales: workers: expected a whole number, got 2.5"),

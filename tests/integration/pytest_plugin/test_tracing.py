@@ -15,7 +15,7 @@ from gilx import cykernels
 from gilx.pytest_plugin.tracing import is_python, tracing
 from tests.command import run_python
 from tests.integration.pytest_plugin.plugin_runs import assert_judged_by_the_watch
-from tests.markers import needs_watch
+from tests.markers import needs, needs_watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,6 +133,7 @@ def test_only_functions_of_python_are_python(
     assert is_python(fn) == right
 
 
+@needs("numba")
 def test_dispatcher_of_numba_is_compiled() -> None:
     numba = pytest.importorskip("numba")
     compiled = numba.njit(test_who_traces)
