@@ -19,7 +19,7 @@ from gilx.rendering.usage_chart import _figure
 from gilx.sampling import release_costs
 from gilx.sampling.prediction_record import Prediction
 from gilx.sampling.ratio_interval import Ratio, interval
-from gilx.sampling.selftest import Check, KnownHold, judged
+from gilx.sampling.selftest import Check, KnownHold, confirmed, judged
 from gilx.sampling.usage_advice import ADVICE, GIL_TURNED_ON, case_of
 from gilx.system.environment import Environment
 from tests.markers import needs_linux
@@ -241,7 +241,7 @@ def found(held: float, reason: str = "", half_width: float = 0.02) -> Check:
 
 
 @pytest.mark.parametrize(
-    ("checks", "wrong", "untold"),
+    ("checks", "wrong", "undecided"),
     [
         ([found(0.51), found(0.49)], "", ""),
         ([found(0.51), found(0.7)], "wrong about: said 0.7", ""),
@@ -254,13 +254,35 @@ def found(held: float, reason: str = "", half_width: float = 0.02) -> Check:
         ([found(0.525)] * 4, "4 of 4 intervals at 95 % miss", ""),
     ],
 )
-def test_selftests_verdict(checks: list[Check], wrong: str, untold: str) -> None:
+def test_selftests_verdict(checks: list[Check], wrong: str, undecided: str) -> None:
     result = judged(checks)
     assert wrong in result.wrong
     assert bool(wrong) == bool(result.wrong)
-    assert result.untold == untold
-    assert result.trusted == (not wrong and not untold)
-    assert result.trouble == (result.wrong or untold)
+    assert result.undecided == undecided
+    assert result.trusted == (not wrong and not undecided)
+    assert result.trouble == (result.wrong or undecided)
+
+
+def test_selftest_is_wrong_if_it_is_wrong_twice() -> None:
+    right, wrong, busy = found(0.5), found(0.7), found(0.6, "busy")
+    again: list[str] = []
+
+    def check(name: str) -> Check:
+        again.append(name)
+        return found(0.5)
+
+    result = confirmed([right, wrong, busy], check)
+    assert again == [wrong.name]
+    assert result.checks[0] is right
+    assert result.checks[1].covered
+    assert (result.repeated, result.wrong) == (1, "")
+    assert result.undecided == "said 0.6: busy"
+    result = confirmed([right, wrong], lambda _: wrong)
+    assert (result.repeated, result.trusted) == (1, False)
+    assert "wrong about: said 0.7" in result.wrong
+    # Few misses are chance: no rhythm is watched again.
+    assert confirmed([found(0.525)] * 3, check).repeated == 0
+    assert again == [wrong.name]
 
 
 def test_prediction_from_a_usage() -> None:

@@ -57,6 +57,11 @@ def run(options: argparse.Namespace) -> int:
         f" mean error is {mean_error * 100:.2f} percentage points; {covered} of"
         f" {len(usages)} intervals contain the truth."
     )
+    if result.repeated:
+        summary += (
+            f" The first interval missed the truth for {result.repeated} of"
+            f" {len(usages)} rhythms; the table has their second check."
+        )
     print_text("\n" + "\n".join(wrapped(summary)))
     if result.trusted:
         print_text("The watch can be trusted here.")

@@ -324,11 +324,7 @@ def test_doctor_prints_a_page_and_its_status_follows_from_it(tmp_path: Path) -> 
 @pytest.mark.slow
 @needs_watch
 def test_selftest_trusts_the_watch_where_it_is_right(tmp_path: Path) -> None:
-    # Of the few samples of so short a time too many may be off by chance, but not twice.
-    for _ in range(3):
-        done = command("selftest", SELFTEST_SECONDS, "0.2", cwd=tmp_path)
-        if done.returncode != 1:
-            break
+    done = command("selftest", SELFTEST_SECONDS, "0.2", cwd=tmp_path)
     assert done.returncode in (0, 3), done.stdout
     assert ("The watch can be trusted here." in done.stdout) == (done.returncode == 0)
     assert "always held" in done.stdout
