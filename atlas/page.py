@@ -41,7 +41,7 @@ _SCALING = {
     "does not": "does not scale",
     "undecided": "undecided",
 }
-_HEADINGS = ("Call", "GIL", "Two threads", "Line that holds it", "Claim")
+_HEADINGS = ("Call", "GIL", "Two threads", "Line that holds the GIL", "Claim")
 _WORST_FIRST = ("holds", "undecided", "in part", "releases")
 
 
@@ -121,7 +121,7 @@ def _call(result: Result, name: str, lines: list[Line]) -> str:
 
 
 def gil_class(lines: list[Line]) -> str:
-    """Return what a call does to the GIL at its sizes, as one class to filter by."""
+    """Return the class to filter by for a call's use of the GIL at all of its sizes."""
     verdicts = [line.verdict for line in _by_size(lines)]
     if len(set(verdicts)) == 1:
         return verdicts[0]
@@ -132,7 +132,7 @@ def gil_class(lines: list[Line]) -> str:
 
 
 def scaling_class(lines: list[Line]) -> str:
-    """Return whether a call scales at its sizes, as one class to filter by."""
+    """Return the class to filter by for how a call scales at all of its sizes."""
     found = [_scales(line) for line in _by_size(lines)]
     if len(set(found)) == 1:
         return found[0]
@@ -144,7 +144,7 @@ def _by_size(lines: Iterable[Line]) -> list[Line]:
 
 
 def _scales(line: Line) -> str:
-    """Return one of three verdicts about two threads."""
+    """Return the class for two threads at one size: scales, does not, or undecided."""
     if not line.scaling:
         return "undecided"
     outcome = line.scaling[0].outcome
@@ -184,8 +184,8 @@ def _scaling_words(lines: list[Line]) -> str:
             scales = _scales(line)
             why = ""
             if line is ordered[-1] and scales != "scales":
-                by = ", by the figures" if scales == "undecided" else ""
-                why = f"{by}: {row.reading}"
+                sure = scales != "undecided"
+                why = f"{':' if sure else '; the measured times suggest:'} {row.reading}"
             figures = f"{times(row.speedup.value)} of {times(row.ceiling.value)}"
             words = escape(f"{size}{_SCALING[scales]}{why}")
             parts.append(f"<div>{words}<small>{figures}</small></div>")
@@ -193,7 +193,7 @@ def _scaling_words(lines: list[Line]) -> str:
 
 
 def _holding_line(lines: list[Line]) -> str:
-    """Return where it is held, at the sizes at which it is not released."""
+    """Return the lines that hold the GIL, at the sizes that do not release it."""
     holding = [line for line in lines if line.verdict != "releases"]
     if not holding:
         return "-"
@@ -226,7 +226,10 @@ def _details(result: Result, name: str, lines: list[Line]) -> str:
     others = [line for line in result.others if line.name == name]
     rows = "".join(
         _measured_row(line, *notes)
-        for each, notes in ((lines, ()), (others, ("another process, now or earlier",)))
+        for each, notes in (
+            (lines, ()),
+            (others, ("measured in another process, in this run or an earlier one",)),
+        )
         for line in _by_size(each)
     )
     library = f"{_name(result.library)} {result.release}"

@@ -88,9 +88,8 @@ def naive(work: Work) -> tuple[str, float]:
     return ("pass" if speedup > NAIVE else "fail"), speedup
 
 
-def try_once(cell: Cell) -> tuple[Trial, Verdict | None]:
+def try_once(cell: Cell, work: Work) -> tuple[Trial, Verdict | None]:
     """Ask once; return the answer, and the verdict if it is one of gilx's."""
-    work = Work(cell.kind, cell.length)
     begin = time.perf_counter()
     if cell.check == "naive":
         outcome, speedup = naive(work)
@@ -158,6 +157,8 @@ class Asking:
     ) -> None:
         self._file, self._cells, self._verdicts = file, cells, verdicts
         self._found = Found.read(file)
+        # Before neighbours start: the sizes of calls follow from times.
+        self._works = {cell: Work.lasting(cell.kind, cell.length) for cell in cells}
         self._end = time.monotonic() + seconds
         self._draw = random.Random()
 
@@ -191,7 +192,7 @@ class Asking:
         )
 
     def _try(self, cell: Cell) -> None:
-        trial, verdict = try_once(cell)
+        trial, verdict = try_once(cell, self._works[cell])
         self._found.trials.setdefault(cell, []).append(trial)
         if verdict is not None and self._verdicts is not None:
             line = {"cell": astuple(cell), "verdict": json.loads(verdict.to_json())}
@@ -313,7 +314,7 @@ def main() -> None:
         end = time.monotonic() + options.seconds
         for kind, length in product(options.kinds, options.lengths):
             if (kind, length) not in found.truths and time.monotonic() < end:
-                found.truths[kind, length] = truth_of(Work(kind, length))
+                found.truths[kind, length] = truth_of(Work.lasting(kind, length))
                 found.write(options.file)
     elif not options.table:
         checks: Sequence[Check] = options.checks

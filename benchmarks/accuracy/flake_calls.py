@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import timeit
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cache
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from gilx import kernels
 
@@ -21,10 +25,8 @@ KINDS: tuple[Kind, ...] = ("released", "held", "half", "memory", "locked", "part
 LENGTHS = (2, 20, 200)
 """Of a call, in milliseconds, about."""
 
-# Bodies whose interactions take so many milliseconds (with AVX-512: `flake.py` looks at
-# how long calls really take); elements and rounds of triads.
-_BODIES = {2: 2280, 20: 7200, 200: 22_800}
-_TRIADS = {2: (5_000_000, 1), 20: (5_000_000, 11), 200: (5_000_000, 110)}
+_BODIES = 2000  # whose interactions are timed, to find how many bodies take so long
+_ELEMENTS = 5_000_000  # of a triad that is bound by memory
 _LOCKED = 0.7  # the share of partly's time that is behind the lock
 
 
@@ -53,6 +55,23 @@ class Work:
     kind: Kind
     length: int
     """In milliseconds, about: one of `LENGTHS`."""
+    size: int
+    """Bodies, or the elements of a triad."""
+    rounds: int = 1
+    """Number of triads in a row."""
+
+    @classmethod
+    def lasting(cls, kind: Kind, length: int) -> Self:
+        """Return a call that takes about ``length`` milliseconds on this machine, idle.
+
+        The first call of a process times the kernels.
+        """
+        if kind == "memory":
+            parts = length / 1e3 / _seconds("triad", _ELEMENTS)
+            rounds = max(1, round(parts))
+            return cls(kind, length, round(_ELEMENTS * min(1.0, parts)), rounds)
+        bodies = _BODIES * math.sqrt(length / 1e3 / _seconds("nbody", _BODIES))
+        return cls(kind, length, round(bodies))
 
     def __call__(self) -> None:
         """Do it."""
@@ -63,9 +82,8 @@ class Work:
 
     def _parts(self) -> list[Callable[[], Any]]:
         if self.kind == "memory":
-            size, rounds = _TRIADS[self.length]
-            return [_part("triad", size, "c-nogil")] * rounds
-        bodies = _BODIES[self.length]
+            return [_part("triad", self.size, "c-nogil")] * self.rounds
+        bodies = self.size
         if self.kind in ("released", "held", "locked"):
             variant = "c-gil" if self.kind == "held" else "c-nogil"
             return [_part("nbody", bodies, variant, locked=self.kind == "locked")]
@@ -82,6 +100,13 @@ class Work:
                 _part("nbody", bodies, "c-nogil", middle, stop),
             ]
         return parts
+
+
+@cache
+def _seconds(kernel: str, size: int) -> float:
+    call = _part(kernel, size, "c-nogil")
+    call()
+    return median(timeit.repeat(call, number=1, repeat=15))
 
 
 def _part(

@@ -81,8 +81,8 @@ class Truth:
         if abs(self.seconds * 1e3 / self.length - 1) > _AS_LONG:
             takes = f"{self.seconds * 1e3:.1f} ms"
             raise ValueError(
-                f"a call {self.kind} of {self.length} ms takes {takes} here: change its"
-                " size in flake_calls.py"
+                f"a call {self.kind} of {self.length} ms takes {takes} here: was"
+                " something else running?"
             )
 
     def answer(self, check: Check) -> str | None:

@@ -22,7 +22,7 @@ from itertools import islice, product
 from pathlib import Path
 
 from aa_comparison import neighbours
-from flake_calls import KINDS, Kind, Work
+from flake_calls import KINDS, Work
 
 from gilx.pools import start
 from gilx.speedup.arms import Arms
@@ -64,9 +64,9 @@ def promising(blocks: list[Block]) -> bool:
     return ScalingDecision(comparison, EFFICIENCY, None).promising
 
 
-def record(kind: Kind, length: int, count: int) -> Trial:
+def record(work: Work, count: int) -> Trial:
     """Make one trial beside so many neighbours, which run already."""
-    call = PreparedCall(Work(kind, length), (), None)
+    call = PreparedCall(work, (), None)
     release = watch_until_clear(call, 1 / (WORKERS * EFFICIENCY), 6.0, warmup=15.0)
     each = release.call_seconds
     made: list[dict[str, tuple[float | None, ...]]] = []
@@ -88,7 +88,9 @@ def record(kind: Kind, length: int, count: int) -> Trial:
             made.append(columns_of(blocks(LONG, LONG_BLOCKS)))
         ceiling = arms.kind
     recorded = RecordedRelease.of(release)
-    return Trial(kind, length, count, ceiling, recorded, tuple(made), tuple(waits))
+    return Trial(
+        work.kind, work.length, count, ceiling, recorded, tuple(made), tuple(waits)
+    )
 
 
 def main() -> None:
@@ -103,16 +105,17 @@ def main() -> None:
     trials: list[Trial] = []
     if options.file.exists():
         trials += Recording.read(options.file.read_bytes()).trials
-    cells = list(product(options.kinds, options.lengths))
-    waiting: dict[int, list[tuple[Kind, int]]] = {count: [] for count in NEIGHBOURS}
+    # Before neighbours start: the sizes of calls follow from times.
+    works = [Work.lasting(*cell) for cell in product(options.kinds, options.lengths)]
+    waiting: dict[int, list[Work]] = {count: [] for count in NEIGHBOURS}
     while time.monotonic() < end:
         for count in NEIGHBOURS:
             turn = min(end, time.monotonic() + TURN)
             with neighbours(count):
                 while time.monotonic() < turn:
                     if not waiting[count]:
-                        waiting[count] = random.sample(cells, len(cells))
-                    trials.append(record(*waiting[count].pop(), count))
+                        waiting[count] = random.sample(works, len(works))
+                    trials.append(record(waiting[count].pop(), count))
         print(len(trials), "trials", flush=True)
     recording = Recording.judged(trials)
     options.file.write_bytes(recording.packed())

@@ -25,9 +25,9 @@ typedef struct {
     PyTypeObject *totals_type;
     PyTypeObject *loops_type;
     PyObject *unavailable, *no_gil; /* gilx.errors: WatchUnavailableError, NoGilError */
-    bool found;                     /* whether the next one is known */
+    bool found;                     /* `gil` is known */
     gilx_gil gil;                   /* of this interpreter */
-    bool free_found;                /* likewise: whether the next one is known */
+    bool free_found;                /* `free_threads` is known */
     gilx_free_threads free_threads;
 } module_state;
 
@@ -55,8 +55,7 @@ static int open_memory(module_state *state, gilx_memory *memory) {
         return 0;
     }
     PyErr_Format(state->unavailable,
-                 "no way that is safe reads this process's memory here: %s",
-                 strerror(errno));
+                 "this process's memory can't be read safely here: %s", strerror(errno));
     return -1;
 }
 
@@ -90,7 +89,7 @@ static int open_free_threads(module_state *state, gilx_memory *memory) {
     if (state->free_found) {
         return 0;
     }
-    gilx_free_threads threads; /* as above */
+    gilx_free_threads threads; /* not yet the state's: another thread may be here, too */
     char trouble[300] = "";
     if (!gilx_find_own_free_threads(&threads, memory, trouble)) {
         PyErr_SetString(state->unavailable, trouble);
@@ -104,14 +103,15 @@ static int open_free_threads(module_state *state, gilx_memory *memory) {
 PyDoc_STRVAR(
     free_backend_doc,
     "free_backend($module, /)\n--\n\n"
-    "Find out how threads are read that run without a GIL, and certify it.\n\n"
+    "Find a way to read threads that run without a GIL, and check it.\n\n"
     "All other threads of the interpreter are stopped for a moment the first\n"
     "time.\n\n"
     "Returns\n-------\n(str, str, str)\n"
-    "    How memory is read; the reason that locks on which threads spin are not\n"
-    "    read, and that stops of all threads are not, each empty if they are.\n\n"
+    "    The way in which memory is read; the reason that locks on which threads\n"
+    "    spin can't be read, or ''; and the reason that stops of all threads can't\n"
+    "    be read, or ''.\n\n"
     "Raises\n------\nWatchUnavailableError\n"
-    "    They can't be read, or there is a GIL.");
+    "    The threads can't be read, or there is a GIL.");
 
 static PyObject *free_backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     module_state *state = state_of(module);
@@ -134,11 +134,11 @@ static PyObject *free_backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
 
 PyDoc_STRVAR(backend_doc,
              "backend($module, /)\n--\n\n"
-             "Find the GIL of this interpreter and certify what is read of it.\n\n"
+             "Find the GIL of this interpreter, and check the words that are read.\n\n"
              "Returns\n-------\n(str, str)\n"
-             "    How it was found, and how memory is read.\n\n"
+             "    The ways in which it was found, and in which memory is read.\n\n"
              "Raises\n------\nWatchUnavailableError\n"
-             "    It can't be watched; NoGilError if there is none.");
+             "    The GIL can't be watched; NoGilError if there is none.");
 
 static PyObject *backend(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     module_state *state = state_of(module);
@@ -159,7 +159,7 @@ PyDoc_STRVAR(own_stack_doc,
              "    For each frame its function, file, first line, line, end line, column\n"
              "    and end column (in bytes of UTF-8). The innermost one comes first.\n\n"
              "Raises\n------\nWatchUnavailableError\n"
-             "    It can't be read.");
+             "    The stack can't be read.");
 
 static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     module_state *state = state_of(module);
@@ -170,7 +170,7 @@ static PyObject *own_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) {
                         "stacks are not read in free-threaded builds of Python");
 #else
         PyErr_SetString(state->unavailable,
-                        "where this Python keeps its stacks is not known");
+                        "the layout of stacks in this Python is not known");
 #endif
         return NULL;
     }
@@ -190,16 +190,16 @@ PyDoc_STRVAR(own_frame_doc,
              "Read the innermost Python frame of the calling thread, which runs without\n"
              "a GIL, as the sampler does.\n\n"
              "Returns\n-------\ntuple[str, str, int, int, int, int, int]\n"
-             "    As one of those of own_stack().\n\n"
+             "    One frame, as in own_stack().\n\n"
              "Raises\n------\nWatchUnavailableError\n"
-             "    It can't be read, or this is not a free-threaded build.");
+             "    The frame can't be read, or this is not a free-threaded build.");
 
 static PyObject *own_frame(PyObject *module, PyObject *Py_UNUSED(ignored)) {
     module_state *state = state_of(module);
     const gilx_stack_layout *layout = gilx_own_free_stack_layout();
     if (layout == NULL) {
         PyErr_SetString(state->unavailable,
-                        "where this Python keeps its frames is not known");
+                        "the layout of frames in this Python is not known");
         return NULL;
     }
     gilx_memory memory;
@@ -222,7 +222,7 @@ static PyObject *own_free_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) 
     const gilx_stack_layout *layout = gilx_own_free_stack_layout();
     if (layout == NULL) {
         PyErr_SetString(state->unavailable,
-                        "where this Python keeps its frames is not known");
+                        "the layout of frames in this Python is not known");
         return NULL;
     }
     gilx_memory memory;
@@ -233,7 +233,7 @@ static PyObject *own_free_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) 
 
 /* ---- totals ----------------------------------------------------------------------- */
 
-/* Fields of the result, from the C struct: name, how it is made, what it is. */
+/* Fields of the result: name, C expression, description. */
 #define TOTALS(INTEGER, REAL)                                                           \
     INTEGER(begin_ns, begin_ns, "begin, on the monotonic clock")                        \
     INTEGER(end_ns, end_ns, "end")                                                      \
@@ -241,41 +241,41 @@ static PyObject *own_free_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) 
     INTEGER(reads, reads, "reads, in all samples together")                             \
     INTEGER(late, late, "samples that came too late to be used")                        \
     REAL(counted, counted, "length of all slices with a sample")                        \
-    REAL(unknown, unknown, "of that, where the sample was late")                        \
+    REAL(unknown, unknown, "length of the slices whose sample was late")                \
     REAL(unidentified, unidentified, "held by threads that were not identified")        \
     REAL(own_x, own.x, "held by the watched thread")                                    \
     REAL(own_y, own.y, "not held by others")                                            \
-    REAL(own_xx, own.xx, "squares and products of these, slice by slice")               \
-    REAL(own_xy, own.xy, "")                                                            \
-    REAL(own_yy, own.yy, "")                                                            \
-    REAL(own_dxx, own.dxx, "the same of the steps from slice to slice")                 \
-    REAL(own_dxy, own.dxy, "")                                                          \
-    REAL(own_dyy, own.dyy, "")                                                          \
+    REAL(own_xx, own.xx, "squares of own_x, slice by slice")                            \
+    REAL(own_xy, own.xy, "products of own_x and own_y")                                 \
+    REAL(own_yy, own.yy, "squares of own_y")                                            \
+    REAL(own_dxx, own.dxx, "squares of the steps of own_x from slice to slice")         \
+    REAL(own_dxy, own.dxy, "products of the steps of own_x and own_y")                  \
+    REAL(own_dyy, own.dyy, "squares of the steps of own_y")                             \
     REAL(locked_x, locked.x, "held by anyone")                                          \
     REAL(locked_y, locked.y, "known time")                                              \
-    REAL(locked_xx, locked.xx, "squares and products of these, slice by slice")         \
-    REAL(locked_xy, locked.xy, "")                                                      \
-    REAL(locked_yy, locked.yy, "")                                                      \
-    REAL(locked_dxx, locked.dxx, "the same of the steps from slice to slice")           \
-    REAL(locked_dxy, locked.dxy, "")                                                    \
-    REAL(locked_dyy, locked.dyy, "")                                                    \
+    REAL(locked_xx, locked.xx, "squares of locked_x, slice by slice")                   \
+    REAL(locked_xy, locked.xy, "products of locked_x and locked_y")                     \
+    REAL(locked_yy, locked.yy, "squares of locked_y")                                   \
+    REAL(locked_dxx, locked.dxx, "squares of the steps of locked_x")                    \
+    REAL(locked_dxy, locked.dxy, "products of the steps of locked_x and locked_y")      \
+    REAL(locked_dyy, locked.dyy, "squares of the steps of locked_y")                    \
     REAL(waiters_x, waiters.x, "number of threads that wait")                           \
     REAL(waiters_y, waiters.y, "time for which that is known")                          \
-    REAL(waiters_xx, waiters.xx, "squares and products of these, slice by slice")       \
-    REAL(waiters_xy, waiters.xy, "")                                                    \
-    REAL(waiters_yy, waiters.yy, "")                                                    \
-    REAL(waiters_dxx, waiters.dxx, "the same of the steps from slice to slice")         \
+    REAL(waiters_xx, waiters.xx, "squares of waiters_x, slice by slice")                \
+    REAL(waiters_xy, waiters.xy, "products of waiters_x and waiters_y")                 \
+    REAL(waiters_yy, waiters.yy, "squares of waiters_y")                                \
+    REAL(waiters_dxx, waiters.dxx, "squares of the steps of waiters_x")                 \
     REAL(most_waiters, most_waiters, "largest number of threads that wait")             \
-    INTEGER(asked, asked, "how often a thread was asked what it does")                  \
-    INTEGER(askable, askable, "how often that could have been")                         \
-    INTEGER(compared, compared, "answers of Linux that Python gave, too")               \
-    INTEGER(agreed, agreed, "and how many of them were the same")                       \
-    INTEGER(calls, calls, "whether Linux says in which system calls threads are")       \
-    INTEGER(addresses, addresses, "and which of them wait for the GIL;")                \
-    INTEGER(unread_errno, unread_errno, "why threads were not listed or read, or 0;")   \
-    INTEGER(wishes, wishes, "or whether Python does")                                   \
-    REAL(lateness, lateness, "sum over all wakes")                                      \
-    INTEGER(lateness_max_ns, lateness_max_ns, "the worst")                              \
+    INTEGER(asked, asked, "number of times that a thread's activity was read")          \
+    INTEGER(askable, askable, "number of times that it could have been read")           \
+    INTEGER(compared, compared, "cases in which both report a wait or none")            \
+    INTEGER(agreed, agreed, "cases of these in which they agree")                       \
+    INTEGER(calls, calls, "whether Linux reports system calls of threads")              \
+    INTEGER(addresses, addresses, "whether Linux reports what threads wait for")        \
+    INTEGER(unread_errno, unread_errno, "why threads were not listed or read, or 0")    \
+    INTEGER(wishes, wishes, "whether Python reports which threads want the GIL")        \
+    REAL(lateness, lateness, "sum of the lateness of all samples")                      \
+    INTEGER(lateness_max_ns, lateness_max_ns, "largest lateness of a sample")           \
     INTEGER(cost_ns, cost_ns, "CPU time of the sampler")                                \
     INTEGER(slice_ns, slice_ns, "length of a slice, at the end")                        \
     INTEGER(switches, switches, "from holder to holder")                                \
@@ -343,48 +343,49 @@ typedef struct {
     PyObject *loops;          /* a LoopTable, or NULL */
 } sampler_object;
 
-PyDoc_STRVAR(sampler_doc,
-             "Sampler(cost, *, reference=False, seed=0, capacity=0, stacks=False,\n"
-             "        calls=False, monitor=False, stall=0.0, exits=False, log=0,\n"
-             "        loop=0.0, loops=None, pid=0, free_threads=False)\n--\n\n"
-             "Samples the GIL in a thread of its own, without ever taking it.\n\n"
-             "Parameters\n----------\n"
-             "cost : float\n"
-             "    The share of one CPU that it may take, above 0, at most 1.\n"
-             "reference : bool\n"
-             "    Read all the time, at the cost of a whole CPU.\n"
-             "seed : int, 0 to 2**63 - 1\n"
-             "    Seed of the times of samples.\n"
-             "capacity : int, 0 to 2**24\n"
-             "    How many samples to keep for a timeline.\n"
-             "stacks : bool\n"
-             "    Read where the GIL is held as well. Only if own_stack() returns the\n"
-             "    stacks that are there.\n"
-             "calls : bool\n"
-             "    Keep the calls that led there, if stacks are read.\n"
-             "monitor : bool\n"
-             "    Its counts can be read while it runs. It keeps no samples and no\n"
-             "    places; stacks are read for stalls.\n"
-             "stall : float, 0 to 10**9\n"
-             "    Of a monitor: for how many seconds a thread waits for the GIL until\n"
-             "    that is reported; 0: nothing is.\n"
-             "exits : bool\n"
-             "    The process ends after such a report, with status 70.\n"
-             "log : int, 0 to 2**31 - 1\n"
-             "    File descriptor for reports, of which the sampler makes a copy.\n"
-             "loop : float, 0 to 10**9\n"
-             "    Of a monitor: for how many seconds a loop does not come back to its\n"
-             "    selector until that is reported; 0: nothing is.\n"
-             "loops : LoopTable or None\n"
-             "    These event loops.\n"
-             "pid : int, 0 to 2**31 - 1\n"
-             "    Process whose GIL it samples; 0: this one, as for monitors.\n"
-             "free_threads : bool\n"
-             "    Watch threads that run without a GIL, in this process. If stacks are "
-             "read, they are those of threads\n"
-             "    that wait or are waited for.\n\n"
-             "Raises\n------\nTypeError, ValueError\n"
-             "    An argument is not as described; the message names it.");
+PyDoc_STRVAR(
+    sampler_doc,
+    "Sampler(cost, *, reference=False, seed=0, capacity=0, stacks=False,\n"
+    "        calls=False, monitor=False, stall=0.0, exits=False, log=0,\n"
+    "        loop=0.0, loops=None, pid=0, free_threads=False)\n--\n\n"
+    "Sampler of the GIL in a thread of its own, which never takes the GIL.\n\n"
+    "Parameters\n----------\n"
+    "cost : float\n"
+    "    The share of one CPU that it may take, above 0, at most 1.\n"
+    "reference : bool\n"
+    "    Read all the time, at the cost of a whole CPU.\n"
+    "seed : int, 0 to 2**63 - 1\n"
+    "    Seed of the times of samples.\n"
+    "capacity : int, 0 to 2**24\n"
+    "    How many samples to keep for a timeline.\n"
+    "stacks : bool\n"
+    "    Read the places where the GIL is held, too. Allowed only if own_stack()\n"
+    "    returns correct stacks.\n"
+    "calls : bool\n"
+    "    Keep the calls that led there, if stacks are read.\n"
+    "monitor : bool\n"
+    "    Its counts can be read while it runs. It keeps no samples and no\n"
+    "    places; stacks are read for stalls.\n"
+    "stall : float, 0 to 10**9\n"
+    "    For a monitor: seconds for which a thread waits for the GIL before a\n"
+    "    report is written; 0: no reports.\n"
+    "exits : bool\n"
+    "    The process ends after such a report, with status 70.\n"
+    "log : int, 0 to 2**31 - 1\n"
+    "    File descriptor for reports, of which the sampler makes a copy.\n"
+    "loop : float, 0 to 10**9\n"
+    "    For a monitor: seconds for which a loop does not return to its selector\n"
+    "    before a report is written; 0: no reports.\n"
+    "loops : LoopTable or None\n"
+    "    Event loops to watch.\n"
+    "pid : int, 0 to 2**31 - 1\n"
+    "    Process whose GIL it samples; 0: this one, as for monitors.\n"
+    "free_threads : bool\n"
+    "    Watch threads that run without a GIL, in this process. If stacks are "
+    "read, they are those of threads\n"
+    "    that wait or are waited for.\n\n"
+    "Raises\n------\nTypeError, ValueError\n"
+    "    An argument is not as described; the message names it.");
 
 static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"cost",  "reference", "seed",  "capacity",     "stacks",
@@ -431,7 +432,8 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         return NULL;
     }
     if (monitor && pid != 0) {
-        PyErr_SetString(PyExc_ValueError, "pid: expected 0 for a monitor");
+        PyErr_SetString(PyExc_ValueError,
+                        "pid: expected 0 for a monitor, got another process");
         return NULL;
     }
     if (!(stall >= 0 && stall <= 1e9)) {
@@ -443,7 +445,8 @@ static PyObject *sampler_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         return NULL;
     }
     if (loop > 0 && loops == Py_None) {
-        PyErr_SetString(PyExc_ValueError, "loop: expected loops as well");
+        PyErr_SetString(PyExc_ValueError,
+                        "loops: expected a LoopTable if loop is above 0, got None");
         return NULL;
     }
     if (!(cost > 0 && cost <= 1)) {
@@ -489,7 +492,7 @@ static void sampler_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-/* Whether the object is in that phase; RuntimeError if it is not. */
+/* Return whether the object is in this phase; otherwise set RuntimeError. */
 static bool in_phase(const sampler_object *self, phase expected) {
     static const char *const words[] = {"was not started", "is just starting or stopping",
                                         "runs", "was stopped"};
@@ -568,8 +571,8 @@ static int open_other(sampler_object *self, module_state *state, gilx_memory *me
 }
 
 PyDoc_STRVAR(start_doc, "start($self, /)\n--\n\n"
-                        "Start; the calling thread is the one that is watched, or the\n"
-                        "main thread of another process.\n\n"
+                        "Start. The watched thread is the calling thread or, of another\n"
+                        "process, its main thread.\n\n"
                         "Raises\n------\nWatchUnavailableError\n"
                         "    The GIL can't be watched, or the sampler's thread can't be\n"
                         "    started; NoGilError if there is no GIL.\n"
@@ -632,19 +635,19 @@ PyDoc_STRVAR(process_doc,
              "Return what was found in another process, after the start.\n\n"
              "Returns\n-------\n(int, int, str, str, bool, bool, str)\n"
              "    The version of its CPython, as sys.hexversion; the switch interval in\n"
-             "    microseconds; how the GIL was found, and how memory is read; and\n"
-             "    whether stacks can be read; whether it runs without a GIL, and the\n"
-             "    reason that its stops of all threads are not read then, or ''.\n\n"
+             "    microseconds; the way in which the GIL was found; the way in which\n"
+             "    memory is read; whether stacks can be read; whether it runs without a\n"
+             "    GIL; the reason that its stops of all threads are not read, or ''.\n\n"
              "Raises\n------\nRuntimeError\n"
              "    The sampler was not started, or is not another process's.");
 
-/* Whether the sampler is another process's, and was started; RuntimeError if not. */
+/* Return whether this is a started sampler of another process; otherwise set
+ * RuntimeError. */
 static bool is_started_elsewhere(const sampler_object *self) {
     if (self->pid != 0 && self->sampler != NULL) {
         return true;
     }
-    PyErr_SetString(PyExc_RuntimeError,
-                    "the sampler is not one of another process that was started");
+    PyErr_SetString(PyExc_RuntimeError, "expected a started sampler of another process");
     return false;
 }
 
@@ -658,7 +661,7 @@ PyDoc_STRVAR(
     lost_doc,
     "lost($self, /)\n--\n\n"
     "Return whether the other process has ended, or executes another program.\n\n"
-    "What was seen ends with the last sample before that.\n\n"
+    "The last sample is from before that.\n\n"
     "Raises\n------\nRuntimeError\n"
     "    As process().");
 
@@ -672,8 +675,8 @@ PyDoc_STRVAR(stop_doc,
              "stop($self, /)\n--\n\n"
              "Stop.\n\n"
              "Returns\n-------\nTotals or None\n"
-             "    What was seen; None in the child of a fork, where the sampler\n"
-             "    does not run.\n\n"
+             "    Sums over the samples; None in the child of a fork, where the\n"
+             "    sampler does not run.\n\n"
              "Raises\n------\nRuntimeError\n"
              "    It does not run.");
 
@@ -698,17 +701,20 @@ static PyObject *sampler_stop(PyObject *object, PyObject *Py_UNUSED(ignored)) {
                                           gilx_sampler_totals(self->sampler));
 }
 
-PyDoc_STRVAR(
-    threads_doc,
-    "threads($self, /)\n--\n\n"
-    "Return the threads of the process that were seen, after the stop.\n\n"
-    "Returns\n-------\nlist[tuple]\n"
-    "    The first is the watched thread. For each, its native id; in\n"
-    "    nanoseconds, for how long it was there, for how much of that its\n"
-    "    activities are known, the sum of the squares of these times, for how\n"
-    "    long it held the GIL without a CPU, and for how long it waited for one\n"
-    "    (-1: not known); how often it was asked; and for each activity, of\n"
-    "    which there are ACTIVITIES, four sums: csrc/sampler/thread_activity.h.");
+PyDoc_STRVAR(threads_doc,
+             "threads($self, /)\n--\n\n"
+             "Return the threads of the process that were found, after the stop.\n\n"
+             "Returns\n-------\nlist[tuple]\n"
+             "    The first is the watched thread. Items, times in nanoseconds:\n\n"
+             "    * native id\n"
+             "    * time for which it was there\n"
+             "    * part of it for which its activities are known\n"
+             "    * sum of the squares of these times\n"
+             "    * time for which it held the GIL without a CPU\n"
+             "    * time for which it waited for a CPU (-1: not known)\n"
+             "    * number of times that its activity was read\n"
+             "    * for each of ACTIVITIES activities four sums, which\n"
+             "      csrc/sampler/thread_activity.h describes");
 
 static PyObject *sampler_threads(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -721,13 +727,12 @@ PyDoc_STRVAR(samples_doc,
              "Returns\n-------\n"
              "list[tuple[int, bool, tuple[tuple[int, int], ...],\n"
              "tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]]\n"
-             "    For each its time (nanoseconds of the monotonic clock), whether it\n"
-             "    was late, the threads that held the GIL, those whose CPU clock\n"
-             "    was read, and those that were asked what they do. A thread is its "
-             "place in threads() (-1: not known), and\n"
-             "    its share of the sample, or the CPU time since its clock was read\n"
-             "    before as a share of the wall time, in MOST_SHAREths; or the\n"
-             "    number of its activity.");
+             "    Items: the time in nanoseconds of the monotonic clock; whether it was\n"
+             "    late; the threads that held the GIL; those whose CPU clock was read;\n"
+             "    those whose activity was read. Each thread is a pair: its place in\n"
+             "    threads() (-1: not known) and, in these three, its share of the\n"
+             "    sample; its CPU time since its clock was last read, divided by wall\n"
+             "    time; the number of its activity. Both shares are times MOST_SHARE.");
 
 static PyObject *sampler_samples(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -795,17 +800,19 @@ PyDoc_STRVAR(
     "sites($self, /)\n--\n\n"
     "Return the places of the program where the GIL was held, after the stop.\n\n"
     "Returns\n-------\nlist[tuple]\n"
-    "    For each, its kind (0: a line; 1: a thread that ran no Python code; 2:\n"
-    "    not known; 3: lines for which there was no capacity; 4: the garbage\n"
-    "    collector), function, file, first line of the function, line, end line,\n"
-    "    column and end column (in bytes of UTF-8), place in threads() of the\n"
-    "    only thread that held it there (-1: several), for how many nanoseconds\n"
-    "    it was held, the sum of the squares of the samples' lengths, that of the\n"
-    "    steps between samples, the part of the time in which it was that line or\n"
-    "    one that it called, the number of samples, bounds of the longest\n"
-    "    stretch in nanoseconds, with its number of samples, and for how many\n"
-    "    nanoseconds other threads waited for the GIL meanwhile, all together,\n"
-    "    with the sums of squares and of steps of that.");
+    "    Items, times in nanoseconds:\n\n"
+    "    * kind (0: a line; 1: a thread that ran no Python code; 2: not known; 3:\n"
+    "      lines for which there was no capacity; 4: the garbage collector)\n"
+    "    * function, file, first line of the function, line, end line, column and\n"
+    "      end column (in bytes of UTF-8)\n"
+    "    * place in threads() of the only thread that held it there (-1: several)\n"
+    "    * time for which it was held, the sum of the squares of the samples'\n"
+    "      lengths, and that of the steps between samples\n"
+    "    * part of the time in which it was that line or one that it called\n"
+    "    * number of samples\n"
+    "    * bounds of the longest stretch, and its number of samples\n"
+    "    * time for which other threads waited for the GIL meanwhile, all together,\n"
+    "      with the sums of its squares and steps");
 
 static PyObject *sampler_sites(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -818,9 +825,9 @@ PyDoc_STRVAR(
     "waits($self, /)\n--\n\n"
     "Return the places of the program where threads waited, after the stop.\n\n"
     "Returns\n-------\nlist[tuple]\n"
-    "    For each, the first eight as in sites(); for how many nanoseconds threads\n"
-    "    waited there for the GIL, all together, with the sum of squares; the same\n"
-    "    for other locks; and the number of samples.");
+    "    Items: the first eight as in sites(); the time in nanoseconds for which\n"
+    "    threads waited there for the GIL, all together, and the sum of its squares;\n"
+    "    the same two for other locks; the number of samples.");
 
 static PyObject *sampler_waits(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -833,22 +840,23 @@ PyDoc_STRVAR(
     "free_threads($self, /)\n--\n\n"
     "Return what is known of threads that ran without a GIL, after the stop.\n\n"
     "Returns\n-------\ntuple or None\n"
-    "    None with a GIL, else (clocks, stops, sites, locks, on). clocks has for each "
-    "of\n"
-    "    threads() for how many nanoseconds its clock was read, its CPU time then, for\n"
-    "    how long it had asked for stops, and for how long stops waited for it, these\n"
-    "    two with the sums of squares, and for how long it could run, by samples. stops "
-    "is None if they were not read, else the\n"
-    "    sums of gilx_ratio (csrc/sampler/sampler.h) for the time in which a stop was\n"
-    "    asked for or went on, those for the time in which some thread had not\n"
-    "    stopped, and in nanoseconds bounds of the longest stop, and the longest time\n"
-    "    in which each read found one. sites has the places in the program, each the\n"
-    "    first eight as in sites(), for how long stops were asked for there, and for\n"
-    "    how long they waited for a thread there, with sums of squares, and the number\n"
-    "    of samples. locks has for each lock its kind (0: of an object; 1: a mutex; 2:\n"
-    "    an event; 3: several, by threads that spin; 4: not known), address, the type\n"
-    "    of the object, for how long threads waited for it, the sum of squares, and\n"
-    "    the number of samples. on is whether the GIL was on in the last sample.");
+    "    None with a GIL, else (clocks, stops, sites, locks, on). Times are in\n"
+    "    nanoseconds, and each sum of squares follows its time.\n\n"
+    "    * clocks, for each of threads(): time for which its clock was read; its CPU\n"
+    "      time then; time for which it had asked for stops, with squares; time for\n"
+    "      which stops waited for it, with squares; time for which it could run, by\n"
+    "      samples\n"
+    "    * stops, None if they were not read: the sums of gilx_ratio\n"
+    "      (csrc/sampler/sampler.h) for the time in which a stop was asked for or went\n"
+    "      on; those for the time in which some thread had not stopped; bounds of the\n"
+    "      longest stop; the longest time in which each read found one\n"
+    "    * sites, for each place in the program: the first eight as in sites(); time\n"
+    "      for which stops were asked for there, with squares; time for which they\n"
+    "      waited for a thread there, with squares; number of samples\n"
+    "    * locks, for each lock: kind (0: of an object; 1: a mutex; 2: an event; 3:\n"
+    "      several, by threads that spin; 4: not known); address; type of the object;\n"
+    "      time for which threads waited for it, with squares; number of samples\n"
+    "    * on: whether the GIL was on in the last sample");
 
 static PyObject *sampler_free(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -861,9 +869,9 @@ PyDoc_STRVAR(
     "Return the calls that led to places where the GIL was held, after the stop.\n\n"
     "Returns\n-------\nlist[tuple]\n"
     "    For each call, and for each thread that held the GIL: the number of its\n"
-    "    caller in the list (-1: a thread), a label, the place in the program, and\n"
-    "    for how many nanoseconds the GIL was held in this call itself, and for\n"
-    "    how many of these in it or in a call for which there was no capacity. The\n"
+    "    caller in the list (-1: a thread); a label; the place in the program; the\n"
+    "    time in nanoseconds for which the GIL was held in this call itself; the\n"
+    "    part of it that may belong to a call for which there was no capacity. The\n"
     "    label of a thread is its place in threads() (-1: not known). Labels of\n"
     "    calls below 0 are: -1 not known, -2 no capacity for its place, -3 no\n"
     "    Python code, -4 outer calls that were not read, -5 the caller itself or\n"
@@ -883,10 +891,9 @@ PyDoc_STRVAR(
     "Return the longest stretches in which a thread stayed at one instruction\n"
     "and was not sampled without the GIL, after the stop.\n\n"
     "Returns\n-------\nlist[tuple[int, int, int, int, float, float, float]]\n"
-    "    For each the thread's place in threads() (-1: not known), bounds of its\n"
-    "    length in nanoseconds, its number of samples, and of its site, as in sites(), "
-    "the time held, the\n"
-    "    squares and the steps. Those of the watched thread come first.");
+    "    Items: the thread's place in threads() (-1: not known); bounds of the\n"
+    "    length in nanoseconds; number of samples; the time held at its site, with\n"
+    "    squares and steps as in sites(). Those of the watched thread come first.");
 
 static PyObject *sampler_longest_holds(PyObject *object, PyObject *Py_UNUSED(ignored)) {
     sampler_object *self = (sampler_object *)object;
@@ -897,16 +904,17 @@ static PyObject *sampler_longest_holds(PyObject *object, PyObject *Py_UNUSED(ign
 
 /* ---- monitors --------------------------------------------------------------------- */
 
-/* Whether the object is a monitor that was started; RuntimeError if it is not. */
+/* Return whether this is a started monitor; otherwise set RuntimeError. */
 static bool is_started_monitor(const sampler_object *self) {
     if (self->monitor && self->sampler != NULL) {
         return true;
     }
-    PyErr_SetString(PyExc_RuntimeError, "the sampler is not a monitor that was started");
+    PyErr_SetString(PyExc_RuntimeError, "expected a started monitor");
     return false;
 }
 
-/* Whether it is, in the process that started it; RuntimeError if it is not. */
+/* Return whether this is a started monitor of this process; otherwise set
+ * RuntimeError. */
 static bool can_be_read(const sampler_object *self) {
     if (!is_started_monitor(self)) {
         return false;
@@ -923,25 +931,23 @@ PyDoc_STRVAR(
     "read($self, /)\n--\n\n"
     "Return what a monitor has counted, while it runs or after the stop.\n\n"
     "Returns\n-------\ntuple\n"
-    "    The totals; bounds of the longest hold since the last reading, in nanoseconds;\n"
-    "    the number of stalls of the GIL, and of "
-    "event\n"
-    "    loops; that of bytes of reports that could not be written; the sums of the "
-    "threads that are no longer\n"
-    "    listed, and their number; and the other threads. For each: its number among\n"
-    "    all, its native id, whether it has ended, and its sums. Sums are those of\n"
-    "    holding and of waiting for the GIL, four each, the length of the slices of\n"
-    "    time for waiting, and the sum of the squares of these lengths.\n"
-    "    Last, what is known of stops of the world: None with a GIL, or if they are not\n"
-    "    read; else the first two sums as in free_threads(), the number of stops that\n"
-    "    there were at least, and bounds of the longest stop since the last reading\n"
-    "    and the longest time in which each read found one. Without a GIL, the sums of "
-    "a\n"
-    "    thread are six times in nanoseconds, each with the sum of squares: running\n"
-    "    attached, detached, and spinning on locks, waiting for locks, for the world,\n"
-    "    and in other system calls; for how long it waited for a CPU, had asked for\n"
-    "    stops, and stops waited for it, these two with squares; and for how long\n"
-    "    it is not known yet what it did.\n\n"
+    "    Items, times in nanoseconds:\n\n"
+    "    * the totals\n"
+    "    * bounds of the longest hold since the last reading\n"
+    "    * number of stalls of the GIL, and of event loops\n"
+    "    * number of bytes of reports that could not be written\n"
+    "    * sums of the threads that are no longer listed, and their number\n"
+    "    * the other threads, each with its number among all, its native id, whether\n"
+    "      it has ended, and its sums\n"
+    "    * stops of the world, None with a GIL, or if they are not read: the first two\n"
+    "      sums as in free_threads(); the least number of stops; bounds of the longest\n"
+    "      stop since the last reading; the longest time in which each read found one\n\n"
+    "    Sums of a thread with a GIL: four of holding it and four of waiting for it;\n"
+    "    the length of the slices of time for waiting; the squares of these lengths.\n"
+    "    Without a GIL: six times, each with its squares (running attached, detached,\n"
+    "    spinning on locks; waiting for locks, for the world, in other system calls);\n"
+    "    time for which it waited for a CPU; time for which it had asked for stops, and\n"
+    "    for which stops waited for it, each with squares; time not yet divided.\n\n"
     "Raises\n------\nRuntimeError\n"
     "    It is not a monitor, was not started, or belongs to the parent process.");
 
@@ -984,16 +990,17 @@ PyDoc_STRVAR(
     "stalls($self, /)\n--\n\n"
     "Return the stalls that a monitor reported last, the oldest one first.\n\n"
     "Returns\n-------\nlist[tuple]\n"
-    "    For each: its kind (0: the GIL was not released; 1: an event loop was "
-    "blocked;\n"
-    "    2: a stop of the world went on, or waited for a thread);\n"
-    "    its number among all of its kind, from 1; when it began, on the monotonic\n"
-    "    clock; bounds of its length in nanoseconds, the upper one -1 if it goes on;\n"
-    "    whether it still did when the sampler was stopped;\n"
-    "    the largest number of threads that waited; and of the place that held the GIL,\n"
-    "    or the loop, the thread's native id, function, file, and line (0: not known); "
-    "and the last\n"
-    "    report on it.\n\n"
+    "    Items:\n\n"
+    "    * kind (0: the GIL was not released; 1: an event loop was blocked; 2: a stop\n"
+    "      of the world went on, or waited for a thread)\n"
+    "    * number among all of its kind, from 1\n"
+    "    * begin, on the monotonic clock\n"
+    "    * bounds of its length in nanoseconds, the upper one -1 if it goes on\n"
+    "    * whether it went on when the sampler was stopped\n"
+    "    * largest number of threads that waited\n"
+    "    * native id of the thread that held the GIL, or of the loop's, and its\n"
+    "      function, file and line (0: not known)\n"
+    "    * last report on it\n\n"
     "Raises\n------\nRuntimeError\n"
     "    As read().");
 
@@ -1043,10 +1050,10 @@ static PyObject *sampler_note(PyObject *object, PyObject *args) {
 PyDoc_STRVAR(
     ask_doc,
     "ask($self, wait, /)\n--\n\n"
-    "Wait for so many seconds without the GIL, then ask for it.\n\n"
-    "For a thread that does nothing else: the time for which it waits for the GIL shows\n"
-    "a monitor that the GIL is not released, but counts for nothing else. Without a\n"
-    "GIL, it asks for a stop of all threads, which goes on for a moment.\n\n"
+    "Wait for `wait` seconds without the GIL, then ask for it.\n\n"
+    "Meant for a thread that does nothing else. From its wait a monitor finds that the\n"
+    "GIL is not released; no other figure includes this wait. Without a GIL, it asks\n"
+    "for a stop of all threads, which goes on for a moment.\n\n"
     "Returns\n-------\nbool\n"
     "    False when the monitor is stopped.");
 
@@ -1062,7 +1069,7 @@ static PyObject *sampler_ask(PyObject *object, PyObject *given) {
     Py_END_ALLOW_THREADS
     gilx_sampler_asked(self->sampler);
     if (going && self->free_threads) {
-        (void)gilx_stop_all_threads(); /* it can be done: that was certified */
+        (void)gilx_stop_all_threads(); /* can't fail: checked at the start */
     }
     return PyBool_FromLong(going);
 }

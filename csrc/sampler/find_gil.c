@@ -3,6 +3,7 @@
 #include "find_gil.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -102,7 +103,7 @@ static gilx_gil_status locate_by_table(gilx_gil *gil, gilx_memory *memory,
         gil->states.waits = (int64_t)table[layout->table_waits];
     }
     gil->backend = "debug offsets";
-    int enabled = 1;
+    int enabled = INT_MAX; /* less for the moment of an import */
     gil->enabled = table[GILX_TABLE_FREE_THREADED] == 0
                        ? NULL
                        : at(state, table[layout->table_enabled]);
@@ -110,7 +111,7 @@ static gilx_gil_status locate_by_table(gilx_gil *gil, gilx_memory *memory,
         !gilx_memory_read(memory, gil->enabled, &enabled, sizeof(enabled))) {
         return refuse(gil, "the interpreter does not say whether its GIL is on");
     }
-    if (!enabled) {
+    if (enabled != INT_MAX) {
         (void)refuse(gil, "this free-threaded Python runs without a GIL: there is none "
                           "to hold");
         return GILX_GIL_NONE;

@@ -35,7 +35,7 @@ typedef enum {
 typedef struct {
     gilx_gil_words words;
     gilx_thread_state_layout states;
-    const void *enabled; /* int: 1 while it is on; of free-threaded builds only */
+    const void *enabled; /* int: INT_MAX if it is on; of free-threaded builds only */
     const char *backend; /* how it was found */
     char trouble[300];   /* why it was not, in plain words */
 } gilx_gil;

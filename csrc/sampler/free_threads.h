@@ -30,7 +30,7 @@ struct gilx_free_threads {
     bool sections;             /* whether critical sections are read */
     uintptr_t world;           /* address of the words on stops; 0 if not read */
     const char *world_missing; /* reason that these are not read, or an empty text */
-    const void *gil_enabled;   /* int: 1 when the GIL is on after all */
+    const void *gil_enabled;   /* int: INT_MAX if the GIL is on after all */
 };
 
 /* The interpreter of the calling thread, which is attached. */

@@ -2,6 +2,7 @@
 
 #include "free_tracking.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "../platform/clock.h"
@@ -96,13 +97,15 @@ static void find_late(gilx_sampler *sampler) {
     }
 }
 
-/* Note whether the GIL is on by now; a process that has ended keeps what it had. */
+/* Note whether the GIL is on for good by now; a process that has ended keeps what it had.
+ * The word is a count of imports for which it is on for a moment, or INT_MAX (CPython:
+ * Include/internal/pycore_gil.h). */
 static void read_gil_enabled(gilx_sampler *sampler) {
     const void *place = sampler->free->threads.gil_enabled;
     int enabled;
     if (place != NULL &&
         gilx_memory_read(&sampler->memory, place, &enabled, sizeof(enabled))) {
-        sampler->free->gil_enabled = enabled != 0;
+        sampler->free->gil_enabled = enabled == INT_MAX;
     }
 }
 

@@ -16,8 +16,8 @@
 #include "safe_memory.h"
 #include "sites.h"
 
-/* Sums over slices for a ratio x / y, both from 0 to 1 in each slice, of weight w (its
- * length): what the ratio and its interval need, however long the watch is. */
+/* Sums over slices from which a ratio x / y and its interval follow, however long the
+ * watch is. In each slice x and y are from 0 to 1; the weight w is the slice's length. */
 typedef struct {
     double x, y;          /* sums of w x and w y */
     double xx, xy, yy;    /* of w^2 x^2, and so on */
@@ -32,23 +32,23 @@ typedef struct {
     int64_t reads;       /* in all samples together */
     int64_t late;        /* samples that came too late to be used */
     double counted;      /* length of all slices with a sample */
-    double unknown;      /* of that, where the sample was late */
+    double unknown;      /* length of the slices whose sample was late */
     double unidentified; /* held by threads that could not be identified */
-    gilx_ratio own;      /* x: held by the watched; y: not held by others */
+    gilx_ratio own;      /* x: held by the watched thread; y: not held by others */
     gilx_ratio locked;   /* x: held by anyone; y: 1 */
     gilx_ratio waiters;  /* x: number of threads that wait for the GIL; y: 1 if known */
     double most_waiters; /* largest such number */
     double lateness;     /* sum over all wakes */
     int64_t lateness_max_ns;
-    int64_t cost_ns;     /* CPU time of the sampler */
-    int64_t slice_ns;    /* length of a slice, at the end */
-    uint64_t switches;   /* from holder to holder */
-    int64_t hold_min_ns; /* some hold of the watched was at least that long */
-    int64_t hold_max_ns; /* and none was longer than that */
-    int64_t stretch_ns;  /* longest time in which each read found the watched holding, */
-    int64_t stretch_run; /* and the number of samples in it */
-    int64_t burst_ns;    /* length of those samples in which the watched could run */
-    int64_t releases;    /* ends of holds of the watched within that time */
+    int64_t cost_ns;       /* CPU time of the sampler */
+    int64_t slice_ns;      /* length of a slice, at the end */
+    uint64_t switches;     /* from holder to holder */
+    int64_t hold_min_ns;   /* some hold of the watched thread was at least that long */
+    int64_t hold_max_ns;   /* and none was longer than that */
+    int64_t stretch_ns;    /* longest time in which each read found it holding, */
+    int64_t stretch_run;   /* and the number of samples in it */
+    int64_t burst_ns;      /* length of the samples in which it could run */
+    int64_t releases;      /* ends of its holds within that time */
     double stacks_counted; /* sum of the weights of all samples of stacks, */
     double stacks_squares; /* and of their squares */
     int64_t asked;         /* number of times that a thread's activity was read, */
@@ -56,20 +56,20 @@ typedef struct {
     int64_t compared; /* cases in which both Linux and Python say whether a thread waits
                          for the GIL, */
     int64_t agreed;   /* and those in which they agree */
-    int64_t unread_errno; /* of the last failure to list threads, or to open what Linux
-                             says of one that was there; 0 if there was none */
-    bool calls;           /* Linux says in which system calls threads are, */
-    bool addresses;       /* and which of them wait for the GIL; */
-    bool wishes;          /* or Python does */
-    bool slack;           /* Linux wakes it without timer slack */
-    bool short_turns;     /* and gives it short turns on the CPU, so more often at once */
+    int64_t unread_errno; /* of the last failure to list threads, or to open the file with
+                             the state of a thread that exists; 0 if there was none */
+    bool calls;           /* Linux reports in which system calls threads are */
+    bool addresses;       /* Linux reports the address that a thread waits for */
+    bool wishes;          /* Python reports which threads want the GIL */
+    bool slack;           /* Linux wakes the sampler without timer slack */
+    bool short_turns;     /* Linux grants it short turns on a CPU, which begin sooner */
 } gilx_totals;
 
 enum {
     GILX_HOLDERS_KEPT = 4,    /* threads that hold the GIL within one sample */
     GILX_CLOCKS_KEPT = 24,    /* CPU clocks that are read in one sample */
     GILX_ACTIVITIES_KEPT = 4, /* threads whose activity is read in one sample */
-    GILX_MOST_SHARE = 255,    /* a whole, where shares are kept in one byte */
+    GILX_MOST_SHARE = 255,    /* the share 1, in one byte */
 };
 
 /* A thread, by its place in the table, and its share of something. */
@@ -88,10 +88,10 @@ typedef struct {
 typedef struct {
     int64_t at_ns;
     bool late;
-    uint8_t holders, clocks, deeds;     /* how many of the next three there are */
+    uint8_t holders, clocks, deeds;     /* number of entries in the next three */
     gilx_share held[GILX_HOLDERS_KEPT]; /* share of the reads */
     gilx_share ran[GILX_CLOCKS_KEPT];   /* CPU time since the thread's clock was last
-                                           read, by wall time */
+                                           read, divided by wall time */
     gilx_deed did[GILX_ACTIVITIES_KEPT];
     double weight; /* length of the time that it stands for, in ns */
     int site;      /* where the GIL was held, see gilx_sites_site(); -1: not held, or the
@@ -121,11 +121,12 @@ typedef struct {
     int64_t capacity; /* samples that are kept for the timeline; 0: none */
     gilx_thread_state_layout states;
     const gilx_stack_layout *stacks; /* NULL: stacks are not read */
-    bool lock_known;       /* whether a condition variable of this C library comes after
-                              the GIL's words, on which threads wait for it. A mutex, and
-                              another of both for forced switches, come after it */
+    bool lock_known;       /* true if, in this C library, the condition variable on which
+                              threads wait for the GIL comes right after the GIL's words.
+                              After it come a mutex, and another of both for forced
+                              switches */
     const int *collecting; /* whether an interpreter collects garbage; NULL: unknown */
-    bool calls;            /* keep the calls that led there as well */
+    bool calls;            /* keep the calls that led to where the GIL was held */
     uintptr_t code_type;   /* address of the type of code objects */
     const gilx_free_threads *free_threads; /* NULL with a GIL. Otherwise the words are not
                                               read, and this must outlive the sampler */
@@ -135,14 +136,14 @@ typedef struct {
 
 typedef struct gilx_sampler gilx_sampler;
 
-/* A sampler that does not run yet, or NULL with errno set, if memory runs out or the log
- * of a monitor can't be opened. It takes over the open `memory` through which it reads
- * thread states, if that is not NULL.
+/* Return a sampler that does not run yet, or NULL with errno set if memory runs out or
+ * the log of a monitor can't be opened. It takes over the open `memory` through which it
+ * reads thread states, if that is not NULL.
  *
- * The GIL may be that of another process. All is read through the memory of that process
- * then, which the sampler has to be given, and of `words` only `process` and `original`
- * are used. No clocks of its threads are kept for a timeline, and a thread that could run
- * counts as one whose CPU clock stands: see gilx_thread_activities. */
+ * The GIL may be that of another process. Everything is then read through `memory`, which
+ * must be that process's memory, and of `words` only `process` and `original` are used.
+ * No clocks of its threads are kept for a timeline, and a thread that could run counts as
+ * one whose CPU clock stands: see gilx_thread_activities. */
 gilx_sampler *gilx_sampler_new(const gilx_gil_words *words,
                                const gilx_sampler_options *options, gilx_memory *memory);
 
@@ -155,7 +156,7 @@ void gilx_sampler_begin(gilx_sampler *sampler);
 /* Count samples up to here. The thread may go on for a moment. */
 void gilx_sampler_end(gilx_sampler *sampler);
 
-/* Whether the other process has ended, or executes another program by now. If so, the
+/* Return whether the other process has ended, or executes another program. If so, the
  * sampler's thread has stopped, and the last sample is from before that. */
 bool gilx_sampler_lost(const gilx_sampler *sampler);
 
@@ -163,25 +164,25 @@ bool gilx_sampler_lost(const gilx_sampler *sampler);
  * nothing in the child of a fork, which has no such thread. */
 void gilx_sampler_stop(gilx_sampler *sampler);
 
-/* Whether the process was forked since the start, and this is the child. */
+/* Return whether the process was forked since the start, and this is the child. */
 bool gilx_sampler_forked(const gilx_sampler *sampler);
 
-/* After the stop: the sums. */
+/* Return the sums. To be called after the stop. */
 const gilx_totals *gilx_sampler_totals(const gilx_sampler *sampler);
 
-/* After the stop: all threads that were found, the watched one first. */
+/* Return all threads that were found, the watched one first. After the stop. */
 int gilx_sampler_threads(const gilx_sampler *sampler,
                          const gilx_watched_thread **threads);
 
-/* After the stop: the samples that were kept, the last ones if there were more than the
- * capacity. Samples are numbered from 0; _sample_count returns their number. */
+/* Return the samples that were kept, the last ones if there were more than the capacity.
+ * After the stop. Samples are numbered from 0; _sample_count returns their number. */
 int64_t gilx_sampler_sample_count(const gilx_sampler *sampler);
 const gilx_sample *gilx_sampler_sample(const gilx_sampler *sampler, int64_t i);
 
-/* After the stop: the places that held the GIL, NULL if stacks were not read. */
+/* Return the places that held the GIL, NULL if stacks were not read. After the stop. */
 const gilx_sites *gilx_sampler_sites(const gilx_sampler *sampler);
 
-/* After the stop: what is known of threads without a GIL; NULL with one. */
+/* Return what is known of threads without a GIL; NULL with one. After the stop. */
 const gilx_free_tracking *gilx_sampler_free_threads(const gilx_sampler *sampler);
 
 /* Stop it if it runs, and free it. */

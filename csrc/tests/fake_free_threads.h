@@ -7,6 +7,7 @@
 #define GILX_TESTS_FAKE_FREE_THREADS_H
 
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -103,7 +104,7 @@ static inline void make_interpreter(bool has_gil) {
     table[layout->table_interpreter] = 16;
     put_address(runtime, INTERPRETERS_AT, (uintptr_t)interpreter);
     put_address(interpreter, GIL_AT - 8, (uintptr_t)(interpreter + GIL_AT));
-    const int enabled = has_gil;
+    const int enabled = has_gil ? INT_MAX : 0;
     put(interpreter, GIL_AT, &enabled, sizeof(enabled));
     put_address(interpreter, THREADS_AT, (uintptr_t)states[0]);
     for (int i = 0; i < STATES; ++i) {

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,12 +48,13 @@ typedef enum {
     BREAK_REQUESTER,   /* what asks for a stop is not a thread of the interpreter */
     BREAK_STATE,       /* no thread is in such a state */
     BREAK_INTERPRETER, /* a thread state is another interpreter's */
+    IMPORT,            /* the GIL is on for a moment */
     TURN_GIL_ON
 } command;
 
 static void obey(command what) {
     enum { NO_STATE = 9 };
-    const int enabled = what == TURN_GIL_ON;
+    const int enabled = what == TURN_GIL_ON ? INT_MAX : what == IMPORT;
     put(interpreter, GIL_AT, &enabled, sizeof(enabled));
     set_stop(0, 0, 0);
     stops()->countdown = what == BREAK_STOPS ? -1 : 0;
@@ -256,21 +258,22 @@ static void stops_are_counted(const child *one) {
     gilx_sampler_free(sampler);
 }
 
-/* A GIL that is turned on is found, and one that is off again is not. */
+/* A GIL that is turned on is found, and one that is off again, or on for an import, is
+ * not. */
 static void gil_is_noticed(const child *one) {
-    static const command last[] = {BE_RIGHT, TURN_GIL_ON};
-    for (int on = 0; on < 2; ++on) {
+    static const command last[] = {BE_RIGHT, IMPORT, TURN_GIL_ON};
+    for (int i = 0; i < 3; ++i) {
         gilx_memory memory = open_child(one);
         tell(one, BE_RIGHT);
         gilx_sampler *sampler = start_sampler(one, &memory);
         await_samples(sampler);
         tell(one, TURN_GIL_ON);
         await_samples(sampler);
-        tell(one, last[on]);
+        tell(one, last[i]);
         await_samples(sampler);
         gilx_sampler_end(sampler);
         gilx_sampler_stop(sampler);
-        expect(gilx_sampler_free_threads(sampler)->gil_enabled == (on == 1));
+        expect(gilx_sampler_free_threads(sampler)->gil_enabled == (i == 2));
         gilx_sampler_free(sampler);
     }
     tell(one, BE_RIGHT);

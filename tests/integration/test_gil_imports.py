@@ -91,7 +91,10 @@ def _check(usage: gilx.GilUsage) -> None:
     assert not any(thread.waiting_lock.known for thread in usage.by_thread)
     words = " ".join(str(usage).split())
     assert "waiting for a lock" not in words
-    assert "inconclusive: the GIL was turned on during the watch Keep it off, or" in words
+    assert (
+        "inconclusive: the GIL was turned on during the watch Keep the GIL off, or"
+        in words
+    )
     assert gilx.GilUsage.from_json(usage.to_json()) == usage
     assert (usage + usage).inconclusive_reason == usage.inconclusive_reason
 

@@ -54,7 +54,7 @@ def test_the_shape_of_what_is_found() -> None:
         assert row.wakes >= 5
         assert row.echoes is None or row.echoes > 0
         assert (row.calls == 0) == (row.workers == 0)
-        assert (row.stall_p50 is None) == gil_enabled()
+        assert (row.stop_p50 is None) == gil_enabled()
     assert Latency.from_json(found.to_json()) == found
 
 
@@ -75,12 +75,12 @@ def test_a_held_call_delays_others() -> None:
 @needs_no_gil
 def test_an_attached_call_stalls_a_stop_of_all_threads() -> None:
     found = gilx.latency(partial(held, HOLD), budget=1.0, echo=False)
-    stalls = [row.stall_max for row in found.rows]
-    assert stalls[0] is not None
-    assert stalls[1] is not None
+    stops = [row.stop_max for row in found.rows]
+    assert stops[0] is not None
+    assert stops[1] is not None
     # Stops come at any moment of the call; that all of a dozen meet its last fifth has a
     # chance of one in 10**8.
-    assert stalls[1] > HOLD / 5
+    assert stops[1] > HOLD / 5
 
 
 def test_the_first_call_is_made_before_delays_are_taken(

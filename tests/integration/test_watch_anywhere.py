@@ -159,7 +159,7 @@ def test_without_any_reader_the_watch_refuses() -> None:
     names = "process_vm_readv", "memfd_create", "pipe2"
     ways, words = watched(numbers(*names), undumpable=True, GILX_MEMORY="pipe")
     assert ways is None
-    assert words.startswith("no way that is safe reads this process's memory here: ")
+    assert words.startswith("this process's memory can't be read safely here: ")
     ways, words = watched(GILX_FIND_GIL="serach")
     assert (ways, words) == (None, "GILX_FIND_GIL: expected search, got serach")
     ways, words = watched(GILX_MEMORY="pip")

@@ -55,7 +55,7 @@ _BAD_SAMPLERS: list[BadCall] = [
     ((1,), {"log": -1}, ValueError, "log: expected 0 to"),
     ((1,), {"loop": -1.0}, ValueError, "loop: expected 0 to"),
     ((1,), {"loop": "1"}, TypeError, "loop: expected a float"),
-    ((1,), {"loop": 1.0}, ValueError, "loop: expected loops as well"),
+    ((1,), {"loop": 1.0}, ValueError, "loops: expected a LoopTable if loop"),
     ((1,), {"pid": 1, "free_threads": True}, ValueError, "free_threads: expected"),
     ((1,), {"loops": []}, TypeError, "loops: expected a LoopTable or None, got list"),
     ((1,), {"pid": -1}, ValueError, "pid: expected 0 to"),
@@ -147,7 +147,7 @@ def samplers(_memory: Memory) -> Iterator[Case]:
 
 def _processes(make: Any, fresh: Any) -> Iterator[Case]:
     """Yield calls of samplers of other processes."""
-    not_started = "the sampler is not one of another process that was started"
+    not_started = "expected a started sampler of another process"
     for name in ("process", "lost"):
         call = fails(RuntimeError, not_started, getattr(fresh, name))
         yield Case(f"{name} of no other process", call)
@@ -233,7 +233,7 @@ def _loops(make: Any, table: Any) -> Iterator[Case]:
 
 def _monitors(make: Any, fresh: Any) -> Iterator[Case]:
     """Yield calls of samplers that are monitors."""
-    not_started = "the sampler is not a monitor that was started"
+    not_started = "expected a started monitor"
     for name, arguments in [
         ("read", ()),
         ("stalls", ()),

@@ -148,7 +148,7 @@ def test_worker_without_a_gil_counts_for_no_share() -> None:
     assert len(usage.by_worker) == 2
     assert not together(free).locked.known
     assert str(together(free)).startswith("no worker with a GIL was watched")
-    assert "free: runs without a GIL, for 1 s" in str(usage)
+    assert "free: runs for 1 s without a GIL" in str(usage)
 
 
 def test_json_and_back() -> None:

@@ -85,7 +85,7 @@ def test_what_cannot_be_written_is_said(
 ROW = tuple(each.name for each in dataclasses.fields(LatencyRow))
 LATENCY = {
     "schema": "gilx.latency",
-    "version": 2,
+    "version": 3,
     "target": "x",
     "period": 0.005,
     "gil": True,

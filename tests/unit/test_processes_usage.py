@@ -113,7 +113,7 @@ def test_sum_of_processes_with_and_without_a_gil_is_of_those_with_one() -> None:
     assert found.sentence() == (
         f"{usages[1].sentence()}; another 500 ms, without a GIL, are not counted"
     )
-    assert "process 6 (pool) runs without a GIL, 500 ms" in str(found)
+    assert "process 6 (pool) runs for 500 ms without a GIL" in str(found)
     assert gilx.ProcessesUsage.from_json(found.to_json()) == found
     three = gilx.ProcessesUsage.of([*usages, _usage(sums(900, 100), 8)])
     assert three.total.wall == 2
@@ -128,7 +128,9 @@ def test_sum_of_processes_without_a_gil_is_of_all() -> None:
     found = gilx.ProcessesUsage.of([_usage(_FREE, 6), _usage(_FREE, 7)])
     assert found.total.wall == 1
     assert "not counted" not in str(found)
-    assert found.sentence().startswith("the group of 2 processes runs without a GIL")
+    assert found.sentence().startswith(
+        "the group of 2 processes runs for 500 ms without a GIL"
+    )
 
 
 def test_process_that_got_a_gil_by_another_program_is_inconclusive(

@@ -156,7 +156,7 @@ def test_sites_in_json_and_back() -> None:
 def test_site_whose_shares_contradict_its_sums_is_refused(change: Any) -> None:
     usage = usage_with(found(380))
     wrong = replace(usage, sites=(replace(usage.sites[0], **change),))
-    with pytest.raises(ArgumentError, match=r"text\.sites\[0\]: expected shares as"):
+    with pytest.raises(ArgumentError, match=r"text\.sites\[0\]: expected shares that"):
         gilx.GilUsage.from_json(wrong.to_json())
 
 
@@ -260,7 +260,7 @@ def test_reason_for_no_sites_stays_in_a_sum_only_if_both_have_it() -> None:
     [
         (380, ", nearly all of it in nowhere/features.py:41 `row.tolist()`\n"),
         (250, ", most of it in nowhere/features.py:41 `row.tolist()`\n"),
-        (180, "is held\n"),
+        (180, "about 400 ms\n"),
     ],
 )
 def test_sentence_names_the_line_that_holds_most(samples: int, words: str) -> None:
@@ -339,7 +339,7 @@ def test_text_of_a_line_with_several_sites_is_that_of_the_main_one() -> None:
 
 
 def test_share_of_lines_that_may_be_below_is_stated_above_one_percent() -> None:
-    words = "a line that one of these called may have held the GIL"
+    words = "a line called from these may have held the GIL"
     assert words not in str(usage_with(found(380, below=9.0 * SLICE)))
     assert f"  for 2.0 % of the time, {words}\n" in str(
         usage_with(found(380, below=20.0 * SLICE))
@@ -560,5 +560,5 @@ def test_waiting_is_unknown_if_waiting_threads_are_not_counted() -> None:
 def test_more_waiting_than_threads_could_do_is_refused() -> None:
     usage = json.loads(usage_with(found(400)).to_json())
     usage["sites"][0]["sums"]["waited"] = 1.0
-    with pytest.raises(ArgumentError, match=r"text\.sites\[0\]: expected shares as its"):
+    with pytest.raises(ArgumentError, match=r"text\.sites\[0\]: expected shares that"):
         gilx.GilUsage.from_json(json.dumps(usage))

@@ -63,8 +63,8 @@ HELD = "GIL held, share of the time when no other thread held it"
 
 def test_plain_words() -> None:
     assert USAGE.sentence() == (
-        "thread <Main> releases the GIL for 96.0 % of its time; the rest, about 900 µs at"
-        " the start, is held"
+        "thread <Main> releases the GIL for 96.0 % of its time and holds it for the rest,"
+        " about 900 µs at the start"
     )
     lines = " ".join(str(USAGE).split())
     for row in (
@@ -244,12 +244,12 @@ def found(held: float, reason: str = "", half_width: float = 0.02) -> Check:
     ("checks", "wrong", "undecided"),
     [
         ([found(0.51), found(0.49)], "", ""),
-        ([found(0.51), found(0.7)], "wrong about: said 0.7", ""),
+        ([found(0.51), found(0.7)], "wrong about said 0.7", ""),
         ([found(0.7, "busy")], "", "said 0.7: busy"),
-        ([found(0.7), found(0.6, "busy")], "wrong about: said 0.7", "said 0.6: busy"),
+        ([found(0.7), found(0.6, "busy")], "wrong about said 0.7", "said 0.6: busy"),
         # On busy CPUs intervals are wide, and say so.
         ([found(0.7, half_width=0.25)] * 12, "", ""),
-        ([found(0.7, half_width=0.19)], "wrong about: said 0.7", ""),
+        ([found(0.7, half_width=0.19)], "wrong about said 0.7", ""),
         ([found(0.525)] * 3, "", ""),
         ([found(0.525)] * 4, "4 of 4 intervals at 95 % miss", ""),
     ],
@@ -279,7 +279,7 @@ def test_selftest_is_wrong_if_it_is_wrong_twice() -> None:
     assert result.undecided == "said 0.6: busy"
     result = confirmed([right, wrong], lambda _: wrong)
     assert (result.repeated, result.trusted) == (1, False)
-    assert "wrong about: said 0.7" in result.wrong
+    assert "wrong about said 0.7" in result.wrong
     # Few misses are chance: no rhythm is watched again.
     assert confirmed([found(0.525)] * 3, check).repeated == 0
     assert again == [wrong.name]

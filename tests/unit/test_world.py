@@ -131,8 +131,8 @@ def test_json_holds_everything() -> None:
     found = usage()
     assert gilx.GilUsage.from_json(found.to_json()) == found
     assert found.sentence() == (
-        "thread main runs without a GIL, 1 s; it is attached and running for 100 % of the"
-        " time"
+        "thread main runs for 1 s without a GIL; it is attached and running for 100 % of"
+        " the time"
     )
     assert "lock, a 'list' at 0x1230: threads waited 1 s" in str(found)
 

@@ -1,4 +1,4 @@
-"""``gilx selftest``: whether the GIL watch can be trusted on this machine."""
+"""Command ``gilx selftest``, which checks the GIL watch on this machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check, print, and return 1 if the watch was wrong, 3 if the CPUs were too busy."""
+    """Check the watch, print the result, and return the exit status.
+
+    It is 0 if the watch can be trusted, 1 if it was wrong, 3 if the CPUs were too busy.
+    """
     result = selftest(
         options.seconds,
         cost=options.cost,
@@ -66,8 +69,11 @@ def run(options: argparse.Namespace) -> int:
     if result.trusted:
         print_text("The watch can be trusted here.")
         return 0
-    print_text(f"The watch can't be trusted here and now: {result.trouble}.")
-    return 1 if result.wrong else 3
+    if result.wrong:
+        print_text(f"The watch can't be trusted here and now: {result.wrong}.")
+        return 1
+    print_text(f"The CPUs were too busy to check the watch: {result.undecided}.")
+    return 3
 
 
 def _row(check: Check) -> tuple[str, ...]:

@@ -127,12 +127,14 @@ class HangGuard:
             self._monitor.start()
         except WatchUnavailableError as error:
             self._unavailable = str(error)
-            warnings.warn(
-                "gilx: --gilx-hang finds no hangs from now on, since the GIL was turned"
-                f" on: {error}",
-                pytest.PytestWarning,
-                stacklevel=1,
-            )
+            # An import runs now, which warnings that are errors must not end.
+            with suppress(pytest.PytestWarning):
+                warnings.warn(
+                    "gilx: --gilx-hang finds no hangs from now on, since the GIL was"
+                    f" turned on: {error}",
+                    pytest.PytestWarning,
+                    stacklevel=1,
+                )
 
     def keep_results(self, path: str, suite: str, prefix: str) -> None:
         """Keep results in the file of ``--junitxml``, which pytest writes at the end.

@@ -299,7 +299,7 @@ def _worker_words(usage: GilUsage) -> str:
     if usage.inconclusive_reason:
         return f"{usage.program}: inconclusive: {usage.inconclusive_reason}"
     if not usage.locked.known:
-        return f"{usage.program}: runs without a GIL, for {duration(usage.wall)}"
+        return f"{usage.program}: runs for {duration(usage.wall)} without a GIL"
     words = f"{usage.program}: {usage.locked.text(percent)} of {duration(usage.wall)}"
     waited = usage.waited.value
     if not waited >= _LEAST_WAITING * usage.wall:

@@ -2,8 +2,8 @@
 
 A thread that waits for nearly all of the time, for the end of another thread or for work
 from a queue, holds nothing up. The sampler adds up the waits of all threads for each lock
-and each line. So those of idle threads are the ones for the end of a thread, and those
-that last longer than all threads together waited that also did something else.
+and each line. So a wait counts as one of idle threads if it is for the end of a thread,
+or if it is longer than all waits together of the threads that also did something else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gilx.sampling.waiting_sites import WaitingSite
 
 _IDLE = 0.9  # of the time that a thread was there
-_ABOVE = 1.2  # times a sum of waits: more than samples err by
+_ABOVE = 1.2  # factor on a sum of waits, above the error of samples
 _JOIN = "threading.py", "Thread.join"
 
 
@@ -35,13 +35,13 @@ def locks_in_order(usage: GilUsage) -> list[LockWait]:
 def lines_in_order(usage: GilUsage) -> list[tuple[bool, WaitingSite]]:
     """Return the lines where threads waited for locks, those of idle threads last.
 
-    With each line comes whether it is one of idle threads.
+    Each entry is a pair: True if only idle threads waited there, and the line.
     """
     return [one for one in sites_in_order(usage) if one[1].kind == "line"]
 
 
 def sites_in_order(usage: GilUsage) -> list[tuple[bool, WaitingSite]]:
-    """Return the same for all places, also those that are not known."""
+    """Return all places, unknown ones included, in this form and order."""
     most = _ABOVE * _waits_of_active(usage)
     sites = [
         (_is_join(one) or one.waiting_lock.value > most, one)
@@ -56,7 +56,7 @@ def _is_join(site: WaitingSite) -> bool:
 
 
 def _waits_of_active(usage: GilUsage) -> float:
-    """Return for how long threads waited for locks that also did something else.
+    """Return the time for which threads that are not idle waited for locks.
 
     It is infinite if that is not known.
     """

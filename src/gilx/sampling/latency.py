@@ -80,10 +80,10 @@ class LatencyRow:
     echoes: float | None
     """Datagrams sent to an echo server on the loopback and received back, a second. None
     where the loopback does not work, on Windows, or if it was not asked for."""
-    stall_p50: float | None
+    stop_p50: float | None
     """Median time that a stop of all threads took (a garbage collection), in seconds, on
     a free-threaded build with the GIL off; None with a GIL."""
-    stall_max: float | None
+    stop_max: float | None
     lines: tuple[Site, ...] = ()
     """Lines of other threads that held the GIL during the delays, the line of the largest
     share first. The share `held` of a line is one of all delays together, so that long
@@ -99,7 +99,7 @@ class LatencyRow:
 
 
 @dataclass(frozen=True)
-class Latency(Record, schema="gilx.latency", version=2):
+class Latency(Record, schema="gilx.latency", version=3):
     """The delays that a callable puts on a thread that wants to run now and then."""
 
     target: str
@@ -130,7 +130,7 @@ class Latency(Record, schema="gilx.latency", version=2):
                 *(str(row.workers or "none"), str(row.wakes)),
                 *map(duration, (row.p50, row.p99, row.max)),
                 *map(_number, (row.calls, row.switches, row.echoes)),
-                *map(duration, (row.stall_p50, row.stall_max)),
+                *map(duration, (row.stop_p50, row.stop_max)),
             ]
             for row in self.rows
         ]
@@ -181,7 +181,7 @@ class Latency(Record, schema="gilx.latency", version=2):
 
     def _stops_shown(self, rows: Sequence[LatencyRow]) -> list[str]:
         """Return the threads and lines that stops waited for, for people."""
-        row = max(rows, key=lambda row: row.stall_max or 0.0)
+        row = max(rows, key=lambda row: row.stop_max or 0.0)
         beside = f"beside {_counted(row.workers, 'thread')}"
         if row.stops is None:
             return [f"The threads that stops waited for {beside} are unknown."]
@@ -355,7 +355,7 @@ class _Samples:
     held: list[HeldDuring] = field(default_factory=list)
     longest: tuple[float, HeldDuring] | None = None
     lines_missing: str = ""
-    stalls: list[float] = field(default_factory=list)
+    stop_times: list[float] = field(default_factory=list)
     calls: int = 0
     seconds: float = 0.0
     switches: int | None = 0
@@ -393,7 +393,7 @@ class _Samples:
                 self.echo_seconds += time.perf_counter() - begin
             if not gil_enabled():
                 with _watching(needs_gil=False) as stops:
-                    self.stalls += _stalls(load, period, seconds / 2)
+                    self.stop_times += _stop_times(load, period, seconds / 2)
                 if not isinstance(stops, str) and stops.usage.sums.without_gil:
                     self.stops.append(stops.usage)
         self.delays += [end - due for due, end in waits]
@@ -425,8 +425,8 @@ class _Samples:
             calls=self.calls / self.seconds,
             switches=None if self.switches is None else self.switches / self.seconds,
             echoes=None if self.echoes is None else self.echoes / self.echo_seconds,
-            stall_p50=median(self.stalls) if self.stalls else None,
-            stall_max=max(self.stalls) if self.stalls else None,
+            stop_p50=median(self.stop_times) if self.stop_times else None,
+            stop_max=max(self.stop_times) if self.stop_times else None,
             lines=held.lines if held else (),
             samples=held.samples if held else 0,
             max_lines=longest.lines if longest else (),
@@ -489,7 +489,7 @@ def _waits(
     return found
 
 
-def _stalls(load: Load, period: float, seconds: float) -> list[float]:
+def _stop_times(load: Load, period: float, seconds: float) -> list[float]:
     """Return how long each stop of all threads took, one at least.
 
     A collection of the youngest objects stops all attached threads (CPython:

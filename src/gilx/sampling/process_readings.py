@@ -91,10 +91,11 @@ class ProcessReadings:
         return there
 
     def _add(self, usage: GilUsage) -> None:
-        """Add a reading; one with a GIL does not add up with those before it without."""
+        """Add a reading; those with a GIL and those without one do not add up."""
         sums = self._sums
-        if sums is not None and sums.without_gil and not ran_without_gil(usage):
-            self.without_gil_before += sums.wall / 1e9
+        if sums is not None and sums.without_gil != ran_without_gil(usage):
+            if sums.without_gil:
+                self.without_gil_before += sums.wall / 1e9
             self._last.clear()
             sums = None
         self._last.append(usage)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gilx._compat import gil_enabled
 from gilx.errors import (
     NoGilError,
     WatchUnavailableError,
@@ -104,6 +105,10 @@ class ProcessWatch(Watch):
     def __enter__(self) -> ProcessWatch:
         from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
+        if not gil_enabled():
+            # The place of the words on stops in this release, if it can be found here.
+            with suppress(WatchUnavailableError):
+                _sampler.free_backend()
         sampler = _sampler.Sampler(
             self._cost,
             seed=int.from_bytes(os.urandom(7), "little"),

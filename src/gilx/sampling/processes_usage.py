@@ -137,9 +137,9 @@ class ProcessesUsage(Record, schema="gilx.processes_usage", version=2):
 
 
 def those_that_add_up(usages: Sequence[GilUsage]) -> Sequence[GilUsage]:
-    """Return the usages with a GIL, or all if there is none with one, or only such.
+    """Return the usages with a GIL, or all of them if none has one.
 
-    Shares of the time of both kinds together would be of nothing.
+    Shares of both kinds together would have no meaning.
     """
     return [usage for usage in usages if not ran_without_gil(usage)] or usages
 

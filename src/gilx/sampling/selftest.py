@@ -215,7 +215,7 @@ def _wrong(decided: list[Check]) -> str:
     wrong = [check.name for check in decided if not check.right]
     misses = sum(map(_missed, decided))
     if wrong:
-        return f"it is wrong about: {', '.join(wrong)}"
+        return f"it was wrong about {', '.join(wrong)}"
     if misses > _MOST_MISSES:
         return f"{misses} of {len(decided)} intervals at 95 % miss the truth"
     return ""

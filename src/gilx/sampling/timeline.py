@@ -271,22 +271,22 @@ def lanes_of(
     lines: tuple[HeldLine, ...] = (),
     pid: int = 1,
 ) -> Timeline:
-    """Make the lanes from the sampler's looks.
+    """Make the lanes from the sampler's samples.
 
     There is a lane for the watched thread, for each that held the GIL, waited for it or
-    ran without it at some look, and, if the GIL was held by threads that are not known,
+    ran without it at some sample, and, if the GIL was held by threads that are not known,
     one for these.
 
     Parameters
     ----------
-    looks : sequence
+    samples : sequence
         As ``Sampler.samples()`` returns them.
     threads : sequence
         Name and native_id of each thread, in the order of ``Sampler.threads()``.
     begin, end : int
         When the watch began and ended, as the samples' times.
     cut : bool
-        Whether there were more looks before these.
+        Whether there were more samples before these.
     sites : sequence
         As ``Sampler.held_sites()`` returns them.
     lines : tuple of HeldLine
@@ -340,7 +340,7 @@ def _states(
     deeds: dict[int, State],
     samples: int,
 ) -> list[State]:
-    """Return one thread's states at all looks.
+    """Return one thread's states at all samples.
 
     Parameters
     ----------
@@ -350,7 +350,7 @@ def _states(
         The samples in which its CPU clock was read, and its CPU time since the last.
     deeds : dict of int to str
         What it did in samples that asked for it.
-    looks : int
+    samples : int
         Number of samples.
 
     """

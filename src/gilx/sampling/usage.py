@@ -44,7 +44,7 @@ _LONGEST_NAME = 40  # characters of a thread's name in texts
 _MOST_LINES = 5  # lines that are shown; the record has all of them
 _MUCH_BELOW = 0.01  # share of the time
 _MOST_SHOWN = 12  # threads that are shown one by one; the record has all of them
-_MUCH_NOT_FOUND = 0.1  # of the CPU time: a thread's begins a little before it is found
+_MUCH_NOT_FOUND = 0.1  # of the CPU time: threads use some before they are found
 _FEW_POLLS = 0.5  # share of the samples
 _RESOLVED = 0.1  # below this share of the upper bound, a lower bound says too little
 _NOT_RESOLVED = "not resolved"
@@ -93,8 +93,8 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     covered both. Figures and intervals follow from the samples of both; `longest_hold`,
     `held_stretch` and `lateness_max` are the larger ones; `first` and `environment` are
     those of `a`, `result` is that of `b`, and `where` is empty. `total` adds many of
-    them. Usages from different machines or backends can't be added, nor can that of a
-    program and that of anything else: both raise an `ArgumentError`.
+    them. Adding usages from different machines or backends, or the usage of a program
+    and that of anything else, raises an `ArgumentError`.
 
     Attributes
     ----------
@@ -147,7 +147,8 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     environment : Environment
         The machine and the Python.
     where : str
-        Part of the call in which the GIL was held, if it was held in one part only.
+        Part of the call in which the GIL was held, such as "at its start"; empty if it
+        was held in several.
     inconclusive_reason : str
         Reason that the usage is inconclusive; empty if it is not.
     sites : tuple of Site
@@ -238,40 +239,40 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         length_in_order(f"{where}.longest_hold", self.longest_hold)
         if not self.sums.valid:
             raise ArgumentError(
-                f"{where}.sums: expected finite numbers from 0, a wall above 0, and no"
-                " part larger than its whole"
+                f"{where}.sums: expected finite numbers of at least 0, a wall time above"
+                f" 0, and no part larger than its whole, got {shown(self.sums)}"
             )
         for name, figure in self.sums.figures().items():
             value = getattr(self, name)
             if not agree(value, figure):
                 raise ArgumentError(
-                    f"{where}.{name}: expected {shown(figure)}, as its sums have it, got"
-                    f" {shown(value)}"
+                    f"{where}.{name}: expected {shown(figure)}, which follows from the"
+                    f" sums, got {shown(value)}"
                 )
         for number, thread in enumerate(self.by_thread):
             if not thread.agrees(self.sums):
                 raise ArgumentError(
-                    f"{where}.by_thread[{number}]: expected shares as its sums have them,"
-                    f" got {shown(thread)}"
+                    f"{where}.by_thread[{number}]: expected shares that follow from the"
+                    f" sums, got {shown(thread)}"
                 )
         for number, site in enumerate(self.sites):
             if not site.agrees(self.sums):
                 raise ArgumentError(
-                    f"{where}.sites[{number}]: expected shares as its sums have them, and"
-                    f" none above 1, got {shown(site)}"
+                    f"{where}.sites[{number}]: expected shares that follow from the sums,"
+                    f" and none above 1, got {shown(site)}"
                 )
         for number, wait in enumerate(self.waiting_sites):
             if not wait.agrees(self.sums):
                 raise ArgumentError(
-                    f"{where}.waiting_sites[{number}]: expected times as its sums have"
-                    f" them, got {shown(wait)}"
+                    f"{where}.waiting_sites[{number}]: expected times that follow from"
+                    f" the sums, got {shown(wait)}"
                 )
         if self.world is not None:
             self.world.check(f"{where}.world", self.sums)
         held, stacks = sum(site.sums.held for site in self.sites), self.sums.stacks
         if held > stacks and not agree(held, stacks):
             raise ArgumentError(
-                f"{where}.sites: expected shares of 1 at most together, got"
+                f"{where}.sites: expected shares whose sum is at most 1, got"
                 f" {held / stacks:.6g}"
             )
 
@@ -357,7 +358,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         return Estimate(self.sums.own.value, *self.sums.interval())
 
     def bounds(self, level: float) -> Estimate:
-        """Return the hold fraction with bounds that hold whatever late samples missed.
+        """Return the hold fraction with bounds, valid whatever late samples missed.
 
         Without a GIL, it is the share of the time in which the thread was attached.
 
@@ -387,20 +388,20 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     def main_line(self) -> tuple[str, str]:
         """Return the part of the held time that one line has, and the line.
 
-        Of a call, these are holds of the calling thread; of a program, those of all
+        For a call, holds of the calling thread count; for a program, those of all
         threads. The part is ``nearly all`` or ``most``; both are empty if no line has
-        that much, or if there are too few samples. After a line of a library comes the
-        program's own line that called it; the garbage collector is named likewise. If no
-        line has that much, a line of the program and the code that it called may have it
-        together.
+        half of the held time, or if there are too few samples. A line of a library, or
+        the garbage collector, is followed by the program's own line that called it. If no
+        line has half of the held time, a line of the program may be returned that has it
+        together with the code that it called.
         """
         return main_line(self.lines(), self._thread())
 
     def where_held(self) -> str:
         """Return where the GIL is held, in words, such as "most of it in a.py:3 `f(x)`".
 
-        If no line has that much, these are the first three lines with their shares of the
-        held time; empty if there are too few samples.
+        If no line has half of the held time, the text has the first three lines with
+        their shares of it; it is empty if there are too few samples.
         """
         return where_held(self.lines(), self._thread())
 
@@ -456,8 +457,8 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         below = sum(line.below for line in lines)
         if below > _MUCH_BELOW:
             rows.append(
-                f"  for {percent(below)} of the time, a line that one of these called may"
-                " have held the GIL"
+                f"  for {percent(below)} of the time, a line called from these may have"
+                " held the GIL"
             )
         return rows
 
@@ -542,8 +543,8 @@ class GilUsage(Record, schema="gilx.usage", version=5):
             )
         where = f" {self.where}" if self.where else ""
         return (
-            f"releases the GIL for {percent(1 - held)} of its time; the rest,"
-            f" about {duration(held * each)}{where}, is held{self._place()}"
+            f"releases the GIL for {percent(1 - held)} of its time and holds it for the"
+            f" rest, about {duration(held * each)}{where}{self._place()}"
         )
 
     def _sentence_without_gil(self) -> str:
@@ -551,16 +552,21 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         subject = f"{self.program or self._calling_thread()} runs"
         time = duration(self.wall / self.repeats)
         if not own.running.known:
-            return f"{subject} without a GIL, {time}"
+            return f"{subject} for {time} without a GIL"
         thread = "its main thread is" if self.program else "it is"
         return (
-            f"{subject} without a GIL, {time}; {thread} attached and running for"
+            f"{subject} for {time} without a GIL; {thread} attached and running for"
             f" {percent(own.running.value)} of the time{self._not_found()}"
         )
 
     def _not_found(self) -> str:
         """Return the words on threads that ended before they were found, if any ran."""
-        found = sum(one.sums.ran for one in self.by_thread) / 1e9
+        # A thread's clock is first read some time after the thread was found.
+        found = sum(
+            one.sums.ran + max(0.0, one.sums.alive - one.sums.clock_span)
+            for one in self.by_thread
+        )
+        found /= 1e9
         share = 1 - found / self.cpu if self.cpu > 0 else 0.0
         if share < _MUCH_NOT_FOUND:
             return ""
@@ -724,7 +730,8 @@ class GilUsage(Record, schema="gilx.usage", version=5):
             words = f"unknown in part, since {self.states_missing}"
         elif polls < _FEW_POLLS * most_polls:
             words = (
-                f"each thread was asked in {percent(polls / most_polls)} of the samples"
+                "the state of each thread was read in"
+                f" {percent(polls / most_polls)} of the samples"
             )
         else:
             return []
@@ -785,8 +792,8 @@ class GilUsage(Record, schema="gilx.usage", version=5):
             )
         if not self.held.known:
             raise ArgumentError(
-                "usage: expected one with a known share of time for which the GIL was"
-                " held, got one of a Python without a GIL"
+                "usage: cannot predict from a usage of a Python without a GIL, whose hold"
+                " fraction is unknown"
             )
         call = self.wall / self.repeats
         hold = self.held.value * call
@@ -801,7 +808,7 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         handover_hold = None
         if handover is None:
             price = release_costs(hold=max(hold / cycles, 1e-6))
-            # None if this Python has no GIL; the usage is of one that had.
+            # None if this Python has no GIL, although that of the usage had one.
             handover = 0.0 if price.handover is None else price.handover.value
             handover_hold = None if price.estimated_for is None else price.hold
         prediction = predict(
@@ -899,9 +906,9 @@ def _by_share(usage: GilUsage) -> list[ThreadUsage]:
 
 
 def shares_shown(usage: GilUsage) -> list[ThreadUsage]:
-    """Return the first threads, and the rest as one if any.
+    """Return the first threads, and one entry for all others if there are any.
 
-    Threads that neither used the GIL nor ran are left out, but for the calling thread.
+    Threads that neither used the GIL nor ran are left out, except the calling thread.
     """
     threads = _by_share(usage) if usage.program else list(usage.by_thread)
     threads = [

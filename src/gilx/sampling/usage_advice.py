@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 ADVICE = {
     "inconclusive": "Watch for longer, or when the machine is idle.",
-    "GIL turned on": "Keep it off, or watch again: gilx doctor names the module.",
+    "GIL turned on": (
+        "Keep the GIL off, or watch again: gilx doctor names the module that needs it."
+    ),
     "call holds": "Other threads cannot run meanwhile: release the GIL in that code.",
     "call holds in part": "Other threads can run only while the call releases the GIL.",
     "call releases": "Other threads can run meanwhile: gilx measure shows the speedup.",
@@ -21,18 +23,23 @@ ADVICE = {
     "unknown": "",
 }
 GIL_TURNED_ON = "the GIL was turned on during the watch"
-"""Start of the reason that a usage is inconclusive which began without a GIL."""
+"""Start of `inconclusive_reason` if the watch began without a GIL."""
 PART_WITHOUT_GIL = "the process executed a program that ran without a GIL"
-"""The same of a process that had a GIL for the rest of the time."""
+"""Start of `inconclusive_reason` if a process had a GIL for a part of the time only."""
 _CASES = {GIL_TURNED_ON: "GIL turned on", PART_WITHOUT_GIL: "unknown"}
 HOLDS, RELEASES = 0.9, 0.1
 """Least hold fraction of a call that holds the GIL; largest of one that releases it."""
-LEAST_WAITING = 0.005  # waiting threads, on average, from which waits are mentioned
+LEAST_WAITING = 0.005  # average number of waiting threads from which it is mentioned
 
 
 def advice_of(usage: GilUsage) -> str:
     """Return the advice on a usage; empty if there is nothing to advise."""
     return ADVICE[case_of(usage)]
+
+
+def gil_turned_on(usage: GilUsage) -> bool:
+    """Return whether a watch that began without a GIL ended with one."""
+    return usage.inconclusive_reason.startswith(GIL_TURNED_ON)
 
 
 def case_of(usage: GilUsage) -> str:

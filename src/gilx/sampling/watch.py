@@ -704,14 +704,18 @@ class Watch:
 
 
 @lru_cache(maxsize=8)
-def _environment(_cpus: frozenset[int], _switch_interval: float) -> Environment:
+def _environment(
+    _cpus: frozenset[int], _switch_interval: float, _gil: bool
+) -> Environment:
     """Return this environment, which takes milliseconds to determine."""
     return Environment.here()
 
 
 def environment_now() -> Environment:
     """Return this environment, which is determined anew if it has changed."""
-    return _environment(frozenset(os.sched_getaffinity(0)), sys.getswitchinterval())
+    return _environment(
+        frozenset(os.sched_getaffinity(0)), sys.getswitchinterval(), gil_enabled()
+    )
 
 
 def sums_of(totals: Totals, threads: list[FoundThread], *, stacks: bool) -> HoldSums:

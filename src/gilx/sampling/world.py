@@ -306,8 +306,8 @@ class World:
             )
         ):
             raise ArgumentError(
-                f"{where}: expected shares as its sums have them, the largest first, got"
-                f" {shown(self)}"
+                f"{where}: expected shares that follow from its sums, the largest first,"
+                f" got {shown(self)}"
             )
 
     def rows(self) -> list[tuple[str, str]]:
@@ -342,6 +342,8 @@ def length_of_stop(longest: Estimate) -> str:
 
     Then each sample of some time found a stop, which may have been one or many.
     """
+    if longest.bounded and longest.value <= 0:
+        return f"no stop above {duration(longest.high)}"
     if not longest.bounded or is_resolved(*longest.interval):
         return f"longest stop {longest.text(duration)}"
     bounds = f"{duration(longest.low)} to {duration(longest.high)}"

@@ -8,13 +8,13 @@ follows:
 
 where C is the workers' CPU time, Q their wait for a CPU (run queue), and I the rest, in
 which they were idle; C1, Q1 and I1 are those of the serial run. Workers are idle in three
-places: before a worker begins, within its part, and after its end.
+places: before a worker begins, while it works, and after its end.
 
 A watch of the same calls measures how long workers slept for locks other than the GIL,
 and how long they were in system calls. The excess of these times over the serial run is
-part of the idle time within the workers' parts. The rest of that time is attributed to
-the GIL, up to the time for which the work holds the GIL or, if that is longer, for which
-samples found workers waiting for it.
+a part of the time in which working workers are idle. The rest of it is attributed to the
+GIL, up to the larger of two times: that for which the work holds the GIL, and that for
+which samples found workers waiting for the GIL.
 
 A thread that is woken does not run at once. Until the CPU that shall run it has answered,
 which takes long if that CPU slept or is virtual, Linux counts neither CPU time nor a wait
@@ -57,11 +57,12 @@ STOPS, LOCKS, SHARED = WITHOUT_GIL = ("stops", "locks", "shared memory")
 """Further parts without a GIL, if a watch found what threads wait for."""
 CALLS = "input and output"
 WITH_GIL = (LOCKS, CALLS)
-"""The same with a GIL."""
+"""Further parts with a GIL, if a watch found what threads wait for."""
 _MOST_SITES = 5
+_WATCH = "a watch of simultaneous calls"
 _HELD_AT_ALL = 0.01  # hold fractions below this make no thread wait
 _LONGEST_WAKE = 1e-4  # seconds, of a thread that need not wait for a CPU
-_QUIET = 0.05  # of the workers: locks and stops below this are not a reason for CPU time
+_QUIET = 0.05  # of the workers: locks and stops below this explain no growth of CPU time
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,8 @@ class RunningLosses:
     ) -> tuple[Loss, ...]:
         """Split ``workers - speedup`` into parts that add up to it.
 
-        The rest is unexplained; as much of it as the ceiling lacks, too, is attributed to
-        the machine.
+        The rest is unexplained, except for as much of it as the ceiling, too, is short of
+        the number of workers: this much is attributed to the machine.
 
         Parameters
         ----------
@@ -224,7 +225,9 @@ class RunningLosses:
     def _sources(self, ceiling_kind: str, control: float | None) -> dict[str, str]:
         """Return the measurements behind each part."""
         if not self._accounted:
-            nothing = "not measured: what each worker used is not known on this pool"
+            nothing = (
+                "not measured: the CPU time of each worker is not known on this pool"
+            )
             return {
                 **dict.fromkeys(self._names, nothing),
                 "machine": f"the ceiling ({ceiling_kind}) below {self._workers} workers",
@@ -246,8 +249,8 @@ class RunningLosses:
         return {
             "GIL": held,
             "dispatch": f"a region without work: {costs.empty_region * 1e6:.0f} \u00b5s",
-            "imbalance": "from each worker's end to the last one's, if that one used more"
-            " CPU time",
+            "imbalance": "time from each worker's end to the last worker's end, to the"
+            " extent that the last worker used more CPU time",
             "more CPU work": "CPU time of the workers over that of the serial run",
             "machine": "workers' waits for a CPU, or for a worker that waits for one"
             f"{machine}",
@@ -263,20 +266,20 @@ class RunningLosses:
         if not together.without_gil:
             calls = percent(together.system_call.value / self._workers)
             return {
-                LOCKS: "a watch of such calls: workers slept for locks other than the GIL"
-                f" for {parked} of their time; the system's part of CPU time over that of"
-                " the serial run",
-                CALLS: "a watch of such calls: workers were in system calls for"
-                f" {calls} of their time, less those of the serial run",
+                LOCKS: f"{_WATCH}: workers slept for locks other than the GIL for"
+                f" {parked} of their time; the system's part of CPU time over that of the"
+                " serial run",
+                CALLS: f"{_WATCH}: workers were in system calls for {calls} of their"
+                " time, less those of the serial run",
             }
         stops = percent(together.stopped.value / self._workers)
         locks = f": {together.locks}" if together.locks else ""
         return {
-            STOPS: f"a watch of such calls: workers waited until all threads had stopped,"
-            f" or could go on, for {stops} of their time"
+            STOPS: f"{_WATCH}: workers waited until all threads had stopped, or could go"
+            f" on, for {stops} of their time"
             + (f"; {together.stops}" if together.stops else ""),
-            LOCKS: f"a watch of such calls: workers slept for locks for {parked} of their"
-            f" time{locks}; the system's part of CPU time over that of the serial run",
+            LOCKS: f"{_WATCH}: workers slept for locks for {parked} of their time{locks};"
+            " the system's part of CPU time over that of the serial run",
             SHARED: "CPU time of the workers over that of processes on the same calls, if"
             " there were neither locks nor stops",
         }
@@ -285,8 +288,8 @@ class RunningLosses:
 class _CpuGrowth:
     """CPU time in parallel over that of the serial run, summed over blocks.
 
-    The system's part of a short sample is known to some milliseconds only, so that these
-    are sums and not medians.
+    The system's part of a short sample is known only to some milliseconds, so the growth
+    is summed over blocks, and no median is taken.
     """
 
     def __init__(self) -> None:
@@ -337,7 +340,7 @@ def _parts_of_block(
     idle = (workers * parallel.seconds - parallel.worker_cpu - wait) - (
         serial.seconds - serial.worker_cpu - wait_alone
     )
-    # Idle time is attributed piece by piece, and no more than there is.
+    # Each cause gets at most the idle time that the causes before it have left.
     left = max(0.0, idle)
     dispatch = min(left, parallel.regions * workers * costs.empty_region)
     left -= dispatch
@@ -353,25 +356,26 @@ def _parts_of_block(
             calls = max(0.0, together.system_call.value * parallel.seconds - alone)
             calls = min(within - locks, calls)
     if costs.held is not None and costs.held > _HELD_AT_ALL and not costs.own_gils:
-        # The share of the idle ends that the GIL causes: all if it is held all the time,
-        # since calls then run one after the other; none if each worker could hold it for
-        # as long as it needs without meeting another.
+        # Share of the idle time after workers' ends that is due to the GIL: 1 if the GIL
+        # is held all the time, since calls then run one after the other; 0 if each worker
+        # can hold it for as long as it needs without meeting another.
         forced = (workers * costs.held - 1) / (workers - 1) if workers > 1 else 0.0
         forced = max(0.0, min(1.0, forced))
         gil = within - locks - calls + forced * ended
         ended -= forced * ended
-        # In all, the work holds the GIL for that share of the serial time, and no other
-        # worker waits for the GIL for longer. Other waits have another cause, such as
-        # waking on a busy CPU.
+        # The whole work holds the GIL for `held` times the serial time, so each of the
+        # other workers waits for it for that long at most. Other waits have another
+        # cause, such as waking on a busy CPU.
         most = (workers - 1) * costs.held * serial.seconds
         if together is not None and together.waiting_gil.known:
             # Handing over the GIL takes time in which no thread has it; samples show
             # that.
             most = max(most, together.waiting_gil.low * parallel.seconds)
         gil = min(gil, most)
-    # `ended` has its share of the idle time taken out by now.
+    # `ended` no longer includes the part that is due to the GIL.
     rest = left - ended - stops - locks - calls - gil
-    if (waits := stops + locks + calls + gil) > 0:
+    # Without a watch it is not known whether workers slept for these waits.
+    if together is not None and (waits := stops + locks + calls + gil) > 0:
         slept = max(0.0, (parallel.voluntary or 0) - (serial.voluntary or 0))
         longer = 1 + min(rest, slept * _LONGEST_WAKE) / waits
         stops, locks = stops * longer, locks * longer

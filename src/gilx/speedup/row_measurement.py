@@ -97,20 +97,14 @@ class RowMeter:
         spent = perf_counter() - begin
         block = self._block_seconds(sample, each, repeat)
         if options.blocks is None and block > self._budget:
-            calls = f"one call takes {duration(each)}"
-            note = (
-                f"{calls}, so that one block takes about {duration(spent + block)}, more"
-                f" than the budget of {duration(self._budget)} has: nothing was compared"
-            )
-            self._notes.append(note)
-            row = self._row(RunningComparison(self._workers), "")
-            serial = sample * target.parts(self._workers)
-            return replace(row, comparison=replace(row.comparison, serial_seconds=serial))
+            return self._not_compared(each, sample, spent + block)
         with Arms(target, self._pool, ceiling=not options.aa) as arms:
             begin = perf_counter()
             repeat = self._repeat = self._repeat_at_once(arms, repeat, each)
             sample = each * repeat
             block = self._block_seconds(sample, each, repeat)
+            if options.blocks is None and block > self._budget:
+                return self._not_compared(each, sample, spent + block)
             # A number that is known before anything was compared is one set beforehand,
             # and then fewer blocks make an interval. Where there is time for many, they
             # may stop.
@@ -134,6 +128,17 @@ class RowMeter:
             self._notes.append(f"no native threads to compare with: {arms.missing}")
             self._without_native = True
         return self._row(comparison, arms.kind, first)
+
+    def _not_compared(self, each: float, sample: float, block: float) -> ReportRow:
+        """Return the row of calls for which there is no time."""
+        self._notes.append(
+            f"one call takes {duration(each)}, so that one block takes about"
+            f" {duration(block)}, more than the budget of {duration(self._budget)} has:"
+            " nothing was compared"
+        )
+        row = self._row(RunningComparison(self._workers), "")
+        serial = sample * self._target.parts(self._workers)
+        return replace(row, comparison=replace(row.comparison, serial_seconds=serial))
 
     # ---- how much to do ----------------------------------------------------------------
 
@@ -268,7 +273,8 @@ class RowMeter:
         if self._workers == 1:
             return None
         seconds = min(_TOGETHER, self._budget / 10)
-        each *= self._slowdown
+        if self._slowdown > 1:
+            each *= self._slowdown * target.parts(self._workers)
         calls = max(1, min(self._most_calls(), math.ceil(seconds / each)))
         if not seconds / 4 < calls * each < self._budget / 4:
             return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gilx._compat import gil_enabled
+from gilx.errors import WorkersUnavailableError
 from gilx.sampling.prediction_record import (
     PredictionRow,  # noqa: TC001 - JSON is read by annotations
 )
@@ -60,5 +61,8 @@ def predicted(target: Target, workers: Sequence[int]) -> SpeedupPrediction:
         )
     rows: tuple[PredictionRow, ...] = ()
     if usage is not None and not missing:
-        rows = usage.predict(workers, cpus=max(workers)).rows
+        try:
+            rows = usage.predict(workers, cpus=max(workers)).rows
+        except WorkersUnavailableError as error:
+            missing = f"the cost of a hand-over could not be measured ({error})"
     return SpeedupPrediction(target.name, target.variant, rows, missing)

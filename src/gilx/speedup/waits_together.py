@@ -17,6 +17,7 @@ from gilx.estimate import Estimate, independent_sum
 from gilx.formatting import percent
 from gilx.sampling.clock_shares import clock_shares
 from gilx.sampling.thread_usage import waits_of
+from gilx.sampling.usage import ran_without_gil
 from gilx.sampling.watch import watch_with_callers
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def _usage_of(run: Callable[[], object]) -> tuple[GilUsage | None, str]:
     finally:
         watching.stop()
     usage = watching.usage
-    if usage.sums.without_gil == had_gil:
+    if ran_without_gil(usage) == had_gil:
         return None, "the GIL was turned on meanwhile"
     return (None, usage.inconclusive_reason) if usage.inconclusive_reason else (usage, "")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gilx.errors import WatchUnavailableError, above_zero, number_between
 from gilx.formatting import duration, percent
 from gilx.sampling.site_words import mostly_collector
-from gilx.sampling.usage_advice import GIL_TURNED_ON
+from gilx.sampling.usage_advice import gil_turned_on
 from gilx.sampling.watch import watch_with_callers
 from gilx.speedup.blocks import calls_needed
 from gilx.speedup.comparison_warnings import TOO_SHORT, call_warnings
@@ -136,7 +136,7 @@ def _evidence(
     each = usage.wall / usage.repeats
     sums = usage.sums
     shortage = sums.shortage_of_attached if sums.without_gil else sums.shortage
-    if usage.inconclusive_reason.startswith(GIL_TURNED_ON):
+    if gil_turned_on(usage):
         shortage = usage.inconclusive_reason
     return ReleaseEvidence(
         limit=limit,

@@ -51,14 +51,14 @@ if TYPE_CHECKING:
 
 # Seconds that each worker's calls should last in a block, at least. If each
 # worker has a CPU, short blocks show as much as long ones, and more of them fit
-# into the time. Where it does not, only overlap can tell; that needs longer ones, since
-# beginning and ending are part of it.
+# into the time. If not every worker has a CPU, only the CPU overlap can decide. It needs
+# longer blocks, since it includes the beginning and the end of a worker's calls.
 _PART = 0.02
 _LONG_PART = 0.1
-_TOGETHER = 0.2  # seconds for which calls at once are watched, each time
-_WATCHED = 0.2  # of the time of blocks: calls at once are watched while that is less
-_COLD = 0.05  # seconds: blocks of shorter rows of calls have one before that warms up
-_TRIED = 10  # blocks, after each of which it is seen which of them it is
+_TOGETHER = 0.2  # seconds for which simultaneous calls are watched, each time
+_WATCHED = 0.2  # most time of watches, as a share of that of the blocks
+_COLD = 0.05  # seconds: if calls of a block take less, one that warms up comes first
+_TRIED = 10  # blocks until it is decided whether more of the same length are of use
 _MOST_BLOCKS = 10_000
 
 
@@ -71,7 +71,7 @@ def judge_scaling(
     setup: Callable[[], object] | None = None,
     limit_threads: int | None = None,
 ) -> Verdict:
-    """Say whether calls in several threads are as fast as this machine achieves.
+    """Return whether calls in several threads reach the speedup that this machine does.
 
     Like `gilx.testing.assert_scales`, but the verdict is returned, whatever it is.
     """
@@ -93,7 +93,7 @@ def not_scaled(
     setup: Callable[[], object] | None = None,
     limit_threads: int | None = None,
 ) -> Verdict:
-    """Return the verdict where nothing should be timed: inconclusive, for that reason.
+    """Return an inconclusive verdict, with the reason that nothing should be timed.
 
     Arguments are checked as `judge_scaling` does; nothing is called.
     """
@@ -151,13 +151,13 @@ class _Judge:
         return self._budget - (perf_counter() - self._begin)
 
     def refused(self, why: str) -> Verdict:
-        """Return that nothing was timed, and why."""
+        """Return an inconclusive verdict with this reason; nothing was timed."""
         return self._end("inconclusive", why)
 
     def verdict(self) -> Verdict:
-        """Judge it."""
+        """Return the verdict on the call."""
         if obstacle := self._obstacle():
-            # What is wrong with the call is not hidden by a skip.
+            # Make the call once, so that an error in it is raised, not hidden by a skip.
             with raising(self._call.name):
                 self._first = self._call.timed(1)
             return self._end("inconclusive", obstacle)
@@ -174,10 +174,11 @@ class _Judge:
         if each * calls < _PART / 2:
             return self._end(
                 "inconclusive",
-                f"too short: a call takes {duration(each)}, and the {calls} calls in a"
-                f" row for which setup can make arguments take {duration(each * calls)}",
+                f"too short: a call takes {duration(each)}, so that the {calls} calls for"
+                f" which setup can make arguments take {duration(each * calls)} in a row;"
+                f" asked for: at least {duration(_PART / 2)}",
             )
-        # Alone, in threads and in processes, at best.
+        # A block has these calls alone, in threads, and in processes.
         need = 3 * each * calls * FEWEST_BLOCKS
         if need > self._left():
             return self._end(
@@ -193,7 +194,7 @@ class _Judge:
             start("threads", self._workers) as pool,
             Arms(target, pool) as arms,
         ):
-            if calls > 1:  # or there can't be fewer
+            if calls > 1:  # otherwise a slowdown can't reduce their number
                 self._slowdown = arms.slowdown(each, calls)
                 calls, more = self._in_a_row(_PART), self._in_a_row(_LONG_PART)
             self._watch_together(arms, each)
@@ -224,7 +225,7 @@ class _Judge:
     def _held(self) -> Verdict | None:
         """Watch calls alone; return a verdict if they hold the GIL for too long."""
         limit = 1 / (self._workers * self._efficiency)
-        # What holds the GIL all the time still does that.
+        # A limit of 1 or more is not exceeded by calls that hold the GIL all the time.
         if not gil_enabled() or limit >= 1:
             return None
         try:
@@ -242,19 +243,21 @@ class _Judge:
             return None
         low = found.held.low
         held_in = "" if found.usage is None else found.usage.where_held()
-        where = f"; it holds the GIL for that time, {held_in}" if held_in else ""
+        where = f", {held_in}" if held_in else ""
         return self._end(
             "fail",
-            f"one call alone holds the GIL for {percent(found.held.value)} of its time,"
-            f" at least {percent(low)}, so that {self._workers} threads are at most"
-            f" {1 / low:.2f} times as fast as one; asked for:"
-            f" {self._workers * self._efficiency:g} times{where}",
+            f"one call alone holds the GIL for {percent(found.held.value)} of its time"
+            f" (at least {percent(low)}){where}; so {self._workers} threads are at most"
+            f" {1 / low:.2f} times as fast as one (asked for:"
+            f" {self._workers * self._efficiency:g} times)",
             why_held(found),
         )
 
     def _watch_together(self, arms: Arms, each: float) -> None:
-        """Watch calls at once, if there is time for it."""
+        """Watch simultaneous calls, if there is time for it."""
         calls = self._in_a_row(_TOGETHER)
+        if self._slowdown > 1:
+            each *= self._slowdown * self._workers
         if self._watchable and each * calls <= self._left() / 10:
             arms.watch_together(self._together, calls)
 
@@ -274,11 +277,11 @@ class _Judge:
         )
 
     def _sample(self, arms: Arms, calls: int, each: float, *, last: bool) -> bool:
-        """Make blocks until it is clear, or of no use, or the budget is spent.
+        """Make blocks until the verdict is clear, more are of no use, or time is over.
 
-        Return whether blocks should be longer. Blocks of one length and beside one
-        ceiling decide: those before do not count. So each witness may be wrong in at most
-        twice the cases of one sequence.
+        Return whether blocks should be longer. Only blocks of one length and with one
+        ceiling decide; earlier ones are dropped. There are at most two such sequences, so
+        each figure may be wrong in at most twice as many cases as in one.
         """
         self._calls = calls
         while True:
@@ -302,7 +305,7 @@ class _Judge:
                 return self._add(blocks, partial(self._watch_more, arms, each), last=last)
 
     def _watch_more(self, arms: Arms, each: float, seconds: float) -> None:
-        """Watch calls at once again if blocks that took so long left that open."""
+        """Watch simultaneous calls again, if their waits are still undecided."""
         decision = self._decision(self._comparison)
         if decision.hindrance == 0 and self._together.seconds < _WATCHED * seconds:
             self._watch_together(arms, each)

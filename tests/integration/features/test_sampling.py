@@ -233,7 +233,7 @@ def test_latency_has_the_delay_and_the_echoes_beside_a_callable(tmp_path: Path) 
         assert 0 <= row.p50 <= row.p99 <= row.max
         assert row.wakes >= 5
         assert row.echoes is None or row.echoes > 0
-        assert (row.stall_max is None) == gil_enabled()
+        assert (row.stop_max is None) == gil_enabled()
     if gil_enabled():
         # Wakes come at any moment of a call. That all of them meet the last fifth of one
         # has a chance of one in a hundred thousand or less.
