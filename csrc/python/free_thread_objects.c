@@ -32,12 +32,15 @@ static PyObject *clocks_list(const gilx_sampler *sampler) {
     PyObject *list = PyList_New(0);
     for (int i = 0; list != NULL && i < count; ++i) {
         const gilx_thread_activities *does = &threads[i].does;
+        const gilx_activity_sums *spun = &does->spun_without_cpu;
         list = append(
-            list, Py_BuildValue("(LLddddd)",
+            list, Py_BuildValue("(LLddddddd(dddd))",
                                 (long long)(does->clock_last_ns - does->clock_first_ns),
                                 (long long)(does->cpu_last_ns - does->cpu_first_ns),
                                 does->asked_stops, does->asked_squares, does->late,
-                                does->late_squares, does->ready));
+                                does->late_squares, does->ready, does->without_cpu,
+                                does->without_cpu_squares, spun->time, spun->squares,
+                                spun->products, spun->steps));
     }
     return list;
 }

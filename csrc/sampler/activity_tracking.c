@@ -323,15 +323,15 @@ static int poll_activity(gilx_sampler *sampler, int place, gilx_sample *sample) 
         if (activity == GILX_HOLDS_GIL || thread->ended) {
             return cost; /* the next answer will be about this time, too */
         }
-        double spent = part;
+        double spent = part, waited = part;
         if (sampler->free != NULL) {
             read_cpu_wait(sampler, thread);
-            spent = gilx_free_count(sampler, place, activity, whole);
+            spent = gilx_free_count(sampler, place, activity, whole, &waited);
         }
         gilx_activity_add(does, activity, whole, spent);
         if (activity == GILX_AWAITS_GIL || activity == GILX_AWAITS_LOCK ||
             activity == GILX_SPINS) {
-            cost += place_wait(sampler, place, activity == GILX_AWAITS_GIL, spent);
+            cost += place_wait(sampler, place, activity == GILX_AWAITS_GIL, waited);
         }
         if (activity == GILX_OFF_CPU && sampler->words.process != 0) {
             activity = gilx_activity_ready(does, spent);

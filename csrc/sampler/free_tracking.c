@@ -265,8 +265,25 @@ static bool tells_time(gilx_thread_activities *does, bool standing) {
     return ++does->standing > RARELY * does->running;
 }
 
+/* Add a slice of `whole` ns in which a thread could run, but had no CPU. */
+static void add_without_cpu(gilx_thread_activities *does, bool spins, double whole) {
+    gilx_activity_sums *spun = &does->spun_without_cpu;
+    const double square = whole * whole;
+    if (does->without_cpu > 0 && spins != does->spun_last) {
+        spun->steps += square;
+    }
+    if (spins) {
+        spun->time += whole;
+        spun->squares += square;
+        spun->products += square;
+    }
+    does->without_cpu += whole;
+    does->without_cpu_squares += square;
+    does->spun_last = spins;
+}
+
 double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
-                       double whole) {
+                       double whole, double *waited_for_lock) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
     gilx_thread_activities *does = &thread->does;
     gilx_free_tracking *tracking = sampler->free;
@@ -277,6 +294,14 @@ double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
     tracking->lock = gilx_lock_unknown();
     tracking->standing = false;
     does->ready += needs_cpu(activity) ? whole : 0;
+    *waited_for_lock = 0;
+    if (standing && needs_cpu(activity)) {
+        add_without_cpu(does, activity == GILX_SPINS, whole);
+        if (activity == GILX_SPINS) {
+            *waited_for_lock = whole;
+            gilx_lock_add(&tracking->locks, number, whole);
+        }
+    }
     if (cpu < 0 || (needs_cpu(activity) && !tells_time(does, standing))) {
         return 0; /* it has ended, or the next sample will tell */
     }
@@ -295,7 +320,8 @@ double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
     does->cpu_last_ns = cpu;
     does->waited_ns = does->wait_last_ns;
     gilx_clocked_add(&does->clocked, activity, (double)ran, rest);
-    if (activity == GILX_AWAITS_LOCK || activity == GILX_SPINS) {
+    if (activity == GILX_AWAITS_LOCK || (activity == GILX_SPINS && !standing)) {
+        *waited_for_lock = time;
         gilx_lock_add(&tracking->locks, number, time);
     }
     return time;

@@ -66,10 +66,10 @@ gilx_activity gilx_free_activity(gilx_sampler *sampler, int place, const char *t
 /* Read the clock of the thread that was asked last, whose time of waiting for a CPU was
  * just read, and return how much of the `whole` ns since it was asked before it spent in
  * an activity: if that needs a CPU, its CPU time, and if not, the time in which it
- * neither ran nor waited for a CPU. The time is added to those of its lock, if it waits
- * for one. */
+ * neither ran nor waited for a CPU. If it waits for a lock, with a CPU or without,
+ * `waited_for_lock` is the time that was added to those of that lock; otherwise 0. */
 double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
-                       double whole);
+                       double whole, double *waited_for_lock);
 
 /* End that after the stop; does nothing with a GIL. */
 void gilx_free_tracking_end(gilx_sampler *sampler);

@@ -94,9 +94,14 @@ typedef struct {
     int64_t cpu_first_ns, cpu_last_ns;     /* its CPU clock then; 0 if it was not, */
     int64_t waited_ns;                     /* and wait_last_ns at the last time */
     double ready;                          /* time in which it could run, by samples */
-    gilx_clocked_times clocked;            /* since the clocks were read first */
-    double asked_stops, asked_squares;     /* for how long it had asked for a stop, */
-    double late, late_squares;             /* and how long a stop waited for it */
+    double without_cpu, without_cpu_squares; /* the part of it without a CPU, the sum of
+                                                the squares of its slices, */
+    gilx_activity_sums spun_without_cpu; /* and of that part, at the lock of an object: a
+                                            thread that spins yields its CPU */
+    bool spun_last;                      /* whether the last of these slices was such */
+    gilx_clocked_times clocked;          /* since the clocks were read first */
+    double asked_stops, asked_squares;   /* for how long it had asked for a stop, */
+    double late, late_squares;           /* and how long a stop waited for it */
     int64_t running, standing; /* samples in which its CPU clock ran, or stood although
                                   it could have run */
     int stateless;             /* listings in a row without a state of this thread */

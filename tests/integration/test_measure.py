@@ -276,6 +276,19 @@ def test_what_it_raises_in_a_worker_comes_through() -> None:
     assert "was measured" in caught.value.__notes__[0]
 
 
+def test_calls_at_once_longer_than_the_budget() -> None:
+    running: list[None] = []
+
+    def call() -> None:
+        running.append(None)
+        time.sleep(1e-3 if len(running) == 1 else 0.7)
+        running.pop()
+
+    [row] = gilx.measure(call, workers=2, budget=0.5).rows
+    assert not row.speedup.known
+    assert any("nothing was compared" in note for note in row.notes)
+
+
 def test_a_call_longer_than_the_budget() -> None:
     report = gilx.measure(partial(time.sleep, 0.05), workers=2, budget=0.01)
     row = one(report)

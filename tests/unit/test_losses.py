@@ -360,6 +360,27 @@ def test_time_to_wake_up_is_no_cause_of_its_own() -> None:
     assert amounts["unexplained"] == pytest.approx(1.0)
 
 
+def test_time_to_wake_up_is_not_known_without_a_watch() -> None:
+    parallel = together(1.0, 1.0, voluntary=20_000)
+    running = RunningLosses(2, KnownCosts(0.1, 0.0))
+    running.add(ALONE, parallel)
+    amounts = {
+        loss.cause: loss.amount for loss in running.result(1.0, 2.0, "", control=None)
+    }
+    assert amounts["GIL"] == pytest.approx(0.1)
+    assert amounts["unexplained"] == pytest.approx(0.9)
+
+
+def test_block_without_figures_of_workers_leaves_all_unexplained() -> None:
+    running = RunningLosses(2, KnownCosts(0.5, 0.0))
+    for parallel in (together(1.0, 1.0), replace(ALONE, worker_cpu=None)):
+        running.add(ALONE, parallel)
+    losses = {loss.cause: loss for loss in running.result(1.0, 2.0, "", control=None)}
+    assert losses["GIL"].amount == 0
+    assert losses["GIL"].source.startswith("not measured")
+    assert losses["unexplained"].amount == pytest.approx(1.0)
+
+
 def test_blocks_of_two_kinds_leave_nothing_unexplained() -> None:
     """Sometimes a worker waits for a CPU, and at other times the work takes longer."""
     running = RunningLosses(2, KnownCosts(0.0, 0.0))

@@ -160,3 +160,8 @@ def test_readings_with_and_without_a_gil_are_not_summed() -> None:
     assert readings.recent.wall == 2
     assert readings.recent.locked.value == pytest.approx(0.2)
     assert readings.sums.wall == 2e9
+    readings._add(_usage(_FREE, 7))
+    assert readings.without_gil_before == 1.5
+    assert readings.sums.without_gil
+    assert readings.sums.wall == 0.5e9
+    assert readings.recent.sums.without_gil

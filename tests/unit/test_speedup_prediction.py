@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gilx.errors import WorkersUnavailableError
 from gilx.estimate import Estimate
 from gilx.rendering.predicted_speedups import LIMITS, TITLE
 from gilx.sampling.prediction import predict
@@ -49,6 +50,17 @@ def test_prediction_names_the_reason_that_there_is_none() -> None:
     found = predicted(target(usage=short), [8])
     assert found.rows == ()
     assert short.inconclusive_reason in found.missing
+
+
+@needs_gil
+def test_hand_over_that_cannot_be_measured_loses_no_report() -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise WorkersUnavailableError("no more threads")
+
+    usage = SimpleNamespace(inconclusive_reason="", predict=refuse)
+    found = predicted(target(usage=usage), [8])
+    assert found.rows == ()
+    assert found.missing.endswith("could not be measured (no more threads)")
 
 
 def test_without_a_gil_there_is_nothing_to_predict_from(

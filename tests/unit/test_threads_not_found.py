@@ -31,3 +31,11 @@ def test_cpu_time_of_threads_that_were_not_found(cpu: float, words: str) -> None
     assert (
         sentence.partition("attached and running for ")[2].partition("time")[2] == words
     )
+
+
+def test_thread_whose_clock_is_read_late_was_found() -> None:
+    late = [
+        replace(one, sums=replace(one.sums, clock_span=0.0, ran=0.0, ready=0.0))
+        for one in BUSY
+    ]
+    assert "too soon" not in replace(usage(*late, waits=[]), cpu=FOUND)._not_found()

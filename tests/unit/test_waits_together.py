@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,9 @@ from gilx.sampling.lock_waits import FoundLock, lock_waits_of
 from gilx.sampling.ratio_interval import Ratio
 from gilx.sampling.source_text import SourceTexts
 from gilx.sampling.thread_usage import ActivitySums, ThreadSums, ThreadUsage
+from gilx.sampling.usage import WITHOUT_GIL
 from gilx.sampling.waiting_sites import FoundWait, waiting_sites_of
+from gilx.speedup import waits_together
 from gilx.speedup.waits_together import WaitsTogether
 from tests.unit.hold_sums import SLICE, sums, usage_of
 
@@ -251,3 +254,16 @@ def test_bounds_after_several_watches_are_wider_than_those_of_one() -> None:
     assert later is not None
     assert later.hindered.low < once.hindered.low
     assert later.hindered.high > once.hindered.high
+
+
+def test_watch_without_samples_is_not_taken_for_one_of_a_gil(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nothing = replace(
+        usage(), sums=replace(WATCH, counted=0.0), backend=WITHOUT_GIL,
+        inconclusive_reason="too short",
+    )  # fmt: skip
+    watching = SimpleNamespace(__enter__=bool, stop=bool, usage=nothing)
+    monkeypatch.setattr(waits_together, "watch_with_callers", lambda **_: watching)
+    monkeypatch.setattr(waits_together, "gil_enabled", lambda: False)
+    assert waits_together._usage_of(bool) == (None, "too short")

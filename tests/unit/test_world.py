@@ -247,3 +247,4 @@ def test_length_of_a_stop_that_is_not_known_has_no_bounds() -> None:
     assert length_of_stop(Estimate.unknown()) == "longest stop unknown"
     assert length_of_stop(Estimate(0.002, 0.001, 0.003)).endswith("2 ms (1 ms to 3 ms)")
     assert "as several in a row" in length_of_stop(Estimate(0.1, 0.0, 0.2))
+    assert length_of_stop(Estimate(0.0, 0.0, 0.02)) == "no stop above 20 ms"

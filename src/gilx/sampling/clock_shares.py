@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _MOST_DIFFERENT = 0.1
 _LITTLE = 0.1  # of the time: without a sample, that it was nothing of one kind is known
 _READY = "on_cpu", "off_cpu", "detached", "spinning"
+SPINNING_WITHOUT_CPU = "spinning_without_cpu"
+"""Name of the part of the wait for a CPU that a lock causes."""
 _BLOCKED = (
     *("waiting_lock", "stopped", "sleeping", "reading", "polling", "waiting_child"),
     "other_call",
@@ -34,11 +36,11 @@ class ClockShares:
     known: bool
     """True if there are any."""
     waiting_cpu: Estimate
-    """Ready to run, but without a CPU."""
+    """Ready to run, but without a CPU, and not at the lock of an object."""
     parts: dict[str, Estimate]
-    """Parts of the CPU time and of the time in which it waited for something else."""
+    """Parts of the CPU time, of the wait for a CPU, and of the rest."""
     wholes: dict[tuple[str, ...], float]
-    """These two times, by the names of their parts."""
+    """These times, by the names of their parts."""
 
     def sum(self, *names: str) -> Estimate:
         """Return several parts together; unknown if one of them is.
@@ -63,7 +65,7 @@ def clock_shares(sums: ThreadSums, watch: HoldSums) -> ClockShares:
     nothing = ClockShares(
         known=False,
         waiting_cpu=unknown,
-        parts=dict.fromkeys((*_READY, *_BLOCKED), unknown),
+        parts=dict.fromkeys((*_READY, *_BLOCKED, SPINNING_WITHOUT_CPU), unknown),
         wholes={},
     )
     if sums.clock_span <= 0 or watch.counted <= 0 or not sums.calls:
@@ -72,10 +74,12 @@ def clock_shares(sums: ThreadSums, watch: HoldSums) -> ClockShares:
     ran = min(1.0, sums.ran / sums.clock_span)
     groups: list[tuple[tuple[str, ...], float]] = [(_READY, ran)]
     waiting_cpu = unknown
+    spinning = Estimate(0.0, 0.0, 0.0)
     different = False
     if sums.cpu_wait is not None:
         waited = min(1 - ran, sums.cpu_wait / sums.clock_span)
-        waiting_cpu = Estimate(*(scale * waited,) * 3)
+        spinning = _spinning_without_cpu(sums, watch, scale * waited)
+        waiting_cpu = _rest(scale * waited, spinning)
         groups.append((_BLOCKED, max(0.0, 1 - ran - waited)))
         different = _differ(sums, ran + waited)
     parts = dict(nothing.parts)
@@ -83,7 +87,26 @@ def clock_shares(sums: ThreadSums, watch: HoldSums) -> ClockShares:
         for name in names:
             parts[name] = _part(sums, name, names, watch, scale * share, different)
     wholes = {names: scale * share for names, share in groups}
+    parts[SPINNING_WITHOUT_CPU] = spinning
+    wholes[(SPINNING_WITHOUT_CPU,)] = spinning.high
     return ClockShares(known=True, waiting_cpu=waiting_cpu, parts=parts, wholes=wholes)
+
+
+def _spinning_without_cpu(sums: ThreadSums, watch: HoldSums, whole: float) -> Estimate:
+    """Return the part of a wait for a CPU in which it waited for an object's lock.
+
+    A thread that spins yields its CPU to any other one that can run, and then waits for
+    the CPU because of the lock (CPython: Python/lock.c).
+    """
+    spun = sums.spun_without_cpu
+    if spun.time <= 0:  # which is also so without a sample
+        return Estimate(0.0, 0.0, 0.0)
+    return spun.share(sums.without_cpu, sums.without_cpu_squares, watch, whole)
+
+
+def _rest(whole: float, part: Estimate) -> Estimate:
+    ends = (max(0.0, whole - end) for end in (part.value, part.high, part.low))
+    return Estimate(*ends)
 
 
 def _differ(sums: ThreadSums, ready: float) -> bool:

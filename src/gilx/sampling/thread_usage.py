@@ -6,11 +6,11 @@ import math
 from dataclasses import astuple, dataclass, field, fields, replace
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gilx.estimate import Estimate
 from gilx.formatting import percent
-from gilx.sampling.clock_shares import clock_shares
+from gilx.sampling.clock_shares import SPINNING_WITHOUT_CPU, clock_shares
 from gilx.sampling.hold_fraction import agree
 from gilx.sampling.ratio_interval import Ratio, interval
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gilx.sampling.hold_fraction import HoldSums
+    from gilx.sampling.world import FoundClock
 
 UNIDENTIFIED = "unknown"
 """Name of the threads that could not be identified."""
@@ -138,6 +139,12 @@ class ThreadSums:
         also the time that `cpu_wait` is about; and the part of `known` in which it could
         run, by samples. The sums of activities have the CPU time before each sample then,
         or the time before it in which the thread neither ran nor waited for a CPU.
+    without_cpu, without_cpu_squares : float
+        Without a GIL: the part of `ready` in which it had no CPU, and the sum of the
+        squares of the slices that make it up.
+    spun_without_cpu : ActivitySums
+        The part of that in which it waited for the lock of an object: a thread that spins
+        yields its CPU.
 
     """
 
@@ -166,6 +173,9 @@ class ThreadSums:
     clock_span: float = 0.0
     ran: float = 0.0
     ready: float = 0.0
+    without_cpu: float = 0.0
+    without_cpu_squares: float = 0.0
+    spun_without_cpu: ActivitySums = _NOTHING
 
     @classmethod
     def of(
@@ -174,15 +184,15 @@ class ThreadSums:
         *,
         calls: bool,
         gil_waits: bool,
-        clock: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        clock: FoundClock | None = None,
     ) -> ThreadSums:
         """Return the sums of a thread as the sampler has them.
 
-        `clock` has `clock_span`, `ran` and `ready`.
+        `clock` is what it has of the thread's clocks without a GIL.
         """
-        span, ran, ready = clock
         sums = (ActivitySums(*one) for one in found.activities)
-        return cls(
+        activities: dict[str, Any] = dict(zip(_ACTIVITIES, sums, strict=True))
+        made = cls(
             found.alive,
             found.known,
             found.squares,
@@ -191,10 +201,18 @@ class ThreadSums:
             found.reads,
             calls,
             gil_waits,
-            **dict(zip(_ACTIVITIES, sums, strict=True)),
-            clock_span=float(span),
-            ran=float(ran),
-            ready=float(ready),
+            **activities,
+        )
+        if clock is None:
+            return made
+        return replace(
+            made,
+            clock_span=float(clock.span),
+            ran=float(clock.ran),
+            ready=clock.ready,
+            without_cpu=clock.without_cpu,
+            without_cpu_squares=clock.without_cpu_squares,
+            spun_without_cpu=ActivitySums(*clock.spun_without_cpu),
         )
 
     def __add__(self, other: ThreadSums) -> ThreadSums:
@@ -231,10 +249,11 @@ class ThreadSums:
     @property
     def valid(self) -> bool:
         """True if the sums may be those of a thread."""
-        sums = [getattr(self, name) for name in _ACTIVITIES]
+        sums = [getattr(self, name) for name in (*_ACTIVITIES, "spun_without_cpu")]
         times = (
             *(self.alive, self.known, self.squares, self.held_off_cpu),
             *(self.clock_span, self.ran, self.ready),
+            *(self.without_cpu, self.without_cpu_squares),
         )
         numbers = (*times, self.cpu_wait or 0.0, self.reads)
         return all(
@@ -245,7 +264,9 @@ class ThreadSums:
 
 # In the order of csrc/sampler/thread_activity.h.
 _ACTIVITIES = tuple(
-    each.name for each in fields(ThreadSums) if each.type == "ActivitySums"
+    each.name
+    for each in fields(ThreadSums)
+    if each.type == "ActivitySums" and each.name != "spun_without_cpu"
 )
 
 
@@ -369,7 +390,7 @@ class ThreadUsage:
             native_id=native_id,
             holding=Estimate.unknown(),
             waiting_gil=Estimate.unknown(),
-            waiting_lock=shares.sum("waiting_lock", "spinning"),
+            waiting_lock=shares.sum("waiting_lock", "spinning", SPINNING_WITHOUT_CPU),
             waiting_cpu=shares.waiting_cpu,
             system_call=shares.sum(*(each for each, _ in _CALLS.values())),
             running=shares.sum("on_cpu"),

@@ -600,8 +600,8 @@ class Watch:
             return 1.0
         usage = self._figures
         sampled = sum(
-            thread.sums.waiting_lock.time + thread.sums.spinning.time
-            for thread in usage.by_thread
+            one.waiting_lock.time + one.spinning.time + one.spun_without_cpu.time
+            for one in (thread.sums for thread in usage.by_thread)
         )
         shares = [thread.waiting_lock for thread in usage.by_thread]
         waited = usage.sums.counted * sum(share.value for share in shares if share.known)
@@ -668,9 +668,7 @@ class Watch:
         Threads that could not be identified are one entry.
         """
         calls = bool(totals.calls) and not self._reason_of_gil
-        nothing = (0.0, 0.0, 0.0)
-        clocks = [(clock.span, clock.ran, clock.ready) for clock in self._clocks]
-        clocks = clocks or [nothing] * len(self._threads)
+        clocks: Sequence[FoundClock | None] = self._clocks or [None] * len(self._threads)
         gil_waits = bool(totals.addresses or totals.wishes)
         threads: list[tuple[str, int | None, ThreadSums]] = [
             (

@@ -36,7 +36,10 @@ class FoundClock(NamedTuple):
     asked_squares: float
     late: float
     late_squares: float
-    ready: float
+    ready: float = 0.0
+    without_cpu: float = 0.0
+    without_cpu_squares: float = 0.0
+    spun_without_cpu: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 
 class FoundStops(NamedTuple):

@@ -190,12 +190,17 @@ class RunningLosses:
         )
 
     def _means(self) -> dict[str, float]:
-        """Return the mean of each part over the middle half of the blocks."""
+        """Return the mean of each part over the middle half of the blocks.
+
+        All are 0 if a block has no figures of its workers.
+        """
+        if not self._accounted:
+            return dict.fromkeys(self._names[:-1], 0.0)
         blocks = sorted(self._blocks, key=itemgetter(0))
         left_out = len(blocks) // 4
         middle = [parts for _, parts in blocks[left_out : len(blocks) - left_out]]
         return {
-            name: math.fsum(parts.get(name, 0.0) for parts in middle) / len(middle)
+            name: math.fsum(parts[name] for parts in middle) / len(middle)
             for name in self._names[:-1]
         }
 

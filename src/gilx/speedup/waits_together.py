@@ -314,7 +314,7 @@ def _waits_for_lock(thread: ThreadUsage) -> bool:
     sums = thread.sums
     return any(
         one.time > _LEAST * sums.known and one.time**2 >= _FEWEST * one.squares
-        for one in (sums.waiting_lock, sums.spinning)
+        for one in (sums.waiting_lock, sums.spinning, sums.spun_without_cpu)
     )
 
 
