@@ -309,6 +309,8 @@ static inline void expect_role(const gilx_totals *totals,
                (number <= SPINNING && SERIALIZED));
     }
     expect((does->ready > 0) == (number <= SPINNING));
+    expect(does->without_cpu <= does->ready);
+    expect(does->spun_without_cpu.time == (number == SPINNING ? does->without_cpu : 0));
     expect(does->clock_last_ns > does->clock_first_ns);
 }
 

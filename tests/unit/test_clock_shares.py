@@ -92,6 +92,25 @@ def test_intervals_are_wide_where_samples_and_clocks_disagree() -> None:
     assert few.waiting_lock.low > 0.08
 
 
+def test_wait_for_a_cpu_at_the_lock_of_an_object_is_one_for_the_lock() -> None:
+    before = thread(0.4, 0.5, 0.9, on_cpu=400, waiting_lock=100)
+    assert before.waiting_cpu.interval == (0.5, 0.5)
+    standing = replace(
+        before.sums,
+        without_cpu=480.0 * SLICE,
+        without_cpu_squares=480.0 * SLICE**2,
+        spun_without_cpu=found(240),
+    )
+    usage = ThreadUsage.of("worker", 7, standing, WATCH)
+    assert usage.waiting_cpu.value == pytest.approx(0.25)
+    assert 0.2 < usage.waiting_cpu.low < 0.25 < usage.waiting_cpu.high < 0.3
+    assert usage.waiting_lock.value == pytest.approx(0.1 + 0.25)
+    assert usage.waiting_lock.low < 0.35 < usage.waiting_lock.high
+    assert usage.agrees(WATCH)
+    values = (getattr(usage, name).value for name in SHARES)
+    assert sum(values) == pytest.approx(1)
+
+
 def test_parts_of_one_time_are_not_more_than_that_together() -> None:
     usage = thread(
         *(0.05, 0.0, 0.9), on_cpu=30, spinning=20, sleeping=300, reading=300,
