@@ -31,8 +31,11 @@ _Stall: TypeAlias = tuple[
 _Ratio: TypeAlias = tuple[float, float, float, float, float, float, float, float]
 _Place: TypeAlias = tuple[int, str, str, int, int, int, int, int]
 FoundWorld: TypeAlias = tuple[_Ratio, _Ratio, int, int, int, int]
+_Clock: TypeAlias = tuple[
+    int, int, float, float, float, float, float, float, float, _Sums
+]
 FreeThreads: TypeAlias = tuple[
-    list[tuple[int, int, float, float, float, float, float]],
+    list[_Clock],
     tuple[_Ratio, _Ratio, int, int, int] | None,
     list[tuple[_Place, float, float, float, float, int]],
     list[tuple[int, int, str, float, float, int]],
