@@ -104,8 +104,8 @@ PyDoc_STRVAR(
     free_backend_doc,
     "free_backend($module, /)\n--\n\n"
     "Find a way to read threads that run without a GIL, and check it.\n\n"
-    "All other threads of the interpreter are stopped for a moment the first\n"
-    "time.\n\n"
+    "The first time, all other threads of the interpreter are stopped three\n"
+    "times, each time for a moment.\n\n"
     "Returns\n-------\n(str, str, str)\n"
     "    The way in which memory is read; the reason that locks on which threads\n"
     "    spin can't be read, or ''; and the reason that stops of all threads can't\n"
@@ -268,7 +268,7 @@ static PyObject *own_free_stack(PyObject *module, PyObject *Py_UNUSED(ignored)) 
     REAL(most_waiters, most_waiters, "largest number of threads that wait")             \
     INTEGER(asked, asked, "number of times that a thread's activity was read")          \
     INTEGER(askable, askable, "number of times that it could have been read")           \
-    INTEGER(compared, compared, "cases in which both report a wait or none")            \
+    INTEGER(compared, compared, "cases in which Linux and Python report on a wait")     \
     INTEGER(agreed, agreed, "cases of these in which they agree")                       \
     INTEGER(calls, calls, "whether Linux reports system calls of threads")              \
     INTEGER(addresses, addresses, "whether Linux reports what threads wait for")        \
@@ -808,7 +808,7 @@ PyDoc_STRVAR(
     "    * place in threads() of the only thread that held it there (-1: several)\n"
     "    * time for which it was held, the sum of the squares of the samples'\n"
     "      lengths, and that of the steps between samples\n"
-    "    * part of the time in which it was that line or one that it called\n"
+    "    * part of that time for which a line called from there may have held it\n"
     "    * number of samples\n"
     "    * bounds of the longest stretch, and its number of samples\n"
     "    * time for which other threads waited for the GIL meanwhile, all together,\n"
@@ -944,7 +944,7 @@ PyDoc_STRVAR(
     "      sums as in free_threads(); the least number of stops; bounds of the longest\n"
     "      stop since the last reading; the longest time in which each read found one\n\n"
     "    Sums of a thread with a GIL: four of holding it and four of waiting for it;\n"
-    "    the length of the slices of time for waiting; the squares of these lengths.\n"
+    "    the time for which its activities are known; the squares of its slices.\n"
     "    Without a GIL: six times, each with its squares (running attached, detached,\n"
     "    spinning on locks; waiting for locks, for the world, in other system calls);\n"
     "    time for which it waited for a CPU; time for which it had asked for stops, and\n"

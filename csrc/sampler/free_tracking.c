@@ -97,7 +97,7 @@ static void find_late(gilx_sampler *sampler) {
     }
 }
 
-/* Note whether the GIL is on for good by now; a process that has ended keeps what it had.
+/* Note whether the GIL is on for good by now; if the process has ended, nothing changes.
  * The word is a count of imports for which it is on for a moment, or INT_MAX (CPython:
  * Include/internal/pycore_gil.h). */
 static void read_gil_enabled(gilx_sampler *sampler) {
@@ -198,7 +198,7 @@ gilx_free_reading gilx_free_read_thread(gilx_sampler *sampler, int place) {
     return reading;
 }
 
-/* Return what a thread does that could run. */
+/* Return the activity of a thread that could run. */
 static gilx_activity activity_of_ready(gilx_sampler *sampler, int place,
                                        gilx_free_reading before) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
@@ -213,7 +213,7 @@ static gilx_activity activity_of_ready(gilx_sampler *sampler, int place,
         (before.state == GILX_STATE_ATTACHED) != (after.state == GILX_STATE_ATTACHED)) {
         return GILX_HOLDS_GIL;
     }
-    /* What it does is what it did until it lost its CPU. */
+    /* A thread without a CPU is still in the state in which it lost its CPU. */
     const int64_t cpu = gilx_cpu_ns_of(sampler->words.process, thread->tid);
     sampler->free->standing = gilx_cpu_ns_of(sampler->words.process, thread->tid) == cpu;
     if (after.state != GILX_STATE_ATTACHED) {

@@ -47,8 +47,8 @@ typedef struct {
     int64_t hold_max_ns;   /* and none was longer than that */
     int64_t stretch_ns;    /* longest time in which each read found it holding, */
     int64_t stretch_run;   /* and the number of samples in it */
-    int64_t burst_ns;      /* length of the samples in which it could run */
-    int64_t releases;      /* ends of its holds within that time */
+    int64_t burst_ns;      /* length of the samples in which that thread could run */
+    int64_t releases;      /* ends of its holds within these samples */
     double stacks_counted; /* sum of the weights of all samples of stacks, */
     double stacks_squares; /* and of their squares */
     int64_t asked;         /* number of times that a thread's activity was read, */
@@ -122,9 +122,9 @@ typedef struct {
     gilx_thread_state_layout states;
     const gilx_stack_layout *stacks; /* NULL: stacks are not read */
     bool lock_known;       /* true if, in this C library, the condition variable on which
-                              threads wait for the GIL comes right after the GIL's words.
-                              After it come a mutex, and another of both for forced
-                              switches */
+                              threads wait for the GIL comes right after the GIL's words,
+                              followed by a mutex, and by a second condition variable and
+                              mutex for forced switches */
     const int *collecting; /* whether an interpreter collects garbage; NULL: unknown */
     bool calls;            /* keep the calls that led to where the GIL was held */
     uintptr_t code_type;   /* address of the type of code objects */

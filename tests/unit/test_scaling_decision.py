@@ -204,6 +204,20 @@ def test_samples_of_threads_are_evidence_too(
     assert found.decision() == decision, found.reason()
 
 
+def test_failure_by_clocks_alone_takes_longer_on_a_busy_machine() -> None:
+    def blocks_needed(waiting_cpu: float, hindered: float = 0.3) -> int:
+        together = waits(hindered, waiting_cpu=waiting_cpu)
+        return next(
+            count
+            for count in range(1, 100)
+            if judged([block(0.5, 0.5)] * count, together=together).decision() == "fail"
+        )
+
+    assert blocks_needed(0.0) < blocks_needed(0.7)
+    # Samples that rule a pass out are the second evidence.
+    assert blocks_needed(0.7, hindered=1.0) == blocks_needed(0.0)
+
+
 def test_contradictions_of_clocks_and_samples_are_reasons() -> None:
     found = judged([block(1.0, 1.0)] * 100, together=waits(1.0))
     words = "found waiting for the GIL, locks or stops of all threads for at least 48 %"

@@ -212,7 +212,8 @@ def _case_of_losses(row: ReportRow) -> str:
         return "scales"
     if main.cause == "GIL":
         return _case_of_gil(row)
-    # If the ceiling is as low, calls that do not run in parallel are not the cause.
+    # If the ceiling is as low as the speedup, that calls do not run in parallel is not
+    # the cause.
     fraction = row.ceiling_fraction
     no_better = fraction.high >= _ALL or fraction.value >= _ALL
     if main.cause == "more CPU work":

@@ -41,7 +41,11 @@ def lines_in_order(usage: GilUsage) -> list[tuple[bool, WaitingSite]]:
 
 
 def sites_in_order(usage: GilUsage) -> list[tuple[bool, WaitingSite]]:
-    """Return all places, unknown ones included, in this form and order."""
+    """Return the places where threads waited for locks, those of idle threads last.
+
+    Each entry is a pair: True if only idle threads waited there, and the place, which may
+    be unknown.
+    """
     most = _ABOVE * _waits_of_active(usage)
     sites = [
         (_is_join(one) or one.waiting_lock.value > most, one)

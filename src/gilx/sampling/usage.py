@@ -389,11 +389,11 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         """Return the part of the held time that one line has, and the line.
 
         For a call, holds of the calling thread count; for a program, those of all
-        threads. The part is ``nearly all`` or ``most``; both are empty if no line has
-        half of the held time, or if there are too few samples. A line of a library, or
-        the garbage collector, is followed by the program's own line that called it. If no
-        line has half of the held time, a line of the program may be returned that has it
-        together with the code that it called.
+        threads. The part is ``nearly all`` or ``most``. A line of a library, or the
+        garbage collector, is followed by the program's own line that called it. If no
+        line has half of the held time, a line of the program is returned that has it
+        together with the code that it called. Both are empty if there is no such line
+        either, or if there are too few samples.
         """
         return main_line(self.lines(), self._thread())
 

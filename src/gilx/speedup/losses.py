@@ -12,9 +12,10 @@ places: before a worker begins, while it works, and after its end.
 
 A watch of the same calls measures how long workers slept for locks other than the GIL,
 and how long they were in system calls. The excess of these times over the serial run is
-a part of the time in which working workers are idle. The rest of it is attributed to the
-GIL, up to the larger of two times: that for which the work holds the GIL, and that for
-which samples found workers waiting for the GIL.
+a part of the time in which working workers are idle. The rest of this idle time is
+attributed to the GIL, up to the larger of two times: the time for which the work holds
+the GIL, counted for each of the other workers, and the time for which samples found
+workers waiting for the GIL.
 
 A thread that is woken does not run at once. Until the CPU that shall run it has answered,
 which takes long if that CPU slept or is virtual, Linux counts neither CPU time nor a wait
@@ -94,7 +95,7 @@ class KnownCosts:
     sites: tuple[Site, ...] = ()
     """Lines of one call alone that hold the GIL, the one that holds it most first."""
     together: WaitsTogether | None = None
-    """Waits of threads that call at once; None if they are not known."""
+    """Waits of threads whose calls run simultaneously; None if they are not known."""
 
 
 NO_COSTS = KnownCosts(None, 0.0)
@@ -141,8 +142,8 @@ class RunningLosses:
     ) -> tuple[Loss, ...]:
         """Split ``workers - speedup`` into parts that add up to it.
 
-        The rest is unexplained, except for as much of it as the ceiling, too, is short of
-        the number of workers: this much is attributed to the machine.
+        Of the rest, a part up to the gap between the ceiling and the number of workers is
+        attributed to the machine. What remains is unexplained.
 
         Parameters
         ----------
@@ -156,8 +157,9 @@ class RunningLosses:
         Returns
         -------
         tuple of Loss
-            One for each of `NAMES`, in this order, in workers, and of `WITHOUT_GIL` or
-            `WITH_GIL` if these are known; none without blocks.
+            One for each of `NAMES`, in this order. If a watch found what threads wait
+            for, those of `WITHOUT_GIL` or `WITH_GIL` come after the first. Amounts are in
+            workers. Empty if there are no blocks.
 
         """
         if not self._blocks:

@@ -53,6 +53,10 @@ Outcome = Literal["pass", "fail", "inconclusive"]
 ALPHA = 1e-3
 """Probability, at most, that a witness is wrong by chance, however often it is asked."""
 
+_ALPHA_IF_BUSY = 1e-4
+"""The same for a failure by the clocks alone while workers wait for CPUs, since blocks
+then depend on what other processes do, and several in a row are alike."""
+
 EFFICIENCY = 0.8
 """The share of the ceiling that is asked for where nothing else is said."""
 
@@ -179,7 +183,8 @@ class ScalingDecision:
         blocks, limit = self._blocks, self._limit
         if blocks.ceiling_fraction_without_waits.side(limit, ALPHA) >= 0:
             return False
-        return self.hindrance > 0 or blocks.ceiling_fraction.side(limit, ALPHA) < 0
+        alpha = _ALPHA_IF_BUSY if self._is_busy else ALPHA
+        return self.hindrance > 0 or blocks.ceiling_fraction.side(limit, alpha) < 0
 
     def decision(self) -> Outcome | None:
         """Return the verdict; None as long as it is open."""
@@ -228,10 +233,13 @@ class ScalingDecision:
     @property
     def _disagreeing(self) -> bool:
         """True if clocks miss on a busy machine what nothing else explains."""
+        return self._is_busy and self.hindrance < 0 and self._keeps_cpu
+
+    @property
+    def _is_busy(self) -> bool:
+        """True if workers are known to wait for CPUs."""
         waits = self._waits
-        if waits is None or self.hindrance >= 0 or not self._keeps_cpu:
-            return False
-        return waits.waiting_cpu > _BUSY * waits.workers
+        return waits is not None and waits.waiting_cpu > _BUSY * waits.workers
 
     def _likely(self) -> bool:
         """Return whether waits for a CPU leave it likely that the limit is reached."""

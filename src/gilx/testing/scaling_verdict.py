@@ -51,13 +51,14 @@ if TYPE_CHECKING:
 
 # Seconds that each worker's calls should last in a block, at least. If each
 # worker has a CPU, short blocks show as much as long ones, and more of them fit
-# into the time. If not every worker has a CPU, only the CPU overlap can decide. It needs
-# longer blocks, since it includes the beginning and the end of a worker's calls.
+# into the time. If not every worker has a CPU, only samples or the CPU overlap can
+# decide, and the overlap needs longer blocks, since it includes the beginning and the end
+# of a worker's calls.
 _PART = 0.02
 _LONG_PART = 0.1
 _TOGETHER = 0.2  # seconds for which simultaneous calls are watched, each time
 _WATCHED = 0.2  # most time of watches, as a share of that of the blocks
-_COLD = 0.05  # seconds: if calls of a block take less, one that warms up comes first
+_COLD = 0.05  # seconds: before blocks of less, one block only warms up
 _TRIED = 10  # blocks until it is decided whether more of the same length are of use
 _MOST_BLOCKS = 10_000
 
@@ -174,9 +175,9 @@ class _Judge:
         if each * calls < _PART / 2:
             return self._end(
                 "inconclusive",
-                f"too short: a call takes {duration(each)}, so that the {calls} calls for"
-                f" which setup can make arguments take {duration(each * calls)} in a row;"
-                f" asked for: at least {duration(_PART / 2)}",
+                f"too short: a call takes {duration(each)}; setup can prepare arguments"
+                f" for at most {calls} calls, which take {duration(each * calls)} in a"
+                f" row; asked for: at least {duration(_PART / 2)}",
             )
         # A block has these calls alone, in threads, and in processes.
         need = 3 * each * calls * FEWEST_BLOCKS
