@@ -68,8 +68,8 @@ class Work:
         """
         if kind == "memory":
             parts = length / 1e3 / _seconds("triad", _ELEMENTS)
-            rounds = max(1, round(parts))
-            return cls(kind, length, round(_ELEMENTS * min(1.0, parts)), rounds)
+            rounds = max(1, math.ceil(parts))
+            return cls(kind, length, round(_ELEMENTS * parts / rounds), rounds)
         bodies = _BODIES * math.sqrt(length / 1e3 / _seconds("nbody", _BODIES))
         return cls(kind, length, round(bodies))
 

@@ -282,26 +282,14 @@ static void add_without_cpu(gilx_thread_activities *does, bool spins, double who
     does->spun_last = spins;
 }
 
-double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
-                       double whole, double *waited_for_lock) {
+/* Return how much of `whole` ns the thread spent in an activity, by its clocks, which are
+ * read. 0 if that is not known, or will be with the next sample. */
+static double time_by_clocks(gilx_sampler *sampler, int place, gilx_activity activity,
+                             double whole, bool standing) {
     gilx_watched_thread *thread = &sampler->table.threads[place];
     gilx_thread_activities *does = &thread->does;
-    gilx_free_tracking *tracking = sampler->free;
     const int64_t cpu = gilx_cpu_ns_of(sampler->words.process, thread->tid),
                   now = gilx_now_ns();
-    const int number = tracking->lock;
-    const bool standing = tracking->standing;
-    tracking->lock = gilx_lock_unknown();
-    tracking->standing = false;
-    does->ready += needs_cpu(activity) ? whole : 0;
-    *waited_for_lock = 0;
-    if (standing && needs_cpu(activity)) {
-        add_without_cpu(does, activity == GILX_SPINS, whole);
-        if (activity == GILX_SPINS) {
-            *waited_for_lock = whole;
-            gilx_lock_add(&tracking->locks, number, whole);
-        }
-    }
     if (cpu < 0 || (needs_cpu(activity) && !tells_time(does, standing))) {
         return 0; /* it has ended, or the next sample will tell */
     }
@@ -314,22 +302,43 @@ double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
     const int64_t ran = cpu - does->cpu_last_ns;
     const int64_t waited = does->wait_last_ns - does->waited_ns;
     const double rest = (double)(now - does->clock_last_ns - ran - waited);
-    double time = needs_cpu(activity) ? (double)ran : rest;
-    time = time < 0 ? 0 : time > whole ? whole : time;
+    const double time = needs_cpu(activity) ? (double)ran : rest;
     does->clock_last_ns = now;
     does->cpu_last_ns = cpu;
     does->waited_ns = does->wait_last_ns;
     gilx_clocked_add(&does->clocked, activity, (double)ran, rest);
-    if (activity == GILX_AWAITS_LOCK || (activity == GILX_SPINS && !standing)) {
-        *waited_for_lock = time;
-        gilx_lock_add(&tracking->locks, number, time);
+    return time < 0 ? 0 : time > whole ? whole : time;
+}
+
+double gilx_free_count(gilx_sampler *sampler, int place, gilx_activity activity,
+                       double whole, double *waited_for_lock) {
+    gilx_thread_activities *does = &sampler->table.threads[place].does;
+    gilx_free_tracking *tracking = sampler->free;
+    const int number = tracking->lock;
+    const bool standing = tracking->standing, ready = needs_cpu(activity);
+    tracking->lock = gilx_lock_unknown();
+    tracking->standing = false;
+    does->ready += ready ? whole : 0;
+    const double time = time_by_clocks(sampler, place, activity, whole, standing);
+    *waited_for_lock = activity == GILX_AWAITS_LOCK || activity == GILX_SPINS ? time : 0;
+    /* Clocks of another process move at ticks: that one stands shows nothing there. */
+    if (standing && ready && sampler->words.process == 0) {
+        add_without_cpu(does, activity == GILX_SPINS, whole);
+        *waited_for_lock += activity == GILX_SPINS ? whole : 0;
+    }
+    if (activity == GILX_AWAITS_LOCK || activity == GILX_SPINS) {
+        gilx_lock_add(&tracking->locks, number, *waited_for_lock);
     }
     return time;
 }
 
 void gilx_free_tracking_end(gilx_sampler *sampler) {
-    if (sampler->free != NULL) {
-        gilx_stop_bounds_end(&sampler->free->bounds, sampler->totals.begin_ns,
-                             sampler->totals.end_ns);
+    if (sampler->free == NULL) {
+        return;
+    }
+    gilx_stop_bounds_end(&sampler->free->bounds, sampler->totals.begin_ns,
+                         sampler->totals.end_ns);
+    if (sampler->words.process == 0) {
+        read_gil_enabled(sampler);
     }
 }

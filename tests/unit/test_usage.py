@@ -285,6 +285,17 @@ def test_selftest_is_wrong_if_it_is_wrong_twice() -> None:
     assert again == [wrong.name]
 
 
+@pytest.mark.parametrize(("misses", "trusted"), [(4, False), (2, False), (1, True)])
+def test_intervals_that_miss_twice_are_too_narrow(misses: int, trusted: bool) -> None:
+    first = [replace(found(0.525), name=f"{number}") for number in range(4)]
+
+    def again(name: str) -> Check:
+        return found(0.525 if int(name) < misses else 0.5)
+
+    result = confirmed(first, again)
+    assert (result.repeated, result.trusted) == (4, trusted)
+
+
 def test_prediction_from_a_usage() -> None:
     # A call of 4 ms: 1 ms with the GIL, 1 ms of CPU without, 2 ms of waiting.
     prediction = usage().predict([1, 2, 64], cpus=64, handover=0.0)

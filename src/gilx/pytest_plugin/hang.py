@@ -127,14 +127,14 @@ class HangGuard:
             self._monitor.start()
         except WatchUnavailableError as error:
             self._unavailable = str(error)
-            # An import runs now, which warnings that are errors must not end.
-            with suppress(pytest.PytestWarning):
-                warnings.warn(
-                    "gilx: --gilx-hang finds no hangs from now on, since the GIL was"
-                    f" turned on: {error}",
-                    pytest.PytestWarning,
-                    stacklevel=1,
-                )
+            words = (
+                "gilx: --gilx-hang finds no hangs from now on, since the GIL was turned"
+                f" on: {error}"
+            )
+            try:
+                warnings.warn(words, pytest.PytestWarning, stacklevel=1)
+            except pytest.PytestWarning:  # an import runs now, and must not end by it
+                os.write(self._log or _STANDARD_ERROR, f"{words}\n".encode())
 
     def keep_results(self, path: str, suite: str, prefix: str) -> None:
         """Keep results in the file of ``--junitxml``, which pytest writes at the end.

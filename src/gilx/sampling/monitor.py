@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from gilx._compat import gil_enabled
 from gilx.errors import (
     ArgumentError,
+    NoGilError,
     WatchUnavailableError,
     number_between,
     one_of,
@@ -228,11 +229,14 @@ class Monitor:
 
         self._without_gil = not gil_enabled()
         world_missing = ""
+        if not self._without_gil:
+            try:
+                _sampler.backend()
+            except NoGilError:
+                self._without_gil = True  # it is on for the moment of an import
         if self._without_gil:
             _, _, world_missing = _sampler.free_backend()
             self._threads = ThreadTotals(ClockedSums.of, ClockedSums())
-        else:
-            _sampler.backend()
         if self._reports and not self._notes_names:
             join_thread_names(names)
             self._notes_names = True

@@ -32,7 +32,7 @@ from gilx.sampling.watched_process import WAYS_TO_END, WatchedProcess
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gilx.sampling._sampler import FreeThreads, Sampler, Totals
+    from gilx.sampling._sampler import Sampler, Totals
     from gilx.sampling.sites import Position
     from gilx.sampling.source_text import Source
     from gilx.sampling.usage import GilUsage
@@ -221,9 +221,6 @@ class ProcessWatch(Watch):
                 f"{process.name} {WAYS_TO_END[process.end]} before it could be watched"
             )
         return replace(self.usage_of_program(process.name), process=process)
-
-    def _gil_came_on(self, found: FreeThreads) -> bool:
-        return found[-1]
 
     def _cause_of_gil(self) -> str:
         return ""

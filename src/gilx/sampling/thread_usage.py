@@ -256,7 +256,7 @@ class ThreadSums:
             *(self.without_cpu, self.without_cpu_squares),
         )
         numbers = (*times, self.cpu_wait or 0.0, self.reads)
-        return all(
+        return self.spun_without_cpu.time <= self.without_cpu and all(
             0 <= number < math.inf
             for number in (*numbers, *(n for one in sums for n in astuple(one)))
         )

@@ -562,9 +562,12 @@ class GilUsage(Record, schema="gilx.usage", version=5):
     def _not_found(self) -> str:
         """Return the words on threads that ended before they were found, if any ran."""
         # A thread's clock is first read some time after the thread was found.
+        threads = [one.sums for one in self.by_thread]
         found = sum(
-            one.sums.ran + max(0.0, one.sums.alive - one.sums.clock_span)
-            for one in self.by_thread
+            one.ran * max(1.0, one.alive / one.clock_span)
+            if one.clock_span
+            else one.alive
+            for one in threads
         )
         found /= 1e9
         share = 1 - found / self.cpu if self.cpu > 0 else 0.0

@@ -14,7 +14,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from gilx._compat import all_threads, gil_enabled
-from gilx.errors import ArgumentError, WatchUnavailableError, number_between
+from gilx.errors import (
+    ArgumentError,
+    NoGilError,
+    WatchUnavailableError,
+    number_between,
+)
 from gilx.estimate import Estimate
 from gilx.formatting import printable
 from gilx.records import render
@@ -241,6 +246,13 @@ class Watch:
         from gilx.sampling import _sampler  # noqa: PLC0415 - not in every installation
 
         self._without_gil = not self._needs_gil and not gil_enabled()
+        if not self._without_gil:
+            try:
+                self._backend, _ = _sampler.backend()
+            except NoGilError:
+                if self._needs_gil:
+                    raise
+                self._without_gil = True  # it is on for the moment of an import
         if self._without_gil:
             if self._reference:
                 raise WatchUnavailableError(
@@ -248,8 +260,6 @@ class Watch:
                 )
             _, self._spins_missing, self._world_missing = _sampler.free_backend()
             self._backend = WITHOUT_GIL
-        else:
-            self._backend, _ = _sampler.backend()
         self._sites_missing = (
             "a reference watch reads no stacks"
             if self._reference
@@ -337,17 +347,13 @@ class Watch:
             ]
         if self._keeps_calls and self._free is None:
             self._calls = [FoundCall(*record) for record in sampler.calls()]
-        if self._free is not None and self._gil_came_on(self._free):
+        if self._free is not None and self._free[-1]:  # the GIL came on
             cause = self._cause_of_gil()
             by = f" by the import of {cause}" if cause else ""
             self._reason_of_gil = f"{GIL_TURNED_ON}{by}"
             self._waits = []
         self._totals = totals
         self._figures = self._summary(totals)
-
-    def _gil_came_on(self, found: FreeThreads) -> bool:  # noqa: ARG002 - of a process
-        """Return whether the GIL was turned on during a watch that began without one."""
-        return gil_enabled()
 
     def _cause_of_gil(self) -> str:
         """Return the module that turned it on, if it is known."""

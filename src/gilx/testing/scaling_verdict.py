@@ -256,9 +256,9 @@ class _Judge:
 
     def _watch_together(self, arms: Arms, each: float) -> None:
         """Watch simultaneous calls, if there is time for it."""
-        calls = self._in_a_row(_TOGETHER)
         if self._slowdown > 1:
             each *= self._slowdown * self._workers
+        calls = max(1, min(self._call.most, math.ceil(_TOGETHER / each)))
         if self._watchable and each * calls <= self._left() / 10:
             arms.watch_together(self._together, calls)
 
