@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -381,7 +382,8 @@ static bool write_places(const gilx_layout *layout, gilx_gil_struct *words) {
     table[layout->table_holder] = OWN + before + offsetof(gilx_gil_struct, holder);
     table[layout->table_tid] = TID;
     if (free_threaded) {
-        memset((char *)words - before, 1, 1); /* it is on */
+        const int enabled = INT_MAX; /* it is on for good */
+        memcpy((char *)words - before, &enabled, sizeof(enabled));
     }
     const uint64_t changes = one_in(4) ? 1 + draw(4) : 0;
     for (uint64_t i = 0; i < changes; ++i) {
