@@ -20,8 +20,9 @@ of the threshold is left out. Run it with nothing else running, and again under
 A piece reads what was found before, goes on with the cells that have the fewest trials
 and adds to the file; so the pieces of several days can be pooled. `flake.json` and
 `flake_scales.json`, beside this, have the figures of the docs. Answers of another
-machine are refused; those of other code of `gilx.testing` want a new file, too. ``--replay`` makes checks of recorded blocks,
-`flake_replay.py`, with the right answers of a file.
+machine are refused; those of other code of `gilx.testing` want a new file, too.
+``--replay`` makes checks of recorded blocks, `flake_replay.py`, with the right answers of
+a file.
 """
 
 from __future__ import annotations
