@@ -313,10 +313,13 @@ class ThreadUsage:
     waiting_gil: Estimate
     """Waiting for the GIL."""
     waiting_lock: Estimate
-    """Waiting for another lock, a condition variable or a semaphore."""
+    """Waiting for another lock, a condition variable or a semaphore; in a Python without
+    a GIL also spinning on the lock of an object, and waiting for the CPU that it yielded
+    meanwhile."""
     waiting_cpu: Estimate
-    """Ready to run without the GIL, but without a CPU. The time is the scheduler's: that
-    the sampler itself takes a CPU from the thread is not in it."""
+    """Ready to run without the GIL, but without a CPU, and not at the lock of an object.
+    The time is the scheduler's: that the sampler itself takes a CPU from the thread is
+    not in it."""
     system_call: Estimate
     """Waiting in a system call."""
     running: Estimate

@@ -392,8 +392,8 @@ class GilUsage(Record, schema="gilx.usage", version=5):
         threads. The part is ``nearly all`` or ``most``. A line of a library, or the
         garbage collector, is followed by the program's own line that called it. If no
         line has half of the held time, a line of the program is returned that has it
-        together with the code that it called. Both are empty if there is no such line
-        either, or if there are too few samples.
+        together with the code that it called. Part and line are empty if no line has half
+        of the time in this way, or if there are too few samples.
         """
         return main_line(self.lines(), self._thread())
 

@@ -130,7 +130,7 @@ class RowMeter:
         return self._row(comparison, arms.kind, first)
 
     def _not_compared(self, each: float, sample: float, block: float) -> ReportRow:
-        """Return the row of calls for which there is no time."""
+        """Return a row without a comparison: the budget is too small for a block."""
         self._notes.append(
             f"one call takes {duration(each)}, so that one block takes about"
             f" {duration(block)}, more than the budget of {duration(self._budget)} has:"
